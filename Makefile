@@ -1,0 +1,50 @@
+# Every target does its own set-up: a fresh machine needs make, git and Python 3.11 or newer, and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+PYTEST_ARGS ?=
+
+.PHONY: help demo test test-unit check format schemas lab-up lab-down bench clean
+help: ## Show this help
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+$(STAMP): constraints.txt pyproject.toml scripts/set-up.sh
+	@PYTHON=$(PYTHON) sh scripts/set-up.sh $(VENV) && touch $@
+
+demo: $(STAMP) ## The main job on real hosts, from plan to clean-up
+	@$(BIN)/python -m scripts.demo
+
+test: $(STAMP) ## All tests, those on the lab's real hosts included (root on Linux)
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+test-unit: $(STAMP) ## The tests that need no host and no root
+	@$(BIN)/pytest -m "not lab" $(PYTEST_ARGS)
+
+check: $(STAMP) ## Format, lint, types, layers, schemas, shell syntax
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m sandboxer.model.schemas --check schemas
+	@for file in $$(git ls-files '*.sh'); do sh -n $$file || exit 1; done
+
+format: $(STAMP) ## Format the code and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+schemas: $(STAMP) ## Write schemas/ from the models
+	@$(BIN)/python -m sandboxer.model.schemas schemas
+
+lab-up: $(STAMP) ## Start the lab's hosts and leave them running
+	@$(BIN)/python -m tests.lab up
+
+lab-down: $(STAMP) ## Stop the lab's hosts, leaving nothing behind
+	@$(BIN)/python -m tests.lab down
+
+bench: $(STAMP) ## The plan and apply benchmarks, as ratios to their floors
+	@$(BIN)/python -m benchmarks.plan
+	@$(BIN)/python -m benchmarks.apply
+
+clean: ## Remove what set-up and tools made
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info

@@ -1,0 +1,119 @@
+"""Every error that Sandboxer raises on purpose.
+
+The tree; a caller catches the branch that it can act on::
+
+    SandboxerError                 what went wrong, and a hint that says what to do
+    ├── UsageError                 the command line or the call is wrong
+    ├── ManifestError              manifests with findings; carries the diagnostics
+    ├── SourceError                a git repository or revision that cannot be read
+    │   └── InputUnavailable       the repository that a sandbox takes as input
+    ├── ExtensionError             an extension that is missing, doubled or not what it claims
+    ├── HostError                  something on or about one host; carries its name
+    │   ├── HostUnreachable        no connection, or it went away
+    │   │   └── HostKeyRefused     the host's key is unknown or another one
+    │   ├── CommandTimeout         a command ran past its limit
+    │   ├── OutputTooLarge         a command printed more than its limit
+    │   └── LookIncomplete         the host answered, but not in full
+    └── SandboxError               one sandbox could not be changed; carries its name
+        ├── ComposeRefused         its compose file asks for what a sandbox may not have
+        ├── SandboxLocked          another client holds its lock
+        ├── StaleChange            it is not as the plan saw it
+        └── ProvisionFailed        the engine could not make it as asked
+
+Foreign exceptions never leave ``adapters/``: each adapter maps its library's onto these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandboxer.model.diagnostic import Diagnostic
+
+
+class SandboxerError(Exception):
+    """Base of all: ``message`` says what is wrong and where, ``hint`` what to do about it (may be empty)."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(SandboxerError):
+    """The command line, or a call of the library, does not make sense."""
+
+
+class ManifestError(SandboxerError):
+    """Manifests that cannot be used. ``diagnostics`` holds every finding, errors and warnings."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        errors = sum(1 for d in diagnostics if d.severity == "error")
+        super().__init__(f"{errors} error{'' if errors == 1 else 's'} in the manifests")
+        self.diagnostics = tuple(diagnostics)
+
+
+class SourceError(SandboxerError):
+    """A git repository, revision or file in it that cannot be read."""
+
+
+class InputUnavailable(SourceError):
+    """The input repository of a sandbox, or its ref, cannot be had."""
+
+
+class ExtensionError(SandboxerError):
+    """An extension that is not there, is there twice, or cannot do what its description claims."""
+
+
+class HostError(SandboxerError):
+    """Something on, or about, one host. ``host`` is its name in the fleet."""
+
+    def __init__(self, host: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.host = host
+
+
+class HostUnreachable(HostError):
+    """There is no connection to the host, or it went away. Says nothing about what is on it."""
+
+
+class HostKeyRefused(HostUnreachable):
+    """The host showed a key that is neither pinned nor known; nothing was sent to it."""
+
+
+class CommandTimeout(HostError):
+    """A remote command did not end within its time limit."""
+
+
+class OutputTooLarge(HostError):
+    """A remote command printed more than its limit; what it printed was not used."""
+
+
+class LookIncomplete(HostError):
+    """The host answered, but not in full or not in a form that can be trusted."""
+
+
+class SandboxError(SandboxerError):
+    """One sandbox could not be changed as planned. ``sandbox`` is its name."""
+
+    def __init__(self, sandbox: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.sandbox = sandbox
+
+
+class ComposeRefused(SandboxError):
+    """The compose file asks for something that no sandbox may have."""
+
+
+class SandboxLocked(SandboxError):
+    """Another client holds the sandbox's lock on its host."""
+
+
+class StaleChange(SandboxError):
+    """The sandbox is no longer as the plan saw it."""
+
+
+class ProvisionFailed(SandboxError):
+    """The engine could not make, change or remove the sandbox; the message carries its words."""
