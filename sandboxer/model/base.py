@@ -1,0 +1,51 @@
+"""What every manifest model has in common, and how a validator says what it found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic import Strict as StrictMode
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from pydantic.fields import ComputedFieldInfo, FieldInfo
+
+T = TypeVar("T")
+
+#: A list in the manifest, a tuple in the model: what is frozen holds nothing that can grow.
+Items = Annotated[tuple[T, ...], StrictMode(False)]
+
+# The names by which a problem travels inside of pydantic's error context.
+PROBLEM_TEXT, PROBLEM_HINT, PROBLEM_PATH = "text", "hint", "path"
+
+
+def _title(name: str, _info: FieldInfo | ComputedFieldInfo) -> str:
+    return name.replace("_", " ").strip().capitalize()
+
+
+class Strict(BaseModel):
+    """A frozen value whose YAML keys are camelCase, which takes no other keys and converts no types."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        field_title_generator=_title,
+    )
+
+
+def problem(code: str, text: str, hint: str = "", path: tuple[str | int, ...] = ()) -> PydanticCustomError:
+    """The error that a validator raises: a diagnostic's code, words and hint.
+
+    ``text`` goes on where the name of the value stops: "must not be empty". ``path`` leads from the validated value to
+    the part of it that is wrong.
+    """
+    context: dict[str, Any] = {PROBLEM_TEXT: text, PROBLEM_HINT: hint, PROBLEM_PATH: path}
+    # A code is one of the package's own constants: the annotation wants a literal, and all callers pass one.
+    return PydanticCustomError(code, "{text}", context)

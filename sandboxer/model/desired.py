@@ -1,0 +1,81 @@
+"""What git wants: each sandbox with its profile merged in, its files found, and where it may live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+
+    from sandboxer.model.hidden import Hidden
+    from sandboxer.model.manifest import Host, Profile, Sandbox
+    from sandboxer.model.seams import InputTree
+
+
+@dataclass(frozen=True, slots=True)
+class SecretValue:
+    """A secret that the sandbox asks for: where from, and its value where this run may read it and has it.
+
+    ``present`` tells whether the runner has it, also where the value was not read (a plan never reads one).
+    """
+
+    name: str
+    source: str
+    present: bool
+    value: Hidden | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredSandbox:
+    """One sandbox as git wants it.
+
+    ``spec`` is the effective specification, profile merged in, in the manifest's own keys, without environment values
+    and secrets: those are in ``env`` and ``secrets``, hidden. ``spec_digest`` is of the Sandbox document as parsed.
+    ``tiers`` are the names of the hosts that each placement selector matches, in its order of preference, and
+    ``formerly`` those that it matched in the parent commit. ``input_error`` says why its files cannot be had; ``tree``
+    is None then, and where nothing is delivered.
+    """
+
+    fleet: str
+    id: str
+    name: str
+    origin: str
+    profile: Profile
+    sandbox: Sandbox
+    spec: Mapping[str, Any]
+    spec_digest: str
+    tiers: tuple[tuple[str, ...], ...]
+    formerly: tuple[str, ...] = ()
+    tree: InputTree | None = None
+    input_error: str | None = None
+    env: Mapping[str, Hidden] = field(default_factory=dict)
+    secrets: tuple[SecretValue, ...] = ()
+    ttl: timedelta | None = None
+    expires_at: datetime | None = None
+
+    @property
+    def eligible(self) -> tuple[str, ...]:
+        """The hosts that its placement matches now, each once, in order of preference."""
+        return tuple(dict.fromkeys(name for tier in self.tiers for name in tier))
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A fleet at one commit, ready to be planned: its hosts, its sandboxes, and where the commit stands.
+
+    ``hosts`` are those to look at; ``retired`` names the ones among them that only the parent commit still had.
+    ``documents`` counts the Sandbox documents in git, for an empty fleet is guarded.
+    """
+
+    name: str
+    hosts: Mapping[str, Host]
+    sandboxes: Mapping[str, DesiredSandbox]
+    commit: str | None = None
+    root_commit: str | None = None
+    committed_at: datetime | None = None
+    dirty: bool = False
+    retired: frozenset[str] = frozenset()
+    max_deletes: int | str = 10
+    allow_empty: bool = False

@@ -1,0 +1,29 @@
+"""Values that must not be shown: secrecy as a type, so that no format string can forget it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+
+SHOWN = "(hidden)"
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A string that prints as ``(hidden)``; only ``reveal`` gives it, on its way to a host."""
+
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """The value itself. Whoever calls this answers for where it goes."""
+        return self._value
+
+    def hmac(self, salt: str) -> str:
+        """``hmac:`` and the HMAC-SHA-256 of the value under a hex salt: tells a change and nothing else."""
+        return "hmac:" + hmac.new(bytes.fromhex(salt), self._value.encode(), hashlib.sha256).hexdigest()
+
+    def __repr__(self) -> str:
+        return SHOWN
+
+    __str__ = __repr__

@@ -1,0 +1,62 @@
+"""How a sandbox is named on a host: its id, its compose project, its labels and its paths."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+LABEL_PREFIX = "dev.sandboxer."
+LABEL_FLEET = LABEL_PREFIX + "fleet"
+LABEL_ID = LABEL_PREFIX + "id"
+LABEL_NAME = LABEL_PREFIX + "name"
+LABEL_UID = LABEL_PREFIX + "uid"
+LABEL_ROOT = LABEL_PREFIX + "root"
+LABEL_ORIGIN = LABEL_PREFIX + "origin"
+LABEL_UNTIL = LABEL_PREFIX + "until"
+LABEL_INPUTS = LABEL_PREFIX + "inputs"
+LABEL_CONFIG = LABEL_PREFIX + "config"
+COMPOSE_PROJECT = "com.docker.compose.project"
+COMPOSE_SERVICE = "com.docker.compose.service"
+
+
+def sandbox_id(fleet: str, name: str) -> str:
+    """The id of a sandbox that a manifest declares: the first 8 hex digits of SHA-256 of ``fleet/name``."""
+    return hashlib.sha256(f"{fleet}/{name}".encode()).hexdigest()[:8]
+
+
+def project_name(name: str, identifier: str) -> str:
+    """The compose project of a sandbox: ``sbx-<name>-<id>``, dots as dashes, for Compose allows none."""
+    return f"sbx-{name.replace('.', '-')}-{identifier}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """What the labels of a container, network or volume claim: whose it is. Compared with the record's words."""
+
+    fleet: str
+    id: str
+    name: str
+    uid: str
+    root: str
+    origin: str
+    until: str
+
+    def labels(self) -> dict[str, str]:
+        """The labels that state this, for everything that a sandbox makes."""
+        return {
+            LABEL_FLEET: self.fleet,
+            LABEL_ID: self.id,
+            LABEL_NAME: self.name,
+            LABEL_UID: self.uid,
+            LABEL_ROOT: self.root,
+            LABEL_ORIGIN: self.origin,
+            LABEL_UNTIL: self.until,
+        }
+
+    @classmethod
+    def of(cls, labels: dict[str, str]) -> Ownership | None:
+        """What these labels claim; None where they are not a sandbox's labels at all."""
+        if LABEL_FLEET not in labels and LABEL_ID not in labels:
+            return None
+        names = (LABEL_FLEET, LABEL_ID, LABEL_NAME, LABEL_UID, LABEL_ROOT, LABEL_ORIGIN, LABEL_UNTIL)
+        return cls(*(labels.get(name, "") for name in names))

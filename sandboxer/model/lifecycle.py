@@ -1,0 +1,79 @@
+"""The words for where a sandbox is in its life, how it compares and how it fares; each list is closed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """The phases of a sandbox's life. ``DESTROYED`` is told in events and never written to a record."""
+
+    REQUESTED = "requested"
+    PROVISIONING = "provisioning"
+    READY = "ready"
+    ACTIVE = "active"
+    DESTROYING = "destroying"
+    DESTROYED = "destroyed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+class Sync(StrEnum):
+    """Git against the host, in Argo CD's words."""
+
+    SYNCED = "Synced"
+    OUT_OF_SYNC = "OutOfSync"
+    UNKNOWN = "Unknown"
+
+
+class Health(StrEnum):
+    """How the containers fare, in Argo CD's words."""
+
+    HEALTHY = "Healthy"
+    PROGRESSING = "Progressing"
+    DEGRADED = "Degraded"
+    MISSING = "Missing"
+    SUSPENDED = "Suspended"
+    UNKNOWN = "Unknown"
+
+
+class Action(StrEnum):
+    """What a plan wants done to one sandbox. The order is that of a plan's summary."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    REPAIR = "repair"
+    DELETE = "delete"
+    NO_OP = "no-op"
+    BLOCKED = "blocked"
+
+
+class Reason(StrEnum):
+    """Why. A reason explains an action and never steers one; readers tolerate new members."""
+
+    CREATE_ABSENT = "create_because_absent"
+    UPDATE_CHANGED = "update_because_changed"
+    REPLACE_CHANGED = "replace_because_changed"
+    REPLACE_REQUESTED = "replace_because_requested"
+    REPLACE_MOVED = "replace_because_moved"
+    REPLACE_INTERRUPTED = "replace_because_interrupted"
+    REPAIR_DRIFT = "repair_because_drift"
+    REPAIR_INTERRUPTED = "repair_because_interrupted"
+    DELETE_ORPHANED = "delete_because_orphaned"
+    DELETE_EXPIRED = "delete_because_expired"
+    DELETE_STRAY = "delete_because_stray"
+    NO_OP_SYNCED = "no_op_because_synced"
+    NO_OP_SUSPENDED = "no_op_because_suspended"
+    NO_OP_EXPIRED = "no_op_because_expired"
+    NO_OP_PRUNE_DISABLED = "no_op_because_prune_disabled"
+    NO_OP_SELF_HEAL_DISABLED = "no_op_because_self_heal_disabled"
+    BLOCKED_UNREACHABLE = "blocked_because_unreachable"
+    BLOCKED_ENGINE = "blocked_because_engine"
+    BLOCKED_AMBIGUOUS = "blocked_because_ambiguous"
+    BLOCKED_NO_HOST = "blocked_because_no_host"
+    BLOCKED_INPUT = "blocked_because_input_unavailable"
+    BLOCKED_SECRET = "blocked_because_secret_missing"  # noqa: S105 - the contract's word, no secret
+    BLOCKED_GUARD = "blocked_because_guard"
+    BLOCKED_LOCKED = "blocked_because_locked"
+    BLOCKED_STALE = "blocked_because_stale"

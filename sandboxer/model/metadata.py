@@ -1,0 +1,29 @@
+"""What every manifest begins with: its version, its kind, and what it says of itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sandboxer.model.base import Strict
+from sandboxer.model.text import LabelKey, LabelValue, Name
+
+API_VERSION = "sandboxer.dev/v1"
+
+Labels = dict[LabelKey, LabelValue]
+TcpPort = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Metadata(Strict):
+    """What every manifest says of itself."""
+
+    name: Name = Field(description="Unique among the fleet's manifests of this kind.")
+    labels: Labels = Field({}, description="Free words, for selecting and for people.")
+
+
+class Manifest(Strict):
+    """What every document begins with."""
+
+    api_version: Literal["sandboxer.dev/v1"] = Field(description="The version of the manifest format.")
+    metadata: Metadata = Field(description="What it is called.")

@@ -1,0 +1,166 @@
+"""A plan: plain data that says what would be done to each sandbox, and why. Nothing in it acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from sandboxer.model.lifecycle import Action, Health, Reason, Sync
+
+if TYPE_CHECKING:
+    from sandboxer.model.jsontypes import JsonObject, JsonValue
+
+FORMAT_VERSION = "1.0"
+
+HostStatus = Literal["reachable", "unreachable", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field that differs. In ``pending`` old is the record's and new is git's; in ``drift`` new is what runs."""
+
+    path: str
+    old: JsonValue
+    new: JsonValue
+
+    def to_json(self) -> JsonObject:
+        """As it stands in a plan's JSON."""
+        return {"path": self.path, "old": self.old, "new": self.new}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a plan wants for one sandbox on one host.
+
+    ``message`` says it in a sentence. ``generation`` and ``uid`` are the record's as the plan saw it (0 and empty
+    where there was none): the executor plans again where they are no longer so. ``volumes`` are those that a replace
+    or delete will destroy.
+    """
+
+    sandbox: str
+    id: str
+    host: str | None
+    action: Action
+    reason: Reason
+    sync: Sync
+    health: Health
+    from_host: str | None = None
+    message: str = ""
+    fingerprint: str = ""
+    pending: tuple[FieldChange, ...] = ()
+    drift: tuple[FieldChange, ...] = ()
+    volumes: tuple[str, ...] = ()
+    generation: int = 0
+    uid: str = ""
+    origin: str = "git"
+
+    @property
+    def acts(self) -> bool:
+        """Whether carrying it out changes anything on a host."""
+        return self.action not in (Action.NO_OP, Action.BLOCKED)
+
+    def to_json(self) -> JsonObject:
+        """As it stands in a plan's JSON."""
+        return {
+            "sandbox": self.sandbox,
+            "id": self.id,
+            "host": self.host,
+            "from_host": self.from_host,
+            "action": self.action.value,
+            "reason": self.reason.value,
+            "sync": self.sync.value,
+            "health": self.health.value,
+            "message": self.message,
+            "fingerprint": self.fingerprint,
+            "pending": [change.to_json() for change in self.pending],
+            "drift": [change.to_json() for change in self.drift],
+            "volumes": list(self.volumes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HostSummary:
+    """How the look at one host went. ``error`` is None where it was complete."""
+
+    name: str
+    status: HostStatus
+    error: str | None = None
+
+    def to_json(self) -> JsonObject:
+        """As it stands in a plan's JSON."""
+        return {"name": self.name, "status": self.status, "error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
+class Unmanaged:
+    """Something on a host that is not ours: told, never touched. ``kind`` is ``ambiguous`` where it claims to be."""
+
+    host: str
+    kind: Literal["compose_project", "container", "directory", "ambiguous"]
+    name: str
+
+    def to_json(self) -> JsonObject:
+        """As it stands in a plan's JSON."""
+        return {"host": self.host, "kind": self.kind, "name": self.name}
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a plan cost: SSH connections and remote commands, as the transports counted them, and seconds."""
+
+    connections: int = 0
+    commands: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> JsonObject:
+        """As it stands in a plan's JSON."""
+        return {"connections": self.connections, "commands": self.commands, "seconds": round(self.seconds, 3)}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole decision for a fleet; ``imperative`` are sandboxes that git leaves alone."""
+
+    fleet: str
+    commit: str | None
+    dirty: bool
+    hosts: tuple[HostSummary, ...]
+    changes: tuple[Change, ...]
+    unmanaged: tuple[Unmanaged, ...] = ()
+    imperative: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
+    stats: Stats = field(default_factory=Stats)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every host was seen in full and nothing is blocked; an incomplete plan exits 1."""
+        return all(h.status == "reachable" for h in self.hosts) and not any(
+            c.action is Action.BLOCKED for c in self.changes
+        )
+
+    @property
+    def differences(self) -> bool:
+        """Whether applying it would change anything."""
+        return any(c.acts for c in self.changes)
+
+    @property
+    def summary(self) -> dict[Action, int]:
+        """How many changes there are of each action."""
+        return {action: sum(1 for c in self.changes if c.action is action) for action in Action}
+
+    def to_json(self) -> JsonObject:
+        """The contract's JSON of a plan."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "fleet": self.fleet,
+            "commit": self.commit,
+            "dirty": self.dirty,
+            "complete": self.complete,
+            "hosts": [host.to_json() for host in self.hosts],
+            "changes": [change.to_json() for change in self.changes],
+            "imperative": [change.to_json() for change in self.imperative],
+            "unmanaged": [thing.to_json() for thing in self.unmanaged],
+            "warnings": list(self.warnings),
+            "summary": {action.value: count for action, count in self.summary.items()},
+            "stats": self.stats.to_json(),
+        }

@@ -1,0 +1,291 @@
+"""The manifests of what runs: Profile and Sandbox."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from sandboxer.model.base import Items, Strict, problem
+from sandboxer.model.fleet_manifests import Isolation, Scope
+from sandboxer.model.metadata import Labels, Manifest, Metadata, TcpPort
+from sandboxer.model.quantity import Duration, Size, format_duration, format_size
+from sandboxer.model.text import (
+    EnvName,
+    GitRef,
+    Line,
+    Name,
+    RelativePath,
+    RepoLocation,
+    SandboxName,
+    SecretSource,
+    ServiceName,
+    printable,
+)
+
+
+def _distinct_names(names: list[str]) -> None:
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            raise problem("duplicate-name", f"is there twice: `{name}`", "give each its own name", (index, "name"))
+        seen.add(name)
+
+
+# --- Profile
+
+
+class Network(Strict):
+    """What a sandbox's containers reach, and from where they are reached."""
+
+    egress: Literal["deny", "allow"] = Field("deny", description="deny: no address outside the sandbox's networks.")
+    ingress: Literal["loopback", "none"] = Field("loopback", description="loopback: the host itself; none: nobody.")
+
+
+class Workspace(Strict):
+    """Which files a sandbox is given."""
+
+    mode: Literal["copy", "none"] = Field(
+        "copy", description="copy: the tracked files of the commit; none: no more than Compose reads."
+    )
+    path: RelativePath = Field(".", description="The folder of the input repository that is delivered.")
+
+
+class Compose(Strict):
+    """The stack that a sandbox runs."""
+
+    files: Items[RelativePath] = Field(
+        ("compose.yaml",), min_length=1, description="Compose files, below workspace.path."
+    )
+    profiles: Items[Line] = Field((), description="The Compose profiles to switch on.")
+    pull: Literal["missing", "always"] = Field("missing", description="When to pull images.")
+
+
+class Ttl(Strict):
+    """How long a sandbox lives."""
+
+    max: Duration = Field(
+        timedelta(hours=24), description="The longest that a sandbox may ask for.", json_schema_extra={"default": "24h"}
+    )
+    default: Duration = Field(
+        default_factory=lambda data: min(timedelta(hours=4), data.get("max", timedelta(hours=4))),
+        description="What it gets without asking: 4h, or max where that is less.",
+    )
+
+    @field_validator("default")
+    @classmethod
+    def _within_max(cls, value: timedelta, info: ValidationInfo) -> timedelta:
+        most = info.data.get("max", value)
+        if value > most:
+            text = f"must not be longer than `max`, {format_duration(most)}: found {format_duration(value)}"
+            raise problem("out-of-range", text, "lower `default` or raise `max`")
+        return value
+
+
+class Resources(Strict):
+    """Ceilings, for each service."""
+
+    cpus: Annotated[float, Field(ge=0.01, le=1024)] = Field(2.0, description="Processors, fractions too.")
+    memory: Size = Field(1 << 30, description="Memory, at least 6MiB.", json_schema_extra={"default": "1GiB"})
+    pids: Annotated[int, Field(ge=1, le=4_194_304)] = Field(512, description="Processes and threads.")
+
+    @field_validator("memory")
+    @classmethod
+    def _enough(cls, value: int) -> int:
+        if value < 6 << 20:
+            raise problem("out-of-range", f"must be at least 6MiB: found {format_size(value)}", "Docker takes no less")
+        return value
+
+
+class ProfilePlacement(Strict):
+    """On which hosts sandboxes go: the first selector that a host with room matches."""
+
+    prefer: Items[Labels] = Field((), description="Label selectors, best first. None at all: every host.")
+    fallback: Items[Labels] = Field((), description="Label selectors to try where no preferred host fits.")
+
+
+class ReachablePort(Strict):
+    """One port of the stack that is reached from outside."""
+
+    name: Name = Field(description="What the port is called, for people and programs.")
+    service: ServiceName = Field(description="The service of the compose file.")
+    port: TcpPort = Field(description="The port in the container.")
+
+
+class Reachability(Strict):
+    """How a sandbox is reached."""
+
+    ports: Items[ReachablePort] = Field((), description="The ports that are reached from outside.")
+
+    @field_validator("ports")
+    @classmethod
+    def _distinct(cls, value: tuple[ReachablePort, ...]) -> tuple[ReachablePort, ...]:
+        _distinct_names([port.name for port in value])
+        return value
+
+
+class Readiness(Strict):
+    """When a sandbox is ready."""
+
+    timeout: Duration = Field(
+        timedelta(seconds=120),
+        description="How long it may take until its services are up.",
+        json_schema_extra={"default": "120s"},
+    )
+
+
+class ProfileSpec(Strict):
+    """A kind of sandbox: what its sandboxes have in common."""
+
+    extension: Name = Field(description="The Extension that makes these sandboxes.")
+    isolation: Isolation = Field("container", description="What separates a sandbox from its host.")
+    scope: Scope = Field("ephemeral", description="How long a sandbox may live.")
+    network: Network = Field(Network(), description="What containers reach, and from where they are reached.")
+    workspace: Workspace = Field(Workspace(), description="Which files a sandbox is given.")
+    compose: Compose = Field(Compose(), description="The stack that a sandbox runs.")
+    ttl: Ttl = Field(Ttl(), description="How long a sandbox lives.")
+    resources: Resources = Field(Resources(), description="Ceilings, for each service.")
+    setup: dict[str, Any] = Field({}, description="Settings of the extension's own.")
+    placement: ProfilePlacement = Field(ProfilePlacement(), description="On which hosts sandboxes go.")
+    reachability: Reachability = Field(Reachability(), description="How a sandbox is reached.")
+    readiness: Readiness = Field(Readiness(), description="When a sandbox is ready.")
+    cost_class: Line = Field("self-hosted", description="What running it costs, as a word.")
+
+
+class Profile(Manifest):
+    """A kind of sandbox."""
+
+    kind: Literal["Profile"]
+    spec: ProfileSpec = Field(description="What the profile's sandboxes have in common.")
+
+
+# --- Sandbox
+
+
+class SandboxMetadata(Metadata):
+    """What a Sandbox says of itself."""
+
+    name: SandboxName = Field(description="Unique in the fleet; not 8 hex digits, for those are ids.")
+
+
+class Inputs(Strict):
+    """The files that go into a sandbox: those of one commit."""
+
+    repo: RepoLocation = Field(".", description="A path from the fleet's root, an https or ssh URL, or user@host:path.")
+    ref: GitRef = Field("HEAD", description="A branch, tag or commit; becomes a commit when planned.")
+
+
+class Placement(Strict):
+    """Narrows the profile's placement."""
+
+    hosts: Items[Name] | None = Field(None, min_length=1, description="The only hosts that it may live on.")
+
+
+class SecretRef(Strict):
+    """A secret that the sandbox is given; the manifest says where it is, never what it is."""
+
+    name: EnvName = Field(description="What the sandbox's containers know it as.")
+    from_: SecretSource = Field(
+        alias="from", description="Where it is: env:NAME or file:PATH; the Fleet must allow it."
+    )
+
+
+class Consumer(Strict):
+    """Who uses the sandbox."""
+
+    actor: Literal["adm", "agt", "atm"] = Field(description="An administrator, an agent, or automation.")
+    project: Line = Field(description="What it is used for.")
+
+
+class SyncPolicy(Strict):
+    """What apply does by itself."""
+
+    prune: bool = Field(True, description="Delete the sandbox when its manifest is gone.")
+    self_heal: bool = Field(True, description="Repair what drifted.")
+
+
+def _env_value(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise problem("wrong-type", "must be a string or a number", 'quote it, as in "true" or ""')
+    if "\0" in value:
+        raise problem("bad-value", "must not contain NUL", "no environment can hold it")
+    return value
+
+
+def _instant(value: object) -> datetime:
+    hint = "a date, a time and a zone: 2026-12-01T00:00:00Z"
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            raise problem("bad-value", f"is no time: `{printable(value)}`", hint) from None
+    elif isinstance(value, datetime):
+        moment = value
+    else:
+        raise problem("wrong-type", "must be a time", hint)
+    if moment.tzinfo is None:
+        raise problem("bad-value", "has no time zone", hint)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise problem("out-of-range", "is out of range", hint) from None
+
+
+EnvValue = Annotated[str, BeforeValidator(_env_value), WithJsonSchema({"type": ["string", "number"]})]
+Instant = Annotated[
+    datetime,
+    PlainValidator(_instant),
+    PlainSerializer(lambda value: value.isoformat().replace("+00:00", "Z"), return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-12-01T00:00:00Z"]}),
+]
+
+
+class SandboxSpec(Strict):
+    """One sandbox that the fleet wants."""
+
+    profile: Name = Field(description="The Profile that it is made after.")
+    inputs: Inputs = Field(Inputs(), description="The files that go into it.")
+    ttl: Duration | None = Field(None, description="How long it lives; else the profile's ttl.default.")
+    expires_at: Instant | None = Field(None, description="When it ends; instead of ttl.")
+    placement: Placement = Field(Placement(), description="Narrows the profile's placement.")
+    env: dict[EnvName, EnvValue] = Field({}, description="What its compose file may use as ${NAME}. No secrets here.")
+    secret_refs: Items[SecretRef] = Field((), description="Secrets that it is given, by where they are.")
+    consumer: Consumer | None = Field(None, description="Who uses it.")
+    sync_policy: SyncPolicy = Field(SyncPolicy(), description="What apply does by itself.")
+    suspend: bool = Field(False, description="Whether updates and repairs wait. It expires all the same.")
+
+    @field_validator("expires_at")
+    @classmethod
+    def _one_end(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
+        if value is not None and info.data.get("ttl") is not None:
+            raise problem("conflict", "cannot stand beside `ttl`", "say one of the two")
+        return value
+
+    @field_validator("secret_refs")
+    @classmethod
+    def _secrets_apart(cls, value: tuple[SecretRef, ...], info: ValidationInfo) -> tuple[SecretRef, ...]:
+        _distinct_names([secret.name for secret in value])
+        for index, secret in enumerate(value):
+            if secret.name in info.data.get("env", {}):
+                text = f"is set in `env` too: `{secret.name}`"
+                raise problem("conflict", text, "remove one of the two", (index, "name"))
+        return value
+
+
+class Sandbox(Manifest):
+    """One sandbox that the fleet wants."""
+
+    kind: Literal["Sandbox"]
+    metadata: SandboxMetadata = Field(description="What it is called.")
+    spec: SandboxSpec = Field(description="What it is made of, and for how long.")

@@ -1,0 +1,81 @@
+"""Writes the JSON Schemas (2020-12) of the manifests, for editors and other programs.
+
+``python -m sandboxer.model.schemas DIR`` writes them; with ``--check`` it writes nothing and fails where they differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from sandboxer.model.manifest import KINDS
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_BASE = "https://sandboxer.dev/v1/"
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The schemas by file name: one for each kind, and ``manifest.schema.json`` for a document of any kind."""
+    found = {}
+    for kind, model in KINDS.items():
+        name = f"{kind.lower()}.schema.json"
+        content = model.model_json_schema(by_alias=True)
+        found[name] = {"$schema": DIALECT, "$id": _BASE + name, **content}
+    references, combined = models_json_schema([(model, "validation") for model in KINDS.values()], by_alias=True)
+    name = "manifest.schema.json"
+    found[name] = {
+        "$schema": DIALECT,
+        "$id": _BASE + name,
+        "title": "Manifest",
+        "description": "A Sandboxer manifest of any kind.",
+        "oneOf": list(references.values()),
+        **combined,
+    }
+    for content in found.values():
+        _close(content)
+    return found
+
+
+def _close(part: Any) -> None:
+    """Says of mappings with free keys that no key may break the pattern; pydantic leaves that open."""
+    if isinstance(part, dict):
+        if "patternProperties" in part:
+            part["additionalProperties"] = False
+        for inner in part.values():
+            _close(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            _close(inner)
+
+
+def texts() -> dict[str, str]:
+    """The files' text, by name."""
+    return {name: json.dumps(content, indent=2) + "\n" for name, content in schemas().items()}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Writes or checks the schemas in a folder; 1 where a check finds a difference."""
+    parser = argparse.ArgumentParser(prog="python -m sandboxer.model.schemas", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where the files differ")
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    options = parser.parse_args(arguments)
+    wanted = texts()
+    if not options.check:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        for name, text in wanted.items():
+            (options.folder / name).write_text(text, encoding="utf-8")
+        return 0
+    there = {path.name: path.read_text(encoding="utf-8") for path in options.folder.glob("*.schema.json")}
+    differing = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+    for name in differing:
+        sys.stderr.write(f"{options.folder / name} is not what the models say: run `make schemas`\n")
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""The seams between the rows: what discovery and execution ask of a transport, a clock, a source of manifests.
+
+Each is a small Protocol; the real ones live in ``adapters/``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One program for a host's ``sh``: constant text from this package, and data that reaches its standard input.
+
+    ``script`` is POSIX shell and never built from values; ``stdin`` follows it and carries every parameter.
+    ``timeout`` is in seconds for the whole command, ``max_output`` in bytes for stdout and stderr each.
+    """
+
+    script: str
+    stdin: bytes = b""
+    timeout: float = 30.0
+    max_output: int = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What a command left: its exit code, and its output as bytes, for it may be of any encoding."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(slots=True)
+class TransportStats:
+    """How often a transport connected and how many commands it ran; counted where it happens."""
+
+    connections: int = 0
+    commands: int = 0
+
+
+class Session(Protocol):
+    """A running command that one talks with. Use as a context manager: leaving it ends the command's input.
+
+    Every read is bounded by the ``timeout`` given to it, in seconds, and raises CommandTimeout when it passes,
+    HostUnreachable when the connection is lost, and OutputTooLarge beyond the command's ``max_output``.
+    """
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes to the command's standard input; HostUnreachable when nobody reads them any more."""
+
+    def read_line(self, timeout: float) -> bytes:
+        """The next line of standard output without its newline; EOFError where the output has ended."""
+
+    def read_exactly(self, count: int, timeout: float) -> bytes:
+        """The next ``count`` bytes of standard output; EOFError where it ended before."""
+
+    def finish(self, timeout: float) -> CommandResult:
+        """Ends the input, waits for the command, and gives its exit code and what output was not read."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class HostTransport(Protocol):
+    """A way to run commands on one host: SSH, or this machine itself. Connects at first use, once."""
+
+    stats: TransportStats
+
+    def run(self, command: Command) -> CommandResult:
+        """Runs a command to its end.
+
+        Raises HostUnreachable, HostKeyRefused, CommandTimeout or OutputTooLarge. A non-zero exit is a result.
+        """
+
+    def open(self, command: Command) -> Session:
+        """Starts a command and gives the conversation with it. Safe to call from several threads at once."""
+
+    def close(self) -> None:
+        """Ends the connection and every session on it. Idempotent."""
+
+
+class Clock(Protocol):
+    """The runner's clock."""
+
+    def now(self) -> datetime:
+        """The time now, aware, in UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The files of a fleet at one point: of the work tree, or of a commit.
+
+    ``files`` maps paths relative to the fleet's root, with forward slashes, to bytes. ``commit`` is the commit that
+    they belong to (None where the fleet is in no repository), ``root_commit`` the repository's first one (None in a
+    shallow clone), ``committed_at`` the committer's time in UTC, ``dirty`` whether the files differ from the commit.
+    """
+
+    files: Mapping[str, bytes]
+    commit: str | None = None
+    root_commit: str | None = None
+    committed_at: datetime | None = None
+    dirty: bool = False
+
+
+class ManifestSource(Protocol):
+    """Where manifests are read from."""
+
+    def read(self, revision: str | None) -> Revision:
+        """The manifests of a git revision, or of the work tree for None. Raises SourceError."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One delivered file: its path, whether it is executable, its git blob id; ``target`` where it is a link."""
+
+    path: str
+    blob: str
+    executable: bool = False
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputTree:
+    """The files that a sandbox is given: those that one commit tracks below one path, submodules left out.
+
+    ``repo`` and ``ref`` are as the manifest says, ``commit`` is what ``ref`` named when it was planned, ``path``
+    the folder within, ``digest`` the SHA-256 of the sorted entries: equal trees have equal digests whatever the commit.
+    """
+
+    repo: str
+    ref: str
+    commit: str
+    path: str
+    digest: str
+    entries: Mapping[str, TreeEntry] = field(repr=False)
+
+
+class InputSource(Protocol):
+    """Where a sandbox's files are read from."""
+
+    def resolve(self, repo: str, ref: str, path: str) -> InputTree:
+        """Finds the commit and lists its files. Raises InputUnavailable, also for links that leave the tree."""
+
+    def read(self, tree: InputTree, path: str) -> bytes:
+        """One file's bytes; raises InputUnavailable where the tree has no such file."""
+
+    def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> bytes:
+        """A POSIX tar of the tree (or of some of its paths): files 0644 or 0755, links as they are, owner 0, time 0."""

@@ -1,0 +1,228 @@
+"""The kinds of text in manifests: names, labels, paths, users, keys. What travels to a host as a line is one line."""
+
+from __future__ import annotations
+
+import binascii
+import posixpath
+import re
+from base64 import b64decode
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from sandboxer.model.base import problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?$"
+LINE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+RESERVED_LABELS = "dev.sandboxer."
+
+# Control characters, line separators, and what turns the direction of text round.
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
+_NAME_RULE = "1 to 40 of a-z, 0-9, `.` and `-`, with a letter or digit at both ends"
+
+
+def _matching(
+    pattern: str, text: str, hint: str, code: str = "bad-value", check: Callable[[str], object] | None = None
+) -> tuple[AfterValidator, WithJsonSchema]:
+    """A validator for strings that ``pattern`` matches as a whole, and the schema that says the same."""
+    compiled = re.compile(pattern.removeprefix("^").removesuffix("$"))
+
+    def validate(value: str) -> str:
+        if not compiled.fullmatch(value):
+            shown = "" if code == "literal-secret" else f": `{printable(value)}`"
+            raise problem(code, text + shown, hint)
+        if check is not None:
+            check(value)
+        return value
+
+    return AfterValidator(validate), WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+def printable(value: str, limit: int = 80) -> str:
+    """The text with control characters escaped, cut at ``limit``: safe to show in a message of one line."""
+    shown = _UNSHOWN.sub(lambda match: match[0].encode("unicode_escape").decode(), value[:limit])
+    return shown if len(value) <= limit and len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def plain_line(value: str) -> str:
+    """The line as long as before, with a blank for each tab and a mark for what a terminal must not get."""
+    return _UNSHOWN.sub("\ufffd", value.replace("\t", " "))
+
+
+def is_name(value: object) -> bool:
+    """Whether ``value`` could be the name of a manifest."""
+    return isinstance(value, str) and re.fullmatch(NAME_PATTERN[1:-1], value) is not None
+
+
+def _no_id(value: str) -> None:
+    if re.fullmatch(r"[0-9a-f]{8}", value):
+        raise problem("bad-name", f"must not be 8 hex digits: `{value}`", "it would read like a sandbox's id")
+
+
+def _inside(value: str) -> None:
+    if ".." in value.split("/"):
+        raise problem("bad-path", f"must not contain `..`: `{value}`", "name a path below the workspace")
+    if posixpath.normpath(value) != value:
+        raise problem("bad-path", f"is not in its shortest form: `{value}`", f"write `{posixpath.normpath(value)}`")
+
+
+def _root(value: str) -> None:
+    plain = posixpath.normpath("/" + value.lstrip("/"))
+    if plain != value:
+        raise problem("bad-path", f"is not in its shortest form: `{value}`", f"write `{plain}`")
+    if value.count("/") < 2:
+        raise problem("bad-path", f"must be two folders deep at least: `{value}`", "for example /tmp/sandboxer")
+
+
+def _label_key(value: str) -> None:
+    if value.startswith(RESERVED_LABELS):
+        raise problem("reserved-name", f"is a label that Sandboxer sets itself: `{value}`", "choose another prefix")
+
+
+def _env_name(value: str) -> None:
+    if value in _RESERVED_ENV or value.startswith(_RESERVED_ENV_PREFIXES):
+        hint = "these steer the engine and Compose: choose another name"
+        raise problem("reserved-name", f"is a variable that a sandbox may not set: `{value}`", hint)
+
+
+def _repo(value: str) -> None:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/@]*:[^/@]*@", value):
+        hint = "let a git credential helper give it; whoever reads the manifest reads this"
+        raise problem("literal-secret", "holds a password", hint)
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):(//|:)", value)
+    if scheme and (scheme[1] not in {"https", "ssh"} or scheme[2] == ":"):
+        hint = "a path, an https:// or ssh:// URL, or user@host:path"
+        raise problem("bad-value", f"is of a kind that is not fetched: `{scheme[0]}`", hint)
+
+
+def _ref(value: str) -> None:
+    if ".." in value or value.startswith("-"):
+        raise problem("bad-value", f"is no branch, tag or commit: `{value}`", "for example main, v1.2.0 or HEAD")
+
+
+_RESERVED_ENV = frozenset({"PATH", "HOME", "XDG_RUNTIME_DIR"})
+_RESERVED_ENV_PREFIXES = ("COMPOSE_", "DOCKER_", "SANDBOXER_")
+
+Name = Annotated[str, *_matching(NAME_PATTERN, "is no valid name", _NAME_RULE, "bad-name")]
+SandboxName = Annotated[str, *_matching(NAME_PATTERN, "is no valid name", _NAME_RULE, "bad-name", _no_id)]
+Line = Annotated[str, *_matching(LINE_PATTERN, "must be one line of text", "no line breaks or control characters")]
+LabelKey = Annotated[
+    str,
+    *_matching(
+        r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,98}[A-Za-z0-9])?$",
+        "is no valid label key",
+        "letters, digits, `.`, `_`, `/` and `-`, with a letter or digit at both ends",
+        "bad-name",
+        _label_key,
+    ),
+]
+LabelValue = Annotated[
+    str,
+    *_matching(
+        r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,256}$",
+        "must be one line of text",
+        "at most 256 characters, no line breaks or control characters",
+    ),
+]
+EnvName = Annotated[
+    str,
+    *_matching(
+        r"^[A-Za-z_][A-Za-z0-9_]*$",
+        "is no variable name",
+        "letters, digits and `_`, no digit first",
+        "bad-name",
+        _env_name,
+    ),
+]
+ServiceName = Annotated[
+    str,
+    *_matching(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "is no service name", "as in the compose file", "bad-name"),
+]
+SecretSource = Annotated[
+    str,
+    *_matching(
+        r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f\x7f-\x9f\u2028\u2029]+)$",
+        "must say where the secret is, never the secret",
+        "env:NAME or file:PATH",
+        "literal-secret",
+    ),
+]
+RelativePath = Annotated[
+    str,
+    *_matching(
+        r"^[^/\x00-\x1f\x7f-\x9f\u2028\u2029][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$",
+        "must be a relative path",
+        "a path below the workspace, without a leading `/`",
+        "bad-path",
+        _inside,
+    ),
+]
+RootPath = Annotated[
+    str,
+    *_matching(
+        r"^/[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$",
+        "must be an absolute path",
+        "for example /tmp/sandboxer",
+        "bad-path",
+        _root,
+    ),
+]
+Address = Annotated[
+    str,
+    *_matching(
+        r"^[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,252}$",
+        "is no address",
+        "a host name, an IP address, or an alias of ~/.ssh/config",
+    ),
+]
+User = Annotated[
+    str, *_matching(r"^[A-Za-z0-9_][A-Za-z0-9_.\\+$-]{0,63}$", "is no user name", "the name to log in with")
+]
+HostKey = Annotated[
+    str,
+    *_matching(
+        r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [^\s\x00-\x1f\x7f-\x9f]+( [^\x00-\x1f\x7f-\x9f]*)?$",
+        "is no host key",
+        "a type and a key, as `ssh-keyscan` prints them: ssh-ed25519 AAAA...",
+    ),
+]
+RepoLocation = Annotated[
+    str,
+    *_matching(
+        r"^[^-\x00-\x1f\x7f-\x9f\u2028\u2029][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$",
+        "is no repository",
+        "a path, an https:// or ssh:// URL, or user@host:path",
+        check=_repo,
+    ),
+]
+GitRef = Annotated[
+    str,
+    *_matching(
+        r"^[^-\s\x00-\x20\x7f-\x9f~^:?*\[\\][^\s\x00-\x20\x7f-\x9f:?*\[\\]*$",
+        "is no branch, tag or commit",
+        "for example main, v1.2.0 or HEAD",
+        check=_ref,
+    ),
+]
+HubUrl = Annotated[
+    str,
+    *_matching(
+        r"^(https?://[^\s@]+|\$\{[A-Za-z_][A-Za-z0-9_]*\})$",
+        "is no URL",
+        'https://..., or the variable that holds it: "${STATE_HUB_URL}"',
+    ),
+]
+
+
+def is_host_key(value: str) -> bool:
+    """Whether the key after the type decodes, and says the same type: if not, no host can ever show it."""
+    kind, blob, *_ = value.split(" ")
+    try:
+        data = b64decode(blob, validate=True)
+    except binascii.Error:
+        return False
+    length = int.from_bytes(data[:4], "big")
+    return data[4 : 4 + length] == kind.encode() and len(data) > 4 + length
