@@ -1,0 +1,278 @@
+"""The fleet's manifests, from the work tree or from git's objects."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandboxer.adapters.git_process import (
+    LINK,
+    SUBMODULE,
+    TREE,
+    GitObject,
+    Objects,
+    Place,
+    ask,
+    failure,
+    is_odd,
+    known_names,
+    locate,
+    refuse_odd,
+    tree_entries,
+    unprintable,
+)
+from sandboxer.adapters.work_tree import FLEET_FILE, FOLDERS, MAX_FILES, MAX_READ, is_manifest, read_work_tree
+from sandboxer.errors import SourceError
+from sandboxer.model.seams import Revision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_COMMITTER = re.compile(rb"^committer .*> (-?\d+) [+-]\d{4}$", re.MULTILINE)
+_MAX_REHASHED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    id: str
+    parent: str | None
+    committed_at: datetime | None
+    manifests: Mapping[str, str]  # path to the blob's id
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was read, and the commit it belongs to, for the question of what was there before."""
+
+    revision: Revision
+    place: Place | None = None
+    commit: _Commit | None = None
+
+
+class FleetRepository:
+    """The manifests of the fleet whose ``sandboxer.yaml`` lies in ``root``, which may be a folder of a repository.
+
+    Reads alone: neither work tree nor index is written, no lock taken, nothing fetched. ``timeout`` is in seconds
+    for each question to git.
+    """
+
+    def __init__(self, root: Path, timeout: float = 60.0) -> None:
+        self.root = Path(os.path.abspath(root))  # noqa: PTH100  # lexical: links in the path stay as the user wrote them
+        self._timeout = timeout
+        self._looks: dict[str | None, _Look] = {}
+
+    def read(self, revision: str | None) -> Revision:
+        """The manifests of a git revision, or of the work tree for None.
+
+        A file over 1 MiB comes with its first bytes alone, one more than 1 MiB. A repository without a commit is
+        dirty, a fleet in no repository is not. Raises SourceError.
+        """
+        look = self._look_at_work_tree() if revision is None else self._look_at_commit(revision)
+        self._looks[revision] = look
+        return look.revision
+
+    def history(self, revision: str | None) -> tuple[Revision, ...]:
+        """What git had before what ``read`` gave, newest first, each only where its manifests differ from the next.
+
+        For the work tree: HEAD where that differs, and HEAD's first parent. For a revision: its first parent. A
+        parent that a shallow clone lacks, or that is no readable fleet, is left out: it was never applied.
+        """
+        if revision not in self._looks:
+            self.read(revision)
+        look = self._looks[revision]
+        if look.place is None or look.commit is None:
+            return ()
+        before: list[Revision] = []
+        with self._objects(look.place) as objects:
+            if look.revision.dirty and FLEET_FILE in look.commit.manifests:
+                before.append(_revision(objects, look.commit, look.revision.root_commit))
+            try:
+                parent = look.commit.parent and _commit(objects, look.place, look.commit.parent)
+            except SourceError:
+                parent = None
+            if parent and parent.manifests != look.commit.manifests and FLEET_FILE in parent.manifests:
+                before.append(_revision(objects, parent, look.revision.root_commit))
+        return tuple(before)
+
+    def is_ancestor(self, older: str, newer: str) -> bool | None:
+        """Whether one commit is a strict ancestor of another; None where that cannot be told.
+
+        It cannot where a commit is unknown here, or where a shallow clone lacks the history between. Raises
+        SourceError only where git cannot be asked at all.
+        """
+        place = self._locate()
+        if place is None or is_odd(older) or is_odd(newer):
+            return None
+        with self._objects(place) as objects:
+            first, second = objects.get(f"{older}^{{commit}}", 0), objects.get(f"{newer}^{{commit}}", 0)
+        if first is None or second is None:
+            return None
+        if first.id == second.id:
+            return False
+        forth = self._leads(place, first.id, second.id)
+        if forth is False and place.shallow and not self._leads(place, second.id, first.id):
+            return None
+        return forth
+
+    def _leads(self, place: Place, older: str, newer: str) -> bool | None:
+        answer = ask(*place.options, "merge-base", "--is-ancestor", older, newer, timeout=self._timeout)
+        return {0: True, 1: False}.get(answer.status)
+
+    def _look_at_work_tree(self) -> _Look:
+        files = read_work_tree(self.root)
+        place = self._locate()
+        if place is None:
+            return _Look(Revision(files))
+        with self._objects(place) as objects:
+            try:
+                head = _commit(objects, place, "HEAD")
+            except SourceError:  # a commit whose manifests are refused; these are read, so they differ
+                head = _commit(objects, place, "HEAD", manifests=False)
+        if head is None:
+            return _Look(Revision(files, dirty=True), place)
+        dirty = self._differ(place, files, head.manifests)
+        root = self._root_commit(place, head.id)
+        return _Look(Revision(files, head.id, root, head.committed_at, dirty), place, head)
+
+    def _look_at_commit(self, revision: str) -> _Look:
+        refuse_odd("revision", revision)
+        place = self._locate()
+        if place is None:
+            raise SourceError(f"{self.root} is in no git repository, so it has no revision {revision!r}")
+        with self._objects(place) as objects:
+            commit = _commit(objects, place, revision)
+            if commit is None:
+                raise self._unknown(place, revision)
+            if FLEET_FILE not in commit.manifests:
+                raise SourceError(
+                    f"there is no {place.prefix}{FLEET_FILE} at {revision}",
+                    hint="Choose a later revision, or the folder that has it with -C DIR.",
+                )
+            return _Look(_revision(objects, commit, self._root_commit(place, commit.id)), place, commit)
+
+    def _locate(self) -> Place | None:
+        if not self.root.is_dir():
+            raise SourceError(f"there is no folder {self.root}", hint="Name the fleet's folder with -C DIR.")
+        return locate(self.root, self._timeout)
+
+    def _objects(self, place: Place) -> Objects:
+        return Objects(place, timeout=self._timeout, follow=True)
+
+    def _unknown(self, place: Place, revision: str) -> SourceError:
+        if place.shallow:
+            hint = "This clone is shallow: fetch the whole history (`git fetch --unshallow`; in CI, fetch-depth: 0)."
+        elif near := difflib.get_close_matches(revision, known_names(place, self._timeout), 3, 0.5):
+            hint = f"Did you mean {' or '.join(near)}?"
+        else:
+            hint = "`git branch --all` and `git tag` list what there is; `git fetch` brings what is newer."
+        return SourceError(f"there is no revision {revision!r} in the repository of {self.root}", hint=hint)
+
+    def _root_commit(self, place: Place, commit: str) -> str | None:
+        """The end of the line of first parents: a history that is merged in later does not change it."""
+        if place.shallow:
+            return None
+        args = ("rev-list", "--first-parent", "--max-parents=0", commit)
+        answer = ask(*place.options, *args, timeout=self._timeout)
+        if answer.status:
+            raise failure(f"the history of {self.root} cannot be read", answer.errors)
+        return answer.output.decode().split()[-1]
+
+    def _differ(self, place: Place, files: Mapping[str, bytes], committed: Mapping[str, str]) -> bool:
+        if files.keys() != committed.keys():
+            return True
+        changed = [path for path, data in files.items() if _blob_id(data, committed[path]) != committed[path]]
+        if not changed or len(changed) > _MAX_REHASHED:
+            return bool(changed)
+        # Git itself knows which line endings and filters lie between a file and its blob.
+        answer = ask(*place.options, "hash-object", "--", *changed, timeout=self._timeout)
+        return answer.output.decode().split() != [committed[path] for path in changed]
+
+
+def _blob_id(data: bytes, like: str) -> str:
+    """The id that git gives to a blob, by the same hash as the id ``like``."""
+    head = b"blob %d\0" % len(data)
+    return (hashlib.sha256 if len(like) == 64 else _sha1)(head + data).hexdigest()
+
+
+def _sha1(data: bytes) -> hashlib._Hash:
+    return hashlib.sha1(data, usedforsecurity=False)
+
+
+def _commit(objects: Objects, place: Place, name: str, *, manifests: bool = True) -> _Commit | None:
+    """A commit and where its manifests are; None where the repository does not have it."""
+    found = objects.get(f"{name}^{{commit}}")
+    if found is None:
+        return None
+    head = found.data.partition(b"\n\n")[0]
+    parent = next((line[7:].decode() for line in head.split(b"\n") if line.startswith(b"parent ")), None)
+    fleet = objects.get(place.within(found.id)) if manifests else None
+    listed = _manifests(objects, fleet) if fleet and fleet.kind == "tree" else {}
+    return _Commit(found.id, parent, _committed_at(head), listed)
+
+
+def _committed_at(head: bytes) -> datetime | None:
+    found = _COMMITTER.search(head)
+    try:
+        return datetime.fromtimestamp(int(found[1]), UTC) if found else None
+    except (ValueError, OverflowError, OSError):  # commits may carry any number
+        return None
+
+
+def _manifests(objects: Objects, fleet: GitObject) -> dict[str, str]:
+    """The manifests below a fleet's tree, each with the id of its content; links in that tree are followed."""
+    found: dict[str, str] = {}
+    pending = [("", fleet.id)]
+    seen = 0
+    while pending:
+        folder, tree_id = pending.pop()
+        tree = objects.get(tree_id)
+        if tree is None:
+            raise SourceError(
+                f"the folder {folder or '.'} is not in this clone", hint="A partial clone? Fetch it whole."
+            )
+        for mode, name, blob in tree_entries(tree):
+            if not folder and name != FLEET_FILE and name not in FOLDERS:
+                continue
+            seen += 1
+            if seen > MAX_FILES:
+                raise SourceError(f"more than {MAX_FILES} files below {', '.join(FOLDERS)}")
+            path = folder + name
+            if mode == TREE:
+                pending.append((f"{path}/", blob))
+            elif mode == SUBMODULE:
+                raise SourceError(f"{path} is a submodule, and its manifests would not be read", hint="Copy them here.")
+            content = _followed(objects, fleet, path) if mode == LINK else blob
+            if mode != TREE and is_manifest(path):
+                if unprintable(path):
+                    raise SourceError(f"{path!r}: a manifest's name is UTF-8 without control characters")
+                found[path] = content
+    return dict(sorted(found.items()))
+
+
+def _followed(objects: Objects, fleet: GitObject, path: str) -> str:
+    target = None if unprintable(path) else objects.get(f"{fleet.id}:{path}", 0)
+    if target is not None and target.kind == "blob":
+        return target.id
+    why = {"symlink": "leaves the fleet's folder", "tree": "leads to a folder"}
+    raise SourceError(
+        f"{path} is a link that {why.get(target.kind if target else '', 'leads nowhere')}",
+        hint="Put a file there; a link may lead to a file of the fleet.",
+    )
+
+
+def _revision(objects: Objects, commit: _Commit, root: str | None) -> Revision:
+    files = {}
+    for path, blob in commit.manifests.items():
+        found = objects.get(blob, MAX_READ)
+        if found is None:
+            raise SourceError(
+                f"{path} of {commit.id[:12]} is not in this clone", hint="A partial clone? Fetch it whole."
+            )
+        files[path] = found.data
+    return Revision(files, commit.id, root, commit.committed_at)

@@ -1,0 +1,229 @@
+"""The files that sandboxes are given, from git repositories: a path's objects, or a URL's by way of a cache."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from sandboxer.adapters.git_process import Objects, Place, ask, failure, is_odd, known_names, locate, redact, refuse_odd
+from sandboxer.adapters.git_remote import RemoteRepository, default_cache, protocol_of
+from sandboxer.adapters.git_tree import MAX_BYTES, MAX_TARGET, Listing, follow, list_tree, pack
+from sandboxer.errors import InputUnavailable, SourceError
+from sandboxer.model.seams import InputTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator
+
+_REMEMBERED = 1024 * 1024  # bytes of a blob
+_REMEMBERED_IN_ALL = 32 * 1024 * 1024
+
+_K = TypeVar("_K", bound="Hashable")
+_V = TypeVar("_V")
+
+
+class _Once(Generic[_K, _V]):
+    """Answers to questions, each asked once however many threads want it; a refusal is remembered as well."""
+
+    def __init__(self, find: Callable[[_K], _V]) -> None:
+        self._find = find
+        self._lock = threading.Lock()
+        self._locks: dict[_K, threading.Lock] = {}
+        self._found: dict[_K, _V] = {}
+        self._refused: dict[_K, SourceError] = {}
+
+    def __call__(self, key: _K) -> _V:
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key in self._refused:
+                before = self._refused[key]
+                raise SourceError(before.message, hint=before.hint)
+            if key not in self._found:
+                try:
+                    self._found[key] = self._find(key)
+                except SourceError as error:
+                    self._refused[key] = error
+                    raise
+            return self._found[key]
+
+
+class GitInputs:
+    """Resolves and reads input repositories.
+
+    ``repo`` is a path relative to ``fleet_root`` (of a repository, bare or not, or of a folder in one), or an https
+    or ssh URL. One object answers the same question the same way, refusals included: make one for each run. Safe to
+    use from several threads. ``timeout`` is in seconds for each question to git; ``protocols`` are those that URLs
+    may have.
+    """
+
+    def __init__(
+        self,
+        fleet_root: Path,
+        cache_dir: Path | None = None,
+        timeout: float = 60.0,
+        *,
+        protocols: tuple[str, ...] = ("https", "ssh"),
+    ) -> None:
+        self._root = fleet_root
+        self._cache = cache_dir
+        self._timeout = timeout
+        self._protocols = protocols
+        self._sources = _Once(self._find_source)
+        self._commits = _Once(self._find_commit)
+        self._listings = _Once(self._find_listing)
+        self._blobs: dict[str, bytes] = {}
+        self._blobs_size = 0
+        self._blobs_lock = threading.Lock()
+
+    def resolve(self, repo: str, ref: str, path: str) -> InputTree:
+        """The commit that a branch, tag, commit or HEAD names, and the files it tracks below ``path``.
+
+        A branch comes before a tag of the same name; a local repository without that branch is looked through for
+        ``origin``'s. Raises InputUnavailable.
+        """
+        folder = _folder(path)
+        with _about(repo, ref):
+            commit = self._commits((repo, ref))
+            listing = self._listings((repo, commit, folder))
+        return InputTree(repo, ref, commit, folder or ".", listing.digest, listing.entries)
+
+    def size(self, tree: InputTree) -> int:
+        """The bytes of a tree's files together. Raises InputUnavailable."""
+        with _about(tree.repo, tree.ref):
+            return self._listings((tree.repo, tree.commit, _folder(tree.path))).size
+
+    def read(self, tree: InputTree, path: str) -> bytes:
+        """One file's bytes, through links; raises InputUnavailable where the tree has no such file."""
+        entry = None if path.startswith("/") else tree.entries.get(follow(tree.entries, path))
+        if entry is None or entry.target is not None:
+            raise InputUnavailable(f"{redact(tree.repo)} at {tree.commit[:12]} has no file {path!r} in {tree.path}")
+        with self._blobs_lock:
+            known = self._blobs.get(entry.blob)
+        if known is not None:
+            return known
+        with _about(tree.repo, tree.ref), self._contents(tree) as content_of:
+            data = content_of(entry.blob)
+        self._remember(entry.blob, data)
+        return data
+
+    def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> bytes:
+        """A POSIX tar of the tree, or of some of its paths and the folders above them; equal input, equal bytes.
+
+        Files are 0644 or 0755 with the blob's exact bytes, links as they are, folders 0755, owner and time 0. Raises
+        InputUnavailable, also for a path that the tree does not have.
+        """
+        wanted = tree.entries.keys() if paths is None else set(paths)
+        if missing := sorted(wanted - tree.entries.keys()):
+            raise InputUnavailable(
+                f"{redact(tree.repo)} at {tree.commit[:12]} has no file {missing[0]!r} in {tree.path}"
+            )
+        with _about(tree.repo, tree.ref), self._contents(tree) as content_of:
+            return pack((tree.entries[path] for path in wanted), content_of)
+
+    @contextlib.contextmanager
+    def _contents(self, tree: InputTree) -> Iterator[Callable[[str], bytes]]:
+        source = self._sources(tree.repo)
+        if isinstance(source, RemoteRepository):
+            source.fetch(tree.commit)
+        with Objects(_place(source), timeout=self._timeout) as objects:
+
+            def content_of(blob: str) -> bytes:
+                found = objects.get(blob, MAX_BYTES)
+                if found is None or found.kind != "blob" or found.size > MAX_BYTES:
+                    raise SourceError(f"file {blob[:12]} is not in the repository any more", hint="Plan again.")
+                return found.data
+
+            yield content_of
+
+    def _remember(self, blob: str, data: bytes) -> None:
+        with self._blobs_lock:
+            if len(data) <= _REMEMBERED and self._blobs_size + len(data) <= _REMEMBERED_IN_ALL:
+                self._blobs_size += len(data) if blob not in self._blobs else 0
+                self._blobs[blob] = data
+
+    def _find_source(self, repo: str) -> RemoteRepository | Place:
+        refuse_odd("repository", repo)
+        if protocol := protocol_of(repo, self._protocols):
+            cache = self._cache or default_cache()
+            return RemoteRepository(repo, protocol, cache, self._protocols, self._timeout)
+        folder = Path(os.path.abspath(self._root / repo))  # noqa: PTH100  # lexical, as a shell would understand it
+        if not folder.is_dir():
+            raise SourceError(f"there is no folder {folder}", hint="A path is relative to the fleet's root.")
+        place = locate(folder, self._timeout)
+        if place is None:
+            raise SourceError(
+                f"{folder} is no git repository", hint="Clone or initialise it there, or correct the path."
+            )
+        return place
+
+    def _find_commit(self, key: tuple[str, str]) -> str:
+        repo, ref = key
+        refuse_odd("ref", ref)
+        source = self._sources(repo)
+        if isinstance(source, RemoteRepository):
+            return source.resolve(ref)
+        with Objects(source, timeout=self._timeout) as objects:
+            for name in (f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/remotes/origin/{ref}", ref):
+                if found := objects.get(f"{name}^{{commit}}", 0):
+                    return found.id
+        if source.shallow:
+            hint = "That clone is shallow: fetch the whole history (`git fetch --unshallow`; in CI, fetch-depth: 0)."
+        elif near := difflib.get_close_matches(ref, known_names(source, self._timeout), 3, 0.5):
+            hint = f"Did you mean {' or '.join(near)}?"
+        else:
+            hint = "Name a branch, a tag or a commit that the repository has."
+        raise SourceError(f"it has no branch, tag or commit {ref!r}", hint=hint)
+
+    def _find_listing(self, key: tuple[str, str, str]) -> Listing:
+        repo, commit, folder = key
+        source = self._sources(repo)
+        if isinstance(source, RemoteRepository):
+            source.fetch(commit)
+        place = _place(source)
+        with Objects(place, timeout=self._timeout) as objects:
+            tree = objects.get(place.within(commit, folder), 0)
+            if tree is None or tree.kind != "tree":
+                what = "no folder" if tree is None or not folder else "a file or link, and no folder, at"
+                raise SourceError(
+                    f"commit {commit[:12]} has {what} {place.prefix + folder or '.'}",
+                    hint="Correct the profile's workspace.path, or choose a ref that has it.",
+                )
+            listed = ask(*place.options, "ls-tree", "-r", "-z", "-l", "--full-tree", tree.id, timeout=self._timeout)
+            if listed.status:
+                raise failure(f"the files of commit {commit[:12]} cannot be listed", listed.errors)
+
+            def target_of(blob: str) -> bytes:
+                found = objects.get(blob, MAX_TARGET + 1)
+                return found.data if found else b""
+
+            return list_tree(listed.output, target_of)
+
+
+def _place(source: RemoteRepository | Place) -> Place:
+    return source.place if isinstance(source, RemoteRepository) else source
+
+
+def _folder(path: str) -> str:
+    """A workspace path without what means nothing; empty for the whole repository."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or ".." in parts or "\n" in path:
+        raise InputUnavailable(
+            f"the path {path!r} is not one inside the repository", hint="Write it relative to the input, without '..'."
+        )
+    return "/".join(parts)
+
+
+@contextlib.contextmanager
+def _about(repo: str, ref: str) -> Iterator[None]:
+    """Whatever goes wrong is told as this input being unavailable."""
+    where = " at ".join(repr(word) if is_odd(word) else redact(word) for word in (repo, ref))
+    try:
+        yield
+    except SourceError as error:
+        raise InputUnavailable(f"{where}: {redact(error.message)}", hint=redact(error.hint)) from None
+    except OSError as error:
+        raise InputUnavailable(f"{where}: {error.strerror or type(error).__name__}: {error.filename}") from error

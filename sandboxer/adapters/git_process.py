@@ -1,0 +1,381 @@
+"""How git is asked: bounded in time and output, without prompts, without locks, deaf to a hook's environment.
+
+GitPython starts the processes. Its own readers of refs and objects stay unused: they know neither reftable nor
+SHA-256 repositories, nor git's check of who owns a repository.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+    from typing import IO, Self
+
+    from git import Git
+
+MAX_OUTPUT = 64 * 1024 * 1024
+TREE, LINK, SUBMODULE = "40000", "120000", "160000"
+
+_NO_TRANSPORT = "none"
+_GRACE = 2.0  # seconds between TERM and KILL
+_LAST_WORDS = 0.5  # seconds for the rest of standard error once git has ended
+_CHUNK = 1024 * 1024
+
+# Git sets these for its hooks; inherited, they would point every question at the repository whose hook this is.
+_OF_HOOKS = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_GRAFT_FILE",
+    "GIT_ICASE_PATHSPECS",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)
+_ALWAYS = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GCM_INTERACTIVE": "never",
+    "SSH_ASKPASS": "",
+}
+
+_FOUND = re.compile(rb"([0-9a-f]{40,64}) ([a-z]+) (\d+)")
+_LINK_ENDS = re.compile(rb"(symlink|dangling|loop|notdir) (\d+)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SECRETS = ((re.compile(r"(?i)\b(https?://)[^/\s]*@"), r"\1"), (re.compile(r"(\w://[^:/@\s]*):[^/\s]*@"), r"\1@"))
+
+
+def redact(text: str) -> str:
+    """The text without what stands before the host of its URLs: an https URL's user and password, ssh's password."""
+    for pattern, kept in _SECRETS:
+        text = pattern.sub(kept, text)
+    return text
+
+
+def unprintable(name: str) -> bool:
+    """Whether a name has control characters or bytes that are not UTF-8, and so cannot be told or delivered safely."""
+    return bool(_CONTROL.search(name)) or any("\ud800" <= c <= "\udfff" for c in name)
+
+
+def is_odd(value: str) -> bool:
+    """Whether a value is none that git may be handed: empty, like an option, or unprintable."""
+    return not value or value.startswith("-") or unprintable(value)
+
+
+def refuse_odd(what: str, value: str) -> None:
+    """Refuses a value that git may not be handed. Raises SourceError, which calls it ``what``."""
+    if is_odd(value):
+        raise SourceError(f"{what} {value!r} is not one that git can be asked for", hint=f"Name a {what} that exists.")
+
+
+class Process:
+    """One running git. Past its time limit (seconds) it is ended, and every read finds the end of its output.
+
+    ``protocols`` are those it may fetch by, colons between; descriptors in ``keep`` stay open in it.
+    """
+
+    def __init__(
+        self,
+        args: tuple[str, ...],
+        *,
+        timeout: float,
+        protocols: str = _NO_TRANSPORT,
+        environment: Mapping[str, str] | None = None,
+        keep: tuple[int, ...] = (),
+    ) -> None:
+        self.words = redact(f"git {' '.join(a for a in args if not a.startswith('-'))}")
+        self._timeout = timeout
+        self._expired = False
+        self._stderr = b""
+        env = {**_ALWAYS, "GIT_ALLOW_PROTOCOL": protocols, **(environment or {})}
+        self._handle, self._process = _start(args, env, keep)
+        self._watch = threading.Timer(timeout, self._expire)
+        self._watch.daemon = True
+        self._drain = threading.Thread(target=self._read_errors, daemon=True)
+        self._watch.start()
+        self._drain.start()
+
+    @property
+    def input(self) -> IO[bytes]:
+        """What git reads."""
+        return _pipe(self._process.stdin)
+
+    @property
+    def output(self) -> IO[bytes]:
+        """What git prints."""
+        return _pipe(self._process.stdout)
+
+    def finish(self) -> tuple[int, str]:
+        """Ends its input, waits for it, and gives exit code and standard error. Raises SourceError past the limit."""
+        with contextlib.suppress(OSError):  # it may have gone before it read all
+            self.input.close()
+        self._process.wait()  # bounded by the watch
+        self._drain.join(_LAST_WORDS)
+        if self._expired:
+            raise SourceError(
+                f"{self.words}: not done within {self._timeout:g} s, and ended",
+                hint="Try the same by hand: a slow disk or network, or a prompt that nobody sees, is the usual cause.",
+            )
+        told = self._stderr.decode("utf-8", "replace").strip()
+        told = "".join(c if c == "\n" or c.isprintable() else "?" for c in told)  # a remote may have written it
+        return self._process.returncode, redact(told)
+
+    def end(self) -> None:
+        """Stops it and every process it started; harmless where it has ended."""
+        for how in (signal.SIGTERM, signal.SIGKILL):  # on TERM git removes its own lock files
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, how)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._watch.cancel()
+        if self._process.poll() is None:
+            self.end()
+        for stream in (self.input, self.output):
+            with contextlib.suppress(OSError):
+                stream.close()
+        self._handle.proc = None  # all is done that the handle would do
+
+    def _expire(self) -> None:
+        if self._process.poll() is None:
+            self._expired = True
+            self.end()
+
+    def _read_errors(self) -> None:
+        """Keeps the end of what git says; a process that it left behind may hold this open for long."""
+        with _pipe(self._process.stderr) as stream:
+            while chunk := os.read(stream.fileno(), 8192):
+                self._stderr = (self._stderr + chunk)[-8192:]
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise SourceError("git's input or output was not connected")
+    return stream
+
+
+def _start(
+    args: tuple[str, ...], env: Mapping[str, str], keep: tuple[int, ...]
+) -> tuple[Git.AutoInterrupt, subprocess.Popen[bytes]]:
+    """The process, and GitPython's handle on it, which ends it when it is let go."""
+    missing = SourceError("git cannot be run on this machine", hint="Install git, and see that it is on PATH.")
+    try:
+        from git import Git
+        from git.exc import GitCommandNotFound
+    except ImportError as error:
+        raise missing from error
+    # GitPython adds to the environment and cannot take from it.
+    misleading = [word for name in _OF_HOOKS if name in os.environ for word in ("-u", name)]
+    command = [*(["env", *misleading] if misleading else []), Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *args]
+    try:
+        handle = Git().execute(
+            command,
+            istream=subprocess.PIPE,
+            as_process=True,
+            env=dict(env),
+            start_new_session=True,  # no terminal to prompt on, and one group to end
+            pass_fds=keep,
+        )
+    except (GitCommandNotFound, OSError) as error:
+        raise missing from error
+    process = handle.proc
+    if process is None:
+        raise missing
+    return handle, process
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a git command left: exit code, standard output, and standard error without credentials."""
+
+    status: int
+    output: bytes
+    errors: str
+
+
+def ask(
+    *args: str,
+    timeout: float,
+    protocols: str = _NO_TRANSPORT,
+    environment: Mapping[str, str] | None = None,
+    keep: tuple[int, ...] = (),
+) -> Answer:
+    """Runs one git command to its end, within ``timeout`` seconds. A non-zero exit is an answer, not an error.
+
+    Raises SourceError where git is missing, is too slow, or prints more than 64 MiB.
+    """
+    with Process(args, timeout=timeout, protocols=protocols, environment=environment, keep=keep) as process:
+        output = process.output.read(MAX_OUTPUT + 1)
+        if len(output) > MAX_OUTPUT:
+            raise SourceError(f"{process.words}: an answer of more than {MAX_OUTPUT >> 20} MiB was not read")
+        status, errors = process.finish()
+    return Answer(status, output, errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder in a repository: the options that point git at it, its path from the top (ends with ``/``, or empty),
+    and whether the clone is shallow."""
+
+    options: tuple[str, ...]
+    prefix: str
+    shallow: bool
+
+    def within(self, commit: str, path: str = "") -> str:
+        """The name, for git, of what a commit has at a path below this folder."""
+        inside = (self.prefix + path).strip("/")
+        return f"{commit}:{inside}" if inside else f"{commit}^{{tree}}"
+
+
+def locate(folder: Path, timeout: float) -> Place | None:
+    """Where in a repository a folder lies; None where it is in none.
+
+    Raises SourceError where git refuses the repository, or where there is one that it cannot use.
+    """
+    options = ("-C", str(folder))
+    answer = ask(*options, "rev-parse", "--show-prefix", "--is-shallow-repository", timeout=timeout)
+    if answer.status == 0:
+        prefix, _, shallow = answer.output.rstrip(b"\n").rpartition(b"\n")
+        return Place(options, os.fsdecode(prefix), shallow == b"true")
+    if "not a git repository" in answer.errors and not any((up / ".git").exists() for up in (folder, *folder.parents)):
+        return None
+    raise failure(f"the repository at {folder} cannot be used", answer.errors)
+
+
+def failure(message: str, errors: str) -> SourceError:
+    """What git said, as our error, with what to do where that is known."""
+    if owned := re.search(r"dubious ownership in repository at '([^']*)'", errors):
+        return SourceError(
+            f"{message}: it belongs to another user, and git does not trust it",
+            hint=f"If you do: git config --global --add safe.directory '{owned[1]}'",
+        )
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    told = next(
+        (line for line in lines if line.startswith(("fatal:", "error:", "remote:"))), lines[-1] if lines else ""
+    )
+    return SourceError(f"{message}: {told}" if told else message)
+
+
+@dataclass(frozen=True, slots=True)
+class GitObject:
+    """An object: its id, its kind (``blob, tree, commit, tag``), and its bytes up to the limit that was asked for.
+
+    Where links are followed and one leads nowhere, the kind says how (``symlink``: out of the tree, ``dangling``,
+    ``loop``, ``notdir``) and the id is empty.
+    """
+
+    id: str
+    kind: str
+    size: int
+    data: bytes
+
+
+class Objects:
+    """A conversation with one ``git cat-file``: objects by name, one after another, from the object store alone.
+
+    ``timeout`` in seconds is for all of it. With ``follow``, names like ``tree:path`` are followed through symbolic
+    links that stay in that tree.
+    """
+
+    def __init__(self, place: Place, *, timeout: float, follow: bool = False) -> None:
+        self._process = Process(
+            (*place.options, "cat-file", "--batch", *(("--follow-symlinks",) if follow else ())), timeout=timeout
+        )
+
+    def __enter__(self) -> Self:
+        self._process.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._process.finish()
+        finally:
+            self._process.__exit__(kind, exc, tb)
+
+    def get(self, name: str, limit: int = MAX_OUTPUT) -> GitObject | None:
+        """The object that a name means, with at most ``limit`` of its bytes; None where there is none.
+
+        Raises SourceError where the name means several, or git went away.
+        """
+        if "\n" in name:
+            return None
+        try:
+            self._process.input.write(os.fsencode(name) + b"\n")
+            self._process.input.flush()
+            head = self._process.output.readline()
+        except OSError:
+            head = b""
+        if not head.endswith(b"\n"):
+            raise self._gone(name)
+        head = head[:-1]
+        if found := _FOUND.fullmatch(head):
+            size = int(found[3])
+            return GitObject(found[1].decode(), found[2].decode(), size, self._body(name, size, limit))
+        if ends := _LINK_ENDS.fullmatch(head):
+            size = int(ends[2])
+            return GitObject("", ends[1].decode(), size, self._body(name, size, limit))
+        if head.endswith(b" ambiguous"):
+            raise SourceError(f"{name.split('^{')[0]!r} means several objects", hint="Write more of the commit's id.")
+        return None
+
+    def _body(self, name: str, size: int, limit: int) -> bytes:
+        output = self._process.output
+        data = output.read(min(size, limit))
+        rest = size - len(data) + 1  # the newline after it
+        while rest and (skipped := output.read(min(rest, _CHUNK))):
+            rest -= len(skipped)
+        if rest:
+            raise self._gone(name)
+        return data
+
+    def _gone(self, name: str) -> SourceError:
+        _, errors = self._process.finish()
+        return failure(f"git stopped while it read {name!r}", errors)
+
+
+def tree_entries(tree: GitObject) -> Iterator[tuple[str, str, str]]:
+    """The entries of a tree object: mode (as git writes it, ``40000`` a folder), name, id. Raises SourceError."""
+    width = len(tree.id) // 2
+    data, at = tree.data, 0
+    while at < len(data):
+        end = data.find(b"\0", at)
+        if end < 0 or end + width >= len(data):
+            raise SourceError(f"tree {tree.id} is damaged or too large", hint="See what `git fsck` says.")
+        mode, _, name = data[at:end].partition(b" ")
+        at = end + 1 + width
+        yield mode.lstrip(b"0").decode("ascii", "replace"), os.fsdecode(name), data[end + 1 : at].hex()
+
+
+def known_names(place: Place, timeout: float) -> list[str]:
+    """The short names of a repository's branches and tags, for hints."""
+    wanted = ("refs/heads", "refs/tags", "refs/remotes")
+    answer = ask(*place.options, "for-each-ref", "--format=%(refname:short)", *wanted, timeout=timeout)
+    return answer.output.decode("utf-8", "replace").split()

@@ -1,0 +1,215 @@
+"""Input repositories behind a URL: which URLs are taken, and the cache that their commits are fetched into."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fcntl
+import hashlib
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandboxer.adapters.git_process import Answer, Objects, Place, ask, failure, is_odd
+from sandboxer.errors import InputUnavailable, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SCP_LIKE = re.compile(r"[^/:]+:")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_NO_BRANCH = re.compile(r"[\s~^:?*\[\\]|\.\.|@\{|/$|\.lock$")
+# How servers say that they give out what branches and tags point at, and nothing else, or nothing shallow.
+_ONLY_BRANCHES = re.compile(r"not our ref|unadvertised|couldn't find remote ref|does not support shallow")
+_UNLIMITED = 2147483647  # git's own word for a depth without limit
+_POLL = 0.05
+
+
+def protocol_of(repo: str, allowed: tuple[str, ...]) -> str | None:
+    """The protocol of a URL (``ssh`` for ``host:path``); None for a path.
+
+    Raises InputUnavailable for a protocol that is not allowed.
+    """
+    if url := _URL.match(repo):
+        protocol = url[1].lower()
+    elif "::" in repo.partition("/")[0]:
+        protocol = repo.partition("::")[0]  # git would run a helper of that name
+    elif _SCP_LIKE.match(repo):
+        protocol = "ssh"
+    else:
+        return None
+    if protocol not in allowed:
+        raise InputUnavailable(
+            f"{protocol} is not a protocol that inputs may come by",
+            hint=f"Use {' or '.join(f'{name}://' for name in allowed)}, or a path.",
+        )
+    return protocol
+
+
+def default_cache() -> Path:
+    """Where fetched commits are kept: ``$XDG_CACHE_HOME/sandboxer/git``, else below ``~/.cache``."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "sandboxer" / "git"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRepository:
+    """One repository behind a URL, and its bare twin in the cache, which other runs may use at the same time.
+
+    ``timeout`` is in seconds: for each question to git, and for the wait for another run's fetch.
+    """
+
+    url: str
+    protocol: str
+    cache: Path
+    allowed: tuple[str, ...]
+    timeout: float
+
+    @property
+    def place(self) -> Place:
+        """Where git finds the twin; it may not be there yet."""
+        return Place(("--git-dir", str(self._folder)), "", shallow=True)
+
+    def resolve(self, ref: str) -> str:
+        """The commit that a branch, a tag or ``HEAD`` names there now; a full commit id is itself.
+
+        A branch comes before a tag of the same name. Raises SourceError.
+        """
+        if _COMMIT.fullmatch(ref):
+            return ref
+        if _NO_BRANCH.search(ref):
+            raise SourceError(f"{ref!r} names no branch, tag or commit of a remote repository")
+        names = (ref, f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}")
+        wanted = names[:1] if ref == "HEAD" or ref.startswith("refs/") else names[1:]
+        found = self._list(*wanted)
+        for name in wanted:
+            if name in found:
+                return found[name]
+        raise self._unknown(ref)
+
+    def fetch(self, commit: str) -> None:
+        """Sees to it that the commit and its files are in the cache. Raises SourceError."""
+        if self._has(commit):
+            return
+        with self._locked() as lock:
+            if self._has(commit):  # another run was faster
+                return
+            self._make(commit)
+            refusal = self._fetch(lock, "--depth=1", "--", self.url, f"+{commit}:{_kept(commit)}")
+            if _ONLY_BRANCHES.search(refusal):
+                everything = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+                refusal = self._fetch(lock, f"--depth={_UNLIMITED}", "--prune", "--", self.url, *everything)
+                if not refusal:
+                    self._keep(commit)
+            if refusal:
+                raise _refused(f"commit {commit[:12]} cannot be fetched", refusal)
+
+    def _list(self, *names: str) -> dict[str, str]:
+        # From the top, where no repository's own settings reach: none do when it is fetched, either.
+        answer = self._ask("-C", "/", "ls-remote", "--", self.url, *names)
+        if answer.status:
+            raise _refused("it cannot be reached", answer.errors)
+        pairs = (line.partition("\t") for line in answer.output.decode("utf-8", "replace").split("\n"))
+        return {name: commit for commit, _, name in pairs if _COMMIT.fullmatch(commit) and not is_odd(name)}
+
+    def _unknown(self, ref: str) -> SourceError:
+        known = {
+            name.split("/", 2)[2] for name in self._list("refs/heads/*", "refs/tags/*") if not name.endswith("^{}")
+        }
+        near = difflib.get_close_matches(ref, known, 3, 0.5)
+        if re.fullmatch(r"[0-9a-f]{7,63}", ref):
+            hint = "Write a commit's id in full."
+        elif near:
+            hint = f"Did you mean {' or '.join(near)}?"
+        else:
+            hint = "Name a branch, a tag, or a commit's full id."
+        return SourceError(f"it has no branch or tag {ref!r}", hint=hint)
+
+    def _has(self, commit: str) -> bool:
+        if not (self._folder / "HEAD").exists():
+            return False
+        with Objects(self.place, timeout=self.timeout) as objects:
+            return objects.get(f"{_kept(commit)}^{{tree}}", 0) is not None
+
+    def _make(self, commit: str) -> None:
+        """Makes the twin; harmless where it is there."""
+        for stale in (*self._folder.glob("*.lock"), *self._folder.glob("refs/**/*.lock")):
+            stale.unlink(missing_ok=True)  # of a fetch that was killed: whoever is here holds our lock
+        hashes = ("--object-format=sha256",) if len(commit) == 64 else ()
+        answer = ask("init", "--quiet", "--bare", "--template=", *hashes, "--", str(self._folder), timeout=self.timeout)
+        if answer.status:
+            raise failure(f"the cache {self._folder} cannot be made", answer.errors)
+
+    def _fetch(self, lock: int, *args: str) -> str:
+        """What git says against a fetch; empty where it went well."""
+        fetch = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
+        answer = self._ask(*self.place.options, *fetch, *args, keep=(lock,))
+        return (answer.errors or f"git fetch ended with {answer.status}") if answer.status else ""
+
+    def _keep(self, commit: str) -> None:
+        answer = ask(*self.place.options, "update-ref", _kept(commit), commit, timeout=self.timeout)
+        if answer.status:
+            raise SourceError(f"it has no commit {commit}", hint="Was it pushed, and not pruned since?")
+
+    def _ask(self, *args: str, keep: tuple[int, ...] = ()) -> Answer:
+        quiet = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false")
+        words = tuple(word for setting in quiet for word in ("-c", setting))
+        allowed = ":".join(self.allowed)
+        return ask(*words, *args, timeout=self.timeout, protocols=allowed, environment=self._ssh(), keep=keep)
+
+    def _ssh(self) -> dict[str, str]:
+        """OpenSSH asks nothing, unless the user has chosen how ssh is run."""
+        if self.protocol != "ssh" or os.environ.keys() & {"GIT_SSH_COMMAND", "GIT_SSH"}:
+            return {}
+        if ask("-C", "/", "config", "--get", "core.sshCommand", timeout=self.timeout).status == 0:
+            return {}
+        return {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+
+    @property
+    def _folder(self) -> Path:
+        return self.cache / hashlib.sha256(self.url.encode()).hexdigest()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[int]:
+        """Holds the twin alone. Git inherits the lock: a fetch that outlives a killed run keeps it."""
+        self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(f"{self._folder}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            end = time.monotonic() + self.timeout
+            while not _try_lock(descriptor):
+                if time.monotonic() > end:
+                    raise SourceError(
+                        f"another run has been fetching it for {self.timeout:g} s",
+                        hint="Try again when that has ended.",
+                    )
+                time.sleep(_POLL)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _kept(commit: str) -> str:
+    return f"refs/sandboxer/{commit}"
+
+
+def _refused(message: str, errors: str) -> SourceError:
+    """What git said against a remote, with what to do about it."""
+    if "Host key verification failed" in errors:
+        hint = "Add its host key to known_hosts, checked against what its owner publishes."
+    elif re.search("Permission denied|Authentication failed|could not read (Username|Password)", errors):
+        hint = "Give git credentials that it can use without asking: an ssh agent, a deploy key, a credential helper."
+    else:
+        hint = "Check the address and the network: `git ls-remote` with the same URL tells more."
+    return SourceError(failure(message, errors).message, hint=hint)

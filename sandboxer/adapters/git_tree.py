@@ -1,0 +1,176 @@
+"""A tree that a sandbox is given: its listing, the rules for its names and links, its digest, its archive."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandboxer.adapters.git_process import LINK, SUBMODULE, redact, unprintable
+from sandboxer.errors import InputUnavailable
+from sandboxer.model.seams import TreeEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+MAX_BYTES = 1024**3
+MAX_TARGET = 4096
+_MAX_HOPS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of one tree by path, their digest, and their size together in bytes."""
+
+    entries: Mapping[str, TreeEntry]
+    digest: str
+    size: int
+
+
+def list_tree(raw: bytes, target_of: Callable[[str], bytes]) -> Listing:
+    """Reads what ``git ls-tree -r -z -l`` printed; ``target_of`` gives a link's bytes by its blob.
+
+    Submodules are left out. Raises InputUnavailable for names that cannot be delivered safely, for links that leave
+    the tree, and for more than 1 GiB.
+    """
+    entries: dict[str, TreeEntry] = {}
+    size = 0
+    for line in raw.split(b"\0")[:-1]:
+        head, _, name = line.partition(b"\t")
+        mode, _, blob, length = head.decode("ascii").split()
+        path = os.fsdecode(name)
+        if mode == SUBMODULE:
+            continue
+        _refuse_name(path, entries)
+        target = _target(path, target_of(blob)) if mode == LINK else None
+        entries[path] = TreeEntry(path, blob, mode == "100755", target)
+        size += int(length)
+    if size > MAX_BYTES:
+        raise InputUnavailable(
+            f"its files have {size / MAX_BYTES:.1f} GiB together; {MAX_BYTES >> 30} GiB is the limit for a sandbox",
+            hint="Narrow the profile's workspace.path to the folder that is needed.",
+        )
+    _refuse_nested(entries)
+    for entry in entries.values():
+        if entry.target is not None:
+            follow(entries, entry.path)
+    return Listing(entries, _digest(entries), size)
+
+
+def follow(entries: Mapping[str, TreeEntry], path: str) -> str:
+    """The path that a path of the tree stands for, through all links; it may name nothing, or a folder.
+
+    Raises InputUnavailable where a link leaves the tree or leads around in circles.
+    """
+    done: list[str] = []
+    todo = path.split("/")[::-1]
+    hops = 0
+    while todo:
+        part = todo.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not done:
+                raise _link_refused(entries, path, "leaves the tree that is delivered")
+            done.pop()
+            continue
+        done.append(part)
+        entry = entries.get("/".join(done))
+        if entry is None or entry.target is None:
+            continue
+        hops += 1
+        if hops > _MAX_HOPS:
+            raise _link_refused(entries, path, "leads around in circles")
+        if entry.target.startswith("/"):
+            raise _link_refused(entries, path, "is absolute")
+        done.pop()
+        todo += entry.target.split("/")[::-1]
+    return "/".join(done)
+
+
+def pack(entries: Iterable[TreeEntry], content_of: Callable[[str], bytes]) -> bytes:
+    """A POSIX (ustar) archive of some entries and the folders they lie in; ``content_of`` gives a blob's bytes.
+
+    The same entries give the same bytes: sorted, owner 0, time 0, modes 0644, 0755 and 0777 for links. A name too
+    long for ustar is written as GNU's tar does, which busybox's reads as well; it does not read pax headers.
+    """
+    out = io.BytesIO()
+    folders: set[str] = set()
+    for entry in sorted(entries, key=lambda entry: entry.path):
+        parts = entry.path.split("/")[:-1]
+        for depth in range(1, len(parts) + 1):
+            folder = "/".join(parts[:depth])
+            if folder not in folders:
+                folders.add(folder)
+                out.write(_header(folder, tarfile.DIRTYPE, 0o755))
+        if entry.target is not None:
+            out.write(_header(entry.path, tarfile.SYMTYPE, 0o777, target=entry.target))
+            continue
+        data = content_of(entry.blob)
+        out.write(_header(entry.path, tarfile.REGTYPE, 0o755 if entry.executable else 0o644, size=len(data)))
+        out.write(data)
+        out.write(bytes(-len(data) % tarfile.BLOCKSIZE))
+    out.write(bytes(2 * tarfile.BLOCKSIZE))
+    return out.getvalue()
+
+
+def _header(name: str, kind: bytes, mode: int, *, size: int = 0, target: str = "") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.size, info.linkname = kind, mode, size, target
+    try:
+        return info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")
+    except ValueError:  # a name or target longer than ustar's fields
+        return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
+
+
+def _refuse_name(path: str, entries: Mapping[str, TreeEntry]) -> None:
+    parts = path.split("/")
+    if unprintable(path):
+        why = "names are UTF-8 without control characters"
+    elif any(part in ("", ".", "..") or part.lower() == ".git" for part in parts):
+        why = "no git client would check it out"
+    elif path in entries:
+        why = "it is listed twice"
+    else:
+        return
+    raise InputUnavailable(f"the file {path!r} cannot be delivered: {why}", hint="Rename it in that repository.")
+
+
+def _refuse_nested(entries: Mapping[str, TreeEntry]) -> None:
+    """No file below another file or link: only a forged tree has that, and it would be written through the link."""
+    folders = {path.rpartition("/")[0] for path in entries}
+    while folders:
+        if both := folders & entries.keys():
+            raise InputUnavailable(f"{min(both)!r} is a file and a folder at once", hint="See what `git fsck` says.")
+        folders = {folder.rpartition("/")[0] for folder in folders} - {""}
+
+
+def _target(path: str, raw: bytes) -> str:
+    target = os.fsdecode(raw)
+    if not target or len(raw) > MAX_TARGET or unprintable(target):
+        raise InputUnavailable(
+            f"the link {path} has a target that no file can have", hint="Remove it, or write it anew."
+        )
+    return target
+
+
+def _link_refused(entries: Mapping[str, TreeEntry], path: str, why: str) -> InputUnavailable:
+    entry = entries.get(path)
+    target = f" to {redact(entry.target)}" if entry and entry.target is not None else ""
+    return InputUnavailable(
+        f"the link {path}{target} {why}",
+        hint="Make it a relative link to something in the same folder tree, or deliver a folder that holds both.",
+    )
+
+
+def _digest(entries: Mapping[str, TreeEntry]) -> str:
+    """The SHA-256 of the sorted entries, each ``mode blob target path`` and a zero byte."""
+
+    def mode(entry: TreeEntry) -> str:
+        return LINK if entry.target is not None else "100755" if entry.executable else "100644"
+
+    lines = sorted(f"{mode(e)} {e.blob} {e.target or ''} {e.path}\0" for e in entries.values())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,108 @@
+"""Which files are manifests, and their bytes as they lie in a work tree."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from sandboxer.adapters.git_process import unprintable
+from sandboxer.errors import SourceError
+
+FLEET_FILE = "sandboxer.yaml"
+FOLDERS = ("manifests", "profiles", "extensions")
+MAX_FILES = 20_000
+MAX_READ = 1024 * 1024 + 1  # one byte more than a manifest may have, so that the loader sees that it is too large
+
+_ENDINGS = (".yaml", ".yml")
+
+
+def is_manifest(path: str) -> bool:
+    """Whether a path, relative to the fleet's root, is that of a manifest."""
+    return path == FLEET_FILE or (path.startswith(tuple(f"{f}/" for f in FOLDERS)) and path.endswith(_ENDINGS))
+
+
+def read_work_tree(root: Path) -> dict[str, bytes]:
+    """The manifests below a fleet's root, by path, sorted; a file over 1 MiB is cut one byte above that.
+
+    Raises SourceError where the fleet's file is missing, something cannot be read, or a link leaves the root.
+    """
+    walk = _Walk(root)
+    if not root.is_dir():
+        raise SourceError(f"there is no folder {root}", hint="Name the fleet's folder with -C DIR.")
+    walk.take(FLEET_FILE)
+    if FLEET_FILE not in walk.files:
+        raise SourceError(
+            f"there is no {FLEET_FILE} in {root}",
+            hint=f"Create {FLEET_FILE} there, or name the fleet's folder: -C DIR.",
+        )
+    for folder in FOLDERS:
+        walk.take(folder)
+    return dict(sorted(walk.files.items()))
+
+
+class _Walk:
+    def __init__(self, root: Path) -> None:
+        self.files: dict[str, bytes] = {}
+        self._root = root
+        self._real = Path(os.path.realpath(root))
+        self._seen = 0
+
+    def take(self, top: str) -> None:
+        """Reads what lies at a path of the root, which may be nothing."""
+        pending = [top]
+        while pending:
+            path = pending.pop()
+            try:
+                pending += self._visit(path)
+            except OSError as error:
+                raise SourceError(f"{path!r} cannot be read: {error.strerror or error}") from error
+
+    def _visit(self, path: str) -> list[str]:
+        """Reads a file, or gives what a folder holds."""
+        self._seen += 1
+        if self._seen > MAX_FILES:
+            raise SourceError(f"more than {MAX_FILES} files below {', '.join(FOLDERS)}")
+        where = self._root / path
+        try:
+            mode = where.lstat().st_mode
+        except FileNotFoundError:  # no such folder, or gone since its folder was listed
+            return []
+        if stat.S_ISDIR(mode):
+            if path == FLEET_FILE:
+                return []
+            if (where / ".git").exists():
+                raise SourceError(
+                    f"{path} is a submodule or repository of its own, and no commit here has its manifests",
+                    hint="Copy them here.",
+                )
+            return [f"{path}/{name}" for name in os.listdir(where)]  # noqa: PTH208  # names alone, no Path each
+        if stat.S_ISLNK(mode):
+            where = self._followed(path)
+        if is_manifest(path):
+            if unprintable(path):
+                raise SourceError(f"{path!r}: a manifest's name is UTF-8 without control characters")
+            self.files[path] = _read(where, path)
+        return []
+
+    def _followed(self, path: str) -> Path:
+        real = Path(os.path.realpath(self._root / path))
+        hint = "Put a file there; a link may lead to a file of the fleet."
+        if not real.is_relative_to(self._real):
+            raise SourceError(f"{path} is a link that leaves the fleet's folder", hint=hint)
+        if real.is_dir():
+            raise SourceError(f"{path} is a link that leads to a folder", hint=hint)
+        if not real.exists():
+            raise SourceError(f"{path} is a link that leads nowhere", hint=hint)
+        if is_manifest(path) and (real.suffix not in _ENDINGS or ".git" in real.relative_to(self._real).parts):
+            # Findings show lines of the file: a stranger's link must not show a secret that lies beside the fleet.
+            raise SourceError(f"{path} is a link to a file that is no manifest", hint=hint)
+        return real
+
+
+def _read(where: Path, path: str) -> bytes:
+    descriptor = os.open(where, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise SourceError(f"{path} is not a file")
+        return file.read(MAX_READ)

@@ -1,0 +1,1 @@
+"""Tests that need no host, no root and no network."""
