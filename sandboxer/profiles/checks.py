@@ -1,0 +1,181 @@
+"""What takes more than one document to tell: references, duplicates, and limits that another document sets.
+
+The checks read the plain documents, so that one with an error elsewhere is checked all the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.model.manifest import Extension, Fleet, Host, Profile
+from sandboxer.model.quantity import format_duration, parse_duration
+from sandboxer.model.text import is_host_key, is_name, printable
+from sandboxer.profiles.findings import subject
+from sandboxer.profiles.report import did_you_mean
+from sandboxer.profiles.setup_schema import check_schema, check_setup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from sandboxer.model.documents import Document
+    from sandboxer.profiles.report import Report
+    from sandboxer.profiles.yaml_nodes import Path
+
+FLEET_FILE = "sandboxer.yaml"
+
+
+def check(report: Report, files: Iterable[str], documents: list[Document], built_in: Mapping[str, Extension]) -> None:
+    """Reports everything that is wrong between the documents. ``built_in`` are extensions that need no document."""
+    _check_fleets(report, files, documents)
+    _check_duplicates(report, documents)
+    known = _Known(documents, built_in)
+    for document in documents:
+        if document.kind == "Sandbox":
+            _check_sandbox(report, document, known)
+        elif document.kind == "Profile":
+            _check_profile(report, document, known)
+        elif document.kind == "Extension":
+            _check_extension(report, document)
+        elif document.kind == "Host":
+            _check_host(report, document)
+
+
+class _Known:
+    """Which names there are, also of documents with errors, and the models of those without."""
+
+    def __init__(self, documents: list[Document], built_in: Mapping[str, Extension]) -> None:
+        self.names: dict[str, set[str]] = defaultdict(set)
+        self.names["Extension"] = set(built_in)
+        self.hosts: dict[str, Host] = {}
+        self.profiles: dict[str, Profile] = {}
+        self.extensions: dict[str, Extension] = dict(built_in)
+        self.allowed: set[str] | None = None
+        for document in documents:
+            if document.name is not None:
+                self.names[document.kind].add(document.name)
+            model = document.model
+            if isinstance(model, Profile):
+                self.profiles.setdefault(model.metadata.name, model)
+            elif isinstance(model, Host):
+                self.hosts.setdefault(model.metadata.name, model)
+            elif isinstance(model, Extension):
+                self.extensions[model.metadata.name] = model
+            elif isinstance(model, Fleet):
+                self.allowed = set(model.spec.secrets.allow)
+
+
+def _at(document: Document, *path: str | int) -> Any:
+    """The plain value at ``path``; None where there is none."""
+    value: Any = document.value
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def _check_fleets(report: Report, files: Iterable[str], documents: list[Document]) -> None:
+    fleets = [document for document in documents if document.kind == "Fleet"]
+    for document in fleets:
+        if document.file != FLEET_FILE:
+            message = f"the Fleet must stand in {FLEET_FILE}"
+            report.add(document, ("kind",), "misplaced-fleet", message, f"move it to {FLEET_FILE}")
+    if not fleets and not report.places(FLEET_FILE):
+        what = "holds no Fleet" if FLEET_FILE in files else "is missing"
+        report.add_file(FLEET_FILE, "missing-fleet", f"{FLEET_FILE} {what}", "every fleet has one Fleet, in this file")
+    for document in fleets[1:]:
+        message = f"a fleet has one Fleet, and there is one at {fleets[0].locate()}"
+        report.add(document, ("kind",), "duplicate-name", message, "remove one of the two")
+
+
+def _check_duplicates(report: Report, documents: list[Document]) -> None:
+    first: dict[tuple[str, str], Document] = {}
+    for document in documents:
+        if document.name is None or document.kind == "Fleet":
+            continue
+        other = first.setdefault((document.kind, document.name), document)
+        if other is not document:
+            message = f"there is a {document.kind} `{document.name}` already, at {other.locate(('metadata', 'name'))}"
+            report.add(document, ("metadata", "name"), "duplicate-name", message, "rename or remove one of the two")
+
+
+def _check_reference(report: Report, document: Document, path: Path, kind: str, name: Any, known: _Known) -> None:
+    if not is_name(name) or name in known.names[kind] or not report.room(document.file):
+        return
+    hint = did_you_mean(name, known.names[kind]) or f"the fleet has no {kind}"
+    message = f"{subject(path)} names the {kind} `{printable(name)}`, which does not exist"
+    report.add(document, path, "unknown-reference", message, hint)
+
+
+def _check_sandbox(report: Report, document: Document, known: _Known) -> None:
+    profile = _at(document, "spec", "profile")
+    _check_reference(report, document, ("spec", "profile"), "Profile", profile, known)
+    for index, host in _items(_at(document, "spec", "placement", "hosts")):
+        _check_reference(report, document, ("spec", "placement", "hosts", index), "Host", host, known)
+        _check_host_fits(report, document, ("spec", "placement", "hosts", index), host, profile, known)
+    _check_ttl(report, document, known.profiles.get(profile) if isinstance(profile, str) else None)
+    for index, secret in _items(_at(document, "spec", "secretRefs")):
+        source = secret.get("from") if isinstance(secret, dict) else None
+        if known.allowed is None or not isinstance(source, str) or source in known.allowed:
+            continue
+        if source.startswith(("env:", "file:")):
+            path: Path = ("spec", "secretRefs", index, "from")
+            message = f"{subject(path)} names a secret that the Fleet does not allow"
+            hint = f"add `{printable(source)}` to spec.secrets.allow in {FLEET_FILE}"
+            report.add(document, path, "secret-not-allowed", message, hint)
+
+
+def _check_host_fits(report: Report, document: Document, path: Path, host: Any, profile: Any, known: _Known) -> None:
+    """A host that is named must be one that the profile's extension reaches and whose engine it drives."""
+    if not (isinstance(host, str) and host in known.hosts and isinstance(profile, str) and profile in known.profiles):
+        return
+    extension = known.extensions.get(known.profiles[profile].spec.extension)
+    if extension is None:
+        return
+    spec, can = known.hosts[host].spec, extension.spec.capabilities
+    wanted = (("connection", spec.connection, can.connections), ("runtime", spec.runtime, can.runtimes))
+    for key, value, offered in wanted:
+        if value not in offered and value != "auto":
+            message = f"{subject(path)} names {host}, whose {key} is {value}; {extension.metadata.name} has no {value}"
+            report.add(document, path, "unsupported", message, f"it offers: {', '.join(offered)}")
+
+
+def _check_ttl(report: Report, document: Document, profile: Profile | None) -> None:
+    text = _at(document, "spec", "ttl")
+    if profile is None or not isinstance(text, str):
+        return
+    try:
+        ttl = parse_duration(text)
+    except ValueError:
+        return
+    most = profile.spec.ttl.max
+    if ttl > most:
+        message = f"`spec.ttl` is {printable(text)}, and {profile.metadata.name} allows at most {format_duration(most)}"
+        report.add(document, ("spec", "ttl"), "out-of-range", message, f"write {format_duration(most)} or less")
+
+
+def _check_profile(report: Report, document: Document, known: _Known) -> None:
+    name = _at(document, "spec", "extension")
+    _check_reference(report, document, ("spec", "extension"), "Extension", name, known)
+    extension = known.extensions.get(name) if isinstance(name, str) else None
+    if extension is None or not isinstance(document.model, Profile):
+        return
+    for path, message, hint in check_setup(document.model.spec.setup, extension):
+        report.add(document, ("spec", "setup", *path), "bad-setup", message, hint)
+
+
+def _check_extension(report: Report, document: Document) -> None:
+    if isinstance(document.model, Extension) and document.model.spec.setup_schema is not None:
+        for path, message, hint in check_schema(document.model.spec.setup_schema):
+            report.add(document, ("spec", "setupSchema", *path), "bad-schema", message, hint)
+
+
+def _check_host(report: Report, document: Document) -> None:
+    key = document.model.spec.host_key if isinstance(document.model, Host) else None
+    if key is not None and not is_host_key(key):
+        message = "`spec.hostKey` is no key that a host could show: connections to it will be refused"
+        hint = "paste a line that `ssh-keyscan HOST` prints, without the host's name"
+        report.add(document, ("spec", "hostKey"), "bad-host-key", message, hint, severity="warning")
+
+
+def _items(value: Any) -> Iterator[tuple[int, Any]]:
+    return enumerate(value) if isinstance(value, list) else iter(())

@@ -1,0 +1,139 @@
+"""Files in, manifests out: every document parsed, validated and checked against the others, all findings at once."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+import sandboxer
+from sandboxer.model.documents import Document, Manifests
+from sandboxer.model.manifest import API_VERSION, KINDS, Extension, Fleet, Host, Profile, Sandbox
+from sandboxer.model.text import is_name, printable
+from sandboxer.profiles import yaml_nodes
+from sandboxer.profiles.checks import check
+from sandboxer.profiles.findings import report_errors
+from sandboxer.profiles.report import Report, did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import TypeVar
+
+    from sandboxer.model.manifest import AnyManifest
+
+    M = TypeVar("M", bound=AnyManifest)
+
+
+def load(files: Mapping[str, bytes]) -> Manifests:
+    """Reads a fleet's manifests: paths relative to the fleet's root, with forward slashes, and their bytes.
+
+    Raises nothing for any content: what is wrong is in ``diagnostics``, and documents with errors have no model.
+    """
+    report = Report()
+    documents = [document for file in sorted(files) for document in _read(file, files[file], report)]
+    built_in = built_in_extensions()
+    check(report, files, documents, built_in)
+    fleets = _by_name(documents, Fleet)
+    return Manifests(
+        fleet=next(iter(fleets.values()), None),
+        hosts=_by_name(documents, Host),
+        profiles=_by_name(documents, Profile),
+        extensions={**built_in, **_by_name(documents, Extension)},
+        sandboxes=_by_name(documents, Sandbox),
+        documents=tuple(documents),
+        diagnostics=report.diagnostics(),
+    )
+
+
+@cache
+def built_in_extensions() -> Mapping[str, Extension]:
+    """The extensions that ship with Sandboxer, by the descriptions beside their code."""
+    folder = FilePath(sandboxer.__file__).parent / "extensions"
+    found: dict[str, Extension] = {}
+    for path in sorted(folder.glob("*/description.yaml")):
+        for document in _read(path.name, path.read_bytes(), Report()):
+            if isinstance(document.model, Extension):
+                found[document.model.metadata.name] = document.model
+    return found
+
+
+def _by_name(documents: list[Document], kind: type[M]) -> dict[str, M]:
+    """The good documents of a kind, by name; the first where a name is given twice."""
+    found: dict[str, M] = {}
+    for document in documents:
+        if isinstance(document.model, kind):
+            found.setdefault(document.model.metadata.name, document.model)
+    return found
+
+
+def _read(file: str, data: bytes, report: Report) -> Iterator[Document]:
+    """The documents of one file that are of a known kind; reports what is wrong with each by itself."""
+    source = yaml_nodes.read(file, data)
+    report.add_source(source)
+    for root in source.documents:
+        raw = Document(
+            "", None, file, root.value if isinstance(root.value, dict) else {}, None, yaml_nodes.Places(file, root)
+        )
+        if not isinstance(root.value, dict):
+            message = f"a manifest must be a mapping, found {yaml_nodes.describe(root.value)}"
+            report.add(raw, (), "wrong-type", message, "begin with apiVersion, kind, metadata and spec")
+        elif (kind := _kind(raw, report)) is not None:
+            yield _validate(raw, kind, report)
+
+
+def _kind(document: Document, report: Report) -> str | None:
+    """The document's kind where it is a known one; else that is its only finding, for its keys mean nothing then."""
+    value: Any = document.value.get("kind")
+    if isinstance(value, str) and value in KINDS:
+        return value
+    if not report.room(document.file):
+        report.skip(document.file)
+    elif "kind" not in document.value:
+        hint = f"add `kind`: one of {', '.join(KINDS)}"
+        report.add(document, (), "missing-key", "missing key `kind` in a manifest", hint)
+    elif isinstance(value, str):
+        report.add(
+            document, ("kind",), "unknown-kind", f"unknown kind `{printable(value)}`", did_you_mean(value, KINDS)
+        )
+    else:
+        message = f"`kind` must be a string, found {yaml_nodes.describe(value)}"
+        report.add(document, ("kind",), "wrong-type", message, f"one of {', '.join(KINDS)}")
+    return None
+
+
+def _validate(raw: Document, kind: str, report: Report) -> Document:
+    """The document with its model, or without one and with its errors reported."""
+    metadata = raw.value.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    document = Document(kind, name if is_name(name) else None, raw.file, raw.value, None, raw.places)
+    known_version = _check_version(document, report)
+    _check_numbers(document, report)
+    value = raw.value if known_version else {**raw.value, "apiVersion": API_VERSION}
+    try:
+        model = KINDS[kind].model_validate(value, by_alias=True, by_name=False)
+    except ValidationError as error:
+        report_errors(report, document, KINDS[kind], error)
+        return document
+    return Document(kind, document.name, raw.file, raw.value, model if known_version else None, raw.places)
+
+
+def _check_version(document: Document, report: Report) -> bool:
+    version = document.value.get("apiVersion", API_VERSION)
+    if version == API_VERSION or not isinstance(version, str):
+        return True
+    hint = f"did you mean `{API_VERSION}`?" if nearest(version, [API_VERSION]) else f"write `{API_VERSION}`"
+    report.add(document, ("apiVersion",), "unknown-api-version", f"unknown apiVersion `{printable(version)}`", hint)
+    return False
+
+
+def _check_numbers(document: Document, report: Report) -> None:
+    """An environment holds text: a number whose spelling is not its only one has to be quoted."""
+    spec = document.value.get("spec")
+    env = spec.get("env") if document.kind == "Sandbox" and isinstance(spec, dict) else None
+    for name, value in env.items() if isinstance(env, dict) else ():
+        path = ("spec", "env", name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and document.places.text(path) != str(value):
+            message = f"`spec.env.{printable(name)}` is a number that would not stay as it is written"
+            report.add(document, path, "ambiguous-number", message, "quote it")

@@ -1,0 +1,151 @@
+"""Collects findings as diagnostics: with the line shown, secrets masked, in the order of the files, bounded."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sandboxer.model.diagnostic import Diagnostic, Location
+from sandboxer.model.text import plain_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sandboxer.model.diagnostic import Severity
+    from sandboxer.model.documents import Document
+    from sandboxer.profiles.yaml_nodes import Path, Source
+
+MAX_FINDINGS = 100
+
+_SENSITIVE = (("spec", "env"), ("spec", "secretRefs"), ("spec", "stateHub"), ("spec", "secrets"))
+_PATHLESS = frozenset({"control-character", "not-utf8", "yaml-syntax"})
+_SENSITIVE_KEYS = frozenset(path[-1] for path in _SENSITIVE)
+_FIRST_KEY = re.compile(r"(\s*)(?:- )*([A-Za-z]*):")
+_KEYED = re.compile(r"(\s*(?:- )*[A-Za-z_][A-Za-z0-9_.-]{0,60}:)(?:\s|$)")
+
+
+class Report:
+    """The diagnostics of one load. A file's findings beyond the first 100 are counted, not kept."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[str]] = {}
+        self._found: list[Diagnostic] = []
+        self._counts: Counter[str] = Counter()
+        self._shown: dict[tuple[str, int], str] = {}
+
+    def add_source(self, source: Source) -> None:
+        """Makes a file's lines known, and takes over what was wrong with its YAML."""
+        self._lines[source.file] = source.lines
+        for finding in source.findings:
+            place = Location(source.file, finding.line + 1, finding.column + 1)
+            masked = is_sensitive(finding.path)
+            if finding.code in _PATHLESS:
+                masked = _looks_sensitive(source.lines, finding.line)
+            self._add("error", finding.code, finding.message, finding.hint, place, finding.width, masked=masked)
+
+    def add(
+        self,
+        document: Document,
+        path: Path,
+        code: str,
+        message: str,
+        hint: str = "",
+        *,
+        of_key: bool = False,
+        severity: Severity = "error",
+    ) -> None:
+        """A finding about the value at ``path`` of a document, or about its key."""
+        place, width = document.places.span(path, of_key=of_key)
+        masked = code == "literal-secret" or is_sensitive(path)
+        self._add(severity, code, message, hint, place, width, masked=masked)
+
+    def add_file(self, file: str, code: str, message: str, hint: str) -> None:
+        """A finding about a file as a whole."""
+        self._add("error", code, message, hint, Location(file), 1, masked=False)
+
+    def room(self, file: str) -> bool:
+        """Whether another finding about this file would be kept."""
+        return self._counts[file] < MAX_FINDINGS
+
+    def skip(self, file: str) -> None:
+        """Counts a finding for which there is no room, and which is therefore not even put into words."""
+        self._counts[file] += 1
+
+    def places(self, file: str) -> set[Location]:
+        """Where in this file something was found so far."""
+        return {found.location for found in self._found if found.location.file == file}
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All that was kept, in the order of files and lines, with a word on what was not."""
+        more = [
+            Diagnostic("error", "too-many-findings", f"{count - MAX_FINDINGS} more findings in {file}", Location(file))
+            for file, count in self._counts.items()
+            if count > MAX_FINDINGS
+        ]
+        return (*sorted(dict.fromkeys(self._found), key=lambda found: (found.location, found.code)), *more)
+
+    def _add(
+        self, severity: Severity, code: str, message: str, hint: str, place: Location, width: int, *, masked: bool
+    ) -> None:
+        self._counts[place.file] += 1
+        if self._counts[place.file] > MAX_FINDINGS:
+            return
+        line = self._line(place)
+        shown = _mask(line) if masked else line
+        self._found.append(Diagnostic(severity, code, message, place, hint, shown, width))
+
+    def _line(self, place: Location) -> str:
+        """The line as it is shown, made once: a hundred findings on a line of 1 MiB share it."""
+        key = (place.file, place.line)
+        if key not in self._shown:
+            lines = self._lines.get(place.file, [])
+            self._shown[key] = plain_line(lines[place.line - 1]) if place.line <= len(lines) else ""
+        return self._shown[key]
+
+
+def is_sensitive(path: Path) -> bool:
+    """Whether what stands at ``path`` could be a secret that somebody wrote there."""
+    return path[:2] in _SENSITIVE
+
+
+def _looks_sensitive(lines: list[str], index: int) -> bool:
+    """The same by the look of the lines and the keys that they are under, where broken YAML has no paths."""
+    indent = None
+    for line in reversed(lines[: index + 1]):
+        key = _FIRST_KEY.match(line)
+        if key is None or (indent is not None and len(key[1]) >= indent):
+            continue
+        if key[2] in _SENSITIVE_KEYS:
+            return True
+        indent = len(key[1])
+        if indent == 0:
+            break
+    return False
+
+
+def _mask(line: str) -> str:
+    """The line up to its first key; what follows could be secret."""
+    keyed = _KEYED.match(line)
+    return (keyed[1] + " ***") if keyed else "***"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that ``word`` was probably meant to be."""
+    if len(word) > 80:
+        return None
+    # Costs some milliseconds, and good manifests never need it.
+    from difflib import get_close_matches
+
+    by_folded = {candidate.lower(): candidate for candidate in known}
+    match = get_close_matches(word.lower(), by_folded, n=1, cutoff=0.6)
+    return by_folded[match[0]] if match else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``did you mean `x`?``, or the known words where none is near."""
+    words = sorted(known)
+    if match := nearest(word, words):
+        return f"did you mean `{match}`?"
+    shown = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")
+    return f"known are: {shown}" if words else ""

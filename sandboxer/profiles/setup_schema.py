@@ -1,0 +1,84 @@
+"""The ``setup`` of a profile against its extension's ``setupSchema``: JSON Schema, kept to what cannot run away.
+
+References could be fetched from elsewhere and patterns can take for ever, so neither is allowed, and both sides are
+small.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.model.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sandboxer.model.manifest import Extension
+
+    Problem = tuple[tuple[str | int, ...], str, str]
+
+MAX_VALUES = 500
+
+_FORBIDDEN = frozenset({"$ref", "$dynamicRef", "$recursiveRef", "$schema", "$id", "pattern", "patternProperties"})
+
+
+def check_schema(schema: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with a setup schema, as (path, message, hint)."""
+    from jsonschema import Draft202012Validator  # slow, and few fleets need it
+    from jsonschema.exceptions import best_match
+
+    if (refused := _refusal(schema)) is not None:
+        yield refused
+        return
+    meta = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+    error = best_match(meta.iter_errors(schema))
+    if error is not None:
+        yield tuple(error.absolute_path), "`spec.setupSchema` is no JSON Schema", printable(error.message, 200)
+
+
+def check_setup(setup: Mapping[str, Any], extension: Extension) -> Iterator[Problem]:
+    """What is wrong with a setup, as (path, message, hint). A schema that is itself wrong checks nothing."""
+    schema, name = extension.spec.setup_schema, extension.metadata.name
+    if schema is None:
+        if setup:
+            yield (), f"`spec.setup` must be empty: {name} takes no setup", "remove it"
+        return
+    if next(check_schema(schema), None) is not None:
+        return
+    if _size(setup) > MAX_VALUES:
+        yield (), f"`spec.setup` holds more than {MAX_VALUES} values", "write less"
+        return
+    from jsonschema import Draft202012Validator
+
+    for error in Draft202012Validator(schema).iter_errors(setup):
+        path = tuple(error.absolute_path)
+        yield path, f"`spec.setup` is not as {name} asks", printable(error.message, 200)
+
+
+def _refusal(schema: Mapping[str, Any]) -> Problem | None:
+    if _size(schema) > MAX_VALUES:
+        return (), f"`spec.setupSchema` holds more than {MAX_VALUES} values", "write less"
+    pending: list[tuple[tuple[str | int, ...], Any]] = [((), schema)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, dict):
+            # Names of properties too: telling them from keywords takes a reading of the schema that could be tricked.
+            keyword = next((key for key in value if key in _FORBIDDEN), None)
+            if keyword is not None:
+                hint = "references and patterns are left out; say what you can with the other keywords"
+                return (*path, keyword), f"`{keyword}` is not allowed in a setup schema", hint
+            pending += [((*path, key), inner) for key, inner in value.items()]
+        elif isinstance(value, list):
+            pending += [((*path, index), inner) for index, inner in enumerate(value)]
+    return None
+
+
+def _size(value: Any) -> int:
+    """How many values ``value`` holds, not counted beyond the limit."""
+    count, pending = 0, [value]
+    while pending and count <= MAX_VALUES:
+        inner = pending.pop()
+        count += 1
+        if isinstance(inner, dict | list):
+            pending += inner.values() if isinstance(inner, dict) else inner
+    return count

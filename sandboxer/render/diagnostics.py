@@ -1,0 +1,170 @@
+"""Diagnostics as text with the line shown, as JSON, as GitHub annotations, and as SARIF 2.1.0."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import sandboxer
+from sandboxer.model.diagnostic import CODES
+from sandboxer.model.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandboxer.model.diagnostic import Diagnostic
+
+_WIDTH = 160
+_COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "frame": "\x1b[1;34m", "bold": "\x1b[1m"}
+_RESET = "\x1b[0m"
+
+
+def to_text(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
+    """As a good compiler prints them: each with its line and a mark below it, and a count at the end."""
+    blocks = [_block(found, color=color) for found in diagnostics]
+    return "\n".join([*blocks, _counts(diagnostics, color=color)]) + "\n"
+
+
+def to_json(diagnostics: Sequence[Diagnostic]) -> str:
+    """As one JSON object: ``format_version``, ``valid``, and the ``diagnostics``."""
+    content = {
+        "format_version": "1.0",
+        "valid": all(found.severity != "error" for found in diagnostics),
+        "diagnostics": [
+            {
+                "file": found.location.file,
+                "line": found.location.line,
+                "column": found.location.column,
+                "severity": found.severity,
+                "code": found.code,
+                "message": found.message,
+                "hint": found.hint,
+            }
+            for found in diagnostics
+        ],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_github(diagnostics: Sequence[Diagnostic]) -> str:
+    """As workflow commands, one a line: GitHub shows them beside the lines of a pull request."""
+    return "".join(_annotation(found) + "\n" for found in diagnostics)
+
+
+def to_sarif(diagnostics: Sequence[Diagnostic]) -> str:
+    """As a SARIF 2.1.0 log of one run, with a rule for each code that was found."""
+    codes = sorted({found.code for found in diagnostics})
+    driver = {
+        "name": "sandboxer",
+        "version": sandboxer.__version__,
+        "rules": [{"id": code, "shortDescription": {"text": CODES.get(code, code)}} for code in codes],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(found, codes) for found in diagnostics],
+    }
+    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+    return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+
+
+def _block(found: Diagnostic, *, color: bool) -> str:
+    number = str(found.location.line)
+    margin = " " * len(number)
+    bar = _paint("|", "frame", color=color)
+    file = printable(found.location.file, 1000)
+    head = _paint(f"{found.severity}[{found.code}]", found.severity, color=color)
+    lines = [
+        f"{head}{_paint(f': {found.message}', 'bold', color=color)}",
+        f"{margin}{_paint('-->', 'frame', color=color)} {file}:{found.location.line}:{found.location.column}",
+    ]
+    if found.source_line.strip():
+        shown, before, width = _window(found)
+        mark = _paint("^" * width, found.severity, color=color)
+        hint = f" {found.hint}" if found.hint else ""
+        lines += [
+            f"{margin} {bar}",
+            f"{_paint(number, 'frame', color=color)} {bar} {shown}",
+            f"{margin} {bar} {before}{mark}{hint}",
+        ]
+    elif found.hint:
+        lines.append(f"{margin} {_paint('=', 'frame', color=color)} {found.hint}")
+    return "\n".join(lines) + "\n"
+
+
+def _window(found: Diagnostic) -> tuple[str, str, int]:
+    """The line, cut around the mark where it is long; the blanks before the mark; and the mark's width."""
+    line = found.source_line.rstrip()
+    start = found.location.column - 1
+    if start >= len(line):
+        # Beyond what is shown, as behind a mask, or at the line's end: its last word stands for it.
+        start = len(line) - len(line.split()[-1])
+    end = max(min(start + found.length, len(line)), start + 1)
+    if len(line) > _WIDTH:
+        first = max(start - _WIDTH // 2, 0)
+        last = first + _WIDTH
+        line = ("…" if first else "") + line[first:last] + ("…" if last < len(line) else "")
+        moved = first - (1 if first else 0)
+        start, end = start - moved, min(end - moved, len(line))
+    return line, " " * _columns(line[:start]), max(_columns(line[start:end]), 1)
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    wide = sum(1 for char in text if unicodedata.east_asian_width(char) in "WF")
+    return len(text) + wide - sum(1 for char in text if unicodedata.combining(char))
+
+
+def _counts(diagnostics: Sequence[Diagnostic], *, color: bool) -> str:
+    errors = sum(1 for found in diagnostics if found.severity == "error")
+    warnings = len(diagnostics) - errors
+    words = [f"{errors} error{'' if errors == 1 else 's'}"] if errors or not warnings else []
+    words += [f"{warnings} warning{'' if warnings == 1 else 's'}"] if warnings else []
+    kind = "error" if errors else "warning" if warnings else "bold"
+    return _paint(" and ".join(words), kind, color=color)
+
+
+def _paint(text: str, kind: str, *, color: bool) -> str:
+    return f"{_COLORS[kind]}{text}{_RESET}" if color else text
+
+
+def _said(found: Diagnostic) -> str:
+    return f"{found.message} ({found.hint})" if found.hint else found.message
+
+
+def _annotation(found: Diagnostic) -> str:
+    place = found.location
+    values = {
+        "file": place.file,
+        "line": place.line,
+        "col": place.column,
+        "endColumn": place.column + max(found.length, 1),
+        "title": found.code,
+    }
+    properties = ",".join(f"{name}={_escape(str(value), property_too=True)}" for name, value in values.items())
+    return f"::{found.severity} {properties}::{_escape(_said(found))}"
+
+
+def _escape(text: str, *, property_too: bool = False) -> str:
+    pairs = [("%", "%25"), ("\r", "%0D"), ("\n", "%0A")]
+    for plain, escaped in [*pairs, (":", "%3A"), (",", "%2C")] if property_too else pairs:
+        text = text.replace(plain, escaped)
+    return text
+
+
+def _result(found: Diagnostic, codes: list[str]) -> dict[str, Any]:
+    place = found.location
+    region = {
+        "startLine": place.line,
+        "startColumn": place.column,
+        "endColumn": place.column + max(found.length, 1),
+    }
+    return {
+        "ruleId": found.code,
+        "ruleIndex": codes.index(found.code),
+        "level": found.severity,
+        "message": {"text": _said(found)},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(place.file)}, "region": region}}],
+    }
