@@ -1,0 +1,163 @@
+"""This machine as a host: the same conversation as over SSH, with a process instead of a channel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeVar
+
+from sandboxer.adapters.bootstrap import SHELL_CODE
+from sandboxer.adapters.session import ShellSession
+from sandboxer.errors import HostUnreachable
+from sandboxer.model.seams import TransportStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandboxer.model.seams import Command, CommandResult
+
+_T = TypeVar("_T")
+_CHUNK = 64 * 1024
+_SLICE = 0.2  # seconds
+_TERM_LIMIT = 2.0  # seconds between the request to end and the end
+
+
+class LocalTransport:
+    """Runs commands on this machine (``model.seams.HostTransport``). ``host`` is its name in the fleet."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._lock = threading.Lock()
+        self._sessions: set[ShellSession] = set()
+        self._closed = False
+        self.stats = TransportStats()
+
+    def run(self, command: Command) -> CommandResult:
+        """Runs a command to its end; see the seam for what it raises."""
+        return self._session(command).run()
+
+    def open(self, command: Command) -> ShellSession:
+        """Starts a command and gives the conversation with it."""
+        return self._session(command).start()
+
+    def close(self) -> None:
+        """Ends every command that still runs."""
+        with self._lock:
+            self._closed = True
+            sessions = list(self._sessions)
+        for session in sessions:
+            session.end(forcibly=True)
+
+    def _session(self, command: Command) -> ShellSession:
+        with self._lock:
+            if self._closed:
+                raise HostUnreachable(self._host, f"the transport to {self._host} is closed")
+            try:
+                process = _LocalProcess()
+            except OSError as error:
+                raise HostUnreachable(
+                    self._host, f"cannot start sh on {self._host}: {error.strerror}", hint="sh must be on the PATH"
+                ) from None
+            session = ShellSession(self._host, process, command, on_end=lambda: self._sessions.discard(session))
+            self._sessions.add(session)
+            self.stats.connections = 1
+            self.stats.commands += 1
+        return session
+
+
+class _LocalProcess:
+    """A shell in a process group of its own, so that it can be ended with its children (``session.Process``)."""
+
+    def __init__(self) -> None:
+        home = os.environ.get("HOME", "/")
+        self._process = subprocess.Popen(
+            ["sh", "-c", SHELL_CODE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=home if Path(home).is_dir() else "/",
+            start_new_session=True,
+        )
+        self._stdin = _Pipe(self._process.stdin)
+        self._stdout = _Pipe(self._process.stdout)
+        self._stderr = _Pipe(self._process.stderr)
+
+    def read_stdout(self, timeout: float) -> bytes:
+        return self._stdout.read(timeout)
+
+    def read_stderr(self, timeout: float) -> bytes:
+        return self._stderr.read(timeout)
+
+    def write(self, data: memoryview, timeout: float) -> int:
+        return self._stdin.write(data, timeout)
+
+    def end_input(self) -> None:
+        self._stdin.close()
+
+    def wait(self, timeout: float) -> int | None:
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError from None
+        return code if code >= 0 else None
+
+    def lost(self) -> str | None:
+        return None
+
+    def end(self, *, forcibly: bool) -> None:
+        self.end_input()
+        if forcibly or self._process.poll() is None:
+            self._signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_TERM_LIMIT)
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+        self._stdout.close()
+        self._stderr.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+class _Pipe:
+    """One end of a pipe. Waits in slices under a lock, so that another thread can close it in between."""
+
+    def __init__(self, end: IO[bytes] | None) -> None:
+        if end is None:
+            raise ValueError("the process was started without this pipe")
+        self._end = end
+        self._lock = threading.Lock()
+        os.set_blocking(end.fileno(), False)
+
+    def read(self, timeout: float) -> bytes:
+        return self._wait(select.POLLIN, timeout, lambda descriptor: os.read(descriptor, _CHUNK))
+
+    def write(self, data: memoryview, timeout: float) -> int:
+        return self._wait(select.POLLOUT, timeout, lambda descriptor: os.write(descriptor, data[:_CHUNK]))
+
+    def close(self) -> None:
+        with self._lock:
+            self._end.close()
+
+    def _wait(self, event: int, timeout: float, action: Callable[[int], _T]) -> _T:
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            with self._lock:
+                if self._end.closed:
+                    raise BrokenPipeError("it was ended here")
+                poll = select.poll()
+                poll.register(self._end.fileno(), event)
+                if poll.poll(1000 * min(left, _SLICE)):
+                    with contextlib.suppress(BlockingIOError):
+                        return action(self._end.fileno())
+            if left == 0.0:
+                raise TimeoutError

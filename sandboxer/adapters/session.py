@@ -1,0 +1,279 @@
+"""The conversation with a started shell, the same for every transport; what differs is behind ``Process``."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol, Self
+
+from sandboxer.adapters.bootstrap import frame
+from sandboxer.errors import CommandTimeout, HostUnreachable, OutputTooLarge
+from sandboxer.model.seams import CommandResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandboxer.model.seams import Command
+
+NOISE_LIMIT = 1024 * 1024  # bytes that a login shell may print before the marker
+STALL_LIMIT = 60.0  # seconds that a write may wait with nobody reading
+LEAVE_LIMIT = 5.0  # seconds that a command gets to end by itself when its session is left
+PIPE_SIZE = 32 * 1024  # bytes of input that any transport takes in without being read; more needs a thread
+SHOWN = 2000  # characters of standard error in a message
+
+
+class Process(Protocol):
+    """A shell that was started somewhere. Times are in seconds; a wait that passes raises TimeoutError."""
+
+    def read_stdout(self, timeout: float) -> bytes:
+        """The next bytes, or none where the output has ended. OSError where it was cut off."""
+
+    def read_stderr(self, timeout: float) -> bytes:
+        """As ``read_stdout``, and only ever called from one other thread."""
+
+    def write(self, data: memoryview, timeout: float) -> int:
+        """Sends some of the bytes and gives their number. OSError when nobody reads them any more."""
+
+    def end_input(self) -> None:
+        """Ends standard input. Idempotent; raises nothing."""
+
+    def wait(self, timeout: float) -> int | None:
+        """The exit code; None where it will never be known (the connection was lost, a signal ended the shell)."""
+
+    def lost(self) -> str | None:
+        """Why the connection is gone, None while it stands."""
+
+    def end(self, *, forcibly: bool) -> None:
+        """Lets go of the command, and first terminates it with its children when asked to. Idempotent."""
+
+
+class ShellSession:
+    """A conversation with one running command (``model.seams.Session``). ``on_end`` is called once, when it is over."""
+
+    def __init__(self, host: str, process: Process, command: Command, on_end: Callable[[], None]) -> None:
+        self._host, self._process, self._command, self._on_end = host, process, command, on_end
+        self._marker, self._head = frame(command.script)
+        self._out = bytearray()
+        self._received = 0
+        self._marked = self._eof = self._ended = self._over_stderr = False
+        self._keep_tail = True
+        self._err = bytearray()
+        self._end_lock = threading.Lock()
+        # Nobody reads standard error while a conversation goes on; unread, it would block the command in the end.
+        self._drain = threading.Thread(target=self._drain_stderr, name=f"stderr of {host}", daemon=True)
+        self._feeder = threading.Thread(target=self._feed, name=f"stdin of {host}", daemon=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.end_input()
+        if not self._ended and not any(exc):
+            with contextlib.suppress(TimeoutError):
+                self._process.wait(LEAVE_LIMIT)
+        self.end()
+
+    # --- the two ways to use it ---
+
+    def start(self) -> ShellSession:
+        """Sends the script and the command's input, for a conversation that goes on from there."""
+        self._drain.start()
+        try:
+            self.write(self._head + self._command.stdin)
+        except BaseException:
+            self.end(forcibly=True)
+            raise
+        return self
+
+    def run(self) -> CommandResult:
+        """Runs the command to its end, within its limits of time and output."""
+        self._keep_tail = False
+        self._drain.start()
+        timeout = self._command.timeout
+        try:
+            if len(self._head) + len(self._command.stdin) <= PIPE_SIZE:
+                self._feed()
+            else:  # the command may print before it has read all
+                self._feeder.start()
+            return self._collect(timeout, time.monotonic() + timeout)
+        except BaseException:
+            self.end(forcibly=True)
+            raise
+        finally:
+            self.end()
+
+    # --- model.seams.Session ---
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes to the command; HostUnreachable when it ended, CommandTimeout when it reads nothing for 60 s."""
+        try:
+            self._send(data)
+        except TimeoutError:
+            raise self._timed_out(STALL_LIMIT, "has read none of its input for") from None
+        except OSError as error:
+            raise self._gone(f"it reads no more input ({error.strerror or error})") from None
+
+    def read_line(self, timeout: float) -> bytes:
+        """The next line of output, without its newline."""
+        deadline, seen = time.monotonic() + timeout, 0
+        while (end := self._out.find(b"\n", seen)) < 0:
+            seen = len(self._out)
+            self._more(timeout, deadline)
+        return self._take(end, end + 1)
+
+    def read_exactly(self, count: int, timeout: float) -> bytes:
+        """The next ``count`` bytes of output."""
+        deadline = time.monotonic() + timeout
+        while len(self._out) < count:
+            self._more(timeout, deadline)
+        return self._take(count, count)
+
+    def finish(self, timeout: float) -> CommandResult:
+        """Ends the input and gives the exit code and the output that was not read; of stderr the last part."""
+        self._process.end_input()
+        try:
+            return self._collect(timeout, time.monotonic() + timeout)
+        except BaseException:
+            self.end(forcibly=True)
+            raise
+        finally:
+            self.end()
+
+    def end(self, *, forcibly: bool = False) -> None:
+        """Lets go of the command. Idempotent, and safe to call from another thread."""
+        with self._end_lock:
+            if self._ended:
+                return
+            self._ended = True
+        self._process.end(forcibly=forcibly)
+        for thread in (self._drain, self._feeder):
+            if thread.ident is not None:
+                thread.join(LEAVE_LIMIT)
+        self._on_end()
+
+    # --- output ---
+
+    def _take(self, count: int, consume: int) -> bytes:
+        data = bytes(self._out[:count])
+        del self._out[:consume]
+        return data
+
+    def _more(self, timeout: float, deadline: float) -> None:
+        if not self._fill(timeout, deadline):
+            raise EOFError(f"the output of the command on {self._host} has ended")
+
+    def _fill(self, timeout: float, deadline: float) -> bool:
+        """Reads some output into the buffer; False where it has ended."""
+        if self._eof:
+            return False
+        try:
+            chunk = self._process.read_stdout(max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            raise self._timed_out(timeout) from None
+        except OSError as error:
+            raise self._gone(str(error)) from None
+        self._eof = not chunk
+        if self._over_stderr:
+            raise self._too_large("standard error")
+        if self._eof and (reason := self._process.lost()) is not None:
+            raise self._gone(reason)
+        self._out += chunk
+        if not self._marked:
+            self._find_marker()
+        else:
+            self._received += len(chunk)
+        if self._received > self._command.max_output:
+            raise self._too_large("standard output")
+        return not self._eof
+
+    def _find_marker(self) -> None:
+        """Drops what the login shell printed, up to the marker."""
+        noise, found, rest = self._out.partition(self._marker)
+        if found:
+            self._out, self._marked, self._received = rest, True, len(rest)
+        elif self._eof or len(self._out) > NOISE_LIMIT:
+            raise self._no_shell(noise)
+
+    def _collect(self, timeout: float, deadline: float) -> CommandResult:
+        while self._fill(timeout, deadline):
+            pass
+        try:
+            code = self._process.wait(max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            raise self._timed_out(timeout) from None
+        if code is None:
+            raise self._gone(self._process.lost() or "it was ended by a signal")
+        # All of it has arrived; a child left behind may still hold the pipe open, and is not waited for.
+        self._drain.join(1.0)
+        if self._over_stderr:
+            raise self._too_large("standard error")
+        return CommandResult(code, bytes(self._out), bytes(self._err))
+
+    def _drain_stderr(self) -> None:
+        limit = self._command.max_output
+        with contextlib.suppress(OSError):
+            while not self._ended:
+                try:
+                    chunk = self._process.read_stderr(0.5)
+                except TimeoutError:
+                    continue
+                if not chunk:
+                    return
+                self._err += chunk
+                if len(self._err) > limit:
+                    del self._err[:-limit]
+                    if not self._keep_tail:
+                        self._over_stderr = True
+                        self._process.end(forcibly=True)
+                        return
+
+    # --- input ---
+
+    def _feed(self) -> None:
+        # A command need not read its input; its exit code and output say how it went.
+        with contextlib.suppress(OSError):
+            self._send(self._head)
+            self._send(self._command.stdin)
+        self._process.end_input()
+
+    def _send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._process.write(view, STALL_LIMIT) :]
+
+    # --- what went wrong ---
+
+    def _said(self) -> str:
+        text = bytes(self._err).decode(errors="replace").strip()[-SHOWN:]
+        return f"; it said: {text}" if text else ""
+
+    def _timed_out(self, seconds: float, what: str = "did not answer within") -> CommandTimeout:
+        return CommandTimeout(
+            self._host,
+            f"the command on {self._host} {what} {seconds:g} s{self._said()}",
+            hint=f"see what {self._host} is busy with, or give the command more time",
+        )
+
+    def _too_large(self, stream: str) -> OutputTooLarge:
+        self.end(forcibly=True)
+        limit = self._command.max_output
+        return OutputTooLarge(self._host, f"the command on {self._host} printed more than {limit} bytes to {stream}")
+
+    def _gone(self, reason: str) -> HostUnreachable:
+        reason = self._process.lost() or reason
+        return HostUnreachable(
+            self._host,
+            f"the command on {self._host} was cut off: {reason}{self._said()}",
+            hint=f"nothing that it printed was used; check the connection to {self._host} and run again",
+        )
+
+    def _no_shell(self, noise: bytes | bytearray) -> HostUnreachable:
+        self._drain.join(0.5)
+        line = bytes(noise.strip().split(b"\n")[0][:200]).decode(errors="replace").strip()
+        shown = f"; it printed: {line}" if line else ""
+        return HostUnreachable(
+            self._host,
+            f"the login shell of {self._host} did not start sh{shown}{self._said()}",
+            hint="the account needs a login shell that runs commands, and sh and dd on its PATH",
+        )

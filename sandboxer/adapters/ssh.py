@@ -1,0 +1,180 @@
+"""Hosts over SSH, by paramiko: one connection to each, several commands on it at once."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import paramiko
+
+from sandboxer.adapters.bootstrap import LOGIN_LINE
+from sandboxer.adapters.session import ShellSession
+from sandboxer.adapters.ssh_config import SshTarget, resolve
+from sandboxer.adapters.ssh_connect import LOST, JumpPool, Shared, connect, lost, reason_of
+from sandboxer.errors import CommandTimeout, HostUnreachable
+from sandboxer.model.seams import TransportStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandboxer.adapters.ssh_channel import ChannelSocket, Connection
+    from sandboxer.model.seams import Command, CommandResult
+
+__all__ = ["JumpPool", "SshTarget", "SshTransport"]
+
+_SESSIONS = 8  # sshd allows 10 on a connection
+_REFUSED_LIMIT = 2.0  # seconds that sshd gets to clear up after the last session that we ended
+_CHUNK = 64 * 1024
+_PACKET = 32 * 1024
+_SLICE = 0.25  # seconds
+_T = TypeVar("_T")
+
+
+class SshTransport:
+    """Runs commands on one host over SSH (``model.seams.HostTransport``).
+
+    The connection is opened at first use, once: a failure to connect, and a connection that was lost, is told to all
+    who come later. ``jumps`` is shared by the transports of one process; ``connect_timeout`` is in seconds.
+    """
+
+    def __init__(self, target: SshTarget, *, connect_timeout: float = 10.0, jumps: JumpPool | None = None) -> None:
+        self._host = target.host
+        self._target, self._timeout = target, connect_timeout
+        self._jumps, self._own_jumps = jumps or JumpPool(), jumps is None
+        self._connection = Shared(target.host, self._connect)
+        self._slots = threading.BoundedSemaphore(_SESSIONS)
+        self._lock = threading.Lock()
+        self._sessions: set[ShellSession] = set()
+        self.stats = TransportStats()
+
+    def run(self, command: Command) -> CommandResult:
+        """Runs a command to its end; see the seam for what it raises."""
+        return self._session(command).run()
+
+    def open(self, command: Command) -> ShellSession:
+        """Starts a command and gives the conversation with it."""
+        return self._session(command).start()
+
+    def tunnel(self, address: str, port: int) -> ChannelSocket:
+        """A socket-like connection that the host makes for us to an address it reaches. Raises HostUnreachable."""
+        try:
+            return self._connection.get().tcp(address, port, self._timeout)
+        except LOST as error:
+            raise HostUnreachable(
+                self._host,
+                f"{self._host} cannot reach {address}:{port} ({reason_of(error)})",
+                hint="check that something listens there, and that its sshd allows forwarding (AllowTcpForwarding)",
+            ) from None
+
+    def close(self) -> None:
+        """Ends the sessions and the connection, and its jump hosts' where they are not shared."""
+        with self._lock:
+            sessions = list(self._sessions)
+        for session in sessions:
+            session.end(forcibly=True)
+        self._connection.close(HostUnreachable(self._host, f"the transport to {self._host} is closed"))
+        if self._own_jumps:
+            self._jumps.close()
+
+    def _connect(self) -> Connection:
+        transport = connect(resolve(self._target), self._timeout, self._jumps)
+        self.stats.connections += 1
+        return transport
+
+    def _session(self, command: Command) -> ShellSession:
+        connection = self._connection.get()
+        deadline = time.monotonic() + command.timeout
+        if not self._slots.acquire(timeout=command.timeout):
+            raise CommandTimeout(
+                self._host,
+                f"{_SESSIONS} commands ran on {self._host} for {command.timeout:g} s, and none made room for another",
+                hint="run fewer at once, or give commands more time",
+            )
+        try:
+            channel = self._channel(connection, deadline)
+        except BaseException:
+            self._slots.release()
+            raise
+        session = ShellSession(self._host, _ChannelProcess(connection, channel), command, lambda: self._ended(session))
+        with self._lock:
+            self._sessions.add(session)
+            self.stats.commands += 1
+        return session
+
+    def _ended(self, session: ShellSession) -> None:
+        with self._lock:
+            self._sessions.discard(session)
+        self._slots.release()
+
+    def _channel(self, connection: Connection, deadline: float) -> ChannelSocket:
+        """A channel with a shell on it. Waits where sshd allows fewer at once than we do."""
+        patience = time.monotonic() + _REFUSED_LIMIT
+        while True:
+            try:
+                return connection.session(LOGIN_LINE, max(0.1, deadline - time.monotonic()))
+            except LOST as error:
+                if not connection.is_active():
+                    raise lost(self._host, error) from None
+                now = time.monotonic()
+                with self._lock:
+                    if self._sessions:
+                        patience = now + _REFUSED_LIMIT
+                if now > min(patience, deadline):
+                    raise HostUnreachable(
+                        self._host,
+                        f"{self._host} gives no session: {reason_of(error)}",
+                        hint=f"sshd there must allow sessions, at best {_SESSIONS} at once (MaxSessions)",
+                    ) from None
+                time.sleep(random.uniform(0.05, 0.2))  # noqa: S311 - spreads the retries, no secret
+
+
+class _ChannelProcess:
+    """A shell at the other end of a channel (``session.Process``)."""
+
+    def __init__(self, connection: Connection, channel: ChannelSocket) -> None:
+        self._connection, self._channel = connection, channel
+
+    def read_stdout(self, timeout: float) -> bytes:
+        return self._patiently(timeout, lambda: self._channel.recv(_CHUNK))
+
+    def read_stderr(self, timeout: float) -> bytes:
+        return self._patiently(timeout, lambda: self._channel.recv_stderr(_CHUNK))
+
+    def write(self, data: memoryview, timeout: float) -> int:
+        return self._patiently(timeout, lambda: self._channel.send(bytes(data[:_PACKET])))
+
+    def end_input(self) -> None:
+        with contextlib.suppress(*LOST):
+            self._channel.shutdown_write()
+
+    def wait(self, timeout: float) -> int | None:
+        return self._channel.exit_code(timeout)
+
+    def lost(self) -> str | None:
+        if self._connection.is_active():
+            return None
+        return reason_of(self._connection.saved_exception)
+
+    def end(self, *, forcibly: bool) -> None:
+        with contextlib.suppress(*LOST):
+            if forcibly:
+                # sshd passes it on to the children too, but not where the login is root; they find their pipes closed.
+                self._channel.request("signal", "TERM")
+            self._channel.close()
+
+    def _patiently(self, timeout: float, action: Callable[[], _T]) -> _T:
+        """A channel has one time limit for all of its threads, so each waits in slices, up to its own limit."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            self._channel.settimeout(min(left, _SLICE))
+            try:
+                return action()
+            except TimeoutError:
+                if not left:
+                    raise
+            except (paramiko.SSHException, EOFError) as error:
+                raise OSError(reason_of(error)) from None

@@ -1,0 +1,136 @@
+"""paramiko's connection and channels, made fit for several threads.
+
+As the library has it, its reading thread answers the end of a channel at once, beside whatever another thread is just
+sending on it. What arrives after that answer refers to a channel that sshd has forgotten, or given to somebody else,
+and sshd then ends the whole connection. Here only the channel's user says that it has ended, after all else.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+import paramiko
+from paramiko.common import MSG_CHANNEL_CLOSE, cMSG_CHANNEL_REQUEST
+
+if TYPE_CHECKING:
+    import socket
+
+# What the library logs, its tracebacks included, is told by our own errors.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+logging.getLogger("paramiko").propagate = False
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+def _ended_there(channel: paramiko.Channel, _: paramiko.Message) -> None:
+    """The other side has closed a channel: wakes everyone who waits on it, and leaves the answer to its user."""
+    with channel.lock:
+        channel.eof_received = True
+        channel.in_buffer.close()
+        channel.in_stderr_buffer.close()
+        channel.out_buffer_cv.notify_all()
+        channel.status_event.set()
+
+
+class _Packetizer(paramiko.packet.Packetizer):
+    def start_handshake(self, timeout: float) -> None:
+        """Starts no timer thread: whoever waits for the handshake has a deadline."""
+
+
+class Connection(paramiko.Transport):
+    """One SSH connection, over a socket or through a channel of another."""
+
+    _channel_handler_table = paramiko.Transport._channel_handler_table | {  # type: ignore[attr-defined]  # noqa: SLF001
+        MSG_CHANNEL_CLOSE: _ended_there
+    }
+
+    def __init__(self, sock: socket.socket | ChannelSocket) -> None:
+        super().__init__(sock, packetizer_class=_Packetizer)  # type: ignore[arg-type]  # it only needs the methods
+
+    def session(self, line: str, timeout: float) -> ChannelSocket:
+        """A channel on which the login shell runs a command line."""
+        channel = ChannelSocket(self, self.open_session(timeout=timeout))
+        channel.request("exec", line)
+        return channel
+
+    def tcp(self, address: str, port: int, timeout: float) -> ChannelSocket:
+        """A connection that the other side makes for us."""
+        channel = self.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=timeout)
+        return ChannelSocket(self, channel)
+
+
+class ChannelSocket:
+    """A channel with the methods of a socket. Several threads may use it: nothing is sent after its end."""
+
+    def __init__(self, connection: Connection, channel: paramiko.Channel) -> None:
+        self._connection, self._channel = connection, channel
+        self._sending = threading.Lock()
+
+    def settimeout(self, seconds: float | None) -> None:
+        """The longest that a read or a write may wait, in seconds; one limit for all threads."""
+        self._channel.settimeout(seconds)
+
+    def recv(self, size: int) -> bytes:
+        """Some bytes; none at the end. TimeoutError when its time has passed."""
+        return self._channel.recv(size)
+
+    def recv_stderr(self, size: int) -> bytes:
+        """As ``recv``, of standard error."""
+        return self._channel.recv_stderr(size)
+
+    def send(self, data: bytes) -> int:
+        """Sends some of the bytes and gives their number. OSError where the other side takes no more."""
+        with self._sending:
+            if not self.ended:
+                sent = self._channel.send(data)
+                if sent:
+                    return sent
+        raise BrokenPipeError("its input is closed")
+
+    def sendall(self, data: bytes) -> None:
+        """Sends all of the bytes."""
+        view = memoryview(data)
+        while view:
+            view = view[self.send(bytes(view[: 32 * 1024])) :]
+
+    def request(self, kind: str, value: str) -> None:
+        """Asks sshd for something and waits for no answer, which the library would do without a time limit."""
+        message = paramiko.Message()
+        message.add_byte(cMSG_CHANNEL_REQUEST)
+        message.add_int(self._channel.remote_chanid)
+        message.add_string(kind)
+        message.add_boolean(False)
+        message.add_string(value)
+        with self._sending:
+            if not self._channel.closed:
+                self._connection._send_user_message(message)  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def shutdown_write(self) -> None:
+        """Ends what is sent."""
+        with self._sending:
+            if not self._channel.closed:
+                self._channel.shutdown_write()
+
+    def close(self) -> None:
+        """Ends the channel. Idempotent."""
+        with self._sending:
+            self._channel.close()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the other side, or this one, is through with it."""
+        return self._channel.closed or self._channel.status_event.is_set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called, or the connection is gone."""
+        return self._channel.closed
+
+    _closed = closed  # as the library asks a socket
+
+    def exit_code(self, timeout: float) -> int | None:
+        """The command's exit code, None where it ended without one. TimeoutError when it has not ended in time."""
+        if not self._channel.status_event.wait(timeout):
+            raise TimeoutError
+        return self._channel.exit_status if self._channel.exit_status >= 0 else None
