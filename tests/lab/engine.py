@@ -1,0 +1,93 @@
+"""The container engine of a host: whether it answers, loading an image, stopping it in the ways that engines stop."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from typing import TYPE_CHECKING, Literal
+
+from tests.lab.errors import LabError, wait_until
+from tests.lab.host import DOCKER, PODMAN
+
+if TYPE_CHECKING:
+    from tests.lab.host import LabHost
+
+How = Literal["kill", "stop", "freeze"]
+
+# $1 is the signal. The daemon's own file says which process it is.
+_SIGNAL = 'kill -s "$1" "$(cat /run/docker.pid)"'
+_ENDED = 'pid=$(cat /run/docker.pid 2>/dev/null) || exit 0; ! kill -0 "$pid" 2>/dev/null'
+_START = "setsid dockerd </dev/null >>/var/log/dockerd.log 2>&1 &"
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP to an engine's socket."""
+
+    def __init__(self, host: LabHost, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = str(host.docker_socket)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        try:
+            self.sock.connect(self._path)
+        except OSError:
+            self.sock.close()
+            raise
+
+
+def answers(host: LabHost) -> bool:
+    """Whether Docker Engine answers on the host; LabError where the host itself has ended."""
+    host.init()
+    try:
+        return _request(host, "GET", "/_ping", timeout=2)[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def load(host: LabHost, archive: bytes) -> None:
+    """Loads an image into each engine of the host."""
+    if DOCKER in host.engines:
+        status, answer = _request(host, "POST", "/images/load?quiet=1", body=archive, timeout=60)
+        if status != 200 or b"errorDetail" in answer:
+            raise LabError(f"{host.name}: Docker did not load the image: {answer.decode(errors='replace')}")
+    if PODMAN in host.engines:
+        host.execute(["podman", "load", "--quiet"], input=archive)
+
+
+def stop(host: LabHost, how: How) -> None:
+    """Stops Docker Engine: ``kill``: containers go on; ``stop``: they stop too; ``freeze``: it hangs."""
+    _docker_only(host)
+    signal = {"kill": "KILL", "stop": "TERM", "freeze": "STOP"}[how]
+    host.execute(["sh", "-c", _SIGNAL, "sh", signal])
+    if how != "freeze":
+        ended = ["sh", "-c", _ENDED]
+        wait_until(
+            lambda: host.execute(ended, check=False).returncode == 0, seconds=40, what=f"{host.name}: the engine's end"
+        )
+
+
+def start(host: LabHost) -> None:
+    """Starts Docker Engine again, however it was stopped, and waits until it answers."""
+    _docker_only(host)
+    if host.execute(["sh", "-c", _ENDED], check=False).returncode == 0:
+        host.execute(["sh", "-c", _START])
+    else:
+        host.execute(["sh", "-c", _SIGNAL, "sh", "CONT"])
+    wait_until(lambda: answers(host), seconds=60, what=f"{host.name}: the engine's answer")
+
+
+def _docker_only(host: LabHost) -> None:
+    if DOCKER not in host.engines:
+        raise LabError(f"{host.name} has Podman alone, and Podman has no daemon to stop or start")
+
+
+def _request(host: LabHost, method: str, path: str, *, timeout: float, body: bytes | None = None) -> tuple[int, bytes]:
+    connection = _Connection(host, timeout)
+    try:
+        connection.request(method, path, body=body, headers={"Content-Type": "application/x-tar"} if body else {})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()

@@ -1,0 +1,80 @@
+"""Processes by an identity that no other process can ever have: the id and the moment of its start."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.lab.errors import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of this machine: its id, and its start in clock ticks since boot (ids are used again)."""
+
+    pid: int
+    start: int
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        """The process that has this id now."""
+        return cls(pid, _stat(pid)[1])
+
+    @classmethod
+    def me(cls) -> Process:
+        """The process that asks."""
+        return cls.of(os.getpid())
+
+    @classmethod
+    def read(cls, path: Path) -> Process | None:
+        """The identity in a file of two numbers; None where it is absent or not yet complete."""
+        try:
+            pid, start = path.read_text().split()
+            return cls(int(pid), int(start))
+        except (OSError, ValueError):
+            return None
+
+    def alive(self) -> bool:
+        """Whether it still runs; a zombie does not."""
+        # One of our own children stays a zombie until somebody asks for it.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+        state, start = _stat(self.pid)
+        return start == self.start and state not in "ZX"
+
+    def kill(self) -> None:
+        """Kills exactly this process, if it is there."""
+        # The handle keeps the id from going to another process between the check and the signal.
+        with contextlib.suppress(ProcessLookupError):
+            handle = os.pidfd_open(self.pid)
+            try:
+                if self.alive():
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+            finally:
+                os.close(handle)
+
+
+def kill_all(processes: Iterable[Process], *, seconds: float) -> None:
+    """Kills the processes and waits until each is gone; LabError where one stays."""
+    doomed = list(processes)
+    for process in doomed:
+        process.kill()
+    for process in doomed:
+        wait_until(lambda p=process: not p.alive(), seconds=seconds, what=f"the end of process {process.pid}")  # type: ignore[misc]
+
+
+def _stat(pid: int) -> tuple[str, int]:
+    """State and start of a process; ``("X", 0)`` where there is none."""
+    try:
+        # The name, in parentheses, may itself hold spaces and parentheses.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "X", 0
+    return fields[0], int(fields[19])

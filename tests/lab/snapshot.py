@@ -1,0 +1,82 @@
+"""Everything on a host that a sandbox could leave behind, as values to compare before and after."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.lab.host import LabHost
+
+_LISTS = {
+    "containers": ("ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Names}}"),
+    "networks": ("network", "ls", "--format", "{{.Name}}"),
+    "volumes": ("volume", "ls", "--format", "{{.Name}}"),
+    "images": ("images", "--all", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}"),
+}
+_FOLDERS = ("tmp", "var/tmp", "root", "home")
+_DEPTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is on a host: each thing a line, sorted; of equal processes each one counts.
+
+    ``containers`` of all states, as id and name; ``images`` as id and tag; ``files`` are paths below /tmp, /var/tmp
+    and the homes, four levels deep; ``processes`` are command lines.
+    """
+
+    containers: tuple[str, ...]
+    networks: tuple[str, ...]
+    volumes: tuple[str, ...]
+    images: tuple[str, ...]
+    files: tuple[str, ...]
+    processes: tuple[str, ...]
+
+    def leaked_since(self, before: Snapshot) -> dict[str, list[str]]:
+        """What is here and was not before, by kind; empty where nothing is."""
+        leaked = {}
+        for kind in (field.name for field in fields(self)):
+            if new := Counter(getattr(self, kind)) - Counter(getattr(before, kind)):
+                leaked[kind] = sorted(new.elements())
+        return leaked
+
+
+def take(host: LabHost) -> Snapshot:
+    """Looks at the host; LabError where an engine does not answer."""
+    lists = {
+        kind: [line for engine in host.engines for line in host.execute([engine, *words]).stdout.splitlines()]
+        for kind, words in _LISTS.items()
+    }
+    # The host's own root, its mounts included, without running anything there that would itself be seen.
+    root = Path(f"/proc/{host.init().pid}/root")
+    lists["files"] = [path for folder in _FOLDERS for path in _files(root, Path(folder), _DEPTH)]
+    lists["processes"] = list(_processes(root / "proc"))
+    return Snapshot(**{kind: tuple(sorted(lines)) for kind, lines in lists.items()})
+
+
+def _files(root: Path, folder: Path, depth: int) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(root / folder))
+    except (FileNotFoundError, NotADirectoryError):  # gone while we looked
+        return
+    for entry in entries:
+        yield f"/{folder / entry.name}"
+        if depth > 1 and entry.is_dir(follow_symlinks=False):
+            yield from _files(root, folder / entry.name, depth - 1)
+
+
+def _processes(proc: Path) -> Iterator[str]:
+    for entry in proc.iterdir():
+        if entry.name.isdecimal():
+            try:
+                words = (entry / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+            except OSError:  # ended while we looked
+                continue
+            if line := b" ".join(words).decode(errors="replace").strip():
+                yield line

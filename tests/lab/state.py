@@ -1,0 +1,180 @@
+"""What a lab keeps on disk, so that whoever comes later, and after any death, can use it or clear it away.
+
+``/var/lib/sandboxer-lab/NAME/`` holds ``lab.json``, the keys, and a folder for each host. A lab's folder is locked
+while it starts or ends, the folder above while names and networks are given out; both locks end with their holder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.lab.errors import LabError
+from tests.lab.host import LabHost
+from tests.lab.processes import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BASE = Path("/var/lib/sandboxer-lab")
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class LabState:
+    """The content of ``lab.json``: written before anything of the lab is made, and again once all is ready.
+
+    ``network`` is the third number of its addresses, ``owner`` the process whose end makes the lab rubbish (None: it
+    stays until somebody ends it), ``hosts`` empty until the lab is ready.
+    """
+
+    name: str
+    network: int
+    owner: Process | None
+    hosts: tuple[LabHost, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where all of it lies."""
+        return folder(self.name)
+
+    def save(self, folder: Path | None = None) -> None:
+        """Writes it, at once or not at all."""
+        new = (folder or self.folder) / "lab.json.new"
+        new.write_text(json.dumps(asdict(self), indent=2))
+        new.replace(new.with_suffix(""))
+
+    def abandoned(self) -> bool:
+        """Whether the process that it was made for is gone."""
+        return self.owner is not None and not self.owner.alive()
+
+
+def folder(name: str) -> Path:
+    """The folder of the lab of that name; LabError where it is none."""
+    if not _NAME.fullmatch(name):
+        raise LabError(f"{name!r} is no name for a lab: lower case letters, digits and dashes, at most 32")
+    return BASE / name
+
+
+def load(name: str) -> LabState | None:
+    """The state of a lab; None where there is none, or one that died before it wrote any."""
+    try:
+        data: dict[str, Any] = json.loads((folder(name) / "lab.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    owner = Process(**data["owner"]) if data["owner"] else None
+    return LabState(data["name"], data["network"], owner, tuple(LabHost.from_json(host) for host in data["hosts"]))
+
+
+def exists(name: str) -> bool:
+    """Whether there is anything of a lab of that name."""
+    return folder(name).exists()
+
+
+def running(lab: LabState) -> bool:
+    """Whether the lab came up and every process that holds it is alive."""
+    held = processes(lab.name)
+    return bool(lab.hosts) and len(held) == 2 * len(lab.hosts) + 1 and all(process.alive() for process in held)
+
+
+def names() -> list[str]:
+    """The names of all labs of this machine, dead ones too."""
+    try:
+        return sorted(entry.name for entry in BASE.iterdir() if entry.is_dir() and _NAME.fullmatch(entry.name))
+    except FileNotFoundError:
+        return []
+
+
+def processes(name: str) -> list[Process]:
+    """The processes that hold a lab: of each host and of the switch, in the order in which to end them."""
+    found = (Process.read(path) for pattern in ("*/process", "*/init") for path in sorted(folder(name).glob(pattern)))
+    return [process for process in found if process]
+
+
+@contextmanager
+def base_locked() -> Iterator[None]:
+    """Holds the lock under which names and networks are given out; leaves no empty folder."""
+    with _locked(BASE, seconds=120, make=True):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                BASE.rmdir()
+
+
+@contextmanager
+def lab_locked(name: str, *, seconds: float = 180) -> Iterator[bool]:
+    """Holds a lab's lock; gives whether there is such a lab at all."""
+    try:
+        with _locked(folder(name), seconds=seconds, make=False):
+            yield True
+            return
+    except _GoneError:
+        pass
+    yield False
+
+
+@contextmanager
+def created(lab: LabState) -> Iterator[None]:
+    """Makes a lab's folder, complete and locked from the moment that it can be seen; the lock is held."""
+    draft = BASE / f".{lab.name}.new"
+    shutil.rmtree(draft, ignore_errors=True)  # its maker died, for the base is locked
+    with _locked(draft, seconds=10, make=True):
+        lab.save(draft)
+        draft.rename(lab.folder)
+        yield
+
+
+class _GoneError(Exception):
+    """The folder to lock is not there."""
+
+
+@contextmanager
+def _locked(path: Path, *, seconds: float, make: bool) -> Iterator[None]:
+    deadline = time.monotonic() + seconds
+    while True:
+        if make:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            if make:
+                continue
+            raise _GoneError from None
+        try:
+            _flock(handle, path, deadline)
+            # Who held the lock before us may have removed the folder; then we hold nothing.
+            if _same(handle, path):
+                yield
+                return
+        finally:
+            os.close(handle)
+
+
+def _flock(handle: int, path: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise LabError(f"{path} stays locked: another process is starting or ending a lab") from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _same(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
