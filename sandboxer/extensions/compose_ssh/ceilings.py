@@ -1,0 +1,105 @@
+"""How much a container may use: the lowest of what the file says, the profile's ceiling and the host's own size."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sandboxer.extensions.compose_ssh.scope import Scope
+
+KEYS = ("cpus", "cpu_period", "cpu_quota", "mem_limit", "mem_reservation", "memswap_limit", "pids_limit")
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+_PERIOD = 100_000
+_LARGEST = 2**62
+
+
+def resources(service: dict[str, Any], scope: Scope) -> tuple[dict[str, Any], int | None]:
+    """The ``deploy.resources`` of a service, and its ``memswap_limit`` in bytes where the file limits swap.
+
+    They stand for all the older keys in ``KEYS``, which may not stand beside them.
+    """
+    policy = scope.policy
+    here = scope.at("deploy").at("resources")
+    given = here.only(_inner(service, "deploy", "resources", here), ("limits", "reservations"))
+    limits = here.at("limits").only(here.at("limits").mapping(given.get("limits")), ("cpus", "memory", "pids"))
+    reserved = here.at("reservations").only(
+        here.at("reservations").mapping(given.get("reservations")), ("cpus", "memory")
+    )
+    cpu_limits = (_cpus(limits.get("cpus"), here), _cpus(service.get("cpus"), scope), _quota(service, scope))
+    cpus = _lowest(*cpu_limits, policy.cpus, policy.host_cpus)
+    asked = _lowest(_bytes(limits.get("memory"), here), _bytes(service.get("mem_limit"), scope))
+    memory = int(_lowest(asked, policy.memory, policy.host_memory) or policy.host_memory)
+    pids = _lowest(_count(limits.get("pids"), here), _count(service.get("pids_limit"), scope), policy.pids)
+    result: dict[str, Any] = {"limits": {"cpus": _text(cpus or policy.host_cpus), "memory": str(memory)}}
+    if pids:
+        result["limits"]["pids"] = int(pids)
+    soft = _lowest(_bytes(reserved.get("memory"), here), _bytes(service.get("mem_reservation"), scope))
+    soft_cpus = _lowest(_cpus(reserved.get("cpus"), here))
+    reservations = {
+        "cpus": _text(min(soft_cpus, cpus or soft_cpus)) if soft_cpus else None,
+        "memory": str(int(min(soft, memory))) if soft else None,
+    }
+    if any(reservations.values()):
+        result["reservations"] = {key: value for key, value in reservations.items() if value}
+    return result, _swap(_bytes(service.get("memswap_limit"), scope), asked, memory)
+
+
+def _swap(total: float | None, asked: float | None, memory: int) -> int | None:
+    """Memory and swap together: as much swap as the file allows beside its memory, but no more than memory."""
+    if total is None or asked is None:
+        return None
+    return memory + int(min(max(total - asked, 0), memory))
+
+
+def _inner(service: dict[str, Any], outer: str, inner: str, scope: Scope) -> dict[str, Any]:
+    parent = service.get(outer)
+    return scope.mapping(parent.get(inner) if isinstance(parent, dict) else None)
+
+
+def _quota(service: dict[str, Any], scope: Scope) -> float | None:
+    quota = _number(service.get("cpu_quota"), scope, "cpu_quota")
+    period = _number(service.get("cpu_period"), scope, "cpu_period") or _PERIOD
+    return quota / period if quota else None
+
+
+def _cpus(value: Any, scope: Scope) -> float | None:
+    return _number(value, scope, "cpus")
+
+
+def _count(value: Any, scope: Scope) -> float | None:
+    return _number(value, scope, "pids")
+
+
+def _number(value: Any, scope: Scope, what: str) -> float | None:
+    """A positive number; None where there is no limit, which Compose also writes 0 or -1."""
+    if value is None:
+        return None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number) or number > _LARGEST:
+        scope.refuse(f"{what} must be a number, not {value!r}")
+        return None
+    return number if number > 0 else None
+
+
+def _bytes(value: Any, scope: Scope) -> float | None:
+    """Bytes of a size such as 512m or 1GiB, units of 1024 as Docker counts; None where there is no limit."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return _number(value, scope, "a memory size")
+    scale = " kmgtp".index(match[2].lower() or " ")
+    return _number(float(match[1][:30]) * 1024**scale, scope, "a memory size")
+
+
+def _lowest(*values: float | None) -> float | None:
+    return min((value for value in values if value), default=None)
+
+
+def _text(number: float) -> str:
+    """A number of cpus, rounded down so that it stays within the host; the engines know no less than 0.01."""
+    return f"{max(math.floor(number * 1000), 10) / 1000:.3f}".rstrip("0").rstrip(".")

@@ -1,0 +1,30 @@
+"""What a compose file asks for and may not have, collected, so that one message tells it all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sandboxer.errors import ComposeRefused
+
+HINT = "Change the compose file, commit it, and plan again."
+SHOWN = 50
+
+
+@dataclass(slots=True)
+class Findings:
+    """Findings in the order in which they were made, each once."""
+
+    sandbox: str
+    lines: dict[str, None] = field(default_factory=dict)
+
+    def add(self, where: str, why: str) -> None:
+        """``where`` is the path within the file (``services.web.pid``), ``why`` the reason and what to do."""
+        self.lines[f"{where}: {why}"] = None
+
+    def raise_any(self) -> None:
+        """Raises ComposeRefused with every finding, one a line; does nothing where there is none."""
+        if not self.lines:
+            return
+        lines = list(self.lines)
+        more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+        raise ComposeRefused(self.sandbox, "\n".join(lines[:SHOWN] + more), hint=HINT)

@@ -1,0 +1,172 @@
+"""The compose model that may run: what no sandbox may have refused, what would clash or escape taken out or closed.
+
+A pure function: the same model and policy give the same result, byte for byte, so that Compose's own hashes tell
+exactly what changed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.extensions.compose_ssh import ceilings, networks
+from sandboxer.extensions.compose_ssh.delivery import Delivery
+from sandboxer.extensions.compose_ssh.findings import Findings
+from sandboxer.extensions.compose_ssh.images import built_images, image_keys
+from sandboxer.extensions.compose_ssh.mounts import Mounts, written_to
+from sandboxer.extensions.compose_ssh.policy import MAX_REPLICAS, Hardened, Service
+from sandboxer.extensions.compose_ssh.rules import NAME, labels, plain_keys
+from sandboxer.extensions.compose_ssh.scope import Scope
+from sandboxer.model.identity import LABEL_CONFIG, LABEL_INPUTS
+from sandboxer.model.jsontypes import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandboxer.extensions.compose_ssh.policy import Policy
+
+_TOP = ("configs", "name", "networks", "secrets", "services", "version", "volumes")
+_DEPLOY = ("endpoint_mode", "labels", "mode", "placement", "replicas", "resources", "restart_policy",
+           "rollback_config", "update_config")  # fmt: skip
+_HANDLED = frozenset({
+    "build", "configs", "deploy", "env_file", "image", "labels", "networks", "scale", "secrets", "volumes",
+    "volumes_from", *ceilings.KEYS,
+})  # fmt: skip
+
+
+def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
+    """What a normalised compose model becomes under a policy. Raises ComposeRefused with every finding."""
+    findings = Findings(policy.sandbox)
+    root = Scope("", policy, findings)
+    top = root.only(dict(model), _TOP)
+    services = _services(top, root)
+    delivery = Delivery(policy, services)
+    delivery.copy_for_writing(written_to(services, delivery))
+    mounts = Mounts(top, root, delivery)
+    built = built_images(services)
+    published = _published(services, root)
+    result = {
+        name: _service(name, service, built, mounts, root.at("services").at(name)) | published.get(name, {})
+        for name, service in services.items()
+    }
+    stack = _stack(top, result, mounts, root)
+    findings.raise_any()
+    _share_inputs(services, built, delivery)
+    inputs = {name: digest for name in result if (digest := delivery.inputs(name)) is not None}
+    for name, digest in inputs.items():
+        result[name]["labels"][LABEL_INPUTS] = digest
+    for service in result.values():
+        service["labels"][LABEL_CONFIG] = _config_digest(service)
+    told = tuple(_told(name, service, result) for name, service in result.items())
+    return Hardened(stack, delivery.binds(), told, inputs)
+
+
+def _services(top: dict[str, Any], root: Scope) -> dict[str, dict[str, Any]]:
+    here = root.at("services")
+    given = here.mapping(top.get("services"))
+    if not given:
+        here.refuse("there is no service; a sandbox needs one")
+    for name in given:
+        if not NAME.fullmatch(name):
+            here.at(name).refuse("is not a name of letters, digits, `.`, `_` and `-`")
+    return {name: here.at(name).mapping(given[name]) for name in sorted(given)}
+
+
+def _service(name: str, service: dict[str, Any], built: dict[str, str], mounts: Mounts, scope: Scope) -> dict[str, Any]:
+    result = plain_keys(service, scope, _HANDLED)
+    result |= image_keys(name, service, built, mounts, scope)
+    result |= mounts.of(name, service, scope)
+    joined = networks.membership(service, scope)
+    if joined:
+        result["networks"] = joined
+    limits, swap = ceilings.resources(service, scope)
+    if swap is not None:
+        result["memswap_limit"] = str(swap)
+    deploy = scope.at("deploy").only(scope.at("deploy").mapping(service.get("deploy")), _DEPLOY)
+    policy = deploy.get("restart_policy")
+    result["deploy"] = {"resources": limits} | ({"restart_policy": policy} if policy else {})
+    replicas = _replicas(service.get("scale", deploy.get("replicas")), scope)
+    if replicas != 1:
+        result["scale"] = replicas
+    result["labels"] = labels(service.get("labels"), scope.at("labels")) | mounts.root_labels()
+    return result
+
+
+def _replicas(value: Any, scope: Scope) -> int:
+    number = 1 if value is None else int(value) if str(value).isdecimal() else -1
+    if not 0 <= number <= MAX_REPLICAS:
+        scope.at("scale").refuse(f"must be a whole number from 0 to {MAX_REPLICAS}")
+    return number
+
+
+def _published(services: dict[str, dict[str, Any]], root: Scope) -> dict[str, dict[str, Any]]:
+    """The ports to publish on the host's loopback: those to be reached, each at a port that the engine chooses."""
+    policy = root.policy
+    ports: dict[str, set[int]] = {}
+    for port in policy.ports:
+        where = Scope(f"reachability.ports.{port.name}", policy, root.findings)
+        if port.service not in services:
+            near = difflib.get_close_matches(port.service, services, n=1)
+            also = f"; did you mean `{near[0]}`?" if near else f"; there are: {', '.join(services)}"
+            where.refuse(f"there is no service `{port.service}` in the compose file{also}")
+        elif services[port.service].get("network_mode"):
+            where.refuse(f"`{port.service}` has no network of its own; name the service whose network it shares")
+        else:
+            ports.setdefault(port.service, set()).add(port.port)
+    if policy.egress == "deny" or policy.ingress != "loopback":
+        return {}
+    return {
+        name: {"ports": [{"target": one, "host_ip": "127.0.0.1", "protocol": "tcp"} for one in sorted(numbers)]}
+        for name, numbers in ports.items()
+    }
+
+
+def _stack(top: dict[str, Any], services: dict[str, Any], mounts: Mounts, root: Scope) -> dict[str, Any]:
+    """The whole model: of the top-level entries, those that a service uses."""
+    declared = root.at("networks").mapping(top.get("networks"))
+    joined = sorted({name for service in services.values() for name in service.get("networks", ())})
+    for name in joined:
+        if name not in declared and name != "default":
+            root.at("networks").at(name).refuse("is used and not declared; declare it under `networks`")
+    volumes = root.at("volumes").mapping(top.get("volumes"))
+    stack: dict[str, Any] = {
+        "networks": {name: networks.network(name, declared.get(name), root.at("networks").at(name)) for name in joined},
+        "volumes": {
+            name: networks.volume(name, volumes[name], root.at("volumes").at(name)) for name in sorted(mounts.volumes)
+        },
+        "configs": {} if root.policy.podman else dict(sorted(mounts.configs.items())),
+        "secrets": dict(sorted(mounts.secrets.items())),
+    }
+    return {"name": root.policy.project, "services": services} | {key: part for key, part in stack.items() if part}
+
+
+def _share_inputs(services: dict[str, dict[str, Any]], built: dict[str, str], delivery: Delivery) -> None:
+    """What a service uses through another: the image that it builds, the volumes that are taken from it."""
+    peers: dict[str, set[str]] = {}
+    for name, service in services.items():
+        sources = {str(item).split(":")[0] for item in service.get("volumes_from") or ()}
+        asked = service.get("image") if service.get("build") is None else None
+        builder = built.get(asked) if isinstance(asked, str) else None
+        peers[name] = (sources | {builder or name}) & services.keys()
+    for _ in services:
+        for name, others in peers.items():
+            delivery.used[name].update(*(delivery.used[other] for other in others))
+
+
+def _config_digest(service: dict[str, Any]) -> str:
+    """What tells a changed service where Compose keeps no hash of its own; how many and in what order do not count."""
+    counted = {key: value for key, value in service.items() if key not in ("depends_on", "pull_policy", "scale")}
+    return hashlib.sha256(canonical(counted)).hexdigest()[:32]
+
+
+def _told(name: str, service: dict[str, Any], services: dict[str, Any]) -> Service:
+    policy = service["deploy"].get("restart_policy")
+    ends = service.get("restart") == "no" or (isinstance(policy, dict) and policy.get("condition") == "none")
+    waited = any(_waits_for(other.get("depends_on"), name) for other in services.values())
+    return Service(name, ends or waited, "build" in service, service.get("scale", 1))
+
+
+def _waits_for(depends_on: Any, name: str) -> bool:
+    dependency = depends_on.get(name) if isinstance(depends_on, dict) else None
+    return isinstance(dependency, dict) and dependency.get("condition") == "service_completed_successfully"

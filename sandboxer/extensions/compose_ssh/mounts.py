@@ -1,0 +1,202 @@
+"""What a container is given beside its image: volumes, configs, secrets and env files."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.extensions.compose_ssh.delivery import Delivery, escape
+from sandboxer.extensions.compose_ssh.rules import off
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandboxer.extensions.compose_ssh.scope import Scope
+
+_UNFIT = re.compile(r'[:,"\\\x00-\x1f\x7f]')
+_VOLUME = ("type", "source", "target", "read_only", "consistency", "bind", "volume", "tmpfs")
+_REFERENCE = ("source", "target", "uid", "gid", "mode")
+
+
+def written_to(services: dict[str, Any], delivery: Delivery) -> Iterator[str]:
+    """The places in the tree that some service mounts and may write to."""
+    for service in services.values():
+        volumes = service.get("volumes") if isinstance(service, dict) else None
+        for volume in volumes if isinstance(volumes, list) else ():
+            if isinstance(volume, dict) and volume.get("type") == "bind" and off(volume.get("read_only")):
+                found = delivery.find(volume.get("source"))
+                if found is not None:
+                    yield found
+
+
+@dataclass(slots=True)
+class Mounts:
+    """Rewrites the mounts of services, and collects the top-level entries that they turn out to need."""
+
+    model: dict[str, Any]
+    root: Scope
+    delivery: Delivery
+    volumes: set[str] = field(default_factory=set)
+    configs: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, name: str, service: dict[str, Any], scope: Scope) -> dict[str, Any]:
+        """The ``volumes``, ``configs``, ``secrets``, ``env_file`` and ``volumes_from`` of a service: those it has."""
+        volumes = [self._volume(item, name, here) for here, item in scope.at("volumes").items(service.get("volumes"))]
+        configs = [self._config(item, name, here) for here, item in scope.at("configs").items(service.get("configs"))]
+        if scope.policy.podman:  # podman-compose knows no configs: a mount of the same file is what Compose makes too
+            volumes += configs
+            configs = []
+        found: dict[str, list[Any]] = {
+            "volumes": volumes,
+            "configs": configs,
+            "secrets": self.references(service.get("secrets"), name, scope.at("secrets")),
+            "env_file": [
+                self._env_file(item, name, at) for at, item in scope.at("env_file").items(service.get("env_file"))
+            ],
+            "volumes_from": [
+                _from(item, at) for at, item in scope.at("volumes_from").items(service.get("volumes_from"))
+            ],
+        }
+        present = {key: [item for item in items if item is not None] for key, items in found.items()}
+        return {key: items for key, items in present.items() if items}
+
+    def root_labels(self) -> dict[str, str]:
+        """The labels that everything of the sandbox carries, as values of a compose file."""
+        return {key: escape(text) for key, text in sorted(self.root.policy.labels.items())}
+
+    def references(self, value: Any, name: str, scope: Scope) -> list[Any]:
+        """The secrets that a service or its build is given."""
+        return [self._secret(item, name, here) for here, item in scope.items(value)]
+
+    def _volume(self, item: Any, name: str, scope: Scope) -> dict[str, Any] | None:
+        volume = scope.only(scope.mapping(item), _VOLUME)
+        volume.pop("consistency", None)
+        read_only = not off(volume.pop("read_only", None))
+        kind = volume.get("type")
+        target(volume.get("target"), scope.at("target"))
+        if kind == "bind":
+            self._bind(volume, name, scope)
+        elif kind == "volume":
+            self._named(volume, scope)
+        elif kind == "tmpfs":
+            volume["tmpfs"] = scope.at("tmpfs").only(scope.at("tmpfs").mapping(volume.get("tmpfs")), ("size", "mode"))
+        else:
+            scope.at("type").refuse(f"{kind!r} is not a mount that a sandbox may have: bind, volume or tmpfs")
+        kept = {
+            key: volume[key] for key in ("type", "source", "target", str(kind)) if volume.get(key) not in (None, {})
+        }
+        return kept | ({"read_only": True} if read_only else {})
+
+    def _bind(self, volume: dict[str, Any], name: str, scope: Scope) -> None:
+        here = scope.at("bind")
+        options = here.only(
+            here.mapping(volume.get("bind")), ("create_host_path", "propagation", "recursive", "selinux")
+        )
+        if str(options.pop("propagation", "rprivate")) not in ("private", "rprivate"):
+            here.at("propagation").refuse("would carry mounts between container and host; remove it")
+        if str(options.get("selinux", "z")) not in ("z", "Z"):
+            here.at("selinux").refuse("may be z or Z")
+        volume["bind"] = options | {"create_host_path": False}
+        source = self.delivery.find(volume.get("source"), scope.at("source"))
+        if source is not None:
+            volume["source"] = self.delivery.place(source, name)
+
+    def _named(self, volume: dict[str, Any], scope: Scope) -> None:
+        options = scope.at("volume").only(scope.at("volume").mapping(volume.get("volume")), ("nocopy", "subpath"))
+        volume["volume"] = options
+        source = volume.get("source")
+        if source is None:
+            return
+        declared = self.model.get("volumes")
+        if not isinstance(source, str) or not isinstance(declared, dict) or source not in declared:
+            scope.at("source").refuse(f"{source!r} is no volume of the compose file; declare it under `volumes`")
+            return
+        self.volumes.add(source)
+
+    def _reference(self, item: Any, kind: str, scope: Scope) -> tuple[dict[str, Any], str, dict[str, Any]] | None:
+        """A service's reference to a config or secret: itself, the name, and the top-level entry."""
+        reference = scope.only(scope.mapping(item), _REFERENCE)
+        name = reference.get("source")
+        section = self.model.get(kind)
+        if not isinstance(name, str) or not isinstance(section, dict) or name not in section:
+            scope.refuse(f"{name!r} is not declared; declare it under `{kind}`")
+            return None
+        if "target" in reference:
+            target(reference["target"], scope.at("target"), relative=kind == "secrets")
+        top = self.root.at(kind).at(name)
+        return reference, name, top.mapping(section[name])
+
+    def _config(self, item: Any, service: str, scope: Scope) -> dict[str, Any] | None:
+        found = self._reference(item, "configs", scope)
+        if found is None:
+            return None
+        reference, name, entry = found
+        top = self.root.at("configs").at(name)
+        if not off(entry.get("external")):
+            top.at("external").refuse("is not made by the sandbox; use `file` or `content`")
+        elif isinstance(entry.get("content"), str) and not scope.policy.podman:
+            digest = hashlib.sha256(entry["content"].encode(errors="surrogatepass")).hexdigest()
+            self.delivery.used[service].add(f"config:{name}:{digest}")
+            self.configs[name] = {"content": entry["content"]}
+        elif "file" in entry:
+            source = self.delivery.find(entry["file"], top.at("file"))
+            if source is None:
+                return None
+            path = self.delivery.place(source, service)
+            self.configs[name] = {"file": path}
+            if scope.policy.podman:
+                where = reference.get("target") or f"/{name}"
+                bind = {"create_host_path": False}
+                return {"type": "bind", "source": path, "target": where, "read_only": True, "bind": bind}
+        else:
+            top.refuse("must have a `file`" + ("" if scope.policy.podman else " or `content`") + " of the input")
+        return reference
+
+    def _secret(self, item: Any, service: str, scope: Scope) -> dict[str, Any] | None:
+        found = self._reference(item, "secrets", scope)
+        if found is None:
+            return None
+        reference, name, entry = found
+        top = self.root.at("secrets").at(name)
+        from_env = entry.get("environment")
+        ours = name if name in scope.policy.secrets else str(from_env)
+        if ours in scope.policy.secrets:
+            secret = scope.policy.secrets[ours]
+            self.delivery.used[service].add(f"secret:{ours}:{secret.version}")
+            self.secrets[name] = {"file": escape(secret.path)}
+        elif not off(entry.get("external")):
+            top.at("external").refuse("is not made by the sandbox; name it under `secretRefs` in the Sandbox manifest")
+        elif "file" in entry:
+            source = self.delivery.find(entry["file"], top.at("file"))
+            self.secrets[name] = {"file": self.delivery.place(source, service)} if source is not None else {}
+        elif from_env is not None:
+            top.at("environment").refuse(f"{from_env} is no secret of this sandbox; name it under `secretRefs`")
+        else:
+            top.refuse("must have a `file`, or be named under `secretRefs` in the Sandbox manifest")
+        return reference
+
+    def _env_file(self, item: Any, service: str, scope: Scope) -> dict[str, Any] | None:
+        entry = scope.only(scope.mapping(item), ("path", "required", "format"))
+        optional = "required" in entry and off(entry["required"])
+        source = self.delivery.find(entry.get("path"), scope, optional=optional)
+        if source is None:
+            return None
+        return entry | {"path": self.delivery.place(source, service), "required": True}
+
+
+def target(value: Any, scope: Scope, *, relative: bool = False) -> None:
+    """Refuses a path in the container that is not absolute, or that could be read as more than a path."""
+    good = isinstance(value, str) and value != "" and not _UNFIT.search(value) and ".." not in value.split("/")
+    if not good or not (posixpath.isabs(value) or (relative and "/" not in value)):
+        scope.refuse(f"{value!r} is not an absolute path in the container without `:`, `,` and `..`")
+
+
+def _from(item: Any, scope: Scope) -> str | None:
+    if not isinstance(item, str) or item.startswith("container:"):
+        scope.refuse("names a container outside the sandbox; name a service")
+        return None
+    return item

@@ -1,0 +1,77 @@
+"""The networks and volumes of a stack: its own alone, and closed where egress is denied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.extensions.compose_ssh.delivery import escape
+from sandboxer.extensions.compose_ssh.rules import NAME, labels, mac_address, off
+
+if TYPE_CHECKING:
+    from sandboxer.extensions.compose_ssh.scope import Scope
+
+_NETWORK = ("attachable", "driver", "driver_opts", "enable_ipv4", "enable_ipv6", "external", "internal", "ipam",
+            "labels", "name")  # fmt: skip
+_VOLUME = ("driver", "driver_opts", "external", "labels", "name")
+_MEMBER = ("aliases", "gw_priority", "interface_name", "ipv4_address", "ipv6_address", "mac_address", "priority")
+_HARMLESS = ("com.docker.network.driver.mtu",)
+
+
+def membership(service: dict[str, Any], scope: Scope) -> dict[str, Any]:
+    """The ``networks`` of a service; none where it shares another service's network or has none."""
+    if service.get("network_mode"):
+        return {}
+    here = scope.at("networks")
+    result = {}
+    for name, value in sorted(here.mapping(service.get("networks")).items()):
+        at = here.at(name)
+        member = at.only(at.mapping(value), _MEMBER)
+        for key in ("ipv4_address", "ipv6_address"):
+            if member.pop(key, None):
+                at.at(key).refuse("is fixed, so two copies of the stack would clash; use the service's name")
+        for item_at, alias in at.at("aliases").items(member.get("aliases")):
+            if not NAME.fullmatch(str(alias)):
+                item_at.refuse(f"{alias!r} is not a host name")
+        if "mac_address" in member:
+            mac_address(member["mac_address"], at.at("mac_address"))
+        result[name] = member or None
+    return result
+
+
+def network(name: str, value: Any, scope: Scope) -> dict[str, Any]:
+    """A top-level network: a bridge of the sandbox's own, ``internal`` under ``egress: deny``."""
+    given = _own(name, value, scope, _NETWORK)
+    if given.pop("driver", "bridge") not in ("bridge", "default"):
+        scope.at("driver").refuse("joins the host's own networks; use bridge")
+    options = scope.at("driver_opts").only(scope.at("driver_opts").mapping(given.pop("driver_opts", None)), _HARMLESS)
+    ipam = scope.at("ipam").only(scope.at("ipam").mapping(given.pop("ipam", None)), ("driver", "config", "options"))
+    if not off(ipam.get("config")) or ipam.get("driver", "default") != "default":
+        scope.at("ipam").refuse("fixes addresses, so two copies of the stack would clash; the engine chooses them")
+    internal = scope.policy.egress == "deny" or not off(given.pop("internal", None))
+    given.pop("internal", None)
+    return given | ({"driver_opts": options} if options else {}) | ({"internal": True} if internal else {})
+
+
+def volume(name: str, value: Any, scope: Scope) -> dict[str, Any]:
+    """A top-level volume: a local one of the sandbox's own, without options, for ``o: bind`` is a way to any path."""
+    given = _own(name, value, scope, _VOLUME)
+    if given.pop("driver", "local") not in ("local", "default"):
+        scope.at("driver").refuse("keeps data outside the sandbox; use local")
+    if not off(given.pop("driver_opts", None)):
+        scope.at("driver_opts").refuse("can mount any path of the host; remove it")
+    return given
+
+
+def _own(name: str, value: Any, scope: Scope, known: tuple[str, ...]) -> dict[str, Any]:
+    """What networks and volumes have alike: not from outside, no name of their own, our labels."""
+    given = scope.only(scope.mapping(value), known)
+    if not off(given.pop("external", None)):
+        scope.at("external").refuse("belongs to others and would be deleted with the sandbox; let the sandbox make it")
+    if given.pop("name", None) not in (None, f"{scope.policy.project}_{name}"):
+        scope.at("name").refuse("is shared by every copy of the stack; remove it")
+    if not NAME.fullmatch(name):
+        scope.refuse("is not a name of letters, digits, `.`, `_` and `-`")
+    given["labels"] = labels(given.get("labels"), scope.at("labels")) | {
+        key: escape(text) for key, text in scope.policy.labels.items()
+    }
+    return given

@@ -1,0 +1,100 @@
+"""What a sandbox may have, and what its compose file becomes: the values that go into hardening and come out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from sandboxer.model.jsontypes import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandboxer.model.seams import TreeEntry
+
+MAX_REPLICAS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ReachablePort:
+    """A container port that users want to reach, by a name of their own."""
+
+    name: str
+    service: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredSecret:
+    """Where a secret's file lies on the host, and the number of its version: another value has another number."""
+
+    path: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What hardening goes by.
+
+    ``labels`` are put on everything that is made. ``tree_dir`` is where on the host the input's files lie, and
+    ``entries`` are those files; what the stack mounts is told to lie below ``workspace``, by its content. ``cpus``,
+    ``memory`` (bytes) and ``pids`` are the ceilings of each container, None where there is none; ``host_cpus`` and
+    ``host_memory`` the host's own size. ``podman`` says that podman-compose will run the result.
+    """
+
+    sandbox: str
+    project: str
+    workspace: str
+    tree_dir: str
+    host_cpus: float
+    host_memory: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+    entries: Mapping[str, TreeEntry] = field(default_factory=dict, repr=False)
+    egress: Literal["allow", "deny"] = "deny"
+    ingress: Literal["loopback", "none"] = "loopback"
+    ports: tuple[ReachablePort, ...] = ()
+    cpus: float | None = None
+    memory: int | None = None
+    pids: int | None = None
+    secrets: Mapping[str, DeliveredSecret] = field(default_factory=dict)
+    pull: Literal["missing", "always"] = "missing"
+    podman: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Files of the input that must lie at ``destination`` on the host before the stack starts.
+
+    ``source`` is a file or folder in the tree (empty: all of it), ``services`` use it. A ``writable`` one is a copy
+    that containers may change; ``digest`` is its source's content, and no other sandbox's or source's copy is shared.
+    """
+
+    source: str
+    digest: str
+    destination: str
+    writable: bool
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: whether it ends well by ending, is built from the input, and how many containers it has."""
+
+    name: str
+    one_shot: bool
+    built: bool
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hardened:
+    """What may run. ``inputs`` maps services to the digest of what they use that Compose does not see."""
+
+    model: dict[str, Any] = field(repr=False)
+    binds: tuple[Bind, ...]
+    services: tuple[Service, ...]
+    inputs: Mapping[str, str]
+
+    def to_json(self) -> bytes:
+        """The compose file to run: the same bytes for the same model."""
+        return canonical(self.model)

@@ -1,0 +1,50 @@
+"""A place in the compose model while it is checked: where it is, and how to refuse what is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from sandboxer.extensions.compose_ssh.findings import Findings
+    from sandboxer.extensions.compose_ssh.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """``where`` is the path of a value in the model. The readers below give what is usable and refuse the rest."""
+
+    where: str
+    policy: Policy
+    findings: Findings
+
+    def at(self, key: object) -> Scope:
+        """The place of a key in the mapping here, or of an item of the list."""
+        step = f"[{key}]" if isinstance(key, int) else f".{key}" if self.where else str(key)
+        return Scope(self.where + step, self.policy, self.findings)
+
+    def refuse(self, why: str) -> None:
+        """A finding about this place: the reason, and what to do."""
+        self.findings.add(self.where, why)
+
+    def mapping(self, value: Any) -> dict[str, Any]:
+        """The mapping that stands here; None counts as an empty one."""
+        if value is not None and not isinstance(value, dict):
+            self.refuse("must be a mapping")
+        return value if isinstance(value, dict) else {}
+
+    def items(self, value: Any) -> Iterator[tuple[Scope, Any]]:
+        """The items of the list that stands here, each with its place; None counts as an empty one."""
+        if value is not None and not isinstance(value, list):
+            self.refuse("must be a list")
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            yield self.at(index), item
+
+    def only(self, value: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
+        """What of a mapping is in ``known``; extension fields (``x-``) go, any other key is refused."""
+        for key in value:
+            if key not in known and not key.startswith("x-"):
+                self.at(key).refuse("is not supported in a sandbox; remove it")
+        return {key: item for key, item in value.items() if key in known and item is not None}

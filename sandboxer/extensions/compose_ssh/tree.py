@@ -1,0 +1,98 @@
+"""The delivered files, asked by path: what a path leads to, links followed, and the digest of what lies there."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from sandboxer.model.jsontypes import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandboxer.model.seams import TreeEntry
+
+MAX_LINKS = 40
+
+
+class NotInTreeError(ValueError):
+    """A path that leads to none of the delivered files; the text says how."""
+
+
+class NotTrackedError(NotInTreeError):
+    """The path stays inside the tree, and nothing is delivered there."""
+
+
+class Tree:
+    """Read-only view of an input tree's entries. Paths are relative to it; the empty path is the tree itself."""
+
+    def __init__(self, entries: Mapping[str, TreeEntry]) -> None:
+        self._entries = entries
+        self._paths = sorted(entries)
+        self._digests: dict[str, str] = {}
+        self._folders = {""}
+        for path in entries:
+            while (path := posixpath.dirname(path)) not in self._folders:
+                self._folders.add(path)
+
+    def is_file(self, path: str) -> bool:
+        """Whether a resolved path is a file rather than a folder."""
+        return path in self._entries
+
+    def resolve(self, path: str) -> str:
+        """The file or folder that a path leads to. Raises NotInTreeError."""
+        return self.trail(path)[-1]
+
+    def trail(self, path: str) -> tuple[str, ...]:
+        """The links that a path goes through, and last the file or folder that it leads to. Raises NotInTreeError."""
+        if posixpath.isabs(path):
+            raise NotInTreeError("leads outside the sandbox's files")
+        todo = posixpath.normpath(path).split("/")[::-1]
+        links: list[str] = []
+        here: list[str] = []
+        while todo:
+            part = todo.pop()
+            if part == "..":
+                if not here:
+                    raise NotInTreeError("leads outside the sandbox's files")
+                here.pop()
+            elif part not in ("", "."):
+                here.append(part)
+                entry = self._entries.get("/".join(here))
+                if entry is not None and entry.target is not None:
+                    links.append(self._follow(entry, len(links)))
+                    here.pop()
+                    todo += entry.target.split("/")[::-1]
+        found = "/".join(here)
+        if found not in self._folders and found not in self._entries:
+            raise NotTrackedError("is no file or folder that git tracks at this commit (submodules are left out)")
+        return (*links, found)
+
+    @staticmethod
+    def _follow(entry: TreeEntry, followed: int) -> str:
+        if posixpath.isabs(entry.target or ""):
+            raise NotInTreeError(f"is a link that leads outside the sandbox's files ({entry.path})")
+        if followed >= MAX_LINKS:
+            raise NotInTreeError("goes through too many links")
+        return entry.path
+
+    def digest(self, path: str) -> str:
+        """SHA-256, in hex, of the content at a resolved path: names, modes, blobs and link targets below it."""
+        if path not in self._digests:
+            self._digests[path] = hashlib.sha256(canonical(self._content(path))).hexdigest()
+        return self._digests[path]
+
+    def _content(self, path: str) -> list[list[str | bool | None]]:
+        if path in self._entries:
+            entry = self._entries[path]
+            return [["", entry.blob, entry.executable, entry.target]]
+        prefix = f"{path}/" if path else ""
+        content: list[list[str | bool | None]] = []
+        for name in self._paths[bisect_left(self._paths, prefix) :]:
+            if not name.startswith(prefix):
+                break
+            entry = self._entries[name]
+            content.append([name.removeprefix(prefix), entry.blob, entry.executable, entry.target])
+        return content
