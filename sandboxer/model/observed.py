@@ -16,6 +16,9 @@ Engine = Literal["docker", "podman"]
 ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead", "unknown"]
 ContainerHealth = Literal["starting", "healthy", "unhealthy"]
 
+#: What ``Found.error`` says of a sandbox's directory without a record: lost, where another error means unreadable.
+RECORD_MISSING = "its directory has no record"
+
 
 @dataclass(frozen=True, slots=True)
 class Port:

@@ -6,6 +6,8 @@ foreign input: what does not fit is no record, and what has no record that fits 
 
 from __future__ import annotations
 
+import json
+import math
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from sandboxer.model.jsontypes import canonical
 from sandboxer.model.lifecycle import Phase
+from sandboxer.model.text import printable
 
 FORMAT_VERSION = "1.0"
 MAX_BYTES = 1024 * 1024
@@ -21,11 +24,18 @@ _Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
 _Uid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?$")]
 _Digest = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+:[0-9a-f]+$", max_length=200)]
+_Hmac = Annotated[str, StringConstraints(pattern=r"^hmac:[0-9a-f]{64}$")]
+
+# Far enough from the ends of the calendar that a TTL can be added to any time of a record.
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
+_LONGEST_INTEGER = 16
 
 
 def _utc(value: datetime) -> datetime:
     if value.tzinfo is None or value.utcoffset() != timedelta(0):
         raise ValueError("a time must be in UTC")
+    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+        raise ValueError("a time must be of this age")
     return value
 
 
@@ -125,6 +135,33 @@ class Record(_Part):
         return canonical(self.model_dump(mode="json")) + b"\n"
 
 
+class _Secret(_Part):
+    hmac: _Hmac | None = None
+    version: int = Field(ge=0)
+
+
+class _Port(_Part):
+    name: str
+    service: str
+    port: int = Field(ge=1, le=65535)
+
+
+class _Reachability(_Part):
+    ports: tuple[_Port, ...] = ()
+
+
+class _Spec(_Part):
+    """The parts of a record's spec that are read one by one; the rest is compared and no more."""
+
+    env: dict[str, _Hmac] = {}
+    secrets: dict[str, _Secret] = {}
+    reachability: _Reachability = _Reachability()
+
+
+class _Shape(_Part):
+    spec: _Spec
+
+
 class RecordRefused(ValueError):
     """Bytes that are not a record; the message says why in a few words, without the bytes."""
 
@@ -132,21 +169,40 @@ class RecordRefused(ValueError):
 def parse_record(data: bytes, *, fleet: str, identifier: str) -> Record:
     """A record from its file's bytes, checked against the folder that it was found in.
 
-    Raises RecordRefused where it is truncated, not JSON, of a newer format, of another fleet or id, or says a phase
-    that no record may have.
+    Raises RecordRefused, and nothing else, where it is truncated, not JSON, of a newer format, of another fleet or id,
+    or says a phase that no record may have.
     """
     if len(data) > MAX_BYTES:
         raise RecordRefused("it is larger than 1 MiB")
     try:
-        record = Record.model_validate_json(data)
+        record = Record.model_validate_json(data, strict=True)
+        _Shape.model_validate_json(data, strict=True)
+        json.loads(data.decode(), parse_int=_whole, parse_float=_finite, parse_constant=_finite)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = printable(".".join(str(part) for part in first["loc"]))
         raise RecordRefused(f"{where}: {first['msg']}" if where else str(first["msg"])) from None
+    except RecursionError:
+        raise RecordRefused("it is nested too deeply") from None
     if record.format_version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
-        raise RecordRefused(f"its format {record.format_version} is newer than {FORMAT_VERSION}")
+        raise RecordRefused(
+            f"its format is {printable(record.format_version)}, and this release reads {FORMAT_VERSION}"
+        )
     if record.fleet != fleet or record.id != identifier:
         raise RecordRefused(f"it names {record.fleet}/{record.id}, but lies in {fleet}/{identifier}")
     if record.phase is Phase.DESTROYED:
         raise RecordRefused("it says `destroyed`, which is never written")
     return record
+
+
+def _whole(text: str) -> int:
+    """A number of a record's, of which later sums, comparisons and JSON are sure to work."""
+    if len(text) > _LONGEST_INTEGER:
+        raise RecordRefused("it holds a number that is too large")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise RecordRefused("it holds a number that is none")
+    return number

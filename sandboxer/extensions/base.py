@@ -1,0 +1,107 @@
+"""What a backend must answer: the Extension protocol, and the values that go in and come out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.observed import Engine, Look
+    from sandboxer.model.record import Record
+    from sandboxer.model.seams import HostTransport, InputSource
+
+Runtime = Literal["docker", "podman", "auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a look asks of one host: which root, whose fleet, and which engine new sandboxes there would get."""
+
+    host: str
+    root: str
+    fleet: str
+    runtime: Runtime = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where work on a sandbox is done. ``compose_command`` is None where the host's own is to be found.
+
+    ``cpus`` and ``memory_bytes`` are the host's own size. ``holder`` says to others who holds the lock, and
+    ``lock_timeout`` how many seconds to wait for it.
+    """
+
+    host: str
+    root: str
+    transport: HostTransport
+    engine: Engine
+    compose_command: str | None
+    cpus: float
+    memory_bytes: int
+    holder: str
+    lock_timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Which commit of the fleet is applied, for the record and the host's head."""
+
+    fleet_root: str | None = None
+    fleet_commit: str | None = None
+    committed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One change to carry out: the action that was planned, on what, and where.
+
+    ``expected`` is the generation and uid of the record that the plan saw; the backend raises StaleChange where it is
+    another once the lock is held. ``fresh`` means that the sandbox begins a new life: a create or a replace.
+    ``progress`` is told each step in a word or two.
+    """
+
+    place: Place
+    fleet: str
+    id: str
+    name: str
+    expected_generation: int
+    expected_uid: str
+    inputs: InputSource
+    provenance: Provenance
+    progress: Callable[[str], None]
+    clock: Callable[[], datetime]
+
+
+class Extension(Protocol):
+    """A backend that makes sandboxes on hosts.
+
+    An instance is shared by threads and keeps no state between calls. Errors are those of ``sandboxer.errors``.
+    """
+
+    def probe(self, transport: HostTransport, question: Question) -> Look:
+        """Everything that is on the host, seen in one command that writes nothing.
+
+        Raises HostUnreachable, CommandTimeout, OutputTooLarge or LookIncomplete: then nothing is known.
+        """
+
+    def provision(self, work: Work, desired: DesiredSandbox, *, fresh: bool) -> Record:
+        """Makes the sandbox, or brings it to what is desired in place; gives the record as written at the end.
+
+        ``fresh`` starts a new life: what the former one left is removed first. Raises SandboxError.
+        """
+
+    def wait_ready(self, work: Work, record: Record, timeout: float) -> Mapping[str, str]:
+        """Waits until every service is up, at most ``timeout`` seconds; gives each one's state. Raises SandboxError."""
+
+    def teardown(self, work: Work, *, tombstone: str | None = None) -> None:
+        """Removes everything of the sandbox, its record last. What is not there is success.
+
+        With ``tombstone``, the digest of its document is kept, so that it does not come back by itself.
+        """
+
+
+REQUIRED_OPERATIONS = ("probe", "provision", "wait_ready", "teardown")

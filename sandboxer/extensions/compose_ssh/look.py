@@ -1,0 +1,307 @@
+"""One look at a host: the command, and its answer read into values. What is not understood in full is no answer."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, get_args
+
+from sandboxer.errors import LookIncomplete
+from sandboxer.extensions.scripts import script
+from sandboxer.model.identity import Ownership
+from sandboxer.model.observed import (
+    Container,
+    ContainerState,
+    Engine,
+    EngineLook,
+    Found,
+    Head,
+    Port,
+    Reachable,
+    Resource,
+    Tombstone,
+)
+from sandboxer.model.record import RecordRefused, parse_record
+from sandboxer.model.seams import Command, CommandResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sandboxer.extensions.base import Question
+
+LOOK_SECONDS = 60.0
+_ENGINES: tuple[Engine, ...] = ("docker", "podman")
+_STATES = frozenset(get_args(ContainerState))
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+
+
+def look_command(question: Question) -> tuple[Command, str]:
+    """The command of one look, and the nonce that marks its sections."""
+    nonce = secrets.token_hex(16)
+    lines = (nonce, question.root, question.fleet, question.runtime)
+    text = script("compose_ssh/engine.sh", "compose_ssh/look.sh")
+    return Command(text, "".join(f"{line}\n" for line in lines).encode(), timeout=LOOK_SECONDS), nonce
+
+
+class Sections:
+    """What a script wrote, cut at its nonce: ``(name, argument, body)`` in order."""
+
+    def __init__(self, output: bytes, nonce: str) -> None:
+        mark = f"\n@{nonce} ".encode()
+        self._parts = [_section(part) for part in output.split(mark)[1:]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the script came to its end."""
+        return bool(self._parts) and self._parts[-1][0] == "end"
+
+    def __iter__(self) -> Iterator[tuple[str, str, bytes]]:
+        return iter(self._parts)
+
+    def body(self, name: str) -> bytes | None:
+        """The body of the last section of that name; None where there is none."""
+        return next((body for found, _, body in reversed(self._parts) if found == name), None)
+
+
+def _section(part: bytes) -> tuple[str, str, bytes]:
+    head, _, body = part.partition(b"\n")
+    name, _, argument = head.decode("utf-8", "replace").partition(" ")
+    return name, argument, body
+
+
+def read_look(question: Question, nonce: str, result: CommandResult) -> Reachable:
+    """The answer of a look. Raises LookIncomplete where it broke off, or says what nobody expects."""
+    sections = Sections(result.stdout, nonce)
+    if not sections.complete:
+        said = result.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise LookIncomplete(
+            question.host,
+            f"the look at {question.host} broke off (exit code {result.exit_code})" + (f": {said[-1]}" if said else ""),
+            hint="the host needs sh, coreutils, `timeout`, `flock` and `tar`: see `sandboxer doctor`",
+        )
+    try:
+        return _read(question, sections, result.stderr)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise LookIncomplete(
+            question.host, f"the look at {question.host} cannot be understood: {error!r}", hint="see `sandboxer doctor`"
+        ) from error
+
+
+def _read(question: Question, sections: Sections, stderr: bytes) -> Reachable:
+    engines = {look.engine: look for look in (read_engine(engine, sections, stderr) for engine in _ENGINES) if look}
+    problem = _root_problem(question.root, sections)
+    chosen, engine_problem = _chosen_engine(question, sections, engines)
+    return Reachable(
+        host=question.host,
+        clock=datetime.fromtimestamp(int(_text(sections, "clock")), UTC),
+        boot_id=_text(sections, "boot"),
+        free_bytes=int(_text(sections, "disk").splitlines()[-1].split()[3]) * 1024,
+        cpus=float(_text(sections, "cpus")),
+        memory_bytes=int(_text(sections, "memory")) * 1024,
+        engine=chosen,
+        engines=engines,
+        found=_found(question.fleet, sections),
+        directories=_foreign_directories(question, sections),
+        leftovers=tuple(
+            name for name in _names(sections, "fleet-entries") if name.startswith((".staging-", ".trash-"))
+        ),
+        tombstones=_tombstones(sections),
+        head=_head(sections),
+        error=problem or engine_problem,
+    )
+
+
+def _text(sections: Sections, name: str) -> str:
+    return (sections.body(name) or b"").decode("utf-8", "replace").strip()
+
+
+def _names(sections: Sections, name: str) -> tuple[str, ...]:
+    body = sections.body(name) or b""
+    return tuple(sorted(part.decode("utf-8", "backslashreplace") for part in body.split(b"\0") if part))
+
+
+def _root_problem(root: str, sections: Sections) -> str | None:
+    linked = _text(sections, "linked")
+    if linked:
+        return f"{linked} is a symbolic link: remove it"
+    state = _text(sections, "root")
+    if state == "absent":
+        return None
+    owner, _mode, kind = state.split(" ", 2)
+    if kind != "directory":
+        return f"{root} is a {kind}, not a directory: remove it, or set another spec.root on the Host"
+    if owner != _text(sections, "uid"):
+        return (
+            f"{root} belongs to user id {owner}, not to the login user ({_text(sections, 'uid')}): "
+            "remove it, or set another spec.root on the Host"
+        )
+    return None
+
+
+def _chosen_engine(
+    question: Question, sections: Sections, engines: Mapping[Engine, EngineLook]
+) -> tuple[Engine | None, str | None]:
+    has = dict(pair.split("=") for pair in _text(sections, "engines").split())
+    chosen: Engine | None
+    if question.runtime != "auto":
+        chosen = question.runtime
+        if not has[chosen]:
+            return None, f"spec.runtime is {chosen}, but no `{chosen}` command is installed"
+    else:
+        chosen = "docker" if has["docker"] else "podman" if has["podman"] else None
+    if chosen is None:
+        return None, "neither Docker nor Podman is installed"
+    look = engines.get(chosen)
+    if look is None or look.error is not None:
+        return chosen, f"{chosen} does not answer: {look.error if look else 'it was not asked'}"
+    return chosen, None
+
+
+def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> EngineLook | None:
+    """What one engine said; None where it was not asked. ``stderr`` is where its complaint would be."""
+    bodies: dict[str, bytes] = {}
+    answered = asked = False
+    for name, argument, body in sections:
+        if argument.split(" ")[0] == engine:
+            asked = asked or name == "engine"
+            answered = answered or name == "engine-answered"
+            bodies[name] = body  # a list that was asked for again counts as it came last
+    if not asked:
+        return None
+    if not answered:
+        said = stderr.decode("utf-8", "replace").strip().splitlines()
+        return EngineLook(engine, error=said[-1][:300] if said else "its command failed")
+    read = _docker_containers if engine == "docker" else _podman_containers
+    resources = [
+        *(_resource("network", engine, item) for item in _json_list(bodies.get("networks", b""))),
+        *(_resource("volume", engine, item) for item in _json_list(bodies.get("volumes", b""))),
+    ]
+    return EngineLook(engine, None, tuple(read(bodies["containers"])), tuple(resources))
+
+
+def _json_list(body: bytes) -> list[dict[str, Any]]:
+    return json.loads(body) if body.strip() else []
+
+
+def _docker_containers(body: bytes) -> Iterator[Container]:
+    for line in body.splitlines():
+        if line.strip():
+            item = json.loads(line)
+            yield _container(
+                "docker", item["id"], item["name"], item["image"], item["image_id"], item["state"], item["labels"], item
+            )
+
+
+def _podman_containers(body: bytes) -> Iterator[Container]:
+    for item in _json_list(body):
+        settings = item.get("NetworkSettings") or {}
+        details = {"networks": settings.get("Networks"), "ports": settings.get("Ports"), "mounts": item.get("Mounts")}
+        image = item.get("ImageName") or ""
+        labels = item["Config"]["Labels"]
+        yield _container("podman", item["Id"], item["Name"], image, item["Image"], item["State"], labels, details)
+
+
+def _container(
+    engine: Engine,
+    identifier: str,
+    name: str,
+    image: str,
+    image_id: str,
+    state: dict[str, Any],
+    labels: dict[str, str] | None,
+    details: Mapping[str, Any],
+) -> Container:
+    status = str(state["Status"])
+    health = ((state.get("Health") or state.get("Healthcheck") or {}).get("Status") or "").lower()
+    words: dict[str, ContainerState] = {"initialized": "created", "configured": "created", "stopped": "exited"}
+    return Container(
+        id=identifier,
+        name=name.removeprefix("/"),
+        engine=engine,
+        image=image,
+        image_id=image_id.removeprefix("sha256:"),
+        state=words.get(status, status if status in _STATES else "unknown"),  # type: ignore[arg-type]
+        exit_code=int(state["ExitCode"]),
+        health=health if health in ("starting", "healthy", "unhealthy") else None,  # type: ignore[arg-type]
+        labels=labels or {},
+        addresses={
+            network: given["IPAddress"]
+            for network, given in (details["networks"] or {}).items()
+            if given and given.get("IPAddress")
+        },
+        ports=tuple(_ports(details["ports"] or {})),
+        volumes=tuple(
+            mount["Name"]
+            for mount in details["mounts"] or ()
+            if mount.get("Type") == "volume" and _ANONYMOUS.fullmatch(mount.get("Name") or "")
+        ),
+    )
+
+
+def _ports(ports: Mapping[str, Any]) -> Iterator[Port]:
+    for key, bindings in ports.items():
+        number, _, protocol = key.partition("/")
+        for binding in bindings or ():
+            yield Port(int(number), protocol or "tcp", binding["HostIp"], int(binding["HostPort"]))
+
+
+def _resource(kind: Any, engine: Engine, item: dict[str, Any]) -> Resource:
+    name = item.get("Name") or item["name"]
+    labels = item.get("Labels") or item.get("labels") or {}
+    return Resource(kind, item.get("Id") or item.get("id") or name, name, engine, Ownership.of(labels))
+
+
+def _found(fleet: str, sections: Sections) -> dict[str, Found]:
+    workspaces = {argument for name, argument, _ in sections if name == "workspace"}
+    found: dict[str, Found] = {}
+    for name, identifier, body in sections:
+        if name == "record":
+            try:
+                record, error = parse_record(body, fleet=fleet, identifier=identifier), None
+            except RecordRefused as refused:
+                record, error = None, f"its record cannot be read: {refused}"
+        elif name == "record-missing":
+            record, error = None, "its directory has no record"
+        else:
+            continue
+        found[identifier] = Found(identifier, record, error, has_workspace=identifier in workspaces)
+    return found
+
+
+def _foreign_directories(question: Question, sections: Sections) -> tuple[str, ...]:
+    own = {".locks", ".tombstones", ".journals", ".head.json", ".head.json.new"}
+    beside = [name for name in _names(sections, "entries") if name != question.fleet]
+    within = [
+        f"{question.fleet}/{name}"
+        for name in _names(sections, "fleet-entries")
+        if name not in own and not name.startswith((".staging-", ".trash-")) and not re.fullmatch(r"[0-9a-f]{8}", name)
+    ]
+    return (*beside, *within)
+
+
+def _each_json(sections: Sections, wanted: str, use: Callable[[str, Any], None]) -> None:
+    for name, argument, body in sections:
+        if name == wanted:
+            try:
+                use(argument, json.loads(body))
+            except (ValueError, KeyError, TypeError):
+                # Half a file is as good as none: a tombstone or head is written anew by the next apply.
+                continue
+
+
+def _tombstones(sections: Sections) -> dict[str, Tombstone]:
+    found: dict[str, Tombstone] = {}
+    _each_json(sections, "tombstone", lambda i, v: found.__setitem__(i, Tombstone(i, str(v["spec_digest"]))))
+    return found
+
+
+def _head(sections: Sections) -> Head | None:
+    heads: list[Head] = []
+
+    def add(_argument: str, value: Any) -> None:
+        heads.append(Head(str(value["commit"]), datetime.fromisoformat(value["committed_at"])))
+
+    _each_json(sections, "head", add)
+    return heads[-1] if heads else None

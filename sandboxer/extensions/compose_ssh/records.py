@@ -1,0 +1,153 @@
+"""Records of a sandbox's life: how one begins, how it goes on, and what it says once the stack is up."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.model.lifecycle import Phase
+from sandboxer.model.observed import Found
+from sandboxer.model.record import FORMAT_VERSION, Attempt, Consumer, Input, Record, Service, SyncPolicy
+from sandboxer.reconcile.drift import config_hash, drift, service_of
+from sandboxer.reconcile.expiry import expiry_after, expiry_of
+from sandboxer.reconcile.fields import digest_of, seal
+from sandboxer.reconcile.sight import Sight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from sandboxer.extensions.base import Work
+    from sandboxer.extensions.compose_ssh.policy import Service as Wanted
+    from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.observed import Container, Resource
+
+
+def begin(work: Work, desired: DesiredSandbox, *, uid: str | None = None, created_at: datetime | None = None) -> Record:
+    """The first record of a life. ``uid`` and ``created_at`` are given where containers of that life are still there."""
+    created = created_at or work.clock()
+    salt = secrets.token_hex(16)
+    sealed = {**seal(desired, salt), "runtime": work.place.engine}
+    spec = desired.sandbox.spec
+    return Record(
+        format_version=FORMAT_VERSION,
+        fleet=work.fleet,
+        id=work.id,
+        name=work.name,
+        origin="api" if desired.origin == "api" else "git",
+        uid=uid or secrets.token_hex(16),
+        phase=Phase.PROVISIONING,
+        generation=1,
+        attempt=Attempt(digest=digest_of(sealed), generation=1),
+        profile=desired.profile.metadata.name,
+        extension=desired.profile.spec.extension,
+        host=work.place.host,
+        engine=work.place.engine,
+        labels=dict(desired.sandbox.metadata.labels),
+        sync_policy=SyncPolicy(prune=spec.sync_policy.prune, self_heal=spec.sync_policy.self_heal),
+        consumer=_consumer(desired),
+        spec_digest=desired.spec_digest,
+        fleet_root=work.provenance.fleet_root,
+        fleet_commit=work.provenance.fleet_commit,
+        inputs=_input(desired),
+        salt=salt,
+        spec=sealed,
+        created_at=created,
+        expires_at=expiry_of(desired, created),
+        until=created + max(desired.profile.spec.ttl.max, expiry_of(desired, created) - created),
+    )
+
+
+def attempt(record: Record, desired: DesiredSandbox) -> Record:
+    """The record of work begun in place: what was applied stays as it was until the work has ended."""
+    generation = record.generation + 1
+    digest = digest_of(sealed_for(record, desired))
+    return record.model_copy(
+        update={
+            "phase": Phase.PROVISIONING,
+            "generation": generation,
+            "attempt": Attempt(digest=digest, generation=generation),
+        }
+    )
+
+
+def sealed_for(record: Record, desired: DesiredSandbox) -> dict[str, Any]:
+    """The desired spec as this record would hold it."""
+    return {**seal(desired, record.salt, record.spec), "runtime": record.engine}
+
+
+def applied(record: Record, desired: DesiredSandbox, work: Work, **found: Any) -> Record:
+    """The record once what is desired runs: phase ready, the attempt over. ``found`` is what the engine shows now."""
+    sealed = sealed_for(record, desired)
+    spec = desired.sandbox.spec
+    return record.model_copy(
+        update={
+            "phase": Phase.READY,
+            "generation": record.generation + 1,
+            "attempt": None,
+            "profile": desired.profile.metadata.name,
+            "host": work.place.host,
+            "labels": dict(desired.sandbox.metadata.labels),
+            "sync_policy": SyncPolicy(prune=spec.sync_policy.prune, self_heal=spec.sync_policy.self_heal),
+            "consumer": _consumer(desired),
+            "desired_digest": digest_of(sealed),
+            "spec_digest": desired.spec_digest,
+            "fleet_root": work.provenance.fleet_root,
+            "fleet_commit": work.provenance.fleet_commit,
+            "inputs": _input(desired),
+            "spec": sealed,
+            "expires_at": expiry_after(desired, record),
+            **found,
+        }
+    )
+
+
+def in_phase(record: Record, phase: Phase) -> Record:
+    """The next record, in another phase and otherwise the same."""
+    return record.model_copy(update={"phase": phase, "generation": record.generation + 1})
+
+
+def what_runs(
+    wanted: Iterable[Wanted], containers: Iterable[Container], resources: Iterable[Resource]
+) -> Mapping[str, Any]:
+    """The parts of a record that are read from the engine after an apply; later looks are compared with them."""
+    by_service: dict[str, list[Container]] = {}
+    for container in containers:
+        by_service.setdefault(service_of(container), []).append(container)
+    services = {}
+    for service in wanted:
+        own = by_service.get(service.name, [])
+        done = bool(own) and all(c.state == "exited" and c.exit_code == 0 for c in own)
+        services[service.name] = Service(
+            config_hash=config_hash(own[0]) if own else "",
+            image_id=own[0].image_id if own else "",
+            replicas=len(own),
+            one_shot=service.one_shot,
+            completed=done,
+        )
+    everything = tuple(resources)
+    return {
+        "services": services,
+        "networks": tuple(sorted(r.name for r in everything if r.kind == "network")),
+        "volumes": tuple(sorted(r.name for r in everything if r.kind == "volume")),
+        "anonymous_volumes": tuple(sorted({v for own in by_service.values() for c in own for v in c.volumes})),
+    }
+
+
+def _consumer(desired: DesiredSandbox) -> Consumer | None:
+    given = desired.sandbox.spec.consumer
+    return Consumer(actor=given.actor, project=given.project) if given else None
+
+
+def _input(desired: DesiredSandbox) -> Input | None:
+    tree = desired.tree
+    return Input(repo=tree.repo, ref=tree.ref, commit=tree.commit, digest="sha256:" + tree.digest) if tree else None
+
+
+def undisturbed(
+    record: Record, containers: tuple[Container, ...], resources: tuple[Resource, ...], *, trees: frozenset[str]
+) -> bool:
+    """Whether what runs is as the record says, seen under the lock."""
+    delivered = record.inputs is None or record.inputs.digest.removeprefix("sha256:") in trees
+    found = Found(record.id, record, has_workspace=delivered)
+    return not drift(Sight(record.host, record.id, found, containers, resources))

@@ -1,0 +1,210 @@
+"""Starting the stack: only what changed is made anew, and it is ready before anybody is told so."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from sandboxer.errors import ProvisionFailed
+from sandboxer.model.identity import LABEL_CONFIG, project_name
+from sandboxer.reconcile.drift import service_of, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sandboxer.extensions.compose_ssh.box import Box, State
+    from sandboxer.extensions.compose_ssh.policy import Hardened
+    from sandboxer.extensions.compose_ssh.render import Variables
+    from sandboxer.extensions.workbench import Reply
+    from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.observed import Container
+
+LOG_LINES = 12
+START_SECONDS = 900.0
+POLL_SECONDS = 0.5
+RECOVERY_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Stack:
+    """One compose project on its host, as hardened. ``remade`` are services whose mounted files were put anew."""
+
+    box: Box
+    desired: DesiredSandbox
+    hardened: Hardened
+    command: str
+    variables: Variables
+    remade: frozenset[str] = frozenset()
+
+    @property
+    def _podman(self) -> bool:
+        return "podman" in self.command
+
+    @property
+    def _timeout(self) -> float:
+        return self.desired.profile.spec.readiness.timeout.total_seconds()
+
+    def up(self, before: State) -> State:
+        """Brings the project to what is desired and waits until it is ready; gives what is there then.
+
+        Raises ProvisionFailed, with each failed container's state and last log lines.
+        """
+        before = self._unpause(before)
+        services = self._to_start(before)
+        forced = self._forced(before) & set(services)
+        if forced:
+            self._compose("--force-recreate", "--no-deps", services=sorted(forced), wait=False)
+        deadline = time.monotonic() + self._timeout
+        reply = self._compose(services=services, wait=True, deadline=deadline)
+        if reply.code != 0 and self._podman:
+            self._fail(reply, self.box.look())
+        return self.wait(deadline, reply)
+
+    def wait(self, deadline: float, reply: Reply | None = None) -> State:
+        """Waits until every service is up or ended well; ``deadline`` is of the monotonic clock.
+
+        ``reply`` is what Compose said: with `--wait` it gives up on all services when one ended, well or not, so its
+        word alone is no verdict. Raises ProvisionFailed when a service failed or the time is over.
+        """
+        while True:
+            state = self.box.look()
+            if not self._not_ready(state):
+                return state
+            if any(self._failed(container) for container in state.containers) or time.monotonic() >= deadline:
+                self._fail(reply, state)
+            if reply is not None and reply.code != 0 and not self._ended_well(state):
+                self._fail(reply, state)
+            for container in state.containers:
+                if container.engine == "podman" and container.health == "starting":
+                    # Podman runs health checks by systemd timers, and where there is no systemd nobody does.
+                    self.box.bench.call("engine", "podman", "healthcheck", "run", container.id)
+            time.sleep(POLL_SECONDS)
+
+    # --- which services
+
+    def _to_start(self, before: State) -> list[str]:
+        """All of them, but a one-shot that ended well and did not change: `up` would run it again."""
+        configs = self._configs()
+        done = {
+            service.name
+            for service in self.hardened.services
+            for container in before.containers
+            if service.one_shot
+            and service_of(container) == service.name
+            and (container.state, container.exit_code) == ("exited", 0)
+            and container.labels.get(LABEL_CONFIG) == configs[service.name]
+        }
+        return [service.name for service in self.hardened.services if service.name not in done]
+
+    def _configs(self) -> dict[str, str]:
+        return {name: given["labels"].get(LABEL_CONFIG, "") for name, given in self.hardened.model["services"].items()}
+
+    def _forced(self, before: State) -> set[str]:
+        """What Compose would leave as it is: a bind holds the inode that it was given, and unhealthy is running.
+
+        podman-compose compares nothing at all, so for it whatever has another definition is forced.
+        """
+        configs = self._configs()
+        there = {service_of(container) for container in before.containers}
+        unhealthy = {service_of(c) for c in before.containers if c.health == "unhealthy"}
+        changed = {
+            service_of(c)
+            for c in before.containers
+            if self._podman and c.labels.get(LABEL_CONFIG) != configs.get(service_of(c))
+        }
+        return set(self.remade & there) | unhealthy | changed
+
+    def _unpause(self, before: State) -> State:
+        """Lets paused containers go on, and gives what is there then.
+
+        Docker calls a paused container unhealthy, until the next check after it goes on says otherwise.
+        """
+        paused = {container.id for container in before.containers if container.state == "paused"}
+        if not paused:
+            return before
+        engine = self.box.work.place.engine
+        self.box.bench.must("its paused containers cannot go on", "engine", engine, "unpause", *sorted(paused))
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while True:
+            state = self.box.look()
+            sick = any(container.id in paused and container.health == "unhealthy" for container in state.containers)
+            if not sick or time.monotonic() >= deadline:
+                return state
+            time.sleep(POLL_SECONDS)
+
+    # --- starting
+
+    def _compose(self, *options: str, services: Iterable[str], wait: bool, deadline: float | None = None) -> Reply:
+        names = list(services)
+        words = [] if self._podman else ["--progress", "quiet"]
+        words += ["up", "-d", *options]
+        if not self._podman:
+            if wait:
+                left = max(1, int((deadline or 0) - time.monotonic()))
+                words += ["--wait", "--wait-timeout", str(left), "--remove-orphans"]
+            if any(service.built for service in self.hardened.services):
+                words.append("--build")
+            if self.desired.profile.spec.compose.pull == "always":
+                words += ["--pull", "always"]
+        if set(names) != {service.name for service in self.hardened.services}:
+            words += [word for word in ("--no-deps",) if word not in words] + names
+        project = project_name(self.desired.name, self.desired.id)
+        reply = self.box.bench.work("compose", self.command, project, *words, timeout=self._timeout + START_SECONDS)
+        if reply.code != 0 and not wait:
+            self._fail(reply, self.box.look())
+        return reply
+
+    # --- ready or not
+
+    def _not_ready(self, state: State) -> set[str]:
+        """Services that are not up yet: without a container, or with one that neither runs well nor ended well."""
+        seen: dict[str, list[Container]] = {}
+        for container in state.containers:
+            seen.setdefault(service_of(container), []).append(container)
+        return {
+            service.name
+            for service in self.hardened.services
+            if not seen.get(service.name) or not all(self._good(container) for container in seen[service.name])
+        }
+
+    @staticmethod
+    def _good(container: Container) -> bool:
+        if container.state == "exited":
+            return container.exit_code == 0
+        return container.state == "running" and container.health in (None, "healthy")
+
+    @staticmethod
+    def _failed(container: Container) -> bool:
+        if container.state in ("exited", "dead"):
+            return container.exit_code != 0
+        return container.state == "restarting" or container.health == "unhealthy"
+
+    @staticmethod
+    def _ended_well(state: State) -> bool:
+        return any((c.state, c.exit_code) == ("exited", 0) for c in state.containers)
+
+    def _fail(self, reply: Reply | None, state: State) -> NoReturn:
+        parts = [self._engine_words(reply)] if reply is not None and reply.code != 0 else []
+        parts += self._logs(state)
+        host = self.box.work.place.host
+        text = self.variables.redact("\n".join(part for part in parts if part)) or "it did not become ready in time"
+        raise ProvisionFailed(
+            self.desired.name,
+            f"{self.desired.name} on {host} did not become ready:\n{text}",
+            hint="its containers are left as they are; mend the cause and apply again",
+        )
+
+    @staticmethod
+    def _engine_words(reply: Reply) -> str:
+        lines = [line.strip() for line in reply.text.splitlines() if line.strip()]
+        return "\n".join(lines[-LOG_LINES:])
+
+    def _logs(self, state: State) -> Iterator[str]:
+        not_ready = self._not_ready(state)
+        for container in state.containers:
+            if self._good(container) or service_of(container) not in not_ready:
+                continue
+            yield f"service {service_of(container)} is {state_of(container)}; its last lines:"
+            engine = self.box.work.place.engine
+            yield self.box.bench.call("engine", engine, "logs", "--tail", str(LOG_LINES), container.id).text

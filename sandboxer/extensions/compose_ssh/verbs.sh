@@ -1,0 +1,95 @@
+# What a workbench can do for a compose project; see workbench.sh for how it is asked.
+section() { printf '\n@%s %s\n' "$nonce" "$*"; }
+
+do_state() { # engine; what is here of this sandbox, now that nobody else may change it
+  section record; do_record
+  section trees; ls "$box/workspace/tree" 2>/dev/null
+  ask "$1" "label=dev.sandboxer.id=$id" "label=dev.sandboxer.id=$id"
+  section end
+} 2>/dev/null
+
+# A tree comes whole or not at all: it is unpacked beside its place and renamed.
+do_deliver() { # digest; a tar
+  place=$box/workspace/tree/$1
+  rm -rf "$place.new"; mkdir -p "$place.new" || return 1
+  take "$payload" | tar -x -o -p -f - -C "$place.new" && sync "$place.new" && rm -rf "$place" && mv "$place.new" "$place"
+}
+
+# Each mounted file or folder lies under its own content's name, so that only a change of it changes its path.
+# Says `made` where it was not there, for a container that mounts an older one holds that inode.
+do_bind() { # place below workspace/, tree, path in the tree, ro or rw
+  place=$box/workspace/$1 source=$box/workspace/tree/$2/$3
+  [ -e "$place" ] && return 0
+  mkdir -p "${place%/*}" && rm -rf "$place.new" || return 1
+  if [ "$4" = rw ] || ! cp -al "$source" "$place.new" 2>/dev/null; then
+    rm -rf "$place.new"; cp -a "$source" "$place.new" || return 1
+  fi
+  mv "$place.new" "$place" && echo made
+}
+
+# What the last apply no longer needs. Names to keep come as arguments: `tree/<digest>`, `ro/<digest>`, ...
+do_tidy() { # engine, names...
+  engine=$1; shift; keep=" $* "
+  for folder in "$box"/workspace/*/* "$box"/secrets/*; do
+    [ -e "$folder" ] || continue
+    case $keep in *" ${folder#"$box"/workspace/} "* | *" ${folder#"$box"/} "*) ;; *) rm -rf "$folder" 2>/dev/null || force_remove "$folder" ;; esac
+  done
+}
+
+# The Compose that is there. Docker's plugin has no program on PATH; to look for its file is cheaper than to run it.
+do_compose_of() { # engine
+  [ "$1" = podman ] && { if command -v podman-compose >/dev/null; then echo podman-compose; else echo podman compose; fi; return 0; }
+  for folder in "$HOME/.docker" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker; do
+    [ -x "$folder/cli-plugins/docker-compose" ] && { echo docker compose; return 0; }
+  done
+  command -v docker-compose >/dev/null && { echo docker-compose; return 0; }
+  echo "Compose is not installed: neither the docker-compose plugin nor a docker-compose command is there"; return 1
+}
+
+do_show() { cat "$box/$1"; } # path below the sandbox's folder
+
+# The variables of a compose file are those that were declared, from a file that only the login can read, and not for long.
+do_render() { # command, project, tree, folder in it, options...; the variables
+  command=$1 project=$2 folder=$box/workspace/tree/$3/$4; shift 4
+  put_file "$box/.variables" "$payload" 600 || return 1
+  cd "$folder" || return 1
+  # shellcheck disable=SC2086 # a command of several words
+  problems=$($command -p "$project" --env-file "$box/.variables" "$@" 2>&1 >"$box/.rendered"); code=$?
+  if [ "$code" = 0 ]; then cat "$box/.rendered"; else printf '%s' "$problems"; fi
+  rm -f "$box/.variables" "$box/.rendered"; return "$code"
+}
+
+do_compose() { # command, project, words...
+  command=$1 project=$2; shift 2
+  cd "$box" || return 1
+  # shellcheck disable=SC2086
+  $command -p "$project" -f "$box/compose.json" "$@" 9>&-
+}
+
+# Podman leaves a monitor behind for each container, which would hold the lock for as long as the container lives: so
+# what may start containers does not get the lock's descriptor. The shell that waits for it has it all the while.
+do_engine() { "$@" 9>&-; } # engine, words...
+
+# Removes by label alone, and only where every label agrees; then looks again, for success is an absence that was seen.
+do_teardown() { # engine, uid, volumes on record...
+  engine=$1 uid=$2; shift 2
+  mine="--filter label=dev.sandboxer.fleet=$fleet --filter label=dev.sandboxer.id=$id --filter label=dev.sandboxer.uid=$uid"
+  for round in 1 2 3; do
+    # shellcheck disable=SC2086 # words on purpose
+    {
+      things=$("$engine" ps -a -q --no-trunc $mine) || return 1
+      [ -z "$things" ] || "$engine" rm -f -v $things >/dev/null
+      things=$("$engine" network ls -q $mine) || return 1
+      [ -z "$things" ] || "$engine" network rm $things >/dev/null
+      things=$("$engine" volume ls -q $mine) || return 1
+      [ -z "$things" ] || "$engine" volume rm -f $things >/dev/null
+      left=$("$engine" ps -a -q $mine && "$engine" network ls -q $mine && "$engine" volume ls -q $mine) || return 1
+    }
+    [ -z "$left" ] && break
+  done
+  [ -z "$left" ] || { echo "still there: $left"; return 1; }
+  for volume in "$@"; do "$engine" volume rm -f "$volume" >/dev/null 2>&1; done
+  # shellcheck disable=SC2086
+  things=$("$engine" image ls -q --filter "label=dev.sandboxer.uid=$uid" | sort -u) && [ -n "$things" ] && "$engine" image rm -f $things >/dev/null
+  return 0
+}

@@ -1,0 +1,162 @@
+# The doctor's questions: what a host has of what Sandboxer needs. Facts alone; what they mean is told elsewhere.
+# Reads lines from standard input: nonce, root, fleet, runtime (auto, docker or podman), connection (ssh or local),
+# and the Compose that is asked for, empty where it is to be found.
+# Writes sections as the look does. Nothing on the host is changed: the file that the lock is tried on has no name.
+# Any tool may be missing, so what tells that needs none: the shell alone.
+LC_ALL=C; export LC_ALL
+read -r nonce; read -r root; read -r fleet; read -r runtime; read -r connection; read -r compose
+section() { printf '\n@%s %s\n' "$nonce" "$*"; }
+has() { command -v "$1" >/dev/null 2>&1; }
+within() { if timeout 5 true 2>/dev/null; then timeout "$@"; else shift; "$@"; fi; }
+up() { read -r now _ </proc/uptime; echo "$now"; }
+
+# Everything that the scripts of this package run, `sh` and its own words left out.
+tools='cat chmod cp cut date dd df env flock grep head id ls mkdir mv nproc rm rmdir sed sha256sum sleep sort stat sync tail tar timeout'
+
+# A tool counts as broken where it does not do what it is used for: an old busybox, a stub.
+try() { # tool, what is expected of it, the expected output, words
+  tool=$1 what=$2 expected=$3; shift 3
+  has "$tool" || return 0
+  got=$("$@" 2>/dev/null) && [ "$got" = "$expected" ] || printf '%s %s\n' "$tool" "$what"
+}
+digest() { printf '' | sha256sum | cut -d ' ' -f 1; }
+first_bytes() { printf abcdef | head -c 3; }
+whole_block() { printf abcdef | dd bs=6 count=1 iflag=fullblock; }
+unpack() { head -c 10240 /dev/zero | tar -x -o -p -f - -C "$place"; }
+lock() { # two holders of one lock: the second must be told so
+  for folder in "$place" /tmp "$HOME"; do
+    [ -d "$folder" ] && [ -w "$folder" ] || continue
+    file=$folder/.sandboxer-doctor-$nonce
+    (umask 077; : >"$file") 2>/dev/null || continue
+    exec 8>>"$file" 9>>"$file"; rm -f "$file"
+    flock -n 8 || return 1
+    ! flock -n 9
+    return
+  done
+}
+
+tool_facts() {
+  section missing; for tool in $tools; do has "$tool" || echo "$tool"; done
+  section broken
+  try timeout 'to end a command: timeout SECONDS COMMAND' '' timeout 5 true
+  try dd 'to read whole blocks: iflag=fullblock' abcdef whole_block
+  try head 'to cut at a number of bytes: -c' abc first_bytes
+  try sha256sum 'to print a digest' e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 digest
+  try stat 'to print owner and kind: -c FORMAT' '0 directory' stat -c '%u %F' /
+  try sync 'to write one file to disk: sync FILE' '' sync "$place"
+  try tar 'to unpack from standard input: -x -o -p -f - -C FOLDER' '' unpack
+  try flock 'to keep others out of a locked file' '' lock
+}
+
+system_facts() {
+  section system
+  while IFS= read -r line; do
+    case $line in ID=* | ID_LIKE=* | VERSION_ID=* | PRETTY_NAME=*) printf '%s\n' "$line" ;; esac
+  done 2>/dev/null </etc/os-release
+  section login; echo "$(id -u) $(id -un)"
+  section clock; date -u +%s
+  section cpus; nproc
+  section memory; sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo
+}
+
+# The root itself, its parent, or the nearest folder above it that is there, and the file system below.
+root_facts() {
+  for folder in "$root" "$root/$fleet"; do
+    if [ -L "$folder" ] || [ -e "$folder" ]; then section folder "$folder"; stat -c '%u %a %F' "$folder"; fi
+  done
+  parent=$place; [ "$parent" = "$root" ] && parent=${root%/*}
+  section parent "${parent:=/}"; stat -c '%a' "$parent"
+  [ -w "$place" ] && [ -x "$place" ] && section writable
+  section disk; df -Pk "$place"
+  section filesystem; stat -f -c '%c %d %T' "$place"
+  at=$(df -Pk "$place" | sed -n '$s/^.*% //p')
+  section mounted
+  while read -r _ point _ options _; do
+    [ "$point" = "$at" ] && printf '%s\n' "$options"
+  done </proc/self/mounts
+}
+
+engine_facts() {
+  chosen=
+  if real_docker; then
+    section client docker "$client"; chosen=docker
+    within 10 docker --version
+  elif [ -n "${client:-}" ]; then section shim "$client"; fi
+  if has podman; then section client podman "$(command -v podman)"; chosen=${chosen:-podman}; within 10 podman --version; fi
+  [ "$runtime" = auto ] || chosen=$runtime
+  [ -n "$chosen" ] && has "$chosen" || return 0
+  section info "$chosen"; { said=$(within 20 "$chosen" info --format '{{json .}}' 2>&1 >&3); code=$?; } 3>&1
+  section info-code "$code"; printf '%s\n' "$said"
+  socket=${DOCKER_HOST:-unix:///var/run/docker.sock}; socket=${socket#unix://}
+  [ -S "$socket" ] && { section socket "$socket"; stat -c '%G' "$socket"; }
+  compose_facts
+}
+compose_facts() {
+  compose=${compose:-$(do_compose_of "$chosen")} || return 0
+  section compose "$compose"
+  for words in 'version --short' version; do
+    # shellcheck disable=SC2086 # commands of several words
+    said=$(within 20 $compose $words 2>&1) && break
+  done; code=$?
+  section compose-code "$code"; printf '%s\n' "$said"
+}
+
+# What a rootless Podman needs to outlive the login.
+rootless_facts() {
+  section rootless
+  echo "runtime_dir=${XDG_RUNTIME_DIR:-}"
+  [ -n "${XDG_RUNTIME_DIR:-}" ] && [ -d "$XDG_RUNTIME_DIR" ] && echo runtime_dir_there=yes
+  [ -e "/var/lib/systemd/linger/$(id -un)" ] && echo linger=yes
+  [ -d /run/systemd/system ] && echo systemd=yes
+  for file in /etc/subuid /etc/subgid; do
+    grep -q -e "^$(id -un):" -e "^$(id -u):" "$file" 2>/dev/null && echo "${file#/etc/}=yes"
+  done
+}
+
+# Whoever cleans temporary folders would clean away sandboxes too.
+cleaner_facts() {
+  if [ -d /run/systemd/system ] && has systemd-tmpfiles; then
+    for folder in /usr/lib /usr/local/lib /run /etc; do
+      for file in "$folder"/tmpfiles.d/*.conf; do
+        [ -e "$file" ] || [ -L "$file" ] || continue
+        section tmpfiles "${file##*/}"; sed -n '/^[A-Za-z]/p' "$file" 2>/dev/null
+      done
+    done
+  fi
+  for file in /etc/cron.daily/tmpreaper /etc/cron.daily/tmpwatch; do [ -e "$file" ] && { section reaper; echo "${file##*/}"; }; done
+}
+
+# What the server allows is root's to read. Rules of our own carry our name: see docs/hosts.md.
+guarded_facts() {
+  [ "$(id -u)" = 0 ] || return 0
+  PATH=$PATH:/usr/sbin:/sbin
+  [ "$connection" = ssh ] && has sshd && {
+    section sshd; within 5 sshd -T 2>/dev/null | sed -n -e '/^maxsessions /p' -e '/^allowtcpforwarding /p' -e '/^disableforwarding /p'
+  }
+  section firewall
+  { has iptables && within 5 iptables -S INPUT | grep sandboxer; has nft && within 5 nft list chain inet sandboxer input; } 2>/dev/null
+}
+
+# The login shell once more, as sshd starts it, for what it prints is dropped before anybody sees it.
+shell_facts() {
+  [ "$connection" = ssh ] && [ -x "${SHELL:-}" ] || return 0
+  section shell "$SHELL"
+  SHLVL=0 within 10 "$SHELL" -c : </dev/null 2>/dev/null | head -c 400
+  section host-keys
+  for file in /etc/ssh/ssh_host_ed25519_key.pub /etc/ssh/ssh_host_ecdsa_key.pub /etc/ssh/ssh_host_rsa_key.pub; do
+    [ -r "$file" ] && { read -r kind key _ <"$file"; printf '%s %s\n' "$kind" "$key"; }
+  done
+}
+
+began=$(up)
+place=$root; while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
+tool_facts
+system_facts
+root_facts
+engine_facts
+rootless_facts
+cleaner_facts
+guarded_facts
+shell_facts
+section took; echo "$began $(up)"
+section end

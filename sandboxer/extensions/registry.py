@@ -1,0 +1,132 @@
+"""Which backend makes which sandbox: descriptions from the fleet, code from entry points and this package."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import ExtensionError
+from sandboxer.extensions.base import REQUIRED_OPERATIONS, Extension
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from importlib.metadata import EntryPoint
+
+    from sandboxer.model.manifest import Extension as Description
+
+GROUP = "sandboxer.extensions"
+BUILT_IN = {"compose-ssh": "sandboxer.extensions.compose_ssh.extension:ComposeSsh"}
+
+
+@dataclass(slots=True)
+class Registry:
+    """Finds the code behind an extension's description, once, and holds it to what the description claims.
+
+    ``descriptions`` are those of the fleet and the built-in ones, by name.
+    """
+
+    descriptions: Mapping[str, Description]
+    factories: Mapping[str, Callable[[], type]]
+    _loaded: dict[str, Extension] = field(default_factory=dict)
+
+    def get(self, name: str) -> Extension:
+        """The backend of this name. Raises ExtensionError where there is none or it is not what it claims."""
+        if name not in self._loaded:
+            description = self.descriptions.get(name)
+            if description is None:
+                known = ", ".join(sorted(self.descriptions)) or "none"
+                raise ExtensionError(f"there is no extension `{name}`", hint=f"described are: {known}")
+            self._loaded[name] = self._load(description)
+        return self._loaded[name]
+
+    def _load(self, description: Description) -> Extension:
+        name, implementation = description.metadata.name, description.spec.implementation
+        factory = self.factories.get(implementation)
+        if factory is None:
+            known = ", ".join(sorted(self.factories))
+            raise ExtensionError(
+                f"extension `{name}` is implemented by `{implementation}`, which is not installed",
+                hint=f"install the package that registers it in the entry-point group {GROUP}; installed are: {known}",
+            )
+        kind = factory()
+        check_class(name, kind, description.spec.capabilities.operations)
+        instance: Extension = kind()
+        return instance
+
+
+def check_class(name: str, kind: object, operations: Iterable[str]) -> None:
+    """Raises ExtensionError where a class lacks an operation that it must have or is described to have."""
+    if not inspect.isclass(kind):
+        raise ExtensionError(f"extension `{name}`: its entry point is no class", hint="name a class as module:Class")
+    claimed = tuple(operations)
+    unclaimed = [operation for operation in REQUIRED_OPERATIONS if operation not in claimed]
+    if unclaimed:
+        raise ExtensionError(
+            f"extension `{name}` does not claim {', '.join(unclaimed)}",
+            hint=f"every extension needs {', '.join(REQUIRED_OPERATIONS)} in spec.capabilities.operations",
+        )
+    for operation in claimed:
+        method = getattr(kind, operation, None)
+        if not callable(method):
+            raise ExtensionError(
+                f"extension `{name}` claims `{operation}`; but {kind.__module__}.{kind.__qualname__} has no such method",
+                hint="take the claim out of spec.capabilities.operations, or write the method",
+            )
+        expected = getattr(Extension, operation, None)
+        if expected is not None and _parameters(method) != _parameters(expected):
+            raise ExtensionError(
+                f"extension `{name}`: {kind.__qualname__}.{operation} takes ({', '.join(_parameters(method))})",
+                hint=f"it is called with ({', '.join(_parameters(expected))})",
+            )
+
+
+def _parameters(method: Callable[..., object]) -> tuple[str, ...]:
+    return tuple(inspect.signature(method).parameters)
+
+
+def build_registry(
+    descriptions: Mapping[str, Description], entry_points: Iterable[EntryPoint] | None = None
+) -> Registry:
+    """A registry of what is described and what is installed.
+
+    Raises ExtensionError where two packages register one implementation, or one takes a built-in's name. Nothing of a
+    third party's is imported before a sandbox needs it.
+    """
+    if entry_points is None:
+        from importlib.metadata import entry_points as installed
+
+        entry_points = installed(group=GROUP)
+    factories: dict[str, Callable[[], type]] = {name: _importer(path) for name, path in BUILT_IN.items()}
+    owners = dict.fromkeys(BUILT_IN, "Sandboxer itself")
+    for entry in entry_points:
+        owner = entry.dist.name if entry.dist is not None else entry.value
+        if entry.name in owners:
+            raise ExtensionError(
+                f"implementation `{entry.name}` is registered twice: by {owners[entry.name]} and by {owner}",
+                hint="uninstall one of the two, or rename its entry point",
+            )
+        owners[entry.name] = owner
+        factories[entry.name] = _entry_loader(entry)
+    return Registry(descriptions, factories)
+
+
+def _importer(path: str) -> Callable[[], type]:
+    module, name = path.split(":")
+    return lambda: getattr(import_module(module), name)
+
+
+def _entry_loader(entry: EntryPoint) -> Callable[[], type]:
+    def load() -> type:
+        try:
+            kind: type = entry.load()
+        except Exception as error:  # a third party's module may raise anything at import
+            raise ExtensionError(
+                f"the code of extension implementation `{entry.name}` ({entry.value}) cannot be imported: {error!r}",
+                hint="repair or uninstall its package",
+            ) from error
+
+        return kind
+
+    return load

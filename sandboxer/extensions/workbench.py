@@ -1,0 +1,153 @@
+"""The client's half of ``workbench.sh``: one conversation about one sandbox, under its lock.
+
+The heartbeat tells the host that somebody is still there; when it stops, the host ends what it does and gives the
+lock up. So a client that dies leaves no lock behind.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from sandboxer.errors import HostUnreachable, ProvisionFailed, SandboxerError, SandboxLocked, StaleChange
+from sandboxer.extensions.scripts import script
+from sandboxer.model.seams import Command
+
+if TYPE_CHECKING:
+    from sandboxer.extensions.base import Work
+    from sandboxer.model.seams import Session
+
+HEARTBEAT_SECONDS = 10.0
+QUICK_SECONDS = 60.0
+LONGEST_SECONDS = 3600.0
+_REFUSED, _LOCKED, _STALE = 77, 75, 74
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a verb answered: its exit code and what it printed."""
+
+    code: int
+    output: bytes
+
+    @property
+    def text(self) -> str:
+        """The output as text, whatever its bytes."""
+        return self.output.decode("utf-8", "replace").strip()
+
+
+class Workbench:
+    """A conversation about one sandbox. Entering it takes the lock; leaving it gives the lock up.
+
+    Raises SandboxLocked when another client holds the lock for too long, ProvisionFailed where the host refuses, and
+    HostUnreachable or CommandTimeout when the host no longer answers.
+    """
+
+    def __init__(self, work: Work, *verbs: str) -> None:
+        """``verbs`` are the shell files that hold the backend's own verbs."""
+        self._work = work
+        self._nonce = secrets.token_hex(16)
+        self._script = script("workbench.sh", *verbs) + "\ntake_lock\nanswer 0 ''\nserve\n"
+        self._session: Session
+        self._writing = threading.Lock()
+        self._stopped = threading.Event()
+        self._beat: bytes | None = b"beat - 0 0\n"
+
+    @property
+    def nonce(self) -> str:
+        """What marks the sections in a verb's output."""
+        return self._nonce
+
+    def __enter__(self) -> Self:
+        work, place = self._work, self._work.place
+        lines = (self._nonce, place.root, work.fleet, work.id, str(int(place.lock_timeout)), place.holder)
+        header = "".join(f"{line}\n" for line in lines).encode()
+        self._session = place.transport.open(Command(self._script, header, timeout=LONGEST_SECONDS))
+        self._session.__enter__()
+        try:
+            reply = self._read_reply(place.lock_timeout + QUICK_SECONDS)
+            if reply.code == _LOCKED:
+                raise SandboxLocked(
+                    work.name,
+                    f"{work.name} on {place.host} is held by {reply.text or 'another client'}",
+                    hint=f"waited {place.lock_timeout:g} s; give a longer --lock-timeout, or try again later",
+                )
+            self._check(reply, "its root cannot be used")
+        except BaseException:
+            self._session.__exit__(None, None, None)
+            raise
+        threading.Thread(target=self._keep_beating, name=f"heartbeat-{work.name}", daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stopped.set()
+        self._session.__exit__(*exc)
+
+    def call(self, verb: str, *arguments: str, payload: bytes = b"", timeout: float = QUICK_SECONDS) -> Reply:
+        """Runs a verb that ends soon; ``timeout`` is in seconds. Its exit code is the caller's business."""
+        self._send("call", verb, arguments, payload)
+        return self._read_reply(timeout + len(payload) / 100_000)
+
+    def must(self, what: str, verb: str, *arguments: str, payload: bytes = b"") -> Reply:
+        """As ``call``, and raises ProvisionFailed (StaleChange for a fenced write) unless it exits 0."""
+        return self._check(self.call(verb, *arguments, payload=payload), what)
+
+    def work(self, verb: str, *arguments: str, timeout: float) -> Reply:
+        """Runs a verb that may take long, at most ``timeout`` seconds; the host hears all the while that we live."""
+        with self._writing:
+            self._send_unlocked("work", verb, arguments, b"")
+            self._beat = b"."
+        try:
+            return self._read_reply(timeout)
+        finally:
+            with self._writing:
+                self._beat = b"beat - 0 0\n"
+                self._session.write(b"E")
+
+    def _send(self, mode: str, verb: str, arguments: tuple[str, ...], payload: bytes) -> None:
+        with self._writing:
+            self._send_unlocked(mode, verb, arguments, payload)
+
+    def _send_unlocked(self, mode: str, verb: str, arguments: tuple[str, ...], payload: bytes) -> None:
+        if any("\n" in argument for argument in arguments):
+            # Arguments are lines; what may hold a newline is a payload.
+            raise SandboxerError(f"an argument of {verb} holds a line break")
+        head = f"{mode} {verb} {len(arguments)} {len(payload)}\n" + "".join(f"{argument}\n" for argument in arguments)
+        self._session.write(head.encode() + payload)
+
+    def _read_reply(self, timeout: float) -> Reply:
+        mark = f"@{self._nonce} ".encode()
+        try:
+            line = self._session.read_line(timeout)
+            while not line.startswith(mark):
+                line = self._session.read_line(timeout)
+            code, length = line.removeprefix(mark).split()
+            return Reply(int(code), self._session.read_exactly(int(length), timeout))
+        except (EOFError, ValueError) as error:
+            stderr = self._session.finish(5).stderr.decode("utf-8", "replace").strip()
+            raise HostUnreachable(
+                self._work.place.host,
+                f"the work on {self._work.name} at {self._work.place.host} broke off"
+                + (f": {stderr}" if stderr else ""),
+                hint="what was begun is on record, and the next apply goes on from there",
+            ) from error
+
+    def _check(self, reply: Reply, what: str) -> Reply:
+        name, host = self._work.name, self._work.place.host
+        if reply.code == _STALE:
+            raise StaleChange(name, f"{name} on {host} was changed by another client: {reply.text}", hint="plan again")
+        if reply.code != 0:
+            raise ProvisionFailed(name, f"{what} on {host}: {reply.text or f'exit code {reply.code}'}")
+        return reply
+
+    def _keep_beating(self) -> None:
+        while not self._stopped.wait(HEARTBEAT_SECONDS):
+            with self._writing:
+                if self._beat is None or self._stopped.is_set():
+                    continue
+                try:
+                    self._session.write(self._beat)
+                except SandboxerError:
+                    return  # whoever reads next is told why

@@ -1,0 +1,149 @@
+# One conversation about one sandbox: takes its lock, then does what standard input asks for, a request at a time.
+# First come lines: nonce, root, fleet, id, seconds to wait for the lock, who asks.
+# A request is a line `<mode> <verb> <count of arguments> <bytes of payload>`, then the arguments, a line each, then
+# the payload. The answer is a line `@<nonce> <exit code> <bytes>`, then so many bytes.
+# Mode `call` is answered at once. In mode `work` the client must show every 30 s that it still lives, and says `E`
+# when it has the answer. A client that is gone ends everything here, the lock with it: there is no stale lock.
+LC_ALL=C; export LC_ALL; umask 077
+for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'); do
+  case $name in HOME | PATH | LC_ALL | DOCKER_HOST | XDG_RUNTIME_DIR | PWD) ;; *) unset "$name" 2>/dev/null ;; esac
+done
+read -r nonce; read -r root; read -r fleet; read -r id; read -r lock_seconds; read -r holder
+home=$root/$fleet; box=$home/$id; lock=$home/.locks/$id
+
+answer() { printf '@%s %s %s\n%s' "$nonce" "$1" "${#2}" "$2"; }
+refuse() { answer "$1" "$2"; exit 0; }
+EX_REFUSED=77 EX_LOCKED=75 EX_STALE=74
+
+# The whole process group, for the work may have children of its own.
+end_all() {
+  trap '' TERM
+  read -r _ _ _ _ group _ <"/proc/$$/stat"
+  kill -TERM "-$group" 2>/dev/null; sleep 5; kill -KILL "-$group"
+}
+
+# Only a folder of ours, and no link: another user of the machine could have put one into /tmp first.
+own_folder() {
+  [ -L "$1" ] && refuse $EX_REFUSED "$1 is a symbolic link; remove it, or set another spec.root on the Host"
+  mkdir -p "$1" 2>/dev/null
+  owner=$(stat -c %u "$1" 2>/dev/null) || refuse $EX_REFUSED "$1 cannot be made: $(mkdir -p "$1" 2>&1)"
+  [ -d "$1" ] || refuse $EX_REFUSED "$1 is no directory; remove it, or set another spec.root on the Host"
+  [ "$owner" = "$(id -u)" ] || refuse $EX_REFUSED "$1 belongs to user id $owner, not to the login user ($(id -u)); remove it, or set another spec.root on the Host"
+  chmod 700 "$1"
+}
+
+# Whoever deletes a sandbox removes its lock's file too, so the file that is locked must still be the one in place.
+take_lock() {
+  own_folder "$root"; own_folder "$home"; own_folder "$home/.locks"
+  until_second=$(($(date +%s) + lock_seconds))
+  while :; do
+    exec 9>>"$lock" || refuse $EX_REFUSED "cannot write $lock"
+    left=$((until_second - $(date +%s))); [ "$left" -gt 0 ] || left=0
+    flock -n 9 || { [ "$left" -gt 0 ] && timeout "$left" flock 9; } || refuse $EX_LOCKED "$(head -c 400 "$lock")"
+    [ "$(stat -c %i "$lock" 2>/dev/null)" = "$(stat -L -c %i "/proc/$$/fd/9")" ] && break
+    mkdir -p "$home/.locks"
+  done
+  printf '%s, since %s\n' "$holder" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$lock"
+}
+
+# Exactly so many bytes of standard input. A client that stalls for 30 s is gone.
+take() {
+  left=$1
+  while [ "$left" -gt 0 ]; do
+    part=1048576; [ "$left" -lt "$part" ] && part=$left
+    timeout 30 dd bs="$part" count=1 iflag=fullblock 2>/dev/null || return 1
+    left=$((left - part))
+  done
+}
+
+# A file is whole or not there: written beside its place, its size compared, made durable, then renamed.
+put_file() { # path, bytes, mode
+  mkdir -p "${1%/*}" && take "$2" >"$1.new" && [ "$(stat -c %s "$1.new")" = "$2" ] && chmod "$3" "$1.new" &&
+    sync "$1.new" && mv -f "$1.new" "$1" && sync "${1%/*}"
+}
+
+# --- verbs -------------------------------------------------------------------------------------------------------
+
+# What is swept is ours by its name, and by the record inside, whose id is the one whose lock is held.
+do_sweep() { # engine
+  engine=$1
+  for folder in "$home"/.staging-* "$home"/.trash-*; do
+    [ -d "$folder" ] && [ ! -L "$folder" ] || continue
+    if grep -q "\"id\":\"$id\"" "$folder/record.json" 2>/dev/null; then discard "$folder"
+    else rmdir "$folder" 2>/dev/null; fi
+  done
+  return 0
+}
+
+do_record() { [ -f "$box/record.json" ] && [ ! -L "$box/record.json" ] && cat "$box/record.json"; return 0; }
+
+do_begin() { # uid; the record. The folder appears with its record inside, or not at all.
+  staging=$home/.staging-$1
+  put_file "$staging/record.json" "$payload" 600 || return 1
+  [ ! -e "$box" ] || { discard "$staging"; echo "$box is there already"; return $EX_STALE; }
+  mv "$staging" "$box" && sync "$home"
+}
+
+# The record is replaced only where it still is the one that the client saw: a late writer is fenced off.
+do_rewrite() { # SHA-256 of the record to replace; the new record
+  put_file "$box/.record.next" "$payload" 600 || return 1
+  [ "$(sha256sum <"$box/record.json" | cut -d' ' -f1)" = "$1" ] || {
+    rm -f "$box/.record.next"; echo "the record changed meanwhile"; return $EX_STALE; }
+  mv -f "$box/.record.next" "$box/record.json" && sync "$box"
+}
+
+do_put() { put_file "$box/$1" "$payload" "$2"; } # path below the sandbox's folder, mode; the content
+
+do_tombstone() { put_file "$home/.tombstones/$id.json" "$payload" 600; }
+do_forget_tombstone() { rm -f "$home/.tombstones/$id.json"; rmdir "$home/.tombstones" 2>/dev/null; return 0; }
+
+# Renaming away makes the removal atomic for everybody else; the record goes last, so that a kill leaves it sweepable.
+do_remove() { # engine, uid
+  engine=$1 trash=$home/.trash-$2
+  [ -d "$box" ] && { mv "$box" "$trash" || return 1; }
+  do_sweep "$engine"
+  [ ! -e "$trash" ]
+}
+
+# What a container wrote as root the login may not be able to remove: then a container does it.
+discard() {
+  for entry in "$1"/* "$1"/.[!.]*; do
+    case $entry in */record.json) continue ;; esac
+    { [ -e "$entry" ] || [ -L "$entry" ]; } && { rm -rf "$entry" 2>/dev/null || force_remove "$entry"; }
+  done
+  rm -f "$1/record.json"; rmdir "$1"
+}
+# Any image serves: the program is the host's own.
+force_remove() {
+  parent=${1%/*} name=${1##*/}
+  image=$("$engine" image ls -q --no-trunc 2>/dev/null | head -n 1)
+  [ -n "$image" ] || { echo "$1 cannot be removed: it holds files of another user, and $engine has no image to do it with"; return 1; }
+  set --; for folder in /bin /lib /lib64 /usr; do [ -d "$folder" ] && set -- "$@" -v "$folder:$folder:ro"; done
+  "$engine" run --rm --network none --user 0:0 "$@" -v "$parent:/parent" --entrypoint /bin/rm "$image" -rf "/parent/$name" 9>&- && [ ! -e "$parent/$name" ]
+}
+
+do_close() { # after a removal: nothing of this sandbox stays, its lock included
+  rm -f "$lock"; rmdir "$home/.locks" 2>/dev/null; rmdir "$home" 2>/dev/null; rmdir "$root" 2>/dev/null; return 0
+}
+
+# --- the conversation --------------------------------------------------------------------------------------------
+
+serve() {
+  while request=$(timeout 30 sh -c 'read -r line && printf %s "$line"'); do
+    # shellcheck disable=SC2086 # four words
+    set -- $request
+    mode=$1 verb=$2 count=$3 payload=$4; set --
+    while [ "$count" -gt 0 ]; do read -r argument; set -- "$@" "$argument"; count=$((count - 1)); done
+    case $mode in
+      call) out=$("do_$verb" "$@" 2>&1); answer "$?" "$out" ;;
+      work) { out=$("do_$verb" "$@" 2>&1); answer "$?" "$out"; } </dev/null & heed "$!" ;;
+      beat) ;;
+      *) exit 0 ;;
+    esac
+  done
+}
+heed() {
+  while :; do
+    case $(timeout 30 dd bs=1 count=1 2>/dev/null) in E) wait "$1"; return ;; .) ;; *) end_all ;; esac
+  done
+}

@@ -1,0 +1,65 @@
+"""Discovery: one look at each host, side by side. A look that fails says so, and keeps no other from its own."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import HostError, LookIncomplete, OutputTooLarge
+from sandboxer.model.observed import Reachable, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sandboxer.extensions.base import Extension, Question
+    from sandboxer.model.observed import Look
+    from sandboxer.model.seams import HostTransport
+
+AT_ONCE = 32
+
+
+def discover(
+    questions: Iterable[Question],
+    transport: Callable[[str], HostTransport],
+    extensions: Sequence[Extension],
+    *,
+    seen: Callable[[Look], None] = lambda _look: None,
+) -> dict[str, Look]:
+    """Looks at every host of ``questions``, at most 32 at once; gives one look for each, by name.
+
+    ``transport`` gives the way to a host, ``extensions`` are the backends that may have sandboxes there, and ``seen``
+    is told each look as it comes. Raises nothing of a host's: an unreachable one is a value.
+    """
+    asked = list(questions)
+    looks: dict[str, Look] = {}
+    with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(asked))), thread_name_prefix="look") as pool:
+        for look in pool.map(lambda question: look_at(question, transport, extensions), asked):
+            looks[look.host] = look
+            seen(look)
+    return looks
+
+
+def look_at(question: Question, transport: Callable[[str], HostTransport], extensions: Sequence[Extension]) -> Look:
+    """One look at one host, with every extension that may have sandboxes there."""
+    try:
+        looks = [extension.probe(transport(question.host), question) for extension in extensions]
+    except HostError as error:
+        answered = isinstance(error, LookIncomplete | OutputTooLarge)
+        return Unreachable(question.host, error.message, answered=answered)
+    return _merged(looks)
+
+
+def _merged(looks: Sequence[Look]) -> Look:
+    """Several extensions' looks at one host in one: complete only where all are."""
+    first, *others = looks
+    for look in others:
+        if not isinstance(first, Reachable) or not isinstance(look, Reachable):
+            return first if not isinstance(first, Reachable) else look
+        first = replace(
+            first,
+            engines={**look.engines, **first.engines},
+            found={**look.found, **first.found},
+            error=first.error or look.error,
+        )
+    return first

@@ -1,0 +1,274 @@
+"""What the doctor says of a host, engine apart: the way there, its tools, its root, what might get in the way."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from sandboxer.lifecycle.doctor_engines import check_compose, check_engine, check_limits, check_rootless
+from sandboxer.model.checkup import Check
+from sandboxer.model.quantity import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sandboxer.lifecycle.doctor_facts import Facts
+
+SLOW_LOGIN = 2.0  # seconds
+CLOCK_OFF = 60.0  # seconds
+LITTLE_SPACE = 1 << 30  # bytes
+FEW_FILES = 10_000
+SESSIONS = 8
+_ELSEWHERE = "set another spec.root on the Host, such as /var/lib/sandboxer"
+_OVER_NETWORK = ("nfs", "smb", "cifs", "fuse", "afs", "9p", "v9fs", "ceph")
+# Answers to the host's own connections pass: that is how a sandbox is reached. Podman's containers ask it for names.
+_CLOSE = (
+    "nft 'table inet sandboxer { chain input { type filter hook input priority filter - 10; "
+    'iifname "podman*" udp dport 53 accept; iifname "podman*" ct state new drop; '
+    'iifname "br-*" ct state new drop; }; }\''
+)
+
+
+def check_ssh(facts: Facts) -> Iterator[Check]:
+    """The way to the host, and who vouches for its key."""
+    spec = facts.patient.host.spec
+    if spec.connection == "local":
+        yield Check("connection", "ok", "this machine itself, without SSH")
+        return
+    yield Check("ssh", "ok", f"{facts.system.user} is logged in, by key")
+    if spec.host_key is not None:
+        yield Check("host key", "ok", "pinned in git")
+        return
+    keys = facts.lines("host-keys")
+    line = f'hostKey: "{keys[0]}"' if keys else f"hostKey, as `ssh-keyscan -t ed25519 {spec.address}` prints it"
+    found = "known to this machine alone; another that plans must know it too"
+    yield Check("host key", "note", found, f"pin it, in the Host manifest's spec: {line}")
+
+
+def check_login(facts: Facts) -> Iterator[Check]:
+    """What the login shell does before anything of ours runs."""
+    if facts.login is not None:
+        fine = Check("login shell", "ok", f"a command runs there within {max(facts.login, 0.01):.2f} s")
+        yield from list(_login_problems(facts, facts.login)) or [fine]
+
+
+def _login_problems(facts: Facts, seconds: float) -> Iterator[Check]:
+    if seconds > SLOW_LOGIN:
+        found = f"it takes {seconds:.1f} s until a command runs there"
+        remedy = "see what the login shell's start files do, and set `UseDNS no` in sshd_config"
+        yield Check("login shell", "warning", found, remedy)
+    shell, noise = facts.one("shell")
+    if noise:
+        first = noise.splitlines()[0][:60]
+        remedy = f"{_start_file(shell)} may print only for people; in bash, begin it with: [[ $- == *i* ]] || return"
+        yield Check("login shell", "warning", f"it prints where nobody reads, and that is dropped: {first}", remedy)
+
+
+def _start_file(shell: str) -> str:
+    return {"zsh": "~/.zshenv", "fish": "~/.config/fish/config.fish"}.get(posixpath.basename(shell), "~/.bashrc")
+
+
+def check_system(facts: Facts) -> Iterator[Check]:
+    """How large the machine is."""
+    processors, memory = facts.text("cpus"), facts.text("memory")
+    size = f"{processors or '?'} CPUs, {format_gib(int(memory) * 1024) if memory.isdecimal() else '?'} memory"
+    yield Check("system", "ok", f"{facts.system.name}, {size}")
+
+
+def check_tools(facts: Facts) -> Iterator[Check]:
+    """The programs that our scripts run, each there and doing what it is used for."""
+    missing = tuple(facts.lines("missing"))
+    broken = [(line.split()[0], line.partition(" ")[2]) for line in facts.lines("broken")]
+    for tool, what in broken:
+        if tool == "flock":
+            found = f"flock does not keep others out of a locked file in {facts.one('parent')[0]}"
+            yield Check("tools", "error", found, _ELSEWHERE + ", on a local disk")
+        else:
+            remedy = facts.system.install_tools((tool,))
+            yield Check("tools", "error", f"{tool} is not able {what}", remedy)
+    if missing:
+        found = f"not installed, or not on the PATH of a login by SSH: {', '.join(missing)}"
+        yield Check("tools", "error", found, facts.system.install_tools(missing))
+    if not missing and not broken:
+        yield Check("tools", "ok", "sh, coreutils, sed, grep, flock and tar are here and do their work")
+
+
+def check_clock(facts: Facts) -> Iterator[Check]:
+    """Sandboxes expire by the host's clock and by ours."""
+    if facts.skew is None:
+        return
+    if abs(facts.skew) > CLOCK_OFF:
+        way = "ahead of" if facts.skew > 0 else "behind"
+        found = f"its clock is {abs(facts.skew):.0f} s {way} this machine's: sandboxes expire by both"
+        yield Check("clock", "warning", found, facts.system.set_clock())
+    else:
+        yield Check("clock", "ok", "right" if abs(facts.skew) < 1 else f"{abs(facts.skew):.0f} s off")
+
+
+def check_root(facts: Facts) -> Iterator[Check]:
+    """The folder of all sandboxes: ours alone, or to be made."""
+    folders, parent = facts.all("folder"), facts.one("parent")
+    problems = [check for folder, state in folders.items() if (check := _folder_problem(facts, folder, state))]
+    yield from problems
+    if not facts.has("writable") and not any(check.status == "error" for check in problems):
+        root = facts.patient.root
+        make = facts.system.as_root(f"install -d -m 700 -o {facts.system.user} {shlex.quote(root)}")
+        yield Check("root", "error", f"{facts.system.user} may not write to {root if folders else parent[0]}", make)
+    elif not problems:
+        found = f"{facts.patient.root}, mode 0700, of {facts.system.user} alone"
+        yield Check("root", "ok", found if folders else f"{facts.patient.root} is not there yet; an apply makes it")
+    mode = int(parent[1] or "0", 8)
+    if mode & 0o002 and not mode & 0o1000:
+        found = f"anybody on the host may rename what is in {parent[0]} (mode {mode:o})"
+        yield Check("root", "warning", found, facts.system.as_root(f"chmod +t {shlex.quote(parent[0])}"))
+
+
+def _folder_problem(facts: Facts, folder: str, state: str) -> Check | None:
+    owner, mode, kind = state.split(" ", 2)
+    name, system = shlex.quote(folder), facts.system
+    if kind != "directory":
+        remedy = f"{system.as_root(f'rm {name}')}\nor {_ELSEWHERE}"
+        return Check("root", "error", f"{folder} is a {kind}, not a directory, and is refused", remedy)
+    if owner != facts.uid:
+        found = f"{folder} belongs to user id {owner}, not to {system.user} ({facts.uid}), and is refused"
+        remedy = f"if nobody needs it: {system.as_root(f'rm -r {name}')}\nor {_ELSEWHERE}"
+        return Check("root", "error", found, remedy)
+    if mode != "700" and folder == facts.patient.root:
+        return Check("root", "note", f"{folder} has mode 0{mode}; the next apply makes it 0700", f"chmod 700 {name}")
+    return None
+
+
+def check_disk(facts: Facts) -> Iterator[Check]:
+    """The file system of the root: space, files, and what it allows."""
+    *_, free, _, point = facts.lines("disk")[-1].split(None, 5)
+    files, free_files, kind = facts.text("filesystem").split(None, 2)
+    where, space = f"{point} ({kind})", int(free) * 1024
+    full = int(files) > 0 and int(free_files) < FEW_FILES
+    problems = []
+    if space < LITTLE_SPACE:
+        engine = facts.one("info")[0] or "docker"
+        problems.append((f"only {format_gib(space)} free on {where}", f"{engine} system df\ndf -h\nor {_ELSEWHERE}"))
+    if full:
+        problems.append((f"room for only {free_files} more files on {where}", f"df -i\nor {_ELSEWHERE}"))
+    if "noexec" in (facts.lines("mounted") or [""])[-1].split(","):
+        remount = facts.system.as_root(f"mount -o remount,exec {shlex.quote(point)}")
+        found = f"{where} is mounted noexec: containers cannot run programs of their workspace"
+        problems.append((found, f"{remount}\nor {_ELSEWHERE}"))
+    if kind.lower().startswith(_OVER_NETWORK):
+        found = f"{where} is no local disk: locks and renames may not hold there"
+        problems.append((found, _ELSEWHERE + ", on a local disk"))
+    yield from (Check("disk", "warning", found, remedy) for found, remedy in problems)
+    if not problems:
+        yield Check("disk", "ok", f"{format_gib(space)} free on {where}")
+
+
+def check_cleaner(facts: Facts) -> Iterator[Check]:
+    """Whoever empties temporary folders by age must leave the root alone."""
+    root = facts.patient.root
+    if not root.startswith(("/tmp/", "/var/tmp/")):  # noqa: S108 - the folders that cleaners clean
+        return
+    for reaper in facts.lines("reaper"):
+        found = f"/etc/cron.daily/{reaper} removes what is old below {posixpath.dirname(root)}"
+        yield Check("tmp cleaner", "warning", found, _ELSEWHERE)
+    if not facts.lines("reaper"):
+        cleaned = _cleaned_by(facts.all("tmpfiles"), root)
+        if cleaned is None:
+            yield Check("tmp cleaner", "ok", f"nothing on the host removes old files from {root}")
+        else:
+            file, age = cleaned
+            found = f"systemd-tmpfiles removes from {root} what nobody used for {age} ({file})"
+            yield Check(
+                "tmp cleaner", "warning", found, facts.system.write_file("/etc/tmpfiles.d/sandboxer.conf", f"x {root}")
+            )
+
+
+def _cleaned_by(files: dict[str, str], root: str) -> tuple[str, str] | None:
+    """The file and age of the rule that cleans the root by age; None where there is none, or another spares it.
+
+    ``x`` spares a path and all below it; ``X`` only the path itself, which would not help.
+    """
+    above = [root]
+    while above[-1] != "/":
+        above.append(posixpath.dirname(above[-1]))
+    rules = [(file, line.split()) for file, text in sorted(files.items()) for line in text.splitlines()]
+    if any(words[0] == "x" and _matches(words, above[:-2]) for _, words in rules):
+        return None
+    for file, words in rules:
+        if words[0].rstrip("+!-=~^") in ("d", "D", "e", "q", "Q", "v") and len(words) > 5 and _matches(words, above):
+            age = words[5]
+            if re.search(r"[1-9]", age):
+                return file, age.partition(":")[2] or age
+    return None
+
+
+def _matches(words: list[str], paths: list[str]) -> bool:
+    return len(words) > 1 and any(fnmatch.fnmatchcase(path, words[1].strip('"').rstrip("/")) for path in paths)
+
+
+def check_sshd(facts: Facts) -> Iterator[Check]:
+    """What the SSH server allows on one connection, where the login may know."""
+    flags, system = facts.flags("sshd"), facts.system
+    if not flags:
+        return
+    sessions = int(flags.get("maxsessions", SESSIONS))
+    problems = []
+    if sessions < SESSIONS:
+        found = f"it allows {sessions} sessions on a connection; with fewer than {SESSIONS} an apply is slower"
+        problems.append((found, "MaxSessions 10"))
+    if flags.get("allowtcpforwarding", "yes") in ("no", "remote") or flags.get("disableforwarding") == "yes":
+        found = "it forwards nothing: sandboxes under `egress: deny` cannot be reached from here"
+        problems.append((found, "AllowTcpForwarding local"))
+    reload = system.restart_service("ssh" if system.family == "debian" else "sshd")
+    for found, line in problems:
+        write = system.write_file("/etc/ssh/sshd_config.d/sandboxer.conf", line)
+        yield Check("sshd", "warning", found, f"{write}\n{reload}")
+    if not problems:
+        yield Check("sshd", "ok", f"{sessions} sessions on a connection, and forwarding")
+
+
+def check_firewall(facts: Facts) -> Iterator[Check]:
+    """Whether the host closes its own addresses to its containers; no engine does."""
+    if facts.has("firewall") and "drop" in facts.text("firewall").lower():
+        yield Check("firewall", "ok", "the host's own addresses are closed to containers")
+        return
+    system = facts.system
+    found = "under `egress: deny`, containers still reach services that listen on the host's own addresses"
+    if not system.is_root:
+        found += f", unless a rule that {system.user} cannot see closes them"
+    yield Check("firewall", "note", found, system.as_root(_CLOSE))
+
+
+CHECKS: tuple[Callable[[Facts], Iterator[Check]], ...] = (
+    check_ssh,
+    check_login,
+    check_system,
+    check_clock,
+    check_tools,
+    check_root,
+    check_disk,
+    check_engine,
+    check_limits,
+    check_compose,
+    check_rootless,
+    check_cleaner,
+    check_sshd,
+    check_firewall,
+)
+
+
+def diagnose(facts: Facts) -> Iterator[Check]:
+    """All checks of one host. What it said and cannot be understood is a warning, and hides nothing else."""
+    for check in CHECKS:
+        try:
+            yield from check(facts)
+        except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+            name = check.__name__.removeprefix("check_")
+            yield Check(name, "warning", f"what the host says of it cannot be understood: {error!r}")
+
+
+def format_gib(size: int) -> str:
+    """A size as people read it: ``23.5 GiB``."""
+    return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else format_size(size >> 20 << 20)

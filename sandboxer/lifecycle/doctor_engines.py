@@ -1,0 +1,177 @@
+"""What the doctor says of a host's engine and Compose."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.model.checkup import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandboxer.lifecycle.doctor_facts import Facts
+
+_OLDEST = {"Docker": (20, 10), "Podman": (4, 0), "Docker Compose": (2, 20), "podman-compose": (1, 1)}
+_LIMITS = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "pids"}
+_TIMED_OUT = "124"
+_ANSWER_SECONDS = 20
+_DELEGATE = "/etc/systemd/system/user@.service.d/delegate.conf"
+
+
+def check_engine(facts: Facts) -> Iterator[Check]:
+    """The engine that new sandboxes get: there, the real one, answering, and allowed to this login."""
+    clients, chosen = facts.all("client"), facts.one("info")[0]
+    runtime, system = facts.patient.runtime, facts.system
+    shim = facts.text("shim") or facts.one("shim")[0]
+    has_docker, has_podman = (any(key.startswith(engine) for key in clients) for engine in ("docker", "podman"))
+    if runtime == "docker" and not has_docker:
+        found = "spec.runtime is docker, and there is no docker command"
+        if shim:
+            found = f"spec.runtime is docker, and {shim} is Podman's stand-in for it"
+        other = "\nor set `runtime: podman` on the Host" if has_podman else ""
+        yield Check("engine", "error", found, system.install_docker() + other)
+    elif runtime == "podman" and not has_podman:
+        other = "\nor set `runtime: docker` on the Host" if has_docker else ""
+        found = "spec.runtime is podman, and there is no podman command"
+        yield Check("engine", "error", found, system.install("podman") + other)
+    elif not chosen:
+        yield Check("engine", "error", "neither Docker nor Podman is installed", system.install_engine())
+    elif facts.one("info-code")[0] != "0":
+        yield _silent(facts, chosen)
+    else:
+        yield _answering(facts, chosen, shim)
+        if chosen == "docker" and has_podman:
+            found = "Podman is here too; new sandboxes get Docker"
+            yield Check("engine", "note", found, "set `runtime: podman` on the Host for the other")
+
+
+def _silent(facts: Facts, chosen: str) -> Check:
+    """An engine that is installed, and does not answer: why, and what to do."""
+    code, said = facts.one("info-code")
+    errors = facts.info().get("ServerErrors") or []
+    words = " ".join([*(str(error) for error in errors), said]).strip()
+    system = facts.system
+    if code == _TIMED_OUT:
+        found = f"{_named(chosen)} does not answer within {_ANSWER_SECONDS} s"
+        return Check("engine", "error", found, system.restart_service(chosen) if chosen == "docker" else f"{chosen} ps")
+    if "permission denied" in words.lower() and chosen == "docker":
+        socket, group = facts.one("socket")
+        found = f"{system.user} may not use Docker's socket {socket}, which is for the group {group}"
+        remedy = system.as_root(f"usermod -aG {group or 'docker'} {system.user}")
+        return Check("engine", "error", found, f"{remedy}\nnote: whoever may use Docker is as good as root there")
+    last = words.splitlines()[-1] if words else f"exit code {code}"
+    remedy = system.start_service(chosen) if chosen == "docker" else "podman info"
+    return Check("engine", "error", f"{_named(chosen)} does not answer: {last}", remedy)
+
+
+def _answering(facts: Facts, chosen: str, shim: str) -> Check:
+    info = facts.info()
+    client = next((key.partition(" ")[2] for key in facts.all("client") if key.startswith(chosen)), "")
+    if chosen == "docker":
+        version = str(info.get("ServerVersion", ""))
+        details = [f"client {client}", f"cgroup v{info.get('CgroupVersion', '1')}"]
+        if any("rootless" in option for option in info.get("SecurityOptions") or ()):
+            details.insert(0, "rootless")
+    else:
+        host = info.get("host") or {}
+        version = str((info.get("version") or {}).get("Version", ""))
+        details = [f"cgroup {host.get('cgroupVersion', 'v?')}"]
+        if (host.get("security") or {}).get("rootless"):
+            details.insert(0, "rootless")
+        if shim:
+            details.append(f"{shim} is its stand-in for docker")
+    found = f"{_named(chosen)} {version or 'of unknown version'} answers ({', '.join(details)})"
+    return _old_or_ok("engine", _named(chosen), version, found, "upgrade it")
+
+
+def check_limits(facts: Facts) -> Iterator[Check]:
+    """Whether the engine can hold containers to their ceilings."""
+    info, chosen = facts.info(), facts.one("info")[0]
+    if facts.one("info-code")[0] != "0" or not info:
+        return
+    if chosen == "docker":
+        without = [word for key, word in _LIMITS.items() if info.get(key) is False]
+        remedy = (
+            "start the kernel with `systemd.unified_cgroup_hierarchy=1`, or with `cgroup_enable=memory swapaccount=1`"
+        )
+    else:
+        host: dict[str, Any] = info.get("host") or {}
+        without = [word for word in _LIMITS.values() if word not in (host.get("cgroupControllers") or ())]
+        file = f"[Service]\nDelegate={' '.join(_LIMITS.values())}"
+        remedy = f"as root, write {_DELEGATE}:\n{file}\nthen: systemctl daemon-reload, and log in anew"
+    if without:
+        yield Check("limits", "warning", f"ceilings of {', '.join(without)} have no effect here", remedy)
+    else:
+        yield Check("limits", "ok", "memory, cpu and process ceilings work")
+
+
+def check_compose(facts: Facts) -> Iterator[Check]:
+    """The Compose that an apply would use, and whether it is new enough."""
+    chosen = facts.one("info")[0]
+    if not chosen:
+        return
+    system, wanted = facts.system, facts.patient.compose_command
+    command, said = facts.one("compose")
+    by_podman = "podman" in (command or chosen)
+    install = system.install_podman_compose() if by_podman else system.install_compose()
+    if not command:
+        yield Check(
+            "compose", "error", "neither the docker-compose plugin nor a docker-compose command is here", install
+        )
+        return
+    code, complaint = facts.one("compose-code")
+    if code != "0":
+        last = (complaint.splitlines() or [f"exit code {code}"])[-1]
+        if command == "podman compose" and not wanted:
+            last = "there is no podman-compose, and this Podman has no `compose` of its own"
+        yield Check("compose", "error", f"`{command}` does not work: {last}", install)
+        return
+    version = _version(said or complaint)
+    name = "podman-compose" if by_podman and "podman-compose" in f"{command} {said}{complaint}" else "Docker Compose"
+    asked = ", as is asked for" if wanted else ""
+    found = f"{name} {version or 'of unknown version'} (`{command}`{asked})"
+    yield _old_or_ok("compose", name, version, found, install)
+
+
+def check_rootless(facts: Facts) -> Iterator[Check]:
+    """What a Podman of an ordinary login needs to outlive that login."""
+    if facts.one("info")[0] == "podman" and facts.uid != "0":
+        fine = Check("rootless", "ok", f"Podman of {facts.system.user} outlives its sessions")
+        yield from list(_rootless_problems(facts)) or [fine]
+
+
+def _rootless_problems(facts: Facts) -> Iterator[Check]:
+    words, system = facts.words("rootless"), facts.system
+    if words.get("runtime_dir_there") != "yes":
+        found = "XDG_RUNTIME_DIR is not set, or is no folder: Podman keeps its state in /tmp, which may be cleared"
+        package = "libpam-systemd" if system.family == "debian" else "systemd"
+        yield Check("rootless", "warning", found, system.install(package))
+    if words.get("systemd") == "yes" and words.get("linger") != "yes":
+        found = f"containers of {system.user} end when its last session does"
+        yield Check("rootless", "warning", found, system.as_root(f"loginctl enable-linger {system.user}"))
+    if not {"subuid", "subgid"} <= words.keys():
+        found = f"{system.user} has no user ids for containers in /etc/subuid and /etc/subgid"
+        ranges = f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {system.user}"
+        yield Check("rootless", "error", found, f"{system.as_root(ranges)}\npodman system migrate")
+
+
+def _named(engine: str) -> str:
+    return engine.capitalize()
+
+
+def _version(text: str) -> str:
+    match = re.search(r"\d+(\.\d+)+[\w.+~-]*", text)
+    return match[0] if match else ""
+
+
+def _old_or_ok(check: str, what: str, version: str, found: str, remedy: str) -> Check:
+    """Compose before its second version is another program; anything else too old is worth a try."""
+    number = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    oldest = _OLDEST[what]
+    if not number:
+        return Check(check, "warning", found, f"{what} {oldest[0]}.{oldest[1]} or newer is needed")
+    if number < oldest:
+        status: Any = "error" if what == "Docker Compose" else "warning"
+        return Check(check, status, f"{found}; {oldest[0]}.{oldest[1]} or newer is needed", remedy)
+    return Check(check, "ok", found)

@@ -1,0 +1,117 @@
+"""Execution: carries a plan out, hosts side by side. Every *what* was decided in the plan; this knows only how."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import SandboxerError, SandboxLocked, StaleChange
+from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.model.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sandboxer.extensions.base import Extension, Work
+    from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.outcome import ApplyView
+    from sandboxer.model.plan import Change
+
+PER_HOST = 4
+ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Carries changes out.
+
+    ``extension_of`` gives the backend of a change, ``work_on`` the work for it on a host (by name), ``plan_again`` what
+    the planner says of one sandbox after a fresh look at its host. ``parallelism`` is how many hosts are worked on at
+    once; on each, up to 4 sandboxes are.
+    """
+
+    desired: Mapping[str, DesiredSandbox]
+    extension_of: Callable[[Change], Extension]
+    work_on: Callable[[Change, str, Callable[[str], None]], Work]
+    plan_again: Callable[[Change], Change | None]
+    view: ApplyView
+    parallelism: int = 16
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Carries out every change that acts; one that fails keeps no other from its turn. Gives all outcomes.
+
+        Blocked changes come out as they are. On an interrupt no further change is begun, and those at work are left to
+        end by themselves: each is on record, and the next run goes on from there.
+        """
+        outcomes = [Outcome(change) for change in changes if change.action is Action.BLOCKED]
+        by_host: dict[str, list[Change]] = {}
+        for change in changes:
+            if change.acts and change.host is not None:
+                by_host.setdefault(change.host, []).append(change)
+        if not by_host:
+            return outcomes
+        with ThreadPoolExecutor(max_workers=min(self.parallelism, len(by_host)), thread_name_prefix="host") as pool:
+            try:
+                for done in pool.map(self._run_host, by_host.values()):
+                    outcomes.extend(done)
+            except BaseException:
+                self.stopping.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return outcomes
+
+    def _run_host(self, changes: Sequence[Change]) -> list[Outcome]:
+        with ThreadPoolExecutor(max_workers=PER_HOST, thread_name_prefix="sandbox") as pool:
+            return [outcome for outcome in pool.map(self._run_one, changes) if outcome is not None]
+
+    def _run_one(self, change: Change) -> Outcome | None:
+        if self.stopping.is_set():
+            return None
+        self.view.started(change)
+        began = time.monotonic()
+        outcome = replace(self._attempt(change), seconds=time.monotonic() - began)
+        self.view.ended(outcome)
+        return outcome
+
+    def _attempt(self, change: Change) -> Outcome:
+        """Carries a change out; where the sandbox is no longer as planned, what the planner says of it now."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._act(change)
+                return Outcome(change)
+            except StaleChange as stale:
+                if attempt == ATTEMPTS:
+                    return Outcome(change, stale.message, stale.hint)
+            except SandboxLocked as locked:
+                blocked = replace(change, action=Action.BLOCKED, reason=Reason.BLOCKED_LOCKED, message=locked.message)
+                return Outcome(blocked, hint=locked.hint)
+            except SandboxerError as error:
+                return Outcome(change, error.message, error.hint)
+            again = self.plan_again(change)
+            if again is None or not again.acts:
+                return Outcome(again or replace(change, action=Action.NO_OP, reason=Reason.NO_OP_SYNCED))
+            change = again
+        raise AssertionError("the loop returns")
+
+    def _act(self, change: Change) -> None:
+        host = change.host or ""
+        extension = self.extension_of(change)
+        work = self.work_on(change, host, lambda step: self.view.progressed(change, step))
+        desired = self.desired.get(change.id)
+        if change.action is Action.DELETE or desired is None:
+            tombstone = desired.spec_digest if desired and change.reason is Reason.DELETE_EXPIRED else None
+            extension.teardown(work, tombstone=tombstone)
+        elif change.from_host is not None:
+            self._move(change, extension, desired, work, change.from_host)
+        else:
+            extension.provision(work, desired, fresh=change.action in (Action.CREATE, Action.REPLACE))
+
+    def _move(self, change: Change, extension: Extension, desired: DesiredSandbox, work: Work, from_host: str) -> None:
+        """There first, and ready; then here. Between the two a crash leaves a copy too many and never one too few."""
+        extension.provision(replace(work, expected_generation=0, expected_uid=""), desired, fresh=True)
+        old = self.work_on(change, from_host, lambda step: self.view.progressed(change, step))
+        extension.teardown(old)
