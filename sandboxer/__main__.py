@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Runs the command line and exits with its code."""
+    # Else pydantic searches all that is installed for plugins of its own, at every start.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from sandboxer.cli.main import run
 
     sys.exit(run(sys.argv[1:]))

@@ -19,12 +19,11 @@ from sandboxer.errors import ManifestError, SandboxerError, UsageError
 from sandboxer.extensions.base import Place, Provenance, Question, Work
 from sandboxer.extensions.registry import build_registry
 from sandboxer.lifecycle.discover import discover, look_at
-from sandboxer.lifecycle.doctor import Patient, examine_all
 from sandboxer.lifecycle.execute import Executor
-from sandboxer.lifecycle.heads import record_heads
+from sandboxer.lifecycle.settle import settle, unsettled
 from sandboxer.model.desired import SecretValue
 from sandboxer.model.hidden import Hidden
-from sandboxer.model.observed import Reachable
+from sandboxer.model.observed import Head, Reachable
 from sandboxer.model.plan import Stats
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.report import did_you_mean
@@ -114,13 +113,13 @@ class Run:
 
     @cached_property
     def files(self) -> Revision:
-        """The manifests' files. Raises SourceError."""
+        """The manifests' files and the commit that they are of. Raises SourceError."""
         return self.repository.read(self.revision)
 
     @cached_property
     def manifests(self) -> Manifests:
         """The manifests, findings and all. Raises SourceError where they cannot be read at all."""
-        return load(self.files.files)
+        return load(self.repository.files(self.revision))
 
     @cached_property
     def fleet(self) -> Fleet:
@@ -215,6 +214,8 @@ class Run:
 
     def examine(self, names: Sequence[str] = ()) -> list[Checkup]:
         """The doctor's findings on the hosts of these names; without any, on all of git's. Raises UsageError."""
+        from sandboxer.lifecycle.doctor import Patient, examine_all
+
         manifests = self._sound()
         unknown = [name for name in names if name not in manifests.hosts]
         if unknown:
@@ -295,23 +296,17 @@ class Run:
             parallelism=how.parallelism,
         )
         outcomes = executor.run(decided.changes)
-        self._write_heads(decided)
+        self._settle(decided)
         return outcomes
 
-    def _write_heads(self, decided: Plan) -> None:
-        """Notes the commit on every host where it is not older than the newest applied there."""
+    def _settle(self, decided: Plan) -> None:
+        """Sweeps what was left over, and notes the commit on every host where it is not older than the one noted."""
         fleet = self.fleet
-        if fleet.commit is None or fleet.committed_at is None:
-            return
+        head = Head(fleet.commit, fleet.committed_at) if fleet.commit and fleet.committed_at else None
         stale = {change.host for change in decided.changes if change.reason == "blocked_because_stale"}
-        hosts = [
-            (name, fleet.hosts[name].spec.root)
-            for name, look in self.looks.items()
-            if isinstance(look, Reachable)
-            and name not in stale
-            and (look.head is None or look.head.commit != fleet.commit)
-        ]
-        record_heads(hosts, self.transport, fleet.name, fleet.commit, fleet.committed_at)
+        looks = {name: look for name, look in self.looks.items() if name not in stale}
+        roots = {name: host.spec.root for name, host in fleet.hosts.items()}
+        settle(unsettled(looks, roots, head), self.transport, fleet.name, head, self._holder)
 
     def _extension_of(self, change: Change) -> Extension:
         sight = self.sight(change.from_host or change.host or "", change.id)
@@ -319,6 +314,11 @@ class Run:
         if sight and sight.record and (wanted is None or change.action == "delete"):
             return self.registry.get(sight.record.extension)
         return self.registry.get(wanted.profile.spec.extension if wanted else "ext.compose-ssh")
+
+    @property
+    def _holder(self) -> str:
+        """Who asks, for whoever waits for a lock."""
+        return f"{_user()}@{socket.gethostname()}, commit {(self.fleet.commit or 'none')[:12]}"
 
     def sight(self, host: str, identifier: str) -> Sight | None:
         """What the look at a host showed of one sandbox."""
@@ -344,7 +344,7 @@ class Run:
             compose_command=self.compose_command(manifest),
             cpus=look.cpus,
             memory_bytes=look.memory_bytes,
-            holder=f"{_user()}@{socket.gethostname()}, commit {(self.fleet.commit or 'none')[:12]}",
+            holder=self._holder,
             lock_timeout=how.lock_timeout,
         )
         return Work(

@@ -66,6 +66,15 @@ class FleetRepository:
         self.root = Path(os.path.abspath(root))  # noqa: PTH100  # lexical: links in the path stay as the user wrote them
         self._timeout = timeout
         self._looks: dict[str | None, _Look] = {}
+        self._work_tree: dict[str, bytes] | None = None
+
+    def files(self, revision: str | None) -> Mapping[str, bytes]:
+        """The files that ``read`` gives, without asking git of anything else: of a work tree, not asking it at all."""
+        if revision is not None:
+            return (self._looks[revision].revision if revision in self._looks else self.read(revision)).files
+        if self._work_tree is None:
+            self._work_tree = read_work_tree(self.root)
+        return self._work_tree
 
     def read(self, revision: str | None) -> Revision:
         """The manifests of a git revision, or of the work tree for None.
@@ -125,7 +134,7 @@ class FleetRepository:
         return {0: True, 1: False}.get(answer.status)
 
     def _look_at_work_tree(self) -> _Look:
-        files = read_work_tree(self.root)
+        files = self.files(None)
         place = self._locate()
         if place is None:
             return _Look(Revision(files))

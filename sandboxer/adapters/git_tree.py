@@ -97,6 +97,7 @@ def pack(entries: Iterable[TreeEntry], content_of: Callable[[str], bytes]) -> by
     The same entries give the same bytes: sorted, owner 0, time 0, modes 0644, 0755 and 0777 for links. A name too
     long for ustar is written as GNU's tar does, which busybox's reads as well; it does not read pax headers.
     """
+
     out = io.BytesIO()
     folders: set[str] = set()
     for entry in sorted(entries, key=lambda entry: entry.path):
@@ -118,6 +119,7 @@ def pack(entries: Iterable[TreeEntry], content_of: Callable[[str], bytes]) -> by
 
 
 def _header(name: str, kind: bytes, mode: int, *, size: int = 0, target: str = "") -> bytes:
+
     info = tarfile.TarInfo(name)
     info.type, info.mode, info.size, info.linkname = kind, mode, size, target
     try:

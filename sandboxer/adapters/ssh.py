@@ -8,9 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-import paramiko
-
 from sandboxer.adapters.bootstrap import LOGIN_LINE
+from sandboxer.adapters.light_paramiko import paramiko
 from sandboxer.adapters.session import ShellSession
 from sandboxer.adapters.ssh_config import SshTarget, resolve
 from sandboxer.adapters.ssh_connect import LOST, JumpPool, Shared, connect, lost, reason_of

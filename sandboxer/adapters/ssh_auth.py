@@ -8,9 +8,9 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-import paramiko
 from paramiko.agent import AgentKey, AgentSSH
 
+from sandboxer.adapters.light_paramiko import paramiko
 from sandboxer.errors import HostUnreachable
 
 if TYPE_CHECKING:

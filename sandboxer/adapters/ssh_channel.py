@@ -11,8 +11,9 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-import paramiko
 from paramiko.common import MSG_CHANNEL_CLOSE, cMSG_CHANNEL_REQUEST
+
+from sandboxer.adapters.light_paramiko import paramiko
 
 if TYPE_CHECKING:
     import socket

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import paramiko
-
+from sandboxer.adapters.light_paramiko import paramiko
 from sandboxer.errors import HostUnreachable
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import paramiko
-
+from sandboxer.adapters.light_paramiko import paramiko
 from sandboxer.adapters.ssh_auth import KeyRing
 from sandboxer.adapters.ssh_channel import ChannelSocket, Connection
 from sandboxer.adapters.ssh_config import place_of

@@ -7,7 +7,7 @@ LC_ALL=C; export LC_ALL
 read -r nonce; read -r root; read -r fleet; read -r runtime; read -r connection; read -r compose
 section() { printf '\n@%s %s\n' "$nonce" "$*"; }
 has() { command -v "$1" >/dev/null 2>&1; }
-within() { if timeout 5 true 2>/dev/null; then timeout "$@"; else shift; "$@"; fi; }
+within() { if timeout 5 sh -c : 2>/dev/null; then timeout "$@"; else shift; "$@"; fi; }
 up() { read -r now _ </proc/uptime; echo "$now"; }
 
 # Everything that the scripts of this package run, `sh` and its own words left out.
@@ -23,14 +23,13 @@ digest() { printf '' | sha256sum | cut -d ' ' -f 1; }
 first_bytes() { printf abcdef | head -c 3; }
 whole_block() { printf abcdef | dd bs=6 count=1 iflag=fullblock; }
 unpack() { head -c 10240 /dev/zero | tar -x -o -p -f - -C "$place"; }
-lock() { # two holders of one lock: the second must be told so
+lock() { # one holder, or two of one lock: the second must be told so
   for folder in "$place" /tmp "$HOME"; do
     [ -d "$folder" ] && [ -w "$folder" ] || continue
     file=$folder/.sandboxer-doctor-$nonce
     (umask 077; : >"$file") 2>/dev/null || continue
     exec 8>>"$file" 9>>"$file"; rm -f "$file"
-    flock -n 8 || return 1
-    ! flock -n 9
+    if [ "$1" = one ]; then flock -n 8; else flock -n 8 && { ! flock -n 9; }; fi
     return
   done
 }
@@ -38,14 +37,15 @@ lock() { # two holders of one lock: the second must be told so
 tool_facts() {
   section missing; for tool in $tools; do has "$tool" || echo "$tool"; done
   section broken
-  try timeout 'to end a command: timeout SECONDS COMMAND' '' timeout 5 true
+  try timeout 'to end a command: timeout SECONDS COMMAND' '' timeout 5 sh -c :
   try dd 'to read whole blocks: iflag=fullblock' abcdef whole_block
   try head 'to cut at a number of bytes: -c' abc first_bytes
   try sha256sum 'to print a digest' e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 digest
   try stat 'to print owner and kind: -c FORMAT' '0 directory' stat -c '%u %F' /
   try sync 'to write one file to disk: sync FILE' '' sync "$place"
   try tar 'to unpack from standard input: -x -o -p -f - -C FOLDER' '' unpack
-  try flock 'to keep others out of a locked file' '' lock
+  try flock 'to lock an open file: flock -n NUMBER' '' lock one
+  try flock 'to keep others out' '' lock two
 }
 
 system_facts() {
@@ -89,7 +89,8 @@ engine_facts() {
   section info-code "$code"; printf '%s\n' "$said"
   socket=${DOCKER_HOST:-unix:///var/run/docker.sock}; socket=${socket#unix://}
   [ -S "$socket" ] && { section socket "$socket"; stat -c '%G' "$socket"; }
-  compose_facts
+  # A Compose asks its engine even for its own version: one that hangs would take it along.
+  [ "$code" = 124 ] || compose_facts
 }
 compose_facts() {
   compose=${compose:-$(do_compose_of "$chosen")} || return 0

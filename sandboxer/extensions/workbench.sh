@@ -26,23 +26,25 @@ end_all() {
 own_folder() {
   [ -L "$1" ] && refuse $EX_REFUSED "$1 is a symbolic link; remove it, or set another spec.root on the Host"
   mkdir -p "$1" 2>/dev/null
-  owner=$(stat -c %u "$1" 2>/dev/null) || refuse $EX_REFUSED "$1 cannot be made: $(mkdir -p "$1" 2>&1)"
+  owner=$(stat -c %u "$1" 2>/dev/null) || owner=$(mkdir -p "$1" && stat -c %u "$1") || refuse $EX_REFUSED "$1 cannot be made: $(mkdir -p "$1" 2>&1)"
   [ -d "$1" ] || refuse $EX_REFUSED "$1 is no directory; remove it, or set another spec.root on the Host"
   [ "$owner" = "$(id -u)" ] || refuse $EX_REFUSED "$1 belongs to user id $owner, not to the login user ($(id -u)); remove it, or set another spec.root on the Host"
   chmod 700 "$1"
 }
 
 # Whoever deletes a sandbox removes its lock's file too, so the file that is locked must still be the one in place.
+lock_in_place() { [ "$(stat -c %i "$lock" 2>/dev/null)" = "$(stat -L -c %i "/proc/$$/fd/9")" ]; }
+
 take_lock() {
-  own_folder "$root"; own_folder "$home"; own_folder "$home/.locks"
-  until_second=$(($(date +%s) + lock_seconds))
+  until_second=$(($(date +%s) + lock_seconds)) tries=0
   while :; do
-    exec 9>>"$lock" || refuse $EX_REFUSED "cannot write $lock"
+    own_folder "$root"; own_folder "$home"; own_folder "$home/.locks"
+    # Whoever closes the fleet's last sandbox here may just have removed a folder again.
+    command exec 9>>"$lock" || { tries=$((tries + 1)); [ "$tries" -lt 10 ] && continue; refuse $EX_REFUSED "$lock cannot be written"; }
     left=$((until_second - $(date +%s))); [ "$left" -gt 0 ] || left=0
     flock -n 9 || { [ "$left" -gt 0 ] && timeout "$left" flock 9; } || refuse $EX_LOCKED "$(head -c 400 "$lock")"
-    [ "$(stat -c %i "$lock" 2>/dev/null)" = "$(stat -L -c %i "/proc/$$/fd/9")" ] && break
-    mkdir -p "$home/.locks"
-  done
+    lock_in_place && break
+  done 2>/dev/null
   printf '%s, since %s\n' "$holder" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$lock"
 }
 
@@ -50,7 +52,7 @@ take_lock() {
 take() {
   left=$1
   while [ "$left" -gt 0 ]; do
-    part=1048576; [ "$left" -lt "$part" ] && part=$left
+    part=262144; [ "$left" -lt "$part" ] && part=$left
     timeout 30 dd bs="$part" count=1 iflag=fullblock 2>/dev/null || return 1
     left=$((left - part))
   done
@@ -64,13 +66,18 @@ put_file() { # path, bytes, mode
 
 # --- verbs -------------------------------------------------------------------------------------------------------
 
-# What is swept is ours by its name, and by the record inside, whose id is the one whose lock is held.
+# Whose a folder is that was being made or removed: its record says so, and before there is one its name.
+id_within() {
+  grep -o '"id":"[0-9a-f]\{8\}"' "$1/record.json" 2>/dev/null | head -n 1 | cut -d '"' -f 4
+  for part in "$1"/*; do part=${part##*/}; case ${part%.new} in ????????) echo "${part%.new}" ;; esac; done
+}
+
+# What is swept is ours by its name, and by what is inside, whose id is the one whose lock is held.
 do_sweep() { # engine
   engine=$1
   for folder in "$home"/.staging-* "$home"/.trash-*; do
     [ -d "$folder" ] && [ ! -L "$folder" ] || continue
-    if grep -q "\"id\":\"$id\"" "$folder/record.json" 2>/dev/null; then discard "$folder"
-    else rmdir "$folder" 2>/dev/null; fi
+    if id_within "$folder" | grep -q -x "$id"; then discard "$folder"; else rmdir "$folder" 2>/dev/null; fi
   done
   return 0
 }
@@ -79,7 +86,7 @@ do_record() { [ -f "$box/record.json" ] && [ ! -L "$box/record.json" ] && cat "$
 
 do_begin() { # uid; the record. The folder appears with its record inside, or not at all.
   staging=$home/.staging-$1
-  put_file "$staging/record.json" "$payload" 600 || return 1
+  put_file "$staging/$id" "$payload" 600 && mv "$staging/$id" "$staging/record.json" || return 1
   [ ! -e "$box" ] || { discard "$staging"; echo "$box is there already"; return $EX_STALE; }
   mv "$staging" "$box" && sync "$home"
 }
@@ -122,8 +129,14 @@ force_remove() {
   "$engine" run --rm --network none --user 0:0 "$@" -v "$parent:/parent" --entrypoint /bin/rm "$image" -rf "/parent/$name" 9>&- && [ ! -e "$parent/$name" ]
 }
 
-do_close() { # after a removal: nothing of this sandbox stays, its lock included
-  rm -f "$lock"; rmdir "$home/.locks" 2>/dev/null; rmdir "$home" 2>/dev/null; rmdir "$root" 2>/dev/null; return 0
+do_close() { rm -f "$lock"; leave_no_empty_home; } # after a removal: nothing of this sandbox stays, its lock included
+
+# Where the fleet has nothing any more, which of its commits was the newest says nothing either.
+leave_no_empty_home() {
+  [ "$(ls -A "$home" 2>/dev/null | grep -v -x -F -e .locks -e .head.json)" ] || {
+    [ "$(ls -A "$home/.locks" 2>/dev/null | grep -v -x -F .head)" ] || rm -f "$home/.head.json" "$home/.locks/.head"
+  }
+  rmdir "$home/.locks" 2>/dev/null; rmdir "$home" 2>/dev/null; rmdir "$root" 2>/dev/null; return 0
 }
 
 # --- the conversation --------------------------------------------------------------------------------------------

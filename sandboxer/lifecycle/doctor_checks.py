@@ -81,9 +81,10 @@ def check_system(facts: Facts) -> Iterator[Check]:
 def check_tools(facts: Facts) -> Iterator[Check]:
     """The programs that our scripts run, each there and doing what it is used for."""
     missing = tuple(facts.lines("missing"))
-    broken = [(line.split()[0], line.partition(" ")[2]) for line in facts.lines("broken")]
-    for tool, what in broken:
-        if tool == "flock":
+    # A tool that fails at two things fails at the second because of the first.
+    broken = {tool: what for tool, _, what in (line.partition(" ") for line in reversed(facts.lines("broken")))}
+    for tool, what in broken.items():
+        if (tool, what) == ("flock", "to keep others out"):
             found = f"flock does not keep others out of a locked file in {facts.one('parent')[0]}"
             yield Check("tools", "error", found, _ELSEWHERE + ", on a local disk")
         else:
@@ -176,7 +177,7 @@ def check_cleaner(facts: Facts) -> Iterator[Check]:
     if not facts.lines("reaper"):
         cleaned = _cleaned_by(facts.all("tmpfiles"), root)
         if cleaned is None:
-            yield Check("tmp cleaner", "ok", f"nothing on the host removes old files from {root}")
+            yield Check("tmp cleaner", "ok", f"no systemd-tmpfiles rule and no cron job removes old files from {root}")
         else:
             file, age = cleaned
             found = f"systemd-tmpfiles removes from {root} what nobody used for {age} ({file})"

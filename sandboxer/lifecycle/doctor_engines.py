@@ -37,13 +37,18 @@ def check_engine(facts: Facts) -> Iterator[Check]:
         yield Check("engine", "error", found, system.install("podman") + other)
     elif not chosen:
         yield Check("engine", "error", "neither Docker nor Podman is installed", system.install_engine())
-    elif facts.one("info-code")[0] != "0":
+    elif not _answers(facts):
         yield _silent(facts, chosen)
     else:
         yield _answering(facts, chosen, shim)
         if chosen == "docker" and has_podman:
             found = "Podman is here too; new sandboxes get Docker"
             yield Check("engine", "note", found, "set `runtime: podman` on the Host for the other")
+
+
+def _answers(facts: Facts) -> bool:
+    # A docker client before 23 exits with 0 where its daemon does not answer, and says so in what it prints.
+    return facts.one("info-code")[0] == "0" and not facts.info().get("ServerErrors")
 
 
 def _silent(facts: Facts, chosen: str) -> Check:
@@ -88,7 +93,7 @@ def _answering(facts: Facts, chosen: str, shim: str) -> Check:
 def check_limits(facts: Facts) -> Iterator[Check]:
     """Whether the engine can hold containers to their ceilings."""
     info, chosen = facts.info(), facts.one("info")[0]
-    if facts.one("info-code")[0] != "0" or not info:
+    if not _answers(facts):
         return
     if chosen == "docker":
         without = [word for key, word in _LIMITS.items() if info.get(key) is False]
@@ -109,7 +114,7 @@ def check_limits(facts: Facts) -> Iterator[Check]:
 def check_compose(facts: Facts) -> Iterator[Check]:
     """The Compose that an apply would use, and whether it is new enough."""
     chosen = facts.one("info")[0]
-    if not chosen:
+    if not chosen or facts.one("info-code")[0] == _TIMED_OUT:
         return
     system, wanted = facts.system, facts.patient.compose_command
     command, said = facts.one("compose")

@@ -37,6 +37,8 @@ class Strict(BaseModel):
         validate_by_alias=True,
         serialize_by_alias=True,
         field_title_generator=_title,
+        # Most models are parts of others: only what is validated by itself is worth a validator.
+        defer_build=True,
     )
 
 

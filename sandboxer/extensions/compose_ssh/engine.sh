@@ -6,6 +6,11 @@ real_docker() {
 }
 
 container_format='{"id":{{json .Id}},"name":{{json .Name}},"image":{{json .Config.Image}},"image_id":{{json .Image}},"state":{{json .State}},"labels":{{json .Config.Labels}},"networks":{{json .NetworkSettings.Networks}},"ports":{{json .NetworkSettings.Ports}},"mounts":{{json .Mounts}}}'
+# Docker's lists can show single labels, which spares an inspect of each kind; Podman's cannot.
+labels_format='{"dev.sandboxer.fleet":{{json (.Label "dev.sandboxer.fleet")}},"dev.sandboxer.id":{{json (.Label "dev.sandboxer.id")}},"dev.sandboxer.name":{{json (.Label "dev.sandboxer.name")}},"dev.sandboxer.uid":{{json (.Label "dev.sandboxer.uid")}},"dev.sandboxer.root":{{json (.Label "dev.sandboxer.root")}},"dev.sandboxer.origin":{{json (.Label "dev.sandboxer.origin")}},"dev.sandboxer.until":{{json (.Label "dev.sandboxer.until")}}}'
+network_format='{"Id":{{json .ID}},"Name":{{json .Name}},"Labels":'$labels_format'}'
+volume_format='{"Name":{{json .Name}},"Labels":'$labels_format'}'
+
 # What an engine has: all its containers, and the networks and volumes that carry our labels; or, with a filter, what
 # that names. Its words count only with its exit code. A container that ends between two calls is asked for again.
 ask() { # engine, filter of containers (may be empty), filter of networks and volumes
@@ -21,12 +26,19 @@ ask() { # engine, filter of containers (may be empty), filter of networks and vo
     [ "$try" = 3 ] && { section engine-failed "$engine" inspect; return; }
   done
   for kind in network volume; do
-    # shellcheck disable=SC2086 # two words on purpose
-    names=$(timeout 20 "$engine" $kind ls -q --filter "$3") || { section engine-failed "$engine" "$kind"; return; }
-    [ -z "$names" ] && continue
     section "${kind}s" "$engine"
-    # shellcheck disable=SC2086
-    timeout 20 "$engine" $kind inspect $names || { section engine-failed "$engine" "$kind"; return; }
+    resources "$engine" "$kind" "$3" || { section engine-failed "$engine" "$kind"; return; }
   done
   section engine-answered "$engine"
+}
+
+resources() { # engine, network or volume, filter
+  case $1-$2 in
+    docker-network) timeout 20 docker network ls --no-trunc --filter "$3" --format "$network_format" ;;
+    docker-volume) timeout 20 docker volume ls --filter "$3" --format "$volume_format" ;;
+    *)
+      names=$(timeout 20 podman "$2" ls -q --filter "$3") || return 1
+      # shellcheck disable=SC2086 # names are words
+      [ -z "$names" ] || timeout 20 podman "$2" inspect $names ;;
+  esac
 }

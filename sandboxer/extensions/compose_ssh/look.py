@@ -175,27 +175,28 @@ def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> Engi
         return EngineLook(engine, error=said[-1][:300] if said else "its command failed")
     read = _docker_containers if engine == "docker" else _podman_containers
     resources = [
-        *(_resource("network", engine, item) for item in _json_list(bodies.get("networks", b""))),
-        *(_resource("volume", engine, item) for item in _json_list(bodies.get("volumes", b""))),
+        *(_resource("network", engine, item) for item in _items(bodies["networks"])),
+        *(_resource("volume", engine, item) for item in _items(bodies["volumes"])),
     ]
     return EngineLook(engine, None, tuple(read(bodies["containers"])), tuple(resources))
 
 
-def _json_list(body: bytes) -> list[dict[str, Any]]:
-    return json.loads(body) if body.strip() else []
+def _items(body: bytes) -> list[dict[str, Any]]:
+    """What an engine lists: an object a line, as Docker's templates are written, or one list, as Podman inspects."""
+    if body.lstrip().startswith(b"["):
+        return json.loads(body)  # type: ignore[no-any-return]
+    return [json.loads(line) for line in body.splitlines() if line.strip()]
 
 
 def _docker_containers(body: bytes) -> Iterator[Container]:
-    for line in body.splitlines():
-        if line.strip():
-            item = json.loads(line)
-            yield _container(
-                "docker", item["id"], item["name"], item["image"], item["image_id"], item["state"], item["labels"], item
-            )
+    for item in _items(body):
+        yield _container(
+            "docker", item["id"], item["name"], item["image"], item["image_id"], item["state"], item["labels"], item
+        )
 
 
 def _podman_containers(body: bytes) -> Iterator[Container]:
-    for item in _json_list(body):
+    for item in _items(body):
         settings = item.get("NetworkSettings") or {}
         details = {"networks": settings.get("Networks"), "ports": settings.get("Ports"), "mounts": item.get("Mounts")}
         image = item.get("ImageName") or ""

@@ -8,12 +8,12 @@ section() { printf '\n@%s %s\n' "$nonce" "$*"; }
 
 host_facts() {
   section clock; date -u +%s
-  section boot; cat /proc/sys/kernel/random/boot_id
+  read -r boot </proc/sys/kernel/random/boot_id; section boot; echo "$boot"
   section cpus; nproc
-  section memory; sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo
+  read -r _ memory _ </proc/meminfo; section memory; echo "$memory"
   place=$root; while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
   section disk; df -Pk "$place"
-  section uid; id -u
+  uid=$(id -u); section uid; echo "$uid"
 }
 
 # A record is read only from a regular file: a link could show any file of the host as ours.
@@ -47,7 +47,7 @@ records() {
 host_facts
 records
 storage=/var/lib/containers/storage
-[ "$(id -u)" = 0 ] || storage=${XDG_DATA_HOME:-$HOME/.local/share}/containers/storage
+[ "$uid" = 0 ] || storage=${XDG_DATA_HOME:-$HOME/.local/share}/containers/storage
 docker_here=; real_docker && docker_here=yes
 podman_here=; command -v podman >/dev/null 2>&1 && podman_here=yes
 section engines; echo "docker=$docker_here podman=$podman_here"

@@ -1,0 +1,67 @@
+"""``python -m benchmarks.apply``: a fresh apply of 12 sandboxes on 4 hosts, as a ratio to the floor.
+
+The floor is the same 12 ``docker compose up --wait`` run by hand through the same number of connections, side by side;
+the files lie on the hosts already. Interpreter start counts on both sides. Every round begins and ends on bare hosts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.fleet import COMPOSE, PROGRAM, SANDBOXES, fleet, git
+from benchmarks.measure import compare, floor_program, median, take
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.measure import Taken
+    from tests.lab import Lab
+
+HOSTS, PAIRS = 4, 7
+_HOME = "/tmp/by-hand"
+
+
+def _put_by_hand(lab: Lab) -> list[list[str]]:
+    for host in lab.hosts:
+        lab.exec(host, ["mkdir", "-p", f"{_HOME}/www"])
+        lab.exec(host, ["tee", f"{_HOME}/compose.yaml"], input=COMPOSE)
+        lab.exec(host, ["tee", f"{_HOME}/www/index.html"], input="measured\n")
+    numbers = range(SANDBOXES)
+    up = "cd {} && docker compose -p by-hand-{} up -d --wait"
+    return [[up.format(_HOME, n) for n in numbers if n % len(lab.hosts) == at] for at in range(len(lab.hosts))]
+
+
+def _clear(lab: Lab) -> None:
+    """Bare hosts again: by hand, so that no round finds what another one left."""
+    for host in lab.hosts:
+        ids = lab.docker(host, "ps", "-aq").stdout.split()
+        if ids:
+            lab.docker(host, "rm", "-f", "-v", *ids)
+        lab.docker(host, "network", "prune", "-f")
+        lab.exec(host, ["rm", "-rf", "/tmp/sandboxer"])
+
+
+def _fresh(lab: Lab, words: list[str | Path]) -> Taken:
+    taken = take(words)
+    _clear(lab)
+    return taken
+
+
+def main() -> None:
+    """Measures, and prints one line of figures."""
+    with fleet(docker=HOSTS) as (lab, folder):
+        git(folder, "gc", "-q")
+        words, file = floor_program(lab, _put_by_hand(lab))
+        apply: list[str | Path] = [PROGRAM, "-C", folder, "apply", "-y", "-o", "json"]
+        try:
+            floors, applies, ratio = compare(lambda: _fresh(lab, words), lambda: _fresh(lab, apply), pairs=PAIRS)
+        finally:
+            file.unlink()
+    print(
+        f"apply, {SANDBOXES} fresh sandboxes on {len(lab.hosts)} hosts: {ratio:.2f} x the floor "
+        f"(median of {PAIRS} pairs; {median(applies):.2f} s to {median(floors):.2f} s)"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Where output goes: results to stdout, everything else to stderr; colour and width by what is there."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPED_WIDTH = 4096
+
+
+@cache
+def stdout() -> Console:
+    """The console of results. Where it is no terminal, no line is folded: other programs read lines."""
+    return _console(stderr=False)
+
+
+@cache
+def stderr() -> Console:
+    """The console of everything else."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        soft_wrap=not terminal,
+        width=None if terminal else PIPED_WIDTH,
+        force_terminal=terminal,
+    )
+
+
+def write(text: str) -> None:
+    """Writes machine output to stdout, as it is, with a line break at its end."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")

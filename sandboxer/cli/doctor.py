@@ -1,0 +1,44 @@
+"""``sandboxer doctor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sandboxer.cli.console import stderr, stdout, write
+from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.options import output_option
+
+
+@click.command()
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@click.option("--ref", metavar="REV", help="Read the manifests of a git revision, not of the work tree.")
+@output_option("text", "json")
+def doctor(hosts: tuple[str, ...], ref: str | None, output: str) -> int:
+    """Check everything that a host needs, and say how to mend what is missing.
+
+    Each host is asked once, over one connection, and nothing on it is changed. Exits 1 where there is an error: a host
+    that cannot be reached, or one that nothing can be applied on. Warnings and notes alone are no error.
+
+    \b
+    Examples:
+      sandboxer doctor                     every host of the fleet
+      sandboxer doctor lab-1
+      sandboxer doctor -o json | jq '.hosts[] | select(.ok | not).name'
+    """
+    from sandboxer.render import doctor as render
+    from sandboxer.wiring import Run
+
+    with Run(Path.cwd(), revision=ref) as run:
+        console = stderr()
+        if console.is_terminal:
+            with console.status("Examining the hosts …"):
+                checkups = run.examine(hosts)
+        else:
+            checkups = run.examine(hosts)
+    if output == "json":
+        write(render.doctor_json(checkups))
+    else:
+        stdout().print(render.doctor_text(checkups))
+    return EXIT_DONE if all(checkup.ok for checkup in checkups) else EXIT_ERROR

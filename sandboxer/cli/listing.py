@@ -1,0 +1,116 @@
+"""``sandboxer get`` and ``sandboxer list``: what there is, and how to reach it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sandboxer.cli.console import stderr, stdout, write
+from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.options import output_option
+from sandboxer.cli.plan import make_plan
+from sandboxer.errors import UsageError
+from sandboxer.reconcile.planner import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.plan import Plan
+
+
+@click.command("list")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only sandboxes on this host.")
+@click.option("--phase", "phases", multiple=True, metavar="PHASE", help="Only sandboxes in this phase.")
+@click.option("-l", "labels", multiple=True, metavar="KEY=VALUE", help="Only sandboxes with this label.")
+@output_option("table", "wide", "json", "yaml", "name")
+def list_(hosts: tuple[str, ...], phases: tuple[str, ...], labels: tuple[str, ...], output: str) -> int:
+    """List the sandboxes that are on the hosts, of git and imperative ones alike.
+
+    \b
+    Examples:
+      sandboxer list
+      sandboxer list -o wide -l team=payments
+      sandboxer list -o json | jq '.[].reachability'
+    """
+    decided, handles = _handles()
+    wanted = [pair.partition("=") for pair in labels]
+    shown = [
+        handle
+        for handle in handles
+        if (not hosts or handle["host"] in hosts)
+        and (not phases or handle["phase"] in phases)
+        and all(dict(handle["labels"]).get(key) == value for key, _, value in wanted)  # type: ignore[arg-type]
+    ]
+    _print(shown, output)
+    return _complete(decided)
+
+
+@click.command("get")
+@click.argument("name", metavar="NAME|ID")
+@output_option("text", "json", "yaml")
+def get(name: str, output: str) -> int:
+    """Show one sandbox: its phase, whether it is as git wants it, how it fares, and how to reach it.
+
+    \b
+    Examples:
+      sandboxer get checkout-e2e
+      sandboxer get 1f2e3d4c -o json
+    """
+    decided, handles = _handles()
+    found = [handle for handle in handles if name in (handle["name"], handle["id"])]
+    if not found:
+        unseen = [host.name for host in decided.hosts if host.status != "reachable"]
+        hint = f"it may be on {', '.join(unseen)}, which did not answer in full" if unseen else "see `sandboxer list`"
+        raise UsageError(f"there is no sandbox {name} on the hosts", hint=hint)
+    if output == "text":
+        from sandboxer.render.listing import handle_text
+
+        stdout().print(handle_text(found[0], datetime.now(UTC)))
+    else:
+        _machine(found[0], output)
+    return EXIT_DONE
+
+
+def _handles() -> tuple[Plan, list[JsonObject]]:
+    from sandboxer.lifecycle.handles import handle
+    from sandboxer.wiring import Run
+
+    with Run(Path.cwd()) as run:
+        decided = make_plan(run, Options())
+        changes = (*decided.changes, *decided.imperative)
+        seen = [(change, run.sight(change.from_host or change.host or "", change.id)) for change in changes]
+    return decided, [handle(change, sight) for change, sight in seen if sight is not None]
+
+
+def _complete(decided: Plan) -> int:
+    """What is not seen is not listed, so an incomplete list is told as one."""
+    unseen = [host for host in decided.hosts if host.status != "reachable"]
+    for host in unseen:
+        stderr().print(f"{host.name} is {host.status}: {host.error}", style="red", markup=False)
+    return EXIT_ERROR if unseen else EXIT_DONE
+
+
+def _print(handles: Sequence[JsonObject], output: str) -> None:
+    if output == "name":
+        for handle in handles:
+            write(str(handle["name"]))
+    elif output in ("json", "yaml"):
+        _machine(handles, output)
+    else:
+        from sandboxer.render.listing import list_table
+
+        stdout().print(list_table(handles, wide=output == "wide", now=datetime.now(UTC)))
+
+
+def _machine(value: object, output: str) -> None:
+    if output == "json":
+        write(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        import yaml
+
+        write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))

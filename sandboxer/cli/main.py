@@ -1,0 +1,97 @@
+"""The program: its commands, its exit codes, and how errors reach a person."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+import sandboxer
+from sandboxer.errors import SandboxerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_DONE, EXIT_ERROR, EXIT_DIFFERENCES = 0, 1, 2
+
+COMMANDS = {
+    "validate": "sandboxer.cli.validate:validate",
+    "plan": "sandboxer.cli.plan:plan",
+    "apply": "sandboxer.cli.apply:apply",
+    "prune": "sandboxer.cli.apply:prune",
+    "get": "sandboxer.cli.listing:get",
+    "list": "sandboxer.cli.listing:list_",
+    "render": "sandboxer.cli.render:render",
+    "doctor": "sandboxer.cli.doctor:doctor",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported only when they are asked for, so that ``--version`` costs nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names of all commands, in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of a name; None where there is none, and click says so."""
+        path = COMMANDS.get(cmd_name)
+        if path is None:
+            return None
+        module, name = path.split(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(sandboxer.__version__, message="%(prog)s %(version)s")
+@click.option("-C", "directory", metavar="DIR", help="Run as if started in DIR.")
+def cli(directory: str | None) -> None:
+    """Short-lived, isolated environments on machines you own, reconciled from git over SSH.
+
+    A fleet is a folder with a sandboxer.yaml. Commit Sandbox manifests, review a plan, apply it: hosts converge.
+
+    \b
+    Examples:
+      sandboxer validate            check all manifests, without any host
+      sandboxer plan                what would change, and why; changes nothing
+      sandboxer apply               make it so, after asking
+      sandboxer -C ../fleet list    the sandboxes that there are
+    """
+    if directory is not None:
+        try:
+            os.chdir(directory)
+        except OSError as error:
+            raise click.UsageError(f"-C {directory}: {error.strerror}") from None
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command line; gives the exit code: 0 done, 1 any error, 2 differences where a command tells them so."""
+    program = os.path.basename(sys.argv[0]) if sys.argv else "sandboxer"  # noqa: PTH119 - a name, not a file
+    name = program if program in ("sandbox", "sandboxer") else "sandboxer"
+    try:
+        code = cli.main(list(arguments), prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show(sys.stdout)
+        return EXIT_DONE if not arguments else EXIT_ERROR
+    except click.ClickException as error:
+        error.show()
+        return EXIT_ERROR
+    except (click.Abort, KeyboardInterrupt):
+        print("Interrupted.", file=sys.stderr)  # noqa: T201 - the last word of the program
+        return EXIT_ERROR
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; what is buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except SandboxerError as error:
+        from sandboxer.cli.console import stderr
+        from sandboxer.render.errors import error_text
+
+        stderr().print(error_text(error))
+        return EXIT_ERROR
+    return code if isinstance(code, int) else EXIT_DONE

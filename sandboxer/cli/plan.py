@@ -1,0 +1,83 @@
+"""``sandboxer plan``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sandboxer.cli.console import stderr, stdout, write
+from sandboxer.cli.main import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.options import options_of, output_option, selectors
+from sandboxer.errors import UsageError
+
+if TYPE_CHECKING:
+    from sandboxer.model.plan import Plan
+    from sandboxer.reconcile.planner import Options
+    from sandboxer.wiring import Run
+
+
+@click.command()
+@selectors
+@click.option("--out", metavar="FILE", help="Write the plan to a file too, as JSON, to be approved.")
+@click.option("--all", "show_all", is_flag=True, help="Show what does not change too.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are differences.")
+@output_option("text", "json", "markdown")
+def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, ref: str | None, **given: Any) -> int:  # noqa: FBT001 - click passes flags so
+    """Show what an apply would change, and why. Reads only: git, and each host once.
+
+    Exits 0; 1 on any error, or where the plan is not complete: a host not seen, a change blocked; and with
+    --detailed-exitcode 2 where there are differences.
+
+    \b
+    Examples:
+      sandboxer plan
+      sandboxer plan --ref origin/main --target checkout-e2e
+      sandboxer plan -o markdown > comment.md
+    """
+    from sandboxer.wiring import Run
+
+    with Run(Path.cwd(), revision=ref, allow_rollback=given["allow_rollback"]) as run:
+        decided = make_plan(run, options_of(given))
+    if out is not None:
+        save(decided, Path(out))
+    show(decided, output, show_all=show_all)
+    if not decided.complete:
+        return EXIT_ERROR
+    return EXIT_DIFFERENCES if detailed_exitcode and decided.differences else EXIT_DONE
+
+
+def make_plan(run: Run, options: Options) -> Plan:
+    """Plans, and shows on a terminal how many hosts have answered."""
+    if not sys.stderr.isatty():
+        return run.plan(options)
+    with stderr().status("Looking at the hosts …") as status:
+        run.on_look = lambda seen, total: status.update(f"Looking at the hosts: {seen} of {total} …")
+        return run.plan(options)
+
+
+def show(decided: Plan, output: str, *, show_all: bool = False) -> None:
+    """Prints a plan in one of its formats."""
+    if output == "json":
+        write(json.dumps(decided.to_json(), indent=2, ensure_ascii=False))
+    elif output == "markdown":
+        from sandboxer.render.plan_markdown import plan_markdown
+
+        write(plan_markdown(decided))
+    else:
+        from sandboxer.render.plan_text import plan_text
+
+        stdout().print(plan_text(decided, show_all=show_all))
+
+
+def save(decided: Plan, path: Path) -> None:
+    """Writes a plan to a file. Raises UsageError where that is not possible."""
+    try:
+        path.write_text(json.dumps(decided.to_json(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"--out {path}: {error.strerror}", hint="name a file in a folder that you may write to"
+        ) from None

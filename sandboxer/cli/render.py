@@ -1,0 +1,64 @@
+"""``sandboxer render``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sandboxer.cli.console import stdout, write
+from sandboxer.cli.main import EXIT_DONE
+from sandboxer.cli.options import output_option
+from sandboxer.errors import UsageError
+
+if TYPE_CHECKING:
+    from sandboxer.model.desired import DesiredSandbox, Fleet
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--explain", "explained", is_flag=True, help="Say for each value which manifest and line set it.")
+@click.option("--ref", metavar="REV", help="Read the manifests of a git revision, not of the work tree.")
+@output_option("text", "json", "yaml")
+def render(name: str, explained: bool, ref: str | None, output: str) -> int:
+    """Show what a Sandbox manifest comes to: its profile merged in, its defaults and its input's commit filled in.
+
+    No host is asked. Environment values are hidden; secrets show where they are read from, never what they are.
+
+    \b
+    Examples:
+      sandboxer render checkout-e2e
+      sandboxer render checkout-e2e --explain
+      sandboxer render checkout-e2e --ref origin/main -o json
+    """
+    from sandboxer.profiles.explain import effective, explain, shown
+    from sandboxer.wiring import Run
+
+    with Run(Path.cwd(), revision=ref) as run:
+        sandbox = _find(run.fleet, name)
+        rows = explain(sandbox, run.manifests) if explained else []
+    if explained and output == "text":
+        from sandboxer.render.explain import explain_text
+
+        stdout().print(explain_text(rows))
+        return EXIT_DONE
+    value = [shown(row._asdict()) for row in rows] if explained else shown(effective(sandbox))
+    if output == "json":
+        write(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        import yaml
+
+        write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000))
+    return EXIT_DONE
+
+
+def _find(fleet: Fleet, name: str) -> DesiredSandbox:
+    """The sandbox of that name or id. Raises UsageError, with the name that may have been meant."""
+    for sandbox in fleet.sandboxes.values():
+        if name in (sandbox.name, sandbox.id):
+            return sandbox
+    from sandboxer.profiles.report import did_you_mean
+
+    raise UsageError(f"there is no Sandbox {name!r} in git", hint=did_you_mean(name, fleet.sandboxes))

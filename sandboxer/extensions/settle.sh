@@ -1,0 +1,22 @@
+# The end of an apply on one host, behind workbench.sh: sweeps what a kill left of folders that were being made or
+# removed, notes the newest fleet commit where the fleet has anything, and leaves no empty folder.
+# Reads two more lines: the engine, and the new head as one line of JSON (empty: none to note). An older head takes no
+# newer one's place.
+read -r engine; read -r head
+owner=$(stat -c %u "$home" 2>/dev/null)
+[ -d "$home" ] && [ ! -L "$home" ] && [ ! -L "$root" ] && [ "$owner" = "$(id -u)" ] || exit 0
+for leftover in "$home"/.staging-* "$home"/.trash-*; do
+  [ -d "$leftover" ] && [ ! -L "$leftover" ] || continue
+  id=$(id_within "$leftover" | head -n 1); box=$home/$id; lock=$home/.locks/$id
+  [ -n "$id" ] || { rmdir "$leftover"; continue; }
+  mkdir -p "$home/.locks"
+  # Who holds the lock is at work on it.
+  (command exec 9>>"$lock" && flock -n 9 && lock_in_place && do_sweep "$engine" && [ ! -e "$box" ] && rm -f "$lock")
+done
+[ -d "$home/.locks" ] && exec 8>>"$home/.locks/.head" && timeout 10 flock 8 || exit 1
+time_of() { sed -n 's/.*"committed_at":"\([^"]*\)".*/\1/p'; }
+new=$(printf '%s\n' "$head" | time_of); old=$(time_of <"$home/.head.json")
+if [ -n "$head" ] && [ "$(printf '%s\n%s\n' "$old" "$new" | sort | tail -n 1)" = "$new" ]; then
+  printf '%s\n' "$head" >"$home/.head.json.new" && sync "$home/.head.json.new" && mv -f "$home/.head.json.new" "$home/.head.json"
+fi
+leave_no_empty_home

@@ -1,0 +1,164 @@
+"""Manifests to desired sandboxes: the profile merged in, the input's commit found, the possible hosts named."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.errors import InputUnavailable, ManifestError
+from sandboxer.model.desired import DesiredSandbox, Fleet
+from sandboxer.model.hidden import Hidden
+from sandboxer.model.identity import sandbox_id
+from sandboxer.model.jsontypes import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from sandboxer.model.desired import SecretValue
+    from sandboxer.model.documents import Manifests
+    from sandboxer.model.manifest import Host, Profile, Sandbox, SecretRef
+    from sandboxer.model.seams import InputSource, InputTree, Revision
+
+
+def resolve(
+    manifests: Manifests,
+    revision: Revision,
+    inputs: InputSource,
+    secret: Callable[[SecretRef], SecretValue],
+    former: Sequence[Manifests] = (),
+) -> Fleet:
+    """The fleet as git wants it.
+
+    ``former`` are the manifests of the parent commit (and of the commit itself, where the work tree differs from it):
+    what might live on a host that they named is still looked for there. ``secret`` says whether a secret is to be had,
+    and its value where this run may read it. Raises ManifestError where the manifests have errors.
+    """
+    if not manifests.ok or manifests.fleet is None:
+        raise ManifestError(manifests.diagnostics)
+    name = manifests.fleet.metadata.name
+    # Newest first: of a host that is gone, its last manifest counts.
+    gone = {host: model for old in reversed(former) for host, model in old.hosts.items() if host not in manifests.hosts}
+    hosts = {**gone, **manifests.hosts}
+    documents = {document.name: document.value for document in manifests.documents if document.kind == "Sandbox"}
+    sandboxes = {
+        sandbox: _desired(name, model, documents[sandbox], manifests, inputs, secret, former)
+        for sandbox, model in manifests.sandboxes.items()
+    }
+    return Fleet(
+        name=name,
+        hosts=hosts,
+        sandboxes=sandboxes,
+        commit=revision.commit,
+        root_commit=revision.root_commit,
+        committed_at=revision.committed_at,
+        dirty=revision.dirty,
+        retired=frozenset(gone),
+        max_deletes=manifests.fleet.spec.guards.max_deletes,
+        allow_empty=manifests.fleet.spec.guards.allow_empty,
+    )
+
+
+def _desired(
+    fleet: str,
+    sandbox: Sandbox,
+    document: Mapping[str, Any],
+    manifests: Manifests,
+    inputs: InputSource,
+    secret: Callable[[SecretRef], SecretValue],
+    former: Sequence[Manifests],
+) -> DesiredSandbox:
+    profile = manifests.profiles[sandbox.spec.profile]
+    name = sandbox.metadata.name
+    tree, error = _find_input(profile, sandbox, inputs)
+    return DesiredSandbox(
+        fleet=fleet,
+        id=sandbox_id(fleet, name),
+        name=name,
+        origin="git",
+        profile=profile,
+        sandbox=sandbox,
+        spec=effective_spec(profile, sandbox, tree),
+        spec_digest=digest_of_document(document),
+        tiers=tiers(profile, sandbox, manifests.hosts),
+        formerly=tuple(_formerly(name, former)),
+        tree=tree,
+        input_error=error,
+        env={key: Hidden(value) for key, value in sandbox.spec.env.items()},
+        secrets=tuple(secret(reference) for reference in sandbox.spec.secret_refs),
+        ttl=sandbox.spec.ttl,
+        expires_at=sandbox.spec.expires_at,
+    )
+
+
+def digest_of_document(value: Mapping[str, Any]) -> str:
+    """The digest of a document as parsed: comments, order and quoting do not count. What a tombstone is bound to."""
+    return "sha256:" + hashlib.sha256(canonical(_plain(value))).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _find_input(profile: Profile, sandbox: Sandbox, inputs: InputSource) -> tuple[InputTree | None, str | None]:
+    """The tree that goes into a sandbox, or why it cannot be had."""
+    given = sandbox.spec.inputs
+    try:
+        tree = inputs.resolve(given.repo, given.ref, profile.spec.workspace.path)
+    except InputUnavailable as unavailable:
+        return None, unavailable.message
+    missing = [path for path in profile.spec.compose.files if path not in tree.entries]
+    if missing:
+        where = f"{given.repo} at {given.ref} ({tree.commit[:12]})"
+        return None, f"{', '.join(missing)}, named in {profile.metadata.name}, is not in {where}"
+    return tree, None
+
+
+def effective_spec(profile: Profile, sandbox: Sandbox, tree: InputTree | None) -> dict[str, Any]:
+    """What is applied: the profile with the sandbox's own words over it, in the manifests' keys, as JSON can hold it.
+
+    Environment and secrets are not in it; they are hidden values. What is None is left out.
+    """
+    kind = profile.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    own = sandbox.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    spec = {
+        key: kind[key]
+        for key in ("extension", "isolation", "scope", "network", "workspace", "compose", "resources", "setup")
+    }
+    spec |= {key: kind[key] for key in ("reachability", "readiness", "costClass") if key in kind}
+    spec |= {key: own[key] for key in ("profile", "inputs", "syncPolicy", "suspend")}
+    spec |= {key: own[key] for key in ("consumer", "expiresAt") if key in own}
+    if "expiresAt" not in own:
+        spec["ttl"] = own.get("ttl", kind["ttl"]["default"])
+    spec["labels"] = dict(sandbox.metadata.labels)
+    spec["workspace"] = {**kind["workspace"], "digest": f"sha256:{tree.digest}" if tree else None}
+    return spec
+
+
+def tiers(profile: Profile, sandbox: Sandbox, hosts: Mapping[str, Host]) -> tuple[tuple[str, ...], ...]:
+    """The hosts that each selector of the profile's placement matches, narrowed by the sandbox's, best first."""
+    placement = profile.spec.placement
+    selectors: Iterable[Mapping[str, str]] = (*placement.prefer, *placement.fallback) or ({},)
+    allowed = sandbox.spec.placement.hosts
+    matched = (
+        tuple(
+            name
+            for name, host in sorted(hosts.items())
+            if selector.items() <= host.metadata.labels.items() and (allowed is None or name in allowed)
+        )
+        for selector in selectors
+    )
+    return tuple(tier for tier in matched if tier)
+
+
+def _formerly(name: str, former: Sequence[Manifests]) -> Iterable[str]:
+    seen: dict[str, None] = {}
+    for old in former:
+        sandbox = old.sandboxes.get(name)
+        profile = old.profiles.get(sandbox.spec.profile) if sandbox else None
+        if sandbox and profile:
+            seen |= dict.fromkeys(host for tier in tiers(profile, sandbox, old.hosts) for host in tier)
+    return seen

@@ -1,0 +1,112 @@
+"""Live against record: how a sandbox fares, and what is not as the last apply left it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandboxer.model.identity import COMPOSE_SERVICE, LABEL_CONFIG
+from sandboxer.model.lifecycle import Health, Phase
+from sandboxer.model.plan import FieldChange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandboxer.model.observed import Container
+    from sandboxer.model.record import Record, Service
+    from sandboxer.reconcile.sight import Sight
+
+_CONFIG_HASH = "com.docker.compose.config-hash"
+_ONE_OFF = "com.docker.compose.oneoff"
+
+
+def config_hash(container: Container) -> str:
+    """What tells one definition of a service from another: Compose's own hash, else ours (podman-compose has none)."""
+    return container.labels.get(_CONFIG_HASH) or container.labels.get(LABEL_CONFIG, "")
+
+
+def service_of(container: Container) -> str:
+    """The compose service that a container belongs to; its own name where no label tells."""
+    return container.labels.get(COMPOSE_SERVICE) or container.name
+
+
+def state_of(container: Container) -> str:
+    """A container's state in words: ``running``, ``running (unhealthy)``, ``exited (137)``."""
+    if container.state == "exited":
+        return f"exited ({container.exit_code})"
+    if container.state == "running" and container.health in ("unhealthy", "starting"):
+        return f"running ({container.health})"
+    return container.state
+
+
+def drift(sight: Sight) -> tuple[FieldChange, ...]:
+    """What differs from the record: old is what was recorded, new is what is there. Nothing without a record."""
+    if sight.record is None:
+        return (FieldChange("directory", "present", "missing"),) if sight.containers or sight.resources else ()
+    return tuple(_drift(sight, sight.record))
+
+
+def _drift(sight: Sight, record: Record) -> Iterator[FieldChange]:
+    if sight.found and not sight.found.has_workspace and record.inputs is not None:
+        yield FieldChange("workspace", "present", "missing")
+    by_service: dict[str, list[Container]] = {}
+    for container in sight.containers:
+        # What a person runs by hand beside the services (`compose run`) is theirs to end.
+        if container.labels.get(_ONE_OFF, "").lower() != "true":
+            by_service.setdefault(service_of(container), []).append(container)
+    for name, service in sorted(record.services.items()):
+        yield from _service_drift(f"services.{name}", service, by_service.pop(name, []))
+    for name in sorted(by_service):
+        yield FieldChange(f"services.{name}", None, "extra")
+    for kind, recorded in (("network", record.networks), ("volume", record.volumes)):
+        present = {resource.name for resource in sight.resources if resource.kind == kind}
+        for name in sorted(set(recorded) - present):
+            yield FieldChange(f"{kind}s.{name}", "present", "missing")
+        for name in sorted(present - set(recorded)):
+            yield FieldChange(f"{kind}s.{name}", None, "extra")
+
+
+def _service_drift(path: str, service: Service, containers: list[Container]) -> Iterator[FieldChange]:
+    if not containers and service.completed:
+        return  # it has done its work, and needs no container any more
+    if not containers and service.replicas:
+        yield FieldChange(path, "present", "missing")
+    elif len(containers) != service.replicas:
+        yield FieldChange(path, _count(service.replicas), _count(len(containers)))
+    expected = "exited (0)" if service.completed else "running"
+    for state in sorted({state_of(container) for container in containers if not _as_recorded(container, service)}):
+        yield FieldChange(f"{path}.state", expected, state)
+    for config in sorted({config_hash(container) for container in containers} - {service.config_hash}):
+        yield FieldChange(f"{path}.config", service.config_hash[:12], config[:12] or None)
+    for image in sorted({container.image_id for container in containers} - {service.image_id}):
+        yield FieldChange(f"{path}.image", service.image_id[:12], image[:12])
+
+
+def _count(containers: int) -> str:
+    return f"{containers} container{'' if containers == 1 else 's'}"
+
+
+def _as_recorded(container: Container, service: Service) -> bool:
+    if service.one_shot or service.completed:
+        return container.state == "running" or (container.state == "exited" and container.exit_code == 0)
+    # A health check that still runs is progress; only its verdict is drift.
+    return container.state == "running" and container.health != "unhealthy"
+
+
+def health(sight: Sight, *, suspended: bool = False) -> Health:
+    """How the containers fare against the record."""
+    if suspended:
+        return Health.SUSPENDED
+    if sight.doubt or sight.engine_error:
+        return Health.UNKNOWN
+    record = sight.record
+    if record is None:
+        return Health.DEGRADED if sight.containers else Health.MISSING
+    if record.phase in (Phase.REQUESTED, Phase.PROVISIONING, Phase.DESTROYING):
+        return Health.PROGRESSING
+    if not sight.containers and not all(service.completed for service in record.services.values()):
+        return Health.MISSING
+    if record.phase is Phase.FAILED or any(change.path.startswith("services.") for change in drift(sight)):
+        return Health.DEGRADED
+    if any(container.health == "starting" for container in sight.containers):
+        return Health.PROGRESSING
+    return Health.HEALTHY

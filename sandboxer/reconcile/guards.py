@@ -1,0 +1,76 @@
+"""Guards: what one run may delete without being asked twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.reconcile.change import blocked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sandboxer.model.plan import Change
+    from sandboxer.model.record import Record
+    from sandboxer.reconcile.options import Options
+    from sandboxer.reconcile.scene import Scene
+
+
+def guard(changes: Sequence[Change], scene: Scene, options: Options) -> list[Change]:
+    """The changes with those blocked that a guard stops: all of a kind or none, for a part would be as wrong."""
+    foreign = _foreign(scene, options)
+    if foreign is not None:
+        return [blocked(c, Reason.BLOCKED_GUARD, foreign) if _destroys(c) else c for c in changes]
+    excess = _excess([change for change in changes if _counts(change)], scene, options)
+    return [blocked(c, Reason.BLOCKED_GUARD, excess) if excess and _counts(c) else c for c in changes]
+
+
+def _destroys(change: Change) -> bool:
+    return change.action in (Action.DELETE, Action.REPLACE)
+
+
+def _counts(change: Change) -> bool:
+    # Expiry was decided when the sandbox was made; the rest is decided now, perhaps by mistake.
+    return _destroys(change) and change.reason is not Reason.DELETE_EXPIRED
+
+
+def _foreign(scene: Scene, options: Options) -> str | None:
+    """Whether this repository and another one share the fleet's name: each would take the other's for orphans."""
+    own = scene.fleet.root_commit
+    foreign = {record.fleet_root for record in _records(scene) if record.fleet_root} - {own}
+    if not foreign or own is None or options.adopt_fleet:
+        return None
+    return (
+        f"sandboxes here were applied by another repository of the fleet name {scene.fleet.name} "
+        f"(first commit {min(foreign)[:12]}): rename one fleet, or give --adopt-fleet"
+    )
+
+
+def _excess(counted: Sequence[Change], scene: Scene, options: Options) -> str | None:
+    fleet = scene.fleet
+    if not counted:
+        return None
+    if not fleet.sandboxes and not (options.allow_empty or fleet.allow_empty):
+        return "there is no Sandbox document in git: give --allow-empty where that is meant"
+    there = sum(1 for _ in _records(scene))
+    most, limit = options.max_deletes, f"--max-deletes is {options.max_deletes}"
+    if most is None:
+        most, limit = _most(fleet.max_deletes, there), f"guards.maxDeletes is {fleet.max_deletes}"
+        limit += f" of {there}" if isinstance(fleet.max_deletes, str) else ""
+    count = len(counted)
+    if count <= most:
+        return None
+    what = "it is one delete or replace" if count == 1 else f"it is one of {count} deletes and replaces"
+    return f"{what}, and {limit}: give --max-deletes {count} where that is meant"
+
+
+def _most(limit: int | str, sandboxes: int) -> int:
+    return limit if isinstance(limit, int) else sandboxes * int(limit.removesuffix("%")) // 100
+
+
+def _records(scene: Scene) -> Iterator[Record]:
+    """The records that are git's; imperative sandboxes are nobody's orphans."""
+    for found in scene.surveys.values():
+        for sight in found.sights.values():
+            if sight.record is not None and sight.record.origin == "git":
+                yield sight.record

@@ -1,0 +1,57 @@
+"""What a run asks of the planner beyond the manifests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sandboxer.model.lifecycle import Action, Reason
+
+if TYPE_CHECKING:
+    from sandboxer.model.plan import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run asks for beyond the manifests.
+
+    ``targets``, ``excluded`` and ``hosts`` limit which changes there are, deletes included, and never what is looked
+    at. ``replaced`` are sandboxes to make anew. ``stale`` are hosts where a newer commit was applied. The rest lift a
+    guard: a number of deletes, an empty fleet, another repository's sandboxes, a host that is gone. Without ``prune``
+    nothing is deleted; with ``only_deletes`` nothing else is done, and with ``only_expired`` only that.
+    """
+
+    targets: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+    replaced: frozenset[str] = frozenset()
+    stale: frozenset[str] = frozenset()
+    forgotten: frozenset[str] = frozenset()
+    max_deletes: int | None = None
+    allow_empty: bool = False
+    adopt_fleet: bool = False
+    prune: bool = True
+    only_deletes: bool = False
+    only_expired: bool = False
+
+    def wants(self, change: Change) -> bool:
+        """Whether the selectors let this change through."""
+        if self.targets and change.sandbox not in self.targets:
+            return False
+        if change.sandbox in self.excluded:
+            return False
+        if self.only_expired and change.reason is not Reason.DELETE_EXPIRED:
+            return False
+        return not self.hosts or change.host in self.hosts or change.from_host in self.hosts
+
+    def pruning(self, change: Change) -> Change:
+        """The change, or with --no-prune none in its place where it deletes."""
+        if self.prune or change.action is not Action.DELETE:
+            return change
+        return replace(
+            change,
+            action=Action.NO_OP,
+            reason=Reason.NO_OP_PRUNE_DISABLED,
+            message=f"{change.message}, and --no-prune was given",
+            volumes=(),
+        )

@@ -1,0 +1,215 @@
+"""An apply while it runs: a live table on a terminal, plain lines elsewhere, and what came of it at the end."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from sandboxer.model.lifecycle import Action
+from sandboxer.model.outcome import DONE_WORDS
+from sandboxer.render.lines import Lines
+from sandboxer.render.plan_text import STYLES
+from sandboxer.render.words import list_of, remedy, safe, safe_lines, seconds_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from rich.console import Console
+
+    from sandboxer.model.outcome import Outcome
+    from sandboxer.model.plan import Change
+
+DOING_WORDS = {
+    Action.CREATE: "creating",
+    Action.UPDATE: "updating",
+    Action.REPLACE: "replacing",
+    Action.REPAIR: "repairing",
+    Action.DELETE: "deleting",
+}
+_PER_SECOND = 8
+# Of the terminal's lines, what the header, the note below the table and the cursor take.
+_AROUND = 3
+
+
+@dataclass(slots=True)
+class _Row:
+    change: Change
+    began: float
+    step: str = ""
+    outcome: Outcome | None = None
+    interrupted: bool = False
+
+
+class LiveView:
+    """An ApplyView for a terminal: a table whose rows tell step and seconds while the work goes on.
+
+    To be used with ``with``. Safe to call from several threads, also after it was left: calls are ignored then.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._rows: dict[tuple[str, str | None], _Row] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._spinner = Spinner("line" if console.options.ascii_only else "dots", style="cyan")
+        self._live = Live(
+            console=console,
+            get_renderable=self._table,
+            refresh_per_second=_PER_SECOND,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._closed = True
+            for row in self._rows.values():
+                row.interrupted = row.outcome is None
+        self._live.stop()
+
+    def started(self, change: Change) -> None:
+        """Shows a row for the change."""
+        self._show(change)
+
+    def progressed(self, change: Change, step: str) -> None:
+        """Shows the step in the change's row."""
+        self._show(change, step=step)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Marks the change's row as done or failed."""
+        self._show(outcome.change, outcome=outcome)
+
+    def _show(self, change: Change, *, step: str | None = None, outcome: Outcome | None = None) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            row = self._rows.setdefault((change.id, change.host), _Row(change, self._console.get_time()))
+            row.change, row.outcome = change, outcome
+            row.step = row.step if step is None else step
+
+    def _table(self) -> Table:
+        with self._lock:
+            rows = list(self._rows.values())
+            left_out = 0
+            if not self._closed:
+                rows, left_out = _fitting(rows, self._console.height - _AROUND)
+            table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+            for title in ("", "SANDBOX", "HOST", "ACTION", "STEP"):
+                table.add_column(title, overflow="fold", no_wrap=title == "")
+            table.add_column("TIME", justify="right", no_wrap=True)
+            for row in rows:
+                table.add_row(*self._cells(row))
+            if left_out:
+                table.add_row("", Text(f"and {left_out} more", style="dim"))
+            return table
+
+    def _cells(self, row: _Row) -> tuple[Text | Spinner, ...]:
+        change, outcome = row.change, row.outcome
+        ascii_only = self._console.options.ascii_only
+        name, host = Text(safe(change.sandbox), style="bold"), Text(safe(change.host or ""))
+        action = Text(change.action, style=STYLES[change.action])
+        if outcome is not None:
+            style = "green" if outcome.ok else "bold red"
+            mark = ("ok" if outcome.ok else "x") if ascii_only else ("✓" if outcome.ok else "✗")
+            word, took = Text(outcome.word, style=style), Text(seconds_text(outcome.seconds), style="dim")
+            return Text(mark, style=style), name, host, action, word, took
+        took = Text(seconds_text(self._console.get_time() - row.began), style="dim")
+        if row.interrupted:
+            return Text("-", style="yellow"), name, host, action, Text("interrupted", style="yellow"), took
+        return self._spinner, name, host, action, Text(safe(row.step)), took
+
+
+def _fitting(rows: list[_Row], height: int) -> tuple[list[_Row], int]:
+    """As many rows as fit, those at work before those that ended, and how many are left out."""
+    if len(rows) <= height:
+        return rows, 0
+    working = [row for row in rows if row.outcome is None]
+    ended = [row for row in reversed(rows) if row.outcome is not None]
+    kept = {id(row) for row in (*working, *ended)[: max(height, 1)]}
+    return [row for row in rows if id(row) in kept], len(rows) - len(kept)
+
+
+class PlainView:
+    """An ApplyView for logs: one line as work on a sandbox begins, and one as it ends.
+
+    ``stream`` takes text. To be used with ``with``. Safe to call from several threads, also after it was left.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._closed = True
+
+    def started(self, change: Change) -> None:
+        """Writes that the work begins."""
+        self._write(f"{_place(change)}: {DOING_WORDS.get(change.action, change.action)}")
+
+    def progressed(self, change: Change, step: str) -> None:
+        """Steps are for those who watch; a log is read afterwards, so nothing is written."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Writes what came of it; where it failed, the whole error and the hint too."""
+        head = f"{_place(outcome.change)}: {outcome.word} ({seconds_text(outcome.seconds)})"
+        self._write("\n".join([head, *_reasons(outcome)]))
+
+    def _write(self, text: str) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            # Whoever read the log has gone; the work goes on.
+            with suppress(OSError):
+                self._stream.write(text + "\n")
+                self._stream.flush()
+
+
+def _place(change: Change) -> str:
+    return safe(change.sandbox) + (f" on {safe(change.host)}" if change.host else "")
+
+
+def _reasons(outcome: Outcome) -> list[str]:
+    """Why it failed or is blocked, and what to do, indented below its line."""
+    if outcome.ok:
+        return []
+    lines = [f"    {line}".rstrip() for line in safe_lines(outcome.error or outcome.change.message)]
+    first, *more = safe_lines(outcome.hint or remedy(outcome.change)) or [""]
+    return lines + ([f"    hint: {first}", *(f"          {line}" for line in more)] if first else [])
+
+
+def apply_summary(outcomes: Sequence[Outcome], seconds: float) -> Lines:
+    """What came of an apply that took ``seconds``: every failure in full, then a line of counts."""
+    out = Lines()
+    for outcome in outcomes:
+        if outcome.ok:
+            continue
+        out.blank()
+        out.add((_place(outcome.change), "bold"), ": ", (outcome.word, "bold red"))
+        for line in _reasons(outcome):
+            stripped = line.lstrip()
+            out.add(stripped, indent=len(line) - len(stripped))
+    out.blank()
+    words = Counter(outcome.word for outcome in outcomes)
+    well = list_of((word, words[word]) for action, word in DONE_WORDS.items() if action is not Action.BLOCKED)
+    badly = list_of((word, words[word]) for word in ("failed", "blocked"))
+    said = "; ".join(part for part in (well, badly) if part) or "nothing to do"
+    out.add((f"Applied: {said}. It took {seconds_text(seconds)}.", "bold red" if badly else "bold green"))
+    return out

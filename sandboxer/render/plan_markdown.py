@@ -1,0 +1,162 @@
+"""A plan as the comment of a pull request, in GitHub's Markdown.
+
+Every word that comes from a manifest or a host is a stranger's: it shows as it is and does nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sandboxer.model.lifecycle import Action
+from sandboxer.render.words import (
+    DIRTY,
+    SYMBOLS,
+    counts,
+    destroyed,
+    incomplete,
+    nothing_to_do,
+    plural,
+    remedy,
+    safe,
+    safe_lines,
+    unmanaged_counts,
+    value_text,
+    where,
+    why,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sandboxer.model.plan import Change, FieldChange, Plan
+
+LIMIT = 65_000
+"""Characters; GitHub refuses a comment of more than 65,536."""
+
+_CELL = 1_000
+_ROWS = 20_000
+_ASIDE = 6_000
+_NOTE = 200
+# What Markdown reads as markup anywhere, what it reads so where a line begins, and what makes links of plain words.
+_ACTIVE = re.compile(r"[\\`*_\[\]<>#|~&@$]|^[^A-Za-z0-9]|^\d(?=\d*[.)](\s|$))|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_NOTIFIES = "@#"
+
+
+def plan_markdown(plan: Plan) -> str:
+    """The plan as Markdown of at most 65,000 characters; what does not fit is left out, and that is said.
+
+    The first line marks the comment as this fleet's, so that the next run finds it and writes it anew. Of unmanaged
+    things only the counts stand here: what else runs on a host is nothing for a pull request.
+    """
+    shown = [change for change in plan.changes if change.action is not Action.NO_OP]
+    head = _head(plan)
+    table = _table(shown)
+    lines = list(_aside(plan))
+    aside = _fitting(lines, len(lines), _ASIDE, "more lines")
+    room = LIMIT - sum(len(part) + 2 for part in (*head, table, aside)) - _NOTE
+    blocks = (_details(change) for change in shown)
+    details = _fitting(blocks, len(shown), room, "more changes in detail", between="\n\n")
+    return "\n\n".join(part for part in (*head, table, details, aside) if part) + "\n"
+
+
+def _head(plan: Plan) -> list[str]:
+    marker = re.sub(r"[^a-z0-9.-]|-(?=-)", "", plan.fleet)
+    commit = f" at `{re.sub('[^0-9a-f]', '', plan.commit)[:12]}`" if plan.commit else ""
+    unchanged = plan.complete and not plan.differences
+    summary = nothing_to_do(plan) if unchanged else f"Plan: {counts(plan)}."
+    head = [
+        f"<!-- sandboxer:plan fleet={marker} -->\n### Sandboxer plan: {escape(plan.fleet)}{commit}",
+        f"**{summary}**",
+    ]
+    reason = incomplete(plan)
+    return [*head, f"> **Warning:** {escape(reason)}"] if reason else head
+
+
+def _table(changes: list[Change]) -> str:
+    if not changes:
+        return ""
+    rows = ("| " + " | ".join(_cells(change)) + " |" for change in changes)
+    head = "| | Sandbox | Host | Action | Reason |\n| --- | --- | --- | --- | --- |\n"
+    return head + _fitting(rows, len(changes), _ROWS, "more changes")
+
+
+def _cells(change: Change) -> Iterator[str]:
+    yield f"`{SYMBOLS[change.action]}`"
+    yield escape(change.sandbox)
+    yield escape(change.host or "") + (f", from {escape(change.from_host)}" if change.from_host else "")
+    yield change.action
+    yield f"`{change.reason}`"
+
+
+def _details(change: Change) -> str:
+    parts = [f"<summary>{escape(change.sandbox)}: {escape(where(change))}</summary>"]
+    sentences = [*why(change), remedy(change).replace("`", "")]
+    if said := [escape(line) for line in sentences if line]:
+        parts.append("<br>\n".join(said))
+    if volumes := destroyed(change):
+        parts.append(f"**{escape(volumes)}**")
+    if lines := list(_diff(change)):
+        # A fence ends only at one as long as itself: longer than any run of backticks inside, nothing inside ends it.
+        runs = (len(run) for line in lines for run in re.findall("`+", line))
+        fence = "`" * max(3, 1 + max(runs, default=0))
+        parts.append("\n".join([f"{fence}diff", *lines, fence]))
+    return "<details>\n" + "\n\n".join(parts) + "\n\n</details>"
+
+
+def _diff(change: Change) -> Iterator[str]:
+    for title, fields in (("pending (git)", change.pending), ("drift (live)", change.drift)):
+        if fields:
+            yield f"@@ {title} @@"
+        for field in fields:
+            yield from _diff_of(field)
+
+
+def _diff_of(field: FieldChange) -> Iterator[str]:
+    for sign, value in (("-", field.old), ("+", field.new)):
+        if value is not None:
+            yield _cut(f"{sign} {safe(field.path)}: {value_text(field.path, value)}")
+
+
+def _aside(plan: Plan) -> Iterator[str]:
+    """What there is to know beyond the changes, a list item each."""
+    for host in plan.hosts:
+        if host.status != "reachable":
+            error = escape(" ".join(safe_lines(host.error or "")))
+            yield f"- **{escape(host.name)}** is {host.status}" + (f": {error}" if error else "")
+    if plan.dirty:
+        yield f"- {escape(DIRTY)}"
+    yield from (f"- {escape(warning)}" for warning in plan.warnings)
+    yield from (f"- {escape(line)}, never touched" for line in unmanaged_counts(plan))
+    if ambiguous := sum(thing.kind == "ambiguous" for thing in plan.unmanaged):
+        says, has = ("says that it is", "has") if ambiguous == 1 else ("say that they are", "have")
+        yield f"- {plural(ambiguous, 'thing')} on the hosts {says} ours, and {has} neither record nor manifest"
+    if plan.imperative:
+        yield f"- {plural(len(plan.imperative), 'imperative sandbox')}, which git leaves alone"
+
+
+def _fitting(pieces: Iterable[str], count: int, room: int, left_out: str, *, between: str = "\n") -> str:
+    """The first of ``count`` pieces, as many as there is room for, and how many had none. Makes no more than that."""
+    kept: list[str] = []
+    for piece in pieces:
+        room -= len(piece) + len(between)
+        if room < 0:
+            break
+        kept.append(piece)
+    if missing := count - len(kept):
+        kept.append(f"\n_{missing} {left_out}: see `sandboxer plan`._")
+    return between.join(kept)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
+
+
+def escape(text: str) -> str:
+    """A stranger's text as Markdown that shows it, on one line: no markup, no link, no mention, no HTML."""
+    return _ACTIVE.sub(_entity, _cut(safe(" ".join(text[: 4 * _CELL].split()))))
+
+
+def _entity(match: re.Match[str]) -> str:
+    # GitHub looks for mentions and issues after the entities are resolved; a blank of no width keeps them from it.
+    return f"&#{ord(match[0])};" + ("&#8203;" if match[0] in _NOTIFIES else "")

@@ -1,0 +1,190 @@
+"""A plan for people, on a terminal or in a log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandboxer.model.lifecycle import Action, Sync
+from sandboxer.reconcile.fields import Effect
+from sandboxer.render.lines import Lines
+from sandboxer.render.words import (
+    DIRTY,
+    SYMBOLS,
+    changed_text,
+    counts,
+    destroyed,
+    effect_of_path,
+    incomplete,
+    nothing_to_do,
+    plural,
+    remedy,
+    safe,
+    safe_lines,
+    unmanaged_counts,
+    value_text,
+    where,
+    why,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sandboxer.model.plan import Change, FieldChange, Plan
+
+STYLES = {
+    Action.CREATE: "green",
+    Action.UPDATE: "yellow",
+    Action.REPLACE: "magenta",
+    Action.REPAIR: "cyan",
+    Action.DELETE: "red",
+    Action.NO_OP: "dim",
+    Action.BLOCKED: "bold red",
+}
+
+_OWN_KEYS = ("profile", "inputs", "ttl", "expiresAt", "env", "secrets", "labels", "consumer")
+"""What a Sandbox document says itself, in the order that people write it; the rest is its profile's."""
+_INDENT = 6
+
+
+def plan_text(plan: Plan, *, show_all: bool = False) -> Lines:
+    """The plan as something that a rich console prints.
+
+    Only what changes or is blocked is shown in full; with ``show_all`` also what does not change, every field of what
+    is created, and each unmanaged and imperative thing.
+    """
+    out = Lines()
+    shown = [change for change in plan.changes if change.action is not Action.NO_OP]
+    quiet = [change for change in plan.changes if change.action is Action.NO_OP] if show_all else []
+    width = max((len(change.sandbox) for change in (*shown, *quiet)), default=0)
+    if shown or quiet:
+        commit = f" at commit {safe(plan.commit)[:12]}" if plan.commit else ""
+        out.add((f"Fleet {safe(plan.fleet)}{commit}", "dim"))
+    for change in shown:
+        out.blank()
+        _add_change(out, change, width, show_all=show_all)
+    if quiet:
+        out.blank()
+    for change in quiet:
+        _add_quiet(out, change, width)
+    _add_hosts(out, plan)
+    _add_warnings(out, plan)
+    _add_unmanaged(out, plan, show_all=show_all)
+    _add_closing(out, plan, show_all=show_all)
+    return out
+
+
+def _add_header(out: Lines, change: Change, width: int) -> None:
+    style = STYLES[change.action]
+    out.add(
+        (f"{safe(change.sandbox):<{width}}", "bold"),
+        "  ",
+        (where(change), style),
+        (f"  ({change.reason})", "dim"),
+        prefix=(f"{SYMBOLS[change.action]:>3} ", style),
+    )
+
+
+def _add_change(out: Lines, change: Change, width: int, *, show_all: bool) -> None:
+    _add_header(out, change, width)
+    for line in why(change):
+        out.add(line, indent=_INDENT)
+    if change.action is Action.CREATE:
+        _add_created(out, change.pending, show_all=show_all)
+    else:
+        _add_fields(out, change)
+    if volumes := destroyed(change):
+        out.add((volumes, "bold red"), indent=_INDENT)
+    if hint := remedy(change):
+        out.add(hint, indent=_INDENT, prefix=("hint: ", "bold"))
+
+
+def _add_created(out: Lines, fields: Iterable[FieldChange], *, show_all: bool) -> None:
+    fields = [field for field in fields if field.new is not None]
+    own = [field for field in fields if _key(field) in _OWN_KEYS]
+    shown = sorted(own, key=lambda field: _OWN_KEYS.index(_key(field))) if not show_all else fields
+    for field in shown:
+        path = safe(field.path.removeprefix("spec."))
+        out.add((f"{path}: ", "dim"), (value_text(field.path, field.new), "green"), indent=_INDENT)
+    if rest := len(fields) - len(shown):
+        out.add((f"and {plural(rest, 'field')} of its profile (--all shows them)", "dim"), indent=_INDENT)
+
+
+def _key(field: FieldChange) -> str:
+    return field.path.removeprefix("spec.").split(".")[0]
+
+
+def _add_fields(out: Lines, change: Change) -> None:
+    for title, fields in (("pending (git)", change.pending), ("drift (live)", change.drift)):
+        if fields:
+            out.add((title, "bold"), indent=_INDENT)
+        for field in fields:
+            path, _, values = changed_text(field).partition(": ")
+            forces = change.action is Action.REPLACE and effect_of_path(field.path) is Effect.REPLACE
+            note = ("  # forces replace", "magenta") if forces and title.startswith("pending") else ""
+            out.add((f"{path}: ", "dim"), values, note, indent=_INDENT + 2)
+
+
+def _add_quiet(out: Lines, change: Change, width: int) -> None:
+    _add_header(out, change, width)
+    if change.sync is not Sync.SYNCED or change.pending or change.drift or not change.host:
+        for line in why(change):
+            out.add((line, "dim"), indent=_INDENT)
+        _add_fields(out, change)
+
+
+def _add_hosts(out: Lines, plan: Plan) -> None:
+    unseen = [host for host in plan.hosts if host.status != "reachable"]
+    if not unseen:
+        return
+    out.blank()
+    out.add(("Hosts that were not seen in full", "bold"))
+    for host in unseen:
+        first, *more = safe_lines(host.error or "") or [""]
+        out.add((safe(host.name), "bold"), f"  {host.status}: {first}".rstrip(": "), prefix=("  ! ", "bold red"))
+        for line in more:
+            out.add(line, indent=_INDENT)
+
+
+def _add_warnings(out: Lines, plan: Plan) -> None:
+    warnings = ([DIRTY] if plan.dirty else []) + [safe(warning) for warning in plan.warnings]
+    for thing in plan.unmanaged:
+        if thing.kind == "ambiguous":
+            name, host = safe(thing.name), safe(thing.host)
+            warnings.append(f"{name} on {host} says that it is ours, and has neither record nor manifest: left alone")
+    if warnings:
+        out.blank()
+    for warning in warnings:
+        out.add(warning, prefix=("Warning: ", "bold yellow"))
+
+
+def _add_unmanaged(out: Lines, plan: Plan, *, show_all: bool) -> None:
+    imperative = plural(len(plan.imperative), "imperative sandbox") if plan.imperative else ""
+    things = [thing for thing in plan.unmanaged if thing.kind != "ambiguous"]
+    if not things and not imperative:
+        return
+    out.blank()
+    if not show_all:
+        for line in unmanaged_counts(plan):
+            out.add((f"{line}, never touched; --all lists them", "dim"))
+        if imperative:
+            out.add((f"{imperative}, which git leaves alone; --all lists them", "dim"))
+        return
+    if things:
+        out.add(("Unmanaged, never touched", "bold"))
+    for thing in things:
+        out.add(f"{thing.kind.replace('_', ' ')} {safe(thing.name)} on {safe(thing.host)}", indent=4)
+    if imperative:
+        out.blank()
+        out.add(("Imperative, left alone by git", "bold"))
+    for change in plan.imperative:
+        out.add(f"{safe(change.sandbox)} ({change.id}) on {safe(change.host or 'no host')}", indent=4)
+
+
+def _add_closing(out: Lines, plan: Plan, *, show_all: bool) -> None:
+    out.blank()
+    if plan.complete and not plan.differences:
+        out.add((nothing_to_do(plan, more="" if show_all else " (--all says why)"), "bold green"))
+    else:
+        out.add((f"Plan: {counts(plan)}.", "bold"))
+    if reason := incomplete(plan):
+        out.add((reason, "bold red"))

@@ -1,0 +1,196 @@
+"""The words and signs that every face of a plan shares: actions, values, counts, remedies."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sandboxer.model.hidden import SHOWN, Hidden
+from sandboxer.model.lifecycle import Action, Reason, Sync
+from sandboxer.model.text import printable
+from sandboxer.reconcile.fields import EFFECTS, Effect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sandboxer.model.plan import Change, FieldChange, Plan
+
+SYMBOLS = {
+    Action.CREATE: "+",
+    Action.UPDATE: "~",
+    Action.REPLACE: "-/+",
+    Action.REPAIR: "*",
+    Action.DELETE: "-",
+    Action.NO_OP: "",
+    Action.BLOCKED: "!",
+}
+
+HINTS = {
+    Reason.BLOCKED_UNREACHABLE: "`sandboxer doctor {host}` says what is wrong; if it is gone for good: "
+    "--forget-host {host}",
+    Reason.BLOCKED_ENGINE: "start the engine on {host}; `sandboxer doctor {host}` says what is wrong",
+    Reason.BLOCKED_AMBIGUOUS: "see for yourself on {host}: nothing is done to it while its owner cannot be told",
+    Reason.BLOCKED_INPUT: "check spec.inputs and that this machine may read the repository, then plan again",
+    Reason.BLOCKED_SECRET: "set it where this runs, then plan again",
+    Reason.BLOCKED_LOCKED: "wait until the other client is done, then apply again",
+}
+"""What to do, for each reason whose message does not say so itself."""
+
+NO_HOST_HINT = "raise a host's spec.capacity, lift its cordon, or widen the placement"
+DIRTY = "the work tree has uncommitted changes: this plan is of them, and apply needs a commit or --allow-dirty"
+
+_NAMED = 5
+_TERMINAL_SEQUENCE = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
+_TELLS_NOTHING = re.compile(r"\(hidden\)|hmac:[0-9a-f]{1,64}")
+_SECRET_SOURCE = re.compile(r"(env|file):.+")
+
+
+def safe(text: str) -> str:
+    """The text as one line that does nothing to a terminal: control characters are escaped."""
+    return printable(_TERMINAL_SEQUENCE.sub("", text).expandtabs(4), 1_000_000)
+
+
+def safe_lines(text: str) -> list[str]:
+    """The lines of a text, each of them safe; blank lines at its end are left out."""
+    return [safe(line).rstrip() for line in text.rstrip().splitlines()]
+
+
+def value_text(path: str, value: object) -> str:
+    """A field's value as people write it; environment values and secrets as ``(hidden)`` or their digest.
+
+    The planner lets no plain one through; this is the last door before the screen and relies on nobody.
+    """
+    if isinstance(value, Hidden) or (_is_secret(path) and not _may_show(path, value)):
+        return SHOWN
+    if value is None:
+        return "(none)"
+    if isinstance(value, str) and value.strip() == value != "":
+        return safe(value)
+    return safe(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _is_secret(path: str) -> bool:
+    return path.removeprefix("spec.").split(".")[0] in ("env", "secrets")
+
+
+def _may_show(path: str, value: object) -> bool:
+    if value is None:
+        return True
+    secret = path.removeprefix("spec.").startswith("secrets.")
+    if isinstance(value, str):
+        return bool(_TELLS_NOTHING.fullmatch(value) or (secret and _SECRET_SOURCE.fullmatch(value)))
+    return secret and path.endswith(".version") and isinstance(value, int)
+
+
+def changed_text(change: FieldChange) -> str:
+    """``spec.ttl: 4h -> 8h``."""
+    return f"{safe(change.path)}: {value_text(change.path, change.old)} -> {value_text(change.path, change.new)}"
+
+
+def effect_of_path(path: str) -> Effect | None:
+    """What a change of the field at this path does; None where the table does not know it."""
+    parts = path.split(".")
+    return EFFECTS.get(parts[1]) if len(parts) > 1 and parts[0] == "spec" else None
+
+
+def where(change: Change) -> str:
+    """``create on lab-1``, ``replace on lab-1, from lab-2``, ``blocked``."""
+    host = f" on {safe(change.host)}" if change.host else ""
+    return f"{change.action}{host}" + (f", from {safe(change.from_host)}" if change.from_host else "")
+
+
+def why(change: Change) -> list[str]:
+    """The sentences that say why, and what carrying it out means."""
+    fields = (*change.pending, *change.drift)
+    named = [field.path.removeprefix("spec.") for field in fields]
+    # A message that only names fields says nothing that the list of fields below it does not.
+    told = any(change.message == name or change.message.startswith((f"{name}, ", f"{name} and ")) for name in named)
+    lines = [] if told else safe_lines(change.message)
+    if change.action is Action.UPDATE and all(effect_of_path(f.path) is Effect.RECORD for f in fields):
+        lines.append("the record alone is written: no container is touched")
+    if change.from_host and change.acts:
+        host, old = safe(change.host or "another host"), safe(change.from_host)
+        lines.append(f"made on {host} first; deleted on {old} once it is ready there")
+    return lines
+
+
+def destroyed(change: Change) -> str:
+    """The volumes that end with this change, in a sentence; empty where none does."""
+    names = ", ".join(safe(name) for name in change.volumes)
+    return f"destroys {plural(len(change.volumes), 'volume')}: {names}" if change.acts and change.volumes else ""
+
+
+def remedy(change: Change) -> str:
+    """What to do about a blocked change; empty where its message says so."""
+    if change.action is not Action.BLOCKED:
+        return ""
+    if change.reason is Reason.BLOCKED_NO_HOST:
+        return "" if change.host else NO_HOST_HINT
+    return HINTS.get(change.reason, "").format(host=safe(change.host or "its host"))
+
+
+def counts(plan: Plan) -> str:
+    """``3 to create, 0 to update, 0 to replace, 1 to repair, 0 to delete; 1 blocked, 4 unchanged``."""
+    summary = plan.summary
+    acting = [a for a in Action if a not in (Action.NO_OP, Action.BLOCKED)]
+    blocked = f"{summary[Action.BLOCKED]} blocked, " if summary[Action.BLOCKED] else ""
+    doing = ", ".join(f"{summary[action]} to {action}" for action in acting)
+    return f"{doing}; {blocked}{summary[Action.NO_OP]} unchanged"
+
+
+def nothing_to_do(plan: Plan, *, more: str = "") -> str:
+    """The sentence of a plan without changes; ``more`` says where to read why some are left as they are."""
+    living = [change for change in plan.changes if change.host]
+    as_wanted = [c for c in living if c.reason is Reason.NO_OP_SYNCED and c.sync is Sync.SYNCED]
+    apart, gone = len(living) - len(as_wanted), len(plan.changes) - len(living)
+    hosts = plural(len({change.host for change in as_wanted}), "host")
+    are = "is as git wants it" if len(as_wanted) == 1 else "are as git wants them"
+    said = [f"{plural(len(as_wanted), 'sandbox')} on {hosts} {are}"] if as_wanted else []
+    if apart:
+        said.append(f"{plural(apart, 'sandbox')} {'is left as it is' if apart == 1 else 'are left as they are'}")
+    if gone:
+        said.append(f"{gone} expired, and will not come back by itself")
+    return f"No changes. {'; '.join(said) or 'There are no sandboxes'}{more if apart or gone else ''}."
+
+
+def incomplete(plan: Plan) -> str:
+    """Why a plan is not complete, in a sentence; empty where it is."""
+    if plan.complete:
+        return ""
+    hosts = [f"{safe(host.name)} is {host.status}" for host in plan.hosts if host.status != "reachable"]
+    blocked = plan.summary[Action.BLOCKED]
+    said = [named(hosts)] if hosts else []
+    said += [f"{plural(blocked, 'sandbox')} {'is' if blocked == 1 else 'are'} blocked"] if blocked else []
+    return f"The plan is incomplete: {'; '.join(said)}."
+
+
+def unmanaged_counts(plan: Plan) -> list[str]:
+    """``2 unmanaged things on lab-1``, a host each; those that claim to be ours are not among them."""
+    things = Counter(thing.host for thing in plan.unmanaged if thing.kind != "ambiguous")
+    return [f"{plural(count, 'unmanaged thing')} on {safe(host)}" for host, count in sorted(things.items())]
+
+
+def named(things: Sequence[str]) -> str:
+    """The first few of them, and how many more there are."""
+    rest = len(things) - _NAMED
+    return ", ".join(things[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def plural(count: int, thing: str) -> str:
+    """``1 host``, ``2 hosts``, ``3 sandboxes``."""
+    return f"{count} {thing}{'' if count == 1 else 'es' if thing.endswith('x') else 's'}"
+
+
+def seconds_text(seconds: float) -> str:
+    """``2.1 s``, ``1 min 05 s``."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s"
+
+
+def list_of(actions: Iterable[tuple[str, int]]) -> str:
+    """``3 created, 1 repaired`` of words and how often; those that never happened are left out."""
+    return ", ".join(f"{count} {word}" for word, count in actions if count)

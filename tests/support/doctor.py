@@ -1,0 +1,40 @@
+"""Hosts for the doctor, and answers as they would give them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandboxer.extensions.compose_ssh.look import Sections
+from sandboxer.lifecycle.doctor import Patient
+from sandboxer.lifecycle.doctor_facts import Facts
+from sandboxer.model.manifest import Host
+from sandboxer.model.seams import CommandResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandboxer.model.checkup import Check
+
+DEBIAN_12 = "ID=debian\nVERSION_ID=12\nPRETTY_NAME=Debian 12"
+
+
+def patient(root: str = "/tmp/sandboxer", *, compose: str | None = None, **spec: object) -> Patient:
+    """A host called ``here``, this machine unless ``spec`` says another; ``compose`` is what a run asks for."""
+    given = {"connection": "local", "root": root} | spec
+    host = Host.model_validate(
+        {"apiVersion": "sandboxer.dev/v1", "kind": "Host", "metadata": {"name": "here"}, "spec": given}
+    )
+    return Patient(host, "acme", host.spec.runtime, compose)
+
+
+def told(sections: dict[str, str], asked: Patient | None = None, **more: float) -> Facts:
+    """Facts as a host would have given them; a key may be `name argument`."""
+    sections = {"system": DEBIAN_12, "login": "0 root"} | sections
+    output = "".join(f"\n@n {name}\n{body}\n" for name, body in sections.items()) + "\n@n end\n"
+    return Facts(asked or patient(), Sections(output.encode(), "n"), CommandResult(0, output.encode(), b""), **more)
+
+
+def only(checks: Iterator[Check]) -> Check:
+    """The one check that there is."""
+    (check,) = checks
+    return check

@@ -1,0 +1,304 @@
+"""A fleet for end-to-end tests: a real git repository, the real program as a process of its own, and real hosts.
+
+What a test asks of a host it asks the host: its engine and its files, not the program's word for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sandboxer.model.identity import project_name, sandbox_id
+from tests.lab import IMAGE
+from tests.support.gitrepo import GitRepo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.lab import Lab
+
+PROGRAM = str(Path(sys.executable).with_name("sandboxer"))
+ROOT = "/tmp/sandboxer"
+PROFILE = "profile.test"
+API = "sandboxer.dev/v1"
+
+# Everything of a fleet on a host, whatever state a test left it in; its engine is the first word.
+_CLEAN = """
+engine=$1 fleet=$2 root=$3
+mine="--filter label=dev.sandboxer.fleet=$fleet"
+ids=$("$engine" ps -aq $mine); [ -z "$ids" ] || "$engine" rm -f -v $ids
+ids=$("$engine" network ls -q $mine); [ -z "$ids" ] || "$engine" network rm $ids
+ids=$("$engine" volume ls -q $mine); [ -z "$ids" ] || "$engine" volume rm -f $ids
+rm -rf "$root/$fleet"; rmdir "$root" 2>/dev/null; exit 0
+"""
+
+
+def service(*command: str, **keys: Any) -> dict[str, Any]:
+    """A service of the lab's image; without a command it sleeps. It ends at once when it is stopped."""
+    return {"image": IMAGE, "command": list(command) or ["sleep", "9999"], "stop_signal": "SIGKILL", **keys}
+
+
+def web(**keys: Any) -> dict[str, Any]:
+    """A service that serves /www on port 8080."""
+    return service("httpd", "-f", "-p", "8080", "-h", "/www", **keys)
+
+
+def stack(**services: Any) -> dict[str, Any]:
+    """A compose file of these services."""
+    return {"services": services}
+
+
+@dataclass
+class FleetRepo:
+    """A fleet in a repository of its own, and what there is of it on the lab's hosts.
+
+    Its name is its own, so fleets share hosts without seeing each other. ``said`` is all that the program ever wrote.
+    """
+
+    lab: Lab
+    repo: GitRepo
+    name: str
+    hosts: tuple[str, ...]
+    root: str = ROOT
+    env: dict[str, str] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    @classmethod
+    def create(
+        cls, lab: Lab, path: Path, *, hosts: Sequence[str] = (), root: str = ROOT, name: str = "", **spec: Any
+    ) -> FleetRepo:
+        """A fleet of these hosts of the lab (all of them without any), with one profile; ``spec`` is the Fleet's."""
+        name = name or "t-" + hashlib.sha256(os.fsencode(path)).hexdigest()[:10]
+        names = tuple(hosts) or tuple(host.name for host in lab.hosts)
+        fleet = cls(lab, GitRepo.create(path), name, names, root)
+        fleet.document("sandboxer.yaml", "Fleet", name, spec)
+        wanted = [doc for doc in yaml.safe_load_all(lab.host_manifests(root)) if doc["metadata"]["name"] in names]
+        fleet.repo.write("manifests/hosts.yaml", yaml.safe_dump_all(wanted, sort_keys=False, width=1000))
+        fleet.profile()
+        return fleet
+
+    # --- what is in git
+
+    def document(self, path: str, kind: str, name: str, spec: Any, **metadata: Any) -> None:
+        """Writes a manifest of one document."""
+        document = {"apiVersion": API, "kind": kind, "metadata": {"name": name, **metadata}, "spec": spec}
+        self.repo.write(path, yaml.safe_dump(document, sort_keys=False, width=1000))
+
+    def profile(self, name: str = PROFILE, **spec: Any) -> None:
+        """Writes a Profile: small and fast, unless ``spec`` says otherwise."""
+        defaults = {
+            "extension": "ext.compose-ssh",
+            "resources": {"cpus": 0.5, "memory": "64MiB", "pids": 64},
+            "readiness": {"timeout": "30s"},
+        }
+        self.document(f"profiles/{name}.yaml", "Profile", name, defaults | spec)
+
+    def sandbox(self, name: str, compose: Any = None, *, files: dict[str, str] | None = None, **spec: Any) -> None:
+        """Writes a Sandbox and, in a folder of its name, the files that it is given; a spec of None is left out."""
+        for path, content in (files or {}).items():
+            self.repo.write(f"stacks/{name}/{path}", content)
+        if compose is not None:
+            self.repo.write(f"stacks/{name}/compose.yaml", yaml.safe_dump(compose, sort_keys=False))
+        workspace = f"profile.{name}"
+        profile = spec.pop("profile_spec", {})
+        self.profile(workspace, **{"workspace": {"path": f"stacks/{name}"}, **profile})
+        hosts = spec.pop("host", None)
+        if hosts:
+            spec["placement"] = {"hosts": [hosts] if isinstance(hosts, str) else list(hosts)}
+        labels = spec.pop("labels", {})
+        self.document(f"manifests/{name}.yaml", "Sandbox", name, {"profile": workspace, **spec}, labels=labels)
+
+    def host(self, name: str, **spec: Any) -> None:
+        """Changes the spec of a Host."""
+        path = self.repo.path / "manifests/hosts.yaml"
+        documents = list(yaml.safe_load_all(path.read_text()))
+        for document in documents:
+            if document["metadata"]["name"] == name:
+                document["spec"].update(spec)
+        path.write_text(yaml.safe_dump_all(documents, sort_keys=False, width=1000))
+
+    def remove(self, name: str) -> None:
+        """Takes a Sandbox out of git."""
+        (self.repo.path / f"manifests/{name}.yaml").unlink()
+
+    def commit(self) -> str:
+        """Commits all of it."""
+        return self.repo.commit()
+
+    # --- the program
+
+    def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Starts the program, as a user with an empty home would, and does not wait for it."""
+        home = self.repo.path.parent / "home"
+        home.mkdir(exist_ok=True)
+        clean = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "200"}
+        return subprocess.Popen(
+            [PROGRAM, "-C", str(self.repo.path), *arguments],
+            env=clean | self.env | (env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self, *arguments: str, code: int | None = 0, env: dict[str, str] | None = None, timeout: float = 120
+    ) -> str:
+        """Runs the program, which must exit with ``code`` (None: with any), and gives its standard output."""
+        with self.start(*arguments, env=env) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                stdout, stderr = process.communicate()
+                raise AssertionError(f"{arguments}: not done within {timeout:g} s\n{stdout}{stderr}") from None
+        self.said += [stdout, stderr]
+        assert code in (None, process.returncode), f"{arguments}: exit {process.returncode}\n{stdout}{stderr}"
+        assert "Traceback" not in stderr, stderr
+        return stdout
+
+    def plan(self, *arguments: str, code: int | None = 0, **more: Any) -> Result:
+        """Plans, and gives what it says."""
+        return Result(json.loads(self.run("plan", "-o", "json", *arguments, code=code, **more)))
+
+    def apply(self, *arguments: str, code: int | None = 0, **more: Any) -> Result:
+        """Applies without asking, and gives the outcomes."""
+        return Result(json.loads(self.run("apply", "-y", "-o", "json", *arguments, code=code, **more)))
+
+    def prune(self, *arguments: str, code: int | None = 0, **more: Any) -> Result:
+        """Prunes without asking, and gives the outcomes."""
+        return Result(json.loads(self.run("prune", "-y", "-o", "json", *arguments, code=code, **more)))
+
+    def get(self, name: str) -> dict[str, Any]:
+        """The handle of one sandbox."""
+        handle: dict[str, Any] = json.loads(self.run("get", name, "-o", "json"))
+        return handle
+
+    def assert_synced(self) -> None:
+        """Nothing differs, and everything was seen."""
+        result = self.plan(code=None)
+        assert set(result.actions.values()) <= {"no-op"}, result.data
+        assert result.data["complete"], result.data
+
+    # --- what is on a host
+
+    def id(self, name: str) -> str:
+        """The id of a sandbox of this fleet."""
+        return sandbox_id(self.name, name)
+
+    def project(self, name: str) -> str:
+        """The compose project of a sandbox of this fleet."""
+        return project_name(name, self.id(name))
+
+    def folder(self, name: str) -> str:
+        """Where a sandbox lies on its host."""
+        return f"{self.root}/{self.name}/{self.id(name)}"
+
+    def engine(self, host: str, *arguments: str, check: bool = True) -> str:
+        """What the host's engine prints."""
+        return self.lab.docker(host, *arguments, check=check).stdout
+
+    def containers(self, host: str, name: str | None = None) -> dict[str, dict[str, Any]]:
+        """The containers of one sandbox on a host, or of the whole fleet: what the engine's inspect says, by service.
+
+        A service with several containers has a number behind its name from the second one on.
+        """
+        label = f"label=dev.sandboxer.id={self.id(name)}" if name else f"label=dev.sandboxer.fleet={self.name}"
+        ids = self.engine(host, "ps", "-aq", "--no-trunc", "--filter", label).split()
+        found: dict[str, dict[str, Any]] = {}
+        for item in json.loads(self.engine(host, "inspect", *ids)) if ids else []:
+            labels = item["Config"]["Labels"]
+            key = labels.get("com.docker.compose.service", item["Name"])
+            key = key if name else f"{labels['dev.sandboxer.name']}/{key}"
+            number = sum(1 for other in found if other.split("#")[0] == key)
+            found[f"{key}#{number + 1}" if number else key] = item
+        return found
+
+    def ids(self, host: str, name: str | None = None) -> dict[str, str]:
+        """The containers' ids, by service."""
+        return {key: item["Id"] for key, item in self.containers(host, name).items()}
+
+    def inside(self, host: str, name: str, service: str, *command: str, check: bool = True) -> str:
+        """What a command prints in a service's container."""
+        return self.engine(host, "exec", self.ids(host, name)[service], *command, check=check)
+
+    def record(self, host: str, name: str) -> dict[str, Any]:
+        """The sandbox's record."""
+        record: dict[str, Any] = json.loads(self.sh(host, f"cat {self.folder(name)}/record.json"))
+        return record
+
+    def sh(self, host: str, script: str, *, check: bool = True) -> str:
+        """What a shell script prints as root on a host."""
+        return self.lab.exec(host, ["sh", "-c", script], check=check).stdout
+
+    def exists(self, host: str, path: str) -> bool:
+        """Whether there is something at a path of a host."""
+        return self.lab.exec(host, ["test", "-e", path], check=False).returncode == 0
+
+    def clean_up(self) -> None:
+        """Removes all of the fleet from its hosts, whatever a test left."""
+
+        def clean(host: str) -> None:
+            engine = self.lab.host(host).engine
+            self.lab.exec(host, ["sh", "-c", _CLEAN, "sh", engine, self.name, self.root], check=False)
+
+        with ThreadPoolExecutor(max_workers=len(self.hosts)) as pool:
+            list(pool.map(clean, self.hosts))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a plan or an apply said, as JSON."""
+
+    data: dict[str, Any]
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """A plan's changes, or an apply's outcomes."""
+        changes: list[dict[str, Any]] = self.data.get("outcomes", self.data.get("changes"))
+        return changes
+
+    @property
+    def actions(self) -> dict[str, str]:
+        """The action of each sandbox."""
+        return {change["sandbox"]: change["action"] for change in self.changes}
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """The reason of each sandbox."""
+        return {change["sandbox"]: change["reason"] for change in self.changes}
+
+    @property
+    def plan(self) -> Result:
+        """The plan that an apply carried out."""
+        return Result(self.data["plan"])
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """The status of each host."""
+        hosts = self.data.get("hosts") or self.data["plan"]["hosts"]
+        return {host["name"]: host["status"] for host in hosts}
+
+    def of(self, sandbox: str) -> dict[str, Any]:
+        """The one change of a sandbox."""
+        (change,) = [change for change in self.changes if change["sandbox"] == sandbox]
+        return change
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+    """Waits until something is true and gives it; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.02)
+    return found

@@ -1,0 +1,242 @@
+"""What a host says, and what the doctor makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sandboxer.extensions.compose_ssh.look import Sections
+from sandboxer.lifecycle.doctor_checks import (
+    check_cleaner,
+    check_disk,
+    check_firewall,
+    check_root,
+    check_sshd,
+    diagnose,
+)
+from sandboxer.lifecycle.doctor_engines import check_compose, check_engine, check_limits, check_rootless
+from sandboxer.lifecycle.doctor_facts import Facts
+from sandboxer.lifecycle.doctor_remedies import System
+from sandboxer.model.checkup import Check
+from sandboxer.model.seams import CommandResult
+from tests.support.doctor import only, patient, told
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "hosts.md"
+
+
+def test_nothing_at_all_is_survived() -> None:
+    facts = Facts(patient(), Sections(b"", "n"), CommandResult(1, b"", b""))
+    assert all(isinstance(check, Check) for check in diagnose(facts))
+
+
+@pytest.mark.parametrize(
+    ("sections", "status", "found"),
+    [
+        ({"folder /tmp/sandboxer": "0 700 directory", "writable": ""}, "ok", "mode 0700, of root alone"),
+        ({"folder /tmp/sandboxer": "0 755 directory", "writable": ""}, "note", "has mode 0755"),
+        ({"folder /tmp/sandboxer": "1000 700 directory", "writable": ""}, "error", "belongs to user id 1000"),
+        ({"folder /tmp/sandboxer": "0 644 regular file", "writable": ""}, "error", "is a regular file"),
+        ({"folder /tmp/sandboxer/acme": "5 700 directory", "writable": ""}, "error", "/tmp/sandboxer/acme belongs"),
+        ({}, "error", "root may not write to /tmp"),
+        ({"writable": ""}, "ok", "an apply makes it"),
+    ],
+)
+def test_the_root(sections: dict[str, str], status: str, found: str) -> None:
+    check = only(check_root(told({"parent /tmp": "1777"} | sections)))
+    assert check.status == status
+    assert found in check.found
+
+
+def test_a_folder_where_anybody_renames_is_no_place_for_a_root() -> None:
+    *_, check = check_root(told({"parent /srv": "777", "writable": ""}))
+    assert (check.status, check.remedy) == ("warning", "chmod +t /srv")
+
+
+@pytest.mark.parametrize(
+    ("free", "files", "options", "found"),
+    [
+        (2 << 20, "9000000 8000000 ext2/ext3", "rw,relatime", None),
+        (100 << 10, "9000000 8000000 ext2/ext3", "rw,relatime", "only 100MiB free on /tmp (ext2/ext3)"),
+        (2 << 20, "9000000 5 ext2/ext3", "rw", "room for only 5 more files"),
+        (2 << 20, "0 0 btrfs", "rw", None),
+        (2 << 20, "9000000 8000000 tmpfs", "rw,nosuid,noexec", "is mounted noexec"),
+        (2 << 20, "9000000 8000000 nfs", "rw", "is no local disk"),
+    ],
+)
+def test_the_disk(free: int, files: str, options: str, found: str | None) -> None:
+    disk = f"Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda 99 1 {free} 1% /tmp"
+    check = only(check_disk(told({"disk": disk, "filesystem": files, "mounted": options})))
+    assert check.status == ("warning" if found else "ok")
+    assert (found or "2.0 GiB free on /tmp") in check.found
+
+
+@pytest.mark.parametrize(
+    ("files", "warned"),
+    [
+        ({}, False),
+        ({"tmpfiles tmp.conf": "D /tmp 1777 root root -"}, False),
+        ({"tmpfiles tmp.conf": "q /tmp 1777 root root 10d\nq /var/tmp 1777 root root 30d"}, True),
+        ({"tmpfiles tmp.conf": "q /var/tmp 1777 root root 30d"}, False),
+        ({"tmpfiles tmp.conf": "q /tmp 1777 root root 10d", "tmpfiles a.conf": "x /tmp/sandboxer"}, False),
+        ({"tmpfiles tmp.conf": "q /tmp 1777 root root 10d", "tmpfiles a.conf": "x /tmp/sand*"}, False),
+        ({"tmpfiles tmp.conf": "q /tmp 1777 root root 10d", "tmpfiles a.conf": "X /tmp/sandboxer"}, True),
+        ({"tmpfiles tmp.conf": "q /tmp 1777 root root 10d", "tmpfiles a.conf": "x /tmp/other"}, True),
+        ({"reaper": "tmpreaper"}, True),
+    ],
+)
+def test_who_cleans_temporary_folders(files: dict[str, str], warned: bool) -> None:
+    check = only(check_cleaner(told(files)))
+    assert (check.status == "warning") is warned
+
+
+def test_a_mask_takes_the_place_of_the_systems_own_rules() -> None:
+    output = b"\n@n tmpfiles tmp.conf\nq /tmp 1777 root root 10d\n\n@n tmpfiles tmp.conf\n\n@n end\n"
+    facts = Facts(patient(), Sections(output, "n"), CommandResult(0, output, b""))
+    assert only(check_cleaner(facts)).status == "ok"
+
+
+def test_the_cleaners_remedy_is_what_to_paste() -> None:
+    check = only(check_cleaner(told({"tmpfiles tmp.conf": "q /tmp 1777 root root 10d"})))
+    assert check.found == "systemd-tmpfiles removes from /tmp/sandboxer what nobody used for 10d (tmp.conf)"
+    assert check.remedy == "echo 'x /tmp/sandboxer' | tee /etc/tmpfiles.d/sandboxer.conf"
+
+
+def test_a_root_elsewhere_is_nobodys_to_clean() -> None:
+    assert not list(check_cleaner(told({"reaper": "tmpreaper"}, patient("/srv/sandboxer"))))
+
+
+def test_docker_closed_to_the_login() -> None:
+    said = "permission denied while trying to connect to the Docker daemon socket"
+    facts = told(
+        {
+            "login": "1001 ci",
+            "client docker /usr/bin/docker": "Docker version 20.10",
+            "info docker": "",
+            "info-code 1": said,
+            "socket /var/run/docker.sock": "docker",
+        }
+    )
+    check = only(check_engine(facts))
+    assert check.found == "ci may not use Docker's socket /var/run/docker.sock, which is for the group docker"
+    assert check.remedy.splitlines()[0] == "sudo usermod -aG docker ci"
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "systemd", "found", "remedy"),
+    [
+        (
+            "1",
+            "Cannot connect to the Docker daemon",
+            "systemd=yes",
+            "does not answer: Cannot",
+            "systemctl enable --now docker",
+        ),
+        ("1", "Cannot connect to the Docker daemon", "", "does not answer: Cannot", "service docker start"),
+        ("124", "", "systemd=yes", "does not answer within 20 s", "systemctl restart docker"),
+    ],
+)
+def test_docker_that_is_silent(code: str, said: str, systemd: str, found: str, remedy: str) -> None:
+    sections = {"client docker /usr/bin/docker": "", "info docker": "", f"info-code {code}": said, "rootless": systemd}
+    check = only(check_engine(told(sections)))
+    assert check.status == "error"
+    assert found in check.found
+    assert check.remedy == remedy
+
+
+def test_a_runtime_that_is_not_there_names_the_one_that_is() -> None:
+    check = only(check_engine(told({"client podman /usr/bin/podman": ""}, patient(runtime="docker"))))
+    assert check.remedy == "apt-get install -y docker.io\nor set `runtime: podman` on the Host"
+
+
+def test_limits_that_podman_may_not_set() -> None:
+    info = {"host": {"cgroupControllers": ["memory", "pids"]}}
+    check = only(check_limits(told({"info podman": json.dumps(info), "info-code 0": ""})))
+    assert check.found == "ceilings of cpu have no effect here"
+    assert "Delegate=memory cpu pids" in check.remedy
+
+
+@pytest.mark.parametrize(
+    ("engine", "sections", "status", "found"),
+    [
+        ("docker", {"compose docker compose": "2.40.3", "compose-code 0": ""}, "ok", "Docker Compose 2.40.3"),
+        ("docker", {"compose docker compose": "v2.19.1", "compose-code 0": ""}, "error", "2.20 or newer"),
+        ("docker", {"compose docker compose": "5.0.0", "compose-code 0": ""}, "ok", "Docker Compose 5.0.0"),
+        ("docker", {}, "error", "neither the docker-compose plugin nor a docker-compose command"),
+        ("docker", {"compose docker-compose": "", "compose-code 127": "sh: not found"}, "error", "sh: not found"),
+        ("podman", {"compose podman-compose": "1.6.0", "compose-code 0": ""}, "ok", "podman-compose 1.6.0"),
+        ("podman", {"compose podman-compose": "1.0.3", "compose-code 0": ""}, "warning", "1.1 or newer"),
+        ("podman", {"compose podman compose": "", "compose-code 125": "Error"}, "error", "there is no podman-compose"),
+    ],
+)
+def test_compose(engine: str, sections: dict[str, str], status: str, found: str) -> None:
+    check = only(check_compose(told({f"info {engine}": "{}", "info-code 0": ""} | sections)))
+    assert check.status == status
+    assert found in check.found
+    assert bool(check.remedy) is (status != "ok")
+
+
+def test_a_rootless_podman_that_ends_with_its_login() -> None:
+    facts = told(
+        {
+            "login": "1001 ci",
+            "info podman": "{}",
+            "rootless": "systemd=yes\nruntime_dir_there=yes\nsubuid=yes\nsubgid=yes",
+        }
+    )
+    assert only(check_rootless(facts)).remedy == "sudo loginctl enable-linger ci"
+
+
+def test_what_sshd_allows() -> None:
+    few, closed = check_sshd(told({"sshd": "maxsessions 2\nallowtcpforwarding no\ndisableforwarding no"}))
+    assert "2 sessions" in few.found
+    assert "MaxSessions 10" in few.remedy
+    assert "egress: deny" in closed.found
+    assert only(check_sshd(told({"sshd": "maxsessions 10\nallowtcpforwarding yes"}))).status == "ok"
+    assert not list(check_sshd(told({})))
+
+
+def test_clock_login_and_key() -> None:
+    asked = patient(connection="ssh", address="build-1", user="ci")
+    sections = {"shell /bin/bash": "Welcome to build-1!", "host-keys": "ssh-ed25519 AAAA"}
+    checks = list(diagnose(told(sections, asked, skew=-300.0, login=4.2)))
+    found = {(check.name, check.status): check for check in checks}
+    assert found["clock", "warning"].found.startswith("its clock is 300 s behind this machine's")
+    assert 'hostKey: "ssh-ed25519 AAAA"' in found["host key", "note"].remedy
+    words = [check.found for check in checks if check.name == "login shell"]
+    assert words[0].startswith("it takes 4.2 s")
+    assert words[1].endswith("Welcome to build-1!")
+
+
+@pytest.mark.parametrize(
+    ("system", "docker", "compose"),
+    [
+        (System("debian", (), "12"), "apt-get install -y docker.io", "https://docs.docker.com/compose/install/linux/"),
+        (System("debian", (), "13"), "apt-get install -y docker.io docker-cli", "apt-get install -y docker-compose"),
+        (
+            System("ubuntu", ("debian",), "24.04"),
+            "apt-get install -y docker.io",
+            "apt-get install -y docker-compose-v2",
+        ),
+        (System("fedora", (), "41"), "dnf install -y moby-engine", "dnf install -y docker-compose"),
+        (System("rocky", ("rhel", "centos", "fedora"), "9.4"), "https://docs.docker.com/engine/install/", "https://"),
+        (System("alpine", (), "3.20.1"), "apk add docker docker-cli-compose", "apk add docker-cli-compose"),
+        (System("arch"), "install Docker Engine", "install Docker Compose"),
+    ],
+)
+def test_remedies_are_in_the_words_of_the_distribution(system: System, docker: str, compose: str) -> None:
+    assert docker in system.install_docker()
+    assert compose in system.install_compose()
+
+
+def test_a_login_that_is_not_root_asks_for_it() -> None:
+    system = System("debian", (), "12", user="ci", is_root=False)
+    assert system.install_tools(("flock", "stat", "sed")) == "sudo apt-get install -y coreutils sed util-linux"
+
+
+def test_the_documentation_closes_the_hosts_addresses_as_the_doctor_does() -> None:
+    note = only(check_firewall(told({})))
+    assert note.remedy in DOCUMENTATION.read_text()
+    assert only(check_firewall(told({"firewall": "iifname br-* ct state new drop"}))).status == "ok"
+    assert "unless a rule that ci cannot see" in only(check_firewall(told({"login": "1001 ci"}))).found

@@ -1,0 +1,152 @@
+"""Handles, effective values and errors as text."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sandboxer.errors import ComposeRefused, HostUnreachable, ManifestError, SandboxerError, UsageError
+from sandboxer.model.diagnostic import Diagnostic, Location
+from sandboxer.model.hidden import Hidden
+from sandboxer.render.diagnostics import to_text
+from sandboxer.render.errors import error_text
+from sandboxer.render.explain import explain_text
+from sandboxer.render.listing import age, handle_text, list_table
+from tests.support.cases import compare, on_terminal, piped
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+FULL: dict[str, Any] = {
+    "id": "1f2e3d4c",
+    "name": "checkout-e2e",
+    "phase": "ready",
+    "sync": "Synced",
+    "health": "Healthy",
+    "profile": "profile.compose-e2e",
+    "extension": "ext.compose-ssh",
+    "host": "lab-1",
+    "created_at": "2026-11-24T10:00:00Z",
+    "expires_at": "2026-11-24T18:05:00Z",
+    "consumer": {"actor": "atm", "project": "wise-validator"},
+    "reachability": [
+        {
+            "name": "http",
+            "service": "web",
+            "port": 8080,
+            "address": "127.0.0.1",
+            "host_port": 32768,
+            "url": "http://127.0.0.1:32768",
+            "via": "published",
+        },
+        {
+            "name": "db",
+            "service": "db",
+            "port": 5432,
+            "address": "172.18.0.2",
+            "host_port": None,
+            "url": "tcp://172.18.0.2:5432",
+            "via": "tunnel",
+        },
+    ],
+    "labels": {"team": "payments", "app": "checkout"},
+    "origin": "git",
+}
+NONE = ("phase", "profile", "extension", "created_at", "expires_at", "consumer")
+BARE = {
+    **FULL,
+    **dict.fromkeys(NONE),
+    "name": "x",
+    "sync": "Unknown",
+    "health": "Unknown",
+    "reachability": [],
+    "labels": {},
+}
+OVER = {**FULL, "name": "late", "phase": "expired", "expires_at": "2026-11-24T11:59:59Z", "health": "Degraded"}
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["narrow", "wide"])
+def test_the_table(wide: bool) -> None:
+    text = piped(list_table([FULL, BARE, OVER], wide=wide, now=NOW))
+    compare(f"render/list-{'wide' if wide else 'narrow'}.txt", text)
+
+
+def test_columns_line_up_and_no_line_ends_in_blanks() -> None:
+    lines = piped(list_table([FULL, {**BARE, "name": "東京"}], wide=True, now=NOW)).splitlines()
+    assert len({line.index("1f2e3d4c") + line.count("東京") * 2 for line in lines[1:]}) == 1
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_colour_only_adds_escapes() -> None:
+    table = list_table([FULL, BARE, OVER], wide=True, now=NOW)
+    coloured = on_terminal(table, 300, color=True)
+    assert "\x1b[32mSynced\x1b[0m" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == piped(table)
+
+
+def test_an_empty_table_says_so() -> None:
+    assert piped(list_table([], wide=False, now=NOW)) == "There are no sandboxes on the hosts.\n"
+
+
+@pytest.mark.parametrize(("name", "handle"), [("full", FULL), ("bare", BARE), ("over", OVER)])
+def test_one_sandbox(name: str, handle: dict[str, Any]) -> None:
+    compare(f"render/get-{name}.txt", piped(handle_text(handle, NOW)))
+
+
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        (timedelta(), "0s"),
+        (timedelta(seconds=59.9), "59s"),
+        (timedelta(seconds=61), "1m01s"),
+        (timedelta(hours=3, minutes=5, seconds=59), "3h05m"),
+        (timedelta(days=2, hours=3, minutes=59), "2d3h"),
+        (timedelta(seconds=-5), "0s"),
+    ],
+)
+def test_ages(span: timedelta, text: str) -> None:
+    assert age(span) == text
+
+
+def test_values_with_their_sources() -> None:
+    rows = [
+        ("profile", "profile.compose-e2e", "manifests/web.yaml:5:3"),
+        ("env.LOG_LEVEL", Hidden("plain-value"), "manifests/web.yaml:9:3"),
+        ("env.FORGOTTEN", "plain-value", "manifests/web.yaml:10:3"),
+        ("secretRefs[0].from", "env:DB_PASSWORD", "manifests/web.yaml:11:3"),
+        ("resources.cpus", 2, "default"),
+        ("compose.files", ["a.yaml", "b.yaml"], "profiles/p.yaml:3:3"),
+        ("labels", {}, "default"),
+        ("inputs.commit", "c" * 64, "../web at main"),
+    ]
+    compare("render/explain.txt", piped(explain_text(rows)))
+    assert piped(explain_text([])) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (UsageError("-x: no [bold]such[/bold] option"), "Error: -x: no [bold]such[/bold] option\n"),
+        (
+            SandboxerError("a\n  b\x1b[2J\x07\n", hint="do c\nand d"),
+            "Error: a\n    b\\x07\n  hint: do c\n        and d\n",
+        ),
+        (HostUnreachable("lab-3", "no route"), "Error: lab-3: no route\n"),
+        (HostUnreachable("lab-3", "no route to lab-3"), "Error: no route to lab-3\n"),
+        (ComposeRefused("web", "privileged"), "Error: web: privileged\n"),
+        (SandboxerError(""), "Error: SandboxerError\n"),
+    ],
+)
+def test_errors(error: SandboxerError, text: str) -> None:
+    assert piped(error_text(error)) == text
+
+
+def test_findings_show_as_validate_shows_them() -> None:
+    found = Diagnostic(
+        "error", "unknown-key", "unknown key `a`", Location("f.yaml", 2, 3), "did you mean `b`?", "  a: [red]1[/red]", 1
+    )
+    error = ManifestError([found])
+    assert piped(error_text(error)) == to_text([found])
+    assert on_terminal(error_text(error), 100, color=True).startswith("\x1b[1;31merror[unknown-key]")

@@ -1,0 +1,198 @@
+"""Following an apply: the live table, the plain lines, the summary."""
+
+from __future__ import annotations
+
+import io
+import threading
+from contextlib import suppress
+
+from rich.console import Console
+
+from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.model.outcome import Outcome
+from sandboxer.render.live import LiveView, PlainView, apply_summary
+from tests.support.cases import compare, on_terminal, piped
+from tests.support.plans import change
+
+WEB = change("checkout-e2e", Reason.CREATE_ABSENT)
+OLD = change("old", Reason.DELETE_ORPHANED, host="lab-2")
+FAR = change("far", Reason.REPAIR_DRIFT, host="lab-3")
+LOCKED = change("busy", Reason.BLOCKED_LOCKED, message="another client holds its lock: ann@laptop")
+ERROR = "service api exited with 1\n  Traceback:\n\x1b[31mboom\x1b[0m\x07\n"
+
+OUTCOMES = [
+    Outcome(WEB, seconds=2.13),
+    Outcome(OLD, seconds=0.04),
+    Outcome(change("web", Reason.CREATE_ABSENT), seconds=61.7),
+    Outcome(FAR, error=ERROR, hint="see its logs\nthen apply again", seconds=12.3),
+    Outcome(LOCKED),
+    Outcome(change("calm", Reason.NO_OP_SYNCED)),
+]
+
+
+class Screen:
+    """A terminal and its clock, both in memory."""
+
+    def __init__(self, height: int = 40, encoding: str = "utf-8") -> None:
+        self.seconds = 100.0
+        self.bytes = io.BytesIO()
+        stream = io.TextIOWrapper(self.bytes, encoding=encoding, errors="strict", write_through=True)
+        self.console = Console(
+            file=stream,
+            width=80,
+            height=height,
+            force_terminal=True,
+            color_system=None,
+            get_time=lambda: self.seconds,
+            _environ={},
+        )
+
+    def shows(self, view: LiveView) -> list[str]:
+        """The lines of the table as it stands."""
+        # Another console than the view's own, which draws its table below whatever is printed.
+        console = Console(width=80, color_system=None, get_time=lambda: self.seconds, _environ={})
+        with console.capture() as capture:
+            console.print(view._table())
+        return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def test_the_table_tells_steps_and_seconds_as_time_goes_by() -> None:
+    screen = Screen()
+    with LiveView(screen.console) as view:
+        view.started(WEB)
+        view.progressed(WEB, "delivering")
+        view.started(FAR)
+        screen.seconds += 65
+        view.started(OLD)
+        view.ended(Outcome(FAR, error="no", seconds=12.3))
+        screen.seconds += 0.5
+        shown = screen.shows(view)
+    assert shown[0].split() == ["SANDBOX", "HOST", "ACTION", "STEP", "TIME"]
+    assert shown[1].split()[1:] == ["checkout-e2e", "lab-1", "create", "delivering", "1", "min", "06", "s"]
+    assert shown[2].split() == ["✗", "far", "lab-3", "repair", "failed", "12.3", "s"]
+    assert shown[3].split()[1:] == ["old", "lab-2", "delete", "0.5", "s"]
+
+
+def test_the_last_frame_stays_on_the_screen() -> None:
+    screen = Screen()
+    with LiveView(screen.console) as view:
+        view.started(WEB)
+        view.ended(Outcome(WEB, seconds=2.1))
+    last = screen.bytes.getvalue().decode().rsplit("SANDBOX", 1)[1]
+    assert "✓  checkout-e2e" in last
+    assert "2.1 s" in last
+
+
+def test_a_change_that_was_planned_anew_keeps_its_row() -> None:
+    screen = Screen()
+    with LiveView(screen.console) as view:
+        view.started(WEB)
+        view.ended(Outcome(change("checkout-e2e", Reason.REPAIR_INTERRUPTED), seconds=1))
+        shown = screen.shows(view)
+    assert [line.split()[1:5] for line in shown[1:]] == [["checkout-e2e", "lab-1", "repair", "repaired"]]
+
+
+def test_on_a_low_screen_those_at_work_are_shown_and_the_rest_counted() -> None:
+    screen = Screen(height=8)
+    changes = [change(f"web-{at}", Reason.CREATE_ABSENT, id=f"{at:08x}") for at in range(9)]
+    with LiveView(screen.console) as view:
+        for each in changes:
+            view.started(each)
+        for each in changes[:6]:
+            view.ended(Outcome(each))
+        names = [line.split()[1] for line in screen.shows(view)[1:]]
+        assert names == ["web-4", "web-5", "web-6", "web-7", "web-8", "4"]
+    assert [line.split()[1] for line in screen.shows(view)[1:]] == [each.sandbox for each in changes]
+
+
+def test_an_interrupt_leaves_the_terminal_whole_and_marks_what_was_at_work() -> None:
+    screen = Screen()
+    view = LiveView(screen.console)
+    with suppress(KeyboardInterrupt), view:
+        view.started(WEB)
+        view.started(OLD)
+        view.ended(Outcome(OLD))
+        raise KeyboardInterrupt
+    output = screen.bytes.getvalue().decode()
+    assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l")
+    assert "interrupted" in screen.shows(view)[1]
+    assert "deleted" in screen.shows(view)[2]
+    view.ended(Outcome(WEB))
+    assert "interrupted" in screen.shows(view)[1]
+    assert screen.bytes.getvalue().decode() == output
+
+
+def test_a_terminal_without_unicode_gets_ascii() -> None:
+    screen = Screen(encoding="ascii")
+    with LiveView(screen.console) as view:
+        view.started(WEB)
+        view.started(OLD)
+        view.ended(Outcome(OLD))
+        screen.shows(view)
+    screen.bytes.getvalue().decode("ascii")
+
+
+def test_many_threads_may_use_a_view_at_once() -> None:
+    screen, stream = Screen(), io.StringIO()
+    changes = [change(f"web-{at}", Reason.CREATE_ABSENT, id=f"{at:08x}") for at in range(24)]
+    with LiveView(screen.console) as live, PlainView(stream) as plain:
+
+        def work(at: int) -> None:
+            for view in (live, plain):
+                view.started(changes[at])
+                for step in ("recording", "delivering", "starting"):
+                    view.progressed(changes[at], step)
+                view.ended(Outcome(changes[at], seconds=1))
+
+        threads = [threading.Thread(target=work, args=(at,)) for at in range(len(changes))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+    assert sum("created" in line for line in screen.shows(live)) == len(changes)
+    expected = [f"web-{at} on lab-1: {word}" for at in range(24) for word in ("creating", "created (1.0 s)")]
+    assert sorted(stream.getvalue().splitlines()) == sorted(expected)
+
+
+def test_plain_lines() -> None:
+    stream = io.StringIO()
+    with PlainView(stream) as view:
+        for outcome in OUTCOMES[:4]:
+            view.started(outcome.change)
+            view.progressed(outcome.change, "starting")
+            view.ended(outcome)
+        view.ended(OUTCOMES[4])
+    view.started(WEB)
+    compare("render/apply-plain.txt", stream.getvalue())
+
+
+def test_every_action_that_is_carried_out_has_its_word() -> None:
+    for reason in (Reason.CREATE_ABSENT, Reason.UPDATE_CHANGED, Reason.REPLACE_MOVED, Reason.REPAIR_DRIFT):
+        stream = io.StringIO()
+        PlainView(stream).started(change("web", reason))
+        action = Action(reason.split("_")[0])
+        assert stream.getvalue() == f"web on lab-1: {action.removesuffix('e')}ing\n"
+
+
+def test_a_log_that_nobody_reads_any_more_stops_no_work() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    with PlainView(Gone()) as view:
+        view.started(WEB)
+        view.ended(Outcome(WEB))
+
+
+def test_the_summary_tells_each_failure_whole_and_counts_last() -> None:
+    compare("render/apply-summary.txt", piped(apply_summary(OUTCOMES, 75.2)))
+
+
+def test_the_summary_of_success_is_one_line() -> None:
+    assert piped(apply_summary(OUTCOMES[:3], 3.04)) == "Applied: 2 created, 1 deleted. It took 3.0 s.\n"
+    assert piped(apply_summary([], 0)) == "Applied: nothing to do. It took 0.0 s.\n"
+
+
+def test_the_summary_folds_on_a_terminal() -> None:
+    long = Outcome(WEB, error="word " * 40)
+    assert all(len(line) <= 50 for line in on_terminal(apply_summary([long], 1), 50).splitlines())

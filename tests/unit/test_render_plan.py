@@ -1,0 +1,246 @@
+"""Plans as text, Markdown and a picture, compared whole with the files of ``tests/cases/render``."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from sandboxer.model.desired import SecretValue
+from sandboxer.model.hidden import Hidden
+from sandboxer.model.lifecycle import Action, Reason, Sync
+from sandboxer.model.observed import EngineLook, Reachable
+from sandboxer.model.plan import FieldChange, Plan, Unmanaged
+from sandboxer.model.seams import InputTree, Revision, TreeEntry
+from sandboxer.profiles.loader import load
+from sandboxer.profiles.resolve import resolve
+from sandboxer.reconcile.planner import plan
+from sandboxer.render.picture import export_svg
+from sandboxer.render.plan_markdown import LIMIT, escape, plan_markdown
+from sandboxer.render.plan_text import plan_text
+from sandboxer.render.words import DIRTY, HINTS, SYMBOLS, value_text
+from tests.support.cases import compare, on_terminal, piped
+from tests.support.plans import CREATED, EVERYTHING, change, fields, plan_of
+
+SYNCED = [change(f"web-{at}", Reason.NO_OP_SYNCED, host=f"lab-{at % 2 + 1}") for at in range(4)]
+SUSPENDED = change("paused", Reason.NO_OP_SUSPENDED, sync=Sync.OUT_OF_SYNC, message="suspend: true")
+GONE = change("gone", Reason.NO_OP_EXPIRED, host=None, message="it expired")
+
+CASES: dict[str, Plan] = {
+    "everything": EVERYTHING,
+    "first": plan_of(change("web", Reason.CREATE_ABSENT, message="it is nowhere yet", pending=CREATED)),
+    "nothing-to-do": plan_of(*SYNCED),
+    "nothing-to-do-but": plan_of(*SYNCED[:1], SUSPENDED, GONE),
+    "no-sandboxes": plan_of(),
+    "only-a-host-missing": plan_of(*SYNCED, hosts={"lab-1": None, "lab-3": "no route to host"}),
+    "outside-git": plan_of(change("web", Reason.REPAIR_INTERRUPTED, message="it was left provisioning"), commit=None),
+    "guarded": plan_of(
+        change(
+            "web",
+            Reason.BLOCKED_GUARD,
+            message="12 deletes are more than guards.maxDeletes, 10: give --max-deletes 12",
+            volumes=("sbx-web_data",),
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_text(case: str) -> None:
+    compare(f"render/{case}.txt", piped(plan_text(CASES[case])))
+
+
+@pytest.mark.parametrize("case", ["everything", "nothing-to-do-but"])
+def test_text_with_all(case: str) -> None:
+    compare(f"render/{case}.all.txt", piped(plan_text(CASES[case], show_all=True)))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_markdown(case: str) -> None:
+    compare(f"render/{case}.md", plan_markdown(CASES[case]))
+
+
+def test_every_action_has_a_sign_of_its_own() -> None:
+    assert set(SYMBOLS) == set(Action)
+    assert len(set(SYMBOLS.values())) == len(Action)
+
+
+@pytest.mark.parametrize("reason", sorted(HINTS))
+def test_a_hint_names_the_host_and_nothing_unfilled(reason: Reason) -> None:
+    text = piped(plan_text(plan_of(change("web", reason, host="lab-7"))))
+    assert "hint: " in text
+    assert "{" not in text
+
+
+def test_a_narrow_terminal_folds_lines_within_its_width_and_loses_no_word() -> None:
+    narrow = on_terminal(plan_text(EVERYTHING), 60)
+    assert max(cell_len(line) for line in narrow.splitlines()) <= 60
+    assert narrow.split() == piped(plan_text(EVERYTHING)).split()
+
+
+def test_a_pipe_gets_long_lines_whole_and_without_blanks_at_their_end() -> None:
+    message = "word " * 2000 + "end"
+    text = piped(plan_text(plan_of(change("web", Reason.BLOCKED_INPUT, message=message))))
+    assert f"      {message}\n" in text
+    assert all(line == line.rstrip() for line in text.splitlines())
+    assert "\x1b" not in text
+
+
+def test_colour_only_adds_escapes() -> None:
+    coloured = on_terminal(plan_text(EVERYTHING), 200, color=True)
+    assert "\x1b[1;31m" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == on_terminal(plan_text(EVERYTHING), 200)
+
+
+def test_what_hosts_and_manifests_say_does_nothing_to_a_terminal() -> None:
+    evil = "a\x1b]0;title\x07\x1b[2J[bold red]b[/]\r\x9bc\u202ed"
+    text = piped(plan_text(_everywhere(evil), show_all=True))
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+    assert "[bold red]b[/]" in text
+
+
+def test_markdown_of_a_stranger_is_only_text() -> None:
+    evil = "x|y\n<img src=x> @all #1 [a](http://e.example) www.e.example `c` **b** ```\n```\n--> $m$\n- item"
+    text = plan_markdown(_everywhere(evil))
+    outside = re.sub(r"^(`{3,})diff\n.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+    own = re.sub(r"<!-- sandboxer:plan fleet=[a-z0-9.-]* -->|</?(details|summary|br)>", "", outside)
+    assert not re.search(r"[<@#\[\]$]", re.sub(r"^### |&#", "", own, flags=re.MULTILINE))
+    assert "http:" not in own
+    assert "www." not in own
+    assert text.startswith("<!-- sandboxer:plan fleet=xyimgsrcxall1ahttpe.examplewww.e.examplecb-m-item -->\n")
+    table = next(block for block in text.split("\n\n") if block.startswith("| | Sandbox"))
+    assert {line.count("|") for line in table.splitlines()} == {6}
+
+
+@pytest.mark.parametrize(
+    "line", ["- a", "+ a", "1. a", "1) a", "===", "---", "    a", "# a", "> a", "\ta", "* a", "~~~"]
+)
+def test_no_line_of_a_stranger_begins_a_block(line: str) -> None:
+    assert re.match(r"[A-Za-z]|&#\d+;", escape(line))
+
+
+def test_a_fence_in_a_value_does_not_end_the_fence_around_it() -> None:
+    text = plan_markdown(plan_of(change("web", Reason.UPDATE_CHANGED, pending=fields(spec__setup__a=("`````", "b")))))
+    assert text.count("\n``````diff\n") == 1
+    assert text.count("\n``````\n") == 1
+
+
+@pytest.mark.parametrize("count", [10, 200, 1000])
+def test_markdown_has_a_bounded_length_and_says_what_it_leaves_out(count: int) -> None:
+    pending = tuple(FieldChange(f"spec.setup.k{at}", None, "v|" * 2000) for at in range(20))
+    changes = [change(f"web-{at}", Reason.CREATE_ABSENT, message="m" * 5000, pending=pending) for at in range(count)]
+    hosts = {f"lab-{at}": "e" * 5000 for at in range(count)}
+    text = plan_markdown(plan_of(*changes, hosts=hosts, warnings=("w" * 9000,) * count))
+    assert len(text) <= LIMIT
+    assert "more changes in detail: see `sandboxer plan`._" in text
+    assert "more lines: see `sandboxer plan`._" in text
+    assert text.count("<details>") == text.count("</details>")
+    assert f"**Plan: {count} to create" in text
+
+
+def test_markdown_of_unmanaged_things_gives_counts_and_no_names() -> None:
+    things = (Unmanaged("lab-1", "container", "private"), Unmanaged("lab-1", "ambiguous", "lost"))
+    text = plan_markdown(plan_of(unmanaged=things, imperative=(change("agent", Reason.NO_OP_SYNCED),)))
+    assert "1 unmanaged thing on lab-1" in text
+    assert not re.search("private|lost|agent", text)
+
+
+def test_a_dirty_work_tree_is_told() -> None:
+    dirty = plan_of(*SYNCED, dirty=True)
+    assert f"Warning: {DIRTY}\n" in piped(plan_text(dirty))
+    assert f"- {DIRTY}\n" in plan_markdown(dirty)
+
+
+def test_the_picture_is_the_same_each_time_and_fetches_nothing() -> None:
+    picture = export_svg(EVERYTHING)
+    assert picture == export_svg(EVERYTHING)
+    assert set(re.findall(r"https?://[^\"'\s)]+", picture)) == {"http://www.w3.org/2000/svg"}
+    assert "@font-face" not in picture
+    for word in ("checkout-e2e", "sandboxer&#160;plan", "blocked_because_unreachable"):
+        assert word in picture
+
+
+PLAIN = ("s3cr3t-password", "plain-value", "12345678")
+
+
+@pytest.mark.parametrize(
+    "path", ["spec.env.A", "spec.secrets.A", "spec.secrets.A.hmac", "spec.env", "env.A", "spec.env.A.B"]
+)
+def test_no_plain_environment_or_secret_value_is_ever_shown(path: str) -> None:
+    values: list[Any] = [*PLAIN, int(PLAIN[2]), {"A": PLAIN[0]}, [PLAIN[0]], Hidden(PLAIN[0]), f"hmac:{PLAIN[0]}"]
+    found = tuple(FieldChange(path, old, new) for old in values for new in values)
+    decided = plan_of(
+        change("web", Reason.UPDATE_CHANGED, pending=found, drift=found),
+        change("api", Reason.CREATE_ABSENT, pending=found),
+        replace(SUSPENDED, pending=found),
+    )
+    shown = (piped(plan_text(decided, show_all=True)), plan_markdown(decided), export_svg(decided))
+    assert not [value for value in PLAIN for text in shown if value in text]
+
+
+def test_a_hidden_value_is_hidden_under_any_path() -> None:
+    assert value_text("spec.setup.a", Hidden(PLAIN[0])) == "(hidden)"
+    assert PLAIN[0] not in value_text("spec.setup", {"a": [Hidden(PLAIN[0])]})
+
+
+def test_a_digest_and_a_source_may_be_shown() -> None:
+    assert value_text("spec.env.A", "hmac:0a1b2c3d4e5f") == "hmac:0a1b2c3d4e5f"
+    assert value_text("spec.secrets.A.from", "env:A") == "env:A"
+    assert value_text("spec.secrets.A.version", 2) == "2"
+
+
+def test_no_secret_of_a_planned_manifest_is_in_any_face_of_its_plan() -> None:
+    decided = _planned(env="plain-value", secret="s3cr3t-password")
+    assert decided.summary[Action.CREATE] == 1
+    shown = [piped(plan_text(decided, show_all=True)), plan_markdown(decided), export_svg(decided)]
+    shown.append(json.dumps(decided.to_json()))
+    assert not [value for value in PLAIN for text in shown if value in text]
+    assert all("LOG_LEVEL" in text and "DB_PASSWORD" in text for text in shown)
+
+
+def _everywhere(evil: str) -> Plan:
+    """A plan that says this in every place that a manifest or a host can fill."""
+    found = (FieldChange(f"spec.setup.{evil}", evil, [evil]), FieldChange(f"services.{evil}", None, evil))
+    return plan_of(
+        change(evil, Reason.REPLACE_CHANGED, host=evil, message=evil, pending=found, volumes=(evil,), from_host=evil),
+        change(evil, Reason.BLOCKED_UNREACHABLE, host=evil, message=evil, drift=found),
+        change(evil, Reason.CREATE_ABSENT, pending=found),
+        replace(SUSPENDED, message=evil, pending=found),
+        hosts={evil: evil},
+        fleet=evil,
+        warnings=(evil,),
+        unmanaged=(Unmanaged(evil, "container", evil), Unmanaged(evil, "ambiguous", evil)),
+        imperative=(change(evil, Reason.NO_OP_SYNCED, host=evil),),
+    )
+
+
+class _Inputs:
+    def resolve(self, repo: str, ref: str, path: str) -> InputTree:
+        return InputTree(repo, ref, "c" * 40, path, "d" * 64, {"compose.yaml": TreeEntry("compose.yaml", "b" * 40)})
+
+
+def _planned(*, env: str, secret: str) -> Plan:
+    head = "apiVersion: sandboxer.dev/v1\nkind: "
+    files = {
+        "sandboxer.yaml": f"{head}Fleet\nmetadata: {{name: acme}}\nspec: {{secrets: {{allow: ['env:DB_PASSWORD']}}}}\n"
+        f"---\n{head}Host\nmetadata: {{name: lab-1}}\nspec: {{address: 198.18.0.11}}\n",
+        "profiles/p.yaml": f"{head}Profile\nmetadata: {{name: p}}\nspec:\n  extension: ext.compose-ssh\n"
+        "  compose: {files: [compose.yaml]}\n  ttl: {default: 4h, max: 24h}\n",
+        "manifests/web.yaml": f"{head}Sandbox\nmetadata: {{name: web}}\nspec:\n  profile: p\n"
+        f"  inputs: {{repo: ../web, ref: main}}\n  env: {{LOG_LEVEL: {env}}}\n"
+        "  secretRefs: [{name: DB_PASSWORD, from: env:DB_PASSWORD}]\n",
+    }
+    fleet = resolve(
+        load({path: text.encode() for path, text in files.items()}),
+        Revision({}, commit="a" * 40),
+        _Inputs(),  # type: ignore[arg-type]
+        lambda ref: SecretValue(ref.name, ref.from_, present=True, value=Hidden(secret)),
+    )
+    now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    look = Reachable("lab-1", now, "boot", 1 << 40, 2.0, 1 << 34, "docker", {"docker": EngineLook("docker")}, {})
+    return plan(fleet, {"lab-1": look}, now)
