@@ -206,7 +206,8 @@ class Run:
             return LocalTransport(name)
         from sandboxer.adapters.ssh import JumpPool, SshTarget, SshTransport
 
-        self._jumps = self._jumps or JumpPool()
+        with self._looking:
+            self._jumps = self._jumps or JumpPool()
         spec = host.spec
         identity = str(self.root / Path(spec.identity_file).expanduser()) if spec.identity_file else None
         target = SshTarget(name, spec.address or name, spec.port, spec.user, identity, spec.host_key)
@@ -237,7 +238,7 @@ class Run:
         """Plans: reads only. Raises ManifestError, SourceError, ExtensionError, UsageError."""
         self._check_selectors(options)
         looks = self.looks
-        stale = frozenset() if self._allow_rollback else frozenset(self._stale_hosts())
+        stale = self._stale()
         decided = plan(self.fleet, looks, datetime.now(UTC), replace(options, stale=stale))
         return replace(decided, stats=self._stats())
 
@@ -262,6 +263,9 @@ class Run:
             raise UsageError(
                 f"--host {hosts[0]}: there is no such host", hint=f"there are: {', '.join(sorted(self.fleet.hosts))}"
             )
+
+    def _stale(self) -> frozenset[str]:
+        return frozenset() if self._allow_rollback else frozenset(self._stale_hosts())
 
     def _stale_hosts(self) -> Iterator[str]:
         """Hosts where a newer commit of the fleet was applied than the one that is planned."""
@@ -369,8 +373,10 @@ class Run:
         }
         with self._looking:
             self.looks = {**self.looks, **fresh}
-        decided = plan(self.fleet, self.looks, datetime.now(UTC), replace(options, targets=frozenset({change.sandbox})))
-        return next((again for again in decided.changes if again.id == change.id and again.host == change.host), None)
+        narrowed = replace(options, targets=frozenset({change.sandbox}), stale=self._stale())
+        decided = plan(self.fleet, self.looks, datetime.now(UTC), narrowed)
+        found = [again for again in decided.changes if again.id == change.id]
+        return next((again for again in found if again.host == change.host), found[0] if found else None)
 
 
 def _user() -> str:

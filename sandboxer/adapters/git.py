@@ -69,7 +69,7 @@ class FleetRepository:
         self._work_tree: dict[str, bytes] | None = None
 
     def files(self, revision: str | None) -> Mapping[str, bytes]:
-        """The files that ``read`` gives, without asking git of anything else: of a work tree, not asking it at all."""
+        """The files that the next ``read`` gives; of a work tree, without asking git anything."""
         if revision is not None:
             return (self._looks[revision].revision if revision in self._looks else self.read(revision)).files
         if self._work_tree is None:
@@ -134,7 +134,7 @@ class FleetRepository:
         return {0: True, 1: False}.get(answer.status)
 
     def _look_at_work_tree(self) -> _Look:
-        files = self.files(None)
+        files, self._work_tree = self.files(None), None
         place = self._locate()
         if place is None:
             return _Look(Revision(files))

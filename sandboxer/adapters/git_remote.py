@@ -93,8 +93,10 @@ class RemoteRepository:
 
     def fetch(self, commit: str) -> None:
         """Sees to it that the commit and its files are in the cache. Raises SourceError."""
-        if self._has(commit):
-            return
+        # Another run may just be making the twin: without the lock, what cannot be read only says nothing.
+        with contextlib.suppress(SourceError):
+            if self._has(commit):
+                return
         with self._locked() as lock:
             if self._has(commit):  # another run was faster
                 return

@@ -51,7 +51,7 @@ def apply(
     ref: str | None,
     no_prune: bool,
     allow_dirty: bool,
-    **given: Any,  # noqa: FBT001
+    **given: Any,
 ) -> int:
     """Make the hosts as git wants them: create, update, repair, and delete what git no longer has.
 
@@ -89,7 +89,7 @@ def prune(
     ref: str | None,
     expired_only: bool,
     dry_run: bool,
-    **given: Any,  # noqa: FBT001
+    **given: Any,
 ) -> int:
     """Delete what git no longer has and what has expired, and nothing else.
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--all", "show_all", is_flag=True, help="Show what does not change too.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are differences.")
 @output_option("text", "json", "markdown")
-def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, ref: str | None, **given: Any) -> int:  # noqa: FBT001 - click passes flags so
+def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, ref: str | None, **given: Any) -> int:
     """Show what an apply would change, and why. Reads only: git, and each host once.
 
     Exits 0; 1 on any error, or where the plan is not complete: a host not seen, a change blocked; and with

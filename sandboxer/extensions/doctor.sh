@@ -93,7 +93,7 @@ engine_facts() {
   [ "$code" = 124 ] || compose_facts
 }
 compose_facts() {
-  compose=${compose:-$(do_compose_of "$chosen")} || return 0
+  compose=${compose:-$(compose_of "$chosen")} || return 0
   section compose "$compose"
   for words in 'version --short' version; do
     # shellcheck disable=SC2086 # commands of several words

@@ -71,7 +71,7 @@ def check_class(name: str, kind: object, operations: Iterable[str]) -> None:
         method = getattr(kind, operation, None)
         if not callable(method):
             raise ExtensionError(
-                f"extension `{name}` claims `{operation}`; but {kind.__module__}.{kind.__qualname__} has no such method",
+                f"extension `{name}` claims `{operation}`, and {kind.__module__}.{kind.__qualname__} lacks it",
                 hint="take the claim out of spec.capabilities.operations, or write the method",
             )
         expected = getattr(Extension, operation, None)

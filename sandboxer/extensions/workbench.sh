@@ -37,8 +37,11 @@ lock_in_place() { [ "$(stat -c %i "$lock" 2>/dev/null)" = "$(stat -L -c %i "/pro
 
 take_lock() {
   until_second=$(($(date +%s) + lock_seconds)) tries=0
+  uid=$(id -u)
   while :; do
-    own_folder "$root"; own_folder "$home"; own_folder "$home/.locks"
+    ours=$(printf '%s 700 directory\n' "$uid" "$uid" "$uid")
+    [ "$(stat -c '%u %a %F' "$root" "$home" "$home/.locks" 2>/dev/null)" = "$ours" ] || {
+      own_folder "$root"; own_folder "$home"; own_folder "$home/.locks"; }
     # Whoever closes the fleet's last sandbox here may just have removed a folder again.
     command exec 9>>"$lock" || { tries=$((tries + 1)); [ "$tries" -lt 10 ] && continue; refuse $EX_REFUSED "$lock cannot be written"; }
     left=$((until_second - $(date +%s))); [ "$left" -gt 0 ] || left=0
@@ -58,8 +61,13 @@ take() {
   done
 }
 
-# A file is whole or not there: written beside its place, its size compared, made durable, then renamed.
+# A file is whole or not there: written beside its place, its size compared, then renamed.
 put_file() { # path, bytes, mode
+  mkdir -p "${1%/*}" && take "$2" >"$1.new" && [ "$(stat -c %s "$1.new")" = "$2" ] && chmod "$3" "$1.new" && mv -f "$1.new" "$1"
+}
+
+# What ownership and recovery hang on outlives a power cut too. What is delivered need not: it is delivered again.
+put_durably() { # path, bytes, mode
   mkdir -p "${1%/*}" && take "$2" >"$1.new" && [ "$(stat -c %s "$1.new")" = "$2" ] && chmod "$3" "$1.new" &&
     sync "$1.new" && mv -f "$1.new" "$1" && sync "${1%/*}"
 }
@@ -84,16 +92,21 @@ do_sweep() { # engine
 
 do_record() { [ -f "$box/record.json" ] && [ ! -L "$box/record.json" ] && cat "$box/record.json"; return 0; }
 
-do_begin() { # uid; the record. The folder appears with its record inside, or not at all.
+# The folder appears with its record inside, or not at all. One that a cleaner of /tmp took the record from is adopted.
+do_begin() { # uid, new or adopt; the record
   staging=$home/.staging-$1
-  put_file "$staging/$id" "$payload" 600 && mv "$staging/$id" "$staging/record.json" || return 1
+  put_durably "$staging/$id" "$payload" 600 && mv "$staging/$id" "$staging/record.json" || return 1
+  if [ "$2" = adopt ] && [ -d "$box" ] && [ ! -L "$box" ] && [ ! -e "$box/record.json" ]; then
+    mv "$staging/record.json" "$box/record.json" && rmdir "$staging" && sync "$box"
+    return
+  fi
   [ ! -e "$box" ] || { discard "$staging"; echo "$box is there already"; return $EX_STALE; }
-  mv "$staging" "$box" && sync "$home"
+  mv "$staging" "$box" && sync "$box" "$home" && do_forget_tombstone
 }
 
 # The record is replaced only where it still is the one that the client saw: a late writer is fenced off.
 do_rewrite() { # SHA-256 of the record to replace; the new record
-  put_file "$box/.record.next" "$payload" 600 || return 1
+  put_durably "$box/.record.next" "$payload" 600 || return 1
   [ "$(sha256sum <"$box/record.json" | cut -d' ' -f1)" = "$1" ] || {
     rm -f "$box/.record.next"; echo "the record changed meanwhile"; return $EX_STALE; }
   mv -f "$box/.record.next" "$box/record.json" && sync "$box"
@@ -101,8 +114,8 @@ do_rewrite() { # SHA-256 of the record to replace; the new record
 
 do_put() { put_file "$box/$1" "$payload" "$2"; } # path below the sandbox's folder, mode; the content
 
-do_tombstone() { put_file "$home/.tombstones/$id.json" "$payload" 600; }
-do_forget_tombstone() { rm -f "$home/.tombstones/$id.json"; rmdir "$home/.tombstones" 2>/dev/null; return 0; }
+do_tombstone() { put_durably "$home/.tombstones/$id.json" "$payload" 600; }
+do_forget_tombstone() { [ -d "$home/.tombstones" ] && rm -f "$home/.tombstones/$id.json" && rmdir "$home/.tombstones" 2>/dev/null; return 0; }
 
 # Renaming away makes the removal atomic for everybody else; the record goes last, so that a kill leaves it sweepable.
 do_remove() { # engine, uid

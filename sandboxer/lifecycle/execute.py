@@ -112,6 +112,6 @@ class Executor:
 
     def _move(self, change: Change, extension: Extension, desired: DesiredSandbox, work: Work, from_host: str) -> None:
         """There first, and ready; then here. Between the two a crash leaves a copy too many and never one too few."""
-        extension.provision(replace(work, expected_generation=0, expected_uid=""), desired, fresh=True)
+        extension.provision(work, desired, fresh=True)
         old = self.work_on(change, from_host, lambda step: self.view.progressed(change, step))
         extension.teardown(old)

@@ -21,7 +21,8 @@ class Hidden:
 
     def hmac(self, salt: str) -> str:
         """``hmac:`` and the HMAC-SHA-256 of the value under a hex salt: tells a change and nothing else."""
-        return "hmac:" + hmac.new(bytes.fromhex(salt), self._value.encode(), hashlib.sha256).hexdigest()
+        data = self._value.encode("utf-8", "surrogatepass")  # a variable may hold bytes that are no text
+        return "hmac:" + hmac.new(bytes.fromhex(salt), data, hashlib.sha256).hexdigest()
 
     def __repr__(self) -> str:
         return SHOWN

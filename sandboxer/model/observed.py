@@ -34,8 +34,8 @@ class Port:
 class Container:
     """One container of either engine, in any state. ``health`` is None where it has no health check.
 
-    ``addresses`` maps the names of its networks to its addresses there; ``anonymous_volumes`` are the volumes that
-    the engine made for it alone.
+    ``networks`` are the names of its networks, ``addresses`` maps them to its addresses there while it runs, and
+    ``volumes`` are the names of the volumes that it mounts, those that the engine made for it alone included.
     """
 
     id: str
@@ -50,6 +50,7 @@ class Container:
     addresses: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[Port, ...] = ()
     volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,12 +57,11 @@ def _drift(sight: Sight, record: Record) -> Iterator[FieldChange]:
         yield from _service_drift(f"services.{name}", service, by_service.pop(name, []))
     for name in sorted(by_service):
         yield FieldChange(f"services.{name}", None, "extra")
+    # One that is there beyond the record, as a volume that an update left, does no harm and no repair removes it.
     for kind, recorded in (("network", record.networks), ("volume", record.volumes)):
         present = {resource.name for resource in sight.resources if resource.kind == kind}
         for name in sorted(set(recorded) - present):
             yield FieldChange(f"{kind}s.{name}", "present", "missing")
-        for name in sorted(present - set(recorded)):
-            yield FieldChange(f"{kind}s.{name}", None, "extra")
 
 
 def _service_drift(path: str, service: Service, containers: list[Container]) -> Iterator[FieldChange]:

@@ -152,9 +152,17 @@ class FleetRepo:
         )
 
     def run(
-        self, *arguments: str, code: int | None = 0, env: dict[str, str] | None = None, timeout: float = 120
+        self,
+        *arguments: str,
+        code: int | None = 0,
+        env: dict[str, str] | None = None,
+        timeout: float = 120,
+        drifts: bool = False,
     ) -> str:
-        """Runs the program, which must exit with ``code`` (None: with any), and gives its standard output."""
+        """Runs the program, which must exit with ``code`` (None: with any), and gives its standard output.
+
+        It must tell no drift unless ``drifts``: what nobody touched is as it was left.
+        """
         with self.start(*arguments, env=env) as process:
             try:
                 stdout, stderr = process.communicate(timeout=timeout)
@@ -165,6 +173,7 @@ class FleetRepo:
         self.said += [stdout, stderr]
         assert code in (None, process.returncode), f"{arguments}: exit {process.returncode}\n{stdout}{stderr}"
         assert "Traceback" not in stderr, stderr
+        assert drifts or "repair_because_drift" not in stdout, stdout
         return stdout
 
     def plan(self, *arguments: str, code: int | None = 0, **more: Any) -> Result:

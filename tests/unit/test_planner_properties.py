@@ -78,7 +78,7 @@ cases: st.SearchStrategy[Case] = merged(
     ),
     mostly({}, {"was": {"sandboxes": {"web": {"placement": {"hosts": ["lab-3"]}}}}}),
 )
-every = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+every = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def unknown_hosts(case: Case) -> set[str]:

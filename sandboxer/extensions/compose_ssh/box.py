@@ -39,6 +39,7 @@ class Box:
         self.work = work
         self.bench = bench
         self._written: bytes | None = None
+        self._compose = ""
 
     @property
     def path(self) -> str:
@@ -54,15 +55,18 @@ class Box:
         """Where a delivered tree lies."""
         return posixpath.join(self.workspace, "tree", tree.digest)
 
-    def look(self, engine: str | None = None) -> State:
-        """What is there now. Raises LookIncomplete where the engine or the record cannot be read."""
-        work, engine = self.work, engine or self.work.place.engine
-        reply = self.bench.call("state", engine)
+    def look(self, *, everything: bool = False) -> State:
+        """What is there now; networks and volumes too where ``everything`` is asked for.
+
+        Raises LookIncomplete where the engine or the record cannot be read.
+        """
+        work, engine = self.work, self.work.place.engine
+        reply = self.bench.call("state", engine, "all" if everything else "containers")
         sections = Sections(reply.output + b"\n", self.bench.nonce)
         broken = f"{work.name} on {work.place.host} cannot be read"
         if reply.code != 0 or not sections.complete:
             raise LookIncomplete(work.place.host, f"{broken}: {reply.text[-300:]}")
-        found = read_engine(engine, sections)  # type: ignore[arg-type]
+        found = read_engine(engine, sections)
         if found is None or found.error:
             raise LookIncomplete(work.place.host, f"{engine} on {work.place.host} does not answer")
         data = sections.body("record") or b""
@@ -72,6 +76,7 @@ class Box:
             raise LookIncomplete(work.place.host, f"{broken}: {refused}") from refused
         self._written = data or None
         trees = frozenset((sections.body("trees") or b"").decode("utf-8", "replace").split())
+        self._compose = (sections.body("compose") or b"").decode("utf-8", "replace").strip()
         return State(record, trees, found.containers, found.resources)
 
     def look_as_planned(self) -> State:
@@ -86,13 +91,13 @@ class Box:
                 f"{self.work.name} on {self.work.place.host} is not as the plan saw it",
                 hint="somebody else changed it meanwhile: plan again",
             )
-        self.bench.must("what was left over cannot be removed", "sweep", self.work.place.engine)
         return state
 
-    def begin(self, record: Record) -> Record:
-        """Makes the folder, with the record inside from its first moment."""
+    def begin(self, record: Record, *, adopt: bool = False) -> Record:
+        """Makes the folder, with the record inside from its first moment; or ``adopt`` one that lost its record."""
         data = record.to_bytes()
-        self.bench.must("the sandbox cannot be begun", "begin", record.uid, payload=data)
+        what = "the sandbox cannot be begun"
+        self.bench.must(what, "begin", record.uid, "adopt" if adopt else "new", payload=data)
         self._written = data
         return record
 
@@ -131,11 +136,10 @@ class Box:
         """The Compose to use: the one that the Host or the runner names, else the one that is there."""
         if self.work.place.compose_command:
             return self.work.place.compose_command
-        reply = self.bench.call("compose_of", self.work.place.engine)
-        if reply.code != 0:
+        if not self._compose:
             raise ProvisionFailed(
                 self.work.name,
-                f"{self.work.place.host}: {reply.text}",
+                f"Compose is not installed on {self.work.place.host}: neither a plugin of Docker's nor docker-compose",
                 hint=f"see `sandboxer doctor {self.work.place.host}`",
             )
-        return reply.text
+        return self._compose

@@ -13,7 +13,7 @@ volume_format='{"Name":{{json .Name}},"Labels":'$labels_format'}'
 
 # What an engine has: all its containers, and the networks and volumes that carry our labels; or, with a filter, what
 # that names. Its words count only with its exit code. A container that ends between two calls is asked for again.
-ask() { # engine, filter of containers (may be empty), filter of networks and volumes
+ask() { # engine, filter of containers (empty: all), filter of networks and volumes (empty: none)
   engine=$1
   section engine "$engine"
   for try in 1 2 3; do
@@ -25,7 +25,7 @@ ask() { # engine, filter of containers (may be empty), filter of networks and vo
     else timeout 20 podman inspect --type container $ids; fi && break
     [ "$try" = 3 ] && { section engine-failed "$engine" inspect; return; }
   done
-  for kind in network volume; do
+  for kind in ${3:+network volume}; do
     section "${kind}s" "$engine"
     resources "$engine" "$kind" "$3" || { section engine-failed "$engine" "$kind"; return; }
   done

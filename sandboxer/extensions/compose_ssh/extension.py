@@ -15,7 +15,7 @@ from sandboxer.extensions.compose_ssh.policy import DeliveredSecret
 from sandboxer.extensions.compose_ssh.render import Variables, render, sources
 from sandboxer.extensions.compose_ssh.stack import Stack
 from sandboxer.extensions.workbench import Workbench
-from sandboxer.model.identity import LABEL_UNTIL
+from sandboxer.model.identity import LABEL_UNTIL, project_name
 from sandboxer.model.lifecycle import Phase
 from sandboxer.reconcile.drift import service_of, state_of
 from sandboxer.reconcile.fields import digest_of
@@ -62,7 +62,7 @@ class ComposeSsh:
         with Workbench(work, *VERBS) as bench:
             box = Box(work, bench)
             while True:
-                state = box.look(record.engine)
+                state = box.look()
                 states = {service_of(container): state_of(container) for container in state.containers}
                 if all(states.get(name) in ("running", "exited (0)") for name in record.services):
                     return states
@@ -75,7 +75,9 @@ class ComposeSsh:
         with Workbench(work, *VERBS) as bench:
             box = Box(work, bench)
             state = box.look_as_planned()
-            if state.record is not None:
+            if state.record is None:
+                self._tear_down(box, work.place.engine, work.expected_uid)
+            else:
                 stone = json.dumps({"spec_digest": tombstone, "at": work.clock().isoformat()}) if tombstone else None
                 self._remove(box, state.record, stone)
             bench.call("close")
@@ -86,26 +88,27 @@ class ComposeSsh:
         """The record of the work, on the host before anything else is."""
         work = box.work
         if before.record is not None:
-            if self._only_the_record_differs(before, desired):
+            if self._only_the_record_differs(box, before, desired):
                 return before.record
             return box.rewrite(records.attempt(before.record, desired))
         work.progress("recording")
         if not before.containers:
-            return box.begin(records.begin(work, desired))
-        # The directory is gone and its containers are not: the same life goes on, as old as its labels say.
+            return box.begin(records.begin(work, desired, uid=work.expected_uid or None))
+        # The record is gone and its containers are not: the same life goes on, as old as its labels say.
         until = datetime.fromisoformat(before.containers[0].labels[LABEL_UNTIL]).astimezone(UTC)
         longest = max(desired.profile.spec.ttl.max, desired.ttl or timedelta())
         record = records.begin(work, desired, uid=work.expected_uid, created_at=min(work.clock(), until - longest))
-        return box.begin(record.model_copy(update={"until": until}))
+        return box.begin(record.model_copy(update={"until": until}), adopt=True)
 
     @staticmethod
-    def _only_the_record_differs(before: State, desired: DesiredSandbox) -> bool:
+    def _only_the_record_differs(box: Box, before: State, desired: DesiredSandbox) -> bool:
         record = before.record
         if record is None or record.attempt is not None or record.phase not in (Phase.READY, Phase.ACTIVE):
             return False
-        return digest_of(records.sealed_for(record, desired)) == record.desired_digest and records.undisturbed(
-            record, before.containers, before.resources, trees=before.trees
-        )
+        if digest_of(records.sealed_for(record, desired)) != record.desired_digest:
+            return False
+        now = box.look(everything=True)
+        return records.undisturbed(record, now.containers, now.resources, trees=now.trees)
 
     def _bring_up(self, box: Box, desired: DesiredSandbox, record: Record, before: State) -> Record:
         if record.attempt is None:
@@ -125,10 +128,10 @@ class ComposeSsh:
         remade = self._put_binds(box, tree, hardened)
         box.work.progress("starting")
         after = Stack(box, desired, hardened, command, variables, remade).up(before)
-        found = records.what_runs(hardened.services, after.containers, after.resources)
+        found = records.what_runs(project_name(desired.name, desired.id), hardened.services, after.containers)
         record = box.rewrite(records.applied(record, desired, box.work, **found))
-        self._tidy(box, tree, hardened, variables)
-        box.bench.call("forget_tombstone")
+        if before.trees:
+            self._tidy(box, tree, hardened, variables)
         return record
 
     @staticmethod
@@ -186,9 +189,15 @@ class ComposeSsh:
         work.progress("destroying")
         if record.phase is not Phase.DESTROYING:
             record = box.rewrite(records.in_phase(record, Phase.DESTROYING))
-        reply = bench.work("teardown", record.engine, record.uid, *record.anonymous_volumes, timeout=TEARDOWN_SECONDS)
-        if reply.code != 0:
-            raise ProvisionFailed(work.name, f"{work.name} on {work.place.host} cannot be removed: {reply.text}")
+        ComposeSsh._tear_down(box, record.engine, record.uid, *record.anonymous_volumes)
         if tombstone is not None:
             bench.must("its tombstone cannot be written", "tombstone", payload=tombstone.encode())
         bench.must("its directory cannot be removed", "remove", record.engine, record.uid)
+
+    @staticmethod
+    def _tear_down(box: Box, engine: str, uid: str, *volumes: str) -> None:
+        """Removes what the engine has of one life of the sandbox; ``volumes`` are those that no label tells."""
+        work = box.work
+        reply = box.bench.work("teardown", engine, uid, *volumes, timeout=TEARDOWN_SECONDS)
+        if reply.code != 0:
+            raise ProvisionFailed(work.name, f"{work.name} on {work.place.host} cannot be removed: {reply.text}")

@@ -12,6 +12,7 @@ from sandboxer.errors import LookIncomplete
 from sandboxer.extensions.scripts import script
 from sandboxer.model.identity import Ownership
 from sandboxer.model.observed import (
+    RECORD_MISSING,
     Container,
     ContainerState,
     Engine,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 60.0
 _ENGINES: tuple[Engine, ...] = ("docker", "podman")
 _STATES = frozenset(get_args(ContainerState))
-_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 
 def look_command(question: Question) -> tuple[Command, str]:
@@ -175,8 +175,8 @@ def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> Engi
         return EngineLook(engine, error=said[-1][:300] if said else "its command failed")
     read = _docker_containers if engine == "docker" else _podman_containers
     resources = [
-        *(_resource("network", engine, item) for item in _items(bodies["networks"])),
-        *(_resource("volume", engine, item) for item in _items(bodies["volumes"])),
+        *(_resource("network", engine, item) for item in _items(bodies.get("networks", b""))),
+        *(_resource("volume", engine, item) for item in _items(bodies.get("volumes", b""))),
     ]
     return EngineLook(engine, None, tuple(read(bodies["containers"])), tuple(resources))
 
@@ -233,11 +233,8 @@ def _container(
             if given and given.get("IPAddress")
         },
         ports=tuple(_ports(details["ports"] or {})),
-        volumes=tuple(
-            mount["Name"]
-            for mount in details["mounts"] or ()
-            if mount.get("Type") == "volume" and _ANONYMOUS.fullmatch(mount.get("Name") or "")
-        ),
+        volumes=tuple(mount["Name"] for mount in details["mounts"] or () if mount.get("Type") == "volume"),
+        networks=tuple(sorted(details["networks"] or ())),
     )
 
 
@@ -264,7 +261,7 @@ def _found(fleet: str, sections: Sections) -> dict[str, Found]:
             except RecordRefused as refused:
                 record, error = None, f"its record cannot be read: {refused}"
         elif name == "record-missing":
-            record, error = None, "its directory has no record"
+            record, error = None, RECORD_MISSING
         else:
             continue
         found[identifier] = Found(identifier, record, error, has_workspace=identifier in workspaces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from sandboxer.reconcile.drift import config_hash, drift, service_of
 from sandboxer.reconcile.expiry import expiry_after, expiry_of
 from sandboxer.reconcile.fields import digest_of, seal
 from sandboxer.reconcile.sight import Sight
+
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def begin(work: Work, desired: DesiredSandbox, *, uid: str | None = None, created_at: datetime | None = None) -> Record:
-    """The first record of a life. ``uid`` and ``created_at`` are given where containers of that life are still there."""
+    """The first record of a life; ``uid`` and ``created_at`` are given where its containers are still there."""
     created = created_at or work.clock()
     salt = secrets.token_hex(16)
     sealed = {**seal(desired, salt), "runtime": work.place.engine}
@@ -92,7 +95,7 @@ def applied(record: Record, desired: DesiredSandbox, work: Work, **found: Any) -
             "consumer": _consumer(desired),
             "desired_digest": digest_of(sealed),
             "spec_digest": desired.spec_digest,
-            "fleet_root": work.provenance.fleet_root,
+            "fleet_root": work.provenance.fleet_root or record.fleet_root,
             "fleet_commit": work.provenance.fleet_commit,
             "inputs": _input(desired),
             "spec": sealed,
@@ -107,10 +110,11 @@ def in_phase(record: Record, phase: Phase) -> Record:
     return record.model_copy(update={"phase": phase, "generation": record.generation + 1})
 
 
-def what_runs(
-    wanted: Iterable[Wanted], containers: Iterable[Container], resources: Iterable[Resource]
-) -> Mapping[str, Any]:
-    """The parts of a record that are read from the engine after an apply; later looks are compared with them."""
+def what_runs(project: str, wanted: Iterable[Wanted], containers: Iterable[Container]) -> Mapping[str, Any]:
+    """The parts of a record that are read from the containers after an apply; later looks are compared with them.
+
+    Networks and volumes are those that the containers use: no engine makes others, and to list them costs two calls.
+    """
     by_service: dict[str, list[Container]] = {}
     for container in containers:
         by_service.setdefault(service_of(container), []).append(container)
@@ -125,12 +129,15 @@ def what_runs(
             one_shot=service.one_shot,
             completed=done,
         )
-    everything = tuple(resources)
+    used = [container for own in by_service.values() for container in own]
+    networks = {name for container in used for name in container.networks if name.startswith(f"{project}_")}
+    volumes = {name for container in used for name in container.volumes}
+    anonymous = {name for name in volumes if _ANONYMOUS.fullmatch(name)}
     return {
         "services": services,
-        "networks": tuple(sorted(r.name for r in everything if r.kind == "network")),
-        "volumes": tuple(sorted(r.name for r in everything if r.kind == "volume")),
-        "anonymous_volumes": tuple(sorted({v for own in by_service.values() for c in own for v in c.volumes})),
+        "networks": tuple(sorted(networks)),
+        "volumes": tuple(sorted(volumes - anonymous)),
+        "anonymous_volumes": tuple(sorted(anonymous)),
     }
 
 

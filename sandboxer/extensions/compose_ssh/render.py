@@ -14,7 +14,6 @@ from sandboxer.extensions.compose_ssh.harden import harden
 from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret, Policy, ReachablePort
 from sandboxer.extensions.compose_ssh.source import inspect
-from sandboxer.model.hidden import Hidden
 from sandboxer.model.identity import Ownership, project_name
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from sandboxer.extensions.compose_ssh.box import Box
     from sandboxer.extensions.compose_ssh.policy import Hardened
     from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.hidden import Hidden
     from sandboxer.model.record import Record
     from sandboxer.model.seams import InputTree
 
@@ -39,7 +39,7 @@ class Variables:
         for name, value in sorted(self.values.items(), key=lambda item: -len(item[1].reveal())):
             plain = value.reveal()
             # An environment value such as `1` would blank out half of a text; a secret is blanked out all the same.
-            if plain and (name in self.secrets or len(plain) > 3):  # noqa: PLR2004 - shorter ones say nothing
+            if plain and (name in self.secrets or len(plain) > 3):
                 text = text.replace(plain, "(hidden)")
         return text
 
@@ -72,7 +72,7 @@ def sources(box: Box, desired: DesiredSandbox, tree: InputTree) -> tuple[str, ..
 def render(
     box: Box, desired: DesiredSandbox, tree: InputTree, record: Record, command: str, variables: Variables
 ) -> Hardened:
-    """Compose's own reading of the files on the host, made into what may run. Raises ComposeRefused, ProvisionFailed."""
+    """Compose's own reading of the files, made into what may run. Raises ComposeRefused, ProvisionFailed."""
     spec = desired.profile.spec.compose
     project = posixpath.dirname(spec.files[0])
     podman = "podman" in command

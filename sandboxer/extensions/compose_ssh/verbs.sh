@@ -1,10 +1,14 @@
 # What a workbench can do for a compose project; see workbench.sh for how it is asked.
 section() { printf '\n@%s %s\n' "$nonce" "$*"; }
 
-do_state() { # engine; what is here of this sandbox, now that nobody else may change it
+# What is here of this sandbox, now that nobody else may change it; networks and volumes too where `all` is asked for.
+do_state() { # engine, containers or all
+  do_sweep "$1" >/dev/null
   section record; do_record
-  section trees; ls "$box/workspace/tree" 2>/dev/null
-  ask "$1" "label=dev.sandboxer.id=$id" "label=dev.sandboxer.id=$id"
+  section trees; ls "$box/workspace/tree"
+  section compose; compose_of "$1"
+  mine=label=dev.sandboxer.id=$id; [ "$2" = all ] && all=$mine || all=
+  ask "$1" "$mine" "$all"
   section end
 } 2>/dev/null
 
@@ -12,7 +16,7 @@ do_state() { # engine; what is here of this sandbox, now that nobody else may ch
 do_deliver() { # digest; a tar
   place=$box/workspace/tree/$1
   rm -rf "$place.new"; mkdir -p "$place.new" || return 1
-  take "$payload" | tar -x -o -p -f - -C "$place.new" && sync "$place.new" && rm -rf "$place" && mv "$place.new" "$place"
+  take "$payload" | tar -x -o -p -f - -C "$place.new" && rm -rf "$place" && mv "$place.new" "$place"
 }
 
 # Each mounted file or folder lies under its own content's name, so that only a change of it changes its path.
@@ -36,14 +40,15 @@ do_tidy() { # engine, names...
   done
 }
 
-# The Compose that is there. Docker's plugin has no program on PATH; to look for its file is cheaper than to run it.
-do_compose_of() { # engine
-  [ "$1" = podman ] && { if command -v podman-compose >/dev/null; then echo podman-compose; else echo podman compose; fi; return 0; }
+# The Compose that is there. Docker's plugin is a program by itself: called so, it starts once, where `docker compose`
+# starts twice and asks it first what it is.
+compose_of() { # engine
+  [ "$1" = podman ] && { if command -v podman-compose >/dev/null; then echo podman-compose; else echo podman compose; fi; return; }
   for folder in "$HOME/.docker" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker; do
-    [ -x "$folder/cli-plugins/docker-compose" ] && { echo docker compose; return 0; }
+    case $folder in *[[:space:]]*) continue ;; esac
+    [ -x "$folder/cli-plugins/docker-compose" ] && { echo "$folder/cli-plugins/docker-compose"; return; }
   done
-  command -v docker-compose >/dev/null && { echo docker-compose; return 0; }
-  echo "Compose is not installed: neither the docker-compose plugin nor a docker-compose command is there"; return 1
+  command -v docker-compose >/dev/null && echo docker-compose
 }
 
 do_show() { cat "$box/$1"; } # path below the sandbox's folder
@@ -51,7 +56,7 @@ do_show() { cat "$box/$1"; } # path below the sandbox's folder
 # The variables of a compose file are those that were declared, from a file that only the login can read, and not for long.
 do_render() { # command, project, tree, folder in it, options...; the variables
   command=$1 project=$2 folder=$box/workspace/tree/$3/$4; shift 4
-  put_file "$box/.variables" "$payload" 600 || return 1
+  take "$payload" >"$box/.variables" || return 1
   cd "$folder" || return 1
   # shellcheck disable=SC2086 # a command of several words
   problems=$($command -p "$project" --env-file "$box/.variables" "$@" 2>&1 >"$box/.rendered"); code=$?

@@ -1,0 +1,215 @@
+"""The planner's answer as the contract's JSON, and what its fingerprints cover."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandboxer.model.observed import RECORD_MISSING, EngineLook, Reachable
+from sandboxer.reconcile.planner import Options, plan
+from tests.support.planning import COMMIT, NOW, fleet_of, foreign_container, looks_of, plan_of
+
+if TYPE_CHECKING:
+    from sandboxer.model.plan import Plan
+
+WEB = {"sandboxes": {"web": {"ttl": "8h"}}, "found": {"lab-1": {"copies": ["web"]}}}
+
+
+def test_a_plan_is_the_contracts_json() -> None:
+    decided = plan_of(
+        {
+            "sandboxes": {"web": {"ttl": "8h"}},
+            "found": {
+                "lab-1": {
+                    "copies": [
+                        {"name": "web", "spec": {"ttl": "4h"}, "services": {"web": "exited 1"}, "volumes": ["data"]},
+                        {"name": "mine", "origin": "api"},
+                    ],
+                    "foreign": ["other"],
+                }
+            },
+        }
+    )
+    told: dict[str, Any] = dict(decided.to_json())
+    fingerprints = [change.pop("fingerprint") for change in [*told["changes"], *told["imperative"]]]
+    assert all(re.fullmatch(r"[0-9a-f]{32}", fingerprint) for fingerprint in fingerprints)
+    assert told == {
+        "format_version": "1.0",
+        "fleet": "acme",
+        "commit": COMMIT,
+        "dirty": False,
+        "complete": True,
+        "hosts": [{"name": "lab-1", "status": "reachable", "error": None}],
+        "changes": [
+            {
+                "sandbox": "web",
+                "id": "86f279ce",
+                "host": "lab-1",
+                "from_host": None,
+                "action": "update",
+                "reason": "update_because_changed",
+                "sync": "OutOfSync",
+                "health": "Degraded",
+                "message": "ttl",
+                "pending": [{"path": "spec.ttl", "old": "4h", "new": "8h"}],
+                "drift": [{"path": "services.web.state", "old": "running", "new": "exited (1)"}],
+                "volumes": [],
+            }
+        ],
+        "imperative": [
+            {
+                "sandbox": "mine",
+                "id": "50948e75",
+                "host": "lab-1",
+                "from_host": None,
+                "action": "no-op",
+                "reason": "no_op_because_synced",
+                "sync": "Synced",
+                "health": "Healthy",
+                "message": "imperative: git leaves it alone",
+                "pending": [],
+                "drift": [],
+                "volumes": [],
+            }
+        ],
+        "unmanaged": [{"host": "lab-1", "kind": "compose_project", "name": "other"}],
+        "warnings": [],
+        "summary": {"create": 0, "update": 1, "replace": 0, "repair": 0, "delete": 0, "no-op": 0, "blocked": 0},
+        "stats": {"connections": 0, "commands": 0, "seconds": 0.0},
+    }
+
+
+def test_a_create_shows_every_field_that_is_set_and_no_value_of_the_environment() -> None:
+    decided = plan_of(
+        {
+            "sandboxes": {
+                "web": {
+                    "env": {"LEVEL": "debug"},
+                    "secretRefs": [{"name": "DB_PASSWORD", "from": "env:DB_PASSWORD"}],
+                    "labels": {"team": "payments"},
+                }
+            },
+            "secrets": {"DB_PASSWORD": "hunter2"},
+        }
+    )
+    (change,) = decided.changes
+    fields = {field.path: field.new for field in change.pending}
+    assert {field.old for field in change.pending} == {None}
+    assert fields["spec.env.LEVEL"] == "(hidden)"
+    assert fields["spec.secrets.DB_PASSWORD.from"] == "env:DB_PASSWORD"
+    assert fields["spec.labels.team"] == "payments"
+    assert fields["spec.ttl"] == "4h"
+    assert fields["spec.network.egress"] == "deny"
+
+
+def test_two_names_with_one_id_are_an_error_for_both_and_for_nobody_else() -> None:
+    fleet = fleet_of({"sandboxes": {"web": {}, "shop": {}, "blog": {}}})
+    twins = {**fleet.sandboxes, "shop": replace(fleet.sandboxes["shop"], id=fleet.sandboxes["web"].id)}
+    decided = plan(replace(fleet, sandboxes=twins), looks_of({}), NOW)
+    assert {change.sandbox: change.reason.value for change in decided.changes} == {
+        "blog": "create_because_absent",
+        "shop": "blocked_because_ambiguous",
+        "web": "blocked_because_ambiguous",
+    }
+
+
+def test_a_record_of_a_newer_release_with_more_fields_is_no_difference() -> None:
+    fleet, looks = fleet_of(WEB), looks_of(WEB)
+    assert _fingerprint(plan(fleet, _with_spec(looks, later="field"), NOW)) == _fingerprint(plan(fleet, looks, NOW))
+
+
+def test_a_look_and_the_planner_use_the_same_words_for_a_lost_record() -> None:
+    from sandboxer.extensions.compose_ssh.look import Sections, _found
+
+    sections = Sections(b"\n@mark record-missing 0000abcd\n\n@mark end\n", "mark")
+    assert _found("acme", sections)["0000abcd"].error == RECORD_MISSING
+
+
+# --- fingerprints
+
+LOOK = looks_of(WEB)["lab-1"]
+BASE = plan(fleet_of(WEB), {"lab-1": LOOK}, NOW)
+
+
+def _fingerprint(decided: Plan) -> str:
+    return next(change.fingerprint for change in decided.changes if change.sandbox == "web")
+
+
+def _with_spec(looks: Any, **more: Any) -> Any:
+    return _with_record(looks, lambda record: {"spec": {**record.spec, **more}})
+
+
+def _with_record(looks: Any, update: Any) -> Any:
+    look = looks["lab-1"]
+    found = {
+        identifier: replace(there, record=there.record.model_copy(update=update(there.record)))
+        for identifier, there in look.found.items()
+    }
+    return {"lab-1": replace(look, found=found)}
+
+
+def _with_container(look: Any, **fields: Any) -> Any:
+    docker = look.engines["docker"]
+    containers = tuple(replace(container, **fields) for container in docker.containers)
+    return replace(look, engines={"docker": replace(docker, containers=containers)})
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        _with_container(LOOK, id="another"),
+        _with_container(LOOK, state="paused"),
+        _with_record({"lab-1": LOOK}, lambda _record: {"generation": 7})["lab-1"],
+        _with_record({"lab-1": LOOK}, lambda record: {"expires_at": record.created_at})["lab-1"],
+        _with_spec({"lab-1": LOOK}, ttl="9h")["lab-1"],
+    ],
+    ids=["container", "state", "generation", "decision", "pending"],
+)
+def test_a_fingerprint_changes_with_what_it_covers(look: Any) -> None:
+    assert _fingerprint(plan(fleet_of(WEB), {"lab-1": look}, NOW)) != _fingerprint(BASE)
+
+
+def test_a_fingerprint_changes_with_what_is_asked_for() -> None:
+    replaced = plan(fleet_of(WEB), {"lab-1": LOOK}, NOW, Options(replaced=frozenset({"web"})))
+    guarded = plan(fleet_of(WEB), {"lab-1": LOOK}, NOW, Options(replaced=frozenset({"web"}), max_deletes=0))
+    assert len({_fingerprint(decided) for decided in (BASE, replaced, guarded)}) == 3
+
+
+def test_a_fingerprint_of_a_move_covers_what_is_where_it_begins() -> None:
+    case = {
+        "hosts": {"lab-1": {"drain": True}, "lab-2": {}},
+        "sandboxes": {"web": {"ttl": "8h"}},
+        "found": WEB["found"],
+    }
+    fleet, looks = fleet_of(case), looks_of(case)
+    paused = {**looks, "lab-1": _with_container(looks["lab-1"], state="paused")}
+    assert plan(fleet, looks, NOW).changes[0].from_host == "lab-1"
+    assert _fingerprint(plan(fleet, looks, NOW)) != _fingerprint(plan(fleet, paused, NOW))
+
+
+def test_a_fingerprint_does_not_change_with_what_changes_by_itself() -> None:
+    assert isinstance(LOOK, Reachable)
+    docker = LOOK.engines["docker"]
+    imperative = looks_of({"found": {"lab-1": {"copies": [{"name": "mine", "origin": "api"}]}}})["lab-1"]
+    assert isinstance(imperative, Reachable)
+    more = EngineLook(
+        "docker",
+        None,
+        (*imperative.engines["docker"].containers, foreign_container("other"), *docker.containers),
+        (*docker.resources, *imperative.engines["docker"].resources),
+    )
+    look = replace(
+        _with_container(LOOK, health="starting"),
+        clock=NOW.replace(minute=1),
+        free_bytes=0,
+        boot_id="another",
+        found={**imperative.found, **LOOK.found},
+    )
+    assert _fingerprint(plan(fleet_of(WEB), {"lab-1": look}, NOW)) == _fingerprint(BASE)
+    assert _fingerprint(plan(fleet_of(WEB), {"lab-1": replace(look, engines={"docker": more})}, NOW)) == _fingerprint(
+        BASE
+    )
+    assert _fingerprint(plan(fleet_of(WEB), {"lab-1": LOOK}, NOW.replace(minute=5))) == _fingerprint(BASE)

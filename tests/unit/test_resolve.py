@@ -1,0 +1,155 @@
+"""Manifests to desired sandboxes: the profile merged in, the possible hosts named, what changed told by digests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sandboxer.errors import ManifestError
+from sandboxer.model.desired import SecretValue
+from sandboxer.model.identity import sandbox_id
+from sandboxer.model.seams import Revision
+from sandboxer.profiles.loader import load
+from sandboxer.profiles.resolve import digest_of_document, resolve
+from tests.support.planning import COMMIT, FIRST_COMMIT, FLEET, FakeInputs, fleet_of
+
+TIERED = {
+    "a": {"labels": {"tier": "self-hosted", "region": "eu"}},
+    "b": {"labels": {"tier": "self-hosted", "region": "us"}},
+    "c": {"labels": {"tier": "cloud"}},
+    "d": {},
+}
+
+
+def web(**case: Any) -> Any:
+    return fleet_of({"sandboxes": {"web": {}}, **case}).sandboxes["web"]
+
+
+def test_a_fleet_knows_where_its_commit_stands() -> None:
+    fleet = fleet_of({"fleet": {"guards": {"maxDeletes": "20%", "allowEmpty": True}}, "git": {"dirty": True}})
+    assert (fleet.name, fleet.commit, fleet.root_commit, fleet.dirty) == (FLEET, COMMIT, FIRST_COMMIT, True)
+    assert (fleet.max_deletes, fleet.allow_empty, fleet.retired) == ("20%", True, frozenset())
+
+
+def test_bad_manifests_are_no_fleet() -> None:
+    with pytest.raises(ManifestError):
+        resolve(
+            load({"sandboxer.yaml": b"kind: Fleet"}),
+            Revision({}),
+            FakeInputs(),
+            lambda r: SecretValue(r.name, "", False),
+        )
+
+
+def test_the_sandboxs_words_lie_over_the_profiles() -> None:
+    profile = {"ttl": {"default": "2h", "max": "12h"}, "resources": {"cpus": 1.5}, "network": {"egress": "allow"}}
+    plain = web(profile=profile)
+    assert plain.spec["ttl"] == "2h"
+    assert plain.spec["resources"] == {"cpus": 1.5, "memory": "1GiB", "pids": 512}
+    assert plain.spec["network"] == {"egress": "allow", "ingress": "loopback"}
+    assert plain.ttl is None
+    own = web(profile=profile, sandboxes={"web": {"ttl": "8h"}})
+    assert (own.spec["ttl"], own.ttl) == ("8h", timedelta(hours=8))
+
+
+def test_an_end_stands_instead_of_a_ttl() -> None:
+    wanted = web(sandboxes={"web": {"expiresAt": "2026-12-01T01:00:00+01:00"}})
+    assert wanted.expires_at == datetime(2026, 12, 1, tzinfo=UTC)
+    assert wanted.spec["expiresAt"] == "2026-12-01T00:00:00Z"
+    assert "ttl" not in wanted.spec
+
+
+def test_environment_and_secrets_are_hidden_and_in_no_spec() -> None:
+    wanted = web(
+        sandboxes={"web": {"env": {"LEVEL": "debug"}, "secretRefs": [{"name": "KEY", "from": "env:KEY"}]}},
+        secrets={"KEY": "hunter2"},
+    )
+    assert "debug" not in repr(wanted.env)
+    assert "hunter2" not in repr(wanted)
+    assert wanted.env["LEVEL"].reveal() == "debug"
+    assert not {"env", "secrets", "secretRefs"} & wanted.spec.keys()
+
+
+def test_the_id_is_of_fleet_and_name() -> None:
+    assert web().id == sandbox_id(FLEET, "web")
+
+
+# --- where it may live
+
+
+@pytest.mark.parametrize(
+    ("placement", "own", "tiers"),
+    [
+        ({}, None, (("a", "b", "c", "d"),)),
+        ({}, ["d", "a"], (("a", "d"),)),
+        ({"prefer": [{"tier": "self-hosted"}]}, None, (("a", "b"),)),
+        ({"prefer": [{"tier": "self-hosted", "region": "us"}]}, None, (("b",),)),
+        (
+            {"prefer": [{"region": "us"}, {"tier": "self-hosted"}], "fallback": [{}]},
+            None,
+            (("b",), ("a", "b"), tuple("abcd")),
+        ),
+        ({"prefer": [{"tier": "self-hosted"}], "fallback": [{"tier": "cloud"}]}, ["c"], (("c",),)),
+        ({"prefer": [{"tier": "moon"}]}, None, ()),
+        ({"fallback": [{"tier": "cloud"}]}, None, (("c",),)),
+    ],
+)
+def test_tiers(placement: dict[str, Any], own: list[str] | None, tiers: tuple[tuple[str, ...], ...]) -> None:
+    spec = {"placement": {"hosts": own}} if own else {}
+    assert web(hosts=TIERED, profile={"placement": placement}, sandboxes={"web": spec}).tiers == tiers
+
+
+def test_eligible_hosts_are_each_named_once_best_first() -> None:
+    placement = {"prefer": [{"region": "us"}, {"tier": "self-hosted"}]}
+    assert web(hosts=TIERED, profile={"placement": placement}).eligible == ("b", "a")
+
+
+def test_where_it_was_allowed_in_the_parent_commit_is_known() -> None:
+    wanted = web(
+        hosts={"a": {}, "b": {}},
+        sandboxes={"web": {"placement": {"hosts": ["a"]}}},
+        was={"hosts": {"a": {}, "b": {}, "gone": {}}, "sandboxes": {"web": {"placement": {"hosts": ["b", "gone"]}}}},
+    )
+    assert (wanted.eligible, wanted.formerly) == (("a",), ("b", "gone"))
+
+
+def test_a_sandbox_that_is_new_was_nowhere() -> None:
+    assert web(was={"sandboxes": {}}).formerly == ()
+
+
+def test_a_host_that_is_gone_is_looked_at_by_its_last_manifest() -> None:
+    fleet = fleet_of({"hosts": {"a": {}}, "was": {"hosts": {"a": {"root": "/old/a"}, "gone": {"root": "/old/gone"}}}})
+    assert fleet.retired == {"gone"}
+    assert {name: host.spec.root for name, host in fleet.hosts.items()} == {"a": "/tmp/sandboxer", "gone": "/old/gone"}
+
+
+# --- digests
+
+
+def test_comments_order_and_quotes_are_not_in_a_documents_digest() -> None:
+    plain = b"apiVersion: sandboxer.dev/v1\nkind: Sandbox\nmetadata: {name: web}\nspec: {profile: e2e, ttl: 8h}\n"
+    again = b"# why\nkind: 'Sandbox'\nspec:\n  ttl: '8h' # long\n  profile: e2e\nmetadata: {name: web}\n"
+    again += b"apiVersion: sandboxer.dev/v1\n"
+    other = plain.replace(b"8h", b"9h")
+    first, second, third = (load({"manifests/x.yaml": text}).documents[0].value for text in (plain, again, other))
+    assert digest_of_document(first) == digest_of_document(second) != digest_of_document(third)
+
+
+def test_a_commit_that_changes_no_delivered_file_changes_no_digest() -> None:
+    one, two = (web(sandboxes={"web": {"inputs": {"ref": f"v1-same-{number}"}}}) for number in (1, 2))
+    assert one.tree.commit != two.tree.commit
+    assert one.spec["workspace"] == two.spec["workspace"]
+
+
+def test_an_input_that_cannot_be_had_is_told() -> None:
+    wanted = web(sandboxes={"web": {"inputs": {"repo": "../missing"}}})
+    assert (wanted.tree, wanted.input_error) == (None, "../missing cannot be fetched")
+    assert wanted.spec["workspace"]["digest"] is None
+
+
+def test_a_compose_file_that_is_not_in_the_tree_is_told() -> None:
+    wanted = web(profile={"compose": {"files": ["compose.yaml", "more.yaml"]}})
+    assert wanted.tree is None
+    assert wanted.input_error.startswith("more.yaml, named in e2e, is not in . at HEAD (")
