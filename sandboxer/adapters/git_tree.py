@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,9 +93,11 @@ def follow(entries: Mapping[str, TreeEntry], path: str) -> str:
 def pack(entries: Iterable[TreeEntry], content_of: Callable[[str], bytes]) -> bytes:
     """A POSIX (ustar) archive of some entries and the folders they lie in; ``content_of`` gives a blob's bytes.
 
-    The same entries give the same bytes: sorted, owner 0, time 0, modes 0644, 0755 and 0777 for links. A name too
-    long for ustar is written as GNU's tar does, which busybox's reads as well; it does not read pax headers.
+    The same entries give the same bytes: sorted, owner 0, modes 0644, 0755 and 0777 for links. A file's time is made
+    of its content, for an image builder takes a file of the same size and time for the same file. A name too long for
+    ustar is written as GNU's tar does, which busybox's reads as well; it does not read pax headers.
     """
+    import tarfile  # an apply alone packs, and this import takes longer than a plan takes to read all of git
 
     out = io.BytesIO()
     folders: set[str] = set()
@@ -111,17 +112,24 @@ def pack(entries: Iterable[TreeEntry], content_of: Callable[[str], bytes]) -> by
             out.write(_header(entry.path, tarfile.SYMTYPE, 0o777, target=entry.target))
             continue
         data = content_of(entry.blob)
-        out.write(_header(entry.path, tarfile.REGTYPE, 0o755 if entry.executable else 0o644, size=len(data)))
+        mode = 0o755 if entry.executable else 0o644
+        out.write(_header(entry.path, tarfile.REGTYPE, mode, size=len(data), time=_time_of(entry.blob)))
         out.write(data)
         out.write(bytes(-len(data) % tarfile.BLOCKSIZE))
     out.write(bytes(2 * tarfile.BLOCKSIZE))
     return out.getvalue()
 
 
-def _header(name: str, kind: bytes, mode: int, *, size: int = 0, target: str = "") -> bytes:
+def _time_of(blob: str) -> int:
+    """A moment between 2001 and 2010, in seconds, that another content would not have."""
+    return 1_000_000_000 + int(blob[:7], 16)
+
+
+def _header(name: str, kind: bytes, mode: int, *, size: int = 0, time: int = 0, target: str = "") -> bytes:
+    import tarfile
 
     info = tarfile.TarInfo(name)
-    info.type, info.mode, info.size, info.linkname = kind, mode, size, target
+    info.type, info.mode, info.size, info.mtime, info.linkname = kind, mode, size, time, target
     try:
         return info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")
     except ValueError:  # a name or target longer than ustar's fields

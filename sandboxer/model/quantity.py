@@ -12,15 +12,15 @@ from sandboxer.model.base import problem
 from sandboxer.model.text import printable
 
 DURATION_PATTERN = r"^[1-9][0-9]{0,8}[smhd]$"
-SIZE_PATTERN = r"^[1-9][0-9]{0,14}(B|KiB|MiB|GiB|TiB)$"
+SIZE_PATTERN = r"^[1-9][0-9]{0,15}(B|KiB|MiB|GiB|TiB)$"
 
 LONGEST = timedelta(days=3650)
 LARGEST = 1 << 50
 
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _BYTES = {"TiB": 1 << 40, "GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
-_SIZE = re.compile(r"([1-9][0-9]{0,14})(B|KiB|MiB|GiB|TiB)")
-_FOREIGN_SIZE = re.compile(r"([1-9][0-9]{0,14}) ?([kmgt])i?b?", re.IGNORECASE)
+_SIZE = re.compile(r"([1-9][0-9]{0,15})(B|KiB|MiB|GiB|TiB)")
+_FOREIGN_SIZE = re.compile(r"([1-9][0-9]{0,15}) ?([kmgt])i?b?", re.IGNORECASE)
 
 
 def parse_duration(text: str) -> timedelta:

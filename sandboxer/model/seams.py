@@ -152,4 +152,4 @@ class InputSource(Protocol):
         """One file's bytes; raises InputUnavailable where the tree has no such file."""
 
     def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> bytes:
-        """A POSIX tar of the tree (or of some of its paths): files 0644 or 0755, links as they are, owner 0, time 0."""
+        """A POSIX tar of the tree (or of some of its paths): files 0644 or 0755, links as they are, owner 0."""

@@ -136,17 +136,20 @@ class Stack:
     # --- starting
 
     def _compose(self, *options: str, services: Iterable[str], wait: bool, deadline: float | None = None) -> Reply:
-        names = list(services)
-        words = [] if self._podman else ["--progress", "quiet"]
-        words += ["up", "-d", *options]
-        if not self._podman:
+        names, spec = list(services), self.desired.profile.spec
+        built = any(service.built for service in self.hardened.services)
+        if self._podman:
+            # podman-compose does not read the network of a build from the file.
+            closed = built and spec.network.egress == "deny"
+            words = [*(["--podman-build-args=--network=none"] if closed else []), "up", "-d", *options]
+        else:
+            words = ["--progress", "quiet", "up", "-d", *options]
             if wait:
                 left = max(1, int((deadline or 0) - time.monotonic()))
                 words += ["--wait", "--wait-timeout", str(left), "--remove-orphans"]
-            if any(service.built for service in self.hardened.services):
-                words.append("--build")
-            if self.desired.profile.spec.compose.pull == "always":
+            if spec.compose.pull == "always":
                 words += ["--pull", "always"]
+        words += ["--build"] if built else []
         if set(names) != {service.name for service in self.hardened.services}:
             words += [word for word in ("--no-deps",) if word not in words] + names
         project = project_name(self.desired.name, self.desired.id)

@@ -78,12 +78,13 @@ do_engine() { "$@" 9>&-; } # engine, words...
 # Removes by label alone, and only where every label agrees; then looks again, for success is an absence that was seen.
 do_teardown() { # engine, uid, volumes on record...
   engine=$1 uid=$2; shift 2
+  [ "$engine" = podman ] && now='-t 0' || now= # Docker kills at once; Podman would wait 10 s for each
   mine="--filter label=dev.sandboxer.fleet=$fleet --filter label=dev.sandboxer.id=$id --filter label=dev.sandboxer.uid=$uid"
   for round in 1 2 3; do
     # shellcheck disable=SC2086 # words on purpose
     {
       things=$("$engine" ps -a -q --no-trunc $mine) || return 1
-      [ -z "$things" ] || "$engine" rm -f -v $things >/dev/null
+      [ -z "$things" ] || "$engine" rm -f -v $now $things >/dev/null
       things=$("$engine" network ls -q $mine) || return 1
       [ -z "$things" ] || "$engine" network rm $things >/dev/null
       things=$("$engine" volume ls -q $mine) || return 1
