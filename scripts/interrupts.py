@@ -1,0 +1,76 @@
+"""Ctrl-C and its kin, for a program that must leave nothing behind: an interrupt never loses sight of a child."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Interrupts:
+    """What a signal does now: it interrupts; or it waits, for as long as it is ``held``."""
+
+    held = False
+    came = False
+
+
+def install() -> None:
+    """From now on the first of these signals raises KeyboardInterrupt, and no further one disturbs the cleaning up."""
+    for number in _SIGNALS:
+        signal.signal(number, _on_signal)
+
+
+def ignore() -> None:
+    """From now on nothing interrupts."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _on_signal(_number: int, _frame: object) -> None:
+    if _Interrupts.held:
+        _Interrupts.came = True
+        return
+    ignore()
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Inside, a signal waits for the end: what is half made there would be out of sight for whoever cleans up."""
+    _Interrupts.held = True
+    try:
+        yield
+    finally:
+        _Interrupts.held = False
+    if _Interrupts.came:
+        ignore()
+        raise KeyboardInterrupt
+
+
+def run(
+    command: Sequence[str], *, timeout: float, data: bytes = b"", capture: bool = True, **given: Any
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end, with ``data`` on its standard input; gives its exit code and output as text.
+
+    Whatever interrupts that, the program is ended too. Raises OSError where there is none, and TimeoutExpired after
+    ``timeout`` seconds. ``given`` goes to Popen.
+    """
+    pipe = subprocess.PIPE if capture else None
+    process = None
+    try:
+        with held():
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=pipe, stderr=pipe, **given)
+        stdout, stderr = process.communicate(data, timeout=timeout)
+    except BaseException:
+        if process is not None:
+            process.kill()
+            process.communicate()
+        raise
+    texts = (text.decode(errors="replace") if text is not None else "" for text in (stdout, stderr))
+    return subprocess.CompletedProcess(list(command), process.returncode, *texts)

@@ -1,0 +1,57 @@
+"""``python -m scripts.picture``: the README's picture, a real plan of the demo's fleet on the lab's hosts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from sandboxer.reconcile.planner import Options
+from sandboxer.render.picture import export_svg
+from sandboxer.wiring import Run
+from scripts.hosts import open_hosts
+from scripts.stage import REPOSITORY, Fleet
+
+TARGET = REPOSITORY / "docs/images/plan.svg"
+
+
+def main() -> int:
+    """Writes the picture: something of every kind that befalls a fleet, told in one plan."""
+    console = Console(highlight=False)
+    with TemporaryDirectory(prefix="sandboxer-picture-") as temporary:
+        folder = Path(temporary)
+        with open_hosts(folder, console.print) as hosts:
+            fleet = Fleet.create(
+                folder, console, name=hosts.fleet, hosts=hosts.manifests(), image=hosts.image, env=hosts.env
+            )
+            fleet.sandboxer("apply", "--yes")
+            _change(fleet)
+            shop = fleet.ask("get", "shop-e2e")
+            engine = hosts.engine(shop["host"])
+            doomed = f"sbx-shop-e2e-{shop['id']}-stock-1"
+            subprocess.run(hosts.command(shop["host"], engine, "rm", "-f", doomed), check=True, timeout=60)
+            with Run(fleet.folder) as run:
+                picture = export_svg(run.plan(Options()), width=92)
+    TARGET.parent.mkdir(exist_ok=True)
+    TARGET.write_text(picture, encoding="utf-8")
+    console.print(f"Written: {TARGET.relative_to(REPOSITORY)}")
+    return 0
+
+
+def _change(fleet: Fleet) -> None:
+    """A commit that adds a sandbox, changes another, and removes a third."""
+    manifests = fleet.folder / "manifests"
+    orders = (manifests / "orders.yaml").read_text(encoding="utf-8")
+    (manifests / "checkout-e2e.yaml").write_text(orders.replace("name: orders", "name: checkout-e2e"), encoding="utf-8")
+    preview = (manifests / "preview.yaml").read_text(encoding="utf-8")
+    longer = preview.replace("Good morning", "Good evening") + "  ttl: 2d\n"
+    (manifests / "preview.yaml").write_text(longer, encoding="utf-8")
+    (manifests / "orders.yaml").unlink()
+    fleet.commit("A new sandbox, a longer life, and one that is over")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

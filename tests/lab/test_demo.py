@@ -1,0 +1,168 @@
+"""The demo and the README's first steps: what a new user runs first, run as they run it."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab import state
+from tests.lab.errors import wait_until
+from tests.lab.image import IMAGE
+from tests.support.fleet import ROOT
+from tests.support.markdown import blocks
+
+if TYPE_CHECKING:
+    from tests.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+NGINX = 'image: "docker.io/library/nginx:alpine"'
+SECONDS = 300
+
+
+def start_demo(tmp: Path) -> subprocess.Popen[str]:
+    tmp.mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", "scripts.demo"],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def lab_of(process: subprocess.Popen[str]) -> str:
+    return f"lab-{process.pid}"
+
+
+def assert_nothing_left(process: subprocess.Popen[str], tmp: Path) -> None:
+    assert not state.exists(lab_of(process))
+    assert list(state.processes(lab_of(process))) == []
+    assert list(tmp.iterdir()) == []
+
+
+def test_the_demo_passes_twice_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    demos = [start_demo(folder) for folder in folders]
+    said = [demo.communicate(timeout=SECONDS)[0] for demo in demos]
+    for demo, folder, text in zip(demos, folders, said, strict=True):
+        assert demo.returncode == 0, text[-3000:]
+        assert re.search(r"Demo passed in \d+ s\n$", text)
+        assert "they are on 4 hosts, run by docker and podman" in text
+        assert_nothing_left(demo, folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    folder = tmp_path / "demo"
+    with start_demo(folder) as demo:
+        assert demo.stdout is not None
+        # In the middle of the apply: sandboxes are coming up.
+        for line in demo.stdout:
+            if line.startswith("$ sandboxer apply"):
+                break
+        wait_until(lambda: state.load(lab_of(demo)) is not None, seconds=60, what="the demo's lab")
+        demo.send_signal(number)
+        text, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert text.endswith("Interrupted. Everything is cleaned up.\n")
+    assert_nothing_left(demo, folder)
+
+
+def test_without_root_the_demo_uses_the_machines_own_docker_and_says_so(lab: Lab) -> None:
+    """As the unprivileged user of a host that has Docker, with the Python there."""
+    host = "lab-3"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    there = lab.exec(host, ["/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).stdout
+    if there.strip() != version:
+        pytest.skip(f"the host's Python is {there.strip()}, and these packages are for {version}")
+    before = lab.snapshot(host)
+    lab.exec(host, ["mkdir", "/opt/demo"])
+    try:
+        lab.exec(host, ["tar", "-x", "-C", "/opt/demo", "-f", "-"], input=checkout_and_packages())
+        command = "cd /opt/demo && HOME=/home/sbx PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/demo/packages"
+        command += " /usr/bin/python3 -m scripts.demo"
+        done = lab.exec(host, ["runuser", "-u", "sbx", "--", "sh", "-c", command], check=False, timeout=SECONDS)
+    finally:
+        lab.exec(host, ["rm", "-rf", "/opt/demo"])
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "There can be no lab here: the lab needs root" in done.stdout
+    assert "(`connection: local`)" in done.stdout
+    assert "Demo passed" in done.stdout
+    assert lab.leaked(host, before) == {}
+
+
+def checkout_and_packages() -> bytes:
+    """A tar of this checkout's files and of the packages that it is run with."""
+
+    def without_caches(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        return None if "__pycache__" in entry.name else entry
+
+    needed = ("pydantic", "pydantic_core", "annotated_types", "typing_inspection", "yaml", "rich", "markdown_it")
+    needed += ("mdurl", "pygments", "click", "git", "gitdb", "smmap", "typing_extensions.py", "jsonschema", "attr")
+    needed += ("attrs", "jsonschema_specifications", "referencing", "rpds")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name in ("sandboxer", "scripts", "tests", "manifests", "profiles", "extensions", "examples"):
+            tar.add(ROOT / name, name, filter=without_caches)
+        tar.add(ROOT / "sandboxer.yaml", "sandboxer.yaml")
+        for name in needed:
+            tar.add(Path(sysconfig.get_path("purelib"), name), f"packages/{name}", filter=without_caches)
+    return buffer.getvalue()
+
+
+def test_the_readmes_quick_start_is_right_word_for_word(lab: Lab, tmp_path: Path) -> None:
+    """On one of the lab's hosts, called as the README calls it by an alias of ssh_config."""
+    readme = blocks(ROOT / "README.md")
+    fleet, home = tmp_path / "fleet", tmp_path / "home"
+    (fleet / "manifests").mkdir(parents=True)
+    (home / ".ssh").mkdir(parents=True)
+    config = lab.ssh_config.read_text().replace("Host lab-2\n", "Host lab-2 build-1.example.org\n")
+    (home / ".ssh/config").write_text(config)
+    for block in readme:
+        if block.language == "yaml":
+            # The lab pulls from no registry, so its own image stands in for the README's.
+            ours = f"image: {IMAGE}, command: [httpd, -f, -p, '80', -h, /bin], stop_signal: SIGKILL"
+            (fleet / block.name).write_text(block.text.replace(NGINX, ours))
+    (script,) = (block.text for block in readme if block.name == "quickstart")
+    identity = {f"GIT_{role}_{key}": "demo" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {"PATH": path, "HOME": str(home), "GIT_CONFIG_GLOBAL": os.devnull, **identity}
+
+    def run(command: str) -> str:
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=fleet,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    before = lab.snapshot("lab-2")
+    run("git init --initial-branch=main")
+    # Without a terminal to be asked on, a person says -y.
+    said = {command: run(re.sub("^sandboxer apply$", "sandboxer apply -y", command)) for command in script.splitlines()}
+    assert "Plan: 1 to create" in said["sandboxer plan"]
+    assert "Applied: 1 created" in said["sandboxer apply"]
+    assert re.search(r"http://[0-9.]+:80\b", said["sandboxer get web"])
+    manifest = fleet / "manifests/web.yaml"
+    manifest.write_text(manifest.read_text().rpartition("---\n")[0])
+    run("git add . && git commit -q -m 'It is over' && sandboxer apply -y --allow-empty")
+    assert lab.leaked("lab-2", before) == {}
