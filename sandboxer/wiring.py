@@ -1,5 +1,7 @@
 """The one place that joins the edges to the lifecycle: from a folder with manifests to looks, plans and applies."""
 
+# What serves only once the hosts were asked is imported where it is used, so that they are asked the sooner.
+
 from __future__ import annotations
 
 import getpass
@@ -19,17 +21,12 @@ from sandboxer.errors import ManifestError, SandboxerError, UsageError
 from sandboxer.extensions.base import Place, Provenance, Question, Work
 from sandboxer.extensions.registry import build_registry
 from sandboxer.lifecycle.discover import discover, look_at
-from sandboxer.lifecycle.execute import Executor
-from sandboxer.lifecycle.settle import settle, unsettled
 from sandboxer.model.desired import SecretValue
 from sandboxer.model.hidden import Hidden
 from sandboxer.model.observed import Head, Reachable
 from sandboxer.model.plan import Stats
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.report import did_you_mean
-from sandboxer.profiles.resolve import resolve
-from sandboxer.reconcile.planner import Options, plan
-from sandboxer.reconcile.sight import survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +44,7 @@ if TYPE_CHECKING:
     from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Change, Plan
     from sandboxer.model.seams import HostTransport, Revision
+    from sandboxer.reconcile.options import Options
     from sandboxer.reconcile.sight import Sight
 
 COMPOSE_VARIABLE = "SANDBOXER_COMPOSE_CMD"
@@ -124,6 +122,8 @@ class Run:
     @cached_property
     def fleet(self) -> Fleet:
         """The fleet as git wants it, each input's commit found. Raises ManifestError, SourceError."""
+        from sandboxer.profiles.resolve import resolve
+
         former = [load(revision.files) for revision in self.repository.history(self.revision)]
         return resolve(self._sound(), self.files, self.inputs, self._secret, former)
 
@@ -236,6 +236,8 @@ class Run:
 
     def plan(self, options: Options) -> Plan:
         """Plans: reads only. Raises ManifestError, SourceError, ExtensionError, UsageError."""
+        from sandboxer.reconcile.planner import plan
+
         self._check_selectors(options)
         looks = self.looks
         stale = self._stale()
@@ -290,6 +292,8 @@ class Run:
 
     def apply(self, decided: Plan, options: Options, how: ApplyOptions, view: ApplyView) -> list[Outcome]:
         """Carries a plan out. One failure stops nothing else; each change has an outcome."""
+        from sandboxer.lifecycle.execute import Executor
+
         desired = {sandbox.id: sandbox for sandbox in self.fleet.sandboxes.values()}
         executor = Executor(
             desired=desired,
@@ -310,6 +314,8 @@ class Run:
         stale = {change.host for change in decided.changes if change.reason == "blocked_because_stale"}
         looks = {name: look for name, look in self.looks.items() if name not in stale}
         roots = {name: host.spec.root for name, host in fleet.hosts.items()}
+        from sandboxer.lifecycle.settle import settle, unsettled
+
         settle(unsettled(looks, roots, head), self.transport, fleet.name, head, self._holder)
 
     def _extension_of(self, change: Change) -> Extension:
@@ -326,6 +332,8 @@ class Run:
 
     def sight(self, host: str, identifier: str) -> Sight | None:
         """What the look at a host showed of one sandbox."""
+        from sandboxer.reconcile.sight import survey
+
         look, manifest = self.looks.get(host), self.fleet.hosts.get(host)
         if not isinstance(look, Reachable) or manifest is None:
             return None
@@ -366,6 +374,8 @@ class Run:
 
     def _plan_again(self, change: Change, options: Options) -> Change | None:
         """What the planner says of one sandbox after a fresh look at the hosts that it is about."""
+        from sandboxer.reconcile.planner import plan
+
         names = [name for name in (change.host, change.from_host) if name is not None]
         fresh = {
             name: look_at(self._question(name, self.fleet.hosts[name]), self.transport, self.extensions)

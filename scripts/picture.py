@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from sandboxer.reconcile.planner import Options
+from sandboxer.reconcile.options import Options
 from sandboxer.render.picture import export_svg
 from sandboxer.wiring import Run
 from scripts.hosts import open_hosts

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Plan
-    from sandboxer.reconcile.planner import Options
+    from sandboxer.reconcile.options import Options
     from sandboxer.wiring import ApplyOptions, Run
 
 _HOW = (

@@ -14,7 +14,7 @@ from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
 from sandboxer.cli.plan import make_plan
 from sandboxer.errors import UsageError
-from sandboxer.reconcile.planner import Options
+from sandboxer.reconcile.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sandboxer.reconcile.planner import Options
+from sandboxer.reconcile.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable

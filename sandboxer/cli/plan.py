@@ -16,7 +16,7 @@ from sandboxer.errors import UsageError
 
 if TYPE_CHECKING:
     from sandboxer.model.plan import Plan
-    from sandboxer.reconcile.planner import Options
+    from sandboxer.reconcile.options import Options
     from sandboxer.wiring import Run
 
 

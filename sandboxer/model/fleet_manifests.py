@@ -70,15 +70,15 @@ class FleetSpec(Strict):
     """The repository's own settings."""
 
     state_hub: StateHub | None = Field(None, description="Where lifecycle events are sent; left out, nowhere.")
-    guards: Guards = Field(Guards(), description="What an apply may delete without being asked twice.")
-    secrets: Secrets = Field(Secrets(), description="Which secrets the fleet's sandboxes may ask for.")
+    guards: Guards = Field(default_factory=Guards, description="What an apply may delete without being asked twice.")
+    secrets: Secrets = Field(default_factory=Secrets, description="Which secrets the fleet's sandboxes may ask for.")
 
 
 class Fleet(Manifest):
     """The repository's own settings. A fleet has exactly one, in sandboxer.yaml at its root."""
 
     kind: Literal["Fleet"]
-    spec: FleetSpec = Field(FleetSpec(), description="The repository's own settings.")
+    spec: FleetSpec = Field(default_factory=FleetSpec, description="The repository's own settings.")
 
 
 # --- Host
@@ -108,7 +108,7 @@ class HostSpec(Strict):
     compose_command: Literal["docker compose", "docker-compose", "podman compose", "podman-compose"] | None = Field(
         None, description="The Compose to use; else the one that is found."
     )
-    capacity: Capacity = Field(Capacity(), description="How much the host takes.")
+    capacity: Capacity = Field(default_factory=Capacity, description="How much the host takes.")
     cordon: bool = Field(False, description="Whether new sandboxes stay away. Those that live here stay.")
     drain: bool = Field(False, description="Whether the sandboxes here move to other hosts.")
 

@@ -149,15 +149,17 @@ class ProfileSpec(Strict):
     extension: Name = Field(description="The Extension that makes these sandboxes.")
     isolation: Isolation = Field("container", description="What separates a sandbox from its host.")
     scope: Scope = Field("ephemeral", description="How long a sandbox may live.")
-    network: Network = Field(Network(), description="What containers reach, and from where they are reached.")
-    workspace: Workspace = Field(Workspace(), description="Which files a sandbox is given.")
-    compose: Compose = Field(Compose(), description="The stack that a sandbox runs.")
-    ttl: Ttl = Field(Ttl(), description="How long a sandbox lives.")
-    resources: Resources = Field(Resources(), description="Ceilings, for each service.")
+    network: Network = Field(
+        default_factory=Network, description="What containers reach, and from where they are reached."
+    )
+    workspace: Workspace = Field(default_factory=Workspace, description="Which files a sandbox is given.")
+    compose: Compose = Field(default_factory=Compose, description="The stack that a sandbox runs.")
+    ttl: Ttl = Field(default_factory=Ttl, description="How long a sandbox lives.")
+    resources: Resources = Field(default_factory=Resources, description="Ceilings, for each service.")
     setup: dict[str, Any] = Field({}, description="Settings of the extension's own.")
-    placement: ProfilePlacement = Field(ProfilePlacement(), description="On which hosts sandboxes go.")
-    reachability: Reachability = Field(Reachability(), description="How a sandbox is reached.")
-    readiness: Readiness = Field(Readiness(), description="When a sandbox is ready.")
+    placement: ProfilePlacement = Field(default_factory=ProfilePlacement, description="On which hosts sandboxes go.")
+    reachability: Reachability = Field(default_factory=Reachability, description="How a sandbox is reached.")
+    readiness: Readiness = Field(default_factory=Readiness, description="When a sandbox is ready.")
     cost_class: Line = Field("self-hosted", description="What running it costs, as a word.")
 
 
@@ -255,14 +257,14 @@ class SandboxSpec(Strict):
     """One sandbox that the fleet wants."""
 
     profile: Name = Field(description="The Profile that it is made after.")
-    inputs: Inputs = Field(Inputs(), description="The files that go into it.")
+    inputs: Inputs = Field(default_factory=Inputs, description="The files that go into it.")
     ttl: Duration | None = Field(None, description="How long it lives; else the profile's ttl.default.")
     expires_at: Instant | None = Field(None, description="When it ends; instead of ttl.")
-    placement: Placement = Field(Placement(), description="Narrows the profile's placement.")
+    placement: Placement = Field(default_factory=Placement, description="Narrows the profile's placement.")
     env: dict[EnvName, EnvValue] = Field({}, description="What its compose file may use as ${NAME}. No secrets here.")
     secret_refs: Items[SecretRef] = Field((), description="Secrets that it is given, by where they are.")
     consumer: Consumer | None = Field(None, description="Who uses it.")
-    sync_policy: SyncPolicy = Field(SyncPolicy(), description="What apply does by itself.")
+    sync_policy: SyncPolicy = Field(default_factory=SyncPolicy, description="What apply does by itself.")
     suspend: bool = Field(False, description="Whether updates and repairs wait. It expires all the same.")
 
     @field_validator("expires_at")
