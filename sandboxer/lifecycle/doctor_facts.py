@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.extensions.compose_ssh.look import Sections
+from sandboxer.extensions.compose_ssh.sections import Sections
 from sandboxer.extensions.scripts import script
 from sandboxer.lifecycle.doctor_remedies import System
 from sandboxer.model.seams import Command

@@ -31,6 +31,7 @@ _NEEDED = (
     ("aardvark-dns", "/usr/lib/podman/aardvark-dns"),
     ("uidmap", "/usr/bin/newuidmap"),
     ("python3", "/usr/bin/python3"),
+    ("curl", "/usr/bin/curl"),
 )
 _IN_ANOTHER_PACKAGE = {"docker-cli": "docker.io"}
 _POLICY = Path("/usr/sbin/policy-rc.d")

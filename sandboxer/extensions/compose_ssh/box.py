@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import LookIncomplete, ProvisionFailed, StaleChange
-from sandboxer.extensions.compose_ssh.look import Sections, read_engine
+from sandboxer.extensions.compose_ssh.engines import read_engine
+from sandboxer.extensions.compose_ssh.sections import Sections
 from sandboxer.model.record import Record, RecordRefused, parse_record
 
 if TYPE_CHECKING:

@@ -6,35 +6,31 @@ import json
 import re
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors import LookIncomplete
+from sandboxer.extensions.compose_ssh.engines import read_engine
+from sandboxer.extensions.compose_ssh.sections import Sections
 from sandboxer.extensions.scripts import script
-from sandboxer.model.identity import Ownership
 from sandboxer.model.observed import (
     RECORD_MISSING,
-    Container,
-    ContainerState,
     Engine,
     EngineLook,
     Found,
     Head,
-    Port,
     Reachable,
-    Resource,
     Tombstone,
 )
 from sandboxer.model.record import RecordRefused, parse_record
 from sandboxer.model.seams import Command, CommandResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from sandboxer.extensions.base import Question
 
 LOOK_SECONDS = 60.0
 _ENGINES: tuple[Engine, ...] = ("docker", "podman")
-_STATES = frozenset(get_args(ContainerState))
 
 
 def look_command(question: Question) -> tuple[Command, str]:
@@ -43,32 +39,6 @@ def look_command(question: Question) -> tuple[Command, str]:
     lines = (nonce, question.root, question.fleet, question.runtime)
     text = script("compose_ssh/engine.sh", "compose_ssh/look.sh")
     return Command(text, "".join(f"{line}\n" for line in lines).encode(), timeout=LOOK_SECONDS), nonce
-
-
-class Sections:
-    """What a script wrote, cut at its nonce: ``(name, argument, body)`` in order."""
-
-    def __init__(self, output: bytes, nonce: str) -> None:
-        mark = f"\n@{nonce} ".encode()
-        self._parts = [_section(part) for part in output.split(mark)[1:]]
-
-    @property
-    def complete(self) -> bool:
-        """Whether the script came to its end."""
-        return bool(self._parts) and self._parts[-1][0] == "end"
-
-    def __iter__(self) -> Iterator[tuple[str, str, bytes]]:
-        return iter(self._parts)
-
-    def body(self, name: str) -> bytes | None:
-        """The body of the last section of that name; None where there is none."""
-        return next((body for found, _, body in reversed(self._parts) if found == name), None)
-
-
-def _section(part: bytes) -> tuple[str, str, bytes]:
-    head, _, body = part.partition(b"\n")
-    name, _, argument = head.decode("utf-8", "replace").partition(" ")
-    return name, argument, body
 
 
 def read_look(question: Question, nonce: str, result: CommandResult) -> Reachable:
@@ -157,98 +127,6 @@ def _chosen_engine(
     if look is None or look.error is not None:
         return chosen, f"{chosen} does not answer: {look.error if look else 'it was not asked'}"
     return chosen, None
-
-
-def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> EngineLook | None:
-    """What one engine said; None where it was not asked. ``stderr`` is where its complaint would be."""
-    bodies: dict[str, bytes] = {}
-    answered = asked = False
-    for name, argument, body in sections:
-        if argument.split(" ")[0] == engine:
-            asked = asked or name == "engine"
-            answered = answered or name == "engine-answered"
-            bodies[name] = body  # a list that was asked for again counts as it came last
-    if not asked:
-        return None
-    if not answered:
-        said = stderr.decode("utf-8", "replace").strip().splitlines()
-        return EngineLook(engine, error=said[-1][:300] if said else "its command failed")
-    read = _docker_containers if engine == "docker" else _podman_containers
-    resources = [
-        *(_resource("network", engine, item) for item in _items(bodies.get("networks", b""))),
-        *(_resource("volume", engine, item) for item in _items(bodies.get("volumes", b""))),
-    ]
-    return EngineLook(engine, None, tuple(read(bodies["containers"])), tuple(resources))
-
-
-def _items(body: bytes) -> list[dict[str, Any]]:
-    """What an engine lists: an object a line, as Docker's templates are written, or one list, as Podman inspects."""
-    if body.lstrip().startswith(b"["):
-        return json.loads(body)  # type: ignore[no-any-return]
-    return [json.loads(line) for line in body.splitlines() if line.strip()]
-
-
-def _docker_containers(body: bytes) -> Iterator[Container]:
-    for item in _items(body):
-        yield _container(
-            "docker", item["id"], item["name"], item["image"], item["image_id"], item["state"], item["labels"], item
-        )
-
-
-def _podman_containers(body: bytes) -> Iterator[Container]:
-    for item in _items(body):
-        settings = item.get("NetworkSettings") or {}
-        details = {"networks": settings.get("Networks"), "ports": settings.get("Ports"), "mounts": item.get("Mounts")}
-        image = item.get("ImageName") or ""
-        labels = item["Config"]["Labels"]
-        yield _container("podman", item["Id"], item["Name"], image, item["Image"], item["State"], labels, details)
-
-
-def _container(
-    engine: Engine,
-    identifier: str,
-    name: str,
-    image: str,
-    image_id: str,
-    state: dict[str, Any],
-    labels: dict[str, str] | None,
-    details: Mapping[str, Any],
-) -> Container:
-    status = str(state["Status"])
-    health = ((state.get("Health") or state.get("Healthcheck") or {}).get("Status") or "").lower()
-    words: dict[str, ContainerState] = {"initialized": "created", "configured": "created", "stopped": "exited"}
-    return Container(
-        id=identifier,
-        name=name.removeprefix("/"),
-        engine=engine,
-        image=image,
-        image_id=image_id.removeprefix("sha256:"),
-        state=words.get(status, status if status in _STATES else "unknown"),  # type: ignore[arg-type]
-        exit_code=int(state["ExitCode"]),
-        health=health if health in ("starting", "healthy", "unhealthy") else None,  # type: ignore[arg-type]
-        labels=labels or {},
-        addresses={
-            network: given["IPAddress"]
-            for network, given in (details["networks"] or {}).items()
-            if given and given.get("IPAddress")
-        },
-        ports=tuple(_ports(details["ports"] or {})),
-        volumes=tuple(mount["Name"] for mount in details["mounts"] or () if mount.get("Type") == "volume"),
-        networks=tuple(sorted(details["networks"] or ())),
-    )
-
-
-def _ports(ports: Mapping[str, Any]) -> Iterator[Port]:
-    for key, bindings in ports.items():
-        number, _, protocol = key.partition("/")
-        for binding in bindings or ():
-            yield Port(int(number), protocol or "tcp", binding["HostIp"], int(binding["HostPort"]))
-
-
-def _resource(kind: Any, engine: Engine, item: dict[str, Any]) -> Resource:
-    name = item.get("Name") or item["name"]
-    labels = item.get("Labels") or item.get("labels") or {}
-    return Resource(kind, item.get("Id") or item.get("id") or name, name, engine, Ownership.of(labels))
 
 
 def _found(fleet: str, sections: Sections) -> dict[str, Found]:

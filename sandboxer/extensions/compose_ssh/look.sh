@@ -52,6 +52,6 @@ docker_here=; real_docker && docker_here=yes
 podman_here=; command -v podman >/dev/null 2>&1 && podman_here=yes
 section engines; echo "docker=$docker_here podman=$podman_here"
 socket=${DOCKER_HOST:-/var/run/docker.sock}
-if [ -n "$docker_here" ] && { [ "$runtime" != podman ] || [ -n "${DOCKER_HOST:-}" ] || [ -S "$socket" ]; }; then ask docker '' label=dev.sandboxer.fleet; fi
-if [ -n "$podman_here" ] && { [ "$runtime" = podman ] || [ -z "$docker_here" ] || [ -d "$storage" ]; }; then ask podman '' label=dev.sandboxer.fleet; fi
+if [ -n "$docker_here" ] && { [ "$runtime" != podman ] || [ -n "${DOCKER_HOST:-}" ] || [ -S "$socket" ]; }; then ask docker '' dev.sandboxer.fleet; fi
+if [ -n "$podman_here" ] && { [ "$runtime" = podman ] || [ -z "$docker_here" ] || [ -d "$storage" ]; }; then ask podman '' dev.sandboxer.fleet; fi
 section end

@@ -7,7 +7,7 @@ do_state() { # engine, containers or all
   section record; do_record
   section trees; ls "$box/workspace/tree"
   section compose; compose_of "$1"
-  mine=label=dev.sandboxer.id=$id; [ "$2" = all ] && all=$mine || all=
+  mine=dev.sandboxer.id=$id; [ "$2" = all ] && all=$mine || all=
   ask "$1" "$mine" "$all"
   section end
 } 2>/dev/null
