@@ -16,10 +16,10 @@ demo: $(STAMP) ## The main job on real hosts, from plan to clean-up
 	@$(BIN)/python -m scripts.demo
 
 test: $(STAMP) ## All tests, those on the lab's real hosts included (root on Linux)
-	@$(BIN)/pytest $(PYTEST_ARGS)
+	@$(BIN)/pytest -n 2 $(PYTEST_ARGS)
 
 test-unit: $(STAMP) ## The tests that need no host and no root
-	@$(BIN)/pytest -m "not lab" $(PYTEST_ARGS)
+	@$(BIN)/pytest -n 2 -m "not lab" $(PYTEST_ARGS)
 
 check: $(STAMP) ## Format, lint, types, layers, schemas, shell syntax
 	@$(BIN)/ruff format --check .
