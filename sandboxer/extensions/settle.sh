@@ -10,8 +10,8 @@ for leftover in "$home"/.staging-* "$home"/.trash-*; do
   id=$(id_within "$leftover" | head -n 1); box=$home/$id; lock=$home/.locks/$id
   [ -n "$id" ] || { rmdir "$leftover"; continue; }
   mkdir -p "$home/.locks"
-  # Who holds the lock is at work on it.
-  (command exec 9>>"$lock" && flock -n 9 && lock_in_place && do_sweep "$engine" && [ ! -e "$box" ] && rm -f "$lock")
+  # Who holds the lock is at work on it. The next one opened here gives this one up.
+  command exec 9>>"$lock" && flock -n 9 && lock_in_place && do_sweep "$engine" && [ ! -e "$box" ] && rm -f "$lock"
 done
 [ -d "$home/.locks" ] && exec 8>>"$home/.locks/.head" && timeout 10 flock 8 || exit 1
 time_of() { sed -n 's/.*"committed_at":"\([^"]*\)".*/\1/p'; }

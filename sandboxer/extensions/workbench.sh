@@ -96,6 +96,7 @@ do_record() { [ -f "$box/record.json" ] && [ ! -L "$box/record.json" ] && cat "$
 do_begin() { # uid, new or adopt; the record
   staging=$home/.staging-$1
   put_durably "$staging/$id" "$payload" 600 && mv "$staging/$id" "$staging/record.json" || return 1
+  [ "$2" = adopt ] && [ -L "$box/record.json" ] && rm -f "$box/record.json" # a link is no record
   if [ "$2" = adopt ] && [ -d "$box" ] && [ ! -L "$box" ] && [ ! -e "$box/record.json" ]; then
     mv "$staging/record.json" "$box/record.json" && rmdir "$staging" && sync "$box"
     return

@@ -143,7 +143,8 @@ class FleetRepo:
         home.mkdir(exist_ok=True)
         clean = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "200"}
         return subprocess.Popen(
-            [PROGRAM, "-C", str(self.repo.path), *arguments],
+            # Whoever runs the tests in the background may have Ctrl-C ignored, and so would the program.
+            ["env", "--default-signal=INT", PROGRAM, "-C", str(self.repo.path), *arguments],
             env=clean | self.env | (env or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

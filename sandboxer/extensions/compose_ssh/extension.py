@@ -49,7 +49,7 @@ class ComposeSsh:
             if fresh and before.record is not None:
                 self._remove(box, before.record)
                 before = box.look()
-            record = self._begin(box, desired, before)
+            record = self._begin(box, desired, before, uid="" if fresh else work.expected_uid)
             try:
                 return self._bring_up(box, desired, record, before)
             except SandboxerError:
@@ -84,8 +84,8 @@ class ComposeSsh:
 
     # --- making
 
-    def _begin(self, box: Box, desired: DesiredSandbox, before: State) -> Record:
-        """The record of the work, on the host before anything else is."""
+    def _begin(self, box: Box, desired: DesiredSandbox, before: State, uid: str) -> Record:
+        """The record of the work, on the host before anything else is. ``uid`` is of the life that goes on, if any."""
         work = box.work
         if before.record is not None:
             if self._only_the_record_differs(box, before, desired):
@@ -93,11 +93,11 @@ class ComposeSsh:
             return box.rewrite(records.attempt(before.record, desired))
         work.progress("recording")
         if not before.containers:
-            return box.begin(records.begin(work, desired, uid=work.expected_uid or None))
+            return box.begin(records.begin(work, desired, uid=uid or None))
         # The record is gone and its containers are not: the same life goes on, as old as its labels say.
         until = datetime.fromisoformat(before.containers[0].labels[LABEL_UNTIL]).astimezone(UTC)
         longest = max(desired.profile.spec.ttl.max, desired.ttl or timedelta())
-        record = records.begin(work, desired, uid=work.expected_uid, created_at=min(work.clock(), until - longest))
+        record = records.begin(work, desired, uid=uid, created_at=min(work.clock(), until - longest))
         return box.begin(record.model_copy(update={"until": until}), adopt=True)
 
     @staticmethod

@@ -59,6 +59,11 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
     for service in result.values():
         service["labels"][LABEL_CONFIG] = _config_digest(service)
     told = tuple(_told(name, service, result) for name, service in result.items())
+    if policy.podman:
+        # Podman ties a container to those that podman-compose says it depends on, and would start each that has ended
+        # again: a migration would run twice. So the order of starting is kept by whoever starts.
+        for service in result.values():
+            service.pop("depends_on", None)
     return Hardened(stack, delivery.binds(), told, inputs)
 
 
@@ -164,7 +169,12 @@ def _told(name: str, service: dict[str, Any], services: dict[str, Any]) -> Servi
     policy = service["deploy"].get("restart_policy")
     ends = service.get("restart") == "no" or (isinstance(policy, dict) and policy.get("condition") == "none")
     waited = any(_waits_for(other.get("depends_on"), name) for other in services.values())
-    return Service(name, ends or waited, "build" in service, service.get("scale", 1))
+    after = {
+        other: str(given.get("condition"))
+        for other, given in (service.get("depends_on") or {}).items()
+        if other in services and isinstance(given, dict)
+    }
+    return Service(name, ends or waited, "build" in service, service.get("scale", 1), after)
 
 
 def _waits_for(depends_on: Any, name: str) -> bool:

@@ -78,12 +78,16 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service: whether it ends well by ending, is built from the input, and how many containers it has."""
+    """One service: whether it ends well by ending, is built from the input, and how many containers it has.
+
+    ``after`` maps the services that it starts after to Compose's word for what it waits for.
+    """
 
     name: str
     one_shot: bool
     built: bool
     replicas: int
+    after: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

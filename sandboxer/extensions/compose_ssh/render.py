@@ -43,11 +43,22 @@ class Variables:
                 text = text.replace(plain, "(hidden)")
         return text
 
-    def to_dotenv(self) -> bytes:
-        """An env file that Compose and podman-compose read back to the very same values."""
-        return "".join(f"{name}={_quoted(value.reveal())}\n" for name, value in sorted(self.values.items())).encode(
-            "utf-8", "surrogateescape"
-        )
+    def to_dotenv(self, *, podman: bool = False) -> bytes:
+        """An env file that Compose, or podman-compose, reads back to the very same values."""
+        lines = [_PODMAN_NAMES] if podman else []
+        quoted = _quoted_for_podman if podman else _quoted
+        lines += [f"{name}={quoted(value.reveal())}\n" for name, value in sorted(self.values.items())]
+        return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+# podman-compose fills in ${NAME} whatever the quotes, and takes a backslash before the last one for an escape: so what
+# it would take for more than itself is written as a variable, and what is filled in is not read again.
+_PODMAN_NAMES = "SANDBOXER_DOLLAR='$'\nSANDBOXER_QUOTE=\"'\"\nSANDBOXER_BACKSLASH=\\\n"
+_PODMAN_WORDS = str.maketrans({"$": "${SANDBOXER_DOLLAR}", "'": "${SANDBOXER_QUOTE}", "\\": "${SANDBOXER_BACKSLASH}"})
+
+
+def _quoted_for_podman(value: str) -> str:
+    return f"'{value.translate(_PODMAN_WORDS)}'"
 
 
 def _quoted(value: str) -> str:
@@ -86,7 +97,7 @@ def render(
         tree.digest,
         project or ".",
         *options,
-        payload=variables.to_dotenv(),
+        payload=variables.to_dotenv(podman=podman),
     )
     if reply.code != 0:
         said = variables.redact(reply.text)

@@ -12,6 +12,7 @@ from sandboxer.reconcile.drift import service_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from sandboxer.extensions.compose_ssh.box import Box, State
     from sandboxer.extensions.compose_ssh.policy import Hardened
@@ -53,25 +54,56 @@ class Stack:
         before = self._unpause(before)
         services = self._to_start(before)
         forced = self._forced(before) & set(services)
+        deadline = time.monotonic() + self._timeout
+        if self._podman:
+            return self._up_in_order(services, forced, deadline)
         if forced:
             self._compose("--force-recreate", "--no-deps", services=sorted(forced), wait=False)
-        deadline = time.monotonic() + self._timeout
-        reply = self._compose(services=services, wait=True, deadline=deadline)
-        if reply.code != 0 and self._podman:
-            self._fail(reply, self.box.look())
+        return self.wait(deadline, self._compose(services=services, wait=True, deadline=deadline))
+
+    def _up_in_order(self, services: list[str], forced: set[str], deadline: float) -> State:
+        """What Docker Compose does by itself: those first that others wait for."""
+        reply = None
+        for wave in self._waves(services):
+            # One call for each service and no second: what ended well at once would be started again.
+            anew = [name for name in wave if name in forced]
+            kept = [name for name in wave if name not in forced]
+            if anew:
+                reply = self._compose("--force-recreate", services=anew, wait=False)
+            if kept:
+                reply = self._compose(services=kept, wait=False)
+            awaited = {
+                name
+                for service in self.hardened.services
+                for name, condition in service.after.items()
+                if name in wave and condition != "service_started"
+            }
+            if awaited:
+                self.wait(deadline, reply, awaited)
         return self.wait(deadline, reply)
 
-    def wait(self, deadline: float, reply: Reply | None = None) -> State:
-        """Waits until every service is up or ended well; ``deadline`` is of the monotonic clock.
+    def _waves(self, services: list[str]) -> Iterator[list[str]]:
+        after = {service.name: service.after.keys() for service in self.hardened.services}
+        left = list(services)
+        while left:
+            # A circle is an error of Compose's; should one come here, it starts together.
+            wave = [name for name in left if not after[name] & set(left)] or left
+            yield wave
+            left = [name for name in left if name not in wave]
+
+    def wait(self, deadline: float, reply: Reply | None = None, names: AbstractSet[str] = frozenset()) -> State:
+        """Waits until every service, or each of ``names``, is up or ended well; ``deadline`` is of the monotonic clock.
 
         ``reply`` is what Compose said: with `--wait` it gives up on all services when one ended, well or not, so its
         word alone is no verdict. Raises ProvisionFailed when a service failed or the time is over.
         """
         while True:
             state = self.box.look()
-            if not self._not_ready(state):
+            waited = names or {service.name for service in self.hardened.services}
+            if not self._not_ready(state) & waited:
                 return state
-            if any(self._failed(container) for container in state.containers) or time.monotonic() >= deadline:
+            failed = any(self._failed(c) for c in state.containers if service_of(c) in waited)
+            if failed or time.monotonic() >= deadline:
                 self._fail(reply, state)
             if reply is not None and reply.code != 0 and not self._ended_well(state):
                 self._fail(reply, state)
@@ -168,11 +200,13 @@ class Stack:
         return {
             service.name
             for service in self.hardened.services
-            if not seen.get(service.name) or not all(self._good(container) for container in seen[service.name])
+            if service.replicas and not all(map(self._good, seen.get(service.name, [None])))
         }
 
     @staticmethod
-    def _good(container: Container) -> bool:
+    def _good(container: Container | None) -> bool:
+        if container is None:
+            return False
         if container.state == "exited":
             return container.exit_code == 0
         return container.state == "running" and container.health in (None, "healthy")
@@ -205,6 +239,9 @@ class Stack:
 
     def _logs(self, state: State) -> Iterator[str]:
         not_ready = self._not_ready(state)
+        there = {service_of(container) for container in state.containers}
+        for name in sorted(not_ready - there):
+            yield f"service {name} was not made; its image is {self.hardened.model['services'][name].get('image')}"
         for container in state.containers:
             if self._good(container) or service_of(container) not in not_ready:
                 continue

@@ -1,0 +1,138 @@
+"""What reaches the containers of network and resources, and what a user's compose file cannot undo."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab import network
+from tests.support.e2e import FleetRepo, service, stack, web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+PORTS = {"reachability": {"ports": [{"name": "http", "service": "web", "port": 8080}]}}
+ROOT_PAGE = {"www/index.html": "hello\n"}
+
+
+def _fetch(url: str) -> str:
+    return f"timeout 5 wget -q -O - {url}"
+
+
+def _gateway(lab: Lab) -> str:
+    return network.machine_address(lab._state.network)
+
+
+@pytest.mark.parametrize("host", ["lab-1", "lab-4"])
+def test_under_egress_deny_a_container_reaches_its_own_networks_alone(
+    new_fleet: Callable[..., FleetRepo], lab: Lab, host: str
+) -> None:
+    fleet = new_fleet(host)
+    compose = stack(web=web(volumes=["./www:/www:ro"]), client=service(ports=["18080:8080"]))
+    fleet.sandbox("closed", compose, files=ROOT_PAGE, profile_spec=PORTS)
+    fleet.commit()
+    fleet.apply()
+    assert fleet.inside(host, "closed", "client", "sh", "-c", _fetch("http://web:8080/")) == "hello\n"
+    other = next(each for each in lab.hosts if each.name != host)
+    for address in (other.address, _gateway(lab)):
+        tried = f"timeout 3 nc -w 2 {address} 22 </dev/null && echo reached; true"
+        assert "reached" not in fleet.inside(host, "closed", "client", "sh", "-c", tried)
+        assert fleet.sh(host, f"timeout 3 busybox nc -w 2 {other.address} 22 </dev/null | head -c 3") == "SSH"
+
+    (way,) = fleet.get("closed")["reachability"]
+    assert (way["via"], way["host_port"], way["port"]) == ("tunnel", None, 8080)
+    assert fleet.sh(host, f"timeout 5 busybox wget -q -O - {way['url']}") == "hello\n"
+    assert not any(item["HostConfig"]["PortBindings"] for item in fleet.containers(host, "closed").values())
+
+
+@pytest.mark.parametrize("host", ["lab-1", "lab-4"])
+def test_under_egress_allow_a_port_is_published_on_the_hosts_loopback_alone(
+    new_fleet: Callable[..., FleetRepo], lab: Lab, host: str
+) -> None:
+    fleet = new_fleet(host)
+    profile = PORTS | {"network": {"egress": "allow", "ingress": "loopback"}}
+    fleet.sandbox("open", stack(web=web(volumes=["./www:/www:ro"])), files=ROOT_PAGE, profile_spec=profile)
+    fleet.commit()
+    fleet.apply()
+    (way,) = fleet.get("open")["reachability"]
+    assert (way["via"], way["address"], way["port"]) == ("published", "127.0.0.1", 8080)
+    assert fleet.sh(host, f"timeout 5 busybox wget -q -O - {way['url']}") == "hello\n"
+    address, port = lab.host(host).address, way["host_port"]
+    assert lab.exec(host, ["busybox", "nc", "-w", "2", address, str(port)], check=False).returncode != 0
+    assert _gateway(lab) in fleet.inside(
+        host, "open", "web", "sh", "-c", f"timeout 3 ping -c 1 -W 2 {_gateway(lab)}", check=False
+    )
+    fleet.assert_synced()
+
+
+def test_ingress_none_publishes_nothing(fleet: FleetRepo) -> None:
+    profile = PORTS | {"network": {"egress": "allow", "ingress": "none"}}
+    fleet.sandbox("shut", stack(web=web(volumes=["./www:/www:ro"])), files=ROOT_PAGE, profile_spec=profile)
+    fleet.commit()
+    fleet.apply()
+    assert not fleet.containers("lab-1", "shut")["web"]["HostConfig"]["PortBindings"]
+
+
+@pytest.mark.parametrize("host", ["lab-1", "lab-4"])
+def test_ceilings_and_labels_reach_every_container_whatever_the_file_says(
+    new_fleet: Callable[..., FleetRepo], host: str
+) -> None:
+    fleet = new_fleet(host)
+    greedy = service(
+        mem_limit="8g", cpus=64, pids_limit=-1, labels={"mine": "yes"}, container_name="one-and-only", ports=["22:22"]
+    )
+    modest = service(deploy={"resources": {"limits": {"memory": "32M", "cpus": "0.25", "pids": 16}}})
+    fleet.sandbox("one", stack(greedy=greedy, modest=modest, plain=service()))
+    fleet.commit()
+    fleet.apply()
+    containers = fleet.containers(host, "one")
+
+    def limits(name: str) -> tuple[float, int, int]:
+        config = containers[name]["HostConfig"]
+        cpus = config["NanoCpus"] / 1e9 or config["CpuQuota"] / config["CpuPeriod"]
+        return cpus, config["Memory"], config["PidsLimit"]
+
+    assert limits("greedy") == limits("plain") == (0.5, 64 << 20, 64)
+    assert limits("modest") == (0.25, 32 << 20, 16)
+    assert containers["greedy"]["Config"]["Labels"]["mine"] == "yes"
+    assert not containers["greedy"]["HostConfig"]["PortBindings"]
+    assert all(item["Config"]["Labels"]["dev.sandboxer.fleet"] == fleet.name for item in containers.values())
+
+
+REFUSED = {
+    "privileged": service(privileged=True),
+    "host-network": service(network_mode="host"),
+    "host-pid": service(pid="host"),
+    "device": service(devices=["/dev/null:/dev/null"]),
+    "bind": service(volumes=["/etc:/etc:ro"]),
+    "socket": service(volumes=["/var/run/docker.sock:/docker.sock"]),
+    "label": service(labels={"dev.sandboxer.fleet": "other"}),
+}
+
+
+def test_what_no_sandbox_may_have_is_refused_and_nothing_is_made(fleet: FleetRepo) -> None:
+    for name, each in REFUSED.items():
+        fleet.sandbox(name, stack(a=each))
+    external = stack(a=service(networks=["theirs"])) | {"networks": {"theirs": {"external": True}}}
+    fleet.sandbox("external", external)
+    fleet.sandbox("good", stack(a=service()))
+    fleet.commit()
+    applied = fleet.apply(code=1)
+    outcomes = {change["sandbox"]: change["outcome"] for change in applied.changes}
+    assert outcomes == {**dict.fromkeys((*REFUSED, "external"), "failed"), "good": "created"}
+    for name in REFUSED:
+        assert "services.a" in applied.of(name)["error"], applied.of(name)
+    assert set(fleet.ids("lab-1")) == {"good/a"}
+    for name in (*REFUSED, "external"):
+        fleet.sandbox(name, stack(a=service()))
+    fleet.commit()
+    fleet.apply()
+    assert len(fleet.ids("lab-1")) == len(REFUSED) + 2
+    fleet.assert_synced()
+    assert json.loads(fleet.run("list", "-o", "json"))

@@ -1,0 +1,144 @@
+"""What is not ours is seen and never touched: other fleets, other people's containers, foreign directories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab import IMAGE
+from tests.support.e2e import FleetRepo, service, stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(params=["lab-2", "lab-4"])
+def strangers(lab: Lab, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A host with a compose project and a container of somebody else's; gives its name."""
+    host = str(request.param)
+    label, kill = "com.docker.compose.project=theirs", ("--stop-signal", "KILL")
+    lab.docker(host, "run", "-d", "--name", "theirs-web-1", "--label", label, *kill, IMAGE, "sleep", "9999")
+    lab.docker(host, "run", "-d", "--name", "plain", *kill, IMAGE, "sleep", "9999")
+    lab.docker(host, "network", "create", "theirs")
+    lab.docker(host, "volume", "create", "theirs")
+    yield host
+    lab.docker(host, "rm", "-f", "-v", "theirs-web-1", "plain")
+    lab.docker(host, "network", "rm", "theirs")
+    lab.docker(host, "volume", "rm", "theirs")
+
+
+def test_what_is_unmanaged_is_listed_and_survives(new_fleet: Callable[..., FleetRepo], strangers: str) -> None:
+    fleet = new_fleet(strangers)
+    fleet.sandbox("ours", stack(a=service()))
+    fleet.commit()
+    fleet.apply()
+    folders = ("foreign", f"{fleet.name}/notes", f"{fleet.name}/0badcafe")
+    for folder in folders:
+        fleet.sh(strangers, f"mkdir -p '{fleet.root}/{folder}' && echo keep >'{fleet.root}/{folder}/file'")
+    try:
+        listed = {(thing["kind"], thing["name"]) for thing in fleet.plan(code=None).data["unmanaged"]}
+        assert listed >= {("compose_project", "theirs"), ("container", "plain")}
+        assert listed >= {("directory", folder) for folder in folders}
+
+        fleet.remove("ours")
+        fleet.sandbox("next", stack(a=service()))
+        fleet.commit()
+        fleet.apply(code=None)
+        fleet.prune(code=None)
+        assert set(fleet.ids(strangers)) == {"next/a"}
+        fleet.remove("next")
+        fleet.commit()
+        fleet.prune("--allow-empty", code=None)
+        assert fleet.ids(strangers) == {}
+        for folder in folders:
+            assert fleet.sh(strangers, f"cat '{fleet.root}/{folder}/file'") == "keep\n"
+        running = fleet.engine(strangers, "ps", "--format", "{{.Names}}").split()
+        assert {"theirs-web-1", "plain"} <= set(running)
+        assert "theirs" in fleet.engine(strangers, "network", "ls", "--format", "{{.Name}}").split()
+        assert "theirs" in fleet.engine(strangers, "volume", "ls", "-q").split()
+    finally:
+        fleet.sh(strangers, f"rm -rf {fleet.root}/foreign {fleet.root}/{fleet.name}")
+
+
+@pytest.mark.parametrize("host", ["lab-1", "lab-4"])
+def test_two_fleets_on_a_host_do_not_see_each_others_sandboxes_as_theirs(
+    new_fleet: Callable[..., FleetRepo], host: str, lab: Lab
+) -> None:
+    before = lab.snapshot(host)
+    first, second = new_fleet(host), new_fleet(host)
+    for fleet in (first, second):
+        fleet.sandbox("same", stack(a=service()))
+        fleet.commit()
+        fleet.apply()
+    ids = first.ids(host), second.ids(host)
+    assert set(ids[0]) == set(ids[1]) == {"same/a"}
+    assert ids[0] != ids[1]
+    for fleet, other in ((first, second), (second, first)):
+        planned = fleet.plan()
+        assert planned.actions == {"same": "no-op"}
+        assert ("directory", other.name) in {(thing["kind"], thing["name"]) for thing in planned.data["unmanaged"]}
+        fleet.apply()
+        fleet.prune()
+    assert (first.ids(host), second.ids(host)) == ids
+
+    first.remove("same")
+    first.commit()
+    first.apply("--allow-empty")
+    assert (first.ids(host), second.ids(host)) == ({}, ids[1])
+    second.assert_synced()
+    second.remove("same")
+    second.commit()
+    second.apply("--allow-empty")
+    assert lab.leaked(host, before) == {}
+
+
+def test_another_repository_of_the_same_fleet_name_deletes_nothing(new_fleet: Callable[..., FleetRepo]) -> None:
+    first = new_fleet("lab-1")
+    first.sandbox("one", stack(a=service()))
+    first.commit()
+    first.apply()
+    second = new_fleet("lab-1", name=first.name)
+    second.repo.commit({"README.md": "another history\n"})
+    second.sandbox("two", stack(a=service()))
+    second.commit()
+    result = second.apply(code=1)
+    assert result.reasons["one"] == "blocked_because_guard"
+    assert set(first.ids("lab-1")) >= {"one/a"}
+    assert second.apply("--adopt-fleet", code=None).reasons["one"] == "delete_because_orphaned"
+    assert set(first.ids("lab-1")) == {"two/a"}
+
+
+def test_guards_keep_a_fleet_from_deleting_more_than_it_meant(new_fleet: Callable[..., FleetRepo]) -> None:
+    fleet = new_fleet("lab-1", guards={"maxDeletes": 1})
+    for name in ("a", "b", "c"):
+        fleet.sandbox(name, stack(a=service()))
+    fleet.commit()
+    fleet.apply()
+    fleet.remove("a")
+    fleet.remove("b")
+    fleet.commit()
+    assert fleet.apply(code=1).reasons == dict.fromkeys("ab", "blocked_because_guard")
+    assert set(fleet.ids("lab-1")) == {"a/a", "b/a", "c/a"}
+    fleet.apply("--max-deletes", "2")
+    fleet.remove("c")
+    fleet.commit()
+    assert set(fleet.apply(code=1).reasons.values()) == {"blocked_because_guard"}
+    assert set(fleet.ids("lab-1")) == {"c/a"}
+
+
+def test_an_older_commit_does_not_undo_a_newer_one(fleet: FleetRepo) -> None:
+    fleet.sandbox("one", stack(a=service(environment=["MODE=${MODE}"])), env={"MODE": "old"})
+    old = fleet.commit()
+    fleet.apply()
+    fleet.sandbox("one", env={"MODE": "new"})
+    fleet.commit()
+    fleet.apply()
+    running = fleet.ids("lab-1")
+    assert fleet.apply("--ref", old, code=1).reasons == {"one": "blocked_because_stale"}
+    assert fleet.ids("lab-1") == running
+    assert fleet.apply("--ref", old, "--allow-rollback").reasons == {"one": "update_because_changed"}
