@@ -27,7 +27,8 @@ check: $(STAMP) ## Format, lint, types, layers, schemas, shell syntax
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m sandboxer.model.schemas --check schemas
-	@for file in $$(git ls-files '*.sh'); do sh -n $$file || exit 1; done
+	@for file in $$(git ls-files '*.sh'); do \
+	  case $$(head -n 1 $$file) in *bash*) bash -n $$file ;; *) sh -n $$file ;; esac || exit 1; done
 
 format: $(STAMP) ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
