@@ -15,8 +15,8 @@ $(STAMP): constraints.txt pyproject.toml scripts/set-up.sh
 demo: $(STAMP) ## The main job on real hosts, from plan to clean-up
 	@$(BIN)/python -m scripts.demo
 
-test: $(STAMP) ## All tests, those on the lab's real hosts included (root on Linux)
-	@$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+test: test-unit ## All tests, those on the lab's real hosts included (root on Linux)
+	@$(BIN)/pytest -m lab $(PYTEST_ARGS)
 
 test-unit: $(STAMP) ## The tests that need no host and no root
 	@$(BIN)/pytest -n 2 -m "not lab" $(PYTEST_ARGS)

@@ -1,4 +1,4 @@
-"""What all tests share: one lab of real hosts for a whole run, however many workers it has."""
+"""What all tests share: one lab of real hosts for a whole run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,9 @@ _RUN = "SANDBOXER_TEST_RUN"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Names this run, and keeps the lab's tests on one worker: they cut cables and stop engines."""
-    if _is_worker(config):
-        return
-    os.environ[_RUN] = str(os.getpid())
-    if getattr(config.option, "dist", "no") == "load":
-        config.option.dist = "loadgroup"
+    """Names this run."""
+    if not _is_worker(config):
+        os.environ[_RUN] = str(os.getpid())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -31,19 +28,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         remove(_lab_of_run())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the lab's tests into one group."""
-    for item in items:
-        if item.get_closest_marker("lab"):
-            item.add_marker(pytest.mark.xdist_group("lab"))
-
-
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     """Three Docker hosts and a Podman host: the lab that ``SANDBOXER_LAB`` names, else one for this run.
 
     A test that breaks something mends it. Where there can be no lab, the test fails with the reason.
     """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.fail(
+            "the lab's tests cut cables and stop engines: run them one after the other, without -n", pytrace=False
+        )
     from tests.lab import Lab, LabError, Process
 
     try:

@@ -68,7 +68,7 @@ do_compose() { # command, project, words...
   command=$1 project=$2; shift 2
   cd "$box" || return 1
   # shellcheck disable=SC2086
-  $command -p "$project" -f "$box/compose.json" "$@" 9>&-
+  BUILDX_CONFIG=$box/.buildx $command -p "$project" -f "$box/compose.json" "$@" 9>&- # else a build leaves files in HOME
 }
 
 # Podman leaves a monitor behind for each container, which would hold the lock for as long as the container lives: so
