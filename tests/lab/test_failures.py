@@ -92,8 +92,9 @@ def test_no_secret_and_no_environment_value_is_ever_shown(new_fleet: Callable[..
     seen += [fleet.sh(host, f"cat {fleet.folder(name)}/record.json") for name in ("loud", "quiet")]
     for text in (*fleet.said, *seen):
         assert SECRET not in text
-        # podman-compose knows no other way to give a container its environment than Podman's command line.
-        assert VALUE not in text or (host == "lab-4" and text in seen[:-2])
+        # In a host's process list a container's environment can be seen: podman-compose gives it on a command line, and
+        # /proc shows it for a moment while a process takes another's place.
+        assert VALUE not in text or text in seen[:-2]
     private = fleet.sh(host, f"grep -rl -F {SECRET} {fleet.root}/{fleet.name}; true").split()
     assert private
     assert all("/secrets/" in path for path in private)
