@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 10.0
 QUICK_SECONDS = 60.0
 LONGEST_SECONDS = 3600.0
-_REFUSED, _LOCKED, _STALE = 77, 75, 74
+_LOCKED, _STALE = 75, 74
+_IDLE = b"beat - 0 0\n"  # between requests the heartbeat is a request of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Workbench:
         self._session: Session
         self._writing = threading.Lock()
         self._stopped = threading.Event()
-        self._beat: bytes | None = b"beat - 0 0\n"
+        self._beat = _IDLE
 
     @property
     def nonce(self) -> str:
@@ -103,7 +104,7 @@ class Workbench:
             return self._read_reply(timeout)
         finally:
             with self._writing:
-                self._beat = b"beat - 0 0\n"
+                self._beat = _IDLE
                 self._session.write(b"E")
 
     def _send(self, mode: str, verb: str, arguments: tuple[str, ...], payload: bytes) -> None:
@@ -145,8 +146,8 @@ class Workbench:
     def _keep_beating(self) -> None:
         while not self._stopped.wait(HEARTBEAT_SECONDS):
             with self._writing:
-                if self._beat is None or self._stopped.is_set():
-                    continue
+                if self._stopped.is_set():
+                    return
                 try:
                     self._session.write(self._beat)
                 except SandboxerError:
