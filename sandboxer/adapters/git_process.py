@@ -135,6 +135,7 @@ class Process:
         self._process.wait()  # bounded by the watch
         self._drain.join(_LAST_WORDS)
         if self._expired:
+            self._watch.join()  # what it started gets its last signal before anyone is told that it ended
             raise SourceError(
                 f"{self.words}: not done within {self._timeout:g} s, and ended",
                 hint="Try the same by hand: a slow disk or network, or a prompt that nobody sees, is the usual cause.",
