@@ -364,6 +364,7 @@ class Run:
             fleet=self.fleet.name,
             id=change.id,
             name=change.sandbox,
+            reason=change.reason.value,
             expected_generation=sight.generation if sight else 0,
             expected_uid=sight.uid if sight else "",
             inputs=self.inputs,

@@ -57,7 +57,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One change to carry out: the action that was planned, on what, and where.
+    """One change to carry out: on what, where, and for which ``reason`` of the plan's.
 
     ``expected`` is the generation and uid of the record that the plan saw; the backend raises StaleChange where it is
     another once the lock is held. ``fresh`` means that the sandbox begins a new life: a create or a replace.
@@ -68,6 +68,7 @@ class Work:
     fleet: str
     id: str
     name: str
+    reason: str
     expected_generation: int
     expected_uid: str
     inputs: InputSource

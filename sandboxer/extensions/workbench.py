@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from sandboxer.errors import HostUnreachable, ProvisionFailed, SandboxerError, SandboxLocked, StaleChange
+from sandboxer.extensions.crash import crash_point
 from sandboxer.extensions.scripts import script
 from sandboxer.model.seams import Command
 
@@ -67,6 +68,7 @@ class Workbench:
         header = "".join(f"{line}\n" for line in lines).encode()
         self._session = place.transport.open(Command(self._script, header, timeout=LONGEST_SECONDS))
         self._session.__enter__()
+        crash_point("lock.sent")
         try:
             reply = self._read_reply(place.lock_timeout + QUICK_SECONDS)
             if reply.code == _LOCKED:
@@ -76,6 +78,7 @@ class Workbench:
                     hint=f"waited {place.lock_timeout:g} s; give a longer --lock-timeout, or try again later",
                 )
             self._check(reply, "its root cannot be used")
+            crash_point("lock.after")
         except BaseException:
             self._session.__exit__(None, None, None)
             raise
@@ -88,8 +91,12 @@ class Workbench:
 
     def call(self, verb: str, *arguments: str, payload: bytes = b"", timeout: float = QUICK_SECONDS) -> Reply:
         """Runs a verb that ends soon; ``timeout`` is in seconds. Its exit code is the caller's business."""
+        crash_point(f"{verb}.before")
         self._send("call", verb, arguments, payload)
-        return self._read_reply(timeout + len(payload) / 100_000)
+        crash_point(f"{verb}.sent")
+        reply = self._read_reply(timeout + len(payload) / 100_000)
+        crash_point(f"{verb}.after")
+        return reply
 
     def must(self, what: str, verb: str, *arguments: str, payload: bytes = b"") -> Reply:
         """As ``call``, and raises ProvisionFailed (StaleChange for a fenced write) unless it exits 0."""
@@ -97,11 +104,15 @@ class Workbench:
 
     def work(self, verb: str, *arguments: str, timeout: float) -> Reply:
         """Runs a verb that may take long, at most ``timeout`` seconds; the host hears all the while that we live."""
+        crash_point(f"{verb}.before")
         with self._writing:
             self._send_unlocked("work", verb, arguments, b"")
             self._beat = b"."
         try:
-            return self._read_reply(timeout)
+            crash_point(f"{verb}.sent")
+            reply = self._read_reply(timeout)
+            crash_point(f"{verb}.after")
+            return reply
         finally:
             with self._writing:
                 self._beat = _IDLE

@@ -61,15 +61,20 @@ take() {
   done
 }
 
-# A file is whole or not there: written beside its place, its size compared, then renamed.
-put_file() { # path, bytes, mode
-  mkdir -p "${1%/*}" && take "$2" >"$1.new" && [ "$(stat -c %s "$1.new")" = "$2" ] && chmod "$3" "$1.new" && mv -f "$1.new" "$1"
+# A file is whole or not there: written beside its place, its size compared, then renamed. What ownership and recovery
+# hang on outlives a power cut too (durably); what is delivered need not, for it is delivered again.
+put_file() { # path, bytes, mode, durably or nothing
+  mkdir -p "${1%/*}" && take "$2" >"$1.new" && [ "$(stat -c %s "$1.new")" = "$2" ] && chmod "$3" "$1.new" &&
+    { [ -z "$4" ] || sync "$1.new"; } && mv -f "$1.new" "$1" && { [ -z "$4" ] || sync "${1%/*}"; }
 }
 
-# What ownership and recovery hang on outlives a power cut too. What is delivered need not: it is delivered again.
-put_durably() { # path, bytes, mode
-  mkdir -p "${1%/*}" && take "$2" >"$1.new" && [ "$(stat -c %s "$1.new")" = "$2" ] && chmod "$3" "$1.new" &&
-    sync "$1.new" && mv -f "$1.new" "$1" && sync "${1%/*}"
+# An event is on disk before the record that counts it. A line that a kill cut short is ended, and is no event.
+tell() { # folder, events...
+  journal=$1/journal.jsonl; shift
+  [ "$#" -gt 0 ] || return 0
+  [ ! -L "$journal" ] || rm -f "$journal"
+  [ ! -s "$journal" ] || [ -z "$(tail -c 1 "$journal")" ] || echo >>"$journal"
+  printf '%s\n' "$@" >>"$journal" && sync "$journal"
 }
 
 # --- verbs -------------------------------------------------------------------------------------------------------
@@ -93,12 +98,12 @@ do_sweep() { # engine
 do_record() { [ -f "$box/record.json" ] && [ ! -L "$box/record.json" ] && cat "$box/record.json"; return 0; }
 
 # The folder appears with its record inside, or not at all. One that a cleaner of /tmp took the record from is adopted.
-do_begin() { # uid, new or adopt; the record
-  staging=$home/.staging-$1
-  put_durably "$staging/$id" "$payload" 600 && mv "$staging/$id" "$staging/record.json" || return 1
-  [ "$2" = adopt ] && [ -L "$box/record.json" ] && rm -f "$box/record.json" # a link is no record
-  if [ "$2" = adopt ] && [ -d "$box" ] && [ ! -L "$box" ] && [ ! -e "$box/record.json" ]; then
-    mv "$staging/record.json" "$box/record.json" && rmdir "$staging" && sync "$box"
+do_begin() { # uid, new or adopt, events...; the record
+  staging=$home/.staging-$1 how=$2; shift 2
+  put_file "$staging/$id" "$payload" 600 durably && tell "$staging" "$@" && mv "$staging/$id" "$staging/record.json" || return 1
+  [ "$how" = adopt ] && [ -L "$box/record.json" ] && rm -f "$box/record.json" # a link is no record
+  if [ "$how" = adopt ] && [ -d "$box" ] && [ ! -L "$box" ] && [ ! -e "$box/record.json" ]; then
+    tell "$box" "$@" && mv "$staging/record.json" "$box/record.json" && rm -f "$staging/journal.jsonl" && rmdir "$staging" && sync "$box"
     return
   fi
   [ ! -e "$box" ] || { discard "$staging"; echo "$box is there already"; return $EX_STALE; }
@@ -106,16 +111,17 @@ do_begin() { # uid, new or adopt; the record
 }
 
 # The record is replaced only where it still is the one that the client saw: a late writer is fenced off.
-do_rewrite() { # SHA-256 of the record to replace; the new record
-  put_durably "$box/.record.next" "$payload" 600 || return 1
-  [ "$(sha256sum <"$box/record.json" | cut -d' ' -f1)" = "$1" ] || {
+do_rewrite() { # SHA-256 of the record to replace, events...; the new record
+  former=$1; shift
+  put_file "$box/.record.next" "$payload" 600 durably || return 1
+  [ "$(sha256sum <"$box/record.json" | cut -d' ' -f1)" = "$former" ] || {
     rm -f "$box/.record.next"; echo "the record changed meanwhile"; return $EX_STALE; }
-  mv -f "$box/.record.next" "$box/record.json" && sync "$box"
+  tell "$box" "$@" && mv -f "$box/.record.next" "$box/record.json" && sync "$box"
 }
 
-do_put() { put_file "$box/$1" "$payload" "$2"; } # path below the sandbox's folder, mode; the content
+do_put() { put_file "$box/$1" "$payload" "$2" ''; } # path below the sandbox's folder, mode; the content
 
-do_tombstone() { put_durably "$home/.tombstones/$id.json" "$payload" 600; }
+do_tombstone() { put_file "$home/.tombstones/$id.json" "$payload" 600 durably; }
 do_forget_tombstone() { [ -d "$home/.tombstones" ] && rm -f "$home/.tombstones/$id.json" && rmdir "$home/.tombstones" 2>/dev/null; return 0; }
 
 # Renaming away makes the removal atomic for everybody else; the record goes last, so that a kill leaves it sweepable.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import SandboxerError, SandboxLocked, StaleChange
+from sandboxer.extensions.crash import crash_point
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.outcome import Outcome
 
@@ -113,5 +114,6 @@ class Executor:
     def _move(self, change: Change, extension: Extension, desired: DesiredSandbox, work: Work, from_host: str) -> None:
         """There first, and ready; then here. Between the two a crash leaves a copy too many and never one too few."""
         extension.provision(work, desired, fresh=True)
+        crash_point("move.between")
         old = self.work_on(change, from_host, lambda step: self.view.progressed(change, step))
         extension.teardown(old)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostError
+from sandboxer.extensions.crash import crash_point
 from sandboxer.extensions.scripts import script
 from sandboxer.model.observed import Reachable
 from sandboxer.model.seams import Command
@@ -57,10 +58,12 @@ def settle(
     def one(host: Unsettled) -> None:
         lines = ("-", host.root, fleet, ".head", "0", holder, host.engine, noted)
         data = "".join(f"{line}\n" for line in lines).encode()
+        crash_point("settle.before")
         try:
             transport(host.host).run(Command(script("workbench.sh", "settle.sh"), data, timeout=SETTLE_SECONDS))
         except HostError:
             return
+        crash_point("settle.after")
 
     if hosts:
         with ThreadPoolExecutor(max_workers=min(16, len(hosts))) as pool:

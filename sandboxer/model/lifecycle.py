@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Phase(StrEnum):
@@ -16,6 +20,27 @@ class Phase(StrEnum):
     DESTROYED = "destroyed"
     FAILED = "failed"
     EXPIRED = "expired"
+
+
+#: The life of a sandbox: after which phase which may come. None is before the first. A phase that may follow itself is
+#: work that was interrupted and is begun again.
+TRANSITIONS: Mapping[Phase | None, frozenset[Phase]] = {
+    None: frozenset({Phase.REQUESTED}),
+    Phase.REQUESTED: frozenset({Phase.PROVISIONING, Phase.FAILED, Phase.EXPIRED, Phase.DESTROYING}),
+    Phase.PROVISIONING: frozenset({Phase.READY, Phase.PROVISIONING, Phase.FAILED, Phase.EXPIRED, Phase.DESTROYING}),
+    Phase.READY: frozenset({Phase.ACTIVE, Phase.PROVISIONING, Phase.EXPIRED, Phase.DESTROYING}),
+    Phase.ACTIVE: frozenset({Phase.READY, Phase.PROVISIONING, Phase.EXPIRED, Phase.DESTROYING}),
+    Phase.FAILED: frozenset({Phase.PROVISIONING, Phase.EXPIRED, Phase.DESTROYING}),
+    # An expiry can be extended as long as nothing was torn down.
+    Phase.EXPIRED: frozenset({Phase.PROVISIONING, Phase.DESTROYING}),
+    Phase.DESTROYING: frozenset({Phase.DESTROYED}),
+    Phase.DESTROYED: frozenset(),
+}
+
+
+def may_follow(former: Phase | None, phase: Phase) -> bool:
+    """Whether a sandbox may go from one phase to another; ``former`` is None where its life begins."""
+    return phase in TRANSITIONS[former]
 
 
 class Sync(StrEnum):

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from sandboxer.errors import LookIncomplete, ProvisionFailed, StaleChange
 from sandboxer.extensions.compose_ssh.engines import read_engine
 from sandboxer.extensions.compose_ssh.sections import Sections
+from sandboxer.model.event import events_of, gap_then, last_number
+from sandboxer.model.lifecycle import Phase
 from sandboxer.model.record import Record, RecordRefused, parse_record
 
 if TYPE_CHECKING:
     from sandboxer.extensions.base import Work
     from sandboxer.extensions.compose_ssh.policy import Bind
     from sandboxer.extensions.workbench import Workbench
+    from sandboxer.model.event import Event
     from sandboxer.model.hidden import Hidden
     from sandboxer.model.observed import Container, Resource
     from sandboxer.model.seams import InputTree
@@ -40,6 +43,8 @@ class Box:
         self.work = work
         self.bench = bench
         self._written: bytes | None = None
+        self._record: Record | None = None
+        self._last_event = 0
         self._compose = ""
 
     @property
@@ -75,7 +80,9 @@ class Box:
             record = parse_record(data, fleet=work.fleet, identifier=work.id) if data else None
         except RecordRefused as refused:
             raise LookIncomplete(work.place.host, f"{broken}: {refused}") from refused
-        self._written = data or None
+        self._written, self._record = data or None, record
+        told = last_number(sections.body("journal") or b"")
+        self._last_event = max(told, record.last_event if record else 0)
         trees = frozenset((sections.body("trees") or b"").decode("utf-8", "replace").split())
         self._compose = (sections.body("compose") or b"").decode("utf-8", "replace").strip()
         return State(record, trees, found.containers, found.resources)
@@ -94,20 +101,44 @@ class Box:
             )
         return state
 
-    def begin(self, record: Record, *, adopt: bool = False) -> Record:
-        """Makes the folder, with the record inside from its first moment; or ``adopt`` one that lost its record."""
-        data = record.to_bytes()
-        what = "the sandbox cannot be begun"
-        self.bench.must(what, "begin", record.uid, "adopt" if adopt else "new", payload=data)
-        self._written = data
-        return record
+    def begin(self, record: Record) -> Record:
+        """Makes the folder, with the record and the first events inside from its first moment."""
+        started = (Phase.REQUESTED, Phase.PROVISIONING)
+        return self._begin(record, "new", self._events(record, started, former=None, after=0))
 
-    def rewrite(self, record: Record) -> Record:
-        """Writes the next record in the place of the last one seen. Raises StaleChange where that is another now."""
+    def adopt(self, record: Record) -> Record:
+        """Gives a life that goes on its record back, where folder or record were lost."""
+        at, reason = self.work.clock(), self.work.reason
+        if self._last_event:
+            events = self._events(record, (Phase.PROVISIONING,), former=Phase.PROVISIONING, after=self._last_event)
+        else:
+            events = gap_then(record, Phase.PROVISIONING, at=at, reason=reason)
+        return self._begin(record, "adopt", events)
+
+    def rewrite(self, record: Record, *through: Phase) -> Record:
+        """Writes the next record in the place of the last one seen, having gone ``through`` these phases if any.
+
+        Raises StaleChange where the record on the host is another now.
+        """
+        former = self._record.phase if self._record else None
+        events = self._events(record, through, former=former, after=self._last_event)
+        digest = hashlib.sha256(self._written or b"").hexdigest()
+        return self._write(record, events, "its record cannot be written", "rewrite", digest)
+
+    def _begin(self, record: Record, how: str, events: list[Event]) -> Record:
+        return self._write(record, events, "the sandbox cannot be begun", "begin", record.uid, how)
+
+    def _events(self, record: Record, through: tuple[Phase, ...], *, former: Phase | None, after: int) -> list[Event]:
+        at, reason = self.work.clock(), self.work.reason
+        return events_of(record, through, former=former, after=after, at=at, reason=reason)
+
+    def _write(self, record: Record, events: list[Event], what: str, verb: str, *arguments: str) -> Record:
+        """A record and the events that led to it, in one request: on the host they change together."""
+        if events:
+            record = record.model_copy(update={"phase": events[-1].phase, "last_event": events[-1].number})
         data = record.to_bytes()
-        former = hashlib.sha256(self._written or b"").hexdigest()
-        self.bench.must("its record cannot be written", "rewrite", former, payload=data)
-        self._written = data
+        self.bench.must(what, verb, *arguments, *(event.to_line() for event in events), payload=data)
+        self._written, self._record, self._last_event = data, record, max(self._last_event, record.last_event)
         return record
 
     def deliver(self, tree: InputTree, paths: tuple[str, ...] | None) -> None:

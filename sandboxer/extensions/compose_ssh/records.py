@@ -67,7 +67,6 @@ def attempt(record: Record, desired: DesiredSandbox) -> Record:
     digest = digest_of(sealed_for(record, desired))
     return record.model_copy(
         update={
-            "phase": Phase.PROVISIONING,
             "generation": generation,
             "attempt": Attempt(digest=digest, generation=generation),
         }
@@ -80,12 +79,11 @@ def sealed_for(record: Record, desired: DesiredSandbox) -> dict[str, Any]:
 
 
 def applied(record: Record, desired: DesiredSandbox, work: Work, **found: Any) -> Record:
-    """The record once what is desired runs: phase ready, the attempt over. ``found`` is what the engine shows now."""
+    """The record once what is desired runs: the attempt is over. ``found`` is what the engine shows now."""
     sealed = sealed_for(record, desired)
     spec = desired.sandbox.spec
     return record.model_copy(
         update={
-            "phase": Phase.READY,
             "generation": record.generation + 1,
             "attempt": None,
             "profile": desired.profile.metadata.name,
@@ -105,9 +103,9 @@ def applied(record: Record, desired: DesiredSandbox, work: Work, **found: Any) -
     )
 
 
-def in_phase(record: Record, phase: Phase) -> Record:
-    """The next record, in another phase and otherwise the same."""
-    return record.model_copy(update={"phase": phase, "generation": record.generation + 1})
+def again(record: Record) -> Record:
+    """The next record, otherwise the same."""
+    return record.model_copy(update={"generation": record.generation + 1})
 
 
 def what_runs(project: str, wanted: Iterable[Wanted], containers: Iterable[Container]) -> Mapping[str, Any]:

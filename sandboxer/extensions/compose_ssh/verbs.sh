@@ -5,6 +5,7 @@ section() { printf '\n@%s %s\n' "$nonce" "$*"; }
 do_state() { # engine, containers or all
   do_sweep "$1" >/dev/null
   section record; do_record
+  section journal; tail -c 8192 "$box/journal.jsonl"
   section trees; ls "$box/workspace/tree"
   section compose; compose_of "$1"
   mine=dev.sandboxer.id=$id; [ "$2" = all ] && all=$mine || all=

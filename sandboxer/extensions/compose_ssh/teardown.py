@@ -1,0 +1,52 @@
+"""Removing a sandbox: what its engine has of it, then its folder, the record last."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import ProvisionFailed
+from sandboxer.extensions.compose_ssh import records
+from sandboxer.extensions.compose_ssh.box import VERBS, Box
+from sandboxer.extensions.workbench import Workbench
+from sandboxer.model.lifecycle import Phase
+
+if TYPE_CHECKING:
+    from sandboxer.extensions.base import Work
+    from sandboxer.model.record import Record
+
+TEARDOWN_SECONDS = 180.0
+
+
+def teardown(work: Work, *, tombstone: str | None = None) -> None:
+    """Removes everything of a sandbox; with ``tombstone``, because it expired, its document's digest stays behind."""
+    with Workbench(work, *VERBS) as bench:
+        box = Box(work, bench)
+        state = box.look_as_planned()
+        if state.record is None:
+            tear_down(box, work.place.engine, work.expected_uid)
+        else:
+            remove(box, state.record, tombstone)
+        bench.call("close")
+
+
+def remove(box: Box, record: Record, tombstone: str | None = None) -> None:
+    """Removes one life of a sandbox, its lock held by the caller all the while."""
+    work, bench = box.work, box.bench
+    work.progress("destroying")
+    if record.phase is not Phase.DESTROYING:
+        expired = (Phase.EXPIRED,) if tombstone and record.phase is not Phase.EXPIRED else ()
+        record = box.rewrite(records.again(record), *expired, Phase.DESTROYING)
+    tear_down(box, record.engine, record.uid, *record.anonymous_volumes)
+    if tombstone is not None:
+        stone = json.dumps({"spec_digest": tombstone, "at": work.clock().isoformat()}).encode()
+        bench.must("its tombstone cannot be written", "tombstone", payload=stone)
+    bench.must("its directory cannot be removed", "remove", record.engine, record.uid)
+
+
+def tear_down(box: Box, engine: str, uid: str, *volumes: str) -> None:
+    """Removes what the engine has of one life of the sandbox; ``volumes`` are those that no label tells."""
+    work = box.work
+    reply = box.bench.work("teardown", engine, uid, *volumes, timeout=TEARDOWN_SECONDS)
+    if reply.code != 0:
+        raise ProvisionFailed(work.name, f"{work.name} on {work.place.host} cannot be removed: {reply.text}")

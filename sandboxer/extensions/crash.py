@@ -1,0 +1,33 @@
+"""Crash points: places where a run can be made to die as by ``kill -9``, so that what follows can be tried.
+
+Inert unless ``SANDBOXER_CRASH_AT`` is set: ``<point>`` or ``<point>#<n>`` kills this process when it passes that point
+the n-th time (the first without a number); ``@FILE`` kills nothing, and adds each point passed to that file.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
+
+VARIABLE = "SANDBOXER_CRASH_AT"
+
+_passed: Counter[str] = Counter()
+_counting = threading.Lock()
+
+
+def crash_point(name: str) -> None:
+    """Passes a point: ``<step>.before`` it, ``<step>.sent`` once the host was asked, ``<step>.after`` its answer."""
+    wanted = os.environ.get(VARIABLE)
+    if not wanted:
+        return
+    with _counting:
+        _passed[name] += 1
+        point = f"{name}#{_passed[name]}"
+        if wanted.startswith("@"):
+            with Path(wanted[1:]).open("a", encoding="utf-8") as notes:
+                notes.write(f"{point}\n")
+        elif point in (wanted, f"{wanted}#1"):
+            os.kill(os.getpid(), signal.SIGKILL)

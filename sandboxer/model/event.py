@@ -1,0 +1,115 @@
+"""Events: what a sandbox's journal tells of its life, a line each, and State Hub after it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sandboxer.model.jsontypes import canonical
+from sandboxer.model.lifecycle import Phase, may_follow
+from sandboxer.model.record import Record, Utc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+SANDBOX_EVENT = "dev.sandboxer.sandbox."
+JOURNAL_GAP = "dev.sandboxer.journal.gap"
+
+
+class Event(BaseModel):
+    """One line of a journal. ``number`` counts the events of one life (``uid``); ``at`` is the runner's clock, in UTC.
+
+    ``from_phase`` is None at the beginning of a life, and after a gap. ``reason`` is that of the planned change.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    number: int = Field(ge=1)
+    type: str
+    uid: str
+    at: Utc
+    phase: Phase
+    from_phase: Phase | None = None
+    reason: str
+    fleet: str
+    sandbox_id: str
+    name: str
+    profile_id: str
+    extension_id: str
+    host: str
+    consumer: str | None = None
+    actor_type: Literal["adm", "agt", "atm"] | None = None
+    commit: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The same for the same event, whoever sends it: SHA-256 of the life's uid and the event's number."""
+        return hashlib.sha256(f"{self.uid}/{self.number}".encode()).hexdigest()
+
+    def to_line(self) -> str:
+        """As it stands in ``journal.jsonl``, without the line break."""
+        return canonical(self.model_dump(mode="json")).decode()
+
+
+def events_of(
+    record: Record, through: Sequence[Phase], *, former: Phase | None, after: int, at: datetime, reason: str
+) -> list[Event]:
+    """The events of a life that goes on ``through`` these phases, numbered from ``after`` + 1.
+
+    ``former`` is the phase before them; None begins a life. Raises ValueError for a step that no life takes.
+    """
+    events = []
+    for number, phase in enumerate(through, after + 1):
+        if not may_follow(former, phase):
+            raise ValueError(f"{record.name}: a sandbox does not go from {former or 'nothing'} to {phase}")
+        events.append(_event(record, number, SANDBOX_EVENT + phase, phase, former, at, reason))
+        former = phase
+    return events
+
+
+def gap_then(record: Record, phase: Phase, *, at: datetime, reason: str) -> list[Event]:
+    """The first events of a journal that begins in the middle of a life, because the former one is lost.
+
+    Nobody knows how many were told: these are numbered from the time in seconds on, which no count reaches.
+    """
+    number = int(at.timestamp())
+    return [
+        _event(record, number, JOURNAL_GAP, phase, None, at, "its journal is lost"),
+        _event(record, number + 1, SANDBOX_EVENT + phase, phase, None, at, reason),
+    ]
+
+
+def last_number(tail: bytes) -> int:
+    """The number of the last whole event at the end of a journal; 0 where there is none. A torn line is no event."""
+    for line in reversed(tail.splitlines()):
+        try:
+            return Event.model_validate_json(line).number
+        except ValueError:
+            continue
+    return 0
+
+
+def _event(
+    record: Record, number: int, kind: str, phase: Phase, former: Phase | None, at: datetime, reason: str
+) -> Event:
+    return Event(
+        number=number,
+        type=kind,
+        uid=record.uid,
+        at=at,
+        phase=phase,
+        from_phase=former,
+        reason=reason,
+        fleet=record.fleet,
+        sandbox_id=record.id,
+        name=record.name,
+        profile_id=record.profile,
+        extension_id=record.extension,
+        host=record.host,
+        consumer=record.consumer.project if record.consumer else None,
+        actor_type=record.consumer.actor if record.consumer else None,
+        commit=record.fleet_commit,
+    )
