@@ -107,7 +107,7 @@ class Run:
         """The repositories that sandboxes take their files from."""
         from sandboxer.adapters.git_inputs import GitInputs
 
-        return GitInputs(self.root)
+        return GitInputs(self.root, revision=self.revision)
 
     @cached_property
     def files(self) -> Revision:

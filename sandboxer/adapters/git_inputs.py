@@ -57,7 +57,8 @@ class GitInputs:
     ``repo`` is a path relative to ``fleet_root`` (of a repository, bare or not, or of a folder in one), or an https
     or ssh URL. One object answers the same question the same way, refusals included: make one for each run. Safe to
     use from several threads. ``timeout`` is in seconds for each question to git; ``protocols`` are those that URLs
-    may have.
+    may have. With ``revision``, HEAD of the fleet's own repository is that one: what is planned, and not what happens
+    to be checked out.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class GitInputs:
         timeout: float = 60.0,
         *,
         protocols: tuple[str, ...] = ("https", "ssh"),
+        revision: str | None = None,
     ) -> None:
+        self._revision = revision
         self._root = fleet_root
         self._cache = cache_dir
         self._timeout = timeout
@@ -166,6 +169,8 @@ class GitInputs:
         source = self._sources(repo)
         if isinstance(source, RemoteRepository):
             return source.resolve(ref)
+        if ref == "HEAD" and self._revision and _top(source) == _top(_place(self._sources("."))):
+            ref = self._revision
         with Objects(source, timeout=self._timeout) as objects:
             for name in (f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/remotes/origin/{ref}", ref):
                 if found := objects.get(f"{name}^{{commit}}", 0):
@@ -205,6 +210,11 @@ class GitInputs:
 
 def _place(source: RemoteRepository | Place) -> Place:
     return source.place if isinstance(source, RemoteRepository) else source
+
+
+def _top(place: Place) -> str:
+    """The folder of the repository that a folder lies in."""
+    return (place.options[1].rstrip("/") + "/").removesuffix(place.prefix)
 
 
 def _folder(path: str) -> str:

@@ -183,7 +183,11 @@ class Inputs(Strict):
     """The files that go into a sandbox: those of one commit."""
 
     repo: RepoLocation = Field(".", description="A path from the fleet's root, an https or ssh URL, or user@host:path.")
-    ref: GitRef = Field("HEAD", description="A branch, tag or commit; becomes a commit when planned.")
+    ref: GitRef = Field(
+        "HEAD",
+        description="A branch, tag or commit; becomes a commit when planned. "
+        "In the fleet's own repository, HEAD is what is planned.",
+    )
 
 
 class Placement(Strict):

@@ -13,7 +13,7 @@ import pytest
 from sandboxer import __version__
 from sandboxer.cli.main import COMMANDS, cli
 from sandboxer.extensions.base import REQUIRED_OPERATIONS
-from sandboxer.model.lifecycle import Action, Health, Phase, Reason, Sync
+from sandboxer.model.lifecycle import TRANSITIONS, Action, Health, Phase, Reason, Sync
 from sandboxer.profiles.loader import load
 from scripts import fields
 from tests.support.fleet import ROOT, shipped_files
@@ -154,6 +154,13 @@ def test_the_reference_has_every_word_of_the_closed_lists() -> None:
     for title, words in (("sync", Sync), ("health", Health), ("phase", Phase)):
         (line,) = re.findall(rf"^\| {title} \| (.*) \|$", text, re.MULTILINE)
         assert re.findall(r"`(\w+)`", line) == [word.value for word in words]
+
+
+def test_the_reference_has_the_steps_of_a_life() -> None:
+    text = REFERENCE.read_text(encoding="utf-8").split("### A sandbox's life")[1]
+    rows = re.findall(r"^\| (nothing|`[a-z]+`) \| (`[^|]*) \|$", text, re.MULTILINE)
+    told = {former.strip("`"): set(re.findall(r"`([a-z]+)`", after)) for former, after in rows}
+    assert told == {former or "nothing": set(after) for former, after in TRANSITIONS.items() if after}
 
 
 def test_the_tables_of_manifests_are_what_the_models_say() -> None:

@@ -43,6 +43,20 @@ def repo(tmp_path: Path) -> GitRepo:
 
 
 class TestResolve:
+    def test_head_of_the_fleets_own_repository_is_the_revision_that_is_planned(self, tmp_path: Path) -> None:
+        fleet = GitRepo.create(tmp_path / "own")
+        other = GitRepo.create(tmp_path / "other")
+        old = fleet.commit({"fleets/a/sandboxer.yaml": "old\n", "app/compose.yaml": "old\n"})
+        elsewhere = other.commit({"compose.yaml": "x\n"})
+        new = fleet.commit({"app/compose.yaml": "new\n"})
+        root = fleet.path / "fleets/a"
+
+        assert GitInputs(root).resolve("../..", "HEAD", "app").commit == new
+        planned = GitInputs(root, revision=old)
+        assert {planned.resolve(repo, "HEAD", ".").commit for repo in (".", "../..", "../../app")} == {old}
+        assert planned.resolve("../..", "main", "app").commit == new
+        assert planned.resolve("../../../other", "HEAD", ".").commit == elsewhere
+
     def test_the_tracked_files_of_the_commit(self, repo: GitRepo, fleet: Path) -> None:
         commit = repo.git("rev-parse", "HEAD")
         repo.write("untracked")
