@@ -4,6 +4,7 @@ The tree; a caller catches the branch that it can act on::
 
     SandboxerError                 what went wrong, and a hint that says what to do
     ├── UsageError                 the command line or the call is wrong
+    ├── PlanRefused                a saved plan that is damaged, or that approves something else
     ├── ManifestError              manifests with findings; carries the diagnostics
     ├── SourceError                a git repository or revision that cannot be read
     │   └── InputUnavailable       the repository that a sandbox takes as input
@@ -44,6 +45,18 @@ class SandboxerError(Exception):
 
 class UsageError(SandboxerError):
     """The command line, or a call of the library, does not make sense."""
+
+
+class PlanRefused(SandboxerError):
+    """A saved plan that cannot be applied: damaged, of another format or fleet, or of other manifests.
+
+    ``line`` and ``column`` count from 1 where a place in the file is meant, and are 0 else.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", line: int = 0, column: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.line = line
+        self.column = column
 
 
 class ManifestError(SandboxerError):

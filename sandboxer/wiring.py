@@ -4,45 +4,45 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self
 
+from sandboxer.adapters.transports import Transports
 from sandboxer.errors import ManifestError, SandboxerError, UsageError
 from sandboxer.extensions.base import Place, Provenance, Question, Work
 from sandboxer.extensions.registry import build_registry
-from sandboxer.lifecycle.discover import discover, look_at
-from sandboxer.model.desired import SecretValue
-from sandboxer.model.hidden import Hidden
-from sandboxer.model.observed import Head, Reachable
+from sandboxer.lifecycle.discover import discover, names_on_record
+from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.model.observed import Reachable
 from sandboxer.model.plan import Stats
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.report import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
+    from pathlib import Path
 
     from sandboxer.adapters.git import FleetRepository
     from sandboxer.adapters.git_inputs import GitInputs
-    from sandboxer.adapters.ssh import JumpPool
     from sandboxer.extensions.base import Extension, Runtime
     from sandboxer.extensions.registry import Registry
     from sandboxer.model.checkup import Checkup
-    from sandboxer.model.desired import Fleet
+    from sandboxer.model.desired import Fleet, SecretValue
     from sandboxer.model.documents import Manifests
+    from sandboxer.model.drift import DriftReport
     from sandboxer.model.manifest import Host, SecretRef
     from sandboxer.model.observed import Look
     from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Change, Plan
+    from sandboxer.model.record import Record
+    from sandboxer.model.saved_plan import Approval, SavedPlan
     from sandboxer.model.seams import HostTransport, Revision
     from sandboxer.reconcile.options import Options
     from sandboxer.reconcile.sight import Sight
@@ -62,21 +62,21 @@ class Run:
     """One run of Sandboxer over a fleet: everything is read at most once, and closed at the end.
 
     ``root`` is the folder of ``sandboxer.yaml``; ``revision`` a git revision to read the manifests from, None for the
-    work tree. ``read_secrets`` is for runs that apply: a plan never reads a secret. ``allow_rollback`` lets a commit
-    older than the newest applied one through. Use as a context manager.
+    work tree. ``read_secrets`` is for plans that are applied at once: one that is shown never reads a secret. Without
+    ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. Use as a context manager.
     """
 
     def __init__(
-        self, root: Path, *, revision: str | None = None, read_secrets: bool = False, allow_rollback: bool = False
+        self, root: Path, *, revision: str | None = None, read_secrets: bool = False, find_inputs: bool = True
     ) -> None:
         self.root = root
-        self._allow_rollback = allow_rollback
         self.revision = revision
         self._read_secrets = read_secrets
-        self._transports: dict[str, HostTransport] = {}
-        self._jumps: JumpPool | None = None
+        self._find_inputs = find_inputs
+        self._transports = Transports(root)
         self._began = time.monotonic()
         self._looking = threading.Lock()
+        self._newer: frozenset[str] = frozenset()
         self.on_look: Callable[[int, int], None] = lambda _seen, _total: None
 
     def __enter__(self) -> Self:
@@ -87,11 +87,12 @@ class Run:
 
     def close(self) -> None:
         """Ends every connection that was opened."""
-        if self._transports:
-            with ThreadPoolExecutor(max_workers=len(self._transports)) as pool:
-                list(pool.map(lambda transport: transport.close(), self._transports.values()))
-        if self._jumps is not None:
-            self._jumps.close()
+        self._transports.close()
+
+    @staticmethod
+    def now() -> datetime:
+        """The runner's clock, in UTC."""
+        return datetime.now(UTC)
 
     # --- what git says
 
@@ -119,13 +120,23 @@ class Run:
         """The manifests, findings and all. Raises SourceError where they cannot be read at all."""
         return load(self.repository.files(self.revision))
 
+    def read_secrets(self) -> None:
+        """Reads the secrets of a fleet that was planned without. Raises UsageError where one cannot be read."""
+        self._read_secrets = True
+        sandboxes = {
+            name: replace(desired, secrets=tuple(map(self._secret, desired.sandbox.spec.secret_refs)))
+            for name, desired in self.fleet.sandboxes.items()
+        }
+        self.fleet = replace(self.fleet, sandboxes=sandboxes)
+
     @cached_property
     def fleet(self) -> Fleet:
         """The fleet as git wants it, each input's commit found. Raises ManifestError, SourceError."""
         from sandboxer.profiles.resolve import resolve
 
         former = [load(revision.files) for revision in self.repository.history(self.revision)]
-        return resolve(self._sound(), self.files, self.inputs, self._secret, former)
+        inputs = self.inputs if self._find_inputs else None
+        return resolve(self._sound(), self.files, inputs, self._secret, former)
 
     def _sound(self) -> Manifests:
         if not self.manifests.ok:
@@ -133,20 +144,9 @@ class Run:
         return self.manifests
 
     def _secret(self, reference: SecretRef) -> SecretValue:
-        """Whether this machine has the secret; its value only in a run that applies."""
-        kind, _, where = reference.from_.partition(":")
-        path = self.root / Path(where).expanduser()
-        present = where in os.environ if kind == "env" else path.is_file()
-        value = None
-        if present and self._read_secrets:
-            try:
-                value = Hidden(os.environ[where] if kind == "env" else path.read_bytes().decode().rstrip("\n"))
-            except (OSError, UnicodeDecodeError) as error:
-                raise UsageError(
-                    f"the secret {reference.name} cannot be read from {reference.from_}: {error}",
-                    hint="it must be a text file that this user may read",
-                ) from None
-        return SecretValue(reference.name, reference.from_, present, value)
+        from sandboxer.adapters.secrets import secret_of
+
+        return secret_of(reference, self.root, read=self._read_secrets)
 
     # --- what the hosts say
 
@@ -194,24 +194,7 @@ class Run:
 
     def transport(self, name: str) -> HostTransport:
         """The way to a host, made at first use."""
-        if name not in self._transports:
-            self._transports[name] = self._connect(name)
-        return self._transports[name]
-
-    def _connect(self, name: str) -> HostTransport:
-        host = self._sound().hosts.get(name) or self.fleet.hosts[name]
-        if host.spec.connection == "local":
-            from sandboxer.adapters.local import LocalTransport
-
-            return LocalTransport(name)
-        from sandboxer.adapters.ssh import JumpPool, SshTarget, SshTransport
-
-        with self._looking:
-            self._jumps = self._jumps or JumpPool()
-        spec = host.spec
-        identity = str(self.root / Path(spec.identity_file).expanduser()) if spec.identity_file else None
-        target = SshTarget(name, spec.address or name, spec.port, spec.user, identity, spec.host_key)
-        return SshTransport(target, jumps=self._jumps)
+        return self._transports.to(self._sound().hosts.get(name) or self.fleet.hosts[name])
 
     def examine(self, names: Sequence[str] = ()) -> list[Checkup]:
         """The doctor's findings on the hosts of these names; without any, on all of git's. Raises UsageError."""
@@ -229,69 +212,78 @@ class Run:
             )
         fleet = manifests.fleet.metadata.name if manifests.fleet else ""
         hosts = [manifests.hosts[name] for name in dict.fromkeys(names or sorted(manifests.hosts))]
-        patients = [Patient(host, fleet, self._runtime(host), self.compose_command(host)) for host in hosts]
+        longest = max((profile.spec.ttl.max for profile in manifests.profiles.values()), default=None)
+        patients = [Patient(host, fleet, self._runtime(host), self.compose_command(host), longest) for host in hosts]
         return examine_all(patients, self.transport)
 
     # --- plan and apply
 
     def plan(self, options: Options) -> Plan:
         """Plans: reads only. Raises ManifestError, SourceError, ExtensionError, UsageError."""
+        self._check(options)
+        return self._plan(options)
+
+    def _check(self, options: Options) -> None:
+        options.check({*self._sound().sandboxes, *names_on_record(self.looks.values())}, self.fleet.hosts)
+
+    def drift(self, options: Options, *, deep: bool = False) -> DriftReport:
+        """Compares what runs with what is on record, with ``deep`` the delivered files' contents too.
+
+        What it tells is noted on the hosts, so that the next run can tell what is over. Raises as plan does.
+        """
+        from sandboxer.lifecycle.drift import find_drift
+        from sandboxer.reconcile.scene import scene_of
+
+        self._check(options)
+        scene = scene_of(self.fleet, self.looks, self.now(), options.forgotten)
+        found = find_drift(scene, options, self.transport, self._holder, self.inputs if deep else None)
+        return replace(found, plan=replace(found.plan, stats=self._stats()))
+
+    def _plan(self, options: Options) -> Plan:
         from sandboxer.reconcile.planner import plan
 
-        self._check_selectors(options)
-        looks = self.looks
-        stale = self._stale()
-        decided = plan(self.fleet, looks, datetime.now(UTC), replace(options, stale=stale))
+        decided = plan(self.fleet, self.looks, self.now(), self._aware(options))
         return replace(decided, stats=self._stats())
 
-    def _check_selectors(self, options: Options) -> None:
-        known = {*self._sound().sandboxes}
-        for host, look in self.looks.items():
-            if isinstance(look, Reachable):
-                known |= {found.record.name for found in look.found.values() if found.record and host}
-        for option, names in (
-            ("--target", options.targets),
-            ("--exclude", options.excluded),
-            ("--replace", options.replaced),
-        ):
-            unknown = sorted(names - known)
-            if unknown:
-                raise UsageError(
-                    f"{option} {unknown[0]}: there is no such sandbox in git or on the hosts",
-                    hint=f"there are: {', '.join(sorted(known)) or 'none'}",
-                )
-        hosts = sorted(options.hosts - self.fleet.hosts.keys())
-        if hosts:
-            raise UsageError(
-                f"--host {hosts[0]}: there is no such host", hint=f"there are: {', '.join(sorted(self.fleet.hosts))}"
-            )
+    def plan_approved(self, saved: SavedPlan) -> Plan:
+        """Plans anew as ``saved`` was planned, without secrets too, and blocks whatever is not as it was approved.
 
-    def _stale(self) -> frozenset[str]:
-        return frozenset() if self._allow_rollback else frozenset(self._stale_hosts())
+        Raises PlanRefused, before any host is asked, where it is of another fleet or of other manifests; else as plan.
+        """
+        from sandboxer.profiles.resolve import digest_of_manifests
+        from sandboxer.reconcile.approval import hold, inputs_of, options_of
 
-    def _stale_hosts(self) -> Iterator[str]:
-        """Hosts where a newer commit of the fleet was applied than the one that is planned."""
-        fleet = self.fleet
-        for name, look in self.looks.items():
-            head = look.head if isinstance(look, Reachable) else None
-            if head is None or fleet.commit is None or head.commit == fleet.commit:
-                continue
-            older = self.repository.is_ancestor(fleet.commit, head.commit)
-            if older is None:
-                older = fleet.committed_at is not None and fleet.committed_at < head.committed_at
-            if older:
-                yield name
+        sound, root = self._sound(), self.files.root_commit
+        saved.check(sound.fleet.metadata.name if sound.fleet else "", root, digest_of_manifests(sound))
+        return hold(self._plan(options_of(saved.approval.options)), saved, inputs_of(self.fleet))
+
+    def approval(self, options: Options) -> Approval:
+        """What the approval of a plan that was made with ``options`` is bound to."""
+        from sandboxer.profiles.resolve import digest_of_manifests
+        from sandboxer.reconcile.approval import approval_of
+
+        return approval_of(self.fleet, digest_of_manifests(self._sound()), options)
+
+    def _aware(self, options: Options) -> Options:
+        """The options, with the hosts where a newer commit was applied, or the fleet under another name."""
+        from sandboxer.lifecycle.heads import ahead
+        from sandboxer.lifecycle.renames import left_behind
+
+        known = () if options.allow_rollback else ahead(self.fleet, self.looks, self.repository.is_ancestor)
+        self._newer = frozenset(known)
+        had_name = partial(self.repository.had_name, commit=self.fleet.commit)
+        former = () if options.allow_rename else left_behind(self.looks, had_name)
+        return replace(options, stale=self._newer, renamed=frozenset(former))
 
     def _stats(self) -> Stats:
-        stats = [transport.stats for transport in self._transports.values()]
-        return Stats(
-            connections=sum(each.connections for each in stats),
-            commands=sum(each.commands for each in stats),
-            seconds=time.monotonic() - self._began,
-        )
+        stats = self._transports.stats
+        return Stats(stats.connections, stats.commands, seconds=time.monotonic() - self._began)
 
-    def apply(self, decided: Plan, options: Options, how: ApplyOptions, view: ApplyView) -> list[Outcome]:
-        """Carries a plan out. One failure stops nothing else; each change has an outcome."""
+    def apply(self, decided: Plan, options: Options | None, how: ApplyOptions, view: ApplyView) -> list[Outcome]:
+        """Carries a plan out. One failure stops nothing else; each change has an outcome.
+
+        Where a sandbox is no longer as planned, it is planned again with ``options``; without them it is left as it is.
+        """
         from sandboxer.lifecycle.execute import Executor
 
         desired = {sandbox.id: sandbox for sandbox in self.fleet.sandboxes.values()}
@@ -299,7 +291,8 @@ class Run:
             desired=desired,
             extension_of=self._extension_of,
             work_on=lambda change, host, progress: self._work(change, host, progress, how),
-            plan_again=lambda change: self._plan_again(change, options),
+            might_live=self._might_live,
+            plan_again=partial(self._plan_again, options=options) if options else None,
             view=view,
             parallelism=how.parallelism,
         )
@@ -309,14 +302,12 @@ class Run:
 
     def _settle(self, decided: Plan) -> None:
         """Sweeps what was left over, and notes the commit on every host where it is not older than the one noted."""
-        fleet = self.fleet
-        head = Head(fleet.commit, fleet.committed_at) if fleet.commit and fleet.committed_at else None
-        stale = {change.host for change in decided.changes if change.reason == "blocked_because_stale"}
-        looks = {name: look for name, look in self.looks.items() if name not in stale}
-        roots = {name: host.spec.root for name, host in fleet.hosts.items()}
         from sandboxer.lifecycle.settle import settle, unsettled
 
-        settle(unsettled(looks, roots, head), self.transport, fleet.name, head, self._holder)
+        looks = {name: look for name, look in self.looks.items() if name not in self._newer}
+        # What a guard keeps from being deleted in bulk is not to be forgotten in bulk either.
+        guarded = any(change.reason is Reason.BLOCKED_GUARD for change in decided.changes)
+        settle(unsettled(self.fleet, looks, forget=not guarded), self.transport, self.fleet, self._holder)
 
     def _extension_of(self, change: Change) -> Extension:
         sight = self.sight(change.from_host or change.host or "", change.id)
@@ -328,7 +319,10 @@ class Run:
     @property
     def _holder(self) -> str:
         """Who asks, for whoever waits for a lock."""
-        return f"{_user()}@{socket.gethostname()}, commit {(self.fleet.commit or 'none')[:12]}"
+        from sandboxer.adapters.runner import who
+        from sandboxer.model.lock import holder_line
+
+        return holder_line(who(), self.fleet.commit)
 
     def sight(self, host: str, identifier: str) -> Sight | None:
         """What the look at a host showed of one sandbox."""
@@ -344,8 +338,8 @@ class Run:
         if not isinstance(look, Reachable):
             raise SandboxerError(f"{host} was not seen")
         sight = self.sight(host, change.id)
-        record = sight.record if sight else None
-        engine = record.engine if record and change.action != "replace" else look.engine
+        there = sight.engine if sight and change.action != "replace" else None
+        engine = there or look.engine
         if engine is None:
             raise SandboxerError(f"{host} has no engine", hint=f"see `sandboxer doctor {host}`")
         place = Place(
@@ -370,27 +364,33 @@ class Run:
             inputs=self.inputs,
             provenance=Provenance(self.fleet.root_commit, self.fleet.commit, self.fleet.committed_at),
             progress=progress,
-            clock=lambda: datetime.now(UTC).replace(microsecond=0),
+            clock=lambda: self.now().replace(microsecond=0),
         )
+
+    def _might_live(self, change: Change) -> list[str]:
+        """The hosts where a sandbox of git's might live and that were seen in full, by name."""
+        desired = self.fleet.sandboxes.get(change.sandbox)
+        looks = {host: self.looks.get(host) for host in (*desired.eligible, *desired.formerly)} if desired else {}
+        return sorted(host for host, look in looks.items() if isinstance(look, Reachable) and not look.error)
+
+    def extend(
+        self, change: Change, host: str, by: timedelta, how: ApplyOptions, progress: Callable[[str], None]
+    ) -> Record:
+        """Puts the end of a sandbox off; gives its record as written. Raises UsageError beyond what is allowed."""
+        from sandboxer.lifecycle.extend import extend
+
+        look = self.looks[host]
+        clock = look.clock if isinstance(look, Reachable) else self.now()
+        return extend(self._work(change, host, progress, how), by, clock, self.now())
 
     def _plan_again(self, change: Change, options: Options) -> Change | None:
         """What the planner says of one sandbox after a fresh look at the hosts that it is about."""
-        from sandboxer.reconcile.planner import plan
-
-        names = [name for name in (change.host, change.from_host) if name is not None]
-        fresh = {
-            name: look_at(self._question(name, self.fleet.hosts[name]), self.transport, self.extensions)
-            for name in names
-        }
+        begins = change.action is Action.CREATE or change.from_host is not None
+        names = {change.host, change.from_host, *(self._might_live(change) if begins else ())}
+        questions = [self._question(name, self.fleet.hosts[name]) for name in names if name is not None]
+        fresh = discover(questions, self.transport, self.extensions)
         with self._looking:
             self.looks = {**self.looks, **fresh}
-        narrowed = replace(options, targets=frozenset({change.sandbox}), stale=self._stale())
-        decided = plan(self.fleet, self.looks, datetime.now(UTC), narrowed)
+        decided = self._plan(replace(options, targets=frozenset({change.sandbox})))
         found = [again for again in decided.changes if again.id == change.id]
         return next((again for again in found if again.host == change.host), found[0] if found else None)
-
-
-def _user() -> str:
-    with suppress(OSError, KeyError):
-        return getpass.getuser()
-    return "unknown"

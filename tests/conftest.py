@@ -1,4 +1,4 @@
-"""What all tests share: one lab of real hosts for a whole run."""
+"""What all tests share: a lab of real hosts for a whole run, one for each process that runs tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.lab import Lab
 
-# Set by the run's first process for its workers: its own id, after which their common lab is called.
+# Set by the run's first process for its workers: its own id, after which their labs are called.
 _RUN = "SANDBOXER_TEST_RUN"
 
 
@@ -21,35 +21,35 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Ends the run's lab, also after Ctrl-C; a lab that was there before stays."""
+    """Ends the run's labs, also after Ctrl-C; a lab that was there before stays."""
     if not _is_worker(config):
-        from tests.lab.lab import remove
+        from tests.lab import lab, state
 
-        remove(_lab_of_run())
+        run = f"test-{os.environ[_RUN]}"
+        for name in state.names():
+            if name == run or name.startswith(f"{run}-"):
+                lab.remove(name)
 
 
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     """Three Docker hosts and a Podman host: the lab that ``SANDBOXER_LAB`` names, else one for this run.
 
-    A test that breaks something mends it. Where there can be no lab, the test fails with the reason.
+    Tests cut cables and stop engines, so each of a run's processes (``-n``) has a lab of its own. A test that breaks
+    something mends it. Where there can be no lab, the test fails with the reason.
     """
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        pytest.fail(
-            "the lab's tests cut cables and stop engines: run them one after the other, without -n", pytrace=False
-        )
     from tests.lab import Lab, LabError, Process
 
+    run, worker, given = os.environ[_RUN], os.environ.get("PYTEST_XDIST_WORKER"), os.environ.get("SANDBOXER_LAB")
+    if given and worker:
+        pytest.fail(f"the lab {given} cannot serve several processes: leave out -n, or SANDBOXER_LAB", pytrace=False)
     try:
-        if name := os.environ.get("SANDBOXER_LAB"):
-            return Lab.attach(name)
-        return Lab.up(_lab_of_run(), owner=Process.of(int(os.environ[_RUN])), reuse=True)
+        if given:
+            return Lab.attach(given)
+        name = f"test-{run}-{worker}" if worker else f"test-{run}"
+        return Lab.up(name, owner=Process.of(int(run)), reuse=True)
     except LabError as error:
         pytest.fail(f"there is no lab: {error}", pytrace=False)
-
-
-def _lab_of_run() -> str:
-    return f"test-{os.environ[_RUN]}"
 
 
 def _is_worker(config: pytest.Config) -> bool:

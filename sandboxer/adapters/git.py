@@ -129,6 +129,16 @@ class FleetRepository:
             return None
         return forth
 
+    def had_name(self, name: str, commit: str | None) -> bool:
+        """Whether ``sandboxer.yaml`` said ``name: <name>`` in the history of a commit, as far as this clone has it."""
+        place = self._locate()
+        if place is None or commit is None or is_odd(commit):
+            return False
+        said = "name: *[\"']?" + name.replace(".", r"\.") + "([^a-z0-9.-]|$)"
+        words = ("log", "-n1", "--format=%H", "--no-ext-diff", "--no-textconv", f"-G{said}", commit, "--", FLEET_FILE)
+        answer = ask(*place.options, *words, timeout=self._timeout)
+        return answer.status == 0 and bool(answer.output.strip())
+
     def _leads(self, place: Place, older: str, newer: str) -> bool | None:
         answer = ask(*place.options, "merge-base", "--is-ancestor", older, newer, timeout=self._timeout)
         return {0: True, 1: False}.get(answer.status)

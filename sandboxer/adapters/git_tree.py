@@ -113,16 +113,11 @@ def pack(entries: Iterable[TreeEntry], content_of: Callable[[str], bytes]) -> by
             continue
         data = content_of(entry.blob)
         mode = 0o755 if entry.executable else 0o644
-        out.write(_header(entry.path, tarfile.REGTYPE, mode, size=len(data), time=_time_of(entry.blob)))
+        out.write(_header(entry.path, tarfile.REGTYPE, mode, size=len(data), time=entry.seconds))
         out.write(data)
         out.write(bytes(-len(data) % tarfile.BLOCKSIZE))
     out.write(bytes(2 * tarfile.BLOCKSIZE))
     return out.getvalue()
-
-
-def _time_of(blob: str) -> int:
-    """A moment between 2001 and 2010, in seconds, that another content would not have."""
-    return 1_000_000_000 + int(blob[:7], 16)
 
 
 def _header(name: str, kind: bytes, mode: int, *, size: int = 0, time: int = 0, target: str = "") -> bytes:

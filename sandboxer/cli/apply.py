@@ -12,85 +12,63 @@ import click
 
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
-from sandboxer.cli.options import options_of, output_option, selectors
-from sandboxer.cli.plan import make_plan, show
+from sandboxer.cli.options import carries_out, given_options, options_of, selectors
+from sandboxer.cli.plan import looking, make_plan, show
 from sandboxer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sandboxer.cli.options import How
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Plan
+    from sandboxer.model.saved_plan import SavedPlan
     from sandboxer.reconcile.options import Options
-    from sandboxer.wiring import ApplyOptions, Run
-
-_HOW = (
-    click.option("-y", "--yes", is_flag=True, help="Do not ask."),
-    click.option("--parallelism", type=click.IntRange(1, 256), default=16, show_default=True, help="Hosts at once."),
-    click.option("--lock-timeout", default="60s", show_default=True, help="How long to wait for another client."),
-    output_option("text", "json"),
-)
-
-
-def _how(command: Any) -> Any:
-    for option in reversed(_HOW):
-        command = option(command)
-    return command
+    from sandboxer.wiring import Run
 
 
 @click.command()
+@click.argument("planfile", required=False, metavar="[PLANFILE]")
 @selectors
 @click.option("--no-prune", is_flag=True, help="Delete nothing.")
 @click.option("--allow-dirty", is_flag=True, help="Apply manifests that are not committed.")
-@_how
-def apply(
-    yes: bool,
-    parallelism: int,
-    lock_timeout: str,
-    output: str,
-    ref: str | None,
-    no_prune: bool,
-    allow_dirty: bool,
-    **given: Any,
-) -> int:
+@carries_out
+def apply(how: How, planfile: str | None, ref: str | None, no_prune: bool, allow_dirty: bool, **given: Any) -> int:
     """Make the hosts as git wants them: create, update, repair, and delete what git no longer has.
 
     Shows the plan and asks first; without a terminal it needs -y. Exits 1 where anything failed or is blocked; what
     could be done is done all the same.
+
+    With PLANFILE, which `sandboxer plan --out` wrote, it asks nothing and does only what that plan says: it plans
+    anew, and whatever is no longer so is blocked as stale.
 
     \b
     Examples:
       sandboxer apply
       sandboxer apply -y --target checkout-e2e
       sandboxer apply -y --ref HEAD --no-prune
+      sandboxer apply plan.json
     """
-    from sandboxer.wiring import ApplyOptions, Run
+    from sandboxer.wiring import Run
 
-    how = ApplyOptions(parallelism, _seconds(lock_timeout))
-    with Run(Path.cwd(), revision=ref, read_secrets=True, allow_rollback=given["allow_rollback"]) as run:
+    saved = _read_plan(planfile) if planfile is not None else None
+    with Run(Path.cwd(), revision=ref, read_secrets=saved is None) as run:
         if run.files.dirty and not allow_dirty:
             raise UsageError(
                 "the manifests have changes that are not committed",
                 hint="commit them; or apply a commit with --ref HEAD; or give --allow-dirty where that is meant",
             )
-        return _carry_out(run, options_of(given, prune=not no_prune), how, output, yes=yes)
+        if saved is not None:
+            return _carry_out_approved(run, saved, how)
+        return _carry_out(run, options_of(given, prune=not no_prune), how)
 
 
 @click.command()
 @selectors
 @click.option("--expired-only", is_flag=True, help="Only what has expired.")
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
-@_how
-def prune(
-    yes: bool,
-    parallelism: int,
-    lock_timeout: str,
-    output: str,
-    ref: str | None,
-    expired_only: bool,
-    dry_run: bool,
-    **given: Any,
-) -> int:
+@carries_out
+def prune(how: How, ref: str | None, expired_only: bool, dry_run: bool, **given: Any) -> int:
     """Delete what git no longer has and what has expired, and nothing else.
 
     \b
@@ -98,39 +76,58 @@ def prune(
       sandboxer prune --dry-run
       sandboxer prune -y --expired-only
     """
-    from sandboxer.wiring import ApplyOptions, Run
+    from sandboxer.wiring import Run
 
     options = options_of(given, only_deletes=True, only_expired=expired_only)
-    with Run(Path.cwd(), revision=ref, allow_rollback=given["allow_rollback"]) as run:
+    with Run(Path.cwd(), revision=ref) as run:
         if dry_run:
             decided = make_plan(run, options)
-            show(decided, output)
+            show(decided, how.output)
             return EXIT_DONE if decided.complete else EXIT_ERROR
-        return _carry_out(run, options, ApplyOptions(parallelism, _seconds(lock_timeout)), output, yes=yes)
+        return _carry_out(run, options, how)
 
 
-def _seconds(text: str) -> float:
-    from sandboxer.model.quantity import parse_duration
-
-    try:
-        return parse_duration(text).total_seconds()
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--lock-timeout") from None
-
-
-def _carry_out(run: Run, options: Options, how: ApplyOptions, output: str, *, yes: bool) -> int:
+def _carry_out(run: Run, options: Options, how: How) -> int:
     asks = sys.stdin.isatty() and sys.stderr.isatty()
-    if not yes and not asks:
+    if not how.yes and not asks:
         raise UsageError("there is no terminal to ask on", hint="give -y where the plan need not be approved")
     decided = make_plan(run, options)
-    if output == "text":
+    if how.output == "text":
         show(decided, "text")
-    if decided.differences and not yes and not _approved(decided, output):
+    if decided.differences and not how.yes and not _approved(decided, how.output):
         stderr().print("Nothing was changed.")
         return EXIT_ERROR
+    return _act(run, decided, options, how)
+
+
+def _read_plan(name: str) -> SavedPlan:
+    """The saved plan, which has its own selectors and guards. Raises UsageError where others are given beside it."""
+    from sandboxer.cli.plan_file import read
+
+    beside = list(given_options(click.get_current_context()))
+    if beside:
+        raise UsageError(
+            f"{', '.join(beside)} beside {name}: a saved plan has the selectors and guards that it was made with",
+            hint=f"plan again with what is wanted: sandboxer plan {beside[0]} … --out FILE",
+        )
+    return read(name)
+
+
+def _carry_out_approved(run: Run, saved: SavedPlan, how: How) -> int:
+    """Carries out what is still as it was approved. The plan was the question, so none is asked."""
+    with looking(run):
+        decided = run.plan_approved(saved)
+    if how.output == "text":
+        show(decided, "text")
+    run.read_secrets()
+    return _act(run, decided, None, how)
+
+
+def _act(run: Run, decided: Plan, options: Options | None, how: How) -> int:
+    """Carries a plan out and tells what came of it; gives the exit code."""
     began = time.monotonic()
     outcomes = _follow(run, decided, options, how)
-    _report(decided, outcomes, output, time.monotonic() - began)
+    _report(decided, outcomes, how.output, time.monotonic() - began)
     return EXIT_DONE if decided.complete and all(outcome.ok for outcome in outcomes) else EXIT_ERROR
 
 
@@ -142,12 +139,12 @@ def _approved(decided: Plan, output: str) -> bool:
     return click.confirm("\nCarry this out?", default=False, err=True)
 
 
-def _follow(run: Run, decided: Plan, options: Options, how: ApplyOptions) -> list[Outcome]:
+def _follow(run: Run, decided: Plan, options: Options | None, how: How) -> list[Outcome]:
     from sandboxer.render.live import LiveView, PlainView
 
     console = stderr()
     with LiveView(console) if console.is_terminal else PlainView(sys.stderr) as view:
-        return run.apply(decided, options, how, view)
+        return run.apply(decided, options, how.work, view)
 
 
 def _report(decided: Plan, outcomes: Sequence[Outcome], output: str, seconds: float) -> None:

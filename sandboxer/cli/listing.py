@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from sandboxer.cli.console import stderr, stdout, write
+from sandboxer.cli.found import find, handle_of, sandboxes_there
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
 from sandboxer.cli.plan import make_plan
-from sandboxer.errors import UsageError
 from sandboxer.reconcile.options import Options
 
 if TYPE_CHECKING:
@@ -61,30 +61,26 @@ def get(name: str, output: str) -> int:
       sandboxer get checkout-e2e
       sandboxer get 1f2e3d4c -o json
     """
-    decided, handles = _handles()
-    found = [handle for handle in handles if name in (handle["name"], handle["id"])]
-    if not found:
-        unseen = [host.name for host in decided.hosts if host.status != "reachable"]
-        hint = f"it may be on {', '.join(unseen)}, which did not answer in full" if unseen else "see `sandboxer list`"
-        raise UsageError(f"there is no sandbox {name} on the hosts", hint=hint)
+    from sandboxer.wiring import Run
+
+    with Run(Path.cwd()) as run:
+        home, *_ = find(run, make_plan(run, Options()), name)
+        shown = handle_of(run, home)
     if output == "text":
         from sandboxer.render.listing import handle_text
 
-        stdout().print(handle_text(found[0], datetime.now(UTC)))
+        stdout().print(handle_text(shown, datetime.now(UTC)))
     else:
-        _machine(found[0], output)
+        _machine(shown, output)
     return EXIT_DONE
 
 
 def _handles() -> tuple[Plan, list[JsonObject]]:
-    from sandboxer.lifecycle.handles import handle
     from sandboxer.wiring import Run
 
     with Run(Path.cwd()) as run:
         decided = make_plan(run, Options())
-        changes = (*decided.changes, *decided.imperative)
-        seen = [(change, run.sight(change.from_host or change.host or "", change.id)) for change in changes]
-    return decided, [handle(change, sight) for change, sight in seen if sight is not None]
+        return decided, [handle_of(run, there) for there in sandboxes_there(run, decided)]
 
 
 def _complete(decided: Plan) -> int:
@@ -104,7 +100,7 @@ def _print(handles: Sequence[JsonObject], output: str) -> None:
     else:
         from sandboxer.render.listing import list_table
 
-        stdout().print(list_table(handles, wide=output == "wide", now=datetime.now(UTC)))
+        stdout().print(list_table(handles, wide=output == "wide"))
 
 
 def _machine(value: object, output: str) -> None:

@@ -22,8 +22,11 @@ COMMANDS = {
     "plan": "sandboxer.cli.plan:plan",
     "apply": "sandboxer.cli.apply:apply",
     "prune": "sandboxer.cli.apply:prune",
+    "drift": "sandboxer.cli.drift:drift",
     "get": "sandboxer.cli.listing:get",
     "list": "sandboxer.cli.listing:list_",
+    "extend-ttl": "sandboxer.cli.extend:extend_ttl",
+    "unlock": "sandboxer.cli.unlock:unlock",
     "render": "sandboxer.cli.render:render",
     "doctor": "sandboxer.cli.doctor:doctor",
 }

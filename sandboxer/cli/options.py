@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from sandboxer.reconcile.options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from sandboxer.wiring import ApplyOptions
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -24,6 +30,7 @@ _SELECTORS = (
     click.option("--allow-empty", is_flag=True, help="Let a fleet without any Sandbox delete what there is."),
     click.option("--adopt-fleet", is_flag=True, help="Take over sandboxes that another repository applied."),
     click.option("--allow-rollback", is_flag=True, help="Apply a commit older than the newest applied on a host."),
+    click.option("--allow-rename", is_flag=True, help="Begin anew beside what a fleet left under its former name."),
     click.option("--forget-host", "forgotten", multiple=True, metavar="NAME", help="A host that is gone for good."),
     click.option("--max-deletes", type=click.IntRange(min=0), metavar="N", help="Delete or replace at most N."),
 )
@@ -47,8 +54,43 @@ def options_of(given: dict[str, Any], **more: Any) -> Options:
         max_deletes=given["max_deletes"],
         allow_empty=given["allow_empty"],
         adopt_fleet=given["adopt_fleet"],
+        allow_rollback=given["allow_rollback"],
+        allow_rename=given["allow_rename"],
         **more,
     )
+
+
+def given_options(context: click.Context) -> Iterator[str]:
+    """Of the options that a saved plan was made with, those that are on the command line, as ``--target``."""
+    for parameter in context.command.params:
+        decides = parameter.name in Options.__dataclass_fields__ or parameter.name == "no_prune"
+        if decides and context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT:
+            yield parameter.opts[0]
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a plan is carried out: without asking where ``yes``, told in the format ``output``."""
+
+    yes: bool
+    output: str
+    work: ApplyOptions
+
+
+def carries_out(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds the options of a command that carries a plan out; it gets them as its argument ``how``."""
+
+    @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+    @click.option("--parallelism", type=click.IntRange(1, 256), default=16, show_default=True, help="Hosts at once.")
+    @lock_timeout_option
+    @output_option("text", "json")
+    @wraps(command)
+    def gathered(yes: bool, parallelism: int, lock_timeout: timedelta, output: str, **given: Any) -> int:
+        from sandboxer.wiring import ApplyOptions
+
+        return command(how=How(yes, output, ApplyOptions(parallelism, lock_timeout.total_seconds())), **given)
+
+    return gathered
 
 
 def output_option(*formats: str) -> Callable[[F], F]:
@@ -56,3 +98,23 @@ def output_option(*formats: str) -> Callable[[F], F]:
     return click.option(
         "-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True, help="The output's format."
     )
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 alone
+    """A duration on the command line, such as ``90s`` or ``8h``; its value is a timedelta."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """The time that the text names; a usage error with the reason where it names none."""
+        from sandboxer.model.quantity import parse_duration
+
+        try:
+            return value if isinstance(value, timedelta) else parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+lock_timeout_option = click.option(
+    "--lock-timeout", type=Duration(), default="60s", show_default=True, help="How long to wait for another client."
+)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +14,10 @@ import click
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.main import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import options_of, output_option, selectors
-from sandboxer.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sandboxer.model.plan import Plan
     from sandboxer.reconcile.options import Options
     from sandboxer.wiring import Run
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @selectors
-@click.option("--out", metavar="FILE", help="Write the plan to a file too, as JSON, to be approved.")
+@click.option("--out", metavar="FILE", help="Save the plan to a file too, to be approved and applied.")
 @click.option("--all", "show_all", is_flag=True, help="Show what does not change too.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are differences.")
 @output_option("text", "json", "markdown")
@@ -37,14 +40,22 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
       sandboxer plan
       sandboxer plan --ref origin/main --target checkout-e2e
       sandboxer plan -o markdown > comment.md
+      sandboxer plan --out plan.json && sandboxer apply plan.json
     """
     from sandboxer.wiring import Run
 
-    with Run(Path.cwd(), revision=ref, allow_rollback=given["allow_rollback"]) as run:
-        decided = make_plan(run, options_of(given))
-    if out is not None:
-        save(decided, Path(out))
+    with Run(Path.cwd(), revision=ref) as run:
+        options = options_of(given)
+        decided = make_plan(run, options)
+        if out is not None:
+            from sandboxer.cli import plan_file
+
+            plan_file.save(decided, run.approval(options), out)
     show(decided, output, show_all=show_all)
+    if out is not None and output == "text":
+        stderr().print(
+            f"The plan is in {out}: `sandboxer apply {quote(out)}` does this and nothing else.", markup=False
+        )
     if not decided.complete:
         return EXIT_ERROR
     return EXIT_DIFFERENCES if detailed_exitcode and decided.differences else EXIT_DONE
@@ -52,11 +63,19 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
 
 def make_plan(run: Run, options: Options) -> Plan:
     """Plans, and shows on a terminal how many hosts have answered."""
-    if not sys.stderr.isatty():
+    with looking(run):
         return run.plan(options)
+
+
+@contextmanager
+def looking(run: Run) -> Iterator[None]:
+    """Shows on a terminal how many hosts have answered, while the run plans."""
+    if not sys.stderr.isatty():
+        yield
+        return
     with stderr().status("Looking at the hosts …") as status:
         run.on_look = lambda seen, total: status.update(f"Looking at the hosts: {seen} of {total} …")
-        return run.plan(options)
+        yield
 
 
 def show(decided: Plan, output: str, *, show_all: bool = False) -> None:
@@ -71,13 +90,3 @@ def show(decided: Plan, output: str, *, show_all: bool = False) -> None:
         from sandboxer.render.plan_text import plan_text
 
         stdout().print(plan_text(decided, show_all=show_all))
-
-
-def save(decided: Plan, path: Path) -> None:
-    """Writes a plan to a file. Raises UsageError where that is not possible."""
-    try:
-        path.write_text(json.dumps(decided.to_json(), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"--out {path}: {error.strerror}", hint="name a file in a folder that you may write to"
-        ) from None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from sandboxer.model.desired import DesiredSandbox
@@ -31,8 +33,8 @@ class Question:
 class Place:
     """Where work on a sandbox is done. ``compose_command`` is None where the host's own is to be found.
 
-    ``cpus`` and ``memory_bytes`` are the host's own size. ``holder`` says to others who holds the lock, and
-    ``lock_timeout`` how many seconds to wait for it.
+    ``cpus`` and ``memory_bytes`` are the host's own size. ``holder`` says to others who holds the lock, as
+    ``holder_line`` writes it, and ``lock_timeout`` how many seconds to wait for it.
     """
 
     host: str
@@ -61,7 +63,8 @@ class Work:
 
     ``expected`` is the generation and uid of the record that the plan saw; the backend raises StaleChange where it is
     another once the lock is held. ``fresh`` means that the sandbox begins a new life: a create or a replace.
-    ``progress`` is told each step in a word or two.
+    ``progress`` is told each step in a word or two. ``placing`` is entered around the first write of a new life: until
+    it is left, no other client begins one on another host. Entering it raises SandboxError or HostError.
     """
 
     place: Place
@@ -75,6 +78,7 @@ class Work:
     provenance: Provenance
     progress: Callable[[str], None]
     clock: Callable[[], datetime]
+    placing: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class Extension(Protocol):

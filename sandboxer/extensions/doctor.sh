@@ -11,7 +11,7 @@ within() { if timeout 5 sh -c : 2>/dev/null; then timeout "$@"; else shift; "$@"
 up() { read -r now _ </proc/uptime; echo "$now"; }
 
 # Everything that the scripts of this package run, `sh` and its own words left out.
-tools='cat chmod cp cut date dd df env flock grep head id ls mkdir mv nproc rm rmdir sed sha256sum sleep sort stat sync tail tar timeout'
+tools='cat chmod cp cut date dd df env find flock grep head id ls mkdir mv nproc rm rmdir sed sha256sum sleep sort stat sync tail tar timeout'
 
 # A tool counts as broken where it does not do what it is used for: an old busybox, a stub.
 try() { # tool, what is expected of it, the expected output, words
@@ -41,6 +41,7 @@ tool_facts() {
   try dd 'to read whole blocks: iflag=fullblock' abcdef whole_block
   try head 'to cut at a number of bytes: -c' abc first_bytes
   try sha256sum 'to print a digest' e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 digest
+  try find 'to run one command on many files: -exec COMMAND {} +' 0 find / -maxdepth 0 -exec stat -c %u {} +
   try stat 'to print owner and kind: -c FORMAT' '0 directory' stat -c '%u %F' /
   try sync 'to write one file to disk: sync FILE' '' sync "$place"
   try tar 'to unpack from standard input: -x -o -p -f - -C FOLDER' '' unpack
@@ -124,7 +125,8 @@ cleaner_facts() {
       done
     done
   fi
-  for file in /etc/cron.daily/tmpreaper /etc/cron.daily/tmpwatch; do [ -e "$file" ] && { section reaper; echo "${file##*/}"; }; done
+  [ -e /etc/cron.daily/tmpreaper ] && { section reaper tmpreaper; sed '/^ *#/d' /etc/tmpreaper.conf 2>/dev/null; }
+  [ -e /etc/cron.daily/tmpwatch ] && { section reaper tmpwatch; sed '/^ *#/d' /etc/cron.daily/tmpwatch 2>/dev/null; }
 }
 
 # What the server allows is root's to read. Rules of our own carry our name: see docs/hosts.md.

@@ -1,8 +1,9 @@
 # The end of an apply on one host, behind workbench.sh: sweeps what a kill left of folders that were being made or
-# removed, notes the newest fleet commit where the fleet has anything, and leaves no empty folder.
-# Reads two more lines: the engine, and the new head as one line of JSON (empty: none to note). An older head takes no
-# newer one's place.
-read -r engine; read -r head
+# removed and of locks, forgets tombstones that no manifest keeps any more, notes the newest fleet commit where the fleet
+# has anything, and leaves no empty folder.
+# Reads three more lines: the engine, the new head as one line of JSON (empty: none to note), and the ids of the
+# tombstones to forget. An older head takes no newer one's place.
+read -r engine; read -r head; read -r forgotten
 owner=$(stat -c %u "$home" 2>/dev/null)
 [ -d "$home" ] && [ ! -L "$home" ] && [ ! -L "$root" ] && [ "$owner" = "$(id -u)" ] || exit 0
 for leftover in "$home"/.staging-* "$home"/.trash-*; do
@@ -11,8 +12,13 @@ for leftover in "$home"/.staging-* "$home"/.trash-*; do
   [ -n "$id" ] || { rmdir "$leftover"; continue; }
   mkdir -p "$home/.locks"
   # Who holds the lock is at work on it. The next one opened here gives this one up.
-  command exec 9>>"$lock" && flock -n 9 && lock_in_place && do_sweep "$engine" && [ ! -e "$box" ] && rm -f "$lock"
+  command exec 9>>"$lock" && flock -n 9 && lock_in_place && do_sweep "$engine"
 done
+for lock in "$home"/.locks/*; do
+  box=$home/${lock##*/}
+  [ -f "$lock" ] && [ ! -e "$box" ] && command exec 9>>"$lock" && flock -n 9 && lock_in_place && [ ! -e "$box" ] && rm -f "$lock"
+done
+for id in $forgotten; do do_forget_tombstone; done
 [ -d "$home/.locks" ] && exec 8>>"$home/.locks/.head" && timeout 10 flock 8 || exit 1
 time_of() { sed -n 's/.*"committed_at":"\([^"]*\)".*/\1/p'; }
 new=$(printf '%s\n' "$head" | time_of); old=$(time_of <"$home/.head.json")

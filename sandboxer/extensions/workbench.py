@@ -11,9 +11,18 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from sandboxer.errors import HostUnreachable, ProvisionFailed, SandboxerError, SandboxLocked, StaleChange
+from sandboxer.errors import (
+    HostUnreachable,
+    ProvisionFailed,
+    SandboxerError,
+    SandboxError,
+    SandboxLocked,
+    StaleChange,
+)
 from sandboxer.extensions.crash import crash_point
 from sandboxer.extensions.scripts import script
+from sandboxer.model.lock import Holder
+from sandboxer.model.outcome import WAITING
 from sandboxer.model.seams import Command
 
 if TYPE_CHECKING:
@@ -23,7 +32,8 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 10.0
 QUICK_SECONDS = 60.0
 LONGEST_SECONDS = 3600.0
-_LOCKED, _STALE = 75, 74
+MESSAGE_LINES = 8
+_LOCKED, _STALE, _WAITING = 75, 74, 73
 _IDLE = b"beat - 0 0\n"  # between requests the heartbeat is a request of its own
 
 
@@ -39,6 +49,13 @@ class Reply:
         """The output as text, whatever its bytes."""
         return self.output.decode("utf-8", "replace").strip()
 
+    @property
+    def words(self) -> str:
+        """The output as part of a message: each line once, and of many the first."""
+        lines = list(dict.fromkeys(line.strip() for line in self.text.splitlines() if line.strip()))
+        more = len(lines) - MESSAGE_LINES
+        return "\n".join(lines[:MESSAGE_LINES]) + (f"\nand {more} lines more" if more > 0 else "")
+
 
 class Workbench:
     """A conversation about one sandbox. Entering it takes the lock; leaving it gives the lock up.
@@ -51,7 +68,7 @@ class Workbench:
         """``verbs`` are the shell files that hold the backend's own verbs."""
         self._work = work
         self._nonce = secrets.token_hex(16)
-        self._script = script("workbench.sh", *verbs) + "\ntake_lock\nanswer 0 ''\nserve\n"
+        self._script = script("workbench.sh", *verbs) + "\ntake_lock\nanswer 0 ''\nserve\nleave\n"
         self._session: Session
         self._writing = threading.Lock()
         self._stopped = threading.Event()
@@ -70,14 +87,7 @@ class Workbench:
         self._session.__enter__()
         crash_point("lock.sent")
         try:
-            reply = self._read_reply(place.lock_timeout + QUICK_SECONDS)
-            if reply.code == _LOCKED:
-                raise SandboxLocked(
-                    work.name,
-                    f"{work.name} on {place.host} is held by {reply.text or 'another client'}",
-                    hint=f"waited {place.lock_timeout:g} s; give a longer --lock-timeout, or try again later",
-                )
-            self._check(reply, "its root cannot be used")
+            self._await_lock()
             crash_point("lock.after")
         except BaseException:
             self._session.__exit__(None, None, None)
@@ -85,9 +95,23 @@ class Workbench:
         threading.Thread(target=self._keep_beating, name=f"heartbeat-{work.name}", daemon=True).start()
         return self
 
+    def _await_lock(self) -> None:
+        work, place = self._work, self._work.place
+        while (reply := self._read_reply(place.lock_timeout + QUICK_SECONDS)).code == _WAITING:
+            work.progress(f"{WAITING} {Holder.parse(reply.text) or 'another client'}")
+        if reply.code == _LOCKED:
+            raise SandboxLocked(
+                work.name,
+                f"{work.name} on {place.host} is held by {Holder.parse(reply.text) or 'another client'}",
+                hint=f"waited {place.lock_timeout:g} s; give a longer --lock-timeout, or see `sandboxer unlock`",
+            )
+        self._check(reply, "its root cannot be used")
+
     def __exit__(self, *exc: object) -> None:
         self._stopped.set()
-        self._session.__exit__(*exc)
+        # After an error of the sandbox's own the host is idle, and ends by itself as after a success.
+        ended = bool(exc) and isinstance(exc[1], SandboxError)
+        self._session.__exit__(*((None, None, None) if ended else exc))
 
     def call(self, verb: str, *arguments: str, payload: bytes = b"", timeout: float = QUICK_SECONDS) -> Reply:
         """Runs a verb that ends soon; ``timeout`` is in seconds. Its exit code is the caller's business."""
@@ -151,7 +175,7 @@ class Workbench:
         if reply.code == _STALE:
             raise StaleChange(name, f"{name} on {host} was changed by another client: {reply.text}", hint="plan again")
         if reply.code != 0:
-            raise ProvisionFailed(name, f"{what} on {host}: {reply.text or f'exit code {reply.code}'}")
+            raise ProvisionFailed(name, f"{what} on {host}: {reply.words or f'exit code {reply.code}'}")
         return reply
 
     def _keep_beating(self) -> None:

@@ -2,6 +2,7 @@
 # First come lines: nonce, root, fleet, id, seconds to wait for the lock, who asks.
 # A request is a line `<mode> <verb> <count of arguments> <bytes of payload>`, then the arguments, a line each, then
 # the payload. The answer is a line `@<nonce> <exit code> <bytes>`, then so many bytes.
+# While another client has the lock, the first answer is who: code 73, and what the lock's file says.
 # Mode `call` is answered at once. In mode `work` the client must show every 30 s that it still lives, and says `E`
 # when it has the answer. A client that is gone ends everything here, the lock with it: there is no stale lock.
 LC_ALL=C; export LC_ALL; umask 077
@@ -13,13 +14,13 @@ home=$root/$fleet; box=$home/$id; lock=$home/.locks/$id
 
 answer() { printf '@%s %s %s\n%s' "$nonce" "$1" "${#2}" "$2"; }
 refuse() { answer "$1" "$2"; exit 0; }
-EX_REFUSED=77 EX_LOCKED=75 EX_STALE=74
+EX_REFUSED=77 EX_LOCKED=75 EX_STALE=74 EX_WAITING=73
 
 # The whole process group, for the work may have children of its own.
 end_all() {
   trap '' TERM
   read -r _ _ _ _ group _ <"/proc/$$/stat"
-  kill -TERM "-$group" 2>/dev/null; sleep 5; kill -KILL "-$group"
+  kill -TERM "-$group" 2>/dev/null; sleep 2; kill -KILL "-$group"
 }
 
 # Only a folder of ours, and no link: another user of the machine could have put one into /tmp first.
@@ -43,20 +44,25 @@ take_lock() {
     [ "$(stat -c '%u %a %F' "$root" "$home" "$home/.locks" 2>/dev/null)" = "$ours" ] || {
       own_folder "$root"; own_folder "$home"; own_folder "$home/.locks"; }
     # Whoever closes the fleet's last sandbox here may just have removed a folder again.
-    command exec 9>>"$lock" || { tries=$((tries + 1)); [ "$tries" -lt 10 ] && continue; refuse $EX_REFUSED "$lock cannot be written"; }
+    command exec 9>>"$lock" || { tries=$((tries + 1)); [ "$tries" -lt 10 ] && continue; refuse $EX_REFUSED "$lock cannot be written: $( { : >>"$lock"; } 2>&1)"; }
     left=$((until_second - $(date +%s))); [ "$left" -gt 0 ] || left=0
-    flock -n 9 || { [ "$left" -gt 0 ] && timeout "$left" flock 9; } || refuse $EX_LOCKED "$(head -c 400 "$lock")"
+    flock -n 9 || { [ "$left" -gt 0 ] && answer $EX_WAITING "$(head -c 400 "$lock")" && timeout "$left" flock 9; } ||
+      refuse $EX_LOCKED "$(head -c 400 "$lock")"
     lock_in_place && break
   done 2>/dev/null
-  printf '%s, since %s\n' "$holder" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$lock"
+  printf '%s\n%s\n%s\n' "$holder" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$$" >"$lock"
 }
 
-# Exactly so many bytes of standard input. A client that stalls for 30 s is gone.
+# All bytes of a request's payload and not one more, even where the verb takes none of them: what is left would be read
+# as requests, and it is a stranger's file. So a disk that is full ends no reading here. A client that stalls for 30 s
+# is gone, and so is one of whom only a part came: tar would take what ends between two files for all of them.
 take() {
-  left=$1
+  trap '' PIPE
+  left=$payload
   while [ "$left" -gt 0 ]; do
     part=262144; [ "$left" -lt "$part" ] && part=$left
-    timeout 30 dd bs="$part" count=1 iflag=fullblock 2>/dev/null || return 1
+    { read_as=$(timeout 30 dd bs="$part" count=1 iflag=fullblock 2>&1 >&4); } 4>&1
+    case $read_as in *"1+0 records in"*) ;; *) end_all ;; esac
     left=$((left - part))
   done
 }
@@ -64,7 +70,9 @@ take() {
 # A file is whole or not there: written beside its place, its size compared, then renamed. What ownership and recovery
 # hang on outlives a power cut too (durably); what is delivered need not, for it is delivered again.
 put_file() { # path, bytes, mode, durably or nothing
-  mkdir -p "${1%/*}" && take "$2" >"$1.new" && [ "$(stat -c %s "$1.new")" = "$2" ] && chmod "$3" "$1.new" &&
+  # Who sweeps takes an empty folder away: it is made again until there is something in it.
+  for _ in 1 2 3 4 5; do mkdir -p "${1%/*}" && command : >"$1.new" && break; done 2>/dev/null
+  mkdir -p "${1%/*}" && cat >"$1.new" && [ "$(stat -c %s "$1.new")" = "$2" ] && chmod "$3" "$1.new" &&
     { [ -z "$4" ] || sync "$1.new"; } && mv -f "$1.new" "$1" && { [ -z "$4" ] || sync "${1%/*}"; }
 }
 
@@ -74,7 +82,7 @@ tell() { # folder, events...
   [ "$#" -gt 0 ] || return 0
   [ ! -L "$journal" ] || rm -f "$journal"
   [ ! -s "$journal" ] || [ -z "$(tail -c 1 "$journal")" ] || echo >>"$journal"
-  printf '%s\n' "$@" >>"$journal" && sync "$journal"
+  printf '%s\n' "$@" | cat >>"$journal" && sync "$journal" # the shell's own printf does not say that a disk is full
 }
 
 # --- verbs -------------------------------------------------------------------------------------------------------
@@ -138,7 +146,8 @@ discard() {
     case $entry in */record.json) continue ;; esac
     { [ -e "$entry" ] || [ -L "$entry" ]; } && { rm -rf "$entry" 2>/dev/null || force_remove "$entry"; }
   done
-  rm -f "$1/record.json"; rmdir "$1"
+  # What is left keeps its record, which says whose lock is to be held to try again.
+  ls -A "$1" | grep -q -v -x record.json || { rm -f "$1/record.json"; rmdir "$1"; }
 }
 # Any image serves: the program is the host's own.
 force_remove() {
@@ -149,7 +158,8 @@ force_remove() {
   "$engine" run --rm --network none --user 0:0 "$@" -v "$parent:/parent" --entrypoint /bin/rm "$image" -rf "/parent/$name" 9>&- && [ ! -e "$parent/$name" ]
 }
 
-do_close() { rm -f "$lock"; leave_no_empty_home; } # after a removal: nothing of this sandbox stays, its lock included
+# Where there is no sandbox nothing of it stays, its lock included.
+leave() { [ -e "$box" ] || [ -L "$box" ] || { rm -f "$lock"; leave_no_empty_home; }; }
 
 # Where the fleet has nothing any more, which of its commits was the newest says nothing either.
 leave_no_empty_home() {
@@ -168,12 +178,21 @@ serve() {
     mode=$1 verb=$2 count=$3 payload=$4; set --
     while [ "$count" -gt 0 ]; do read -r argument; set -- "$@" "$argument"; count=$((count - 1)); done
     case $mode in
-      call) out=$("do_$verb" "$@" 2>&1); answer "$?" "$out" ;;
-      work) { out=$("do_$verb" "$@" 2>&1); answer "$?" "$out"; } </dev/null & heed "$!" ;;
+      call) out=$(take | perform "$verb" "$@" | head -c "$MOST_OUTPUT"); reply ;;
+      work) { out=$(perform "$verb" "$@" | head -c "$MOST_OUTPUT"); reply; } </dev/null & heed "$!" ;;
       beat) ;;
       *) exit 0 ;;
     esac
   done
+}
+# A verb's exit code comes behind what it printed; where it does not come, the verb was ended for printing too much.
+MOST_OUTPUT=4194304 EX_TOO_MUCH=76 newline='
+'
+perform() { verb=$1; shift; "do_$verb" "$@" 2>&1; printf '\n%s' "$?"; }
+reply() {
+  code=${out##*"$newline"}
+  [ "${#out}" -lt "$MOST_OUTPUT" ] || code=
+  case $code in '' | *[!0-9]*) answer $EX_TOO_MUCH "it printed more than $MOST_OUTPUT bytes" ;; *) answer "$code" "${out%"$newline"*}" ;; esac
 }
 heed() {
   while :; do

@@ -10,7 +10,7 @@ from sandboxer.errors import HostError, LookIncomplete, OutputTooLarge
 from sandboxer.model.observed import Reachable, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sandboxer.extensions.base import Extension, Question
     from sandboxer.model.observed import Look
@@ -38,6 +38,13 @@ def discover(
             looks[look.host] = look
             seen(look)
     return looks
+
+
+def names_on_record(looks: Iterable[Look]) -> Iterator[str]:
+    """The names of all sandboxes that have a record on hosts that answered."""
+    for look in looks:
+        if isinstance(look, Reachable):
+            yield from (found.record.name for found in look.found.values() if found.record)
 
 
 def look_at(question: Question, transport: Callable[[str], HostTransport], extensions: Sequence[Extension]) -> Look:

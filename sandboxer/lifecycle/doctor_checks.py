@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 import posixpath
-import re
 import shlex
 from typing import TYPE_CHECKING
 
+from sandboxer.lifecycle.doctor_cleaners import check_cleaner
 from sandboxer.lifecycle.doctor_engines import check_compose, check_engine, check_limits, check_rootless
 from sandboxer.model.checkup import Check
 from sandboxer.model.quantity import format_size
@@ -164,49 +163,6 @@ def check_disk(facts: Facts) -> Iterator[Check]:
     yield from (Check("disk", "warning", found, remedy) for found, remedy in problems)
     if not problems:
         yield Check("disk", "ok", f"{format_gib(space)} free on {where}")
-
-
-def check_cleaner(facts: Facts) -> Iterator[Check]:
-    """Whoever empties temporary folders by age must leave the root alone."""
-    root = facts.patient.root
-    if not root.startswith(("/tmp/", "/var/tmp/")):  # noqa: S108 - the folders that cleaners clean
-        return
-    for reaper in facts.lines("reaper"):
-        found = f"/etc/cron.daily/{reaper} removes what is old below {posixpath.dirname(root)}"
-        yield Check("tmp cleaner", "warning", found, _ELSEWHERE)
-    if not facts.lines("reaper"):
-        cleaned = _cleaned_by(facts.all("tmpfiles"), root)
-        if cleaned is None:
-            yield Check("tmp cleaner", "ok", f"no systemd-tmpfiles rule and no cron job removes old files from {root}")
-        else:
-            file, age = cleaned
-            found = f"systemd-tmpfiles removes from {root} what nobody used for {age} ({file})"
-            yield Check(
-                "tmp cleaner", "warning", found, facts.system.write_file("/etc/tmpfiles.d/sandboxer.conf", f"x {root}")
-            )
-
-
-def _cleaned_by(files: dict[str, str], root: str) -> tuple[str, str] | None:
-    """The file and age of the rule that cleans the root by age; None where there is none, or another spares it.
-
-    ``x`` spares a path and all below it; ``X`` only the path itself, which would not help.
-    """
-    above = [root]
-    while above[-1] != "/":
-        above.append(posixpath.dirname(above[-1]))
-    rules = [(file, line.split()) for file, text in sorted(files.items()) for line in text.splitlines()]
-    if any(words[0] == "x" and _matches(words, above[:-2]) for _, words in rules):
-        return None
-    for file, words in rules:
-        if words[0].rstrip("+!-=~^") in ("d", "D", "e", "q", "Q", "v") and len(words) > 5 and _matches(words, above):
-            age = words[5]
-            if re.search(r"[1-9]", age):
-                return file, age.partition(":")[2] or age
-    return None
-
-
-def _matches(words: list[str], paths: list[str]) -> bool:
-    return len(words) > 1 and any(fnmatch.fnmatchcase(path, words[1].strip('"').rstrip("/")) for path in paths)
 
 
 def check_sshd(facts: Facts) -> Iterator[Check]:

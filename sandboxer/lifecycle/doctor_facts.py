@@ -15,6 +15,8 @@ from sandboxer.lifecycle.doctor_remedies import System
 from sandboxer.model.seams import Command
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from sandboxer.extensions.base import Runtime
     from sandboxer.model.manifest import Host
     from sandboxer.model.seams import CommandResult, HostTransport
@@ -27,13 +29,15 @@ SECONDS = 120.0
 class Patient:
     """A host to examine, as its manifest has it. ``runtime`` and ``compose_command`` are what an apply would use.
 
-    ``compose_command`` is None where the host's own is to be found.
+    ``compose_command`` is None where the host's own is to be found. ``longest_life`` is how long a sandbox of the
+    fleet may live at most, None where no profile tells.
     """
 
     host: Host
     fleet: str
     runtime: Runtime = "auto"
     compose_command: str | None = None
+    longest_life: timedelta | None = None
 
     @property
     def name(self) -> str:

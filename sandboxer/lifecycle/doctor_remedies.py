@@ -9,7 +9,7 @@ Family = Literal["debian", "fedora", "rhel", "alpine", "other"]
 
 _PLUGIN = "/usr/local/lib/docker/cli-plugins/docker-compose"
 _COMPOSE_BY_HAND = f"install Docker Compose 2.20 or newer as {_PLUGIN}: https://docs.docker.com/compose/install/linux/"
-_UTILITIES = {"flock": "util-linux", "grep": "grep", "sed": "sed", "tar": "tar"}
+_UTILITIES = {"find": "findutils", "flock": "util-linux", "grep": "grep", "sed": "sed", "tar": "tar"}
 _INSTALL = {
     "debian": "apt-get install -y",
     "fedora": "dnf install -y",

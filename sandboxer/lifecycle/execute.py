@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import SandboxerError, SandboxLocked, StaleChange
 from sandboxer.extensions.crash import crash_point
+from sandboxer.lifecycle.placement import Placements
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.outcome import Outcome
+from sandboxer.reconcile.change import blocked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from sandboxer.extensions.base import Extension, Work
     from sandboxer.model.desired import DesiredSandbox
@@ -29,18 +33,21 @@ ATTEMPTS = 4
 class Executor:
     """Carries changes out.
 
-    ``extension_of`` gives the backend of a change, ``work_on`` the work for it on a host (by name), ``plan_again`` what
-    the planner says of one sandbox after a fresh look at its host. ``parallelism`` is how many hosts are worked on at
-    once; on each, up to 4 sandboxes are.
+    ``extension_of`` gives the backend of a change, ``work_on`` the work for it on a host (by name), ``might_live`` the
+    hosts that answered and on which it might be, ``plan_again`` what
+    the planner says of one sandbox after a fresh look at its host, or is None where only what is planned may be done.
+    ``parallelism`` is how many hosts are worked on at once; on each, up to 4 sandboxes are.
     """
 
     desired: Mapping[str, DesiredSandbox]
     extension_of: Callable[[Change], Extension]
     work_on: Callable[[Change, str, Callable[[str], None]], Work]
-    plan_again: Callable[[Change], Change | None]
+    might_live: Callable[[Change], Sequence[str]]
+    plan_again: Callable[[Change], Change | None] | None
     view: ApplyView
     parallelism: int = 16
     stopping: threading.Event = field(default_factory=threading.Event)
+    placements: Placements = field(default_factory=Placements)
 
     def run(self, changes: Sequence[Change]) -> list[Outcome]:
         """Carries out every change that acts; one that fails keeps no other from its turn. Gives all outcomes.
@@ -85,11 +92,12 @@ class Executor:
                 self._act(change)
                 return Outcome(change)
             except StaleChange as stale:
+                if self.plan_again is None:
+                    return Outcome(blocked(change, Reason.BLOCKED_STALE, stale.message), hint=stale.hint)
                 if attempt == ATTEMPTS:
                     return Outcome(change, stale.message, stale.hint)
             except SandboxLocked as locked:
-                blocked = replace(change, action=Action.BLOCKED, reason=Reason.BLOCKED_LOCKED, message=locked.message)
-                return Outcome(blocked, hint=locked.hint)
+                return Outcome(blocked(change, Reason.BLOCKED_LOCKED, locked.message), hint=locked.hint)
             except SandboxerError as error:
                 return Outcome(change, error.message, error.hint)
             again = self.plan_again(change)
@@ -99,9 +107,8 @@ class Executor:
         raise AssertionError("the loop returns")
 
     def _act(self, change: Change) -> None:
-        host = change.host or ""
         extension = self.extension_of(change)
-        work = self.work_on(change, host, lambda step: self.view.progressed(change, step))
+        work = self._placed(change, self._work(change, change.host or ""))
         desired = self.desired.get(change.id)
         if change.action is Action.DELETE or desired is None:
             tombstone = desired.spec_digest if desired and change.reason is Reason.DELETE_EXPIRED else None
@@ -115,5 +122,17 @@ class Executor:
         """There first, and ready; then here. Between the two a crash leaves a copy too many and never one too few."""
         extension.provision(work, desired, fresh=True)
         crash_point("move.between")
-        old = self.work_on(change, from_host, lambda step: self.view.progressed(change, step))
-        extension.teardown(old)
+        extension.teardown(self._work(change, from_host))
+
+    def _work(self, change: Change, host: str) -> Work:
+        return self.work_on(change, host, lambda step: self.view.progressed(change, step))
+
+    def _placed(self, change: Change, work: Work) -> Work:
+        """The work; where it begins a life that another client could begin elsewhere, so that only one does."""
+        if change.action is not Action.CREATE and change.from_host is None:
+            return work
+        return replace(work, placing=lambda: self._placing(change, work))
+
+    def _placing(self, change: Change, work: Work) -> AbstractContextManager[None]:
+        others = [self._work(change, host) for host in self.might_live(change) if host != work.place.host]
+        return self.placements.begin(work, others) if others else nullcontext()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.model.lifecycle import Phase
 from sandboxer.reconcile.drift import service_of
+from sandboxer.reconcile.expiry import expiry_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
+    from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.observed import Container
     from sandboxer.model.plan import Change
@@ -16,28 +21,42 @@ if TYPE_CHECKING:
     from sandboxer.reconcile.sight import Sight
 
 
-def handle(change: Change, sight: Sight | None) -> JsonObject:
+def handle(
+    change: Change, sight: Sight, desired: DesiredSandbox | None, host_clock: datetime, now: datetime
+) -> JsonObject:
     """The contract's handle of one sandbox: what the plan says of it, its record, and the way in, read live.
 
-    Times are RFC 3339 in UTC. Without a record, what only a record tells is None.
+    Times are RFC 3339 in UTC, ``seconds_left`` counts to the end by both clocks. Without a record, what only a record
+    tells is None. What is past its end and still there is in phase ``expired``.
     """
-    record = sight.record if sight else None
+    record = sight.record
+    expiry = expiry_told(record, desired, host_clock, now) if record else None
+    over = expiry is not None and not expiry.left
     return {
         "id": change.id,
         "name": change.sandbox,
-        "phase": record.phase.value if record else None,
+        "phase": _phase(record, over=over),
         "sync": change.sync.value,
         "health": change.health.value,
         "profile": record.profile if record else None,
         "extension": record.extension if record else None,
-        "host": sight.host if sight else change.host,
+        "host": sight.host,
         "created_at": _time(record, "created_at"),
         "expires_at": _time(record, "expires_at"),
+        "expiry_source": expiry.source if expiry else None,
+        "ttl": expiry.ttl if expiry else None,
+        "seconds_left": math.ceil(expiry.left.total_seconds()) if expiry else None,
         "consumer": _consumer(record),
-        "reachability": list(reachability(sight, record)) if sight and record else [],
+        "reachability": list(reachability(sight, record)) if record else [],
         "labels": dict(record.labels) if record else {},
         "origin": change.origin,
     }
+
+
+def _phase(record: Record | None, *, over: bool) -> str | None:
+    if record is None:
+        return None
+    return Phase.EXPIRED if over and record.phase in (Phase.READY, Phase.ACTIVE) else record.phase.value
 
 
 def _time(record: Record | None, name: str) -> str | None:

@@ -93,6 +93,7 @@ class Reason(StrEnum):
     NO_OP_EXPIRED = "no_op_because_expired"
     NO_OP_PRUNE_DISABLED = "no_op_because_prune_disabled"
     NO_OP_SELF_HEAL_DISABLED = "no_op_because_self_heal_disabled"
+    NO_OP_NOT_IN_GIT = "no_op_because_not_in_git"
     BLOCKED_UNREACHABLE = "blocked_because_unreachable"
     BLOCKED_ENGINE = "blocked_because_engine"
     BLOCKED_AMBIGUOUS = "blocked_because_ambiguous"

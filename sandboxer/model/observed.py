@@ -75,16 +75,31 @@ class EngineLook:
 
 
 @dataclass(frozen=True, slots=True)
+class FileSums:
+    """The delivered files of a sandbox: how many, and the sums of their sizes and of their times of change.
+
+    Their order does not count. Files that containers may write to are not among them.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """A sandbox's directory: its record, or the reason why what lies there is none.
 
-    ``generation`` of the files beside it: ``has_workspace`` tells whether the delivered files are there.
+    ``has_workspace`` tells whether delivered files are there at all, ``files`` their sums, None where the host could
+    not tell. ``told`` is the drift that ``sandboxer drift`` told last: each path, and since when.
     """
 
     id: str
     record: Record | None
     error: str | None = None
     has_workspace: bool = True
+    files: FileSums | None = None
+    told: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +123,8 @@ class Reachable:
     """A host that answered. ``error`` is None where the look is complete; otherwise it says what is missing.
 
     ``engine`` is the one that new sandboxes here get, None where there is none. ``directories`` are the paths below
-    the root, relative to it, that are not sandboxes of this fleet. ``leftovers`` are staging and trash folders of it.
-    Times are the host's own; ``free_bytes`` is of the file system that holds the root.
+    the root, relative to it, that are not sandboxes of this fleet. ``leftovers`` are staging and trash folders of it,
+    and locks of nothing. Times are the host's own; ``free_bytes`` is of the file system that holds the root.
     """
 
     host: str

@@ -22,6 +22,9 @@ DONE_WORDS = {
 }
 """What was done, in words other than those for what is planned."""
 
+WAITING = "waiting for"
+"""How the step begins in which nothing is done, for another client is at work."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -63,7 +66,10 @@ class ApplyView(Protocol):
         """Work on a change begins."""
 
     def progressed(self, change: Change, step: str) -> None:
-        """Work on a change has come to a step: ``recording``, ``delivering``, ``starting``, ``destroying``."""
+        """Work on a change has come to a step: ``recording``, ``delivering``, ``starting``, ``destroying``.
+
+        Or it waits for another client: the step begins with ``WAITING``, and names that one.
+        """
 
     def ended(self, outcome: Outcome) -> None:
         """Work on a change is over, well or not."""

@@ -24,6 +24,8 @@ _Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
 _Uid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?$")]
 _Digest = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+:[0-9a-f]+$", max_length=200)]
+# An engine gives it to a volume without a name. A teardown removes what is listed so, and no record may list others.
+_Anonymous = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Hmac = Annotated[str, StringConstraints(pattern=r"^hmac:[0-9a-f]{64}$")]
 
 # Far enough from the ends of the calendar that a TTL can be added to any time of a record.
@@ -91,6 +93,14 @@ class Service(_Part):
     completed: bool = False
 
 
+class WorkspaceFiles(_Part):
+    """The delivered files after the last apply: how many, and the sums of their bytes and of their times in seconds."""
+
+    files: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+    seconds: int
+
+
 class Record(_Part):
     """A sandbox as applied. Times are UTC. Environment values and secrets are in ``spec`` as salted HMACs alone.
 
@@ -125,9 +135,10 @@ class Record(_Part):
     until: Utc
     last_event: int = Field(default=0, ge=0)
     services: dict[str, Service] = {}
+    workspace_files: WorkspaceFiles | None = None
     networks: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
-    anonymous_volumes: tuple[str, ...] = ()
+    anonymous_volumes: tuple[_Anonymous, ...] = ()
     images: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:

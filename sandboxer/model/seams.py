@@ -125,6 +125,11 @@ class TreeEntry:
     executable: bool = False
     target: str | None = None
 
+    @property
+    def seconds(self) -> int:
+        """Its time of change wherever it is delivered: a moment of 2001 to 2010 that another content would not have."""
+        return 1_000_000_000 + int(self.blob[:7], 16)
+
 
 @dataclass(frozen=True, slots=True)
 class InputTree:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def resolve(
     manifests: Manifests,
     revision: Revision,
-    inputs: InputSource,
+    inputs: InputSource | None,
     secret: Callable[[SecretRef], SecretValue],
     former: Sequence[Manifests] = (),
 ) -> Fleet:
@@ -31,7 +31,8 @@ def resolve(
 
     ``former`` are the manifests of the parent commit (and of the commit itself, where the work tree differs from it):
     what might live on a host that they named is still looked for there. ``secret`` says whether a secret is to be had,
-    and its value where this run may read it. Raises ManifestError where the manifests have errors.
+    and its value where this run may read it. Without ``inputs`` none is read. Raises ManifestError where the manifests
+    have errors.
     """
     if not manifests.ok or manifests.fleet is None:
         raise ManifestError(manifests.diagnostics)
@@ -63,7 +64,7 @@ def _desired(
     sandbox: Sandbox,
     document: Mapping[str, Any],
     manifests: Manifests,
-    inputs: InputSource,
+    inputs: InputSource | None,
     secret: Callable[[SecretRef], SecretValue],
     former: Sequence[Manifests],
 ) -> DesiredSandbox:
@@ -95,6 +96,12 @@ def digest_of_document(value: Mapping[str, Any]) -> str:
     return "sha256:" + hashlib.sha256(canonical(_plain(value))).hexdigest()
 
 
+def digest_of_manifests(manifests: Manifests) -> str:
+    """The digest of all documents as parsed: in which file one stands, and after which other, does not count either."""
+    documents = sorted(digest_of_document(document.value) for document in manifests.documents)
+    return "sha256:" + hashlib.sha256(canonical(documents)).hexdigest()
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
@@ -103,8 +110,10 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def _find_input(profile: Profile, sandbox: Sandbox, inputs: InputSource) -> tuple[InputTree | None, str | None]:
+def _find_input(profile: Profile, sandbox: Sandbox, inputs: InputSource | None) -> tuple[InputTree | None, str | None]:
     """The tree that goes into a sandbox, or why it cannot be had."""
+    if inputs is None:
+        return None, "its input was not read"
     given = sandbox.spec.inputs
     try:
         tree = inputs.resolve(given.repo, given.ref, profile.spec.workspace.path)

@@ -11,8 +11,8 @@ from sandboxer.model.plan import FieldChange
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandboxer.model.observed import Container
-    from sandboxer.model.record import Record, Service
+    from sandboxer.model.observed import Container, FileSums, Found
+    from sandboxer.model.record import Record, Service, WorkspaceFiles
     from sandboxer.reconcile.sight import Sight
 
 _CONFIG_HASH = "com.docker.compose.config-hash"
@@ -27,6 +27,11 @@ def config_hash(container: Container) -> str:
 def service_of(container: Container) -> str:
     """The compose service that a container belongs to; its own name where no label tells."""
     return container.labels.get(COMPOSE_SERVICE) or container.name
+
+
+def one_off(container: Container) -> bool:
+    """Whether a person runs it by hand beside the services (`compose run`): then it is theirs to end."""
+    return container.labels.get(_ONE_OFF, "").lower() == "true"
 
 
 def state_of(container: Container) -> str:
@@ -48,10 +53,11 @@ def drift(sight: Sight) -> tuple[FieldChange, ...]:
 def _drift(sight: Sight, record: Record) -> Iterator[FieldChange]:
     if sight.found and not sight.found.has_workspace and record.inputs is not None:
         yield FieldChange("workspace", "present", "missing")
+    elif sight.found and sight.settled and (change := _files_drift(sight.found, record.workspace_files)):
+        yield change
     by_service: dict[str, list[Container]] = {}
     for container in sight.containers:
-        # What a person runs by hand beside the services (`compose run`) is theirs to end.
-        if container.labels.get(_ONE_OFF, "").lower() != "true":
+        if not one_off(container):
             by_service.setdefault(service_of(container), []).append(container)
     for name, service in sorted(record.services.items()):
         yield from _service_drift(f"services.{name}", service, by_service.pop(name, []))
@@ -62,6 +68,21 @@ def _drift(sight: Sight, record: Record) -> Iterator[FieldChange]:
         present = {resource.name for resource in sight.resources if resource.kind == kind}
         for name in sorted(set(recorded) - present):
             yield FieldChange(f"{kind}s.{name}", "present", "missing")
+
+
+def _files_drift(found: Found, recorded: WorkspaceFiles | None) -> FieldChange | None:
+    """Whether delivered files changed, by their number and the sums of their sizes and times; where both are known."""
+    seen = found.files
+    if recorded is None or seen is None:
+        return None
+    old, new = _files(recorded), _files(seen)
+    if old == new and recorded.seconds != seen.seconds:
+        new += ", changed since"
+    return FieldChange("workspace.files", old, new) if old != new else None
+
+
+def _files(sums: FileSums | WorkspaceFiles) -> str:
+    return f"{sums.files} file{'' if sums.files == 1 else 's'}, {sums.bytes} bytes"
 
 
 def _service_drift(path: str, service: Service, containers: list[Container]) -> Iterator[FieldChange]:

@@ -1,14 +1,36 @@
-"""When a sandbox ends."""
+"""When a sandbox ends, why then, and how far that may be put off."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from sandboxer.errors import UsageError
+from sandboxer.model.quantity import format_duration, parse_duration
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.record import Record
+
+Source = Literal["ttl", "profile", "expiresAt", "extended"]
+
+_MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """The end of a sandbox as its record has it.
+
+    ``source`` says what set it: the sandbox's own ``ttl``, the ``profile``'s default, ``expiresAt``, or that it was
+    ``extended`` by hand. ``ttl`` is the one that was applied, None under ``expiresAt``. ``left`` is zero once it is
+    past by both clocks.
+    """
+
+    at: datetime
+    source: Source
+    ttl: str | None
+    left: timedelta
 
 
 def expired(expires_at: datetime, host_clock: datetime, now: datetime) -> bool:
@@ -28,5 +50,52 @@ def expiry_after(desired: DesiredSandbox, record: Record) -> datetime:
 
     So an expiry that was extended by hand stays until the manifest says another TTL.
     """
-    same = all(record.spec.get(key) == desired.spec.get(key) for key in ("ttl", "expiresAt"))
-    return record.expires_at if same else expiry_of(desired, record.created_at)
+    return expiry_of(desired, record.created_at) if says_otherwise(desired, record) else record.expires_at
+
+
+def says_otherwise(desired: DesiredSandbox, record: Record) -> bool:
+    """Whether git has another ``ttl`` or ``expiresAt`` than was applied."""
+    return any(record.spec.get(key) != desired.spec.get(key) for key in ("ttl", "expiresAt"))
+
+
+def expiry_told(record: Record, desired: DesiredSandbox | None, host_clock: datetime, now: datetime) -> Expiry:
+    """The end of a sandbox, and what set it. Without ``desired`` a profile's default cannot be told from a TTL."""
+    ttl, moment = record.spec.get("ttl"), record.spec.get("expiresAt")
+    source: Source = "ttl" if moment is None else "expiresAt"
+    if record.expires_at != _set_by(record, ttl, moment):
+        source = "extended"
+    elif moment is None and desired is not None and desired.ttl is None:
+        source = "profile"
+    left = max(record.expires_at - min(host_clock, now), timedelta())
+    return Expiry(record.expires_at, source, ttl if isinstance(ttl, str) and moment is None else None, left)
+
+
+def _set_by(record: Record, ttl: Any, moment: Any) -> datetime:
+    """The end by the spec that was applied; the record's own where what lies on the host cannot be read as one."""
+    try:
+        return record.created_at + parse_duration(ttl) if moment is None else datetime.fromisoformat(moment)
+    except (TypeError, ValueError):
+        return record.expires_at
+
+
+def extended(record: Record, by: timedelta, host_clock: datetime, now: datetime) -> datetime:
+    """The end that is later ``by`` so much. Raises UsageError where that is past too, or beyond the latest allowed."""
+    until, room = record.expires_at + by, record.until - record.expires_at
+    least = _MINUTE * max((min(host_clock, now) - record.expires_at) // _MINUTE + 1, 1)
+    more = f"{format_duration(by)} more would be until {_moment(until)}"
+    over = f"it is at its limit: raise ttl.max, and make it anew with `apply --replace {record.name}`"
+    if until > record.until:
+        raise UsageError(
+            f"{record.name} may live until {_moment(record.until)} at most, by the ttl.max of its profile; {more}",
+            hint=f"give at most {format_duration(room)}" if least <= room else over,
+        )
+    if expired(until, host_clock, now):
+        raise UsageError(
+            f"{record.name} expired at {_moment(record.expires_at)}; {more}, which is past too",
+            hint=f"give at least {format_duration(least)}" if least <= room else over,
+        )
+    return until
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%SZ}"

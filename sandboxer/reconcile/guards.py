@@ -21,6 +21,9 @@ def guard(changes: Sequence[Change], scene: Scene, options: Options) -> list[Cha
     foreign = _foreign(scene, options)
     if foreign is not None:
         return [blocked(c, Reason.BLOCKED_GUARD, foreign) if _destroys(c) else c for c in changes]
+    renamed = _renamed(options)
+    if renamed is not None:
+        return [blocked(c, Reason.BLOCKED_GUARD, renamed) if c.action is Action.CREATE else c for c in changes]
     excess = _excess([change for change in changes if _counts(change)], scene, options)
     return [blocked(c, Reason.BLOCKED_GUARD, excess) if excess and _counts(c) else c for c in changes]
 
@@ -43,6 +46,18 @@ def _foreign(scene: Scene, options: Options) -> str | None:
     return (
         f"sandboxes here were applied by another repository of the fleet name {scene.fleet.name} "
         f"(first commit {min(foreign)[:12]}): rename one fleet, or give --adopt-fleet"
+    )
+
+
+def _renamed(options: Options) -> str | None:
+    """Whether all would be made a second time because the fleet's name is another now."""
+    if not options.renamed:
+        return None
+    host, name = min(options.renamed)
+    more = f" and {len(options.renamed) - 1} more" if len(options.renamed) > 1 else ""
+    return (
+        f"this fleet was called {name} before, and its sandboxes of that name on {host}{more} would stay beside new "
+        "ones: give it its name back and remove them first, or give --allow-rename where that is meant"
     )
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sandboxer.errors import UsageError
 from sandboxer.model.lifecycle import Action, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sandboxer.model.plan import Change
 
 
@@ -16,9 +19,11 @@ class Options:
     """What a run asks for beyond the manifests.
 
     ``targets``, ``excluded`` and ``hosts`` limit which changes there are, deletes included, and never what is looked
-    at. ``replaced`` are sandboxes to make anew. ``stale`` are hosts where a newer commit was applied. The rest lift a
-    guard: a number of deletes, an empty fleet, another repository's sandboxes, a host that is gone. Without ``prune``
-    nothing is deleted; with ``only_deletes`` nothing else is done, and with ``only_expired`` only that.
+    at. ``replaced`` are sandboxes to make anew. ``stale`` are hosts where a newer commit was applied, ``renamed`` hosts
+    with a former name of the fleet that they have sandboxes of. The rest lift a guard: a number of deletes, an empty
+    fleet, another repository's sandboxes, a host that is gone, an older commit (``stale`` is empty then), another name
+    (``renamed`` is). Without ``prune`` nothing is deleted; with ``only_deletes`` nothing else is done, and with
+    ``only_expired`` only that.
     """
 
     targets: frozenset[str] = frozenset()
@@ -26,13 +31,28 @@ class Options:
     hosts: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
+    renamed: frozenset[tuple[str, str]] = frozenset()
     forgotten: frozenset[str] = frozenset()
     max_deletes: int | None = None
     allow_empty: bool = False
     adopt_fleet: bool = False
+    allow_rollback: bool = False
+    allow_rename: bool = False
     prune: bool = True
     only_deletes: bool = False
     only_expired: bool = False
+
+    def check(self, sandboxes: Collection[str], hosts: Collection[str]) -> None:
+        """Raises UsageError where a name is none of these ``sandboxes``, in git or on hosts, or of these ``hosts``."""
+        for option, names, known, kind in (
+            ("--target", self.targets, sandboxes, "sandbox in git or on the hosts"),
+            ("--exclude", self.excluded, sandboxes, "sandbox in git or on the hosts"),
+            ("--replace", self.replaced, sandboxes, "sandbox in git or on the hosts"),
+            ("--host", self.hosts, hosts, "host"),
+        ):
+            for name in sorted(names.difference(known)):
+                hint = f"there are: {', '.join(sorted(known)) or 'none'}"
+                raise UsageError(f"{option} {name}: there is no such {kind}", hint=hint)
 
     def wants(self, change: Change) -> bool:
         """Whether the selectors let this change through."""

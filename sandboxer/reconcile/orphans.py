@@ -33,7 +33,12 @@ def leftovers_of_git(scene: Scene) -> tuple[list[Change], list[Change]]:
             if outlived(sight, scene):
                 message = f"its record is gone, and its labels let it live until {_moment(sight.until)}"
                 changes.append(change_of(sight, Action.DELETE, Reason.DELETE_EXPIRED, message))
-        elif record.origin == "git" or retired or expired(record.expires_at, _clock(sight, scene), scene.now):
+        elif (
+            sight.doubt
+            or retired
+            or record.origin == "git"
+            or expired(record.expires_at, _clock(sight, scene), scene.now)
+        ):
             changes.append(_orphan(sight, record, scene))
         else:
             stays = change_of(sight, Action.NO_OP, Reason.NO_OP_SYNCED, "imperative: git leaves it alone")

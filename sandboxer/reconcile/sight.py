@@ -67,6 +67,14 @@ class Sight:
         return next((owner.origin for owner in self.owners()), None)
 
     @property
+    def engine(self) -> Engine | None:
+        """The engine that has it: the record's, else that of what carries its labels; None where nothing does."""
+        if self.record:
+            return self.record.engine
+        engines = [c.engine for c in self.containers] + [r.engine for r in self.resources]
+        return next(iter(engines), None)
+
+    @property
     def until(self) -> datetime | None:
         """The latest moment that its labels let it live to; None where one of them tells none."""
         try:

@@ -44,6 +44,9 @@ def warnings(scene: Scene, forget: frozenset[str]) -> Iterator[str]:
             seconds = round((look.clock - scene.now).total_seconds())
             direction = "ahead of" if seconds > 0 else "behind"
             yield f"the clock of {name} is {abs(seconds)} s {direction} this machine's"
+        if trash := sum(leftover.startswith(".trash-") for leftover in look.leftovers):
+            left = f"{trash} sandbox{'' if trash == 1 else 'es'}"
+            yield f"{name} still has files of {left} that it could not remove: the next apply tries again"
     if scene.fleet.commit is not None and scene.fleet.root_commit is None:
         yield (
             "this is a shallow clone: whether another repository has a fleet of the same name cannot be told "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject
 
 _NARROW = ("NAME", "ID", "HOST", "PHASE", "SYNC", "HEALTH", "EXPIRES-IN")
-_WIDE = (*_NARROW, "PROFILE", "CONSUMER", "REACHABILITY")
+_WIDE = (*_NARROW, "EXPIRES-AT", "EXPIRY-SOURCE", "PROFILE", "CONSUMER", "REACHABILITY")
 _GAP = 3
 _STYLES = {
     Phase.READY: "green",
@@ -36,14 +36,14 @@ _STYLES = {
 """By word, whatever its column: no word stands in two lists with two meanings."""
 
 
-def list_table(handles: Sequence[JsonObject], *, wide: bool, now: datetime) -> Lines:
-    """The handles as columns, a line each; ``wide`` adds profile, consumer and the ways in. ``now`` is aware."""
+def list_table(handles: Sequence[JsonObject], *, wide: bool) -> Lines:
+    """The handles as columns, a line each; ``wide`` adds the end and what set it, profile, consumer and the ways in."""
     out = Lines()
     if not handles:
         out.add("There are no sandboxes on the hosts.")
         return out
     titles = _WIDE if wide else _NARROW
-    rows = [_cells(handle, now)[: len(titles)] for handle in handles]
+    rows = [_cells(handle)[: len(titles)] for handle in handles]
     widths = [max(cell_len(row[at]) for row in (titles, *rows)) for at in range(len(titles))]
     out.add((_aligned(titles, widths, len(titles)), "bold"))
     for row in rows:
@@ -61,12 +61,13 @@ def _aligned(cells: Sequence[str], widths: Sequence[int], count: int) -> str:
     return "".join(padded) + cells[count - 1]
 
 
-def _cells(handle: JsonObject, now: datetime) -> tuple[str, ...]:
-    expires = _time(handle.get("expires_at"))
+def _cells(handle: JsonObject) -> tuple[str, ...]:
     ways = (f"{_word(way['name'])}={_word(way['url'])} ({_word(way['via'])})" for way in _ways(handle))
     return (
         *(_word(handle.get(key)) for key in ("name", "id", "host", "phase", "sync", "health")),
-        "-" if expires is None else "expired" if expires <= now else age(expires - now),
+        time_left(handle),
+        _word(handle.get("expires_at")),
+        expiry_source(handle),
         _word(handle.get("profile")),
         _consumer(handle),
         ", ".join(ways) or "-",
@@ -84,7 +85,7 @@ def handle_text(handle: JsonObject, now: datetime) -> Lines:
         "consumer": _consumer(handle),
         "labels": ", ".join(f"{safe(key)}={safe(labels[key])}" for key in sorted(labels)) or "-",
         "created": _when(handle.get("created_at"), now),
-        "expires": _when(handle.get("expires_at"), now),
+        "expires": _end(handle),
     }
     out = Lines()
     out.add((_word(handle.get("name")), "bold"))
@@ -95,6 +96,13 @@ def handle_text(handle: JsonObject, now: datetime) -> Lines:
         out.add(*_way(way, _word(handle.get("host"))), prefix=("  reachability  " if at == 0 else " " * 16, "dim"))
     if not _ways(handle):
         out.add("-", prefix=("  reachability  ", "dim"))
+    return out
+
+
+def extended_text(handle: JsonObject) -> Lines:
+    """What came of extending a sandbox's life: when it ends now, and in what time."""
+    out = Lines()
+    out.add((_word(handle.get("name")), "bold"), f" ends at {_end(handle)}")
     return out
 
 
@@ -116,6 +124,27 @@ def _word(value: object) -> str:
 def _consumer(handle: JsonObject) -> str:
     consumer: Any = handle.get("consumer")
     return f"{_word(consumer['actor'])}/{_word(consumer['project'])}" if consumer else "-"
+
+
+def time_left(handle: JsonObject) -> str:
+    """What is left of a sandbox's life: ``6h05m``; ``expired`` where nothing is, ``-`` where no record tells."""
+    seconds: Any = handle.get("seconds_left")
+    return "-" if seconds is None else age(timedelta(seconds=seconds)) if seconds else "expired"
+
+
+def expiry_source(handle: JsonObject) -> str:
+    """What set the end: ``ttl 8h``, ``profile, ttl 4h``, ``expiresAt``, ``extended, ttl 8h``."""
+    source, ttl = handle.get("expiry_source"), handle.get("ttl")
+    words = [*([_word(source)] if source != "ttl" else []), *([f"ttl {_word(ttl)}"] if ttl else [])]
+    return ", ".join(words) or "-"
+
+
+def _end(handle: JsonObject) -> str:
+    if handle.get("expires_at") is None:
+        return "-"
+    left = time_left(handle)
+    how = "not pruned yet" if left == "expired" else expiry_source(handle)
+    return f"{_word(handle['expires_at'])} ({left if left == 'expired' else f'in {left}'}; {how})"
 
 
 def _time(value: object) -> datetime | None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandboxer.model.lifecycle import Action
-from sandboxer.model.outcome import DONE_WORDS
+from sandboxer.model.outcome import DONE_WORDS, WAITING
 from sandboxer.render.lines import Lines
 from sandboxer.render.plan_text import STYLES
 from sandboxer.render.words import list_of, remedy, safe, safe_lines, seconds_text
@@ -143,7 +143,7 @@ def _fitting(rows: list[_Row], height: int) -> tuple[list[_Row], int]:
 
 
 class PlainView:
-    """An ApplyView for logs: one line as work on a sandbox begins, and one as it ends.
+    """An ApplyView for logs: one line as work on a sandbox begins, one where it waits, and one as it ends.
 
     ``stream`` takes text. To be used with ``with``. Safe to call from several threads, also after it was left.
     """
@@ -165,7 +165,9 @@ class PlainView:
         self._write(f"{_place(change)}: {DOING_WORDS.get(change.action, change.action)}")
 
     def progressed(self, change: Change, step: str) -> None:
-        """Steps are for those who watch; a log is read afterwards, so nothing is written."""
+        """Writes for whom it waits, as that may take long; other steps are for those who watch, and not for a log."""
+        if step.startswith(WAITING):
+            self._write(f"{_place(change)}: {safe(step)}")
 
     def ended(self, outcome: Outcome) -> None:
         """Writes what came of it; where it failed, the whole error and the hint too."""

@@ -52,11 +52,11 @@ def plan_markdown(plan: Plan) -> str:
     shown = [change for change in plan.changes if change.action is not Action.NO_OP]
     head = _head(plan)
     table = _table(shown)
-    lines = list(_aside(plan))
-    aside = _fitting(lines, len(lines), _ASIDE, "more lines")
+    lines = list(asides(plan))
+    aside = fitting(lines, len(lines), _ASIDE, "more lines")
     room = LIMIT - sum(len(part) + 2 for part in (*head, table, aside)) - _NOTE
-    blocks = (_details(change) for change in shown)
-    details = _fitting(blocks, len(shown), room, "more changes in detail", between="\n\n")
+    blocks = (details_of(change) for change in shown)
+    details = fitting(blocks, len(shown), room, "more changes in detail", between="\n\n")
     return "\n\n".join(part for part in (*head, table, details, aside) if part) + "\n"
 
 
@@ -78,7 +78,7 @@ def _table(changes: list[Change]) -> str:
         return ""
     rows = ("| " + " | ".join(_cells(change)) + " |" for change in changes)
     head = "| | Sandbox | Host | Action | Reason |\n| --- | --- | --- | --- | --- |\n"
-    return head + _fitting(rows, len(changes), _ROWS, "more changes")
+    return head + fitting(rows, len(changes), _ROWS, "more changes")
 
 
 def _cells(change: Change) -> Iterator[str]:
@@ -89,8 +89,9 @@ def _cells(change: Change) -> Iterator[str]:
     yield f"`{change.reason}`"
 
 
-def _details(change: Change) -> str:
-    parts = [f"<summary>{escape(change.sandbox)}: {escape(where(change))}</summary>"]
+def details_of(change: Change, title: str = "") -> str:
+    """What folds out below the table: why, and each field; ``title`` says in short what the change is."""
+    parts = [f"<summary>{escape(change.sandbox)}: {escape(title or where(change))}</summary>"]
     sentences = [*why(change), remedy(change).replace("`", "")]
     if said := [escape(line) for line in sentences if line]:
         parts.append("<br>\n".join(said))
@@ -115,10 +116,10 @@ def _diff(change: Change) -> Iterator[str]:
 def _diff_of(field: FieldChange) -> Iterator[str]:
     for sign, value in (("-", field.old), ("+", field.new)):
         if value is not None:
-            yield _cut(f"{sign} {safe(field.path)}: {value_text(field.path, value)}")
+            yield cut(f"{sign} {safe(field.path)}: {value_text(field.path, value)}")
 
 
-def _aside(plan: Plan) -> Iterator[str]:
+def asides(plan: Plan) -> Iterator[str]:
     """What there is to know beyond the changes, a list item each."""
     for host in plan.hosts:
         if host.status != "reachable":
@@ -135,8 +136,13 @@ def _aside(plan: Plan) -> Iterator[str]:
         yield f"- {plural(len(plan.imperative), 'imperative sandbox')}, which git leaves alone"
 
 
-def _fitting(pieces: Iterable[str], count: int, room: int, left_out: str, *, between: str = "\n") -> str:
-    """The first of ``count`` pieces, as many as there is room for, and how many had none. Makes no more than that."""
+def fitting(
+    pieces: Iterable[str], count: int, room: int, left_out: str, *, between: str = "\n", command: str = "plan"
+) -> str:
+    """The first of ``count`` pieces, as many as there is room for, and how many had none. Makes no more than that.
+
+    ``command`` is the one that tells all.
+    """
     kept: list[str] = []
     for piece in pieces:
         room -= len(piece) + len(between)
@@ -144,17 +150,17 @@ def _fitting(pieces: Iterable[str], count: int, room: int, left_out: str, *, bet
             break
         kept.append(piece)
     if missing := count - len(kept):
-        kept.append(f"\n_{missing} {left_out}: see `sandboxer plan`._")
+        kept.append(f"\n_{missing} {left_out}: see `sandboxer {command}`._")
     return between.join(kept)
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
     return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
 
 
 def escape(text: str) -> str:
     """A stranger's text as Markdown that shows it, on one line: no markup, no link, no mention, no HTML."""
-    return _ACTIVE.sub(_entity, _cut(safe(" ".join(text[: 4 * _CELL].split()))))
+    return _ACTIVE.sub(_entity, cut(safe(" ".join(text[: 4 * _CELL].split()))))
 
 
 def _entity(match: re.Match[str]) -> str:

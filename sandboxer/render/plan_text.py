@@ -66,8 +66,8 @@ def plan_text(plan: Plan, *, show_all: bool = False) -> Lines:
         out.blank()
     for change in quiet:
         _add_quiet(out, change, width)
-    _add_hosts(out, plan)
-    _add_warnings(out, plan)
+    add_hosts(out, plan)
+    add_warnings(out, plan)
     _add_unmanaged(out, plan, show_all=show_all)
     _add_closing(out, plan, show_all=show_all)
     return out
@@ -132,7 +132,8 @@ def _add_quiet(out: Lines, change: Change, width: int) -> None:
         _add_fields(out, change)
 
 
-def _add_hosts(out: Lines, plan: Plan) -> None:
+def add_hosts(out: Lines, plan: Plan) -> None:
+    """Adds the hosts that were not seen in full, and why."""
     unseen = [host for host in plan.hosts if host.status != "reachable"]
     if not unseen:
         return
@@ -145,7 +146,8 @@ def _add_hosts(out: Lines, plan: Plan) -> None:
             out.add(line, indent=_INDENT)
 
 
-def _add_warnings(out: Lines, plan: Plan) -> None:
+def add_warnings(out: Lines, plan: Plan) -> None:
+    """Adds what a person should know before acting."""
     warnings = ([DIRTY] if plan.dirty else []) + [safe(warning) for warning in plan.warnings]
     for thing in plan.unmanaged:
         if thing.kind == "ambiguous":

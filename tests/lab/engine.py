@@ -17,7 +17,7 @@ How = Literal["kill", "stop", "freeze"]
 # $1 is the signal. The daemon's own file says which process it is.
 _SIGNAL = 'kill -s "$1" "$(cat /run/docker.pid)"'
 _ENDED = 'pid=$(cat /run/docker.pid 2>/dev/null) || exit 0; ! kill -0 "$pid" 2>/dev/null'
-_START = "setsid dockerd </dev/null >>/var/log/dockerd.log 2>&1 &"
+_START = "setsid dockerd </dev/null >>/var/log/dockerd.log 2>&1 & echo $!"
 
 
 class _Connection(http.client.HTTPConnection):
@@ -71,11 +71,18 @@ def stop(host: LabHost, how: How) -> None:
 def start(host: LabHost) -> None:
     """Starts Docker Engine again, however it was stopped, and waits until it answers."""
     _docker_only(host)
+    daemon = ""
     if host.execute(["sh", "-c", _ENDED], check=False).returncode == 0:
-        host.execute(["sh", "-c", _START])
+        daemon = host.execute(["sh", "-c", _START]).stdout.strip()
     else:
         host.execute(["sh", "-c", _SIGNAL, "sh", "CONT"])
-    wait_until(lambda: answers(host), seconds=60, what=f"{host.name}: the engine's answer")
+
+    def ready() -> bool:
+        if daemon and host.execute(["kill", "-0", daemon], check=False).returncode != 0:
+            raise LabError(f"{host.name}: Docker Engine did not start{host.last_words()}")
+        return answers(host)
+
+    wait_until(ready, seconds=60, what=f"{host.name}: the engine's answer")
 
 
 def _docker_only(host: LabHost) -> None:

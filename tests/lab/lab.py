@@ -244,7 +244,7 @@ class Lab:
         """Everything on a host that could have leaked; LabError where its engine does not answer."""
         return snapshot.take(self.host(host))
 
-    def leaked(self, host: str | LabHost, before: Snapshot, *, seconds: float = 10) -> dict[str, list[str]]:
+    def leaked(self, host: str | LabHost, before: Snapshot, *, seconds: float = 30) -> dict[str, list[str]]:
         """What is on a host that was not ``before``, by kind; what is on its way out has ``seconds`` to go."""
         deadline = time.monotonic() + seconds
         while (leaked := self.snapshot(host).leaked_since(before)) and time.monotonic() < deadline:

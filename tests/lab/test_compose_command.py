@@ -47,8 +47,9 @@ def traced(lab: Lab) -> Iterator[Callable[[str], list[str]]]:
         lab.exec(host, ["rmdir", "/usr/local/sbin"])
 
 
-@pytest.mark.parametrize(("host", "command"), [("lab-1", "docker-compose"), ("lab-4", "podman-compose")])
-@pytest.mark.parametrize("how", ["manifest", "variable"])
+@pytest.mark.parametrize(
+    ("how", "host", "command"), [("manifest", "lab-1", "docker-compose"), ("variable", "lab-4", "podman-compose")]
+)
 def test_the_compose_that_is_asked_for_is_used(
     new_fleet: Callable[..., FleetRepo], traced: Callable[[str], list[str]], host: str, command: str, how: str
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,6 +12,8 @@ from tests.support.e2e import FleetRepo, service, stack, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.lab import Lab
 
 pytestmark = pytest.mark.lab
 
@@ -143,3 +147,182 @@ def test_self_heal_off_tells_drift_and_leaves_it(fleet: FleetRepo) -> None:
     assert change["drift"]
     assert fleet.apply().changes == []
     assert fleet.ids("lab-1") == {}
+
+
+# --- the command
+
+
+def drift(fleet: FleetRepo, *arguments: str, code: int | None = 2) -> dict[str, Any]:
+    """What `drift` tells; it exits 2 where there is drift, 1 where something is Unknown or went wrong, 0 else."""
+    told: dict[str, Any] = json.loads(fleet.run("drift", "-o", "json", *arguments, code=code, drifts=True))
+    return told
+
+
+def paths(told: dict[str, Any]) -> dict[str, list[str]]:
+    return {change["sandbox"]: [field["path"] for field in change["drift"]] for change in told["changes"]}
+
+
+def test_drift_tells_every_sandbox_and_once_what_is_over(fleet: FleetRepo) -> None:
+    names = ("healed", "held", "kept", "left")
+    fleet.sandbox("healed", stack(a=service()))
+    fleet.sandbox("held", stack(a=service()))
+    fleet.sandbox("kept", stack(a=service()), syncPolicy={"selfHeal": False})
+    fleet.sandbox("left", stack(a=service()), syncPolicy={"prune": False})
+    fleet.commit()
+    fleet.apply()
+    fleet.sandbox("held", suspend=True)
+    fleet.remove("left")
+    fleet.commit()
+    assert drift(fleet, code=0)["changes"] == []
+    for name in names:
+        fleet.engine("lab-1", "stop", "-t", "0", fleet.ids("lab-1", name)["a"])
+    records = [fleet.record("lab-1", name) for name in names]
+    told = drift(fleet)
+    assert paths(told) == {name: ["services.a.state"] for name in names}
+    assert {change["sandbox"]: change["reason"] for change in told["changes"]} == {
+        "healed": "repair_because_drift",
+        "held": "no_op_because_suspended",
+        "kept": "no_op_because_self_heal_disabled",
+        "left": "no_op_because_not_in_git",
+    }
+    since = {change["sandbox"]: change["since"] for change in told["changes"]}
+    with ThreadPoolExecutor(max_workers=2) as pool:  # two jobs at once do no harm
+        again = list(pool.map(lambda _: drift(fleet), range(2)))
+    assert [{change["sandbox"]: change["since"] for change in one["changes"]} for one in again] == [since, since]
+    assert [fleet.record("lab-1", name) for name in names] == records
+    fleet.apply(drifts=True)
+    fleet.engine("lab-1", "start", fleet.ids("lab-1", "left")["a"])  # it heals by itself
+    told = drift(fleet)
+    assert set(paths(told)) == {"held", "kept"}
+    assert {one["sandbox"]: (one["paths"], one["since"]) for one in told["resolved"]} == {
+        name: (["services.a.state"], since[name]) for name in ("healed", "left")
+    }
+    assert drift(fleet)["resolved"] == []
+    assert not fleet.exists("lab-1", f"{fleet.folder('healed')}/drift.json")
+
+
+@pytest.mark.parametrize("host", ["lab-1", "lab-4"])
+def test_a_damaged_workspace_is_named_file_by_file_and_delivered_again(
+    new_fleet: Callable[..., FleetRepo], host: str
+) -> None:
+    fleet = new_fleet(host)
+    compose = stack(m=service(volumes=["./conf:/conf:ro"]), n=service(volumes=["./other:/o:ro", "./up:/up"]))
+    files = {"conf/a": "a\n", "conf/b": "b\n", "other/c": "c\n", "up/d": "d\n"}
+    fleet.sandbox("one", compose, files=files)
+    fleet.commit()
+    fleet.apply()
+    before, box = fleet.ids(host, "one"), fleet.folder("one")
+    fleet.inside(host, "one", "n", "sh", "-c", "echo mine >/up/e")
+    assert drift(fleet, "--deep", code=0)["errors"] == []  # what a container writes is its own
+    damage = "cd $1/bind/*/conf && rm b && echo xyz >a && cd $1/tree/* && echo extra >more"
+    fleet.sh(host, damage.replace("$1", f"{box}/workspace"))
+    told = drift(fleet, "--deep")
+    assert paths(told)["one"] == [
+        "workspace.files",
+        "workspace.files.conf/a",
+        "workspace.files.conf/b",
+        "workspace.files.more",
+    ]
+    assert [field["path"] for field in fleet.plan(drifts=True).of("one")["drift"]] == ["workspace.files"]
+    assert fleet.apply(drifts=True).reasons == {"one": "repair_because_drift"}
+    after = fleet.ids(host, "one")
+    assert {name for name in before if before[name] != after[name]} == {"m"}
+    assert fleet.inside(host, "one", "m", "cat", "/conf/a", "/conf/b") == "a\nb\n"
+    assert fleet.inside(host, "one", "n", "cat", "/up/e") == "mine\n"
+    assert drift(fleet, "--deep", code=0)["resolved"] != []
+    fleet.assert_synced()
+
+
+def test_a_repair_that_is_killed_with_its_files_in_place_still_makes_anew_what_mounts_them(fleet: FleetRepo) -> None:
+    fleet.sandbox("one", stack(m=service(volumes=["./conf:/conf:ro"]), p=service()), files={"conf/a": "a\n"})
+    fleet.commit()
+    fleet.apply()
+    before = fleet.ids("lab-1", "one")
+    fleet.sh("lab-1", f"rm {fleet.folder('one')}/workspace/bind/*/conf/a")
+    fleet.run("apply", "-y", code=-9, env={"SANDBOXER_CRASH_AT": "compose.before"}, drifts=True)
+    told = drift(fleet, code=0)
+    assert (told["changes"], told["compared"]) == ([], 0)
+    assert [warning.split(",")[0] for warning in told["warnings"]] == ["one on lab-1 is provisioning"]
+    assert fleet.apply().reasons == {"one": "repair_because_interrupted"}
+    after = fleet.ids("lab-1", "one")
+    assert {name for name in before if before[name] != after[name]} == {"m"}
+    assert fleet.inside("lab-1", "one", "m", "cat", "/conf/a") == "a\n"
+    assert not fleet.sh("lab-1", f"find {fleet.folder('one')} -name '*.made'")
+    assert drift(fleet, "--deep", code=0)["changes"] == []
+
+
+def test_only_deep_sees_what_keeps_number_size_and_time_and_it_needs_the_input(fleet: FleetRepo) -> None:
+    fleet.sandbox("one", stack(a=service(volumes=["./conf:/conf:ro"])), files={"conf/a": "a\n"})
+    fleet.commit()
+    fleet.apply()
+    folder = f"{fleet.folder('one')}/workspace/bind/*/conf"
+    fleet.sh("lab-1", f"cd {folder} && touch -r a t && echo b >a && touch -r t a && rm t")
+    assert drift(fleet, code=0)["changes"] == []
+    told = drift(fleet, "--deep")
+    (change,) = told["changes"]
+    assert (change["action"], paths(told)) == ("no-op", {"one": ["workspace.files.conf/a"]})
+    assert (told["stats"]["connections"], told["stats"]["commands"]) == (1, 3)  # the look, the contents, the note
+    fleet.apply("--replace", "one")
+    assert drift(fleet, "--deep", code=0)["changes"] == []
+    commit = fleet.record("lab-1", "one")["inputs"]["commit"]
+    fleet.sh("lab-1", f"sed -i s/{commit}/{'0' * 40}/g {fleet.folder('one')}/record.json")
+    (error,) = drift(fleet, "--deep", code=1)["errors"]
+    assert error.startswith("the files of one on lab-1 cannot be compared: ")
+
+
+def test_whose_a_sandbox_is_cannot_be_told_is_shown_with_exit_1_and_left_alone(fleet: FleetRepo) -> None:
+    for name in ("forged", "torn", "well"):
+        fleet.sandbox(name, stack(a=service()))
+    fleet.commit()
+    fleet.apply()
+    container = fleet.containers("lab-1", "forged")["a"]
+    own = {key: value for key, value in container["Config"]["Labels"].items() if key.startswith("dev.sandboxer.")}
+    own["dev.sandboxer.uid"] = "2" * 32
+    labels = [word for key, value in own.items() for word in ("--label", f"{key}={value}")]
+    fleet.engine("lab-1", "run", "-d", *labels, container["Image"], "sleep", "9999")
+    fleet.sh("lab-1", f"truncate -s 100 {fleet.folder('torn')}/record.json")
+    fleet.engine("lab-1", "rm", "-f", fleet.ids("lab-1", "well")["a"])
+    before = fleet.ids("lab-1")
+    told = drift(fleet, code=1)
+    assert {change["sandbox"]: (change["reason"], change["sync"]) for change in told["changes"]} == {
+        "forged": ("blocked_because_ambiguous", "Unknown"),
+        "torn": ("blocked_because_ambiguous", "Unknown"),
+        "well": ("repair_because_drift", "OutOfSync"),
+    }
+    fleet.apply(code=1, drifts=True)
+    assert before.items() <= fleet.ids("lab-1").items()
+    text = fleet.run("drift", code=1, drifts=True)
+    assert "torn    Unknown on lab-1" in text
+
+
+def test_a_directory_gone_with_containers_left_and_the_reverse_are_told(
+    new_fleet: Callable[..., FleetRepo], lab: Lab
+) -> None:
+    fleet = new_fleet("lab-1", "lab-2", "lab-3")
+    homes = {"bare": "lab-1", "eaten": "lab-1", "empty": "lab-2", "far": "lab-3"}
+    for name, host in homes.items():
+        fleet.sandbox(name, stack(a=service(volumes=["./f:/f:ro"])), files={"f": "f\n"}, host=host)
+    fleet.commit()
+    fleet.apply()
+    fleet.sh("lab-1", f"rm -rf {fleet.folder('bare')}")
+    fleet.sh("lab-1", f"find {fleet.folder('eaten')} -type f -delete")  # a cleaner takes files, and then directories
+    fleet.engine("lab-2", "rm", "-f", fleet.ids("lab-2", "empty")["a"])
+    with lab.cut("lab-3", "refuse"):
+        told = drift(fleet, code=1)
+    assert {host["name"]: host["status"] for host in told["hosts"]}["lab-3"] == "unreachable"
+    assert paths(told) == {"bare": ["directory"], "eaten": ["directory"], "empty": ["services.a"]}
+    assert not fleet.exists("lab-1", fleet.folder("bare"))  # there is nothing to note it in
+    fleet.apply(drifts=True)
+    assert [one["sandbox"] for one in drift(fleet, code=0)["resolved"]] == ["empty"]
+    for name, host in homes.items():
+        assert fleet.inside(host, name, "a", "cat", "/f") == "f\n"
+
+
+def test_a_note_that_cannot_be_written_is_a_warning(fleet: FleetRepo) -> None:
+    fleet.sandbox("one", stack(a=service()))
+    fleet.commit()
+    fleet.apply()
+    fleet.engine("lab-1", "stop", "-t", "0", fleet.ids("lab-1", "one")["a"])
+    fleet.sh("lab-1", f"mkdir {fleet.folder('one')}/drift.json.new")
+    (warning,) = drift(fleet)["warnings"]
+    assert warning.startswith("what is told of one on lab-1 cannot be noted there: ")

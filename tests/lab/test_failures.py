@@ -17,8 +17,8 @@ SECRET = "s3cr3t-value-nobody-may-see"
 VALUE = "env-value-nobody-may-see"
 
 
-@pytest.mark.parametrize("host", ["lab-1", "lab-4"])
-def test_a_failure_says_why_and_the_others_go_on(new_fleet: Callable[..., FleetRepo], host: str) -> None:
+def test_a_failure_says_why_and_the_others_go_on(new_fleet: Callable[..., FleetRepo]) -> None:
+    host = "lab-4"  # that Docker does the same is a row of the fault matrix
     fleet = new_fleet(host)
     fleet.sandbox("crash", stack(a=service("sh", "-c", "echo the last words; exit 3"), b=service()))
     fleet.sandbox("image", stack(a=service() | {"image": "localhost/not/there:1"}))
@@ -44,15 +44,6 @@ def test_a_failure_says_why_and_the_others_go_on(new_fleet: Callable[..., FleetR
         f"{name}/{each}" for name in ("crash", "image") for each in "ab"
     }
     fleet.assert_synced()
-
-
-def test_a_service_that_never_gets_healthy_is_told_in_time(fleet: FleetRepo) -> None:
-    check = {"test": ["CMD", "false"], "interval": "1s", "retries": 100, "start_period": "60s"}
-    fleet.sandbox("slow", stack(a=service(healthcheck=check)), profile_spec={"readiness": {"timeout": "2s"}})
-    fleet.commit()
-    applied = fleet.apply(code=1)
-    assert applied.of("slow")["outcome"] == "failed"
-    assert "starting" in applied.of("slow")["error"]
 
 
 @pytest.mark.parametrize("host", ["lab-1", "lab-4"])
@@ -86,7 +77,7 @@ def test_no_secret_and_no_environment_value_is_ever_shown(new_fleet: Callable[..
     given = fleet.inside(host, "quiet", "a", "cat", "/run/secrets/TOKEN", "/run/secrets/PASS")
     assert given == f"{SECRET}file-{SECRET}"
     fleet.run("apply", "-y", code=1)
-    for command in (["plan"], ["plan", "--all"], ["plan", "-o", "json"], ["plan", "-o", "markdown"], ["list"],
+    for command in (["plan", "--all"], ["plan", "-o", "json"], ["plan", "-o", "markdown"], ["list"],
                     ["get", "quiet", "-o", "json"], ["render", "quiet"], ["render", "quiet", "--explain"]):  # fmt: skip
         fleet.run(*command, code=None)
     seen += [fleet.sh(host, f"cat {fleet.folder(name)}/record.json") for name in ("loud", "quiet")]
@@ -118,21 +109,3 @@ def test_a_missing_secret_blocks_its_sandbox_and_a_kept_one_does_not(fleet: Flee
     assert fleet.apply().reasons == {"one": "update_because_changed"}
     assert fleet.ids("lab-1") == before
     assert fleet.inside("lab-1", "one", "a", "cat", "/run/secrets/TOKEN") == SECRET
-
-
-def test_a_full_disk_is_told_and_the_next_apply_converges(fleet: FleetRepo) -> None:
-    fleet.sandbox("one", stack(a=service(volumes=["./big:/big:ro"])), files={"big/file": "x" * 3_000_000})
-    fleet.commit()
-    fleet.sh("lab-1", f"mkdir -m 700 -p {fleet.root}/{fleet.name}")
-    fleet.sh("lab-1", f"mount -t tmpfs -o size=1m,mode=700 tmpfs {fleet.root}/{fleet.name}")
-    try:
-        applied = fleet.apply(code=1)
-        assert applied.of("one")["outcome"] == "failed"
-        assert "space" in applied.of("one")["error"].lower()
-        assert fleet.ids("lab-1") == {}
-        fleet.sh("lab-1", f"mount -o remount,size=20m {fleet.root}/{fleet.name}")
-        fleet.apply()
-        fleet.assert_synced()
-    finally:
-        fleet.clean_up()
-        fleet.sh("lab-1", f"umount -l {fleet.root}/{fleet.name}")

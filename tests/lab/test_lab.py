@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,7 +149,6 @@ def test_the_hosts_as_manifests(lab: Lab) -> None:
 
 
 def test_a_second_lab_stands_apart_and_leaves_nothing(lab: Lab, name: str) -> None:
-    began = time.monotonic()
     with Lab.up(name, docker=1, podman=1, both=1) as second:
         assert not {host.address for host in second.hosts} & {host.address for host in lab.hosts}
         for host in second.hosts:
@@ -165,7 +163,6 @@ def test_a_second_lab_stands_apart_and_leaves_nothing(lab: Lab, name: str) -> No
         assert len(traces.processes) > 15
     assert traces.left() == []
     assert lab.docker("lab-1", "ps").returncode == 0
-    assert time.monotonic() - began < 60
     with pytest.raises(LabError, match="there is no lab"):
         Lab.attach(name)
 
@@ -173,7 +170,9 @@ def test_a_second_lab_stands_apart_and_leaves_nothing(lab: Lab, name: str) -> No
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("moment", ["switch/process", "lab-1/init", "lab-2/run/docker.pid"])
 def test_a_start_that_is_interrupted_leaves_nothing(name: str, number: signal.Signals, moment: str) -> None:
-    command = [sys.executable, "-m", "tests.lab", "--name", name, "up", "--docker", "2", "--podman", "0"]
+    # Whoever runs the tests in the background may have Ctrl-C ignored, and so would the starter.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "tests.lab"]
+    command += ["--name", name, "up", "--docker", "2", "--podman", "0"]
     with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL) as starter:
         wait_until((state.folder(name) / moment).exists, seconds=30, what=moment)
         traces = _Traces(name)
@@ -221,7 +220,7 @@ class _Traces:
         self.processes: set[Process] = set()
         found = state.load(name)
         assert found is not None
-        self.interface = network.interface(found.network)
+        self.network = found.network
         self.look()
 
     def look(self) -> None:
@@ -234,14 +233,22 @@ class _Traces:
 
     def left(self) -> list[str]:
         """What is there still."""
+        others = _networks_of_others(self.name)
         links = [link["ifname"] for link in json.loads(network.ip("-json", "link", "show"))]
+        others |= _networks_of_others(self.name)  # one that came up while we looked
         mounts = Path("/proc/self/mounts").read_text()
         left = [str(process) for process in self.processes if process.start and process.alive()]
-        left += [link for link in links if link == self.interface]
+        if self.network not in others:
+            left += [link for link in links if link == network.interface(self.network)]
         left += [line for line in mounts.splitlines() if f"/{self.name}/" in line]
         left += [str(folder) for folder in cgroups.leftovers(self.name)]
         left += [str(folder) for folder in state.BASE.glob(f"*{self.name}*")]
         return left
+
+
+def _networks_of_others(name: str) -> set[int]:
+    """The networks that other labs of this machine have; one of them may have taken over what this lab gave back."""
+    return {other.network for other in map(state.load, state.names()) if other and other.name != name}
 
 
 def _parents() -> Iterator[tuple[int, int]]:

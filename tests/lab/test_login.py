@@ -80,12 +80,17 @@ def test_a_root_of_ours_with_a_wrong_mode_is_closed(new_fleet: Callable[..., Fle
     assert fleet.sh(HOST, "stat -c %a /tmp/sandboxer-odd") == "700\n"
 
 
-@pytest.fixture(
-    params=["echo to stdout; echo to stderr >&2", "sleep 1", "set -f; IFS=:; alias ls='echo no'; umask 000"]
-)
-def odd_shell(lab: Lab, request: pytest.FixtureRequest) -> Iterator[None]:
-    """The login's shell talks, is slow, or is set up in a way of its own; sshd runs it for every command."""
-    lab.exec(HOST, ["sh", "-c", "cat >/home/sbx/.bashrc; chown sbx /home/sbx/.bashrc"], input=f"{request.param}\n")
+ODD = """\
+echo to stdout; echo to stderr >&2
+sleep 1
+set -f; IFS=:; alias ls='echo no'; umask 000
+"""
+
+
+@pytest.fixture
+def odd_shell(lab: Lab) -> Iterator[None]:
+    """The login's shell talks, is slow, and is set up in a way of its own; sshd runs it for every command."""
+    lab.exec(HOST, ["sh", "-c", "cat >/home/sbx/.bashrc; chown sbx /home/sbx/.bashrc"], input=ODD)
     yield
     lab.exec(HOST, ["rm", "/home/sbx/.bashrc"])
 

@@ -65,10 +65,10 @@ def test_what_is_unmanaged_is_listed_and_survives(new_fleet: Callable[..., Fleet
         fleet.sh(strangers, f"rm -rf {fleet.root}/foreign {fleet.root}/{fleet.name}")
 
 
-@pytest.mark.parametrize("host", ["lab-1", "lab-4"])
 def test_two_fleets_on_a_host_do_not_see_each_others_sandboxes_as_theirs(
-    new_fleet: Callable[..., FleetRepo], host: str, lab: Lab
+    new_fleet: Callable[..., FleetRepo], lab: Lab
 ) -> None:
+    host = "lab-1"
     before = lab.snapshot(host)
     first, second = new_fleet(host), new_fleet(host)
     for fleet in (first, second):

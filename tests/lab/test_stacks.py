@@ -11,11 +11,11 @@ from tests.lab import IMAGE
 from tests.support.e2e import FleetRepo, service, stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.lab import Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.parametrize("host", ["lab-1", "lab-4"])]
+pytestmark = [pytest.mark.lab, pytest.mark.parametrize("host", ["lab-1", "lab-4"], scope="module")]
 
 VALUES = {
     "PLAIN": "plain",
@@ -35,31 +35,59 @@ VALUES = {
 }
 
 
-def test_values_reach_the_containers_as_they_are(new_fleet: Callable[..., FleetRepo], host: str) -> None:
-    fleet = new_fleet(host)
+KEY = '-----BEGIN-----\nit\'s $a \\ "key"\n-----END-----'
+
+
+@pytest.fixture(scope="module")
+def seen(lab: Lab, host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetRepo]:
+    """Stacks that come up in one apply and are only looked at."""
+    path = tmp_path_factory.mktemp("seen") / "fleet"
+    fleet = FleetRepo.create(lab, path, hosts=[host], secrets={"allow": ["env:KEY"]})
     environment = {name: f"${{{name}}}" for name in VALUES}
     literal = {"LITERAL": "$$HOME costs $$5", "UNSET": "${NOWHERE:-default}", "PATHS": "${PATH:-none} ${HOME:-none}"}
-    fleet.sandbox("one", stack(a=service(environment=environment | literal)), env=VALUES)
+    fleet.sandbox("values", stack(a=service(environment=environment | literal)), env=VALUES)
+
+    fleet.env["KEY"] = KEY
+    compose = stack(a=service(secrets=["KEY"])) | {"secrets": {"KEY": {"environment": "KEY"}}}
+    fleet.sandbox("secret", compose, secretRefs=[{"name": "KEY", "from": "env:KEY"}])
+
+    base = stack(a=service(volumes=["./conf:/conf:ro"]), off=service(profiles=["off"]), on=service(profiles=["on"]))
+    more = stack(a={"environment": {"MORE": "yes"}})
+    files = {"e2e/base.yaml": yaml.safe_dump(base), "e2e/more.yaml": yaml.safe_dump(more), "e2e/conf/x": "x\n"}
+    several = {"compose": {"files": ["e2e/base.yaml", "e2e/more.yaml"], "profiles": ["on"]}}
+    fleet.sandbox("several", files=files, profile_spec=several)
+
+    bare = {"workspace": {"mode": "none", "path": "stacks/bare"}}
+    fleet.sandbox("bare", stack(a=service()), files={"big/file": "x\n"}, profile_spec=bare)
     fleet.commit()
-    fleet.apply()
-    given = dict(item.split("=", 1) for item in fleet.containers(host, "one")["a"]["Config"]["Env"])
+    try:
+        fleet.apply()
+        fleet.assert_synced()
+        yield fleet
+    finally:
+        fleet.clean_up()
+
+
+def test_values_reach_the_containers_as_they_are(seen: FleetRepo, host: str) -> None:
+    given = dict(item.split("=", 1) for item in seen.containers(host, "values")["a"]["Config"]["Env"])
     assert {name: given[name] for name in VALUES} == VALUES
     # Of the host's own environment a compose file sees nothing.
     assert (given["LITERAL"], given["UNSET"]) == ("$HOME costs $5", "default")
-    assert fleet.lab.host(host).folder not in given["PATHS"]
-    fleet.assert_synced()
+    assert seen.lab.host(host).folder not in given["PATHS"]
 
 
-def test_a_secret_of_several_lines_reaches_the_container_as_it_is(
-    new_fleet: Callable[..., FleetRepo], host: str
-) -> None:
-    fleet = new_fleet(host, secrets={"allow": ["env:KEY"]})
-    fleet.env["KEY"] = '-----BEGIN-----\nit\'s $a \\ "key"\n-----END-----'
-    compose = stack(a=service(secrets=["KEY"])) | {"secrets": {"KEY": {"environment": "KEY"}}}
-    fleet.sandbox("one", compose, secretRefs=[{"name": "KEY", "from": "env:KEY"}])
-    fleet.commit()
-    fleet.apply()
-    assert fleet.inside(host, "one", "a", "cat", "/run/secrets/KEY") == fleet.env["KEY"]
+def test_a_secret_of_several_lines_reaches_the_container_as_it_is(seen: FleetRepo, host: str) -> None:
+    assert seen.inside(host, "secret", "a", "cat", "/run/secrets/KEY") == KEY
+
+
+def test_several_files_profiles_and_a_project_directory_below(seen: FleetRepo, host: str) -> None:
+    assert set(seen.ids(host, "several")) == {"a", "on"}
+    assert seen.inside(host, "several", "a", "cat", "/conf/x") == "x\n"
+    assert "MORE=yes" in seen.inside(host, "several", "a", "env")
+
+
+def test_without_a_workspace_only_what_compose_reads_is_delivered(seen: FleetRepo, host: str) -> None:
+    assert seen.sh(host, f"cd {seen.folder('bare')}/workspace/tree/* && find . -type f").split() == ["./compose.yaml"]
 
 
 def test_an_image_is_built_from_the_input_and_goes_with_the_sandbox(
@@ -88,33 +116,6 @@ def test_an_image_is_built_from_the_input_and_goes_with_the_sandbox(
     # Layers that the engine keeps for the next build have no tag; a tagged image would be one of ours left behind.
     leaked["images"] = [image for image in leaked.get("images", []) if not image.endswith("<none>:<none>")]
     assert not any(leaked.values())
-
-
-def test_several_files_profiles_and_a_project_directory_below(new_fleet: Callable[..., FleetRepo], host: str) -> None:
-    fleet = new_fleet(host)
-    base = stack(a=service(volumes=["./conf:/conf:ro"]), off=service(profiles=["off"]), on=service(profiles=["on"]))
-    more = stack(a={"environment": {"MORE": "yes"}})
-    files = {"e2e/base.yaml": yaml.safe_dump(base), "e2e/more.yaml": yaml.safe_dump(more), "e2e/conf/x": "x\n"}
-    compose = {"files": ["e2e/base.yaml", "e2e/more.yaml"], "profiles": ["on"]}
-    fleet.sandbox("one", files=files, profile_spec={"compose": compose})
-    fleet.commit()
-    fleet.apply()
-    assert set(fleet.ids(host, "one")) == {"a", "on"}
-    assert fleet.inside(host, "one", "a", "cat", "/conf/x") == "x\n"
-    assert "MORE=yes" in fleet.inside(host, "one", "a", "env")
-    fleet.assert_synced()
-
-
-def test_without_a_workspace_only_what_compose_reads_is_delivered(
-    new_fleet: Callable[..., FleetRepo], host: str
-) -> None:
-    fleet = new_fleet(host)
-    profile = {"workspace": {"mode": "none", "path": "stacks/one"}}
-    fleet.sandbox("one", stack(a=service()), files={"big/file": "x\n"}, profile_spec=profile)
-    fleet.commit()
-    fleet.apply()
-    assert fleet.sh(host, f"cd {fleet.folder('one')}/workspace/tree/* && find . -type f").split() == ["./compose.yaml"]
-    fleet.assert_synced()
 
 
 def test_replicas_come_up_and_one_that_goes_missing_comes_back(new_fleet: Callable[..., FleetRepo], host: str) -> None:

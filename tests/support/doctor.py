@@ -12,19 +12,23 @@ from sandboxer.model.seams import CommandResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import timedelta
 
     from sandboxer.model.checkup import Check
 
 DEBIAN_12 = "ID=debian\nVERSION_ID=12\nPRETTY_NAME=Debian 12"
 
 
-def patient(root: str = "/tmp/sandboxer", *, compose: str | None = None, **spec: object) -> Patient:
-    """A host called ``here``, this machine unless ``spec`` says another; ``compose`` is what a run asks for."""
+def patient(
+    root: str = "/tmp/sandboxer", *, compose: str | None = None, longest: timedelta | None = None, **spec: object
+) -> Patient:
+    """A host called ``here``, this machine unless ``spec`` says another; ``compose`` is what a run asks for, and
+    ``longest`` the longest life of a sandbox."""
     given = {"connection": "local", "root": root} | spec
     host = Host.model_validate(
         {"apiVersion": "sandboxer.dev/v1", "kind": "Host", "metadata": {"name": "here"}, "spec": given}
     )
-    return Patient(host, "acme", host.spec.runtime, compose)
+    return Patient(host, "acme", host.spec.runtime, compose, longest)
 
 
 def told(sections: dict[str, str], asked: Patient | None = None, **more: float) -> Facts:

@@ -313,7 +313,7 @@ class Result:
         return change
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     """Waits until something is true and gives it; fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

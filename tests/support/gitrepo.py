@@ -14,6 +14,20 @@ if TYPE_CHECKING:
 
 FIRST_COMMIT_AT = 1_750_000_000  # seconds; each later commit is a minute after the one before
 
+# The manifests of a fleet, as far as git is concerned.
+FLEET = {
+    "sandboxer.yaml": "fleet\n",
+    "manifests/a.yaml": "a\n",
+    "manifests/team/b.yml": "b\n",
+    "profiles/p.yaml": "p\n",
+    "extensions/e.yaml": "e\n",
+}
+
+
+def as_bytes(files: dict[str, str]) -> dict[str, bytes]:
+    """The files as they are on disk."""
+    return {path: text.encode() for path, text in files.items()}
+
 
 def isolate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keeps the machine's git configuration, cache and hook variables away from the code under test."""
@@ -38,6 +52,13 @@ class GitRepo:
         path.mkdir(parents=True)
         repo = cls(path)
         repo.git("init", "-q", "-b", "main", *options)
+        return repo
+
+    @classmethod
+    def fleet(cls, path: Path) -> GitRepo:
+        """``FLEET`` in one commit, beside files that are no manifests."""
+        repo = cls.create(path)
+        repo.commit({**FLEET, "README.md": "not a manifest\n", "manifests/notes.txt": "nor this\n"})
         return repo
 
     def git(self, *args: str, stdin: bytes | None = None) -> str:

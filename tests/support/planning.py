@@ -300,7 +300,7 @@ def look(case: Case, host: str, given: Case) -> Look | None:
     ``unreachable: why``, ``garbled: why`` (it answered, and nobody can read it), ``never: true`` (no look at all),
     ``engine_error: why``, ``error: why`` (the look is incomplete), ``clock``: seconds that it is ahead, ``podman:
     true`` for a Podman host, ``foreign``: projects of others, ``containers``: of others, ``directories``,
-    ``tombstones``: names whose manifest, as it is in git now, expired there.
+    ``leftovers``, ``tombstones``: names whose manifest, as it is in git now, expired there.
     """
     if given.get("never"):
         return None
@@ -326,6 +326,7 @@ def look(case: Case, host: str, given: Case) -> Look | None:
         engines={seen.engine: seen},
         found={copy.found.id: copy.found for copy in copies if copy.found},
         directories=tuple(given.get("directories", ())),
+        leftovers=tuple(given.get("leftovers", ())),
         tombstones={
             git.sandboxes[name].id: Tombstone(git.sandboxes[name].id, git.sandboxes[name].spec_digest)
             for name in given.get("tombstones", ())

@@ -61,9 +61,9 @@ class TransportPromises:
 
     def test_a_command_that_takes_too_long(self, transport: HostTransport) -> None:
         began = time.monotonic()
-        with pytest.raises(CommandTimeout, match=r"lab-1 did not answer within 1 s; it said: still busy"):
-            transport.run(Command("echo still busy >&2; exec sleep 30", timeout=1))
-        assert time.monotonic() - began < 10
+        with pytest.raises(CommandTimeout, match=r"lab-1 did not answer within 3 s; it said: still busy"):
+            transport.run(Command("echo still busy >&2; exec sleep 60", timeout=3))
+        assert time.monotonic() - began < 30
         assert transport.run(Command("echo next")).stdout == b"next\n"
 
     def test_a_shell_that_is_killed_gives_no_result(self, transport: HostTransport) -> None:

@@ -85,7 +85,17 @@ def test_version_is_told_without_the_heavy_parts() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["frobnicate"], ["plan", "--frobnicate"], ["plan", "-o", "xml"], ["get"], ["-C", "/nowhere", "plan"]]
+    "words",
+    [
+        ["frobnicate"],
+        ["plan", "--frobnicate"],
+        ["plan", "-o", "xml"],
+        ["get"],
+        ["-C", "/nowhere", "plan"],
+        ["extend-ttl", "web", "often"],
+        ["apply", "-y", "--lock-timeout", "soon"],
+        ["unlock", "web", "--end"],
+    ],
 )
 def test_a_wrong_command_line_exits_1_and_says_what_is_wrong(words: list[str]) -> None:
     done = run(*words)
@@ -142,8 +152,84 @@ def test_a_silent_host_is_told_as_unreachable(fleet: GitRepo) -> None:
 def test_plan_out_writes_the_same_plan(fleet: GitRepo, tmp_path: Path) -> None:
     out = tmp_path / "plan.json"
     done = run("-C", fleet.path, "plan", "-o", "json", "--out", out)
-    assert json.loads(out.read_text()) == json.loads(done.stdout)
-    assert run("-C", fleet.path, "plan", "--out", tmp_path / "no" / "folder").returncode == 1
+    content = json.loads(out.read_text())
+    assert content.keys() - {"approval", "checksum"} == json.loads(done.stdout).keys()
+    assert json.loads(done.stdout).items() <= content.items()
+
+
+def test_plan_out_writes_whole_or_not_at_all(fleet: GitRepo, tmp_path: Path) -> None:
+    target, link, folder = tmp_path / "target", tmp_path / "link", tmp_path / "folder"
+    target.write_text("before")
+    link.symlink_to(target)
+    folder.mkdir()
+    for wrong in (tmp_path / "no" / "folder", folder, Path(os.devnull)):
+        done = run("-C", fleet.path, "plan", "--out", wrong)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"--out {wrong}" in done.stderr
+    assert Path(os.devnull).is_char_device()
+    said = run("-C", fleet.path, "plan", "--out", link).stderr
+    assert f"sandboxer apply {link}" in said
+    assert link.is_symlink()
+    assert json.loads(target.read_text())["fleet"] == "acme"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet", "folder", "link", "target"]
+
+
+@pytest.fixture
+def saved(fleet: GitRepo, tmp_path: Path) -> Path:
+    """The plan of a fleet whose only host is silent."""
+    fleet.write("manifests/host.yaml", SILENT_HOST)
+    fleet.commit()
+    run("-C", fleet.path, "plan", "--out", tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def test_apply_of_a_saved_plan_needs_no_y_and_is_as_incomplete_as_the_plan(fleet: GitRepo, saved: Path) -> None:
+    for more in ([], ["-y", "--parallelism", "2", "--lock-timeout", "5s", "--ref", "HEAD"]):
+        done = run("-C", fleet.path, "apply", saved, "-o", "json", *more)
+        assert done.returncode == 1
+        assert [change["reason"] for change in json.loads(done.stdout)["outcomes"]] == ["blocked_because_unreachable"]
+
+
+@pytest.mark.parametrize(
+    "words", ["--target web --max-deletes 10", "--no-prune", "--host silent --replace web --allow-empty"]
+)
+def test_selectors_and_guards_beside_a_saved_plan_are_named(fleet: GitRepo, saved: Path, words: str) -> None:
+    done = run("-C", fleet.path, "apply", saved, *words.split())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert all(word in done.stderr for word in words.split() if word.startswith("--"))
+
+
+def test_a_saved_plan_of_other_manifests_is_refused_with_the_way_back(fleet: GitRepo, saved: Path) -> None:
+    commit = fleet.git("rev-parse", "HEAD")
+    fleet.commit({"manifests/web.yaml": SANDBOX + "# a comment does not count\n"})
+    assert "web" in run("-C", fleet.path, "apply", saved).stdout
+    fleet.commit({"manifests/web.yaml": SANDBOX.replace("spec: {", "spec: {ttl: 1h, ")})
+    done = run("-C", fleet.path, "apply", saved)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the manifests are not those that the saved plan was made of" in done.stderr
+    assert f"--ref {commit[:12]}" in done.stderr
+    assert "web" in run("-C", fleet.path, "apply", saved, "--ref", commit[:12]).stdout
+
+
+def test_a_dirty_work_tree_is_refused_with_a_saved_plan_too(fleet: GitRepo, saved: Path) -> None:
+    fleet.write("manifests/web.yaml", SANDBOX + "# changed\n")
+    assert "--allow-dirty" in run("-C", fleet.path, "apply", saved).stderr
+    assert "web" in run("-C", fleet.path, "apply", saved, "--allow-dirty").stdout
+
+
+def test_what_is_no_saved_plan_is_told_with_its_name_and_place(fleet: GitRepo, saved: Path) -> None:
+    text = saved.read_text()
+    for content, place in ((text.replace("acme", "ACME"), f"{saved}: "), (text[:50], f"{saved}:4:3: ")):
+        saved.write_text(content)
+        done = run("-C", fleet.path, "apply", saved, NO_COLOR="1")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"Error: {place}")
+        assert "hint: " in done.stderr
+    for missing in (saved.parent, saved.parent / "nothing", Path(os.devnull)):
+        done = run("-C", fleet.path, "apply", missing)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"{missing}" in done.stderr
+        assert "plan --out" in done.stderr
 
 
 def test_ref_reads_the_commit_and_not_the_work_tree(fleet: GitRepo) -> None:
@@ -179,6 +265,22 @@ def test_a_selector_that_names_nothing_is_an_error(fleet: GitRepo, option: str) 
 def test_no_colour_where_there_is_no_terminal(fleet: GitRepo) -> None:
     done = run("-C", fleet.path, "plan", FORCE_COLOR="")
     assert "\x1b[" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("name", "hint"), [("web", "`sandboxer plan` says why"), ("wev", "did you mean `web`?")])
+def test_what_is_on_no_host_cannot_be_extended_and_the_hint_says_more(fleet: GitRepo, name: str, hint: str) -> None:
+    done = run("-C", fleet.path, "extend-ttl", name, "1h")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert hint in done.stderr
+
+
+def test_a_lock_on_a_host_that_is_silent_is_unknown(fleet: GitRepo) -> None:
+    fleet.commit({"manifests/silent.yaml": SILENT_HOST})
+    done = run("-C", fleet.path, "unlock", "web", "-o", "json")
+    assert done.returncode == 1
+    (lock,) = json.loads(done.stdout)["locks"]
+    assert (lock["host"], lock["status"], lock["holder"]) == ("silent", "unknown", None)
+    assert lock["error"]
 
 
 def test_get_of_what_is_not_there_says_so(fleet: GitRepo) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from sandboxer.extensions.compose_ssh.look import Sections
 from sandboxer.lifecycle.doctor_checks import (
-    check_cleaner,
     check_disk,
     check_firewall,
     check_root,
@@ -70,41 +69,6 @@ def test_the_disk(free: int, files: str, options: str, found: str | None) -> Non
     check = only(check_disk(told({"disk": disk, "filesystem": files, "mounted": options})))
     assert check.status == ("warning" if found else "ok")
     assert (found or "2.0 GiB free on /tmp") in check.found
-
-
-@pytest.mark.parametrize(
-    ("files", "warned"),
-    [
-        ({}, False),
-        ({"tmpfiles tmp.conf": "D /tmp 1777 root root -"}, False),
-        ({"tmpfiles tmp.conf": "q /tmp 1777 root root 10d\nq /var/tmp 1777 root root 30d"}, True),
-        ({"tmpfiles tmp.conf": "q /var/tmp 1777 root root 30d"}, False),
-        ({"tmpfiles tmp.conf": "q /tmp 1777 root root 10d", "tmpfiles a.conf": "x /tmp/sandboxer"}, False),
-        ({"tmpfiles tmp.conf": "q /tmp 1777 root root 10d", "tmpfiles a.conf": "x /tmp/sand*"}, False),
-        ({"tmpfiles tmp.conf": "q /tmp 1777 root root 10d", "tmpfiles a.conf": "X /tmp/sandboxer"}, True),
-        ({"tmpfiles tmp.conf": "q /tmp 1777 root root 10d", "tmpfiles a.conf": "x /tmp/other"}, True),
-        ({"reaper": "tmpreaper"}, True),
-    ],
-)
-def test_who_cleans_temporary_folders(files: dict[str, str], warned: bool) -> None:
-    check = only(check_cleaner(told(files)))
-    assert (check.status == "warning") is warned
-
-
-def test_a_mask_takes_the_place_of_the_systems_own_rules() -> None:
-    output = b"\n@n tmpfiles tmp.conf\nq /tmp 1777 root root 10d\n\n@n tmpfiles tmp.conf\n\n@n end\n"
-    facts = Facts(patient(), Sections(output, "n"), CommandResult(0, output, b""))
-    assert only(check_cleaner(facts)).status == "ok"
-
-
-def test_the_cleaners_remedy_is_what_to_paste() -> None:
-    check = only(check_cleaner(told({"tmpfiles tmp.conf": "q /tmp 1777 root root 10d"})))
-    assert check.found == "systemd-tmpfiles removes from /tmp/sandboxer what nobody used for 10d (tmp.conf)"
-    assert check.remedy == "echo 'x /tmp/sandboxer' | tee /etc/tmpfiles.d/sandboxer.conf"
-
-
-def test_a_root_elsewhere_is_nobodys_to_clean() -> None:
-    assert not list(check_cleaner(told({"reaper": "tmpreaper"}, patient("/srv/sandboxer"))))
 
 
 def test_docker_closed_to_the_login() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from sandboxer.extensions.compose_ssh.policy import Service
+from sandboxer.extensions.compose_ssh.records import what_runs
 from sandboxer.model.lifecycle import Health
 from sandboxer.reconcile.drift import config_hash, drift, health, service_of, state_of
 from sandboxer.reconcile.sight import Sight, survey
@@ -104,3 +106,10 @@ def test_a_container_without_a_service_goes_by_its_own_name() -> None:
     assert service_of(web) == "web"
     assert service_of(replace(web, labels={})) == web.name
     assert state_of(replace(web, state="exited", exit_code=3)) == "exited (3)"
+
+
+def test_what_a_person_runs_by_hand_is_not_recorded() -> None:
+    (web,) = sight_of().containers
+    by_hand = replace(web, id="by-hand", labels={**web.labels, "com.docker.compose.oneoff": "True"})
+    recorded = what_runs("sbx-web", [Service("web", one_shot=False, built=False, replicas=1)], [web, by_hand])
+    assert recorded["services"]["web"].replicas == 1

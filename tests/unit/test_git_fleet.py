@@ -1,30 +1,19 @@
-"""Manifests are read from the work tree or from git's objects, and what git had before is told."""
+"""Manifests are read from the work tree or from git's objects, and only what is a manifest."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sandboxer.adapters.git import FleetRepository
 from sandboxer.errors import SourceError
-from tests.support.gitrepo import FIRST_COMMIT_AT, GitRepo, isolate
+from tests.support.gitrepo import FIRST_COMMIT_AT, FLEET, GitRepo, as_bytes, isolate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-FLEET = {
-    "sandboxer.yaml": "fleet\n",
-    "manifests/a.yaml": "a\n",
-    "manifests/team/b.yml": "b\n",
-    "profiles/p.yaml": "p\n",
-    "extensions/e.yaml": "e\n",
-}
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -34,18 +23,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def repo(tmp_path: Path) -> GitRepo:
-    made = GitRepo.create(tmp_path / "fleet")
-    made.commit({**FLEET, "README.md": "not a manifest\n", "manifests/notes.txt": "nor this\n"})
-    return made
-
-
-def as_bytes(files: dict[str, str]) -> dict[str, bytes]:
-    return {path: text.encode() for path, text in files.items()}
-
-
-def clone(repo: GitRepo, where: Path, *options: str) -> GitRepo:
-    repo.git("clone", "-q", *options, repo.path.as_uri(), str(where))
-    return GitRepo(where, repo.commits)
+    return GitRepo.fleet(tmp_path / "fleet")
 
 
 def test_the_work_tree_of_a_clean_fleet(repo: GitRepo) -> None:
@@ -196,111 +174,6 @@ def test_an_unknown_revision_names_its_neighbours(repo: GitRepo) -> None:
         FleetRepository(repo.path).read("HEAD:manifests")
 
 
-def test_a_shallow_clone_knows_no_root_and_says_how_to_get_more(repo: GitRepo, tmp_path: Path) -> None:
-    first = repo.git("rev-parse", "HEAD")
-    second = repo.commit({"manifests/a.yaml": "second\n"})
-    third = repo.commit({"manifests/a.yaml": "third\n"})
-    fleet = FleetRepository(clone(repo, tmp_path / "shallow", "--depth=1").path)
-
-    found = fleet.read(None)
-
-    assert (found.commit, found.root_commit, found.dirty) == (third, None, False)
-    assert fleet.history(None) == ()
-    with pytest.raises(SourceError) as unknown:
-        fleet.read(first)
-    assert "fetch-depth: 0" in unknown.value.hint
-    assert fleet.is_ancestor(second, third) is None
-    assert fleet.is_ancestor(third, third) is False
-
-
-def test_ancestry_is_strict_and_none_where_it_cannot_be_told(repo: GitRepo, tmp_path: Path) -> None:
-    first = repo.git("rev-parse", "HEAD")
-    second = repo.commit()
-    third = repo.commit()
-    repo.git("checkout", "-q", "-b", "side", first)
-    side = repo.commit({"x": "side"})
-    fleet = FleetRepository(repo.path)
-
-    assert fleet.is_ancestor(first, third) is True
-    assert fleet.is_ancestor(third, first) is False
-    assert fleet.is_ancestor(second, second) is False
-    assert fleet.is_ancestor(side, third) is False
-    for odd in ("f" * 40, "--help", "", "a\nb", "nope"):
-        assert fleet.is_ancestor(odd, third) is None
-        assert fleet.is_ancestor(third, odd) is None
-
-    repo.git("checkout", "-q", "main")
-    shallow = FleetRepository(clone(repo, tmp_path / "two", "--depth=2").path)
-    assert shallow.is_ancestor(second, third) is True
-    assert shallow.is_ancestor(third, second) is False
-    assert shallow.is_ancestor(first, third) is None
-
-
-def test_the_root_is_that_of_the_first_parents(repo: GitRepo) -> None:
-    root = repo.git("rev-parse", "HEAD")
-    repo.git("checkout", "-q", "--orphan", "imported")
-    repo.git("rm", "-rqf", ".")
-    repo.commit({"imported": "x"})
-    repo.git("checkout", "-q", "main")
-    repo.git("merge", "-q", "--allow-unrelated-histories", "-m", "import", "imported")
-
-    assert FleetRepository(repo.path).read(None).root_commit == root
-
-
-class TestHistory:
-    def test_a_clean_tree_has_its_first_parent_before_it(self, repo: GitRepo) -> None:
-        first = repo.git("rev-parse", "HEAD")
-        repo.commit({"manifests/a.yaml": "second\n"})
-        fleet = FleetRepository(repo.path)
-
-        for revision in (None, "HEAD"):
-            fleet.read(revision)
-            (before,) = fleet.history(revision)
-            assert before.commit == first
-            assert dict(before.files) == as_bytes(FLEET)
-            assert before.root_commit == first
-
-    def test_a_dirty_tree_has_head_and_its_parent_before_it(self, repo: GitRepo) -> None:
-        first = repo.git("rev-parse", "HEAD")
-        second = repo.commit({"manifests/a.yaml": "second\n"})
-        repo.write("manifests/a.yaml", "third\n")
-
-        assert [r.commit for r in FleetRepository(repo.path).history(None)] == [second, first]
-
-    def test_a_parent_with_the_same_manifests_is_left_out(self, repo: GitRepo) -> None:
-        repo.commit({"README.md": "changed\n", "manifests/notes.txt": "changed\n"})
-
-        assert FleetRepository(repo.path).history(None) == ()
-        assert FleetRepository(repo.path).history("main") == ()
-
-    def test_the_first_commit_has_nothing_before_it(self, repo: GitRepo) -> None:
-        assert FleetRepository(repo.path).history("HEAD") == ()
-
-    def test_of_a_merge_it_is_the_first_parent(self, repo: GitRepo) -> None:
-        repo.git("checkout", "-q", "-b", "topic")
-        repo.commit({"manifests/topic.yaml": "t\n"})
-        repo.git("checkout", "-q", "main")
-        main = repo.commit({"README.md": "more\n"})
-        repo.git("merge", "-q", "--no-ff", "-m", "merge", "topic")
-
-        (before,) = FleetRepository(repo.path).history(None)
-
-        assert before.commit == main
-        assert "manifests/topic.yaml" not in before.files
-
-    def test_a_parent_that_was_no_readable_fleet_is_left_out(self, tmp_path: Path) -> None:
-        repo = GitRepo.create(tmp_path / "late")
-        repo.commit({"README.md": "before the fleet"})
-        repo.commit(FLEET)
-        assert FleetRepository(repo.path).history(None) == ()
-
-        repo.link("manifests/out.yaml", "/etc/hostname")
-        repo.commit()
-        (repo.path / "manifests/out.yaml").unlink()
-        repo.commit()
-        assert FleetRepository(repo.path).history(None) == ()
-
-
 class TestOddFiles:
     @pytest.mark.parametrize(
         ("path", "target", "why"),
@@ -374,56 +247,6 @@ class TestOddFiles:
                 FleetRepository(repo.path).read(revision)
 
 
-def test_the_variables_of_a_git_hook_do_not_mislead(
-    repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = GitRepo.create(tmp_path / "other")
-    other.commit({"x": "x"})
-    monkeypatch.setenv("GIT_DIR", str(other.path / ".git"))
-    monkeypatch.setenv("GIT_WORK_TREE", str(other.path))
-    monkeypatch.setenv("GIT_INDEX_FILE", str(other.path / ".git/index"))
-    monkeypatch.setenv("GIT_PREFIX", "x/")
-
-    found = FleetRepository(repo.path).read(None)
-
-    assert found.commit == repo.git("rev-parse", "HEAD")
-    assert not found.dirty
-
-
-def test_a_repository_that_git_cannot_use_is_no_missing_repository(repo: GitRepo) -> None:
-    (repo.path / ".git/HEAD").write_text("garbage")
-    with pytest.raises(SourceError, match="cannot be used"):
-        FleetRepository(repo.path).read(None)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to someone else")
-def test_a_repository_of_another_user_says_what_to_do(repo: GitRepo) -> None:
-    for path in (repo.path, repo.path / ".git"):
-        shutil.chown(path, 12345)
-    with pytest.raises(SourceError, match="belongs to another user") as refused:
-        FleetRepository(repo.path).read(None)
-    assert f"safe.directory '{repo.path}'" in refused.value.hint
-
-
-def test_a_machine_without_git_is_told(repo: GitRepo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    FleetRepository(repo.path).read(None)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SourceError, match="git cannot be run") as missing:
-        FleetRepository(repo.path).read(None)
-    assert "Install git" in missing.value.hint
-
-
-def test_a_git_that_hangs_is_ended(repo: GitRepo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    FleetRepository(repo.path).read(None)
-    (tmp_path / "bin").mkdir()
-    slow = tmp_path / "bin/git"
-    slow.write_text("#!/bin/sh\nexec sleep 30\n")
-    slow.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
-    with pytest.raises(SourceError, match=r"not done within 0\.2 s"):
-        FleetRepository(repo.path, timeout=0.2).read(None)
-
-
 def test_a_repository_of_sha256(tmp_path: Path) -> None:
     repo = GitRepo.create(tmp_path / "new-hash", "--object-format=sha256")
     repo.commit(FLEET)
@@ -438,17 +261,3 @@ def test_a_repository_of_sha256(tmp_path: Path) -> None:
 def test_replaced_objects_do_not_change_what_a_commit_has(repo: GitRepo) -> None:
     repo.git("replace", repo.git("rev-parse", "HEAD:manifests/a.yaml"), repo.blob("replaced\n"))
     assert FleetRepository(repo.path).read("HEAD").files["manifests/a.yaml"] == b"a\n"
-
-
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc")
-def test_nothing_is_left_running(repo: GitRepo) -> None:
-    fleet = FleetRepository(repo.path)
-    fleet.read("HEAD")
-    fleet.history("HEAD")
-    assert os.fsencode(repo.path) not in b"".join(_command_lines())
-
-
-def _command_lines() -> Iterator[bytes]:
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):  # it may have ended
-            yield file.read_bytes()

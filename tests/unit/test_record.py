@@ -126,6 +126,8 @@ def test_a_record_cut_short_anywhere_is_refused() -> None:
         with_field("spec.reachability", []),
         with_field("services", {"web": {"replicas": -1}}),
         with_field("networks", [1]),
+        with_field("anonymous_volumes", ["theirs"]),
+        with_field("anonymous_volumes", ["a" * 64, "--all"]),
     ],
 )
 def test_what_is_no_record_is_refused(data: bytes) -> None:

@@ -14,7 +14,7 @@ from sandboxer.model.hidden import Hidden
 from sandboxer.render.diagnostics import to_text
 from sandboxer.render.errors import error_text
 from sandboxer.render.explain import explain_text
-from sandboxer.render.listing import age, handle_text, list_table
+from sandboxer.render.listing import age, expiry_source, extended_text, handle_text, list_table
 from tests.support.cases import compare, on_terminal, piped
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -30,6 +30,9 @@ FULL: dict[str, Any] = {
     "host": "lab-1",
     "created_at": "2026-11-24T10:00:00Z",
     "expires_at": "2026-11-24T18:05:00Z",
+    "expiry_source": "ttl",
+    "ttl": "8h",
+    "seconds_left": 21900,
     "consumer": {"actor": "atm", "project": "wise-validator"},
     "reachability": [
         {
@@ -54,7 +57,7 @@ FULL: dict[str, Any] = {
     "labels": {"team": "payments", "app": "checkout"},
     "origin": "git",
 }
-NONE = ("phase", "profile", "extension", "created_at", "expires_at", "consumer")
+NONE = ("phase", "profile", "extension", "created_at", "expires_at", "expiry_source", "ttl", "seconds_left", "consumer")
 BARE = {
     **FULL,
     **dict.fromkeys(NONE),
@@ -64,30 +67,37 @@ BARE = {
     "reachability": [],
     "labels": {},
 }
-OVER = {**FULL, "name": "late", "phase": "expired", "expires_at": "2026-11-24T11:59:59Z", "health": "Degraded"}
+OVER = {
+    **FULL,
+    "name": "late",
+    "phase": "expired",
+    "expires_at": "2026-11-24T11:59:59Z",
+    "seconds_left": 0,
+    "health": "Degraded",
+}
 
 
 @pytest.mark.parametrize("wide", [False, True], ids=["narrow", "wide"])
 def test_the_table(wide: bool) -> None:
-    text = piped(list_table([FULL, BARE, OVER], wide=wide, now=NOW))
+    text = piped(list_table([FULL, BARE, OVER], wide=wide))
     compare(f"render/list-{'wide' if wide else 'narrow'}.txt", text)
 
 
 def test_columns_line_up_and_no_line_ends_in_blanks() -> None:
-    lines = piped(list_table([FULL, {**BARE, "name": "東京"}], wide=True, now=NOW)).splitlines()
+    lines = piped(list_table([FULL, {**BARE, "name": "東京"}], wide=True)).splitlines()
     assert len({line.index("1f2e3d4c") + line.count("東京") * 2 for line in lines[1:]}) == 1
     assert all(line == line.rstrip() for line in lines)
 
 
 def test_colour_only_adds_escapes() -> None:
-    table = list_table([FULL, BARE, OVER], wide=True, now=NOW)
+    table = list_table([FULL, BARE, OVER], wide=True)
     coloured = on_terminal(table, 300, color=True)
     assert "\x1b[32mSynced\x1b[0m" in coloured
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == piped(table)
 
 
 def test_an_empty_table_says_so() -> None:
-    assert piped(list_table([], wide=False, now=NOW)) == "There are no sandboxes on the hosts.\n"
+    assert piped(list_table([], wide=False)) == "There are no sandboxes on the hosts.\n"
 
 
 @pytest.mark.parametrize(("name", "handle"), [("full", FULL), ("bare", BARE), ("over", OVER)])
@@ -108,6 +118,28 @@ def test_one_sandbox(name: str, handle: dict[str, Any]) -> None:
 )
 def test_ages(span: timedelta, text: str) -> None:
     assert age(span) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "ttl", "words"),
+    [
+        ("ttl", "8h", "ttl 8h"),
+        ("profile", "4h", "profile, ttl 4h"),
+        ("expiresAt", None, "expiresAt"),
+        ("extended", "8h", "extended, ttl 8h"),
+        ("extended", None, "extended"),
+        (None, None, "-"),
+    ],
+)
+def test_what_set_an_end(source: str | None, ttl: str | None, words: str) -> None:
+    assert expiry_source({"expiry_source": source, "ttl": ttl}) == words
+
+
+def test_an_extended_life_is_told_in_a_line() -> None:
+    extended = {**FULL, "expiry_source": "extended"}
+    assert piped(extended_text(extended)) == (
+        "checkout-e2e ends at 2026-11-24T18:05:00Z (in 6h05m; extended, ttl 8h)\n"
+    )
 
 
 def test_values_with_their_sources() -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from rich.console import Console
 
 from sandboxer.model.lifecycle import Action, Reason
-from sandboxer.model.outcome import Outcome
+from sandboxer.model.outcome import WAITING, Outcome
 from sandboxer.render.live import LiveView, PlainView, apply_summary
 from tests.support.cases import compare, on_terminal, piped
 from tests.support.plans import change
@@ -161,6 +161,7 @@ def test_plain_lines() -> None:
             view.started(outcome.change)
             view.progressed(outcome.change, "starting")
             view.ended(outcome)
+        view.progressed(OUTCOMES[4].change, f"{WAITING} alice@ci-7, since 12:03:10Z")
         view.ended(OUTCOMES[4])
     view.started(WEB)
     compare("render/apply-plain.txt", stream.getvalue())

@@ -9,21 +9,24 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import LookIncomplete, ProvisionFailed, StaleChange
 from sandboxer.extensions.compose_ssh.engines import read_engine
+from sandboxer.extensions.compose_ssh.look import file_sums
 from sandboxer.extensions.compose_ssh.sections import Sections
 from sandboxer.model.event import events_of, gap_then, last_number
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.record import Record, RecordRefused, parse_record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sandboxer.extensions.base import Work
     from sandboxer.extensions.compose_ssh.policy import Bind
-    from sandboxer.extensions.workbench import Workbench
+    from sandboxer.extensions.workbench import Reply, Workbench
     from sandboxer.model.event import Event
     from sandboxer.model.hidden import Hidden
-    from sandboxer.model.observed import Container, Resource
+    from sandboxer.model.observed import Container, FileSums, Resource
     from sandboxer.model.seams import InputTree
 
-VERBS = ("compose_ssh/engine.sh", "compose_ssh/verbs.sh")
+VERBS = ("compose_ssh/engine.sh", "compose_ssh/files.sh", "compose_ssh/verbs.sh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class Box:
         self._record: Record | None = None
         self._last_event = 0
         self._compose = ""
+
+    @property
+    def record(self) -> Record | None:
+        """The record as it was last seen or written; None where there is none."""
+        return self._record
 
     @property
     def path(self) -> str:
@@ -145,6 +153,25 @@ class Box:
         """Unpacks the tree (or those ``paths`` of it) under its digest, whole or not at all."""
         data = self.work.inputs.archive(tree, paths)
         self.bench.must("its files cannot be delivered", "deliver", tree.digest, payload=data)
+
+    def files(self) -> dict[str, FileSums] | None:
+        """The sums of each delivered tree and each mounted folder, by its place; None where the host cannot tell."""
+        return self._sums(self.bench.call("files"))
+
+    def tidy(self, keep: Iterable[str]) -> dict[str, FileSums] | None:
+        """Removes what is delivered and none of ``keep``, and gives the sums of what stays.
+
+        What cannot be removed now is tried again by the next apply.
+        """
+        return self._sums(self.bench.call("tidy", self.work.place.engine, *keep))
+
+    @staticmethod
+    def _sums(reply: Reply) -> dict[str, FileSums] | None:
+        return file_sums(reply.output) if reply.code == 0 else None
+
+    def discard(self, places: Iterable[str]) -> None:
+        """Removes folders of the workspace, by their place in it."""
+        self.bench.must("its damaged files cannot be removed", "discard", *places)
 
     def bind(self, tree: InputTree, bind: Bind) -> bool:
         """Puts a mounted file or folder under its content's name; tells whether it was not there."""

@@ -11,6 +11,12 @@ labels_format='{"dev.sandboxer.fleet":{{json (.Label "dev.sandboxer.fleet")}},"d
 network_format='{"Id":{{json .ID}},"Name":{{json .Name}},"Labels":'$labels_format'}'
 volume_format='{"Name":{{json .Name}},"Labels":'$labels_format'}'
 
+# What a command says goes into a variable of this shell: only where it ends well, and prints no more than 1 MiB.
+within_limits() { # command...; sets said
+  said=$({ "$@"; printf ' %s' "$?"; } | head -c 1048576)
+  [ "${said##* }" = 0 ] && said=${said% *}
+}
+
 # What an engine has: all its containers, and the networks and volumes that carry our labels; or, with a filter, what
 # that names. Its words count only with its exit code. A container that ends between two calls is asked for again.
 ask() { # engine, label of containers (empty: all), label of networks and volumes (empty: none)
@@ -18,7 +24,8 @@ ask() { # engine, label of containers (empty: all), label of networks and volume
   section engine "$engine"
   if [ "$engine" = docker ] && docker_api; then ask_api "$2" "$3"; return; fi
   for try in 1 2 3; do
-    ids=$(timeout 20 "$engine" ps -a -q --no-trunc ${2:+--filter "label=$2"}) || { section engine-failed "$engine" list; return; }
+    within_limits timeout 20 "$engine" ps -a -q --no-trunc ${2:+--filter "label=$2"} || { section engine-failed "$engine" list; return; }
+    ids=$said
     section containers "$engine"
     [ -z "$ids" ] && break
     # shellcheck disable=SC2086 # ids are words
@@ -38,7 +45,8 @@ resources() { # engine, network or volume, filter
     docker-network) timeout 20 docker network ls --no-trunc --filter "label=$3" --format "$network_format" ;;
     docker-volume) timeout 20 docker volume ls --filter "label=$3" --format "$volume_format" ;;
     *)
-      names=$(timeout 20 podman "$2" ls -q --filter "label=$3") || return 1
+      within_limits timeout 20 podman "$2" ls -q --filter "label=$3" || return 1
+      names=$said
       # shellcheck disable=SC2086 # names are words
       [ -z "$names" ] || timeout 20 podman "$2" inspect $names ;;
   esac

@@ -121,7 +121,7 @@ def _container(
             if given and given.get("IPAddress")
         },
         ports=tuple(_ports(details["ports"] or {})),
-        volumes=tuple(mount["Name"] for mount in details["mounts"] or () if mount.get("Type") == "volume"),
+        volumes=tuple(sorted(mount["Name"] for mount in details["mounts"] or () if mount.get("Type") == "volume")),
         networks=tuple(sorted(details["networks"] or ())),
     )
 

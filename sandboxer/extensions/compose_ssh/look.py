@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from sandboxer.model.observed import (
     RECORD_MISSING,
     Engine,
     EngineLook,
+    FileSums,
     Found,
     Head,
     Reachable,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from sandboxer.extensions.base import Question
 
 LOOK_SECONDS = 60.0
+_SUMS = re.compile(r"(.+) (\d+) (\d+) (-?\d+)")
 _ENGINES: tuple[Engine, ...] = ("docker", "podman")
 
 
@@ -37,7 +40,7 @@ def look_command(question: Question) -> tuple[Command, str]:
     """The command of one look, and the nonce that marks its sections."""
     nonce = secrets.token_hex(16)
     lines = (nonce, question.root, question.fleet, question.runtime)
-    text = script("compose_ssh/engine.sh", "compose_ssh/look.sh")
+    text = script("compose_ssh/engine.sh", "compose_ssh/files.sh", "compose_ssh/look.sh")
     return Command(text, "".join(f"{line}\n" for line in lines).encode(), timeout=LOOK_SECONDS), nonce
 
 
@@ -74,8 +77,9 @@ def _read(question: Question, sections: Sections, stderr: bytes) -> Reachable:
         engines=engines,
         found=_found(question.fleet, sections),
         directories=_foreign_directories(question, sections),
-        leftovers=tuple(
-            name for name in _names(sections, "fleet-entries") if name.startswith((".staging-", ".trash-"))
+        leftovers=(
+            *(name for name in _names(sections, "fleet-entries") if name.startswith((".staging-", ".trash-"))),
+            *_names(sections, "locks"),
         ),
         tombstones=_tombstones(sections),
         head=_head(sections),
@@ -131,6 +135,8 @@ def _chosen_engine(
 
 def _found(fleet: str, sections: Sections) -> dict[str, Found]:
     workspaces = {argument for name, argument, _ in sections if name == "workspace"}
+    files, told = sections.body("files"), _told(sections)
+    sums = file_sums(files) if files is not None else None
     found: dict[str, Found] = {}
     for name, identifier, body in sections:
         if name == "record":
@@ -140,10 +146,26 @@ def _found(fleet: str, sections: Sections) -> dict[str, Found]:
                 record, error = None, f"its record cannot be read: {refused}"
         elif name == "record-missing":
             record, error = None, RECORD_MISSING
+        elif name == "misplaced":
+            record, error = None, f"its directory is a {body.decode('utf-8', 'replace').strip()}: remove that"
         else:
             continue
-        found[identifier] = Found(identifier, record, error, has_workspace=identifier in workspaces)
+        found[identifier] = Found(
+            identifier,
+            record,
+            error,
+            has_workspace=identifier in workspaces,
+            files=sums.get(identifier, FileSums()) if sums is not None else None,
+            told=told.get(identifier, {}),
+        )
     return found
+
+
+def file_sums(printed: bytes) -> dict[str, FileSums]:
+    """What ``files.sh`` printed, by its keys; what has no files is not among them."""
+    lines = (_SUMS.fullmatch(line) for line in os.fsdecode(printed).splitlines())
+    # A name of two lines below the workspace, which nothing of ours has, makes lines that are none.
+    return {line[1]: FileSums(int(line[2]), int(line[3]), int(line[4])) for line in lines if line}
 
 
 def _foreign_directories(question: Question, sections: Sections) -> tuple[str, ...]:
@@ -162,8 +184,8 @@ def _each_json(sections: Sections, wanted: str, use: Callable[[str, Any], None])
         if name == wanted:
             try:
                 use(argument, json.loads(body))
-            except (ValueError, KeyError, TypeError):
-                # Half a file is as good as none: a tombstone or head is written anew by the next apply.
+            except (ValueError, KeyError, TypeError, AttributeError):
+                # Half a file is as good as none: it is written anew by whoever has something to say in it.
                 continue
 
 
@@ -171,6 +193,23 @@ def _tombstones(sections: Sections) -> dict[str, Tombstone]:
     found: dict[str, Tombstone] = {}
     _each_json(sections, "tombstone", lambda i, v: found.__setitem__(i, Tombstone(i, str(v["spec_digest"]))))
     return found
+
+
+def _told(sections: Sections) -> dict[str, dict[str, datetime]]:
+    found: dict[str, dict[str, datetime]] = {}
+
+    def add(identifier: str, value: Any) -> None:
+        found[identifier] = {str(path): _utc(since) for path, since in value["told"].items()}
+
+    _each_json(sections, "told", add)
+    return found
+
+
+def _utc(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone is no moment")
+    return moment.astimezone(UTC)
 
 
 def _head(sections: Sections) -> Head | None:

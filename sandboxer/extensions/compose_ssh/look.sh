@@ -9,17 +9,23 @@ section() { printf '\n@%s %s\n' "$nonce" "$*"; }
 host_facts() {
   section clock; date -u +%s
   read -r boot </proc/sys/kernel/random/boot_id; section boot; echo "$boot"
-  section cpus; nproc
   read -r _ memory _ </proc/meminfo; section memory; echo "$memory"
   place=$root; while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
   section disk; df -Pk "$place"
-  uid=$(id -u); section uid; echo "$uid"
+  # As `id -u` and `nproc` say, without a program for either.
+  while read -r key value effective _; do
+    case $key in Uid:) uid=$effective ;; Cpus_allowed_list:) processors=$value; break ;; esac
+  done </proc/self/status
+  section uid; echo "$uid"
+  cpus=0; IFS=,; for range in $processors; do cpus=$((cpus + ${range#*-} - ${range%-*} + 1)); done; unset IFS
+  section cpus; echo "$cpus"
 }
 
 # A record is read only from a regular file: a link could show any file of the host as ours.
 records() {
   section root
-  if [ -L "$root" ] || [ -e "$root" ]; then stat -c '%u %a %F' "$root"; else echo absent; return; fi
+  if [ -d "$root" ] && [ ! -L "$root" ] && [ -O "$root" ]; then echo "$uid - directory" # without a program for it
+  elif [ -L "$root" ] || [ -e "$root" ]; then stat -c '%u %a %F' "$root"; else echo absent; return; fi
   [ -d "$root" ] && [ ! -L "$root" ] || return
   section entries; for entry in "$root"/* "$root"/.[!.]*; do [ -e "$entry" ] && printf '%s\0' "${entry##*/}"; done
   home=$root/$fleet
@@ -31,17 +37,27 @@ records() {
     [ -f "$file" ] || continue
     id=${file##*/}; section tombstone "${id%.json}"; head -c 65536 "$file"
   done
+  # What a client held that was killed before, or after, there was a sandbox.
+  section locks; for entry in "$home"/.locks/*; do [ -f "$entry" ] && [ ! -e "$home/${entry##*/}" ] && printf '.locks/%s\0' "${entry##*/}"; done
+  folders=
   for folder in "$home"/*; do
-    [ -d "$folder" ] && [ ! -L "$folder" ] || continue
     id=${folder##*/}
     case $id in *[!0-9a-f]* | ????????*?) continue ;; ????????) ;; *) continue ;; esac
+    [ -d "$folder" ] && [ ! -L "$folder" ] || { section misplaced "$id"; stat -c %F "$folder"; continue; }
     [ -d "$folder/workspace" ] && section workspace "$id"
+    [ -f "$folder/drift.json" ] && [ ! -L "$folder/drift.json" ] && { section told "$id"; head -c 65536 "$folder/drift.json"; }
+    for part in tree bind; do
+      [ -d "$folder/workspace/$part" ] && [ ! -L "$folder/workspace" ] && folders="$folders $id/workspace/$part"
+    done
     if [ -f "$folder/record.json" ] && [ ! -L "$folder/record.json" ]; then
       section record "$id"; head -c 1048577 "$folder/record.json"
     else
       section record-missing "$id"
     fi
   done
+  # What is delivered; what containers may write to is a copy of its own, and not looked at.
+  # shellcheck disable=SC2086 # words
+  command -v find >/dev/null 2>&1 && { section files; [ -z "$folders" ] || file_sums "$home" 1 $folders; }
 }
 
 host_facts

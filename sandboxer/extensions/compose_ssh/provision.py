@@ -13,6 +13,7 @@ from sandboxer.extensions.compose_ssh.policy import DeliveredSecret
 from sandboxer.extensions.compose_ssh.render import Variables, render, sources
 from sandboxer.extensions.compose_ssh.stack import Stack
 from sandboxer.extensions.compose_ssh.teardown import remove
+from sandboxer.extensions.compose_ssh.workspace import Workspace
 from sandboxer.extensions.workbench import Workbench
 from sandboxer.model.identity import LABEL_UNTIL, project_name
 from sandboxer.model.lifecycle import Phase
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sandboxer.extensions.base import Work
-    from sandboxer.extensions.compose_ssh.policy import Hardened
+    from sandboxer.extensions.compose_ssh.policy import Bind, Hardened
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.record import Record
     from sandboxer.model.seams import InputTree
@@ -41,7 +42,7 @@ def provision(work: Work, desired: DesiredSandbox, *, fresh: bool) -> Record:
         try:
             return _bring_up(box, desired, record, before)
         except SandboxerError:
-            _note_failure(box, record)
+            _note_failure(box)
             raise
 
 
@@ -69,7 +70,8 @@ def _begin(box: Box, desired: DesiredSandbox, before: State, uid: str) -> Record
         return box.rewrite(records.attempt(before.record, desired), Phase.PROVISIONING)
     work.progress("recording")
     if not uid:
-        return box.begin(records.begin(work, desired))
+        with work.placing():
+            return box.begin(records.begin(work, desired))
     if not before.containers:
         return box.adopt(records.begin(work, desired, uid=uid))
     # The record is gone and its containers are not: the same life goes on, as old as its labels say.
@@ -86,7 +88,7 @@ def _only_the_record_differs(box: Box, before: State, desired: DesiredSandbox) -
     if digest_of(records.sealed_for(record, desired)) != record.desired_digest:
         return False
     now = box.look(everything=True)
-    return records.undisturbed(record, now.containers, now.resources, trees=now.trees)
+    return records.undisturbed(record, now.containers, now.resources, workspace=Workspace(now.trees, box.files()))
 
 
 def _bring_up(box: Box, desired: DesiredSandbox, record: Record, before: State) -> Record:
@@ -97,21 +99,26 @@ def _bring_up(box: Box, desired: DesiredSandbox, record: Record, before: State) 
     if tree is None:
         raise ProvisionFailed(desired.name, f"{desired.name} has no input: {desired.input_error}")
     wanted = sources(box, desired, tree)
-    if tree.digest not in before.trees:
+    begun_before = before.record or before.trees or before.containers
+    workspace = Workspace(before.trees, box.files() if begun_before else None)
+    if not workspace.has_tree(tree, wanted):
         box.work.progress("delivering")
         box.deliver(tree, wanted)
     variables = _variables(box, desired, record)
     command = box.compose_command()
     hardened = render(box, desired, tree, record, command, variables)
     box.put("compose.json", hardened.to_json())
+    mounts = _mounts(box, hardened)
+    if damaged := workspace.damaged(tree, mounts):
+        box.discard(damaged)
     remade = _put_binds(box, tree, hardened)
     box.work.progress("starting")
     after = Stack(box, desired, hardened, command, variables, remade).up(before)
     found = records.what_runs(project_name(desired.name, desired.id), hardened.services, after.containers)
-    record = box.rewrite(records.applied(record, desired, box.work, **found), Phase.READY)
-    if before.trees:
-        _tidy(box, tree, hardened, variables)
-    return record
+    secrets = (secret.path.removeprefix(box.path + "/") for secret in variables.secrets.values())
+    left = Workspace(files=box.tidy((f"tree/{tree.digest}", *mounts, *secrets)))
+    ready = records.applied(record, desired, box.work, **found, workspace_files=records.delivered(left.total))
+    return box.rewrite(ready, Phase.READY)
 
 
 def _variables(box: Box, desired: DesiredSandbox, record: Record) -> Variables:
@@ -134,6 +141,15 @@ def _variables(box: Box, desired: DesiredSandbox, record: Record) -> Variables:
     return Variables(values, delivered)
 
 
+def _mounts(box: Box, hardened: Hardened) -> dict[str, list[Bind]]:
+    """What is mounted, by its folder in the workspace: `bind/<digest>`, or `bind-rw/<digest>`."""
+    mounts: dict[str, list[Bind]] = {}
+    for bind in hardened.binds:
+        folder = "/".join(bind.destination.removeprefix(box.workspace + "/").split("/")[:2])
+        mounts.setdefault(folder, []).append(bind)
+    return mounts
+
+
 def _put_binds(box: Box, tree: InputTree, hardened: Hardened) -> frozenset[str]:
     """Puts every mounted file in place; gives the services whose file or folder was not there."""
     remade: set[str] = set()
@@ -143,17 +159,10 @@ def _put_binds(box: Box, tree: InputTree, hardened: Hardened) -> frozenset[str]:
     return frozenset(remade)
 
 
-def _tidy(box: Box, tree: InputTree, hardened: Hardened, variables: Variables) -> None:
-    """Removes what no service mounts any more; what cannot be removed now is tried again by the next apply."""
-    keep = [f"tree/{tree.digest}"]
-    keep += ["/".join(bind.destination.removeprefix(box.workspace + "/").split("/")[:2]) for bind in hardened.binds]
-    keep += [secret.path.removeprefix(box.path + "/") for secret in variables.secrets.values()]
-    box.bench.call("tidy", box.work.place.engine, *keep)
-
-
-def _note_failure(box: Box, record: Record) -> None:
+def _note_failure(box: Box) -> None:
     """The record says `failed`, where it still can be written: the error that is on its way up matters more."""
-    if record.attempt is None:
+    record = box.record
+    if record is None or record.attempt is None:  # nothing was begun, or it had come to its end
         return
     try:
         box.rewrite(records.again(record), Phase.FAILED)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.observed import Found
-from sandboxer.model.record import FORMAT_VERSION, Attempt, Consumer, Input, Record, Service, SyncPolicy
-from sandboxer.reconcile.drift import config_hash, drift, service_of
+from sandboxer.model.record import FORMAT_VERSION, Attempt, Consumer, Input, Record, Service, SyncPolicy, WorkspaceFiles
+from sandboxer.reconcile.drift import config_hash, drift, one_off, service_of
 from sandboxer.reconcile.expiry import expiry_after, expiry_of
 from sandboxer.reconcile.fields import digest_of, seal
 from sandboxer.reconcile.sight import Sight
 
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+_ABSURD = 10**15  # a record's numbers have at most 16 digits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     from sandboxer.extensions.base import Work
     from sandboxer.extensions.compose_ssh.policy import Service as Wanted
+    from sandboxer.extensions.compose_ssh.workspace import Workspace
     from sandboxer.model.desired import DesiredSandbox
-    from sandboxer.model.observed import Container, Resource
+    from sandboxer.model.observed import Container, FileSums, Resource
 
 
 def begin(work: Work, desired: DesiredSandbox, *, uid: str | None = None, created_at: datetime | None = None) -> Record:
@@ -115,7 +117,8 @@ def what_runs(project: str, wanted: Iterable[Wanted], containers: Iterable[Conta
     """
     by_service: dict[str, list[Container]] = {}
     for container in containers:
-        by_service.setdefault(service_of(container), []).append(container)
+        if not one_off(container):
+            by_service.setdefault(service_of(container), []).append(container)
     services = {}
     for service in wanted:
         own = by_service.get(service.name, [])
@@ -149,10 +152,17 @@ def _input(desired: DesiredSandbox) -> Input | None:
     return Input(repo=tree.repo, ref=tree.ref, commit=tree.commit, digest="sha256:" + tree.digest) if tree else None
 
 
+def delivered(sums: FileSums | None) -> WorkspaceFiles | None:
+    """The delivered files as a record holds them; None where nobody could tell, or where somebody set absurd times."""
+    if sums is None or max(abs(sums.bytes), abs(sums.seconds)) >= _ABSURD:
+        return None
+    return WorkspaceFiles(files=sums.files, bytes=sums.bytes, seconds=sums.seconds)
+
+
 def undisturbed(
-    record: Record, containers: tuple[Container, ...], resources: tuple[Resource, ...], *, trees: frozenset[str]
+    record: Record, containers: tuple[Container, ...], resources: tuple[Resource, ...], *, workspace: Workspace
 ) -> bool:
     """Whether what runs is as the record says, seen under the lock."""
-    delivered = record.inputs is None or record.inputs.digest.removeprefix("sha256:") in trees
-    found = Found(record.id, record, has_workspace=delivered)
+    there = record.inputs is None or record.inputs.digest.removeprefix("sha256:") in workspace.trees
+    found = Found(record.id, record, has_workspace=there, files=workspace.total)
     return not drift(Sight(record.host, record.id, found, containers, resources))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from sandboxer.errors import ProvisionFailed
 from sandboxer.model.identity import LABEL_CONFIG, project_name
-from sandboxer.reconcile.drift import service_of, state_of
+from sandboxer.reconcile.drift import one_off, service_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container
 
 LOG_LINES = 12
+ENGINE_REFUSED = "Error response from daemon"
 START_SECONDS = 900.0
 POLL_SECONDS = 0.5
 RECOVERY_SECONDS = 30.0
@@ -59,7 +61,16 @@ class Stack:
             return self._up_in_order(services, forced, deadline)
         if forced:
             self._compose("--force-recreate", "--no-deps", services=sorted(forced), wait=False)
-        return self.wait(deadline, self._compose(services=services, wait=True, deadline=deadline))
+        reply = self._compose(services=services, wait=True, deadline=deadline)
+        if _refused(reply) and (dead := self._cannot_start(before) & set(services)):
+            self._compose("--force-recreate", "--no-deps", services=sorted(dead), wait=False)
+            reply = self._compose(services=services, wait=True, deadline=deadline)
+        return self.wait(deadline, reply)
+
+    def _cannot_start(self, before: State) -> set[str]:
+        """Services whose containers were there before, and do not run now: the network that they name may be gone."""
+        old = {container.id for container in before.containers}
+        return {service_of(c) for c in self.box.look().containers if c.id in old and c.state != "running"}
 
     def _up_in_order(self, services: list[str], forced: set[str], deadline: float) -> State:
         """What Docker Compose does by itself: those first that others wait for."""
@@ -100,12 +111,13 @@ class Stack:
         while True:
             state = self.box.look()
             waited = names or {service.name for service in self.hardened.services}
-            if not self._not_ready(state) & waited:
+            if not self._not_ready(state) & waited and not _refused(reply):
                 return state
             failed = any(self._failed(c) for c in state.containers if service_of(c) in waited)
             if failed or time.monotonic() >= deadline:
                 self._fail(reply, state)
-            if reply is not None and reply.code != 0 and not self._ended_well(state):
+            gave_up = reply is not None and reply.code != 0
+            if gave_up and (_refused(reply) or self._former(state) & waited or not self._ended_well(state)):
                 self._fail(reply, state)
             for container in state.containers:
                 if container.engine == "podman" and container.health == "starting":
@@ -194,14 +206,30 @@ class Stack:
 
     def _not_ready(self, state: State) -> set[str]:
         """Services that are not up yet: without a container, or with one that neither runs well nor ended well."""
-        seen: dict[str, list[Container]] = {}
-        for container in state.containers:
-            seen.setdefault(service_of(container), []).append(container)
-        return {
+        seen = self._by_service(state)
+        return self._former(state) | {
             service.name
             for service in self.hardened.services
             if service.replicas and not all(map(self._good, seen.get(service.name, [None])))
         }
+
+    def _former(self, state: State) -> set[str]:
+        """Services that go on as they were defined before: Compose leaves them so where it could not change them."""
+        configs = self._configs()
+        return {
+            name
+            for name, containers in self._by_service(state).items()
+            if name in configs and any(c.labels.get(LABEL_CONFIG) != configs[name] for c in containers)
+        }
+
+    @staticmethod
+    def _by_service(state: State) -> dict[str, list[Container]]:
+        """The containers of each service, without what a person runs beside them by hand."""
+        found: dict[str, list[Container]] = {}
+        for container in state.containers:
+            if not one_off(container):
+                found.setdefault(service_of(container), []).append(container)
+        return found
 
     @staticmethod
     def _good(container: Container | None) -> bool:
@@ -234,17 +262,39 @@ class Stack:
 
     @staticmethod
     def _engine_words(reply: Reply) -> str:
-        lines = [line.strip() for line in reply.text.splitlines() if line.strip()]
+        # podman-compose says each id and name that it makes or starts, and these say nothing of a cause.
+        lines = [line.strip() for line in reply.text.splitlines() if " " in line.strip()]
         return "\n".join(lines[-LOG_LINES:])
 
     def _logs(self, state: State) -> Iterator[str]:
         not_ready = self._not_ready(state)
         there = {service_of(container) for container in state.containers}
-        for name in sorted(not_ready - there):
-            yield f"service {name} was not made; its image is {self.hardened.model['services'][name].get('image')}"
+        former = self._former(state)
+        for name in sorted(former | (not_ready - there)):
+            how = "was not changed" if name in former else "was not made"
+            yield f"service {name} {how}; its image is {self.hardened.model['services'][name].get('image')}"
         for container in state.containers:
             if self._good(container) or service_of(container) not in not_ready:
                 continue
-            yield f"service {service_of(container)} is {state_of(container)}; its last lines:"
+            yield f"service {service_of(container)} is {state_of(container)}"
+            if check := self._health_check(container):
+                yield f"its health check says:\n{check}"
             engine = self.box.work.place.engine
-            yield self.box.bench.call("engine", engine, "logs", "--tail", str(LOG_LINES), container.id).text
+            if lines := self.box.bench.call("logs", engine, str(LOG_LINES), container.id).text:
+                yield f"its last lines:\n{lines}"
+
+    def _health_check(self, container: Container) -> str:
+        """What a health check that is not content printed last."""
+        if container.health in (None, "healthy"):
+            return ""
+        # Podman before 4.4 calls it otherwise.
+        last = "{{range .%s.Log}}{{println (json .Output)}}{{end}}"
+        field = "State.Health" if container.engine == "docker" else "State.Healthcheck"
+        reply = self.box.bench.call("engine", container.engine, "inspect", "--format", last % field, container.id)
+        outputs = reply.text.splitlines() if reply.code == 0 else []
+        return str(json.loads(outputs[-1])).strip() if outputs else ""
+
+
+def _refused(reply: Reply | None) -> bool:
+    """Whether Docker itself would not do what Compose asked for: then what is there is not what was asked for."""
+    return reply is not None and reply.code != 0 and ENGINE_REFUSED in reply.text

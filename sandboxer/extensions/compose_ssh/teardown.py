@@ -27,7 +27,6 @@ def teardown(work: Work, *, tombstone: str | None = None) -> None:
             tear_down(box, work.place.engine, work.expected_uid)
         else:
             remove(box, state.record, tombstone)
-        bench.call("close")
 
 
 def remove(box: Box, record: Record, tombstone: str | None = None) -> None:
@@ -49,4 +48,4 @@ def tear_down(box: Box, engine: str, uid: str, *volumes: str) -> None:
     work = box.work
     reply = box.bench.work("teardown", engine, uid, *volumes, timeout=TEARDOWN_SECONDS)
     if reply.code != 0:
-        raise ProvisionFailed(work.name, f"{work.name} on {work.place.host} cannot be removed: {reply.text}")
+        raise ProvisionFailed(work.name, f"{work.name} on {work.place.host} cannot be removed: {reply.words}")

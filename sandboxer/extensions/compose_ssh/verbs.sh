@@ -17,28 +17,41 @@ do_state() { # engine, containers or all
 do_deliver() { # digest; a tar
   place=$box/workspace/tree/$1
   rm -rf "$place.new"; mkdir -p "$place.new" || return 1
-  take "$payload" | tar -x -o -p -f - -C "$place.new" && rm -rf "$place" && mv "$place.new" "$place"
+  tar -x -o -p -f - -C "$place.new" && rm -rf "$place" && mv "$place.new" "$place" && return
+  rm -rf "$place.new"; return 1 # half of it is worth nothing, and may be all of the disk
 }
 
 # Each mounted file or folder lies under its own content's name, so that only a change of it changes its path.
-# Says `made` where it was not there, for a container that mounts an older one holds that inode.
+# Says `made` where it was not there, for a container that mounts an older one holds that inode. A mark beside it says
+# so still to who goes on after a kill; the tidying at the end takes it away.
 do_bind() { # place below workspace/, tree, path in the tree, ro or rw
-  place=$box/workspace/$1 source=$box/workspace/tree/$2/$3
-  [ -e "$place" ] && return 0
+  place=$box/workspace/$1 source=$box/workspace/tree/$2/$3 mark=$box/workspace/${1%/*}.made
+  [ -e "$place" ] && { [ ! -e "$mark" ] || echo made; return 0; }
   mkdir -p "${place%/*}" && rm -rf "$place.new" || return 1
   if [ "$4" = rw ] || ! cp -al "$source" "$place.new" 2>/dev/null; then
     rm -rf "$place.new"; cp -a "$source" "$place.new" || return 1
   fi
-  mv "$place.new" "$place" && echo made
+  : >"$mark" && mv "$place.new" "$place" && echo made
 }
 
-# What the last apply no longer needs. Names to keep come as arguments: `tree/<digest>`, `ro/<digest>`, ...
-do_tidy() { # engine, names...
+# What is damaged is made again whole, by `deliver` or `bind`.
+do_discard() { for place in "$@"; do rm -rf "$box/workspace/$place" || return 1; done; } # places below workspace/
+
+# How many files there are in each delivered tree and each mounted folder, and the sums of their sizes and times.
+do_files() {
+  command -v find >/dev/null || return 1
+  set --; for folder in "$box"/workspace/tree/* "$box"/workspace/bind/*; do [ -e "$folder" ] && set -- "$@" "${folder#"$box"/workspace/}"; done
+  [ "$#" = 0 ] || file_sums "$box/workspace" 2 "$@"
+}
+
+# What the last apply no longer needs. Names to keep come as arguments: `tree/<digest>`, `bind/<digest>`, ...
+do_tidy() { # engine, names...; says as do_files does what is kept
   engine=$1; shift; keep=" $* "
   for folder in "$box"/workspace/*/* "$box"/secrets/*; do
     [ -e "$folder" ] || continue
     case $keep in *" ${folder#"$box"/workspace/} "* | *" ${folder#"$box"/} "*) ;; *) rm -rf "$folder" 2>/dev/null || force_remove "$folder" ;; esac
-  done
+  done >/dev/null 2>&1
+  do_files
 }
 
 # The Compose that is there. Docker's plugin is a program by itself: called so, it starts once, where `docker compose`
@@ -57,12 +70,12 @@ do_show() { cat "$box/$1"; } # path below the sandbox's folder
 # The variables of a compose file are those that were declared, from a file that only the login can read, and not for long.
 do_render() { # command, project, tree, folder in it, options...; the variables
   command=$1 project=$2 folder=$box/workspace/tree/$3/$4; shift 4
-  take "$payload" >"$box/.variables" || return 1
+  cat >"$box/.variables" || return 1
   cd "$folder" || return 1
   # shellcheck disable=SC2086 # a command of several words
-  problems=$($command -p "$project" --env-file "$box/.variables" "$@" 2>&1 >"$box/.rendered"); code=$?
-  if [ "$code" = 0 ]; then cat "$box/.rendered"; else printf '%s' "$problems"; fi
-  rm -f "$box/.variables" "$box/.rendered"; return "$code"
+  (ulimit -f 16384; exec timeout 30 $command -p "$project" --env-file "$box/.variables" "$@" >"$box/.rendered" 2>"$box/.problems"); code=$?
+  case $code in 0) cat "$box/.rendered" ;; 124) echo "it did not end within 30 s" ;; *) head -c 65536 "$box/.problems" ;; esac
+  rm -f "$box/.variables" "$box/.rendered" "$box/.problems"; return "$code"
 }
 
 do_compose() { # command, project, words...
@@ -74,7 +87,18 @@ do_compose() { # command, project, words...
 
 # Podman leaves a monitor behind for each container, which would hold the lock for as long as the container lives: so
 # what may start containers does not get the lock's descriptor. The shell that waits for it has it all the while.
-do_engine() { "$@" 9>&-; } # engine, words...
+do_engine() { timeout 30 "$@" 9>&-; } # engine, words...
+
+# A line may be as long as a container likes.
+do_logs() { timeout 30 "$1" logs --tail "$2" "$3" 2>&1 9>&- | tail -c 4096; } # engine, lines, container
+
+# Where Docker could not end a container cleanly, a network keeps its endpoint, and only force takes that away.
+free_of_the_dead() { # networks...
+  [ "$engine" = docker ] && for network in "$@"; do
+    ends='{{range $id, $end := .Containers}}{{if eq (printf "%.3s" $id) "ep-"}}{{println $end.Name}}{{end}}{{end}}'
+    for end in $(docker network inspect --format "$ends" "$network"); do docker network disconnect -f "$network" "$end"; done
+  done
+}
 
 # Removes by label alone, and only where every label agrees; then looks again, for success is an absence that was seen.
 do_teardown() { # engine, uid, volumes on record...
@@ -87,7 +111,7 @@ do_teardown() { # engine, uid, volumes on record...
       things=$("$engine" ps -a -q --no-trunc $mine) || return 1
       [ -z "$things" ] || "$engine" rm -f -v $now $things >/dev/null
       things=$("$engine" network ls -q $mine) || return 1
-      [ -z "$things" ] || "$engine" network rm $things >/dev/null
+      [ -z "$things" ] || "$engine" network rm $things >/dev/null || free_of_the_dead $things
       things=$("$engine" volume ls -q $mine) || return 1
       [ -z "$things" ] || "$engine" volume rm -f $things >/dev/null
       left=$("$engine" ps -a -q $mine && "$engine" network ls -q $mine && "$engine" volume ls -q $mine) || return 1

@@ -86,11 +86,13 @@ class TestConnection:
         with pytest.raises(HostUnreachable, match="the connection to lab-1 was lost"):
             transport.run(HELLO)
 
-    def test_half_an_output_is_no_result(self, connect: Connect, other: Sshd) -> None:
-        transport = connect(other)
-        threading.Timer(0.3, other.drop_connections).start()
+    def test_half_an_output_is_no_result(self, connect: Connect, other: Sshd, tmp_path: Path) -> None:
+        half = tmp_path / "half"
+        drop = threading.Thread(target=lambda: (wait_for(half.exists, 30), other.drop_connections()))
+        drop.start()
         with pytest.raises(HostUnreachable, match="cut off"):
-            transport.run(Command("echo half; sleep 20; echo whole"))
+            connect(other).run(Command(f"echo half; touch {half}; sleep 20; echo whole"))
+        drop.join(10)
 
     def test_a_server_that_allows_fewer_sessions(self, connect: Connect, tmp_path: Path) -> None:
         with Sshd(tmp_path / "server", options=("MaxSessions 2",)) as server:

@@ -1,0 +1,72 @@
+"""What is on the hosts, for the commands that are about it: all of it as handles, or one sandbox by name or id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import UsageError
+from sandboxer.model.lifecycle import Reason
+from sandboxer.model.observed import Reachable
+from sandboxer.profiles.report import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.plan import Change, Plan
+    from sandboxer.reconcile.sight import Sight
+    from sandboxer.wiring import Run
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """One sandbox that is on a host: what the plan says of it, what the look showed, when by the host's own clock.
+
+    ``desired`` is what git wants of it, None where git does not know it.
+    """
+
+    change: Change
+    sight: Sight
+    clock: datetime
+    desired: DesiredSandbox | None
+
+    @property
+    def stray(self) -> bool:
+        """Whether it is a copy that goes, its home being another host."""
+        return self.change.reason is Reason.DELETE_STRAY
+
+
+def sandboxes_there(run: Run, decided: Plan) -> Iterator[There]:
+    """Every sandbox that the hosts show, git's and imperative ones alike, in the plan's order."""
+    wanted = {sandbox.id: sandbox for sandbox in run.fleet.sandboxes.values()}
+    for change in (*decided.changes, *decided.imperative):
+        host = change.from_host or change.host or ""
+        look, sight = run.looks.get(host), run.sight(host, change.id)
+        if sight is not None and isinstance(look, Reachable):
+            yield There(change, sight, look.clock, wanted.get(change.id))
+
+
+def handle_of(run: Run, there: There) -> JsonObject:
+    """The contract's handle of a sandbox."""
+    from sandboxer.lifecycle.handles import handle
+
+    return handle(there.change, there.sight, there.desired, there.clock, run.now())
+
+
+def find(run: Run, decided: Plan, name: str) -> list[There]:
+    """The sandbox of a name or id, its home before copies that go. Raises UsageError where there is none."""
+    there = list(sandboxes_there(run, decided))
+    found = [one for one in there if name in (one.change.sandbox, one.change.id)]
+    if found:
+        return sorted(found, key=lambda one: one.stray)
+    unseen = [host.name for host in decided.hosts if host.status != "reachable"]
+    if unseen:
+        hint = f"it may be on {', '.join(unseen)}, which did not answer in full"
+    elif name in run.fleet.sandboxes:
+        hint = "it is in git: `sandboxer plan` says why it is on no host"
+    else:
+        hint = did_you_mean(name, {one.change.sandbox for one in there} | run.fleet.sandboxes.keys())
+    raise UsageError(f"there is no sandbox {name} on the hosts", hint=hint or "see `sandboxer list`")

@@ -1,0 +1,59 @@
+"""A saved plan as a file: written whole or not at all, and read only where it is one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import PlanRefused, UsageError
+from sandboxer.model.saved_plan import MAX_BYTES, parse_saved_plan, saved_bytes
+
+if TYPE_CHECKING:
+    from sandboxer.model.plan import Plan
+    from sandboxer.model.saved_plan import Approval, SavedPlan
+
+
+def save(decided: Plan, approval: Approval, name: str) -> None:
+    """Writes a plan and its approval to the file of this name. Raises UsageError where that is not possible.
+
+    What was there before stays until the whole plan lies beside it; a link stays, and what it leads to is written.
+    """
+    path = Path(os.path.realpath(name))
+    beside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
+    data = saved_bytes(decided, approval)
+    try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"--out {name}: there is something that is no file", hint="name a file")
+        try:
+            with beside.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            with suppress(OSError):
+                beside.unlink()
+    except OSError as error:
+        hint = "name a file in a folder that you may write to"
+        raise UsageError(f"--out {name}: {error.strerror or error}", hint=hint) from None
+
+
+def read(name: str) -> SavedPlan:
+    """The saved plan in the file of this name. Raises UsageError where there is no such file, else PlanRefused."""
+    path = Path(name)
+    try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{name} is no file", hint="name the file that `sandboxer plan --out FILE` wrote")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        hint = "PLANFILE is what `sandboxer plan --out FILE` wrote; for one sandbox alone: --target NAME"
+        raise UsageError(f"{name}: {error.strerror or error}", hint=hint) from None
+    try:
+        return parse_saved_plan(data)
+    except PlanRefused as refused:
+        place = f"{name}:{refused.line}:{refused.column}" if refused.line else name
+        raise PlanRefused(f"{place}: {refused.message}", hint=refused.hint) from None

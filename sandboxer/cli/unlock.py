@@ -1,0 +1,93 @@
+"""``sandboxer unlock``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sandboxer.cli.console import stderr, stdout, write
+from sandboxer.cli.found import find
+from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.options import output_option
+from sandboxer.cli.plan import make_plan
+from sandboxer.errors import UsageError
+from sandboxer.reconcile.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandboxer.model.lock import Lock
+    from sandboxer.wiring import Run
+
+
+@click.command()
+@click.argument("name", metavar="NAME|ID")
+@click.option("--end", is_flag=True, help="End whoever holds the lock.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@output_option("text", "json")
+def unlock(name: str, end: bool, yes: bool, output: str) -> int:
+    """Show who holds the lock of a sandbox: the client that works on it now. With --end, end that client's work.
+
+    A client that is gone gives its locks up by itself within 30 s, so there is no stale lock to break. --end is for one
+    that is there and should not be: its work on the host is ended, what it began is on record, and the next apply goes
+    on from there. It asks first; without a terminal it needs -y.
+
+    \b
+    Examples:
+      sandboxer unlock checkout-e2e
+      sandboxer unlock checkout-e2e --end
+    """
+    from sandboxer.lifecycle.locks import LockDesk
+    from sandboxer.wiring import Run
+
+    if end and not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError("there is no terminal to ask on", hint="give -y where the work on the sandbox is to be ended")
+    with Run(Path.cwd()) as run:
+        sandbox, identifier, likely = _identify(run, name)
+        roots = {host: manifest.spec.root for host, manifest in run.fleet.hosts.items()}
+        desk = LockDesk(run.fleet.name, identifier, roots, run.transport)
+        locks = [lock for lock in desk.ask_all(sorted(roots)) if _matters(lock, likely)]
+        held = [lock.host for lock in locks if lock.status == "held"]
+        if end and held:
+            if not yes and not _agreed(sandbox, locks):
+                stderr().print("Nothing was ended.")
+                return EXIT_ERROR
+            ended = {lock.host: lock for lock in desk.ask_all(held, end=True)}
+            locks = [ended.get(lock.host, lock) for lock in locks]
+    _report(sandbox, identifier, locks, output)
+    left = end and any(lock.host in held and lock.status == "held" and not lock.ended for lock in locks)
+    return EXIT_ERROR if left or any(lock.status == "unknown" for lock in locks) else EXIT_DONE
+
+
+def _identify(run: Run, name: str) -> tuple[str, str, frozenset[str]]:
+    """Name and id of a sandbox, and the hosts where it might live. What is not in git is looked for on the hosts."""
+    for desired in run.fleet.sandboxes.values():
+        if name in (desired.name, desired.id):
+            return desired.name, desired.id, frozenset((*desired.eligible, *desired.formerly))
+    there = find(run, make_plan(run, Options()), name)
+    return there[0].change.sandbox, there[0].change.id, frozenset(one.sight.host for one in there)
+
+
+def _matters(lock: Lock, likely: frozenset[str]) -> bool:
+    return lock.here or lock.status != "free" or lock.host in likely
+
+
+def _agreed(sandbox: str, locks: Sequence[Lock]) -> bool:
+    from sandboxer.render.locks import locks_text
+
+    stderr().print(locks_text(sandbox, locks))
+    return click.confirm("\nEnd the work that holds it?", default=False, err=True)
+
+
+def _report(sandbox: str, identifier: str, locks: Sequence[Lock], output: str) -> None:
+    if output == "json":
+        told = {"sandbox": sandbox, "id": identifier, "locks": [lock.to_json() for lock in locks]}
+        write(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        from sandboxer.render.locks import locks_text
+
+        stdout().print(locks_text(sandbox, locks))

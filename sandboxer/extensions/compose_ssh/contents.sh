@@ -1,0 +1,23 @@
+# The delivered files of some sandboxes, each with the SHA-256 of its content; links, each with its target.
+# Reads lines: nonce, root, fleet, then ids. Writes sections as the look does, and nothing else anywhere.
+# A name of two lines is left out: no line could tell it from two names.
+LC_ALL=C; export LC_ALL
+read -r nonce; read -r root; read -r fleet
+section() { printf '\n@%s %s\n' "$nonce" "$*"; }
+cd "$root/$fleet" || exit 1
+folders=
+while read -r id; do
+  for part in tree bind; do
+    [ -d "$id/workspace/$part" ] && [ ! -L "$id/workspace" ] && folders="$folders $id/workspace/$part"
+  done
+done
+if [ -n "$folders" ]; then
+  # shellcheck disable=SC2086 # words
+  {
+    section files; find $folders -type f ! -path '*
+*' -exec sha256sum {} +
+    section links; find $folders -type l ! -path '*
+*' -print -exec readlink {} \;
+  }
+fi
+section end

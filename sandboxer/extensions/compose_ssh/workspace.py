@@ -1,0 +1,62 @@
+"""What is delivered of a sandbox on its host, and whether it is still whole; told by numbers, sizes and times alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandboxer.model.observed import FileSums
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sandboxer.extensions.compose_ssh.policy import Bind
+    from sandboxer.model.seams import InputTree, TreeEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The delivered ``trees``, by digest, and the sums of each tree and each mounted folder, by its place.
+
+    ``files`` is None where they are not known: then what is there counts as whole.
+    """
+
+    trees: frozenset[str] = frozenset()
+    files: Mapping[str, FileSums] | None = None
+
+    @property
+    def total(self) -> FileSums | None:
+        """The sums of all of it, as a look tells them."""
+        if self.files is None:
+            return None
+        every = self.files.values()
+        return FileSums(sum(s.files for s in every), sum(s.bytes for s in every), sum(s.seconds for s in every))
+
+    def has_tree(self, tree: InputTree, paths: Iterable[str] | None) -> bool:
+        """Whether the tree, or those ``paths`` of it, lies there whole and nothing else with it."""
+        entries = tree.entries.values() if paths is None else [tree.entries[path] for path in paths]
+        return tree.digest in self.trees and self._whole(f"tree/{tree.digest}", entries)
+
+    def damaged(self, tree: InputTree, mounts: Mapping[str, Iterable[Bind]]) -> list[str]:
+        """The places of those ``mounts`` that are not whole, or not there; of writable ones only containers know."""
+        damaged = []
+        for place, binds in mounts.items():
+            # Sources of equal content and name are one, wherever they are in the tree.
+            sources = {bind.destination: bind.source for bind in binds if not bind.writable}
+            inside = [entry for source in sources.values() for entry in _below(source, tree)]
+            if sources and not self._whole(place, inside):
+                damaged.append(place)
+        return damaged
+
+    def _whole(self, place: str, entries: Iterable[TreeEntry]) -> bool:
+        if self.files is None:
+            return True
+        times = [entry.seconds for entry in entries if entry.target is None]
+        found = self.files.get(place, FileSums())
+        return (found.files, found.seconds) == (len(times), sum(times))
+
+
+def _below(source: str, tree: InputTree) -> Iterable[TreeEntry]:
+    """The entries of a file or folder of the tree; the empty path is the tree itself."""
+    folder = source and f"{source}/"
+    return (entry for path, entry in tree.entries.items() if path == source or path.startswith(folder))

@@ -1,0 +1,45 @@
+# Who holds the lock of one sandbox, and where that is asked for, its end; behind workbench.sh. Makes no file.
+# Reads one more line: `ask` or `end`. Answers with a line of three words, and then what the lock's file says:
+# held or free; here or away, for whether the sandbox is on this host; ended or kept, for what became of the holder.
+read -r wish
+
+# Who waits for a lock has its file open as well; of the descriptor of one who has it, the kernel says `lock:`.
+holders() { # gives their process groups
+  for info in $(grep -l '^lock:' /proc/[0-9]*/fdinfo/9 2>/dev/null); do
+    process=${info%/fdinfo/9}
+    [ -O "$process" ] && [ "$process/fd/9" -ef "$lock" ] && read -r words <"$process/stat" || continue
+    # shellcheck disable=SC2086 # the words behind the program's name: state, parent, group
+    set -- ${words##*) }
+    echo "$3"
+  done 2>/dev/null | sort -u
+}
+
+end_holders() {
+  groups=$(holders); [ -n "$groups" ] || return 1
+  for signal in TERM KILL; do
+    for group in $(holders | grep -x -F "$groups"); do kill "-$signal" "-$group" 2>/dev/null; done
+    tries=0
+    while holders | grep -q -x -F "$groups"; do
+      tries=$((tries + 1)); [ "$tries" -lt 50 ] || continue 2
+      sleep 0.1
+    done
+    return 0
+  done
+  return 1
+}
+
+# Opened to read, so that nothing is made; whoever asks for it in the same instant waits that instant.
+is_held() { [ -f "$lock" ] && [ ! -L "$lock" ] && command exec 9<"$lock" && ! flock -n -s 9; }
+
+state=free here=away end=kept said=
+owner=$(stat -c %u "$home" 2>/dev/null)
+if [ -d "$home" ] && [ ! -L "$home" ] && [ ! -L "$root" ] && [ "$owner" = "$(id -u)" ]; then
+  [ -e "$box" ] && here=here
+  is_held && state=held said=$(head -c 400 "$lock")
+  if [ "$wish" = end ] && [ "$state" = held ]; then
+    end_holders && end=ended
+    is_held || state=free
+    [ "$state" = free ] && flock -n 9 && lock_in_place && leave
+  fi
+fi
+printf '%s %s %s\n%s\n' "$state" "$here" "$end" "$said"

@@ -1,0 +1,66 @@
+"""Comparing what was delivered, content by content: one more command for a host, and the inputs read from git."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import HostError, InputUnavailable, SandboxerError
+from sandboxer.extensions.compose_ssh.contents import Listing, contents_command, differences, read_contents
+from sandboxer.reconcile.drifted import Contents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from sandboxer.model.record import Input, Record
+    from sandboxer.model.seams import HostTransport, InputSource, InputTree
+    from sandboxer.reconcile.sight import Sight
+
+AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Comparer:
+    """Compares contents. ``roots`` are the hosts' roots, by name."""
+
+    fleet: str
+    roots: Mapping[str, str]
+    transport: Callable[[str], HostTransport]
+    inputs: InputSource
+
+    def compare(self, sights: Iterable[Sight]) -> dict[tuple[str, str], Contents]:
+        """What differs in each of these sandboxes, by host and id; raises nothing of a host's or an input's."""
+        by_host: dict[str, list[Sight]] = {}
+        for sight in sights:
+            if sight.record is not None and sight.record.inputs is not None:
+                by_host.setdefault(sight.host, []).append(sight)
+        if not by_host:
+            return {}
+        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(by_host)), thread_name_prefix="contents") as pool:
+            return {key: found for one in pool.map(self._on_host, by_host.values()) for key, found in one.items()}
+
+    def _on_host(self, sights: Sequence[Sight]) -> dict[tuple[str, str], Contents]:
+        host = sights[0].host
+        command, nonce = contents_command(self.roots[host], self.fleet, [sight.id for sight in sights])
+        try:
+            listings = read_contents(host, nonce, self.transport(host).run(command))
+        except HostError as error:
+            return {(host, sight.id): Contents(error=error.message) for sight in sights}
+        return {(host, sight.id): self._one(sight, listings.get(sight.id, Listing())) for sight in sights}
+
+    def _one(self, sight: Sight, listing: Listing) -> Contents:
+        record = sight.record
+        if record is None or record.inputs is None:
+            return Contents()
+        try:
+            return Contents(differences(record, listing, self._tree(record, record.inputs), self.inputs))
+        except SandboxerError as error:
+            return Contents(error=error.message)
+
+    def _tree(self, record: Record, given: Input) -> InputTree:
+        """The very tree that was delivered. Raises InputUnavailable where it cannot be had."""
+        tree = self.inputs.resolve(given.repo, given.commit, record.spec.get("workspace", {}).get("path", "."))
+        if f"sha256:{tree.digest}" != given.digest:
+            raise InputUnavailable(f"{given.repo} at {given.commit[:12]} no longer has what was delivered")
+        return tree

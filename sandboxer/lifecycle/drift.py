@@ -1,0 +1,39 @@
+"""Drift: the looks compared with the records, the contents with git where that is asked for, and what is told noted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sandboxer.lifecycle.compare import Comparer
+from sandboxer.lifecycle.notes import Notebook
+from sandboxer.reconcile.drifted import Comparison
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandboxer.model.drift import DriftReport
+    from sandboxer.model.seams import HostTransport, InputSource
+    from sandboxer.reconcile.options import Options
+    from sandboxer.reconcile.scene import Scene
+
+
+def find_drift(
+    scene: Scene,
+    options: Options,
+    transport: Callable[[str], HostTransport],
+    holder: str,
+    inputs: InputSource | None = None,
+) -> DriftReport:
+    """What drifted on the hosts of ``scene``, with ``inputs`` file by file, and what is over since it was told.
+
+    What is told is noted on the hosts, for which ``holder`` takes each sandbox's lock for a moment; what cannot be
+    noted is a warning. Raises nothing of a host's.
+    """
+    roots = {name: host.spec.root for name, host in scene.fleet.hosts.items()}
+    comparison, contents = Comparison(scene, options), {}
+    if inputs is not None:
+        contents = Comparer(scene.fleet.name, roots, transport, inputs).compare(comparison.comparable())
+    report = comparison.report(contents)
+    problems = Notebook(scene.fleet.name, roots, transport, holder).write(report.notes)
+    return replace(report, plan=replace(report.plan, warnings=(*report.plan.warnings, *problems)))

@@ -1,0 +1,61 @@
+"""Who holds a sandbox's lock, asked of hosts side by side; and, where that is wanted, the holder's end."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import HostError, LookIncomplete
+from sandboxer.extensions.scripts import script
+from sandboxer.model.lock import Holder, Lock
+from sandboxer.model.seams import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sandboxer.model.seams import HostTransport
+
+AT_ONCE = 32
+ASK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LockDesk:
+    """Asks hosts for the lock of one sandbox. ``roots`` are the hosts' roots, by name."""
+
+    fleet: str
+    id: str
+    roots: Mapping[str, str]
+    transport: Callable[[str], HostTransport]
+
+    def ask(self, host: str, *, end: bool = False) -> Lock:
+        """The lock on one host, in one command. With ``end`` its holder is ended: asked to, and killed after 5 s.
+
+        Raises what a transport raises, and LookIncomplete where the answer is none.
+        """
+        lines = ("-", self.roots[host], self.fleet, self.id, "0", "-", "end" if end else "ask")
+        data = "".join(f"{line}\n" for line in lines).encode()
+        result = self.transport(host).run(Command(script("workbench.sh", "lock.sh"), data, timeout=ASK_SECONDS))
+        head, _, said = result.stdout.decode("utf-8", "replace").partition("\n")
+        match head.split():
+            case [("free" | "held") as status, ("here" | "away") as here, ("ended" | "kept") as ended]:
+                holder = Holder.parse(said) or (Holder("an unknown client") if status == "held" else None)
+                return Lock(host, status, here == "here", holder, ended == "ended")
+            case _:
+                why = result.stderr.decode("utf-8", "replace").strip() or f"exit code {result.exit_code}"
+                raise LookIncomplete(
+                    host, f"{host} does not tell who holds the lock: {why}", hint="see `sandboxer doctor`"
+                )
+
+    def ask_all(self, hosts: list[str], *, end: bool = False) -> list[Lock]:
+        """The locks on these hosts, side by side; one that cannot be told is ``unknown``, with the reason."""
+
+        def one(host: str) -> Lock:
+            try:
+                return self.ask(host, end=end)
+            except HostError as error:
+                return Lock(host, "unknown", error=error.message)
+
+        with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(hosts)))) as pool:
+            return list(pool.map(one, hosts))

@@ -1,0 +1,69 @@
+"""Noting on the hosts what ``drift`` told, so that the next run can tell what is over; one command for a host."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import HostError
+from sandboxer.extensions.scripts import script
+from sandboxer.model.seams import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sandboxer.model.drift import Note
+    from sandboxer.model.seams import HostTransport
+
+AT_ONCE = 16
+LOCK_SECONDS = 5
+NOTE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Notebook:
+    """Writes notes. ``roots`` are the hosts' roots, by name; ``holder`` says to others who is at work."""
+
+    fleet: str
+    roots: Mapping[str, str]
+    transport: Callable[[str], HostTransport]
+    holder: str
+
+    def write(self, notes: Sequence[Note]) -> list[str]:
+        """Writes ``notes``, each under its sandbox's lock; gives a sentence for each that could not be written.
+
+        A sandbox that began another life meanwhile is left alone. Raises nothing of a host's.
+        """
+        by_host: dict[str, list[Note]] = {}
+        for note in notes:
+            by_host.setdefault(note.host, []).append(note)
+        if not by_host:
+            return []
+        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(by_host)), thread_name_prefix="note") as pool:
+            return [said for problems in pool.map(self._on_host, by_host.values()) for said in problems]
+
+    def _on_host(self, notes: Sequence[Note]) -> list[str]:
+        host = notes[0].host
+        lines = ["-", self.roots[host], self.fleet, "-", str(LOCK_SECONDS), self.holder]
+        for note in notes:
+            text = json.dumps(note.to_json(), separators=(",", ":")) if note.told else ""
+            lines += [note.id, note.uid, text]
+        data = "".join(f"{line}\n" for line in lines).encode()
+        limit = NOTE_SECONDS + LOCK_SECONDS * len(notes)
+        try:
+            result = self.transport(host).run(Command(script("workbench.sh", "note.sh"), data, timeout=limit))
+        except HostError as error:
+            return [f"what is told of {host} cannot be noted there: {error.message}"]
+        if result.exit_code != 0:
+            return [f"what is told of {host} cannot be noted there: exit code {result.exit_code}"]
+        return list(_problems(notes, result.stdout.decode("utf-8", "replace")))
+
+
+def _problems(notes: Sequence[Note], said: str) -> Iterator[str]:
+    names = {note.id: f"{note.sandbox} on {note.host}" for note in notes}
+    for line in said.splitlines():
+        identifier, _, why = line.partition(" ")
+        if identifier in names:
+            yield f"what is told of {names[identifier]} cannot be noted there: {why}"

@@ -1,0 +1,79 @@
+"""Placing a new life on one host, so that no two clients place it on two.
+
+Whoever begins it holds the sandbox's lock on that host, and until its first record is written there, the lock on the
+first host where it might live as well; and looks once more that it is on no other. Two clients that chose different
+hosts meet at the first one. The host that was chosen is locked first and the first by name last, by everybody, so that
+no two wait for each other.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import LookIncomplete, SandboxLocked, StaleChange
+from sandboxer.extensions.scripts import script
+from sandboxer.extensions.workbench import LONGEST_SECONDS, Workbench
+from sandboxer.model.seams import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sandboxer.extensions.base import Work
+
+# A connection carries 8 sessions: 4 of sandboxes on the host itself, so many of others that are placed elsewhere, and
+# one that is left for looks. Those end by themselves, so whoever holds a session comes to its end.
+AT_ONCE = 3
+ASK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Placements:
+    """The placements of one run."""
+
+    _gates: dict[str, threading.BoundedSemaphore] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def begin(self, chosen: Work, others: Sequence[Work]) -> Iterator[None]:
+        """Keeps every other client from placing the sandbox; for the time in which its first record is written.
+
+        ``others`` is the work on each other host where it might live. Raises StaleChange where one of them has it, and
+        the plan did not see it there, SandboxLocked where another client holds the lock on the first one, and what a
+        transport raises where one of them cannot be asked.
+        """
+        first = min(others, key=lambda work: work.place.host)
+        with ExitStack() as held:
+            if first.place.host < chosen.place.host:
+                held.enter_context(self._gate(first))
+                held.enter_context(Workbench(first))
+            asked = [work for work in others if not work.expected_uid]
+            with ThreadPoolExecutor(max_workers=min(32, max(1, len(asked)))) as pool:
+                list(pool.map(_must_be_away, asked))
+            yield
+
+    @contextmanager
+    def _gate(self, work: Work) -> Iterator[None]:
+        with self._lock:
+            gate = self._gates.setdefault(work.place.host, threading.BoundedSemaphore(AT_ONCE))
+        if not gate.acquire(timeout=LONGEST_SECONDS):
+            raise SandboxLocked(work.name, f"{work.name} did not get its turn on {work.place.host}", hint="apply again")
+        try:
+            yield
+        finally:
+            gate.release()
+
+
+def _must_be_away(work: Work) -> None:
+    """Raises StaleChange where the sandbox is on a host by now."""
+    place = work.place
+    data = "".join(f"{line}\n" for line in (place.root, work.fleet, work.id)).encode()
+    result = place.transport.run(Command(script("there.sh"), data, timeout=ASK_SECONDS))
+    answer = result.stdout.decode("ascii", "replace").strip()
+    if answer == "here":
+        raise StaleChange(work.name, f"{work.name} is on {place.host} by now", hint="plan again")
+    if answer != "away":
+        raise LookIncomplete(place.host, f"{place.host} does not tell whether it has {work.name}")

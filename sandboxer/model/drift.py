@@ -1,0 +1,101 @@
+"""What ``drift`` tells: a plan cut to what is not as it was applied, and what was told before and is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.plan import Change, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Drift of one sandbox that was told and is no longer there: its paths, and since when they were told, in UTC."""
+
+    sandbox: str
+    id: str
+    host: str
+    paths: tuple[str, ...]
+    since: datetime
+
+    def to_json(self) -> JsonObject:
+        """As it stands in the JSON of a drift."""
+        return {
+            "sandbox": self.sandbox,
+            "id": self.id,
+            "host": self.host,
+            "paths": list(self.paths),
+            "since": rfc3339(self.since),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is to be noted beside a sandbox's record: each path that drifted, and since when it is told.
+
+    Without any path the note is to be removed. ``uid`` is of the life that it is about.
+    """
+
+    host: str
+    id: str
+    sandbox: str
+    uid: str
+    told: Mapping[str, datetime]
+
+    def to_json(self) -> JsonObject:
+        """As it lies on the host."""
+        return {"format_version": "1.0", "told": {path: rfc3339(since) for path, since in sorted(self.told.items())}}
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReport:
+    """What drifted, as the changes of a plan, git's sandboxes and imperative ones alike; ``at`` is when, in UTC.
+
+    ``compared`` counts the sandboxes that have a record to be compared with; ``errors`` say what could not be compared,
+    a sentence each. ``since`` is when the drift of one was told first, by host and id; one that cannot be noted is not
+    in it. ``notes`` are what has to be written for the next run to know what this one told.
+    """
+
+    plan: Plan
+    at: datetime
+    compared: int
+    errors: tuple[str, ...] = ()
+    resolved: tuple[Resolved, ...] = ()
+    since: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every host was seen in full, and everything compared."""
+        return self.plan.complete and not self.errors
+
+    @property
+    def drifted(self) -> tuple[Change, ...]:
+        """The sandboxes that are not as they were applied."""
+        return tuple(change for change in self.plan.changes if change.drift)
+
+    def to_json(self) -> JsonObject:
+        """A plan's JSON, with ``since`` for each change, and ``resolved``."""
+        changes = []
+        for change in self.plan.changes:
+            since = self.since.get((change.host or "", change.id))
+            changes.append({**change.to_json(), "origin": change.origin, "since": rfc3339(since) if since else None})
+        resolved = [one.to_json() for one in self.resolved]
+        return {
+            **self.plan.to_json(),
+            "complete": self.complete,
+            "changes": changes,
+            "resolved": resolved,
+            "compared": self.compared,
+            "errors": list(self.errors),
+        }
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment in UTC, to the second."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

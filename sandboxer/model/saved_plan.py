@@ -1,0 +1,189 @@
+"""A saved plan: the plan's JSON, and with it what its approval is bound to. It approves, and never tells what to do.
+
+It comes back as bytes that anyone may have changed, so it is checked like any foreign input. The checksum finds damage
+and slips of the hand; against a forger stands that only what a fresh plan wants too is ever done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer, ValidationError
+
+from sandboxer.errors import PlanRefused
+from sandboxer.model.lifecycle import Action
+from sandboxer.model.plan import FORMAT_VERSION
+from sandboxer.model.text import printable
+
+if TYPE_CHECKING:
+    from sandboxer.model.plan import Plan
+
+MAX_BYTES = 16 * 1024 * 1024
+
+_AGAIN = "plan again: sandboxer plan --out FILE"
+_Names = Annotated[frozenset[str], PlainSerializer(sorted, when_used="json")]
+
+
+class _Part(BaseModel):
+    # A newer release of the same major format may add keys.
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class ApprovedOptions(_Part):
+    """The selectors that the plan was made with, and the guards that it lifted; see reconcile's Options."""
+
+    targets: _Names
+    excluded: _Names
+    hosts: _Names
+    replaced: _Names
+    forgotten: _Names
+    max_deletes: int | None
+    allow_empty: bool
+    adopt_fleet: bool
+    allow_rollback: bool
+    allow_rename: bool = False
+
+
+class ApprovedInput(_Part):
+    """The commit that a sandbox's input was planned at, and the digest of the files that are delivered of it."""
+
+    commit: str
+    digest: str
+
+
+class ApprovedField(_Part):
+    """A field that differs, as in the plan."""
+
+    path: str
+    old: JsonValue
+    new: JsonValue
+
+
+class ApprovedChange(_Part):
+    """A change as it was approved; of the plan's keys those that are compared."""
+
+    sandbox: str
+    id: str
+    host: str | None
+    from_host: str | None
+    action: str
+    reason: str
+    fingerprint: str
+    pending: tuple[ApprovedField, ...]
+    drift: tuple[ApprovedField, ...]
+    volumes: tuple[str, ...]
+
+    @property
+    def acts(self) -> bool:
+        """Whether it was approved to change anything on a host."""
+        return self.action not in (Action.NO_OP, Action.BLOCKED)
+
+
+class Approval(_Part):
+    """What an approval is bound to besides the changes.
+
+    ``fleet_root`` is the fleet repository's first commit (None where it is not known), ``manifests`` the digest of all
+    documents as parsed, ``inputs`` what each sandbox would be given, by the sandboxes' names.
+    """
+
+    fleet_root: str | None
+    manifests: str
+    inputs: dict[str, ApprovedInput]
+    options: ApprovedOptions
+
+
+class SavedPlan(_Part):
+    """A plan that was saved to be approved and applied."""
+
+    format_version: str
+    fleet: str
+    commit: str | None
+    dirty: bool
+    changes: tuple[ApprovedChange, ...]
+    approval: Approval
+
+    def check(self, fleet: str, fleet_root: str | None, manifests: str) -> None:
+        """Raises PlanRefused where it is not of this fleet (by name and first commit) or of other manifests."""
+        if self.fleet != fleet:
+            _refuse(f"the saved plan is of the fleet {printable(self.fleet)}, and this is {fleet}", "apply it there")
+        theirs = self.approval.fleet_root
+        if theirs and fleet_root and theirs != fleet_root:
+            roots = f"{printable(theirs)[:12]} and {fleet_root[:12]}"
+            message = (
+                f"the saved plan is of another repository of the fleet name {fleet}: the first commits are {roots}"
+            )
+            _refuse(message, _AGAIN)
+        if self.approval.manifests != manifests:
+            _refuse("the manifests are not those that the saved plan was made of", self._way_back())
+
+    def _way_back(self) -> str:
+        if self.dirty or self.commit is None:
+            return _AGAIN
+        commit = printable(self.commit)[:12]
+        return f"plan again; or check out the commit that it was made of, {commit}, or name it: --ref {commit}"
+
+
+def saved_bytes(plan: Plan, approval: Approval) -> bytes:
+    """The file's bytes. Raises PlanRefused where it would be too large to be read back."""
+    content = {**plan.to_json(), "approval": approval.model_dump(mode="json")}
+    data = json.dumps({**content, "checksum": checksum(content)}, indent=2).encode() + b"\n"
+    if len(data) > MAX_BYTES:
+        _refuse("the plan is larger than 16 MiB", "plan fewer sandboxes at once: --target NAME")
+    return data
+
+
+def parse_saved_plan(data: bytes) -> SavedPlan:
+    """A saved plan from its file's bytes. Raises PlanRefused, and nothing else, for anything that is none.
+
+    Where the bytes are no JSON, the error has the place.
+    """
+    content = _content(data)
+    version = content.get("format_version")
+    if not isinstance(version, str):
+        _refuse("it is no plan: it has no format_version", _AGAIN)
+    if version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
+        _refuse(
+            f"its format is {printable(version)}, and this release reads {FORMAT_VERSION}",
+            "apply it with the release that wrote it, or plan again with this one",
+        )
+    if "approval" not in content:
+        _refuse("it approves nothing: it was not written by `plan --out`", _AGAIN)
+    if content.pop("checksum", None) != checksum(content):
+        _refuse("it was changed after it was written: its checksum is another", _AGAIN)
+    try:
+        return SavedPlan.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = printable(".".join(str(part) for part in first["loc"]))
+        _refuse(f"{where}: {first['msg']}" if where else str(first["msg"]), _AGAIN)
+
+
+def _content(data: bytes) -> dict[str, Any]:
+    if len(data) > MAX_BYTES:
+        _refuse("it is larger than 16 MiB", _AGAIN)
+    try:
+        content = json.loads(data.decode())
+    except json.JSONDecodeError as error:
+        _refuse(f"it is no JSON, or not whole: {error.msg}", _AGAIN, error.lineno, error.colno)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        _refuse("it is no UTF-8", _AGAIN, line, column)
+    except ValueError:
+        _refuse("it holds a number that is too large", _AGAIN)
+    except RecursionError:
+        _refuse("it is nested too deeply", _AGAIN)
+    if not isinstance(content, dict):
+        _refuse("it is no plan: it holds no JSON object", _AGAIN)
+    return content
+
+
+def checksum(content: Any) -> str:
+    """The checksum of a saved plan's other keys, as parsed: spaces and order do not count."""
+    return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse(message: str, hint: str, line: int = 0, column: int = 0) -> NoReturn:
+    raise PlanRefused(message, hint=hint, line=line, column=column) from None

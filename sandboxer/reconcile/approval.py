@@ -1,0 +1,162 @@
+"""A saved plan is an approval, not a programme: of a fresh plan only what is exactly as it was approved is let through.
+
+So a plan file that was forged can never do what a fresh plan would not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from sandboxer.model.jsontypes import canonical
+from sandboxer.model.lifecycle import Action, Health, Reason, Sync
+from sandboxer.model.plan import Change
+from sandboxer.model.saved_plan import Approval, ApprovedInput, ApprovedOptions
+from sandboxer.reconcile.change import blocked
+from sandboxer.reconcile.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from typing import TypeVar
+
+    from sandboxer.model.desired import Fleet
+    from sandboxer.model.plan import FieldChange, Plan
+    from sandboxer.model.saved_plan import ApprovedChange, ApprovedField, SavedPlan
+
+    Of = TypeVar("Of", Change, ApprovedChange)
+
+_NAMED = 5
+
+
+def approval_of(fleet: Fleet, manifests: str, options: Options) -> Approval:
+    """What a plan of ``fleet`` is bound to; ``manifests`` is the digest of them all."""
+    chosen = {name: getattr(options, name) for name in ApprovedOptions.model_fields}
+    return Approval(
+        fleet_root=fleet.root_commit, manifests=manifests, inputs=inputs_of(fleet), options=ApprovedOptions(**chosen)
+    )
+
+
+def options_of(approved: ApprovedOptions) -> Options:
+    """The planner's options that a saved plan was made with."""
+    return Options(**approved.model_dump())
+
+
+def inputs_of(fleet: Fleet) -> dict[str, ApprovedInput]:
+    """What each sandbox would be given; nothing of those whose input cannot be had."""
+    trees = {name: sandbox.tree for name, sandbox in fleet.sandboxes.items()}
+    return {name: ApprovedInput(commit=tree.commit, digest=tree.digest) for name, tree in trees.items() if tree}
+
+
+def hold(decided: Plan, saved: SavedPlan, inputs: Mapping[str, ApprovedInput]) -> Plan:
+    """The fresh plan, with every sandbox blocked as stale that is not as it was approved.
+
+    ``decided`` must have been made with the saved plan's options; ``inputs`` are those of now. What is blocked anyway
+    stays so, with its own reason, and a no-op stays one where nothing else was approved.
+    """
+    was, now = _by_sandbox(saved.changes), _by_sandbox(decided.changes)
+    unseen = {host.name: host.error or host.status for host in decided.hosts if host.status != "reachable"}
+    changes: list[Change] = []
+    for key in sorted(was.keys() | now.keys()):
+        before, after = was.get(key, []), now.get(key, [])
+        objections = [_objection(one, other, unseen) for one, other in zip_longest(before, after)]
+        if any(change.acts and change.action is not Action.DELETE for change in after):
+            objections.append(_other_input(key[0], saved, decided, inputs))
+        changes += _held(before, after, [text for text in objections if text], unseen)
+    return replace(decided, changes=tuple(changes))
+
+
+def _by_sandbox(changes: Iterable[Of]) -> dict[tuple[str, str], list[Of]]:
+    """The changes by name and id: what is to be done to all copies of a sandbox is approved as one."""
+    found: dict[tuple[str, str], list[Of]] = {}
+    for change in changes:
+        found.setdefault((change.sandbox, change.id), []).append(change)
+    return found
+
+
+def _held(
+    was: Sequence[ApprovedChange], now: Sequence[Change], objections: Sequence[str], unseen: Collection[str]
+) -> Sequence[Change]:
+    """The changes of one sandbox, all or none of them let through."""
+    if not objections:
+        return now
+    message = f"{'; '.join(dict.fromkeys(objections))}; plan again"
+    if now:
+        return [c if c.action is Action.BLOCKED else blocked(c, Reason.BLOCKED_STALE, message) for c in now]
+    lost = next(change for change in was if change.acts)
+    silent = lost.host in unseen or lost.from_host in unseen
+    return [
+        Change(
+            sandbox=lost.sandbox,
+            id=lost.id,
+            host=lost.host,
+            from_host=lost.from_host,
+            action=Action.BLOCKED,
+            reason=Reason.BLOCKED_UNREACHABLE if silent else Reason.BLOCKED_STALE,
+            sync=Sync.UNKNOWN if silent else Sync.SYNCED,
+            health=Health.UNKNOWN if silent else Health.MISSING,
+            message=message,
+        )
+    ]
+
+
+def _objection(was: ApprovedChange | None, now: Change | None, unseen: Mapping[str, str]) -> str:
+    """Why ``now`` is not what was approved, in words; empty where it is, or where nothing would be done anyway."""
+    approved, wanted = was is not None and was.acts, now is not None and now.acts
+    if (now is not None and now.action is Action.BLOCKED) or not (approved or wanted):
+        return ""
+    if was is None:
+        return f"the saved plan does not have it, and now it is {now.reason}" if now else ""
+    if now is None:
+        silent = next((host for host in (was.host, was.from_host) if host in unseen), None)
+        found = f"{silent} was not seen, {unseen[silent]}" if silent else "there is nothing left of it"
+        return f"the saved plan says {was.reason}, and {found}"
+    if (was.action, was.reason) != (now.action, now.reason):
+        return f"the saved plan says {was.reason}, and now it is {now.reason}"
+    differing = ", ".join(_details(was, now))
+    return f"it is not as the saved plan has it: {differing}" if differing else ""
+
+
+def _details(was: ApprovedChange, now: Change) -> Iterator[str]:
+    """What differs between two changes of one action and reason."""
+    alike = True
+    for what, before, after in (("on", was.host, now.host), ("from", was.from_host, now.from_host)):
+        if before != after:
+            alike = False
+            yield f"{what} {after or 'no host'} in place of {before or 'none'}"
+    for what, names in (
+        ("pending fields", _differing(was.pending, now.pending)),
+        ("drift", _differing(was.drift, now.drift)),
+        ("volumes to destroy", {*was.volumes} ^ {*now.volumes}),
+    ):
+        if names:
+            alike = False
+            yield f"other {what} ({_few(names)})"
+    if alike and was.fingerprint != now.fingerprint:
+        yield "another record, or other containers"
+
+
+def _differing(was: Iterable[ApprovedField], now: Iterable[FieldChange]) -> set[str]:
+    """The paths of the fields of which the two do not say the same."""
+    before = {canonical(field.model_dump()): field.path for field in was}
+    after = {canonical(field.to_json()): field.path for field in now}
+    return {path for text, path in (before | after).items() if (text in before) != (text in after)}
+
+
+def _few(names: Collection[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(sorted(names)[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _other_input(name: str, saved: SavedPlan, decided: Plan, inputs: Mapping[str, ApprovedInput]) -> str:
+    """In which other files or commit the input of a sandbox is; empty where it is as approved.
+
+    An input that is the fleet's own commit may be another commit, with the same files, just as the fleet's may.
+    """
+    was, now = saved.approval.inputs.get(name), inputs.get(name)
+    if was == now:
+        return ""
+    if was and now and was.digest == now.digest and (was.commit, now.commit) == (saved.commit, decided.commit):
+        return ""
+    before, after = (given.commit[:12] if given else "none" for given in (was, now))
+    return f"the commit of its input was {before}, and now is {after}"

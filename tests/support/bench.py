@@ -1,0 +1,71 @@
+"""Work on one sandbox on this machine, each folder a host of its own: the real shell and the real lock, no engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from sandboxer.adapters.local import LocalTransport
+from sandboxer.extensions.base import Place, Provenance, Work
+from sandboxer.lifecycle.locks import LockDesk
+from sandboxer.model.lock import holder_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FLEET, ID = "acme", "0011aabb"
+WHO, COMMIT = "alice@ci-7", "1f2e3d4c5a6b7788"
+
+
+@dataclass
+class Bench:
+    """Hosts below ``folder``, by name; all connections end with ``close``."""
+
+    folder: Path
+    transports: dict[str, LocalTransport] = field(default_factory=dict)
+
+    def transport(self, host: str) -> LocalTransport:
+        """The way to a host."""
+        return self.transports.setdefault(host, LocalTransport(host))
+
+    def root(self, host: str) -> Path:
+        """The root on a host."""
+        return self.folder / host
+
+    def box(self, host: str) -> Path:
+        """The sandbox's folder."""
+        return self.root(host) / FLEET / ID
+
+    def lock(self, host: str) -> Path:
+        """The file of the sandbox's lock."""
+        return self.root(host) / FLEET / ".locks" / ID
+
+    def work(self, host: str = "one", *, who: str = WHO, timeout: float = 30.0, **given: Any) -> Work:
+        """Work on the sandbox on a host."""
+        place = Place(
+            host, str(self.root(host)), self.transport(host), "docker", None, 1.0, 1, holder_line(who, COMMIT), timeout
+        )
+        values: dict[str, Any] = {
+            "place": place,
+            "fleet": FLEET,
+            "id": ID,
+            "name": "web",
+            "reason": "create_because_absent",
+            "expected_generation": 0,
+            "expected_uid": "",
+            "inputs": cast("Any", None),
+            "provenance": Provenance(),
+            "progress": lambda _step: None,
+            "clock": lambda: datetime.now(UTC),
+        }
+        return Work(**{**values, **given})
+
+    def desk(self, *hosts: str) -> LockDesk:
+        """The desk that tells of the sandbox's locks."""
+        return LockDesk(FLEET, ID, {host: str(self.root(host)) for host in hosts or ("one",)}, self.transport)
+
+    def close(self) -> None:
+        """Ends what still runs."""
+        for transport in self.transports.values():
+            transport.close()

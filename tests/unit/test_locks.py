@@ -1,0 +1,270 @@
+"""One writer at a time: who waits is told for whom, a lock is told and ended, and no file of one stays behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandboxer.errors import HostUnreachable, SandboxLocked, StaleChange
+from sandboxer.extensions.workbench import Workbench
+from sandboxer.lifecycle.placement import AT_ONCE, Placements
+from sandboxer.model.lock import Holder, Lock, holder_line
+from sandboxer.render.locks import locks_text
+from tests.support.bench import COMMIT, WHO, Bench
+from tests.support.cases import piped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SINCE = datetime(2026, 11, 24, 12, 3, 10, tzinfo=UTC)
+HOLDER = Holder(WHO, COMMIT[:12], SINCE, 4711)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.close()
+
+
+# --- what a lock's file says
+
+
+def test_what_a_client_says_of_itself_comes_back() -> None:
+    text = f"{holder_line(WHO, COMMIT)}\n2026-11-24T12:03:10Z\n4711\n"
+    assert Holder.parse(text) == HOLDER
+    assert str(HOLDER) == "alice@ci-7, commit 1f2e3d4c5a6b, since 12:03:10Z"
+    assert Holder.parse(holder_line("a b@c", None)) == Holder("a b@c")
+    assert HOLDER.to_json() == {"who": WHO, "commit": COMMIT[:12], "since": "2026-11-24T12:03:10Z", "pid": 4711}
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\n\n\n", " \n4711"])
+def test_a_file_that_names_nobody_yet_names_nobody(text: str) -> None:
+    assert Holder.parse(text) is None
+
+
+def test_what_anybody_wrote_there_is_harmless() -> None:
+    assert "\n" not in holder_line("a\nb", "c")
+    told = Holder.parse("\x1b[2J@x y\nyesterday\n-1\nmore")
+    assert told is not None
+    assert "\x1b" not in str(told)
+    assert (told.since, told.pid) == (None, None)
+
+
+# --- taking it
+
+
+def test_whoever_waits_is_told_for_whom_and_blocked_by_name_when_the_time_is_over(bench: Bench) -> None:
+    steps: list[str] = []
+    held_by = r"held by alice@ci-7, commit 1f2e3d4c5a6b, since \d\d:\d\d:\d\dZ"
+    with Workbench(bench.work()), pytest.raises(SandboxLocked, match=held_by):
+        Workbench(bench.work(who="bob@ci-8", timeout=1, progress=steps.append)).__enter__()
+    (step,) = steps
+    assert step.startswith("waiting for alice@ci-7, commit 1f2e3d4c5a6b, since ")
+
+
+def test_whoever_waits_gets_it_when_it_is_given_up(bench: Bench) -> None:
+    waiting = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        with Workbench(bench.work()):
+            later = Workbench(bench.work(who="bob@ci-8", progress=lambda _step: waiting.set()))
+            entered = pool.submit(later.__enter__)
+            assert waiting.wait(30)
+            assert not entered.done()
+        entered.result(30)
+        held = bench.desk().ask("one")
+        assert held.holder is not None
+        assert held.holder.who == "bob@ci-8"
+        later.__exit__(None, None, None)
+
+
+def test_a_lock_of_nothing_leaves_no_file_and_no_folder(bench: Bench) -> None:
+    with Workbench(bench.work()):
+        assert bench.lock("one").exists()
+    assert not bench.root("one").exists()
+
+
+def test_the_lock_of_a_sandbox_stays_as_long_as_the_sandbox(bench: Bench) -> None:
+    with Workbench(bench.work()):
+        bench.box("one").mkdir()
+    assert bench.lock("one").exists()
+    bench.box("one").rmdir()
+    with Workbench(bench.work()):
+        pass
+    assert not bench.root("one").exists()
+
+
+# --- telling and ending it
+
+
+def test_a_lock_is_told_and_nothing_is_made_by_asking(bench: Bench) -> None:
+    assert bench.desk().ask("one") == Lock("one", "free")
+    assert not bench.root("one").exists()
+    with Workbench(bench.work()):
+        held = bench.desk().ask("one")
+        assert (held.status, held.here) == ("held", False)
+        assert held.holder is not None
+        assert (held.holder.who, held.holder.commit) == (WHO, COMMIT[:12])
+        assert held.holder.pid is not None
+        os.kill(held.holder.pid, 0)
+        bench.box("one").mkdir()
+        assert bench.desk().ask("one").here
+    assert bench.desk().ask("one") == Lock("one", "free", here=True)
+
+
+def test_a_host_that_does_not_answer_is_unknown_and_keeps_no_other_from_its_own(bench: Bench) -> None:
+    bench.transport("two").close()
+    one, two = bench.desk("one", "two").ask_all(["one", "two"])
+    assert one == Lock("one", "free")
+    assert two.status == "unknown"
+    assert "closed" in (two.error or "")
+
+
+def test_a_holder_is_ended_and_its_lock_is_free(bench: Bench) -> None:
+    bench.root("one").mkdir(mode=0o700)
+    held = Workbench(bench.work())
+    held.__enter__()
+    ended = bench.desk().ask("one", end=True)
+    assert (ended.status, ended.ended) == ("free", True)
+    assert ended.holder is not None
+    assert ended.holder.who == WHO
+    with pytest.raises(HostUnreachable):
+        held.call("record")
+    assert not bench.lock("one").exists()
+    again = bench.desk().ask("one", end=True)
+    assert (again.status, again.ended) == ("free", False)
+
+
+def test_who_only_waits_is_not_ended_with_the_holder(bench: Bench) -> None:
+    waiting = threading.Event()
+    held = Workbench(bench.work())
+    held.__enter__()
+    later = Workbench(bench.work(who="bob@ci-8", progress=lambda _step: waiting.set()))
+    with ThreadPoolExecutor() as pool:
+        entered = pool.submit(later.__enter__)
+        assert waiting.wait(30)
+        ended = bench.desk().ask("one", end=True)
+        assert ended.ended
+        assert ended.holder is not None
+        assert ended.holder.who == WHO
+        entered.result(30)
+    assert later.call("record").code == 0
+    later.__exit__(None, None, None)
+
+
+def test_a_process_that_has_the_file_open_and_not_the_lock_is_left_alone(bench: Bench) -> None:
+    """Whatever the file says, it is the kernel's word that counts."""
+    bench.lock("one").parent.mkdir(parents=True)
+    bench.lock("one").touch()
+    with subprocess.Popen(["sh", "-c", f"exec 9<{bench.lock('one')}; exec sleep 60"], start_new_session=True) as other:
+        try:
+            bench.root("one").chmod(0o700)
+            with Workbench(bench.work()) as held:
+                bench.lock("one").write_text(f"{holder_line(WHO, COMMIT)}\n2026-11-24T12:03:10Z\n{other.pid}\n")
+                assert bench.desk().ask("one", end=True).ended
+                with pytest.raises(HostUnreachable):
+                    held.call("record")
+            assert other.poll() is None
+        finally:
+            other.kill()
+
+
+def test_a_folder_that_is_a_link_is_not_followed(bench: Bench, tmp_path: Path) -> None:
+    with Workbench(bench.work()):
+        (tmp_path / "two").symlink_to(bench.root("one"))
+        assert bench.desk("two").ask("two", end=True) == Lock("two", "free")
+
+
+def test_locks_for_people() -> None:
+    locks = [
+        Lock("lab-1", "held", here=True, holder=HOLDER),
+        Lock("lab-2", "free", here=True),
+        Lock("lab-3", "free"),
+        Lock("lab-40", "unknown", error="no\x1broute"),
+        Lock("lab-5", "free", holder=HOLDER, ended=True),
+        Lock("lab-6", "held", holder=HOLDER, ended=True),
+    ]
+    assert piped(locks_text("web", locks)) == (
+        "web\n"
+        "  lab-1   held     by alice@ci-7, commit 1f2e3d4c5a6b, since 12:03:10Z, process 4711\n"
+        "  lab-2   free     it lives here\n"
+        "  lab-3   free     it is not here\n"
+        "  lab-40  unknown  no\\x1broute\n"
+        "  lab-5   free     the work of alice@ci-7, commit 1f2e3d4c5a6b, since 12:03:10Z, process 4711 was ended\n"
+        "  lab-6   held     the work of alice@ci-7, commit 1f2e3d4c5a6b, since 12:03:10Z, process 4711 was ended; "
+        "another client has it now\n"
+    )
+    assert "on none" in piped(locks_text("web", []))
+
+
+# --- placing
+
+
+def test_while_a_life_begins_the_first_host_is_locked_and_afterwards_clean(bench: Bench) -> None:
+    others = [bench.work(host) for host in ("three", "one")]
+    with Placements().begin(bench.work("two"), others):
+        assert bench.desk().ask("one").status == "held"
+        assert not bench.root("three").exists()
+    assert not bench.root("one").exists()
+
+
+def test_where_the_chosen_host_is_the_first_no_other_is_locked(bench: Bench) -> None:
+    with Placements().begin(bench.work("a"), [bench.work("b"), bench.work("c")]):
+        assert not bench.root("b").exists()
+
+
+@pytest.mark.parametrize("found", ["a", "c"])
+def test_a_copy_that_is_there_by_now_makes_the_plan_stale(bench: Bench, found: str) -> None:
+    bench.box(found).mkdir(parents=True)
+    bench.root(found).chmod(0o700)
+    others = [bench.work("a"), bench.work("c")]
+    with pytest.raises(StaleChange, match=f"is on {found} by now"), Placements().begin(bench.work("b"), others):
+        pass
+    assert [host for host in ("a", "c") if bench.root(host).exists()] == [found]
+
+
+def test_a_copy_that_the_plan_saw_is_no_news(bench: Bench) -> None:
+    bench.box("c").mkdir(parents=True)
+    with Placements().begin(bench.work("b"), [bench.work("a"), bench.work("c", expected_uid="f" * 32)]):
+        pass
+
+
+def test_a_host_that_cannot_be_asked_keeps_a_life_from_beginning(bench: Bench) -> None:
+    bench.transport("c").close()
+    with pytest.raises(HostUnreachable), Placements().begin(bench.work("b"), [bench.work("c")]):
+        pass
+
+
+def test_whoever_places_it_elsewhere_waits_and_is_told(bench: Bench) -> None:
+    placing = Placements().begin(bench.work("b", who="bob@x", timeout=1), [bench.work("a", who="bob@x", timeout=1)])
+    with Workbench(bench.work("a")), pytest.raises(SandboxLocked, match="web on a is held by alice"), placing:
+        pass
+
+
+def test_many_placements_meet_on_one_host_a_few_at_a_time(bench: Bench) -> None:
+    """Each holds a session there, and the host's own sandboxes need some too."""
+    placements = Placements()
+    most = now = 0
+    counting = threading.Lock()
+
+    def place(number: int) -> None:
+        nonlocal most, now
+        identifier = f"{number:08x}"
+        with placements.begin(bench.work("b", id=identifier), [bench.work("a", id=identifier)]):
+            with counting:
+                now += 1
+                most = max(most, now)
+            with counting:
+                now -= 1
+
+    with ThreadPoolExecutor(max_workers=12) as pool:
+        list(pool.map(place, range(12)))
+    assert 1 <= most <= AT_ONCE
+    assert not bench.root("a").exists()

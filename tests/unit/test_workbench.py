@@ -1,0 +1,92 @@
+"""The host's half of a conversation, run here by a shell: whatever becomes of a request, the next one is read whole."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandboxer.extensions.scripts import script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NONCE = "0" * 32
+IDENTIFIER = "0badcafe"
+# What a stranger's file may hold: a request of its own.
+FORGED = b"call put 2 4\nforged\n600\nevil\n"
+BLOCK = 262144  # bytes that are read at once
+
+
+def _talk(root: Path, *requests: tuple[str, tuple[str, ...], bytes]) -> list[tuple[int, bytes]]:
+    """The answers to these requests (verb, arguments, payload), that of the lock left out."""
+    sent = "".join(f"{line}\n" for line in (NONCE, root, "fleet", IDENTIFIER, 1, "somebody")).encode()
+    for verb, arguments, payload in requests:
+        lines = (f"call {verb} {len(arguments)} {len(payload)}", *arguments)
+        sent += "".join(f"{line}\n" for line in lines).encode() + payload
+    program = script("workbench.sh", "compose_ssh/verbs.sh") + "\ntake_lock\nanswer 0 ''\nserve\n"
+    done = subprocess.run(
+        ["sh", "-c", program],
+        input=sent,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        start_new_session=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(root)},
+    )
+    answers, rest = [], done.stdout
+    while rest:
+        head, _, rest = rest.partition(b"\n")
+        mark, code, length = head.decode().split()
+        assert mark == f"@{NONCE}"
+        answers.append((int(code), rest[: int(length)]))
+        rest = rest[int(length) :]
+    return answers[1:]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "root"
+
+
+def test_a_file_is_put_whole(root: Path) -> None:
+    content = bytes(range(256)) * 2000
+    assert _talk(root, ("put", ("deep/file", "640"), content)) == [(0, b"")]
+    file = root / "fleet" / IDENTIFIER / "deep/file"
+    assert file.read_bytes() == content
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("size", [len(FORGED), 3 * BLOCK], ids=["small", "large"])
+def test_a_payload_that_nobody_takes_is_never_read_as_a_request(root: Path, size: int) -> None:
+    payload = (FORGED * (size // len(FORGED) + 1))[:size]
+    answers = _talk(
+        root,
+        ("put", ("file", "600"), b"x"),
+        ("put", ("file/below", "600"), payload),  # there is no folder of that name, so nothing is written
+        ("show", ("file",), b""),
+    )
+    assert [code for code, _ in answers] == [0, 1, 0]
+    assert b"directory" in answers[1][1].lower()
+    assert answers[2][1] == b"x"
+    assert not (root / "fleet" / IDENTIFIER / "forged").exists()
+
+
+@pytest.mark.parametrize("size", [5000, 3 * BLOCK + 1], ids=["small", "large"])
+def test_a_disk_that_is_full_takes_the_payload_all_the_same_and_is_named(root: Path, size: int) -> None:
+    box = root / "fleet" / IDENTIFIER
+    root.mkdir(mode=0o700)
+    box.mkdir(parents=True)
+    (box / "full.new").symlink_to("/dev/full")
+    (code, said), shown = _talk(root, ("put", ("full", "600"), b"\n" * size), ("show", ("full",), b""))
+    assert (code, b"No space left on device" in said) == (1, True)
+    assert shown[0] == 1
+    assert not (box / "full").exists()
+
+
+def test_a_tree_that_comes_broken_leaves_nothing(root: Path) -> None:
+    (code, _), _ = _talk(root, ("deliver", ("abc",), b"no tar" + FORGED * 30), ("show", ("record.json",), b""))
+    assert code != 0
+    assert list((root / "fleet" / IDENTIFIER / "workspace/tree").iterdir()) == []
