@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 PYTEST_ARGS ?=
+# The lab's tests mostly wait for engines: three processes, each with a lab of its own, keep two cores busy.
+LABS ?= $(if $(SANDBOXER_LAB),0,3)
 
-.PHONY: help demo test test-unit check format schemas lab-up lab-down bench clean
+.PHONY: help demo test test-unit faults histories check format schemas lab-up lab-down bench clean
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
@@ -16,10 +18,16 @@ demo: $(STAMP) ## The main job on real hosts, from plan to clean-up
 	@$(BIN)/python -m scripts.demo
 
 test: test-unit ## All tests, those on the lab's real hosts included (root on Linux)
-	@$(BIN)/pytest -m lab $(PYTEST_ARGS)
+	@$(BIN)/pytest -n $(LABS) --dist worksteal -m lab $(PYTEST_ARGS)
 
 test-unit: $(STAMP) ## The tests that need no host and no root
 	@$(BIN)/pytest -n 2 -m "not lab" $(PYTEST_ARGS)
+
+faults: $(STAMP) ## The fault matrix in full, and the table of docs/reliability.md from what it found (root on Linux)
+	@$(BIN)/python -m scripts.faults $(PYTEST_ARGS)
+
+histories: $(STAMP) ## 10,000 random histories on simulated hosts (minutes)
+	@SANDBOXER_HISTORIES=$${SANDBOXER_HISTORIES:-10000} $(BIN)/pytest -n 2 -rP tests/histories/test_histories.py $(PYTEST_ARGS)
 
 check: $(STAMP) ## Format, lint, types, layers, schemas, shell syntax
 	@$(BIN)/ruff format --check .

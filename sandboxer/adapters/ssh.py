@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["JumpPool", "SshTarget", "SshTransport"]
 
 _SESSIONS = 8  # sshd allows 10 on a connection
+_OPEN_LIMIT = 30.0  # seconds that sshd gets to answer at all
 _REFUSED_LIMIT = 2.0  # seconds that sshd gets to clear up after the last session that we ended
 _CHUNK = 64 * 1024
 _PACKET = 32 * 1024
@@ -112,11 +113,18 @@ class SshTransport:
         """A channel with a shell on it. Waits where sshd allows fewer at once than we do."""
         patience = time.monotonic() + _REFUSED_LIMIT
         while True:
+            limit = max(0.1, min(_OPEN_LIMIT, deadline - time.monotonic()))
             try:
-                return connection.session(LOGIN_LINE, max(0.1, deadline - time.monotonic()))
+                return connection.session(LOGIN_LINE, limit)
             except LOST as error:
                 if not connection.is_active():
                     raise lost(self._host, error) from None
+                if not isinstance(error, paramiko.ChannelException):
+                    raise CommandTimeout(
+                        self._host,
+                        f"{self._host} has not answered for {limit:.0f} s",
+                        hint=f"its connection stands and is silent: see what {self._host} is busy with",
+                    ) from None
                 now = time.monotonic()
                 with self._lock:
                     if self._sessions:

@@ -43,6 +43,27 @@ def _compose(*, definition: str = "old", image: str = IMAGE) -> dict[str, object
 
 
 @pytest.mark.parametrize("host", ["lab-1", "lab-4"])
+def test_a_service_that_left_the_compose_file_goes_and_its_volume_with_the_sandbox(
+    new_fleet: Callable[..., FleetRepo], lab: Lab, host: str
+) -> None:
+    fleet = new_fleet(host)
+    before = lab.snapshot(host)
+    fleet.sandbox("one", stack(stays=service(), goes=service(volumes=["/anonymous"])))
+    fleet.commit()
+    fleet.apply()
+    running = fleet.ids(host, "one")
+    fleet.sandbox("one", stack(stays=service()))
+    fleet.commit()
+    fleet.apply()
+    assert fleet.ids(host, "one") == {"stays": running["stays"]}
+    fleet.assert_synced()
+    fleet.remove("one")
+    fleet.commit()
+    fleet.apply("--allow-empty")
+    assert lab.leaked(host, before) == {}
+
+
+@pytest.mark.parametrize("host", ["lab-1", "lab-4"])
 def test_only_what_changed_is_made_anew(new_fleet: Callable[..., FleetRepo], lab: Lab, host: str) -> None:
     fleet = new_fleet(host, secrets={"allow": ["env:TOKEN"]})
     fleet.env["TOKEN"] = "old-secret-value"

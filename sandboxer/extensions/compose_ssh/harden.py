@@ -138,7 +138,8 @@ def _stack(top: dict[str, Any], services: dict[str, Any], mounts: Mounts, root: 
     stack: dict[str, Any] = {
         "networks": {name: networks.network(name, declared.get(name), root.at("networks").at(name)) for name in joined},
         "volumes": {
-            name: networks.volume(name, volumes[name], root.at("volumes").at(name)) for name in sorted(mounts.volumes)
+            name: networks.volume(name, volumes.get(name), root.at("volumes").at(name))
+            for name in sorted(mounts.volumes)
         },
         "configs": {} if root.policy.podman else dict(sorted(mounts.configs.items())),
         "secrets": dict(sorted(mounts.secrets.items())),

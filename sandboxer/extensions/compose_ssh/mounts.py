@@ -80,6 +80,11 @@ class Mounts:
         target(volume.get("target"), scope.at("target"))
         if kind == "bind":
             self._bind(volume, name, scope)
+        elif kind == "volume" and volume.get("source") is None and scope.policy.podman:
+            # podman-compose knows no volume without a name, and gives its own names no labels.
+            told = hashlib.sha256(str(volume.get("target")).encode()).hexdigest()[:8]
+            volume["source"] = f"anonymous-{name}-{told}"
+            self.volumes.add(volume["source"])
         elif kind == "volume":
             self._named(volume, scope)
         elif kind == "tmpfs":

@@ -110,10 +110,23 @@ def again(record: Record) -> Record:
     return record.model_copy(update={"generation": record.generation + 1})
 
 
-def what_runs(project: str, wanted: Iterable[Wanted], containers: Iterable[Container]) -> Mapping[str, Any]:
+def anonymous_volumes(containers: Iterable[Container]) -> frozenset[str]:
+    """The volumes of these containers that have no name of ours, and so no label either."""
+    return frozenset(name for container in containers for name in container.volumes if _ANONYMOUS.fullmatch(name))
+
+
+def what_runs(
+    project: str,
+    wanted: Iterable[Wanted],
+    containers: Iterable[Container],
+    *,
+    former_volumes: frozenset[str] = frozenset(),
+) -> Mapping[str, Any]:
     """The parts of a record that are read from the containers after an apply; later looks are compared with them.
 
     Networks and volumes are those that the containers use: no engine makes others, and to list them costs two calls.
+    ``former_volumes`` are anonymous ones that nobody may use any more: they end with the sandbox, as all volumes do,
+    and no label would tell of them.
     """
     by_service: dict[str, list[Container]] = {}
     for container in containers:
@@ -133,12 +146,12 @@ def what_runs(project: str, wanted: Iterable[Wanted], containers: Iterable[Conta
     used = [container for own in by_service.values() for container in own]
     networks = {name for container in used for name in container.networks if name.startswith(f"{project}_")}
     volumes = {name for container in used for name in container.volumes}
-    anonymous = {name for name in volumes if _ANONYMOUS.fullmatch(name)}
+    anonymous = anonymous_volumes(used)
     return {
         "services": services,
         "networks": tuple(sorted(networks)),
         "volumes": tuple(sorted(volumes - anonymous)),
-        "anonymous_volumes": tuple(sorted(anonymous)),
+        "anonymous_volumes": tuple(sorted(anonymous | former_volumes)),
     }
 
 

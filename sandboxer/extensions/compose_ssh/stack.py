@@ -58,7 +58,7 @@ class Stack:
         forced = self._forced(before) & set(services)
         deadline = time.monotonic() + self._timeout
         if self._podman:
-            return self._up_in_order(services, forced, deadline)
+            return self._up_in_order(before, services, forced, deadline)
         if forced:
             self._compose("--force-recreate", "--no-deps", services=sorted(forced), wait=False)
         reply = self._compose(services=services, wait=True, deadline=deadline)
@@ -72,9 +72,10 @@ class Stack:
         old = {container.id for container in before.containers}
         return {service_of(c) for c in self.box.look().containers if c.id in old and c.state != "running"}
 
-    def _up_in_order(self, services: list[str], forced: set[str], deadline: float) -> State:
-        """What Docker Compose does by itself: those first that others wait for."""
+    def _up_in_order(self, before: State, services: list[str], forced: set[str], deadline: float) -> State:
+        """What Docker Compose does by itself: those first that others wait for, and no former ones."""
         reply = None
+        self._remove_former(before)
         for wave in self._waves(services):
             # One call for each service and no second: what ended well at once would be started again.
             anew = [name for name in wave if name in forced]
@@ -92,6 +93,13 @@ class Stack:
             if awaited:
                 self.wait(deadline, reply, awaited)
         return self.wait(deadline, reply)
+
+    def _remove_former(self, before: State) -> None:
+        wanted = {service.name for service in self.hardened.services}
+        former = [c.id for c in before.containers if service_of(c) not in wanted and not one_off(c)]
+        if former:
+            engine = self.box.work.place.engine
+            self.box.bench.must("a former service cannot be removed", "engine", engine, "rm", "-f", "-t", "0", *former)
 
     def _waves(self, services: list[str]) -> Iterator[list[str]]:
         after = {service.name: service.after.keys() for service in self.hardened.services}

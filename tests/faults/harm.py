@@ -1,0 +1,93 @@
+"""What may befall a host's engine, disks and programs, each undone at the end of its block."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.lab import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.lab import Lab
+    from tests.lab.engine import How
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A small file system at ``path`` of a host."""
+
+    lab: Lab
+    host: str
+    path: str
+
+    def resize(self, options: str) -> None:
+        """Other limits, as tmpfs has them: ``size=64k``, ``nr_inodes=9``."""
+        self.lab.exec(self.host, ["mount", "-o", f"remount,{options}", self.path])
+
+    def fill(self, *, leave: int = 0) -> None:
+        """Takes all the space but ``leave`` KiB."""
+        self.free()
+        fill = 'dd if=/dev/zero of="$1/.fill" bs=4k 2>/dev/null; truncate -s "-$2K" "$1/.fill"'
+        self.lab.exec(self.host, ["sh", "-c", fill, "sh", self.path, str(leave)])
+
+    def free(self) -> None:
+        """Gives the space back."""
+        self.lab.exec(self.host, ["rm", "-f", f"{self.path}/.fill"])
+
+
+@contextmanager
+def small_disk(lab: Lab, host: str, path: str, options: str) -> Iterator[Disk]:
+    """A file system of its own at a path, with the limits of tmpfs; all that is on it is gone at the end."""
+    lab.exec(host, ["mkdir", "-p", "-m", "700", path])
+    lab.exec(host, ["mount", "-t", "tmpfs", "-o", f"mode=700,{options}", "tmpfs", path])
+    try:
+        yield Disk(lab, host, path)
+    finally:
+        lab.exec(host, ["umount", "-l", path])
+
+
+@contextmanager
+def engine_ended(lab: Lab, host: str, how: How = "kill") -> Iterator[None]:
+    """Docker Engine ends, as Lab.stop_engine has it, and starts again.
+
+    One that was killed while it removed a network may not start for what it wrote itself: it panics over a network
+    without addresses. Then that file is removed, as a person would.
+    """
+    lab.stop_engine(host, how)
+    try:
+        yield
+    finally:
+        try:
+            lab.start_engine(host)
+        except LabError:
+            lab.exec(host, ["sh", "-c", "tail -n 100 /var/log/dockerd.log | grep -q reservePools"])
+            lab.exec(host, ["rm", "/var/lib/docker/network/files/local-kv.db"])
+            lab.start_engine(host)
+
+
+@contextmanager
+def read_only(lab: Lab, host: str, path: str) -> Iterator[None]:
+    """Nothing below a path can be written, as after an error of its disk."""
+    lab.exec(host, ["mount", "--bind", path, path])
+    try:
+        lab.exec(host, ["mount", "-o", "remount,bind,ro", path])
+        yield
+    finally:
+        lab.exec(host, ["umount", "-l", path])
+
+
+@contextmanager
+def in_place_of(lab: Lab, host: str, program: str, script: str) -> Iterator[None]:
+    """A shell script that a login finds before the program of that name, which it may call as ``$real``."""
+    place = f"/usr/local/bin/{program}"
+    real = lab.exec(host, ["sh", "-c", f"command -v {shlex.quote(program)}"]).stdout.strip()
+    assert real != place, f"{program} stands in {place} already"
+    lab.exec(host, ["sh", "-c", 'cat >"$1" && chmod 755 "$1"', "sh", place], input=f"#!/bin/sh\nreal={real}\n{script}")
+    try:
+        yield
+    finally:
+        lab.exec(host, ["rm", "-f", place])

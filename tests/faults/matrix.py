@@ -1,0 +1,124 @@
+"""What every row of the fault matrix does: count what it broke, and compare what is there afterwards with a clean run.
+
+A row is a test, or a file of tests, with the marker ``fault``: the fault and what must hold, in the words of the table
+of ``docs/reliability.md``. It is quick unless ``SANDBOXER_FAULTS=full``; where ``SANDBOXER_FAULTS_FIGURES`` names a
+file, it writes there what it found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+from tests.faults import picture
+
+if TYPE_CHECKING:
+    from tests.faults.picture import Picture
+    from tests.support.e2e import FleetRepo
+
+FULL = os.environ.get("SANDBOXER_FAULTS") == "full"
+FIGURES = "SANDBOXER_FAULTS_FIGURES"
+SETTLE_SECONDS = 15.0
+
+# What the quick form leaves out.
+full_only = pytest.mark.skipif(not FULL, reason="only with SANDBOXER_FAULTS=full")
+
+_T = TypeVar("_T")
+
+
+def size(quick: _T, full: _T) -> _T:
+    """How much of a row to run: ``full`` with ``SANDBOXER_FAULTS=full``, else ``quick``."""
+    return full if FULL else quick
+
+
+@dataclass
+class Row:
+    """One test of a row: what it broke, and what it found. ``fault`` and ``must`` are the table's words."""
+
+    fault: str
+    must: str
+    broken: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+    most_found: dict[str, float] = field(default_factory=dict)
+    leaked: int = 0
+    doubled: int = 0
+    _began: float = field(default_factory=time.monotonic)
+    _now: threading.local = field(default_factory=threading.local)  # hosts may be broken side by side
+
+    def broke(self, what: str) -> None:
+        """Counts one fault that was injected; ``what`` says which, for whoever reads a failure."""
+        self.broken.append(what)
+        self._now.broken = what
+
+    def measured(self, what: str) -> None:
+        """Adds a figure to what the table says was found, in words: ``lock free after 31.2 s``."""
+        self.found.append(what)
+
+    def most(self, what: str, figure: float) -> None:
+        """Adds the greatest of several figures; ``what`` has a place for it: ``{:.0f} s``."""
+        self.most_found[what] = max(figure, self.most_found.get(what, 0.0))
+
+    def clean(self, fleet: FleetRepo, *arguments: str) -> Picture:
+        """The picture of a clean run of what is committed, from nothing; afterwards nothing of it is there.
+
+        ``arguments`` go to ``apply``.
+        """
+        fleet.clean_up()
+        fleet.apply(*arguments)
+        clean = picture.steady(fleet)
+        fleet.clean_up()
+        return clean
+
+    def recovered(self, fleet: FleetRepo, clean: Picture, *arguments: str) -> None:
+        """A rerun converges, a plan then has nothing to do, and the hosts are as after a clean run.
+
+        ``arguments`` go to ``apply`` and ``plan``. What is on its way out has 15 s to go. AssertionError where
+        anything leaked, is there twice, is missing or is otherwise.
+        """
+        fleet.apply("--lock-timeout", "60s", *arguments, drifts=True)
+        self.settled(fleet, clean, *arguments)
+
+    def settled(self, fleet: FleetRepo, clean: Picture, *arguments: str) -> None:
+        """As ``recovered``, of hosts that have converged already."""
+        planned = fleet.plan(*arguments, drifts=True)
+        assert set(planned.actions.values()) <= {"no-op"}, f"{self._last}: {planned.data}"
+        assert planned.data["complete"], f"{self._last}: {planned.data}"
+        difference = picture.compare(clean, picture.take(fleet))
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while difference and time.monotonic() < deadline:
+            time.sleep(0.2)
+            difference = picture.compare(clean, picture.take(fleet))
+        self.leaked += len(difference.leaked)
+        self.doubled += len(difference.doubled)
+        assert not difference, f"after {self._last}, this is not as after a clean run:\n{difference}"
+
+    @property
+    def _last(self) -> str:
+        return getattr(self._now, "broken", "nothing was broken")
+
+    def write(self, test: str, *, passed: bool) -> None:
+        """Adds the figures as a line of JSON to the file that ``SANDBOXER_FAULTS_FIGURES`` names, if it names one."""
+        if not (path := os.environ.get(FIGURES)):
+            return
+        figures = {
+            "fault": self.fault,
+            "must": self.must,
+            "test": test,
+            "broken": len(self.broken),
+            "leaked": self.leaked,
+            "doubled": self.doubled,
+            "found": self.found,
+            "most": self.most_found,
+            "seconds": round(time.monotonic() - self._began, 1),
+            "passed": passed,
+            "full": FULL,
+        }
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(figures) + "\n")

@@ -1,0 +1,161 @@
+"""``kill -9`` of the client wherever it can be, in each action: the next run converges, and nothing is left or doubled.
+
+The crash points of an action are those that a clean run of it passes; see ``sandboxer/extensions/crash.py``.
+"""
+
+from __future__ import annotations
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandboxer.extensions.crash import VARIABLE
+from tests.faults import picture
+from tests.faults.matrix import FULL, size
+from tests.support.e2e import FleetRepo, service, stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.faults.matrix import Row
+    from tests.faults.picture import Picture
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.fault(
+        "`kill -9` of the client at every crash point, of each action", "next run converges, 0 leaked, 0 doubled"
+    ),
+]
+
+# The hosts with Docker share its points; the one with Podman meets its own.
+DOCKER = ("lab-1", "lab-2")
+HOSTS = size(DOCKER, (*DOCKER, "lab-4"))
+
+
+@dataclass
+class Life:
+    """A sandbox on one host, of which git wants one of two versions (None: it is not in git).
+
+    ``cleans`` are the pictures that clean runs leave, by version.
+    """
+
+    fleet: FleetRepo
+    version: int | None = None
+    cleans: dict[int | None, Picture] = field(default_factory=dict)
+
+    def want(self, version: int | None) -> None:
+        """Commits a version: another file, another command, and a service more or less."""
+        self.version = version
+        if version is None:
+            self.fleet.remove("one")
+            self.fleet.commit()
+            return
+        services = {
+            "a": service(volumes=["./ro:/ro:ro", "data:/data"], secrets=["TOKEN"]),
+            "b": service("sleep", f"{9000 + version}", volumes=["./rw:/rw", "/anonymous"]),
+            **({"c": service()} if version else {}),
+        }
+        compose = stack(**services) | {"volumes": {"data": None}, "secrets": {"TOKEN": {"environment": "TOKEN"}}}
+        files = {"ro/file": f"version {version}\n", "rw/file": "to write to\n"}
+        refs = [{"name": "TOKEN", "from": "env:TOKEN"}]
+        self.fleet.sandbox("one", compose, files=files, secretRefs=refs)
+        self.fleet.commit()
+
+    def set_up(self) -> None:
+        """Notes what clean runs leave; afterwards there is nothing."""
+        self.cleans[None] = picture.steady(self.fleet)
+        for version in (0, 1):
+            self.want(version)
+            self.fleet.apply()
+            self.cleans[version] = picture.steady(self.fleet)
+            self.fleet.clean_up()
+
+
+def _nothing_there(life: Life) -> None:
+    life.fleet.clean_up()
+    life.want(0)
+
+
+def _another_wanted(life: Life) -> None:
+    life.want(0 if life.version else 1)
+
+
+def _as_wanted(life: Life) -> None:
+    """The action is asked for by an option."""
+
+
+def _broken(life: Life) -> None:
+    host = life.fleet.hosts[0]
+    life.fleet.engine(host, "rm", "-f", life.fleet.ids(host, "one")["a"])
+
+
+def _not_wanted(life: Life) -> None:
+    if life.version is None:
+        life.want(0)
+        life.fleet.apply()
+    life.want(None)
+
+
+@dataclass(frozen=True)
+class Action:
+    """How to make it so that the next apply does the action; ``quick`` are points of the quick form, one a host.
+
+    ``arguments`` are those of the apply that is killed.
+    """
+
+    name: str
+    prepare: Callable[[Life], None]
+    quick: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+
+
+# In this order each finds what it needs.
+ACTIONS = (
+    Action("create", _nothing_there, ("begin.sent", "compose.sent")),
+    Action("update", _another_wanted, ("rewrite.sent", "compose.sent")),
+    Action("replace", _as_wanted, ("teardown.sent", "begin.sent"), ("--replace", "one")),
+    Action("repair", _broken, ("compose.sent", "rewrite.sent#2")),
+    Action("delete", _not_wanted, ("teardown.sent", "remove.sent"), ("--allow-empty",)),
+)
+
+
+def test_killed(new_fleet: Callable[..., FleetRepo], row: Row, tmp_path: Path) -> None:
+    lives = [Life(_fleet(new_fleet, host)) for host in HOSTS]
+
+    def play(place: int) -> None:
+        life, host = lives[place], HOSTS[place]
+        life.set_up()
+        for action in ACTIONS:
+            points = _enumerated(life, action, tmp_path / f"{action.name}-{host}") if FULL else action.quick
+            for point in points[place :: len(DOCKER)] if host in DOCKER else points:
+                _kill_at(life, action, point, row)
+
+    with ThreadPoolExecutor(max_workers=len(HOSTS)) as pool:
+        for job in [pool.submit(play, place) for place in range(len(HOSTS))]:
+            job.result()
+
+
+def _fleet(new_fleet: Callable[..., FleetRepo], host: str) -> FleetRepo:
+    fleet = new_fleet(host, secrets={"allow": ["env:TOKEN"]})
+    fleet.env["TOKEN"] = "a secret"
+    return fleet
+
+
+def _enumerated(life: Life, action: Action, notes: Path) -> tuple[str, ...]:
+    """The crash points that a clean run of the action passes."""
+    action.prepare(life)
+    life.fleet.apply(*action.arguments, env={VARIABLE: f"@{notes}"}, drifts=True)
+    points = notes.read_text().split()
+    # Podman takes its time; and before a step its host is as after the last one.
+    return tuple(point for point in points if life.fleet.hosts[0] in DOCKER or ".before" not in point)
+
+
+def _kill_at(life: Life, action: Action, point: str, row: Row) -> None:
+    action.prepare(life)
+    life.fleet.run("apply", "-y", *action.arguments, env={VARIABLE: point}, code=-signal.SIGKILL, drifts=True)
+    row.broke(f"{action.name} on {life.fleet.hosts[0]}: killed at {point}")
+    row.recovered(life.fleet, life.cleans[life.version], *(() if life.version is not None else ("--allow-empty",)))

@@ -1,0 +1,145 @@
+"""An upload that is cut at any byte leaves the old files whole, or none, and never a mix of two."""
+
+from __future__ import annotations
+
+import io
+import random
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandboxer.extensions.compose_ssh.box import VERBS
+from sandboxer.extensions.scripts import script
+from tests.faults import picture
+from tests.faults.matrix import size
+from tests.faults.relay import Relay
+from tests.support.e2e import FleetRepo, service, stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.faults.matrix import Row
+    from tests.faults.picture import Picture
+    from tests.faults.relay import How
+    from tests.lab import Lab
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.fault("cut at byte N of an upload, several N", "old tree whole, or none; never a mix"),
+]
+
+# Parts of all that is sent, most of which is the upload.
+CUTS: tuple[float, ...] = size((0.5,), (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99))
+STALLS: tuple[float, ...] = size((), (0.3, 0.8))
+HOW: list[tuple[float, How]] = [*((part, "close") for part in CUTS), *((part, "stall") for part in STALLS)]
+
+
+@pytest.fixture
+def fleet(new_fleet: Callable[..., FleetRepo]) -> FleetRepo:
+    return new_fleet("lab-1")
+
+
+@pytest.fixture
+def relay(fleet: FleetRepo, lab: Lab) -> Iterator[Relay]:
+    with Relay(lab.host("lab-1")) as relay:
+        fleet.host("lab-1", address="127.0.0.1", port=relay.port)
+        yield relay
+
+
+def _commit(fleet: FleetRepo, seed: int) -> None:
+    source = random.Random(seed)
+    files = {f"big/{number}.txt": source.randbytes(50_000).hex() for number in range(8)}
+    fleet.sandbox("one", stack(a=service(volumes=["./big:/big:ro"])), files=files)
+    fleet.commit()
+
+
+def _delivered(things: Picture) -> dict[str, set[str]]:
+    """What is below each folder of delivered files, by the content that the folder is named for."""
+    found: dict[str, set[str]] = {}
+    for thing in things:
+        place, _, path = thing.name.partition("/workspace/")
+        kind, _, rest = path.partition("/")
+        digest, _, inner = rest.partition("/")
+        if thing.kind == "path" and inner and not digest.endswith(".new"):
+            found.setdefault(f"{place} {kind} {digest}", set()).add(f"{inner} {thing.detail}")
+    return found
+
+
+def _assert_whole(fleet: FleetRepo, *clean: Picture) -> dict[str, set[str]]:
+    whole = {folder: files for each in clean for folder, files in _delivered(each).items()}
+    there = _delivered(picture.take(fleet))
+    assert whole
+    assert all(files == whole.get(folder) for folder, files in there.items()), there
+    return there
+
+
+def test_a_create_that_is_cut_while_it_uploads(fleet: FleetRepo, relay: Relay, row: Row) -> None:
+    _commit(fleet, 0)
+    clean = row.clean(fleet)
+    everything = relay.sent
+    for part, how in HOW:
+        relay.cut_after(int(part * everything), how)
+        fleet.run("apply", "-y", code=1)
+        relay.cut_after(None)
+        row.broke(f"create: {how} after {part:.0%} of {everything} bytes")
+        _assert_whole(fleet, clean)
+        assert fleet.ids("lab-1") == {}
+        row.recovered(fleet, clean)
+        fleet.clean_up()
+
+
+def test_an_update_that_is_cut_while_it_uploads(fleet: FleetRepo, relay: Relay, row: Row) -> None:
+    clean = []
+    for seed in (0, 1):
+        _commit(fleet, seed)
+        clean.append(row.clean(fleet))
+    everything = relay.sent
+    fleet.apply()
+    for number, (part, how) in enumerate(HOW):
+        running = fleet.ids("lab-1")
+        old, new = clean[(number + 1) % 2], clean[number % 2]
+        _commit(fleet, number % 2)
+        relay.cut_after(int(part * everything), how)
+        fleet.run("apply", "-y", code=1)
+        relay.cut_after(None)
+        row.broke(f"update: {how} after {part:.0%} of {everything} bytes")
+        there = _assert_whole(fleet, old, new)
+        assert _delivered(old).items() <= there.items()
+        assert fleet.ids("lab-1") == running
+        row.recovered(fleet, new)
+
+
+def test_an_archive_that_ends_between_two_files_is_not_taken_for_all_of_it(fleet: FleetRepo, row: Row) -> None:
+    """To tar it would be whole. One conversation for each block of the archive, up to the last one."""
+    archive = _archive(6)
+    cuts = list(range(0, len(archive.rstrip(b"\0")), size(1536, 512)))
+    text = script("workbench.sh", *VERBS) + "\ntake_lock\nanswer 0 ''\nserve\n"
+
+    def deliver(number: int, length: int) -> bool:
+        """Whether the host takes so many bytes for the whole archive."""
+        identifier = f"{number:08x}"
+        header = f"{'0' * 32}\n{fleet.root}\n{fleet.name}\n{identifier}\n0\nwho\n"
+        request = f"call deliver 1 {len(archive)}\nwhole\n".encode()
+        fleet.lab.exec(
+            "lab-1", ["setsid", "sh", "-c", text], input=header.encode() + request + archive[:length], check=False
+        )
+        return fleet.exists("lab-1", f"{fleet.root}/{fleet.name}/{identifier}/workspace/tree/whole")
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        taken = list(pool.map(deliver, range(len(cuts)), cuts))
+    for length in cuts:
+        row.broke(f"delivered: {length} bytes of {len(archive)}")
+    assert not any(taken)
+    assert deliver(len(cuts), len(archive)), "and the whole of it is taken"
+
+
+def _archive(count: int) -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        for number in range(count):
+            entry = tarfile.TarInfo(f"{number}.txt")
+            entry.size = 100
+            archive.addfile(entry, io.BytesIO(b"x" * 100))
+    return target.getvalue()

@@ -1,0 +1,162 @@
+"""ext.compose-ssh on simulated hosts: its own code, with their verbs in place of a shell's."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Self
+from unittest.mock import patch
+
+from sandboxer.errors import LookIncomplete, SandboxLocked
+from sandboxer.extensions.compose_ssh import provision, teardown
+from sandboxer.extensions.compose_ssh import stack as compose_stack
+from sandboxer.extensions.compose_ssh.box import Box, State
+from sandboxer.extensions.compose_ssh.extension import ComposeSsh
+from sandboxer.extensions.workbench import Reply, Workbench
+from sandboxer.lifecycle import discover, execute, placement, settle
+from sandboxer.model.event import last_number
+from tests.histories.verbs import Verbs, leave, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from sandboxer.extensions.base import Question, Work
+    from sandboxer.model.observed import Look
+    from sandboxer.model.seams import HostTransport
+    from tests.histories.host import SimulatedHost
+
+
+class SimulatedBackend(ComposeSsh):
+    """The backend, told of each look; what it changes, it changes by the verbs of a simulated host."""
+
+    def __init__(self, looked: Callable[[SimulatedHost], None]) -> None:
+        self._looked = looked
+
+    def probe(self, transport: HostTransport, question: Question) -> Look:
+        """The look at a simulated host."""
+        host: Any = transport
+        try:
+            look: Look = host.look(question)
+        finally:
+            self._looked(host)
+        return look
+
+
+class SimulatedBench(Workbench):
+    """A conversation with a simulated host. Between any two of its steps something may befall."""
+
+    def __init__(self, work: Work, *_verbs: str) -> None:
+        self._work = work
+        self.host: Any = work.place.transport
+        self.key = (work.fleet, work.id)
+        self._verbs = Verbs(self.host, work)
+
+    def __enter__(self) -> Self:
+        self.host.point(self.host)
+        if self.key in self.host.held:
+            raise SandboxLocked(self._work.name, f"{self._work.name} is held by another client")
+        self.host.locks.add(self.key)
+        self.host.point(self.host, "lock.after")
+        self.host.held.add(self.key)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.host.held.discard(self.key)
+        leave(self.host, self.key)
+
+    def call(self, verb: str, *arguments: str, payload: bytes = b"", timeout: float = 60.0) -> Reply:
+        """Has the host do a verb."""
+        self.host.point(self.host, f"{verb}.before")
+        doing = getattr(self._verbs, verb)(*arguments, payload=payload)
+        while True:
+            try:
+                next(doing)
+            except StopIteration as done:
+                code, text = done.value or (0, "")
+                break
+            self.host.point(self.host)
+        self.host.point(self.host, f"{verb}.after")
+        return Reply(code, text.encode())
+
+    def work(self, verb: str, *arguments: str, timeout: float) -> Reply:
+        """The same: nothing takes long here."""
+        return self.call(verb, *arguments)
+
+
+class SimulatedBox(Box):
+    """A sandbox's folder on a simulated host: all but the look is the real one's."""
+
+    def look(self, *, everything: bool = False) -> State:
+        """What is there now."""
+        host: Any = self.work.place.transport
+        key = (self.work.fleet, self.work.id)
+        host.point(host, "state.before")
+        sweep(host, *key)
+        if self.work.place.engine in host.silent:
+            raise LookIncomplete(host.name, f"{self.work.place.engine} on {host.name} does not answer")
+        folder = host.folders.get(key)
+        found = host.found(key) if folder else None
+        if found and found.record is None and folder.record is not None:
+            raise LookIncomplete(host.name, f"{self.work.name} on {host.name} cannot be read: {found.error}")
+        record = found.record if found else None
+        self._written, self._record = (folder.record if folder else None), record
+        told = last_number("\n".join(folder.journal).encode()) if folder else 0
+        self._last_event = max(told, record.last_event if record else 0)
+        self._compose = "podman-compose" if self.work.place.engine == "podman" else "docker-compose"
+        host.point(host, "state.after")
+        resources = tuple(r for r in host.resources.values() if r.owner and (r.owner.fleet, r.owner.id) == key)
+        return State(
+            record,
+            frozenset(folder.trees if folder else ()),
+            tuple(c for c in host.of(key) if c.engine == self.work.place.engine),
+            resources if everything else (),
+        )
+
+
+class Waiting:
+    """The clock of what waits: it goes on by sleeping alone."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds slept so far."""
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        """Sleeps no time at all."""
+        self._now += seconds
+
+
+class InTurn:
+    """A thread pool that does one thing after the other, so that a history goes the same way each time."""
+
+    def __init__(self, **_options: object) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        pass
+
+    def map(self, function: Callable[[Any], Any], things: Iterable[Any]) -> Iterator[Any]:
+        """The results, in order."""
+        return iter([function(thing) for thing in things])
+
+    def shutdown(self, **_options: object) -> None:
+        """There is nothing to wait for."""
+
+
+@contextmanager
+def simulated() -> Iterator[None]:
+    """Has sandboxes made and removed on simulated hosts, in one thread."""
+    with ExitStack() as stack:
+        for module in (provision, teardown):
+            stack.enter_context(patch.object(module, "Workbench", SimulatedBench))
+            stack.enter_context(patch.object(module, "Box", SimulatedBox))
+        stack.enter_context(patch.object(provision, "sources", lambda *_: None))
+        stack.enter_context(patch.object(compose_stack, "time", Waiting()))
+        stack.enter_context(patch.object(placement, "Workbench", SimulatedBench))
+        for module in (discover, execute, placement, settle):
+            stack.enter_context(patch.object(module, "ThreadPoolExecutor", InTurn))
+        yield

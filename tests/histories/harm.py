@@ -1,0 +1,146 @@
+"""What befalls hosts, and the sandboxes on them, by other hands than Sandboxer's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.model.identity import COMPOSE_PROJECT, LABEL_UID, sandbox_id
+from sandboxer.model.observed import Container
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from tests.histories.host import SimulatedHost
+    from tests.histories.judge import Judge
+
+
+class Ground:
+    """Hosts, and the ``now`` of the true time; ``runner_ahead`` is how far ahead of it the runner's clock is."""
+
+    now: datetime
+    runner_ahead: timedelta
+    hosts: dict[str, SimulatedHost]
+    judge: Judge
+
+    @property
+    def runner_clock(self) -> datetime:
+        """The clock of the machine that Sandboxer runs on."""
+        return self.now + self.runner_ahead
+
+    # --- what befalls a host
+
+    def cut(self, host: str) -> None:
+        """Nobody reaches it."""
+        self.hosts[host].reachable = False
+
+    def stop_engine(self, host: str) -> None:
+        """Docker no longer answers; containers go on."""
+        self.hosts[host].silent.add("docker")
+
+    def garble(self, host: str) -> None:
+        """It answers, and a look at it breaks off."""
+        self.hosts[host].garbled = True
+
+    def link(self, host: str) -> None:
+        """A symbolic link lies where the fleets' folders should: a look is not complete."""
+        self.hosts[host].linked = True
+
+    @property
+    def broken(self) -> bool:
+        """Whether anything is broken about any host."""
+        return any(host.silent or host.garbled or host.linked or not host.reachable for host in self.hosts.values())
+
+    def heal(self, host: str | None = None) -> None:
+        """All that is broken about a host, or about all, is mended."""
+        for healed in [self.hosts[host]] if host else self.hosts.values():
+            healed.reachable, healed.garbled, healed.linked = True, False, False
+            healed.silent.clear()
+            healed.failing = 0
+
+    def pass_time(self, seconds: int) -> None:
+        """Time goes on, on every clock."""
+        self.now += timedelta(seconds=seconds)
+
+    def set_clock(self, host: str | None, seconds: int) -> None:
+        """A host's clock (or the runner's) is so far ahead of the truth."""
+        if host is None:
+            self.runner_ahead = timedelta(seconds=seconds)
+        else:
+            self.hosts[host].ahead = timedelta(seconds=seconds)
+
+    def wipe(self, host: str) -> None:
+        """A reboot cleared /tmp; containers, networks and volumes are still there."""
+        there = self.hosts[host]
+        for key in there.folders:
+            self.judge.forget(host, key)
+        for things in (there.folders, there.leftovers, there.tombstones, there.heads, there.locks, there.directories):
+            things.clear()
+
+    def boot(self, host: str) -> None:
+        """Containers stopped; what lies on the disk is still there."""
+        there = self.hosts[host]
+        for container in list(there.containers.values()):
+            if container.state in ("running", "paused"):
+                there.containers[container.id] = replace(container, state="exited", exit_code=137)
+
+    # --- what befalls a sandbox. A host that has nothing of it stays as it is.
+
+    def hurt(self, host: str, fleet: str, name: str, how: str) -> None:
+        """A container of it is ``removed``, ``stopped``, ``paused``, or all of it but its folder is ``gone``."""
+        there, key = self.hosts[host], (fleet, sandbox_id(fleet, name))
+        containers = sorted(there.of(key), key=lambda container: container.name)
+        for container in containers if how == "gone" else containers[-1:]:
+            if how in ("removed", "gone"):
+                del there.containers[container.id]
+            elif container.state == "running":
+                state: Any = "paused" if how == "paused" else "exited"
+                there.containers[container.id] = replace(container, state=state, exit_code=137 * (how == "stopped"))
+        for resource in list(there.resources.values()) if how == "gone" else ():
+            if resource.owner and (resource.owner.fleet, resource.owner.id) == key:
+                del there.resources[resource.name]
+
+    def lose(self, host: str, fleet: str, name: str, what: str) -> None:
+        """Its ``folder``, its ``record``, or its ``workspace`` is gone."""
+        there, key = self.hosts[host], (fleet, sandbox_id(fleet, name))
+        if key not in there.folders:
+            return
+        self.judge.forget(host, key)
+        if what == "folder":
+            del there.folders[key]
+        elif what == "record":
+            there.folders[key].record = None
+        else:
+            there.folders[key].trees.clear()
+
+    def tamper(self, host: str, fleet: str, name: str, what: str) -> None:
+        """Its record is half of one (``torn``) or names another ``life``; or a ``stranger`` carries its labels."""
+        there, key = self.hosts[host], (fleet, sandbox_id(fleet, name))
+        folder = there.folders.get(key)
+        if what == "stranger":
+            for container in there.of(key)[:1]:
+                self._run_container(there, {**container.labels, LABEL_UID: "5" * 32})
+        elif folder is not None and folder.record:
+            if what == "torn":
+                folder.record = folder.record[: len(folder.record) // 2]
+            elif there.record(key) is not None:
+                folder.record = json.dumps({**json.loads(folder.record), "uid": "6" * 32}).encode()
+
+    def settle_in(self, host: str, what: str) -> None:
+        """Somebody else runs a ``container`` or a compose ``project`` there, or has a ``directory`` below the root."""
+        there = self.hosts[host]
+        if what == "directory":
+            there.directories.add("somebody")
+        else:
+            self._run_container(there, {COMPOSE_PROJECT: "other"} if what == "project" else {})
+
+    @staticmethod
+    def _run_container(host: SimulatedHost, labels: Mapping[str, str]) -> None:
+        number = host.made.total()
+        host.made["foreign"] += 1
+        host.containers[f"foreign-{number}"] = Container(
+            f"foreign-{number}", f"foreign-{number}", "docker", "theirs", "c" * 64, "running", 0, None, labels
+        )

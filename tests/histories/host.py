@@ -1,0 +1,198 @@
+"""A host as values: what lies below its root, what its engines have, and what a look at it shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import HostUnreachable, LookIncomplete
+from sandboxer.extensions.scripts import script
+from sandboxer.model.identity import LABEL_FLEET, LABEL_ID, Ownership
+from sandboxer.model.observed import RECORD_MISSING, EngineLook, FileSums, Found, Reachable
+from sandboxer.model.record import RecordRefused, parse_record
+from sandboxer.model.seams import CommandResult, TransportStats, TreeEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from sandboxer.extensions.base import Question, Work
+    from sandboxer.model.observed import Container, Engine, Head, Look, Resource, Tombstone
+    from sandboxer.model.record import Record
+    from sandboxer.model.seams import Command
+
+ROOT = "/tmp/sandboxer"
+ENGINES: tuple[Engine, ...] = ("docker", "podman")
+ONE_FILE = FileSums(1, 100, TreeEntry("compose.yaml", "0" * 40).seconds)
+"""What every delivered tree sums up to."""
+Key = tuple[str, str]
+"""A sandbox on a host: its fleet's name, and its id."""
+
+
+@dataclass(slots=True)
+class Folder:
+    """A sandbox's folder: its record's bytes (None: lost), its journal, the trees that were delivered, its files."""
+
+    record: bytes | None
+    journal: list[str] = field(default_factory=list)
+    trees: set[str] = field(default_factory=set)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def sums(self) -> FileSums:
+        """What its delivered files sum up to."""
+        count = len(self.trees)
+        return FileSums(count, count * ONE_FILE.bytes, count * ONE_FILE.seconds)
+
+
+@dataclass(slots=True)
+class SimulatedHost:
+    """A host, as the transport to it.
+
+    ``moment`` tells the true time; ``point`` is told whenever something may befall, and ``watch`` before something of a
+    sandbox is begun, written or removed.
+
+    ``leftovers`` map staging and trash folders of a fleet to whose they are; ``held`` are the locks that are taken,
+    ``locks`` their files; ``failing`` counts starts of a stack that will fail.
+    """
+
+    name: str
+    moment: Callable[[], datetime]
+    point: Callable[..., None]
+    watch: Callable[[str, SimulatedHost, Work], None]
+    ahead: timedelta = timedelta()
+    reachable: bool = True
+    garbled: bool = False
+    linked: bool = False
+    silent: set[Engine] = field(default_factory=set)
+    failing: int = 0
+    folders: dict[Key, Folder] = field(default_factory=dict)
+    leftovers: dict[Key, str] = field(default_factory=dict)
+    tombstones: dict[Key, Tombstone] = field(default_factory=dict)
+    heads: dict[str, Head] = field(default_factory=dict)
+    locks: set[Key] = field(default_factory=set)
+    held: set[Key] = field(default_factory=set)
+    containers: dict[str, Container] = field(default_factory=dict)
+    resources: dict[str, Resource] = field(default_factory=dict)
+    directories: set[str] = field(default_factory=set)
+    made: Counter[str] = field(default_factory=Counter)
+    stats: TransportStats = field(default_factory=TransportStats)
+
+    # --- as a transport
+
+    def run(self, command: Command) -> CommandResult:
+        """Whether it has a sandbox, or the end of an apply; a look is asked of the backend."""
+        from tests.histories.verbs import settle
+
+        if command.script != script("there.sh"):
+            settle(self, command.stdin.decode())
+            return CommandResult(0, b"", b"")
+        self.point(self)
+        _root, fleet, identifier = command.stdin.decode().splitlines()
+        return CommandResult(0, b"here\n" if (fleet, identifier) in self.folders else b"away\n", b"")
+
+    def open(self, command: Command) -> object:
+        """Nothing is opened: the simulated workbench has a conversation of its own."""
+        raise AssertionError(command.script)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    # --- what a look shows
+
+    @property
+    def clock(self) -> datetime:
+        """Its clock, in whole seconds."""
+        return (self.moment() + self.ahead).replace(microsecond=0)
+
+    def look(self, question: Question) -> Look:
+        """What a look shows."""
+        self.point(self)
+        if not self.reachable:
+            raise HostUnreachable(self.name, f"{self.name} does not answer")
+        if self.garbled:
+            raise LookIncomplete(self.name, f"the look at {self.name} broke off")
+        chosen: Engine = "docker" if question.runtime == "auto" else question.runtime
+        fleet = question.fleet
+        linked, silent = f"{ROOT}/{fleet} is a symbolic link: remove it", f"{chosen} does not answer: it is down"
+        return Reachable(
+            host=self.name,
+            clock=self.clock,
+            boot_id="boot",
+            free_bytes=1 << 30,
+            cpus=4.0,
+            memory_bytes=8 << 30,
+            engine=chosen,
+            engines={engine: self._engine(engine) for engine in ENGINES},
+            found={} if self.linked else {key[1]: self.found(key) for key in self.folders if key[0] == fleet},
+            directories=(*sorted(self.directories | (self.fleets() - {fleet})),),
+            leftovers=tuple(name for owner, name in self.leftovers if owner == fleet),
+            tombstones={key[1]: stone for key, stone in self.tombstones.items() if key[0] == fleet},
+            head=self.heads.get(fleet),
+            error=linked if self.linked else silent if chosen in self.silent else None,
+        )
+
+    def _engine(self, engine: Engine) -> EngineLook:
+        if engine in self.silent:
+            return EngineLook(engine, "it is down")
+        containers = tuple(c for c in self.containers.values() if c.engine == engine)
+        return EngineLook(engine, None, containers, tuple(r for r in self.resources.values() if r.engine == engine))
+
+    def fleets(self) -> set[str]:
+        """The fleets that have a folder below the root."""
+        things = (self.folders, self.leftovers, self.tombstones, self.locks)
+        return {key[0] for some in things for key in some} | self.heads.keys()
+
+    # --- the truth about one sandbox
+
+    def found(self, key: Key) -> Found:
+        """Its folder, as a look reads it."""
+        folder = self.folders[key]
+        return replace(_read(folder.record, *key), has_workspace=bool(folder.trees), files=folder.sums)
+
+    def record(self, key: Key) -> Record | None:
+        """Its record, where there is one that can be read."""
+        return self.found(key).record if key in self.folders else None
+
+    def owners(self, key: Key, engines: Collection[Engine] = ENGINES) -> Iterator[Ownership]:
+        """What each of its containers, networks and volumes says of whose it is, as far as these engines have them."""
+        claims = [Ownership.of(dict(container.labels)) for container in self.of(key) if container.engine in engines]
+        claims += [resource.owner for resource in self.resources.values() if resource.engine in engines]
+        yield from (owner for owner in claims if owner and (owner.fleet, owner.id) == key)
+
+    def of(self, key: Key) -> list[Container]:
+        """Its containers."""
+        return [c for c in self.containers.values() if (c.labels.get(LABEL_FLEET), c.labels.get(LABEL_ID)) == key]
+
+    def has(self, key: Key) -> bool:
+        """Whether anything of it is here."""
+        return key in self.folders or any(True for _ in self.owners(key))
+
+    def discard(self, key: Key) -> None:
+        """Somebody removes all of it by hand."""
+        self.folders.pop(key, None)
+        self.locks.discard(key)
+        for container in self.of(key):
+            del self.containers[container.id]
+        for name, resource in list(self.resources.items()):
+            if resource.owner and (resource.owner.fleet, resource.owner.id) == key:
+                del self.resources[name]
+
+    def sandboxes(self, fleet: str | None = None) -> set[Key]:
+        """All sandboxes, or all of one fleet, of which something is here."""
+        labelled = (Ownership.of(dict(c.labels)) for c in self.containers.values())
+        owners = [owner for owner in (*labelled, *(r.owner for r in self.resources.values())) if owner]
+        known = self.folders.keys() | {(owner.fleet, owner.id) for owner in owners}
+        return {key for key in known if fleet in (None, key[0])}
+
+
+@lru_cache(maxsize=20_000)
+def _read(data: bytes | None, fleet: str, identifier: str) -> Found:
+    if data is None:
+        return Found(identifier, None, RECORD_MISSING)
+    try:
+        return Found(identifier, parse_record(data, fleet=fleet, identifier=identifier))
+    except RecordRefused as refused:
+        return Found(identifier, None, f"its record cannot be read: {refused}")

@@ -1,0 +1,315 @@
+"""What must always be so, told from the hosts as they truly are and from what git says, and not from the planner."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.model.identity import LABEL_FLEET, sandbox_id
+from sandboxer.model.lifecycle import Action, Phase, Reason, may_follow
+from sandboxer.model.quantity import parse_duration
+from tests.histories.host import ENGINES, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sandboxer.extensions.base import Work
+    from sandboxer.model.observed import Engine
+    from sandboxer.model.plan import Change
+    from sandboxer.model.record import Record
+    from tests.histories.git import Commit
+    from tests.histories.host import Key, SimulatedHost
+    from tests.histories.world import SimulatedRun, World
+
+_SETTLED = (Phase.READY, Phase.ACTIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """How a host truly was when a run looked at it.
+
+    ``answering`` are the engines of which all could be seen: none where the look was not complete.
+    """
+
+    answering: frozenset[Engine]
+    clock: datetime
+    runner: datetime
+    ready: frozenset[Key]
+    head: str | None
+
+    @classmethod
+    def of(cls, host: SimulatedHost, run: SimulatedRun) -> Glimpse:
+        """The host as it is now."""
+        fleet, runtime = run.git.fleet, run.fleet.hosts[host.name].spec.runtime
+        chosen = "docker" if runtime == "auto" else runtime
+        whole = host.reachable and not host.garbled and not host.linked and chosen not in host.silent
+        head = host.heads.get(fleet)
+        return cls(
+            frozenset(engine for engine in ENGINES if whole and engine not in host.silent),
+            host.clock,
+            run.now(),
+            frozenset(key for key in host.folders if key[0] == fleet and is_ready(host.record(key))),
+            head.commit if head else None,
+        )
+
+
+def is_ready(record: Record | None) -> bool:
+    """Whether what the record says was applied to its end."""
+    return record is not None and record.phase in _SETTLED and record.attempt is None
+
+
+@dataclass
+class Judge:
+    """Watches every write on every host. Of each life it remembers the newest ``generations``, and what it ``read``."""
+
+    world: World
+    generations: dict[tuple[str, Key, str], int] = field(default_factory=dict)
+    read: dict[tuple[str, Key], tuple[bytes | None, int]] = field(default_factory=dict)
+
+    # --- what is there, to be compared
+
+    def everything(self) -> list[Any]:
+        """All that is on all hosts."""
+        return [self._state(host, None) for host in self.world.hosts.values()]
+
+    def apart_from(self, fleet: str) -> list[Any]:
+        """All that is on all hosts and not of this fleet."""
+        return [self._state(host, fleet) for host in self.world.hosts.values()]
+
+    @staticmethod
+    def _state(host: SimulatedHost, without: str | None) -> list[Any]:
+        folders = {
+            key: (f.record, tuple(f.journal), frozenset(f.trees), dict(f.files))
+            for key, f in host.folders.items()
+            if key[0] != without
+        }
+        others = [
+            {key: value for key, value in things.items() if key[0] != without}
+            for things in (host.leftovers, host.tombstones)
+        ]
+        heads = {fleet: head for fleet, head in host.heads.items() if fleet != without}
+        containers = {k: c for k, c in host.containers.items() if c.labels.get(LABEL_FLEET) != without or not without}
+        resources = {k: r for k, r in host.resources.items() if r.owner is None or r.owner.fleet != without}
+        locks = {key for key in host.locks if key[0] != without}
+        return [folders, others, heads, containers, resources, locks, set(host.directories)]
+
+    def names(self, fleet: str) -> set[str]:
+        """What the fleet's records on hosts that show them are called."""
+        hosts = [h for h in self.world.hosts.values() if h.reachable and not h.garbled and not h.linked]
+        records = (host.record(key) for host in hosts for key in host.folders if key[0] == fleet)
+        return {record.name for record in records if record}
+
+    def sound(self, name: str) -> bool:
+        """Whether nothing is broken about a host."""
+        host = self.world.hosts[name]
+        return host.reachable and not host.garbled and not host.linked and not host.silent
+
+    def doubt(self, host: SimulatedHost, key: Key, engines: Collection[Engine] = ENGINES) -> str | None:
+        """Why nobody can tell whether this is the fleet's to change, by what these engines have of it."""
+        owners = list(host.owners(key, engines))
+        lives = {owner.uid for owner in owners}
+        if any(owner.root != ROOT for owner in owners):
+            return "another root"
+        if key not in host.folders:
+            return "several lives" if len(lives) > 1 else None
+        record = host.record(key)
+        if record is None:
+            lost = host.folders[key].record is None
+            return None if lost and len(lives) == 1 else "no record that tells"
+        if lives - {record.uid} or any((o.name, o.origin) != (record.name, record.origin) for o in owners):
+            return "record and labels disagree"
+        git_name = record.origin != "git" or sandbox_id(key[0], record.name) == key[1]
+        return None if git_name else "another sandbox's id"
+
+    # --- before each write
+
+    def watch(self, what: str, host: SimulatedHost, work: Work) -> None:
+        """Whether this may be done now; ``what`` is ``new``, ``adopt``, ``rewrite``, ``teardown`` or ``remove``."""
+        run, key = self.world.runs[-1], (work.fleet, work.id)
+        change = run.at_work[(host.name, work.id)]
+        assert change.acts, f"{change.action} wrote something"
+        assert key in host.held, "written without the lock"
+        glimpse = run.glimpses[host.name]
+        assert glimpse.answering, f"{what} on {host.name}, which was not seen in full"
+        newer = glimpse.head is not None and glimpse.head != run.commit.id
+        newer = newer and bool(run.git.is_ancestor(run.commit.id, glimpse.head or ""))
+        assert run.options.allow_rollback or not newer, "an older commit was applied over a newer one"
+        if what != "new":
+            doubt = self.doubt(host, key, glimpse.answering)
+            assert doubt is None, f"{what} of what may not be ours: {doubt}"
+        if what == "new" and change.action is Action.CREATE and change.sandbox in run.commit.sandboxes:
+            self._may_create(run, host, key, change)
+        elif what == "teardown":
+            self._may_destroy(run, host, key, change)
+
+    def _may_create(self, run: SimulatedRun, host: SimulatedHost, key: Key, change: Change) -> None:
+        former = run.git.before(run.commit)
+        might = run.commit.might_hold(change.sandbox) | (former.might_hold(change.sandbox) if former else frozenset())
+        assert host.name in might, f"{change.sandbox} may not live on {host.name}"
+        for name in might:
+            seen = run.glimpses.get(name)
+            assert seen, f"created without a look at {name}, where it might live"
+            assert seen.answering, f"created while {name}, where it might live, was silent"
+        copies = [name for name in might - {host.name} if self.world.hosts[name].has(key)]
+        assert not copies, f"a second copy of {change.sandbox} beside the one on {copies}"
+
+    def _may_destroy(self, run: SimulatedRun, host: SimulatedHost, key: Key, change: Change) -> None:
+        record = host.record(key)
+        engine = record.engine if record else "docker"
+        assert engine in run.glimpses[host.name].answering, f"destroyed while {engine} on {host.name} was silent"
+        if self._expired(run, key):
+            return
+        assert record is not None, "destroyed without a record that tells of an end"
+        run.destroyed.add((change.id, change.host, change.from_host))  # a move destroys one, wherever its parts lie
+        limit = run.options.max_deletes if run.options.max_deletes is not None else 1
+        assert len(run.destroyed) <= limit, f"{len(run.destroyed)} deletes and replaces, and {limit} are allowed"
+        assert run.commit.sandboxes or run.options.allow_empty, "destroyed for a fleet that is empty"
+        name = run.commit.named(*key)
+        if change.action is Action.DELETE:
+            asked = run.options.prune and not run.options.only_expired
+            assert asked, "deleted without being asked"
+        if name is None:
+            assert change.action is Action.DELETE
+            kept = not record.sync_policy.prune and record.phase is not Phase.DESTROYING
+            assert not kept, "deleted what says prune: false"
+            assert record.origin == "git", "deleted what git never knew"
+        elif change.action is Action.REPLACE and change.host == host.name:
+            assert self._replaced_for_a_reason(run, host, record, name), f"{name} was replaced for nothing"
+        else:
+            ready = [other for other, seen in run.glimpses.items() if other != host.name and key in seen.ready]
+            ready += [other.name for other in self.world.hosts.values() if is_ready(other.record(key))]
+            assert set(ready) - {host.name}, f"the last copy of {name} was deleted, and git wants it"
+
+    @staticmethod
+    def _replaced_for_a_reason(run: SimulatedRun, host: SimulatedHost, record: Record, name: str) -> bool:
+        if record.phase is Phase.DESTROYING or name in run.options.replaced:
+            return True
+        runtime = run.fleet.hosts[host.name].spec.runtime
+        return runtime not in ("auto", record.engine) or record.desired_digest is None
+
+    def _expired(self, run: SimulatedRun, key: Key) -> bool:
+        """Whether a copy of it is past its end by its host's clock and by the runner's, then or now."""
+        for host in self.world.hosts.values():
+            seen = run.glimpses.get(host.name)
+            ends = self._ends(run.commit, host, key)
+            if ends is None or seen is None:
+                continue
+            if ends <= max(host.clock, seen.clock) and ends <= max(run.now(), seen.runner):
+                return True
+        # Its home went, a moment ago, and copies go after it.
+        name = run.commit.named(*key)
+        digests = {s.spec_digest for n, s in run.fleet.sandboxes.items() if n == name}
+        stones = [host.tombstones[key] for host in self.world.hosts.values() if key in host.tombstones]
+        return any(stone.spec_digest in digests for stone in stones)
+
+    def _ends(self, commit: Commit, host: SimulatedHost, key: Key) -> datetime | None:
+        record = host.record(key)
+        name = commit.named(*key)
+        if record is None:
+            untils = [datetime.fromisoformat(o.until) for o in host.owners(key) if o.origin == "api" and o.until]
+            return max(untils, default=None)
+        if name is None or record.origin == "api":
+            return record.expires_at
+        spec = commit.sandboxes[name]
+        said = _end_by(spec.get("ttl", "4h"), spec.get("expiresAt"), record.created_at)
+        was = _end_by(record.spec.get("ttl", "4h"), record.spec.get("expiresAt"), record.created_at)
+        return record.expires_at if said == was else said
+
+    # --- after each step
+
+    def steady(self) -> None:
+        """No record's generation goes back, and every journal is a life that sandboxes may have."""
+        for host in self.world.hosts.values():
+            for key, folder in host.folders.items():
+                now = (folder.record, len(folder.journal))
+                if self.read.get((host.name, key)) == now:
+                    continue
+                self.read[(host.name, key)] = now
+                record = host.record(key)
+                if record is None or self.doubt(host, key):
+                    continue
+                life = (host.name, key, record.uid)
+                assert record.generation >= self.generations.get(life, 0), f"{life}: its generation went back"
+                self.generations[life] = record.generation
+                self._check_journal(folder.journal, record)
+
+    @staticmethod
+    def _check_journal(lines: list[str], record: Record) -> None:
+        events = [json.loads(line) for line in lines]
+        numbers = [event["number"] for event in events]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), f"a journal of events {numbers}"
+        assert record.last_event in numbers, f"event {record.last_event} is not in the journal: {numbers}"
+        for event in events:
+            former = event["from_phase"] and Phase(event["from_phase"])
+            first = event["number"] == 1
+            assert may_follow(former, Phase(event["phase"])) or (former is None and not first), event
+        told = next(event for event in events if event["number"] == record.last_event)
+        assert told["phase"] == record.phase, f"the journal says {told['phase']}, the record {record.phase}"
+
+    def forget(self, host: str, key: Key) -> None:
+        """A record is lost: what comes after it begins to count anew."""
+        self.generations = {life: n for life, n in self.generations.items() if life[:2] != (host, key)}
+
+    # --- once all is mended and applied
+
+    def converged(self, fleet: str, changes: tuple[Change, ...]) -> None:
+        """Nothing more is to be done, what is blocked is so for a reason, and nothing of the fleet is left over."""
+        acting = [f"{c.sandbox}: {c.reason} {c.message}" for c in changes if c.acts]
+        assert not acting, f"still to be done after two applies: {acting}"
+        for change in changes:
+            if change.action is Action.BLOCKED:
+                assert self._blocked_for_a_reason(fleet, change), f"{change.sandbox}: {change.reason}, {change.message}"
+        self._nothing_left(fleet)
+
+    def _blocked_for_a_reason(self, fleet: str, change: Change) -> bool:
+        git, key = self.world.fleets[fleet], (fleet, change.id)
+        hosts = git.fleet_at(git.head).hosts
+        if change.reason is Reason.BLOCKED_AMBIGUOUS:
+            copies = [self.world.hosts[name] for name in hosts if self.world.hosts[name].has(key)]
+            return any(self.doubt(host, key) or host.record(key) is None for host in copies)
+        if change.reason is Reason.BLOCKED_NO_HOST:
+            if change.host in hosts.keys() - git.head.hosts.keys():
+                return True
+            return not any(self._has_room(fleet, name, key) for name in git.head.might_hold(change.sandbox))
+        return False
+
+    def _has_room(self, fleet: str, name: str, key: Key) -> bool:
+        spec = self.world.fleets[fleet].head.hosts[name]
+        host = self.world.hosts[name]
+        taken = len(host.sandboxes(fleet) - {key})
+        free = taken < spec.get("capacity", {}).get("sandboxes", 1000)
+        return free and not spec.get("cordon") and not spec.get("drain") and not host.has(key)
+
+    def _nothing_left(self, fleet: str) -> None:
+        git = self.world.fleets[fleet]
+        wanted = {(fleet, sandbox_id(fleet, name)) for name in git.head.sandboxes}
+        copies: dict[Key, list[str]] = {}
+        for name in git.head.hosts:
+            host = self.world.hosts[name]
+            assert not [left for left in host.leftovers if left[0] == fleet], f"left on {name}: {host.leftovers}"
+            here = host.sandboxes(fleet)
+            for key in {key for key in here if not self.doubt(host, key)}:
+                copies.setdefault(key, []).append(name)
+                record = host.record(key)
+                stays = record is None or record.origin == "api" or not record.sync_policy.prune
+                assert key in wanted or stays, f"{key} is on {name}, and git does not want it"
+            stray_locks = {key for key in host.locks if key[0] == fleet} - here - wanted
+            assert not stray_locks, f"locks of nothing on {name}: {stray_locks}"
+            stones = {key for key in host.tombstones if key[0] == fleet} - wanted
+            assert not stones, f"tombstones on {name} of what git no longer has: {stones}"
+        # What is suspended stays as it is, an interrupted move too.
+        waits = {key for key in wanted if git.head.sandboxes[git.head.named(*key) or ""].get("suspend")}
+        doubles = {key: n for key, n in copies.items() if len(n) > 1 and key not in waits and not self._in_doubt(*key)}
+        assert not doubles, f"several copies: {doubles}"
+
+    def _in_doubt(self, fleet: str, identifier: str) -> bool:
+        hosts = [self.world.hosts[name] for name in self.world.fleets[fleet].head.hosts]
+        key = (fleet, identifier)
+        return any(host.has(key) and (self.doubt(host, key) or host.record(key) is None) for host in hosts)
+
+
+def _end_by(ttl: str, expires_at: str | None, created_at: datetime) -> datetime:
+    lives: timedelta = parse_duration(ttl)
+    return datetime.fromisoformat(expires_at) if expires_at else created_at + lives

@@ -1,0 +1,157 @@
+"""Histories that can be played on real hosts as well: steps as data, made from a seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.histories.world import Interruption, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+HOSTS = ("lab-1", "lab-2", "lab-3")
+NAMES = ("web", "shop")
+LENGTH = 10
+
+_FIELDS: list[dict[str, Any]] = [
+    {"env": {"LEVEL": "one"}},
+    {"env": {"LEVEL": "two"}},
+    {"profile": "large"},
+    {"profile": "small"},
+    {"ttl": "8h"},
+    {"labels": {"team": "payments"}},
+    {"suspend": True},
+    {"suspend": None},
+    {"syncPolicy": {"prune": False}},
+    {"syncPolicy": {"selfHeal": False}},
+    {"syncPolicy": None},
+    {"placement": {"hosts": ["lab-1"]}},
+    {"placement": {"hosts": ["lab-2", "lab-3"]}},
+    {"placement": None},
+    {"ttl": None, "expiresAt": "2020-01-01T00:00:00Z"},
+    {"expiresAt": None},
+]
+_HOST_FIELDS: list[dict[str, Any]] = [
+    {"cordon": True},
+    {"drain": True},
+    {"capacity": {"sandboxes": 1}},
+    {"cordon": None, "drain": None, "capacity": None},
+]
+_DEATHS = {
+    "create": ("begin.before", "begin.after", "deliver.after", "compose.before", "compose.after", "tidy.after"),
+    "update": ("rewrite.before", "rewrite.after", "compose.before", "compose.after", "tidy.after"),
+    "delete": ("rewrite.before", "rewrite.after", "teardown.after", "remove.before", "remove.after"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happens: a method of a world, and what it is given."""
+
+    what: str
+    given: dict[str, Any] = field(default_factory=dict)
+
+    def on(self, world: Any) -> Any:
+        """Lets it happen in a world, and gives what came of it."""
+        return getattr(world, self.what)(**self.given)
+
+    def __str__(self) -> str:
+        return f"{self.what}({', '.join(f'{key}={value!r}' for key, value in self.given.items())})"
+
+
+class SimulatedWorld(World):
+    """The simulated hosts behind the same steps as the real ones, with the same answers."""
+
+    def applied(self, fleet: str, death: str = "", **asked: Any) -> list[Any] | None:
+        """What came of an apply; None where it was killed at the step ``death``."""
+        interruption = Interruption("kill", death) if death else None
+        outcomes = self.apply(fleet, interruption=interruption, **asked)
+        return None if outcomes is None else outcomes_of([outcome.to_json() for outcome in outcomes])
+
+    def planned(self, fleet: str) -> dict[str, Any]:
+        """What a plan says."""
+        return plan_of(self.plan(fleet).to_json())
+
+
+def outcomes_of(said: list[Any]) -> list[Any]:
+    """What an apply's JSON says came of each change, without what differs from host to host and day to day."""
+    return sorted([o["sandbox"], str(o["host"]), str(o["from_host"]), o["reason"], o["outcome"]] for o in said)
+
+
+def plan_of(said: Any) -> dict[str, Any]:
+    """What a plan's JSON says, without what differs from host to host and day to day."""
+    words = ("sandbox", "id", "host", "from_host", "action", "reason", "sync", "health", "volumes")
+    return {
+        "hosts": [[host["name"], host["status"]] for host in said["hosts"]],
+        "complete": said["complete"],
+        "changes": [
+            {word: change[word] for word in words}
+            | {kind: [field["path"] for field in change[kind]] for kind in ("pending", "drift")}
+            for change in said["changes"]
+        ],
+        "unmanaged": sorted([thing["host"], thing["kind"]] for thing in said["unmanaged"]),
+    }
+
+
+def history(seed: int) -> tuple[tuple[str, str], list[Step]]:
+    """Two fleets' names and a history of theirs: the same for the same seed.
+
+    It is chosen while it is played on simulated hosts, so that most steps meet something.
+    """
+    chance = random.Random(seed)
+    fleets = (f"h{seed}-one", f"h{seed}-two")
+    world = SimulatedWorld(fleets, HOSTS)
+    steps: list[Step] = []
+
+    def play(step: str, /, **given: Any) -> None:
+        steps.append(Step(step, given))
+        steps[-1].on(world)
+
+    play("edit", fleet=fleets[0], name="web")
+    play("edit", fleet=fleets[0], name="shop", **chance.choice(_FIELDS))
+    play("applied", fleet=fleets[0])
+    while len(steps) < LENGTH:
+        _choose(chance, world, fleets, play, just_applied=steps[-1].what == "applied")
+    play("heal")
+    play("applied", fleet=fleets[0], max_deletes=100, allow_empty=True)
+    return fleets, steps
+
+
+def _choose(
+    chance: random.Random, world: World, fleets: tuple[str, str], play: Callable[..., None], *, just_applied: bool
+) -> None:
+    up = [host for host in HOSTS if not world.hosts[host].silent]
+    fleet, name, host = chance.choice((fleets[0], *fleets)), chance.choice(NAMES), chance.choice(up)
+    # Mostly something that is there, and whose engine can be asked.
+    there = [copy for copy in world.copies() if copy[0] in up] or [(host, fleet, name)]
+    home = dict(zip(("host", "fleet", "name"), chance.choice(there), strict=True))
+
+    def die(work: str) -> None:
+        if work == "delete":
+            play("drop", fleet=home["fleet"], name=home["name"])
+        else:
+            play("edit", fleet=home["fleet"], name=home["name"], env={"LEVEL": chance.choice(["three", "four"])})
+        play("applied", fleet=home["fleet"], targets=[home["name"]], death=chance.choice(_DEATHS[work]))
+
+    # (weight, what happens)
+    choices: list[tuple[int, Callable[[], None]]] = [
+        (6, lambda: play("edit", fleet=fleet, name=name, **chance.choice(_FIELDS))),
+        (2, lambda: play("drop", fleet=fleet, name=name)),
+        (3, lambda: play("edit_host", fleet=fleet, host=host, **chance.choice(_HOST_FIELDS))),
+        (1 if just_applied else 12, lambda: play("applied", fleet=fleet)),
+        (5, lambda: die(chance.choice(["create", "update", "delete"]))),
+        (1, lambda: play("applied", fleet=fleet, back=1)),
+        (1, lambda: play("applied", fleet=fleet, only_deletes=True)),
+        (4, lambda: play("hurt", **home, how=chance.choice(["removed", "stopped", "paused", "gone"]))),
+        (3, lambda: play("lose", **home, what=chance.choice(["folder", "record", "workspace"]))),
+        (1, lambda: play("tamper", **home, what=chance.choice(["torn", "life", "stranger"]))),
+        (1, lambda: play("settle_in", host=host, what=chance.choice(["container", "project", "directory"]))),
+        (1, lambda: play("wipe", host=host)),
+        (1, lambda: play("cut", host=host)),
+        (not world.broken, lambda: play("stop_engine", host=host)),
+        (6 * world.broken, lambda: play("heal")),
+    ]
+    chance.choices([do for _, do in choices], [weight for weight, _ in choices])[0]()

@@ -1,0 +1,58 @@
+"""Random histories: nothing is deleted that was not known in full, nothing foreign is touched, and applies converge.
+
+200 runs by themselves; ``make histories`` does 10,000. The same ``SANDBOXER_HISTORIES_SEED`` gives the same histories.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.histories.backend import simulated
+from tests.histories.machine import Histories
+from tests.histories.world import COUNTS, World
+
+RUNS = int(os.environ.get("SANDBOXER_HISTORIES", "200"))
+SEED = int(os.environ.get("SANDBOXER_HISTORIES_SEED", "0"))
+EACH = 100 if RUNS <= 200 else 500
+
+
+@pytest.mark.parametrize("part", range(-(-RUNS // EACH)))
+def test_whatever_happens(part: int) -> None:
+    machine = seed(SEED * 1_000_000 + part)(type("Histories", (Histories,), {}))
+    COUNTS.clear()
+    how = settings(
+        max_examples=min(EACH, RUNS),
+        stateful_step_count=30,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    with simulated():
+        run_state_machine_as_test(machine, settings=how)
+    print(", ".join(f"{count} {what}" for what, count in sorted(COUNTS.items())))
+    # What never happens proves nothing.
+    assert COUNTS["steps"] > 10 * how.max_examples
+    assert {"created", "updated", "repaired", "replaced", "deleted", "blocked", "killed"} <= COUNTS.keys()
+
+
+def test_what_lost_its_directory_is_repaired_by_the_engine_that_has_it() -> None:
+    """Found by a random history: by now the host gives new sandboxes another engine."""
+    world = World(["acme"], ["lab-1"])
+    with simulated():
+        world.edit("acme", "web")
+        world.apply("acme")
+        (before,) = world.hosts["lab-1"].containers.values()
+        world.wipe("lab-1")
+        world.edit_host("acme", "lab-1", runtime="podman")
+        world.apply("acme")
+        (after,) = world.hosts["lab-1"].containers.values()
+        assert after.engine == before.engine == "docker"
+        world.calm()
+    (moved,) = world.hosts["lab-1"].containers.values()
+    assert moved.engine == "podman"

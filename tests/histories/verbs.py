@@ -1,0 +1,260 @@
+"""What a host does when it is asked, as values: the verbs of ``workbench.sh`` and ``verbs.sh``, and ``settle.sh``.
+
+A verb is a generator. Where it yields, whoever asked may be gone, and the host gone no further than this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.model.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Ownership
+from sandboxer.model.observed import Container, Head, Resource, Tombstone
+from tests.histories.git import STACKS
+from tests.histories.host import ONE_FILE, Folder, Key, SimulatedHost
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from sandboxer.extensions.base import Work
+
+    Doing = Generator[None, None, tuple[int, str] | None]
+
+STALE = 74
+
+
+class Verbs:
+    """The verbs of one conversation."""
+
+    def __init__(self, host: SimulatedHost, work: Work) -> None:
+        self.host = host
+        self.work = work
+        self.key = (work.fleet, work.id)
+
+    @property
+    def folder(self) -> Folder:
+        """The sandbox's folder, which is there."""
+        return self.host.folders[self.key]
+
+    # --- its folder
+
+    def begin(self, uid: str, how: str, *events: str, payload: bytes) -> Doing:
+        self.host.watch(how, self.host, self.work)
+        staging = (self.work.fleet, f".staging-{uid}")
+        self.host.leftovers[staging] = self.work.id
+        yield
+        there = self.host.folders.get(self.key)
+        if there is not None and (how != "adopt" or there.record is not None):
+            del self.host.leftovers[staging]
+            return STALE, "it is there already"
+        folder = there or Folder(None)
+        folder.journal += events
+        yield
+        folder.record = payload
+        self.host.folders[self.key] = folder
+        del self.host.leftovers[staging]
+        yield
+        self.host.tombstones.pop(self.key, None)
+        return None
+
+    def rewrite(self, former: str, *events: str, payload: bytes) -> Doing:
+        self.host.watch("rewrite", self.host, self.work)
+        folder = self.host.folders.get(self.key)
+        if folder is None:
+            return 1, "there is no such folder"
+        if hashlib.sha256(folder.record or b"").hexdigest() != former:
+            return STALE, "the record changed meanwhile"
+        folder.journal += events
+        yield
+        folder.record = payload
+        return None
+
+    def deliver(self, digest: str, *, payload: bytes) -> Doing:
+        assert payload
+        yield
+        self.folder.trees.add(digest)
+
+    def put(self, name: str, _mode: str, *, payload: bytes) -> Doing:
+        yield
+        self.folder.files[name] = payload
+
+    def tidy(self, _engine: str, *keep: str, payload: bytes) -> Doing:
+        yield
+        self.folder.trees &= {name.removeprefix("tree/") for name in keep}
+        return (yield from self.files(payload=payload))
+
+    def files(self, *, payload: bytes) -> Doing:
+        yield
+        one = f"{ONE_FILE.files} {ONE_FILE.bytes} {ONE_FILE.seconds}"
+        return 0, "".join(f"tree/{digest} {one}\n" for digest in sorted(self.folder.trees))
+
+    def tombstone(self, *, payload: bytes) -> Doing:
+        yield
+        digest = json.loads(payload)["spec_digest"]
+        self.host.tombstones[self.key] = Tombstone(self.work.id, digest)
+
+    def remove(self, _engine: str, uid: str, *, payload: bytes) -> Doing:
+        self.host.watch("remove", self.host, self.work)
+        if self.host.folders.pop(self.key, None) is not None:
+            self.host.leftovers[(self.work.fleet, f".trash-{uid}")] = self.work.id
+        yield
+        sweep(self.host, *self.key)
+
+    # --- its stack
+
+    def render(self, _command: str, project: str, digest: str, _folder: str, *_options: str, payload: bytes) -> Doing:
+        yield
+        stack = next(s for n, s in STACKS.items() if hashlib.sha256(f"stacks/{n}".encode()).hexdigest() == digest)
+        values = dict(line.split("=", 1) for line in payload.decode().splitlines())
+        return 0, json.dumps(canonical_compose(stack, project, values.get("LEVEL", "").strip("'")))
+
+    def compose(self, _command: str, project: str, *words: str, payload: bytes) -> Doing:
+        if self._silent(self.work.place.engine):
+            return 1, "the engine is down"
+        model = json.loads(self.folder.files["compose.json"])
+        for kind in ("network", "volume"):
+            for short, given in (model.get(f"{kind}s") or {}).items():
+                name = f"{project}_{short}"
+                if name not in self.host.resources:
+                    owner = Ownership.of(given["labels"])
+                    self.host.resources[name] = Resource(kind, name, name, self.work.place.engine, owner)
+                yield
+        services = {name for name in model["services"] if name in words} or set(model["services"])
+        for name in sorted(services):
+            self._start(project, name, model, anew="--force-recreate" in words)
+            yield
+        if "--remove-orphans" in words or "podman" in _command:
+            for container in self.host.of(self.key):
+                if container.labels[COMPOSE_SERVICE] not in model["services"]:
+                    del self.host.containers[container.id]
+        if self.host.failing:
+            self.host.failing -= 1
+            return 1, "a service failed"
+        return None
+
+    def _start(self, project: str, name: str, model: dict[str, Any], *, anew: bool) -> None:
+        service = model["services"][name]
+        there = [c for c in self.host.of(self.key) if c.labels.get(COMPOSE_SERVICE) == name]
+        labels = {**service["labels"], COMPOSE_PROJECT: project, COMPOSE_SERVICE: name}
+        for container in there:
+            if anew or container.labels != labels:
+                del self.host.containers[container.id]
+        number = self.host.made.total()
+        self.host.made[name] += 1
+        kept = next((c for c in self.host.of(self.key) if c.labels.get(COMPOSE_SERVICE) == name), None)
+        container = kept or Container(
+            hashlib.sha256(f"{self.host.name} {number}".encode()).hexdigest(),
+            f"{project}-{name}-1",
+            self.work.place.engine,
+            service["image"],
+            "a" * 64,
+            "created",
+            0,
+            None,
+            labels,
+            volumes=tuple(f"{project}_{mount['source']}" for mount in service.get("volumes", ())),
+            networks=tuple(f"{project}_{network}" for network in service["networks"]),
+        )
+        ends = service["command"] == ["true"]
+        state, code = ("exited", 0) if ends else ("exited", 1) if self.host.failing else ("running", 0)
+        self.host.containers[container.id] = replace(container, state=state, exit_code=code)
+
+    def engine(self, engine: str, word: str, *identifiers: str, payload: bytes) -> Doing:
+        if self._silent(engine):
+            return 1, "the engine is down"
+        yield
+        if word == "unpause":
+            for identifier in identifiers:
+                self.host.containers[identifier] = replace(self.host.containers[identifier], state="running")
+        return None
+
+    def logs(self, engine: str, _lines: str, _identifier: str, *, payload: bytes) -> Doing:
+        yield
+        return 1 if self._silent(engine) else 0, "what it said"
+
+    def teardown(self, engine: str, uid: str, *volumes: str, payload: bytes) -> Doing:
+        self.host.watch("teardown", self.host, self.work)
+        if self._silent(engine):
+            return 1, "the engine is down"
+
+        def mine(owner: Ownership | None) -> bool:
+            return owner is not None and (owner.fleet, owner.id, owner.uid) == (*self.key, uid)
+
+        for container in list(self.host.containers.values()):
+            if container.engine == engine and mine(Ownership.of(dict(container.labels))):
+                del self.host.containers[container.id]
+                yield
+        for name, resource in list(self.host.resources.items()):
+            if resource.engine == engine and mine(resource.owner):
+                del self.host.resources[name]
+                yield
+        return None
+
+    def _silent(self, engine: str) -> bool:
+        return engine in self.host.silent
+
+
+def canonical_compose(stack: dict[str, Any], project: str, level: str) -> dict[str, Any]:
+    """A stack as ``docker compose config --format json`` prints it."""
+    services = {}
+    for name, said in stack["services"].items():
+        service = {key: value for key, value in said.items() if key not in ("environment", "volumes")}
+        service["networks"] = {"default": None}
+        if "environment" in said:
+            service["environment"] = {"LEVEL": level}
+        if "volumes" in said:
+            source, target = said["volumes"][0].split(":")
+            service["volumes"] = [{"type": "volume", "source": source, "target": target, "volume": {}}]
+        services[name] = service
+    made = {"name": project, "services": services, "networks": {"default": {"name": f"{project}_default", "ipam": {}}}}
+    volumes = {name: {"name": f"{project}_{name}"} for name in stack.get("volumes", ())}
+    return {**made, "volumes": volumes} if volumes else made
+
+
+# --- the end of an apply
+
+
+def settle(host: SimulatedHost, lines: str) -> None:
+    """Sweeps what was left, forgets tombstones, and notes the head where the fleet has anything and none is newer."""
+    host.point(host)
+    _, _, fleet, _, _, _, _, noted, forgotten = lines.splitlines()
+    if fleet not in host.fleets():
+        return
+    for (owner, _name), identifier in list(host.leftovers.items()):
+        if owner == fleet and (fleet, identifier) not in host.held:
+            sweep(host, fleet, identifier)
+    host.locks -= {key for key in host.locks if key[0] == fleet} - host.held - host.folders.keys()
+    for identifier in forgotten.split():
+        host.tombstones.pop((fleet, identifier), None)
+    if noted:
+        said = json.loads(noted)
+        head = Head(said["commit"], datetime.fromisoformat(said["committed_at"]))
+        there = host.heads.get(fleet)
+        if there is None or there.committed_at <= head.committed_at:
+            host.heads[fleet] = head
+    leave_no_empty_home(host, fleet)
+    host.point(host)
+
+
+def sweep(host: SimulatedHost, fleet: str, identifier: str) -> None:
+    """Removes what was being made or removed of one sandbox, whose lock is held."""
+    for (owner, name), whose in list(host.leftovers.items()):
+        if (owner, whose) == (fleet, identifier):
+            del host.leftovers[(owner, name)]
+
+
+def leave(host: SimulatedHost, key: Key) -> None:
+    """The end of a conversation: where there is no sandbox nothing of it stays, its lock included."""
+    if key not in host.folders:
+        host.locks.discard(key)
+        leave_no_empty_home(host, key[0])
+
+
+def leave_no_empty_home(host: SimulatedHost, fleet: str) -> None:
+    """Where the fleet has nothing any more, no head is kept."""
+    things = (host.folders, host.leftovers, host.tombstones, host.locks)
+    if not any(key[0] == fleet for some in things for key in some):
+        host.heads.pop(fleet, None)

@@ -1,0 +1,331 @@
+"""A world of fleets and simulated hosts, and all that can happen in it. Each step is held to what must always be so."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.errors import HostUnreachable, ProvisionFailed, UsageError
+from sandboxer.lifecycle.discover import look_at
+from sandboxer.model.identity import sandbox_id
+from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.reconcile.change import change_without
+from sandboxer.reconcile.options import Options
+from sandboxer.wiring import ApplyOptions, Run
+from tests.histories.backend import SimulatedBackend
+from tests.histories.git import BEGINNING, HOSTS, Commit, Files, Repository, manifests_of
+from tests.histories.harm import Ground
+from tests.histories.host import SimulatedHost
+from tests.histories.judge import Glimpse, Judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from sandboxer.extensions.base import Extension, Work
+    from sandboxer.model.desired import Fleet
+    from sandboxer.model.documents import Manifests
+    from sandboxer.model.observed import Look
+    from sandboxer.model.outcome import Outcome
+    from sandboxer.model.plan import Change, Plan
+
+FREELY: Mapping[str, Any] = {"max_deletes": 1000, "allow_empty": True}
+"""The limits lifted that a person lifts where a change is meant."""
+
+
+def _options(asked: Mapping[str, Any]) -> Options:
+    return Options(**{key: frozenset(value) if isinstance(value, list) else value for key, value in asked.items()})
+
+
+COUNTS: Counter[str] = Counter()
+"""How often what happened, in all runs of this process."""
+
+
+class Killed(BaseException):
+    """The client is gone, as by ``kill -9``: nothing of it runs any more, and no handler."""
+
+
+@dataclass(slots=True)
+class Interruption:
+    """What befalls an apply: ``kill``, ``cut``, ``engine``, ``failure`` or ``rival``.
+
+    It does so at the n-th point that is passed, or at the first of a name, such as ``rewrite.after``.
+    """
+
+    kind: str
+    at: int | str
+
+
+class Silent:
+    """A view that shows nothing."""
+
+    def started(self, change: Change) -> None: ...
+
+    def progressed(self, change: Change, step: str) -> None: ...
+
+    def ended(self, outcome: Outcome) -> None: ...
+
+
+@dataclass(slots=True)
+class _Registry:
+    backend: Extension
+
+    def get(self, _name: str) -> Extension:
+        return self.backend
+
+
+class SimulatedRun(Run):
+    """A run of Sandboxer over a simulated fleet: its own planning and applying, on other edges.
+
+    What the judge goes by is noted: what hosts were like when they were looked at, and which change is at work where.
+    """
+
+    def __init__(self, world: World, git: Repository, commit: Commit) -> None:
+        super().__init__(Path("/"), read_secrets=True)
+        self.world = world
+        self.git = git
+        self.commit = commit
+        self.glimpses: dict[str, Glimpse] = {}
+        self.at_work: dict[tuple[str, str], Change] = {}
+        self.options = Options()
+        self.destroyed: set[tuple[str, str | None, str | None]] = set()
+
+    @property
+    def repository(self) -> Any:
+        return self.git
+
+    @cached_property
+    def inputs(self) -> Any:
+        return Files()
+
+    @cached_property
+    def manifests(self) -> Manifests:
+        return manifests_of(self.git.fleet, self.commit)
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        return self.git.fleet_at(self.commit)
+
+    @cached_property
+    def registry(self) -> Any:
+        return _Registry(self.extensions[0])
+
+    @cached_property
+    def extensions(self) -> list[Extension]:
+        return [SimulatedBackend(self._looked)]
+
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        questions = [self._question(name, host) for name, host in self.fleet.hosts.items()]
+        return {question.host: look_at(question, self.transport, self.extensions) for question in questions}
+
+    def transport(self, name: str) -> Any:
+        return self.world.hosts[name]
+
+    def now(self) -> datetime:
+        return self.world.runner_clock
+
+    def _looked(self, host: SimulatedHost) -> None:
+        self.glimpses[host.name] = Glimpse.of(host, self)
+
+    def _work(self, change: Change, host: str, progress: Callable[[str], None], how: ApplyOptions) -> Work:
+        work = super()._work(change, host, progress, how)
+        self.at_work[(host, work.id)] = change
+        return work
+
+
+@dataclass(slots=True)
+class Pending:
+    """A plan that was made and is not carried out yet: a person still reads it."""
+
+    run: SimulatedRun
+    decided: Plan
+    options: Options
+
+
+class World(Ground):
+    """Hosts and repositories, and what befalls them.
+
+    ``runs`` are the applies that are under way, the innermost last; ``steps`` counts those since all was calm.
+    """
+
+    def __init__(self, fleets: Iterable[str] = ("acme", "beta"), hosts: Iterable[str] = HOSTS) -> None:
+        self.now = BEGINNING
+        self.runner_ahead = timedelta()
+        self.judge = Judge(self)
+        watch = self.judge.watch
+        self.hosts = {name: SimulatedHost(name, lambda: self.now, self._point, watch) for name in hosts}
+        self.fleets = {name: Repository(name, self.hosts) for name in fleets}
+        self.steps = 0
+        self._agents: set[str] = set()
+        self.interruption: Interruption | None = None
+        self.runs: list[SimulatedRun] = []
+        self.waiting: Pending | None = None
+
+    def copies(self) -> list[tuple[str, str, str]]:
+        """Host, fleet and name of each sandbox that is anywhere and that this world's repositories ever had."""
+        known = ((fleet, name) for fleet, git in self.fleets.items() for name in sorted(git.names))
+        return [(h.name, f, n) for f, n in known for h in self.hosts.values() if h.has((f, sandbox_id(f, n)))]
+
+    # --- git
+
+    def edit(self, fleet: str, name: str, **fields: Any) -> None:
+        """Commits a sandbox with other fields, or a new one; a field of None is left out."""
+        head = self.fleets[fleet].head
+        spec = {"profile": "small", **head.sandboxes.get(name, {}), **fields}
+        spec = {key: value for key, value in spec.items() if value is not None}
+        self.fleets[fleet].commit(sandboxes={**head.sandboxes, name: spec})
+
+    def drop(self, fleet: str, name: str) -> None:
+        """Commits the fleet without a sandbox."""
+        kept = {other: spec for other, spec in self.fleets[fleet].head.sandboxes.items() if other != name}
+        self.fleets[fleet].commit(sandboxes=kept)
+
+    def edit_host(self, fleet: str, host: str, **fields: Any) -> None:
+        """Commits a host with other fields, or one that is new."""
+        head = self.fleets[fleet].head
+        spec = {key: value for key, value in {**head.hosts.get(host, {}), **fields}.items() if value is not None}
+        self.fleets[fleet].commit(hosts={**head.hosts, host: spec})
+
+    def drop_host(self, fleet: str, host: str) -> None:
+        """Commits the fleet without a host."""
+        kept = {other: spec for other, spec in self.fleets[fleet].head.hosts.items() if other != host}
+        self.fleets[fleet].commit(hosts=kept)
+
+    # --- the program
+
+    def run_of(self, fleet: str, back: int = 0) -> SimulatedRun:
+        """A run at the newest commit, or at one so many commits back."""
+        git = self.fleets[fleet]
+        return SimulatedRun(self, git, git.commits[max(0, len(git.commits) - 1 - back)])
+
+    def plan(self, fleet: str) -> Plan:
+        """A plan, which changes nothing."""
+        before = self.judge.everything()
+        run, options = self.run_of(fleet), Options(**FREELY)
+        decided = self._within(run, options, lambda: run.plan(options))
+        assert self.judge.everything() == before, "a plan wrote something"
+        return decided
+
+    def apply(
+        self,
+        fleet: str,
+        *,
+        back: int = 0,
+        interruption: Interruption | None = None,
+        **asked: Any,
+    ) -> list[Outcome] | None:
+        """Plans, and carries the plan out; None where it was killed, or has nothing to do with what is asked."""
+        run, options = self.run_of(fleet, back), _options(asked)
+        try:
+            decided = self._within(run, options, lambda: run.plan(options))
+        except UsageError:
+            known = {*run.commit.sandboxes, *self.judge.names(fleet)}
+            named = options.targets | options.replaced | options.excluded
+            assert named - known or options.hosts - run.fleet.hosts.keys(), "what is there was called unknown"
+            return None
+        return self._carry_out(run, decided, options, interruption)
+
+    def plan_for_later(self, fleet: str) -> None:
+        """Plans, and leaves the plan for a person to read."""
+        run, options = self.run_of(fleet), Options(**FREELY)
+        self.waiting = Pending(run, self._within(run, options, lambda: run.plan(options)), options)
+
+    def carry_out(self, interruption: Interruption | None = None) -> list[Outcome] | None:
+        """Carries out what waited."""
+        assert self.waiting is not None
+        waiting, self.waiting = self.waiting, None
+        return self._carry_out(waiting.run, waiting.decided, waiting.options, interruption)
+
+    def _carry_out(
+        self, run: SimulatedRun, decided: Plan, options: Options, interruption: Interruption | None
+    ) -> list[Outcome] | None:
+        before = self.judge.apart_from(run.git.fleet)
+        self.interruption = interruption
+        COUNTS["applies"] += 1
+        try:
+            outcomes = self._within(run, options, lambda: run.apply(decided, options, ApplyOptions(), Silent()))
+            COUNTS.update(outcome.word for outcome in outcomes)
+            return list(outcomes)
+        except Killed:
+            COUNTS["killed"] += 1
+            return None
+        finally:
+            self.interruption = None
+            assert self.judge.apart_from(run.git.fleet) == before, "something of somebody else was touched"
+
+    def _within(self, run: SimulatedRun, options: Options, do: Callable[[], Any]) -> Any:
+        run.options = options
+        self.runs.append(run)
+        try:
+            return do()
+        finally:
+            self.runs.pop()
+
+    def create(self, fleet: str, host: str) -> None:
+        """An agent makes a sandbox of its own, which no manifest says."""
+        name = f"agent-{len(self._agents)}"
+        self._agents.add(name)
+        run = self.run_of(fleet)
+        if host not in run.fleet.hosts or not self.judge.sound(host):
+            return
+        wanted = self.fleets[fleet].desired(name, {"profile": "small", "ttl": "2h"})
+        desired = replace(wanted, origin="api", id=hashlib.sha256(name.encode()).hexdigest()[:8])
+        run.looks  # noqa: B018 - it looks at its hosts
+        change = change_without(desired, Action.CREATE, Reason.CREATE_ABSENT, "", host=host)
+
+        def make() -> None:
+            work = run._work(change, host, lambda _step: None, ApplyOptions())
+            run.registry.get("").provision(work, desired, fresh=True)
+
+        with suppress(ProvisionFailed):
+            self._within(run, Options(), make)
+
+    def calm(self) -> None:
+        """All is mended and applied twice; then nothing is to be done, and nothing is left over.
+
+        Then a person removes what nobody can tell whose it is.
+        """
+        self.steps = 0
+        self.heal()
+        for fleet in self.fleets:
+            for _ in range(2):
+                self.apply(fleet, **FREELY)
+            self.judge.converged(fleet, self.plan(fleet).changes)
+        for host in self.hosts.values():
+            for key in [key for key in host.sandboxes() if self.judge.doubt(host, key)]:
+                self.judge.forget(host.name, key)
+                host.discard(key)
+
+    # --- what befalls an apply
+
+    def _point(self, host: SimulatedHost, step: str = "") -> None:
+        if not host.reachable:
+            raise HostUnreachable(host.name, f"{host.name} does not answer")
+        due = self.interruption
+        if due is None:
+            return
+        if isinstance(due.at, int):
+            due.at -= 1
+        if due.at in (-1, step):
+            self.interruption = None
+            self._befall(due.kind, host)
+
+    def _befall(self, kind: str, host: SimulatedHost) -> None:
+        if kind == "kill":
+            raise Killed
+        if kind == "cut":
+            host.reachable = False
+            raise HostUnreachable(host.name, f"the connection to {host.name} broke off")
+        if kind == "engine":
+            host.silent.add("docker")
+        elif kind == "failure":
+            host.failing += 1
+        else:
+            assert kind == "rival", kind
+            self.apply(self.runs[-1].git.fleet, **FREELY)
