@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from sandboxer.profiles.loader import load
 from sandboxer.profiles.report import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
     from pathlib import Path
 
@@ -75,8 +74,9 @@ class Run:
         self._find_inputs = find_inputs
         self._transports = Transports(root)
         self._began = time.monotonic()
-        self._looking = threading.Lock()
         self._newer: frozenset[str] = frozenset()
+        # What each change that was planned again was planned on, by its fingerprint; every other one on `looks`.
+        self._planned_on: dict[str, Mapping[str, Look]] = {}
         self.on_look: Callable[[int, int], None] = lambda _seen, _total: None
 
     def __enter__(self) -> Self:
@@ -221,7 +221,7 @@ class Run:
     def plan(self, options: Options) -> Plan:
         """Plans: reads only. Raises ManifestError, SourceError, ExtensionError, UsageError."""
         self._check(options)
-        return self._plan(options)
+        return self._plan(options, self.looks)
 
     def _check(self, options: Options) -> None:
         options.check({*self._sound().sandboxes, *names_on_record(self.looks.values())}, self.fleet.hosts)
@@ -239,10 +239,10 @@ class Run:
         found = find_drift(scene, options, self.transport, self._holder, self.inputs if deep else None)
         return replace(found, plan=replace(found.plan, stats=self._stats()))
 
-    def _plan(self, options: Options) -> Plan:
+    def _plan(self, options: Options, looks: Mapping[str, Look]) -> Plan:
         from sandboxer.reconcile.planner import plan
 
-        decided = plan(self.fleet, self.looks, self.now(), self._aware(options))
+        decided = plan(self.fleet, looks, self.now(), self._aware(options, looks))
         return replace(decided, stats=self._stats())
 
     def plan_approved(self, saved: SavedPlan) -> Plan:
@@ -255,7 +255,7 @@ class Run:
 
         sound, root = self._sound(), self.files.root_commit
         saved.check(sound.fleet.metadata.name if sound.fleet else "", root, digest_of_manifests(sound))
-        return hold(self._plan(options_of(saved.approval.options)), saved, inputs_of(self.fleet))
+        return hold(self._plan(options_of(saved.approval.options), self.looks), saved, inputs_of(self.fleet))
 
     def approval(self, options: Options) -> Approval:
         """What the approval of a plan that was made with ``options`` is bound to."""
@@ -264,16 +264,16 @@ class Run:
 
         return approval_of(self.fleet, digest_of_manifests(self._sound()), options)
 
-    def _aware(self, options: Options) -> Options:
+    def _aware(self, options: Options, looks: Mapping[str, Look]) -> Options:
         """The options, with the hosts where a newer commit was applied, or the fleet under another name."""
         from sandboxer.lifecycle.heads import ahead
         from sandboxer.lifecycle.renames import left_behind
 
-        known = () if options.allow_rollback else ahead(self.fleet, self.looks, self.repository.is_ancestor)
-        self._newer = frozenset(known)
+        newer = () if options.allow_rollback else frozenset(ahead(self.fleet, looks, self.repository.is_ancestor))
+        self._newer = self._newer.union(newer)
         had_name = partial(self.repository.had_name, commit=self.fleet.commit)
-        former = () if options.allow_rename else left_behind(self.looks, had_name)
-        return replace(options, stale=self._newer, renamed=frozenset(former))
+        former = () if options.allow_rename else left_behind(looks, had_name)
+        return replace(options, stale=frozenset(newer), renamed=frozenset(former))
 
     def _stats(self) -> Stats:
         stats = self._transports.stats
@@ -310,7 +310,7 @@ class Run:
         settle(unsettled(self.fleet, looks, forget=not guarded), self.transport, self.fleet, self._holder)
 
     def _extension_of(self, change: Change) -> Extension:
-        sight = self.sight(change.from_host or change.host or "", change.id)
+        sight = self.sight(change.from_host or change.host or "", change.id, self._looks_of(change))
         wanted = next((s for s in self.fleet.sandboxes.values() if s.id == change.id), None)
         if sight and sight.record and (wanted is None or change.action == "delete"):
             return self.registry.get(sight.record.extension)
@@ -324,22 +324,26 @@ class Run:
 
         return holder_line(who(), self.fleet.commit)
 
-    def sight(self, host: str, identifier: str) -> Sight | None:
-        """What the look at a host showed of one sandbox."""
+    def sight(self, host: str, identifier: str, looks: Mapping[str, Look] | None = None) -> Sight | None:
+        """What the look at a host, or the one among ``looks``, showed of one sandbox."""
         from sandboxer.reconcile.sight import survey
 
-        look, manifest = self.looks.get(host), self.fleet.hosts.get(host)
+        look, manifest = (looks or self.looks).get(host), self.fleet.hosts.get(host)
         if not isinstance(look, Reachable) or manifest is None:
             return None
         return survey(look, self.fleet.name, manifest.spec.root).sights.get(identifier)
 
+    def _looks_of(self, change: Change) -> Mapping[str, Look]:
+        """The looks that a change was planned on: of no newer ones it can be told whether the sandbox is as planned."""
+        return self._planned_on.get(change.fingerprint, self.looks)
+
     def _work(self, change: Change, host: str, progress: Callable[[str], None], how: ApplyOptions) -> Work:
-        look, manifest = self.looks[host], self.fleet.hosts[host]
+        looks = self._looks_of(change)
+        look, manifest = looks[host], self.fleet.hosts[host]
         if not isinstance(look, Reachable):
             raise SandboxerError(f"{host} was not seen")
-        sight = self.sight(host, change.id)
-        there = sight.engine if sight and change.action != "replace" else None
-        engine = there or look.engine
+        sight = self.sight(host, change.id, looks)
+        engine = (sight.engine if sight and change.action != "replace" else None) or look.engine
         if engine is None:
             raise SandboxerError(f"{host} has no engine", hint=f"see `sandboxer doctor {host}`")
         place = Place(
@@ -370,7 +374,8 @@ class Run:
     def _might_live(self, change: Change) -> list[str]:
         """The hosts where a sandbox of git's might live and that were seen in full, by name."""
         desired = self.fleet.sandboxes.get(change.sandbox)
-        looks = {host: self.looks.get(host) for host in (*desired.eligible, *desired.formerly)} if desired else {}
+        known = self._looks_of(change)
+        looks = {host: known.get(host) for host in (*desired.eligible, *desired.formerly)} if desired else {}
         return sorted(host for host, look in looks.items() if isinstance(look, Reachable) and not look.error)
 
     def extend(
@@ -388,9 +393,8 @@ class Run:
         begins = change.action is Action.CREATE or change.from_host is not None
         names = {change.host, change.from_host, *(self._might_live(change) if begins else ())}
         questions = [self._question(name, self.fleet.hosts[name]) for name in names if name is not None]
-        fresh = discover(questions, self.transport, self.extensions)
-        with self._looking:
-            self.looks = {**self.looks, **fresh}
-        decided = self._plan(replace(options, targets=frozenset({change.sandbox})))
+        looks = {**self._looks_of(change), **discover(questions, self.transport, self.extensions)}
+        decided = self._plan(replace(options, targets=frozenset({change.sandbox})), looks)
         found = [again for again in decided.changes if again.id == change.id]
+        self._planned_on |= {again.fingerprint: looks for again in found}
         return next((again for again in found if again.host == change.host), found[0] if found else None)

@@ -113,19 +113,20 @@ class SshTransport:
         """A channel with a shell on it. Waits where sshd allows fewer at once than we do."""
         patience = time.monotonic() + _REFUSED_LIMIT
         while True:
-            limit = max(0.1, min(_OPEN_LIMIT, deadline - time.monotonic()))
+            asked = time.monotonic()
+            limit = max(0.1, min(_OPEN_LIMIT, deadline - asked))
             try:
                 return connection.session(LOGIN_LINE, limit)
             except LOST as error:
                 if not connection.is_active():
                     raise lost(self._host, error) from None
-                if not isinstance(error, paramiko.ChannelException):
+                now = time.monotonic()
+                if now - asked >= limit:
                     raise CommandTimeout(
                         self._host,
                         f"{self._host} has not answered for {limit:.0f} s",
                         hint=f"its connection stands and is silent: see what {self._host} is busy with",
                     ) from None
-                now = time.monotonic()
                 with self._lock:
                     if self._sessions:
                         patience = now + _REFUSED_LIMIT

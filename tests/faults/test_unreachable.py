@@ -93,7 +93,7 @@ def test_it_is_gone_between_the_look_and_the_act(fleet: FleetRepo, lab: Lab, row
         fleet.plan()
         relay.cut_after(relay.sent + 1000, how)  # the look is through, and of what follows not one request
         row.broke(f"the connection to lab-1: {how} after the look")
-        applied = fleet.apply("--lock-timeout", "5s", code=1)  # waited for in full where the host is silent
+        applied = fleet.apply("--lock-timeout", "5s", code=1, timeout=300)  # a silent host is waited for
         relay.cut_after(None)
         assert _outcomes(applied) == {"changed": "failed", "orphan": "failed", "other": "updated"}
         assert "lab-1" in applied.of("changed")["error"]

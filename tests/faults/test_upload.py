@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 # Parts of all that is sent, most of which is the upload.
-CUTS: tuple[float, ...] = size((0.5,), (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99))
+CUTS: tuple[float, ...] = size((0.5,), (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95))
 STALLS: tuple[float, ...] = size((), (0.3, 0.8))
 HOW: list[tuple[float, How]] = [*((part, "close") for part in CUTS), *((part, "stall") for part in STALLS)]
 

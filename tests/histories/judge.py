@@ -95,10 +95,11 @@ class Judge:
         locks = {key for key in host.locks if key[0] != without}
         return [folders, others, heads, containers, resources, locks, set(host.directories)]
 
-    def names(self, fleet: str) -> set[str]:
-        """What the fleet's records on hosts that show them are called."""
-        hosts = [h for h in self.world.hosts.values() if h.reachable and not h.garbled and not h.linked]
-        records = (host.record(key) for host in hosts for key in host.folders if key[0] == fleet)
+    def names(self, run: SimulatedRun) -> set[str]:
+        """What the records are called that a run could see."""
+        hosts = [self.world.hosts[name] for name in run.fleet.hosts]
+        shown = [host for host in hosts if host.reachable and not host.garbled and not host.linked]
+        records = (host.record(key) for host in shown for key in host.folders if key[0] == run.git.fleet)
         return {record.name for record in records if record}
 
     def sound(self, name: str) -> bool:

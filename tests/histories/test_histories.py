@@ -56,3 +56,17 @@ def test_what_lost_its_directory_is_repaired_by_the_engine_that_has_it() -> None
         world.calm()
     (moved,) = world.hosts["lab-1"].containers.values()
     assert moved.engine == "podman"
+
+
+def test_a_change_is_held_to_the_look_that_it_was_planned_on() -> None:
+    """Found by a random history: another change that was planned again had looked at the same host anew."""
+    world = World(["acme"], ["lab-1"])
+    with simulated():
+        world.edit("acme", "web")
+        world.apply("acme")
+        world.edit("acme", "app")
+        world.drop("acme", "web")
+        world.plan_for_later("acme")
+        world.apply("acme")
+        outcomes = world.carry_out() or []
+    assert {outcome.change.sandbox: outcome.word for outcome in outcomes} == {"app": "unchanged", "web": "unchanged"}

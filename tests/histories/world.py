@@ -225,7 +225,7 @@ class World(Ground):
         try:
             decided = self._within(run, options, lambda: run.plan(options))
         except UsageError:
-            known = {*run.commit.sandboxes, *self.judge.names(fleet)}
+            known = {*run.commit.sandboxes, *self.judge.names(run)}
             named = options.targets | options.replaced | options.excluded
             assert named - known or options.hosts - run.fleet.hosts.keys(), "what is there was called unknown"
             return None
