@@ -118,7 +118,7 @@ class Workbench:
         crash_point(f"{verb}.before")
         self._send("call", verb, arguments, payload)
         crash_point(f"{verb}.sent")
-        reply = self._read_reply(timeout + len(payload) / 100_000)
+        reply = self._read_reply(timeout + len(payload) // 100_000)
         crash_point(f"{verb}.after")
         return reply
 

@@ -18,7 +18,7 @@ class Relay:
     """Carries TCP connections from a port of this machine to a host's SSH server, and counts what is sent there.
 
     ``sent`` is the number of bytes of the newest connection. After ``cut_after`` each connection ends at that byte:
-    ``close`` ends it on both sides, ``stall`` carries nothing more either way and tells nobody.
+    ``close`` ends it on both sides; ``stall`` carries nothing more either way and tells nobody, until nothing is cut.
     """
 
     def __init__(self, host: LabHost) -> None:
@@ -27,6 +27,7 @@ class Relay:
         self._limit: int | None = None
         self._how: How = "close"
         self._sockets: list[socket.socket] = []
+        self._stalled: list[socket.socket] = []
         self.port: int = self._server.getsockname()[1]
         self.sent = 0
 
@@ -43,6 +44,9 @@ class Relay:
     def cut_after(self, count: int | None, how: How = "close") -> None:
         """Cuts each later connection after so many bytes to the host; None cuts none."""
         self._limit, self._how = count, how
+        if count is None:
+            while self._stalled:
+                _end(self._stalled.pop())
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # the end
@@ -67,6 +71,7 @@ class Relay:
                 if self._limit is not None and count >= self._limit:
                     if self._how == "stall":
                         stalled.set()
+                        self._stalled += [near, far]
                         return
                     break
         _end(near)

@@ -81,7 +81,7 @@ def test_a_create_that_is_cut_while_it_uploads(fleet: FleetRepo, relay: Relay, r
     everything = relay.sent
     for part, how in HOW:
         relay.cut_after(int(part * everything), how)
-        fleet.run("apply", "-y", code=1)
+        fleet.run("apply", "-y", code=1, timeout=300)
         relay.cut_after(None)
         row.broke(f"create: {how} after {part:.0%} of {everything} bytes")
         _assert_whole(fleet, clean)
@@ -102,7 +102,7 @@ def test_an_update_that_is_cut_while_it_uploads(fleet: FleetRepo, relay: Relay, 
         old, new = clean[(number + 1) % 2], clean[number % 2]
         _commit(fleet, number % 2)
         relay.cut_after(int(part * everything), how)
-        fleet.run("apply", "-y", code=1)
+        fleet.run("apply", "-y", code=1, timeout=300)
         relay.cut_after(None)
         row.broke(f"update: {how} after {part:.0%} of {everything} bytes")
         there = _assert_whole(fleet, old, new)

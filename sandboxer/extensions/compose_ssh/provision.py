@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import ProvisionFailed, SandboxerError
+from sandboxer.errors import CommandTimeout, HostUnreachable, OutputTooLarge, ProvisionFailed, SandboxerError
 from sandboxer.extensions.compose_ssh import records
 from sandboxer.extensions.compose_ssh.box import VERBS, Box, State
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret
@@ -41,6 +41,8 @@ def provision(work: Work, desired: DesiredSandbox, *, fresh: bool) -> Record:
         record = _begin(box, desired, before, uid="" if fresh else work.expected_uid)
         try:
             return _bring_up(box, desired, record, before)
+        except (HostUnreachable, CommandTimeout, OutputTooLarge):
+            raise  # the conversation is over: nothing more can be written
         except SandboxerError:
             _note_failure(box)
             raise
