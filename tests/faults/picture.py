@@ -28,6 +28,9 @@ _KEPT_LABELS = re.compile(
 )
 # The server's half of a connection: after a cut it ends when its TCP notices, which may be hours later.
 _SSHD = re.compile(r"sshd(-session)?: \w+(@notty| \[priv\])")
+# What comes and goes by itself: the shells that the lab's first process forks, the dumps of an engine that was stopped.
+_LABS_OWN = re.compile(r".*/tests/lab/host\.sh init .*")
+_DUMP = re.compile(r"/tmp/containerd\.\d+\.stacks\.log")
 _RANDOM = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{12,64}\b")
 _ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+\b|(?<=-port )\d+")
 
@@ -111,12 +114,12 @@ def _things(fleet: FleetRepo, host: str) -> Iterator[Thing]:
         for line in lines:
             yield Thing(kind, re.sub(r"\b[0-9a-f]{64}\b", "<random>", line) if kind == "volume" else line, host)
     for line in now.processes:
-        if _SSHD.fullmatch(line):
+        if _SSHD.fullmatch(line) or _LABS_OWN.fullmatch(line):
             continue
         yield Thing("process", _ADDRESS.sub("<n>", _RANDOM.sub("<random>", line)), host)
     root = Path(f"/proc/{lab.host(host).init().pid}/root")
     for path in now.files:
-        if not path.startswith(f"{fleet.root}/"):
+        if not path.startswith(f"{fleet.root}/") and not _DUMP.fullmatch(path):
             yield Thing("path", path, host)
     yield from _root(root, root / fleet.root.lstrip("/"), host)
     for line in (root / "proc/1/mounts").read_text().splitlines():
