@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.model.identity import COMPOSE_PROJECT, LABEL_UID, sandbox_id
 from sandboxer.model.observed import Container
+from tests.histories.host import ENGINES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
+    from sandboxer.model.observed import Engine
     from tests.histories.host import SimulatedHost
     from tests.histories.judge import Judge
 
@@ -55,11 +57,18 @@ class Ground:
         return any(host.silent or host.garbled or host.linked or not host.reachable for host in self.hosts.values())
 
     def heal(self, host: str | None = None) -> None:
-        """All that is broken about a host, or about all, is mended."""
+        """All that is broken about a host, or about all, is mended. An engine that comes back stops what ran on."""
         for healed in [self.hosts[host]] if host else self.hosts.values():
+            self._stop(healed, healed.silent)
             healed.reachable, healed.garbled, healed.linked = True, False, False
             healed.silent.clear()
             healed.failing = 0
+
+    @staticmethod
+    def _stop(host: SimulatedHost, engines: Collection[Engine]) -> None:
+        for container in list(host.containers.values()):
+            if container.engine in engines and container.state in ("running", "paused"):
+                host.containers[container.id] = replace(container, state="exited", exit_code=137)
 
     def pass_time(self, seconds: int) -> None:
         """Time goes on, on every clock."""
@@ -82,10 +91,7 @@ class Ground:
 
     def boot(self, host: str) -> None:
         """Containers stopped; what lies on the disk is still there."""
-        there = self.hosts[host]
-        for container in list(there.containers.values()):
-            if container.state in ("running", "paused"):
-                there.containers[container.id] = replace(container, state="exited", exit_code=137)
+        self._stop(self.hosts[host], ENGINES)
 
     # --- what befalls a sandbox. A host that has nothing of it stays as it is.
 

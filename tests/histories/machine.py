@@ -138,6 +138,14 @@ class Histories(RuleBasedStateMachine):
         self.world.edit(fleet, name, **next_given)
         self.world.apply(fleet, **FREELY)
 
+    @rule(fleet=fleets, name=names, given=fields, asked=asked)
+    def come_and_go(self, fleet: str, name: str, given: dict[str, Any], asked: dict[str, Any]) -> None:
+        """A sandbox is applied and leaves git."""
+        self.world.edit(fleet, name, **given)
+        self.world.apply(fleet, **FREELY)
+        self.world.drop(fleet, name)
+        self.world.apply(fleet, **asked)
+
     @precondition(lambda self: self.world.waiting is None)
     @rule(fleet=fleets)
     def plan_for_later(self, fleet: str) -> None:

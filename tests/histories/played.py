@@ -150,8 +150,8 @@ def _choose(
         (1, lambda: play("tamper", **home, what=chance.choice(["torn", "life", "stranger"]))),
         (1, lambda: play("settle_in", host=host, what=chance.choice(["container", "project", "directory"]))),
         (1, lambda: play("wipe", host=host)),
-        (1, lambda: play("cut", host=host)),
-        (not world.broken, lambda: play("stop_engine", host=host)),
+        (2, lambda: play("cut", host=host)),
+        (3 * (not world.broken), lambda: play("stop_engine", host=host)),
         (6 * world.broken, lambda: play("heal")),
     ]
     chance.choices([do for _, do in choices], [weight for weight, _ in choices])[0]()
