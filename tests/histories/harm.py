@@ -117,6 +117,7 @@ class Ground:
         self.judge.forget(host, key)
         if what == "folder":
             del there.folders[key]
+            there.locks.discard(key)  # who removes the one by hand removes the other
         elif what == "record":
             there.folders[key].record = None
         else:

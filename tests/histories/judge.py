@@ -37,7 +37,6 @@ class Glimpse:
     clock: datetime
     runner: datetime
     ready: frozenset[Key]
-    head: str | None
 
     @classmethod
     def of(cls, host: SimulatedHost, run: SimulatedRun) -> Glimpse:
@@ -45,13 +44,11 @@ class Glimpse:
         fleet, runtime = run.git.fleet, run.fleet.hosts[host.name].spec.runtime
         chosen = "docker" if runtime == "auto" else runtime
         whole = host.reachable and not host.garbled and not host.linked and chosen not in host.silent
-        head = host.heads.get(fleet)
         return cls(
             frozenset(engine for engine in ENGINES if whole and engine not in host.silent),
             host.clock,
             run.now(),
             frozenset(key for key in host.folders if key[0] == fleet and is_ready(host.record(key))),
-            head.commit if head else None,
         )
 
 
@@ -134,9 +131,7 @@ class Judge:
         assert key in host.held, "written without the lock"
         glimpse = run.glimpses[host.name]
         assert glimpse.answering, f"{what} on {host.name}, which was not seen in full"
-        newer = glimpse.head is not None and glimpse.head != run.commit.id
-        newer = newer and bool(run.git.is_ancestor(run.commit.id, glimpse.head or ""))
-        assert run.options.allow_rollback or not newer, "an older commit was applied over a newer one"
+        assert run.options.allow_rollback or not run.was_behind(change, host.name), "an older commit over a newer one"
         if what != "new":
             doubt = self.doubt(host, key, glimpse.answering)
             assert doubt is None, f"{what} of what may not be ours: {doubt}"
@@ -302,7 +297,8 @@ class Judge:
             assert not stones, f"tombstones on {name} of what git no longer has: {stones}"
         # What is suspended stays as it is, an interrupted move too.
         waits = {key for key in wanted if git.head.sandboxes[git.head.named(*key) or ""].get("suspend")}
-        doubles = {key: n for key, n in copies.items() if len(n) > 1 and key not in waits and not self._in_doubt(*key)}
+        several = {key: names for key, names in copies.items() if len(names) > 1 and key in wanted - waits}
+        doubles = {key: names for key, names in several.items() if not self._in_doubt(*key)}
         assert not doubles, f"several copies: {doubles}"
 
     def _in_doubt(self, fleet: str, identifier: str) -> bool:

@@ -15,6 +15,7 @@ from sandboxer.errors import HostUnreachable, ProvisionFailed, UsageError
 from sandboxer.lifecycle.discover import look_at
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.model.observed import Reachable
 from sandboxer.reconcile.change import change_without
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring import ApplyOptions, Run
@@ -129,6 +130,12 @@ class SimulatedRun(Run):
 
     def now(self) -> datetime:
         return self.world.runner_clock
+
+    def was_behind(self, change: Change, host: str) -> bool:
+        """Whether a newer commit was noted on a host when this change was planned."""
+        look = self._looks_of(change)[host]
+        head = look.head.commit if isinstance(look, Reachable) and look.head else self.commit.id
+        return head != self.commit.id and bool(self.git.is_ancestor(self.commit.id, head))
 
     def _looked(self, host: SimulatedHost) -> None:
         self.glimpses[host.name] = Glimpse.of(host, self)
