@@ -24,7 +24,7 @@ test-unit: $(STAMP) ## The tests that need no host and no root
 	@$(BIN)/pytest -n 2 -m "not lab" $(PYTEST_ARGS)
 
 faults: $(STAMP) ## The fault matrix in full, and the table of docs/reliability.md from what it found (root on Linux)
-	@$(BIN)/python -m scripts.faults $(PYTEST_ARGS)
+	@$(BIN)/python -m scripts.faults -n $(LABS) --dist worksteal $(PYTEST_ARGS)
 
 histories: $(STAMP) ## 10,000 random histories on simulated hosts (minutes)
 	@SANDBOXER_HISTORIES=$${SANDBOXER_HISTORIES:-10000} $(BIN)/pytest -n 2 -rP tests/histories/test_histories.py $(PYTEST_ARGS)

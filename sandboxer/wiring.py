@@ -356,6 +356,7 @@ class Run:
             memory_bytes=look.memory_bytes,
             holder=self._holder,
             lock_timeout=how.lock_timeout,
+            capacity=manifest.spec.capacity.sandboxes,
         )
         return Work(
             place=place,

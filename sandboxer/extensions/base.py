@@ -33,7 +33,8 @@ class Question:
 class Place:
     """Where work on a sandbox is done. ``compose_command`` is None where the host's own is to be found.
 
-    ``cpus`` and ``memory_bytes`` are the host's own size. ``holder`` says to others who holds the lock, as
+    ``cpus`` and ``memory_bytes`` are the host's own size. ``capacity`` is how many sandboxes of the fleet it
+    takes, None for any. ``holder`` says to others who holds the lock, as
     ``holder_line`` writes it, and ``lock_timeout`` how many seconds to wait for it.
     """
 
@@ -46,6 +47,7 @@ class Place:
     memory_bytes: int
     holder: str
     lock_timeout: float = 60.0
+    capacity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

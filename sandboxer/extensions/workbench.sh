@@ -106,8 +106,8 @@ do_sweep() { # engine
 do_record() { [ -f "$box/record.json" ] && [ ! -L "$box/record.json" ] && cat "$box/record.json"; return 0; }
 
 # The folder appears with its record inside, or not at all. One that a cleaner of /tmp took the record from is adopted.
-do_begin() { # uid, new or adopt, events...; the record
-  staging=$home/.staging-$1 how=$2; shift 2
+do_begin() { # uid, new or adopt, how many sandboxes at most (0: any), events...; the record
+  staging=$home/.staging-$1 how=$2 most=$3; shift 3
   put_file "$staging/$id" "$payload" 600 durably && tell "$staging" "$@" && mv "$staging/$id" "$staging/record.json" || return 1
   [ "$how" = adopt ] && [ -L "$box/record.json" ] && rm -f "$box/record.json" # a link is no record
   if [ "$how" = adopt ] && [ -d "$box" ] && [ ! -L "$box" ] && [ ! -e "$box/record.json" ]; then
@@ -115,7 +115,21 @@ do_begin() { # uid, new or adopt, events...; the record
     return
   fi
   [ ! -e "$box" ] || { discard "$staging"; echo "$box is there already"; return $EX_STALE; }
-  mv "$staging" "$box" && sync "$box" "$home" && do_forget_tombstone
+  settle_in || return
+  sync "$box" "$home" && do_forget_tombstone
+}
+
+# Whoever adds a sandbox of the fleet to this host counts and adds under one lock, which ends with the verb: so that
+# clients together exceed no limit.
+settle_in() {
+  if [ "$most" -gt 0 ]; then
+    { command exec 8>>"$home/.locks/.placement" && timeout 30 flock 8; } || {
+      discard "$staging"; echo "$home/.locks/.placement cannot be locked"; return 1; }
+    set -- "$home"/*/record.json
+    [ ! -f "$1" ] || [ "$#" -lt "$most" ] || {
+      discard "$staging"; echo "$# sandboxes of the fleet are there, and spec.capacity is $most"; return $EX_STALE; }
+  fi
+  mv "$staging" "$box"
 }
 
 # The record is replaced only where it still is the one that the client saw: a late writer is fenced off.
@@ -164,7 +178,8 @@ leave() { [ -e "$box" ] || [ -L "$box" ] || { rm -f "$lock"; leave_no_empty_home
 # Where the fleet has nothing any more, which of its commits was the newest says nothing either.
 leave_no_empty_home() {
   [ "$(ls -A "$home" 2>/dev/null | grep -v -x -F -e .locks -e .head.json)" ] || {
-    [ "$(ls -A "$home/.locks" 2>/dev/null | grep -v -x -F .head)" ] || rm -f "$home/.head.json" "$home/.locks/.head"
+    [ "$(ls -A "$home/.locks" 2>/dev/null | grep -v -x -F -e .head -e .placement)" ] ||
+      rm -f "$home/.head.json" "$home/.locks/.head" "$home/.locks/.placement"
   }
   rmdir "$home/.locks" 2>/dev/null; rmdir "$home" 2>/dev/null; rmdir "$root" 2>/dev/null; return 0
 }

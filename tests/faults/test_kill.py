@@ -31,25 +31,31 @@ pytestmark = [
     ),
 ]
 
-# The hosts with Docker share its points; the one with Podman meets its own.
+# The two hosts with Docker share its points; the one with Podman meets its own. A move goes between the former.
 DOCKER = ("lab-1", "lab-2")
-HOSTS = size(DOCKER, (*DOCKER, "lab-4"))
+PODMAN = ("lab-4",)
 
 
 @dataclass
 class Life:
-    """A sandbox on one host, of which git wants one of two versions (None: it is not in git).
+    """A sandbox of which git wants one of two versions (None: it is not in git) on one of the fleet's hosts.
 
-    ``cleans`` are the pictures that clean runs leave, by version.
+    ``cleans`` are the pictures that clean runs leave, by what git wants.
     """
 
     fleet: FleetRepo
     version: int | None = None
-    cleans: dict[int | None, Picture] = field(default_factory=dict)
+    place: str = ""
+    cleans: dict[tuple[int | None, str], Picture] = field(default_factory=dict)
 
-    def want(self, version: int | None) -> None:
-        """Commits a version: another file, another command, and a service more or less."""
-        self.version = version
+    @property
+    def clean(self) -> Picture:
+        """What a clean run of what git wants now leaves."""
+        return self.cleans[self.version, self.place]
+
+    def want(self, version: int | None, place: str = "") -> None:
+        """Commits a version: another file, another command, and a service more or less; and maybe another host."""
+        self.version, self.place = version, place or self.place or self.fleet.hosts[0]
         if version is None:
             self.fleet.remove("one")
             self.fleet.commit()
@@ -62,17 +68,26 @@ class Life:
         compose = stack(**services) | {"volumes": {"data": None}, "secrets": {"TOKEN": {"environment": "TOKEN"}}}
         files = {"ro/file": f"version {version}\n", "rw/file": "to write to\n"}
         refs = [{"name": "TOKEN", "from": "env:TOKEN"}]
-        self.fleet.sandbox("one", compose, files=files, secretRefs=refs)
+        self.fleet.sandbox("one", compose, files=files, secretRefs=refs, host=self.place)
         self.fleet.commit()
 
     def set_up(self) -> None:
         """Notes what clean runs leave; afterwards there is nothing."""
-        for version in (0, 1):
-            self.want(version)
+        for place in self.fleet.hosts:
+            for version in (0, 1):
+                self.want(version, place)
+                self.fleet.apply()
+                self.cleans[version, place] = picture.steady(self.fleet)
+                self.fleet.clean_up()
+        nothing = picture.steady(self.fleet)  # taken last: an engine's first use leaves things of its own
+        self.cleans |= dict.fromkeys([(None, place) for place in self.fleet.hosts], nothing)
+        self.want(None)
+
+    def there(self) -> None:
+        """Sees to it that there is a version."""
+        if self.version is None:
+            self.want(0)
             self.fleet.apply()
-            self.cleans[version] = picture.steady(self.fleet)
-            self.fleet.clean_up()
-        self.cleans[None] = picture.steady(self.fleet)  # an engine's first use leaves things of its own
 
 
 def _nothing_there(life: Life) -> None:
@@ -81,22 +96,29 @@ def _nothing_there(life: Life) -> None:
 
 
 def _another_wanted(life: Life) -> None:
+    life.there()
     life.want(0 if life.version else 1)
 
 
-def _as_wanted(life: Life) -> None:
+def _there(life: Life) -> None:
     """The action is asked for by an option."""
+    life.there()
 
 
 def _broken(life: Life) -> None:
+    life.there()
     host = life.fleet.hosts[0]
     life.fleet.engine(host, "rm", "-f", life.fleet.ids(host, "one")["a"])
 
 
+def _elsewhere_wanted(life: Life) -> None:
+    life.there()
+    (place,) = {*life.fleet.hosts} - {life.place}
+    life.want(life.version, place)
+
+
 def _not_wanted(life: Life) -> None:
-    if life.version is None:
-        life.want(0)
-        life.fleet.apply()
+    life.there()
     life.want(None)
 
 
@@ -114,53 +136,74 @@ class Action:
     ways: int = 1
 
 
-# In this order each finds what it needs.
 ACTIONS = (
     Action("create", _nothing_there, ("begin.sent", "compose.sent")),
     Action("update", _another_wanted, ("rewrite.sent", "compose.sent"), ways=2),
-    Action("replace", _as_wanted, ("teardown.sent", "begin.sent"), ("--replace", "one")),
+    Action("replace", _there, ("teardown.sent", "begin.sent"), ("--replace", "one")),
     Action("repair", _broken, ("compose.sent", "rewrite.sent#2")),
     Action("delete", _not_wanted, ("teardown.sent", "remove.sent"), ("--allow-empty",)),
 )
+MOVE = Action("move", _elsewhere_wanted, ("move.between",))
+# In full each action and engine is a test of its own, so that several processes share them.
+TOGETHER = size(
+    [pytest.param(DOCKER, ACTIONS, id="docker")],
+    [
+        pytest.param(hosts, (action,), id=f"{action.name}-{engine}")
+        for engine, hosts in (("podman", PODMAN), ("docker", DOCKER))
+        for action in ACTIONS
+    ],
+)
 
 
-def test_killed(new_fleet: Callable[..., FleetRepo], row: Row, tmp_path: Path) -> None:
-    lives = [Life(_fleet(new_fleet, host)) for host in HOSTS]
+@pytest.mark.parametrize(("hosts", "actions"), TOGETHER)
+def test_killed(
+    new_fleet: Callable[..., FleetRepo], row: Row, tmp_path: Path, hosts: tuple[str, ...], actions: tuple[Action, ...]
+) -> None:
+    lives = [Life(_fleet(new_fleet, host)) for host in hosts]
 
-    def play(place: int) -> None:
-        life, host = lives[place], HOSTS[place]
+    def play(number: int) -> None:
+        life = lives[number]
         life.set_up()
-        for action in ACTIONS:
-            points = _enumerated(life, action, tmp_path / f"{action.name}-{host}") if FULL else action.quick
-            for point in points[place :: len(DOCKER)] if host in DOCKER else points:
+        for action in actions:
+            points = _points(life, action, tmp_path / f"{action.name}-{number}")
+            for point in points[number :: len(hosts)]:
                 _kill_at(life, action, point, row)
 
-    with ThreadPoolExecutor(max_workers=len(HOSTS)) as pool:
-        for job in [pool.submit(play, place) for place in range(len(HOSTS))]:
+    with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
+        for job in [pool.submit(play, number) for number in range(len(hosts))]:
             job.result()
 
 
-def _fleet(new_fleet: Callable[..., FleetRepo], host: str) -> FleetRepo:
-    fleet = new_fleet(host, secrets={"allow": ["env:TOKEN"]})
+def test_killed_during_a_move(new_fleet: Callable[..., FleetRepo], row: Row, tmp_path: Path) -> None:
+    life = Life(_fleet(new_fleet, *DOCKER))
+    life.set_up()
+    for point in _points(life, MOVE, tmp_path / "move"):
+        _kill_at(life, MOVE, point, row)
+
+
+def _fleet(new_fleet: Callable[..., FleetRepo], *hosts: str) -> FleetRepo:
+    fleet = new_fleet(*hosts, secrets={"allow": ["env:TOKEN"]})
     fleet.env["TOKEN"] = "a secret"
     return fleet
 
 
-def _enumerated(life: Life, action: Action, notes: Path) -> tuple[str, ...]:
-    """The crash points that clean runs of the action pass, each once."""
+def _points(life: Life, action: Action, notes: Path) -> tuple[str, ...]:
+    """The crash points to die at: in full those that clean runs of the action pass, each once."""
+    if not FULL:
+        return action.quick
     for _ in range(action.ways):
         action.prepare(life)
         life.fleet.apply(*action.arguments, env={VARIABLE: f"@{notes}"}, drifts=True)
     points = dict.fromkeys(notes.read_text().split())
     # Podman takes its time; and before a step its host is as after the last one.
-    return tuple(point for point in points if life.fleet.hosts[0] in DOCKER or ".before" not in point)
+    return tuple(point for point in points if life.fleet.hosts != PODMAN or ".before" not in point)
 
 
 def _kill_at(life: Life, action: Action, point: str, row: Row) -> None:
     # Where an action has several ways, one of them passes the point.
     assert any(_dies(life, action, point) for _ in range(action.ways)), f"{action.name} does not pass {point}"
-    row.broke(f"{action.name} on {life.fleet.hosts[0]}: killed at {point}")
-    row.recovered(life.fleet, life.cleans[life.version], *(() if life.version is not None else ("--allow-empty",)))
+    row.broke(f"{action.name} on {life.place}: killed at {point}")
+    row.recovered(life.fleet, life.clean, *(() if life.version is not None else ("--allow-empty",)))
 
 
 def _dies(life: Life, action: Action, point: str) -> bool:

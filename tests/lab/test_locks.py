@@ -64,6 +64,30 @@ def test_two_that_choose_different_hosts_make_one_sandbox(new_fleet: Callable[..
     assert not any(lab.leaked(host, before[host]) for host in hosts)
 
 
+def test_many_that_apply_at_once_exceed_no_hosts_capacity(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
+    """Each client wants sandboxes that the others have not planned for, so only the hosts can count them together."""
+    hosts = ("lab-1", "lab-2")
+    fleet = new_fleet(*hosts)
+    before = {host: lab.snapshot(host) for host in hosts}
+    for host in hosts:
+        fleet.host(host, capacity={"sandboxes": 2})
+    names = [f"web-{number}" for number in range(6)]
+    for name in names:
+        fleet.sandbox(name, stack(a=service()))
+    fleet.commit()
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(fleet.run, "apply", "-y", "-o", "json", "--target", name, code=None) for name in names]
+        outcomes = [json.loads(run.result())["outcomes"][0] for run in runs]
+    assert sorted(outcome["outcome"] for outcome in outcomes) == ["blocked"] * 2 + ["created"] * 4, outcomes
+    assert {one["reason"] for one in outcomes if one["outcome"] == "blocked"} == {"blocked_because_no_host"}
+    assert [len({key.split("/")[0] for key in fleet.ids(host)}) for host in hosts] == [2, 2]
+    for name in names:
+        fleet.remove(name)
+    fleet.commit()
+    fleet.apply("--allow-empty")
+    assert not any(lab.leaked(host, before[host]) for host in hosts)
+
+
 @pytest.mark.parametrize("host", ["lab-3", "lab-4"], ids=["no-root", "podman"])
 def test_a_holder_is_told_to_who_waits_and_ended_by_unlock(
     new_fleet: Callable[..., FleetRepo], lab: Lab, host: str

@@ -110,9 +110,13 @@ class Box:
         return state
 
     def begin(self, record: Record) -> Record:
-        """Makes the folder, with the record and the first events inside from its first moment."""
+        """Makes the folder, with the record and the first events inside from its first moment.
+
+        Raises StaleChange where the host has no room for it by now.
+        """
         started = (Phase.REQUESTED, Phase.PROVISIONING)
-        return self._begin(record, "new", self._events(record, started, former=None, after=0))
+        events = self._events(record, started, former=None, after=0)
+        return self._begin(record, "new", events, most=self.work.place.capacity or 0)
 
     def adopt(self, record: Record) -> Record:
         """Gives a life that goes on its record back, where folder or record were lost."""
@@ -133,8 +137,8 @@ class Box:
         digest = hashlib.sha256(self._written or b"").hexdigest()
         return self._write(record, events, "its record cannot be written", "rewrite", digest)
 
-    def _begin(self, record: Record, how: str, events: list[Event]) -> Record:
-        return self._write(record, events, "the sandbox cannot be begun", "begin", record.uid, how)
+    def _begin(self, record: Record, how: str, events: list[Event], *, most: int = 0) -> Record:
+        return self._write(record, events, "the sandbox cannot be begun", "begin", record.uid, how, str(most))
 
     def _events(self, record: Record, through: tuple[Phase, ...], *, former: Phase | None, after: int) -> list[Event]:
         at, reason = self.work.clock(), self.work.reason
