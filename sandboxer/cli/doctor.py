@@ -29,14 +29,15 @@ def doctor(hosts: tuple[str, ...], ref: str | None, output: str) -> int:
     """
     from sandboxer.render import doctor as render
     from sandboxer.wiring import Run
+    from sandboxer.wiring.examination import examine
 
     with Run(Path.cwd(), revision=ref) as run:
         console = stderr()
         if console.is_terminal:
             with console.status("Examining the hosts …"):
-                checkups = run.examine(hosts)
+                checkups = examine(run, hosts)
         else:
-            checkups = run.examine(hosts)
+            checkups = examine(run, hosts)
     if output == "json":
         write(render.doctor_json(checkups))
     else:

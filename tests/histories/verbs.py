@@ -41,7 +41,7 @@ class Verbs:
 
     # --- its folder
 
-    def begin(self, uid: str, how: str, *events: str, payload: bytes) -> Doing:
+    def begin(self, uid: str, how: str, most: str, *events: str, payload: bytes) -> Doing:
         self.host.watch(how, self.host, self.work)
         staging = (self.work.fleet, f".staging-{uid}")
         self.host.leftovers[staging] = self.work.id
@@ -50,6 +50,10 @@ class Verbs:
         if there is not None and (how != "adopt" or there.record is not None):
             del self.host.leftovers[staging]
             return STALE, "it is there already"
+        others = [key for key, each in self.host.folders.items() if key[0] == self.work.fleet and each.record]
+        if 0 < int(most) <= len(others):
+            del self.host.leftovers[staging]
+            return STALE, "the host is full"
         folder = there or Folder(None)
         folder.journal += events
         yield

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandboxer.wiring import Run
+from sandboxer.wiring import Run, examination
 from tests.lab import IMAGE
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def fleet(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def examine(fleet: Path, *hosts: str) -> dict[str, Checkup]:
     with Run(fleet) as run:
-        return {checkup.host: checkup for checkup in run.examine(hosts)}
+        return {checkup.host: checkup for checkup in examination.examine(run, hosts)}
 
 
 def check(fleet: Path, host: str, name: str) -> Check:
@@ -78,7 +78,7 @@ def test_the_labs_hosts_are_well(lab: Lab, fleet: Path) -> None:
 
 def test_one_connection_and_one_command_for_each_host(lab: Lab, fleet: Path) -> None:
     with Run(fleet) as run:
-        run.examine()
+        examination.examine(run)
         stats = [run.transport(host.name).stats for host in lab.hosts]
     assert [(each.connections, each.commands) for each in stats] == [(1, 1)] * len(lab.hosts)
 

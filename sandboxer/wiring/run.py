@@ -1,10 +1,9 @@
-"""The one place that joins the edges to the lifecycle: from a folder with manifests to looks, plans and applies."""
+"""One run over a fleet: from a folder with manifests to looks, plans and applies."""
 
 # What serves only once the hosts were asked is imported where it is used, so that they are asked the sooner.
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,15 +12,15 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self
 
 from sandboxer.adapters.transports import Transports
-from sandboxer.errors import ManifestError, SandboxerError, UsageError
-from sandboxer.extensions.base import Place, Provenance, Question, Work
+from sandboxer.errors import ManifestError
+from sandboxer.extensions.base import Question
 from sandboxer.extensions.registry import build_registry
 from sandboxer.lifecycle.discover import discover, names_on_record
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import Reachable
 from sandboxer.model.plan import Stats
 from sandboxer.profiles.loader import load
-from sandboxer.profiles.report import did_you_mean
+from sandboxer.wiring.hosts import runtime_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +29,8 @@ if TYPE_CHECKING:
 
     from sandboxer.adapters.git import FleetRepository
     from sandboxer.adapters.git_inputs import GitInputs
-    from sandboxer.extensions.base import Extension, Runtime
+    from sandboxer.extensions.base import Extension, Work
     from sandboxer.extensions.registry import Registry
-    from sandboxer.model.checkup import Checkup
     from sandboxer.model.desired import Fleet, SecretValue
     from sandboxer.model.documents import Manifests
     from sandboxer.model.drift import DriftReport
@@ -45,8 +43,6 @@ if TYPE_CHECKING:
     from sandboxer.model.seams import HostTransport, Revision
     from sandboxer.reconcile.options import Options
     from sandboxer.reconcile.sight import Sight
-
-COMPOSE_VARIABLE = "SANDBOXER_COMPOSE_CMD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +132,10 @@ class Run:
 
         former = [load(revision.files) for revision in self.repository.history(self.revision)]
         inputs = self.inputs if self._find_inputs else None
-        return resolve(self._sound(), self.files, inputs, self._secret, former)
+        return resolve(self.sound(), self.files, inputs, self._secret, former)
 
-    def _sound(self) -> Manifests:
+    def sound(self) -> Manifests:
+        """The manifests, where nothing is wrong with them. Raises ManifestError."""
         if not self.manifests.ok:
             raise ManifestError(self.manifests.diagnostics)
         return self.manifests
@@ -153,19 +150,19 @@ class Run:
     @cached_property
     def registry(self) -> Registry:
         """The extensions that the fleet's profiles name. Raises ExtensionError."""
-        return build_registry(self._sound().extensions)
+        return build_registry(self.sound().extensions)
 
     @cached_property
     def extensions(self) -> Sequence[Extension]:
         """The backends that may have sandboxes on the hosts; ext.compose-ssh always, for what git no longer names."""
-        names = {"ext.compose-ssh"} | {profile.spec.extension for profile in self._sound().profiles.values()}
+        names = {"ext.compose-ssh"} | {profile.spec.extension for profile in self.sound().profiles.values()}
         return [self.registry.get(name) for name in sorted(names)]
 
     @cached_property
     def looks(self) -> dict[str, Look]:
         """One look at every host of the fleet. While the hosts answer, the inputs are found."""
         extensions = self.extensions
-        hosts = self._sound().hosts
+        hosts = self.sound().hosts
         questions = [self._question(name, host) for name, host in hosts.items()]
         with ThreadPoolExecutor(max_workers=1) as beside:
             seen = iter(range(1, len(questions) + 1))
@@ -177,44 +174,12 @@ class Run:
         return {**looks, **discover(retired, self.transport, extensions)}
 
     def _question(self, name: str, host: Host) -> Question:
-        fleet = self._sound().fleet
-        return Question(name, host.spec.root, fleet.metadata.name if fleet else "", self._runtime(host))
-
-    @staticmethod
-    def compose_command(host: Host) -> str | None:
-        """The Compose that is asked for: by the Host, else by the runner's environment."""
-        return host.spec.compose_command or os.environ.get(COMPOSE_VARIABLE) or None
-
-    def _runtime(self, host: Host) -> Runtime:
-        """The engine that is asked for; a Compose of Podman's asks for Podman."""
-        command = self.compose_command(host) or ""
-        if host.spec.runtime == "auto" and os.path.basename(command).startswith("podman"):  # noqa: PTH119 - no path
-            return "podman"
-        return host.spec.runtime
+        fleet = self.sound().fleet
+        return Question(name, host.spec.root, fleet.metadata.name if fleet else "", runtime_of(host))
 
     def transport(self, name: str) -> HostTransport:
         """The way to a host, made at first use."""
-        return self._transports.to(self._sound().hosts.get(name) or self.fleet.hosts[name])
-
-    def examine(self, names: Sequence[str] = ()) -> list[Checkup]:
-        """The doctor's findings on the hosts of these names; without any, on all of git's. Raises UsageError."""
-        from sandboxer.lifecycle.doctor import Patient, examine_all
-
-        manifests = self._sound()
-        unknown = [name for name in names if name not in manifests.hosts]
-        if unknown:
-            hint = did_you_mean(unknown[0], manifests.hosts)
-            raise UsageError(f"there is no host {unknown[0]!r} in git", hint=hint)
-        if not manifests.hosts:
-            raise UsageError(
-                "there is no Host in git, so there is nothing to examine",
-                hint="add a Host manifest, such as docs/examples/hosts.yaml shows",
-            )
-        fleet = manifests.fleet.metadata.name if manifests.fleet else ""
-        hosts = [manifests.hosts[name] for name in dict.fromkeys(names or sorted(manifests.hosts))]
-        longest = max((profile.spec.ttl.max for profile in manifests.profiles.values()), default=None)
-        patients = [Patient(host, fleet, self._runtime(host), self.compose_command(host), longest) for host in hosts]
-        return examine_all(patients, self.transport)
+        return self._transports.to(self.sound().hosts.get(name) or self.fleet.hosts[name])
 
     # --- plan and apply
 
@@ -224,7 +189,7 @@ class Run:
         return self._plan(options, self.looks)
 
     def _check(self, options: Options) -> None:
-        options.check({*self._sound().sandboxes, *names_on_record(self.looks.values())}, self.fleet.hosts)
+        options.check({*self.sound().sandboxes, *names_on_record(self.looks.values())}, self.fleet.hosts)
 
     def drift(self, options: Options, *, deep: bool = False) -> DriftReport:
         """Compares what runs with what is on record, with ``deep`` the delivered files' contents too.
@@ -236,7 +201,7 @@ class Run:
 
         self._check(options)
         scene = scene_of(self.fleet, self.looks, self.now(), options.forgotten)
-        found = find_drift(scene, options, self.transport, self._holder, self.inputs if deep else None)
+        found = find_drift(scene, options, self.transport, self.holder, self.inputs if deep else None)
         return replace(found, plan=replace(found.plan, stats=self._stats()))
 
     def _plan(self, options: Options, looks: Mapping[str, Look]) -> Plan:
@@ -253,7 +218,7 @@ class Run:
         from sandboxer.profiles.resolve import digest_of_manifests
         from sandboxer.reconcile.approval import hold, inputs_of, options_of
 
-        sound, root = self._sound(), self.files.root_commit
+        sound, root = self.sound(), self.files.root_commit
         saved.check(sound.fleet.metadata.name if sound.fleet else "", root, digest_of_manifests(sound))
         return hold(self._plan(options_of(saved.approval.options), self.looks), saved, inputs_of(self.fleet))
 
@@ -262,7 +227,7 @@ class Run:
         from sandboxer.profiles.resolve import digest_of_manifests
         from sandboxer.reconcile.approval import approval_of
 
-        return approval_of(self.fleet, digest_of_manifests(self._sound()), options)
+        return approval_of(self.fleet, digest_of_manifests(self.sound()), options)
 
     def _aware(self, options: Options, looks: Mapping[str, Look]) -> Options:
         """The options, with the hosts where a newer commit was applied, or the fleet under another name."""
@@ -307,7 +272,7 @@ class Run:
         looks = {name: look for name, look in self.looks.items() if name not in self._newer}
         # What a guard keeps from being deleted in bulk is not to be forgotten in bulk either.
         guarded = any(change.reason is Reason.BLOCKED_GUARD for change in decided.changes)
-        settle(unsettled(self.fleet, looks, forget=not guarded), self.transport, self.fleet, self._holder)
+        settle(unsettled(self.fleet, looks, forget=not guarded), self.transport, self.fleet, self.holder)
 
     def _extension_of(self, change: Change) -> Extension:
         sight = self.sight(change.from_host or change.host or "", change.id, self._looks_of(change))
@@ -317,7 +282,7 @@ class Run:
         return self.registry.get(wanted.profile.spec.extension if wanted else "ext.compose-ssh")
 
     @property
-    def _holder(self) -> str:
+    def holder(self) -> str:
         """Who asks, for whoever waits for a lock."""
         from sandboxer.adapters.runner import who
         from sandboxer.model.lock import holder_line
@@ -338,39 +303,9 @@ class Run:
         return self._planned_on.get(change.fingerprint, self.looks)
 
     def _work(self, change: Change, host: str, progress: Callable[[str], None], how: ApplyOptions) -> Work:
-        looks = self._looks_of(change)
-        look, manifest = looks[host], self.fleet.hosts[host]
-        if not isinstance(look, Reachable):
-            raise SandboxerError(f"{host} was not seen")
-        sight = self.sight(host, change.id, looks)
-        engine = (sight.engine if sight and change.action != "replace" else None) or look.engine
-        if engine is None:
-            raise SandboxerError(f"{host} has no engine", hint=f"see `sandboxer doctor {host}`")
-        place = Place(
-            host=host,
-            root=manifest.spec.root,
-            transport=self.transport(host),
-            engine=engine,
-            compose_command=self.compose_command(manifest),
-            cpus=look.cpus,
-            memory_bytes=look.memory_bytes,
-            holder=self._holder,
-            lock_timeout=how.lock_timeout,
-            capacity=manifest.spec.capacity.sandboxes,
-        )
-        return Work(
-            place=place,
-            fleet=self.fleet.name,
-            id=change.id,
-            name=change.sandbox,
-            reason=change.reason.value,
-            expected_generation=sight.generation if sight else 0,
-            expected_uid=sight.uid if sight else "",
-            inputs=self.inputs,
-            provenance=Provenance(self.fleet.root_commit, self.fleet.commit, self.fleet.committed_at),
-            progress=progress,
-            clock=lambda: self.now().replace(microsecond=0),
-        )
+        from sandboxer.wiring.work import work_on
+
+        return work_on(self, change, host, self._looks_of(change)[host], progress, how)
 
     def _might_live(self, change: Change) -> list[str]:
         """The hosts where a sandbox of git's might live and that were seen in full, by name."""
