@@ -15,6 +15,7 @@ The tree; a caller catches the branch that it can act on::
     │   ├── CommandTimeout         a command ran past its limit
     │   ├── OutputTooLarge         a command printed more than its limit
     │   └── LookIncomplete         the host answered, but not in full
+    ├── HubError                   State Hub did not take what it was sent
     └── SandboxError               one sandbox could not be changed; carries its name
         ├── ComposeRefused         its compose file asks for what a sandbox may not have
         ├── SandboxLocked          another client holds its lock
@@ -106,6 +107,21 @@ class OutputTooLarge(HostError):
 
 class LookIncomplete(HostError):
     """The host answered, but not in full or not in a form that can be trusted."""
+
+
+class HubError(SandboxerError):
+    """State Hub did not take something.
+
+    ``retry_after`` is in seconds, None where trying again now is of no use. ``of_this_alone`` says that what was sent
+    is refused and not the sender: other things may still be taken.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", retry_after: float | None = None, of_this_alone: bool = False
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+        self.of_this_alone = of_this_alone
 
 
 class SandboxError(SandboxerError):

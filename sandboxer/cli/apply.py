@@ -14,6 +14,7 @@ from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import carries_out, given_options, options_of, selectors
 from sandboxer.cli.plan import looking, make_plan, show
+from sandboxer.cli.telling import telling
 from sandboxer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,9 +127,11 @@ def _carry_out_approved(run: Run, saved: SavedPlan, how: How) -> int:
 def _act(run: Run, decided: Plan, options: Options | None, how: How) -> int:
     """Carries a plan out and tells what came of it; gives the exit code."""
     began = time.monotonic()
-    outcomes = _follow(run, decided, options, how)
-    _report(decided, outcomes, how.output, time.monotonic() - began)
-    return EXIT_DONE if decided.complete and all(outcome.ok for outcome in outcomes) else EXIT_ERROR
+    with telling(run) as reporter:
+        outcomes = _follow(run, decided, options, how)
+        _report(decided, outcomes, how.output, time.monotonic() - began)
+        reporter.exit_code = EXIT_DONE if decided.complete and all(one.ok for one in outcomes) else EXIT_ERROR
+        return reporter.exit_code
 
 
 def _approved(decided: Plan, output: str) -> bool:

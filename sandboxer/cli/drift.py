@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +14,15 @@ import click
 
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.main import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
-from sandboxer.cli.options import output_option
+from sandboxer.cli.options import Duration, output_option
+from sandboxer.cli.telling import telling
+from sandboxer.errors import SandboxerError, UsageError
 from sandboxer.reconcile.options import Options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
     from sandboxer.model.drift import DriftReport
     from sandboxer.wiring import Run
 
@@ -24,13 +32,35 @@ if TYPE_CHECKING:
 @click.option("--exclude", "excluded", multiple=True, metavar="NAME", help="Not this sandbox; may be given again.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only sandboxes on this host.")
 @click.option("--deep", is_flag=True, help="Compare the content of every delivered file with git.")
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    is_flag=False,
+    flag_value="drift.md",
+    metavar="[FILE]",
+    help="Write a Markdown report too, to drift.md where no FILE is given.",
+)
+@click.option(
+    "--watch", type=Duration(), metavar="DURATION", help="Do so again and again, so far apart; ends with Ctrl-C."
+)
 @output_option("text", "json", "markdown")
-def drift(targets: tuple[str, ...], excluded: tuple[str, ...], hosts: tuple[str, ...], deep: bool, output: str) -> int:
+def drift(
+    targets: tuple[str, ...],
+    excluded: tuple[str, ...],
+    hosts: tuple[str, ...],
+    deep: bool,
+    report_file: Path | None,
+    watch: timedelta | None,
+    output: str,
+) -> int:
     """Show what runs otherwise than the last apply left it, for every sandbox on the hosts.
 
     Git's sandboxes are compared, suspended and orphaned ones too, and imperative ones; nothing is repaired. No input
     repository and no secret is needed, but with --deep the inputs. What is told is noted on the hosts, and what is over
-    since is told once as resolved.
+    since is told once as resolved; so is State Hub, where the fleet has one.
+
+    With --watch it goes on until Ctrl-C or SIGTERM, each time a little earlier or later, and exits as the last time.
 
     Exits 0 where there is no drift, 2 where there is, and 1 on any error, or where something is Unknown: a host not
     seen, a record that cannot be read, labels that do not agree with it.
@@ -40,16 +70,64 @@ def drift(targets: tuple[str, ...], excluded: tuple[str, ...], hosts: tuple[str,
       sandboxer drift
       sandboxer drift --target checkout-e2e --deep
       sandboxer drift -o json | jq '.changes[].drift[].path'
+      sandboxer drift --report drift.md --watch 5m
     """
+    options = Options(targets=frozenset(targets), excluded=frozenset(excluded), hosts=frozenset(hosts))
+
+    def once() -> int:
+        return _once(options, deep=deep, report_file=report_file, output=output)
+
+    return once() if watch is None else _again_and_again(once, watch.total_seconds())
+
+
+def _once(options: Options, *, deep: bool, report_file: Path | None, output: str) -> int:
     from sandboxer.wiring import Run
 
-    options = Options(targets=frozenset(targets), excluded=frozenset(excluded), hosts=frozenset(hosts))
-    with Run(Path.cwd(), find_inputs=False) as run:
+    with Run(Path.cwd(), find_inputs=False) as run, telling(run) as reporter:
         report = _find(run, options, deep=deep)
-    _show(report, output)
-    if not report.complete:
-        return EXIT_ERROR
-    return EXIT_DIFFERENCES if report.drifted else EXIT_DONE
+        if report_file is not None:
+            _write(report, report_file)
+        _show(report, output)
+        reporter.exit_code = EXIT_DONE if not report.drifted else EXIT_DIFFERENCES
+        if not report.complete:
+            reporter.exit_code = EXIT_ERROR
+        reporter.summary.update(drifted=len(report.drifted), resolved=len(report.resolved), compared=report.compared)
+        return reporter.exit_code
+
+
+def _again_and_again(once: Callable[[], int], seconds: float) -> int:
+    """Runs ``once`` so far apart, a tenth more or less, until SIGTERM or Ctrl-C; gives its last exit code.
+
+    What is at work then comes to its end. An error of one time does not keep the next from its turn.
+    """
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    code = EXIT_DONE
+    while not stopped.is_set():
+        try:
+            code = once()
+        except SandboxerError as error:
+            from sandboxer.render.errors import error_text
+
+            stderr().print(error_text(error))
+            code = EXIT_ERROR
+        sys.stdout.flush()
+        stopped.wait(seconds * random.uniform(0.9, 1.1))  # noqa: S311 - so that jobs do not meet
+    return code
+
+
+def _write(report: DriftReport, file: Path) -> None:
+    """Writes the report as Markdown, whole or not at all. Raises UsageError where it cannot be written."""
+    from sandboxer.render.drift_markdown import drift_markdown
+
+    beside = file.with_name(f".{file.name}.new")
+    try:
+        beside.write_text(drift_markdown(report), encoding="utf-8")
+        beside.replace(file)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise UsageError(f"{file} cannot be written: {error.strerror}", hint="give --report another FILE") from None
 
 
 def _find(run: Run, options: Options, *, deep: bool) -> DriftReport:

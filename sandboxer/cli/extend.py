@@ -14,6 +14,7 @@ from sandboxer.cli.found import find, handle_of
 from sandboxer.cli.main import EXIT_DONE
 from sandboxer.cli.options import Duration, lock_timeout_option, output_option
 from sandboxer.cli.plan import make_plan
+from sandboxer.cli.telling import telling
 from sandboxer.errors import UsageError
 from sandboxer.reconcile.options import Options
 
@@ -45,7 +46,8 @@ def extend_ttl(name: str, by: timedelta, lock_timeout: timedelta, output: str) -
 
     with Run(Path.cwd()) as run:
         home = _home(find(run, make_plan(run, Options()), name))
-        record = _extend(run, home, by, ApplyOptions(lock_timeout=lock_timeout.total_seconds()))
+        with telling(run):
+            record = _extend(run, home, by, ApplyOptions(lock_timeout=lock_timeout.total_seconds()))
         found = replace(home.sight.found, record=record) if home.sight.found else None
         handle = handle_of(run, replace(home, sight=replace(home.sight, found=found)))
     if output == "json":

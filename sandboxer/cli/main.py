@@ -29,6 +29,8 @@ COMMANDS = {
     "unlock": "sandboxer.cli.unlock:unlock",
     "render": "sandboxer.cli.render:render",
     "doctor": "sandboxer.cli.doctor:doctor",
+    "events": "sandboxer.cli.events:events",
+    "hub": "sandboxer.cli.hub:hub",
 }
 
 

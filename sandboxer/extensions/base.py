@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
     from sandboxer.model.desired import DesiredSandbox
-    from sandboxer.model.observed import Engine, Look
+    from sandboxer.model.event import Event
+    from sandboxer.model.observed import Container, Engine, Look
     from sandboxer.model.record import Record
     from sandboxer.model.seams import HostTransport, InputSource
 
@@ -66,7 +67,9 @@ class Work:
     ``expected`` is the generation and uid of the record that the plan saw; the backend raises StaleChange where it is
     another once the lock is held. ``fresh`` means that the sandbox begins a new life: a create or a replace.
     ``progress`` is told each step in a word or two. ``placing`` is entered around the first write of a new life: until
-    it is left, no other client begins one on another host. Entering it raises SandboxError or HostError.
+    it is left, no other client begins one on another host. Entering it raises SandboxError or HostError. ``told`` gets
+    each event that is in the journal by now, the record with it, and on ``ready`` the containers; it never waits. With
+    ``keeps_journal`` there is a State Hub, and what it was not told yet outlives the sandbox.
     """
 
     place: Place
@@ -81,6 +84,8 @@ class Work:
     progress: Callable[[str], None]
     clock: Callable[[], datetime]
     placing: Callable[[], AbstractContextManager[None]] = nullcontext
+    told: Callable[[Event, Record, Sequence[Container]], None] = lambda *_told: None
+    keeps_journal: bool = False
 
 
 class Extension(Protocol):

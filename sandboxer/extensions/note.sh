@@ -1,21 +1,36 @@
-# What `drift` told of sandboxes, noted beside their records until it is over; behind workbench.sh.
-# Reads three more lines for each: id, uid, and the note as one line of JSON, empty where there is to be none any more.
-# The record is not touched. Prints a line `<id> <why>` for each that could not be noted.
+# What `drift` told of sandboxes, noted beside their records until it is over, and told in their journals; behind
+# workbench.sh. Reads six more lines for each: id, uid, the SHA-256 of the note that this one follows (empty: of none),
+# the note as one line of JSON, empty where there is to be none any more, and what stands in the journal's line before
+# and behind its number. The record is not touched.
+# Prints a line `<id> told <number>` for each that is noted, `<id> not <why>` for each that could not be.
 owner=$(stat -c %u "$home" 2>/dev/null)
 [ -d "$home" ] && [ ! -L "$home" ] && [ ! -L "$root" ] && [ "$owner" = "$(id -u)" ] || exit 0
 lives() { [ ! -L "$box" ] && grep -q -F "\"uid\":\"$uid\"" "$box/record.json"; }
+# Another job that saw the same was faster, and has told it.
+is_first() { [ "$(sha256sum <"$box/drift.json" | cut -d ' ' -f 1)" = "$former" ]; }
+numbers() { sed -n "s/.*\"$1\":\([0-9]\{1,15\}\)[,}].*/\1/p" | tail -n 1; }
+# The number behind the journal's last, and behind the one that the record counts.
+next_number() {
+  last=$(tail -c 65536 "$box/journal.jsonl" | numbers number); counted=$(numbers last_event <"$box/record.json")
+  [ "${last:-0}" -ge "${counted:-0}" ] || last=$counted
+  number=$((${last:-0} + 1))
+}
 # The lock that is opened for one gives up the lock of the one before.
 write_note() {
   lives || return 0
   command exec 9>>"$lock" || { why="$lock cannot be opened"; return; }
   flock -n 9 || timeout "$lock_seconds" flock 9 || { why='another client works on it'; return; }
-  lock_in_place && lives || return 0
-  if [ -z "$note" ]; then rm -f "$box/drift.json"; return; fi
-  printf '%s\n' "$note" >"$box/drift.json.new" && mv -f "$box/drift.json.new" "$box/drift.json" && return
+  [ ! -L "$box/drift.json" ] || rm -f "$box/drift.json"
+  lock_in_place && lives && is_first || return 0
+  next_number
+  tell "$box" "$before$number$behind" || { why="$box/journal.jsonl cannot be written"; return; }
+  if [ -z "$note" ]; then rm -f "$box/drift.json"; told=$number; return; fi
+  printf '%s\n' "$note" >"$box/drift.json.new" && mv -f "$box/drift.json.new" "$box/drift.json" && told=$number && return
   rm -f "$box/drift.json.new"; why="$box/drift.json cannot be written"
 }
-while read -r id && read -r uid && read -r note; do
-  box=$home/$id lock=$home/.locks/$id why=
+while read -r id && read -r uid && read -r former && read -r note && read -r before && read -r behind; do
+  box=$home/$id lock=$home/.locks/$id why='' told=''
   write_note
-  [ -z "$why" ] || printf '%s %s\n' "$id" "$why"
+  [ -z "$why" ] || printf '%s not %s\n' "$id" "$why"
+  [ -z "$told" ] || printf '%s told %s\n' "$id" "$told"
 done 2>/dev/null

@@ -85,6 +85,18 @@ tell() { # folder, events...
   printf '%s\n' "$@" | cat >>"$journal" && sync "$journal" # the shell's own printf does not say that a disk is full
 }
 
+# The events of a life that State Hub has not acknowledged: those behind the one that the cursor names.
+untold() { # a sandbox's folder
+  [ -f "$1/journal.jsonl" ] && [ ! -L "$1/journal.jsonl" ] || return 0
+  read -r uid number 2>/dev/null <"$1/journal.acked" || uid='' number=''
+  case $number in '' | *[!0-9]*) cat "$1/journal.jsonl" ;; *) behind "$1/journal.jsonl" ;; esac
+}
+# What stands in a file behind the event of this uid and number: all of it, where that is not in it.
+behind() {
+  line="\"number\":$number,.*\"uid\":\"$uid\""
+  if grep -q "$line" "$1"; then sed -n "/$line/,\$p" "$1" | tail -n +2; else cat "$1"; fi
+}
+
 # --- verbs -------------------------------------------------------------------------------------------------------
 
 # Whose a folder is that was being made or removed: its record says so, and before there is one its name.
@@ -147,11 +159,20 @@ do_tombstone() { put_file "$home/.tombstones/$id.json" "$payload" 600 durably; }
 do_forget_tombstone() { [ -d "$home/.tombstones" ] && rm -f "$home/.tombstones/$id.json" && rmdir "$home/.tombstones" 2>/dev/null; return 0; }
 
 # Renaming away makes the removal atomic for everybody else; the record goes last, so that a kill leaves it sweepable.
-do_remove() { # engine, uid
+do_remove() { # engine, uid; and the last event, where State Hub is to be told
   engine=$1 trash=$home/.trash-$2
-  [ -d "$box" ] && { mv "$box" "$trash" || return 1; }
+  [ -d "$box" ] && { keep_journal "$2" "$3" && mv "$box" "$trash" || return 1; }
   do_sweep "$engine"
   [ ! -e "$trash" ]
+}
+
+# What State Hub has still to be told outlives the sandbox, its last event included; of one life once, at most 1 MiB.
+keep_journal() { # uid, the last event or nothing
+  kept=$home/.journals/$id.jsonl
+  [ -n "$2" ] && ! grep -F "$1" "$kept" 2>/dev/null | grep -q '"type":"dev.sandboxer.sandbox.destroyed"' || return 0
+  [ ! -L "$home/.journals" ] && mkdir -p "$home/.journals" || { echo "$home/.journals cannot be made"; return 1; }
+  rm -f "$kept.new" && { cat "$kept" 2>/dev/null; untold "$box"; printf '%s\n' "$2" | cat; } | tail -c 1048576 >"$kept.new" &&
+    sync "$kept.new" && mv -f "$kept.new" "$kept" && sync "$home/.journals"
 }
 
 # What a container wrote as root the login may not be able to remove: then a container does it.
@@ -177,6 +198,7 @@ leave() { [ -e "$box" ] || [ -L "$box" ] || { rm -f "$lock"; leave_no_empty_home
 
 # Where the fleet has nothing any more, which of its commits was the newest says nothing either.
 leave_no_empty_home() {
+  rmdir "$home/.journals" 2>/dev/null
   [ "$(ls -A "$home" 2>/dev/null | grep -v -x -F -e .locks -e .head.json)" ] || {
     [ "$(ls -A "$home/.locks" 2>/dev/null | grep -v -x -F -e .head -e .placement)" ] ||
       rm -f "$home/.head.json" "$home/.locks/.head" "$home/.locks/.placement"

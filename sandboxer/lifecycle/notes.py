@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sandboxer.model.drift import Note
+    from sandboxer.model.event import Event
     from sandboxer.model.seams import HostTransport
 
 AT_ONCE = 16
@@ -24,12 +25,17 @@ NOTE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Notebook:
-    """Writes notes. ``roots`` are the hosts' roots, by name; ``holder`` says to others who is at work."""
+    """Writes notes, and what the journals tell of them.
+
+    ``roots`` are the hosts' roots, by name; ``holder`` says to others who is at work. ``told`` gets the
+    host and the event that is in a journal there by now, from several threads.
+    """
 
     fleet: str
     roots: Mapping[str, str]
     transport: Callable[[str], HostTransport]
     holder: str
+    told: Callable[[str, Event], None] = lambda _host, _event: None
 
     def write(self, notes: Sequence[Note]) -> list[str]:
         """Writes ``notes``, each under its sandbox's lock; gives a sentence for each that could not be written.
@@ -49,7 +55,7 @@ class Notebook:
         lines = ["-", self.roots[host], self.fleet, "-", str(LOCK_SECONDS), self.holder]
         for note in notes:
             text = json.dumps(note.to_json(), separators=(",", ":")) if note.told else ""
-            lines += [note.id, note.uid, text]
+            lines += [note.id, note.uid, note.former, text, *note.event.halves()]
         data = "".join(f"{line}\n" for line in lines).encode()
         limit = NOTE_SECONDS + LOCK_SECONDS * len(notes)
         try:
@@ -58,12 +64,14 @@ class Notebook:
             return [f"what is told of {host} cannot be noted there: {error.message}"]
         if result.exit_code != 0:
             return [f"what is told of {host} cannot be noted there: exit code {result.exit_code}"]
-        return list(_problems(notes, result.stdout.decode("utf-8", "replace")))
+        return list(self._problems(notes, result.stdout.decode("utf-8", "replace")))
 
-
-def _problems(notes: Sequence[Note], said: str) -> Iterator[str]:
-    names = {note.id: f"{note.sandbox} on {note.host}" for note in notes}
-    for line in said.splitlines():
-        identifier, _, why = line.partition(" ")
-        if identifier in names:
-            yield f"what is told of {names[identifier]} cannot be noted there: {why}"
+    def _problems(self, notes: Sequence[Note], said: str) -> Iterator[str]:
+        by_id = {note.id: note for note in notes}
+        for line in said.splitlines():
+            note = by_id.get(line[:8])
+            match line[8:].split(maxsplit=1):
+                case ["told", number] if note and number.isdecimal():
+                    self.told(note.host, note.event.model_copy(update={"number": int(number)}))
+                case ["not", why] if note:
+                    yield f"what is told of {note.sandbox} on {note.host} cannot be noted there: {why}"

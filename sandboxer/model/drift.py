@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from sandboxer.model.event import Event
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.plan import Change, Plan
 
@@ -38,7 +39,8 @@ class Resolved:
 class Note:
     """What is to be noted beside a sandbox's record: each path that drifted, and since when it is told.
 
-    Without any path the note is to be removed. ``uid`` is of the life that it is about.
+    Without any path the note is to be removed. ``uid`` is of the life that it is about. ``former`` is the SHA-256 of
+    the note that this one follows, empty without one, and ``event`` what the journal tells of it.
     """
 
     host: str
@@ -46,6 +48,8 @@ class Note:
     sandbox: str
     uid: str
     told: Mapping[str, datetime]
+    event: Event
+    former: str = ""
 
     def to_json(self) -> JsonObject:
         """As it lies on the host."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from sandboxer.model.jsontypes import canonical
 from sandboxer.model.lifecycle import Phase, may_follow
@@ -15,14 +16,31 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from sandboxer.model.plan import FieldChange
+
 SANDBOX_EVENT = "dev.sandboxer.sandbox."
+DESTROYED_EVENT = SANDBOX_EVENT + Phase.DESTROYED
+DRIFT_DETECTED = "dev.sandboxer.drift.detected"
+DRIFT_RESOLVED = "dev.sandboxer.drift.resolved"
 JOURNAL_GAP = "dev.sandboxer.journal.gap"
+MOST_DRIFT = 100
+
+
+class Drifted(BaseModel):
+    """One field that is not as it was applied, as a plan shows it; neither a secret nor an environment value."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    path: str = Field(description="Which field.")
+    old: JsonValue = Field(None, description="As it was applied.")
+    new: JsonValue = Field(None, description="As it is.")
 
 
 class Event(BaseModel):
     """One line of a journal. ``number`` counts the events of one life (``uid``); ``at`` is the runner's clock, in UTC.
 
-    ``from_phase`` is None at the beginning of a life, and after a gap. ``reason`` is that of the planned change.
+    ``from_phase`` is None at the beginning of a life, after a gap, and where no phase changed. ``reason`` is that of
+    the planned change. ``drift`` is of a ``drift.detected`` alone, at most 100 fields.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -43,6 +61,8 @@ class Event(BaseModel):
     consumer: str | None = None
     actor_type: Literal["adm", "agt", "atm"] | None = None
     commit: str | None = None
+    expires_at: Utc | None = None
+    drift: tuple[Drifted, ...] | None = None
 
     @property
     def id(self) -> str:
@@ -51,7 +71,14 @@ class Event(BaseModel):
 
     def to_line(self) -> str:
         """As it stands in ``journal.jsonl``, without the line break."""
-        return canonical(self.model_dump(mode="json")).decode()
+        without = {"drift"} if self.drift is None else set()
+        return canonical(self.model_dump(mode="json", exclude=without)).decode()
+
+    def halves(self) -> tuple[str, str]:
+        """The line before and behind its number, for a host that numbers it."""
+        mark = 10**15 + secrets.randbelow(10**15)
+        before, _, behind = self.model_copy(update={"number": mark}).to_line().partition(str(mark))
+        return before, behind
 
 
 def events_of(
@@ -80,6 +107,14 @@ def gap_then(record: Record, phase: Phase, *, at: datetime, reason: str) -> list
         _event(record, number, JOURNAL_GAP, phase, None, at, "its journal is lost"),
         _event(record, number + 1, SANDBOX_EVENT + phase, phase, None, at, reason),
     ]
+
+
+def drift_event(record: Record, drift: Sequence[FieldChange], *, at: datetime, reason: str) -> Event:
+    """What is told of drift that changed: all that there is now, or that nothing is left of it. Its host numbers it."""
+    fields = tuple(Drifted(path=one.path, old=one.old, new=one.new) for one in drift[:MOST_DRIFT])
+    kind = DRIFT_DETECTED if fields else DRIFT_RESOLVED
+    event = _event(record, 1, kind, record.phase, None, at, reason)
+    return event.model_copy(update={"drift": fields or None})
 
 
 def last_number(tail: bytes) -> int:
@@ -112,4 +147,5 @@ def _event(
         consumer=record.consumer.project if record.consumer else None,
         actor_type=record.consumer.actor if record.consumer else None,
         commit=record.fleet_commit,
+        expires_at=record.expires_at,
     )

@@ -15,6 +15,7 @@ Isolation = Literal["container"]
 Scope = Literal["ephemeral"]
 Connection = Literal["ssh", "local"]
 Runtime = Literal["docker", "podman"]
+HubFormat = Literal["cloudevents", "progress"]
 Operation = Literal["probe", "provision", "wait_ready", "teardown", "estimate_cost"]
 
 
@@ -26,6 +27,11 @@ class StateHub(Strict):
 
     url: HubUrl = Field(description='An http(s) URL, or a variable that holds it: "${STATE_HUB_URL}".')
     token: SecretSource | None = Field(None, description="Where its token is: env:NAME or file:PATH, never the token.")
+    format: HubFormat = Field("cloudevents", description="What it is sent; `progress` is the form of older hubs.")
+    # An older hub's own word, and so written as there.
+    workstream_id: Line | None = Field(
+        None, alias="workstream_id", description="Under which an older hub files what it is told."
+    )
 
 
 def _max_deletes(value: object) -> int | str:

@@ -91,7 +91,8 @@ class Found:
     """A sandbox's directory: its record, or the reason why what lies there is none.
 
     ``has_workspace`` tells whether delivered files are there at all, ``files`` their sums, None where the host could
-    not tell. ``told`` is the drift that ``sandboxer drift`` told last: each path, and since when.
+    not tell. ``told`` is the drift that ``sandboxer drift`` told last: each path, and since when; ``told_digest`` is
+    the SHA-256 of the file that says so, empty without one.
     """
 
     id: str
@@ -100,6 +101,7 @@ class Found:
     has_workspace: bool = True
     files: FileSums | None = None
     told: Mapping[str, datetime] = field(default_factory=dict)
+    told_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

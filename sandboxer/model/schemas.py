@@ -1,4 +1,4 @@
-"""Writes the JSON Schemas (2020-12) of the manifests, for editors and other programs.
+"""Writes the JSON Schemas (2020-12) of the manifests, and of what State Hub is sent.
 
 ``python -m sandboxer.model.schemas DIR`` writes them; with ``--check`` it writes nothing and fails where they differ.
 """
@@ -13,14 +13,16 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from sandboxer.model.hub import CloudEvent, Progress, Registration
 from sandboxer.model.manifest import KINDS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _BASE = "https://sandboxer.dev/v1/"
+_OTHERS = {"event": CloudEvent, "progress": Progress, "registration": Registration}
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """The schemas by file name: one for each kind, and ``manifest.schema.json`` for a document of any kind."""
+    """The schemas by file name: one for each kind, ``manifest.schema.json`` for any document, and the rest."""
     found = {}
     for kind, model in KINDS.items():
         name = f"{kind.lower()}.schema.json"
@@ -36,6 +38,9 @@ def schemas() -> dict[str, dict[str, Any]]:
         "oneOf": list(references.values()),
         **combined,
     }
+    for title, other in _OTHERS.items():
+        name = f"{title}.schema.json"
+        found[name] = {"$schema": DIALECT, "$id": _BASE + name, **other.model_json_schema(by_alias=True)}
     for content in found.values():
         _close(content)
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sandboxer.model.drift import DriftReport, Note, Resolved
+from sandboxer.model.event import drift_event
 from sandboxer.model.lifecycle import Action, Reason, Sync
 from sandboxer.model.observed import RECORD_MISSING
 from sandboxer.model.plan import Plan
@@ -148,8 +149,10 @@ class _Report:
         told = {field.path: before.get(field.path, now) for field in change.drift}
         if told:
             self.since[sight.host, sight.id] = min(told.values())
-        if told.keys() != before.keys():
-            self.notes.append(Note(sight.host, sight.id, sight.name, sight.uid, told))
+        if told.keys() != before.keys() and sight.record and sight.found:
+            event = drift_event(sight.record, change.drift, at=now, reason=change.reason.value)
+            former = sight.found.told_digest
+            self.notes.append(Note(sight.host, sight.id, sight.name, sight.uid, told, event, former))
         over = {path: since for path, since in before.items() if path not in told}
         if over:
             self.resolved.append(Resolved(sight.name, sight.id, sight.host, tuple(sorted(over)), min(over.values())))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,11 +17,13 @@ from sandboxer.errors import ManifestError
 from sandboxer.extensions.base import Question
 from sandboxer.extensions.registry import build_registry
 from sandboxer.lifecycle.discover import discover, names_on_record
+from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import Reachable
 from sandboxer.model.plan import Stats
 from sandboxer.profiles.loader import load
 from sandboxer.wiring.hosts import runtime_of
+from sandboxer.wiring.reporting import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from sandboxer.adapters.git_inputs import GitInputs
     from sandboxer.extensions.base import Extension, Work
     from sandboxer.extensions.registry import Registry
+    from sandboxer.lifecycle.journals import Journals
     from sandboxer.model.desired import Fleet, SecretValue
     from sandboxer.model.documents import Manifests
     from sandboxer.model.drift import DriftReport
@@ -70,6 +74,7 @@ class Run:
         self._find_inputs = find_inputs
         self._transports = Transports(root)
         self._began = time.monotonic()
+        self.reporter = Reporter(self)
         self._newer: frozenset[str] = frozenset()
         # What each change that was planned again was planned on, by its fingerprint; every other one on `looks`.
         self._planned_on: dict[str, Mapping[str, Look]] = {}
@@ -140,6 +145,26 @@ class Run:
             raise ManifestError(self.manifests.diagnostics)
         return self.manifests
 
+    @property
+    def fleet_name(self) -> str:
+        """The fleet's name. Raises ManifestError."""
+        fleet = self.sound().fleet
+        return fleet.metadata.name if fleet else ""
+
+    @property
+    def has_hub(self) -> bool:
+        """Whether the fleet has a State Hub, reachable or not: what it was not told is kept for it."""
+        fleet = self.sound().fleet
+        return fleet is not None and fleet.spec.state_hub is not None
+
+    @property
+    def journals(self) -> Journals:
+        """The journals on the hosts."""
+        from sandboxer.lifecycle.journals import Journals
+
+        roots = {name: host.spec.root for name, host in self.fleet.hosts.items()}
+        return Journals(self.fleet_name, roots, self.transport, self.holder)
+
     def _secret(self, reference: SecretRef) -> SecretValue:
         from sandboxer.adapters.secrets import secret_of
 
@@ -181,6 +206,28 @@ class Run:
         """The way to a host, made at first use."""
         return self._transports.to(self.sound().hosts.get(name) or self.fleet.hosts[name])
 
+    @property
+    def answering(self) -> list[str]:
+        """The hosts that answered, by name."""
+        return sorted(name for name, look in self.looks.items() if isinstance(look, Reachable))
+
+    @property
+    def silent(self) -> dict[str, str]:
+        """The hosts that did not, and why."""
+        return {name: look.error for name, look in sorted(self.looks.items()) if not isinstance(look, Reachable)}
+
+    def ids_of(self, name: str) -> set[str]:
+        """The ids that a name or an id may stand for: git's, and those that the hosts show."""
+        seen = {
+            identifier
+            for look in self.looks.values()
+            if isinstance(look, Reachable)
+            for identifier, found in look.found.items()
+            if name in (identifier, found.record.name if found.record else None)
+        }
+        own = {name} if re.fullmatch("[0-9a-f]{8}", name) else {sandbox_id(self.fleet_name, name)}
+        return seen | own
+
     # --- plan and apply
 
     def plan(self, options: Options) -> Plan:
@@ -201,7 +248,9 @@ class Run:
 
         self._check(options)
         scene = scene_of(self.fleet, self.looks, self.now(), options.forgotten)
-        found = find_drift(scene, options, self.transport, self.holder, self.inputs if deep else None)
+        self.reporter.begin(self.looks)
+        inputs = self.inputs if deep else None
+        found = find_drift(scene, options, self.transport, self.holder, inputs, self.reporter.noted)
         return replace(found, plan=replace(found.plan, stats=self._stats()))
 
     def _plan(self, options: Options, looks: Mapping[str, Look]) -> Plan:
@@ -261,8 +310,10 @@ class Run:
             view=view,
             parallelism=how.parallelism,
         )
+        self.reporter.begin(self.looks)
         outcomes = executor.run(decided.changes)
         self._settle(decided)
+        self.reporter.summary.update(outcome.word for outcome in outcomes)
         return outcomes
 
     def _settle(self, decided: Plan) -> None:
@@ -322,7 +373,10 @@ class Run:
 
         look = self.looks[host]
         clock = look.clock if isinstance(look, Reachable) else self.now()
-        return extend(self._work(change, host, progress, how), by, clock, self.now())
+        self.reporter.begin(self.looks)
+        record = extend(self._work(change, host, progress, how), by, clock, self.now())
+        self.reporter.renewed(host, record)
+        return record
 
     def _plan_again(self, change: Change, options: Options) -> Change | None:
         """What the planner says of one sandbox after a fresh look at the hosts that it is about."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import SandboxerError
@@ -52,4 +53,6 @@ def work_on(
         provenance=Provenance(run.fleet.root_commit, run.fleet.commit, run.fleet.committed_at),
         progress=progress,
         clock=lambda: run.now().replace(microsecond=0),
+        told=partial(run.reporter.told, host),
+        keeps_journal=run.has_hub,
     )

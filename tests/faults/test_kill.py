@@ -181,6 +181,20 @@ def test_killed_during_a_move(new_fleet: Callable[..., FleetRepo], row: Row, tmp
         _kill_at(life, MOVE, point, row)
 
 
+def test_killed_twice_and_then_deleted(new_fleet: Callable[..., FleetRepo], row: Row) -> None:
+    """The second run makes the containers anew and dies before it has noted their volumes."""
+    life = Life(_fleet(new_fleet, DOCKER[0]))
+    life.set_up()
+    life.want(0)
+    for point in ("state.sent#2", "tidy.sent"):
+        with life.fleet.start("apply", "-y", env={VARIABLE: point}) as process:
+            said = process.communicate(timeout=120)
+        assert process.returncode == -signal.SIGKILL, said
+        row.broke(f"create: killed at {point}")
+    life.want(None)
+    row.recovered(life.fleet, life.clean, "--allow-empty")
+
+
 def _fleet(new_fleet: Callable[..., FleetRepo], *hosts: str) -> FleetRepo:
     fleet = new_fleet(*hosts, secrets={"allow": ["env:TOKEN"]})
     fleet.env["TOKEN"] = "a secret"

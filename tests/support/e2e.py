@@ -36,7 +36,12 @@ API = "sandboxer.dev/v1"
 _CLEAN = """
 engine=$1 fleet=$2 root=$3
 mine="--filter label=dev.sandboxer.fleet=$fleet"
-ids=$("$engine" ps -aq $mine); [ -z "$ids" ] || "$engine" rm -f -v $ids
+ids=$("$engine" ps -aq $mine)
+# A container that was made anew has the anonymous volumes of the former by name, and `rm -v` leaves those.
+volumes='{{range .Mounts}}{{if eq .Type "volume"}}{{println .Name}}{{end}}{{end}}'
+unnamed=$([ -z "$ids" ] || "$engine" inspect --format "$volumes" $ids | grep -x '[0-9a-f]\\{64\\}')
+[ -z "$ids" ] || "$engine" rm -f -v $ids
+for volume in $unnamed; do "$engine" volume rm -f "$volume"; done
 ids=$("$engine" network ls -q $mine); [ -z "$ids" ] || "$engine" network rm $ids
 ids=$("$engine" volume ls -q $mine); [ -z "$ids" ] || "$engine" volume rm -f $ids
 rm -rf "$root/$fleet"; rmdir "$root" 2>/dev/null; exit 0

@@ -16,7 +16,7 @@ from sandboxer.model.lifecycle import Phase
 from sandboxer.model.record import Record, RecordRefused, parse_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sandboxer.extensions.base import Work
     from sandboxer.extensions.compose_ssh.policy import Bind
@@ -127,15 +127,24 @@ class Box:
             events = gap_then(record, Phase.PROVISIONING, at=at, reason=reason)
         return self._begin(record, "adopt", events)
 
-    def rewrite(self, record: Record, *through: Phase) -> Record:
+    def rewrite(self, record: Record, *through: Phase, containers: Sequence[Container] = ()) -> Record:
         """Writes the next record in the place of the last one seen, having gone ``through`` these phases if any.
 
+        ``containers`` are those that run by now, for whoever is told.
         Raises StaleChange where the record on the host is another now.
         """
         former = self._record.phase if self._record else None
         events = self._events(record, through, former=former, after=self._last_event)
         digest = hashlib.sha256(self._written or b"").hexdigest()
-        return self._write(record, events, "its record cannot be written", "rewrite", digest)
+        what = "its record cannot be written"
+        return self._write(record, events, what, "rewrite", digest, containers=containers)
+
+    def remove(self, record: Record) -> None:
+        """Removes the folder, which ends the life; State Hub is told where there is one to be told."""
+        (last,) = self._events(record, (Phase.DESTROYED,), former=Phase.DESTROYING, after=self._last_event)
+        kept = (last.to_line(),) if self.work.keeps_journal else ()
+        self.bench.must("its directory cannot be removed", "remove", record.engine, record.uid, *kept)
+        self.work.told(last, record, ())
 
     def _begin(self, record: Record, how: str, events: list[Event], *, most: int = 0) -> Record:
         return self._write(record, events, "the sandbox cannot be begun", "begin", record.uid, how, str(most))
@@ -144,13 +153,23 @@ class Box:
         at, reason = self.work.clock(), self.work.reason
         return events_of(record, through, former=former, after=after, at=at, reason=reason)
 
-    def _write(self, record: Record, events: list[Event], what: str, verb: str, *arguments: str) -> Record:
+    def _write(
+        self,
+        record: Record,
+        events: list[Event],
+        what: str,
+        verb: str,
+        *arguments: str,
+        containers: Sequence[Container] = (),
+    ) -> Record:
         """A record and the events that led to it, in one request: on the host they change together."""
         if events:
             record = record.model_copy(update={"phase": events[-1].phase, "last_event": events[-1].number})
         data = record.to_bytes()
         self.bench.must(what, verb, *arguments, *(event.to_line() for event in events), payload=data)
         self._written, self._record, self._last_event = data, record, max(self._last_event, record.last_event)
+        for event in events:
+            self.work.told(event, record, containers)
         return record
 
     def deliver(self, tree: InputTree, paths: tuple[str, ...] | None) -> None:

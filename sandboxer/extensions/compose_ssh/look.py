@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -136,6 +137,7 @@ def _chosen_engine(
 def _found(fleet: str, sections: Sections) -> dict[str, Found]:
     workspaces = {argument for name, argument, _ in sections if name == "workspace"}
     files, told = sections.body("files"), _told(sections)
+    digests = {argument: hashlib.sha256(body).hexdigest() for name, argument, body in sections if name == "told"}
     sums = file_sums(files) if files is not None else None
     found: dict[str, Found] = {}
     for name, identifier, body in sections:
@@ -157,6 +159,7 @@ def _found(fleet: str, sections: Sections) -> dict[str, Found]:
             has_workspace=identifier in workspaces,
             files=sums.get(identifier, FileSums()) if sums is not None else None,
             told=told.get(identifier, {}),
+            told_digest=digests.get(identifier, ""),
         )
     return found
 

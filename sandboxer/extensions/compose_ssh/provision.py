@@ -36,7 +36,7 @@ def provision(work: Work, desired: DesiredSandbox, *, fresh: bool) -> Record:
         box = Box(work, bench)
         before = box.look_as_planned()
         if fresh and before.record is not None:
-            remove(box, before.record)
+            remove(box, before.record, before.containers)
             before = box.look()
         record = _begin(box, desired, before, uid="" if fresh else work.expected_uid)
         try:
@@ -122,7 +122,7 @@ def _bring_up(box: Box, desired: DesiredSandbox, record: Record, before: State) 
     secrets = (secret.path.removeprefix(box.path + "/") for secret in variables.secrets.values())
     left = Workspace(files=box.tidy((f"tree/{tree.digest}", *mounts, *secrets)))
     ready = records.applied(record, desired, box.work, **found, workspace_files=records.delivered(left.total))
-    return box.rewrite(ready, Phase.READY)
+    return box.rewrite(ready, Phase.READY, containers=after.containers)
 
 
 def _variables(box: Box, desired: DesiredSandbox, record: Record) -> Variables:

@@ -12,7 +12,10 @@ from sandboxer.extensions.workbench import Workbench
 from sandboxer.model.lifecycle import Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sandboxer.extensions.base import Work
+    from sandboxer.model.observed import Container
     from sandboxer.model.record import Record
 
 TEARDOWN_SECONDS = 180.0
@@ -24,23 +27,30 @@ def teardown(work: Work, *, tombstone: str | None = None) -> None:
         box = Box(work, bench)
         state = box.look_as_planned()
         if state.record is None:
-            tear_down(box, work.place.engine, work.expected_uid)
+            seen = records.anonymous_volumes(state.containers)
+            tear_down(box, work.place.engine, work.expected_uid, *sorted(seen))
         else:
-            remove(box, state.record, tombstone)
+            remove(box, state.record, state.containers, tombstone)
 
 
-def remove(box: Box, record: Record, tombstone: str | None = None) -> None:
-    """Removes one life of a sandbox, its lock held by the caller all the while."""
+def remove(box: Box, record: Record, containers: Iterable[Container], tombstone: str | None = None) -> None:
+    """Removes one life of a sandbox, its lock held by the caller all the while; ``containers`` are what it has now.
+
+    Where work on it was cut off, they have anonymous volumes that are not on record yet: an engine that makes a
+    container anew gives it those of the former by name, and so does not take them for anonymous any more.
+    """
     work, bench = box.work, box.bench
     work.progress("destroying")
+    volumes = records.anonymous_volumes(containers) | set(record.anonymous_volumes)
     if record.phase is not Phase.DESTROYING:
         expired = (Phase.EXPIRED,) if tombstone and record.phase is not Phase.EXPIRED else ()
-        record = box.rewrite(records.again(record), *expired, Phase.DESTROYING)
-    tear_down(box, record.engine, record.uid, *record.anonymous_volumes)
+        known = record.model_copy(update={"anonymous_volumes": tuple(sorted(volumes))})
+        record = box.rewrite(records.again(known), *expired, Phase.DESTROYING)
+    tear_down(box, record.engine, record.uid, *sorted(volumes))
     if tombstone is not None:
         stone = json.dumps({"spec_digest": tombstone, "at": work.clock().isoformat()}).encode()
         bench.must("its tombstone cannot be written", "tombstone", payload=stone)
-    bench.must("its directory cannot be removed", "remove", record.engine, record.uid)
+    box.remove(record)
 
 
 def tear_down(box: Box, engine: str, uid: str, *volumes: str) -> None:

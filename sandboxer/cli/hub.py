@@ -1,0 +1,92 @@
+"""``sandboxer hub``: the State Hub."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from sandboxer.cli.console import stderr, write
+from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.telling import telling
+
+FLUSH_PATIENCE, FLUSH_MOST = 15.0, 600.0  # seconds
+
+# What the extra brings; each is imported only where the hub is served.
+_EXTRA = frozenset({"fastapi", "starlette", "uvicorn", "prometheus_client"})
+
+
+@click.group()
+def hub() -> None:
+    """Run a State Hub, which keeps the lifecycle events of fleets and shows them; or tell the fleet's own.
+
+    \b
+    Examples:
+      sandboxer hub serve           on this machine alone, with a token for this run
+      sandboxer hub flush           tell the fleet's State Hub what it was not told yet
+      sandboxer hub serve --help    where it listens, its token and its file
+    """
+
+
+@hub.command()
+@click.option(
+    "--listen", metavar="HOST:PORT", default="127.0.0.1:8600", show_default=True, help="Where; port 0 is any free one."
+)
+@click.option("--token", metavar="SOURCE", help="Where its token is: env:NAME or file:PATH.")
+@click.option("--database", metavar="FILE", help="Where events are kept; else below the user's folder for state.")
+def serve(listen: str, token: str | None, database: str | None) -> int:
+    """Serve a State Hub until it is ended with Ctrl-C or SIGTERM.
+
+    Prints the address of its page when it listens. Without --token there is one for this run, in that address. Any
+    address but this machine's own needs --token. Needs the extra: pip install 'sandboxer[hub]'.
+
+    \b
+    Examples:
+      sandboxer hub serve
+      sandboxer hub serve --listen 0.0.0.0:8600 --token file:/etc/sandboxer/hub-token
+      STATE_HUB_TOKEN=... sandboxer hub serve --token env:STATE_HUB_TOKEN --database hub.sqlite
+    """
+    from sandboxer.errors import UsageError
+    from sandboxer.hub.settings import settings_of
+
+    settings = settings_of(listen, token, database)
+    try:
+        from sandboxer.hub.server import serve as serve_hub
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise UsageError(f"the State Hub needs {error.name}", hint="install sandboxer[hub]") from None
+
+    def announce(address: str) -> None:
+        write(f"State Hub on {address}")
+        sys.stdout.flush()
+
+    serve_hub(settings, announce)
+    return EXIT_DONE
+
+
+@hub.command()
+def flush() -> int:
+    """Tell the fleet's State Hub all that it was not told yet, and wait until it has it.
+
+    Every apply, prune and drift does so too, and never waits long. Exits 1 where the hub did not take everything, or a
+    host did not answer.
+
+    \b
+    Examples:
+      sandboxer hub flush
+    """
+    from sandboxer.errors import UsageError
+    from sandboxer.wiring import Run
+
+    with Run(Path.cwd(), find_inputs=False) as run:
+        if not run.has_hub:
+            raise UsageError("the fleet has no State Hub", hint="name one in sandboxer.yaml: spec.stateHub.url")
+        with telling(run, patience=FLUSH_PATIENCE, most=FLUSH_MOST) as reporter:
+            reporter.begin(run.looks)
+        for name, why in run.silent.items():
+            stderr().print(f"Warning: {name} did not answer: {why}", style="yellow", markup=False)
+        told = reporter.delivery.sent if reporter.delivery else 0
+    stderr().print(f"State Hub was told of {told} sandbox{'' if told == 1 else 'es'}.", markup=False)
+    return EXIT_ERROR if run.silent or reporter.problems else EXIT_DONE

@@ -1,0 +1,32 @@
+"""Telling State Hub of a command, and a person where that did not go well."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sandboxer.cli.console import stderr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandboxer.wiring import Run
+    from sandboxer.wiring.reporting import Reporter
+
+
+@contextmanager
+def telling(run: Run, **patience: Any) -> Iterator[Reporter]:
+    """Tells State Hub of what happens within, under the command's name; what it did not take is a warning after."""
+    from sandboxer.wiring.reporting import reported
+
+    name = click.get_current_context().info_name or ""
+    found: list[Reporter] = []
+    try:
+        with reported(run, name, **patience) as reporter:
+            found.append(reporter)
+            yield reporter
+    finally:
+        for problem in (problem for reporter in found for problem in reporter.problems):
+            stderr().print(f"Warning: {problem}.", style="yellow", markup=False, soft_wrap=True)

@@ -1,0 +1,65 @@
+# What State Hub has still to be told of a fleet's sandboxes on one host, and what it has been told; behind workbench.sh.
+# Reads one more line: `read`; `show` and then a line `<id>`; or `acknowledge` and then a line `<id> <uid> <number>` for each last acknowledged event.
+# `read` prints sections, each behind a line `@<nonce> <name> ...`: `life <id> <uid> <number>` for each sandbox there is,
+# with the cursor where it has one, and its events behind that; `kept <id>` for each that is gone; and at last `end`.
+# `show` prints the same of one sandbox, all its events.
+# What is left of a sandbox that went is kept for 30 days, of at most 1,000 of them.
+read -r wish
+section() { printf '\n@%s %s\n' "$nonce" "$*"; }
+owner=$(stat -c %u "$home" 2>/dev/null)
+ours() { [ -d "$home" ] && [ ! -L "$home" ] && [ ! -L "$root" ] && [ "$owner" = "$(id -u)" ]; }
+MOST_BYTES=262144 MOST_DAYS=30 MOST_KEPT=1000
+
+# A life may end meanwhile: what it leaves is read last, so that it is read at least once.
+read_all() {
+  for box in "$home"/????????; do
+    [ -f "$box/record.json" ] && [ ! -L "$box" ] || continue
+    uid='' number=''; read -r uid number 2>/dev/null <"$box/journal.acked"
+    section life "${box##*/}" "$uid" "$number"; untold "$box" | head -c "$MOST_BYTES"
+  done
+  [ ! -L "$home/.journals" ] || return 0
+  for kept in "$home"/.journals/*.jsonl; do
+    [ -f "$kept" ] && [ ! -L "$kept" ] || continue
+    name=${kept##*/}; section kept "${name%.jsonl}"; head -c "$MOST_BYTES" "$kept"
+  done
+}
+
+show() {
+  kept=$home/.journals/$id.jsonl journal=$home/$id/journal.jsonl
+  [ ! -L "$home/.journals" ] && [ -f "$kept" ] && [ ! -L "$kept" ] && { section kept "$id"; cat "$kept"; }
+  [ ! -L "$home/$id" ] && [ -f "$journal" ] && [ ! -L "$journal" ] && { section life "$id"; cat "$journal"; }
+}
+
+drop_old() {
+  command -v find >/dev/null 2>&1 && find "$home/.journals" -name '*.jsonl' -mtime "+$MOST_DAYS" -exec rm -f {} +
+  ls -t "$home/.journals" | tail -n "+$((MOST_KEPT + 1))" | while read -r name; do rm -f "$home/.journals/$name"; done
+}
+
+acknowledge() {
+  if [ -d "$box" ] && [ ! -L "$box" ] && grep -q -F "\"uid\":\"$uid\"" "$box/record.json"; then
+    # A cursor of ours names its life, so it says nothing of one that begins in this instant.
+    printf '%s %s\n' "$uid" "$number" >"$box/journal.acked.new" && mv -f "$box/journal.acked.new" "$box/journal.acked"
+    return
+  fi
+  kept=$home/.journals/$id.jsonl
+  [ ! -L "$home/.journals" ] && [ ! -L "$kept" ] || return 0
+  grep -q "\"number\":$number,.*\"uid\":\"$uid\"" "$kept" || return 0
+  # Whoever removes the next life adds to the file. The next lock that is opened gives this one up.
+  command exec 9>>"$lock" && timeout 5 flock 9 && lock_in_place || return 0
+  behind "$kept" >"$kept.new" && if [ -s "$kept.new" ]; then mv -f "$kept.new" "$kept"; else rm -f "$kept" "$kept.new"; fi
+  [ -e "$box" ] || rm -f "$lock"
+}
+
+ours || { section end; exit 0; }
+case $wish in
+  read) read_all; section end ;;
+  show) read -r id; show; section end ;;
+  acknowledge)
+    while read -r id uid number; do
+      case $id$uid$number in *[!0-9a-f]*) continue ;; esac
+      box=$home/$id lock=$home/.locks/$id
+      mkdir -p "$home/.locks"; acknowledge
+    done
+    [ -d "$home/.journals" ] && [ ! -L "$home/.journals" ] && drop_old
+    leave_no_empty_home ;;
+esac 2>/dev/null

@@ -1,0 +1,226 @@
+"""The hub's HTTP: which address does what. What is decided here is only how a thing is told."""
+# Without `from __future__ import annotations`: FastAPI reads the annotations of what it calls.
+
+import asyncio
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from sandboxer.hub.gate import Gate, problem
+from sandboxer.hub.incoming import event_of, registration_of
+from sandboxer.hub.metrics import Metrics
+from sandboxer.hub.pages import page_files
+from sandboxer.hub.problems import Refused
+from sandboxer.hub.store import Store, Wanted
+from sandboxer.hub.stream import HEARTBEAT, Bell, stream
+from sandboxer.model.hidden import Hidden
+from sandboxer.model.lifecycle import Phase
+from sandboxer.model.text import printable
+
+MAX_BODY = 256 * 1024
+BODY_SECONDS = 30.0
+
+_DETAILS = {404: "there is nothing at this address", 405: "this address does not take that method"}
+_EVENT_TYPES = ("application/cloudevents+json", "application/json")
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Hub:
+    """What the addresses work with."""
+
+    store: Store
+    bell: Bell
+    metrics: Metrics
+    heartbeat: float
+
+
+class EventsQuery(BaseModel):
+    """Which events are asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fleet: str | None = None
+    host: str | None = None
+    sandbox: str | None = None
+    type: str | None = Field(None, description="A type, or its beginning with `*` behind it.")
+    after: str | None = Field(None, description="The `next` of the page before.")
+    limit: int = Field(100, ge=1, le=1000)
+
+
+class SandboxesQuery(BaseModel):
+    """Which sandboxes are asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fleet: str | None = None
+    host: str | None = None
+    phase: Phase | None = None
+    all: bool = Field(False, description="With those that are destroyed.")
+
+
+class LifeQuery(BaseModel):
+    """Which life of a sandbox is meant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str
+    uid: str
+
+
+def hub_of(request: Request) -> Hub:
+    """The hub that serves this request."""
+    hub: Hub = request.app.state.hub
+    return hub
+
+
+TheHub = Annotated[Hub, Depends(hub_of)]
+SandboxId = Annotated[str, Path(pattern="^[0-9a-f]{8}$")]
+
+
+@router.post("/events", status_code=201)
+async def post_event(request: Request, hub: TheHub) -> Response:
+    """Takes one CloudEvent in; answers when it is on disk."""
+    event = event_of(await body_of(request, _EVENT_TYPES))
+    new = await run_in_threadpool(hub.store.add, event)
+    if new:
+        hub.bell.ring()
+    return JSONResponse({"id": event.id, "status": "accepted" if new else "duplicate"}, 201 if new else 200)
+
+
+@router.get("/events")
+def get_events(hub: TheHub, query: Annotated[EventsQuery, Query()]) -> Response:
+    """A page of the events, oldest first. `next` is null on the last one."""
+    after = hub.store.place(query.after, "after") if query.after is not None else 0
+    wanted = Wanted(query.fleet, query.host, query.sandbox, query.type)
+    found = hub.store.events(after, query.limit + 1, wanted)
+    page = found[: query.limit]
+    following = json.dumps(hub.store.cursor(page[-1].seq) if len(found) > len(page) else None)
+    # The events are kept as the JSON that they came as; to read and write them again would gain nothing.
+    text = f'{{"events":[{",".join(one.body for one in page)}],"next":{following}}}'
+    return Response(text.encode(), media_type="application/json")
+
+
+@router.get("/sandboxes")
+def get_sandboxes(hub: TheHub, query: Annotated[SandboxesQuery, Query()]) -> Response:
+    """The sandboxes, as their events and registrations add up."""
+    there = hub.store.sandboxes(over=query.all or query.phase is Phase.DESTROYED)
+    rows = [
+        life.row(key)
+        for key, life in there
+        if query.fleet in (None, key.fleet)
+        and query.host in (None, key.host)
+        and (query.phase is None or query.phase == life.phase)
+    ]
+    return JSONResponse({"sandboxes": rows})
+
+
+@router.put("/sandboxes/{identifier}")
+async def put_sandbox(request: Request, hub: TheHub, identifier: SandboxId) -> Response:
+    """Registers the identity of a sandbox, or its newer handle."""
+    given = registration_of(await body_of(request, ("application/json",)), identifier)
+    new = await run_in_threadpool(hub.store.register, given)
+    hub.bell.ring(registration=True)
+    told = {"id": given.id, "host": given.host, "uid": given.uid, "status": "registered" if new else "updated"}
+    return JSONResponse(told, 201 if new else 200)
+
+
+@router.delete("/sandboxes/{identifier}", status_code=204)
+async def delete_sandbox(hub: TheHub, identifier: SandboxId, query: Annotated[LifeQuery, Query()]) -> Response:
+    """Removes the registration of one life; where there is none, there is nothing to do."""
+    if await run_in_threadpool(hub.store.unregister, identifier, query.host, query.uid):
+        hub.bell.ring(registration=True)
+    return Response(status_code=204)
+
+
+@router.get("/stream")
+async def get_stream(hub: TheHub, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+    """Events as they are stored: those behind `Last-Event-ID`, or from now on."""
+    if last_event_id is not None:
+        after = hub.store.place(last_event_id, "Last-Event-ID")
+    else:
+        after = await run_in_threadpool(hub.store.newest)
+    text = stream(hub.store, hub.bell, after, hub.heartbeat)
+    return StreamingResponse(text, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+@router.get("/metrics")
+def get_metrics(hub: TheHub) -> Response:
+    """The numbers, as Prometheus reads them."""
+    return Response(hub.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/healthz")
+def get_health(hub: TheHub) -> Response:
+    """Whether the hub can read its database."""
+    hub.store.newest()
+    return JSONResponse({"status": "ok"})
+
+
+async def body_of(request: Request, types: tuple[str, ...]) -> bytes:
+    """The body of a request, if it is of one of these types, not too large and not too slow. Raises Refused."""
+    given = request.headers.get("content-type", "")
+    if given.partition(";")[0].strip().lower() not in types:
+        raise Refused(415, f"the body must be {' or '.join(types)}", field="Content-Type")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise Refused(
+                        413, f"the body is larger than {MAX_BODY // 1024} KiB", headers={"Connection": "close"}
+                    )
+    except TimeoutError:
+        raise Refused(
+            408, f"the body did not come within {BODY_SECONDS:.0f} s", headers={"Connection": "close"}
+        ) from None
+    return bytes(body)
+
+
+def create_app(store: Store, bell: Bell, *, token: Hidden, listen_host: str, heartbeat: float = HEARTBEAT) -> ASGIApp:
+    """The hub as an application. ``listen_host`` is the name that it goes by beside those of the loopback."""
+    app = FastAPI(title="State Hub", docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False)
+    metrics = Metrics(store)
+    app.state.hub = Hub(store, bell, metrics, heartbeat)
+    app.include_router(router)
+    free = {"/healthz"}
+    for file in page_files():
+
+        def answer(request: Request, file: Any = file) -> Response:
+            response: Response = file.answer(request.headers.get("if-none-match"))
+            return response
+
+        app.add_route(file.path, answer, methods=["GET"], include_in_schema=False)
+        free.add(file.path)
+    app.add_exception_handler(Refused, _told)
+    app.add_exception_handler(RequestValidationError, _told)
+    app.add_exception_handler(HTTPException, _told)
+    app.add_exception_handler(sqlite3.Error, _told)
+    app.add_exception_handler(Exception, _told)
+    return Gate(app, token=token, listen_host=listen_host, free=free, answered=metrics.answered)
+
+
+def _told(_request: Request, error: Exception) -> Response:
+    """Any error as a problem. What is wrong with the hub itself is told to its owner, not to whoever asked."""
+    if isinstance(error, Refused):
+        return problem(error)
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        return problem(Refused(400, first["msg"], field=printable(".".join(str(part) for part in first["loc"][1:]))))
+    if isinstance(error, HTTPException):
+        detail = _DETAILS.get(error.status_code, str(error.detail))
+        return problem(Refused(error.status_code, detail, headers=error.headers))
+    if isinstance(error, sqlite3.Error):
+        return problem(Refused(503, "the hub's database does not answer", headers={"Retry-After": "5"}))
+    return problem(Refused(500, "the hub failed; its own output says where"))

@@ -1,0 +1,163 @@
+"""The hub's file: an SQLite database that belongs to one hub at a time and to one user."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import SandboxerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# "sbx1", so that the file of another program is never taken for ours; and the version of the tables below.
+APPLICATION, VERSION = 0x73627831, 1
+
+# Where the former stands in every file of SQLite.
+_APPLICATION_AT = 68
+
+_TABLES = """
+CREATE TABLE about (epoch TEXT NOT NULL);
+INSERT INTO about VALUES (lower(hex(randomblob(4))));
+CREATE TABLE events (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  source TEXT NOT NULL,
+  id TEXT NOT NULL,
+  type TEXT NOT NULL,
+  fleet TEXT NOT NULL,
+  host TEXT,
+  sandbox TEXT,
+  uid TEXT,
+  number INTEGER,
+  body TEXT NOT NULL,
+  UNIQUE (source, id)
+);
+CREATE INDEX events_of_fleet ON events (fleet, seq);
+CREATE INDEX events_of_sandbox ON events (sandbox, seq);
+CREATE INDEX events_of_life ON events (uid, number);
+CREATE INDEX events_of_type ON events (type, fleet);
+CREATE TABLE lives (
+  fleet TEXT NOT NULL,
+  sandbox TEXT NOT NULL,
+  host TEXT NOT NULL,
+  uid TEXT NOT NULL,
+  begun TEXT NOT NULL,
+  over INTEGER NOT NULL,
+  current INTEGER NOT NULL,
+  life TEXT NOT NULL,
+  PRIMARY KEY (fleet, sandbox, host, uid)
+);
+CREATE INDEX lives_shown ON lives (current, over);
+CREATE INDEX lives_of_uid ON lives (uid);
+"""
+
+
+class Database:
+    """The open file. ``write`` and ``read`` are connections of their own, so that a reader never waits for the disk.
+
+    ``epoch`` names this file: a cursor of another one is found out by it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file, and makes it where it is missing. Raises SandboxerError where that cannot be."""
+        self.path = path
+        self._lock = -1
+        self._open: list[sqlite3.Connection] = []
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _locked(path)
+            _private(path)
+            self.write = self._connect()
+            self.epoch = _prepare(self.write, path)
+            self.write.execute("PRAGMA journal_mode = WAL")
+            # An event is answered for only when it would outlive a power cut.
+            self.write.execute("PRAGMA synchronous = FULL")
+            self.read = self._connect()
+            self.read.execute("PRAGMA query_only = ON")
+        except OSError as error:
+            self.close()
+            raise _unusable(path, error.strerror or str(error)) from None
+        except sqlite3.Error as error:
+            self.close()
+            raise _unusable(path, str(error)) from None
+        except SandboxerError:
+            self.close()
+            raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that is on disk when the block is left, and that leaves no trace where the block raises."""
+        self.write.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.write
+            self.write.execute("COMMIT")
+        except BaseException:
+            if self.write.in_transaction:
+                self.write.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Closes the file, and leaves it to the next hub."""
+        while self._open:
+            with suppress(sqlite3.Error):
+                self._open.pop().close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
+        self._open.append(connection)
+        return connection
+
+
+def _locked(path: Path) -> int:
+    """The lock, which the system ends with the process. It is of a file beside: the file itself is SQLite's to lock."""
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise SandboxerError(
+            f"the database {path} is in use by another State Hub", hint="end that one, or name another file: --database"
+        ) from None
+    return descriptor
+
+
+def _private(path: Path) -> None:
+    """Makes the file where it is missing, and closes it to others where it is ours.
+
+    Before SQLite opens it: the files that it puts beside it do as this one does.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.pread(descriptor, 4, _APPLICATION_AT) == APPLICATION.to_bytes(4, "big"):
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> str:
+    """Makes the tables in a new file; gives the file's name for itself. Raises SandboxerError for a file of others."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if not tables:
+        mark = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
+        connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} {mark} COMMIT;")
+    elif application != APPLICATION:
+        raise _unusable(path, "it is the database of another program")
+    elif version != VERSION:
+        raise _unusable(path, f"its tables are of version {version}, and this release has version {VERSION}")
+    (epoch,) = connection.execute("SELECT epoch FROM about").fetchone()
+    return str(epoch)
+
+
+def _unusable(path: Path, reason: str) -> SandboxerError:
+    return SandboxerError(
+        f"the database {path} cannot be used: {reason}", hint="name a file that this user may write: --database"
+    )

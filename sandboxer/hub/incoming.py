@@ -1,0 +1,265 @@
+"""What comes in: CloudEvents and registrations, checked as any foreign input is. Only what fits is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+
+from sandboxer.hub.problems import Refused
+from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP, SANDBOX_EVENT
+from sandboxer.model.lifecycle import Phase
+from sandboxer.model.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "dev.sandboxer."
+RUN_STARTED, RUN_FINISHED = PREFIX + "run.started", PREFIX + "run.finished"
+
+_SOURCE = re.compile(r"/fleets/(?P<fleet>[^/\s]{1,100})(?:/hosts/(?P<host>[^/\s]{1,100}))?")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]00:00)")
+_ATTRIBUTE = re.compile(r"[a-z0-9]{1,40}")
+# The largest number that SQLite holds.
+_MOST = 2**63 - 1
+
+
+def moment(text: str) -> datetime:
+    """The time that an RFC 3339 text in UTC names. Raises ValueError for any other text."""
+    if not _MOMENT.fullmatch(text):
+        raise ValueError("must be a time as RFC 3339 has it, in UTC: 2026-11-24T12:00:00Z")
+    # More digits than microseconds are cut: datetime holds no more.
+    plain = re.sub(r"(\.\d{6})\d+", r"\1", text.upper())
+    return datetime.fromisoformat(plain).astimezone(UTC)
+
+
+def sortable(text: str) -> str:
+    """The same time in the one form whose texts sort as their times do."""
+    return moment(text).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _checked(text: str) -> str:
+    moment(text)
+    return text
+
+
+_Time = Annotated[str, AfterValidator(_checked)]
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+_Said = Annotated[str, StringConstraints(max_length=4000)]
+_Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
+# Not strict: JSON has no enumerations.
+_Phase = Annotated[Phase, Field(strict=False)]
+_EventId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    # Strict, for "3" is no number. What a newer sender adds is kept.
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+
+class SandboxData(_Part):
+    """What every event of a sandbox says. ``number`` counts the events of one life, which is ``uid``."""
+
+    number: int = Field(ge=1, le=_MOST)
+    uid: _Text
+    fleet: _Text
+    sandbox_id: _Id
+    name: _Text
+    profile_id: _Text
+    extension_id: _Text
+    host: _Text
+    consumer: _Text | None = None
+    actor_type: Literal["adm", "agt", "atm"] | None = None
+    commit: _Text | None = None
+    phase: _Phase
+    from_phase: _Phase | None = None
+    at: _Time
+    reason: _Said
+    expires_at: _Time | None = None
+
+
+class Difference(_Part):
+    """One thing that runs otherwise than it was left."""
+
+    path: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+    old: JsonValue = None
+    new: JsonValue = None
+
+
+class DetectedData(SandboxData):
+    """What ``drift.detected`` says: all that there is now."""
+
+    drift: list[Difference] = Field(min_length=1)
+
+
+class ResolvedData(SandboxData):
+    """What ``drift.resolved`` says is over; without paths, all of it."""
+
+    drift: list[Difference] | None = None
+
+
+class RunData(_Part):
+    """What an event of a run says."""
+
+    run_id: _Text
+    fleet: _Text
+    command: _Text
+    commit: _Text | None = None
+    at: _Time
+
+
+class FinishedData(RunData):
+    """What the end of a run says; ``summary`` has the counts."""
+
+    seconds: float = Field(ge=0)
+    exit_code: int
+    summary: dict[str, JsonValue] | None = None
+
+
+class _Envelope(_Part):
+    specversion: Literal["1.0"]
+    id: _EventId
+    source: Annotated[str, StringConstraints(max_length=300)]
+    type: Annotated[str, StringConstraints(max_length=200)]
+    subject: _Text | None = None
+    time: _Time
+    datacontenttype: Literal["application/json"] = "application/json"
+    data: dict[str, JsonValue]
+
+
+class Registration(_Part):
+    """The identity of a sandbox that is there: its handle, and whose it is."""
+
+    id: _Id
+    uid: _Text
+    fleet: _Text
+    name: _Text
+    host: _Text
+    phase: _Phase | None = None
+    sync: _Text | None = None
+    health: _Text | None = None
+    profile: _Text | None = None
+    created_at: _Time | None = None
+    expires_at: _Time | None = None
+    consumer: dict[str, JsonValue] | None = None
+    reachability: list[dict[str, JsonValue]] = Field(default_factory=list)
+
+    @property
+    def handle(self) -> dict[str, Any]:
+        """What a person is told of the sandbox: all that was sent, but for whose it is."""
+        return self.model_dump(mode="json", exclude={"uid", "fleet"}, exclude_unset=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An event that fits. ``body`` is its JSON; ``data`` is None where this release does not know the type."""
+
+    id: str
+    source: str
+    type: str
+    fleet: str
+    host: str | None
+    sandbox: str | None
+    body: str
+    data: SandboxData | None = None
+
+
+def event_of(raw: bytes) -> Incoming:
+    """The event of a request's body. Raises Refused, which names the field that is wrong."""
+    given, body = _object(raw)
+    for name in given:
+        if not _ATTRIBUTE.fullmatch(name):
+            raise Refused(400, "is no attribute of a CloudEvent in JSON", field=printable(name))
+    envelope = _fitting(_Envelope, given)
+    source = _SOURCE.fullmatch(envelope.source)
+    if source is None:
+        raise Refused(400, "must be /fleets/FLEET or /fleets/FLEET/hosts/HOST", field="source")
+    if not envelope.type.startswith(PREFIX) or envelope.type == PREFIX:
+        raise Refused(400, f"must begin with {PREFIX}", field="type")
+    data = _data(envelope, source.groupdict())
+    return Incoming(
+        id=envelope.id,
+        source=envelope.source,
+        type=envelope.type,
+        fleet=source["fleet"],
+        host=source["host"],
+        sandbox=envelope.subject if source["host"] else None,
+        body=body,
+        data=data,
+    )
+
+
+def registration_of(raw: bytes, identifier: str) -> Registration:
+    """The registration of a request's body, which must be of this id. Raises Refused."""
+    registration = _fitting(Registration, _object(raw)[0])
+    if registration.id != identifier:
+        raise Refused(400, f"must be that of the address, {printable(identifier)}", field="id")
+    return registration
+
+
+def _data(envelope: _Envelope, source: Mapping[str, str | None]) -> SandboxData | None:
+    """The data of a known type. What it says of fleet, host and subject must be what the envelope says."""
+    model = _model(envelope.type)
+    if model is None:
+        return None
+    data = _fitting(model, envelope.data, within="data")
+    said: dict[str, Any] = {"data.fleet": (data.fleet, source["fleet"])}
+    if isinstance(data, SandboxData):
+        said |= {"data.host": (data.host, source["host"]), "data.sandbox_id": (data.sandbox_id, envelope.subject)}
+        if envelope.type.startswith(SANDBOX_EVENT):
+            said["data.phase"] = (data.phase.value, envelope.type.removeprefix(SANDBOX_EVENT))
+    else:
+        said |= {"source": (None, source["host"]), "data.run_id": (data.run_id, envelope.subject)}
+    for field, (one, other) in said.items():
+        if one != other:
+            raise Refused(400, "source, subject and type say otherwise", field=field)
+    return data if isinstance(data, SandboxData) else None
+
+
+def _model(kind: str) -> type[SandboxData | RunData] | None:
+    if kind.startswith(SANDBOX_EVENT):
+        return SandboxData if kind.removeprefix(SANDBOX_EVENT) in {phase.value for phase in Phase} else None
+    return _MODELS.get(kind)
+
+
+_MODELS: Mapping[str, type[SandboxData | RunData]] = {
+    JOURNAL_GAP: SandboxData,
+    DRIFT_DETECTED: DetectedData,
+    DRIFT_RESOLVED: ResolvedData,
+    RUN_STARTED: RunData,
+    RUN_FINISHED: FinishedData,
+}
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _fitting(model: type[_Model], given: object, *, within: str = "") -> _Model:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        path = ".".join(str(part) for part in ([within] if within else []) + list(first["loc"]))
+        raise Refused(400, first["msg"].removeprefix("Value error, "), field=printable(path)) from None
+
+
+def _object(raw: bytes) -> tuple[dict[str, Any], str]:
+    """The JSON object of a body, and its text in one line. Raises Refused where it is none that can be kept."""
+    try:
+        given = json.loads(raw.decode("utf-8"), parse_constant=_no_number)
+        # Also finds a lone surrogate and a number without end, which JSON's reader lets through.
+        body = json.dumps(given, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        body.encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 200)
+        raise Refused(400, f"the body is not JSON in UTF-8: {reason}") from None
+    if not isinstance(given, dict):
+        raise Refused(400, "the body is no JSON object")
+    return given, body
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number of JSON")

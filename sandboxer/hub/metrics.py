@@ -1,0 +1,92 @@
+"""The hub's numbers, for Prometheus: what there is, read from the database when asked, and what was taken in."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from sandboxer.hub.incoming import moment
+from sandboxer.model.lifecycle import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client import Metric
+
+    from sandboxer.hub.store import Store
+
+STATUSES = ("accepted", "duplicate", "refused")
+
+
+class Metrics:
+    """A registry of its own: nothing of the process, nothing of another library."""
+
+    def __init__(self, store: Store) -> None:
+        """Counts from zero; what is read from the store outlives the process."""
+        self._registry = CollectorRegistry()
+        # Every status has a line from the beginning, so that an alert on it sees a zero and not nothing.
+        self._answers = Tally(dict.fromkeys(STATUSES, 0))
+        self._registry.register(_Numbers(store, self._answers))
+
+    def answered(self, method: str, path: str, status: int) -> None:
+        """Counts an answer, where it is one to an event. An error of the hub's own says nothing about the event."""
+        if (method, path) == ("POST", "/events") and status < 500:
+            self._answers[{201: "accepted", 200: "duplicate"}.get(status, "refused")] += 1
+
+    def text(self) -> bytes:
+        """All of them, in the text format."""
+        return generate_latest(self._registry)
+
+
+class _Numbers(Collector):
+    def __init__(self, store: Store, answers: Tally[str]) -> None:
+        self._store = store
+        self._answers = answers
+
+    def describe(self) -> list[Metric]:
+        """Nothing: so that the database is not asked at registration."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """What there is now."""
+        there, failures, now = self._store.sandboxes(over=False), self._store.failures(), datetime.now(UTC)
+        fleets = sorted({key.fleet for key, _ in there} | failures.keys())
+        phases = Tally((key.fleet, life.phase or "unknown") for key, life in there)
+        sandboxes = GaugeMetricFamily(
+            "sandboxer_sandboxes", "Sandboxes that there are, by phase.", labels=["fleet", "phase"]
+        )
+        for fleet in fleets:
+            for phase in [*(phase.value for phase in Phase if phase is not Phase.DESTROYED), "unknown"]:
+                sandboxes.add_metric([fleet, phase], phases[fleet, phase])
+        yield sandboxes
+        drifted = Tally(key.fleet for key, life in there if life.drift)
+        drift = GaugeMetricFamily("sandboxer_drift_open", "Sandboxes whose drift is open.", labels=["fleet"])
+        for fleet in fleets:
+            drift.add_metric([fleet], drifted[fleet])
+        yield drift
+        oldest = GaugeMetricFamily(
+            "sandboxer_oldest_sandbox_age_seconds", "The age of the oldest sandbox; 0 without any.", labels=["fleet"]
+        )
+        for fleet in fleets:
+            begun = min((life.begun for key, life in there if key.fleet == fleet), default=None)
+            oldest.add_metric([fleet], max(0.0, (now - moment(begun)).total_seconds()) if begun else 0.0)
+        yield oldest
+        failed = CounterMetricFamily(
+            "sandboxer_hub_failed",
+            "Events that told that a sandbox failed, since the database was made.",
+            labels=["fleet"],
+        )
+        for fleet in fleets:
+            failed.add_metric([fleet], failures.get(fleet, 0))
+        yield failed
+        events = CounterMetricFamily(
+            "sandboxer_hub_events", "Events sent to this hub since it started, by their answer.", labels=["status"]
+        )
+        for status in STATUSES:
+            events.add_metric([status], self._answers[status])
+        yield events

@@ -1,0 +1,53 @@
+// The hub's API, with the token in a header, so that it stands in no address and no log.
+
+const LIMIT = 10_000;
+
+/** An answer that is none of the good ones; 0 is no answer at all. */
+export class Refused extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+/** The headers of a request. */
+export function headers(token, more = {}) {
+  return { Authorization: `Bearer ${token}`, ...more };
+}
+
+/** The address of the API beside this page, with those of the parameters that have a value. */
+export function address(path, parameters = {}) {
+  const url = new URL(path, new URL(".", document.baseURI));
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
+  }
+  return url;
+}
+
+/** What an address answers, as JSON. Throws Refused, also where nothing comes within ten seconds. */
+export async function get(token, path, parameters) {
+  let response;
+  try {
+    response = await fetch(address(path, parameters), {
+      headers: headers(token, { Accept: "application/json" }),
+      signal: AbortSignal.timeout(LIMIT),
+    });
+    if (response.ok) return await response.json();
+  } catch (error) {
+    throw new Refused(0, String(error.message ?? error));
+  }
+  const problem = await response.json().catch(() => ({}));
+  throw new Refused(response.status, problem.detail ?? response.statusText);
+}
+
+/** All events of a sandbox, oldest first. */
+export async function eventsOf(token, sandbox) {
+  const events = [];
+  let after = null;
+  do {
+    const page = await get(token, "events", { sandbox, after, limit: 500 });
+    events.push(...page.events);
+    after = page.next;
+  } while (after !== null);
+  return events;
+}

@@ -1,0 +1,286 @@
+// The page: what it knows, when it asks the hub, and what it shows. The parts that show are in the other files.
+
+import { eventsOf, get } from "./api.js";
+import { showDetail } from "./detail.js";
+import { attribute, byId, text } from "./dom.js";
+import { showDrift, showOverview } from "./overview.js";
+import { Stream } from "./stream.js";
+import { clock, span } from "./time.js";
+import { tick } from "./words.js";
+
+const TOKEN = "state-hub-token";
+// Many events at once, as an apply makes them, are one question to the hub.
+const GATHER = 150;
+
+const state = {
+  token: null,
+  sandboxes: [],
+  known: false,
+  filter: "",
+  withDestroyed: false,
+  wanted: null, // what the address names: { id, host }
+  selected: null, // the same, with its host found
+  sandbox: null,
+  events: null,
+  problem: "",
+  asOf: 0,
+  triesAt: 0,
+};
+let stream = null;
+
+// --- The address: #sandbox=ID, and once #token=TOKEN
+
+function readAddress() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  const token = parts.get("token");
+  if (token) {
+    sessionStorage.setItem(TOKEN, token);
+    parts.delete("token");
+    // The token does not stay where it is seen, copied and kept in the history.
+    history.replaceState(null, "", parts.size ? `#${parts}` : location.pathname + location.search);
+  }
+  const id = parts.get("sandbox");
+  state.wanted = id ? { id, host: parts.get("host") } : null;
+  return Boolean(token);
+}
+
+// --- Asking
+
+let asking = false;
+let askAgain = false;
+let timer = 0;
+
+function refreshSoon() {
+  clearTimeout(timer);
+  timer = setTimeout(refresh, GATHER);
+}
+
+async function refresh() {
+  if (asking) {
+    askAgain = true;
+    return;
+  }
+  asking = true;
+  const { token } = state;
+  // One that is destroyed can be looked at by its address, too.
+  const all = state.withDestroyed || state.wanted !== null ? 1 : null;
+  const answer = await get(token, "sandboxes", { all }).catch((error) => error);
+  asking = false;
+  if (askAgain) {
+    askAgain = false;
+    refreshSoon();
+  }
+  if (token !== state.token) return;
+  if (answer instanceof Error) {
+    // Else the stream has broken off, too, or the next event asks again.
+    if (answer.status === 401) signIn(answer.message);
+    return;
+  }
+  announce(state.sandboxes, answer.sandboxes);
+  state.sandboxes = answer.sandboxes;
+  state.known = true;
+  state.asOf = Date.now();
+  select();
+  show();
+}
+
+function select() {
+  const { wanted } = state;
+  const fitting = wanted
+    ? state.sandboxes.filter((one) => one.id === wanted.id && (wanted.host === null || one.host === wanted.host))
+    : [];
+  state.sandbox = fitting.find((one) => one.phase !== "destroyed") ?? fitting[0] ?? null;
+  state.selected = wanted ? { id: wanted.id, host: state.sandbox?.host ?? wanted.host } : null;
+}
+
+async function loadTimeline() {
+  const { wanted, token } = state;
+  if (wanted === null) return;
+  state.events = null;
+  state.problem = "";
+  const current = () => state.wanted?.id === wanted.id && state.token === token;
+  try {
+    const events = await eventsOf(token, wanted.id);
+    if (current()) addEvents(events);
+  } catch (error) {
+    if (current()) state.problem = `The timeline cannot be read: ${error.message}`;
+  }
+  if (current()) show();
+}
+
+function addEvents(events) {
+  const there = new Map((state.events ?? []).map((event) => [event.source + event.id, event]));
+  for (const event of events) there.set(event.source + event.id, event);
+  state.events = [...there.values()];
+}
+
+// --- Showing
+
+function show() {
+  if (!state.known) return;
+  byId("content").hidden = false;
+  byId("sign-in").hidden = true;
+  showOverview(state);
+  showDrift(state.sandboxes.filter((one) => one.phase !== "destroyed"));
+  showDetail(state);
+  const failed = state.sandboxes.filter((one) => one.phase === "failed").length;
+  document.title = [failed ? `${failed} failed` : "", state.sandbox?.name, "State Hub"].filter(Boolean).join(" · ");
+}
+
+/** Tells those who hear the page what changed, a sentence for each of a few, a number for many. */
+function announce(before, after) {
+  if (!state.known) return;
+  const former = new Map(before.map((one) => [`${one.fleet}/${one.host}/${one.id}`, one]));
+  const news = [];
+  for (const one of after) {
+    const old = former.get(`${one.fleet}/${one.host}/${one.id}`);
+    // What was not asked for before is no news: the list of before may have been without the destroyed ones.
+    const other = old ? old.phase !== one.phase : one.phase !== "destroyed";
+    if (other) news.push(`${one.name} is ${one.phase ?? "registered"}`);
+    if (one.drift.length > (old?.drift.length ?? 0)) news.push(`${one.name} drifts`);
+  }
+  if (news.length) text(byId("news"), news.length > 3 ? `${news.length} changes` : news.join(". "));
+}
+
+function showConnection(kind, triesAt = 0) {
+  state.triesAt = triesAt;
+  attribute(byId("connection"), "data-state", kind);
+  const since = state.asOf ? `, shown as of ${clock(state.asOf, Date.now())}` : "";
+  const words = {
+    connecting: "Connecting",
+    live: "Live",
+    offline: `Offline${since}`,
+    refused: "Not signed in",
+    paused: "Paused",
+  };
+  // Each try is no news while the hub stays away.
+  if (!(kind === "connecting" && byId("retry").hidden === false)) {
+    text(byId("connection-text"), words[kind]);
+    byId("retry").hidden = kind !== "offline";
+  }
+  showWait();
+}
+
+function showWait() {
+  const left = state.triesAt - Date.now();
+  text(byId("connection-wait"), left > 0 ? `trying again in ${span(left + 999)}` : "");
+}
+
+// --- The token
+
+function signIn(reason) {
+  stream?.stop();
+  stream = null;
+  state.known = false;
+  sessionStorage.removeItem(TOKEN);
+  showConnection("refused");
+  text(byId("sign-in-text"), reason);
+  byId("content").hidden = true;
+  byId("sign-in").hidden = false;
+  byId("token").focus();
+}
+
+function open() {
+  const token = sessionStorage.getItem(TOKEN);
+  stream?.stop();
+  stream = null;
+  state.token = token;
+  if (!token) {
+    signIn("");
+    return;
+  }
+  byId("sign-in").hidden = true;
+  stream = new Stream(token, {
+    state(kind, triesAt) {
+      if (kind === "refused") {
+        signIn("The token is not that of this hub.");
+        return;
+      }
+      showConnection(kind, triesAt);
+      if (kind === "live") refresh();
+    },
+    message(kind, event) {
+      if (kind === "event" && state.events !== null && event.subject === state.wanted?.id) addEvents([event]);
+      refreshSoon();
+    },
+    lost: () => loadTimeline(),
+  });
+  if (!document.hidden) stream.start();
+  loadTimeline();
+}
+
+// --- What a person does
+
+function follow() {
+  const before = state.wanted?.id;
+  if (readAddress()) {
+    open();
+    return;
+  }
+  select();
+  if (state.wanted && state.wanted.id !== before) loadTimeline();
+  show();
+  // Known only if it was asked for: the list may have been without the destroyed ones.
+  if (state.wanted && state.sandbox === null) refresh();
+  if (state.wanted) byId("detail-name")?.focus();
+}
+
+addEventListener("hashchange", follow);
+byId("filter").addEventListener("input", (event) => {
+  state.filter = event.target.value.trim().toLowerCase();
+  show();
+});
+byId("with-destroyed").addEventListener("change", (event) => {
+  state.withDestroyed = event.target.checked;
+  show();
+  refresh();
+});
+byId("retry").addEventListener("click", () => stream?.retry());
+addEventListener("online", () => stream?.retry());
+byId("sign-in-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const token = byId("token").value.trim();
+  // No header can hold anything else, and fetch would say so in words for programmers.
+  if (!/^[\x21-\x7e]+$/.test(token)) {
+    text(byId("sign-in-text"), "A token is one line of printable ASCII characters.");
+    return;
+  }
+  byId("token").value = "";
+  sessionStorage.setItem(TOKEN, token);
+  open();
+});
+byId("skip").addEventListener("click", (event) => {
+  // The address belongs to the sandbox that is selected.
+  event.preventDefault();
+  byId("overview").focus();
+});
+byId("detail").addEventListener("click", (event) => {
+  if (event.target.id !== "detail-close") return;
+  event.preventDefault();
+  const { selected } = state;
+  history.pushState(null, "", location.pathname + location.search);
+  follow();
+  const rows = [...document.querySelectorAll("tr[data-sandbox]")];
+  const row = rows.find((one) => one.dataset.sandbox === selected?.id);
+  (row?.querySelector("a") ?? byId("overview")).focus();
+});
+addEventListener("popstate", follow);
+document.addEventListener("visibilitychange", () => {
+  // A browser opens few connections to one host: a tab that nobody sees leaves its own to others.
+  if (document.hidden) {
+    stream?.stop();
+    showConnection("paused");
+  } else {
+    stream?.start();
+  }
+});
+setInterval(() => {
+  if (document.hidden) return;
+  tick();
+  showWait();
+}, 1000);
+
+byId("empty-example").textContent =
+  `spec:\n  stateHub:\n    url: ${location.origin}\n    token: env:STATE_HUB_TOKEN`;
+readAddress();
+open();

@@ -1,0 +1,159 @@
+// One sandbox in full: what it is, the ways in, its open drift, and its timeline.
+
+import { attribute, byId, el, keyed, text } from "./dom.js";
+import { clock, full } from "./time.js";
+import { difference, phaseMark, setEnds, setPhase, setWord } from "./words.js";
+
+const PHASE = "dev.sandboxer.sandbox.";
+const TITLES = {
+  "dev.sandboxer.drift.detected": "drift detected",
+  "dev.sandboxer.drift.resolved": "drift resolved",
+  "dev.sandboxer.journal.gap": "earlier events are lost",
+};
+
+/**
+ * Shows the sandbox that is selected, or hides the panel.
+ * @param {{ selected: object | null, sandbox: object | null, events: object[] | null, problem: string }} state
+ */
+export function showDetail(state) {
+  const panel = byId("detail");
+  panel.hidden = state.selected === null;
+  attribute(document.body, "data-detail", state.selected !== null);
+  if (state.selected === null) {
+    panel.replaceChildren();
+    return;
+  }
+  if (!byId("detail-name")) panel.replaceChildren(...frame());
+  const { sandbox } = state;
+  attribute(panel, "data-sandbox", state.selected.id);
+  text(byId("detail-name"), sandbox?.name ?? state.selected.id);
+  setPhase(panel.querySelector(".phase"), sandbox?.phase);
+  byId("detail-known").hidden = !sandbox;
+  text(byId("detail-reason"), sandbox?.reason ? sentence(sandbox.reason) : "");
+  if (sandbox) showFacts(panel, sandbox);
+  showTimeline(state);
+}
+
+function frame() {
+  return [
+    el(
+      "header",
+      { class: "detail-head" },
+      el("h2", { id: "detail-name", tabindex: "-1" }),
+      phaseMark(null),
+      el("a", { id: "detail-close", href: "#", class: "close" }, "Close"),
+    ),
+    el(
+      "div",
+      { id: "detail-known" },
+      el("p", { id: "detail-reason", class: "quiet" }),
+      el("dl", { class: "facts", id: "facts" }),
+      el("h3", {}, "Ways in"),
+      el("ul", { class: "ways", id: "ways" }),
+      el("p", { class: "quiet", id: "ways-none" }),
+      el(
+        "div",
+        { id: "detail-drift" },
+        el("h3", {}, "Open drift"),
+        el("ul", { class: "differences", id: "differences" }),
+      ),
+    ),
+    el("h3", {}, "Timeline"),
+    el("p", { class: "quiet", id: "timeline-text" }),
+    el("ol", { class: "timeline", id: "timeline" }),
+  ];
+}
+
+function showFacts(panel, sandbox) {
+  const handle = sandbox.handle;
+  const gone = sandbox.phase === "destroyed";
+  const facts = [
+    ["Fleet", sandbox.fleet],
+    ["Host", sandbox.host],
+    ["Profile", sandbox.profile],
+    ["For", sandbox.consumer],
+    ["Sync", (node) => setWord(node, sandbox.sync)],
+    ["Health", (node) => setWord(node, sandbox.health)],
+    ["Created", handle?.created_at ? (node) => setTime(node, handle.created_at) : null],
+    ["Ends", gone ? null : (node) => setEnds(node, sandbox.expires_at)],
+    ["Id", sandbox.id],
+    ["Life", sandbox.uid.slice(0, 12)],
+  ].filter(([, value]) => value);
+  keyed(
+    byId("facts"),
+    facts,
+    ([name]) => name,
+    ([name]) => el("div", {}, el("dt", {}, name), el("dd", {}, el("span", { class: "word" }))),
+    (node, [, value]) => {
+      const place = node.querySelector("dd > span");
+      if (typeof value === "function") value(place);
+      else text(place, value);
+    },
+  );
+  const ways = gone ? [] : (handle?.reachability ?? []);
+  keyed(byId("ways"), ways, (way) => JSON.stringify(way), newWay, () => {});
+  byId("ways-none").hidden = ways.length > 0;
+  text(byId("ways-none"), handle ? "There is no way in." : "Nobody has told this hub yet how to reach it.");
+  byId("detail-drift").hidden = sandbox.drift.length === 0;
+  keyed(byId("differences"), sandbox.drift, (one) => JSON.stringify(one), difference, () => {});
+}
+
+function newWay(way) {
+  const url = String(way.url ?? "");
+  // Only what a browser opens as a page is a link: a handle comes from elsewhere, and could hold any address.
+  const open = /^https?:\/\//i.test(url);
+  const where = open ? el("a", { href: url, rel: "noreferrer noopener", target: "_blank" }, url) : el("code", {}, url);
+  const note = way.via === "tunnel" ? "only its host reaches it" : "on its host's loopback";
+  const name = el("span", { class: "way-name" }, String(way.name ?? ""));
+  return el("li", {}, name, where, el("span", { class: "quiet" }, note));
+}
+
+function setTime(node, at) {
+  if (node.firstElementChild?.dateTime === at) return;
+  node.replaceChildren(el("time", { datetime: at, title: full(at) }, clock(at, Date.now())));
+}
+
+function showTimeline({ events, problem }) {
+  const list = byId("timeline");
+  const newestFirst = events === null ? [] : [...events].sort(inOrder).reverse();
+  const none = events === null ? "Loading …" : "No event told of it yet.";
+  text(byId("timeline-text"), problem || (newestFirst.length ? "" : none));
+  byId("timeline-text").hidden = !problem && events !== null && events.length > 0;
+  const hosts = new Set(newestFirst.map((event) => event.data.host)).size;
+  keyed(list, newestFirst, (event) => event.id, (event) => newEvent(event, hosts > 1), () => {});
+  // Where the life changes, whoever reads from the top comes to an earlier one.
+  newestFirst.forEach((event, index) => {
+    const later = newestFirst[index - 1];
+    attribute(list.children[index], "data-life", later && later.data.uid !== event.data.uid ? "An earlier life" : null);
+  });
+}
+
+/** By time, and within one moment by number, for the clocks of two runners may differ by less than that. */
+function inOrder(one, other) {
+  if (one.data.uid === other.data.uid) return (one.data.number ?? 0) - (other.data.number ?? 0);
+  return Date.parse(one.time) - Date.parse(other.time);
+}
+
+function newEvent(event, withHost) {
+  const { data, type } = event;
+  const step = type.startsWith(PHASE);
+  const phase = type.slice(PHASE.length);
+  const from = step && data.from_phase ? el("span", { class: "quiet" }, `${data.from_phase} → `) : null;
+  const title = el("strong", {}, step ? phase : (TITLES[type] ?? type));
+  const parts = [sentence(data.reason ?? ""), withHost ? `on ${data.host}` : ""].filter(Boolean).join(", ");
+  const commit = data.commit ? el("code", { title: data.commit }, data.commit.slice(0, 8)) : null;
+  return el(
+    "li",
+    { "data-event": event.id, "data-phase": step ? phase : null, "data-type": type },
+    el("span", { class: "mark", "aria-hidden": "true" }),
+    el("span", { class: "step" }, from, title),
+    el("time", { datetime: event.time, title: full(event.time) }, clock(event.time, Date.now())),
+    el("p", { class: "quiet" }, parts, parts && commit ? " · " : null, commit),
+    data.drift?.length ? el("ul", { class: "differences" }, ...data.drift.map(difference)) : null,
+  );
+}
+
+/** A reason such as `create_because_absent` in plain words. */
+function sentence(reason) {
+  return /^[a-z_]+$/.test(reason) ? reason.replaceAll("_", " ") : reason;
+}

@@ -1,0 +1,127 @@
+// The hub's stream, read with fetch: EventSource sends no header, and the token belongs in one.
+
+import { address, headers } from "./api.js";
+
+// The hub says something every 15 seconds at least.
+const SILENCE = 40_000;
+const FIRST_WAIT = 1_000;
+const LONGEST_WAIT = 30_000;
+
+/**
+ * Follows the stream until it is stopped, and comes back by itself where it breaks off.
+ *
+ * `state` is called with "connecting", "live", "offline" (and when it tries again) or "refused", which is the end;
+ * `message` with the kind and the data of each message; `lost` where the place to go on from is none of this hub's.
+ */
+export class Stream {
+  #token;
+  #on;
+  #cursor = null;
+  #stop = null;
+  #wake = () => {};
+
+  constructor(token, { state, message, lost }) {
+    this.#token = token;
+    this.#on = { state, message, lost };
+  }
+
+  start() {
+    if (this.#stop !== null) return;
+    this.#stop = new AbortController();
+    this.#follow(this.#stop.signal);
+  }
+
+  stop() {
+    this.#stop?.abort();
+    this.#stop = null;
+    this.#wake();
+  }
+
+  /** Tries again at once, where it waits. */
+  retry() {
+    this.#wake();
+  }
+
+  async #follow(stopped) {
+    let wait = FIRST_WAIT;
+    while (!stopped.aborted) {
+      this.#on.state("connecting");
+      try {
+        const outcome = await this.#once(stopped);
+        if (outcome === "refused") {
+          this.#stop = null;
+          this.#on.state("refused");
+          return;
+        }
+        if (outcome === "ended") wait = FIRST_WAIT;
+      } catch {
+        // Whatever broke it: there is a next try, and the page says that it waits for one.
+      }
+      if (stopped.aborted) return;
+      // Not all pages of a hub that comes back ask at the same moment.
+      const pause = wait * (0.75 + Math.random() / 2);
+      this.#on.state("offline", Date.now() + pause);
+      await this.#pause(pause);
+      wait = Math.min(wait * 2, LONGEST_WAIT);
+    }
+  }
+
+  /** One connection. Gives "refused", "lost", or "ended" for one that lived. */
+  async #once(stopped) {
+    const broken = new AbortController();
+    const giveUp = () => broken.abort();
+    stopped.addEventListener("abort", giveUp);
+    let silence = setTimeout(giveUp, SILENCE);
+    try {
+      const response = await fetch(address("stream"), {
+        headers: headers(this.#token, this.#cursor === null ? {} : { "Last-Event-ID": this.#cursor }),
+        cache: "no-store",
+        signal: broken.signal,
+      });
+      if (response.status === 401) return "refused";
+      if (response.status === 400 && this.#cursor !== null) {
+        this.#cursor = null;
+        this.#on.lost();
+        return "lost";
+      }
+      if (!response.ok) throw new Error(response.statusText);
+      this.#on.state("live");
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = "";
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return "ended";
+        clearTimeout(silence);
+        silence = setTimeout(giveUp, SILENCE);
+        const parts = (rest + value).split("\n\n");
+        rest = parts.pop();
+        parts.forEach((part) => this.#take(part));
+      }
+    } finally {
+      clearTimeout(silence);
+      stopped.removeEventListener("abort", giveUp);
+      broken.abort();
+    }
+  }
+
+  #take(part) {
+    const said = { id: null, event: "", data: "" };
+    for (const line of part.split("\n")) {
+      const colon = line.indexOf(":");
+      const name = line.slice(0, colon);
+      if (name in said) said[name] = line.slice(colon + 1).trimStart();
+    }
+    if (said.id !== null) this.#cursor = said.id;
+    if (said.event) this.#on.message(said.event, JSON.parse(said.data));
+  }
+
+  #pause(milliseconds) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

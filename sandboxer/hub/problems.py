@@ -1,0 +1,37 @@
+"""Refusals: what is wrong with a request, told as RFC 9457 has it."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandboxer.model.jsontypes import JsonValue
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Refused(Exception):
+    """A request that is not carried out. ``field`` is the part of it that is wrong, empty where it is no one part."""
+
+    def __init__(self, status: int, detail: str, *, field: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.field = field
+        self.headers = dict(headers or {})
+
+    def body(self) -> bytes:
+        """The problem document."""
+        problem: dict[str, JsonValue] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": f"{self.field}: {self.detail}" if self.field else self.detail,
+        }
+        if self.field:
+            problem["field"] = self.field
+        return json.dumps(problem, ensure_ascii=True).encode()

@@ -1,0 +1,148 @@
+"""What events add up to: pure functions from a life and an event to that life afterwards.
+
+The order in which events arrive does not count, only their numbers do: a late one never takes a later one's place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.hub.incoming import DetectedData, sortable
+from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED
+from sandboxer.model.lifecycle import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sandboxer.hub.incoming import Registration, ResolvedData, SandboxData
+
+DRIFTS = (DRIFT_DETECTED, DRIFT_RESOLVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Which sandbox, and where: a sandbox that moves is on two hosts for a while."""
+
+    fleet: str
+    sandbox: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One life of a sandbox on a host, as far as it was told.
+
+    ``begun`` is the earliest time known of it, in the form that sorts; of several lives the one begun last is shown.
+    The numbers are those of the events that told a thing last: 0 where none did.
+    """
+
+    uid: str
+    begun: str
+    name: str
+    number: int = 0
+    profile: str | None = None
+    consumer: str | None = None
+    last_event_at: str | None = None
+    phase: str | None = None
+    reason: str | None = None
+    phase_number: int = 0
+    expires_at: str | None = None
+    expires_number: int = 0
+    drift: tuple[dict[str, Any], ...] = ()
+    since: str | None = None
+    handle: dict[str, Any] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the sandbox is gone."""
+        return self.phase == Phase.DESTROYED
+
+    def row(self, key: Key) -> dict[str, Any]:
+        """The sandbox as it is listed. Health and sync are those of its registration: no event tells them."""
+        handle = self.handle or {}
+        return {
+            "id": key.sandbox,
+            "fleet": key.fleet,
+            "name": self.name,
+            "host": key.host,
+            "uid": self.uid,
+            "phase": self.phase,
+            "health": handle.get("health"),
+            "sync": handle.get("sync"),
+            "expires_at": self.expires_at,
+            "consumer": self.consumer,
+            "profile": self.profile,
+            "last_event_at": self.last_event_at,
+            "reason": self.reason,
+            "drift": [] if self.over else list(self.drift),
+            "since": None if self.over else self.since,
+            "handle": self.handle,
+        }
+
+
+def after_event(life: Life | None, kind: str, data: SandboxData) -> Life:
+    """The life after one more event, whenever it arrives. Drift is not in it: see ``with_drift``."""
+    begun = sortable(data.at)
+    if life is None:
+        life = Life(uid=data.uid, begun=begun, name=data.name)
+    changes: dict[str, Any] = {"begun": min(life.begun, begun)}
+    if data.number > life.number:
+        changes |= {
+            "number": data.number,
+            "name": data.name,
+            "profile": data.profile_id,
+            "consumer": data.consumer,
+            "last_event_at": data.at,
+        }
+    # What drifts does not change the phase, and its reason is not the phase's.
+    if kind not in DRIFTS and data.number > life.phase_number:
+        changes |= {"phase_number": data.number, "phase": data.phase.value, "reason": data.reason}
+    if "expires_at" in data.model_fields_set and data.number > life.expires_number:
+        changes |= {"expires_number": data.number, "expires_at": data.expires_at}
+    return replace(life, **changes)
+
+
+def with_drift(life: Life, told: Iterable[DetectedData | ResolvedData]) -> Life:
+    """The life with what of its drift is open, from all that was told of it, in the order of the numbers.
+
+    A detection names all that there is, a resolution what is over; one without paths ends all. ``since`` is when the
+    oldest of what is open was told first.
+    """
+    drift: dict[str, tuple[str, dict[str, Any]]] = {}
+    for data in told:
+        if isinstance(data, DetectedData):
+            former = drift
+            drift = {}
+            for one in data.drift:
+                drift[one.path] = (former[one.path][0] if one.path in former else data.at, one.model_dump(mode="json"))
+        else:
+            over = {one.path for one in data.drift or ()} or set(drift)
+            drift = {path: one for path, one in drift.items() if path not in over}
+    oldest = min((since for since, _ in drift.values()), key=sortable, default=None)
+    return replace(life, drift=tuple(drift[path][1] for path in sorted(drift)), since=oldest)
+
+
+def after_registration(life: Life | None, given: Registration, now: str) -> Life:
+    """The life after its identity was registered. Where events told its phase, they know it better."""
+    begun = sortable(given.created_at or now)
+    if life is None:
+        life = Life(uid=given.uid, begun=begun, name=given.name)
+    changes: dict[str, Any] = {"begun": min(life.begun, begun), "handle": given.handle}
+    if "expires_at" in given.model_fields_set:
+        changes["expires_at"] = given.expires_at
+    if not life.number:
+        project = (given.consumer or {}).get("project")
+        changes |= {
+            "name": given.name,
+            "profile": given.profile,
+            "consumer": project if isinstance(project, str) else None,
+        }
+    if not life.phase_number:
+        changes["phase"] = given.phase.value if given.phase else None
+    return replace(life, **changes)
+
+
+def without_registration(life: Life) -> Life | None:
+    """The life after its registration was removed; None where no event told of it."""
+    return replace(life, handle=None) if life.number else None

@@ -1,0 +1,118 @@
+"""Where the hub listens, what its token is, and where its file lies: from the words of a command line."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandboxer.errors import SandboxerError, UsageError
+from sandboxer.model.hidden import Hidden
+from sandboxer.model.text import printable
+
+LISTEN = "127.0.0.1:8600"
+
+_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/@\s]+)):(?P<port>\d{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a hub runs with. ``shown`` says whether its token is to be told: only where it was made for this run."""
+
+    host: str
+    port: int
+    token: Hidden
+    shown: bool
+    database: Path
+
+
+def settings_of(listen: str, token: str | None, database: str | None) -> Settings:
+    """The settings that the options name. Raises UsageError, also where the hub would be open to a network unasked."""
+    host, port = _listen(listen)
+    if token is None and not is_loopback(host):
+        raise UsageError(
+            f"--listen {printable(listen)}: others can reach that address, and there is no token to keep them out",
+            hint="add --token env:NAME or --token file:PATH, or listen on 127.0.0.1",
+        )
+    value = _token(token) if token is not None else Hidden(secrets.token_urlsafe(32))
+    path = Path(database).expanduser() if database else default_database()
+    return Settings(host, port, value, shown=token is None, database=path.absolute())
+
+
+def default_database() -> Path:
+    """Where the file lies unless something else is said: below the user's folder for state."""
+    given = os.environ.get("XDG_STATE_HOME", "")
+    # The specification has a relative path ignored.
+    base = Path(given) if given.startswith("/") else Path.home() / ".local" / "state"
+    return base / "sandboxer" / "hub.sqlite"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address stands for this machine alone, without asking anyone."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def bound(settings: Settings) -> socket.socket:
+    """A socket that listens there. Raises SandboxerError where the address cannot be had."""
+    # A name below `localhost` stands for the same, and few resolvers know it.
+    host = "localhost" if settings.host.lower().endswith(".localhost") else settings.host
+    where = f"{settings.host}:{settings.port}"
+    try:
+        found = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # The older family first, so that `localhost` is where most clients try first.
+        family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SandboxerError(
+            f"cannot listen on {printable(where)}: {reason}",
+            hint="name another address: --listen HOST:PORT, port 0 is any",
+        ) from None
+
+
+def address_of(settings: Settings, port: int) -> str:
+    """The address of the page. With a token of this run it carries that, behind the `#` that no browser sends."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    fragment = f"#token={settings.token.reveal()}" if settings.shown else ""
+    return f"http://{host}:{port}/{fragment}"
+
+
+def _listen(text: str) -> tuple[str, int]:
+    match = _LISTEN.fullmatch(text)
+    if match is None or int(match["port"]) > 65535:
+        raise UsageError(
+            f"--listen {printable(text)}: is no address", hint="HOST:PORT, for example 127.0.0.1:8600 or [::1]:8600"
+        )
+    return match["six"] or match["host"], int(match["port"])
+
+
+def _token(source: str) -> Hidden:
+    """The token that `env:NAME` or `file:PATH` stands for. Raises UsageError, which never shows it."""
+    kind, _, where = source.partition(":")
+    if kind not in ("env", "file") or not where:
+        # Whoever put the token itself here must not read it in a log.
+        raise UsageError("--token must say where the token is, never the token", hint="env:NAME or file:PATH")
+    try:
+        value = (
+            os.environ[where] if kind == "env" else Path(where).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+        )
+    except KeyError:
+        raise UsageError(f"--token {printable(source)}: there is no such variable") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(f"--token {printable(source)}: cannot be read: {reason}") from None
+    if not re.fullmatch(r"[\x21-\x7e]{1,4096}", value):
+        raise UsageError(
+            f"--token {printable(source)}: holds no token", hint="one line of printable ASCII characters without blanks"
+        )
+    return Hidden(value)

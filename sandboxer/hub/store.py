@@ -1,0 +1,226 @@
+"""What the hub keeps: every event in the order of arrival, and what the events of each sandbox add up to."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.hub.database import Database
+from sandboxer.hub.incoming import DetectedData, ResolvedData
+from sandboxer.hub.problems import Refused
+from sandboxer.hub.projection import (
+    DRIFTS,
+    Key,
+    Life,
+    after_event,
+    after_registration,
+    with_drift,
+    without_registration,
+)
+from sandboxer.model.event import DRIFT_DETECTED, SANDBOX_EVENT
+from sandboxer.model.lifecycle import Phase
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sandboxer.hub.incoming import Incoming, Registration, SandboxData
+
+_CURSOR = re.compile(r"([0-9a-f]{8})-(\d{1,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events are asked for: None is any. ``type`` may end in ``*``."""
+
+    fleet: str | None = None
+    host: str | None = None
+    sandbox: str | None = None
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event with its place in the order of arrival, and its JSON as it came, in one line."""
+
+    seq: int
+    body: str
+
+
+class Store:
+    """The database, for any thread. One writes at a time, one reads at a time, and neither waits for the other."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens it. Raises SandboxerError."""
+        self._database = Database(path)
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+
+    def close(self) -> None:
+        """Closes it, once nobody writes or reads any more."""
+        with self._writing, self._reading:
+            self._database.close()
+
+    def add(self, event: Incoming) -> bool:
+        """Keeps an event, and what follows from it; on disk when this returns. False where it is there already."""
+        data = event.data
+        row = (
+            event.source,
+            event.id,
+            event.type,
+            event.fleet,
+            event.host,
+            event.sandbox,
+            data.uid if data else None,
+            data.number if data else None,
+            event.body,
+        )
+        with self._writing, self._database.transaction() as connection:
+            done = connection.execute(
+                "INSERT INTO events (source, id, type, fleet, host, sandbox, uid, number, body)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, id) DO NOTHING",
+                row,
+            )
+            if not done.rowcount:
+                return False
+            if data is not None:
+                self._project(connection, event.type, data)
+            return True
+
+    def register(self, given: Registration) -> bool:
+        """Keeps the identity of a sandbox. False where this life was registered already: its handle is the new one."""
+        key = Key(given.fleet, given.id, given.host)
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with self._writing, self._database.transaction() as connection:
+            life = _life(connection, key, given.uid)
+            _keep(connection, key, after_registration(life, given, now))
+        return life is None or life.handle is None
+
+    def unregister(self, sandbox: str, host: str, uid: str) -> bool:
+        """Removes the registration of this very life. False where there is none; another life's stays."""
+        with self._writing, self._database.transaction() as connection:
+            found = connection.execute(
+                "SELECT fleet, life FROM lives WHERE uid = ? AND sandbox = ? AND host = ?", (uid, sandbox, host)
+            ).fetchall()
+            registered = [(Key(fleet, sandbox, host), life) for fleet, text in found if (life := _read(text)).handle]
+            for key, life in registered:
+                left = without_registration(life)
+                if left is None:
+                    _forget(connection, key, uid)
+                else:
+                    _keep(connection, key, left)
+        return bool(registered)
+
+    def events(self, after: int, limit: int, wanted: Wanted = Wanted()) -> list[Stored]:
+        """At most ``limit`` of the events wanted that arrived after this place, oldest first."""
+        conditions: list[str] = ["seq > ?"]
+        given: list[Any] = [after]
+        for column in ("fleet", "host", "sandbox"):
+            if (value := getattr(wanted, column)) is not None:
+                conditions.append(f"{column} = ?")
+                given.append(value)
+        if wanted.type is not None and wanted.type.endswith("*"):
+            conditions.append("substr(type, 1, ?) = ?")
+            given += [len(wanted.type) - 1, wanted.type[:-1]]
+        elif wanted.type is not None:
+            conditions.append("type = ?")
+            given.append(wanted.type)
+        query = f"SELECT seq, body FROM events WHERE {' AND '.join(conditions)} ORDER BY seq LIMIT ?"  # noqa: S608
+        with self._reading:
+            return [Stored(*row) for row in self._database.read.execute(query, [*given, limit])]
+
+    def sandboxes(self, *, over: bool) -> list[tuple[Key, Life]]:
+        """The life that each sandbox has on each host now, by fleet, host and name; with ``over`` also those gone."""
+        query = "SELECT fleet, sandbox, host, life FROM lives WHERE current = 1 AND over <= ?"
+        with self._reading:
+            rows = self._database.read.execute(query, (int(over),)).fetchall()
+        found = [(Key(fleet, sandbox, host), _read(text)) for fleet, sandbox, host, text in rows]
+        return sorted(found, key=lambda one: (one[0].fleet, one[0].host, one[1].name, one[0].sandbox))
+
+    def failures(self) -> dict[str, int]:
+        """How many events of each fleet told that a sandbox failed, since the database was made."""
+        query = "SELECT fleet, count(*) FROM events WHERE type = ? GROUP BY fleet"
+        with self._reading:
+            return dict(self._database.read.execute(query, (SANDBOX_EVENT + Phase.FAILED,)).fetchall())
+
+    def newest(self) -> int:
+        """The place of the event that arrived last; 0 where there is none."""
+        with self._reading:
+            (seq,) = self._database.read.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        return int(seq)
+
+    def cursor(self, seq: int) -> str:
+        """The name of a place, for others to give back."""
+        return f"{self._database.epoch}-{seq}"
+
+    def place(self, cursor: str, field: str) -> int:
+        """The place that a cursor names. Raises Refused where it is none of this database."""
+        match = _CURSOR.fullmatch(cursor)
+        if match is None:
+            raise Refused(400, "is no cursor", field=field)
+        if match[1] != self._database.epoch:
+            raise Refused(400, "is a cursor of another database: begin again without it", field=field)
+        return int(match[2])
+
+    def _project(self, connection: sqlite3.Connection, kind: str, data: SandboxData) -> None:
+        key = Key(data.fleet, data.sandbox_id, data.host)
+        life = after_event(_life(connection, key, data.uid), kind, data)
+        if kind in DRIFTS:
+            life = with_drift(life, _drifts(connection, key, data.uid))
+        _keep(connection, key, life)
+
+
+def _drifts(connection: sqlite3.Connection, key: Key, uid: str) -> list[DetectedData | ResolvedData]:
+    rows = connection.execute(
+        "SELECT type, body FROM events WHERE uid = ? AND fleet = ? AND sandbox = ? AND host = ? AND type IN (?, ?)"
+        " ORDER BY number, seq",
+        (uid, key.fleet, key.sandbox, key.host, *DRIFTS),
+    )
+    models: dict[str, Callable[[Any], DetectedData | ResolvedData]] = {
+        kind: DetectedData.model_validate if kind == DRIFT_DETECTED else ResolvedData.model_validate for kind in DRIFTS
+    }
+    return [models[kind](json.loads(body)["data"]) for kind, body in rows]
+
+
+def _life(connection: sqlite3.Connection, key: Key, uid: str) -> Life | None:
+    row = connection.execute(
+        "SELECT life FROM lives WHERE fleet = ? AND sandbox = ? AND host = ? AND uid = ?",
+        (key.fleet, key.sandbox, key.host, uid),
+    ).fetchone()
+    return _read(row[0]) if row else None
+
+
+def _read(text: str) -> Life:
+    given = json.loads(text)
+    return Life(**{**given, "drift": tuple(given["drift"])})
+
+
+def _keep(connection: sqlite3.Connection, key: Key, life: Life) -> None:
+    connection.execute(
+        "INSERT INTO lives (fleet, sandbox, host, uid, begun, over, current, life) VALUES (?, ?, ?, ?, ?, ?, 0, ?)"
+        " ON CONFLICT DO UPDATE SET begun = excluded.begun, over = excluded.over, life = excluded.life",
+        (
+            *(key.fleet, key.sandbox, key.host),
+            *(life.uid, life.begun, life.over, json.dumps(asdict(life), ensure_ascii=False)),
+        ),
+    )
+    _choose(connection, key)
+
+
+def _forget(connection: sqlite3.Connection, key: Key, uid: str) -> None:
+    connection.execute(
+        "DELETE FROM lives WHERE fleet = ? AND sandbox = ? AND host = ? AND uid = ?",
+        (key.fleet, key.sandbox, key.host, uid),
+    )
+    _choose(connection, key)
+
+
+def _choose(connection: sqlite3.Connection, key: Key) -> None:
+    """Marks the life that was begun last as the one that is shown."""
+    where = "fleet = :fleet AND sandbox = :sandbox AND host = :host"
+    newest = f"SELECT uid FROM lives WHERE {where} ORDER BY begun DESC, uid DESC LIMIT 1"  # noqa: S608 - constants
+    connection.execute(f"UPDATE lives SET current = (uid = ({newest})) WHERE {where}", asdict(key))  # noqa: S608

@@ -1,0 +1,69 @@
+"""Server-sent events: each stored event to everyone who listens, from where they left off."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sandboxer.hub.store import Store
+
+HEARTBEAT = 15.0
+_AT_ONCE = 100
+
+
+class Bell:
+    """Wakes every stream when there is something new. For one event loop.
+
+    What is new is not in it: a stream reads that from the database, from its own place on, so a slow reader costs no
+    memory and misses nothing.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has rung yet."""
+        self._rung = asyncio.Event()
+        self.registrations = 0
+        self.closed = False
+
+    def ring(self, *, registration: bool = False) -> None:
+        """Something was stored; a registration is counted, for it has no place in the order of events."""
+        self.registrations += registration
+        self._rung.set()
+        self._rung = asyncio.Event()
+
+    def close(self) -> None:
+        """Ends every stream."""
+        self.closed = True
+        self.ring()
+
+    def next(self) -> asyncio.Event:
+        """What will be set when it rings next. To be asked for before looking, so that nothing falls in between."""
+        return self._rung
+
+
+async def stream(store: Store, bell: Bell, after: int, heartbeat: float) -> AsyncIterator[str]:
+    """The text of a stream from a place on, until the hub ends or the reader goes.
+
+    It begins with an ``id`` and no event: so a reader that is cut off before the first event knows where to go on.
+    """
+    registrations = bell.registrations
+    yield f"id: {store.cursor(after)}\n: connected\n\n"
+    while not bell.closed:
+        rung = bell.next()
+        found = await run_in_threadpool(store.events, after, _AT_ONCE)
+        for one in found:
+            after = one.seq
+            yield f"id: {store.cursor(after)}\nevent: event\ndata: {one.body}\n\n"
+        if registrations != bell.registrations:
+            registrations = bell.registrations
+            yield "event: registration\ndata: {}\n\n"
+        if not found:
+            try:
+                async with asyncio.timeout(heartbeat):
+                    await rung.wait()
+            except TimeoutError:
+                yield ": still here\n\n"

@@ -1,0 +1,286 @@
+"""Telling State Hub, in the background of a run: what the hosts' journals have still to tell, and what the run adds.
+
+The journals are the source, the hub is a projection. Each sandbox's events go in their order, one at a time; the hub's
+acknowledgements are noted on the hosts at the end. Nothing here slows a run or fails it: the threads are daemons, and
+whatever was not taken stays in the journals for the next run, from whichever machine.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from sandboxer.errors import HostError, HubError
+from sandboxer.model.event import DESTROYED_EVENT, JOURNAL_GAP, SANDBOX_EVENT, Event
+from sandboxer.model.hub import CloudEvent, cloud_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sandboxer.lifecycle.journals import Journals
+    from sandboxer.model.jsontypes import JsonObject
+
+AT_ONCE = 4
+ATTEMPTS = 4
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+READY_EVENT = SANDBOX_EVENT + "ready"
+
+
+class Hub(Protocol):
+    """A State Hub. Everything raises HubError where it is not taken; nothing takes longer than some seconds."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+
+    def send(self, event: CloudEvent) -> None:
+        """Sends an event; once it returns, the hub has it."""
+
+    def register(self, registration: JsonObject) -> None:
+        """Registers the identity of a ready sandbox."""
+
+    def forget(self, identifier: str, host: str, uid: str) -> None:
+        """Removes the registration of one life of a sandbox."""
+
+
+_Waiting: TypeAlias = "Event | CloudEvent | JsonObject"  # the last is a registration
+
+
+@dataclass(slots=True)
+class _Line:
+    """What one sandbox on one host has to tell: waiting events in order, and the last known number of each life."""
+
+    host: str
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    last: dict[str, int] = field(default_factory=dict)
+    at_work: bool = False
+    refused: HubError | None = None
+
+    def add(self, event: Event, *, read: bool) -> None:
+        """Adds an event that is not there yet; one that was ``read`` may leave numbers out.
+
+        Of what the run adds, only what follows directly: between an event and an unknown one before it, an
+        acknowledgement would take that one for told.
+        """
+        last = self.last.get(event.uid)
+        begins = event.number == 1 or event.type == JOURNAL_GAP
+        if (last is not None and event.number <= last) or not (read or begins or event.number == (last or 0) + 1):
+            return
+        if last is None and not (read or begins):
+            return
+        self.last[event.uid] = event.number
+        self.waiting.append(event)
+
+
+class Delivery:
+    """Tells ``hub`` of one run.
+
+    ``registration`` gives what a life of a sandbox is registered as: asked with its uid, the sandbox's id and the host;
+    None where it is not ready any more.
+
+    Every method may be called from any thread, and but for ``finish`` none waits.
+    """
+
+    def __init__(self, hub: Hub, registration: Callable[[str, str, str], JsonObject | None]) -> None:
+        self._hub = hub
+        self._journals: Journals | None = None
+        self._registration = registration
+        self._lines: dict[tuple[str, str], _Line] = {}
+        self._early: dict[str, list[Event]] = {}
+        self._reading: set[str] = set()
+        self._told: dict[str, dict[tuple[str, str], int]] = {}
+        self._problems: list[str] = []
+        self._failures = 0
+        self._resume = self._since = time.monotonic()
+        self._given_up: HubError | None = None
+        self._over = False
+        self._changed = threading.Condition()
+        self._workers = 0
+
+    @property
+    def sent(self) -> int:
+        """How many sandboxes' journals the hub has been told of something."""
+        with self._changed:
+            return sum(len(told) for told in self._told.values())
+
+    def announce(self, event: CloudEvent) -> None:
+        """Sends an event that is in no journal: it is told once, or never."""
+        with self._changed:
+            self._add(_Line(""), ("", event.subject)).waiting.append(event)
+            self._work()
+
+    def begin(self, journals: Journals, hosts: Iterable[str]) -> None:
+        """Reads the journals of hosts, and sends what they have still to tell."""
+        with self._changed:
+            self._journals = journals
+            fresh = [host for host in hosts if host not in self._reading and host not in self._early]
+            self._reading.update(fresh)
+            self._early.update({host: [] for host in fresh})
+        for host in fresh:
+            threading.Thread(target=self._read, args=(journals, host), name=f"journals-{host}", daemon=True).start()
+
+    def tell(self, event: Event, host: str) -> None:
+        """An event that is in the journal of a sandbox on ``host`` by now."""
+        with self._changed:
+            if host in self._reading:
+                self._early[host].append(event)
+            elif host in self._early:
+                self._line(host, event.sandbox_id).add(event, read=False)
+                self._work()
+
+    def renew(self, host: str, identifier: str, registration: JsonObject) -> None:
+        """Registers a sandbox anew, once all that its journal tells is told."""
+        with self._changed:
+            self._line(host, identifier).waiting.append(registration)
+            self._work()
+
+    def finish(self, *, grace: float = 2.0, most: float = 5.0) -> list[str]:
+        """Waits for the hub as long as it answers, and notes on the hosts what it has; gives what went wrong.
+
+        It is given up ``grace`` seconds after it last took something while more was waiting, and after ``most`` seconds
+        in any case.
+        """
+        until = time.monotonic() + most
+        with self._changed:
+            while not self._over and self._outstanding():
+                now = time.monotonic()
+                left = min(until, self._since + grace) - now
+                if left <= 0 or (self._given_up and not self._reading):
+                    break
+                self._changed.wait(left)
+            self._over = True
+            self._changed.notify_all()
+            told = {
+                host: [(identifier, uid, number) for (identifier, uid), number in each.items()]
+                for host, each in self._told.items()
+            }
+            said = self._said(grace)
+        noted = self._journals.acknowledge_all(told) if self._journals else []
+        return [*self._problems, *said, *noted]
+
+    # --- under the condition
+
+    def _line(self, host: str, identifier: str) -> _Line:
+        return self._add(_Line(host), (host, identifier))
+
+    def _add(self, line: _Line, key: tuple[str, str]) -> _Line:
+        return self._lines.setdefault(key, line)
+
+    def _outstanding(self) -> bool:
+        return bool(self._reading) or any(line.waiting and line.refused is None for line in self._lines.values())
+
+    def _work(self) -> None:
+        """Sees to it that somebody sends what waits."""
+        waiting = sum(1 for line in self._lines.values() if line.waiting and not line.at_work)
+        if waiting and not any(line.at_work for line in self._lines.values()):
+            self._since = time.monotonic()
+        for _ in range(min(AT_ONCE - self._workers, waiting)):
+            self._workers += 1
+            threading.Thread(target=self._send_all, name="state-hub", daemon=True).start()
+        self._changed.notify_all()
+
+    def _next(self) -> _Line | None:
+        """The next sandbox whose turn it is; None where there is nothing to do any more, or nobody to tell it."""
+        while not self._over and self._given_up is None:
+            free = [one for one in self._lines.values() if one.waiting and not one.at_work and one.refused is None]
+            pause = self._resume - time.monotonic()
+            if free and pause <= 0:
+                free[0].at_work = True
+                return free[0]
+            if not free:
+                return None
+            self._changed.wait(pause)
+        return None
+
+    def _said(self, grace: float) -> list[str]:
+        waiting = sum(len(line.waiting) for line in self._lines.values() if line.host)
+        refused = next((line.refused for line in self._lines.values() if line.refused), None)
+        error = self._given_up or refused
+        if error is None and not self._outstanding():
+            return []
+        why = error.message if error else f"no answer within {grace:g} s"
+        hint = f" ({error.hint})" if error and error.hint else ""
+        waits = f"; {waiting} event{'' if waiting == 1 else 's'} {'waits' if waiting == 1 else 'wait'} on the hosts"
+        rest = f"{waits}, and the next run sends the rest, or `sandboxer hub flush`" if waiting else ""
+        return [f"State Hub at {self._hub.place}: {why}{hint}{rest}"]
+
+    # --- the threads
+
+    def _read(self, journals: Journals, host: str) -> None:
+        try:
+            backlogs = journals.read(host)
+        except HostError as error:
+            with self._changed:
+                self._problems.append(f"the journals of {host} cannot be read: {error.message}")
+                self._reading.discard(host)
+                del self._early[host]
+                self._changed.notify_all()
+            return
+        with self._changed:
+            for backlog in backlogs:
+                line = self._line(host, backlog.id)
+                line.last[backlog.uid] = max(backlog.cursor, line.last.get(backlog.uid, 0))
+                for event in backlog.events:
+                    line.add(event, read=True)
+            for event in self._early[host]:
+                self._line(host, event.sandbox_id).add(event, read=False)
+            self._early[host] = []
+            self._reading.discard(host)
+            self._work()
+
+    def _send_all(self) -> None:
+        while True:
+            with self._changed:
+                line = self._next()
+                if line is None:
+                    self._workers -= 1
+                    self._changed.notify_all()
+                    return
+                event = line.waiting[0]
+            try:
+                self._send(event, line.host)
+            except HubError as error:
+                failed: HubError | None = error
+            else:
+                failed = None
+            with self._changed:
+                line.at_work = False
+                if not self._over:
+                    self._took(line, event) if failed is None else self._refused(line, failed)
+                self._changed.notify_all()
+
+    def _send(self, event: _Waiting, host: str) -> None:
+        if isinstance(event, CloudEvent):
+            self._hub.send(event)
+            return
+        if not isinstance(event, Event):
+            self._hub.register(event)
+            return
+        self._hub.send(cloud_event(event))
+        try:
+            if event.type == DESTROYED_EVENT:
+                self._hub.forget(event.sandbox_id, host, event.uid)
+            elif event.type == READY_EVENT and (registration := self._registration(event.uid, event.sandbox_id, host)):
+                self._hub.register(registration)
+        except HubError as error:
+            if not error.of_this_alone:
+                raise  # a hub that knows no registrations has the event all the same
+
+    def _took(self, line: _Line, event: _Waiting) -> None:
+        line.waiting.popleft()
+        self._failures, self._since = 0, time.monotonic()
+        if isinstance(event, Event):
+            self._told.setdefault(line.host, {})[event.sandbox_id, event.uid] = event.number
+
+    def _refused(self, line: _Line, error: HubError) -> None:
+        if error.of_this_alone:
+            line.refused = error
+            return
+        self._failures += 1
+        pause = max(error.retry_after or 0.0, FIRST_PAUSE * 2**self._failures)
+        if error.retry_after is None or self._failures >= ATTEMPTS or pause > LONGEST_PAUSE:
+            self._given_up = error
+        self._resume = time.monotonic() + pause

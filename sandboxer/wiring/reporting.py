@@ -1,0 +1,146 @@
+"""Telling State Hub of a run: nothing where the fleet has none, and never in the way of the run."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import HubError
+from sandboxer.model.hub import RUN_FINISHED, RUN_STARTED, RunData, run_event
+from sandboxer.model.lifecycle import Action, Phase, Reason, Sync
+from sandboxer.model.observed import Found, Reachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sandboxer.lifecycle.delivery import Delivery
+    from sandboxer.model.event import Event
+    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.observed import Container, Look
+    from sandboxer.model.record import Record
+    from sandboxer.reconcile.sight import Sight
+    from sandboxer.wiring.run import Run
+
+
+@dataclass(slots=True)
+class Reporter:
+    """Tells State Hub of one run; does nothing where ``delivery`` is None.
+
+    ``exit_code`` and ``summary`` are what the run's end is told with. ``problems`` are sentences, once it is over.
+    """
+
+    run: Run
+    delivery: Delivery | None = None
+    exit_code: int | None = None
+    summary: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    commit: str | None = None
+    _fresh: dict[tuple[str, str], Sight] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, looks: Mapping[str, Look]) -> None:
+        """Sends what the journals of the hosts that answered have still to tell."""
+        self.commit = self.run.fleet.commit
+        if self.delivery is not None:
+            hosts = [name for name, look in looks.items() if isinstance(look, Reachable)]
+            self.delivery.begin(self.run.journals, hosts)
+
+    def told(self, host: str, event: Event, record: Record, containers: Sequence[Container]) -> None:
+        """An event that is in the journal by now, with the record, and on ``ready`` the containers."""
+        if self.delivery is None:
+            return
+        from sandboxer.reconcile.sight import Sight
+
+        with self._lock:
+            self._fresh[host, record.id] = Sight(host, record.id, Found(record.id, record), tuple(containers))
+        self.delivery.tell(event, host)
+
+    def noted(self, host: str, event: Event) -> None:
+        """An event of drift that is in the journal by now."""
+        if self.delivery is not None:
+            self.delivery.tell(event, host)
+
+    def renewed(self, host: str, record: Record) -> None:
+        """The record of a sandbox that is registered says something else by now, and no event tells it."""
+        sight = self.run.sight(host, record.id)
+        if self.delivery is None or sight is None:
+            return
+        with self._lock:
+            self._fresh[host, record.id] = replace(sight, found=Found(record.id, record))
+        if registration := self.registration(record.uid, record.id, host):
+            self.delivery.renew(host, record.id, registration)
+
+    def registration(self, uid: str, identifier: str, host: str) -> JsonObject | None:
+        """What a life of a sandbox is registered as; None where it is not ready any more."""
+        from sandboxer.lifecycle.handles import handle
+        from sandboxer.reconcile.change import change_of
+
+        with self._lock:
+            fresh = self._fresh.get((host, identifier))
+        sight = fresh or self.run.sight(host, identifier)
+        record = sight.record if sight else None
+        if sight is None or record is None or record.uid != uid or record.phase not in (Phase.READY, Phase.ACTIVE):
+            return None
+        # What has just become ready is as git wants it.
+        change = change_of(sight, Action.NO_OP, Reason.NO_OP_SYNCED, "", sync=Sync.SYNCED if fresh else None)
+        desired = next((one for one in self.run.fleet.sandboxes.values() if one.id == identifier), None)
+        now = self.run.now()
+        return {**handle(change, sight, desired, now, now), "uid": record.uid, "fleet": record.fleet}
+
+
+@contextmanager
+def reported(run: Run, command: str, *, patience: float = 2.0, most: float = 5.0) -> Iterator[Reporter]:
+    """Tells State Hub of what happens within: that ``command`` runs, what the journals have to tell, and how it ends.
+
+    Afterwards the hub has ``patience`` seconds to take what is left, and as long again with each thing that it takes,
+    up to ``most`` seconds. Raises nothing of the hub's.
+    """
+    reporter = run.reporter = Reporter(run)
+    reporter.delivery = _delivery(run, reporter)
+    run_id, began = uuid.uuid4().hex, run.now()
+    if reporter.delivery is not None:
+        started = RunData(run_id=run_id, fleet=run.fleet_name, command=command, commit=None, at=began)
+        reporter.delivery.announce(run_event(RUN_STARTED, started, began))
+    try:
+        yield reporter
+        reporter.exit_code = reporter.exit_code or 0
+    except BaseException:
+        reporter.exit_code = 1
+        raise
+    finally:
+        run.reporter = Reporter(run)
+        if reporter.delivery is not None:
+            now = run.now()
+            ended = RunData(
+                run_id=run_id,
+                fleet=run.fleet_name,
+                command=command,
+                commit=reporter.commit,
+                at=now,
+                seconds=round((now - began).total_seconds(), 3),
+                exit_code=reporter.exit_code,
+                summary=dict(sorted(reporter.summary.items())),
+            )
+            reporter.delivery.announce(run_event(RUN_FINISHED, ended, now))
+            reporter.problems.extend(reporter.delivery.finish(grace=patience, most=most))
+
+
+def _delivery(run: Run, reporter: Reporter) -> Delivery | None:
+    fleet = run.sound().fleet
+    settings = fleet.spec.state_hub if fleet else None
+    if settings is None:
+        return None
+    from sandboxer.adapters.hub import StateHub
+    from sandboxer.lifecycle.delivery import Delivery
+
+    try:
+        hub = StateHub(settings, run.root)
+    except HubError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        reporter.problems.append(f"State Hub is told nothing: {error.message}{hint}; events wait on the hosts")
+        return None
+    return Delivery(hub, reporter.registration)

@@ -1,0 +1,150 @@
+"""The stream: each event as it is stored, from where a reader left off, until the hub ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from tests.unit.hub.hubs import RunningHub, event, handle
+from tests.unit.hub.test_events import assert_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def messages(answer: httpx.Response) -> Iterator[dict[str, str]]:
+    """The blocks of a stream, comments under the name ``""``."""
+    block: dict[str, str] = {}
+    for line in answer.iter_lines():
+        if line:
+            name, _, value = line.partition(":")
+            block[name] = value.strip()
+        else:
+            yield block
+            block = {}
+
+
+def number(message: dict[str, str]) -> int:
+    assert message["event"] == "event"
+    told: int = json.loads(message["data"])["data"]["number"]
+    return told
+
+
+def test_an_event_reaches_whoever_listens_and_what_was_before_does_not(hub: RunningHub) -> None:
+    hub.take(event(1))
+    with hub.client.stream("GET", "/stream") as answer:
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        said = messages(answer)
+        first = next(said)
+        assert set(first) == {"id", ""}
+        hub.take(event(2))
+        message = next(said)
+        assert json.loads(message["data"]) == event(2)
+        assert message["id"] != first["id"]
+        hub.post(event(2))
+        hub.take(event(3))
+        assert number(next(said)) == 3
+
+
+def test_a_reader_goes_on_where_it_was_cut_off(hub: RunningHub) -> None:
+    with hub.client.stream("GET", "/stream") as answer:
+        place = next(messages(answer))["id"]
+    hub.take(event(1), event(2))
+    for seen in ([1, 2], [2]):
+        with hub.client.stream("GET", "/stream", headers={"Last-Event-ID": place}) as answer:
+            said = messages(answer)
+            assert next(said)["id"] == place
+            told = [next(said) for _ in seen]
+            assert [number(one) for one in told] == seen
+            place = told[0]["id"]
+
+
+def test_a_reader_goes_on_after_a_restart(tmp_path: Path) -> None:
+    with RunningHub(tmp_path / "hub.sqlite") as first, first.client.stream("GET", "/stream") as answer:
+        said = messages(answer)
+        next(said)
+        first.take(event(1))
+        place = next(said)["id"]
+        first.stop()
+        assert list(said) == []  # ended, and not broken off
+    with RunningHub(tmp_path / "hub.sqlite") as second:
+        second.take(event(2))
+        with second.client.stream("GET", "/stream", headers={"Last-Event-ID": place}) as answer:
+            said = messages(answer)
+            next(said)
+            assert number(next(said)) == 2
+
+
+def test_a_place_of_another_database_is_refused(hub: RunningHub) -> None:
+    assert_problem(hub.client.get("/stream", headers={"Last-Event-ID": "00000000-5"}), 400, "Last-Event-ID")
+    assert_problem(hub.client.get("/stream", headers={"Last-Event-ID": "x"}), 400, "Last-Event-ID")
+
+
+def test_a_place_in_the_list_of_events_is_one_in_the_stream(hub: RunningHub) -> None:
+    hub.take(event(1), event(2), event(3))
+    place = hub.client.get("/events", params={"limit": 1}).json()["next"]
+    with hub.client.stream("GET", "/stream", headers={"Last-Event-ID": place}) as answer:
+        said = messages(answer)
+        next(said)
+        assert [number(next(said)), number(next(said))] == [2, 3]
+
+
+def test_silence_is_told(tmp_path: Path) -> None:
+    with RunningHub(tmp_path / "hub.sqlite", heartbeat=0.05) as hub, hub.client.stream("GET", "/stream") as answer:
+        said = messages(answer)
+        next(said)
+        assert [next(said), next(said)] == [{"": "still here"}] * 2
+        hub.take(event(1))
+        assert next(one for one in said if "event" in one)["event"] == "event"
+
+
+def test_a_registration_is_told_without_a_place(hub: RunningHub) -> None:
+    with hub.client.stream("GET", "/stream") as answer:
+        said = messages(answer)
+        next(said)
+        hub.put(handle())
+        assert next(said) == {"event": "registration", "data": "{}"}
+        hub.client.delete(f"/sandboxes/{handle()['id']}", params={"host": "lab-1", "uid": handle()["uid"]})
+        assert next(said) == {"event": "registration", "data": "{}"}
+
+
+def test_many_readers_get_every_event_while_many_write(hub: RunningHub) -> None:
+    with hub.client.stream("GET", "/stream") as answer:
+        start = next(messages(answer))["id"]
+    told: list[list[int]] = []
+
+    def read() -> None:
+        headers: dict[str, Any] = {**hub.client.headers, "Last-Event-ID": start}
+        with httpx.stream("GET", f"{hub.url}stream", headers=headers, timeout=30, trust_env=False) as answer:
+            said = messages(answer)
+            next(said)
+            told.append([number(next(said)) for _ in range(40)])
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    writers = [
+        threading.Thread(target=lambda part=part: hub.take(*(event(n, minute=1) for n in part)))
+        for part in (range(1, 21), range(21, 41))
+    ]
+    for thread in [*readers, *writers]:
+        thread.start()
+    for thread in [*readers, *writers]:
+        thread.join(60)
+    assert len(told) == 3
+    assert sorted(told[0]) == list(range(1, 41))
+    assert told[1] == told[0]
+    assert told[2] == told[0]
+
+
+def test_the_hub_ends_soon_with_readers_that_say_nothing(tmp_path: Path) -> None:
+    with RunningHub(tmp_path / "hub.sqlite") as hub, hub.client.stream("GET", "/stream") as answer:
+        said = messages(answer)
+        next(said)
+        begun = time.monotonic()
+        hub.stop()
+        assert time.monotonic() - begun < 5
+        assert list(said) == []
