@@ -17,6 +17,7 @@ from rich.console import Console
 
 from scripts import interrupts
 from scripts.hosts import fetch, open_hosts
+from scripts.hub import open_hub
 from scripts.interrupts import run
 from scripts.stage import Fleet, ShowFailed
 from tests.lab import LabError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scripts.hosts import Hosts
+    from scripts.hub import RunningHub
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class Demo:
 
     fleet: Fleet
     hosts: Hosts
+    hub: RunningHub
     console: Console
     numbers: Iterator[int]
     handles: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -75,6 +78,7 @@ class Demo:
         self.check(len(handles) == 4 and well, "four sandboxes are ready, Synced and Healthy")
         used = {handle["host"] for handle in handles}
         engines = sorted({self.hosts.engine(host) for host in used})
+        self.check(set(self.hub.phases().values()) == {"ready"}, "State Hub shows them, ready")
         self.check(len(used) == wanted, f"they are on {_counted(len(used), 'host')}, run by {' and '.join(engines)}")
 
     def look(self) -> None:
@@ -116,6 +120,7 @@ class Demo:
         self.check(self.fleet.reasons() == {"orders": "delete_because_orphaned"}, "the orphan alone is to go")
         self.fleet.sandboxer("apply", "--yes")
         self.check("orders" not in {handle["name"] for handle in self.fleet.ask("list")}, "it is gone")
+        self.check(self.hub.phases()["orders"] == "destroyed", "and State Hub was told so")
 
     def delete_all(self) -> None:
         self.step("All of them are removed: a guard asks whether that is meant")
@@ -227,16 +232,19 @@ def _play(console: Console) -> None:
         def say(text: str) -> None:
             console.print(text, markup=False)
 
+        hub = stack.enter_context(open_hub(folder))
         hosts = stack.enter_context(open_hosts(folder, say))
         # From here on the end is near, and nobody shall disturb the cleaning.
         stack.callback(interrupts.ignore)
         fleet = Fleet.create(
-            folder, console, name=hosts.fleet, hosts=hosts.manifests(), image=hosts.image, env=hosts.env
+            folder, console, name=hosts.fleet, hosts=hosts.manifests(), image=hosts.image, env={**hosts.env, **hub.env}
         )
         for host in hosts.names():
             say(f"  {host}  {hosts.engine(host)}")
         say(f"The fleet's repository is {fleet.folder}: this repository's manifests and profiles, and these hosts.")
-        Demo(fleet, hosts, console, numbers).play()
+        say("State Hub keeps what happens, and shows it here for as long as the demo runs:")
+        console.print(f"  {hub.page}", style="bold", markup=False)
+        Demo(fleet, hosts, hub, console, numbers).play()
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sandboxer.errors import HubError
@@ -21,6 +22,8 @@ from sandboxer.model.hidden import Hidden
 from sandboxer.model.hub import progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     import httpx
 
     from sandboxer.model.hub import CloudEvent
@@ -47,8 +50,8 @@ class StateHub:
         self._workstream = settings.workstream_id
         self.url = _url(settings.url)
         self._token = _token(settings.token, root) if settings.token else None
-        self._client: httpx.Client | None = None
-        self._making = threading.Lock()
+        self._mine = threading.local()
+        self._ways: list[_Way] = []
 
     @property
     def place(self) -> str:
@@ -73,9 +76,9 @@ class StateHub:
 
     def close(self) -> None:
         """Ends its connections; a request that is under way fails."""
-        if self._client is not None:
+        for way in list(self._ways):
             with suppress(Exception):
-                self._client.close()
+                way.client.close()
 
     def _request(
         self,
@@ -96,27 +99,65 @@ class StateHub:
             headers["Authorization"] = f"Bearer {self._token.reveal()}"
         until = time.monotonic() + REQUEST_SECONDS
         try:
-            client = self._connected()
-            url = self.url.rstrip("/") + path
-            with client.stream(method, url, params=query, content=data, headers=headers) as response:
-                body = _body(response, until)
+            with self._way().until(until) as way:
+                url, more = self.url.rstrip("/") + path, way.extensions
+                with way.client.stream(
+                    method, url, params=query, content=data, headers=headers, extensions=more
+                ) as response:
+                    body = _body(response)
         except httpx.HTTPError as error:
-            raise HubError(_why(error), hint=_hint(error), retry_after=0.0) from None
+            why = _too_late() if time.monotonic() >= until else _why(error)
+            raise HubError(why, hint=_hint(error), retry_after=0.0) from None
         except (httpx.InvalidURL, ValueError, OSError) as error:
             raise HubError(str(error), hint="see stateHub in sandboxer.yaml") from None
         if absent and response.status_code == 404:
             return
         _check(response, body, names)
 
-    def _connected(self) -> httpx.Client:
+    def _way(self) -> _Way:
+        """This thread's connection."""
+        way: _Way | None = getattr(self._mine, "way", None)
+        if way is None:
+            way = self._mine.way = _Way()
+            self._ways.append(way)
+        return way
+
+
+class _Way:
+    """One thread's connection to the hub, which can be ended from another one: each read has a limit of its own, and
+    a hub that sends a byte now and then would keep all of them.
+    """
+
+    def __init__(self) -> None:
         import httpx
 
-        with self._making:
-            if self._client is None:
-                limit = httpx.Timeout(REQUEST_SECONDS, connect=CONNECT_SECONDS)
-                agent = {"User-Agent": "sandboxer", "Accept": "application/json"}
-                self._client = httpx.Client(timeout=limit, headers=agent, follow_redirects=False)
-            return self._client
+        limit = httpx.Timeout(REQUEST_SECONDS, connect=min(CONNECT_SECONDS, REQUEST_SECONDS))
+        # Compressed, a few bytes could become very many.
+        headers = {"User-Agent": "sandboxer", "Accept": "application/json", "Accept-Encoding": "identity"}
+        self.client = httpx.Client(timeout=limit, headers=headers, follow_redirects=False)
+        self.extensions = {"trace": self._connected}
+        self._socket: socket.socket | None = None
+
+    def _connected(self, what: str, told: Mapping[str, Any]) -> None:
+        if what.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._socket = told["return_value"].get_extra_info("socket")
+
+    @contextmanager
+    def until(self, moment: float) -> Iterator[_Way]:
+        """The way to use for one request, which is ended at that moment."""
+        timer = threading.Timer(moment - time.monotonic(), self._end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield self
+        finally:
+            timer.cancel()
+
+    def _end(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):
+                # Not a TLS socket's own way: that one would take off what another thread reads with.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 def _url(text: str) -> str:
@@ -146,17 +187,13 @@ def _token(source: str, root: Path) -> Hidden:
     return Hidden(value)
 
 
-def _body(response: httpx.Response, until: float) -> bytes:
-    """The answer's body, of which no more is taken than is of use. Raises httpx.ReadTimeout past ``until``."""
-    import httpx
-
+def _body(response: httpx.Response) -> bytes:
+    """The answer's body as it came, of which no more is taken than is of use."""
     body = b""
-    for part in response.iter_bytes(4096):
+    for part in response.iter_raw():
         body += part
         if len(body) > MOST_BYTES:
             break
-        if time.monotonic() > until:
-            raise httpx.ReadTimeout("the answer does not end", request=response.request)
     return body
 
 
@@ -199,10 +236,14 @@ def _why(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.ConnectTimeout):
         return f"no connection within {CONNECT_SECONDS:g} s"
     if isinstance(error, httpx.TimeoutException):
-        return f"no answer within {REQUEST_SECONDS:g} s"
+        return _too_late()
     if "CERTIFICATE_VERIFY_FAILED" in words:
         return f"its certificate is not trusted: {words.partition('certificate verify failed: ')[2] or words}"
     return words or type(error).__name__
+
+
+def _too_late() -> str:
+    return f"no answer within {REQUEST_SECONDS:g} s"
 
 
 def _hint(error: httpx.HTTPError) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from sandboxer.errors import HostError, HubError
-from sandboxer.model.event import DESTROYED_EVENT, JOURNAL_GAP, SANDBOX_EVENT, Event
+from sandboxer.model.event import DESTROYED_EVENT, DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP, SANDBOX_EVENT, Event
 from sandboxer.model.hub import CloudEvent, cloud_event
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 AT_ONCE = 4
 ATTEMPTS = 4
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
-READY_EVENT = SANDBOX_EVENT + "ready"
+# After these a sandbox is registered as it is then.
+_REGISTERING = frozenset({SANDBOX_EVENT + "ready", DRIFT_DETECTED, DRIFT_RESOLVED})
 
 
 class Hub(Protocol):
@@ -263,7 +264,7 @@ class Delivery:
         try:
             if event.type == DESTROYED_EVENT:
                 self._hub.forget(event.sandbox_id, host, event.uid)
-            elif event.type == READY_EVENT and (registration := self._registration(event.uid, event.sandbox_id, host)):
+            elif event.type in _REGISTERING and (registration := self._registration(event.uid, event.sandbox_id, host)):
                 self._hub.register(registration)
         except HubError as error:
             if not error.of_this_alone:

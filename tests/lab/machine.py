@@ -46,11 +46,14 @@ def unavailable() -> str | None:
     return None
 
 
-def prepare() -> None:
-    """Installs the Debian packages that are missing, if any; LabError where the lab cannot run here."""
+def prepare(*more: tuple[str, str]) -> None:
+    """Installs the Debian packages that are missing, if any; LabError where the lab cannot run here.
+
+    ``more`` are packages that the lab itself does without, each with a file that shows that it is there.
+    """
     if reason := unavailable():
         raise LabError(reason)
-    missing = _missing()
+    missing = _missing(more)
     if not missing:
         return
     if not shutil.which("apt-get"):
@@ -58,12 +61,12 @@ def prepare() -> None:
     _apt("update", seconds=180)
     with _no_services():
         _apt("install", "--no-install-recommends", *{_known(package): None for package in missing}, seconds=900)
-    if still := _missing():
+    if still := _missing(more):
         raise LabError(f"installed, and yet missing: {', '.join(still)}")
 
 
-def _missing() -> list[str]:
-    needed = list(_NEEDED)
+def _missing(more: Sequence[tuple[str, str]]) -> list[str]:
+    needed = [*_NEEDED, *more]
     if _apparmor_is_on():
         needed.append(("apparmor", "/usr/sbin/apparmor_parser"))
     return [package for package, proof in needed if not Path(proof).exists()]

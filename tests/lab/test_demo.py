@@ -110,6 +110,8 @@ def checkout_and_packages() -> bytes:
     needed = ("pydantic", "pydantic_core", "annotated_types", "typing_inspection", "yaml", "rich", "markdown_it")
     needed += ("mdurl", "pygments", "click", "git", "gitdb", "smmap", "typing_extensions.py", "jsonschema", "attr")
     needed += ("attrs", "jsonschema_specifications", "referencing", "rpds")
+    needed += ("fastapi", "starlette", "annotated_doc", "uvicorn", "h11", "anyio", "idna", "prometheus_client")
+    needed += ("httpx", "httpcore", "certifi")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in ("sandboxer", "scripts", "tests", "manifests", "profiles", "extensions", "examples"):

@@ -22,6 +22,7 @@ const state = {
   selected: null, // the same, with its host found
   sandbox: null,
   events: null,
+  early: [], // events that came by the stream while the timeline was still being read
   problem: "",
   asOf: 0,
   triesAt: 0,
@@ -97,11 +98,12 @@ async function loadTimeline() {
   const { wanted, token } = state;
   if (wanted === null) return;
   state.events = null;
+  state.early = [];
   state.problem = "";
   const current = () => state.wanted?.id === wanted.id && state.token === token;
   try {
     const events = await eventsOf(token, wanted.id);
-    if (current()) addEvents(events);
+    if (current()) addEvents([...events, ...state.early]);
   } catch (error) {
     if (current()) state.problem = `The timeline cannot be read: ${error.message}`;
   }
@@ -200,7 +202,10 @@ function open() {
       if (kind === "live") refresh();
     },
     message(kind, event) {
-      if (kind === "event" && state.events !== null && event.subject === state.wanted?.id) addEvents([event]);
+      if (kind === "event" && event.subject === state.wanted?.id) {
+        if (state.events === null) state.early.push(event);
+        else addEvents([event]);
+      }
       refreshSoon();
     },
     lost: () => loadTimeline(),

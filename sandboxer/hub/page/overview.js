@@ -120,7 +120,9 @@ function updateRow(row, sandbox, state) {
   setWord(row.querySelector(".cell-sync .word"), sandbox.sync);
   setWord(row.querySelector(".cell-health .word"), sandbox.health);
   setDrift(row.querySelector(".drift-mark"), sandbox.drift);
-  setEnds(row.querySelector(".cell-ends > span"), sandbox.phase === "destroyed" ? null : sandbox.expires_at);
+  const ends = row.querySelector(".cell-ends > span");
+  if (sandbox.phase === "destroyed") ends.replaceChildren();
+  else setEnds(ends, sandbox.expires_at);
 }
 
 /** The panel of open drift: of each sandbox the first fields, and how many more. */
