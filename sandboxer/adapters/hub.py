@@ -162,15 +162,22 @@ class _Way:
 
 def _url(text: str) -> str:
     """The URL that a fleet names, its variable put in. Raises HubError."""
-    if not text.startswith("$"):
-        return text
-    name = text[2:-1]
-    value = os.environ.get(name, "")
+    name = text[2:-1] if text.startswith("$") else ""
+    value = os.environ.get(name, "") if name else text
     if not value:
         raise HubError(f"{name} is not set, and stateHub.url names it", hint=f"set {name} to the URL of State Hub")
-    if not re.fullmatch(r"https?://[^\s@]+", value):
-        raise HubError(f"{name} is no URL of http or https", hint=f"set {name} to the URL of State Hub")
+    if not _names_a_hub(value):
+        where = name or "stateHub.url"
+        raise HubError(f"{where} is no URL of http or https", hint=f"set {where} to the URL of State Hub")
     return value
+
+
+def _names_a_hub(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(re.fullmatch(r"https?://[^\s@]+", url) and parts.hostname and parts.port != 0)
+    except ValueError:
+        return False
 
 
 def _token(source: str, root: Path) -> Hidden:

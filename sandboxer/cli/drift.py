@@ -16,7 +16,8 @@ from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.main import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Duration, output_option
 from sandboxer.cli.telling import telling
-from sandboxer.errors import SandboxerError, UsageError
+from sandboxer.cli.whole_file import write_whole
+from sandboxer.errors import SandboxerError
 from sandboxer.reconcile.options import Options
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 @click.option(
     "--report",
     "report_file",
-    type=click.Path(dir_okay=False, path_type=Path),
     is_flag=False,
     flag_value="drift.md",
     metavar="[FILE]",
@@ -50,7 +50,7 @@ def drift(
     excluded: tuple[str, ...],
     hosts: tuple[str, ...],
     deep: bool,
-    report_file: Path | None,
+    report_file: str | None,
     watch: timedelta | None,
     output: str,
 ) -> int:
@@ -80,13 +80,15 @@ def drift(
     return once() if watch is None else _again_and_again(once, watch.total_seconds())
 
 
-def _once(options: Options, *, deep: bool, report_file: Path | None, output: str) -> int:
+def _once(options: Options, *, deep: bool, report_file: str | None, output: str) -> int:
     from sandboxer.wiring import Run
 
     with Run(Path.cwd(), find_inputs=False) as run, telling(run) as reporter:
         report = _find(run, options, deep=deep)
         if report_file is not None:
-            _write(report, report_file)
+            from sandboxer.render.drift_markdown import drift_markdown
+
+            write_whole("--report", report_file, drift_markdown(report).encode())
         _show(report, output)
         reporter.exit_code = EXIT_DONE if not report.drifted else EXIT_DIFFERENCES
         if not report.complete:
@@ -115,19 +117,6 @@ def _again_and_again(once: Callable[[], int], seconds: float) -> int:
         sys.stdout.flush()
         stopped.wait(seconds * random.uniform(0.9, 1.1))  # noqa: S311 - so that jobs do not meet
     return code
-
-
-def _write(report: DriftReport, file: Path) -> None:
-    """Writes the report as Markdown, whole or not at all. Raises UsageError where it cannot be written."""
-    from sandboxer.render.drift_markdown import drift_markdown
-
-    beside = file.with_name(f".{file.name}.new")
-    try:
-        beside.write_text(drift_markdown(report), encoding="utf-8")
-        beside.replace(file)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UsageError(f"{file} cannot be written: {error.strerror}", hint="give --report another FILE") from None
 
 
 def _find(run: Run, options: Options, *, deep: bool) -> DriftReport:

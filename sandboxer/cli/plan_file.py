@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandboxer.cli.whole_file import write_whole
 from sandboxer.errors import PlanRefused, UsageError
 from sandboxer.model.saved_plan import MAX_BYTES, parse_saved_plan, saved_bytes
 
@@ -17,28 +15,8 @@ if TYPE_CHECKING:
 
 
 def save(decided: Plan, approval: Approval, name: str) -> None:
-    """Writes a plan and its approval to the file of this name. Raises UsageError where that is not possible.
-
-    What was there before stays until the whole plan lies beside it; a link stays, and what it leads to is written.
-    """
-    path = Path(os.path.realpath(name))
-    beside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
-    data = saved_bytes(decided, approval)
-    try:
-        if path.exists() and not path.is_file():
-            raise UsageError(f"--out {name}: there is something that is no file", hint="name a file")
-        try:
-            with beside.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        finally:
-            with suppress(OSError):
-                beside.unlink()
-    except OSError as error:
-        hint = "name a file in a folder that you may write to"
-        raise UsageError(f"--out {name}: {error.strerror or error}", hint=hint) from None
+    """Writes a plan and its approval to the file of this name. Raises UsageError where that is not possible."""
+    write_whole("--out", name, saved_bytes(decided, approval))
 
 
 def read(name: str) -> SavedPlan:

@@ -9,16 +9,19 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
 from sandboxer.model.hub import CloudEvent, Progress, Registration
 from sandboxer.model.manifest import KINDS
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _BASE = "https://sandboxer.dev/v1/"
-_OTHERS = {"event": CloudEvent, "progress": Progress, "registration": Registration}
+_OTHERS: dict[str, type[BaseModel]] = {"event": CloudEvent, "progress": Progress, "registration": Registration}
 
 
 def schemas() -> dict[str, dict[str, Any]]:
