@@ -51,9 +51,10 @@ lab-up: $(STAMP) ## Start the lab's hosts and leave them running
 lab-down: $(STAMP) ## Stop the lab's hosts, leaving nothing behind
 	@$(BIN)/python -m tests.lab down
 
-bench: $(STAMP) ## The plan and apply benchmarks, as ratios to their floors
+bench: $(STAMP) ## The plan and apply benchmarks, as ratios to their floors, and what a State Hub that hangs costs
 	@$(BIN)/python -m benchmarks.plan
 	@$(BIN)/python -m benchmarks.apply
+	@$(BIN)/python -m benchmarks.hub
 
 clean: ## Remove what set-up and tools made
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info

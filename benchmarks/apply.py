@@ -31,7 +31,7 @@ def _put_by_hand(lab: Lab) -> list[list[str]]:
     return [[up.format(_HOME, n) for n in numbers if n % len(lab.hosts) == at] for at in range(len(lab.hosts))]
 
 
-def _clear(lab: Lab) -> None:
+def clear(lab: Lab) -> None:
     """Bare hosts again: by hand, so that no round finds what another one left."""
     for host in lab.hosts:
         ids = lab.docker(host, "ps", "-aq").stdout.split()
@@ -43,7 +43,7 @@ def _clear(lab: Lab) -> None:
 
 def _fresh(lab: Lab, words: list[str | Path]) -> Taken:
     taken = take(words)
-    _clear(lab)
+    clear(lab)
     return taken
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +13,7 @@ from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import carries_out, given_options, options_of, selectors
 from sandboxer.cli.plan import looking, make_plan, show
+from sandboxer.cli.session import opened, session
 from sandboxer.cli.telling import telling
 from sandboxer.errors import UsageError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandboxer.cli.options import How
-    from sandboxer.model.outcome import Outcome
+    from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Plan
     from sandboxer.model.saved_plan import SavedPlan
     from sandboxer.reconcile.options import Options
@@ -50,10 +50,8 @@ def apply(how: How, planfile: str | None, ref: str | None, no_prune: bool, allow
       sandboxer apply -y --ref HEAD --no-prune
       sandboxer apply plan.json
     """
-    from sandboxer.wiring import Run
-
     saved = _read_plan(planfile) if planfile is not None else None
-    with Run(Path.cwd(), revision=ref, read_secrets=saved is None) as run:
+    with opened(revision=ref, read_secrets=saved is None) as run:
         if run.files.dirty and not allow_dirty:
             raise UsageError(
                 "the manifests have changes that are not committed",
@@ -77,10 +75,8 @@ def prune(how: How, ref: str | None, expired_only: bool, dry_run: bool, **given:
       sandboxer prune --dry-run
       sandboxer prune -y --expired-only
     """
-    from sandboxer.wiring import Run
-
     options = options_of(given, only_deletes=True, only_expired=expired_only)
-    with Run(Path.cwd(), revision=ref) as run:
+    with opened(revision=ref) as run:
         if dry_run:
             decided = make_plan(run, options)
             show(decided, how.output)
@@ -96,7 +92,7 @@ def _carry_out(run: Run, options: Options, how: How) -> int:
     if how.output == "text":
         show(decided, "text")
     if decided.differences and not how.yes and not _approved(decided, how.output):
-        stderr().print("Nothing was changed.")
+        session().said("info", "Nothing was changed.")
         return EXIT_ERROR
     return _act(run, decided, options, how)
 
@@ -145,9 +141,17 @@ def _approved(decided: Plan, output: str) -> bool:
 def _follow(run: Run, decided: Plan, options: Options | None, how: How) -> list[Outcome]:
     from sandboxer.render.live import LiveView, PlainView
 
+    def carry_out(*views: ApplyView) -> list[Outcome]:
+        following = session().following(*views)
+        outcomes = run.apply(decided, options, how.work, following)
+        following.rest(outcomes)
+        return outcomes
+
+    if session().logs:
+        return carry_out()
     console = stderr()
     with LiveView(console) if console.is_terminal else PlainView(sys.stderr) as view:
-        return run.apply(decided, options, how.work, view)
+        return carry_out(view)
 
 
 def _report(decided: Plan, outcomes: Sequence[Outcome], output: str, seconds: float) -> None:

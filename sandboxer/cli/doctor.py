@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
+from sandboxer.cli.session import opened
 
 
 @click.command()
@@ -28,10 +27,9 @@ def doctor(hosts: tuple[str, ...], ref: str | None, output: str) -> int:
       sandboxer doctor -o json | jq '.hosts[] | select(.ok | not).name'
     """
     from sandboxer.render import doctor as render
-    from sandboxer.wiring import Run
     from sandboxer.wiring.examination import examine
 
-    with Run(Path.cwd(), revision=ref) as run:
+    with opened(revision=ref) as run:
         console = stderr()
         if console.is_terminal:
             with console.status("Examining the hosts …"):

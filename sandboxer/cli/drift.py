@@ -7,14 +7,15 @@ import random
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sandboxer.cli.console import stderr, stdout, write
+from sandboxer.cli.console import stdout, write
 from sandboxer.cli.main import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Duration, output_option
+from sandboxer.cli.plan import looking
+from sandboxer.cli.session import opened, session
 from sandboxer.cli.telling import telling
 from sandboxer.cli.whole_file import write_whole
 from sandboxer.errors import SandboxerError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from sandboxer.model.drift import DriftReport
-    from sandboxer.wiring import Run
 
 
 @click.command()
@@ -81,10 +81,10 @@ def drift(
 
 
 def _once(options: Options, *, deep: bool, report_file: str | None, output: str) -> int:
-    from sandboxer.wiring import Run
-
-    with Run(Path.cwd(), find_inputs=False) as run, telling(run) as reporter:
-        report = _find(run, options, deep=deep)
+    with opened(find_inputs=False) as run, telling(run) as reporter:
+        with looking(run):
+            report = run.drift(options, deep=deep)
+        session().compared(report)
         if report_file is not None:
             from sandboxer.render.drift_markdown import drift_markdown
 
@@ -100,7 +100,8 @@ def _once(options: Options, *, deep: bool, report_file: str | None, output: str)
 def _again_and_again(once: Callable[[], int], seconds: float) -> int:
     """Runs ``once`` so far apart, a tenth more or less, until SIGTERM or Ctrl-C; gives its last exit code.
 
-    What is at work then comes to its end. An error of one time does not keep the next from its turn.
+    What is at work then comes to its end. An error of one time does not keep the next from its turn. Each time is a run
+    of its own, which is told of as one.
     """
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -110,21 +111,12 @@ def _again_and_again(once: Callable[[], int], seconds: float) -> int:
         try:
             code = once()
         except SandboxerError as error:
-            from sandboxer.render.errors import error_text
-
-            stderr().print(error_text(error))
+            session().failed(error)
             code = EXIT_ERROR
+        session().end(code)
         sys.stdout.flush()
         stopped.wait(seconds * random.uniform(0.9, 1.1))  # noqa: S311 - so that jobs do not meet
     return code
-
-
-def _find(run: Run, options: Options, *, deep: bool) -> DriftReport:
-    if not sys.stderr.isatty():
-        return run.drift(options, deep=deep)
-    with stderr().status("Looking at the hosts …") as status:
-        run.on_look = lambda seen, total: status.update(f"Looking at the hosts: {seen} of {total} …")
-        return run.drift(options, deep=deep)
 
 
 def _show(report: DriftReport, output: str) -> None:

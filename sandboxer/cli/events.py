@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sandboxer.cli.console import stderr, stdout, write
+from sandboxer.cli.console import stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
+from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,12 +39,10 @@ def events(name: str, follow: bool, output: str) -> int:
       sandboxer events checkout-e2e --follow
       sandboxer events 1f2e3d4c -o json | jq -r .type
     """
-    from sandboxer.wiring import Run
-
-    with Run(Path.cwd(), find_inputs=False) as run:
+    with opened(find_inputs=False) as run:
         teller, silent = _Teller(run, name, output), run.silent
         for host, why in silent.items():
-            stderr().print(f"Warning: {host} did not answer: {why}", style="yellow", markup=False)
+            session().said("warning", f"{host} did not answer: {why}", host)
         teller.tell()
         if not teller.shown and not follow:
             raise UsageError(
@@ -77,12 +75,14 @@ class _Teller:
         self.over = gone or (bool(found) and found[-1].type.endswith(".destroyed"))
 
     def _found(self) -> list[Event]:
-        found: list[Event] = []
+        """One life after the other, each in the order of its numbers: the clocks of those who acted may differ."""
+        lives: dict[str, dict[int, Event]] = {}
         for host in self._run.answering:
             for identifier in self._ids:
-                backlogs = self._run.journals.show(host, identifier)
-                found.extend(event for backlog in backlogs for event in backlog.events)
-        return sorted(found, key=lambda event: event.at)  # those of one life stay in their order
+                for backlog in self._run.journals.show(host, identifier):
+                    lives.setdefault(backlog.uid, {}).update({event.number: event for event in backlog.events})
+        ordered = [[life[number] for number in sorted(life)] for life in lives.values() if life]
+        return [event for life in sorted(ordered, key=lambda life: life[0].at) for event in life]
 
     def _show(self, fresh: Sequence[Event]) -> None:
         from sandboxer.model.hub import cloud_event

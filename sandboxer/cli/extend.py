@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +13,7 @@ from sandboxer.cli.found import find, handle_of
 from sandboxer.cli.main import EXIT_DONE
 from sandboxer.cli.options import Duration, lock_timeout_option, output_option
 from sandboxer.cli.plan import make_plan
+from sandboxer.cli.session import opened, session
 from sandboxer.cli.telling import telling
 from sandboxer.errors import UsageError
 from sandboxer.reconcile.options import Options
@@ -42,9 +42,9 @@ def extend_ttl(name: str, by: timedelta, lock_timeout: timedelta, output: str) -
       sandboxer extend-ttl checkout-e2e 2h
       sandboxer extend-ttl 1f2e3d4c 30m -o json
     """
-    from sandboxer.wiring import ApplyOptions, Run
+    from sandboxer.wiring import ApplyOptions
 
-    with Run(Path.cwd()) as run:
+    with opened() as run:
         home = _home(find(run, make_plan(run, Options()), name))
         with telling(run):
             record = _extend(run, home, by, ApplyOptions(lock_timeout=lock_timeout.total_seconds()))
@@ -74,14 +74,16 @@ def _home(found: list[There]) -> There:
 def _extend(run: Run, home: There, by: timedelta, how: ApplyOptions) -> Record:
     from sandboxer.reconcile.expiry import says_otherwise
 
+    watch, change = session(), replace(home.change, host=home.sight.host)
+
     def waiting(step: str) -> None:
-        stderr().print(f"{home.change.sandbox} on {home.sight.host}: {step}", markup=False)
+        watch.following().progressed(change, step)
+        if not watch.logs:
+            stderr().print(f"{change.sandbox} on {change.host}: {step}", markup=False)
 
     record = run.extend(home.change, home.sight.host, by, how, waiting)
     if home.desired is not None and says_otherwise(home.desired, record):
-        stderr().print(
-            f"Warning: git has another ttl or expiresAt for {record.name} by now, and the next apply keeps to that.",
-            style="yellow",
-            markup=False,
+        watch.said(
+            "warning", f"git has another ttl or expiresAt for {record.name} by now, and the next apply keeps to that."
         )
     return record

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
-from sandboxer.cli.console import stderr, write
+from sandboxer.cli.console import write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.session import opened, session
 from sandboxer.cli.telling import telling
 
 FLUSH_PATIENCE, FLUSH_MOST = 15.0, 600.0  # seconds
@@ -18,7 +18,8 @@ _EXTRA = frozenset({"fastapi", "starlette", "uvicorn", "prometheus_client"})
 
 
 @click.group()
-def hub() -> None:
+@click.pass_context
+def hub(context: click.Context) -> None:
     """Run a State Hub, which keeps the lifecycle events of fleets and shows them; or tell the fleet's own.
 
     \b
@@ -27,6 +28,7 @@ def hub() -> None:
       sandboxer hub flush           tell the fleet's State Hub what it was not told yet
       sandboxer hub serve --help    where it listens, its token and its file
     """
+    session().command = f"hub {context.invoked_subcommand}"
 
 
 @hub.command()
@@ -78,15 +80,14 @@ def flush() -> int:
       sandboxer hub flush
     """
     from sandboxer.errors import UsageError
-    from sandboxer.wiring import Run
 
-    with Run(Path.cwd(), find_inputs=False) as run:
+    with opened(find_inputs=False) as run:
         if not run.has_hub:
             raise UsageError("the fleet has no State Hub", hint="name one in sandboxer.yaml: spec.stateHub.url")
         with telling(run, patience=FLUSH_PATIENCE, most=FLUSH_MOST) as reporter:
             reporter.begin(run.looks)
         for name, why in run.silent.items():
-            stderr().print(f"Warning: {name} did not answer: {why}", style="yellow", markup=False)
+            session().said("warning", f"{name} did not answer: {why}", name)
         told = reporter.delivery.sent if reporter.delivery else 0
-    stderr().print(f"State Hub was told of {told} sandbox{'' if told == 1 else 'es'}.", markup=False)
+    session().said("info", f"State Hub was told of {told} sandbox{'' if told == 1 else 'es'}.")
     return EXIT_ERROR if run.silent or reporter.problems else EXIT_DONE

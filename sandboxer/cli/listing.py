@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sandboxer.cli.console import stderr, stdout, write
+from sandboxer.cli.console import stdout, write
 from sandboxer.cli.found import find, handle_of, sandboxes_there
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
 from sandboxer.cli.plan import make_plan
+from sandboxer.cli.session import opened, session
 from sandboxer.reconcile.options import Options
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def get(name: str, output: str) -> int:
       sandboxer get checkout-e2e
       sandboxer get 1f2e3d4c -o json
     """
-    from sandboxer.wiring import Run
-
-    with Run(Path.cwd()) as run:
+    with opened() as run:
         home, *_ = find(run, make_plan(run, Options()), name)
         shown = handle_of(run, home)
     if output == "text":
@@ -76,9 +74,7 @@ def get(name: str, output: str) -> int:
 
 
 def _handles() -> tuple[Plan, list[JsonObject]]:
-    from sandboxer.wiring import Run
-
-    with Run(Path.cwd()) as run:
+    with opened() as run:
         decided = make_plan(run, Options())
         return decided, [handle_of(run, there) for there in sandboxes_there(run, decided)]
 
@@ -87,7 +83,7 @@ def _complete(decided: Plan) -> int:
     """What is not seen is not listed, so an incomplete list is told as one."""
     unseen = [host for host in decided.hosts if host.status != "reachable"]
     for host in unseen:
-        stderr().print(f"{host.name} is {host.status}: {host.error}", style="red", markup=False)
+        session().said("error", f"{host.name} is {host.status}: {host.error}", host.name)
     return EXIT_ERROR if unseen else EXIT_DONE
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
 
 import sandboxer
-from sandboxer.errors import SandboxerError
+from sandboxer.cli.session import LOG_FORMATS, LOG_VARIABLE, Session
+from sandboxer.errors import SandboxerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +56,17 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(sandboxer.__version__, message="%(prog)s %(version)s")
 @click.option("-C", "directory", metavar="DIR", help="Run as if started in DIR.")
-def cli(directory: str | None) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    default="text",
+    envvar=LOG_VARIABLE,
+    show_default=True,
+    show_envvar=True,
+    help="What goes to standard error.",
+)
+@click.pass_context
+def cli(context: click.Context, directory: str | None, log_format: str) -> None:
     """Short-lived, isolated environments on machines you own, reconciled from git over SSH.
 
     A fleet is a folder with a sandboxer.yaml. Commit Sandbox manifests, review a plan, apply it: hosts converge.
@@ -66,6 +78,9 @@ def cli(directory: str | None) -> None:
       sandboxer apply               make it so, after asking
       sandboxer -C ../fleet list    the sandboxes that there are
     """
+    session = context.ensure_object(Session)
+    session.command = context.invoked_subcommand or ""
+    session.speak(log_format)
     if directory is not None:
         try:
             os.chdir(directory)
@@ -75,28 +90,61 @@ def cli(directory: str | None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the command line; gives the exit code: 0 done, 1 any error, 2 differences where a command tells them so."""
+    session, code = Session(), EXIT_ERROR
+    try:
+        code = _run(arguments, session)
+    except Exception as error:
+        if not session.logs:
+            raise
+        session.failed(_ours(error))
+    finally:
+        with suppress(KeyboardInterrupt):  # whoever asks again does not want to wait for a trace
+            session.close(code)
+    return code
+
+
+def _run(arguments: Sequence[str], session: Session) -> int:
     program = os.path.basename(sys.argv[0]) if sys.argv else "sandboxer"  # noqa: PTH119 - a name, not a file
     name = program if program in ("sandbox", "sandboxer") else "sandboxer"
     try:
-        code = cli.main(list(arguments), prog_name=name, standalone_mode=False)
+        code = cli.main(list(arguments), prog_name=name, standalone_mode=False, obj=session)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         error.show(sys.stdout)
         return EXIT_DONE if not arguments else EXIT_ERROR
     except click.ClickException as error:
-        error.show()
+        session.speak(_asked_format(arguments))
+        context = getattr(error, "ctx", None)
+        hint = f"see `{context.command_path} --help`" if context else ""
+        session.failed(UsageError(error.format_message(), hint=hint), error.show)
         return EXIT_ERROR
     except (click.Abort, KeyboardInterrupt):
-        print("Interrupted.", file=sys.stderr)  # noqa: T201 - the last word of the program
+        session.said("error", "Interrupted.")
         return EXIT_ERROR
     except BrokenPipeError:
         # Whoever read our output has seen enough; what is buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
     except SandboxerError as error:
-        from sandboxer.cli.console import stderr
-        from sandboxer.render.errors import error_text
-
-        stderr().print(error_text(error))
+        session.failed(error)
         return EXIT_ERROR
     return code if isinstance(code, int) else EXIT_DONE
+
+
+def _asked_format(arguments: Sequence[str]) -> str:
+    """The format of the log, for a command line that is so wrong that its options were not read."""
+    words = [*arguments, ""]
+    given = (words[at + 1] for at, word in enumerate(arguments) if word == "--log-format")
+    joined = (word.partition("=")[2] for word in arguments if word.startswith("--log-format="))
+    return next(iter([*given, *joined]), os.environ.get(LOG_VARIABLE, ""))
+
+
+def _ours(error: Exception) -> SandboxerError:
+    """An error that nobody foresaw, as one of ours: where it arose, and not what it says, for that may be anything."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    file = os.path.basename(trace.tb_frame.f_code.co_filename) if trace else ""  # noqa: PTH119 - a name, not a file
+    place = f" at {file}:{trace.tb_lineno}" if trace else ""
+    hint = "this is an error of the program; with --log-format text it shows in full"
+    return SandboxerError(f"{type(error).__name__}{place}", hint=hint)

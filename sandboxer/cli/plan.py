@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
-from pathlib import Path
+from itertools import count
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,12 @@ import click
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.main import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import options_of, output_option, selectors
+from sandboxer.cli.session import opened, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandboxer.model.observed import Look
     from sandboxer.model.plan import Plan
     from sandboxer.reconcile.options import Options
     from sandboxer.wiring import Run
@@ -42,9 +44,7 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
       sandboxer plan -o markdown > comment.md
       sandboxer plan --out plan.json && sandboxer apply plan.json
     """
-    from sandboxer.wiring import Run
-
-    with Run(Path.cwd(), revision=ref) as run:
+    with opened(revision=ref) as run:
         options = options_of(given)
         decided = make_plan(run, options)
         if out is not None:
@@ -53,9 +53,7 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
             plan_file.save(decided, run.approval(options), out)
     show(decided, output, show_all=show_all)
     if out is not None and output == "text":
-        stderr().print(
-            f"The plan is in {out}: `sandboxer apply {quote(out)}` does this and nothing else.", markup=False
-        )
+        session().said("info", f"The plan is in {out}: `sandboxer apply {quote(out)}` does this and nothing else.")
     if not decided.complete:
         return EXIT_ERROR
     return EXIT_DIFFERENCES if detailed_exitcode and decided.differences else EXIT_DONE
@@ -69,13 +67,22 @@ def make_plan(run: Run, options: Options) -> Plan:
 
 @contextmanager
 def looking(run: Run) -> Iterator[None]:
-    """Shows on a terminal how many hosts have answered, while the run plans."""
+    """Shows on a terminal how many hosts have answered, while the run looks at them."""
     if not sys.stderr.isatty():
         yield
         return
     with stderr().status("Looking at the hosts …") as status:
-        run.on_look = lambda seen, total: status.update(f"Looking at the hosts: {seen} of {total} …")
-        yield
+        tell, answered = run.on_look, count(1)
+
+        def looked(look: Look, seconds: float) -> None:
+            tell(look, seconds)
+            status.update(f"Looking at the hosts: {next(answered)} of {len(run.sound().hosts)} …")
+
+        run.on_look = looked
+        try:
+            yield
+        finally:
+            run.on_look = tell
 
 
 def show(decided: Plan, output: str, *, show_all: bool = False) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,7 @@ import click
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.main import EXIT_DONE
 from sandboxer.cli.options import output_option
+from sandboxer.cli.session import opened
 from sandboxer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,9 +34,8 @@ def render(name: str, explained: bool, ref: str | None, output: str) -> int:
       sandboxer render checkout-e2e --ref origin/main -o json
     """
     from sandboxer.profiles.explain import effective, explain, shown
-    from sandboxer.wiring import Run
 
-    with Run(Path.cwd(), revision=ref) as run:
+    with opened(revision=ref) as run:
         sandbox = _find(run.fleet, name)
         rows = explain(sandbox, run.manifests) if explained else []
     if explained and output == "text":

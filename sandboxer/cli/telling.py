@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandboxer.cli.console import stderr
+from sandboxer.cli.session import session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,4 +29,4 @@ def telling(run: Run, **patience: Any) -> Iterator[Reporter]:
             yield reporter
     finally:
         for problem in (problem for reporter in found for problem in reporter.problems):
-            stderr().print(f"Warning: {problem}.", style="yellow", markup=False, soft_wrap=True)
+            session().said("warning", f"{problem}.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +13,7 @@ from sandboxer.cli.found import find
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
 from sandboxer.cli.plan import make_plan
+from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
 from sandboxer.reconcile.options import Options
 
@@ -42,11 +42,10 @@ def unlock(name: str, end: bool, yes: bool, output: str) -> int:
       sandboxer unlock checkout-e2e --end
     """
     from sandboxer.lifecycle.locks import LockDesk
-    from sandboxer.wiring import Run
 
     if end and not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("there is no terminal to ask on", hint="give -y where the work on the sandbox is to be ended")
-    with Run(Path.cwd()) as run:
+    with opened() as run:
         sandbox, identifier, likely = _identify(run, name)
         roots = {host: manifest.spec.root for host, manifest in run.fleet.hosts.items()}
         desk = LockDesk(run.fleet.name, identifier, roots, run.transport)
@@ -54,7 +53,7 @@ def unlock(name: str, end: bool, yes: bool, output: str) -> int:
         held = [lock.host for lock in locks if lock.status == "held"]
         if end and held:
             if not yes and not _agreed(sandbox, locks):
-                stderr().print("Nothing was ended.")
+                session().said("info", "Nothing was ended.")
                 return EXIT_ERROR
             ended = {lock.host: lock for lock in desk.ask_all(held, end=True)}
             locks = [ended.get(lock.host, lock) for lock in locks]

@@ -9,6 +9,7 @@ import click
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
+from sandboxer.cli.session import opened
 
 
 @click.command()
@@ -28,9 +29,8 @@ def validate(paths: tuple[str, ...], ref: str | None, output: str) -> int:
       sandboxer validate -o github       annotations in a GitHub workflow
     """
     from sandboxer.render import diagnostics as render
-    from sandboxer.wiring import Run
 
-    with Run(Path.cwd(), revision=ref) as run:
+    with opened(revision=ref) as run:
         found = run.manifests.diagnostics
         files = run.files.files
     if paths:

@@ -30,7 +30,9 @@ show() {
   [ ! -L "$home/$id" ] && [ -f "$journal" ] && [ ! -L "$journal" ] && { section life "$id"; cat "$journal"; }
 }
 
+# Also where nothing is ever told, because the hub is gone.
 drop_old() {
+  [ -d "$home/.journals" ] && [ ! -L "$home/.journals" ] || return 0
   command -v find >/dev/null 2>&1 && find "$home/.journals" -name '*.jsonl' -mtime "+$MOST_DAYS" -exec rm -f {} +
   ls -t "$home/.journals" | tail -n "+$((MOST_KEPT + 1))" | while read -r name; do rm -f "$home/.journals/$name"; done
 }
@@ -52,7 +54,7 @@ acknowledge() {
 
 ours || { section end; exit 0; }
 case $wish in
-  read) read_all; section end ;;
+  read) drop_old; read_all; section end ;;
   show) read -r id; show; section end ;;
   acknowledge)
     while read -r id uid number; do
@@ -60,6 +62,6 @@ case $wish in
       box=$home/$id lock=$home/.locks/$id
       mkdir -p "$home/.locks"; acknowledge
     done
-    [ -d "$home/.journals" ] && [ ! -L "$home/.journals" ] && drop_old
+    drop_old
     leave_no_empty_home ;;
 esac 2>/dev/null

@@ -171,7 +171,8 @@ keep_journal() { # uid, the last event or nothing
   kept=$home/.journals/$id.jsonl
   [ -n "$2" ] && ! grep -F "$1" "$kept" 2>/dev/null | grep -q '"type":"dev.sandboxer.sandbox.destroyed"' || return 0
   [ ! -L "$home/.journals" ] && mkdir -p "$home/.journals" || { echo "$home/.journals cannot be made"; return 1; }
-  rm -f "$kept.new" && { cat "$kept" 2>/dev/null; untold "$box"; printf '%s\n' "$2" | cat; } | tail -c 1048576 >"$kept.new" &&
+  # An empty line ends one that a power cut tore, and is no event.
+  rm -f "$kept.new" && { cat "$kept" 2>/dev/null; untold "$box"; [ -z "$(tail -c 1 "$box/journal.jsonl" 2>/dev/null)" ] || echo; printf '%s\n' "$2" | cat; } | tail -c 1048576 >"$kept.new" &&
     sync "$kept.new" && mv -f "$kept.new" "$kept" && sync "$home/.journals"
 }
 

@@ -95,6 +95,7 @@ class Delivery:
         self._told: dict[str, dict[tuple[str, str], int]] = {}
         self._problems: list[str] = []
         self._failures = 0
+        self._failed: HubError | None = None
         self._resume = self._since = time.monotonic()
         self._given_up: HubError | None = None
         self._over = False
@@ -120,6 +121,7 @@ class Delivery:
             fresh = [host for host in hosts if host not in self._reading and host not in self._early]
             self._reading.update(fresh)
             self._early.update({host: [] for host in fresh})
+            self._since = time.monotonic()
         for host in fresh:
             threading.Thread(target=self._read, args=(journals, host), name=f"journals-{host}", daemon=True).start()
 
@@ -197,9 +199,9 @@ class Delivery:
         return None
 
     def _said(self, grace: float) -> list[str]:
-        waiting = sum(len(line.waiting) for line in self._lines.values() if line.host)
+        waiting = sum(isinstance(one, Event) for line in self._lines.values() for one in line.waiting)
         refused = next((line.refused for line in self._lines.values() if line.refused), None)
-        error = self._given_up or refused
+        error = self._given_up or refused or self._failed
         if error is None and not self._outstanding():
             return []
         why = error.message if error else f"no answer within {grace:g} s"
@@ -257,22 +259,22 @@ class Delivery:
         if isinstance(event, CloudEvent):
             self._hub.send(event)
             return
-        if not isinstance(event, Event):
-            self._hub.register(event)
-            return
-        self._hub.send(cloud_event(event))
+        if isinstance(event, Event):
+            self._hub.send(cloud_event(event))
         try:
-            if event.type == DESTROYED_EVENT:
+            if not isinstance(event, Event):
+                self._hub.register(event)
+            elif event.type == DESTROYED_EVENT:
                 self._hub.forget(event.sandbox_id, host, event.uid)
             elif event.type in _REGISTERING and (registration := self._registration(event.uid, event.sandbox_id, host)):
                 self._hub.register(registration)
         except HubError as error:
             if not error.of_this_alone:
-                raise  # a hub that knows no registrations has the event all the same
+                raise  # a hub that knows no registrations has the events all the same
 
     def _took(self, line: _Line, event: _Waiting) -> None:
         line.waiting.popleft()
-        self._failures, self._since = 0, time.monotonic()
+        self._failures, self._failed, self._since = 0, None, time.monotonic()
         if isinstance(event, Event):
             self._told.setdefault(line.host, {})[event.sandbox_id, event.uid] = event.number
 
@@ -280,8 +282,11 @@ class Delivery:
         if error.of_this_alone:
             line.refused = error
             return
-        self._failures += 1
+        self._failed = error
+        now = time.monotonic()
+        if now >= self._resume:  # what failed beside another is no attempt of its own
+            self._failures += 1
         pause = max(error.retry_after or 0.0, FIRST_PAUSE * 2**self._failures)
         if error.retry_after is None or self._failures >= ATTEMPTS or pause > LONGEST_PAUSE:
             self._given_up = error
-        self._resume = time.monotonic() + pause
+        self._resume = max(self._resume, now + pause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,20 +25,24 @@ def discover(
     transport: Callable[[str], HostTransport],
     extensions: Sequence[Extension],
     *,
-    seen: Callable[[Look], None] = lambda _look: None,
+    seen: Callable[[Look, float], None] = lambda _look, _seconds: None,
 ) -> dict[str, Look]:
     """Looks at every host of ``questions``, at most 32 at once; gives one look for each, by name.
 
     ``transport`` gives the way to a host, ``extensions`` are the backends that may have sandboxes there, and ``seen``
-    is told each look as it comes. Raises nothing of a host's: an unreachable one is a value.
+    is told each look as it comes, from several threads, and how many seconds it took. Raises nothing of a host's: an
+    unreachable one is a value.
     """
     asked = list(questions)
-    looks: dict[str, Look] = {}
+
+    def ask(question: Question) -> Look:
+        began = time.monotonic()
+        look = look_at(question, transport, extensions)
+        seen(look, time.monotonic() - began)
+        return look
+
     with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(asked))), thread_name_prefix="look") as pool:
-        for look in pool.map(lambda question: look_at(question, transport, extensions), asked):
-            looks[look.host] = look
-            seen(look)
-    return looks
+        return {look.host: look for look in pool.map(ask, asked)}
 
 
 def names_on_record(looks: Iterable[Look]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from sandboxer.model.lifecycle import Phase, may_follow
 from sandboxer.model.record import Record, Utc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from sandboxer.model.plan import FieldChange
@@ -23,7 +23,7 @@ DESTROYED_EVENT = SANDBOX_EVENT + Phase.DESTROYED
 DRIFT_DETECTED = "dev.sandboxer.drift.detected"
 DRIFT_RESOLVED = "dev.sandboxer.drift.resolved"
 JOURNAL_GAP = "dev.sandboxer.journal.gap"
-MOST_DRIFT = 100
+MOST_DRIFT, MOST_PATH, MOST_DRIFT_BYTES = 100, 1000, 64 * 1024
 
 
 class Drifted(BaseModel):
@@ -40,7 +40,7 @@ class Event(BaseModel):
     """One line of a journal. ``number`` counts the events of one life (``uid``); ``at`` is the runner's clock, in UTC.
 
     ``from_phase`` is None at the beginning of a life, after a gap, and where no phase changed. ``reason`` is that of
-    the planned change. ``drift`` is of a ``drift.detected`` alone, at most 100 fields.
+    the planned change. ``drift`` is of a ``drift.detected`` alone, at most 100 fields and 64 KiB.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -111,10 +111,21 @@ def gap_then(record: Record, phase: Phase, *, at: datetime, reason: str) -> list
 
 def drift_event(record: Record, drift: Sequence[FieldChange], *, at: datetime, reason: str) -> Event:
     """What is told of drift that changed: all that there is now, or that nothing is left of it. Its host numbers it."""
-    fields = tuple(Drifted(path=one.path, old=one.old, new=one.new) for one in drift[:MOST_DRIFT])
+    fields = tuple(_told(drift))
     kind = DRIFT_DETECTED if fields else DRIFT_RESOLVED
     event = _event(record, 1, kind, record.phase, None, at, reason)
     return event.model_copy(update={"drift": fields or None})
+
+
+def _told(drift: Sequence[FieldChange]) -> Iterator[Drifted]:
+    """As much of it as a hub takes at once: a name on a host may have any length."""
+    room = MOST_DRIFT_BYTES
+    for one in drift[:MOST_DRIFT]:
+        told = Drifted(path=one.path[:MOST_PATH], old=one.old, new=one.new)
+        room -= len(told.model_dump_json().encode())
+        if room < 0:
+            return
+        yield told
 
 
 def last_number(tail: bytes) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -101,9 +100,9 @@ def reported(run: Run, command: str, *, patience: float = 2.0, most: float = 5.0
     """
     reporter = run.reporter = Reporter(run)
     reporter.delivery = _delivery(run, reporter)
-    run_id, began = uuid.uuid4().hex, run.now()
+    began = run.now()
     if reporter.delivery is not None:
-        started = RunData(run_id=run_id, fleet=run.fleet_name, command=command, commit=None, at=began)
+        started = RunData(run_id=run.run_id, fleet=run.fleet_name, command=command, commit=None, at=began)
         reporter.delivery.announce(run_event(RUN_STARTED, started, began))
     try:
         yield reporter
@@ -116,7 +115,7 @@ def reported(run: Run, command: str, *, patience: float = 2.0, most: float = 5.0
         if reporter.delivery is not None:
             now = run.now()
             ended = RunData(
-                run_id=run_id,
+                run_id=run.run_id,
                 fleet=run.fleet_name,
                 command=command,
                 commit=reporter.commit,

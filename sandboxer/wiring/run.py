@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -62,13 +63,16 @@ class Run:
 
     ``root`` is the folder of ``sandboxer.yaml``; ``revision`` a git revision to read the manifests from, None for the
     work tree. ``read_secrets`` is for plans that are applied at once: one that is shown never reads a secret. Without
-    ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. Use as a context manager.
+    ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. ``run_id`` names it to whoever
+    is told of it. ``on_fleet`` gets the fleet's name, ``on_look`` each look and its seconds, from several threads.
+    Use as a context manager.
     """
 
     def __init__(
         self, root: Path, *, revision: str | None = None, read_secrets: bool = False, find_inputs: bool = True
     ) -> None:
         self.root = root
+        self.run_id = uuid.uuid4().hex
         self.revision = revision
         self._read_secrets = read_secrets
         self._find_inputs = find_inputs
@@ -78,7 +82,8 @@ class Run:
         self._newer: frozenset[str] = frozenset()
         # What each change that was planned again was planned on, by its fingerprint; every other one on `looks`.
         self._planned_on: dict[str, Mapping[str, Look]] = {}
-        self.on_look: Callable[[int, int], None] = lambda _seen, _total: None
+        self.on_fleet: Callable[[str], None] = lambda _name: None
+        self.on_look: Callable[[Look, float], None] = lambda _look, _seconds: None
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +124,10 @@ class Run:
     @cached_property
     def manifests(self) -> Manifests:
         """The manifests, findings and all. Raises SourceError where they cannot be read at all."""
-        return load(self.repository.files(self.revision))
+        found = load(self.repository.files(self.revision))
+        if found.fleet is not None:
+            self.on_fleet(found.fleet.metadata.name)
+        return found
 
     def read_secrets(self) -> None:
         """Reads the secrets of a fleet that was planned without. Raises UsageError where one cannot be read."""
@@ -190,13 +198,11 @@ class Run:
         hosts = self.sound().hosts
         questions = [self._question(name, host) for name, host in hosts.items()]
         with ThreadPoolExecutor(max_workers=1) as beside:
-            seen = iter(range(1, len(questions) + 1))
-            tell = lambda _look: self.on_look(next(seen, len(questions)), len(questions))  # noqa: E731
-            running = beside.submit(discover, questions, self.transport, extensions, seen=tell)
+            running = beside.submit(discover, questions, self.transport, extensions, seen=self.on_look)
             fleet = self.fleet
             looks = running.result()
         retired = [self._question(name, fleet.hosts[name]) for name in sorted(fleet.retired)]
-        return {**looks, **discover(retired, self.transport, extensions)}
+        return {**looks, **discover(retired, self.transport, extensions, seen=self.on_look)}
 
     def _question(self, name: str, host: Host) -> Question:
         fleet = self.sound().fleet
@@ -383,7 +389,7 @@ class Run:
         begins = change.action is Action.CREATE or change.from_host is not None
         names = {change.host, change.from_host, *(self._might_live(change) if begins else ())}
         questions = [self._question(name, self.fleet.hosts[name]) for name in names if name is not None]
-        looks = {**self._looks_of(change), **discover(questions, self.transport, self.extensions)}
+        looks = {**self._looks_of(change), **discover(questions, self.transport, self.extensions, seen=self.on_look)}
         decided = self._plan(replace(options, targets=frozenset({change.sandbox})), looks)
         found = [again for again in decided.changes if again.id == change.id]
         self._planned_on |= {again.fingerprint: looks for again in found}

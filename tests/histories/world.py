@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.errors import HostUnreachable, ProvisionFailed, UsageError
+from sandboxer.errors import HostUnreachable, ProvisionFailed, StaleChange, UsageError
 from sandboxer.lifecycle.discover import look_at
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
@@ -290,7 +290,7 @@ class World(Ground):
             work = run._work(change, host, lambda _step: None, ApplyOptions())
             run.registry.get("").provision(work, desired, fresh=True)
 
-        with suppress(ProvisionFailed):
+        with suppress(ProvisionFailed, StaleChange):  # the latter where the host is full
             self._within(run, Options(), make)
 
     def calm(self) -> None:

@@ -42,7 +42,7 @@ OUTSIDE = ("https://keepachangelog.com/", "https://semver.org/")
 def check_command(words: list[str]) -> None:
     """Raises click's error where Sandboxer would not take this command line."""
     arguments = words[1:]
-    while arguments[:1] == ["-C"]:
+    while arguments[:1] in (["-C"], ["--log-format"]):
         arguments = arguments[2:]
     if not arguments or arguments == ["--version"]:
         return

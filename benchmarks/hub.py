@@ -1,0 +1,60 @@
+"""``python -m benchmarks.hub``: an apply that tells a State Hub which hangs, as a ratio to one that tells none.
+
+Both make the same 12 sandboxes on 4 hosts from nothing. The hub takes each connection and each request, and never
+answers. Every round begins and ends on bare hosts.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.apply import clear
+from benchmarks.fleet import PROGRAM, SANDBOXES, fleet, git
+from benchmarks.measure import compare, median, take
+from tests.support.hubs import HANGS, TOKEN, LyingHub
+
+if TYPE_CHECKING:
+    from benchmarks.measure import Taken
+    from tests.lab import Lab
+
+HOSTS, PAIRS = 4, 9
+_HUB = "spec: {{stateHub: {{url: '{url}', token: 'env:BENCH_HUB_TOKEN'}}}}\n"
+
+
+def _with_hub(folder: Path, clone: Path, url: str) -> Path:
+    """A clone of the fleet that has a State Hub."""
+    git(folder, "clone", "-q", ".", str(clone))
+    manifest = clone / "sandboxer.yaml"
+    manifest.write_text(manifest.read_text() + _HUB.format(url=url))
+    git(clone, "commit", "-q", "-a", "-m", "The fleet has a State Hub")
+    return clone
+
+
+def _fresh(lab: Lab, folder: Path) -> Taken:
+    taken = take([PROGRAM, "-C", folder, "apply", "-y", "-o", "json"])
+    clear(lab)
+    return taken
+
+
+def main() -> None:
+    """Measures, and prints one line of figures."""
+    os.environ["BENCH_HUB_TOKEN"] = TOKEN
+    with (
+        fleet(docker=HOSTS) as (lab, folder),
+        tempfile.TemporaryDirectory(prefix="sandboxer-bench-") as name,
+        LyingHub(otherwise=HANGS) as hub,
+    ):
+        with_hub = _with_hub(folder, Path(name, "fleet"), hub.url)
+        none, hung, ratio = compare(lambda: _fresh(lab, folder), lambda: _fresh(lab, with_hub), pairs=PAIRS)
+        assert hub.requests, "nobody told the hub anything"
+    print(
+        f"apply, {SANDBOXES} fresh sandboxes on {len(lab.hosts)} hosts, with a State Hub that hangs: "
+        f"{ratio:.2f} x one without (median of {PAIRS} pairs; {median(hung):.2f} s to {median(none):.2f} s)"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""A trace of a run, for OpenTelemetry: noted as plain values while it runs, and sent over OTLP/HTTP once it is over.
+
+Only what sends it needs the extra, and imports it: a run that nobody asked a trace of has none of its cost.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import sandboxer
+from sandboxer.model.text import printable
+from sandboxer.model.witness import status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from sandboxer.errors import SandboxerError
+    from sandboxer.model.drift import DriftReport
+    from sandboxer.model.observed import Look
+    from sandboxer.model.outcome import Outcome
+    from sandboxer.model.plan import Change
+    from sandboxer.model.witness import Beginning, Level
+
+# With what it takes to load the SDK, a collector that hangs costs a run less than a second.
+SEND_SECONDS = 0.7
+_REQUEST_SECONDS = 0.6
+MOST_SPANS = 10_000
+_OF_ONE_REQUEST = 1_000
+_LONGEST = 10_000
+_ENDPOINT, _TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+_ATTRIBUTE = "sandboxer."
+
+Attributes = dict[str, str | int]
+
+# What the SDK has to say of a collector, a person is told in one sentence, and not in its own.
+logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
+logging.getLogger("opentelemetry").propagate = False
+
+
+def wanted(environ: Mapping[str, str]) -> bool:
+    """Whether the environment asks for traces."""
+    off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    return not off and bool(_endpoint(environ))
+
+
+def _endpoint(environ: Mapping[str, str]) -> str:
+    return environ.get(_TRACES_ENDPOINT) or environ.get(_ENDPOINT, "")
+
+
+def _place(environ: Mapping[str, str]) -> str:
+    """Where traces go, without what may be secret in it."""
+    parts = urlsplit(_endpoint(environ))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+@dataclass(slots=True)
+class _Span:
+    """Something that took time; times are in nanoseconds since 1970, as OpenTelemetry has them."""
+
+    name: str
+    began: int
+    ended: int = 0
+    attributes: Attributes = field(default_factory=dict)
+    events: list[tuple[str, int, Attributes]] = field(default_factory=list)
+    error: str | None = None
+
+    def note(self, name: str, **attributes: str | int | None) -> None:
+        """Adds an event of now."""
+        self.events.append((name, time.time_ns(), _named(attributes)))
+
+
+class Trace:
+    """A Witness that sends each run as a trace, where the environment says.
+
+    A run is a span; below it there is one for each look and each change, with the steps as events. ``TRACEPARENT`` of
+    the environment is what the run is a part of.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._lock = threading.Lock()
+        self._root = _Span("sandboxer", time.time_ns())
+        self._spans: list[_Span] = []
+        self._working: dict[tuple[str, str | None], _Span] = {}
+
+    def begun(self, beginning: Beginning) -> None:
+        """The run's span begins."""
+        name = f"sandboxer {beginning.command}".rstrip()
+        told = _named({"run_id": beginning.run_id, "command": beginning.command})
+        with self._lock:
+            self._root = _Span(name, int(beginning.at.timestamp() * 1e9), attributes=told)
+            self._spans, self._working = [], {}
+
+    def of_fleet(self, fleet: str) -> None:
+        """An attribute of the run."""
+        self._root.attributes |= _named({"fleet": fleet})
+
+    def looked(self, look: Look, seconds: float) -> None:
+        """A span of its own."""
+        ended = time.time_ns()
+        told = _named({"host": look.host, "outcome": status_of(look)})
+        self._add(_Span(f"look {look.host}", ended - int(seconds * 1e9), ended, told, error=look.error))
+
+    def compared(self, report: DriftReport) -> None:
+        """Events of the run; paths alone, and never values."""
+        for change in report.drifted:
+            paths = ", ".join(found.path for found in change.drift)
+            self._root.note("drift.found", host=change.host, sandbox=change.sandbox, paths=paths)
+        for one in report.resolved:
+            self._root.note("drift.resolved", host=one.host, sandbox=one.sandbox, paths=", ".join(one.paths))
+
+    def started(self, change: Change) -> None:
+        """A span of its own begins."""
+        span = _Span(f"change {change.sandbox}", time.time_ns(), attributes=_of_change(change))
+        self._add(span)
+        with self._lock:
+            self._working[change.id, change.host] = span
+
+    def progressed(self, change: Change, step: str) -> None:
+        """An event of the change's span; without one, of the run."""
+        span = self._span_of(change)
+        if span is None:
+            self._root.note("step", step=step, host=change.host, sandbox=change.sandbox)
+        else:
+            span.note("step", step=step)
+
+    def ended(self, outcome: Outcome) -> None:
+        """The change's span ends, as an error where it did not go well."""
+        change, span = outcome.change, self._span_of(outcome.change, last=True)
+        if span is None:  # blocked from the start, so nobody worked on it
+            span = _Span(f"change {change.sandbox}", time.time_ns())
+            self._add(span)
+        # What was planned anew under the lock may be another action than the one that began.
+        span.attributes |= _of_change(change) | _named({"outcome": outcome.word})
+        span.error = None if outcome.ok else outcome.error or change.message or outcome.word
+        span.ended = time.time_ns()
+
+    def said(self, level: Level, message: str, host: str = "") -> None:
+        """An event of the run, where it is a warning or worse."""
+        if level == "error":
+            self._root.error = self._root.error or message
+        elif level == "warning":
+            self._root.note(level, message=message, host=host)
+
+    def failed(self, error: SandboxerError) -> None:
+        """The run is an error."""
+        self._root.error = error.message
+
+    def over(self, exit_code: int) -> None:
+        """The run's span ends, and with it whatever was cut off. ``send`` sends it."""
+        root = self._root
+        root.ended = time.time_ns()
+        root.attributes |= _named({"exit_code": exit_code})
+        if exit_code == 1:
+            root.error = root.error or "exit code 1"
+        with self._lock:
+            for span in self._working.values():
+                span.ended, span.error = root.ended, "interrupted"
+                span.attributes |= _named({"outcome": "interrupted"})
+            self._working = {}
+
+    def send(self) -> str:
+        """Sends the trace, and waits less than a second for the collector. What went wrong, in a sentence, or empty."""
+        with self._lock:
+            spans, self._spans = self._spans, []
+        try:
+            return _send(self._root, spans, self._environ)
+        except ModuleNotFoundError as error:
+            return f"no trace is sent, for {error.name} is missing: install sandboxer[otel]"
+        except Exception as error:  # noqa: BLE001 - a trace is a report on the work, and never fails it
+            return f"no trace is sent: {type(error).__name__} of the OpenTelemetry SDK; see the OTEL_ variables"
+
+    def _add(self, span: _Span) -> None:
+        with self._lock:
+            if len(self._spans) < MOST_SPANS:
+                self._spans.append(span)
+
+    def _span_of(self, change: Change, *, last: bool = False) -> _Span | None:
+        """The span of a change at work; under the lock it may have come to another host than the one it began with."""
+        with self._lock:
+            keys = [key for key in self._working if key == (change.id, change.host)]
+            keys = keys or [key for key in self._working if key[0] == change.id]
+            if len(keys) != 1:
+                return None
+            return self._working.pop(keys[0]) if last else self._working[keys[0]]
+
+
+def _named(attributes: Mapping[str, str | int | None]) -> Attributes:
+    """The attributes that say something, as text that any collector takes."""
+    return {
+        _ATTRIBUTE + key: _text(value) if isinstance(value, str) else value
+        for key, value in attributes.items()
+        if value is not None and value != ""
+    }
+
+
+def _text(value: str) -> str:
+    return "\n".join(printable(line, _LONGEST) for line in value.rstrip().splitlines())
+
+
+def _of_change(change: Change) -> Attributes:
+    told = {"host": change.host, "sandbox": change.sandbox, "sandbox_id": change.id, "action": change.action.value}
+    return _named({**told, "reason": change.reason.value, "from_host": change.from_host})
+
+
+def _send(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) -> str:
+    ready = _as_otel(root, spans, environ)
+    return _export(ready, _place(environ)) if ready else ""
+
+
+def _as_otel(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) -> list[ReadableSpan]:
+    """The SDK's spans of ours; none where the sampler of the environment, or of the parent, wants none."""
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+    from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    ready: list[ReadableSpan] = []
+
+    class Kept(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            ready.append(span)
+
+    def finish(made: Span, span: _Span) -> None:
+        for name, moment, attributes in span.events:
+            made.add_event(name, attributes, timestamp=moment)
+        if span.error is not None:
+            made.set_status(Status(StatusCode.ERROR, _text(span.error)))
+        made.end(end_time=span.ended or root.ended)
+
+    ours = Resource({"service.name": "sandboxer", "service.version": sandboxer.__version__})
+    resource = Resource.create().merge(ours).merge(OTELResourceDetector().detect())  # the environment has the last word
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(Kept())
+    tracer = provider.get_tracer("sandboxer", sandboxer.__version__)
+    carried = {key.lower(): environ[key] for key in ("TRACEPARENT", "TRACESTATE") if environ.get(key)}
+    parent = TraceContextTextMapPropagator().extract(carried)
+    run = tracer.start_span(root.name, parent, attributes=root.attributes, start_time=root.began)
+    below = set_span_in_context(run)
+    for span in spans:
+        finish(tracer.start_span(span.name, below, attributes=span.attributes, start_time=span.began), span)
+    finish(run, root)
+    return ready
+
+
+def _export(ready: Sequence[ReadableSpan], place: str) -> str:
+    """Sends spans from a thread that nobody waits for longer than that: no resolver of names keeps to a limit."""
+    import requests
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import SpanExportResult
+
+    answers: list[int] = []
+    taken: list[bool] = []
+    session = requests.Session()
+    session.hooks["response"].append(lambda answer, **_: answers.append(answer.status_code))
+    exporter = OTLPSpanExporter(timeout=_REQUEST_SECONDS, session=session)
+
+    def export() -> None:
+        for at in range(0, len(ready), _OF_ONE_REQUEST):
+            result = exporter.export(ready[at : at + _OF_ONE_REQUEST])
+            taken.append(result is SpanExportResult.SUCCESS and answers[-1:] < [300])
+
+    thread = threading.Thread(target=export, name="trace", daemon=True)
+    began = time.monotonic()
+    thread.start()
+    thread.join(SEND_SECONDS)
+    if thread.is_alive() or (not answers and time.monotonic() - began > _REQUEST_SECONDS - 0.1):
+        return f"the trace is lost: {place} did not take it within {SEND_SECONDS:g} s"
+    if all(taken):
+        return ""
+    why = f"answered {answers[-1]}" if answers else "cannot be reached"
+    return f"the trace is lost: {place} {why}; it has to speak OTLP over HTTP"

@@ -1,0 +1,242 @@
+"""One run of the program, and who is told what it does: a person or a log on standard error, and a trace."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sandboxer.adapters.tracing import Trace
+    from sandboxer.errors import SandboxerError
+    from sandboxer.model.drift import DriftReport
+    from sandboxer.model.observed import Look
+    from sandboxer.model.outcome import ApplyView, Outcome
+    from sandboxer.model.plan import Change
+    from sandboxer.model.witness import Level, Witness
+    from sandboxer.render.log_json import JsonLog, Lines
+    from sandboxer.wiring import Run
+
+LOG_FORMATS = ("text", "json")
+LOG_VARIABLE = "SANDBOXER_LOG_FORMAT"
+
+
+class Session:
+    """Tells of one run after another; most commands are one. A run begins with the first thing that there is to tell.
+
+    ``run_id`` is the present run's, and ``command`` the words of the command. It speaks to people until ``speak`` says
+    otherwise. ``environ`` says whether traces are wanted.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self.command = ""
+        self.run_id = uuid.uuid4().hex
+        self._environ = environ
+        self._at: datetime | None = datetime.now(UTC)
+        self._begun = False
+        self._format = ""
+        self._stderr = sys.stderr
+        self._lines: Lines | None = None
+        self._log: JsonLog | None = None
+        self._trace: Trace | None = None
+        self._complaints: set[str] = set()
+        self._hide: Callable[[str, str], str] = lambda _identifier, text: text
+
+    @property
+    def logs(self) -> bool:
+        """Whether standard error is a log for programs."""
+        return self._log is not None
+
+    def speak(self, log_format: str) -> None:
+        """Settles how it speaks: with ``json`` all that goes to standard error is a log, whoever writes it there.
+
+        What was settled before stays.
+        """
+        if not self._format and log_format == "json":
+            from sandboxer.render.log_json import JsonLog, Lines
+
+            self._log, self._lines = JsonLog(self._stderr), Lines(lambda line: self.said("info", line))
+            sys.stderr = self._lines  # as much of a file as anybody writes to
+        self._format = self._format or log_format
+
+    def close(self, code: int) -> None:
+        """Ends it, and the run that has begun with the exit code ``code``."""
+        if self._lines is None:
+            self.end(code)
+            return
+        self._lines.finish()
+        self.end(code)
+        sys.stderr = self._stderr
+
+    # --- what a run tells
+
+    @contextmanager
+    def watching(self, run: Run) -> Iterator[None]:
+        """Tells what ``run`` reads and sees on the hosts."""
+        from sandboxer.wiring.secrecy import without_values
+
+        self._begin()
+        run.run_id, run.on_fleet, run.on_look = self.run_id, self.of_fleet, self.looked
+        self._hide = lambda identifier, text: without_values(run, identifier, text)
+        yield
+
+    def of_fleet(self, fleet: str) -> None:
+        """The name of the fleet, once it is read."""
+        for witness in self._begin():
+            witness.of_fleet(fleet)
+
+    def looked(self, look: Look, seconds: float) -> None:
+        """A look that is over."""
+        for witness in self._begin():
+            witness.looked(look, seconds)
+
+    def compared(self, report: DriftReport) -> None:
+        """What a comparison with the records found."""
+        for witness in self._begin():
+            witness.compared(report)
+
+    def said(self, level: Level, message: str, host: str = "") -> None:
+        """A sentence; on a person's terminal a warning or an error begins as one."""
+        for witness in self._begin():
+            witness.said(level, self._hide("", message), host)
+        if not self.logs:
+            from sandboxer.cli.console import stderr
+
+            begins = "Warning: " if level == "warning" else ""
+            style = {"warning": "yellow", "error": "red"}.get(level)
+            stderr().print(f"{begins}{message}", style=style, markup=False, soft_wrap=True)
+
+    def failed(self, error: SandboxerError, show: Callable[[], None] | None = None) -> None:
+        """An error that ends the run, or a round of it; ``show`` is how people see it, where not as any other."""
+        for witness in self._begin():
+            witness.failed(self._hidden(error))
+        if not self.logs and show is not None:
+            show()
+        elif not self.logs:
+            from sandboxer.cli.console import stderr
+            from sandboxer.render.errors import error_text
+
+            stderr().print(error_text(error))
+
+    def following(self, *views: ApplyView) -> Following:
+        """A view for an apply, which ``views`` follow too. What is hidden stays so in a log or a trace."""
+        return Following(views, self._begin(), self._hide)
+
+    def end(self, code: int) -> None:
+        """Ends the run, where one has begun, and sends its trace; what is told next is of another one."""
+        if not self._begun:
+            return
+        if self._trace is not None:
+            self._trace.over(code)
+            problem = self._trace.send()
+            if problem and problem not in self._complaints:  # a watch that says so each time is not read
+                self._complaints.add(problem)
+                self.said("warning", problem)
+        if self._log is not None:
+            self._log.over(code)
+        self._begun, self._at, self.run_id = False, None, uuid.uuid4().hex
+
+    def _hidden(self, error: SandboxerError) -> SandboxerError:
+        """The same error, without any secret in what it says."""
+        same = type(error).__new__(type(error))
+        same.__dict__.update(error.__dict__)
+        same.message, same.hint = self._hide("", error.message), self._hide("", error.hint)
+        return same
+
+    def _begin(self) -> Sequence[Witness]:
+        """Who is told; begins the run where that was not done yet."""
+        witnesses: list[Witness] = [self._log] if self._log is not None else []
+        if not self._begun and self._wants_traces():
+            from sandboxer.adapters.tracing import Trace
+
+            self._trace = self._trace or Trace(self._environ)
+        witnesses += [self._trace] if self._trace is not None else []
+        if not self._begun:
+            self._begun = True
+            if witnesses:
+                from sandboxer.model.witness import Beginning
+
+                beginning = Beginning(self.run_id, self.command, self._at or datetime.now(UTC))
+                for witness in witnesses:
+                    witness.begun(beginning)
+        return witnesses
+
+    def _wants_traces(self) -> bool:
+        if not any(name.startswith("OTEL_EXPORTER_OTLP_") for name in self._environ):
+            return False  # not even the look at the rest of the environment costs an import
+        from sandboxer.adapters.tracing import wanted
+
+        return wanted(self._environ)
+
+
+class Following:
+    """An ApplyView that several follow; those that write for programs get no hidden value, whatever an error says."""
+
+    def __init__(
+        self, views: Sequence[ApplyView], witnesses: Sequence[Witness], hide: Callable[[str, str], str]
+    ) -> None:
+        self._views = views
+        self._witnesses = witnesses
+        self._hide = hide
+        self._told: list[Outcome] = []
+
+    def started(self, change: Change) -> None:
+        """Work on a change begins."""
+        for view in (*self._views, *self._witnesses):
+            view.started(change)
+
+    def progressed(self, change: Change, step: str) -> None:
+        """Work on a change has come to a step."""
+        for view in self._views:
+            view.progressed(change, step)
+        for witness in self._witnesses:
+            witness.progressed(change, self._hide(change.id, step))
+
+    def ended(self, outcome: Outcome) -> None:
+        """Work on a change is over."""
+        for view in self._views:
+            view.ended(outcome)
+        self._tell(outcome)
+
+    def rest(self, outcomes: Sequence[Outcome]) -> None:
+        """Tells programs of those outcomes that nobody worked on, such as what was blocked from the start."""
+        told = {id(outcome) for outcome in self._told}
+        for outcome in outcomes:
+            if id(outcome) not in told:
+                self._tell(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        if not self._witnesses:
+            return
+        self._told.append(outcome)
+        change = outcome.change
+        change = replace(change, message=self._hide(change.id, change.message))
+        error, hint = (self._hide(change.id, text) for text in (outcome.error, outcome.hint))
+        for witness in self._witnesses:
+            witness.ended(replace(outcome, change=change, error=error, hint=hint))
+
+
+def session() -> Session:
+    """The session that the present command belongs to."""
+    context = click.get_current_context(silent=True)
+    found = context.find_object(Session) if context else None
+    return found or Session()
+
+
+@contextmanager
+def opened(**given: Any) -> Iterator[Run]:
+    """A run over the fleet in this folder, told of by the session; ``given`` are options of ``Run``."""
+    from pathlib import Path
+
+    from sandboxer.wiring import Run
+
+    with Run(Path.cwd(), **given) as run, session().watching(run):
+        yield run

@@ -1,0 +1,180 @@
+"""What a command does while it runs, as a log: one JSON object a line, for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO
+
+from sandboxer.errors import HostError, ManifestError, SandboxError
+from sandboxer.model.lifecycle import Action
+from sandboxer.model.witness import status_of
+from sandboxer.render.words import remedy, safe_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandboxer.errors import SandboxerError
+    from sandboxer.model.drift import DriftReport
+    from sandboxer.model.jsontypes import JsonObject, JsonValue
+    from sandboxer.model.observed import Look
+    from sandboxer.model.outcome import Outcome
+    from sandboxer.model.plan import Change
+    from sandboxer.model.witness import Beginning, Level
+
+_LEVELS: dict[str, Level] = {"reachable": "info", "unknown": "warning", "unreachable": "error"}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class JsonLog:
+    """A Witness that writes to ``stream``: each line has ``time``, ``level`` and ``event``, and says whose run it is.
+
+    Keys that say nothing are left out. Lines are ASCII, so that no character in one can end it. Where the stream is
+    gone, the work goes on. ``clock`` gives the time in UTC.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], datetime] = _now) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._open = False
+        self._began = time.monotonic()
+        self._of: dict[str, JsonValue] = {}
+
+    def begun(self, beginning: Beginning) -> None:
+        """Writes ``run.started``; what follows says of which run and command it is."""
+        self._open, self._began = True, time.monotonic() - (self._clock() - beginning.at).total_seconds()
+        self._of = {"run_id": beginning.run_id, "command": beginning.command}
+        self._line("info", "run.started", beginning.at, {})
+
+    def of_fleet(self, fleet: str) -> None:
+        """What follows says of which fleet it is."""
+        self._of = {**self._of, "fleet": fleet}
+
+    def looked(self, look: Look, seconds: float) -> None:
+        """Writes ``look.done``, with why where the host was not seen in full."""
+        outcome = status_of(look)
+        self._write(_LEVELS[outcome], "look.done", host=look.host, outcome=outcome, seconds=seconds, message=look.error)
+
+    def compared(self, report: DriftReport) -> None:
+        """Writes ``drift.found`` for each sandbox that drifted, and ``drift.resolved``; paths alone, and no value."""
+        for change in report.drifted:
+            paths = ", ".join(field.path for field in change.drift)
+            self._of_change("warning", "drift.found", change, message=paths)
+        for one in report.resolved:
+            self._write("info", "drift.resolved", host=one.host, sandbox=one.sandbox, message=", ".join(one.paths))
+
+    def started(self, change: Change) -> None:
+        """Writes ``change.started``."""
+        self._of_change("info", "change.started", change, reason=change.reason.value)
+
+    def progressed(self, change: Change, step: str) -> None:
+        """Writes ``change.progressed`` with the step."""
+        self._of_change("info", "change.progressed", change, step=step)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Writes ``change.ended``: what came of it, and where it did not go well, why and what to do."""
+        level: Level = "info" if outcome.ok else "error"
+        if outcome.change.action is Action.BLOCKED and not outcome.error:
+            level = "warning"
+        self._of_change(
+            level,
+            "change.ended",
+            outcome.change,
+            reason=outcome.change.reason.value,
+            outcome=outcome.word,
+            seconds=outcome.seconds,
+            message="" if outcome.ok else outcome.error or outcome.change.message,
+            hint="" if outcome.ok else outcome.hint or remedy(outcome.change),
+        )
+
+    def said(self, level: Level, message: str, host: str = "") -> None:
+        """Writes the sentence as ``message``, ``warning`` or ``error``."""
+        self._write(level, "message" if level == "info" else level, host=host, message=message)
+
+    def failed(self, error: SandboxerError) -> None:
+        """Writes ``error``; before it ``manifest.finding`` for each finding, where the manifests are wrong."""
+        for found in error.diagnostics if isinstance(error, ManifestError) else ():
+            self._write(
+                found.severity,
+                "manifest.finding",
+                code=found.code,
+                file=found.location.file,
+                line=found.location.line,
+                column=found.location.column,
+                message=found.message,
+                hint=found.hint,
+            )
+        host = error.host if isinstance(error, HostError) else ""
+        sandbox = error.sandbox if isinstance(error, SandboxError) else ""
+        self._write("error", "error", host=host, sandbox=sandbox, message=error.message, hint=error.hint)
+
+    def over(self, exit_code: int) -> None:
+        """Writes ``run.finished``; what is told later is of the next run, or of none."""
+        level: Level = "error" if exit_code == 1 else "info"
+        self._write(level, "run.finished", exit_code=exit_code, seconds=time.monotonic() - self._began)
+        self._open = False
+
+    def _of_change(self, level: Level, event: str, change: Change, **more: JsonValue) -> None:
+        action = change.action.value
+        self._write(level, event, host=change.host, sandbox=change.sandbox, id=change.id, action=action, **more)
+
+    def _write(self, level: Level, event: str, **more: JsonValue) -> None:
+        self._line(level, event, self._clock(), more)
+
+    def _line(self, level: Level, event: str, moment: datetime, more: JsonObject) -> None:
+        line: dict[str, JsonValue] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": level,
+            "event": event,
+        }
+        line |= {key: _clean(value) for key, value in {**self._of, **more}.items() if value not in (None, "")}
+        with self._lock:
+            # Threads that were left to themselves after an interrupt may still have something to say.
+            if not self._open:
+                return
+            with suppress(OSError, ValueError):  # whoever read the log has gone
+                self._stream.write(json.dumps(line) + "\n")
+                self._stream.flush()
+
+
+def _clean(value: JsonValue) -> JsonValue:
+    if isinstance(value, float):
+        return round(value, 3)
+    return "\n".join(safe_lines(value)) if isinstance(value, str) else value
+
+
+class Lines(io.TextIOBase):
+    """A stream for whoever writes text where a log is wanted: ``said`` gets each line that is not blank.
+
+    It is no terminal, so nobody draws or asks there.
+    """
+
+    def __init__(self, said: Callable[[str], None]) -> None:
+        self._said = said
+        self._rest = ""
+        self._lock = threading.Lock()
+
+    def writable(self) -> bool:
+        """Whether it takes text: it does."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Takes text; a line is said when it is complete."""
+        with self._lock:
+            *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self._said(line.rstrip())
+        return len(text)
+
+    def finish(self) -> None:
+        """Says what is left, though no line break ended it."""
+        self.write("\n")

@@ -1,0 +1,74 @@
+"""Deliveries as a run makes them, to a hub that lies."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+from sandboxer.adapters.hub import StateHub
+from sandboxer.lifecycle.delivery import Delivery
+from sandboxer.model.fleet_manifests import StateHub as Settings
+from tests.support.bench import FLEET, ID
+from tests.support.hubs import TOKEN, LyingHub
+from tests.support.planning import NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sandboxer.model.hub import CloudEvent
+    from sandboxer.model.jsontypes import JsonObject
+
+STARTED_RUN = "7" * 32
+
+
+class Deliveries:
+    """Makes what tells a hub, as if the fleet were in ``folder``; by itself it registers nothing."""
+
+    def __init__(self, folder: Path, *, token: str = TOKEN) -> None:
+        self._folder = folder
+        self._hubs: list[StateHub] = []
+        (folder / "hub-token").write_text(token)
+
+    def __call__(self, lying: LyingHub, registration: Callable[..., JsonObject | None] = lambda *_: None) -> Delivery:
+        settings = Settings.model_validate({"url": lying.url, "token": "file:hub-token"})
+        self._hubs.append(StateHub(settings, self._folder))
+        return Delivery(self._hubs[-1], registration)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hub in self._hubs:
+            hub.close()
+
+
+def numbers(lying: LyingHub, identifier: str = ID) -> list[tuple[str, int]]:
+    """The first digit of the life and the number of each event of a sandbox, as the hub was sent them."""
+    said = [event["data"] for event in lying.events if event["subject"] == identifier]
+    return [(data["uid"][0], data["number"]) for data in said]
+
+
+def of(uid: str, *numbers: int) -> list[tuple[str, int]]:
+    """What ``numbers`` gives of these."""
+    return [(uid[0], number) for number in numbers]
+
+
+def finished(telling: Delivery) -> list[str]:
+    """What went wrong, once all is told that can be: this machine may be slow."""
+    return telling.finish(grace=30, most=60)
+
+
+def settled(telling: Delivery) -> None:
+    """Waits until what was read is told."""
+    deadline = time.monotonic() + 20
+    while telling._reading or telling._workers:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def started() -> CloudEvent:
+    """The event of a run's start."""
+    from sandboxer.model.hub import RUN_STARTED, RunData, run_event
+
+    return run_event(RUN_STARTED, RunData(run_id=STARTED_RUN, fleet=FLEET, command="apply", commit=None, at=NOW), NOW)

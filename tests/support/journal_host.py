@@ -1,0 +1,103 @@
+"""A host on this machine that has nothing but journals: the real scripts, no engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandboxer.extensions.workbench import Workbench
+from sandboxer.lifecycle.journals import Backlog, Journals
+from sandboxer.model.event import Event, events_of
+from sandboxer.model.lifecycle import Phase
+from tests.support.bench import FLEET, ID, Bench
+from tests.support.planning import NOW, fleet_of, record_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+ONE, TWO = "1" * 32, "2" * 32
+RECORD = record_of(fleet_of({"sandboxes": {"web": {}}}).sandboxes["web"], "one").model_copy(update={"id": ID})
+WHOLE = (Phase.REQUESTED, Phase.PROVISIONING, Phase.READY, Phase.DESTROYING, Phase.DESTROYED)
+
+
+def life(uid: str, phases: int = len(WHOLE), *, identifier: str = ID, fleet: str = FLEET) -> list[Event]:
+    """A life's first events."""
+    record = RECORD.model_copy(update={"uid": uid, "id": identifier, "fleet": fleet})
+    return events_of(record, WHOLE[:phases], former=None, after=0, at=NOW, reason="r")
+
+
+def lines(events: Iterable[Event]) -> str:
+    """As they stand in a journal."""
+    return "".join(f"{event.to_line()}\n" for event in events)
+
+
+@dataclass
+class JournalHost:
+    """A host of one fleet, which is a folder here; ended with ``close``."""
+
+    bench: Bench
+    journals: Journals
+
+    @classmethod
+    def create(cls, folder: Path) -> JournalHost:
+        """An empty host."""
+        bench = Bench(folder)
+        return cls(bench, Journals(FLEET, {"one": str(bench.root("one"))}, bench.transport, "me"))
+
+    def close(self) -> None:
+        """Ends what still runs."""
+        self.bench.close()
+
+    @property
+    def home(self) -> Path:
+        """The fleet's folder."""
+        return self.bench.root("one") / FLEET
+
+    def box(self, identifier: str = ID) -> Path:
+        """The folder of a sandbox."""
+        return self.home / identifier
+
+    def kept(self, identifier: str = ID) -> Path:
+        """What a sandbox left that is gone."""
+        return self.home / ".journals" / f"{identifier}.jsonl"
+
+    def lives(self, uid: str, journal: str, *, identifier: str = ID, cursor: str = "") -> None:
+        """Puts a living sandbox there."""
+        box = self.box(identifier)
+        for folder in (self.bench.root("one"), self.home, self.home / ".locks", box):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        (self.home / ".locks" / identifier).touch()
+        record = RECORD.model_copy(update={"uid": uid, "id": identifier})
+        (box / "record.json").write_bytes(record.to_bytes())
+        (box / "journal.jsonl").write_text(journal)
+        if cursor:
+            (box / "journal.acked").write_text(cursor)
+
+    def left(self, journal: str, *, identifier: str = ID) -> None:
+        """Puts there what a sandbox left."""
+        self.kept(identifier).parent.mkdir(parents=True, exist_ok=True)
+        self.kept(identifier).write_text(journal)
+
+    def remove(self, uid: str, *events: Event, identifier: str = ID) -> None:
+        """Removes the sandbox's folder, as a teardown does."""
+        with Workbench(self.bench.work(id=identifier), "compose_ssh/verbs.sh") as bench:
+            bench.must("not removed", "remove", "docker", uid, *(event.to_line() for event in events))
+
+    def read(self) -> list[Backlog]:
+        """What is still to be told."""
+        return self.journals.read("one")
+
+    def numbers(self) -> list[tuple[str, int, list[int]]]:
+        """The same in short: the first digit of the life, the cursor, the events' numbers."""
+        return [(one.uid[0], one.cursor, [event.number for event in one.events]) for one in self.read()]
+
+    def told(self, *told: tuple[str, str, int]) -> None:
+        """Notes what was told."""
+        self.journals.acknowledge("one", told)
+
+    def files(self) -> list[str]:
+        """All that is there, locks left out."""
+        root = self.bench.root("one")
+        found = sorted(str(path.relative_to(root)) for path in root.rglob("*")) if root.exists() else []
+        return [path for path in found if ".locks" not in path]

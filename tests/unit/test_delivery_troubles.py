@@ -1,0 +1,214 @@
+"""A hub that refuses, fails, hangs or is slow: what waits on the hosts, what is said of it, and how long it takes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandboxer.lifecycle import delivery as module
+from sandboxer.lifecycle.delivery import ATTEMPTS
+from tests.support.bench import ID
+from tests.support.deliveries import Deliveries, finished, numbers, of, settled, started
+from tests.support.hubs import CUTS, HANGS, TAKES, TOKEN, Answer, LyingHub, Request, Talk, says
+from tests.support.journal_host import ONE, JournalHost, life, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sandboxer.model.jsontypes import JsonObject
+
+
+OTHERS = tuple(f"0000000{number}" for number in range(8))
+REGISTRATION: JsonObject = {"id": ID, "name": "web"}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[JournalHost]:
+    host = JournalHost.create(tmp_path)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def deliver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deliveries]:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.005)
+    with Deliveries(tmp_path) as deliver:
+        yield deliver
+
+
+def test_what_is_refused_stops_its_sandbox_and_no_other(host: JournalHost, deliver: Deliveries) -> None:
+    for identifier in OTHERS[:3]:
+        host.lives(ONE, lines(life(ONE, 3, identifier=identifier)), identifier=identifier)
+
+    def choose(request: Request) -> Answer:
+        bad = request.json["subject"] == OTHERS[0] and request.json["data"]["number"] == 2
+        return says(400, {"detail": "data.phase: no phase"}) if bad else TAKES
+
+    with LyingHub(choose=choose) as lying:
+        telling = deliver(lying)
+        telling.begin(host.journals, ["one"])
+        (said,) = finished(telling)
+        assert said == (
+            f"State Hub at {lying.url}: it answered 400 Bad Request: data.phase: no phase; "
+            "2 events wait on the hosts, and the next run sends the rest, or `sandboxer hub flush`"
+        )
+    assert [numbers(lying, identifier) for identifier in OTHERS[:3]] == [of(ONE, 1, 2), *[of(ONE, 1, 2, 3)] * 2]
+    assert [one[1:] for one in host.numbers()] == [(1, [2, 3]), (3, []), (3, [])]
+
+
+def test_what_fails_for_a_moment_is_tried_again_in_its_order(host: JournalHost, deliver: Deliveries) -> None:
+    host.lives(ONE, lines(life(ONE)))
+    with LyingHub(says(503), TAKES, CUTS, says(500), says(429, Retry_After="0"), TAKES, says(502)) as lying:
+        telling = deliver(lying)
+        telling.begin(host.journals, ["one"])
+        assert finished(telling) == []
+    assert numbers(lying) == of(ONE, 1, 1, 2, 2, 2, 2, 3, 3, 4, 5)
+    assert host.numbers() == [("1", 5, [])]
+
+
+def test_it_is_not_asked_before_it_wants_to_be(host: JournalHost, deliver: Deliveries) -> None:
+    host.lives(ONE, lines(life(ONE, 1)))
+    asked: list[float] = []
+
+    def choose(_: Request) -> Answer:
+        asked.append(time.monotonic())
+        return TAKES if len(asked) > 1 else says(429, Retry_After="1")
+
+    with LyingHub(choose=choose) as lying:
+        telling = deliver(lying)
+        telling.begin(host.journals, ["one"])
+        assert finished(telling) == []
+    first, second = asked
+    assert second - first >= 1.0
+
+
+# The answer, how often it is asked, and what is said of it.
+GIVEN_UP = {
+    "again and again": (says(503), ATTEMPTS, "it answered 503 Service Unavailable"),
+    "cut again and again": (CUTS, ATTEMPTS, ""),
+    "later than a run can wait": (says(503, Retry_After="120"), 1, "it answered 503 Service Unavailable"),
+    "another token": (says(401), 1, "it answered 401 Unauthorized (see stateHub.token)"),
+    "elsewhere": (says(302, Location="/"), 1, "it answered 302 Found"),
+    "nothing": (says(200), 1, "it answered 200 OK without a word, which acknowledges nothing"),
+}
+
+
+@pytest.mark.parametrize("case", GIVEN_UP)
+def test_a_hub_is_given_up(host: JournalHost, deliver: Deliveries, case: str) -> None:
+    answer, times, why = GIVEN_UP[case]
+    host.lives(ONE, lines(life(ONE, 3)))
+    with LyingHub(otherwise=answer) as lying:
+        telling = deliver(lying)
+        telling.begin(host.journals, ["one"])
+        (said,) = finished(telling)
+        assert said.startswith(f"State Hub at {lying.url}: {why}")
+        assert said.endswith("; 3 events wait on the hosts, and the next run sends the rest, or `sandboxer hub flush`")
+        assert TOKEN not in said
+    assert len(lying.requests) == times
+    assert host.numbers() == [("1", 0, [1, 2, 3])]
+
+
+def test_a_hub_that_is_not_there_is_one_sentence(host: JournalHost, deliver: Deliveries) -> None:
+    for identifier in OTHERS:
+        host.lives(ONE, lines(life(ONE, 3, identifier=identifier)), identifier=identifier)
+    with LyingHub() as lying:
+        pass
+    telling = deliver(lying)
+    telling.announce(started())
+    telling.begin(host.journals, ["one"])
+    (said,) = finished(telling)
+    assert "refused; 24 events wait on the hosts" in said
+
+
+def test_a_hub_that_says_try_again_when_the_run_is_over_is_named(
+    host: JournalHost, deliver: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 1.0)
+    host.lives(ONE, lines(life(ONE, 3)))
+    with LyingHub(otherwise=says(503)) as lying:
+        telling = deliver(lying)
+        telling.begin(host.journals, ["one"])
+        (said,) = telling.finish(grace=0.5)
+    assert ": it answered 503 Service Unavailable; 3 events wait" in said
+
+
+# --- time
+
+
+def test_a_hub_that_hangs_costs_its_grace_and_nothing_once_that_has_passed(
+    host: JournalHost, deliver: Deliveries
+) -> None:
+    host.lives(ONE, lines(life(ONE, 3)))
+    with LyingHub(otherwise=HANGS) as lying:
+        for before, least, most in ((0.0, 0.3, 6.0), (1.2, 0.0, 0.7)):
+            telling = deliver(lying)
+            telling.begin(host.journals, ["one"])
+            while not lying.requests:
+                time.sleep(0.01)
+            time.sleep(before)
+            began = time.monotonic()
+            (said,) = telling.finish(grace=1.0)
+            assert least <= time.monotonic() - began < most
+            assert said.startswith(f"State Hub at {lying.url}: no answer within 1 s; 3 events wait on the hosts")
+            lying.requests.clear()
+    assert host.numbers() == [("1", 0, [1, 2, 3])]
+
+
+def test_what_is_told_while_a_hub_hangs_waits_for_nobody(host: JournalHost, deliver: Deliveries) -> None:
+    with LyingHub(otherwise=HANGS) as lying:
+        telling = deliver(lying)
+        began = time.monotonic()
+        telling.announce(started())
+        telling.begin(host.journals, ["one"])
+        for event in life(ONE):
+            telling.tell(event, "one")
+        telling.renew("one", ID, REGISTRATION)
+        assert time.monotonic() - began < 2
+        assert len(telling.finish(grace=0.1)) == 1
+
+
+def test_a_hub_that_goes_on_taking_is_given_more_time_up_to_an_end(host: JournalHost, deliver: Deliveries) -> None:
+    many = [life(ONE, 1)[0].model_copy(update={"number": number}) for number in range(1, 200)]
+    host.lives(ONE, lines(many))
+
+    def act(talk: Talk) -> None:
+        time.sleep(0.05)
+        TAKES.act(talk)
+
+    with LyingHub(otherwise=Answer(act)) as lying:
+        telling = deliver(lying)
+        telling.begin(host.journals, ["one"])
+        began = time.monotonic()
+        (said,) = telling.finish(grace=1.4, most=1.5)
+        assert 1.4 < time.monotonic() - began < 8
+        assert said.startswith(f"State Hub at {lying.url}: ")
+    ((_, cursor, left),) = host.numbers()
+    assert 0 < cursor < 40
+    assert f"; {len(left)} events wait on the hosts" in said
+    assert left == list(range(cursor + 1, 200))
+
+
+def test_what_is_taken_after_the_end_is_not_noted_and_told_again(host: JournalHost, deliver: Deliveries) -> None:
+    host.lives(ONE, lines(life(ONE, 2)))
+    go = threading.Event()
+
+    def act(talk: Talk) -> None:
+        go.wait(20)
+        TAKES.act(talk)
+
+    with LyingHub(Answer(act)) as lying:
+        telling = deliver(lying)
+        telling.begin(host.journals, ["one"])
+        assert len(telling.finish(grace=0.3)) == 1
+        go.set()
+        settled(telling)
+        assert host.numbers() == [("1", 0, [1, 2])]
+        again = deliver(lying)
+        again.begin(host.journals, ["one"])
+        assert finished(again) == []
+    assert numbers(lying) == of(ONE, 1, 1, 2)
+    assert lying.events[0] == lying.events[1]

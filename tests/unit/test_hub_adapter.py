@@ -1,0 +1,373 @@
+"""What counts as told: the adapter against a hub that answers whatever there is, over real connections."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+import time
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandboxer.adapters import hub as adapter
+from sandboxer.adapters.hub import StateHub
+from sandboxer.errors import HubError
+from sandboxer.model.event import events_of
+from sandboxer.model.fleet_manifests import StateHub as Settings
+from sandboxer.model.hub import cloud_event
+from sandboxer.model.lifecycle import Phase
+from tests.support.hubs import (
+    CUTS,
+    CUTS_UNREAD,
+    HANGS,
+    HANGS_UNREAD,
+    TOKEN,
+    Answer,
+    LyingHub,
+    drips,
+    endless,
+    says,
+    self_signed,
+)
+from tests.support.planning import NOW, fleet_of, record_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sandboxer.model.hub import CloudEvent
+
+RECORD = record_of(fleet_of({"sandboxes": {"web": {}}}).sandboxes["web"], "lab-1")
+LIFE = (Phase.REQUESTED, Phase.PROVISIONING, Phase.READY)
+EVENTS = events_of(RECORD, LIFE, former=None, after=0, at=NOW, reason="create_because_absent")
+READY = cloud_event(EVENTS[2])
+ACCEPTED = {"id": READY.id, "status": "accepted"}
+WITHIN = 1.0  # seconds that a request may take in these tests
+
+
+@pytest.fixture
+def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StateHub]]:
+    """Makes the adapter for a hub."""
+    monkeypatch.setenv("HUB_TOKEN", TOKEN)
+    made: list[StateHub] = []
+
+    def make(url: str, **given: Any) -> StateHub:
+        made.append(StateHub(Settings.model_validate({"url": url, "token": "env:HUB_TOKEN", **given}), tmp_path))
+        return made[-1]
+
+    yield make
+    for hub in made:
+        hub.close()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request takes long."""
+    monkeypatch.setattr(adapter, "REQUEST_SECONDS", WITHIN)
+
+
+def refused(hub: StateHub, event: CloudEvent = READY) -> HubError:
+    """Sends an event, which must not be taken; the token must not be in what is said of that."""
+    with pytest.raises(HubError) as caught:
+        hub.send(event)
+    error = caught.value
+    told = f"{error!r} {error.message} {error.hint} {error.__cause__!r}"
+    assert TOKEN not in told
+    assert "\n" not in error.message
+    return error
+
+
+TAKEN: dict[str, Answer] = {
+    "201, and the event's id": says(201, ACCEPTED),
+    "200 for a repetition": says(200, {"id": READY.id, "status": "duplicate"}),
+    "200 with any body": says(200, b"thank you"),
+    "200 with JSON that names no id": says(200, {"ok": True}),
+    "200 with JSON that is no object": says(200, b"[1]"),
+    "200 with half of JSON": says(200, b'{"id": "'),
+    "200 with bytes that are no text": says(200, b"\xff\xfe\x00"),
+    "201 without a body": says(201),
+    "202 without a body": says(202),
+    "204": says(204),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_what_acknowledges(case: str, tell: Callable[..., StateHub]) -> None:
+    with LyingHub(TAKEN[case]) as lying:
+        tell(lying.url).send(READY)
+    (request,) = lying.requests
+    assert (request.method, request.path) == ("POST", "/events")
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    assert request.headers["content-type"] == "application/cloudevents+json"
+    assert request.json == READY.to_json()
+
+
+OTHER = {"id": "0" * 64}
+# The answer; what is said of it; when to try again (None: not in this run); whether it is of this event alone.
+REFUSED: dict[str, tuple[Answer, str, float | None, bool]] = {
+    "200 without a body": (says(200), "it answered 200 OK without a word, which acknowledges nothing", None, False),
+    "200 of blanks": (says(200, b" \r\n"), "it answered 200 OK without a word", None, False),
+    "200 with another id": (says(200, OTHER), "it answered 200 OK for another event than it was sent", None, False),
+    "201 with another id": (says(201, OTHER), "it answered 201 Created for another event", None, False),
+    "201 with an id that is no text": (says(201, {"id": 7}), "it answered 201 Created for another", None, False),
+    "206": (says(206, ACCEPTED), "it answered 206", None, False),
+    "301": (says(301, Location="http://127.0.0.1:9/"), "it answered 301 Moved Permanently", None, False),
+    "307": (says(307, Location="/elsewhere"), "it answered 307", None, False),
+    "400": (says(400, {"detail": "data.phase: no phase"}), "it answered 400 Bad Request: data.phase: no", None, True),
+    "400 with a title": (says(400, {"title": "Bad\n\x1b[31mevent"}), "it answered 400 Bad Request: Bad", None, True),
+    "400 with another body": (says(400, b"<html>"), "it answered 400 Bad Request", None, True),
+    "401": (says(401), "it answered 401 Unauthorized", None, False),
+    "403": (says(403), "it answered 403 Forbidden", None, False),
+    "404": (says(404), "it answered 404 Not Found", None, True),
+    "405": (says(405), "it answered 405", None, True),
+    "409": (says(409), "it answered 409 Conflict", None, True),
+    "410": (says(410), "it answered 410 Gone", None, False),
+    "413": (says(413), "it answered 413", None, True),
+    "415": (says(415), "it answered 415", None, True),
+    "422": (says(422), "it answered 422", None, True),
+    "501": (says(501), "it answered 501", None, True),
+    "408": (says(408), "it answered 408", 0.0, False),
+    "429 and when": (says(429, Retry_After="7"), "it answered 429 Too Many Requests", 7.0, False),
+    "429 and a date": (says(429, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), "it answered 429", 0.0, False),
+    "429 and nonsense": (says(429, Retry_After="-1e9"), "it answered 429", 0.0, False),
+    "500": (says(500, b"Traceback"), "it answered 500 Internal Server Error", 0.0, False),
+    "503 and when": (says(503, Retry_After="120"), "it answered 503 Service Unavailable", 120.0, False),
+    "a status that nobody knows": (says(799), "it answered 799", None, False),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not(case: str, tell: Callable[..., StateHub]) -> None:
+    answer, said, again, alone = REFUSED[case]
+    with LyingHub(answer) as lying:
+        error = refused(tell(lying.url))
+        assert len(lying.requests) == 1  # neither followed nor sent again
+    assert error.message.startswith(said)
+    assert "\x1b" not in error.message
+    assert (error.retry_after, error.of_this_alone) == (again, alone)
+    assert ("stateHub.token" in error.hint) == (case in ("401", "403"))
+
+
+def test_the_token_goes_nowhere_else(tell: Callable[..., StateHub]) -> None:
+    with LyingHub() as elsewhere, LyingHub(says(308, Location=elsewhere.url + "/events")) as lying:
+        refused(tell(lying.url))
+        assert elsewhere.requests == []
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+BROKEN: dict[str, Answer] = {
+    "cut before the request is read": CUTS_UNREAD,
+    "cut behind the request": CUTS,
+    "cut in the status line": Answer(lambda talk: (talk.send(b"HTTP/1.1 20"), talk.cut())[0]),
+    "cut in the headers": Answer(lambda talk: (talk.send(b"HTTP/1.1 201 Created\r\nContent-Le"), talk.cut())[0]),
+    "cut in the body": Answer(lambda talk: (talk.send(HEAD + b"Content-Length: 9\r\n\r\n{"), talk.cut())[0]),
+    "no HTTP at all": Answer(lambda talk: (talk.send(b"SSH-2.0-OpenSSH_9.6\r\n"), talk.cut())[0]),
+    "a lie about its length": Answer(lambda talk: talk.send(b"HTTP/1.1 201 Created\r\nContent-Length: no\r\n\r\n")),
+    "headers without end": Answer(lambda talk: (talk.send(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000), talk.cut())[0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_connection_that_breaks_tells_nothing(case: str, tell: Callable[..., StateHub]) -> None:
+    with LyingHub(BROKEN[case]) as lying:
+        hub = tell(lying.url)
+        error = refused(hub)
+        assert error.message
+        assert (error.retry_after, error.of_this_alone) == (0.0, False)
+        hub.send(READY)  # and what was broken is nothing for the next
+    assert lying.requests[-1].json == READY.to_json()
+
+
+SLOW: dict[str, Answer] = {
+    "it hangs": HANGS,
+    "it does not read": HANGS_UNREAD,
+    "its body drips": drips(HEAD + b"Content-Length: 100000\r\n\r\n"),
+    "its body drips in chunks": drips(HEAD + b"Transfer-Encoding: chunked\r\n\r\n186A0\r\n"),
+    "its headers drip": drips(HEAD + b"X-Slow: "),
+    "its status drips": drips(b"HTTP/1.1 20"),
+}
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("case", SLOW)
+def test_no_answer_takes_longer_than_it_may(case: str, tell: Callable[..., StateHub]) -> None:
+    with LyingHub(SLOW[case]) as lying:
+        hub = tell(lying.url)
+        began = time.monotonic()
+        error = refused(hub)
+        assert time.monotonic() - began < WITHIN + 4
+        assert error.message == f"no answer within {WITHIN:g} s"
+        assert (error.retry_after, error.of_this_alone) == (0.0, False)
+        hub.send(READY)
+
+
+BOMB = gzip.compress(b" " * 50_000_000)
+LARGE: dict[str, tuple[Answer, bool]] = {
+    "a body without end": (endless(200), True),
+    "a body that unpacks to a thousand times its size": (says(200, BOMB, Content_Encoding="gzip"), True),
+    "a page without end that says no": (endless(500), False),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_no_answer_takes_more_memory_than_it_may(case: str, tell: Callable[..., StateHub]) -> None:
+    answer, taken = LARGE[case]
+    with LyingHub(TAKEN["204"], answer) as lying:
+        hub = tell(lying.url)
+        hub.send(READY)  # what is loaded once is not counted
+        tracemalloc.start()
+        try:
+            hub.send(READY) if taken else refused(hub)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 4 * 1024 * 1024
+
+
+def test_nobody_listens(tell: Callable[..., StateHub]) -> None:
+    with LyingHub() as lying:
+        url = lying.url
+    error = refused(tell(url))
+    assert "refused" in error.message
+    assert error.retry_after == 0.0
+
+
+def test_a_certificate_that_nobody_vouches_for(
+    tell: Callable[..., StateHub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = self_signed(tmp_path)
+    with LyingHub(certificate=file) as lying:
+        error = refused(tell(lying.url))
+        assert error.message.startswith("its certificate is not trusted: self")
+        assert error.hint == "SSL_CERT_FILE names a file of other authorities"
+        assert lying.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+        tell(lying.url).send(READY)
+        assert len(lying.requests) == 1
+        error = refused(tell(lying.url.replace("127.0.0.1", "localhost")))  # trusted, and of another name
+        assert error.message.startswith("its certificate is not trusted: Hostname mismatch")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
+        assert refused(tell(lying.url)).message
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_hub_of_tls_that_drips(
+    tell: Callable[..., StateHub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with LyingHub(SLOW["its headers drip"], certificate=file) as lying:
+        hub = tell(lying.url)
+        assert refused(hub).message == f"no answer within {WITHIN:g} s"
+        hub.send(READY)
+
+
+# --- what the settings say
+
+
+WORDS = {
+    "no such variable": ("env:NOT_SET", "its token is not here: env:NOT_SET is empty"),
+    "no such file": ("file:gone", "its token cannot be read from file:gone: "),
+    "an empty file": ("file:empty", "its token is not here: file:empty is empty"),
+    "a folder": ("file:folder", "its token cannot be read from file:folder: "),
+    "a file of bytes": ("file:bytes", "its token cannot be read from file:bytes: "),
+    "a file of two lines": ("file:lines", "its token in file:lines is not one word of plain characters"),
+    "another alphabet": ("env:UMLAUT", "its token in env:UMLAUT is not one word of plain characters"),
+}
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_a_token_that_is_not_there(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, said = WORDS[case]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "bytes").write_bytes(b"secret\xff")
+    (tmp_path / "lines").write_text("secret\nsecret: 2\n")
+    monkeypatch.setenv("UMLAUT", "sécret")
+    with pytest.raises(HubError) as caught:
+        StateHub(Settings.model_validate({"url": "http://127.0.0.1:1", "token": source}), tmp_path)
+    assert caught.value.message.startswith(said)
+    assert caught.value.hint
+    assert "cret" not in f"{caught.value.message}{caught.value.hint}{caught.value.__cause__}"
+
+
+def test_a_token_in_a_file_beside_the_fleet(tell: Callable[..., StateHub], tmp_path: Path) -> None:
+    (tmp_path / "hub-token").write_text(f"{TOKEN}\n")
+    with LyingHub() as lying:
+        tell(lying.url, token="file:hub-token").send(READY)
+        tell(lying.url, token=None).send(READY)
+    first, second = lying.requests
+    assert first.headers["authorization"] == f"Bearer {TOKEN}"
+    assert "authorization" not in second.headers
+
+
+BAD = ["http://[::1", "http://h:99999", "http://h:0", "http://h:x", "http://:80"]
+
+
+@pytest.mark.parametrize(
+    "value", ["", "ftp://hub", "hub.example", "http://user:pass@hub", "http://a b", "http://", *BAD]
+)
+def test_a_variable_that_names_no_hub(
+    value: str, tell: Callable[..., StateHub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_HUB_URL", value)
+    with pytest.raises(HubError) as caught:
+        tell("${STATE_HUB_URL}")
+    assert caught.value.hint == "set STATE_HUB_URL to the URL of State Hub"
+    assert "pass" not in caught.value.message
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_a_manifest_that_names_no_hub(value: str, tell: Callable[..., StateHub]) -> None:
+    with pytest.raises(HubError) as caught:
+        tell(value)
+    assert caught.value.message == "stateHub.url is no URL of http or https"
+
+
+@pytest.mark.parametrize("value", ["http://a..b", f"http://{'a' * 64}.invalid", "http://127.0.0.1:1"])
+def test_a_variable_that_names_no_place(
+    value: str, tell: Callable[..., StateHub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_HUB_URL", value)
+    hub = tell("${STATE_HUB_URL}")
+    assert hub.place == value
+    assert refused(hub).message
+
+
+def test_a_variable_that_names_a_hub(tell: Callable[..., StateHub], monkeypatch: pytest.MonkeyPatch) -> None:
+    with LyingHub() as lying:
+        monkeypatch.setenv("STATE_HUB_URL", lying.url + "/hub/")
+        hub = tell("${STATE_HUB_URL}")
+        hub.send(READY)
+        assert hub.place == lying.url + "/hub/"
+    assert [request.path for request in lying.requests] == ["/hub/events"]
+
+
+def test_what_no_older_hub_says_it_acknowledges_is_not_told(tell: Callable[..., StateHub]) -> None:
+    with LyingHub(says(200), says(200, OTHER)) as lying:
+        hub = tell(lying.url, format="progress")
+        assert refused(hub).message.endswith("acknowledges nothing")
+        hub.send(READY)  # an id of its own is none of ours
+
+
+def test_many_threads_at_once(tell: Callable[..., StateHub]) -> None:
+    with LyingHub(*[CUTS, TAKEN["204"]] * 8) as lying:
+        hub = tell(lying.url)
+        failed: list[HubError] = []
+
+        def send() -> None:
+            for _ in range(8):
+                try:
+                    hub.send(READY)
+                except HubError as error:
+                    failed.append(error)
+
+        threads = [threading.Thread(target=send) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(failed) == 8
+    assert len(lying.requests) == 64

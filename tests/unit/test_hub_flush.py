@@ -1,0 +1,93 @@
+"""``sandboxer hub flush`` and ``sandboxer hub serve`` together, with this machine as the host."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.bench import ID
+from tests.support.gitrepo import GitRepo
+from tests.support.hubs import TOKEN, LyingHub, ServedHub, says
+from tests.support.journal_host import ONE, TWO, JournalHost, life, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = Path(sys.executable).with_name("sandboxer")
+HEAD = "apiVersion: sandboxer.dev/v1\nkind: {}\nmetadata: {{name: {}}}\nspec: {}\n"
+SETTINGS = "{stateHub: {url: '${STATE_HUB_URL}', token: env:STATE_HUB_TOKEN}}"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[JournalHost]:
+    """A host with a sandbox, and what another one left."""
+    host = JournalHost.create(tmp_path)
+    repo = GitRepo.create(tmp_path / "fleet")
+    repo.write("sandboxer.yaml", HEAD.format("Fleet", "acme", SETTINGS))
+    root = json.dumps(str(host.bench.root("one")))
+    repo.write("manifests/one.yaml", HEAD.format("Host", "one", f"{{connection: local, root: {root}}}"))
+    repo.commit()
+    host.lives(ONE, lines(life(ONE, 3)))
+    host.left(lines(life(TWO, identifier="0badcafe")), identifier="0badcafe")
+    yield host
+    host.close()
+
+
+def flush(host: JournalHost, url: str, code: int) -> str:
+    """What is said, standard output left out, which must be empty."""
+    done = subprocess.run(
+        [PROGRAM, "-C", host.bench.folder / "fleet", "hub", "flush"],
+        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "STATE_HUB_URL": url, "STATE_HUB_TOKEN": TOKEN},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert TOKEN not in done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_what_waited_for_a_hub_is_told_once_it_serves(host: JournalHost, tmp_path: Path) -> None:
+    hub = ServedHub(tmp_path / "hub")
+    said = flush(host, hub.url, 1)
+    assert "; 8 events wait on the hosts, and the next run sends the rest" in " ".join(said.split())
+    with hub:
+        assert flush(host, hub.url, 0) == "State Hub was told of 2 sandboxes.\n"
+        assert [event["data"]["number"] for event in hub.events(sandbox=ID)] == [1, 2, 3]
+        assert [event["data"]["number"] for event in hub.events(sandbox="0badcafe")] == [1, 2, 3, 4, 5]
+        assert host.numbers() == [("1", 3, [])]
+        assert not host.kept("0badcafe").exists()
+        assert flush(host, hub.url, 0) == "State Hub was told of 0 sandboxes.\n"
+        (host.box() / "journal.acked").unlink()  # told, and not noted: the runner died in between
+        assert flush(host, hub.url, 0) == "State Hub was told of 1 sandbox.\n"
+        assert hub.duplicates() == 3
+        assert len(hub.events(type="dev.sandboxer.sandbox.*")) == 8
+        hub.stop()
+        hub.start()
+        assert len(hub.events(type="dev.sandboxer.sandbox.*")) == 8
+
+
+def test_a_hub_that_refuses_is_one_warning(host: JournalHost) -> None:
+    with LyingHub(otherwise=says(401)) as lying:
+        said = flush(host, lying.url, 1)
+    warning, told = said.splitlines()
+    assert warning.startswith(
+        f"Warning: State Hub at {lying.url}: it answered 401 Unauthorized (see stateHub.token); 8"
+    )
+    assert told == "State Hub was told of 0 sandboxes."
+
+
+def test_a_variable_that_is_not_set_is_one_warning(host: JournalHost) -> None:
+    warning, _ = flush(host, "", 1).splitlines()
+    assert warning == (
+        "Warning: State Hub is told nothing: STATE_HUB_URL is not set, and stateHub.url names it "
+        "(set STATE_HUB_URL to the URL of State Hub); events wait on the hosts."
+    )

@@ -1,0 +1,279 @@
+"""The log for programs: each line of standard error is one JSON object that says whose it is, and tells no secret."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sandboxer.cli.session import Following, Session
+from sandboxer.errors import HostUnreachable, ManifestError, ProvisionFailed
+from sandboxer.model.desired import SecretValue
+from sandboxer.model.diagnostic import Diagnostic, Location
+from sandboxer.model.drift import DriftReport, Resolved
+from sandboxer.model.hidden import Hidden
+from sandboxer.model.lifecycle import Reason
+from sandboxer.model.observed import Unreachable
+from sandboxer.model.outcome import Outcome
+from sandboxer.model.witness import Beginning
+from sandboxer.render.log_json import JsonLog, Lines
+from sandboxer.wiring.secrecy import without_values
+from tests.support.fleet import ROOT
+from tests.support.planning import NOW, fleet_of, looks_of
+from tests.support.plans import change, fields, plan_of
+from tests.support.silent import lines_of
+
+WEB = change("web", Reason.CREATE_ABSENT)
+BEGINNING = Beginning("1" * 32, "apply", NOW)
+
+
+class Log:
+    """A log in memory, of a run that has begun, by a clock that stands still."""
+
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+        self.log = JsonLog(self.stream, lambda: NOW)
+        self.log.begun(BEGINNING)
+
+    def told(self) -> list[dict[str, Any]]:
+        """The lines after the first, without what each of them has."""
+        lines = lines_of(self.stream.getvalue())
+        assert lines[0]["event"] == "run.started"
+        assert {(line["run_id"], line["command"]) for line in lines} == {("1" * 32, "apply")}
+        common = ("time", "run_id", "command")
+        return [{key: value for key, value in line.items() if key not in common} for line in lines[1:]]
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+# --- the lines
+
+
+def test_a_line_stands_exactly_so(log: Log) -> None:
+    log.log.of_fleet("acme")
+    log.log.progressed(WEB, "starting")
+    moment = NOW.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert log.stream.getvalue().splitlines()[1] == (
+        f'{{"time": "{moment}", "level": "info", "event": "change.progressed", "run_id": "{"1" * 32}", '
+        '"command": "apply", "fleet": "acme", "host": "lab-1", "sandbox": "web", "id": "00000003", '
+        '"action": "create", "step": "starting"}'
+    )
+
+
+def test_an_apply_is_told_step_by_step_with_what_came_of_it(log: Log) -> None:
+    log.log.started(WEB)
+    log.log.progressed(WEB, "delivering")
+    log.log.ended(Outcome(WEB, seconds=2.12345))
+    log.log.ended(Outcome(WEB, error="\x1b[31mno\x1b[0m image\nno\x07 luck\u2028\x85", hint="pull it", seconds=1))
+    locked = change("busy", Reason.BLOCKED_LOCKED, message="another client holds its lock")
+    log.log.ended(Outcome(locked))
+    of_web = {"host": "lab-1", "sandbox": "web", "id": "00000003", "action": "create"}
+    began, _, well, badly, blocked = log.told()
+    assert began == {"level": "info", "event": "change.started", **of_web, "reason": "create_because_absent"}
+    ended = {"event": "change.ended", **of_web, "reason": "create_because_absent"}
+    assert well == {"level": "info", **ended, "outcome": "created", "seconds": 2.123}
+    assert badly.pop("message").splitlines()[:2] == ["no image", "no\\x07 luck"]
+    assert badly == {"level": "error", **ended, "outcome": "failed", "hint": "pull it", "seconds": 1}
+    assert (blocked["level"], blocked["outcome"]) == ("warning", "blocked")
+    assert blocked["message"] == "another client holds its lock"
+    assert "apply again" in blocked["hint"]
+
+
+def test_looks_say_how_they_went(log: Log) -> None:
+    looks = looks_of({"hosts": {"lab-1": {}}})
+    log.log.looked(looks["lab-1"], 0.25)
+    log.log.looked(replace(looks["lab-1"], error="the engine is silent"), 0.5)  # type: ignore[type-var]
+    log.log.looked(Unreachable("far", "connection refused"), 1.0)
+    log.log.looked(Unreachable("near", "half an answer", answered=True), 2.0)
+    assert [(line["host"], line["level"], line["outcome"], line["seconds"]) for line in log.told()] == [
+        ("lab-1", "info", "reachable", 0.25),
+        ("lab-1", "warning", "unknown", 0.5),
+        ("far", "error", "unreachable", 1.0),
+        ("near", "warning", "unknown", 2.0),
+    ]
+    assert log.told()[2]["message"] == "connection refused"
+
+
+def test_drift_is_told_by_path_and_never_by_value(log: Log) -> None:
+    drifted = change(
+        "web", Reason.REPAIR_DRIFT, drift=fields(services__web__state=("running", "VALUE"), workspace=(1, 2))
+    )
+    resolved = Resolved("old", "0badcafe", "lab-2", ("workspace",), NOW)
+    log.log.compared(DriftReport(plan_of(drifted, WEB), NOW, compared=3, resolved=(resolved,)))
+    found, over = log.told()
+    assert (found["event"], found["message"]) == ("drift.found", "services.web.state, workspace")
+    assert over == {
+        "level": "info",
+        "event": "drift.resolved",
+        "host": "lab-2",
+        "sandbox": "old",
+        "message": "workspace",
+    }
+    assert "VALUE" not in log.stream.getvalue()
+
+
+def test_errors_name_what_they_are_about(log: Log) -> None:
+    finding = Diagnostic("error", "bad-value", "no such ttl", Location("a.yaml", 3, 7), hint="say 2h")
+    for error in (
+        HostUnreachable("lab-1", "refused", hint="start it"),
+        ProvisionFailed("web", "no image"),
+        ManifestError([finding]),
+    ):
+        log.log.failed(error)
+    assert log.told() == [
+        {"level": "error", "event": "error", "host": "lab-1", "message": "refused", "hint": "start it"},
+        {"level": "error", "event": "error", "sandbox": "web", "message": "no image"},
+        {
+            "level": "error",
+            "event": "manifest.finding",
+            "code": "bad-value",
+            "file": "a.yaml",
+            "line": 3,
+            "column": 7,
+            "message": "no such ttl",
+            "hint": "say 2h",
+        },
+        {"level": "error", "event": "error", "message": "1 error in the manifests"},
+    ]
+
+
+def test_nothing_is_told_after_the_end_until_another_begins(log: Log) -> None:
+    log.log.over(2)
+    log.log.ended(Outcome(WEB))
+    assert [(line["event"], line["level"], line["exit_code"]) for line in log.told()] == [("run.finished", "info", 2)]
+    log.log.begun(replace(BEGINNING, run_id="2" * 32))
+    log.log.over(1)
+    assert [line["run_id"][0] for line in lines_of(log.stream.getvalue())] == ["1", "1", "2", "2"]
+
+
+def test_lines_of_many_threads_stay_whole(log: Log) -> None:
+    def work(number: int) -> None:
+        for step in range(50):
+            log.log.progressed(WEB, f"{number}-{step}" * 20)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(log.told()) == 400
+
+
+def test_a_reader_that_has_gone_stops_nothing() -> None:
+    class Gone(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError
+
+    log = JsonLog(Gone())
+    log.begun(BEGINNING)
+    log.over(0)
+
+
+def test_what_others_write_is_cut_into_lines() -> None:
+    said: list[str] = []
+    lines = Lines(said.append)
+    print("one\n\ntwo ", end="", file=lines)
+    lines.write("goes on\nthree")
+    assert said == ["one", "two goes on"]
+    lines.finish()
+    assert said == ["one", "two goes on", "three"]
+    assert not lines.isatty()
+
+
+def test_the_page_lists_every_event_and_every_key(log: Log) -> None:
+    finding = Diagnostic("error", "bad-value", "no", Location("a.yaml"), hint="say 2h")
+    drifted = change("web", Reason.REPAIR_DRIFT, drift=fields(workspace=(1, 2)))
+    log.log.of_fleet("acme")
+    log.log.looked(Unreachable("far", "refused"), 1.0)
+    log.log.started(WEB)
+    log.log.progressed(WEB, "starting")
+    log.log.ended(Outcome(WEB, error="no", hint="yes"))
+    log.log.compared(
+        DriftReport(plan_of(drifted), NOW, 1, resolved=(Resolved("old", "0badcafe", "lab-2", ("workspace",), NOW),))
+    )
+    log.log.failed(ManifestError([finding]))
+    log.log.failed(ProvisionFailed("web", "no", hint="yes"))
+    for level in ("info", "warning"):
+        log.log.said(level, "a sentence")  # type: ignore[arg-type]
+    log.log.over(0)
+    lines = lines_of(log.stream.getvalue())
+    page = (ROOT / "docs/observability.md").read_text(encoding="utf-8").split("## Traces")[0]
+    keys, listed = page.split("| event | when |")
+    assert set(re.findall(r"^\| `([a-z.]+)` \|", listed, re.MULTILINE)) == {line["event"] for line in lines}
+    named = {key for row in re.findall(r"^\| (`[^|]*`) \|", keys, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
+    assert named == {key for line in lines for key in line}
+
+
+# --- what is hidden
+
+
+def test_no_hidden_value_comes_into_a_log_whoever_says_it() -> None:
+    known = fleet_of({"sandboxes": {"web": {"env": {"LEVEL": "verbose", "ON": "1"}}}})
+    secret = SecretValue("KEY", "env:KEY", present=True, value=Hidden("hunter2"))
+    desired = replace(known.sandboxes["web"], secrets=(secret,))
+    a_run: Any = SimpleNamespace(fleet=replace(known, sandboxes={"web": desired}))
+    said = Outcome(
+        replace(WEB, id=desired.id, message="1 hunter2"), error="hunter2 at level verbose, 1 time", hint="unset hunter2"
+    )
+    log, plain = Log(), _Kept()
+    following = Following([plain], [log.log], lambda identifier, text: without_values(a_run, identifier, text))
+    following.progressed(said.change, "trying hunter2")
+    following.ended(said)
+    progressed, ended = log.told()
+    assert progressed["step"] == "trying (hidden)"
+    assert ended["message"] == "(hidden) at level (hidden), 1 time"
+    assert ended["hint"] == "unset (hidden)"
+    assert plain.ended_with == [said], "people see what they saw before"
+    assert "hunter2" not in log.stream.getvalue()
+
+
+def test_no_secret_comes_into_a_log_with_an_error_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    known = fleet_of({"sandboxes": {"web": {"env": {"HOST": "lab-1"}}}})
+    secret = SecretValue("KEY", "env:KEY", present=True, value=Hidden("hunter2"))
+    a_run: Any = SimpleNamespace(
+        fleet=replace(known, sandboxes={"web": replace(known.sandboxes["web"], secrets=(secret,))})
+    )
+    session = Session({})
+    session.speak("json")
+    with session.watching(a_run):
+        session.failed(HostUnreachable("lab-1", "lab-1 said hunter2", hint="not hunter2"))
+        session.said("warning", "lab-1 said hunter2")
+    session.close(1)
+    _, error, warning, _ = lines_of(capsys.readouterr().err)
+    assert (error["message"], error["hint"], error["host"]) == ("lab-1 said (hidden)", "not (hidden)", "lab-1")
+    assert warning["message"] == "lab-1 said (hidden)"
+    assert a_run.run_id == error["run_id"]
+
+
+class _Kept:
+    """An ApplyView that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.ended_with: list[Outcome] = []
+
+    def started(self, change: Any) -> None:
+        pass
+
+    def progressed(self, change: Any, step: str) -> None:
+        pass
+
+    def ended(self, outcome: Outcome) -> None:
+        self.ended_with.append(outcome)
+
+
+def test_outcomes_that_nobody_worked_on_are_told_too_and_once(log: Log) -> None:
+    done, blocked = Outcome(WEB), Outcome(change("busy", Reason.BLOCKED_UNREACHABLE, message="silent"))
+    view = _Kept()
+    following = Following([view], [log.log], lambda _, text: text)
+    following.ended(done)
+    following.rest([blocked, done])
+    assert [line["sandbox"] for line in log.told()] == ["web", "busy"]
+    assert view.ended_with == [done]
