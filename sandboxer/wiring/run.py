@@ -17,6 +17,7 @@ from sandboxer.errors import ManifestError
 from sandboxer.extensions.base import Question
 from sandboxer.extensions.registry import build_registry
 from sandboxer.lifecycle.discover import discover, names_on_record
+from sandboxer.model.asked import FILE
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import Reachable
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sandboxer.extensions.base import Extension, Work
     from sandboxer.extensions.registry import Registry
     from sandboxer.lifecycle.journals import Journals
+    from sandboxer.model.asked import Asked
     from sandboxer.model.desired import Fleet, SecretValue
     from sandboxer.model.documents import Manifests
     from sandboxer.model.drift import DriftReport
@@ -62,16 +64,24 @@ class Run:
 
     ``root`` is the folder of ``sandboxer.yaml``; ``revision`` a git revision to read the manifests from, None for the
     work tree. ``read_secrets`` is for plans that are applied at once: one that is shown never reads a secret. Without
-    ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. Use as a context manager.
+    ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. With ``asked``, an imperative sandbox
+    is there beside git's, and its input alone is looked for. Use as a context manager.
     """
 
     def __init__(
-        self, root: Path, *, revision: str | None = None, read_secrets: bool = False, find_inputs: bool = True
+        self,
+        root: Path,
+        *,
+        revision: str | None = None,
+        read_secrets: bool = False,
+        find_inputs: bool = True,
+        asked: Asked | None = None,
     ) -> None:
         self.root = root
         self.revision = revision
         self._read_secrets = read_secrets
-        self._find_inputs = find_inputs
+        self._find_inputs = find_inputs and asked is None
+        self._asked = asked
         self._transports = Transports(root)
         self._began = time.monotonic()
         self.reporter = Reporter(self)
@@ -119,7 +129,8 @@ class Run:
     @cached_property
     def manifests(self) -> Manifests:
         """The manifests, findings and all. Raises SourceError where they cannot be read at all."""
-        return load(self.repository.files(self.revision))
+        files = self.repository.files(self.revision)
+        return load({**files, FILE: self._asked.to_bytes()} if self._asked else files)
 
     def read_secrets(self) -> None:
         """Reads the secrets of a fleet that was planned without. Raises UsageError where one cannot be read."""
@@ -133,11 +144,12 @@ class Run:
     @cached_property
     def fleet(self) -> Fleet:
         """The fleet as git wants it, each input's commit found. Raises ManifestError, SourceError."""
-        from sandboxer.profiles.resolve import resolve
+        from sandboxer.profiles.resolve import resolve, with_asked
 
         former = [load(revision.files) for revision in self.repository.history(self.revision)]
         inputs = self.inputs if self._find_inputs else None
-        return resolve(self.sound(), self.files, inputs, self._secret, former)
+        fleet = resolve(self.sound(), self.files, inputs, self._secret, former)
+        return with_asked(fleet, self._asked, self.inputs) if self._asked else fleet
 
     def sound(self) -> Manifests:
         """The manifests, where nothing is wrong with them. Raises ManifestError."""
@@ -215,6 +227,18 @@ class Run:
     def silent(self) -> dict[str, str]:
         """The hosts that did not, and why."""
         return {name: look.error for name, look in sorted(self.looks.items()) if not isinstance(look, Reachable)}
+
+    @property
+    def partial(self) -> list[str]:
+        """The hosts that answered, and not in full: an engine is silent."""
+        looks = {name: look for name, look in self.looks.items() if isinstance(look, Reachable)}
+        return sorted(n for n, look in looks.items() if look.error or any(e.error for e in look.engines.values()))
+
+    def asked_for(self, change: Change, host: str, how: ApplyOptions) -> Asked:
+        """What an imperative sandbox was asked for with. Raises SandboxError where that is not known any more."""
+        from sandboxer.lifecycle.asked import asked_for
+
+        return asked_for(self._work(change, host, lambda _step: None, how))
 
     def ids_of(self, name: str) -> set[str]:
         """The ids that a name or an id may stand for: git's, and those that the hosts show."""
@@ -323,7 +347,9 @@ class Run:
         looks = {name: look for name, look in self.looks.items() if name not in self._newer}
         # What a guard keeps from being deleted in bulk is not to be forgotten in bulk either.
         guarded = any(change.reason is Reason.BLOCKED_GUARD for change in decided.changes)
-        settle(unsettled(self.fleet, looks, forget=not guarded), self.transport, self.fleet, self.holder)
+        # Of git nothing was applied where something else was asked for.
+        fleet = replace(self.fleet, commit=None) if self._asked else self.fleet
+        settle(unsettled(fleet, looks, forget=not guarded and not self._asked), self.transport, fleet, self.holder)
 
     def _extension_of(self, change: Change) -> Extension:
         sight = self.sight(change.from_host or change.host or "", change.id, self._looks_of(change))
