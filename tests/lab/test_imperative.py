@@ -80,7 +80,7 @@ def test_the_life_of_one(new_fleet: Callable[..., FleetRepo], lab: Lab, host: st
     assert (again["id"], again["name"], again["ttl"]) == (identifier, "try-1", "30m")
     assert json.loads(fleet.sh(host, f"cat {fleet.root}/{fleet.name}/{identifier}/record.json"))["uid"] != uid
     container = fleet.ids(host)["try-1/a"]
-    assert fleet.engine(host, "exec", container, "printenv", "GREETING").strip() == "hello"
+    assert fleet.engine(host, "exec", container, "sh", "-c", "echo $GREETING").strip() == "hello"
 
     assert _ask(fleet, "destroy", identifier) == [{"sandbox": identifier, "outcome": "destroyed"}]
     assert _ask(fleet, "destroy", identifier) == [{"sandbox": identifier, "outcome": "absent"}]
