@@ -25,7 +25,7 @@ def _fleet(new_fleet: Callable[..., FleetRepo], *hosts: str) -> FleetRepo:
     fleet = new_fleet(*hosts)
     ports = [{"name": "http", "service": "a", "port": 8080}]
     profile = {"reachability": {"ports": ports}, "ttl": {"default": "1h", "max": "2h"}}
-    fleet.sandbox("web", stack(a=web(environment=["GREETING"])), profile_spec=profile, env={"GREETING": "git"})
+    fleet.sandbox("web", stack(a=web(environment={"GREETING": "${GREETING}"})), profile_spec=profile, env={"GREETING": "git"})
     fleet.commit()
     return fleet
 
