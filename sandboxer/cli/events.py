@@ -13,6 +13,7 @@ from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
+from sandboxer.wiring.found import answering, ids_of, silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,19 +41,19 @@ def events(name: str, follow: bool, output: str) -> int:
       sandboxer events 1f2e3d4c -o json | jq -r .type
     """
     with opened(find_inputs=False) as run:
-        teller, silent = _Teller(run, name, output), run.silent
-        for host, why in silent.items():
+        teller, unheard = _Teller(run, name, output), silent(run)
+        for host, why in unheard.items():
             session().said("warning", f"{host} did not answer: {why}", host)
         teller.tell()
         if not teller.shown and not follow:
             raise UsageError(
                 f"no host has a journal of {name}",
-                hint=f"it may be on {', '.join(silent)}" if silent else "see `sandboxer list`",
+                hint=f"it may be on {', '.join(unheard)}" if unheard else "see `sandboxer list`",
             )
         while follow and not teller.over:
             time.sleep(POLL_SECONDS)
             teller.tell()
-    return EXIT_ERROR if silent else EXIT_DONE
+    return EXIT_ERROR if unheard else EXIT_DONE
 
 
 class _Teller:
@@ -61,7 +62,7 @@ class _Teller:
     def __init__(self, run: Run, name: str, output: str) -> None:
         self._run = run
         self._output = output
-        self._ids = sorted(run.ids_of(name))
+        self._ids = sorted(ids_of(run, name))
         self.shown: dict[str, Event] = {}
         self.over = False
 
@@ -77,7 +78,7 @@ class _Teller:
     def _found(self) -> list[Event]:
         """One life after the other, each in the order of its numbers: the clocks of those who acted may differ."""
         lives: dict[str, dict[int, Event]] = {}
-        for host in self._run.answering:
+        for host in answering(self._run):
             for identifier in self._ids:
                 for backlog in self._run.journals.show(host, identifier):
                     lives.setdefault(backlog.uid, {}).update({event.number: event for event in backlog.events})

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from sandboxer.cli.console import stderr, stdout, write
-from sandboxer.cli.found import find, handle_of
 from sandboxer.cli.main import EXIT_DONE
 from sandboxer.cli.options import Duration, lock_timeout_option, output_option
 from sandboxer.cli.plan import make_plan
@@ -17,13 +16,14 @@ from sandboxer.cli.session import opened, session
 from sandboxer.cli.telling import telling
 from sandboxer.errors import UsageError
 from sandboxer.reconcile.options import Options
+from sandboxer.wiring.found import find, handle_of
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from sandboxer.cli.found import There
     from sandboxer.model.record import Record
     from sandboxer.wiring import ApplyOptions, Run
+    from sandboxer.wiring.found import There
 
 
 @click.command("extend-ttl")

@@ -80,14 +80,15 @@ def flush() -> int:
       sandboxer hub flush
     """
     from sandboxer.errors import UsageError
+    from sandboxer.wiring.found import silent
 
     with opened(find_inputs=False) as run:
         if not run.has_hub:
             raise UsageError("the fleet has no State Hub", hint="name one in sandboxer.yaml: spec.stateHub.url")
         with telling(run, patience=FLUSH_PATIENCE, most=FLUSH_MOST) as reporter:
             reporter.begin(run.looks)
-        for name, why in run.silent.items():
+        for name, why in silent(run).items():
             session().said("warning", f"{name} did not answer: {why}", name)
         told = reporter.delivery.sent if reporter.delivery else 0
     session().said("info", f"State Hub was told of {told} sandbox{'' if told == 1 else 'es'}.")
-    return EXIT_ERROR if run.silent or reporter.problems else EXIT_DONE
+    return EXIT_ERROR if silent(run) or reporter.problems else EXIT_DONE

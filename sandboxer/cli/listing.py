@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from sandboxer.cli.console import stdout, write
-from sandboxer.cli.found import find, handle_of, sandboxes_there
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
 from sandboxer.cli.plan import make_plan
 from sandboxer.cli.session import opened, session
 from sandboxer.reconcile.options import Options
+from sandboxer.wiring.found import find, handle_of, sandboxes_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

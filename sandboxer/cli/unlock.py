@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from sandboxer.cli.console import stderr, stdout, write
-from sandboxer.cli.found import find
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
 from sandboxer.cli.plan import make_plan
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
 from sandboxer.reconcile.options import Options
+from sandboxer.wiring.found import find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -33,6 +33,7 @@ HEARTBEAT_SECONDS = 10.0
 QUICK_SECONDS = 60.0
 LONGEST_SECONDS = 3600.0
 MESSAGE_LINES = 8
+ASKED_FILE = "asked.json"
 _LOCKED, _STALE, _WAITING = 75, 74, 73
 _IDLE = b"beat - 0 0\n"  # between requests the heartbeat is a request of its own
 

@@ -153,6 +153,7 @@ do_rewrite() { # SHA-256 of the record to replace, events...; the new record
   tell "$box" "$@" && mv -f "$box/.record.next" "$box/record.json" && sync "$box"
 }
 
+do_show() { cat "$box/$1"; } # path below the sandbox's folder
 do_put() { put_file "$box/$1" "$payload" "$2" ''; } # path below the sandbox's folder, mode; the content
 
 do_tombstone() { put_file "$home/.tombstones/$id.json" "$payload" 600 durably; }

@@ -88,6 +88,7 @@ class Reason(StrEnum):
     DELETE_ORPHANED = "delete_because_orphaned"
     DELETE_EXPIRED = "delete_because_expired"
     DELETE_STRAY = "delete_because_stray"
+    DELETE_REQUESTED = "delete_because_requested"
     NO_OP_SYNCED = "no_op_because_synced"
     NO_OP_SUSPENDED = "no_op_because_suspended"
     NO_OP_EXPIRED = "no_op_because_expired"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors import InputUnavailable, ManifestError
@@ -14,6 +15,7 @@ from sandboxer.model.jsontypes import canonical
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from sandboxer.model.asked import Asked
     from sandboxer.model.desired import SecretValue
     from sandboxer.model.documents import Manifests
     from sandboxer.model.manifest import Host, Profile, Sandbox, SecretRef
@@ -57,6 +59,15 @@ def resolve(
         max_deletes=manifests.fleet.spec.guards.max_deletes,
         allow_empty=manifests.fleet.spec.guards.allow_empty,
     )
+
+
+def with_asked(fleet: Fleet, asked: Asked, inputs: InputSource) -> Fleet:
+    """The fleet in which the sandbox that was ``asked`` for, resolved as git's are, is imperative and has its input."""
+    git = fleet.sandboxes[asked.name]
+    tree, error = _find_input(git.profile, git.sandbox, inputs)
+    spec = effective_spec(git.profile, git.sandbox, tree)
+    own = replace(git, id=asked.id, origin="api", asked=asked, tree=tree, input_error=error, spec=spec, formerly=())
+    return replace(fleet, sandboxes={**fleet.sandboxes, asked.name: own})
 
 
 def _desired(

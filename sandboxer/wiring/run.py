@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from sandboxer.errors import ManifestError
 from sandboxer.extensions.base import Question
 from sandboxer.extensions.registry import build_registry
 from sandboxer.lifecycle.discover import discover, names_on_record
-from sandboxer.model.identity import sandbox_id
+from sandboxer.model.asked import FILE
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import Reachable
 from sandboxer.model.plan import Stats
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from sandboxer.extensions.base import Extension, Work
     from sandboxer.extensions.registry import Registry
     from sandboxer.lifecycle.journals import Journals
+    from sandboxer.model.asked import Asked
     from sandboxer.model.desired import Fleet, SecretValue
     from sandboxer.model.documents import Manifests
     from sandboxer.model.drift import DriftReport
@@ -63,19 +63,27 @@ class Run:
 
     ``root`` is the folder of ``sandboxer.yaml``; ``revision`` a git revision to read the manifests from, None for the
     work tree. ``read_secrets`` is for plans that are applied at once: one that is shown never reads a secret. Without
-    ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. ``run_id`` names it to whoever
-    is told of it. ``on_fleet`` gets the fleet's name, ``on_look`` each look and its seconds, from several threads.
-    Use as a context manager.
+    ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. With ``asked``, an imperative sandbox
+    is there beside git's, and its input alone is looked for. ``run_id`` names the run to whoever is told of it;
+    ``on_fleet`` gets the fleet's name, ``on_look`` each look and its seconds, from several threads. Use as a context
+    manager.
     """
 
     def __init__(
-        self, root: Path, *, revision: str | None = None, read_secrets: bool = False, find_inputs: bool = True
+        self,
+        root: Path,
+        *,
+        revision: str | None = None,
+        read_secrets: bool = False,
+        find_inputs: bool = True,
+        asked: Asked | None = None,
     ) -> None:
         self.root = root
         self.run_id = uuid.uuid4().hex
         self.revision = revision
         self._read_secrets = read_secrets
-        self._find_inputs = find_inputs
+        self._find_inputs = find_inputs and asked is None
+        self._asked = asked
         self._transports = Transports(root)
         self._began = time.monotonic()
         self.reporter = Reporter(self)
@@ -124,7 +132,8 @@ class Run:
     @cached_property
     def manifests(self) -> Manifests:
         """The manifests, findings and all. Raises SourceError where they cannot be read at all."""
-        found = load(self.repository.files(self.revision))
+        files = self.repository.files(self.revision)
+        found = load({**files, FILE: self._asked.to_bytes()} if self._asked else files)
         if found.fleet is not None:
             self.on_fleet(found.fleet.metadata.name)
         return found
@@ -141,11 +150,12 @@ class Run:
     @cached_property
     def fleet(self) -> Fleet:
         """The fleet as git wants it, each input's commit found. Raises ManifestError, SourceError."""
-        from sandboxer.profiles.resolve import resolve
+        from sandboxer.profiles.resolve import resolve, with_asked
 
         former = [load(revision.files) for revision in self.repository.history(self.revision)]
         inputs = self.inputs if self._find_inputs else None
-        return resolve(self.sound(), self.files, inputs, self._secret, former)
+        fleet = resolve(self.sound(), self.files, inputs, self._secret, former)
+        return with_asked(fleet, self._asked, self.inputs) if self._asked else fleet
 
     def sound(self) -> Manifests:
         """The manifests, where nothing is wrong with them. Raises ManifestError."""
@@ -211,28 +221,6 @@ class Run:
     def transport(self, name: str) -> HostTransport:
         """The way to a host, made at first use."""
         return self._transports.to(self.sound().hosts.get(name) or self.fleet.hosts[name])
-
-    @property
-    def answering(self) -> list[str]:
-        """The hosts that answered, by name."""
-        return sorted(name for name, look in self.looks.items() if isinstance(look, Reachable))
-
-    @property
-    def silent(self) -> dict[str, str]:
-        """The hosts that did not, and why."""
-        return {name: look.error for name, look in sorted(self.looks.items()) if not isinstance(look, Reachable)}
-
-    def ids_of(self, name: str) -> set[str]:
-        """The ids that a name or an id may stand for: git's, and those that the hosts show."""
-        seen = {
-            identifier
-            for look in self.looks.values()
-            if isinstance(look, Reachable)
-            for identifier, found in look.found.items()
-            if name in (identifier, found.record.name if found.record else None)
-        }
-        own = {name} if re.fullmatch("[0-9a-f]{8}", name) else {sandbox_id(self.fleet_name, name)}
-        return seen | own
 
     # --- plan and apply
 
@@ -329,7 +317,9 @@ class Run:
         looks = {name: look for name, look in self.looks.items() if name not in self._newer}
         # What a guard keeps from being deleted in bulk is not to be forgotten in bulk either.
         guarded = any(change.reason is Reason.BLOCKED_GUARD for change in decided.changes)
-        settle(unsettled(self.fleet, looks, forget=not guarded), self.transport, self.fleet, self.holder)
+        # Of git nothing was applied where something else was asked for.
+        fleet = replace(self.fleet, commit=None) if self._asked else self.fleet
+        settle(unsettled(fleet, looks, forget=not guarded and not self._asked), self.transport, fleet, self.holder)
 
     def _extension_of(self, change: Change) -> Extension:
         sight = self.sight(change.from_host or change.host or "", change.id, self._looks_of(change))
@@ -345,6 +335,12 @@ class Run:
         from sandboxer.model.lock import holder_line
 
         return holder_line(who(), self.fleet.commit)
+
+    def asked_for(self, change: Change, host: str, how: ApplyOptions) -> Asked:
+        """What an imperative sandbox was asked for with. Raises SandboxError where that is not known any more."""
+        from sandboxer.lifecycle.asked import asked_for
+
+        return asked_for(self._work(change, host, lambda _step: None, how))
 
     def sight(self, host: str, identifier: str, looks: Mapping[str, Look] | None = None) -> Sight | None:
         """What the look at a host, or the one among ``looks``, showed of one sandbox."""

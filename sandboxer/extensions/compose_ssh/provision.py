@@ -14,7 +14,7 @@ from sandboxer.extensions.compose_ssh.render import Variables, render, sources
 from sandboxer.extensions.compose_ssh.stack import Stack
 from sandboxer.extensions.compose_ssh.teardown import remove
 from sandboxer.extensions.compose_ssh.workspace import Workspace
-from sandboxer.extensions.workbench import Workbench
+from sandboxer.extensions.workbench import ASKED_FILE, Workbench
 from sandboxer.model.identity import LABEL_UNTIL, project_name
 from sandboxer.model.lifecycle import Phase
 from sandboxer.reconcile.drift import service_of, state_of
@@ -39,6 +39,9 @@ def provision(work: Work, desired: DesiredSandbox, *, fresh: bool) -> Record:
             remove(box, before.record, before.containers)
             before = box.look()
         record = _begin(box, desired, before, uid="" if fresh else work.expected_uid)
+        if desired.asked is not None:
+            # Its plain environment is in it, so it is nobody else's to read.
+            box.put(ASKED_FILE, desired.asked.to_bytes())
         try:
             return _bring_up(box, desired, record, before)
         except (HostUnreachable, CommandTimeout, OutputTooLarge):

@@ -66,7 +66,6 @@ compose_of() { # engine
   command -v docker-compose >/dev/null && echo docker-compose
 }
 
-do_show() { cat "$box/$1"; } # path below the sandbox's folder
 
 # The variables of a compose file are those that were declared, from a file that only the login can read, and not for long.
 do_render() { # command, project, tree, folder in it, options...; the variables

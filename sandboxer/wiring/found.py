@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import UsageError
+from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Reason
 from sandboxer.model.observed import Reachable
 from sandboxer.profiles.report import did_you_mean
@@ -70,3 +72,32 @@ def find(run: Run, decided: Plan, name: str) -> list[There]:
     else:
         hint = did_you_mean(name, {one.change.sandbox for one in there} | run.fleet.sandboxes.keys())
     raise UsageError(f"there is no sandbox {name} on the hosts", hint=hint or "see `sandboxer list`")
+
+
+def answering(run: Run) -> list[str]:
+    """The hosts that answered, by name."""
+    return sorted(name for name, look in run.looks.items() if isinstance(look, Reachable))
+
+
+def silent(run: Run) -> dict[str, str]:
+    """The hosts that did not, and why."""
+    return {name: look.error for name, look in sorted(run.looks.items()) if not isinstance(look, Reachable)}
+
+
+def partial(run: Run) -> list[str]:
+    """The hosts that answered, and not in full: an engine is silent."""
+    looks = {name: look for name, look in run.looks.items() if isinstance(look, Reachable)}
+    return sorted(n for n, look in looks.items() if look.error or any(e.error for e in look.engines.values()))
+
+
+def ids_of(run: Run, name: str) -> set[str]:
+    """The ids that a name or an id may stand for: git's, and those that the hosts show."""
+    seen = {
+        identifier
+        for look in run.looks.values()
+        if isinstance(look, Reachable)
+        for identifier, found in look.found.items()
+        if name in (identifier, found.record.name if found.record else None)
+    }
+    own = {name} if re.fullmatch("[0-9a-f]{8}", name) else {sandbox_id(run.fleet_name, name)}
+    return seen | own

@@ -1,0 +1,136 @@
+"""Imperative sandboxes on real hosts: made without a commit, left alone by git, and gone without a trace."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandboxer.client import Client
+from sandboxer.errors import ManifestError, UsageError
+from tests.support.e2e import service, stack, web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.lab import Lab
+    from tests.support.e2e import FleetRepo
+
+pytestmark = pytest.mark.lab
+
+
+def _fleet(new_fleet: Callable[..., FleetRepo], *hosts: str) -> FleetRepo:
+    """A fleet with one sandbox in git, whose profile the imperative ones share."""
+    fleet = new_fleet(*hosts)
+    ports = [{"name": "http", "service": "a", "port": 8080}]
+    profile = {"reachability": {"ports": ports}, "ttl": {"default": "1h", "max": "2h"}}
+    fleet.sandbox(
+        "web", stack(a=web(environment={"GREETING": "${GREETING}"})), profile_spec=profile, env={"GREETING": "git"}
+    )
+    fleet.commit()
+    return fleet
+
+
+def _ask(fleet: FleetRepo, *arguments: str, code: int = 0) -> Any:
+    return json.loads(fleet.run(*arguments, "-o", "json", code=code))
+
+
+def test_git_leaves_ten_of_them_alone(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
+    fleet = _fleet(new_fleet, "lab-1", "lab-2")
+    before = {host: lab.snapshot(host) for host in fleet.hosts}
+    fleet.apply()
+    made = [_ask(fleet, "create", "--profile", "profile.web", "--env", f"GREETING={n}")["id"] for n in range(10)]
+    running = {host: fleet.ids(host) for host in fleet.hosts}
+    fleet.apply()
+    fleet.remove("web")
+    fleet.commit()
+    fleet.apply("--allow-empty")
+    fleet.prune()
+    left = {handle["id"] for handle in _ask(fleet, "list")}
+    assert left == set(made)
+    gone = {key for host in fleet.hosts for key in running[host].keys() - fleet.ids(host).keys()}
+    assert gone == {"web/a"}, "of git's sandbox alone"
+    fleet.run("destroy", *made)
+    assert not any(lab.leaked(host, before[host]) for host in fleet.hosts)
+
+
+@pytest.mark.parametrize("host", ["lab-3", "lab-4"], ids=["no-root", "podman"])
+def test_the_life_of_one(new_fleet: Callable[..., FleetRepo], lab: Lab, host: str) -> None:
+    fleet = _fleet(new_fleet, host)
+    before = lab.snapshot(host)
+    words = ("--profile", "profile.web", "--name", "try-1", "--ttl", "30m", "--consumer", "atm/wise-validator")
+    handle = _ask(fleet, "create", *words, "--env", "GREETING=hello", "--label", "team=a")
+    identifier = handle["id"]
+    told = {key: handle[key] for key in ("name", "phase", "sync", "health", "origin", "ttl", "labels")}
+    assert told == {
+        "name": "try-1", "phase": "ready", "sync": "Synced", "health": "Healthy", "origin": "api", "ttl": "30m",
+        "labels": {"team": "a"},
+    }  # fmt: skip
+    assert handle["consumer"] == {"actor": "atm", "project": "wise-validator"}
+    assert [way["name"] for way in handle["reachability"]] == ["http"]
+    asked = f"{fleet.root}/{fleet.name}/{identifier}/asked.json"
+    assert fleet.sh(host, f"stat -c %a {asked}").strip() == "600"
+    record = fleet.sh(host, f"cat {fleet.root}/{fleet.name}/{identifier}/record.json")
+    assert json.loads(record)["origin"] == "api"
+    assert "hello" not in record, "its plain environment is in the file that is nobody else's to read"
+    assert _ask(fleet, "get", identifier)["id"] == identifier
+    assert _ask(fleet, "wait", "try-1")["id"] == identifier
+
+    uid = json.loads(record)["uid"]
+    again = _ask(fleet, "recreate", identifier)
+    assert (again["id"], again["name"], again["ttl"]) == (identifier, "try-1", "30m")
+    assert json.loads(fleet.sh(host, f"cat {fleet.root}/{fleet.name}/{identifier}/record.json"))["uid"] != uid
+    container = fleet.ids(host)["try-1/a"]
+    assert fleet.engine(host, "exec", container, "sh", "-c", "echo $GREETING").strip() == "hello"
+
+    assert _ask(fleet, "destroy", identifier) == [{"sandbox": identifier, "outcome": "destroyed"}]
+    assert _ask(fleet, "destroy", identifier) == [{"sandbox": identifier, "outcome": "absent"}]
+    assert lab.leaked(host, before) == {}
+
+
+def test_a_name_is_had_once_and_what_is_wrong_is_told_as_of_a_manifest(new_fleet: Callable[..., FleetRepo]) -> None:
+    fleet = _fleet(new_fleet, "lab-1")
+    client = Client(fleet.repo.path)
+    with pytest.raises(ManifestError):
+        client.create("profile.web", name="web")  # git's
+    with pytest.raises(ManifestError):
+        client.create("profile.none")
+    with pytest.raises(ManifestError):
+        client.create("profile.web", ttl="3h")  # beyond the profile's
+    with client.create("profile.web", name="try-1") as sandbox:
+        with pytest.raises(UsageError, match="there is a sandbox try-1 on lab-1 already"):
+            client.create("profile.web", name="try-1")
+        assert [one.id for one in client.list()] == [sandbox.id]
+    assert client.list() == []
+    assert not fleet.exists("lab-1", f"{fleet.root}/{fleet.name}")
+
+
+def test_one_of_gits_is_renewed_and_comes_back_after_a_destroy(new_fleet: Callable[..., FleetRepo]) -> None:
+    fleet = _fleet(new_fleet, "lab-1")
+    fleet.apply()
+    uid = fleet.record("lab-1", "web")["uid"]
+    assert _ask(fleet, "recreate", "web")["sync"] == "Synced"
+    assert fleet.record("lab-1", "web")["uid"] != uid
+    fleet.run("destroy", "web")
+    assert "web is in git: the next apply makes it again" in fleet.said[-1]
+    assert fleet.ids("lab-1") == {}
+    assert fleet.apply().reasons == {"web": "create_because_absent"}
+
+
+def test_what_may_be_on_a_silent_host_is_not_called_absent(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
+    fleet = _fleet(new_fleet, "lab-1", "lab-2")
+    with lab.cut("lab-2", "refuse"):
+        (end,) = _ask(fleet, "destroy", "try-1", code=1)
+    assert end["outcome"] == "failed"
+    assert "try-1 may be on lab-2, which did not answer in full" in fleet.said[-1]
+
+
+def test_it_expires_and_apply_deletes_it(new_fleet: Callable[..., FleetRepo]) -> None:
+    fleet = new_fleet("lab-1")
+    fleet.sandbox("web", stack(a=service()))
+    fleet.commit()
+    identifier = _ask(fleet, "create", "--profile", "profile.web", "--ttl", "1s")["id"]
+    pruned = fleet.prune("--expired-only")
+    assert [(change["id"], change["reason"]) for change in pruned.changes] == [(identifier, "delete_because_expired")]
+    assert fleet.ids("lab-1") == {}
