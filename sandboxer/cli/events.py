@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -94,3 +95,4 @@ class _Teller:
                 write(json.dumps(cloud_event(event).to_json(), ensure_ascii=False))
             else:
                 stdout().print(event_line(event))
+        sys.stdout.flush()  # whoever reads through a pipe follows too

@@ -82,7 +82,7 @@ def test_a_life_is_told_step_by_step_each_once(new_fleet: Callable[..., FleetRep
     assert {event["source"] for event in told} == {f"/fleets/{fleet.name}/hosts/lab-1"}
     known = hub.sandboxes()["one"]
     assert (known["phase"], known["health"], known["sync"]) == ("ready", "Healthy", "Synced")
-    valid("registration", known["handle"])
+    valid("registration", {**known["handle"], "uid": known["uid"], "fleet": known["fleet"]})
     (way,) = known["handle"]["reachability"]
     ours = fleet.get("one")
     assert way == ours["reachability"][0]
@@ -200,6 +200,8 @@ def test_a_hub_that_nobody_vouches_for_is_one_warning(new_fleet: Callable[..., F
         fleet.run("hub", "flush")
         numbers = [event["data"]["number"] for event in lying.events if "number" in event["data"]]
         assert numbers == [1, 2, 3]
+        (registration,) = [request.json for request in lying.requests if request.method == "PUT"]
+        valid("registration", registration)
     assert not any(TOKEN in said for said in fleet.said)
 
 
