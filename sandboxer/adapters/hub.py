@@ -212,6 +212,8 @@ def _check(response: httpx.Response, body: bytes, names: str) -> None:
         hint = "see stateHub.token" if status in (401, 403) else ""
         pause = _pause(response.headers.get("Retry-After")) if status in _AGAIN else None
         raise HubError(said + _detail(body), hint=hint, retry_after=pause, of_this_alone=status in _REFUSED)
+    if status == 200 and "html" in response.headers.get("Content-Type", "").lower():
+        raise HubError(f"{said} with a page for people", hint="is a State Hub at that address?")
     if status == 200 and not body.strip():
         raise HubError(f"{said} without a word, which acknowledges nothing", hint="is a State Hub at that address?")
     with suppress(ValueError):

@@ -247,6 +247,8 @@ class Delivery:
                 self._send(event, line.host)
             except HubError as error:
                 failed: HubError | None = error
+            except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on, and other sandboxes are told
+                failed = HubError(f"{type(error).__name__} in this program", of_this_alone=True)
             else:
                 failed = None
             with self._changed:

@@ -106,6 +106,12 @@ def test_what_acknowledges(case: str, tell: Callable[..., StateHub]) -> None:
 OTHER = {"id": "0" * 64}
 # The answer; what is said of it; when to try again (None: not in this run); whether it is of this event alone.
 REFUSED: dict[str, tuple[Answer, str, float | None, bool]] = {
+    "200 with a page": (
+        says(200, b"<html>sign in</html>", Content_Type="text/html; charset=utf-8"),
+        "it answered 200 OK with a page for people",
+        None,
+        False,
+    ),
     "200 without a body": (says(200), "it answered 200 OK without a word, which acknowledges nothing", None, False),
     "200 of blanks": (says(200, b" \r\n"), "it answered 200 OK without a word", None, False),
     "200 with another id": (says(200, OTHER), "it answered 200 OK for another event than it was sent", None, False),
