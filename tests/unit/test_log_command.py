@@ -162,7 +162,7 @@ def test_ctrl_c_is_a_line(fleet: GitRepo) -> None:
         port = deaf.url.rpartition(":")[2]
         fleet.commit({"manifests/silent.yaml": SILENT_HOST.replace("port: 1,", f"port: {port},")})
         process = subprocess.Popen(
-            [PROGRAM, "--log-format", "json", "-C", fleet.path, "plan"],
+            ["env", "--default-signal=INT", PROGRAM, "--log-format", "json", "-C", fleet.path, "plan"],
             env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
