@@ -112,13 +112,16 @@ def checkout_and_packages() -> bytes:
     needed += ("attrs", "jsonschema_specifications", "referencing", "rpds")
     needed += ("fastapi", "starlette", "annotated_doc", "uvicorn", "h11", "anyio", "idna", "prometheus_client")
     needed += ("httpx", "httpcore", "certifi")
+    packages = Path(sysconfig.get_path("purelib"))
+    # FastAPI's own tracing finds its parts by their metadata.
+    needed += tuple(path.name for path in packages.glob("opentelemetry*"))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in ("sandboxer", "scripts", "tests", "manifests", "profiles", "extensions", "examples"):
             tar.add(ROOT / name, name)
         tar.add(ROOT / "sandboxer.yaml", "sandboxer.yaml")
         for name in needed:
-            tar.add(Path(sysconfig.get_path("purelib"), name), f"packages/{name}")
+            tar.add(packages / name, f"packages/{name}")
     return buffer.getvalue()
 
 
