@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 _TRIES = 3
 _SHORT_NAME = 28
+_NO_GUARD = 1_000_000  # against many at once: here one sandbox, named by a person, is carried out and no other
+
+
+class HostNotSeen(SandboxError):
+    """A sandbox was not found, and may be on a host that did not answer in full."""
 
 
 class SilentView:
@@ -120,8 +125,12 @@ class Client:
         """
         deadline = time.monotonic() + timeout
         while True:
-            found = self._look_for(name)
-            now = found.handle["phase"] if found else Phase.DESTROYED
+            try:
+                found = self._look_for(name)
+            except HostNotSeen:  # what may be there is not gone
+                found, now = None, "not seen"
+            else:
+                now = str(found.handle["phase"]) if found else Phase.DESTROYED.value
             if now == phase or (phase == "ready" and now == Phase.ACTIVE):
                 return found
             if phase == "ready" and now == Phase.FAILED:
@@ -169,7 +178,10 @@ class Client:
             return self._renew(name if home is None else home.change.sandbox)
         asked = self._asked(home)
         options = Options(
-            targets=frozenset({asked.name}), replaced=frozenset({asked.name}), allow_rollback=True, max_deletes=1
+            targets=frozenset({asked.name}),
+            replaced=frozenset({asked.name}),
+            allow_rollback=True,
+            max_deletes=_NO_GUARD,
         )
         return self._make(asked, "recreate", options)
 
@@ -202,21 +214,22 @@ class Client:
             if not _is_there(run, decided, name):
                 self._must_be_seen(run, name)
                 return None
-            return find(run, decided, name)[0]
+            return _copies(run, decided, name)[0]
 
     def _look_for(self, name: str) -> Sandbox | None:
         with self._run(find_inputs=False) as run:
             decided = self._plan(run)
             if not _is_there(run, decided, name):
+                self._must_be_seen(run, name)
                 return None
-            return Sandbox(self, handle_of(run, find(run, decided, name)[0]))
+            return Sandbox(self, handle_of(run, _copies(run, decided, name)[0]))
 
     def _must_be_seen(self, run: Run, name: str) -> None:
-        """Raises SandboxError where a sandbox that is not found may be on a host that did not answer in full."""
+        """Raises HostNotSeen where a sandbox that is not found may be on a host that did not answer in full."""
         unseen = sorted({*silent(run), *partial(run)})
         if unseen:
             message = f"{name} may be on {', '.join(unseen)}, which did not answer in full"
-            raise SandboxError(name, message, hint="see `sandboxer doctor`, and try again")
+            raise HostNotSeen(name, message, hint="see `sandboxer doctor`, and try again")
 
     def _make(self, asked: Asked, command: str, options: Options) -> Sandbox:
         with self._run(asked=asked, read_secrets=True) as run:
@@ -225,7 +238,7 @@ class Client:
             if command == "create" and same:
                 hint = f"give another --name, or `sandboxer destroy {asked.name}`"
                 raise UsageError(f"there is a sandbox {asked.name} on {same[0].sight.host} already", hint=hint)
-            self._carry_out(run, decided, command)
+            self._carry_out(run, _only(decided, asked.id), command, of_git=False)
         made = self._look_for(asked.id)
         if made is None:
             raise SandboxError(asked.name, f"{asked.name} was made, and is gone again", hint="somebody removed it")
@@ -238,18 +251,23 @@ class Client:
                 raise UsageError(f"there is no sandbox {name} in git or on the hosts", hint="see `sandboxer list`")
             if run.files.dirty:
                 raise UsageError("the manifests have changes that are not committed", hint="commit them")
-            options = Options(targets=frozenset({name}), replaced=frozenset({name}), max_deletes=1)
-            self._carry_out(run, self._plan(run, options), "recreate")
+            options = Options(targets=frozenset({name}), replaced=frozenset({name}), max_deletes=_NO_GUARD)
+            decided = _only(self._plan(run, options), run.fleet.sandboxes[name].id)
+            self._carry_out(run, decided, "recreate", of_git=True)
         return self.get(name)
 
-    def _carry_out(self, run: Run, decided: Plan, command: str) -> None:
-        """Carries a plan out. Raises SandboxError for the first thing in it that did not go well."""
+    def _apply(self, run: Run, decided: Plan, command: str, *, of_git: bool) -> Sequence[Outcome]:
         with reported(run, command) as reporter:
-            outcomes = run.apply(decided, None, ApplyOptions(lock_timeout=self.lock_timeout), self.view)
+            how = ApplyOptions(lock_timeout=self.lock_timeout)
+            outcomes = run.apply(decided, None, how, self.view, of_git=of_git)
             reporter.exit_code = 0 if all(outcome.ok for outcome in outcomes) else 1
         for problem in reporter.problems:
             self.warn(problem)
-        for outcome in outcomes:
+        return outcomes
+
+    def _carry_out(self, run: Run, decided: Plan, command: str, *, of_git: bool) -> None:
+        """Carries a plan out. Raises SandboxError for the first thing in it that did not go well."""
+        for outcome in self._apply(run, decided, command, of_git=of_git):
             if not outcome.ok:
                 message = outcome.error or outcome.change.message
                 raise ProvisionFailed(outcome.change.sandbox, message, hint=outcome.hint)
@@ -266,7 +284,7 @@ class Client:
             if not _is_there(run, decided, name):
                 self._must_be_seen(run, name)
                 return False
-            copies = find(run, decided, name)
+            copies = _copies(run, decided, name)
             for copy in copies:
                 if copy.sight.doubt:
                     message = f"{name} on {copy.sight.host} is not removed: {copy.sight.doubt}"
@@ -274,12 +292,7 @@ class Client:
             if any(copy.change.sandbox in run.sound().sandboxes for copy in copies):
                 self.warn(f"{copies[0].change.sandbox} is in git: the next apply makes it again")
             changes = tuple(_removal(copy) for copy in copies)
-            with reported(run, "destroy") as reporter:
-                how = ApplyOptions(lock_timeout=self.lock_timeout)
-                outcomes = run.apply(replace(decided, changes=changes), None, how, self.view)
-                reporter.exit_code = 0 if all(outcome.ok for outcome in outcomes) else 1
-            for problem in reporter.problems:
-                self.warn(problem)
+            outcomes = self._apply(run, replace(decided, changes=changes), "destroy", of_git=False)
             self._must_be_seen(run, name)
         if any(outcome.change.reason is Reason.BLOCKED_STALE for outcome in outcomes):
             return None
@@ -291,6 +304,20 @@ class Client:
 
 def _is_there(run: Run, decided: Plan, name: str) -> bool:
     return any(name in (one.change.sandbox, one.change.id) for one in sandboxes_there(run, decided))
+
+
+def _copies(run: Run, decided: Plan, name: str) -> Sequence[There]:
+    """A sandbox's home, and copies of it that go. Raises UsageError where several sandboxes have that name."""
+    found = find(run, decided, name)
+    ids = sorted({copy.change.id for copy in found})
+    if len(ids) > 1:
+        raise UsageError(f"{name} is the name of {' and '.join(ids)}", hint="give the id of the one that is meant")
+    return found
+
+
+def _only(decided: Plan, identifier: str) -> Plan:
+    """The plan without whatever else has the sandbox's name, such as an orphan of git's."""
+    return replace(decided, changes=tuple(change for change in decided.changes if change.id == identifier))
 
 
 def _removal(copy: There) -> Change:

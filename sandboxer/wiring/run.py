@@ -287,8 +287,12 @@ class Run:
         stats = self._transports.stats
         return Stats(stats.connections, stats.commands, seconds=time.monotonic() - self._began)
 
-    def apply(self, decided: Plan, options: Options | None, how: ApplyOptions, view: ApplyView) -> list[Outcome]:
+    def apply(
+        self, decided: Plan, options: Options | None, how: ApplyOptions, view: ApplyView, *, of_git: bool = True
+    ) -> list[Outcome]:
         """Carries a plan out. One failure stops nothing else; each change has an outcome.
+
+        Without ``of_git`` it is not what git says, and the commit is not noted on the hosts as applied there.
 
         Where a sandbox is no longer as planned, it is planned again with ``options``; without them it is left as it is.
         """
@@ -306,20 +310,19 @@ class Run:
         )
         self.reporter.begin(self.looks)
         outcomes = executor.run(decided.changes)
-        self._settle(decided)
+        self._settle(decided, of_git=of_git)
         self.reporter.summary.update(outcome.word for outcome in outcomes)
         return outcomes
 
-    def _settle(self, decided: Plan) -> None:
+    def _settle(self, decided: Plan, *, of_git: bool) -> None:
         """Sweeps what was left over, and notes the commit on every host where it is not older than the one noted."""
         from sandboxer.lifecycle.settle import settle, unsettled
 
         looks = {name: look for name, look in self.looks.items() if name not in self._newer}
         # What a guard keeps from being deleted in bulk is not to be forgotten in bulk either.
         guarded = any(change.reason is Reason.BLOCKED_GUARD for change in decided.changes)
-        # Of git nothing was applied where something else was asked for.
-        fleet = replace(self.fleet, commit=None) if self._asked else self.fleet
-        settle(unsettled(fleet, looks, forget=not guarded and not self._asked), self.transport, fleet, self.holder)
+        fleet = self.fleet if of_git else replace(self.fleet, commit=None)
+        settle(unsettled(fleet, looks, forget=of_git and not guarded), self.transport, fleet, self.holder)
 
     def _extension_of(self, change: Change) -> Extension:
         sight = self.sight(change.from_host or change.host or "", change.id, self._looks_of(change))
