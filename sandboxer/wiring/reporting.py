@@ -68,25 +68,27 @@ class Reporter:
         sight = self.run.sight(host, record.id)
         if self.delivery is None or sight is None:
             return
-        with self._lock:
-            self._fresh[host, record.id] = replace(sight, found=Found(record.id, record))
-        if registration := self.registration(record.uid, record.id, host):
+        if registration := self._registered(replace(sight, found=Found(record.id, record)), record.uid):
             self.delivery.renew(host, record.id, registration)
 
     def registration(self, uid: str, identifier: str, host: str) -> JsonObject | None:
         """What a life of a sandbox is registered as; None where it is not ready any more."""
+        with self._lock:
+            fresh = self._fresh.get((host, identifier))
+        if fresh is not None:  # what has just become ready is as git wants it
+            return self._registered(fresh, uid, Sync.SYNCED)
+        sight = self.run.sight(host, identifier)
+        return self._registered(sight, uid) if sight else None
+
+    def _registered(self, sight: Sight, uid: str, sync: Sync | None = None) -> JsonObject | None:
         from sandboxer.lifecycle.handles import handle
         from sandboxer.reconcile.change import change_of
 
-        with self._lock:
-            fresh = self._fresh.get((host, identifier))
-        sight = fresh or self.run.sight(host, identifier)
-        record = sight.record if sight else None
-        if sight is None or record is None or record.uid != uid or record.phase not in (Phase.READY, Phase.ACTIVE):
+        record = sight.record
+        if record is None or record.uid != uid or record.phase not in (Phase.READY, Phase.ACTIVE):
             return None
-        # What has just become ready is as git wants it.
-        change = change_of(sight, Action.NO_OP, Reason.NO_OP_SYNCED, "", sync=Sync.SYNCED if fresh else None)
-        desired = next((one for one in self.run.fleet.sandboxes.values() if one.id == identifier), None)
+        change = change_of(sight, Action.NO_OP, Reason.NO_OP_SYNCED, "", sync=sync)
+        desired = next((one for one in self.run.fleet.sandboxes.values() if one.id == sight.id), None)
         now = self.run.now()
         return {**handle(change, sight, desired, now, now), "uid": record.uid, "fleet": record.fleet}
 

@@ -12,6 +12,7 @@ import pytest
 
 from sandboxer.cli.main import COMMANDS
 from tests.support.gitrepo import GitRepo
+from tests.support.silent import SILENT_HOST
 
 PROGRAM = Path(sys.executable).with_name("sandboxer")
 FLEET = "apiVersion: sandboxer.dev/v1\nkind: Fleet\nmetadata: {name: acme}\n"
@@ -26,13 +27,6 @@ apiVersion: sandboxer.dev/v1
 kind: Sandbox
 metadata: {name: web}
 spec: {profile: profile.web}
-"""
-# Nothing listens on the port of a host that was never there: the connection is refused at once.
-SILENT_HOST = """\
-apiVersion: sandboxer.dev/v1
-kind: Host
-metadata: {name: silent}
-spec: {address: 127.0.0.1, port: 1, user: nobody}
 """
 
 
