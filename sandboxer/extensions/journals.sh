@@ -40,7 +40,7 @@ drop_old() {
 acknowledge() {
   if [ -d "$box" ] && [ ! -L "$box" ] && grep -q -F "\"uid\":\"$uid\"" "$box/record.json"; then
     # A cursor of ours names its life, so it says nothing of one that begins in this instant.
-    printf '%s %s\n' "$uid" "$number" >"$box/journal.acked.new" && mv -f "$box/journal.acked.new" "$box/journal.acked"
+    printf '%s %s\n' "$uid" "$number" >"$box/journal.acked.$$" && mv -f "$box/journal.acked.$$" "$box/journal.acked"
     return
   fi
   kept=$home/.journals/$id.jsonl
