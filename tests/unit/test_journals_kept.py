@@ -258,7 +258,9 @@ def test_many_who_note_at_once_do_no_harm(host: JournalHost) -> None:
     for thread in threads:
         thread.join()
     kept, living = host.numbers()
-    assert (kept[0], kept[2]) == ("2", [4, 5])
+    # Who finds the lock gone leaves it to the next run: told again is no harm, and what is left is always the end.
+    assert kept[0] == "2"
+    assert kept[2] == list(range(kept[2][0], 6))
     assert living[1] in (0, 1, 2, 3)
     assert living[2] == list(range(living[1] + 1, 4))
     host.told((ID, ONE, 3), ("0badcafe", TWO, 5))
