@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,8 +119,9 @@ def _apply(fleet: FleetRepo) -> End:
         output = pool.submit(process.communicate, timeout=2 * SECONDS)
         status = Path(f"/proc/{process.pid}/status")
         while not output.done():
-            found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-            peak = max(peak, int(found[1]) if found else 0)
+            with suppress(FileNotFoundError, ProcessLookupError):  # it may end, and be reaped, at any moment
+                found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+                peak = max(peak, int(found[1]) if found else 0)
             time.sleep(0.02)
         said = "".join(output.result())
     return End(process.returncode, said, time.monotonic() - began, peak / 1024)
