@@ -1,3 +1,21 @@
-"""Sandboxer: short-lived, isolated environments on machines you own, reconciled from git over SSH."""
+"""Sandboxer: short-lived, isolated environments on machines you own, reconciled from git over SSH.
 
+``sandboxer.Client`` is the library.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sandboxer.client import Client, HostNotSeen, Sandbox
+
+__all__ = ["Client", "HostNotSeen", "Sandbox", "__version__"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """``Client`` and what it raises and gives, imported when first asked for: ``sandboxer --version`` needs none."""
+    if name in __all__:
+        from sandboxer import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
