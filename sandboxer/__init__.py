@@ -6,14 +6,14 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sandboxer.client import Client, HostNotSeen, Sandbox
+    from sandboxer.client import Client, Sandbox
 
-__all__ = ["Client", "HostNotSeen", "Sandbox", "__version__"]
+__all__ = ["Client", "Sandbox", "__version__"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """``Client`` and what it raises and gives, imported when first asked for: ``sandboxer --version`` needs none."""
+    """``Client`` and what it gives, imported when first asked for: ``sandboxer --version`` needs none."""
     if name in __all__:
         from sandboxer import client
 

@@ -4,6 +4,9 @@ The tree; a caller catches the branch that it can act on::
 
     SandboxerError                 what went wrong, and a hint that says what to do
     ├── UsageError                 the command line or the call is wrong
+    │   ├── SandboxNotFound        there is no sandbox of that name or id
+    │   ├── NameTaken              there is one of that name already
+    │   └── KeyReused              something else was asked for with that key
     ├── PlanRefused                a saved plan that is damaged, or that approves something else
     ├── ManifestError              manifests with findings; carries the diagnostics
     ├── SourceError                a git repository or revision that cannot be read
@@ -18,6 +21,7 @@ The tree; a caller catches the branch that it can act on::
     ├── HubError                   State Hub did not take what it was sent
     └── SandboxError               one sandbox could not be changed; carries its name
         ├── ComposeRefused         its compose file asks for what a sandbox may not have
+        ├── HostNotSeen            it was not found, and may be on a host that did not answer in full
         ├── SandboxLocked          another client holds its lock
         ├── StaleChange            it is not as the plan saw it
         └── ProvisionFailed        the engine could not make it as asked
@@ -46,6 +50,18 @@ class SandboxerError(Exception):
 
 class UsageError(SandboxerError):
     """The command line, or a call of the library, does not make sense."""
+
+
+class SandboxNotFound(UsageError):
+    """There is no sandbox of that name or id."""
+
+
+class NameTaken(UsageError):
+    """There is a sandbox of that name, or with that id, already."""
+
+
+class KeyReused(UsageError):
+    """What is asked for has the key of something else that was asked for."""
 
 
 class PlanRefused(SandboxerError):
@@ -134,6 +150,10 @@ class SandboxError(SandboxerError):
 
 class ComposeRefused(SandboxError):
     """The compose file asks for something that no sandbox may have."""
+
+
+class HostNotSeen(SandboxError):
+    """The sandbox was not found, and may be on a host that did not answer in full."""
 
 
 class SandboxLocked(SandboxError):

@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from sandboxer.adapters.bootstrap import SHELL_CODE
+from sandboxer.adapters.local_tunnel import LocalTunnel
 from sandboxer.adapters.session import ShellSession
+from sandboxer.adapters.stream import ProcessStream
 from sandboxer.errors import HostUnreachable
 from sandboxer.model.seams import TransportStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandboxer.model.seams import Command, CommandResult
+    from sandboxer.adapters.stream import Streamed
+    from sandboxer.model.seams import Command, CommandResult, Terminal
 
 _T = TypeVar("_T")
+_Talk = TypeVar("_Talk", ShellSession, ProcessStream)
 _CHUNK = 64 * 1024
 _SLICE = 0.2  # seconds
 _TERM_LIMIT = 2.0  # seconds between the request to end and the end
@@ -34,7 +38,7 @@ class LocalTransport:
     def __init__(self, host: str) -> None:
         self._host = host
         self._lock = threading.Lock()
-        self._sessions: set[ShellSession] = set()
+        self._sessions: set[ShellSession | ProcessStream] = set()
         self._closed = False
         self.stats = TransportStats()
 
@@ -46,6 +50,25 @@ class LocalTransport:
         """Starts a command and gives the conversation with it."""
         return self._session(command).start()
 
+    def stream(
+        self, command: Command, terminal: Terminal | None = None, on_stderr: Callable[[bytes], None] | None = None
+    ) -> ProcessStream:
+        """Starts a command whose output may be of any length; see the seam."""
+
+        def make(process: Streamed, ended: Callable[[], None]) -> ProcessStream:
+            return ProcessStream(self._host, process, command, ended, on_stderr)
+
+        return self._begin(make, terminal).start()
+
+    def tunnel(self, address: str, port: int) -> LocalTunnel:
+        """A connection to an address that this machine reaches. Raises HostUnreachable."""
+        return LocalTunnel.to(self._host, address, port)
+
+    @property
+    def lost(self) -> bool:
+        """This machine is there until the transport is closed."""
+        return self._closed
+
     def close(self) -> None:
         """Ends every command that still runs."""
         with self._lock:
@@ -55,39 +78,55 @@ class LocalTransport:
             session.end(forcibly=True)
 
     def _session(self, command: Command) -> ShellSession:
+        return self._begin(lambda process, ended: ShellSession(self._host, process, command, on_end=ended))
+
+    def _begin(self, make: Callable[[Streamed, Callable[[], None]], _Talk], terminal: Terminal | None = None) -> _Talk:
         with self._lock:
             if self._closed:
                 raise HostUnreachable(self._host, f"the transport to {self._host} is closed")
             try:
-                process = _LocalProcess()
+                process = _process(terminal)
             except OSError as error:
                 raise HostUnreachable(
                     self._host, f"cannot start sh on {self._host}: {error.strerror}", hint="sh must be on the PATH"
                 ) from None
-            session = ShellSession(self._host, process, command, on_end=lambda: self._sessions.discard(session))
+            session: _Talk = make(process, lambda: self._sessions.discard(session))
             self._sessions.add(session)
             self.stats.connections = 1
             self.stats.commands += 1
         return session
 
 
-class _LocalProcess:
+def _process(terminal: Terminal | None) -> Streamed:
+    if terminal is None:
+        return LocalProcess()
+    from sandboxer.adapters.local_terminal import LocalTerminal
+
+    return LocalTerminal(terminal)
+
+
+def home_folder() -> str:
+    """Where a login shell of this machine would start."""
+    home = os.environ.get("HOME", "/")
+    return home if Path(home).is_dir() else "/"
+
+
+class LocalProcess:
     """A shell in a process group of its own, so that it can be ended with its children (``session.Process``)."""
 
     def __init__(self) -> None:
-        home = os.environ.get("HOME", "/")
         self._process = subprocess.Popen(
             ["sh", "-c", SHELL_CODE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            cwd=home if Path(home).is_dir() else "/",
+            cwd=home_folder(),
             start_new_session=True,
         )
-        self._stdin = _Pipe(self._process.stdin)
-        self._stdout = _Pipe(self._process.stdout)
-        self._stderr = _Pipe(self._process.stderr)
+        self._stdin = LocalPipe(self._process.stdin)
+        self._stdout = LocalPipe(self._process.stdout)
+        self._stderr = LocalPipe(self._process.stderr)
 
     def read_stdout(self, timeout: float) -> bytes:
         return self._stdout.read(timeout)
@@ -111,6 +150,9 @@ class _LocalProcess:
     def lost(self) -> str | None:
         return None
 
+    def resize(self, columns: int, rows: int) -> None:
+        """It has no terminal."""
+
     def end(self, *, forcibly: bool) -> None:
         self.end_input()
         if forcibly or self._process.poll() is None:
@@ -127,7 +169,7 @@ class _LocalProcess:
             os.killpg(self._process.pid, number)
 
 
-class _Pipe:
+class LocalPipe:
     """One end of a pipe. Waits in slices under a lock, so that another thread can close it in between."""
 
     def __init__(self, end: IO[bytes] | None) -> None:

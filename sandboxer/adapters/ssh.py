@@ -13,14 +13,16 @@ from sandboxer.adapters.light_paramiko import paramiko
 from sandboxer.adapters.session import ShellSession
 from sandboxer.adapters.ssh_config import SshTarget, resolve
 from sandboxer.adapters.ssh_connect import LOST, JumpPool, Shared, connect, lost, reason_of
+from sandboxer.adapters.stream import ProcessStream
 from sandboxer.errors import CommandTimeout, HostUnreachable
 from sandboxer.model.seams import TransportStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandboxer.adapters.ssh_channel import ChannelSocket, Connection
-    from sandboxer.model.seams import Command, CommandResult
+    from sandboxer.adapters.ssh_channel import ChannelSocket, Connection, TunnelSocket
+    from sandboxer.adapters.stream import Streamed
+    from sandboxer.model.seams import Command, CommandResult, Terminal
 
 __all__ = ["JumpPool", "SshTarget", "SshTransport"]
 
@@ -30,7 +32,9 @@ _REFUSED_LIMIT = 2.0  # seconds that sshd gets to clear up after the last sessio
 _CHUNK = 64 * 1024
 _PACKET = 32 * 1024
 _SLICE = 0.25  # seconds
+_TUNNEL_WINDOW = 256 * 1024  # bytes that wait on this side for somebody who reads slowly
 _T = TypeVar("_T")
+_Talk = TypeVar("_Talk", ShellSession, ProcessStream)
 
 
 class SshTransport:
@@ -47,7 +51,7 @@ class SshTransport:
         self._connection = Shared(target.host, self._connect)
         self._slots = threading.BoundedSemaphore(_SESSIONS)
         self._lock = threading.Lock()
-        self._sessions: set[ShellSession] = set()
+        self._sessions: set[ShellSession | ProcessStream] = set()
         self.stats = TransportStats()
 
     def run(self, command: Command) -> CommandResult:
@@ -58,16 +62,33 @@ class SshTransport:
         """Starts a command and gives the conversation with it."""
         return self._session(command).start()
 
-    def tunnel(self, address: str, port: int) -> ChannelSocket:
+    def stream(
+        self, command: Command, terminal: Terminal | None = None, on_stderr: Callable[[bytes], None] | None = None
+    ) -> ProcessStream:
+        """Starts a command whose output may be of any length; see the seam."""
+        return self._begin(
+            command, terminal, lambda process, ended: ProcessStream(self._host, process, command, ended, on_stderr)
+        ).start()
+
+    def tunnel(self, address: str, port: int) -> TunnelSocket:
         """A socket-like connection that the host makes for us to an address it reaches. Raises HostUnreachable."""
         try:
-            return self._connection.get().tcp(address, port, self._timeout)
+            return self._connection.get().tunnel(address, port, self._timeout, _TUNNEL_WINDOW)
         except LOST as error:
             raise HostUnreachable(
                 self._host,
                 f"{self._host} cannot reach {address}:{port} ({reason_of(error)})",
                 hint="check that something listens there, and that its sshd allows forwarding (AllowTcpForwarding)",
             ) from None
+
+    @property
+    def lost(self) -> bool:
+        """Whether there is no connection any more, or none could be made. Connects where that was not done yet."""
+        try:
+            self._connection.get()
+        except HostUnreachable:
+            return True
+        return False
 
     def close(self) -> None:
         """Ends the sessions and the connection, and its jump hosts' where they are not shared."""
@@ -85,6 +106,13 @@ class SshTransport:
         return transport
 
     def _session(self, command: Command) -> ShellSession:
+        return self._begin(
+            command, None, lambda process, ended: ShellSession(self._host, process, command, on_end=ended)
+        )
+
+    def _begin(
+        self, command: Command, terminal: Terminal | None, make: Callable[[Streamed, Callable[[], None]], _Talk]
+    ) -> _Talk:
         connection = self._connection.get()
         deadline = time.monotonic() + command.timeout
         if not self._slots.acquire(timeout=command.timeout):
@@ -94,29 +122,29 @@ class SshTransport:
                 hint="run fewer at once, or give commands more time",
             )
         try:
-            channel = self._channel(connection, deadline)
+            channel = self._channel(connection, deadline, terminal)
         except BaseException:
             self._slots.release()
             raise
-        session = ShellSession(self._host, _ChannelProcess(connection, channel), command, lambda: self._ended(session))
+        session: _Talk = make(_ChannelProcess(connection, channel), lambda: self._ended(session))
         with self._lock:
             self._sessions.add(session)
             self.stats.commands += 1
         return session
 
-    def _ended(self, session: ShellSession) -> None:
+    def _ended(self, session: ShellSession | ProcessStream) -> None:
         with self._lock:
             self._sessions.discard(session)
         self._slots.release()
 
-    def _channel(self, connection: Connection, deadline: float) -> ChannelSocket:
+    def _channel(self, connection: Connection, deadline: float, terminal: Terminal | None) -> ChannelSocket:
         """A channel with a shell on it. Waits where sshd allows fewer at once than we do."""
         patience = time.monotonic() + _REFUSED_LIMIT
         while True:
             asked = time.monotonic()
             limit = max(0.1, min(_OPEN_LIMIT, deadline - asked))
             try:
-                return connection.session(LOGIN_LINE, limit)
+                return connection.session(LOGIN_LINE, limit, terminal)
             except LOST as error:
                 if not connection.is_active():
                     raise lost(self._host, error) from None
@@ -165,6 +193,10 @@ class _ChannelProcess:
         if self._connection.is_active():
             return None
         return reason_of(self._connection.saved_exception)
+
+    def resize(self, columns: int, rows: int) -> None:
+        with contextlib.suppress(*LOST):
+            self._channel.request("window-change", columns, rows, 0, 0)
 
     def end(self, *, forcibly: bool) -> None:
         with contextlib.suppress(*LOST):

@@ -7,6 +7,7 @@ and sshd then ends the whole connection. Here only the channel's user says that 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -18,6 +19,13 @@ from sandboxer.adapters.light_paramiko import paramiko
 if TYPE_CHECKING:
     import socket
 
+    from sandboxer.model.seams import Terminal
+
+_GONE = (paramiko.SSHException, OSError, EOFError)  # what the library raises on a connection that is no more
+
+# RFC 4254, section 8: what a terminal must not do while it is a script that arrives on it, each by its number. It
+# echoes nothing, and waits for no line (ICRNL, IXON, ISIG, ICANON, ECHO). Output stays as on any terminal.
+_QUIET = b"".join(bytes([mode, 0, 0, 0, 0]) for mode in (36, 38, 50, 51, 53)) + b"\0"
 # What the library logs, its tracebacks included, is told by our own errors.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
@@ -49,9 +57,11 @@ class Connection(paramiko.Transport):
     def __init__(self, sock: socket.socket | ChannelSocket) -> None:
         super().__init__(sock, packetizer_class=_Packetizer)  # type: ignore[arg-type]  # it only needs the methods
 
-    def session(self, line: str, timeout: float) -> ChannelSocket:
-        """A channel on which the login shell runs a command line."""
+    def session(self, line: str, timeout: float, terminal: Terminal | None = None) -> ChannelSocket:
+        """A channel on which the login shell runs a command line, with a terminal where one is given."""
         channel = ChannelSocket(self, self.open_session(timeout=timeout))
+        if terminal is not None:
+            channel.request("pty-req", terminal.kind, terminal.columns, terminal.rows, 0, 0, _QUIET)
         channel.request("exec", line)
         return channel
 
@@ -59,6 +69,12 @@ class Connection(paramiko.Transport):
         """A connection that the other side makes for us."""
         channel = self.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=timeout)
         return ChannelSocket(self, channel)
+
+    def tunnel(self, address: str, port: int, timeout: float, window: int) -> TunnelSocket:
+        """As ``tcp``; not more than ``window`` bytes wait here to be read."""
+        origin = ("127.0.0.1", 0)
+        channel = self.open_channel("direct-tcpip", (address, port), origin, window_size=window, timeout=timeout)
+        return TunnelSocket(self, channel)
 
 
 class ChannelSocket:
@@ -95,14 +111,15 @@ class ChannelSocket:
         while view:
             view = view[self.send(bytes(view[: 32 * 1024])) :]
 
-    def request(self, kind: str, value: str) -> None:
+    def request(self, kind: str, *values: str | bytes | int) -> None:
         """Asks sshd for something and waits for no answer, which the library would do without a time limit."""
         message = paramiko.Message()
         message.add_byte(cMSG_CHANNEL_REQUEST)
         message.add_int(self._channel.remote_chanid)
         message.add_string(kind)
         message.add_boolean(False)
-        message.add_string(value)
+        for value in values:
+            message.add_int(value) if isinstance(value, int) else message.add_string(value)
         with self._sending:
             if not self._channel.closed:
                 self._connection._send_user_message(message)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -135,3 +152,31 @@ class ChannelSocket:
         if not self._channel.status_event.wait(timeout):
             raise TimeoutError
         return self._channel.exit_status if self._channel.exit_status >= 0 else None
+
+
+class TunnelSocket(ChannelSocket):
+    """A channel that tells its end from that of the connection (``model.seams.Tunnel``)."""
+
+    def recv(self, size: int) -> bytes:
+        """Some bytes; none at the end, and ConnectionResetError where it was cut off."""
+        data = super().recv(size)
+        if not data and not self._connection.is_active():
+            raise ConnectionResetError("the connection to the host was lost")
+        return data
+
+    def send(self, data: bytes) -> int:
+        """Sends some of the bytes; OSError where the other side takes no more."""
+        try:
+            return super().send(data)
+        except (paramiko.SSHException, EOFError) as error:
+            raise ConnectionResetError(str(error)) from None
+
+    def shutdown_write(self) -> None:
+        """Ends what is sent; nothing happens where the connection is gone."""
+        with contextlib.suppress(*_GONE):
+            super().shutdown_write()
+
+    def close(self) -> None:
+        """Ends it both ways. Idempotent."""
+        with contextlib.suppress(*_GONE):
+            super().close()

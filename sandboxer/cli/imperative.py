@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sandboxer.cli.calling import calling, warned
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
-from sandboxer.cli.options import Duration, lock_timeout_option, output_option
+from sandboxer.cli.options import Duration, Pair, lock_timeout_option, output_option
 from sandboxer.cli.session import session
-from sandboxer.errors import SandboxerError
+from sandboxer.errors import SandboxerError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
-    from sandboxer.client import Client, Sandbox
-    from sandboxer.model.outcome import ApplyView, Outcome
-    from sandboxer.model.plan import Change
-
-
-class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 alone
-    """KEY=VALUE on the command line."""
-
-    name = "pair"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Key and value; a usage error where there is no equals sign."""
-        if isinstance(value, tuple):
-            return value
-        key, equals, rest = str(value).partition("=")
-        if not equals or not key:
-            # The value is not shown: it may be one that nobody shall see.
-            self.fail("it must be KEY=VALUE", param, ctx)
-        return key, rest
+    from sandboxer.client import Sandbox
 
 
 @click.command()
@@ -50,9 +33,10 @@ class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 a
 @click.option("--env", multiple=True, type=Pair(), metavar="KEY=VALUE", help="A variable; may be given again.")
 @click.option("--secret", "secrets", multiple=True, type=Pair(), metavar="NAME=SOURCE", help="env:NAME or file:PATH.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only on this host; may be given again.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until it is ready: it is made in the background.")
 @lock_timeout_option
-@output_option("text", "json")
-def create(lock_timeout: timedelta, output: str, profile: str, name: str | None, **given: Any) -> int:
+@output_option("text", "json", "name")
+def create(lock_timeout: timedelta, output: str, profile: str, name: str | None, no_wait: bool, **given: Any) -> int:
     """Make a sandbox without a commit, and wait until it is ready.
 
     It is checked as a manifest of these words would be. Git neither changes nor deletes it: it ends with its time to
@@ -63,8 +47,9 @@ def create(lock_timeout: timedelta, output: str, profile: str, name: str | None,
       sandboxer create --profile profile.compose-e2e --input repo=../checkout
       sandboxer create --profile profile.compose-e2e --name try-1 --ttl 30m -o json
       sandboxer create --profile profile.compose-e2e --consumer atm/wise-validator --env LOG_LEVEL=debug
+      sandboxer create --profile profile.compose-e2e --no-wait -o name
     """
-    with _client(lock_timeout) as client:
+    with calling(lock_timeout) as client:
         made = client.create(
             profile,
             name=name,
@@ -75,7 +60,31 @@ def create(lock_timeout: timedelta, output: str, profile: str, name: str | None,
             env=dict(given["env"]),
             secret_refs=dict(given["secrets"]),
             hosts=list(given["hosts"]),
+            wait=not no_wait,
         )
+    if no_wait:
+        _go_on_with(made)
+    _show(made, output)
+    return EXIT_DONE
+
+
+@click.command()
+@click.argument("name", metavar="NAME|ID")
+@lock_timeout_option
+@output_option("text", "json")
+def resume(name: str, lock_timeout: timedelta, output: str) -> int:
+    """Make an imperative sandbox to its end that was cut off, or is only on record.
+
+    What was asked for lies on its host, so this may be another machine than the one that asked. One that is ready stays
+    as it is.
+
+    \b
+    Examples:
+      sandboxer resume try-1
+      sandboxer resume 1f2e3d4c -o json
+    """
+    with calling(lock_timeout) as client:
+        made = client.resume(name)
     _show(made, output)
     return EXIT_DONE
 
@@ -94,30 +103,43 @@ def recreate(name: str, lock_timeout: timedelta, output: str) -> int:
       sandboxer recreate checkout-e2e
       sandboxer recreate 1f2e3d4c -o json
     """
-    with _client(lock_timeout) as client:
+    with calling(lock_timeout) as client:
         made = client.recreate(name)
     _show(made, output)
     return EXIT_DONE
 
 
 @click.command()
-@click.argument("names", metavar="NAME|ID...", nargs=-1, required=True)
+@click.argument("names", metavar="[NAME|ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every imperative sandbox; never one of git's.")
+@click.option("--mine", is_flag=True, help="With --all: only those that you asked for, from this machine.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask; --all asks otherwise.")
 @lock_timeout_option
 @output_option("text", "json")
-def destroy(names: tuple[str, ...], lock_timeout: timedelta, output: str) -> int:
+def destroy(names: tuple[str, ...], every: bool, mine: bool, yes: bool, lock_timeout: timedelta, output: str) -> int:
     """Remove sandboxes and all that they have; one that is not there is success.
 
-    One of git's comes back with the next apply. What fails keeps no other from its turn.
+    One of git's comes back with the next apply. What fails keeps no other from its turn. --all shows what it is about
+    to remove and asks first; without a terminal it needs -y.
 
     \b
     Examples:
       sandboxer destroy try-1
       sandboxer destroy 1f2e3d4c 5a6b7c8d
+      sandboxer destroy --all --mine
     """
+    if bool(names) == every or (mine and not every):
+        hint = "give names or ids, or --all; --mine goes with --all"
+        raise UsageError("it is not said which sandboxes are meant", hint=hint)
+    unseen: list[str] = []
+    chosen = list(dict.fromkeys(names)) if names else _all_there(unseen, mine=mine, yes=yes, output=output)
+    if chosen is None:
+        session().said("info", "Nothing was changed.")
+        return EXIT_ERROR
     ends: dict[str, str] = {}
-    for name in dict.fromkeys(names):
+    for name in chosen:
         try:
-            with _client(lock_timeout) as client:
+            with calling(lock_timeout) as client:
                 ends[name] = "destroyed" if client.destroy(name) else "absent"
         except SandboxerError as error:
             session().failed(error)
@@ -127,7 +149,31 @@ def destroy(names: tuple[str, ...], lock_timeout: timedelta, output: str) -> int
     else:
         for name, end in ends.items():
             stdout().print(f"{name}: {end}", markup=False)
-    return EXIT_ERROR if "failed" in ends.values() else EXIT_DONE
+    return EXIT_ERROR if unseen or "failed" in ends.values() else EXIT_DONE
+
+
+def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequence[str] | None:
+    """The ids of all imperative sandboxes, after showing them; None where somebody says no.
+
+    Of each host that was not seen whole there is a warning, and a sentence in ``unseen``.
+    """
+    from sandboxer.adapters.runner import who
+    from sandboxer.client import Wanted
+    from sandboxer.render.listing import list_table
+
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError("there is no terminal to ask on", hint="give -y where that need not be approved")
+
+    def warn(words: str) -> None:
+        unseen.append(words)
+        warned(words)
+
+    with calling(warn=warn) as client:
+        handles = [one.handle for one in client.list(Wanted(imperative=True, by=who() if mine else None))]
+    (stdout() if output == "text" else stderr()).print(list_table(handles, wide=False))
+    if handles and not yes and not click.confirm("\nRemove all of these?", default=False, err=True):
+        return None
+    return [str(handle["id"]) for handle in handles]
 
 
 @click.command()
@@ -151,50 +197,18 @@ def wait(name: str, phase: str, timeout: timedelta, output: str) -> int:
     return EXIT_DONE
 
 
-@contextmanager
-def _client(lock_timeout: timedelta) -> Iterator[Client]:
-    """A client that shows what it does, and warns on stderr."""
-    from sandboxer.cli.plan import looking
-    from sandboxer.client import Client
-
-    def warn(words: str) -> None:
-        session().said("warning", f"{words}.")
-
-    with ExitStack() as stack:
-        yield Client(lock_timeout=lock_timeout.total_seconds(), view=_Late(stack), warn=warn, around=looking)
-
-
-class _Late:
-    """The view of an apply, which begins with the first change: before that the hosts are looked at."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._view: ApplyView | None = None
-
-    def started(self, change: Change) -> None:
-        """Work on a change begins."""
-        from sandboxer.render.live import LiveView, PlainView
-
-        if self._view is None:
-            console = stderr()
-            view: LiveView | PlainView = LiveView(console) if console.is_terminal else PlainView(sys.stderr)
-            self._stack.enter_context(view)
-            self._view = view
-        self._view.started(change)
-
-    def progressed(self, change: Change, step: str) -> None:
-        """Work on a change has come to a step."""
-        if self._view is not None:
-            self._view.progressed(change, step)
-
-    def ended(self, outcome: Outcome) -> None:
-        """Work on a change is over."""
-        if self._view is not None:
-            self._view.ended(outcome)
+def _go_on_with(sandbox: Sandbox) -> None:
+    """Has it made by a process of its own, which outlives this one and its terminal."""
+    nothing = subprocess.DEVNULL
+    words = [sys.executable, "-m", "sandboxer", "resume", sandbox.id]
+    subprocess.Popen(words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
+    session().said("info", f"{sandbox.name} is made in the background: `sandboxer wait {sandbox.name}` waits for it.")
 
 
 def _show(sandbox: Sandbox, output: str) -> None:
-    if output == "json":
+    if output == "name":
+        write(sandbox.name)
+    elif output == "json":
         write(json.dumps(sandbox.handle, indent=2, ensure_ascii=False))
     else:
         from sandboxer.render.listing import handle_text

@@ -8,46 +8,59 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sandboxer.cli.calling import calling, warned
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
-from sandboxer.cli.options import output_option
-from sandboxer.cli.plan import make_plan
-from sandboxer.cli.session import opened, session
-from sandboxer.reconcile.options import Options
-from sandboxer.wiring.found import find, handle_of, sandboxes_there
+from sandboxer.cli.options import Pair, output_option
+from sandboxer.model.lifecycle import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandboxer.model.jsontypes import JsonObject
-    from sandboxer.model.plan import Plan
+
+# Of what is gone there is nothing to list.
+_PHASES = [phase.value for phase in Phase if phase is not Phase.DESTROYED]
 
 
 @click.command("list")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only sandboxes on this host.")
-@click.option("--phase", "phases", multiple=True, metavar="PHASE", help="Only sandboxes in this phase.")
-@click.option("-l", "labels", multiple=True, metavar="KEY=VALUE", help="Only sandboxes with this label.")
+@click.option(
+    "--phase",
+    "phases",
+    multiple=True,
+    type=click.Choice(_PHASES),
+    metavar="PHASE",
+    help="Only sandboxes in this phase.",
+)
+@click.option("-l", "--label", "labels", multiple=True, type=Pair(), metavar="KEY=VALUE", help="Only with this label.")
+@click.option("--mine", is_flag=True, help="Only those that you asked for, from this machine; none of git's.")
 @output_option("table", "wide", "json", "yaml", "name")
-def list_(hosts: tuple[str, ...], phases: tuple[str, ...], labels: tuple[str, ...], output: str) -> int:
+def list_(
+    hosts: tuple[str, ...], phases: tuple[str, ...], labels: tuple[tuple[str, str], ...], mine: bool, output: str
+) -> int:
     """List the sandboxes that are on the hosts, of git and imperative ones alike.
+
+    Exits 1 where a host did not answer in full: what is there may be missing.
 
     \b
     Examples:
       sandboxer list
       sandboxer list -o wide -l team=payments
+      sandboxer list --mine --phase failed
       sandboxer list -o json | jq '.[].reachability'
     """
-    decided, handles = _handles()
-    wanted = [pair.partition("=") for pair in labels]
-    shown = [
-        handle
-        for handle in handles
-        if (not hosts or handle["host"] in hosts)
-        and (not phases or handle["phase"] in phases)
-        and all(dict(handle["labels"]).get(key) == value for key, _, value in wanted)  # type: ignore[arg-type]
-    ]
-    _print(shown, output)
-    return _complete(decided)
+    from sandboxer.adapters.runner import who
+    from sandboxer.client import Wanted
+
+    unseen: list[str] = []
+    wanted = Wanted(hosts=hosts, phases=phases, labels=dict(labels), by=who() if mine else None)
+    with calling(warn=unseen.append) as client:
+        handles = [sandbox.handle for sandbox in client.list(wanted)]
+    _print(handles, output)
+    for words in unseen:
+        warned(words)
+    return EXIT_ERROR if unseen else EXIT_DONE
 
 
 @click.command("get")
@@ -61,9 +74,8 @@ def get(name: str, output: str) -> int:
       sandboxer get checkout-e2e
       sandboxer get 1f2e3d4c -o json
     """
-    with opened() as run:
-        home, *_ = find(run, make_plan(run, Options()), name)
-        shown = handle_of(run, home)
+    with calling() as client:
+        shown = client.get(name).handle
     if output == "text":
         from sandboxer.render.listing import handle_text
 
@@ -71,20 +83,6 @@ def get(name: str, output: str) -> int:
     else:
         _machine(shown, output)
     return EXIT_DONE
-
-
-def _handles() -> tuple[Plan, list[JsonObject]]:
-    with opened() as run:
-        decided = make_plan(run, Options())
-        return decided, [handle_of(run, there) for there in sandboxes_there(run, decided)]
-
-
-def _complete(decided: Plan) -> int:
-    """What is not seen is not listed, so an incomplete list is told as one."""
-    unseen = [host for host in decided.hosts if host.status != "reachable"]
-    for host in unseen:
-        session().said("error", f"{host.name} is {host.status}: {host.error}", host.name)
-    return EXIT_ERROR if unseen else EXIT_DONE
 
 
 def _print(handles: Sequence[JsonObject], output: str) -> None:

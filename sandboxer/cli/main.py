@@ -28,15 +28,21 @@ COMMANDS = {
     "create": "sandboxer.cli.imperative:create",
     "get": "sandboxer.cli.listing:get",
     "list": "sandboxer.cli.listing:list_",
+    "resume": "sandboxer.cli.imperative:resume",
     "recreate": "sandboxer.cli.imperative:recreate",
     "destroy": "sandboxer.cli.imperative:destroy",
     "wait": "sandboxer.cli.imperative:wait",
+    "logs": "sandboxer.cli.logs:logs",
+    "forward": "sandboxer.cli.forward:forward",
+    "ssh": "sandboxer.cli.shell:ssh",
+    "cp": "sandboxer.cli.copy:cp",
     "extend-ttl": "sandboxer.cli.extend:extend_ttl",
     "unlock": "sandboxer.cli.unlock:unlock",
     "render": "sandboxer.cli.render:render",
     "doctor": "sandboxer.cli.doctor:doctor",
     "events": "sandboxer.cli.events:events",
     "hub": "sandboxer.cli.hub:hub",
+    "completion": "sandboxer.cli.completion:completion",
 }
 
 
@@ -47,13 +53,17 @@ class LazyGroup(click.Group):
         """The names of all commands, in the order of their use."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a name; None where there is none, and click says so."""
         path = COMMANDS.get(cmd_name)
         if path is None:
             return None
         module, name = path.split(":")
         command: click.Command = getattr(import_module(module), name)
+        if ctx.resilient_parsing:  # a shell asks what may come next
+            from sandboxer.cli.completion import completes
+
+            completes(command, cmd_name)
         return command
 
 
@@ -94,9 +104,14 @@ def cli(context: click.Context, directory: str | None, log_format: str) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the command line; gives the exit code: 0 done, 1 any error, 2 differences where a command tells them so."""
+    program = _program()
+    if asked := os.environ.get(f"_{program}_COMPLETE".upper()):
+        from sandboxer.cli.completion import answer
+
+        answer(program, asked)
     session, code = Session(), EXIT_ERROR
     try:
-        code = _run(arguments, session)
+        code = _run(arguments, session, program)
     except Exception as error:
         if not session.logs:
             raise
@@ -107,11 +122,15 @@ def run(arguments: Sequence[str]) -> int:
     return code
 
 
-def _run(arguments: Sequence[str], session: Session) -> int:
-    program = os.path.basename(sys.argv[0]) if sys.argv else "sandboxer"  # noqa: PTH119 - a name, not a file
-    name = program if program in ("sandbox", "sandboxer") else "sandboxer"
+def _program() -> str:
+    """The name that the program was called by."""
+    called = os.path.basename(sys.argv[0]) if sys.argv else "sandboxer"  # noqa: PTH119 - a name, not a file
+    return called if called in ("sandbox", "sandboxer") else "sandboxer"
+
+
+def _run(arguments: Sequence[str], session: Session, program: str) -> int:
     try:
-        code = cli.main(list(arguments), prog_name=name, standalone_mode=False, obj=session)
+        code = cli.main(list(arguments), prog_name=program, standalone_mode=False, obj=session)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         error.show(sys.stdout)

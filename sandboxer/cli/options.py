@@ -115,6 +115,22 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click 8
             self.fail(str(error), param, ctx)
 
 
+class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 alone
+    """KEY=VALUE on the command line."""
+
+    name = "pair"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Key and value; a usage error where there is no equals sign."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, rest = str(value).partition("=")
+        if not equals or not key:
+            # The value is not shown: it may be one that nobody shall see.
+            self.fail("it must be KEY=VALUE", param, ctx)
+        return key, rest
+
+
 lock_timeout_option = click.option(
     "--lock-timeout", type=Duration(), default="60s", show_default=True, help="How long to wait for another client."
 )

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.errors import ProvisionFailed
+from sandboxer.errors import ProvisionFailed, SandboxLocked
+from sandboxer.model.lifecycle import Reason
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring import ApplyOptions, Run
 from sandboxer.wiring.reporting import reported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Change, Plan
+    from sandboxer.wiring.reporting import Reporter
 
 NO_GUARD = 1_000_000  # against many at once: here one sandbox, named by a person, is carried out and no other
 
@@ -43,11 +46,12 @@ class Access:
     view: ApplyView = field(default_factory=SilentView)
     warn: Callable[[str], None] = lambda _words: None
     around: Callable[[Run], AbstractContextManager[None]] | None = None
+    only_requested: bool = False
 
     @property
     def how(self) -> ApplyOptions:
         """How a change is carried out."""
-        return ApplyOptions(lock_timeout=self.lock_timeout)
+        return ApplyOptions(lock_timeout=self.lock_timeout, only_requested=self.only_requested)
 
     def run(self, **given: Any) -> Run:
         """A run of its own for each call: nothing is kept between two."""
@@ -60,21 +64,38 @@ class Access:
         with self.around(run):
             return run.plan(options or Options())
 
-    def apply(self, run: Run, decided: Plan, command: str, *, of_git: bool) -> Sequence[Outcome]:
-        """Carries a plan out, State Hub being told of it as of ``command``."""
-        with reported(run, command) as reporter:
-            outcomes = run.apply(decided, None, self.how, self.view, of_git=of_git)
+    def apply(
+        self, run: Run, decided: Plan, command: str, *, of_git: bool, again: Options | None = None
+    ) -> Sequence[Outcome]:
+        """Carries a plan out, State Hub being told of it as of ``command``.
+
+        What is no longer as planned is planned again with the options ``again``; without them it is blocked as stale.
+        """
+        with self.reported(run, command) as reporter:
+            outcomes = run.apply(decided, again, self.how, self.view, of_git=of_git)
             reporter.exit_code = 0 if all(outcome.ok for outcome in outcomes) else 1
-        for problem in reporter.problems:
-            self.warn(problem)
         return outcomes
 
-    def carry_out(self, run: Run, decided: Plan, command: str, *, of_git: bool) -> None:
-        """Carries a plan out. Raises ProvisionFailed for the first thing in it that did not go well."""
-        for outcome in self.apply(run, decided, command, of_git=of_git):
+    @contextmanager
+    def reported(self, run: Run, command: str) -> Iterator[Reporter]:
+        """Tells State Hub of what happens within, as of ``command``; of what it did not take, ``warn`` is told."""
+        with reported(run, command) as reporter:
+            yield reporter
+        for problem in reporter.problems:
+            self.warn(problem)
+
+    def carry_out(self, run: Run, decided: Plan, command: str, *, of_git: bool, again: Options | None = None) -> None:
+        """As ``apply``. Raises ProvisionFailed for the first thing that did not go well."""
+        self.must_be_well(self.apply(run, decided, command, of_git=of_git, again=again))
+
+    @staticmethod
+    def must_be_well(outcomes: Sequence[Outcome]) -> None:
+        """Raises ProvisionFailed for the first of them that is not, SandboxLocked where another client is at it."""
+        for outcome in outcomes:
             if not outcome.ok:
+                locked = outcome.change.reason is Reason.BLOCKED_LOCKED
                 message = outcome.error or outcome.change.message
-                raise ProvisionFailed(outcome.change.sandbox, message, hint=outcome.hint)
+                raise (SandboxLocked if locked else ProvisionFailed)(outcome.change.sandbox, message, hint=outcome.hint)
 
 
 def only(decided: Plan, identifier: str) -> Plan:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sandboxer.client import ending, making, seen
+from sandboxer.client import ending, events, making, seen, upkeep
 from sandboxer.client.access import Access, SilentView
 from sandboxer.client.values import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from datetime import timedelta
     from pathlib import Path
 
-    from sandboxer.model.outcome import ApplyView
+    from sandboxer.client.reach.forward import Asked as PortAsked
+    from sandboxer.client.reach.forward import Forward
+    from sandboxer.client.reach.logs import Logs
+    from sandboxer.client.reach.shell import Shell
+    from sandboxer.client.upkeep import Abandoned
+    from sandboxer.model.event import Event
+    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.outcome import ApplyView, Outcome
+    from sandboxer.model.seams import Terminal
     from sandboxer.wiring import Run
 
 
@@ -38,13 +47,30 @@ class Client:
 
     # --- what there is
 
-    def list(self) -> list[Sandbox]:
-        """Every sandbox that the hosts show, git's and imperative ones alike. Of a silent host ``warn`` is told."""
-        return [Sandbox(self, handle) for handle in seen.handles(self._access)]
+    def list(self, wanted: seen.Wanted | None = None) -> list[Sandbox]:
+        """Every sandbox that the hosts show and ``wanted`` takes, git's and imperative ones alike.
+
+        ``warn`` is told of each host that did not answer in full.
+        """
+        return [Sandbox(self, handle) for handle in seen.handles(self._access, wanted)]
 
     def get(self, name: str) -> Sandbox:
         """The sandbox of a name or id. Raises UsageError where there is none."""
         return Sandbox(self, seen.handle_named(self._access, name))
+
+    def find(self, name: str) -> Sandbox | None:
+        """As ``get``, and None where there surely is none. Raises HostNotSeen where a host did not answer in full."""
+        handle = seen.handle_if_there(self._access, name, find_inputs=True)
+        return Sandbox(self, handle) if handle else None
+
+    def events(self, name: str, *, follow: bool = False) -> Generator[Event | None]:
+        """The life of a sandbox, as the journals on the hosts tell it: each event once, the oldest first.
+
+        With ``follow`` it goes on until the life ends, and gives None about once a second where nothing is new, so that
+        a caller can stop; closing the iterator ends the connections. The first step looks at the hosts, and raises
+        UsageError where none has a journal. ``warn`` is told of a silent host.
+        """
+        return events.events(self._access, name, follow=follow)
 
     def wait(self, name: str, phase: Literal["ready", "destroyed"] = "ready", timeout: float = 300.0) -> Sandbox | None:
         """Waits until a sandbox is ready, or gone; gives it, None where it is gone.
@@ -68,12 +94,19 @@ class Client:
         env: Mapping[str, str] | None = None,
         secret_refs: Mapping[str, str] | None = None,
         hosts: Sequence[str] = (),
+        key: str | None = None,
+        by: str | None = None,
+        wait: bool = True,
     ) -> Sandbox:
         """Makes a sandbox and waits until it is ready; git neither knows nor ends it, its time to live does.
 
         Everything is as a Sandbox manifest has it: ``inputs`` are repo and ref, ``ttl`` is a duration, ``consumer`` is
         ``actor/project``, ``secret_refs`` are sources by name, ``hosts`` narrow the profile's placement. Without a
         ``name`` it gets one after its profile.
+
+        Asked again with the same ``key`` of the same consumer, it gives the one that is there; KeyReused where other
+        words are asked for with it, NameTaken where the name has another sandbox. ``by`` says who asks, else
+        ``user@machine``. Without ``wait`` it is only put on record, in phase `requested`, and ``resume`` makes it.
         """
         asked = making.asked_of(
             profile,
@@ -85,12 +118,33 @@ class Client:
             env=env or {},
             secret_refs=secret_refs or {},
             hosts=hosts,
+            by=by,
+            detached=not wait,
+            key=key,
         )
-        return Sandbox(self, making.create(self._access, asked))
+        if wait and not key:
+            return Sandbox(self, making.create(self._access, asked))
+        made = making.request(self._access, asked)
+        return Sandbox(self, making.resume(self._access, asked.id) if wait else made)
+
+    def resume(self, name: str) -> Sandbox:
+        """Makes an imperative sandbox that is only on record, or was cut off, to its end; a ready one stays as it is.
+
+        Raises SandboxLocked where another client is at it.
+        """
+        return Sandbox(self, making.resume(self._access, name))
 
     def recreate(self, name: str) -> Sandbox:
         """Makes a sandbox anew: the same id, the same inputs at a fresh commit. An expired one of git too."""
         return Sandbox(self, making.recreate(self._access, name))
+
+    def extend_ttl(self, name: str, by: timedelta) -> Sandbox:
+        """Puts the end of a sandbox off by so much; gives it as it is then.
+
+        Raises UsageError beyond the profile's longest, and where it is in doubt which copy is meant. Where git has
+        another end by now, and the next apply keeps to that, ``warn`` is told.
+        """
+        return Sandbox(self, ending.extend_ttl(self._access, name, by))
 
     def destroy(self, name: str) -> bool:
         """Removes a sandbox and every copy of it; False where there was none, which is success too.
@@ -99,6 +153,127 @@ class Client:
         which it may be did not answer.
         """
         return ending.destroy(self._access, name)
+
+    def activity(self, name: str) -> Sandbox:
+        """Marks a sandbox as in use: phase `active`, and a later end where its profile has ``ttl.clock: activity``.
+
+        Raises UsageError where there is none, or it is not ready.
+        """
+        return Sandbox(self, upkeep.mark_active(self._access, name))
+
+    # --- what is in it
+
+    def logs(
+        self,
+        name: str,
+        *,
+        services: Sequence[str] = (),
+        tail: int | None = None,
+        follow: bool = False,
+        timestamps: bool = False,
+    ) -> Logs:
+        """What the containers of a sandbox printed, a line at a time: of these ``services``, all of them without any.
+
+        ``tail`` is how many last lines of each container, None for all. With ``follow`` it goes on until no container
+        runs any more; one that starts again is followed again. ``close`` ends it from any thread, on the host too.
+        Raises UsageError for a sandbox or a service that is not there.
+        """
+        from sandboxer.client.reach.logs import logs
+
+        return logs(self._access, name, services=services, tail=tail, follow=follow, timestamps=timestamps)
+
+    def forward(
+        self, name: str, port: str | int, *, local_port: int = 0, service: str | None = None, address: str = "127.0.0.1"
+    ) -> Forward:
+        """A port of this machine that leads into a sandbox until it is closed; ``local_port`` 0 takes a free one.
+
+        ``port`` is a name of the profile's reachability, or a container's port; ``service`` is needed where several
+        have it. ``warn`` is told of what goes wrong with a connection. Raises UsageError, HostUnreachable.
+        """
+        from sandboxer.client.reach.forward import Asked, forwards
+
+        (forward,) = forwards(self._access, name, [Asked(str(port), local_port, service)], address, service)
+        return forward
+
+    def forward_all(
+        self, name: str, ports: Sequence[PortAsked] = (), *, service: str | None = None, address: str = "127.0.0.1"
+    ) -> Sequence[Forward]:
+        """As ``forward``, of several ports over one connection; without any, of all of the profile's reachability."""
+        from sandboxer.client.reach.forward import forwards
+
+        return forwards(self._access, name, ports, address, service)
+
+    def shell(
+        self,
+        name: str,
+        service: str | None = None,
+        command: Sequence[str] = (),
+        *,
+        terminal: Terminal | None = None,
+        on_stderr: Callable[[bytes], None],
+    ) -> Shell:
+        """Starts a command in a container of ``service``, without one in the workspace; without a command, a shell.
+
+        With a ``terminal`` it has that on all three streams. ``on_stderr`` gets standard error from another thread.
+        Raises UsageError, SandboxError where the service does not run.
+        """
+        from sandboxer.client.reach.shell import shell
+
+        return shell(self._access, name, service, command, terminal, on_stderr)
+
+    def copy_from(
+        self,
+        name: str,
+        path: str,
+        target: Path | str,
+        *,
+        service: str | None = None,
+        progress: Callable[[int], None] = lambda _bytes: None,
+    ) -> Path:
+        """Copies a file or folder out of a container; gives where it lies now, whole, or nothing is changed.
+
+        Into a ``target`` that is a folder it goes under its own name. ``progress`` is told the bytes so far. Raises
+        UsageError, also for what leads out of the target, and SandboxError where the engine cannot do it.
+        """
+        from sandboxer.client.reach.copy import copy_from
+
+        return copy_from(self._access, name, path, target, service, progress)
+
+    def copy_to(
+        self,
+        name: str,
+        source: Path | str,
+        path: str,
+        *,
+        service: str | None = None,
+        progress: Callable[[int], None] = lambda _bytes: None,
+    ) -> str:
+        """Copies a file or folder into a container; gives where it lies there. It belongs to root there.
+
+        Into a ``path`` that is a folder it goes under its own name; a ``source`` that ends in ``/.`` means what is in
+        it. ``progress`` is told the bytes so far. Raises UsageError, SandboxError.
+        """
+        from sandboxer.client.reach.copy import copy_to
+
+        return copy_to(self._access, name, str(source), path, service, progress)
+
+    # --- what whoever serves a fleet looks after
+
+    def abandoned(self, busy: Collection[str] = ()) -> Sequence[Abandoned]:
+        """The imperative sandboxes to go on with: nobody waits for them, and nobody is at them. None with a busy id."""
+        return upkeep.abandoned(self._access, busy)
+
+    def give_up(self, name: str, why: str) -> None:
+        """Marks a sandbox that cannot be made as `failed`, told with ``why``; one that is ready, or gone, stays so."""
+        upkeep.mark_failed(self._access, name, why)
+
+    def reap(self) -> Sequence[Outcome]:
+        """Deletes what has expired, git's and others, as ``prune --expired-only`` does; gives what came of each."""
+        return upkeep.reap(self._access)
+
+    def plan(self) -> JsonObject:
+        """The plan of the fleet, as ``sandboxer plan -o json`` writes it. Reads only."""
+        return seen.plan(self._access)
 
     # --- how
 

@@ -1,4 +1,4 @@
-"""Ending a sandbox that somebody names: every copy of it, and nothing else."""
+"""The end of a sandbox that somebody names: now, with every copy of it and nothing else; or later than it was to be."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.client.seen import copies_seen, must_be_seen
-from sandboxer.errors import SandboxError
+from sandboxer.errors import SandboxError, UsageError
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.reconcile.change import with_fingerprint
+from sandboxer.wiring.found import find, handle_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
     from sandboxer.client.access import Access
+    from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.plan import Change
+    from sandboxer.model.record import Record
+    from sandboxer.wiring import Run
     from sandboxer.wiring.found import There
 
 _TRIES = 3
@@ -63,3 +70,37 @@ def _removal(copy: There) -> Change:
         uid=copy.sight.uid,
     )
     return with_fingerprint(change, [copy.sight])
+
+
+def extend_ttl(access: Access, name: str, by: timedelta) -> JsonObject:
+    """Puts the end of a sandbox off by so much; gives its handle as it is then."""
+    with access.run() as run:
+        home = _extendable(find(run, access.plan(run), name))
+        record = _extend(access, run, home, by)
+        found = replace(home.sight.found, record=record) if home.sight.found else None
+        return handle_of(run, replace(home, sight=replace(home.sight, found=found)))
+
+
+def _extendable(found: Sequence[There]) -> There:
+    """The one copy that may be extended. Raises UsageError where it is in doubt which one, or whether it is ours."""
+    copies = [there for there in found if not there.stray]
+    name, hosts = found[0].change.sandbox, ", ".join(there.sight.host for there in found)
+    if len(copies) != 1:
+        raise UsageError(f"{name} is on {hosts}: which copy stays is not decided", hint="`sandboxer apply` decides it")
+    if copies[0].sight.doubt or copies[0].sight.record is None:
+        reason = copies[0].sight.doubt or "its record is gone"
+        raise UsageError(f"the end of {name} on {hosts} cannot be moved: {reason}", hint="see `sandboxer plan`")
+    return copies[0]
+
+
+def _extend(access: Access, run: Run, home: There, by: timedelta) -> Record:
+    from sandboxer.reconcile.expiry import says_otherwise
+
+    change = replace(home.change, host=home.sight.host)
+    with access.reported(run, "extend-ttl"):
+        record = run.extend(
+            home.change, home.sight.host, by, access.how, lambda step: access.view.progressed(change, step)
+        )
+    if home.desired is not None and says_otherwise(home.desired, record):
+        access.warn(f"git has another ttl or expiresAt for {record.name} by now, and the next apply keeps to that")
+    return record

@@ -1,26 +1,34 @@
-"""Making a sandbox that is asked for, or making one anew."""
+"""Making a sandbox that is asked for, going on with one that was cut off, or making one anew."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.adapters.runner import who
 from sandboxer.client.access import NO_GUARD, only
 from sandboxer.client.seen import handle_if_there, handle_named, home_of
-from sandboxer.errors import SandboxError, UsageError
+from sandboxer.errors import KeyReused, NameTaken, SandboxError, SandboxNotFound, UsageError
 from sandboxer.model.asked import Asked
+from sandboxer.model.lifecycle import Phase, Reason, Sync
 from sandboxer.reconcile.options import Options
-from sandboxer.wiring.found import sandboxes_there
+from sandboxer.wiring.found import handle_of, handle_of_sight, sandboxes_there
+from sandboxer.wiring.records import asked_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sandboxer.client.access import Access
     from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.record import Record
+    from sandboxer.wiring import Run
     from sandboxer.wiring.found import There
 
 _SHORT_NAME = 28
+_TRIES = 3
 
 
 def asked_of(
@@ -34,8 +42,14 @@ def asked_of(
     env: Mapping[str, str],
     secret_refs: Mapping[str, str],
     hosts: Sequence[str],
+    by: str | None = None,
+    detached: bool = False,
+    key: str | None = None,
 ) -> Asked:
-    """The document of what a caller asks for. Raises UsageError."""
+    """The document of what a caller asks for, and who asks. Raises UsageError.
+
+    With a ``key`` of the consumer's, its id and a name that is not given are made of the two.
+    """
     spec: dict[str, Any] = {"profile": profile}
     spec |= {"inputs": dict(inputs)} if inputs else {}
     spec |= {"ttl": ttl} if ttl else {}
@@ -44,12 +58,64 @@ def asked_of(
     spec |= {"placement": {"hosts": list(hosts)}} if hosts else {}
     if secret_refs:
         spec["secretRefs"] = [{"name": key, "from": source} for key, source in secret_refs.items()]
-    return Asked.new(name or _name_after(profile), spec, labels)
+    own = f"{consumer or ''}\n{key}" if key else None
+    identifier = hashlib.sha256(own.encode()).hexdigest()[:8] if own else secrets.token_hex(4)
+    return Asked.new(
+        name or _name_after(profile, identifier),
+        spec,
+        labels,
+        by=by or who(),
+        detached=detached,
+        identifier=identifier,
+        key=own,
+    )
+
+
+def request(access: Access, asked: Asked) -> JsonObject:
+    """Puts what is asked for on record on its host, in phase `requested`, and no more; gives its handle.
+
+    What is there already under the same key, and was asked for with the same words, is given as it is.
+    """
+    return create(replace(access, only_requested=True), asked)
 
 
 def create(access: Access, asked: Asked) -> JsonObject:
     """Makes what is asked for, and waits until it is ready; gives its handle."""
-    return _make(access, asked, "create", Options(targets=frozenset({asked.name}), allow_rollback=True))
+    options = Options(targets=frozenset({asked.name}), allow_rollback=True)
+    for _ in range(_TRIES):
+        with access.run(asked=asked, read_secrets=True) as run:
+            decided = access.plan(run, options)
+            there = list(sandboxes_there(run, decided))
+            for one in there:
+                if one.change.id == asked.id:
+                    _must_be_the_same(one.sight.record, asked)
+                    return handle_of(run, one)
+            _must_be_free(asked, there)
+            outcomes = access.apply(run, only(decided, asked.id), "create", of_git=False)
+        if any(outcome.change.reason is Reason.BLOCKED_STALE for outcome in outcomes):
+            continue  # somebody begins the same one, or one of its name, at this moment
+        access.must_be_well(outcomes)
+        return _handle_of_made(access, run, asked)
+    raise SandboxError(asked.name, f"{asked.name} is changed by others all the while", hint="try again")
+
+
+def resume(access: Access, name: str) -> JsonObject:
+    """Makes a sandbox that was asked for, and was cut off or only put on record, to its end; gives its handle.
+
+    One that is ready stays as it is.
+    """
+    home = home_of(access, name)
+    if home is None:
+        raise SandboxNotFound(f"there is no sandbox {name} on the hosts", hint="see `sandboxer list`")
+    if home.change.origin == "git":
+        raise UsageError(f"{home.change.sandbox} is in git", hint="`sandboxer apply` goes on with it")
+    record = home.sight.record
+    if record is not None and record.phase in (Phase.READY, Phase.ACTIVE):
+        return handle_named(access, home.change.id)
+    if record is not None and record.phase is Phase.DESTROYING and not (record.requested and record.requested.again):
+        raise UsageError(f"{record.name} is being removed", hint=f"`sandboxer destroy {record.name}` ends that")
+    asked = _asked(access, home)
+    return _make(access, asked, "resume", Options(targets=frozenset({asked.name}), allow_rollback=True))
 
 
 def recreate(access: Access, name: str) -> JsonObject:
@@ -69,23 +135,44 @@ def recreate(access: Access, name: str) -> JsonObject:
 
 def _make(access: Access, asked: Asked, command: str, options: Options) -> JsonObject:
     with access.run(asked=asked, read_secrets=True) as run:
-        decided = access.plan(run, options)
-        same = [there for there in sandboxes_there(run, decided) if there.change.sandbox == asked.name]
-        if command == "create" and same:
-            hint = f"give another --name, or `sandboxer destroy {asked.name}`"
-            raise UsageError(f"there is a sandbox {asked.name} on {same[0].sight.host} already", hint=hint)
-        access.carry_out(run, only(decided, asked.id), command, of_git=False)
+        decided = only(access.plan(run, options), asked.id)
+        access.carry_out(run, decided, command, of_git=False, again=options)
+    return _handle_of_made(access, run, asked)
+
+
+def _handle_of_made(access: Access, run: Run, asked: Asked) -> JsonObject:
+    """The handle of what a run has made, or found as it is wanted: then it is looked for anew."""
+    for sight in run.reporter.made.values():
+        record = sight.record
+        if record is not None and record.id == asked.id and record.phase is not Phase.PROVISIONING:
+            return handle_of_sight(run, sight, Sync.SYNCED if record.phase is Phase.READY else Sync.OUT_OF_SYNC)
     made = handle_if_there(access, asked.id)
     if made is None:
         raise SandboxError(asked.name, f"{asked.name} was made, and is gone again", hint="somebody removed it")
     return made
 
 
+def _must_be_free(asked: Asked, there: Sequence[There]) -> None:
+    same = [one for one in there if one.change.sandbox == asked.name]
+    if same:
+        hint = f"give another name, or `sandboxer destroy {asked.name}`"
+        raise NameTaken(f"there is a sandbox {asked.name} on {same[0].sight.host} already", hint=hint)
+
+
+def _must_be_the_same(record: Record | None, asked: Asked) -> None:
+    """Raises where what has this id was not asked for with the same key and the same words."""
+    former = record.requested if record else None
+    if former is None or former.key is None or former.key != asked.requested.key:
+        raise NameTaken(f"{asked.id} is the id of another sandbox", hint="ask with another key")
+    if former.body != asked.requested.body:
+        raise KeyReused("something else was asked for with this key", hint="ask with another key")
+
+
 def _renew(access: Access, name: str) -> JsonObject:
     """As ``apply --replace`` of one sandbox that is in git."""
     with access.run(read_secrets=True) as run:
         if name not in run.sound().sandboxes:
-            raise UsageError(f"there is no sandbox {name} in git or on the hosts", hint="see `sandboxer list`")
+            raise SandboxNotFound(f"there is no sandbox {name} in git or on the hosts", hint="see `sandboxer list`")
         if run.files.dirty:
             raise UsageError("the manifests have changes that are not committed", hint="commit them")
         options = Options(targets=frozenset({name}), replaced=frozenset({name}), max_deletes=NO_GUARD)
@@ -97,7 +184,7 @@ def _renew(access: Access, name: str) -> JsonObject:
 def _asked(access: Access, home: There) -> Asked:
     """What an imperative sandbox was asked for with, as it lies beside its record."""
     with access.run(find_inputs=False) as run:
-        return run.asked_for(home.change, home.sight.host, access.how)
+        return asked_for(run, home, access.how)
 
 
 def _consumer(text: str) -> dict[str, str]:
@@ -107,7 +194,7 @@ def _consumer(text: str) -> dict[str, str]:
     return {"actor": actor, "project": project}
 
 
-def _name_after(profile: str) -> str:
+def _name_after(profile: str, identifier: str) -> str:
     """A name that nothing else has, after a profile's own."""
     own = re.sub(r"[^a-z0-9-]", "-", profile.removeprefix("profile."))[:_SHORT_NAME].strip("-") or "sandbox"
-    return f"{own}-{secrets.token_hex(3)}"
+    return f"{own}-{identifier[:6]}"

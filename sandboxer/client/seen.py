@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sandboxer.errors import SandboxError, UsageError
+from sandboxer.errors import HostNotSeen, SandboxError, UsageError
 from sandboxer.model.lifecycle import Phase
 from sandboxer.wiring.found import find, handle_of, partial, sandboxes_there, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sandboxer.client.access import Access
     from sandboxer.model.jsontypes import JsonObject
@@ -21,17 +23,54 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 
 
-class HostNotSeen(SandboxError):
-    """A sandbox was not found, and may be on a host that did not answer in full."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which sandboxes a caller asks for: on one of these hosts, in one of these phases, with all of these labels.
+
+    What is empty narrows nothing. ``imperative`` leaves git's out, ``by`` all that somebody else asked for.
+    """
+
+    hosts: Sequence[str] = ()
+    phases: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    imperative: bool = False
+    by: str | None = None
+
+    def takes(self, handle: JsonObject) -> bool:
+        """Whether the sandbox of a handle is among them."""
+        labels = handle["labels"]
+        return (
+            (not self.hosts or handle["host"] in self.hosts)
+            and (not self.phases or handle["phase"] in self.phases)
+            and isinstance(labels, dict)
+            and self.labels.items() <= labels.items()
+            and not (self.imperative and handle["origin"] == "git")
+            and (self.by is None or (handle["origin"] != "git" and handle.get("requested_by") == self.by))
+        )
 
 
-def handles(access: Access) -> list[JsonObject]:
-    """Every sandbox that the hosts show; ``warn`` is told of a silent host."""
+def plan(access: Access) -> JsonObject:
+    """The plan of the fleet as JSON."""
+    with access.run() as run:
+        return access.plan(run).to_json()
+
+
+def handles(access: Access, wanted: Wanted | None = None) -> list[JsonObject]:
+    """Every sandbox that the hosts show and ``wanted`` takes; ``warn`` is told of each host that was not seen whole."""
+    wanted = wanted or Wanted()
     with access.run() as run:
         decided = access.plan(run)
-        for host, why in silent(run).items():
-            access.warn(f"{host} did not answer: {why}")
-        return [handle_of(run, there) for there in sandboxes_there(run, decided)]
+        for host in decided.hosts:
+            if host.status != "reachable":
+                how = "did not answer" if host.status == "unreachable" else "did not answer in full"
+                access.warn(f"{host.name} {how}: {host.error}")
+        return [h for h in (handle_of(run, there) for there in sandboxes_there(run, decided)) if wanted.takes(h)]
+
+
+def look(access: Access, run: Run) -> None:
+    """Looks at every host, as a plan does, and plans nothing."""
+    with access.around(run) if access.around else nullcontext():
+        _ = run.looks
 
 
 def handle_named(access: Access, name: str) -> JsonObject:
@@ -48,9 +87,12 @@ def home_of(access: Access, name: str) -> There | None:
         return found[0] if found else None
 
 
-def handle_if_there(access: Access, name: str) -> JsonObject | None:
-    """As ``handle_named``, and None where there surely is none. Raises HostNotSeen too."""
-    with access.run(find_inputs=False) as run:
+def handle_if_there(access: Access, name: str, *, find_inputs: bool = False) -> JsonObject | None:
+    """As ``handle_named``, and None where there surely is none. Raises HostNotSeen too.
+
+    Without ``find_inputs`` it is not told how one of git's compares with git.
+    """
+    with access.run(find_inputs=find_inputs) as run:
         found = copies_seen(run, access.plan(run), name)
         return handle_of(run, found[0]) if found else None
 
@@ -66,7 +108,8 @@ def wait(access: Access, name: str, phase: Literal["ready", "destroyed"], timeou
         else:
             now = str(found["phase"]) if found else Phase.DESTROYED.value
         if now == phase or (phase == "ready" and now == Phase.ACTIVE):
-            return found
+            of_git = found is not None and found["origin"] == "git"
+            return handle_if_there(access, name, find_inputs=True) or found if of_git else found
         if phase == "ready" and now == Phase.FAILED:
             raise SandboxError(name, f"{name} failed", hint=f"see `sandboxer events {name}`")
         if time.monotonic() >= deadline:

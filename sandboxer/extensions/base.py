@@ -69,7 +69,9 @@ class Work:
     ``progress`` is told each step in a word or two. ``placing`` is entered around the first write of a new life: until
     it is left, no other client begins one on another host. Entering it raises SandboxError or HostError. ``told`` gets
     each event that is in the journal by now, the record with it, and on ``ready`` the containers; it never waits. With
-    ``keeps_journal`` there is a State Hub, and what it was not told yet outlives the sandbox.
+    ``keeps_journal`` there is a State Hub, and what it was not told yet outlives the sandbox. With
+    ``only_requested`` a new life may stop at its record, in phase `requested`, to be gone on with later; a backend may
+    make the whole all the same.
     """
 
     place: Place
@@ -86,6 +88,7 @@ class Work:
     placing: Callable[[], AbstractContextManager[None]] = nullcontext
     told: Callable[[Event, Record, Sequence[Container]], None] = lambda *_told: None
     keeps_journal: bool = False
+    only_requested: bool = False
 
 
 class Extension(Protocol):

@@ -69,7 +69,7 @@ class Workbench:
         """``verbs`` are the shell files that hold the backend's own verbs."""
         self._work = work
         self._nonce = secrets.token_hex(16)
-        self._script = script("workbench.sh", *verbs) + "\ntake_lock\nanswer 0 ''\nserve\nleave\n"
+        self._script = script("names.sh", "workbench.sh", *verbs) + "\ntake_lock\nanswer 0 ''\nserve\nleave\n"
         self._session: Session
         self._writing = threading.Lock()
         self._stopped = threading.Event()

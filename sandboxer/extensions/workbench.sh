@@ -28,7 +28,7 @@ own_folder() {
   [ -L "$1" ] && refuse $EX_REFUSED "$1 is a symbolic link; remove it, or set another spec.root on the Host"
   mkdir -p "$1" 2>/dev/null
   owner=$(stat -c %u "$1" 2>/dev/null) || owner=$(mkdir -p "$1" && stat -c %u "$1") || refuse $EX_REFUSED "$1 cannot be made: $(mkdir -p "$1" 2>&1)"
-  [ -d "$1" ] || refuse $EX_REFUSED "$1 is no directory; remove it, or set another spec.root on the Host"
+  [ -d "$1" ] || [ ! -e "$1" ] || refuse $EX_REFUSED "$1 is no directory; remove it, or set another spec.root on the Host"
   [ "$owner" = "$(id -u)" ] || refuse $EX_REFUSED "$1 belongs to user id $owner, not to the login user ($(id -u)); remove it, or set another spec.root on the Host"
   chmod 700 "$1"
 }
@@ -37,7 +37,7 @@ own_folder() {
 lock_in_place() { [ "$(stat -c %i "$lock" 2>/dev/null)" = "$(stat -L -c %i "/proc/$$/fd/9")" ]; }
 
 take_lock() {
-  until_second=$(($(date +%s) + lock_seconds)) tries=0
+  left=$lock_seconds until_second=$(($(date +%s) + lock_seconds)) tries=0
   uid=$(id -u)
   while :; do
     ours=$(printf '%s 700 directory\n' "$uid" "$uid" "$uid")
@@ -45,10 +45,10 @@ take_lock() {
       own_folder "$root"; own_folder "$home"; own_folder "$home/.locks"; }
     # Whoever closes the fleet's last sandbox here may just have removed a folder again.
     command exec 9>>"$lock" || { tries=$((tries + 1)); [ "$tries" -lt 10 ] && continue; refuse $EX_REFUSED "$lock cannot be written: $( { : >>"$lock"; } 2>&1)"; }
-    left=$((until_second - $(date +%s))); [ "$left" -gt 0 ] || left=0
     flock -n 9 || { [ "$left" -gt 0 ] && answer $EX_WAITING "$(head -c 400 "$lock")" && timeout "$left" flock 9; } ||
       refuse $EX_LOCKED "$(head -c 400 "$lock")"
     lock_in_place && break
+    left=$((until_second - $(date +%s))); [ "$left" -gt 0 ] || left=0
   done 2>/dev/null
   printf '%s\n%s\n%s\n' "$holder" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$$" >"$lock"
 }
@@ -115,14 +115,20 @@ do_sweep() { # engine
   return 0
 }
 
+# The last whole event may be a long one, and torn ones may stand behind it.
+do_journal_end() { tail -n 5 "$box/journal.jsonl" | tail -c 524288; } 2>/dev/null
 do_record() { [ -f "$box/record.json" ] && [ ! -L "$box/record.json" ] && cat "$box/record.json"; return 0; }
 
 # The folder appears with its record inside, or not at all. One that a cleaner of /tmp took the record from is adopted.
-do_begin() { # uid, new or adopt, how many sandboxes at most (0: any), events...; the record
-  staging=$home/.staging-$1 how=$2 most=$3; shift 3
-  put_file "$staging/$id" "$payload" 600 durably && tell "$staging" "$@" && mv "$staging/$id" "$staging/record.json" || return 1
+# Behind the record in the payload, so many bytes are what an imperative one was asked for with.
+# Its name, where that is given, is one that no other sandbox of the fleet here has.
+do_begin() { # uid, new or adopt, how many sandboxes at most (0: any), bytes behind the record, name, events...; the record
+  staging=$home/.staging-$1 how=$2 most=$3 behind=$4 name=$5; shift 5
+  put_file "$staging/$id" "$payload" 600 durably && keep_asked "$behind" && tell "$staging" "$@" &&
+    mv "$staging/$id" "$staging/record.json" || return 1
   [ "$how" = adopt ] && [ -L "$box/record.json" ] && rm -f "$box/record.json" # a link is no record
   if [ "$how" = adopt ] && [ -d "$box" ] && [ ! -L "$box" ] && [ ! -e "$box/record.json" ]; then
+    [ ! -e "$staging/asked.json" ] || mv -f "$staging/asked.json" "$box/asked.json" || return 1
     tell "$box" "$@" && mv "$staging/record.json" "$box/record.json" && rm -f "$staging/journal.jsonl" && rmdir "$staging" && sync "$box"
     return
   fi
@@ -131,15 +137,23 @@ do_begin() { # uid, new or adopt, how many sandboxes at most (0: any), events...
   sync "$box" "$home" && do_forget_tombstone
 }
 
+keep_asked() { # bytes
+  [ "$1" -gt 0 ] || return 0
+  tail -c "$1" "$staging/$id" | put_file "$staging/asked.json" "$1" 600 durably &&
+    head -c "$((payload - $1))" "$staging/$id" | put_file "$staging/$id" "$((payload - $1))" 600 durably
+}
+
 # Whoever adds a sandbox of the fleet to this host counts and adds under one lock, which ends with the verb: so that
-# clients together exceed no limit.
+# clients together exceed no limit, and give no name twice.
 settle_in() {
-  if [ "$most" -gt 0 ]; then
+  if [ "$most" -gt 0 ] || [ -n "$name" ]; then
     { command exec 8>>"$home/.locks/.placement" && timeout 30 flock 8; } || {
       discard "$staging"; echo "$home/.locks/.placement cannot be locked"; return 1; }
     set -- "$home"/*/record.json
-    [ ! -f "$1" ] || [ "$#" -lt "$most" ] || {
+    [ "$most" = 0 ] || [ ! -f "$1" ] || [ "$#" -lt "$most" ] || {
       discard "$staging"; echo "$# sandboxes of the fleet are there, and spec.capacity is $most"; return $EX_STALE; }
+    [ -z "$name" ] || ! has_name "$home" "$name" || {
+      discard "$staging"; echo "a sandbox $name is there by now"; return $EX_STALE; }
   fi
   mv "$staging" "$box"
 }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sandboxer.errors import SandboxerError, SandboxLocked, StaleChange
 from sandboxer.extensions.crash import crash_point
 from sandboxer.lifecycle.placement import Placements
+from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.outcome import Outcome
 from sandboxer.reconcile.change import blocked
@@ -135,4 +136,6 @@ class Executor:
 
     def _placing(self, change: Change, work: Work) -> AbstractContextManager[None]:
         others = [self._work(change, host) for host in self.might_live(change) if host != work.place.host]
-        return self.placements.begin(work, others) if others else nullcontext()
+        name_id = sandbox_id(work.fleet, change.sandbox)
+        name_id = "" if name_id == change.id else name_id
+        return self.placements.begin(work, others, name_id=name_id) if others else nullcontext()

@@ -50,6 +50,7 @@ def handle(
         "reachability": list(reachability(sight, record)) if record else [],
         "labels": dict(record.labels) if record else {},
         "origin": change.origin,
+        "requested_by": record.requested.by if record and record.requested else None,
     }
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import LookIncomplete, SandboxLocked, StaleChange
@@ -38,21 +39,23 @@ class Placements:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
-    def begin(self, chosen: Work, others: Sequence[Work]) -> Iterator[None]:
+    def begin(self, chosen: Work, others: Sequence[Work], *, name_id: str = "") -> Iterator[None]:
         """Keeps every other client from placing the sandbox; for the time in which its first record is written.
 
-        ``others`` is the work on each other host where it might live. Raises StaleChange where one of them has it, and
+        ``others`` is the work on each other host where it might live. ``name_id`` is given where its own id is not made
+        of its name: the id that is, whose lock then stands for the name, which no other may have either.
+        Raises StaleChange where one of them has it, and
         the plan did not see it there, SandboxLocked where another client holds the lock on the first one, and what a
         transport raises where one of them cannot be asked.
         """
-        first = min(others, key=lambda work: work.place.host)
+        first = min((chosen, *others), key=lambda work: work.place.host)
         with ExitStack() as held:
-            if first.place.host < chosen.place.host:
+            if name_id or first is not chosen:
                 held.enter_context(self._gate(first))
-                held.enter_context(Workbench(first))
+                held.enter_context(Workbench(replace(first, id=name_id or first.id)))
             asked = [work for work in others if not work.expected_uid]
             with ThreadPoolExecutor(max_workers=min(32, max(1, len(asked)))) as pool:
-                list(pool.map(_must_be_away, asked))
+                list(pool.map(partial(_must_be_away, by_name=bool(name_id)), asked))
             yield
 
     @contextmanager
@@ -67,11 +70,12 @@ class Placements:
             gate.release()
 
 
-def _must_be_away(work: Work) -> None:
-    """Raises StaleChange where the sandbox is on a host by now."""
+def _must_be_away(work: Work, *, by_name: bool) -> None:
+    """Raises StaleChange where the sandbox, or one of its name, is on a host by now."""
     place = work.place
-    data = "".join(f"{line}\n" for line in (place.root, work.fleet, work.id)).encode()
-    result = place.transport.run(Command(script("there.sh"), data, timeout=ASK_SECONDS))
+    lines = (place.root, work.fleet, work.id, work.name if by_name else "")
+    data = "".join(f"{line}\n" for line in lines).encode()
+    result = place.transport.run(Command(script("names.sh", "there.sh"), data, timeout=ASK_SECONDS))
     answer = result.stdout.decode("ascii", "replace").strip()
     if answer == "here":
         raise StaleChange(work.name, f"{work.name} is on {place.host} by now", hint="plan again")

@@ -93,6 +93,20 @@ class Service(_Part):
     completed: bool = False
 
 
+class Requested(_Part):
+    """Who asked for an imperative sandbox, as ``user@machine`` or the name of an API token.
+
+    ``detached`` is what nobody waits for: whoever finds it cut off ends it. ``again`` is what is torn down to be made
+    anew. ``key`` and ``body`` are digests of an idempotency key and of what was asked for with it.
+    """
+
+    by: str = Field(max_length=200)
+    detached: bool = False
+    again: bool = False
+    key: _Digest | None = None
+    body: _Digest | None = None
+
+
 class WorkspaceFiles(_Part):
     """The delivered files after the last apply: how many, and the sums of their bytes and of their times in seconds."""
 
@@ -123,6 +137,7 @@ class Record(_Part):
     labels: dict[str, str] = {}
     sync_policy: SyncPolicy = SyncPolicy()
     consumer: Consumer | None = None
+    requested: Requested | None = None
     desired_digest: _Digest | None = None
     spec_digest: _Digest
     fleet_root: str | None = None

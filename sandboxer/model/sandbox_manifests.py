@@ -80,6 +80,9 @@ class Ttl(Strict):
         default_factory=lambda data: min(timedelta(hours=4), data.get("max", timedelta(hours=4))),
         description="What it gets without asking: 4h, or max where that is less.",
     )
+    clock: Literal["creation", "activity"] = Field(
+        "creation", description="From when it counts: the creation, or the last use that was told."
+    )
 
     @field_validator("default")
     @classmethod

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
 
@@ -68,6 +68,68 @@ class Session(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The terminal that a command is given: its type, as in ``TERM``, and its size in characters."""
+
+    kind: str = "xterm"
+    columns: int = 80
+    rows: int = 24
+
+
+class Stream(Protocol):
+    """A running command whose input and output pass through, however much it is. Close it at the end.
+
+    Nothing is kept: who does not read is not written to. A read that waits too long raises TimeoutError, a connection
+    that is lost HostUnreachable. Reading, writing and closing may each be done by a thread of its own.
+    """
+
+    @property
+    def said(self) -> str:
+        """The last of its standard error, for a message; empty where somebody else was given it."""
+
+    def read(self, timeout: float) -> bytes:
+        """The next bytes of standard output, none at its end."""
+
+    def write(self, data: bytes) -> None:
+        """Sends all of the bytes, however long it takes to be read; BrokenPipeError where nobody reads any more."""
+
+    def end_input(self) -> None:
+        """Ends its standard input. Idempotent."""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Tells its terminal another size."""
+
+    def wait(self, timeout: float) -> int:
+        """Its exit code, once its output was read to the end. Raises CommandTimeout, HostUnreachable without one."""
+
+    def close(self) -> None:
+        """Ends it where it still runs. Idempotent."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class Tunnel(Protocol):
+    """A TCP connection that a host makes for us, with the methods of a socket; one thread each way."""
+
+    def settimeout(self, seconds: float | None) -> None:
+        """The longest that ``recv`` and ``send`` wait before TimeoutError, in seconds."""
+
+    def recv(self, size: int) -> bytes:
+        """Some bytes; none at the end. OSError where it was cut off."""
+
+    def send(self, data: bytes) -> int:
+        """Sends some of the bytes and gives their number. OSError where the other side takes no more."""
+
+    def shutdown_write(self) -> None:
+        """Ends what is sent, and goes on receiving."""
+
+    def close(self) -> None:
+        """Ends it both ways. Idempotent."""
+
+
 class HostTransport(Protocol):
     """A way to run commands on one host: SSH, or this machine itself. Connects at first use, once."""
 
@@ -81,6 +143,22 @@ class HostTransport(Protocol):
 
     def open(self, command: Command) -> Session:
         """Starts a command and gives the conversation with it. Safe to call from several threads at once."""
+
+    def stream(
+        self, command: Command, terminal: Terminal | None = None, on_stderr: Callable[[bytes], None] | None = None
+    ) -> Stream:
+        """Starts a command whose output may be of any length and last for any time.
+
+        ``command.timeout`` is for its start alone, and ``max_output`` does not count. With a ``terminal`` the command
+        has that on all three streams, and what it prints is one. ``on_stderr`` gets standard error from another thread.
+        """
+
+    def tunnel(self, address: str, port: int) -> Tunnel:
+        """A connection that the host makes to an address that it reaches. Raises HostUnreachable."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether there is no connection any more, or none could be made: another transport has to be made."""
 
     def close(self) -> None:
         """Ends the connection and every session on it. Idempotent."""

@@ -100,6 +100,8 @@ class _Sources:
             if self._sandbox.ttl is not None:
                 yield self._own, ("spec", "ttl")
             yield self._profile, ("spec", "ttl", "default")
+        elif path[0] == "ttlClock":
+            yield self._profile, ("spec", "ttl", "clock")
         elif path[0] == "placement":
             if self._sandbox.sandbox.spec.placement.hosts is not None:
                 yield self._own, ("spec", "placement", "hosts")

@@ -153,6 +153,8 @@ def effective_spec(profile: Profile, sandbox: Sandbox, tree: InputTree | None) -
     spec |= {key: own[key] for key in ("consumer", "expiresAt") if key in own}
     if "expiresAt" not in own:
         spec["ttl"] = own.get("ttl", kind["ttl"]["default"])
+        if profile.spec.ttl.clock == "activity":
+            spec["ttlClock"] = "activity"
     spec["labels"] = dict(sandbox.metadata.labels)
     spec["workspace"] = {**kind["workspace"], "digest": f"sha256:{tree.digest}" if tree else None}
     return spec

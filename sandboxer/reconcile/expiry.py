@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.record import Record
 
-Source = Literal["ttl", "profile", "expiresAt", "extended"]
+Source = Literal["ttl", "profile", "expiresAt", "extended", "activity"]
 
 _MINUTE = timedelta(minutes=1)
 
@@ -22,9 +22,9 @@ _MINUTE = timedelta(minutes=1)
 class Expiry:
     """The end of a sandbox as its record has it.
 
-    ``source`` says what set it: the sandbox's own ``ttl``, the ``profile``'s default, ``expiresAt``, or that it was
-    ``extended`` by hand. ``ttl`` is the one that was applied, None under ``expiresAt``. ``left`` is zero once it is
-    past by both clocks.
+    ``source`` says what set it: the sandbox's own ``ttl``, the ``profile``'s default, ``expiresAt``, that it was
+    ``extended`` by hand, or its last ``activity``. ``ttl`` is the one that was applied, None under ``expiresAt``.
+    ``left`` is zero once it is past by both clocks.
     """
 
     at: datetime
@@ -63,7 +63,7 @@ def expiry_told(record: Record, desired: DesiredSandbox | None, host_clock: date
     ttl, moment = record.spec.get("ttl"), record.spec.get("expiresAt")
     source: Source = "ttl" if moment is None else "expiresAt"
     if record.expires_at != _set_by(record, ttl, moment):
-        source = "extended"
+        source = "activity" if _counts_from_use(record) else "extended"
     elif moment is None and desired is not None and desired.ttl is None:
         source = "profile"
     left = max(record.expires_at - min(host_clock, now), timedelta())
@@ -95,6 +95,21 @@ def extended(record: Record, by: timedelta, host_clock: datetime, now: datetime)
             hint=f"give at least {format_duration(least)}" if least <= room else over,
         )
     return until
+
+
+def kept_alive(record: Record, now: datetime) -> datetime:
+    """The end of a sandbox that is in use ``now``: later where its TTL counts from its last use, and never sooner."""
+    if not _counts_from_use(record):
+        return record.expires_at
+    try:
+        ttl = parse_duration(record.spec["ttl"])
+    except (KeyError, TypeError, ValueError):  # it has an end of its own, or what lies on the host is no duration
+        return record.expires_at
+    return max(record.expires_at, min(now.replace(microsecond=0) + ttl, record.until))
+
+
+def _counts_from_use(record: Record) -> bool:
+    return record.spec.get("ttlClock") == "activity"
 
 
 def _moment(moment: datetime) -> str:

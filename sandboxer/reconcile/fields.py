@@ -33,6 +33,7 @@ EFFECTS: dict[str, Effect] = {
     "readiness": Effect.RECORD,
     "inputs": Effect.RECORD,
     "ttl": Effect.RECORD,
+    "ttlClock": Effect.RECORD,
     "expiresAt": Effect.RECORD,
     "labels": Effect.RECORD,
     "consumer": Effect.RECORD,

@@ -41,7 +41,8 @@ def leftovers_of_git(scene: Scene) -> tuple[list[Change], list[Change]]:
         ):
             changes.append(_orphan(sight, record, scene))
         else:
-            stays = change_of(sight, Action.NO_OP, Reason.NO_OP_SYNCED, "imperative: git leaves it alone")
+            sync = None if sight.settled else Sync.OUT_OF_SYNC
+            stays = change_of(sight, Action.NO_OP, Reason.NO_OP_SYNCED, "imperative: git leaves it alone", sync=sync)
             imperative.append(stays)
     return changes, imperative
 

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import UsageError
+from sandboxer.errors import SandboxNotFound
 from sandboxer.model.identity import sandbox_id
-from sandboxer.model.lifecycle import Reason
+from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import Reachable
 from sandboxer.profiles.report import did_you_mean
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.lifecycle import Sync
     from sandboxer.model.plan import Change, Plan
     from sandboxer.reconcile.sight import Sight
     from sandboxer.wiring import Run
@@ -58,8 +59,19 @@ def handle_of(run: Run, there: There) -> JsonObject:
     return handle(there.change, there.sight, there.desired, there.clock, run.now())
 
 
+def handle_of_sight(run: Run, sight: Sight, sync: Sync | None = None) -> JsonObject:
+    """The handle of what one host has, without a plan. Without ``sync``, as far as that can be told from there."""
+    from sandboxer.lifecycle.handles import handle
+    from sandboxer.reconcile.change import change_of
+
+    change = change_of(sight, Action.NO_OP, Reason.NO_OP_SYNCED, "", sync=sync)
+    desired = next((one for one in run.fleet.sandboxes.values() if one.id == sight.id), None)
+    now = run.now()
+    return handle(change, sight, desired, now, now)
+
+
 def find(run: Run, decided: Plan, name: str) -> list[There]:
-    """The sandbox of a name or id, its home before copies that go. Raises UsageError where there is none."""
+    """The sandbox of a name or id, its home before copies that go. Raises SandboxNotFound where there is none."""
     there = list(sandboxes_there(run, decided))
     found = [one for one in there if name in (one.change.sandbox, one.change.id)]
     if found:
@@ -71,7 +83,7 @@ def find(run: Run, decided: Plan, name: str) -> list[There]:
         hint = "it is in git: `sandboxer plan` says why it is on no host"
     else:
         hint = did_you_mean(name, {one.change.sandbox for one in there} | run.fleet.sandboxes.keys())
-    raise UsageError(f"there is no sandbox {name} on the hosts", hint=hint or "see `sandboxer list`")
+    raise SandboxNotFound(f"there is no sandbox {name} on the hosts", hint=hint or "see `sandboxer list`")
 
 
 def answering(run: Run) -> list[str]:

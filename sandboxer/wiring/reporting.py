@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import HubError
 from sandboxer.model.hub import RUN_FINISHED, RUN_STARTED, RunData, run_event
-from sandboxer.model.lifecycle import Action, Phase, Reason, Sync
+from sandboxer.model.lifecycle import Phase, Sync
 from sandboxer.model.observed import Found, Reachable
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Reporter:
     """Tells State Hub of one run; does nothing where ``delivery`` is None.
 
     ``exit_code`` and ``summary`` are what the run's end is told with. ``problems`` are sentences, once it is over.
+    ``made`` is what the run knows better than its looks, by host and id: what it has just begun, made or marked.
     """
 
     run: Run
@@ -38,7 +39,7 @@ class Reporter:
     summary: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     commit: str | None = None
-    _fresh: dict[tuple[str, str], Sight] = field(default_factory=dict)
+    made: dict[tuple[str, str], Sight] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, looks: Mapping[str, Look]) -> None:
@@ -50,13 +51,12 @@ class Reporter:
 
     def told(self, host: str, event: Event, record: Record, containers: Sequence[Container]) -> None:
         """An event that is in the journal by now, with the record, and on ``ready`` the containers."""
-        if self.delivery is None:
-            return
         from sandboxer.reconcile.sight import Sight
 
         with self._lock:
-            self._fresh[host, record.id] = Sight(host, record.id, Found(record.id, record), tuple(containers))
-        self.delivery.tell(event, host)
+            self.made[host, record.id] = Sight(host, record.id, Found(record.id, record), tuple(containers))
+        if self.delivery is not None:
+            self.delivery.tell(event, host)
 
     def noted(self, host: str, event: Event) -> None:
         """An event of drift that is in the journal by now."""
@@ -74,23 +74,19 @@ class Reporter:
     def registration(self, uid: str, identifier: str, host: str) -> JsonObject | None:
         """What a life of a sandbox is registered as; None where it is not ready any more."""
         with self._lock:
-            fresh = self._fresh.get((host, identifier))
+            fresh = self.made.get((host, identifier))
         if fresh is not None:  # what has just become ready is as git wants it
             return self._registered(fresh, uid, Sync.SYNCED)
         sight = self.run.sight(host, identifier)
         return self._registered(sight, uid) if sight else None
 
     def _registered(self, sight: Sight, uid: str, sync: Sync | None = None) -> JsonObject | None:
-        from sandboxer.lifecycle.handles import handle
-        from sandboxer.reconcile.change import change_of
+        from sandboxer.wiring.found import handle_of_sight
 
         record = sight.record
         if record is None or record.uid != uid or record.phase not in (Phase.READY, Phase.ACTIVE):
             return None
-        change = change_of(sight, Action.NO_OP, Reason.NO_OP_SYNCED, "", sync=sync)
-        desired = next((one for one in self.run.fleet.sandboxes.values() if one.id == sight.id), None)
-        now = self.run.now()
-        return {**handle(change, sight, desired, now, now), "uid": record.uid, "fleet": record.fleet}
+        return {**handle_of_sight(self.run, sight, sync), "uid": record.uid, "fleet": record.fleet}
 
 
 @contextmanager
@@ -113,7 +109,7 @@ def reported(run: Run, command: str, *, patience: float = 2.0, most: float = 5.0
         reporter.exit_code = 1
         raise
     finally:
-        run.reporter = Reporter(run)
+        run.reporter = Reporter(run, made=reporter.made)
         if reporter.delivery is not None:
             now = run.now()
             ended = RunData(

@@ -52,10 +52,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ApplyOptions:
-    """How an apply goes about it: hosts at once, and seconds to wait for another client's lock."""
+    """How an apply goes about it: hosts at once, seconds to wait for another client's lock, and how far to go."""
 
     parallelism: int = 16
     lock_timeout: float = 60.0
+    only_requested: bool = False
 
 
 class Run:
@@ -133,7 +134,7 @@ class Run:
     def manifests(self) -> Manifests:
         """The manifests, findings and all. Raises SourceError where they cannot be read at all."""
         files = self.repository.files(self.revision)
-        found = load({**files, FILE: self._asked.to_bytes()} if self._asked else files)
+        found = load({**files, FILE: self._asked.manifest()} if self._asked else files)
         if found.fleet is not None:
             self.on_fleet(found.fleet.metadata.name)
         return found
@@ -339,12 +340,6 @@ class Run:
 
         return holder_line(who(), self.fleet.commit)
 
-    def asked_for(self, change: Change, host: str, how: ApplyOptions) -> Asked:
-        """What an imperative sandbox was asked for with. Raises SandboxError where that is not known any more."""
-        from sandboxer.lifecycle.asked import asked_for
-
-        return asked_for(self._work(change, host, lambda _step: None, how))
-
     def sight(self, host: str, identifier: str, looks: Mapping[str, Look] | None = None) -> Sight | None:
         """What the look at a host, or the one among ``looks``, showed of one sandbox."""
         from sandboxer.reconcile.sight import survey
@@ -374,7 +369,7 @@ class Run:
         self, change: Change, host: str, by: timedelta, how: ApplyOptions, progress: Callable[[str], None]
     ) -> Record:
         """Puts the end of a sandbox off; gives its record as written. Raises UsageError beyond what is allowed."""
-        from sandboxer.lifecycle.extend import extend
+        from sandboxer.lifecycle.rewrite import extend
 
         look = self.looks[host]
         clock = look.clock if isinstance(look, Reachable) else self.now()

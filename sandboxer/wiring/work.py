@@ -55,4 +55,5 @@ def work_on(
         clock=lambda: run.now().replace(microsecond=0),
         told=partial(run.reporter.told, host),
         keeps_journal=run.has_hub,
+        only_requested=how.only_requested,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -86,12 +87,14 @@ class SimulatedHost:
         """Whether it has a sandbox, or the end of an apply; a look is asked of the backend."""
         from tests.histories.verbs import settle
 
-        if command.script != script("there.sh"):
+        if command.script != script("names.sh", "there.sh"):
             settle(self, command.stdin.decode())
             return CommandResult(0, b"", b"")
         self.point(self)
-        _root, fleet, identifier = command.stdin.decode().splitlines()
-        return CommandResult(0, b"here\n" if (fleet, identifier) in self.folders else b"away\n", b"")
+        _root, fleet, identifier, name = command.stdin.decode().splitlines()
+        records = [each.record for key, each in self.folders.items() if key[0] == fleet and each.record]
+        there = (fleet, identifier) in self.folders or (name and name in [json.loads(one)["name"] for one in records])
+        return CommandResult(0, b"here\n" if there else b"away\n", b"")
 
     def open(self, command: Command) -> object:
         """Nothing is opened: the simulated workbench has a conversation of its own."""

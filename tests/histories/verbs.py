@@ -41,7 +41,7 @@ class Verbs:
 
     # --- its folder
 
-    def begin(self, uid: str, how: str, most: str, *events: str, payload: bytes) -> Doing:
+    def begin(self, uid: str, how: str, most: str, behind: str, name: str, *events: str, payload: bytes) -> Doing:
         self.host.watch(how, self.host, self.work)
         staging = (self.work.fleet, f".staging-{uid}")
         self.host.leftovers[staging] = self.work.id
@@ -54,10 +54,13 @@ class Verbs:
         if 0 < int(most) <= len(others):
             del self.host.leftovers[staging]
             return STALE, "the host is full"
+        if name and any(json.loads(self.host.folders[key].record or b"{}").get("name") == name for key in others):
+            del self.host.leftovers[staging]
+            return STALE, "the name is taken"
         folder = there or Folder(None)
         folder.journal += events
         yield
-        folder.record = payload
+        folder.record = payload[: len(payload) - int(behind)]
         self.host.folders[self.key] = folder
         del self.host.leftovers[staging]
         yield

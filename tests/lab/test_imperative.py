@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
+import subprocess
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sandboxer.client import Client
 from sandboxer.errors import ManifestError, UsageError
-from tests.support.e2e import service, stack, web
+from tests.support.e2e import PROGRAM, service, stack, until, web
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,3 +161,148 @@ def test_it_expires_and_apply_deletes_it(new_fleet: Callable[..., FleetRepo]) ->
     pruned = fleet.prune("--expired-only")
     assert [(change["id"], change["reason"]) for change in pruned.changes] == [(identifier, "delete_because_expired")]
     assert fleet.ids("lab-1") == {}
+
+
+def test_all_of_mine_go_and_no_other(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
+    fleet = _fleet(new_fleet, "lab-1", "lab-2")
+    fleet.apply()
+    client = Client(fleet.repo.path)
+    others = client.create("profile.web", by="bob@laptop").id
+    before = {host: lab.snapshot(host) for host in fleet.hosts}
+    mine = {_ask(fleet, "create", "--profile", "profile.web", "--host", host)["id"] for host in fleet.hosts}
+    assert {handle["id"] for handle in _ask(fleet, "list", "--mine")} == mine
+    assert {handle["id"] for handle in _ask(fleet, "list", "--mine", "--phase", "failed")} == set()
+    assert {handle["id"] for handle in _ask(fleet, "list", "--phase", "ready")} == {*mine, others, fleet.id("web")}
+
+    assert "Nothing was changed." in _answered(fleet, "n", "destroy", "--all", "--mine", code=1)
+    assert {handle["id"] for handle in _ask(fleet, "list", "--mine")} == mine
+    said = _answered(fleet, "y", "destroy", "--all", "--mine")
+    assert all(identifier in said for identifier in mine)
+    assert others not in said
+    assert not any(lab.leaked(host, before[host]) for host in fleet.hosts)
+
+    ends = _ask(fleet, "destroy", "--all", "-y")
+    assert ends == [{"sandbox": others, "outcome": "destroyed"}], "none of git's"
+    assert {handle["name"] for handle in _ask(fleet, "list")} == {"web"}
+    assert _ask(fleet, "destroy", "--all", "-y") == []
+
+
+def test_the_library_extends_finds_and_follows(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
+    fleet = _fleet(new_fleet, "lab-1")
+    client = Client(fleet.repo.path)
+    assert client.find("try-1") is None
+    before = lab.snapshot("lab-1")
+    with client.create("profile.web", name="try-1", ttl="30m") as sandbox:
+        longer = client.extend_ttl(sandbox.id, timedelta(minutes=20)).handle
+        assert longer["expiry_source"] == "extended"
+        folder = f"{fleet.root}/{fleet.name}/{sandbox.id}"
+        assert json.loads(fleet.sh("lab-1", f"cat {folder}/record.json"))["expires_at"] == longer["expires_at"]
+        with pytest.raises(UsageError, match="may live until"):
+            client.extend_ttl("try-1", timedelta(hours=5))
+        found = client.find("try-1")
+        assert found is not None
+        assert found.id == sandbox.id
+
+        told = client.events("try-1", follow=True)
+        first = [next(told) for _ in range(4)]
+        assert [event and event.phase for event in first] == ["requested", "provisioning", "ready", None]
+        told.close()
+    assert client.find("try-1") is None
+    assert lab.leaked("lab-1", before) == {}, "no connection of an iterator that was closed, either"
+
+
+def test_names_are_completed_from_the_hosts(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
+    fleet = _fleet(new_fleet, "lab-1", "lab-2")
+    fleet.apply()
+    _ask(fleet, "create", "--profile", "profile.web", "--name", "try-1")
+    line = f"sandboxer -C {fleet.repo.path} destroy "
+    asked = {"COMP_WORDS": line, "COMP_CWORD": "4", "_SANDBOXER_COMPLETE": "bash_complete"}
+    assert fleet.run(env=asked).split() == ["plain,try-1", "plain,web"]
+    (where,) = [handle["host"] for handle in _ask(fleet, "list") if handle["name"] == "try-1"]
+    (other,) = set(fleet.hosts) - {where}
+    with lab.cut(other, "drop"):
+        assert "plain,try-1" in fleet.run(env=asked, timeout=20).split()
+    assert fleet.said[-1] == ""
+
+
+SLOW = {"test": ["CMD", "test", "-e", "/tmp/go"], "interval": "1s", "retries": 90}
+
+
+@pytest.mark.parametrize(("host", "verb"), [("lab-1", "create"), ("lab-4", "create"), ("lab-1", "recreate")])
+@pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
+def test_ctrl_c_leaves_what_can_be_shown_and_removed(
+    new_fleet: Callable[..., FleetRepo], lab: Lab, host: str, verb: str, twice: bool
+) -> None:
+    """The first lets what is at work end by itself, as apply does; the second waits for nothing."""
+    fleet = new_fleet(host)
+    before = lab.snapshot(host)
+    words = ["create", "--profile", "profile.web", "--name", "try-1"]
+    profile = {"readiness": {"timeout": "100s"}}
+    if verb == "recreate":
+        fleet.sandbox("web", stack(a=service()), profile_spec=profile)
+        fleet.commit()
+        fleet.run(*words)
+        words = ["recreate", "try-1"]
+    # Twice: it would take longer than the test waits.
+    slow = service("sh", "-c", f"sleep {80 if twice else 4}; touch /tmp/go; sleep 9999", healthcheck=SLOW)
+    fleet.sandbox("web", stack(a=slow), profile_spec=profile)
+    fleet.commit()
+    former = set(fleet.ids(host).values())
+    with fleet.start(*words) as process:
+        until(lambda: set(fleet.ids(host).values()) - former, "the new container")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        left = until(lambda: "Ctrl-C again" in (line := process.stderr.readline()) and line, "what it leaves")
+        if twice:
+            process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=40)
+    assert (process.returncode, out) == (1, "")
+    assert "Traceback" not in said
+    assert "Interrupted." in said or twice
+    shown = _ask(fleet, "get", "try-1")
+    assert shown["phase"] == ("provisioning" if twice else "ready")
+    assert f"`sandboxer get {shown['id']}` shows it, `sandboxer destroy {shown['id']}` removes it" in left
+    fleet.run("destroy", shown["id"])
+    assert lab.leaked(host, before) == {}
+
+
+def test_a_destroy_that_is_interrupted_is_finished_by_the_next(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
+    fleet = new_fleet("lab-1")
+    before = lab.snapshot("lab-1")
+    fleet.sandbox("web", stack(**{f"s{number}": service() for number in range(4)}))
+    fleet.commit()
+    identifier = _ask(fleet, "create", "--profile", "profile.web")["id"]
+    record = f"{fleet.root}/{fleet.name}/{identifier}/record.json"
+    with fleet.start("destroy", identifier) as process:
+        until(lambda: '"ready"' not in fleet.sh("lab-1", f"cat {record}", check=False), "the removal's begin")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode in (0, 1), "0 where it was over already"
+    assert "Traceback" not in said
+    fleet.run("destroy", identifier)
+    assert lab.leaked("lab-1", before) == {}
+
+
+def _answered(fleet: FleetRepo, answer: str, *words: str, code: int = 0) -> str:
+    """Runs the program on a terminal, and answers what it asks; gives all that it wrote."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [PROGRAM, "-C", str(fleet.repo.path), *words], stdin=theirs, stdout=theirs, stderr=theirs,
+        env={"PATH": os.environ["PATH"], "HOME": str(fleet.repo.path), "TERM": "dumb", "COLUMNS": "150"},
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        os.write(ours, f"{answer}\n".encode())
+        said = b""
+        while part := _read(ours):
+            said += part
+        process.wait(timeout=60)
+    os.close(ours)
+    assert process.returncode == code, said.decode()
+    return said.decode()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # nobody is at the other end any more
+        return b""

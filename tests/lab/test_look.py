@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -96,3 +97,30 @@ def test_a_dead_docker_is_an_error_and_no_emptiness_by_either_way(lab: Lab) -> N
         look = read_look(question, nonce, CommandResult(0, done.stdout.encode(), done.stderr.encode()))
         assert look.engines["docker"].error
         assert look.error
+
+
+def test_what_is_removed_between_two_words_of_podman_is_no_failed_look(lab: Lab) -> None:
+    """A network that is listed and gone before it is described: Podman's answer is then an error for all of them."""
+    host = next(host.name for host in lab.hosts if host.engine == "podman")
+    question = Question(host, "/tmp/sandboxer", "look-test", "podman")
+    churn = """
+    label=dev.sandboxer.fleet=look-test
+    while [ ! -e /tmp/look-test-over ]; do
+      for n in 1 2 3; do podman network create --label "$label" --label dev.sandboxer.id=0a0a0a0a "look-$n"; done
+      podman network rm look-1 look-2 look-3
+    done >/dev/null 2>&1
+    """
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(lab.exec, host, ["sh", "-c", churn])
+        try:
+            errors = []
+            for _ in range(12):
+                command, nonce = look_command(question)
+                done = lab.exec(host, ["sh", "-c", command.script], input=command.stdin.decode())
+                look = read_look(question, nonce, CommandResult(0, done.stdout.encode(), done.stderr.encode()))
+                errors.append(look.engines["podman"].error)
+        finally:
+            lab.exec(host, ["touch", "/tmp/look-test-over"])
+            running.result(60)
+            lab.exec(host, ["rm", "/tmp/look-test-over"])
+    assert not any(errors)

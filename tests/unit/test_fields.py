@@ -30,7 +30,8 @@ def desired(profile: dict[str, Any] | None = None, **spec: Any) -> Any:
 
 def test_every_field_has_an_effect_and_no_other_has_one() -> None:
     end = "2026-12-01T00:00:00Z"
-    keys = {key for wanted in (desired(**FULL), desired(expiresAt=end)) for key in seal(wanted, SALT)}
+    in_use = desired({"ttl": {"clock": "activity"}})
+    keys = {key for wanted in (desired(**FULL), desired(expiresAt=end), in_use) for key in seal(wanted, SALT)}
     # The engine is no word of a sandbox's manifest: the record adds it.
     assert keys | {"runtime"} == set(EFFECTS)
 
@@ -38,7 +39,10 @@ def test_every_field_has_an_effect_and_no_other_has_one() -> None:
 @pytest.mark.parametrize(
     ("effect", "keys"),
     [
-        (Effect.RECORD, "ttl expiresAt labels consumer syncPolicy suspend profile inputs scope readiness costClass"),
+        (
+            Effect.RECORD,
+            "ttl ttlClock expiresAt labels consumer syncPolicy suspend profile inputs scope readiness costClass",
+        ),
         (Effect.IN_PLACE, "network workspace compose resources setup reachability env secrets"),
         (Effect.REPLACE, "extension isolation runtime"),
     ],

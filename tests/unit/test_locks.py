@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from sandboxer.extensions.workbench import Workbench
 from sandboxer.lifecycle.placement import AT_ONCE, Placements
 from sandboxer.model.lock import Holder, Lock, holder_line
 from sandboxer.render.locks import locks_text
-from tests.support.bench import COMMIT, WHO, Bench
+from tests.support.bench import COMMIT, FLEET, WHO, Bench
 from tests.support.cases import piped
 
 if TYPE_CHECKING:
@@ -228,6 +229,32 @@ def test_a_copy_that_is_there_by_now_makes_the_plan_stale(bench: Bench, found: s
     with pytest.raises(StaleChange, match=f"is on {found} by now"), Placements().begin(bench.work("b"), others):
         pass
     assert [host for host in ("a", "c") if bench.root(host).exists()] == [found]
+
+
+def test_a_name_is_held_on_the_first_host_wherever_the_chosen_one_is(bench: Bench) -> None:
+    name_id = "feedcafe"
+    with Placements().begin(bench.work("a"), [bench.work("b")], name_id=name_id):
+        assert [path.name for path in (bench.root("a") / FLEET / ".locks").iterdir()] == [name_id]
+    assert not bench.root("a").exists()
+
+
+@pytest.mark.parametrize(
+    ("record", "taken"),
+    [
+        ('{"id":"0badcafe","name":"web","networks":["n"]}', True),
+        ('{"id":"0badcafe","name":"web-2","networks":[]}', False),
+        ('{"id":"0badcafe","name":"other","networks":[],"spec":{"ports":[{"name":"web","port":80}]}}', False),
+    ],
+)
+def test_a_name_that_is_there_by_now_makes_the_plan_stale(bench: Bench, record: str, taken: bool) -> None:
+    box = bench.root("c") / FLEET / "0badcafe"
+    box.mkdir(parents=True)
+    (box / "record.json").write_text(record)
+    expected = pytest.raises(StaleChange, match="is on c by now") if taken else nullcontext()
+    with expected, Placements().begin(bench.work("b"), [bench.work("c")], name_id="feedcafe"):
+        pass
+    with Placements().begin(bench.work("b"), [bench.work("c")]):
+        pass  # where the id says the name, nothing else can have it
 
 
 def test_a_copy_that_the_plan_saw_is_no_news(bench: Bench) -> None:

@@ -26,7 +26,7 @@ def _talk(root: Path, *requests: tuple[str, tuple[str, ...], bytes]) -> list[tup
     for verb, arguments, payload in requests:
         lines = (f"call {verb} {len(arguments)} {len(payload)}", *arguments)
         sent += "".join(f"{line}\n" for line in lines).encode() + payload
-    program = script("workbench.sh", "compose_ssh/verbs.sh") + "\ntake_lock\nanswer 0 ''\nserve\n"
+    program = script("names.sh", "workbench.sh", "compose_ssh/verbs.sh") + "\ntake_lock\nanswer 0 ''\nserve\n"
     done = subprocess.run(
         ["sh", "-c", program],
         input=sent,
@@ -90,3 +90,26 @@ def test_a_tree_that_comes_broken_leaves_nothing(root: Path) -> None:
     (code, _), _ = _talk(root, ("deliver", ("abc",), b"no tar" + FORGED * 30), ("show", ("record.json",), b""))
     assert code != 0
     assert list((root / "fleet" / IDENTIFIER / "workspace/tree").iterdir()) == []
+
+
+def test_a_life_begins_with_its_record_its_events_and_what_was_asked_for(root: Path) -> None:
+    record, asked = b'{"id":"0badcafe","phase":"requested"}\n', b'{"document":{"spec":"\xc3\xa9"}}\n'
+    arguments = ("a" * 32, "new", "0", str(len(asked)), "", '{"number":1}')
+    assert _talk(root, ("begin", arguments, record + asked)) == [(0, b"")]
+    box = root / "fleet" / IDENTIFIER
+    assert sorted(path.name for path in box.iterdir()) == ["asked.json", "journal.jsonl", "record.json"]
+    assert (box / "record.json").read_bytes() == record
+    assert (box / "asked.json").read_bytes() == asked
+    assert (box / "asked.json").stat().st_mode & 0o777 == 0o600
+    assert (box / "journal.jsonl").read_text() == '{"number":1}\n'
+
+
+def test_what_was_asked_for_comes_back_with_a_record_that_was_lost(root: Path) -> None:
+    record, asked = b'{"id":"0badcafe"}\n', b"{}\n"
+    box = root / "fleet" / IDENTIFIER
+    box.mkdir(parents=True)
+    root.chmod(0o700)
+    arguments = ("a" * 32, "adopt", "0", str(len(asked)), "", '{"number":1}')
+    assert _talk(root, ("begin", arguments, record + asked)) == [(0, b"")]
+    assert ((box / "record.json").read_bytes(), (box / "asked.json").read_bytes()) == (record, asked)
+    assert [path.name for path in (root / "fleet").iterdir() if path.name.startswith(".staging")] == []

@@ -109,23 +109,26 @@ class Box:
             )
         return state
 
-    def begin(self, record: Record) -> Record:
+    def begin(self, record: Record, asked: bytes) -> Record:
         """Makes the folder, with the record and the first events inside from its first moment.
 
-        Raises StaleChange where the host has no room for it by now.
+        ``asked`` is what an imperative one was asked for with. Raises StaleChange where the host has no room for it, or
+        another one of its name, by now.
         """
-        started = (Phase.REQUESTED, Phase.PROVISIONING)
+        started = (Phase.REQUESTED,) if self.work.only_requested else (Phase.REQUESTED, Phase.PROVISIONING)
         events = self._events(record, started, former=None, after=0)
-        return self._begin(record, "new", events, most=self.work.place.capacity or 0)
+        # Of git's there is none twice, for its id is made of it; and what is made anew has it already.
+        name = record.name if asked and not self.work.expected_uid else ""
+        return self._begin(record, "new", events, asked, most=self.work.place.capacity or 0, name=name)
 
-    def adopt(self, record: Record) -> Record:
+    def adopt(self, record: Record, asked: bytes) -> Record:
         """Gives a life that goes on its record back, where folder or record were lost."""
         at, reason = self.work.clock(), self.work.reason
         if self._last_event:
             events = self._events(record, (Phase.PROVISIONING,), former=Phase.PROVISIONING, after=self._last_event)
         else:
             events = gap_then(record, Phase.PROVISIONING, at=at, reason=reason)
-        return self._begin(record, "adopt", events)
+        return self._begin(record, "adopt", events, asked)
 
     def rewrite(self, record: Record, *through: Phase, containers: Sequence[Container] = ()) -> Record:
         """Writes the next record in the place of the last one seen, having gone ``through`` these phases if any.
@@ -146,8 +149,11 @@ class Box:
         self.bench.must("its directory cannot be removed", "remove", record.engine, record.uid, *kept)
         self.work.told(last, record, ())
 
-    def _begin(self, record: Record, how: str, events: list[Event], *, most: int = 0) -> Record:
-        return self._write(record, events, "the sandbox cannot be begun", "begin", record.uid, how, str(most))
+    def _begin(
+        self, record: Record, how: str, events: list[Event], asked: bytes, *, most: int = 0, name: str = ""
+    ) -> Record:
+        arguments = (record.uid, how, str(most), str(len(asked)), name)
+        return self._write(record, events, "the sandbox cannot be begun", "begin", *arguments, behind=asked)
 
     def _events(self, record: Record, through: tuple[Phase, ...], *, former: Phase | None, after: int) -> list[Event]:
         at, reason = self.work.clock(), self.work.reason
@@ -160,13 +166,17 @@ class Box:
         what: str,
         verb: str,
         *arguments: str,
+        behind: bytes = b"",
         containers: Sequence[Container] = (),
     ) -> Record:
-        """A record and the events that led to it, in one request: on the host they change together."""
+        """A record and the events that led to it, in one request: on the host they change together.
+
+        ``behind`` the record in the payload may be more.
+        """
         if events:
             record = record.model_copy(update={"phase": events[-1].phase, "last_event": events[-1].number})
         data = record.to_bytes()
-        self.bench.must(what, verb, *arguments, *(event.to_line() for event in events), payload=data)
+        self.bench.must(what, verb, *arguments, *(event.to_line() for event in events), payload=data + behind)
         self._written, self._record, self._last_event = data, record, max(self._last_event, record.last_event)
         for event in events:
             self.work.told(event, record, containers)

@@ -18,7 +18,7 @@ within_limits() { # command...; sets said
 }
 
 # What an engine has: all its containers, and the networks and volumes that carry our labels; or, with a filter, what
-# that names. Its words count only with its exit code. A container that ends between two calls is asked for again.
+# that names. Its words count only with its exit code. What ends between two calls makes it ask again.
 ask() { # engine, label of containers (empty: all), label of networks and volumes (empty: none)
   engine=$1
   section engine "$engine"
@@ -34,8 +34,12 @@ ask() { # engine, label of containers (empty: all), label of networks and volume
     [ "$try" = 3 ] && { section engine-failed "$engine" inspect; return; }
   done
   for kind in ${3:+network volume}; do
-    section "${kind}s" "$engine"
-    resources "$engine" "$kind" "$3" || { section engine-failed "$engine" "$kind"; return; }
+    for try in 1 2 3 4 5; do
+      section "${kind}s" "$engine"
+      resources "$engine" "$kind" "$3"; code=$?
+      [ "$code" = 0 ] && break
+      case $engine-$try-$code in docker-* | *-5-* | *-124) section engine-failed "$engine" "$kind"; return ;; esac
+    done
   done
   section engine-answered "$engine"
 }

@@ -14,7 +14,7 @@ from sandboxer.extensions.compose_ssh.render import Variables, render, sources
 from sandboxer.extensions.compose_ssh.stack import Stack
 from sandboxer.extensions.compose_ssh.teardown import remove
 from sandboxer.extensions.compose_ssh.workspace import Workspace
-from sandboxer.extensions.workbench import ASKED_FILE, Workbench
+from sandboxer.extensions.workbench import Workbench
 from sandboxer.model.identity import LABEL_UNTIL, project_name
 from sandboxer.model.lifecycle import Phase
 from sandboxer.reconcile.drift import service_of, state_of
@@ -36,12 +36,11 @@ def provision(work: Work, desired: DesiredSandbox, *, fresh: bool) -> Record:
         box = Box(work, bench)
         before = box.look_as_planned()
         if fresh and before.record is not None:
-            remove(box, before.record, before.containers)
+            remove(box, before.record, before.containers, again=True)
             before = box.look()
         record = _begin(box, desired, before, uid="" if fresh else work.expected_uid)
-        if desired.asked is not None:
-            # Its plain environment is in it, so it is nobody else's to read.
-            box.put(ASKED_FILE, desired.asked.to_bytes())
+        if work.only_requested:
+            return record
         try:
             return _bring_up(box, desired, record, before)
         except (HostUnreachable, CommandTimeout, OutputTooLarge):
@@ -74,16 +73,17 @@ def _begin(box: Box, desired: DesiredSandbox, before: State, uid: str) -> Record
             return before.record
         return box.rewrite(records.attempt(before.record, desired), Phase.PROVISIONING)
     work.progress("recording")
+    asked = desired.asked.to_bytes() if desired.asked else b""
     if not uid:
         with work.placing():
-            return box.begin(records.begin(work, desired))
+            return box.begin(records.begin(work, desired), asked)
     if not before.containers:
-        return box.adopt(records.begin(work, desired, uid=uid))
+        return box.adopt(records.begin(work, desired, uid=uid), asked)
     # The record is gone and its containers are not: the same life goes on, as old as its labels say.
     until = datetime.fromisoformat(before.containers[0].labels[LABEL_UNTIL]).astimezone(UTC)
     longest = max(desired.profile.spec.ttl.max, desired.ttl or timedelta())
     record = records.begin(work, desired, uid=uid, created_at=min(work.clock(), until - longest))
-    return box.adopt(record.model_copy(update={"until": until}))
+    return box.adopt(record.model_copy(update={"until": until}), asked)
 
 
 def _only_the_record_differs(box: Box, before: State, desired: DesiredSandbox) -> bool:

@@ -51,6 +51,7 @@ def begin(work: Work, desired: DesiredSandbox, *, uid: str | None = None, create
         labels=dict(desired.sandbox.metadata.labels),
         sync_policy=SyncPolicy(prune=spec.sync_policy.prune, self_heal=spec.sync_policy.self_heal),
         consumer=_consumer(desired),
+        requested=desired.asked.requested if desired.asked else None,
         spec_digest=desired.spec_digest,
         fleet_root=work.provenance.fleet_root,
         fleet_commit=work.provenance.fleet_commit,

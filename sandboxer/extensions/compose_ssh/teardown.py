@@ -33,8 +33,12 @@ def teardown(work: Work, *, tombstone: str | None = None) -> None:
             remove(box, state.record, state.containers, tombstone)
 
 
-def remove(box: Box, record: Record, containers: Iterable[Container], tombstone: str | None = None) -> None:
+def remove(
+    box: Box, record: Record, containers: Iterable[Container], tombstone: str | None = None, *, again: bool = False
+) -> None:
     """Removes one life of a sandbox, its lock held by the caller all the while; ``containers`` are what it has now.
+
+    With ``again`` it is to be made anew, which the record of an imperative one says: nobody else would know.
 
     Where work on it was cut off, they have anonymous volumes that are not on record yet: an engine that makes a
     container anew gives it those of the former by name, and so does not take them for anonymous any more.
@@ -42,10 +46,13 @@ def remove(box: Box, record: Record, containers: Iterable[Container], tombstone:
     work, bench = box.work, box.bench
     work.progress("destroying")
     volumes = records.anonymous_volumes(containers) | set(record.anonymous_volumes)
+    requested = record.requested.model_copy(update={"again": again}) if record.requested else None
+    known = record.model_copy(update={"anonymous_volumes": tuple(sorted(volumes)), "requested": requested})
     if record.phase is not Phase.DESTROYING:
         expired = (Phase.EXPIRED,) if tombstone and record.phase is not Phase.EXPIRED else ()
-        known = record.model_copy(update={"anonymous_volumes": tuple(sorted(volumes))})
         record = box.rewrite(records.again(known), *expired, Phase.DESTROYING)
+    elif requested != record.requested:
+        record = box.rewrite(records.again(known))
     tear_down(box, record.engine, record.uid, *sorted(volumes))
     if tombstone is not None:
         stone = json.dumps({"spec_digest": tombstone, "at": work.clock().isoformat()}).encode()

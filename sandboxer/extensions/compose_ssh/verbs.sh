@@ -5,8 +5,7 @@ section() { printf '\n@%s %s\n' "$nonce" "$*"; }
 do_state() { # engine, containers or all
   do_sweep "$1" >/dev/null
   section record; do_record
-  # The last whole event may be a long one, and torn ones may stand behind it.
-  section journal; tail -n 5 "$box/journal.jsonl" | tail -c 524288
+  section journal; do_journal_end
   section trees; ls "$box/workspace/tree"
   section compose; compose_of "$1"
   mine=dev.sandboxer.id=$id; [ "$2" = all ] && all=$mine || all=

@@ -1,0 +1,217 @@
+"""Files as a tar stream: packed from this machine, and unpacked on it without ever leaving the target.
+
+A tar that comes from a container may hold anything. It is unpacked into a folder of its own beside the target, nothing
+in it is written through a link, and only what came whole and stays inside is put in place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
+
+from sandboxer.errors import UsageError
+from sandboxer.model.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_BLOCK = 256 * 1024
+_ELSEWHERE = "remove it, or name another place"
+
+Parts = tuple[str, ...]
+
+
+class Reader(Protocol):
+    """Where a tar is read from."""
+
+    def read(self, size: int) -> bytes:
+        """Some bytes, at most so many; none at the end."""
+
+
+class Writer(Protocol):
+    """Where a tar is written to."""
+
+    def write(self, data: bytes) -> int:
+        """Takes all of the bytes."""
+
+
+def pack(source: Path, name: str, writer: Writer, warn: Callable[[str], None]) -> None:
+    """Writes a file or folder as a tar in which it is called ``name``; an empty name means what is in the folder.
+
+    Everything belongs to root in it. Links are kept as they are, what is no file, folder or link is left out, and
+    ``warn`` is told. Raises UsageError for what cannot be read, and whatever ``writer`` raises.
+    """
+
+    def member(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if not (entry.isreg() or entry.isdir() or entry.issym() or entry.islnk()):
+            warn(f"{printable(entry.name)} is no file, folder or link, and is left out")
+            return None
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        entry.mtime = int(entry.mtime)
+        return entry
+
+    with _local("read", source), tarfile.open(fileobj=writer, mode="w|", bufsize=_BLOCK) as tar:  # type: ignore[call-overload]
+        sources = [(source, name)] if name else [(path, path.name) for path in sorted(source.iterdir())]
+        for path, called in sources:
+            tar.add(path.resolve() if path == source else path, called, filter=member)
+
+
+class Unpacking:
+    """Unpacks one file or folder for ``target``, which it becomes with ``put`` and not before.
+
+    ``warn`` is told what is left out. Use as a context manager: what was not put in place is removed. Raises
+    UsageError for a target that cannot be written, and for what must not be unpacked.
+    """
+
+    def __init__(self, target: Path, warn: Callable[[str], None]) -> None:
+        self._target, self._warn = target, warn
+        with _local("write", target):
+            self._aside = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=target.parent))
+        self._root = self._aside / "it"
+        self._folders: set[Parts] = set()
+        self._files: set[Parts] = set()
+        self._links: list[Path] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        shutil.rmtree(self._aside, ignore_errors=True)
+
+    def take(self, reader: Reader) -> None:
+        """Unpacks a tar with one thing at its top, under whatever name. Raises EOFError where it is none, or torn."""
+        with _local("write", self._target):
+            try:
+                with tarfile.open(fileobj=reader, mode="r|", bufsize=_BLOCK) as tar:  # type: ignore[call-overload]
+                    for entry in tar:
+                        self._take(tar, entry, parts_of(entry.name)[1:])
+            except tarfile.TarError as error:
+                raise EOFError(str(error)) from None
+        if not os.path.lexists(self._root):
+            raise EOFError("there is nothing in it")
+        for link in self._links:
+            if not _within(self._root, link):
+                raise _refused(link.relative_to(self._root), "is a link that leads out of what is copied")
+
+    def put(self) -> None:
+        """Puts it in place of the target; a folder that is there already is merged with, file by file."""
+        with _local("write", self._target):
+            if self._root.is_dir() and os.path.lexists(self._target):
+                moves = list(_moves(self._root, self._target))
+                for source, place in moves:
+                    source.replace(place)
+            elif self._target.is_dir() and not self._target.is_symlink():
+                raise UsageError(f"{self._target} is a folder, and what is copied is a file")
+            else:
+                self._root.replace(self._target)
+
+    def _take(self, tar: tarfile.TarFile, entry: tarfile.TarInfo, parts: Parts) -> None:
+        place = self._root.joinpath(*parts)
+        if parts:
+            self._make_folders(parts[:-1])
+        if entry.isdir():
+            self._make_folders(parts)
+        elif entry.isreg():
+            self._make_way(parts, place)
+            self._write(tar, entry, place)
+            self._files.add(parts)
+        elif entry.issym():
+            if not parts:
+                raise _refused(entry.name, f"is a link to {printable(entry.linkname)}, and not what it leads to")
+            self._make_way(parts, place)
+            place.symlink_to(entry.linkname)
+            self._links.append(place)
+        elif entry.islnk():
+            self._link(parts_of(entry.linkname)[1:], parts, place)
+        else:
+            self._warn(f"{printable(entry.name)} is no file, folder or link, and is left out")
+
+    def _make_folders(self, parts: Parts) -> None:
+        """The folder and those above it, each really one: nothing is written through a link."""
+        for length in range(len(parts) + 1):
+            folder = parts[:length]
+            if folder not in self._folders:
+                try:
+                    self._root.joinpath(*folder).mkdir()
+                except FileExistsError:
+                    raise _refused("/".join(folder), "is in it twice, and one of them is no folder") from None
+                self._folders.add(folder)
+
+    def _make_way(self, parts: Parts, place: Path) -> None:
+        """A name that comes again counts as it came last."""
+        if parts in self._folders:
+            raise _refused("/".join(parts), "is in it twice, and one of them is a folder")
+        self._files.discard(parts)
+        self._links = [link for link in self._links if link != place] if place.is_symlink() else self._links
+        place.unlink(missing_ok=True)
+
+    def _write(self, tar: tarfile.TarFile, entry: tarfile.TarInfo, place: Path) -> None:
+        mode = 0o777 if entry.mode & 0o100 else 0o666
+        number = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        with os.fdopen(number, "wb") as file:
+            content = tar.extractfile(entry)
+            if content is not None:
+                shutil.copyfileobj(content, file, _BLOCK)
+        with contextlib.suppress(OverflowError, ValueError):
+            os.utime(place, (entry.mtime, entry.mtime))
+
+    def _link(self, to: Parts, parts: Parts, place: Path) -> None:
+        if to not in self._files:
+            raise _refused("/".join(parts), "is a hard link to something that is not copied")
+        if to != parts:
+            self._make_way(parts, place)
+            os.link(self._root.joinpath(*to), place)
+            self._files.add(parts)
+
+
+def parts_of(name: str) -> Parts:
+    """The parts of a path in a tar. Raises UsageError where it goes up."""
+    parts = tuple(part for part in name.split("/") if part not in ("", "."))
+    if ".." in parts:
+        raise _refused(name, "leads out of what is copied")
+    return parts
+
+
+def _within(root: Path, link: Path) -> bool:
+    """Whether a link stays inside, whatever links are on its way; its target need not be there."""
+    whole = os.path.realpath(root)
+    return os.path.commonpath([whole, os.path.realpath(link)]) == whole
+
+
+def _moves(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
+    """What goes where, so that a folder is merged into another; nothing where they do not fit."""
+    if target.is_symlink() or not target.is_dir():
+        raise UsageError(f"{target} is no folder, and what is copied is one", hint=_ELSEWHERE)
+    for path in sorted(source.iterdir()):
+        place = target / path.name
+        if path.is_dir() and not path.is_symlink() and os.path.lexists(place):
+            yield from _moves(path, place)
+        elif place.is_dir() and not place.is_symlink():
+            raise UsageError(
+                f"{place} is a folder, and what is copied is none", hint="remove it, or name another place"
+            )
+        else:
+            yield path, place
+
+
+def _refused(name: object, why: str) -> UsageError:
+    hint = "nothing was copied; copy a part of it without that"
+    return UsageError(f"{printable(str(name), 200)} {why}", hint=hint)
+
+
+@contextlib.contextmanager
+def _local(verb: str, path: Path) -> Iterator[None]:
+    """Ends the errors of this machine's files here; those of whoever reads or writes the stream are not such."""
+    try:
+        yield
+    except (BrokenPipeError, TimeoutError, ConnectionError):
+        raise
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else str(path)
+        raise UsageError(f"cannot {verb} {where}: {(error.strerror or str(error)).lower()}") from None

@@ -1,0 +1,159 @@
+"""The terminal that the program itself runs on: its size, and its keys one by one; and what is typed, passed on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import termios
+import threading
+import tty
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from sandboxer.model.seams import Stream
+
+_CHUNK = 32 * 1024
+_SLICE = 5.0  # seconds
+_END_LIMIT = 30.0  # seconds that a command may take to end once its output has
+_KEYS, _OUTPUT = 0, 1
+
+
+def is_terminal() -> bool:
+    """Whether keys come from a terminal, and output goes to one."""
+    return os.isatty(_KEYS) and os.isatty(_OUTPUT)
+
+
+def size() -> tuple[int, int]:
+    """Columns and rows of the terminal."""
+    with contextlib.suppress(OSError):
+        columns, rows = os.get_terminal_size(_OUTPUT)
+        if columns and rows:
+            return columns, rows
+    return 80, 24
+
+
+class Raw:
+    """The terminal gives each key as it is typed, Ctrl-C too, until it is left: then it is as it was before.
+
+    So also where the program is asked to end (SIGTERM, SIGHUP), which is SystemExit.
+    """
+
+    def __enter__(self) -> Self:
+        self._before = termios.tcgetattr(_KEYS)
+        self._handlers = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
+        tty.setraw(_KEYS, termios.TCSADRAIN)  # what was typed ahead stays
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with contextlib.suppress(termios.error):  # the terminal itself may be gone
+            termios.tcsetattr(_KEYS, termios.TCSADRAIN, self._before)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def carry(stream: Stream, *, resizes: bool) -> int:
+    """Passes standard input to a command and its output on, until it ends; gives its exit code.
+
+    With ``resizes`` it is told each new size of the terminal. Raises HostError where the connection is lost,
+    BrokenPipeError where nobody reads the output any more.
+    """
+    sys.stdout.flush()
+    typing = _Typing(stream)
+    former = signal.signal(signal.SIGWINCH, lambda *_: typing.tell(b"w")) if resizes else None
+    try:
+        typing.start()
+        _show(stream)
+        return stream.wait(_END_LIMIT)
+    finally:
+        if former is not None:
+            signal.signal(signal.SIGWINCH, former)
+        stream.close()
+        typing.end()
+
+
+def _show(stream: Stream) -> None:
+    while True:
+        try:
+            data = stream.read(_SLICE)
+        except TimeoutError:
+            continue
+        if not data:
+            return
+        write(_OUTPUT, data)
+
+
+def write(number: int, data: bytes) -> None:
+    """Writes all of the bytes to a descriptor, past any buffer."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(number, view) :]
+        except BlockingIOError:  # it is one that somebody else set so, as some terminals are
+            select.select([], [number], [], _SLICE)
+
+
+class _Typing:
+    """Passes on what is typed, in a thread of its own."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._told, self._teller = os.pipe()
+        os.set_blocking(self._teller, False)
+        self._thread = threading.Thread(target=self._run, name="stdin", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def tell(self, word: bytes) -> None:
+        """Wakes the thread: ``w`` for another size, ``q`` for the end. A signal handler may call it."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._teller, word)
+
+    def end(self) -> None:
+        self.tell(b"q")
+        self._thread.join(2.0)
+        if not self._thread.is_alive():
+            os.close(self._told)
+            os.close(self._teller)
+
+    def _run(self) -> None:
+        from sandboxer.errors import HostError
+
+        with contextlib.suppress(HostError, OSError):  # whoever reads the output says so
+            sources = [self._told, _KEYS]
+            while True:
+                ready = self._ready(sources)
+                if self._told in ready:
+                    if b"q" in os.read(self._told, _CHUNK):
+                        return
+                    self._stream.resize(*size())
+                if _KEYS in ready and not self._pass_on():
+                    self._stream.end_input()
+                    sources.remove(_KEYS)
+
+    def _ready(self, sources: list[int]) -> list[int]:
+        try:
+            return select.select(sources, [], [])[0]
+        except OSError:  # there is no standard input at all
+            if _KEYS not in sources:
+                raise
+            return [_KEYS]
+
+    def _pass_on(self) -> bool:
+        """Sends the next keys; False at their end."""
+        try:
+            data = os.read(_KEYS, _CHUNK)
+        except OSError:
+            data = b""
+        if data:
+            self._stream.write(data)
+        return bool(data)

@@ -1,0 +1,177 @@
+"""``sandboxer completion``, and what a shell is answered: names of sandboxes come live from the hosts.
+
+A shell asks by running the program with a variable set, as click has it. Whatever goes wrong, the answer is that there
+is nothing to complete: an error would land in the middle of somebody's command line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class, shell_complete
+
+from sandboxer.cli.console import write
+from sandboxer.cli.main import EXIT_DONE, cli
+from sandboxer.model.text import NAME_PATTERN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sandboxer.model.documents import Manifests
+    from sandboxer.model.observed import Look
+
+SHELLS = ("bash", "zsh", "fish")
+PROGRAMS = ("sandboxer", "sandbox")
+#: How long somebody who pressed Tab waits at most: for the hosts, and for all of it.
+LOOK_SECONDS, MOST_SECONDS = 2.2, 3.0
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> int:
+    """Print what makes a shell complete commands, options, and the names of sandboxes, profiles and hosts.
+
+    Sandboxes are asked for on the hosts, for at most 3 seconds; a host that is silent till then adds none.
+
+    \b
+    Examples:
+      source <(sandboxer completion bash)              in ~/.bashrc; zsh the same, after compinit
+      sandboxer completion fish | source               in ~/.config/fish/config.fish
+    """
+    made = get_completion_class(shell)
+    if made is not None:
+        write("\n".join(made(cli, {}, program, variable_of(program)).source() for program in PROGRAMS))
+    return EXIT_DONE
+
+
+def variable_of(program: str) -> str:
+    """The variable by which a shell asks the program of that name."""
+    return f"_{program}_COMPLETE".upper()
+
+
+def answer(program: str, instruction: str) -> NoReturn:
+    """Tells a shell what may come next, and ends the process: soon, and without a word but the answer."""
+    threading.Timer(MOST_SECONDS, os._exit, (EXIT_DONE,)).start()
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the process ends
+    with suppress(Exception, SystemExit, KeyboardInterrupt):
+        shell_complete(cli, {}, program, variable_of(program), instruction)
+        sys.stdout.flush()
+    os._exit(EXIT_DONE)  # connections to hosts that are silent are not waited for
+
+
+# --- what is completed
+
+
+def completes(command: click.Command, name: str) -> None:
+    """Gives the parameters of a command that stand for sandboxes, profiles or hosts what completes them."""
+    arguments = [one for one in command.params if isinstance(one, click.Argument)]
+    for argument in arguments[: _NAMED.get(name, 0)]:
+        argument.type = NamesOrFiles(sandboxes) if name == "cp" else Names(sandboxes)
+    for option in command.params:
+        if found := next((_OPTIONS[word] for word in option.opts if word in _OPTIONS), None):
+            option.type = Names(found)
+
+
+class Names(click.types.StringParamType):
+    """A name that is completed by those that ``find`` gives for a fleet's folder, each with a word about it."""
+
+    def __init__(self, find: Callable[[Path], Mapping[str, str]]) -> None:
+        self._find = find
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Those that begin so, without those that were given before."""
+        given = ctx.params.get(param.name or "")
+        before = set(given) if isinstance(given, list | tuple) else set()
+        found = self._find(_folder(ctx))
+        return [
+            CompletionItem(name, help=found[name])
+            for name in sorted(found)
+            # A shell expands what it is given: nothing but a name is.
+            if name.startswith(incomplete) and name not in before and re.fullmatch(NAME_PATTERN, name)
+        ]
+
+
+class NamesOrFiles(Names):
+    """One end of a copy: ``NAME:PATH``, or a file here where no name begins so."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Names with their colon; else the shell's own files."""
+        found = [] if "/" in incomplete else super().shell_complete(ctx, param, incomplete)
+        named = [CompletionItem(f"{item.value}:", help=item.help) for item in found]
+        return named or [CompletionItem(incomplete, type="file")]
+
+
+def sandboxes(root: Path) -> dict[str, str]:
+    """The sandboxes that the hosts show within 2 seconds: names, and ids where an id is all that there is."""
+    from sandboxer.model.observed import Reachable
+    from sandboxer.wiring import Run
+
+    found: dict[str, str] = {}
+
+    def seen(look: Look, _seconds: float) -> None:
+        if isinstance(look, Reachable):
+            for identifier, one in look.found.items():
+                record = one.record
+                found[record.name if record else identifier] = f"{record.phase} on {look.host}" if record else look.host
+
+    def ask() -> None:
+        with suppress(Exception):
+            run = Run(root, find_inputs=False)
+            run.on_look = seen
+            _ = run.looks
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(LOOK_SECONDS)
+    return dict(found)
+
+
+def profiles(root: Path) -> dict[str, str]:
+    """The profiles of the manifests, and the extension of each."""
+    return {name: profile.spec.extension for name, profile in _manifests(root).profiles.items()}
+
+
+def hosts(root: Path) -> dict[str, str]:
+    """The hosts of the manifests, and the address of each."""
+    return {name: host.spec.address or host.spec.connection for name, host in _manifests(root).hosts.items()}
+
+
+def in_git(root: Path) -> dict[str, str]:
+    """The sandboxes of the manifests, and the profile of each."""
+    return {name: sandbox.spec.profile for name, sandbox in _manifests(root).sandboxes.items()}
+
+
+_NAMED = {
+    "get": 1, "resume": 1, "recreate": 1, "destroy": 1, "wait": 1, "extend-ttl": 1, "unlock": 1, "events": 1, "logs": 1,
+    "forward": 1, "ssh": 1, "cp": 2,
+}  # fmt: skip
+"""Of each command that takes sandboxes, how many of its arguments, from the first on, are names."""
+
+_OPTIONS: Mapping[str, Callable[[Path], Mapping[str, str]]] = {
+    "--profile": profiles,
+    "--host": hosts,
+    "--forget-host": hosts,
+    "--target": in_git,
+    "--exclude": in_git,
+    "--replace": in_git,
+}
+
+
+def _manifests(root: Path) -> Manifests:
+    """The manifests, whatever else may be wrong with them; no host is asked."""
+    from sandboxer.wiring import Run
+
+    return Run(root).manifests
+
+
+def _folder(context: click.Context) -> Path:
+    """The fleet's folder: where the program runs, or what -C says, which no shell has expanded yet."""
+    given: Any = context.find_root().params.get("directory")
+    return Path(given).expanduser() if given else Path.cwd()

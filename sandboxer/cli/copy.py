@@ -1,0 +1,89 @@
+"""``sandboxer cp``."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from dataclasses import dataclass
+from typing import Self
+
+import click
+
+from sandboxer.cli.calling import calling
+from sandboxer.cli.console import stdout
+from sandboxer.cli.main import EXIT_DONE
+
+_INSIDE = re.compile(r"([a-z0-9][a-z0-9.-]{0,39})(?:/([A-Za-z0-9][A-Za-z0-9._-]*))?:(.*)", re.DOTALL)
+_OFTEN = 0.2  # seconds between two words of progress
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """A path in a container of a sandbox."""
+
+    name: str
+    service: str | None
+    path: str
+
+
+@click.command()
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST")
+def cp(source: str, target: str) -> int:
+    """Copy a file or folder between this machine and a container: one of SRC and DST is NAME[/SERVICE]:PATH.
+
+    A folder is copied with all that is in it, and SRC/. is what is in it alone. Where DST is a folder, it goes there
+    under its own name. SERVICE may be left out where a sandbox has only one. A local path with a colon is written
+    ./a:b. What is copied here is put in place once it is whole; links that lead out of it are refused.
+
+    \b
+    Examples:
+      sandboxer cp checkout-e2e/web:/var/log/app ./logs
+      sandboxer cp fixtures/. checkout-e2e/db:/fixtures
+      sandboxer cp 1f2e3d4c:/tmp/report.xml .
+    """
+    there, here = _inside(source), _inside(target)
+    with calling() as client, _Progress() as progress:
+        if there is not None and here is None:
+            made = client.copy_from(there.name, there.path, target, service=there.service, progress=progress)
+            told = str(made)
+        elif here is not None and there is None:
+            told = client.copy_to(here.name, source, here.path, service=here.service, progress=progress)
+            told = f"{target.partition(':')[0]}:{told}"
+        else:
+            raise click.UsageError("one of SRC and DST must be NAME[/SERVICE]:PATH, and the other a local path")
+    if sys.stdout.isatty():
+        stdout().print(told, markup=False, soft_wrap=True)
+    return EXIT_DONE
+
+
+def _inside(text: str) -> _Inside | None:
+    """What a path means in a sandbox; None for a local one."""
+    found = _INSIDE.fullmatch(text)
+    return _Inside(found[1], found[2], found[3]) if found else None
+
+
+class _Progress:
+    """How much was copied by now, on a terminal."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._last = 0.0
+        self._began = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._began:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def __call__(self, count: int) -> None:
+        """So many bytes were copied."""
+        now = time.monotonic()
+        if self._shown and now - self._last > _OFTEN:
+            self._last, self._began = now, True
+            sys.stderr.write(f"\rcopied {count / 1_000_000:.1f} MB")
+            sys.stderr.flush()

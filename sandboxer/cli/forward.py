@@ -1,0 +1,66 @@
+"""``sandboxer forward``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import click
+
+from sandboxer.cli.calling import calling
+from sandboxer.cli.console import write
+from sandboxer.cli.main import EXIT_DONE
+from sandboxer.cli.options import output_option
+from sandboxer.cli.until import until_interrupted
+
+if TYPE_CHECKING:
+    from sandboxer.client.reach.forward import Asked, Forward
+
+
+@click.command()
+@click.argument("name", metavar="NAME|ID")
+@click.argument("ports", metavar="[[LOCAL:]PORT]...", nargs=-1)
+@click.option("--service", metavar="S", help="Whose ports they are; needed for a number that several may mean.")
+@click.option("--address", metavar="A", default="127.0.0.1", show_default=True, help="The local address to listen on.")
+@output_option("text", "json")
+def forward(name: str, ports: tuple[str, ...], service: str | None, address: str, output: str) -> int:
+    """Lead local ports into a sandbox, until Ctrl-C; a line tells each once it is there.
+
+    PORT is a name of the profile's reachability or a port of a container; without any, it is all of reachability. LOCAL
+    left out is a free port. All connections go over one SSH connection to the host. They work under `egress: deny`,
+    and go on after a container was started again, or made anew.
+
+    \b
+    Examples:
+      sandboxer forward checkout-e2e
+      sandboxer forward checkout-e2e 8080:http
+      sandboxer forward 1f2e3d4c 5432 --service db -o json
+    """
+    asked = [_asked(port) for port in ports]
+    with calling() as client, ExitStack() as stack:
+        made = client.forward_all(name, asked, service=service, address=address)
+        for one in made:
+            stack.callback(one.close)
+        stack.enter_context(until_interrupted())
+        for one in made:
+            write(json.dumps(one.to_json(), ensure_ascii=False) if output == "json" else _line(one))
+        sys.stdout.flush()
+        threading.Event().wait()
+    return EXIT_DONE
+
+
+def _line(made: Forward) -> str:
+    told = made.to_json()
+    return f"{told['service']}/{told['name']}: {told['url']}"
+
+
+def _asked(text: str) -> Asked:
+    from sandboxer.client.reach.forward import Asked
+
+    local, colon, port = text.rpartition(":")
+    if not port or (colon and not (local.isdecimal() and len(local) < 6 and int(local) < 65536)):
+        raise click.UsageError(f"{text!r} is no port: [LOCAL:]PORT, such as 8080:http")
+    return Asked(port, int(local or 0))

@@ -1,0 +1,100 @@
+"""``sandboxer logs``."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sandboxer.cli.calling import calling
+from sandboxer.cli.main import EXIT_DONE
+from sandboxer.cli.until import until_interrupted
+
+if TYPE_CHECKING:
+    from sandboxer.client.reach.logs import LogLine
+
+_COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
+_COLOUR = re.compile(r"(\x1b\[[0-9;]{0,40}m)")
+
+
+class _Tail(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 alone
+    """A number of lines, or ``all``; its value is None for all."""
+
+    name = "lines"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """The number; a usage error where it is none."""
+        if value == "all":
+            return None
+        if not str(value).isdecimal() or len(str(value)) > 9:
+            self.fail(f"{value!r} is no number of lines; it may be all", param, ctx)
+        return int(value)
+
+
+@click.command()
+@click.argument("name", metavar="NAME|ID")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C or no container runs.")
+@click.option("--service", "services", multiple=True, metavar="S", help="Only this service; may be given again.")
+@click.option("-n", "--tail", type=_Tail(), metavar="N|all", default="all", help="The last N lines of each container.")
+@click.option("-t", "--timestamps", is_flag=True, help="Each line with the time at which it was printed.")
+def logs(name: str, follow: bool, services: tuple[str, ...], tail: int | None, timestamps: bool) -> int:
+    """Show what the containers of a sandbox printed, those that have ended too.
+
+    With --follow, a container that starts again, or is made anew by an update, is followed again.
+
+    \b
+    Examples:
+      sandboxer logs checkout-e2e
+      sandboxer logs checkout-e2e --follow --service web --tail 100
+      sandboxer logs 1f2e3d4c -t > checkout.log
+    """
+    show = _Show()
+    with calling() as client, ExitStack() as stack:
+        lines = client.logs(name, services=services, tail=tail, follow=follow, timestamps=timestamps)
+        stack.callback(lines.close)
+        if follow:
+            stack.enter_context(until_interrupted())
+        for line in lines:
+            show(line)
+            if follow:
+                sys.stdout.flush()
+        sys.stdout.flush()
+    return EXIT_DONE
+
+
+class _Show:
+    """Writes lines to standard output: as they are for programs, with nothing that harms a terminal on one."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdout.isatty()
+        self._colours = self._terminal and not os.environ.get("NO_COLOR")
+        self._width = 0
+        self._styles: dict[str, int] = {}
+
+    def __call__(self, line: LogLine) -> None:
+        """Writes one."""
+        sys.stdout.buffer.write(self._for_people(line) if self._terminal else self._for_programs(line))
+
+    def _for_programs(self, line: LogLine) -> bytes:
+        return line.source.encode() + b" | " + line.data + b"\n"
+
+    def _for_people(self, line: LogLine) -> bytes:
+        self._width = max(self._width, len(line.source))
+        head = f"{line.source:{self._width}} |"
+        if not self._colours:
+            return f"{head} {harmless(_COLOUR.sub('', line.text))}\n".encode()
+        style = self._styles.setdefault(line.source, _COLOURS[len(self._styles) % len(_COLOURS)])
+        return f"\x1b[{style}m{head}\x1b[0m {harmless(line.text)}\x1b[0m\n".encode()
+
+
+def harmless(text: str) -> str:
+    """The text with a mark for whatever a terminal would do something at but tabs and colours."""
+    from sandboxer.model.text import plain_line
+
+    parts = _COLOUR.split(text)
+    parts[::2] = ["\t".join(plain_line(piece) for piece in part.split("\t")) for part in parts[::2]]
+    return "".join(parts)

@@ -1,0 +1,58 @@
+"""``sandboxer ssh``."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+import click
+
+from sandboxer.cli.calling import calling
+
+_COMMAND = "sandboxer.command"
+
+
+class _WithCommand(click.Command):
+    """A command whose words behind ``--`` are a command of their own, whatever they look like."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Takes the words behind the first ``--`` away, and keeps them."""
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[_COMMAND] = tuple(args[at + 1 :])
+        return super().parse_args(ctx, args[:at])
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """The words of the usage line."""
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+@click.command(cls=_WithCommand)
+@click.argument("name", metavar="NAME|ID")
+@click.argument("service", metavar="[SERVICE]", required=False)
+@click.option("-T", "--no-terminal", is_flag=True, help="Give the command no terminal, even where there is one.")
+def ssh(name: str, service: str | None, no_terminal: bool) -> int:
+    """Open a shell in a container, or run COMMAND in it; without SERVICE, in the workspace on the host.
+
+    In a container that is bash where there is one, else sh. Exits as the command did. Where standard input or output
+    is no terminal the command has none either, and is given standard input as it is.
+
+    \b
+    Examples:
+      sandboxer ssh checkout-e2e web
+      sandboxer ssh checkout-e2e db -- psql -U postgres
+      sandboxer ssh checkout-e2e db -- pg_dump shop > shop.sql
+      sandboxer ssh 1f2e3d4c
+    """
+    from sandboxer.adapters import keyboard
+    from sandboxer.model.seams import Terminal
+
+    terminal = None
+    if not no_terminal and keyboard.is_terminal():
+        terminal = Terminal(os.environ.get("TERM", "xterm"), *keyboard.size())
+    with calling() as client, ExitStack() as stack:
+        command = click.get_current_context().meta[_COMMAND]
+        shell = client.shell(name, service, command, terminal=terminal, on_stderr=lambda data: keyboard.write(2, data))
+        stack.enter_context(shell)
+        if terminal is not None:
+            stack.enter_context(keyboard.Raw())
+        return keyboard.carry(shell.stream, resizes=terminal is not None)

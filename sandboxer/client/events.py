@@ -1,0 +1,68 @@
+"""The life of a sandbox, as the journals on the hosts tell it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sandboxer.client.seen import POLL_SECONDS, look
+from sandboxer.errors import UsageError
+from sandboxer.wiring.found import answering, ids_of, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from sandboxer.client.access import Access
+    from sandboxer.model.event import Event
+    from sandboxer.wiring import Run
+
+
+def events(access: Access, name: str, *, follow: bool) -> Generator[Event | None]:
+    """Each event once, the oldest first. With ``follow`` it goes on until the life ends; None is that nothing is new.
+
+    ``warn`` is told of a silent host. Raises UsageError where no host has a journal, and HostError where one that had
+    answered does not any more. The run is open for as long as the iterator is.
+    """
+    with access.run(find_inputs=False) as run:
+        look(access, run)
+        unheard = silent(run)
+        for host, why in unheard.items():
+            access.warn(f"{host} did not answer: {why}")
+        journal = _Journal(run, name)
+        yield from journal.fresh()
+        if not journal.told and not follow:
+            hint = f"it may be on {', '.join(unheard)}" if unheard else "see `sandboxer list`"
+            raise UsageError(f"no host has a journal of {name}", hint=hint)
+        while follow and not journal.over:
+            time.sleep(POLL_SECONDS)
+            fresh = journal.fresh()
+            yield from fresh or (None,)
+
+
+class _Journal:
+    """What the hosts tell of one sandbox. ``told`` are the ids of what was given; ``over``: its life ended."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self._run = run
+        self._ids = sorted(ids_of(run, name))
+        self.told: set[str] = set()
+        self.over = False
+
+    def fresh(self) -> list[Event]:
+        """What was not given before. Raises HostError where a host does not answer any more."""
+        found = self._found()
+        fresh = [event for event in found if event.id not in self.told]
+        self.told.update(event.id for event in fresh)
+        gone = bool(self.told) and not found  # without a State Hub a journal goes with its sandbox
+        self.over = gone or (bool(found) and found[-1].type.endswith(".destroyed"))
+        return fresh
+
+    def _found(self) -> list[Event]:
+        """One life after the other, each in the order of its numbers: the clocks of those who acted may differ."""
+        lives: dict[str, dict[int, Event]] = {}
+        for host in answering(self._run):
+            for identifier in self._ids:
+                for backlog in self._run.journals.show(host, identifier):
+                    lives.setdefault(backlog.uid, {}).update({event.number: event for event in backlog.events})
+        ordered = [[life[number] for number in sorted(life)] for life in lives.values() if life]
+        return [event for life in sorted(ordered, key=lambda life: life[0].at) for event in life]

@@ -1,0 +1,102 @@
+"""What whoever serves a fleet looks after: sandboxes that were cut off, and those whose time is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sandboxer.client.seen import copies_seen
+from sandboxer.errors import HostError, SandboxNotFound, UsageError
+from sandboxer.lifecycle.locks import LockDesk
+from sandboxer.model.lifecycle import Phase
+from sandboxer.model.text import printable
+from sandboxer.reconcile.options import Options
+from sandboxer.wiring.found import handle_of, sandboxes_there
+from sandboxer.wiring.records import activate, give_up
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from sandboxer.client.access import Access
+    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.outcome import Outcome
+    from sandboxer.wiring import Run
+    from sandboxer.wiring.found import There
+
+_LONGEST_REASON = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """A sandbox on which work was begun, and nobody is at it. It ``wants`` to be made, or removed, to the end."""
+
+    id: str
+    name: str
+    wants: Literal["resume", "destroy"]
+
+
+def abandoned(access: Access, busy: Collection[str]) -> list[Abandoned]:
+    """The imperative sandboxes that nobody waits for and nobody is at, but for those whose ids are ``busy``."""
+    with access.run(find_inputs=False) as run:
+        found = list(_cut_off(run, access, busy))
+        return [one for one, home in found if _is_free(run, home)]
+
+
+def _cut_off(run: Run, access: Access, busy: Collection[str]) -> Iterator[tuple[Abandoned, There]]:
+    for there in sandboxes_there(run, access.plan(run)):
+        record = there.sight.record
+        if record is None or there.sight.doubt or there.change.origin == "git" or record.id in busy:
+            continue
+        asked = record.requested
+        if record.phase is Phase.DESTROYING:
+            yield Abandoned(record.id, record.name, "resume" if asked and asked.again else "destroy"), there
+        elif record.phase in (Phase.REQUESTED, Phase.PROVISIONING) and asked and asked.detached:
+            yield Abandoned(record.id, record.name, "resume"), there
+
+
+def _is_free(run: Run, home: There) -> bool:
+    """Whether nobody holds its lock; no, where that cannot be told."""
+    host = home.sight.host
+    desk = LockDesk(run.fleet.name, home.change.id, {host: run.fleet.hosts[host].spec.root}, run.transport)
+    try:
+        return desk.ask(host).status == "free"
+    except HostError:
+        return False
+
+
+def reap(access: Access) -> Sequence[Outcome]:
+    """Deletes what has expired, of git's and of others, within the guards; gives what came of each."""
+    with access.run() as run:
+        decided = access.plan(run, Options(only_deletes=True, only_expired=True))
+        if not decided.differences:
+            return ()
+        return access.apply(run, decided, "prune", of_git=True)
+
+
+def mark_active(access: Access, name: str) -> JsonObject:
+    """Marks a sandbox as in use, and gives its handle. Raises UsageError where there is none, or it is not ready."""
+    with access.run(find_inputs=False) as run:
+        home = _home(run, access, name)
+        with access.reported(run, "activity"):
+            activate(run, home, access.how)
+    with access.run(find_inputs=False) as run:
+        return handle_of(run, _home(run, access, name))
+
+
+def mark_failed(access: Access, name: str, why: str) -> None:
+    """Marks a sandbox that cannot be made as failed, telling ``why``; one that is ready, or gone, stays as it is."""
+    with access.run(find_inputs=False) as run:
+        copies = copies_seen(run, access.plan(run), name)
+        if copies and copies[0].sight.record is not None:
+            with access.reported(run, "give up"):
+                give_up(run, copies[0], printable(why)[:_LONGEST_REASON], access.how)
+
+
+def _home(run: Run, access: Access, name: str) -> There:
+    copies = copies_seen(run, access.plan(run), name)
+    if not copies:
+        raise SandboxNotFound(f"there is no sandbox {name} on the hosts", hint="see `sandboxer list`")
+    if copies[0].sight.doubt or copies[0].sight.record is None:
+        reason = copies[0].sight.doubt or "its record is gone"
+        raise UsageError(f"{name} cannot be marked: {reason}", hint="see `sandboxer plan`")
+    return copies[0]

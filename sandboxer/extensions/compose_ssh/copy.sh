@@ -1,0 +1,12 @@
+# Files out of a container, or into it, as a tar on standard output or input.
+# Reads lines: out, in or kind; engine; container's id; path, as `printf %b` reads it. `out` gives what is at the path,
+# where that is a link what it leads to; `in` unpacks into the folder at the path. `kind` gives the first block of `out`.
+read -r way; read -r engine; read -r id; IFS= read -r path
+path=$(printf '%b.' "$path"); path=${path%.}
+follow=
+[ "$engine" = docker ] && follow=-L # as Podman does anyway
+case $way in
+  out) "$engine" cp $follow "$id:$path" - </dev/null ;;
+  in) "$engine" cp - "$id:$path" >/dev/null ;;
+  kind) "$engine" cp $follow "$id:$path" - </dev/null | dd bs=512 count=1 iflag=fullblock 2>/dev/null ;;
+esac

@@ -1,0 +1,35 @@
+# The log of one container as it goes on, until the container stops or whoever reads is gone.
+# Reads lines: engine, id, how many lines to begin with (all or a number), timestamps (yes or no), since (a time, or
+# empty). At the end it says on standard error from which time on the log goes on should the container start again.
+LC_ALL=C; export LC_ALL
+read -r engine; read -r id; read -r tail; read -r timestamps; read -r since
+[ "$tail" = all ] && tail= # which Podman has no word for
+[ "$timestamps" = yes ] && timestamps=--timestamps || timestamps=
+case $engine in
+  podman) format='{{.State.FinishedAt.UTC.Format "2006-01-02T15:04:05.000000000Z07:00"}}' ;;
+  *) format='{{.State.FinishedAt}}' ;;
+esac
+finished() { timeout 20 "$engine" inspect --type container --format "$format" "$id" 2>/dev/null </dev/null; }
+# As precise as this `date` can tell it; whole seconds are the earlier moment.
+clock() {
+  moment=$(date -u +%Y-%m-%dT%H:%M:%S.%N)
+  case $moment in *.[0-9]*[0-9]) echo "${moment}Z" ;; *) date -u +%Y-%m-%dT%H:%M:%S.000000000Z ;; esac
+}
+began=$(clock)
+# shellcheck disable=SC2086 # an option or none
+"$engine" logs --follow ${tail:+--tail "$tail"} $timestamps ${since:+--since "$since"} "$id" 2>&1 </dev/null &
+child=$!
+# The end of standard input is how this side learns that nobody reads any more.
+exec 3<&0
+{ cat >/dev/null; kill "$child"; } <&3 2>/dev/null &
+waiter=$!
+exec 3<&-
+wait "$child"
+code=$?
+since=$(clock)
+after=$(finished) || after=
+kill "$waiter" 2>/dev/null
+# A log that ended and whose container did not, goes on from now, else from the moment that the container stopped at.
+[ "$(printf '%s\n' "$began" "$after" | sort | tail -n 1)" = "$began" ] || since=$after
+[ -z "$after" ] || echo "@since $since" >&2
+exit "$code"

@@ -1,0 +1,12 @@
+# The logs of some containers, one after the other; standard error of each is in with standard output.
+# Reads lines: nonce, engine, how many lines at the end of each (all or a number), timestamps (yes or no); then ids.
+# Behind each log is a line `@<nonce> <exit code>`, and an empty one before it where the log did not end its last line.
+LC_ALL=C; export LC_ALL
+read -r nonce; read -r engine; read -r tail; read -r timestamps
+[ "$tail" = all ] && tail= # which Podman has no word for
+[ "$timestamps" = yes ] && timestamps=--timestamps || timestamps=
+while read -r id; do
+  # shellcheck disable=SC2086 # an option or none
+  "$engine" logs ${tail:+--tail "$tail"} $timestamps "$id" 2>&1 </dev/null
+  printf '\n@%s %s\n' "$nonce" "$?"
+done

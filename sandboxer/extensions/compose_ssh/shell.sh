@@ -1,0 +1,55 @@
+# A command, or a shell, in a container or in the workspace on the host; whatever follows the parameters is its input.
+# Reads lines: engine; the container's id, empty for the workspace; the folder of the workspace; terminal (yes or no);
+# its type; a fresh word; how many words the command has; these, as `printf %b` reads them.
+read -r engine; read -r id; IFS= read -r folder; read -r terminal; read -r kind; read -r fresh; read -r count
+set --
+while [ "$count" -gt 0 ]; do
+  IFS= read -r word
+  word=$(printf '%b.' "$word")
+  set -- "$@" "${word%.}"
+  count=$((count - 1))
+done
+
+# As long as whoever asked is there. Its connection may end without a word, and then sshd's process for it is gone; a
+# command without a terminal would never notice.
+watched() {
+  child= gone=
+  trap 'gone=yes; kill "$child" 2>/dev/null' HUP TERM
+  exec 3<&0 # what runs in the background has nothing for input, unless it is given some
+  "$@" <&3 3<&- &
+  child=$!
+  exec 3<&-
+  { while kill -0 "$PPID"; do sleep 2; done; kill -TERM "$$"; } </dev/null >/dev/null 2>&1 &
+  watcher=$!
+  wait "$child"
+  code=$?
+  kill "$watcher" 2>/dev/null
+}
+
+in_workspace() {
+  cd "$folder" || exit 1
+  [ "$terminal" = yes ] && stty sane
+  [ "$#" -gt 0 ] && [ "$terminal" = yes ] && exec "$@"
+  [ "$#" -gt 0 ] && { watched "$@"; exit "$code"; }
+  exec "${SHELL:-sh}" -l
+}
+
+# An engine's client that goes leaves what it started in the container. So that goes too: its environment tells it.
+hang_up() {
+  # shellcheck disable=SC2016 # for the shell in the container
+  timeout 20 "$engine" exec "$id" sh -c '
+    for file in /proc/[0-9]*/environ; do
+      if grep -q "SANDBOXER_SHELL=$1" "$file" 2>/dev/null; then file=${file%/environ}; kill -HUP "${file##*/}"; fi
+    done' sh "$fresh" </dev/null >/dev/null 2>&1
+}
+
+in_container() {
+  # shellcheck disable=SC2016 # for the shell in the container
+  [ "$#" -gt 0 ] || set -- sh -c 'if command -v bash >/dev/null 2>&1; then exec bash; fi; exec sh'
+  [ "$terminal" = yes ] && set -- -t -e "TERM=$kind" "$id" "$@" || set -- "$id" "$@"
+  watched "$engine" exec -i -e "SANDBOXER_SHELL=$fresh" "$@"
+  [ -z "$gone" ] || hang_up
+  exit "$code"
+}
+
+if [ -n "$id" ]; then in_container "$@"; else in_workspace "$@"; fi

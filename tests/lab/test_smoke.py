@@ -1,0 +1,127 @@
+"""The lines that the imperative surface began with, word for word, and the script that says them on any host."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab import IMAGE
+from tests.support.e2e import PROGRAM, service, stack, until
+from tests.support.fleet import ROOT
+from tests.support.gitrepo import GitRepo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.lab import Lab
+    from tests.support.e2e import FleetRepo
+
+pytestmark = pytest.mark.lab
+
+SCRIPT = ROOT / "scripts/smoke-compose-e2e.sh"
+
+
+def test_the_seeds_lines_leave_nothing_on_the_host(
+    new_fleet: Callable[..., FleetRepo], lab: Lab, tmp_path: Path
+) -> None:
+    fleet = new_fleet("lab-1")
+    fleet.profile("profile.compose-e2e", compose={"files": ["e2e/compose.yaml"]})
+    fleet.commit()
+    repo = GitRepo.create(tmp_path / "repo")
+    repo.write("e2e/compose.yaml", str(stack(web=service())))
+    repo.commit()
+    before = lab.snapshot("lab-1")
+
+    def sandbox(line: str) -> str:
+        program = str(Path(PROGRAM).with_name("sandbox"))
+        done = subprocess.run(
+            [program, *line.split()[1:]], cwd=fleet.repo.path, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    made = sandbox(f"sandbox create --profile profile.compose-e2e --input repo={repo.path}")
+    identifier = re.findall(r"^  id +([0-9a-f]{8})$", made, re.MULTILINE)[0]
+    assert "phase         ready" in sandbox(f"sandbox get {identifier}")
+    assert identifier in sandbox("sandbox list")
+    container = fleet.ids("lab-1")
+    again = sandbox(f"sandbox recreate {identifier}")
+    assert identifier in again
+    assert fleet.ids("lab-1").values() != container.values()
+    assert sandbox(f"sandbox destroy {identifier}") == f"{identifier}: destroyed\n"
+    assert sandbox(f"sandbox destroy {identifier}") == f"{identifier}: absent\n"
+    assert lab.leaked("lab-1", before) == {}
+
+
+def _start(lab: Lab, host: str, scratch: Path, **environment: str) -> subprocess.Popen[str]:
+    """Starts the script as somebody with an empty home would, in a group of its own, as a terminal does."""
+    there = lab.host(host)
+    scratch.mkdir()
+    given = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(scratch.parent),
+        "TMPDIR": str(scratch),
+        "SANDBOX": str(Path(PROGRAM).with_name("sandbox")),
+        "SMOKE_IMAGE": IMAGE,
+        "SMOKE_IDENTITY": str(lab.identity_file),
+        "SMOKE_HOST_KEY": there.host_key,
+        "SMOKE_RUNTIME": there.runtime,
+    }
+    return subprocess.Popen(
+        ["env", "--default-signal=INT", "sh", SCRIPT, f"{there.user}@{there.address}:{there.port}"],
+        env={**given, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("host", ["lab-1", "lab-3", "lab-4"], ids=["root", "no-root", "podman"])
+def test_the_script_says_them_on_a_host(lab: Lab, host: str, tmp_path: Path) -> None:
+    before = lab.snapshot(host)
+    with _start(lab, host, tmp_path / "scratch") as process:
+        out, error = process.communicate(timeout=120)
+    assert process.returncode == 0, out + error
+    said = [line for line in out.splitlines() if line.startswith("sandbox ")]
+    assert [line.split()[1] for line in said] == ["create", "get", "list", "recreate", "destroy", "destroy"]
+    assert out.endswith(": all is well.\n")
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert lab.leaked(host, before) == {}
+
+
+def test_the_script_removes_what_a_failure_left(lab: Lab, tmp_path: Path) -> None:
+    before = lab.snapshot("lab-1")
+    with _start(lab, "lab-1", tmp_path / "scratch", SMOKE_IMAGE="no-such-image:none") as process:
+        out, error = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Removing what is left" in out
+    assert "Traceback" not in error
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert lab.leaked("lab-1", before) == {}
+
+
+def test_the_script_removes_what_ctrl_c_left(lab: Lab, tmp_path: Path) -> None:
+    before = lab.snapshot("lab-1")
+    had = lab.docker("lab-1", "ps", "-aq").stdout
+    with _start(lab, "lab-1", tmp_path / "scratch") as process:
+        until(lambda: lab.docker("lab-1", "ps", "-aq").stdout != had, "the container")
+        os.killpg(process.pid, signal.SIGINT)
+        out, error = process.communicate(timeout=120)
+    assert process.returncode == 1, out + error
+    assert "Traceback" not in error
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert lab.leaked("lab-1", before) == {}
+
+
+def test_a_host_must_be_named() -> None:
+    done = subprocess.run(["sh", SCRIPT, ""], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "usage: " in done.stderr

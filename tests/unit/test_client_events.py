@@ -1,0 +1,73 @@
+"""A sandbox's life through the library: each event once, and a step a second for whoever wants to stop."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandboxer.client import Client
+from sandboxer.errors import UsageError
+from tests.support.bench import ID
+from tests.support.gitrepo import GitRepo
+from tests.support.journal_host import ONE, JournalHost, life, lines
+from tests.support.silent import SILENT_HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from sandboxer.model.event import Event
+
+HEAD = "apiVersion: sandboxer.dev/v1\nkind: {}\nmetadata: {{name: {}}}\nspec: {}\n"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[JournalHost]:
+    host = JournalHost.create(tmp_path)
+    repo = GitRepo.create(tmp_path / "fleet")
+    repo.write("sandboxer.yaml", HEAD.format("Fleet", "acme", "{}"))
+    root = json.dumps(str(host.bench.root("one")))
+    repo.write("manifests/one.yaml", HEAD.format("Host", "one", f"{{connection: local, root: {root}}}"))
+    repo.commit()
+    yield host
+    host.close()
+
+
+def numbers(events: Iterable[Event | None]) -> list[int | None]:
+    return [event.number if event else None for event in events]
+
+
+def test_a_life_that_is_not_followed_is_told_to_its_last_event(host: JournalHost) -> None:
+    host.lives(ONE, lines(life(ONE, 3)))
+    assert numbers(Client(host.bench.folder / "fleet").events("web")) == [1, 2, 3]
+
+
+def test_one_that_is_followed_goes_on_and_ends_with_the_life(host: JournalHost) -> None:
+    host.lives(ONE, lines(life(ONE, 3)))
+    events = Client(host.bench.folder / "fleet").events(ID, follow=True)
+    assert numbers([next(events) for _ in range(4)]) == [1, 2, 3, None]
+    host.lives(ONE, lines(life(ONE, 4)))
+    assert numbers([next(events)]) == [4]
+    host.remove(ONE, life(ONE)[4])
+    assert [number for number in numbers(events) if number] == [5]
+
+
+def test_a_caller_stops_it(host: JournalHost) -> None:
+    host.lives(ONE, lines(life(ONE, 3)))
+    events = Client(host.bench.folder / "fleet").events(ID, follow=True)
+    next(events)
+    events.close()
+    assert list(events) == []
+
+
+def test_where_none_has_a_journal_the_silent_host_is_named(host: JournalHost) -> None:
+    (host.bench.folder / "fleet/manifests/silent.yaml").write_text(SILENT_HOST)
+    warned: list[str] = []
+    events = Client(host.bench.folder / "fleet", warn=warned.append).events("other")
+    assert warned == [], "nothing is asked before the first step"
+    with pytest.raises(UsageError, match="no host has a journal of other") as error:
+        next(events)
+    assert error.value.hint == "it may be on silent"
+    assert [words.partition(":")[0] for words in warned] == ["silent did not answer"]

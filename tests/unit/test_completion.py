@@ -1,0 +1,138 @@
+"""What a shell is answered: names that are there, soon, and nothing at all where something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from sandboxer.cli.completion import _NAMED, PROGRAMS, SHELLS, Names, completes
+from sandboxer.cli.main import COMMANDS, cli
+from tests.support.gitrepo import GitRepo
+from tests.support.journal_host import ONE, JournalHost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = Path(sys.executable).parent
+HEAD = "apiVersion: sandboxer.dev/v1\nkind: {}\nmetadata: {{name: {}}}\nspec: {}\n"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[JournalHost]:
+    """A fleet with one host, which is this machine, and a sandbox on it that git does not know."""
+    host = JournalHost.create(tmp_path)
+    repo = GitRepo.create(tmp_path / "fleet")
+    repo.write("sandboxer.yaml", HEAD.format("Fleet", "acme", "{}"))
+    root = json.dumps(str(host.bench.root("one")))
+    repo.write("manifests/one.yaml", HEAD.format("Host", "one", f"{{connection: local, root: {root}}}"))
+    repo.write("manifests/web.yaml", HEAD.format("Sandbox", "git-web", "{profile: profile.web}"))
+    repo.write("profiles/web.yaml", HEAD.format("Profile", "profile.web", "{extension: ext.compose-ssh}"))
+    repo.write("compose.yaml", "services: {web: {image: busybox}}\n")
+    repo.commit()
+    host.lives(ONE, "")
+    yield host
+    host.close()
+
+
+def environment(**more: str) -> dict[str, str]:
+    path = f"{FOLDER}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "PATH": path, **more}
+
+
+def complete(folder: Path, line: str, *, program: str = "sandboxer", shell: str = "bash") -> list[str]:
+    """What a shell is answered for a line whose last word is not finished."""
+    variables = {
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split(" ")) - 1),
+        f"_{program}_COMPLETE".upper(): f"{shell}_complete",
+    }
+    done = subprocess.run(
+        [FOLDER / program], env=environment(**variables), cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def in_bash(folder: Path, line: str, program: str) -> list[str]:
+    """What a real bash offers for the line, with the script sourced as a person would."""
+    script = (
+        'source <(sandboxer completion bash); complete -p "$1" >/dev/null || exit 1\n'
+        'COMP_LINE=$2; COMP_WORDS=($2); [[ $2 == *" " ]] && COMP_WORDS+=(""); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n'
+        '"$3" "$1"; printf "%s\\n" "${COMPREPLY[@]}"\n'
+    )
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script, "bash", program, line, f"_{program}_completion"],
+        env=environment(), cwd=folder, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_names_of_sandboxes_come_from_the_hosts(host: JournalHost, program: str) -> None:
+    folder = host.bench.folder / "fleet"
+    assert complete(folder, f"{program} get ", program=program) == ["plain,web"]
+    assert complete(folder, f"{program} get x", program=program) == []
+    assert complete(folder, f"{program} destroy web ", program=program) == [], "it was given before"
+    assert in_bash(folder, f"{program} get w", program) == ["web"]
+    assert complete(folder, f"{program} cp w", program=program) == ["plain,web:"]
+    assert complete(folder, f"{program} cp ./w", program=program) == ["file,./w"]
+    elsewhere = f"{program} -C {folder} events "
+    assert complete(host.bench.folder, elsewhere, program=program) == ["plain,web"]
+
+
+def test_profiles_hosts_and_sandboxes_of_git_come_from_the_manifests(host: JournalHost) -> None:
+    folder = host.bench.folder / "fleet"
+    assert complete(folder, "sandboxer create --profile ") == ["plain,profile.web"]
+    assert complete(folder, "sandboxer list --host o") == ["plain,one"]
+    assert complete(folder, "sandboxer plan --target ") == ["plain,git-web"]
+    assert in_bash(folder, "sandboxer create --profile ", "sandboxer") == ["profile.web"]
+    assert complete(folder, "sandboxer create --profile ", shell="zsh") == ["plain", "profile.web", "ext.compose-ssh"]
+
+
+def test_a_host_that_is_silent_keeps_no_name_of_another_back(host: JournalHost) -> None:
+    folder = host.bench.folder / "fleet"
+    with socket.create_server(("127.0.0.1", 0)) as server:  # it lets one in, and never says a word
+        spec = f"{{address: 127.0.0.1, port: {server.getsockname()[1]}, user: nobody}}"
+        (folder / "manifests/silent.yaml").write_text(HEAD.format("Host", "silent", spec))
+        began = time.monotonic()
+        assert complete(folder, "sandboxer get ") == ["plain,web"]
+        assert time.monotonic() - began < 8, "and not as long as a look may take"
+
+
+def test_what_is_wrong_says_nothing(host: JournalHost) -> None:
+    folder = host.bench.folder / "fleet"
+    for line in ("sandboxer get ", "sandboxer create --profile "):
+        assert complete(host.bench.folder, line) == [], "there is no fleet"
+        assert complete(folder, f"sandboxer -C /nowhere {line.removeprefix('sandboxer ')}") == []
+    (folder / "sandboxer.yaml").write_text("}{")
+    assert complete(folder, "sandboxer get ") == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_script_is_for_both_names(shell: str) -> None:
+    done = subprocess.run([FOLDER / "sandboxer", "completion", shell], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    for program in PROGRAMS:
+        assert f"_{program}_COMPLETE".upper() + f"={shell}_complete" in done.stdout
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", sorted(_NAMED.keys() & COMMANDS.keys()))
+def test_each_command_that_takes_a_sandbox_has_it_completed(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    arguments = [one for one in command.params if isinstance(one, click.Argument)]
+    assert len(arguments) >= _NAMED[name]
+    completes(command, name)
+    assert all(isinstance(argument.type, Names) for argument in arguments[: _NAMED[name]])

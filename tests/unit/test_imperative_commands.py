@@ -1,0 +1,74 @@
+"""The imperative commands before any host is asked: which sandboxes are meant, and who asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandboxer.client import Wanted
+from tests.support.silent import run, silent_fleet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MINE = "alice@ci-7"
+
+
+def handle(**given: Any) -> dict[str, Any]:
+    labels = {"team": "a", "stage": "test"}
+    ready = {"host": "lab-1", "phase": "ready", "labels": labels, "origin": "api", "requested_by": MINE}
+    return {**ready, **given}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken"),
+    [
+        (Wanted(), True),
+        (Wanted(hosts=["lab-2", "lab-1"], phases=["ready"], labels={"team": "a"}), True),
+        (Wanted(hosts=["lab-2"]), False),
+        (Wanted(phases=["failed", "expired"]), False),
+        (Wanted(labels={"team": "a", "stage": "live"}), False),
+        (Wanted(by=MINE), True),
+        (Wanted(by="alice@laptop"), False),
+    ],
+)
+def test_what_is_asked_for_is_all_that_is_taken(wanted: Wanted, taken: bool) -> None:
+    assert wanted.takes(handle()) is taken
+
+
+def test_none_of_gits_is_anybodys() -> None:
+    gits = handle(origin="git")
+    assert Wanted().takes(gits)
+    assert not Wanted(imperative=True).takes(gits)
+    assert not Wanted(by=MINE).takes(gits)
+    assert not Wanted(by=MINE).takes(handle(requested_by=None))
+
+
+@pytest.mark.parametrize("words", [[], ["--mine"], ["web", "--all"], ["web", "--mine"]])
+def test_destroy_wants_to_know_which(words: list[str]) -> None:
+    done = run("destroy", *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "it is not said which sandboxes are meant" in done.stderr
+    assert "--all" in done.stderr
+
+
+def test_destroy_of_all_asks_no_host_where_it_could_not_ask_a_person() -> None:
+    done = run("destroy", "--all", "--mine")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no terminal to ask on" in done.stderr
+    assert "-y" in done.stderr
+
+
+def test_a_phase_that_is_none_is_refused_with_those_that_are() -> None:
+    done = run("list", "--phase", "bogus")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "'bogus' is not one of 'requested', 'provisioning', 'ready', 'active'" in done.stderr
+
+
+def test_a_list_that_may_lack_something_is_an_error(tmp_path: Path) -> None:
+    silent_fleet(tmp_path / "fleet")
+    for words in (["list", "-o", "name"], ["destroy", "--all", "-y"]):
+        done = run("-C", tmp_path / "fleet", *words)
+        assert done.returncode == 1
+        assert "Warning: silent did not answer: " in done.stderr
