@@ -42,6 +42,7 @@ COMMANDS = {
     "doctor": "sandboxer.cli.doctor:doctor",
     "events": "sandboxer.cli.events:events",
     "hub": "sandboxer.cli.hub:hub",
+    "serve": "sandboxer.cli.serve:serve",
     "completion": "sandboxer.cli.completion:completion",
 }
 

@@ -1,7 +1,6 @@
 """The hub's HTTP: which address does what. What is decided here is only how a thing is told."""
 # Without `from __future__ import annotations`: FastAPI reads the annotations of what it calls.
 
-import asyncio
 import json
 import sqlite3
 from dataclasses import dataclass
@@ -15,19 +14,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from sandboxer.hub.gate import Gate, problem
 from sandboxer.hub.incoming import event_of, registration_of
 from sandboxer.hub.metrics import Metrics
 from sandboxer.hub.pages import page_files
-from sandboxer.hub.problems import Refused
 from sandboxer.hub.store import Store, Wanted
 from sandboxer.hub.stream import HEARTBEAT, Bell, stream
 from sandboxer.model.hidden import Hidden
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.text import printable
-
-MAX_BODY = 256 * 1024
-BODY_SECONDS = 30.0
+from sandboxer.web.body import body_of
+from sandboxer.web.gate import Gate, OneToken, problem
+from sandboxer.web.problems import Refused
 
 _DETAILS = {404: "there is nothing at this address", 405: "this address does not take that method"}
 _EVENT_TYPES = ("application/cloudevents+json", "application/json")
@@ -167,27 +164,6 @@ def get_health(hub: TheHub) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def body_of(request: Request, types: tuple[str, ...]) -> bytes:
-    """The body of a request, if it is of one of these types, not too large and not too slow. Raises Refused."""
-    given = request.headers.get("content-type", "")
-    if given.partition(";")[0].strip().lower() not in types:
-        raise Refused(415, f"the body must be {' or '.join(types)}", field="Content-Type")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise Refused(
-                        413, f"the body is larger than {MAX_BODY // 1024} KiB", headers={"Connection": "close"}
-                    )
-    except TimeoutError:
-        raise Refused(
-            408, f"the body did not come within {BODY_SECONDS:.0f} s", headers={"Connection": "close"}
-        ) from None
-    return bytes(body)
-
-
 def create_app(store: Store, bell: Bell, *, token: Hidden, listen_host: str, heartbeat: float = HEARTBEAT) -> ASGIApp:
     """The hub as an application. ``listen_host`` is the name that it goes by beside those of the loopback."""
     app = FastAPI(title="State Hub", docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False)
@@ -208,7 +184,8 @@ def create_app(store: Store, bell: Bell, *, token: Hidden, listen_host: str, hea
     app.add_exception_handler(HTTPException, _told)
     app.add_exception_handler(sqlite3.Error, _told)
     app.add_exception_handler(Exception, _told)
-    return Gate(app, token=token, listen_host=listen_host, free=free, answered=metrics.answered)
+    check = OneToken(token, "State Hub", "hub")
+    return Gate(app, check=check, listen_host=listen_host, free=free, answered=metrics.answered, called="hub")
 
 
 def _told(_request: Request, error: Exception) -> Response:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-from sandboxer.hub.problems import Refused
 from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP, SANDBOX_EVENT
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.text import printable
+from sandboxer.web.problems import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prometheus_client import Metric
+    from starlette.types import Scope
 
     from sandboxer.hub.store import Store
 
@@ -33,9 +34,9 @@ class Metrics:
         self._answers = Tally(dict.fromkeys(STATUSES, 0))
         self._registry.register(_Numbers(store, self._answers))
 
-    def answered(self, method: str, path: str, status: int) -> None:
+    def answered(self, scope: Scope, status: int) -> None:
         """Counts an answer, where it is one to an event. An error of the hub's own says nothing about the event."""
-        if (method, path) == ("POST", "/events") and status < 500:
+        if (scope["method"], scope["path"]) == ("POST", "/events") and status < 500:
             self._answers[{201: "accepted", 200: "duplicate"}.get(status, "refused")] += 1
 
     def text(self) -> bytes:

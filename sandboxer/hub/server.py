@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from sandboxer.hub.app import create_app
-from sandboxer.hub.settings import address_of, bound
+from sandboxer.hub.settings import address_of
 from sandboxer.hub.store import Store
 from sandboxer.hub.stream import HEARTBEAT, Bell
+from sandboxer.web.listen import bound
+from sandboxer.web.server import Server, config_of
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from sandboxer.hub.settings import Settings
 
@@ -25,46 +22,12 @@ if TYPE_CHECKING:
 _GRACE_SECONDS = 3
 
 
-class HubServer(uvicorn.Server):
-    """uvicorn's server, which tells when it listens, ends the streams before it waits for them, and exits with 0."""
-
-    def __init__(self, config: uvicorn.Config, bell: Bell, listening: Callable[[], None]) -> None:
-        """``listening`` is called once, when requests are answered and signals are heard."""
-        super().__init__(config)
-        self._bell = bell
-        self._listening = listening
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, and tells so."""
-        await super().startup(sockets)
-        if self.started:
-            self._listening()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends; a stream would go on for ever."""
-        self._bell.close()
-        await super().shutdown(sockets)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Hears SIGINT and SIGTERM. Unlike uvicorn's own, does not raise them again: to be ended is no error here."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
-
-
 def serve(
     settings: Settings,
     announce: Callable[[str], None],
     *,
     heartbeat: float = HEARTBEAT,
-    started: Callable[[HubServer], None] | None = None,
+    started: Callable[[Server], None] | None = None,
 ) -> None:
     """Serves until a signal ends it. ``announce`` gets the page's address, ``started`` the server to be ended with.
 
@@ -72,7 +35,7 @@ def serve(
     """
     store = Store(settings.database)
     try:
-        with bound(settings) as listener:
+        with bound(settings.host, settings.port) as listener:
             asyncio.run(_serve(settings, store, listener, announce, heartbeat, started))
     finally:
         store.close()
@@ -84,25 +47,18 @@ async def _serve(
     listener: socket.socket,
     announce: Callable[[str], None],
     heartbeat: float,
-    started: Callable[[HubServer], None] | None,
+    started: Callable[[Server], None] | None,
 ) -> None:
     bell = Bell()
     app = create_app(store, bell, token=settings.token, listen_host=settings.host, heartbeat=heartbeat)
-    config = uvicorn.Config(
-        app,
-        loop="asyncio",
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        # What a proxy says of a client is believed by nobody here.
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
     port = listener.getsockname()[1]
-    server = HubServer(config, bell, lambda: announce(address_of(settings, port)))
+
+    async def ending() -> None:
+        bell.close()  # a stream would go on for ever
+
+    server = Server(
+        config_of(app, _GRACE_SECONDS), listening=lambda: announce(address_of(settings, port)), ending=ending
+    )
     if started is not None:
         started(server)
     await server.serve(sockets=[listener])

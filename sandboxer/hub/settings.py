@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import secrets
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandboxer.errors import SandboxerError, UsageError
+from sandboxer.errors import UsageError
 from sandboxer.model.hidden import Hidden
 from sandboxer.model.text import printable
+from sandboxer.web.listen import is_loopback, parse_listen, url_of
 
 LISTEN = "127.0.0.1:8600"
-
-_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/@\s]+)):(?P<port>\d{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,7 @@ class Settings:
 
 def settings_of(listen: str, token: str | None, database: str | None) -> Settings:
     """The settings that the options name. Raises UsageError, also where the hub would be open to a network unasked."""
-    host, port = _listen(listen)
+    host, port = parse_listen(listen, LISTEN)
     if token is None and not is_loopback(host):
         raise UsageError(
             f"--listen {printable(listen)}: others can reach that address, and there is no token to keep them out",
@@ -51,49 +48,10 @@ def default_database() -> Path:
     return base / "sandboxer" / "hub.sqlite"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a name or address stands for this machine alone, without asking anyone."""
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def bound(settings: Settings) -> socket.socket:
-    """A socket that listens there. Raises SandboxerError where the address cannot be had."""
-    # A name below `localhost` stands for the same, and few resolvers know it.
-    host = "localhost" if settings.host.lower().endswith(".localhost") else settings.host
-    where = f"{settings.host}:{settings.port}"
-    try:
-        found = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        # The older family first, so that `localhost` is where most clients try first.
-        family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-        return socket.create_server(address[:2], family=family, backlog=128)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SandboxerError(
-            f"cannot listen on {printable(where)}: {reason}",
-            hint="name another address: --listen HOST:PORT, port 0 is any",
-        ) from None
-
-
 def address_of(settings: Settings, port: int) -> str:
     """The address of the page. With a token of this run it carries that, behind the `#` that no browser sends."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     fragment = f"#token={settings.token.reveal()}" if settings.shown else ""
-    return f"http://{host}:{port}/{fragment}"
-
-
-def _listen(text: str) -> tuple[str, int]:
-    match = _LISTEN.fullmatch(text)
-    if match is None or int(match["port"]) > 65535:
-        raise UsageError(
-            f"--listen {printable(text)}: is no address", hint="HOST:PORT, for example 127.0.0.1:8600 or [::1]:8600"
-        )
-    return match["six"] or match["host"], int(match["port"])
+    return f"{url_of(settings.host, port)}/{fragment}"
 
 
 def _token(source: str) -> Hidden:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.hub.database import Database
 from sandboxer.hub.incoming import DetectedData, ResolvedData
-from sandboxer.hub.problems import Refused
 from sandboxer.hub.projection import (
     DRIFTS,
     Key,
@@ -23,6 +22,7 @@ from sandboxer.hub.projection import (
 )
 from sandboxer.model.event import DRIFT_DETECTED, SANDBOX_EVENT
 from sandboxer.model.lifecycle import Phase
+from sandboxer.web.problems import Refused
 
 if TYPE_CHECKING:
     import sqlite3

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from sandboxer.hub.server import HubServer, serve
+from sandboxer.hub.server import serve
 from sandboxer.hub.settings import Settings
 from sandboxer.model.hidden import Hidden
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sandboxer.web.server import Server
 
 TOKEN = "a-token-of-the-tests"
 SANDBOX = "1f2e3d4c"
@@ -29,7 +31,7 @@ class RunningHub:
         self.settings = Settings("127.0.0.1", 0, Hidden(TOKEN), shown=False, database=database)
         self._heartbeat = heartbeat
         self._listening = threading.Event()
-        self._servers: list[HubServer] = []
+        self._servers: list[Server] = []
         self._thread = threading.Thread(target=self._serve)
         self.url = ""
 

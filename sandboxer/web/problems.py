@@ -7,22 +7,34 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from sandboxer.model.jsontypes import JsonValue
+    from sandboxer.model.jsontypes import JsonObject, JsonValue
 
 MEDIA_TYPE = "application/problem+json"
 
 
 class Refused(Exception):
-    """A request that is not carried out. ``field`` is the part of it that is wrong, empty where it is no one part."""
+    """A request that is not carried out. ``field`` is the part of it that is wrong, empty where it is no one part.
 
-    def __init__(self, status: int, detail: str, *, field: str = "", headers: Mapping[str, str] | None = None) -> None:
+    ``errors`` are several findings, each with its ``detail`` and where it is.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        field: str = "",
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[JsonObject] = (),
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.field = field
         self.headers = dict(headers or {})
+        self.errors = list(errors)
 
     def body(self) -> bytes:
         """The problem document."""
@@ -34,4 +46,6 @@ class Refused(Exception):
         }
         if self.field:
             problem["field"] = self.field
+        if self.errors:
+            problem["errors"] = list(self.errors)
         return json.dumps(problem, ensure_ascii=True).encode()

@@ -1,0 +1,104 @@
+"""The API's HTTP as an application: the addresses behind the gate, and every error as a problem."""
+# Without `from __future__ import annotations`: FastAPI reads the annotations of what it calls.
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sandboxer.api import reading, sandboxes
+from sandboxer.api.described import document
+from sandboxer.api.door import Door
+from sandboxer.api.refusals import place
+from sandboxer.api.service import Service
+from sandboxer.errors import SandboxerError
+from sandboxer.model.text import printable
+from sandboxer.web.gate import Gate, problem
+from sandboxer.web.problems import Refused
+
+FREE = frozenset({"/healthz", "/readyz"})
+
+_DETAILS = {404: "there is nothing at this address", 405: "this address does not take that method"}
+_ABOUT = """Short-lived, isolated environments on machines you own, in one call each and without a commit.
+
+What is made here lives until it is destroyed or its time is over; git neither knows nor ends it. Every answer is of the
+hosts as they are at that moment: the server keeps nothing.
+"""
+
+
+def create_app() -> FastAPI:
+    """The addresses alone, as ``schemas/openapi.json`` describes them; ``served`` puts a server behind them."""
+    app = FastAPI(
+        title="Sandboxer",
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name.strip("_"),
+        openapi_tags=[
+            {"name": "sandboxes", "description": "Making, showing and ending them."},
+            {"name": "fleet", "description": "What git wants."},
+            {"name": "server", "description": "How the server is."},
+        ],
+    )
+    app.include_router(sandboxes.router)
+    app.include_router(reading.router)
+    described: list[dict[str, Any]] = []
+
+    def openapi() -> dict[str, Any]:
+        if not described:
+            described.append(document(app))
+        return described[0]
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI has it documented
+    return app
+
+
+def served(service: Service, door: Door, *, listen_host: str | None) -> ASGIApp:
+    """The application of one server. ``listen_host`` is the one name that it goes by beside those of the loopback."""
+    app = create_app()
+    app.state.service = service
+
+    def told(request: Request, error: Exception) -> Response:
+        return problem(_refused(app, service, request, error))
+
+    for kind in (Refused, RequestValidationError, HTTPException, SandboxerError, Exception):
+        app.add_exception_handler(kind, told)
+
+    async def calm(scope: Scope, receive: Receive, send: Send) -> None:
+        """An error that nobody foresaw was answered by then; it is told in a line."""
+        try:
+            await app(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on
+            service.tell("error", f"{scope['method']} {printable(scope['path'])}: {place(error)}")
+
+    return Gate(calm, check=door, listen_host=listen_host, free=FREE, answered=service.metrics.answered)
+
+
+def _refused(app: FastAPI, service: Service, request: Request, error: Exception) -> Refused:
+    """Any error as a problem. What is wrong with the server itself is told to its owner, not to whoever asked."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        return Refused(400, first["msg"], field=printable(".".join(str(part) for part in first["loc"][1:])))
+    if isinstance(error, SandboxerError):
+        return service.refused(error)
+    if isinstance(error, HTTPException):
+        detail = _DETAILS.get(error.status_code, str(error.detail))
+        headers = {"Allow": _allowed(app, request.scope["path"])} if error.status_code == 405 else error.headers
+        return Refused(error.status_code, detail, headers=headers)
+    return Refused(500, "the server failed; its own output says where")
+
+
+def _allowed(app: FastAPI, path: str) -> str:
+    """Every method that an address takes; Starlette's own answer has those of its first route alone."""
+    methods: set[str] = set()
+    for route in (*app.routes, *sandboxes.router.routes, *reading.router.routes):
+        if isinstance(route, Route) and route.path_regex.match(path):
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))

@@ -1,0 +1,90 @@
+"""How the addresses are described beyond what FastAPI sees by itself: bodies, problems, and the bearer token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi.openapi.utils import get_openapi
+
+import sandboxer
+from sandboxer.api.models import CreateSandbox, ExtendTtl, Problem
+from sandboxer.web.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from pydantic import BaseModel
+
+_WORDS = {
+    400: "The request cannot be read: a query, a header or the body.",
+    401: "There is no token, or it is none of this server's.",
+    403: "The token may not do that.",
+    404: "There is no such sandbox, or none that the token sees.",
+    408: "The body did not come in time.",
+    409: "It is not possible as things are: the name is taken, it is of git, another client is at it, or it failed.",
+    413: "The body is larger than 256 KiB.",
+    415: "The body is not application/json.",
+    421: "The server does not go by the name in `Host`.",
+    422: "What is asked for makes no sense; `errors` says what is wrong.",
+    429: "Too many requests, operations or streams. `Retry-After` says when to try again.",
+    500: "The server failed.",
+    503: "A host did not answer, the fleet cannot be read, or the server ends. `Retry-After` says when to try again.",
+}
+_RETRIES = frozenset({429, 503})
+_RETRY = {"schema": {"type": "integer", "minimum": 1}, "description": "After how many seconds to try again."}
+_MODELS: tuple[type[BaseModel], ...] = (CreateSandbox, ExtendTtl, Problem)
+_REF = "#/components/schemas/{model}"
+
+
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that an address may answer with."""
+    return {status: _problem(status) for status in statuses}
+
+
+def body(model: type[BaseModel]) -> dict[str, Any]:
+    """The body that an address takes."""
+    content = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, in full."""
+    content = get_openapi(
+        title=app.title,
+        version=sandboxer.__version__,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    schemas = content["components"]["schemas"]
+    for model in _MODELS:
+        own = model.model_json_schema(ref_template=_REF)
+        schemas |= own.pop("$defs", {})
+        schemas[model.__name__] = own
+    content["components"]["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "A token of `--tokens`, or the one of this run."}
+    }
+    content["security"] = [{"token": []}]
+    for path, operations in content["paths"].items():
+        for operation in operations.values():
+            if path in ("/healthz", "/readyz"):
+                operation["security"] = []
+            # What FastAPI adds for every question that does not fit is a 400 here, and a problem.
+            own = {code: one for code, one in operation["responses"].items() if "HTTPValidationError" not in str(one)}
+            operation["responses"] = dict(sorted(own.items()))
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    content["components"]["schemas"] = dict(sorted(schemas.items()))
+    return content
+
+
+def _problem(status: int) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "description": _WORDS[status],
+        "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}},
+    }
+    if status in _RETRIES:
+        found["headers"] = {"Retry-After": _RETRY}
+    return found
+
+
+COMMON = answers(400, 401, 403, 421, 429, 500, 503)

@@ -1,0 +1,77 @@
+"""The server's numbers, for Prometheus: what it was asked, and what became of the operations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import Scope
+
+OUTCOMES = ("done", "failed", "left")
+
+_SECONDS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    """A registry of its own: nothing of the process, nothing of another library."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "sandboxer_api_requests",
+            "Requests, by the route and the status of the answer.",
+            ["method", "route", "status"],
+            registry=self._registry,
+        )
+        self._operations = Counter(
+            "sandboxer_api_operations",
+            "Operations that ended: done, failed, or left to a later try.",
+            ["kind", "outcome"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "sandboxer_api_operation_seconds",
+            "How long operations took.",
+            ["kind"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._running = self._gauge("sandboxer_api_operations_running", "Operations that run.")
+        self._waiting = self._gauge("sandboxer_api_operations_queued", "Operations that wait for their turn.")
+        self._streams = self._gauge("sandboxer_api_streams", "Streams of events or logs that are open.")
+
+    def follow(self, counts: Callable[[], tuple[int, int]], streams: Callable[[], int]) -> None:
+        """Reads what there is now from these when it is asked."""
+        self._running.set_function(lambda: counts()[0])
+        self._waiting.set_function(lambda: counts()[1])
+        self._streams.set_function(streams)
+
+    def answered(self, scope: Scope, status: int) -> None:
+        """Counts an answer. Addresses that are none have one line together: whoever asks does not choose its label."""
+        route = getattr(scope.get("route"), "path", None) or (
+            scope["path"] if scope["path"] in ("/healthz", "/readyz") else "none"
+        )
+        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "DELETE") else "other"
+        self._requests.labels(method, route, str(status)).inc()
+
+    def ended(self, kind: str, outcome: str, seconds: float) -> None:
+        """Counts an operation that ended."""
+        self._operations.labels(kind, outcome).inc()
+        self._seconds.labels(kind).observe(seconds)
+
+    def begin(self, kinds: tuple[str, ...]) -> None:
+        """Gives each outcome a line from the beginning, so that an alert on it sees a zero and not nothing."""
+        for kind in kinds:
+            for outcome in OUTCOMES:
+                self._operations.labels(kind, outcome)
+
+    def text(self) -> bytes:
+        """All of them, in the text format."""
+        return generate_latest(self._registry)
+
+    def _gauge(self, name: str, words: str) -> Gauge:
+        return Gauge(name, words, registry=self._registry)

@@ -1,0 +1,197 @@
+"""The line of operations: what changes a sandbox, a fixed number at once, the rest in the order in which it came.
+
+Nothing here is kept: a sandbox that was asked for is on record on its host before it stands in this line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from sandboxer.web.problems import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Kind = Literal["make", "recreate", "destroy"]
+KINDS: tuple[Kind, ...] = ("make", "recreate", "destroy")
+
+_FIRST_GUESS, _LONGEST_RETRY = 5.0, 60  # seconds
+
+
+class HandedOver(Exception):
+    """This server ends before the operation is done; the sandbox's record says how far it came."""
+
+
+class Superseded(Exception):
+    """The operation was not begun, for the sandbox is to be destroyed."""
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """One operation on one sandbox. ``act`` is called in a thread, once."""
+
+    id: str
+    kind: Kind
+    act: Callable[[], Any]
+    begun: bool = False
+    future: Future[Any] = field(default_factory=Future)
+
+    async def over(self, seconds: float) -> bool:
+        """Waits for its end, at most so long; whether it is over."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell(_: Future[Any]) -> None:
+            with suppress(RuntimeError):  # the loop ended before
+                loop.call_soon_threadsafe(done.set)
+
+        self.future.add_done_callback(tell)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await done.wait()
+        return self.future.done()
+
+
+class Operations:
+    """At most ``at_once`` jobs run, and ``queue`` wait. Two for one sandbox never run side by side.
+
+    ``ended`` is told of every job that ran, with its seconds and its error or None.
+    """
+
+    def __init__(self, at_once: int, queue: int, ended: Callable[[Job, float, BaseException | None], None]) -> None:
+        self._at_once, self._queue, self._ended = at_once, queue, ended
+        self._changed = threading.Condition()
+        self._waiting: list[Job] = []
+        self._running: dict[str, Job] = {}
+        self._reserved = 0
+        self._usual = _FIRST_GUESS
+        self.closed, self._hurried = False, False
+        for number in range(at_once):
+            threading.Thread(target=self._work, name=f"operation-{number}", daemon=True).start()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Keeps a place in the line for what is decided in the block; one that ``submit`` did not take is given back.
+
+        Raises Refused: 429 where there is none, 503 where the server ends.
+        """
+        with self._changed:
+            self._must_be_open()
+            taken = len(self._waiting) + len(self._running) + self._reserved
+            if taken >= self._at_once + self._queue:
+                turns = math.ceil(taken / self._at_once)
+                retry = min(_LONGEST_RETRY, max(1, math.ceil(turns * self._usual / 2)))
+                raise Refused(429, "too many operations wait", headers={"Retry-After": str(retry)})
+            self._reserved += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._reserved -= 1
+
+    def submit(self, identifier: str, kind: Kind, act: Callable[[], Any]) -> Job:
+        """Puts a job in line, or gives the same one that is there already. In the block of ``place``.
+
+        One to destroy takes the place of those that were not begun. Where the server ends it is handed over at once.
+        """
+        dropped: list[Job] = []
+        with self._changed:
+            if self.closed:
+                dropped = [Job(identifier, kind, act)]
+                dropped[0].future.set_exception(HandedOver())
+                return dropped[0]
+            running = self._running.get(identifier)
+            waiting = [job for job in self._waiting if job.id == identifier]
+            same = waiting or ([running] if running else [])
+            if same and same[-1].kind == kind:
+                return same[-1]
+            if kind == "destroy":
+                dropped = waiting
+                self._waiting = [job for job in self._waiting if job.id != identifier]
+            job = Job(identifier, kind, act)
+            self._waiting.append(job)
+            self._changed.notify_all()
+        for former in dropped:
+            former.future.set_exception(Superseded())
+        return job
+
+    def busy(self) -> frozenset[str]:
+        """The ids of the sandboxes that something is done to, or is to be."""
+        with self._changed:
+            return frozenset(self._running) | {job.id for job in self._waiting}
+
+    def counts(self) -> tuple[int, int]:
+        """How many run, and how many wait."""
+        with self._changed:
+            return len(self._running), len(self._waiting)
+
+    def close(self, grace: float) -> int:
+        """Begins nothing more, gives what runs so many seconds, and hands the rest over; gives how many those are."""
+        with self._changed:
+            self.closed = True
+            left, self._waiting = self._waiting, []
+            self._changed.notify_all()
+        for job in left:
+            job.future.set_exception(HandedOver())
+        deadline = time.monotonic() + grace
+        with self._changed:
+            while self._running and not self._hurried and (rest := deadline - time.monotonic()) > 0:
+                self._changed.wait(rest)
+            running = list(self._running.values())
+        for job in running:
+            _settle(job, None, HandedOver())
+        return len(left) + len(running)
+
+    def hurry(self) -> None:
+        """Ends the wait of ``close`` now."""
+        with self._changed:
+            self._hurried = True
+            self._changed.notify_all()
+
+    # --- the threads
+
+    def _must_be_open(self) -> None:
+        if self.closed:
+            raise Refused(503, "this server ends", headers={"Retry-After": "5", "Connection": "close"})
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            while not self.closed:
+                for job in self._waiting:
+                    if job.id not in self._running:
+                        self._waiting.remove(job)
+                        self._running[job.id] = job
+                        job.begun = True
+                        return job
+                self._changed.wait()
+            return None
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            began, result, failure = time.monotonic(), None, None
+            try:
+                result = job.act()
+            except BaseException as error:  # noqa: BLE001 - it is told to whoever waits
+                failure = error
+            seconds = time.monotonic() - began
+            self._ended(job, seconds, failure)
+            with self._changed:
+                del self._running[job.id]
+                self._usual += (seconds - self._usual) / 8
+                self._changed.notify_all()
+            _settle(job, result, failure)
+
+
+def _settle(job: Job, result: Any, failure: BaseException | None) -> None:
+    """Tells whoever waits. Of a job that ends at the moment when it is handed over, the first word counts."""
+    with suppress(Exception):
+        if failure is not None:
+            job.future.set_exception(failure)
+        else:
+            job.future.set_result(result)

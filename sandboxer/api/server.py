@@ -1,0 +1,156 @@
+"""The API as a process: serves until it is told to end, finishes what runs, and hands over what it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+from sandboxer.api.app import served
+from sandboxer.api.crew import Crew
+from sandboxer.api.door import Door
+from sandboxer.api.keeper import Keeper
+from sandboxer.api.metrics import Metrics
+from sandboxer.api.operations import KINDS, Operations
+from sandboxer.api.service import Service
+from sandboxer.api.streams import HEARTBEAT, Streams
+from sandboxer.api.throttle import Throttle
+from sandboxer.web.listen import bound, url_of
+from sandboxer.web.server import Server, config_of
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sandboxer.api.operations import Job
+    from sandboxer.api.settings import Settings
+    from sandboxer.client import Client
+    from sandboxer.model.witness import Level
+
+    Connect = Callable[[Callable[[str], None]], Client]
+    Tell = Callable[[Level, str], None]
+
+# Each look is a connection to every host, beside those of the operations; and sshd drops some from ten at once on.
+READERS, WRITERS, WAITING = 4, 4, 200
+
+# What is being answered when all else is over may come to its end.
+_LAST_SECONDS = 3
+_LOOK_SECONDS = 0.2
+
+
+def serve(
+    settings: Settings,
+    root: Path,
+    announce: Callable[[str], None],
+    tell: Tell,
+    *,
+    connect: Connect | None = None,
+    check: Callable[[], None] | None = None,
+    heartbeat: float = HEARTBEAT,
+    started: Callable[[Server], None] | None = None,
+) -> None:
+    """Serves the fleet in ``root`` until a signal ends it. ``announce`` gets the URL once it listens.
+
+    ``tell`` is the log; it is called from one thread at a time. ``started`` gets the server to be ended with. Raises
+    SandboxerError where the address cannot be had, or the manifests cannot be used.
+    """
+    check = check or (lambda: check_manifests(root))
+    check()
+    lock, over = threading.Lock(), threading.Event()
+
+    def said(level: Level, words: str) -> None:
+        with lock:
+            if not over.is_set():
+                tell(level, words)
+
+    try:
+        with bound(settings.host, settings.port) as listener:
+            service = service_for(settings, root, connect or client_of(root), check, said, heartbeat)
+            asyncio.run(_serve(settings, service, listener, announce, started))
+    finally:
+        with lock:
+            over.set()  # a thread that is still at work must not write while the interpreter ends
+
+
+def service_for(
+    settings: Settings,
+    root: Path,
+    connect: Connect,
+    check: Callable[[], None],
+    tell: Tell,
+    heartbeat: float = HEARTBEAT,
+) -> Service:
+    """The parts of a server, its threads begun."""
+    metrics = Metrics()
+    metrics.begin(KINDS)
+
+    def ended(job: Job, seconds: float, error: BaseException | None) -> None:
+        service.ended(job, seconds, error)
+
+    operations = Operations(settings.operations, settings.queue, ended)
+    service = Service(
+        root=root,
+        connect=connect,
+        check=check,
+        operations=operations,
+        reads=Crew("read", READERS, WAITING),
+        writes=Crew("write", WRITERS, WAITING),
+        streams=Streams(),
+        metrics=metrics,
+        tell=tell,
+        heartbeat=heartbeat,
+    )
+    metrics.follow(operations.counts, service.streams.count)
+    return service
+
+
+def client_of(root: Path) -> Connect:
+    """Makes clients of a fleet; each call of one looks at the hosts anew."""
+    from sandboxer.client import Client
+
+    return lambda warn: Client(root, warn=warn)
+
+
+def check_manifests(root: Path) -> None:
+    """Raises SandboxerError where the fleet's manifests cannot be used. Asks no host."""
+    from sandboxer.wiring import Run
+
+    with Run(root, find_inputs=False) as run:
+        run.sound()
+
+
+async def _serve(
+    settings: Settings,
+    service: Service,
+    listener: socket.socket,
+    announce: Callable[[str], None],
+    started: Callable[[Server], None] | None,
+) -> None:
+    door = Door(settings.tokens, Throttle(settings.rate))
+    app = served(service, door, listen_host=None if settings.any_name else settings.host)
+    keeper = Keeper(service, settings.reap_every)
+    port = listener.getsockname()[1]
+    scheme = "https" if settings.tls else "http"
+
+    def listening() -> None:
+        announce(url_of(settings.host, port, scheme))
+        keeper.start()
+
+    async def ending() -> None:
+        keeper.close()
+        service.streams.close()
+        closing = asyncio.create_task(asyncio.to_thread(service.operations.close, settings.grace))
+        while not (await asyncio.wait({closing}, timeout=_LOOK_SECONDS))[0]:
+            if server.force_exit:  # Ctrl-C again
+                service.operations.hurry()
+        left = closing.result()
+        if left:
+            words = "operation is" if left == 1 else "operations are"
+            service.tell("warning", f"{left} {words} not over; the next server goes on with what is on record")
+
+    more = {"ssl_certfile": settings.tls[0], "ssl_keyfile": settings.tls[1]} if settings.tls else {}
+    server = Server(config_of(app, _LAST_SECONDS, **more), listening=listening, ending=ending)
+    if started is not None:
+        started(server)
+    await server.serve(sockets=[listener])

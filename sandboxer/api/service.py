@@ -1,0 +1,217 @@
+"""What the addresses work with: the library, in threads, the line of operations, and who sees what."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sandboxer.api.operations import HandedOver, Superseded
+from sandboxer.api.refusals import is_for_later, place, refused
+from sandboxer.errors import ManifestError, SandboxerError, UsageError
+from sandboxer.model.lifecycle import Phase
+from sandboxer.web.problems import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from sandboxer.api.crew import Crew
+    from sandboxer.api.metrics import Metrics
+    from sandboxer.api.operations import Job, Kind, Operations
+    from sandboxer.api.streams import Streams
+    from sandboxer.api.tokens import Grant
+    from sandboxer.client import Client
+    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.witness import Level
+
+T = TypeVar("T")
+
+UNMADE = frozenset({Phase.REQUESTED.value, Phase.PROVISIONING.value})
+READY = frozenset({Phase.READY.value, Phase.ACTIVE.value})
+
+_READY_SECONDS = 5.0
+
+
+class Shared(Generic[T]):
+    """One call for all who ask for the same thing before it begins; it never began before they asked."""
+
+    def __init__(self, call: Callable[[], Awaitable[T]]) -> None:
+        self._call = call
+        self._now: asyncio.Task[T] | None = None
+        self._next: asyncio.Task[T] | None = None
+
+    async def get(self) -> T:
+        """What the call gives or raises."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._after(self._now))
+        return await asyncio.shield(self._next)
+
+    async def _after(self, former: asyncio.Task[T] | None) -> T:
+        if former is not None:
+            await asyncio.wait({former})
+        self._now, self._next = self._next, None
+        return await self._call()
+
+
+@dataclass
+class Service:
+    """One server's parts. ``connect`` gives a client that tells what goes wrong, and fails nothing, to its argument.
+
+    ``check`` raises SandboxerError where the manifests cannot be used. ``tell`` is the server's own log.
+    """
+
+    root: Path
+    connect: Callable[[Callable[[str], None]], Client]
+    check: Callable[[], None]
+    operations: Operations
+    reads: Crew
+    writes: Crew
+    streams: Streams
+    metrics: Metrics
+    tell: Callable[[Level, str], None]
+    heartbeat: float
+    swept: bool = False
+    _checked: float = field(default=0.0, init=False)
+    _listing: Shared[tuple[list[JsonObject], bool]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """One look serves all who ask for the list at once."""
+        self._listing = Shared(lambda: self.ask(self.reads, self._list))
+
+    def client(self, warn: Callable[[str], None] | None = None) -> Client:
+        """A client; what it warns of goes to the log, unless ``warn`` wants it."""
+        return self.connect(warn or (lambda words: self.tell("warning", words)))
+
+    # --- what is asked
+
+    async def ask(self, crew: Crew, call: Callable[[], T], *, usage: int = 409) -> T:
+        """What a call of the library gives. Raises Refused; ``usage`` is the status of a call that makes no sense."""
+        try:
+            return await crew.call(call)
+        except SandboxerError as error:
+            raise self.refused(error, usage) from None
+
+    def refused(self, error: SandboxerError, usage: int = 409) -> Refused:
+        """The answer to an error of the library."""
+        return refused(error, self.root, usage=usage)
+
+    async def find(self, grant: Grant, name: str) -> JsonObject | None:
+        """The handle of a sandbox; None where there surely is none. Raises Refused: 404 where it is another's."""
+        found = await self.ask(self.reads, lambda: self.client().find(name))
+        if found is not None and not grant.sees(found.handle):
+            raise absent(name)
+        return found.handle if found is not None else None
+
+    async def there(self, grant: Grant, name: str) -> JsonObject:
+        """The handle of a sandbox. Raises Refused: 404 without one."""
+        handle = await self.find(grant, name)
+        if handle is None:
+            raise absent(name)
+        return handle
+
+    async def handles(self) -> tuple[list[JsonObject], bool]:
+        """Every sandbox that the hosts show, and whether all of them answered in full. Raises Refused."""
+        return await self._listing.get()
+
+    def _list(self) -> tuple[list[JsonObject], bool]:
+        warnings: list[str] = []
+        found = [sandbox.handle for sandbox in self.client(warnings.append).list()]
+        for words in warnings:
+            self.tell("warning", words)
+        return sorted(found, key=place_of), not warnings
+
+    async def ready(self) -> None:
+        """Raises Refused where this server cannot serve: its manifests are broken, or it has not looked yet."""
+        if not self.swept or self.operations.closed:
+            why = "this server ends" if self.operations.closed else "the first look is not over"
+            raise Refused(503, why, headers={"Retry-After": "1"})
+        if time.monotonic() - self._checked > _READY_SECONDS:
+            try:
+                await self.reads.call(self.check)
+            except SandboxerError:
+                detail = "the fleet's manifests have errors: its owner sees them with `sandboxer validate`"
+                raise Refused(503, detail, headers={"Retry-After": "5"}) from None
+            self._checked = time.monotonic()
+
+    # --- what is done
+
+    def begin(self, identifier: str, kind: Kind) -> Job:
+        """Puts an operation on a sandbox in line; where the server ends it is handed over at once."""
+        acts: dict[Kind, Callable[[str], Any]] = {
+            "make": self._make,
+            "recreate": lambda one: self.client().recreate(one).handle,
+            "destroy": lambda one: self.client().destroy(one),
+        }
+        return self.operations.submit(identifier, kind, lambda: acts[kind](identifier))
+
+    async def outcome(self, job: Job, seconds: float) -> tuple[bool, Any]:
+        """Whether a job is over within that time, and what it gave. Raises Refused where it failed.
+
+        One to make a sandbox that waits for a host or a lock is not over: it is tried again later.
+        """
+        if not await job.over(seconds):
+            return False, None
+        error = job.future.exception()
+        if error is None:
+            return True, job.future.result()
+        if isinstance(error, HandedOver) or (job.kind == "make" and is_for_later(error)):
+            return False, None
+        if isinstance(error, Superseded):
+            raise Refused(409, "it was destroyed before it was made")
+        if isinstance(error, SandboxerError):
+            raise self.refused(error)
+        raise Refused(500, "the server failed; its own output says where")
+
+    def ended(self, job: Job, seconds: float, error: BaseException | None) -> None:
+        """Counts a job that ran, and logs it."""
+        outcome = "done" if error is None else "left" if is_for_later(error) else "failed"
+        self.metrics.ended(job.kind, outcome, seconds)
+        words = {"make": "made", "recreate": "made anew", "destroy": "destroyed"}[job.kind]
+        if error is None:
+            self.tell("info", f"{job.id} is {words}, in {seconds:.1f} s")
+        else:
+            self.tell("warning", f"{job.id} is not {words}: {words_of(error)}")
+
+    def _make(self, identifier: str) -> JsonObject:
+        client = self.client()
+        try:
+            return client.resume(identifier).handle
+        except Exception as error:
+            if not is_for_later(error):
+                self._give_up(client, identifier, error)
+            raise
+
+    def _give_up(self, client: Client, identifier: str, error: Exception) -> None:
+        """What was accepted ends as ready or as failed: nobody finds it on record as `requested` for ever."""
+        try:
+            client.give_up(identifier, words_of(error))
+        except SandboxerError as other:
+            self.tell("warning", f"{identifier} could not be marked as failed, and is tried again: {other.message}")
+
+
+def place_of(handle: JsonObject) -> tuple[str, str]:
+    """Where a sandbox stands in a list."""
+    return str(handle["name"]), str(handle["id"])
+
+
+def absent(name: str) -> Refused:
+    """The answer where there is no such sandbox, or none that the token sees."""
+    return Refused(404, f"there is no sandbox {name}")
+
+
+def must_be_imperative(handle: JsonObject) -> None:
+    """Raises Refused for a sandbox of git: the manifests say what becomes of it."""
+    if handle["origin"] == "git":
+        raise Refused(409, f"{handle['name']} is of git: change its manifest")
+
+
+def words_of(error: BaseException) -> str:
+    """What went wrong, in a line."""
+    if isinstance(error, ManifestError):
+        found = [one.message for one in error.diagnostics if one.severity == "error"]
+        return "; ".join(found[:3]) or error.message
+    if isinstance(error, UsageError) and error.hint:
+        return f"{error.message}: {error.hint}"
+    return error.message if isinstance(error, SandboxerError) else place(error)

@@ -1,0 +1,101 @@
+"""What a server runs with: from the words of a command line."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandboxer.api.throttle import parse_rate
+from sandboxer.api.tokens import read_tokens, token_of_this_run
+from sandboxer.errors import UsageError
+from sandboxer.model.text import printable
+from sandboxer.web.listen import is_loopback, parse_listen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from limits import RateLimitItem
+
+    from sandboxer.api.tokens import Tokens
+    from sandboxer.model.hidden import Hidden
+
+LISTEN = "127.0.0.1:8700"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``token`` is to be told: there only where it was made for this run. ``reap_every`` and ``grace`` are seconds."""
+
+    host: str
+    port: int
+    tokens: Tokens
+    token: Hidden | None
+    tls: tuple[str, str] | None
+    any_name: bool
+    operations: int
+    queue: int
+    rate: RateLimitItem
+    reap_every: float
+    grace: float
+
+
+def settings_of(
+    *,
+    listen: str,
+    tokens: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    behind_proxy: bool,
+    operations: int,
+    queue: int,
+    rate: str,
+    reap_every: float,
+    grace: float,
+    warn: Callable[[str], None],
+) -> Settings:
+    """The settings that the options name. Raises UsageError, also for an address that is open to others unasked."""
+    host, port = parse_listen(listen, LISTEN)
+    tls = _tls(tls_cert, tls_key)
+    if not is_loopback(host):
+        words = f"--listen {printable(listen)}: others can reach that address"
+        if tokens is None:
+            raise UsageError(f"{words}, and there are no tokens to keep them out", hint="add --tokens FILE")
+        if tls is None and not behind_proxy:
+            hint = "add --tls-cert and --tls-key, or --behind-proxy where a proxy does that"
+            raise UsageError(f"{words}, and their tokens would be sent in the clear", hint=hint)
+    known, token = (read_tokens(Path(tokens), warn), None) if tokens is not None else token_of_this_run()
+    return Settings(
+        host=host,
+        port=port,
+        tokens=known,
+        token=token,
+        tls=tls,
+        # A page of elsewhere may reach the loopback, and has no token; behind a proxy, or a name of its own, the name
+        # that a client asked for is not known here.
+        any_name=behind_proxy or not is_loopback(host),
+        operations=operations,
+        queue=queue,
+        rate=parse_rate(rate),
+        reap_every=reap_every,
+        grace=grace,
+    )
+
+
+def _tls(cert: str | None, key: str | None) -> tuple[str, str] | None:
+    """The files of certificate and key, found to fit. Raises UsageError."""
+    if cert is None and key is None:
+        return None
+    if cert is None or key is None:
+        raise UsageError("--tls-cert and --tls-key belong together")
+    try:
+        # Without a question for a passphrase, which nobody would answer.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: "")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            f"--tls-cert {printable(cert)}, --tls-key {printable(key)}: cannot be used: {reason}",
+            hint="both in PEM, the key without a passphrase",
+        ) from None
+    return cert, key

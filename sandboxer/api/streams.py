@@ -1,0 +1,171 @@
+"""Streams: what an iterator of the library gives, carried from its thread to whoever listens."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter, deque
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sandboxer.web.problems import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+T = TypeVar("T")
+
+MOST, MOST_OF_ONE = 64, 16
+HEARTBEAT = 15.0
+_BUSY_SECONDS = 10
+_AHEAD = 256  # how far the thread may be before a reader that is slow
+_LOOK_SECONDS = 1.0
+
+
+class Streams:
+    """How many are open, of each token and in all; and the way to end them."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+        self._feeds: set[Feed[Any]] = set()
+        self._lock = threading.Lock()
+        self.closed = False
+
+    def count(self) -> int:
+        """How many are open."""
+        return self._open.total()
+
+    def feed(self, name: str, make: Callable[[], Iterator[T | None]]) -> Feed[T]:
+        """A feed for a token, begun. Raises Refused: 429 where too many are open."""
+        with self._lock:
+            if self.closed:
+                raise Refused(503, "this server ends", headers={"Retry-After": "5", "Connection": "close"})
+            if self._open[name] >= MOST_OF_ONE or self._open.total() >= MOST:
+                raise Refused(429, "too many streams are open", headers={"Retry-After": str(_BUSY_SECONDS)})
+            self._open[name] += 1
+            feed = Feed(make, lambda: self._over(name, feed))
+            self._feeds.add(feed)
+        feed.start()
+        return feed
+
+    def close(self) -> None:
+        """Ends all of them."""
+        with self._lock:
+            self.closed = True
+            feeds = list(self._feeds)
+        for feed in feeds:
+            feed.close()
+
+    def _over(self, name: str, feed: Feed[Any]) -> None:
+        with self._lock:
+            self._open[name] -= 1
+            self._feeds.discard(feed)
+
+
+class Feed(Generic[T]):
+    """One iterator in a thread of its own, read by one coroutine. A reader that is slow holds the thread up, no more.
+
+    The iterator's None says that nothing is new. Its thread ends with it, or with the next step after ``close``.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[T | None]], over: Callable[[], None]) -> None:
+        self._make, self._over = make, over
+        self._items: deque[T] = deque()
+        self._room = threading.Condition()
+        self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
+        self._alive, self._ended, self._closed = False, False, False
+        self._failure: Exception | None = None
+        self._iterator: Iterator[T | None] | None = None
+
+    def start(self) -> None:
+        """Begins."""
+        threading.Thread(target=self._run, name="stream", daemon=True).start()
+
+    async def begun(self, seconds: float) -> None:
+        """Waits until there is something, or the end, at most so long. Raises what the iterator did before that."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                self._news.clear()
+                while not self._has_begun():
+                    await self._news.wait()
+                    self._news.clear()
+        if self._failure is not None and not self._items:
+            raise self._failure
+
+    async def each(self, heartbeat: float) -> AsyncIterator[T | None]:
+        """What there is, in order; None after so many seconds without anything. Raises what the iterator did."""
+        while True:
+            self._news.clear()
+            while self._items:
+                with self._room:
+                    item = self._items.popleft()
+                    self._room.notify_all()
+                yield item
+            if self._ended or self._closed:
+                break
+            try:
+                async with asyncio.timeout(heartbeat):
+                    await self._news.wait()
+            except TimeoutError:
+                yield None
+        if self._failure is not None and not self._closed:
+            raise self._failure
+
+    def _has_begun(self) -> bool:
+        return self._alive or self._ended
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        with self._room:
+            self._closed = True
+            self._room.notify_all()
+        self._tell()
+        # A generator is closed by its own thread, at its next step. What waits for a line that may never come has a
+        # `close` for others, which may itself wait for a host.
+        end = None if isinstance(self._iterator, Generator) else getattr(self._iterator, "close", None)
+        if end is not None and not self._ended:
+            threading.Thread(target=end, name="stream-end", daemon=True).start()
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Closes it when the block is left."""
+        try:
+            yield
+        finally:
+            self.close()
+
+    # --- the thread
+
+    def _run(self) -> None:
+        try:
+            iterator = self._iterator = self._make()
+            try:
+                for item in iterator:
+                    if not self._put(item):
+                        break
+            finally:
+                close = getattr(iterator, "close", None)
+                if close is not None:
+                    close()
+        except Exception as error:  # noqa: BLE001 - it is told to whoever reads
+            self._failure = error
+        finally:
+            self._ended = True
+            self._over()
+            self._tell()
+
+    def _put(self, item: T | None) -> bool:
+        with self._room:
+            while len(self._items) >= _AHEAD and not self._closed:
+                self._room.wait(_LOOK_SECONDS)
+            if item is not None and not self._closed:
+                self._items.append(item)
+            first, self._alive = not self._alive, True
+        if item is not None or first:
+            self._tell()
+        return not self._closed
+
+    def _tell(self) -> None:
+        with suppress(RuntimeError):  # the loop ended before
+            self._loop.call_soon_threadsafe(self._news.set)

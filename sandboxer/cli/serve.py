@@ -1,0 +1,87 @@
+"""``sandboxer serve``: the HTTP API."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sandboxer.cli.console import write
+from sandboxer.cli.main import EXIT_DONE
+from sandboxer.cli.options import Duration
+from sandboxer.cli.session import session
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+# What the extra brings; each is imported only where the API is served.
+_EXTRA = frozenset({"fastapi", "starlette", "uvicorn", "prometheus_client", "limits"})
+
+
+class Every(Duration):
+    """A duration, or 0 for never."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """The time that the text names; a usage error with the reason where it names none."""
+        from datetime import timedelta
+
+        return timedelta(0) if value == "0" else super().convert(value, param, ctx)
+
+
+@click.command()
+@click.option(
+    "--listen", metavar="HOST:PORT", default="127.0.0.1:8700", show_default=True, help="Where; port 0 is any free one."
+)
+@click.option("--tokens", metavar="FILE", help="Who may ask: names, digests, scopes and consumers of tokens.")
+@click.option("--tls-cert", metavar="FILE", help="The certificate for TLS, in PEM.")
+@click.option("--tls-key", metavar="FILE", help="Its key, in PEM.")
+@click.option("--behind-proxy", is_flag=True, help="A proxy in front does TLS.")
+@click.option("--operations", type=click.IntRange(1, 64), default=8, show_default=True, help="Operations at once.")
+@click.option("--queue", type=click.IntRange(0, 10_000), default=100, show_default=True, help="Operations that wait.")
+@click.option("--rate", metavar="N/UNIT", default="120/minute", show_default=True, help="Requests of each token.")
+@click.option(
+    "--reap-every", type=Every(), default="1m", show_default=True, help="Delete what has expired; 0 is never."
+)
+@click.option("--grace", type=Every(), default="30s", show_default=True, help="For what runs, at the end.")
+def serve(reap_every: timedelta, grace: timedelta, **given: Any) -> int:
+    """Serve the HTTP API of the fleet until it is ended with Ctrl-C or SIGTERM.
+
+    Prints its URL when it listens. On this machine's own address it needs no --tokens, and prints a token for this run.
+    Any other address needs --tokens, and TLS or --behind-proxy. It keeps nothing: what was cut off is gone on with at
+    the next start, by this or another server. Needs the extra: pip install 'sandboxer[api]'.
+
+    \b
+    Examples:
+      sandboxer serve
+      sandboxer serve --tokens /etc/sandboxer/tokens.yaml --operations 16 --rate 10/second
+      sandboxer serve --listen 0.0.0.0:8700 --tokens tokens.yaml --tls-cert cert.pem --tls-key key.pem
+      sandboxer serve --listen 0.0.0.0:8700 --tokens tokens.yaml --behind-proxy
+    """
+    from pathlib import Path
+
+    from sandboxer.errors import UsageError
+
+    own = session()
+    try:
+        from sandboxer.api.server import serve as serve_api
+        from sandboxer.api.settings import settings_of
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise UsageError(f"the HTTP API needs {error.name}", hint="install sandboxer[api]") from None
+    settings = settings_of(
+        reap_every=reap_every.total_seconds(),
+        grace=grace.total_seconds(),
+        warn=lambda words: own.said("warning", words),
+        **given,
+    )
+
+    def announce(url: str) -> None:
+        write(f"Sandboxer API on {url}")
+        if settings.token is not None:
+            write(f"Token of this run: {settings.token.reveal()}")
+        sys.stdout.flush()
+
+    serve_api(settings, Path.cwd(), announce, own.said)
+    return EXIT_DONE

@@ -1,0 +1,39 @@
+"""The body of a request: of a type that is taken, not too large, not too slow."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.requests import ClientDisconnect
+
+from sandboxer.web.problems import Refused
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+MAX_BODY = 256 * 1024
+BODY_SECONDS = 30.0
+
+
+async def body_of(request: Request, types: tuple[str, ...]) -> bytes:
+    """The body of a request, if it is of one of these types, not too large and not too slow. Raises Refused."""
+    given = request.headers.get("content-type", "")
+    if given.partition(";")[0].strip().lower() not in types:
+        raise Refused(415, f"the body must be {' or '.join(types)}", field="Content-Type")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise Refused(
+                        413, f"the body is larger than {MAX_BODY // 1024} KiB", headers={"Connection": "close"}
+                    )
+    except ClientDisconnect:
+        raise Refused(400, "the body broke off") from None
+    except TimeoutError:
+        raise Refused(
+            408, f"the body did not come within {BODY_SECONDS:.0f} s", headers={"Connection": "close"}
+        ) from None
+    return bytes(body)

@@ -1,0 +1,56 @@
+"""Where a server listens: from the words of a command line to a socket."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+
+from sandboxer.errors import SandboxerError, UsageError
+from sandboxer.model.text import printable
+
+_LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/@\s]+)):(?P<port>\d{1,5})")
+
+
+def parse_listen(text: str, example: str) -> tuple[str, int]:
+    """Host and port of ``--listen``. Raises UsageError, whose hint shows ``example``."""
+    match = _LISTEN.fullmatch(text)
+    if match is None or int(match["port"]) > 65535:
+        port = example.rpartition(":")[2]
+        raise UsageError(
+            f"--listen {printable(text)}: is no address", hint=f"HOST:PORT, for example {example} or [::1]:{port}"
+        )
+    return match["six"] or match["host"], int(match["port"])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address stands for this machine alone, without asking anyone."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 is any free one. Raises SandboxerError where the address cannot be had."""
+    # A name below `localhost` stands for the same, and few resolvers know it.
+    known = "localhost" if host.lower().endswith(".localhost") else host
+    try:
+        found = socket.getaddrinfo(known, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # The older family first, so that `localhost` is where most clients try first.
+        family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SandboxerError(
+            f"cannot listen on {printable(f'{host}:{port}')}: {reason}",
+            hint="name another address: --listen HOST:PORT, port 0 is any",
+        ) from None
+
+
+def url_of(host: str, port: int, scheme: str = "http") -> str:
+    """The URL of a server there, without a slash at its end."""
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
