@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 # The lab's tests mostly wait for engines: three processes, each with a lab of its own, keep two cores busy.
 LABS ?= $(if $(SANDBOXER_LAB),0,3)
 
-.PHONY: help demo test test-unit faults histories check format schemas lab-up lab-down bench clean
+.PHONY: help demo test test-unit faults histories check format schemas lab-up lab-down smoke-remote bench clean
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
@@ -35,6 +35,7 @@ check: $(STAMP) ## Format, lint, types, layers, schemas, shell syntax
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m sandboxer.model.schemas --check schemas
+	@$(BIN)/python -m sandboxer.api.schema --check schemas
 	@for file in $$(git ls-files '*.sh'); do \
 	  case $$(head -n 1 $$file) in *bash*) bash -n $$file ;; *) sh -n $$file ;; esac || exit 1; done
 
@@ -44,6 +45,7 @@ format: $(STAMP) ## Format the code and mend what the linter can
 
 schemas: $(STAMP) ## Write schemas/ from the models
 	@$(BIN)/python -m sandboxer.model.schemas schemas
+	@$(BIN)/python -m sandboxer.api.schema schemas
 
 lab-up: $(STAMP) ## Start the lab's hosts and leave them running
 	@$(BIN)/python -m tests.lab up
@@ -51,9 +53,13 @@ lab-up: $(STAMP) ## Start the lab's hosts and leave them running
 lab-down: $(STAMP) ## Stop the lab's hosts, leaving nothing behind
 	@$(BIN)/python -m tests.lab down
 
-bench: $(STAMP) ## The plan and apply benchmarks, as ratios to their floors, and what a State Hub that hangs costs
+smoke-remote: $(STAMP) ## Make, show, re-create and destroy a sandbox on a host of yours: HOST=[USER@]ADDRESS[:PORT]
+	@sh scripts/smoke-compose-e2e.sh "$(HOST)"
+
+bench: $(STAMP) ## The plan, apply and create benchmarks, as ratios to their floors, and what a State Hub that hangs costs
 	@$(BIN)/python -m benchmarks.plan
 	@$(BIN)/python -m benchmarks.apply
+	@$(BIN)/python -m benchmarks.create
 	@$(BIN)/python -m benchmarks.hub
 
 clean: ## Remove what set-up and tools made
