@@ -166,3 +166,7 @@ class StaleChange(SandboxError):
 
 class ProvisionFailed(SandboxError):
     """The engine could not make, change or remove the sandbox; the message carries its words."""
+
+
+PASSING = (HostError, HostNotSeen, SandboxLocked, StaleChange)
+"""What may go well when the same is tried again: a host or a lock was not to be had, or others were at it."""

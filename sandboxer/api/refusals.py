@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import (
+    PASSING,
     ComposeRefused,
     ExtensionError,
     HostError,
@@ -78,7 +79,7 @@ def without_paths(text: str, root: Path) -> str:
 
 def is_for_later(error: BaseException | None) -> bool:
     """Whether an operation that ended so may end well when it is tried again: a host or a lock was not to be had."""
-    return isinstance(error, (HostNotSeen, HostError, SandboxLocked, StaleChange))
+    return isinstance(error, PASSING)
 
 
 def place(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Duration, Pair, lock_timeout_option, output_option
 from sandboxer.cli.session import session
-from sandboxer.errors import SandboxerError, UsageError
+from sandboxer.errors import PASSING, SandboxerError, SandboxNotFound, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,9 +70,10 @@ def create(lock_timeout: timedelta, output: str, profile: str, name: str | None,
 
 @click.command()
 @click.argument("name", metavar="NAME|ID")
+@click.option("--give-up", is_flag=True, help="Where it cannot be made, mark it as failed.")
 @lock_timeout_option
 @output_option("text", "json")
-def resume(name: str, lock_timeout: timedelta, output: str) -> int:
+def resume(name: str, give_up: bool, lock_timeout: timedelta, output: str) -> int:
     """Make an imperative sandbox to its end that was cut off, or is only on record.
 
     What was asked for lies on its host, so this may be another machine than the one that asked. One that is ready stays
@@ -84,7 +85,12 @@ def resume(name: str, lock_timeout: timedelta, output: str) -> int:
       sandboxer resume 1f2e3d4c -o json
     """
     with calling(lock_timeout) as client:
-        made = client.resume(name)
+        try:
+            made = client.resume(name)
+        except SandboxerError as error:
+            if give_up and not isinstance(error, (*PASSING, SandboxNotFound)):
+                client.give_up(name, error.message)
+            raise
     _show(made, output)
     return EXIT_DONE
 
@@ -200,7 +206,7 @@ def wait(name: str, phase: str, timeout: timedelta, output: str) -> int:
 def _go_on_with(sandbox: Sandbox) -> None:
     """Has it made by a process of its own, which outlives this one and its terminal."""
     nothing = subprocess.DEVNULL
-    words = [sys.executable, "-m", "sandboxer", "resume", sandbox.id]
+    words = [sys.executable, "-m", "sandboxer", "resume", "--give-up", sandbox.id]
     subprocess.Popen(words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
     session().said("info", f"{sandbox.name} is made in the background: `sandboxer wait {sandbox.name}` waits for it.")
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.errors import ProvisionFailed, SandboxLocked
+from sandboxer.errors import HostError, HostNotSeen, ProvisionFailed, SandboxError, SandboxLocked, StaleChange
 from sandboxer.model.lifecycle import Reason
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring import ApplyOptions, Run
 from sandboxer.wiring.reporting import reported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from sandboxer.model.outcome import ApplyView, Outcome
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from sandboxer.wiring.reporting import Reporter
 
 NO_GUARD = 1_000_000  # against many at once: here one sandbox, named by a person, is carried out and no other
+
+
+# What a change that was not carried out is told as.
+_KINDS: Mapping[Reason, type[SandboxError]] = {
+    Reason.BLOCKED_LOCKED: SandboxLocked,
+    Reason.BLOCKED_STALE: StaleChange,
+    Reason.BLOCKED_UNREACHABLE: HostNotSeen,
+    Reason.BLOCKED_ENGINE: HostNotSeen,
+}
 
 
 class SilentView:
@@ -90,12 +99,15 @@ class Access:
 
     @staticmethod
     def must_be_well(outcomes: Sequence[Outcome]) -> None:
-        """Raises ProvisionFailed for the first of them that is not, SandboxLocked where another client is at it."""
+        """Raises for the first of them that is not: one of ``PASSING`` where it may be later, else ProvisionFailed."""
         for outcome in outcomes:
-            if not outcome.ok:
-                locked = outcome.change.reason is Reason.BLOCKED_LOCKED
-                message = outcome.error or outcome.change.message
-                raise (SandboxLocked if locked else ProvisionFailed)(outcome.change.sandbox, message, hint=outcome.hint)
+            if outcome.ok:
+                continue
+            message = outcome.error or outcome.change.message
+            if outcome.passing:
+                raise HostError(outcome.change.host or "", message, hint=outcome.hint)
+            kind = _KINDS.get(outcome.change.reason, ProvisionFailed) if not outcome.error else ProvisionFailed
+            raise kind(outcome.change.sandbox, message, hint=outcome.hint)
 
 
 def only(decided: Plan, identifier: str) -> Plan:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import SandboxerError, SandboxLocked, StaleChange
+from sandboxer.errors import PASSING, SandboxerError, SandboxLocked, StaleChange
 from sandboxer.extensions.crash import crash_point
 from sandboxer.lifecycle.placement import Placements
 from sandboxer.model.identity import sandbox_id
@@ -100,7 +100,7 @@ class Executor:
             except SandboxLocked as locked:
                 return Outcome(blocked(change, Reason.BLOCKED_LOCKED, locked.message), hint=locked.hint)
             except SandboxerError as error:
-                return Outcome(change, error.message, error.hint)
+                return Outcome(change, error.message, error.hint, passing=isinstance(error, PASSING))
             again = self.plan_again(change)
             if again is None or not again.acts:
                 return Outcome(again or replace(change, action=Action.NO_OP, reason=Reason.NO_OP_SYNCED))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,6 @@ from tests.support.e2e import service, stack, until, web
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.lab import Lab
     from tests.lab.snapshot import Snapshot
     from tests.support.e2e import FleetRepo
 
@@ -196,44 +193,6 @@ def test_a_signal_lets_what_runs_finish(new_fleet: NewFleet) -> None:
         assert fleet.get(identifier)["phase"] == "ready"
 
 
-def test_nothing_accepted_is_lost_or_doubled_when_the_server_is_killed(new_fleet: NewFleet, lab: Lab) -> None:
-    """Each request is asked again with its key: what was accepted is what there is."""
-    count = size(12, 40)
-    fleet = _fleet(new_fleet, *(host.name for host in lab.hosts))
-    before = _before(fleet)
-    moment = random.uniform(0.3, size(4.0, 15.0))
-    with ServedApi(fleet) as api, ThreadPoolExecutor(count) as pool:
-
-        def ask(number: int) -> str | None:
-            try:
-                answer = api.create(key=f"key-{number}")
-            except httpx.TransportError:
-                return None
-            assert answer.status_code == 202, answer.text
-            return str(answer.json()["id"])
-
-        asked = [pool.submit(ask, number) for number in range(count)]
-        time.sleep(moment)
-        api.end(signal.SIGKILL)
-        accepted = {number: found for number, one in enumerate(asked) if (found := one.result(120)) is not None}
-        api.start()
-        api.until_over(*accepted.values())
-        again = {number: ask(number) for number in range(count)}
-        assert {number: again[number] for number in accepted} == accepted, moment
-        ids = [one for one in again.values() if one is not None]
-        assert len(set(ids)) == count
-        found = api.until_over(*ids)
-        assert sorted(found) == sorted(ids), f"none that nobody asked for; killed after {moment:.2f} s"
-        failed = [one for one in ids if found[one]["phase"] == "failed"]
-        assert all(api.phases_told(one)[-1] == "failed" for one in failed)
-        assert failed == [], (moment, api.said)
-        assert _running(fleet) == sorted(ids), f"each once; killed after {moment:.2f} s"
-        print(f"killed after {moment:.2f} s, {len(accepted)} of {count} accepted until then")
-        gone = list(pool.map(lambda one: api.ask_until("DELETE", f"/v1/sandboxes/{one}?wait=240", timeout=300), ids))
-        assert [answer.text for answer in gone if answer.status_code != 204] == []
-    _assert_gone(fleet, before)
-
-
 def test_schemathesis_finds_nothing_outside_of_the_description(new_fleet: NewFleet, tmp_path: Path) -> None:
     fleet = _fleet(new_fleet, "lab-1")
     fleet.profile("profile.compose-e2e", workspace={"path": "stacks/web"})
@@ -245,7 +204,7 @@ def test_schemathesis_finds_nothing_outside_of_the_description(new_fleet: NewFle
         words = ["--config-file", str(config), "run", f"{api.url}/openapi.json", "--checks", CHECKS, "--no-shrink"]
         words += ["--phases", size("examples,fuzzing", "examples,coverage,fuzzing,stateful")]
         words += ["--header", f"Authorization: Bearer {api.token}", "--request-timeout", "60", "--no-color"]
-        words += ["--max-examples", "5", "--seed", str(random.randrange(1 << 16))]
+        words += ["--max-examples", "5", "--seed", str(size(1, random.randrange(1 << 16)))]
         done = subprocess.run(
             [SCHEMATHESIS, *words], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
         )

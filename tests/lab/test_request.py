@@ -195,3 +195,14 @@ def test_without_waiting_it_is_made_in_the_background(fleet: FleetRepo, client: 
     client.destroy(name)
     fleet.run("resume", name, code=1)
     assert "there is no sandbox" in fleet.said[-1]
+
+
+def test_what_cannot_be_made_in_the_background_fails(fleet: FleetRepo, client: Client) -> None:
+    asked = client.create("profile.web", wait=False, **WORDS)
+    fleet.profile("profile.web", workspace={"path": "gone"})
+    fleet.run("resume", asked.id, code=1)
+    assert client.get(asked.id).handle["phase"] == "requested", "somebody may mend it"
+    fleet.run("resume", "--give-up", asked.id, code=1)
+    assert client.get(asked.id).handle["phase"] == "failed"
+    fleet.run("wait", asked.id, code=1)
+    client.destroy(asked.id)

@@ -104,7 +104,8 @@ def test_streams_are_limited(api: RunningApi, library: Library, monkeypatch: pyt
     library.journal = [event(1)]
     library.held["events-end"] = threading.Event()
     with api.client.stream("GET", EVENTS, headers=SSE) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()  # kept, for a reader that is collected ends the stream
+        next(lines)
         refused = api.ask("GET", EVENTS, headers=SSE)
         assert_problem(refused, 429)
         assert refused.headers["Retry-After"]
