@@ -136,6 +136,7 @@ guarded_facts() {
   [ "$connection" = ssh ] && has sshd && {
     section sshd; within 5 sshd -T 2>/dev/null | sed -n -e '/^maxsessions /p' -e '/^allowtcpforwarding /p' -e '/^disableforwarding /p'
   }
+  section nft; has nft && echo here
   section firewall
   { has iptables && within 5 iptables -S INPUT | grep sandboxer; has nft && within 5 nft list chain inet sandboxer input; } 2>/dev/null
 }

@@ -195,7 +195,9 @@ def check_firewall(facts: Facts) -> Iterator[Check]:
     found = "under `egress: deny`, containers still reach services that listen on the host's own addresses"
     if not system.is_root:
         found += f", unless a rule that {system.user} cannot see closes them"
-    yield Check("firewall", "note", found, system.as_root(_CLOSE))
+    close = system.as_root(_CLOSE)
+    lacks = facts.has("nft") and not facts.text("nft").strip()
+    yield Check("firewall", "note", found, f"{system.install('nftables')}\n{close}" if lacks else close)
 
 
 CHECKS: tuple[Callable[[Facts], Iterator[Check]], ...] = (

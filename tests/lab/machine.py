@@ -24,6 +24,7 @@ _NEEDED = (
     ("docker-cli", "/usr/bin/docker"),
     ("iproute2", "/usr/bin/ip"),
     ("iptables", "/usr/sbin/iptables"),
+    ("nftables", "/usr/sbin/nft"),
     ("busybox-static", "/var/lib/dpkg/info/busybox-static.list"),
     ("podman", "/usr/bin/podman"),
     ("runc", "/usr/sbin/runc"),

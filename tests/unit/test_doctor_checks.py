@@ -202,5 +202,7 @@ def test_a_login_that_is_not_root_asks_for_it() -> None:
 def test_the_documentation_closes_the_hosts_addresses_as_the_doctor_does() -> None:
     note = only(check_firewall(told({})))
     assert note.remedy in DOCUMENTATION.read_text()
+    assert only(check_firewall(told({"nft": "here"}))).remedy == note.remedy
+    assert only(check_firewall(told({"nft": ""}))).remedy.splitlines()[0].endswith("nftables")
     assert only(check_firewall(told({"firewall": "iifname br-* ct state new drop"}))).status == "ok"
     assert "unless a rule that ci cannot see" in only(check_firewall(told({"login": "1001 ci"}))).found
