@@ -10,6 +10,7 @@ import subprocess
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from sandboxer.client import Client
@@ -193,7 +194,12 @@ def test_the_library_extends_finds_and_follows(new_fleet: Callable[..., FleetRep
     assert client.find("try-1") is None
     before = lab.snapshot("lab-1")
     with client.create("profile.web", name="try-1", ttl="30m") as sandbox:
-        longer = client.extend_ttl(sandbox.id, timedelta(minutes=20)).handle
+        assert (sandbox.phase, sandbox.host, sandbox.refresh().id) == ("ready", "lab-1", sandbox.id)
+        with sandbox.forward(sandbox.reachability[0]["name"]) as way:  # type: ignore[arg-type]  # JSON
+            assert httpx.get(way.url, trust_env=False).status_code == 404, "its server has nothing, and says so"
+        assert list(sandbox.logs("a", tail=0)) == []
+        assert sandbox.activity().phase == "active"
+        longer = sandbox.extend_ttl(timedelta(minutes=20)).handle
         assert longer["expiry_source"] == "extended"
         folder = f"{fleet.root}/{fleet.name}/{sandbox.id}"
         assert json.loads(fleet.sh("lab-1", f"cat {folder}/record.json"))["expires_at"] == longer["expires_at"]
@@ -203,9 +209,9 @@ def test_the_library_extends_finds_and_follows(new_fleet: Callable[..., FleetRep
         assert found is not None
         assert found.id == sandbox.id
 
-        told = client.events("try-1", follow=True)
-        first = [next(told) for _ in range(4)]
-        assert [event and event.phase for event in first] == ["requested", "provisioning", "ready", None]
+        told = sandbox.events(follow=True)
+        first = [next(told) for _ in range(5)]
+        assert [event and event.phase for event in first] == ["requested", "provisioning", "ready", "active", None]
         told.close()
     assert client.find("try-1") is None
     assert lab.leaked("lab-1", before) == {}, "no connection of an iterator that was closed, either"
