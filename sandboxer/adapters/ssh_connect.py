@@ -9,7 +9,7 @@ import random
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sandboxer.adapters.light_paramiko import paramiko
 from sandboxer.adapters.ssh_auth import KeyRing
@@ -71,12 +71,15 @@ class Shared:
 
 
 class JumpPool:
-    """What the connections of one process share: the jump hosts, and how many handshakes go on at once."""
+    """What the connections of one run share: the jump hosts; and of one process, how many handshakes go on at once."""
+
+    # A server has many runs at once, and an sshd one limit for all of them.
+    _handshakes: ClassVar[dict[str, threading.BoundedSemaphore]] = {}
+    _all = threading.Lock()
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jumps: dict[Endpoint, Shared] = {}
-        self._handshakes: dict[str, threading.BoundedSemaphore] = {}
 
     def through(self, jump: Endpoint, timeout: float) -> Connection:
         """The connection to a jump host, opened at its first use."""
@@ -88,7 +91,7 @@ class JumpPool:
     def handshake(self, endpoint: Endpoint, timeout: float) -> Iterator[None]:
         """Waits for its turn, at most 8 at once to one address or through one jump host."""
         first = endpoint.jump or endpoint
-        with self._lock:
+        with self._all:
             slot = self._handshakes.setdefault(
                 place_of(first.address, first.port), threading.BoundedSemaphore(_HANDSHAKES)
             )
