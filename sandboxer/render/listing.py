@@ -96,6 +96,8 @@ def handle_text(handle: JsonObject, now: datetime) -> Lines:
         out.add(*_way(way, _word(handle.get("host"))), prefix=("  reachability  " if at == 0 else " " * 16, "dim"))
     if not _ways(handle):
         out.add("-", prefix=("  reachability  ", "dim"))
+    else:
+        out.add((f"                `sandboxer forward {_word(handle.get('name'))}` leads there from here", "dim"))
     return out
 
 
