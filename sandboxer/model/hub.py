@@ -46,7 +46,7 @@ class SandboxData(_Part):
     phase: Phase = Field(description="The phase that it is in now.")
     from_phase: Phase | None = Field(description="The one before; null where a life begins, and where none changed.")
     at: Utc = Field(description="When, by the clock of the machine that acted.")
-    reason: str = Field(description="Why, in the words of a plan.")
+    reason: str = Field(description="Why, in the words of a plan, or in a sentence where there was none.")
     expires_at: Utc | None = Field(description="When it expires.")
     drift: tuple[Drifted, ...] | None = Field(None, description="All fields that are not as applied; of a drift alone.")
 
