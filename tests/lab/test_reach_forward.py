@@ -30,6 +30,8 @@ pytestmark = pytest.mark.lab
 
 HOSTS = pytest.mark.parametrize("host", ["lab-1", "lab-3", "lab-4"], ids=["docker", "no-root", "podman"])
 PORTS = {"reachability": {"ports": [{"name": "http", "service": "a", "port": 8080}]}}
+# Its httpd makes a process for each connection.
+MANY = {"network": {"egress": "deny"}, "resources": {"cpus": 0.5, "memory": "64MiB", "pids": 512}}
 PAGE = "hello from inside\n"
 # Serves PAGE; a sandbox's own httpd, so that what answers is surely the container.
 SERVER = service("sh", "-c", f"echo '{PAGE.strip()}' >/www/index.html; exec httpd -f -p 8080 -h /www")
@@ -82,7 +84,7 @@ def _answers(url: str) -> bool:
 def test_a_hundred_requests_at_once_into_a_closed_network_and_on_after_a_restart(
     new_fleet: Callable[..., FleetRepo], host: str
 ) -> None:
-    fleet = _applied(new_fleet, host, {"a": SERVER, "b": web()}, network={"egress": "deny"})
+    fleet = _applied(new_fleet, host, {"a": SERVER, "b": web()}, **MANY)
     assert fleet.get("web")["reachability"][0]["via"] == "tunnel"
     with _forwarded(fleet) as told, ThreadPoolExecutor(100) as pool:
         assert {told[key] for key in ("name", "service", "port", "local_address")} == {"http", "a", 8080, "127.0.0.1"}
@@ -95,7 +97,7 @@ def test_a_hundred_requests_at_once_into_a_closed_network_and_on_after_a_restart
 
 
 def test_a_hundred_at_once_share_one_connection(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
-    fleet = _applied(new_fleet, "lab-1", {"a": SERVER}, network={"egress": "deny"})
+    fleet = _applied(new_fleet, "lab-1", {"a": SERVER}, **MANY)
     with _forwarded(fleet) as told:
         address = (told["local_address"], told["local_port"])
         sockets = [socket.create_connection(address, 10) for _ in range(100)]
