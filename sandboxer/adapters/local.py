@@ -111,6 +111,15 @@ def home_folder() -> str:
     return home if Path(home).is_dir() else "/"
 
 
+def exit_code(process: subprocess.Popen[bytes], timeout: float) -> int | None:
+    """The exit code of a process; None where a signal ended it. TimeoutError where it does not end in time."""
+    try:
+        code = process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    return code if code >= 0 else None
+
+
 class LocalProcess:
     """A shell in a process group of its own, so that it can be ended with its children (``session.Process``)."""
 
@@ -141,11 +150,7 @@ class LocalProcess:
         self._stdin.close()
 
     def wait(self, timeout: float) -> int | None:
-        try:
-            code = self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise TimeoutError from None
-        return code if code >= 0 else None
+        return exit_code(self._process, timeout)
 
     def lost(self) -> str | None:
         return None

@@ -14,7 +14,7 @@ import termios
 from typing import TYPE_CHECKING
 
 from sandboxer.adapters.bootstrap import SHELL_CODE
-from sandboxer.adapters.local import LocalPipe, home_folder
+from sandboxer.adapters.local import LocalPipe, exit_code, home_folder
 
 if TYPE_CHECKING:
     from sandboxer.model.seams import Terminal
@@ -68,11 +68,7 @@ class LocalTerminal:
         """A terminal has no end of input but the character for it, which is the user's to type."""
 
     def wait(self, timeout: float) -> int | None:
-        try:
-            code = self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise TimeoutError from None
-        return code if code >= 0 else None
+        return exit_code(self._process, timeout)
 
     def lost(self) -> str | None:
         return None

@@ -77,8 +77,7 @@ def extend_ttl(access: Access, name: str, by: timedelta) -> JsonObject:
     with access.run() as run:
         home = _extendable(find(run, access.plan(run), name))
         record = _extend(access, run, home, by)
-        found = replace(home.sight.found, record=record) if home.sight.found else None
-        return handle_of(run, replace(home, sight=replace(home.sight, found=found)))
+        return handle_of(run, home.with_record(record))
 
 
 def _extendable(found: Sequence[There]) -> There:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.adapters.runner import who
 from sandboxer.client.access import NO_GUARD, only
-from sandboxer.client.seen import handle_if_there, handle_named, home_of
+from sandboxer.client.seen import copies_seen, handle_if_there, handle_named
 from sandboxer.errors import KeyReused, NameTaken, SandboxError, SandboxNotFound, UsageError
 from sandboxer.model.asked import Asked
 from sandboxer.model.lifecycle import Phase, Reason, Sync
@@ -104,26 +104,33 @@ def resume(access: Access, name: str) -> JsonObject:
 
     One that is ready stays as it is.
     """
-    home = home_of(access, name)
-    if home is None:
-        raise SandboxNotFound(f"there is no sandbox {name} on the hosts", hint="see `sandboxer list`")
-    if home.change.origin == "git":
-        raise UsageError(f"{home.change.sandbox} is in git", hint="`sandboxer apply` goes on with it")
-    record = home.sight.record
-    if record is not None and record.phase in (Phase.READY, Phase.ACTIVE):
-        return handle_named(access, home.change.id)
-    if record is not None and record.phase is Phase.DESTROYING and not (record.requested and record.requested.again):
-        raise UsageError(f"{record.name} is being removed", hint=f"`sandboxer destroy {record.name}` ends that")
-    asked = _asked(access, home)
+    with access.run(find_inputs=False) as run:
+        copies = copies_seen(run, access.plan(run), name)
+        if not copies:
+            raise SandboxNotFound(f"there is no sandbox {name} on the hosts", hint="see `sandboxer list`")
+        if copies[0].change.origin == "git":
+            raise UsageError(f"{copies[0].change.sandbox} is in git", hint="`sandboxer apply` goes on with it")
+        record = copies[0].sight.record
+        if record is not None and record.phase in (Phase.READY, Phase.ACTIVE):
+            return handle_of(run, copies[0])
+        if (
+            record is not None
+            and record.phase is Phase.DESTROYING
+            and not (record.requested and record.requested.again)
+        ):
+            raise UsageError(f"{record.name} is being removed", hint=f"`sandboxer destroy {record.name}` ends that")
+        asked = asked_for(run, copies[0], access.how)
     return _make(access, asked, "resume", Options(targets=frozenset({asked.name}), allow_rollback=True))
 
 
 def recreate(access: Access, name: str) -> JsonObject:
     """Makes a sandbox anew: the same id, the same inputs at a fresh commit. An expired one of git too."""
-    home = home_of(access, name)
-    if home is None or home.change.origin == "git":
-        return _renew(access, name if home is None else home.change.sandbox)
-    asked = _asked(access, home)
+    with access.run(find_inputs=False) as run:
+        copies = copies_seen(run, access.plan(run), name)
+        imperative = bool(copies) and copies[0].change.origin != "git"
+        asked = asked_for(run, copies[0], access.how) if imperative else None
+    if asked is None:
+        return _renew(access, copies[0].change.sandbox if copies else name)
     options = Options(
         targets=frozenset({asked.name}),
         replaced=frozenset({asked.name}),
@@ -179,12 +186,6 @@ def _renew(access: Access, name: str) -> JsonObject:
         decided = only(access.plan(run, options), run.fleet.sandboxes[name].id)
         access.carry_out(run, decided, "recreate", of_git=True)
     return handle_named(access, name)
-
-
-def _asked(access: Access, home: There) -> Asked:
-    """What an imperative sandbox was asked for with, as it lies beside its record."""
-    with access.run(find_inputs=False) as run:
-        return asked_for(run, home, access.how)
 
 
 def _consumer(text: str) -> dict[str, str]:

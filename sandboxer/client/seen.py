@@ -80,13 +80,6 @@ def handle_named(access: Access, name: str) -> JsonObject:
         return handle_of(run, home)
 
 
-def home_of(access: Access, name: str) -> There | None:
-    """Where the sandbox of a name or id lives; None where there surely is none. Raises HostNotSeen, UsageError."""
-    with access.run(find_inputs=False) as run:
-        found = copies_seen(run, access.plan(run), name)
-        return found[0] if found else None
-
-
 def handle_if_there(access: Access, name: str, *, find_inputs: bool = False) -> JsonObject | None:
     """As ``handle_named``, and None where there surely is none. Raises HostNotSeen too.
 

@@ -76,24 +76,24 @@ def reap(access: Access) -> Sequence[Outcome]:
 def mark_active(access: Access, name: str) -> JsonObject:
     """Marks a sandbox as in use, and gives its handle. Raises UsageError where there is none, or it is not ready."""
     with access.run(find_inputs=False) as run:
-        home = _home(run, access, name)
+        home = _sure(copies_seen(run, access.plan(run), name), name)
         with access.reported(run, "activity"):
-            activate(run, home, access.how)
-    with access.run(find_inputs=False) as run:
-        return handle_of(run, _home(run, access, name))
+            record = activate(run, home, access.how)
+        return handle_of(run, home.with_record(record))
 
 
 def mark_failed(access: Access, name: str, why: str) -> None:
     """Marks a sandbox that cannot be made as failed, telling ``why``; one that is ready, or gone, stays as it is."""
     with access.run(find_inputs=False) as run:
         copies = copies_seen(run, access.plan(run), name)
-        if copies and copies[0].sight.record is not None:
+        if copies:
+            home = _sure(copies, name)
             with access.reported(run, "give up"):
-                give_up(run, copies[0], printable(why)[:_LONGEST_REASON], access.how)
+                give_up(run, home, printable(why)[:_LONGEST_REASON], access.how)
 
 
-def _home(run: Run, access: Access, name: str) -> There:
-    copies = copies_seen(run, access.plan(run), name)
+def _sure(copies: Sequence[There], name: str) -> There:
+    """The home of a sandbox that is ours without any doubt. Raises SandboxNotFound, UsageError."""
     if not copies:
         raise SandboxNotFound(f"there is no sandbox {name} on the hosts", hint="see `sandboxer list`")
     if copies[0].sight.doubt or copies[0].sight.record is None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import SandboxNotFound
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
-from sandboxer.model.observed import Reachable
+from sandboxer.model.observed import Found, Reachable
 from sandboxer.profiles.report import did_you_mean
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.lifecycle import Sync
     from sandboxer.model.plan import Change, Plan
+    from sandboxer.model.record import Record
     from sandboxer.reconcile.sight import Sight
     from sandboxer.wiring import Run
 
@@ -40,6 +41,11 @@ class There:
     def stray(self) -> bool:
         """Whether it is a copy that goes, its home being another host."""
         return self.change.reason is Reason.DELETE_STRAY
+
+    def with_record(self, record: Record) -> There:
+        """The same once its record says something else."""
+        found = replace(self.sight.found, record=record) if self.sight.found else Found(record.id, record)
+        return replace(self, sight=replace(self.sight, found=found))
 
 
 def sandboxes_there(run: Run, decided: Plan) -> Iterator[There]:

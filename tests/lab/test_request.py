@@ -81,7 +81,10 @@ def test_what_is_asked_for_is_on_record_and_then_made_by_whoever_comes(
     moved = datetime.fromisoformat(str(used.handle["expires_at"])) - datetime.fromisoformat(
         str(made[0].handle["expires_at"])
     )
-    assert timedelta() <= moved < timedelta(minutes=10)
+    assert timedelta() < moved < timedelta(minutes=10)
+    assert used.handle["expiry_source"] == "activity"
+    seen = client.get(used.id).handle
+    assert (seen["phase"], seen["expires_at"]) == ("active", used.handle["expires_at"])
     assert client.recreate(asked.id).handle["requested_by"] == "harness"
     client.destroy(asked.id)
     assert not any(lab.leaked(host, before[host]) for host in fleet.hosts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from sandboxer.lifecycle.journals import Backlog, Journals
 from sandboxer.model.event import Event, events_of
 from sandboxer.model.lifecycle import Phase
 from tests.support.bench import FLEET, ID, Bench
+from tests.support.gitrepo import GitRepo
 from tests.support.planning import NOW, fleet_of, record_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,11 @@ def life(uid: str, phases: int = len(WHOLE), *, identifier: str = ID, fleet: str
     """A life's first events."""
     record = RECORD.model_copy(update={"uid": uid, "id": identifier, "fleet": fleet})
     return events_of(record, WHOLE[:phases], former=None, after=0, at=NOW, reason="r")
+
+
+def document(kind: str, name: str, spec: str) -> str:
+    """A manifest."""
+    return f"apiVersion: sandboxer.dev/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
 
 
 def lines(events: Iterable[Event]) -> str:
@@ -44,6 +51,15 @@ class JournalHost:
         """An empty host."""
         bench = Bench(folder)
         return cls(bench, Journals(FLEET, {"one": str(bench.root("one"))}, bench.transport, "me"))
+
+    def fleet(self) -> GitRepo:
+        """A fleet whose one host this is, committed in the folder `fleet`."""
+        repo = GitRepo.create(self.bench.folder / "fleet")
+        repo.write("sandboxer.yaml", document("Fleet", FLEET, "{}"))
+        root = json.dumps(str(self.bench.root("one")))
+        repo.write("manifests/one.yaml", document("Host", "one", f"{{connection: local, root: {root}}}"))
+        repo.commit()
+        return repo
 
     def close(self) -> None:
         """Ends what still runs."""

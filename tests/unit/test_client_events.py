@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from sandboxer.client import Client
 from sandboxer.errors import UsageError
 from tests.support.bench import ID
-from tests.support.gitrepo import GitRepo
 from tests.support.journal_host import ONE, JournalHost, life, lines
 from tests.support.silent import SILENT_HOST
 
@@ -20,17 +18,11 @@ if TYPE_CHECKING:
 
     from sandboxer.model.event import Event
 
-HEAD = "apiVersion: sandboxer.dev/v1\nkind: {}\nmetadata: {{name: {}}}\nspec: {}\n"
-
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[JournalHost]:
     host = JournalHost.create(tmp_path)
-    repo = GitRepo.create(tmp_path / "fleet")
-    repo.write("sandboxer.yaml", HEAD.format("Fleet", "acme", "{}"))
-    root = json.dumps(str(host.bench.root("one")))
-    repo.write("manifests/one.yaml", HEAD.format("Host", "one", f"{{connection: local, root: {root}}}"))
-    repo.commit()
+    host.fleet()
     yield host
     host.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -16,26 +15,21 @@ import pytest
 
 from sandboxer.cli.completion import _NAMED, PROGRAMS, SHELLS, Names, completes
 from sandboxer.cli.main import COMMANDS, cli
-from tests.support.gitrepo import GitRepo
-from tests.support.journal_host import ONE, JournalHost
+from tests.support.journal_host import ONE, JournalHost, document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FOLDER = Path(sys.executable).parent
-HEAD = "apiVersion: sandboxer.dev/v1\nkind: {}\nmetadata: {{name: {}}}\nspec: {}\n"
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[JournalHost]:
     """A fleet with one host, which is this machine, and a sandbox on it that git does not know."""
     host = JournalHost.create(tmp_path)
-    repo = GitRepo.create(tmp_path / "fleet")
-    repo.write("sandboxer.yaml", HEAD.format("Fleet", "acme", "{}"))
-    root = json.dumps(str(host.bench.root("one")))
-    repo.write("manifests/one.yaml", HEAD.format("Host", "one", f"{{connection: local, root: {root}}}"))
-    repo.write("manifests/web.yaml", HEAD.format("Sandbox", "git-web", "{profile: profile.web}"))
-    repo.write("profiles/web.yaml", HEAD.format("Profile", "profile.web", "{extension: ext.compose-ssh}"))
+    repo = host.fleet()
+    repo.write("manifests/web.yaml", document("Sandbox", "git-web", "{profile: profile.web}"))
+    repo.write("profiles/web.yaml", document("Profile", "profile.web", "{extension: ext.compose-ssh}"))
     repo.write("compose.yaml", "services: {web: {image: busybox}}\n")
     repo.commit()
     host.lives(ONE, "")
@@ -103,7 +97,7 @@ def test_a_host_that_is_silent_keeps_no_name_of_another_back(host: JournalHost) 
     folder = host.bench.folder / "fleet"
     with socket.create_server(("127.0.0.1", 0)) as server:  # it lets one in, and never says a word
         spec = f"{{address: 127.0.0.1, port: {server.getsockname()[1]}, user: nobody}}"
-        (folder / "manifests/silent.yaml").write_text(HEAD.format("Host", "silent", spec))
+        (folder / "manifests/silent.yaml").write_text(document("Host", "silent", spec))
         began = time.monotonic()
         assert complete(folder, "sandboxer get ") == ["plain,web"]
         assert time.monotonic() - began < 8, "and not as long as a look may take"

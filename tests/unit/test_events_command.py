@@ -15,24 +15,18 @@ import pytest
 from sandboxer.model.event import drift_event
 from sandboxer.model.plan import FieldChange
 from tests.support.bench import ID
-from tests.support.gitrepo import GitRepo
 from tests.support.journal_host import NOW, ONE, RECORD, TWO, JournalHost, life, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROGRAM = Path(sys.executable).with_name("sandboxer")
-HEAD = "apiVersion: sandboxer.dev/v1\nkind: {}\nmetadata: {{name: {}}}\nspec: {}\n"
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[JournalHost]:
     host = JournalHost.create(tmp_path)
-    repo = GitRepo.create(tmp_path / "fleet")
-    repo.write("sandboxer.yaml", HEAD.format("Fleet", "acme", "{}"))
-    root = json.dumps(str(host.bench.root("one")))
-    repo.write("manifests/one.yaml", HEAD.format("Host", "one", f"{{connection: local, root: {root}}}"))
-    repo.commit()
+    host.fleet()
     yield host
     host.close()
 
