@@ -29,13 +29,14 @@ faults: $(STAMP) ## The fault matrix in full, and the table of docs/reliability.
 histories: $(STAMP) ## 10,000 random histories on simulated hosts (minutes)
 	@SANDBOXER_HISTORIES=$${SANDBOXER_HISTORIES:-10000} $(BIN)/pytest -n 2 -rP tests/histories/test_histories.py $(PYTEST_ARGS)
 
-check: $(STAMP) ## Format, lint, types, layers, schemas, shell syntax
+check: $(STAMP) ## Format, lint, types, layers, schemas, tracked files, shell syntax
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m sandboxer.model.schemas --check schemas
 	@$(BIN)/python -m sandboxer.api.schema --check schemas
+	@$(BIN)/python -m scripts.tracked
 	@for file in $$(git ls-files '*.sh'); do \
 	  case $$(head -n 1 $$file) in *bash*) bash -n $$file ;; *) sh -n $$file ;; esac || exit 1; done
 

@@ -170,3 +170,10 @@ class ProvisionFailed(SandboxError):
 
 PASSING = (HostError, HostNotSeen, SandboxLocked, StaleChange)
 """What may go well when the same is tried again: a host or a lock was not to be had, or others were at it."""
+
+
+def extra_hint(extra: str) -> str:
+    """Return how to install an extra: from a clone, for ``sandboxer`` on PyPI is another project's package."""
+    return (
+        f"install the extra `{extra}` from a clone of Sandboxer's repository, in its folder: pip install '.[{extra}]'"
+    )

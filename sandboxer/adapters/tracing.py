@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import sandboxer
+from sandboxer.errors import extra_hint
 from sandboxer.model.text import printable
 from sandboxer.model.witness import status_of
 
@@ -173,7 +174,7 @@ class Trace:
         try:
             return _send(self._root, spans, self._environ)
         except ModuleNotFoundError as error:
-            return f"no trace is sent, for {error.name} is missing: install sandboxer[otel]"
+            return f"no trace is sent, for {error.name} is missing: {extra_hint('otel')}"
         except Exception as error:  # noqa: BLE001 - a trace is a report on the work, and never fails it
             return f"no trace is sent: {type(error).__name__} of the OpenTelemetry SDK; see the OTEL_ variables"
 

@@ -41,7 +41,7 @@ def serve(listen: str, token: str | None, database: str | None) -> int:
     """Serve a State Hub until it is ended with Ctrl-C or SIGTERM.
 
     Prints the address of its page when it listens. Without --token there is one for this run, in that address. Any
-    address but this machine's own needs --token. Needs the extra: pip install 'sandboxer[hub]'.
+    address but this machine's own needs --token. Needs the extra `hub`: in the folder of a clone, pip install '.[hub]'.
 
     \b
     Examples:
@@ -49,7 +49,7 @@ def serve(listen: str, token: str | None, database: str | None) -> int:
       sandboxer hub serve --listen 0.0.0.0:8600 --token file:/etc/sandboxer/hub-token
       STATE_HUB_TOKEN=... sandboxer hub serve --token env:STATE_HUB_TOKEN --database hub.sqlite
     """
-    from sandboxer.errors import UsageError
+    from sandboxer.errors import UsageError, extra_hint
     from sandboxer.hub.settings import settings_of
 
     settings = settings_of(listen, token, database)
@@ -58,7 +58,7 @@ def serve(listen: str, token: str | None, database: str | None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        raise UsageError(f"the State Hub needs {error.name}", hint="install sandboxer[hub]") from None
+        raise UsageError(f"the State Hub needs {error.name}", hint=extra_hint("hub")) from None
 
     def announce(address: str) -> None:
         write(f"State Hub on {address}")

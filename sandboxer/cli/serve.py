@@ -49,7 +49,8 @@ def serve(reap_every: timedelta, grace: timedelta, **given: Any) -> int:
 
     Prints its URL when it listens. On this machine's own address it needs no --tokens, and prints a token for this run.
     Any other address needs --tokens, and TLS or --behind-proxy. It keeps nothing: what was cut off is gone on with at
-    the next start, by this or another server. Needs the extra: pip install 'sandboxer[api]'.
+    the next start, by this or another server. Needs the extra `api`: in the folder of a clone, pip install
+    '.[api]'.
 
     \b
     Examples:
@@ -60,7 +61,7 @@ def serve(reap_every: timedelta, grace: timedelta, **given: Any) -> int:
     """
     from pathlib import Path
 
-    from sandboxer.errors import UsageError
+    from sandboxer.errors import UsageError, extra_hint
 
     own = session()
     try:
@@ -69,7 +70,7 @@ def serve(reap_every: timedelta, grace: timedelta, **given: Any) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        raise UsageError(f"the HTTP API needs {error.name}", hint="install sandboxer[api]") from None
+        raise UsageError(f"the HTTP API needs {error.name}", hint=extra_hint("api")) from None
     settings = settings_of(
         reap_every=reap_every.total_seconds(),
         grace=grace.total_seconds(),

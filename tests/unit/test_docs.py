@@ -135,6 +135,27 @@ def test_the_readme_has_the_version_and_licence_of_the_package() -> None:
     assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def test_nothing_says_to_install_a_strangers_package() -> None:
+    """Of this project nothing is on an index: what is installed is a folder, and never `sandboxer` by its name."""
+    ours = [
+        *pages(),
+        *ROOT.glob("sandboxer/**/*.py"),
+        *ROOT.glob("scripts/*"),
+        *ROOT.glob("tests/**/*.py"),
+        ROOT / "Makefile",
+    ]
+    found = 0
+    for path in ours:
+        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+            for words in re.findall(r"\bpip3? install ((?:-\S+ )*[^`\n#]*)", line):
+                found += 1
+                assert not re.search(r"(^|[\s'\"])sandboxer(\[[^\]]*\])?([\s'\"=<>~.,;:]|$)", words), f"{path}: {line}"
+            assert not re.search(r"\bsandboxer\[(api|hub|otel)", line), f"{path}: {line}"
+    assert found > 5
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] != "sandboxer"
+
+
 def test_the_readme_lists_every_command_and_no_other() -> None:
     table = re.findall(r"^\| `sandboxer ([\w-]+)", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(set(table)) == sorted(COMMANDS)

@@ -120,4 +120,4 @@ def test_without_the_extra_it_says_what_to_install(folder: Path, tmp_path: Path)
     )
     assert done.returncode == 1
     assert "the HTTP API needs limits" in done.stderr
-    assert "sandboxer[api]" in done.stderr
+    assert "pip install '.[api]'" in done.stderr

@@ -185,7 +185,7 @@ def test_without_the_extra_it_says_what_to_install(missing: str, tmp_path: Path)
     words = ["hub", "serve", "--database", str(tmp_path / "hub.sqlite")]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "install sandboxer[hub]" in done.stderr
+    assert "pip install '.[hub]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
