@@ -119,24 +119,39 @@ def recreate(name: str, lock_timeout: timedelta, output: str) -> int:
 @click.argument("names", metavar="[NAME|ID]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every imperative sandbox; never one of git's.")
 @click.option("--mine", is_flag=True, help="With --all: only those that you asked for, from this machine.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask; --all asks otherwise.")
+@click.option("--without-record", "unrecorded", metavar="ID", help="What has this ID's labels and no record.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask; --all and --without-record ask otherwise.")
 @lock_timeout_option
 @output_option("text", "json")
-def destroy(names: tuple[str, ...], every: bool, mine: bool, yes: bool, lock_timeout: timedelta, output: str) -> int:
+def destroy(
+    names: tuple[str, ...],
+    every: bool,
+    mine: bool,
+    unrecorded: str | None,
+    yes: bool,
+    lock_timeout: timedelta,
+    output: str,
+) -> int:
     """Remove sandboxes and all that they have; one that is not there is success.
 
-    One of git's comes back with the next apply. What fails keeps no other from its turn. --all shows what it is about
-    to remove and asks first; without a terminal it needs -y.
+    One of git's comes back with the next apply. What fails keeps no other from its turn. --all and --without-record
+    show what they are about to remove and ask first; without a terminal they need -y.
+
+    --without-record removes containers, networks and volumes that carry the labels of an ID, and its directory, where
+    no record and no manifest claims them: what a plan lists as `ambiguous`.
 
     \b
     Examples:
       sandboxer destroy try-1
       sandboxer destroy 1f2e3d4c 5a6b7c8d
       sandboxer destroy --all --mine
+      sandboxer destroy --without-record 1f2e3d4c
     """
-    if bool(names) == every or (mine and not every):
-        hint = "give names or ids, or --all; --mine goes with --all"
-        raise UsageError("it is not said which sandboxes are meant", hint=hint)
+    if [bool(names), every, unrecorded is not None].count(True) != 1 or (mine and not every):
+        hint = "give names or IDs, --all, or --without-record ID; --mine goes with --all"
+        raise UsageError("no sandboxes specified", hint=hint)
+    if unrecorded is not None:
+        return _destroy_unrecorded(unrecorded, yes=yes, lock_timeout=lock_timeout, output=output)
     unseen: list[str] = []
     chosen = list(dict.fromkeys(names)) if names else _all_there(unseen, mine=mine, yes=yes, output=output)
     if chosen is None:
@@ -158,6 +173,34 @@ def destroy(names: tuple[str, ...], every: bool, mine: bool, yes: bool, lock_tim
     return EXIT_ERROR if unseen or "failed" in ends.values() else EXIT_DONE
 
 
+def _destroy_unrecorded(identifier: str, *, yes: bool, lock_timeout: timedelta, output: str) -> int:
+    """Show what carries the labels of an ID and is on no record, ask, and remove it."""
+    _need_a_terminal(yes=yes)
+    from sandboxer.render.listing import unrecorded_text
+
+    with calling() as client:
+        found = client.unrecorded(identifier)
+    if found:
+        (stdout() if output == "text" else stderr()).print(unrecorded_text([one.to_json() for one in found]))
+        if not yes and not click.confirm("\nRemove all of this?", default=False, err=True):
+            session().said("info", "Nothing was changed.")
+            return EXIT_ERROR
+        with calling(lock_timeout) as client:
+            found = client.destroy_unrecorded(identifier)
+    outcome = "destroyed" if found else "absent"
+    if output == "json":
+        removed = [one.to_json() for one in found]
+        write(json.dumps({"id": identifier, "outcome": outcome, "removed": removed}, indent=2, ensure_ascii=False))
+    else:
+        stdout().print(f"{identifier}: {outcome}", markup=False)
+    return EXIT_DONE
+
+
+def _need_a_terminal(*, yes: bool) -> None:
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError("there is no terminal to ask on", hint="give -y where that need not be approved")
+
+
 def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequence[str] | None:
     """The ids of all imperative sandboxes, after showing them; None where somebody says no.
 
@@ -167,8 +210,7 @@ def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequ
     from sandboxer.client import Wanted
     from sandboxer.render.listing import list_table
 
-    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("there is no terminal to ask on", hint="give -y where that need not be approved")
+    _need_a_terminal(yes=yes)
 
     def warn(words: str) -> None:
         unseen.append(words)

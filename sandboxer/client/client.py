@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sandboxer.client import ending, events, making, seen, upkeep
+from sandboxer.client import ending, events, making, seen, unrecorded, upkeep
 from sandboxer.client.access import Access, SilentView
 from sandboxer.client.values import Sandbox
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sandboxer.client.reach.forward import Forward
     from sandboxer.client.reach.logs import Logs
     from sandboxer.client.reach.shell import Shell
+    from sandboxer.client.unrecorded import Unrecorded
     from sandboxer.client.upkeep import Abandoned
     from sandboxer.model.event import Event
     from sandboxer.model.jsontypes import JsonObject
@@ -153,6 +154,17 @@ class Client:
         which it may be did not answer.
         """
         return ending.destroy(self._access, name)
+
+    def unrecorded(self, identifier: str) -> Sequence[Unrecorded]:
+        """Return what carries the labels of an ID that no record and no manifest claims, a value for each host.
+
+        Raises UsageError for an ID that is claimed, HostNotSeen where a host did not answer in full.
+        """
+        return unrecorded.unrecorded(self._access, identifier)
+
+    def destroy_unrecorded(self, identifier: str) -> Sequence[Unrecorded]:
+        """Remove what ``unrecorded`` returns, and return it. Raises as it does, and SandboxError where it fails."""
+        return unrecorded.destroy_unrecorded(self._access, identifier)
 
     def activity(self, name: str) -> Sandbox:
         """Marks a sandbox as in use: phase `active`, and a later end where its profile has ``ttl.clock: activity``.

@@ -66,6 +66,7 @@ class Work:
 
     ``expected`` is the generation and uid of the record that the plan saw; the backend raises StaleChange where it is
     another once the lock is held. ``fresh`` means that the sandbox begins a new life: a create or a replace.
+    ``lives`` are all uids that its labels name where there is no record: a removal ends each of them.
     ``progress`` is told each step in a word or two. ``placing`` is entered around the first write of a new life: until
     it is left, no other client begins one on another host. Entering it raises SandboxError or HostError. ``told`` gets
     each event that is in the journal by now, the record with it, and on ``ready`` the containers; it never waits. With
@@ -89,6 +90,7 @@ class Work:
     told: Callable[[Event, Record, Sequence[Container]], None] = lambda *_told: None
     keeps_journal: bool = False
     only_requested: bool = False
+    lives: tuple[str, ...] = ()
 
 
 class Extension(Protocol):

@@ -181,6 +181,25 @@ do_remove() { # engine, uid; and the last event, where State Hub is to be told
   [ ! -e "$trash" ]
 }
 
+# The place of a record, of whichever fleet below this root, that is of one of these lives; nothing where there is none.
+do_claim() { # uids...
+  for record in "$root"/*/*/record.json; do
+    [ -f "$record" ] && [ ! -L "$record" ] || continue
+    for uid in "$@"; do grep -q -F "\"uid\":\"$uid\"" "$record" && { echo "$record"; return 0; }; done
+  done
+  return 0
+}
+
+# The folder of a sandbox that never had a record, or lost it. Under its own name in the trash, a kill leaves it sweepable.
+do_remove_unrecorded() { # engine, uid
+  engine=$1 trash=$home/.trash-$2
+  [ -e "$box" ] || [ -L "$box" ] || return 0
+  [ ! -L "$box" ] && [ ! -e "$box/record.json" ] || { echo "$box has a record, or is a link"; return $EX_STALE; }
+  mkdir -p "$trash" && mv "$box" "$trash/$id" || return 1
+  do_sweep "$engine"
+  [ ! -e "$trash" ]
+}
+
 # What State Hub has still to be told outlives the sandbox, its last event included; of one life once, at most 1 MiB.
 keep_journal() { # uid, the last event or nothing
   kept=$home/.journals/$id.jsonl

@@ -54,10 +54,7 @@ def warnings(scene: Scene, forget: frozenset[str]) -> Iterator[str]:
         )
     for sight in unwanted(scene):
         if sight.record is None and not _bare(sight) and not outlived(sight, scene):
-            yield (
-                f"{_described(sight)} on {sight.host} has neither a manifest nor a record that can be read: "
-                f"it stays until `destroy --without-record {sight.id}`"
-            )
+            yield f"{_described(sight)} on {sight.host} has no manifest and {_why_it_stays(sight)}"
     for name in sorted(forget - scene.forgotten):
         known = "it answers" if name in scene.fleet.retired else "it is in git" if name in scene.fleet.hosts else ""
         yield f"--forget-host {name} does nothing: {known or 'there is no such host'}"
@@ -66,6 +63,12 @@ def warnings(scene: Scene, forget: frozenset[str]) -> Iterator[str]:
 def _bare(sight: Sight) -> bool:
     """Whether it is a directory with nothing to say that it ever was ours."""
     return not sight.running and sight.found is not None and sight.found.error == RECORD_MISSING
+
+
+def _why_it_stays(sight: Sight) -> str:
+    if sight.found is not None and sight.found.error not in (None, RECORD_MISSING):
+        return f"a record that cannot be used ({sight.found.error}): it stays until that is repaired or removed"
+    return f"no record: it stays until `destroy --without-record {sight.id}`"
 
 
 def _described(sight: Sight) -> str:

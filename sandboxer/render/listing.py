@@ -56,6 +56,19 @@ def list_table(handles: Sequence[JsonObject], *, wide: bool) -> Lines:
     return out
 
 
+def unrecorded_text(found: Sequence[Mapping[str, Any]]) -> Lines:
+    """Return what ``destroy --without-record`` is about to remove, host by host."""
+    out = Lines()
+    for one in found:
+        out.add((f"{safe(one['sandbox'])} ({one['id']}) on {safe(one['host'])}, without a record:", "bold"))
+        for kind in ("container", "network", "volume"):
+            for name in one[f"{kind}s"]:
+                out.add(f"  {kind} {safe(name)}")
+        if one["directory"]:
+            out.add(f"  directory {safe(one['directory'])}")
+    return out
+
+
 def _aligned(cells: Sequence[str], widths: Sequence[int], count: int) -> str:
     padded = (cell + " " * (widths[at] + _GAP - cell_len(cell)) for at, cell in enumerate(cells[: count - 1]))
     return "".join(padded) + cells[count - 1]

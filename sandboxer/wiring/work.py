@@ -56,4 +56,5 @@ def work_on(
         told=partial(run.reporter.told, host),
         keeps_journal=run.has_hub,
         only_requested=how.only_requested,
+        lives=tuple(sorted({owner.uid for owner in sight.owners()})) if sight and not sight.record else (),
     )

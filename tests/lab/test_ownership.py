@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -141,3 +142,57 @@ def test_an_older_commit_does_not_undo_a_newer_one(fleet: FleetRepo) -> None:
     assert fleet.apply("--ref", old, code=1).reasons == {"one": "blocked_because_stale"}
     assert fleet.ids("lab-1") == running
     assert fleet.apply("--ref", old, "--allow-rollback").reasons == {"one": "update_because_changed"}
+
+
+@pytest.mark.parametrize("host", ["lab-1", "lab-4"])
+def test_what_no_record_and_no_manifest_claims_goes_when_a_person_says_so(
+    new_fleet: Callable[..., FleetRepo], lab: Lab, host: str
+) -> None:
+    fleet = new_fleet(host)
+    before = lab.snapshot(host)
+    volumes = {"volumes": {"data": None}}
+    fleet.sandbox("kept", stack(a=service()))
+    fleet.sandbox("lost", stack(a=service(volumes=["data:/data", "/anonymous"])) | volumes)
+    fleet.commit()
+    fleet.apply()
+    kept, lost, folder = fleet.id("kept"), fleet.id("lost"), fleet.folder("lost")
+    record = fleet.sh(host, f"cat {folder}/record.json")
+    without = ("destroy", "--without-record")
+
+    # With a manifest, with a record, without a terminal, and as no ID.
+    for words, why in (
+        ((lost, "-y"), "has a manifest in git"),
+        (("0badcafe",), "there is no terminal to ask on"),
+        (("lost", "-y"), "not the ID of a sandbox"),
+        ((lost, "kept"), "no sandboxes specified"),
+    ):
+        fleet.run(*without, *words, code=1)
+        assert why in fleet.said[-1]
+    fleet.remove("lost")
+    fleet.commit()
+    fleet.run(*without, lost, "-y", code=1)
+    assert "has a record on" in fleet.said[-1]
+
+    # Without either it is listed. A record of another fleet may claim it all the same.
+    fleet.sh(host, f"rm {folder}/record.json && mkdir -p {fleet.root}/other/{lost}")
+    planned = fleet.plan(code=None).data
+    assert {"host": host, "kind": "ambiguous", "name": f"lost ({lost})"} in planned["unmanaged"]
+    lab.exec(host, ["sh", "-c", f"cat >{fleet.root}/other/{lost}/record.json"], input=record)
+    fleet.run(*without, lost, "-y", code=1)
+    assert f"is claimed by a record: {fleet.root}/other/{lost}/record.json" in fleet.said[-1]
+    assert set(fleet.ids(host)) == {"kept/a", "lost/a"}
+    fleet.sh(host, f"rm -r {fleet.root}/other")
+
+    removed = json.loads(fleet.run(*without, lost, "-y", "-o", "json"))
+    (one,) = removed["removed"]
+    assert (removed["outcome"], one["host"], one["directory"]) == ("destroyed", host, folder)
+    assert (len(one["containers"]), len(one["networks"]), len(one["volumes"])) == (1, 1, 2)
+    assert set(fleet.ids(host)) == {"kept/a"}
+    assert not fleet.exists(host, folder)
+    assert json.loads(fleet.run(*without, lost, "-y", "-o", "json"))["outcome"] == "absent"
+    fleet.assert_synced()
+    assert fleet.exists(host, f"{fleet.root}/{fleet.name}/{kept}/record.json")
+    fleet.remove("kept")
+    fleet.commit()
+    fleet.apply("--allow-empty")
+    assert lab.leaked(host, before) == {}

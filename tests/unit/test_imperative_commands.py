@@ -49,7 +49,7 @@ def test_none_of_gits_is_anybodys() -> None:
 def test_destroy_wants_to_know_which(words: list[str]) -> None:
     done = run("destroy", *words)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "it is not said which sandboxes are meant" in done.stderr
+    assert "no sandboxes specified" in done.stderr
     assert "--all" in done.stderr
 
 

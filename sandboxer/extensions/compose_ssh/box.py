@@ -101,7 +101,8 @@ class Box:
         record = state.record
         seen = (record.generation, record.uid) if record else (0, self.work.expected_uid)
         uids = {c.labels.get("dev.sandboxer.uid", "") for c in state.containers}
-        if seen != (self.work.expected_generation, self.work.expected_uid) or uids - {self.work.expected_uid}:
+        expected = {self.work.expected_uid, *self.work.lives}
+        if seen != (self.work.expected_generation, self.work.expected_uid) or uids - expected:
             raise StaleChange(
                 self.work.name,
                 f"{self.work.name} on {self.work.place.host} is not as the plan saw it",
@@ -148,6 +149,15 @@ class Box:
         kept = (last.to_line(),) if self.work.keeps_journal else ()
         self.bench.must("its directory cannot be removed", "remove", record.engine, record.uid, *kept)
         self.work.told(last, record, ())
+
+    def claim(self) -> str:
+        """Return the place of a record of any fleet below this root that claims one of the lives, else nothing."""
+        return self.bench.must("its root cannot be searched for records", "claim", *self.work.lives).text
+
+    def remove_unrecorded(self) -> None:
+        """Remove the folder of a sandbox that has no record. Raises ProvisionFailed, also where there is one."""
+        engine, life = self.work.place.engine, self.work.lives[0]
+        self.bench.must("its directory cannot be removed", "remove_unrecorded", engine, life)
 
     def _begin(
         self, record: Record, how: str, events: list[Event], asked: bytes, *, most: int = 0, name: str = ""

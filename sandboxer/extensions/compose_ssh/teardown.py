@@ -27,10 +27,25 @@ def teardown(work: Work, *, tombstone: str | None = None) -> None:
         box = Box(work, bench)
         state = box.look_as_planned()
         if state.record is None:
-            seen = records.anonymous_volumes(state.containers)
-            tear_down(box, work.place.engine, work.expected_uid, *sorted(seen))
+            _remove_unrecorded(box, state.containers)
         else:
             remove(box, state.record, state.containers, tombstone)
+
+
+def _remove_unrecorded(box: Box, containers: Iterable[Container]) -> None:
+    """Removes every life that the labels name, where no record of any fleet below this root claims one."""
+    work = box.work
+    if claim := box.claim():
+        raise ProvisionFailed(
+            work.name,
+            f"{work.name} on {work.place.host} is claimed by a record: {claim}",
+            hint="it belongs to that fleet: remove it from there",
+        )
+    volumes = sorted(records.anonymous_volumes(containers))
+    for life in work.lives:
+        tear_down(box, work.place.engine, life, *volumes)
+    if work.lives:
+        box.remove_unrecorded()
 
 
 def remove(
