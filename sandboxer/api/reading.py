@@ -13,7 +13,7 @@ from sandboxer.api.described import COMMON, answers
 from sandboxer.api.models import EventPage, EventsQuery, LogsQuery, PlanDocument, State
 from sandboxer.api.refusals import place
 from sandboxer.api.service import Service, absent
-from sandboxer.api.streams import Feed
+from sandboxer.api.streams import Feed, Reader
 from sandboxer.api.tokens import Grant
 from sandboxer.errors import SandboxerError, UsageError
 from sandboxer.model.event import Event
@@ -52,7 +52,7 @@ async def events(
     comes, until the life ends. With `Last-Event-ID` it begins behind that event. A comment comes every 15 seconds.
     """
     if _wants_stream(request):
-        return await _event_stream(service, grant, ref, last_event_id or query.after)
+        return await _event_stream(service, grant, ref, last_event_id or query.after, _reader(request, service, grant))
     warnings: list[str] = []
     found = await _asked(service, ref, lambda: [one for one in service.client(warnings.append).events(ref) if one])
     if not found or not all(_is_for(grant, one) for one in found):
@@ -92,7 +92,7 @@ async def logs(
             timestamps=query.timestamps,
         )
 
-    feed: Feed[Any] = service.streams.feed(grant.name, lines)
+    feed: Feed[Any] = service.streams.feed(_reader(request, service, grant), lines)
     await _begun(service, feed, _SETTLED_SECONDS if query.follow else _FIRST_SECONDS)
     if _wants_stream(request):
         return StreamingResponse(_log_events(service, feed), media_type=EVENT_STREAM, headers=_NO_BUFFER)
@@ -178,9 +178,15 @@ async def _begun(service: Service, feed: Feed[Any], seconds: float) -> None:
         raise
 
 
-async def _event_stream(service: Service, grant: Grant, ref: str, after: str | None) -> Response:
+def _reader(request: Request, service: Service, grant: Grant) -> Reader:
+    """Who a stream is for."""
+    address = request.client.host if request.client and not service.behind_proxy else ""
+    return Reader(grant.name, "/".join(grant.consumer or ()), address)
+
+
+async def _event_stream(service: Service, grant: Grant, ref: str, after: str | None, reader: Reader) -> Response:
     told = await _asked(service, ref, lambda: _told_before(service, grant, ref, after))
-    feed: Feed[Event] = service.streams.feed(grant.name, lambda: service.client().events(ref, follow=True))
+    feed: Feed[Event] = service.streams.feed(reader, lambda: service.client().events(ref, follow=True))
     await _begun(service, feed, _FIRST_SECONDS)
     return StreamingResponse(_events(service, feed, told), media_type=EVENT_STREAM, headers=_NO_BUFFER)
 

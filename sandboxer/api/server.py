@@ -100,6 +100,7 @@ def service_for(
         metrics=metrics,
         tell=tell,
         heartbeat=heartbeat,
+        behind_proxy=settings.limits.of_address is None,
     )
     metrics.follow(operations.counts, service.streams.count)
     return service
@@ -150,7 +151,8 @@ async def _serve(
             service.tell("warning", f"{left} {words} not over; the next server goes on with what is on record")
 
     more = {"ssl_certfile": settings.tls[0], "ssl_keyfile": settings.tls[1]} if settings.tls else {}
-    server = Server(config_of(app, _LAST_SECONDS, **more), listening=listening, ending=ending)
+    config = config_of(app, _LAST_SECONDS, settings.limits, **more)
+    server = Server(config, listening=listening, ending=ending, limits=settings.limits)
     if started is not None:
         started(server)
     await server.serve(sockets=[listener])

@@ -72,6 +72,7 @@ class Service:
     metrics: Metrics
     tell: Callable[[Level, str], None]
     heartbeat: float
+    behind_proxy: bool = False
     swept: bool = False
     _checked: float = field(default=0.0, init=False)
     _listing: Shared[tuple[list[JsonObject], bool]] = field(init=False)

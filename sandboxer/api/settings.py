@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from sandboxer.api.throttle import parse_rate
 from sandboxer.api.tokens import read_tokens, token_of_this_run
 from sandboxer.errors import UsageError
 from sandboxer.model.text import printable
+from sandboxer.web.limits import Limits
 from sandboxer.web.listen import is_loopback, parse_listen
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Settings:
     rate: RateLimitItem
     reap_every: float
     grace: float
+    limits: Limits = field(default_factory=Limits)
 
 
 def settings_of(
@@ -80,6 +82,8 @@ def settings_of(
         rate=parse_rate(rate),
         reap_every=reap_every,
         grace=grace,
+        # Whoever comes by way of a proxy comes from its address.
+        limits=replace(Limits(), of_address=None) if behind_proxy else Limits(),
     )
 
 

@@ -7,24 +7,41 @@ import threading
 from collections import Counter, deque
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sandboxer.web.problems import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 T = TypeVar("T")
 
-MOST, MOST_OF_ONE = 64, 16
+MOST, MOST_OF_ONE, MOST_OF_ADDRESS = 64, 16, 32
 HEARTBEAT = 15.0
 _BUSY_SECONDS = 10
 _AHEAD = 256  # how far the thread may be before a reader that is slow
 _LOOK_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who opens a stream. ``address`` is empty where it says nothing, for a proxy stands before everybody."""
+
+    token: str
+    consumer: str = ""
+    address: str = ""
+
+    def shares(self) -> dict[str, int]:
+        """What a stream counts for, each with the most that may be open."""
+        shares = {f"token {self.token}": MOST_OF_ONE}
+        shares |= {f"consumer {self.consumer}": MOST_OF_ONE} if self.consumer else {}
+        shares |= {f"address {self.address}": MOST_OF_ADDRESS} if self.address else {}
+        return shares
+
+
 class Streams:
-    """How many are open, of each token and in all; and the way to end them."""
+    """How many are open, of each token, consumer and address, and in all; and the way to end them."""
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
@@ -34,17 +51,18 @@ class Streams:
 
     def count(self) -> int:
         """How many are open."""
-        return self._open.total()
+        return len(self._feeds)
 
-    def feed(self, name: str, make: Callable[[], Iterator[T | None]]) -> Feed[T]:
-        """A feed for a token, begun. Raises Refused: 429 where too many are open."""
+    def feed(self, reader: Reader, make: Callable[[], Iterator[T | None]]) -> Feed[T]:
+        """A feed for a reader, begun. Raises Refused: 429 where too many are open."""
+        shares = reader.shares()
         with self._lock:
             if self.closed:
                 raise Refused(503, "this server ends", headers={"Retry-After": "5", "Connection": "close"})
-            if self._open[name] >= MOST_OF_ONE or self._open.total() >= MOST:
+            if len(self._feeds) >= MOST or any(self._open[share] >= most for share, most in shares.items()):
                 raise Refused(429, "too many streams are open", headers={"Retry-After": str(_BUSY_SECONDS)})
-            self._open[name] += 1
-            feed = Feed(make, lambda: self._over(name, feed))
+            self._open.update(shares.keys())
+            feed = Feed(make, lambda: self._over(shares, feed))
             self._feeds.add(feed)
         feed.start()
         return feed
@@ -57,9 +75,10 @@ class Streams:
         for feed in feeds:
             feed.close()
 
-    def _over(self, name: str, feed: Feed[Any]) -> None:
+    def _over(self, shares: Mapping[str, int], feed: Feed[Any]) -> None:
         with self._lock:
-            self._open[name] -= 1
+            self._open.subtract(shares.keys())
+            self._open += Counter()  # what is at nought is forgotten
             self._feeds.discard(feed)
 
 

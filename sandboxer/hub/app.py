@@ -141,13 +141,16 @@ async def delete_sandbox(hub: TheHub, identifier: SandboxId, query: Annotated[Li
 
 
 @router.get("/stream")
-async def get_stream(hub: TheHub, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+async def get_stream(request: Request, hub: TheHub, last_event_id: Annotated[str | None, Header()] = None) -> Response:
     """Events as they are stored: those behind `Last-Event-ID`, or from now on."""
+    address = request.client.host if request.client else ""
+    if not hub.bell.has_room(address):
+        raise Refused(429, "too many streams are open", headers={"Retry-After": "10"})
     if last_event_id is not None:
         after = hub.store.place(last_event_id, "Last-Event-ID")
     else:
         after = await run_in_threadpool(hub.store.newest)
-    text = stream(hub.store, hub.bell, after, hub.heartbeat)
+    text = stream(hub.store, hub.bell, after, hub.heartbeat, address)
     return StreamingResponse(text, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 

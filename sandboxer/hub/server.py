@@ -57,7 +57,10 @@ async def _serve(
         bell.close()  # a stream would go on for ever
 
     server = Server(
-        config_of(app, _GRACE_SECONDS), listening=lambda: announce(address_of(settings, port)), ending=ending
+        config_of(app, _GRACE_SECONDS, settings.limits),
+        listening=lambda: announce(address_of(settings, port)),
+        ending=ending,
+        limits=settings.limits,
     )
     if started is not None:
         started(server)

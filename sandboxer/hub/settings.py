@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandboxer.errors import UsageError
 from sandboxer.model.hidden import Hidden
 from sandboxer.model.text import printable
+from sandboxer.web.limits import Limits
 from sandboxer.web.listen import is_loopback, parse_listen, url_of
 
 LISTEN = "127.0.0.1:8600"
@@ -25,6 +26,7 @@ class Settings:
     token: Hidden
     shown: bool
     database: Path
+    limits: Limits = field(default_factory=Limits)
 
 
 def settings_of(listen: str, token: str | None, database: str | None) -> Settings:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from sandboxer.hub.store import Store
 
 HEARTBEAT = 15.0
+MOST, MOST_OF_ADDRESS = 128, 64
 _AT_ONCE = 100
 
 
@@ -28,6 +31,21 @@ class Bell:
         self._rung = asyncio.Event()
         self.registrations = 0
         self.closed = False
+        self._readers: Counter[str] = Counter()
+
+    @contextmanager
+    def reader(self, address: str) -> Iterator[None]:
+        """Counts a stream of this address while the block lasts."""
+        self._readers[address] += 1
+        try:
+            yield
+        finally:
+            self._readers[address] -= 1
+            self._readers += Counter()  # what is at nought is forgotten
+
+    def has_room(self, address: str) -> bool:
+        """Whether this address may open another stream."""
+        return self._readers.total() < MOST and self._readers[address] < MOST_OF_ADDRESS
 
     def ring(self, *, registration: bool = False) -> None:
         """Something was stored; a registration is counted, for it has no place in the order of events."""
@@ -45,25 +63,26 @@ class Bell:
         return self._rung
 
 
-async def stream(store: Store, bell: Bell, after: int, heartbeat: float) -> AsyncIterator[str]:
-    """The text of a stream from a place on, until the hub ends or the reader goes.
+async def stream(store: Store, bell: Bell, after: int, heartbeat: float, address: str = "") -> AsyncIterator[str]:
+    """The text of a stream from a place on, until the hub ends or the reader at this address goes.
 
     It begins with an ``id`` and no event: so a reader that is cut off before the first event knows where to go on.
     """
-    registrations = bell.registrations
-    yield f"id: {store.cursor(after)}\n: connected\n\n"
-    while not bell.closed:
-        rung = bell.next()
-        found = await run_in_threadpool(store.events, after, _AT_ONCE)
-        for one in found:
-            after = one.seq
-            yield f"id: {store.cursor(after)}\nevent: event\ndata: {one.body}\n\n"
-        if registrations != bell.registrations:
-            registrations = bell.registrations
-            yield "event: registration\ndata: {}\n\n"
-        if not found:
-            try:
-                async with asyncio.timeout(heartbeat):
-                    await rung.wait()
-            except TimeoutError:
-                yield ": still here\n\n"
+    with bell.reader(address):
+        registrations = bell.registrations
+        yield f"id: {store.cursor(after)}\n: connected\n\n"
+        while not bell.closed:
+            rung = bell.next()
+            found = await run_in_threadpool(store.events, after, _AT_ONCE)
+            for one in found:
+                after = one.seq
+                yield f"id: {store.cursor(after)}\nevent: event\ndata: {one.body}\n\n"
+            if registrations != bell.registrations:
+                registrations = bell.registrations
+                yield "event: registration\ndata: {}\n\n"
+            if not found:
+                try:
+                    async with asyncio.timeout(heartbeat):
+                        await rung.wait()
+                except TimeoutError:
+                    yield ": still here\n\n"

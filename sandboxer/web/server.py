@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+
+from sandboxer.web.connections import Connections, Http
+from sandboxer.web.limits import Limits, raise_descriptors
 
 if TYPE_CHECKING:
     import socket
@@ -16,11 +20,23 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 
+# How many connections are accepted before the first of them is looked at, and how many wait for that in the kernel.
+_ACCEPTED_AT_ONCE, _BACKLOG = 32, 1024
+
+
 class Server(uvicorn.Server):
-    """uvicorn's server, which tells when it listens, ends what goes on before it waits for it, and exits with 0."""
+    """uvicorn's server, which tells when it listens, ends what goes on before it waits for it, and exits with 0.
+
+    Its connections are counted and timed by ``limits``, from the accepted socket on.
+    """
 
     def __init__(
-        self, config: uvicorn.Config, *, listening: Callable[[], None], ending: Callable[[], Awaitable[None]]
+        self,
+        config: uvicorn.Config,
+        *,
+        listening: Callable[[], None],
+        ending: Callable[[], Awaitable[None]],
+        limits: Limits | None = None,
     ) -> None:
         """``listening`` is called once, when requests are answered and signals are heard.
 
@@ -29,19 +45,38 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._listening = listening
         self._ending = ending
+        self._limits = (limits or Limits()).within(raise_descriptors())
+        self._watch: asyncio.Task[None] | None = None
+        self.open: Connections | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, and tells so."""
-        await super().startup(sockets)
-        if self.started:
-            self._listening()
+        """Starts to listen on the sockets, and tells so."""
+        await self.lifespan.startup()
+        loop, limits = asyncio.get_running_loop(), self._limits
+        self.open = Connections(limits, self._http, self.config.ssl)
+        self._watch = loop.create_task(self.open.watch())
+        self.servers = []
+        for one in sockets or []:
+            self.servers.append(await loop.create_server(self.open.entrance, sock=one, backlog=_ACCEPTED_AT_ONCE))
+            one.listen(_BACKLOG)
+        self.started = True
+        self._listening()
+
+    def _http(self) -> Http:
+        return Http(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends."""
         for server in self.servers:
             server.close()
         await self._ending()
+        if self.open is not None:
+            self.open.close()
         await super().shutdown(sockets)
+        if self._watch is not None:
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -57,7 +92,7 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def config_of(app: ASGIApp, grace_seconds: int, **more: Any) -> uvicorn.Config:
+def config_of(app: ASGIApp, grace_seconds: int, limits: Limits | None = None, **more: Any) -> uvicorn.Config:
     """The settings that every server of this house has; ``grace_seconds`` after its end began all is over."""
     return uvicorn.Config(
         app,
@@ -71,5 +106,6 @@ def config_of(app: ASGIApp, grace_seconds: int, **more: Any) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=grace_seconds,
+        timeout_keep_alive=max(1, round((limits or Limits()).idle)),
         **more,
     )

@@ -12,6 +12,7 @@ import httpx
 from sandboxer.hub.server import serve
 from sandboxer.hub.settings import Settings
 from sandboxer.model.hidden import Hidden
+from sandboxer.web.limits import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +28,10 @@ CLOUDEVENT = "application/cloudevents+json"
 class RunningHub:
     """A hub on a port of its own; ends when the block is left."""
 
-    def __init__(self, database: Path, *, heartbeat: float = 15.0) -> None:
-        self.settings = Settings("127.0.0.1", 0, Hidden(TOKEN), shown=False, database=database)
+    def __init__(self, database: Path, *, heartbeat: float = 15.0, limits: Limits | None = None) -> None:
+        self.settings = Settings(
+            "127.0.0.1", 0, Hidden(TOKEN), shown=False, database=database, limits=limits or Limits()
+        )
         self._heartbeat = heartbeat
         self._listening = threading.Event()
         self._servers: list[Server] = []
