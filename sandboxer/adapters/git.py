@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandboxer.adapters.git_objects import GitObject, Objects, tree_entries
 from sandboxer.adapters.git_process import (
     LINK,
     SUBMODULE,
     TREE,
-    GitObject,
-    Objects,
     Place,
     ask,
     failure,
@@ -24,7 +23,6 @@ from sandboxer.adapters.git_process import (
     known_names,
     locate,
     refuse_odd,
-    tree_entries,
     unprintable,
 )
 from sandboxer.adapters.work_tree import FLEET_FILE, FOLDERS, MAX_FILES, MAX_READ, is_manifest, read_work_tree

@@ -9,17 +9,37 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from sandboxer.adapters.git_process import Objects, Place, ask, failure, is_odd, known_names, locate, redact, refuse_odd
-from sandboxer.adapters.git_remote import RemoteRepository, default_cache, protocol_of
-from sandboxer.adapters.git_tree import MAX_BYTES, MAX_TARGET, Listing, follow, list_tree, pack
+from sandboxer.adapters.git_objects import Objects
+from sandboxer.adapters.git_process import (
+    WHOLE_CLONE,
+    Patience,
+    Place,
+    Process,
+    end_all,
+    failure,
+    is_odd,
+    known_names,
+    locate,
+    redact,
+    refuse_odd,
+)
+from sandboxer.adapters.git_remote import RemoteRepository, default_cache, protocol_of, server_of
+from sandboxer.adapters.git_storage import refuse_borrowed
+from sandboxer.adapters.git_tree import MAX_TARGET, Listing, follow, list_tree, pack, packed_size, refuse_too_many
 from sandboxer.errors import InputUnavailable, SourceError
-from sandboxer.model.seams import InputTree
+from sandboxer.model.seams import Archive, InputTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
+
+    from sandboxer.model.seams import TreeEntry
 
 _REMEMBERED = 1024 * 1024  # bytes of a blob
 _REMEMBERED_IN_ALL = 32 * 1024 * 1024
+_MAX_READ = 16 * 1024 * 1024  # bytes of a file that is read by itself
+_BLOCK = 256 * 1024
+_MAX_LISTED = 500_000  # files of all trees of a run
+_PER_SERVER = 4  # questions at once: an OpenSSH server lets no more than ten log in at a time
 
 _K = TypeVar("_K", bound="Hashable")
 _V = TypeVar("_V")
@@ -73,48 +93,70 @@ class GitInputs:
         self._revision = revision
         self._root = fleet_root
         self._cache = cache_dir
-        self._timeout = timeout
+        self._patience = Patience(timeout)
         self._protocols = protocols
+        self._turns: dict[str, threading.Semaphore] = {}
+        self._listed = 0
+        self._own = _Once(self._find_own)
         self._sources = _Once(self._find_source)
         self._commits = _Once(self._find_commit)
         self._listings = _Once(self._find_listing)
         self._blobs: dict[str, bytes] = {}
         self._blobs_size = 0
-        self._blobs_lock = threading.Lock()
+        self._lock = threading.Lock()
 
-    def resolve(self, repo: str, ref: str, path: str) -> InputTree:
+    def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
         """The commit that a branch, tag, commit or HEAD names, and the files it tracks below ``path``.
 
         A branch comes before a tag of the same name; a local repository without that branch is looked through for
-        ``origin``'s. Raises InputUnavailable.
+        ``origin``'s. What is not found at the moment ``until`` (of the monotonic clock) is given up, and every git
+        that was asked is ended. Raises InputUnavailable.
         """
         folder = _folder(path)
-        with _about(repo, ref):
-            commit = self._commits((repo, ref))
-            listing = self._listings((repo, commit, folder))
+        with _about(repo, ref), self._patience.until(until):
+            try:
+                commit = self._commits((repo, ref))
+                listing = self._listings((repo, commit, folder))
+            except SourceError as error:
+                if self._patience.is_over:
+                    raise SourceError(f"no time was left, for all inputs have one limit together; {error}") from None
+                raise
         return InputTree(repo, ref, commit, folder or ".", listing.digest, listing.entries)
+
+    def give_up(self) -> None:
+        """Ends every git that is running: for an interrupt, after which nothing is asked any more."""
+        self._patience.is_lost = True
+        end_all()
 
     def size(self, tree: InputTree) -> int:
         """The bytes of a tree's files together. Raises InputUnavailable."""
         with _about(tree.repo, tree.ref):
-            return self._listings((tree.repo, tree.commit, _folder(tree.path))).size
+            return self._listing_of(tree).size
 
     def read(self, tree: InputTree, path: str) -> bytes:
         """One file's bytes, through links; raises InputUnavailable where the tree has no such file."""
         entry = None if path.startswith("/") else tree.entries.get(follow(tree.entries, path))
         if entry is None or entry.target is not None:
             raise InputUnavailable(f"{redact(tree.repo)} at {tree.commit[:12]} has no file {path!r} in {tree.path}")
-        with self._blobs_lock:
+        with self._lock:
             known = self._blobs.get(entry.blob)
         if known is not None:
             return known
-        with _about(tree.repo, tree.ref), self._contents(tree) as content_of:
-            data = content_of(entry.blob)
-        self._remember(entry.blob, data)
-        return data
+        with _about(tree.repo, tree.ref):
+            with Objects(self._place_of(tree), timeout=self._patience.seconds()) as objects:
+                found = objects.get(entry.blob, _MAX_READ)
+            if found is None or found.kind != "blob":
+                raise SourceError(f"the content of {path} is not in the repository any more", hint=WHOLE_CLONE)
+            if found.size > _MAX_READ:
+                limit = f"{_MAX_READ >> 20} MiB is the limit for a file that has to be read"
+                raise SourceError(f"{path} has {found.size} bytes; {limit}", hint="Make it smaller, or split it.")
+        self._remember(entry.blob, found.data)
+        return found.data
 
-    def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> bytes:
+    def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
         """A POSIX tar of the tree, or of some of its paths and the folders above them; equal input, equal bytes.
+
+        It is read from git while it is taken: no more than a block of it is here at a time.
 
         Files are 0644 or 0755 with the blob's exact bytes, links as they are, folders 0755, owner and time 0. Raises
         InputUnavailable, also for a path that the tree does not have.
@@ -124,26 +166,31 @@ class GitInputs:
             raise InputUnavailable(
                 f"{redact(tree.repo)} at {tree.commit[:12]} has no file {missing[0]!r} in {tree.path}"
             )
-        with _about(tree.repo, tree.ref), self._contents(tree) as content_of:
-            return pack((tree.entries[path] for path in wanted), content_of)
+        entries = [tree.entries[path] for path in wanted]
+        with _about(tree.repo, tree.ref):
+            place, sizes = self._place_of(tree), self._listing_of(tree).sizes
+            return Archive(packed_size(entries, sizes), self._pieces(tree, place, entries, sizes))
 
-    @contextlib.contextmanager
-    def _contents(self, tree: InputTree) -> Iterator[Callable[[str], bytes]]:
+    def _pieces(
+        self, tree: InputTree, place: Place, entries: list[TreeEntry], sizes: Mapping[str, int]
+    ) -> Generator[bytes]:
+        # Git waits for whoever takes the pieces, and that may be a slow line.
+        timeout = 2 * self._patience.limit
+        with _about(tree.repo, tree.ref), Objects(place, timeout=timeout) as objects:
+            yield from pack(entries, sizes, objects.blocks)
+
+    def _listing_of(self, tree: InputTree) -> Listing:
+        return self._listings((tree.repo, tree.commit, _folder(tree.path)))
+
+    def _place_of(self, tree: InputTree) -> Place:
+        """Where the commit of a tree is, which is fetched where that was not done yet."""
         source = self._sources(tree.repo)
         if isinstance(source, RemoteRepository):
             source.fetch(tree.commit)
-        with Objects(_place(source), timeout=self._timeout) as objects:
-
-            def content_of(blob: str) -> bytes:
-                found = objects.get(blob, MAX_BYTES)
-                if found is None or found.kind != "blob" or found.size > MAX_BYTES:
-                    raise SourceError(f"file {blob[:12]} is not in the repository any more", hint="Plan again.")
-                return found.data
-
-            yield content_of
+        return _place(source)
 
     def _remember(self, blob: str, data: bytes) -> None:
-        with self._blobs_lock:
+        with self._lock:
             if len(data) <= _REMEMBERED and self._blobs_size + len(data) <= _REMEMBERED_IN_ALL:
                 self._blobs_size += len(data) if blob not in self._blobs else 0
                 self._blobs[blob] = data
@@ -152,16 +199,28 @@ class GitInputs:
         refuse_odd("repository", repo)
         if protocol := protocol_of(repo, self._protocols):
             cache = self._cache or default_cache()
-            return RemoteRepository(repo, protocol, cache, self._protocols, self._timeout)
+            with self._lock:
+                turns = self._turns.setdefault(server_of(repo), threading.Semaphore(_PER_SERVER))
+            return RemoteRepository(repo, protocol, cache, self._protocols, self._patience, turns)
         folder = Path(os.path.abspath(self._root / repo))  # noqa: PTH100  # lexical, as a shell would understand it
         if not folder.is_dir():
             raise SourceError(f"there is no folder {folder}", hint="A path is relative to the fleet's root.")
-        place = locate(folder, self._timeout)
+        place = locate(folder, self._patience.seconds())
         if place is None:
             raise SourceError(
                 f"{folder} is no git repository", hint="Clone or initialise it there, or correct the path."
             )
+        if self._own("") != place.common:  # what the fleet's own borrows is read for its manifests anyway
+            refuse_borrowed(place)
         return place
+
+    def _find_own(self, _key: str) -> str:
+        """The git folder of the fleet's repository; empty where it is in none."""
+        try:
+            place = locate(self._root, self._patience.seconds())
+        except SourceError:
+            return ""
+        return place.common if place else ""
 
     def _find_commit(self, key: tuple[str, str]) -> str:
         repo, ref = key
@@ -171,13 +230,13 @@ class GitInputs:
             return source.resolve(ref)
         if ref == "HEAD" and self._revision and _top(source) == _top(_place(self._sources("."))):
             ref = self._revision
-        with Objects(source, timeout=self._timeout) as objects:
+        with Objects(source, timeout=self._patience.seconds()) as objects:
             for name in (f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/remotes/origin/{ref}", ref):
                 if found := objects.get(f"{name}^{{commit}}", 0):
                     return found.id
         if source.shallow:
             hint = "That clone is shallow: fetch the whole history (`git fetch --unshallow`; in CI, fetch-depth: 0)."
-        elif near := difflib.get_close_matches(ref, known_names(source, self._timeout), 3, 0.5):
+        elif near := difflib.get_close_matches(ref, known_names(source, self._patience.seconds()), 3, 0.5):
             hint = f"Did you mean {' or '.join(near)}?"
         else:
             hint = "Name a branch, a tag or a commit that the repository has."
@@ -189,23 +248,46 @@ class GitInputs:
         if isinstance(source, RemoteRepository):
             source.fetch(commit)
         place = _place(source)
-        with Objects(place, timeout=self._timeout) as objects:
+        with Objects(place, timeout=self._patience.seconds()) as objects:
             tree = objects.get(place.within(commit, folder), 0)
+            if tree is None and objects.get(f"{commit}^{{tree}}", 0) is None:
+                raise SourceError(f"the repository lacks the tree of commit {commit[:12]}", hint=WHOLE_CLONE)
             if tree is None or tree.kind != "tree":
                 what = "no folder" if tree is None or not folder else "a file or link, and no folder, at"
                 raise SourceError(
                     f"commit {commit[:12]} has {what} {place.prefix + folder or '.'}",
                     hint="Correct the profile's workspace.path, or choose a ref that has it.",
                 )
-            listed = ask(*place.options, "ls-tree", "-r", "-z", "-l", "--full-tree", tree.id, timeout=self._timeout)
-            if listed.status:
-                raise failure(f"the files of commit {commit[:12]} cannot be listed", listed.errors)
+            listed = self._list(place, tree.id, commit)
 
             def target_of(blob: str) -> bytes:
                 found = objects.get(blob, MAX_TARGET + 1)
-                return found.data if found else b""
+                if found is None:
+                    raise SourceError(f"the repository lacks the link {blob[:12]}", hint=WHOLE_CLONE)
+                return found.data
 
-            return list_tree(listed.output, target_of)
+            listing = list_tree(listed, target_of)
+        with self._lock:
+            self._listed += len(listing.entries)
+            if self._listed > _MAX_LISTED:
+                message = f"the inputs of this fleet have more than {_MAX_LISTED:,} files together"
+                raise SourceError(message, hint="Narrow workspace.path in the profiles to the folders that are needed.")
+        return listing
+
+    def _list(self, place: Place, tree: str, commit: str) -> bytes:
+        """What git tells of all files below a tree, as far as they are not too many."""
+        words = ("ls-tree", "-r", "-z", "-l", "--full-tree", tree)
+        listed = bytearray()
+        count = 0
+        with Process((*place.options, *words), timeout=self._patience.seconds()) as process:
+            while chunk := process.output.read(_BLOCK):
+                listed += chunk
+                count += chunk.count(b"\0")
+                refuse_too_many(count, len(listed))
+            status, errors = process.finish()
+        if status:
+            raise failure(f"the files of commit {commit[:12]} cannot be listed", errors)
+        return bytes(listed)
 
 
 def _place(source: RemoteRepository | Place) -> Place:

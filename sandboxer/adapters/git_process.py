@@ -12,6 +12,8 @@ import re
 import signal
 import subprocess
 import threading
+import time
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,10 +30,11 @@ if TYPE_CHECKING:
 MAX_OUTPUT = 64 * 1024 * 1024
 TREE, LINK, SUBMODULE = "40000", "120000", "160000"
 
+WHOLE_CLONE = "Name a whole clone: `git clone` without --filter; of a damaged one, `git fsck` tells what is missing."
+
 _NO_TRANSPORT = "none"
 _GRACE = 2.0  # seconds between TERM and KILL
 _LAST_WORDS = 0.5  # seconds for the rest of standard error once git has ended
-_CHUNK = 1024 * 1024
 
 # Git sets these for its hooks; inherited, they would point every question at the repository whose hook this is.
 _OF_HOOKS = (
@@ -52,6 +55,8 @@ _OF_HOOKS = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
+# Nothing that is asked here needs a program of the repository's own choice, and a stranger may have configured it.
+_QUIET = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 _ALWAYS = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_NO_REPLACE_OBJECTS": "1",
@@ -62,8 +67,6 @@ _ALWAYS = {
     "SSH_ASKPASS": "",
 }
 
-_FOUND = re.compile(rb"([0-9a-f]{40,64}) ([a-z]+) (\d+)")
-_LINK_ENDS = re.compile(rb"(symlink|dangling|loop|notdir) (\d+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SECRETS = ((re.compile(r"(?i)\b(https?://)[^/\s]*@"), r"\1"), (re.compile(r"(\w://[^:/@\s]*):[^/\s]*@"), r"\1@"))
 
@@ -91,6 +94,39 @@ def refuse_odd(what: str, value: str) -> None:
         raise SourceError(f"{what} {value!r} is not one that git can be asked for", hint=f"Name a {what} that exists.")
 
 
+class Patience:
+    """How long git may take: ``limit`` seconds for each question, and all those of a thread until a common moment."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.is_lost = False  # whether nobody waits for an answer any more
+        self._own = threading.local()
+
+    @contextlib.contextmanager
+    def until(self, moment: float | None) -> Iterator[None]:
+        """Within, this thread's questions end at ``moment`` (of the monotonic clock), if any is given."""
+        before = self._own.__dict__.get("until")
+        self._own.until = moment
+        try:
+            yield
+        finally:
+            self._own.until = before
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the common moment has passed."""
+        until = self._own.__dict__.get("until")
+        return until is not None and time.monotonic() >= until
+
+    def seconds(self) -> float:
+        """The time for the next question. Raises SourceError where there is none left."""
+        until = self._own.__dict__.get("until")
+        left = self.limit if until is None else min(self.limit, until - time.monotonic())
+        if left <= 0 or self.is_lost:
+            raise SourceError("git was not asked any more")
+        return left
+
+
 class Process:
     """One running git. Past its time limit (seconds) it is ended, and every read finds the end of its output.
 
@@ -112,11 +148,10 @@ class Process:
         self._stderr = b""
         env = {**_ALWAYS, "GIT_ALLOW_PROTOCOL": protocols, **(environment or {})}
         self._handle, self._process = _start(args, env, keep)
-        self._watch = threading.Timer(timeout, self._expire)
-        self._watch.daemon = True
+        self._watch = self._watched()
         self._drain = threading.Thread(target=self._read_errors, daemon=True)
-        self._watch.start()
         self._drain.start()
+        _running.add(self)
 
     @property
     def input(self) -> IO[bytes]:
@@ -127,6 +162,12 @@ class Process:
     def output(self) -> IO[bytes]:
         """What git prints."""
         return _pipe(self._process.stdout)
+
+    def renew(self) -> None:
+        """Gives it its whole time again: it goes on, and what takes long is whoever takes what it prints."""
+        if time.monotonic() - self._renewed > self._timeout / 4:
+            self._watch.cancel()
+            self._watch = self._watched()
 
     def finish(self) -> tuple[int, str]:
         """Ends its input, waits for it, and gives exit code and standard error. Raises SourceError past the limit."""
@@ -156,6 +197,7 @@ class Process:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        _running.discard(self)
         self._watch.cancel()
         if self._process.poll() is None:
             self.end()
@@ -163,6 +205,13 @@ class Process:
             with contextlib.suppress(OSError):
                 stream.close()
         self._handle.proc = None  # all is done that the handle would do
+
+    def _watched(self) -> threading.Timer:
+        self._renewed = time.monotonic()
+        watch = threading.Timer(self._timeout, self._expire)
+        watch.daemon = True
+        watch.start()
+        return watch
 
     def _expire(self) -> None:
         if self._process.poll() is None:
@@ -174,6 +223,15 @@ class Process:
         with _pipe(self._process.stderr) as stream:
             while chunk := os.read(stream.fileno(), 8192):
                 self._stderr = (self._stderr + chunk)[-8192:]
+
+
+_running: weakref.WeakSet[Process] = weakref.WeakSet()
+
+
+def end_all() -> None:
+    """Ends every git that is running and all that these started, whoever asked them."""
+    for process in list(_running):
+        process.end()
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
@@ -194,7 +252,7 @@ def _start(
         raise missing from error
     # GitPython adds to the environment and cannot take from it.
     misleading = [word for name in _OF_HOOKS if name in os.environ for word in ("-u", name)]
-    command = [*(["env", *misleading] if misleading else []), Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *args]
+    command = [*(["env", *misleading] if misleading else []), Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *_QUIET, *args]
     try:
         handle = Git().execute(
             command,
@@ -243,11 +301,17 @@ def ask(
 @dataclass(frozen=True, slots=True)
 class Place:
     """A folder in a repository: the options that point git at it, its path from the top (ends with ``/``, or empty),
-    and whether the clone is shallow."""
+    and whether the clone is shallow.
+
+    ``git_dir`` is the repository's own folder, ``common`` the one that it shares with its linked work trees, both
+    without links on the way.
+    """
 
     options: tuple[str, ...]
     prefix: str
     shallow: bool
+    git_dir: str = ""
+    common: str = ""
 
     def within(self, commit: str, path: str = "") -> str:
         """The name, for git, of what a commit has at a path below this folder."""
@@ -261,10 +325,15 @@ def locate(folder: Path, timeout: float) -> Place | None:
     Raises SourceError where git refuses the repository, or where there is one that it cannot use.
     """
     options = ("-C", str(folder))
-    answer = ask(*options, "rev-parse", "--show-prefix", "--is-shallow-repository", timeout=timeout)
+    words = ("--show-prefix", "--is-shallow-repository", "--absolute-git-dir", "--git-common-dir")
+    answer = ask(*options, "rev-parse", *words, timeout=timeout)
     if answer.status == 0:
-        prefix, _, shallow = answer.output.rstrip(b"\n").rpartition(b"\n")
-        return Place(options, os.fsdecode(prefix), shallow == b"true")
+        lines = os.fsdecode(answer.output).split("\n")
+        if len(lines) != 5:
+            raise SourceError(f"the repository at {folder} has a line break in its path", hint="Rename that folder.")
+        prefix, shallow, git_dir, common = lines[:4]
+        git_dir, common = os.path.realpath(git_dir), os.path.realpath(folder / common)
+        return Place(options, prefix, shallow == "true", git_dir, common)
     if "not a git repository" in answer.errors and not any((up / ".git").exists() for up in (folder, *folder.parents)):
         return None
     raise failure(f"the repository at {folder} cannot be used", answer.errors)
@@ -277,102 +346,16 @@ def failure(message: str, errors: str) -> SourceError:
             f"{message}: it belongs to another user, and git does not trust it",
             hint=f"If you do: git config --global --add safe.directory '{owned[1]}'",
         )
+    if "promisor remote" in errors:
+        return SourceError(
+            f"{message}: it is a partial clone and lacks some of the objects, which are not fetched here",
+            hint=WHOLE_CLONE,
+        )
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     told = next(
         (line for line in lines if line.startswith(("fatal:", "error:", "remote:"))), lines[-1] if lines else ""
     )
     return SourceError(f"{message}: {told}" if told else message)
-
-
-@dataclass(frozen=True, slots=True)
-class GitObject:
-    """An object: its id, its kind (``blob, tree, commit, tag``), and its bytes up to the limit that was asked for.
-
-    Where links are followed and one leads nowhere, the kind says how (``symlink``: out of the tree, ``dangling``,
-    ``loop``, ``notdir``) and the id is empty.
-    """
-
-    id: str
-    kind: str
-    size: int
-    data: bytes
-
-
-class Objects:
-    """A conversation with one ``git cat-file``: objects by name, one after another, from the object store alone.
-
-    ``timeout`` in seconds is for all of it. With ``follow``, names like ``tree:path`` are followed through symbolic
-    links that stay in that tree.
-    """
-
-    def __init__(self, place: Place, *, timeout: float, follow: bool = False) -> None:
-        self._process = Process(
-            (*place.options, "cat-file", "--batch", *(("--follow-symlinks",) if follow else ())), timeout=timeout
-        )
-
-    def __enter__(self) -> Self:
-        self._process.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._process.finish()
-        finally:
-            self._process.__exit__(kind, exc, tb)
-
-    def get(self, name: str, limit: int = MAX_OUTPUT) -> GitObject | None:
-        """The object that a name means, with at most ``limit`` of its bytes; None where there is none.
-
-        Raises SourceError where the name means several, or git went away.
-        """
-        if "\n" in name:
-            return None
-        try:
-            self._process.input.write(os.fsencode(name) + b"\n")
-            self._process.input.flush()
-            head = self._process.output.readline()
-        except OSError:
-            head = b""
-        if not head.endswith(b"\n"):
-            raise self._gone(name)
-        head = head[:-1]
-        if found := _FOUND.fullmatch(head):
-            size = int(found[3])
-            return GitObject(found[1].decode(), found[2].decode(), size, self._body(name, size, limit))
-        if ends := _LINK_ENDS.fullmatch(head):
-            size = int(ends[2])
-            return GitObject("", ends[1].decode(), size, self._body(name, size, limit))
-        if head.endswith(b" ambiguous"):
-            raise SourceError(f"{name.split('^{')[0]!r} means several objects", hint="Write more of the commit's id.")
-        return None
-
-    def _body(self, name: str, size: int, limit: int) -> bytes:
-        output = self._process.output
-        data = output.read(min(size, limit))
-        rest = size - len(data) + 1  # the newline after it
-        while rest and (skipped := output.read(min(rest, _CHUNK))):
-            rest -= len(skipped)
-        if rest:
-            raise self._gone(name)
-        return data
-
-    def _gone(self, name: str) -> SourceError:
-        _, errors = self._process.finish()
-        return failure(f"git stopped while it read {name!r}", errors)
-
-
-def tree_entries(tree: GitObject) -> Iterator[tuple[str, str, str]]:
-    """The entries of a tree object: mode (as git writes it, ``40000`` a folder), name, id. Raises SourceError."""
-    width = len(tree.id) // 2
-    data, at = tree.data, 0
-    while at < len(data):
-        end = data.find(b"\0", at)
-        if end < 0 or end + width >= len(data):
-            raise SourceError(f"tree {tree.id} is damaged or too large", hint="See what `git fsck` says.")
-        mode, _, name = data[at:end].partition(b" ")
-        at = end + 1 + width
-        yield mode.lstrip(b"0").decode("ascii", "replace"), os.fsdecode(name), data[end + 1 : at].hex()
 
 
 def known_names(place: Place, timeout: float) -> list[str]:

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandboxer.adapters.git_process import Answer, Objects, Place, ask, failure, is_odd
+from sandboxer.adapters.git_objects import Objects
+from sandboxer.adapters.git_process import Answer, Patience, Place, ask, failure, is_odd
 from sandboxer.errors import InputUnavailable, SourceError
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -50,6 +52,11 @@ def protocol_of(repo: str, allowed: tuple[str, ...]) -> str | None:
     return protocol
 
 
+def server_of(repo: str) -> str:
+    """What stands for the server in a URL or ``host:path``, user and port included."""
+    return repo.partition("://")[2].partition("/")[0] if "://" in repo else repo.partition(":")[0]
+
+
 def default_cache() -> Path:
     """Where fetched commits are kept: ``$XDG_CACHE_HOME/sandboxer/git``, else below ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
@@ -60,14 +67,16 @@ def default_cache() -> Path:
 class RemoteRepository:
     """One repository behind a URL, and its bare twin in the cache, which other runs may use at the same time.
 
-    ``timeout`` is in seconds: for each question to git, and for the wait for another run's fetch.
+    ``patience`` is for each question to git, and for the wait for another run's fetch; ``turns`` lets so many of this
+    run's questions to its server run at once.
     """
 
     url: str
     protocol: str
     cache: Path
     allowed: tuple[str, ...]
-    timeout: float
+    patience: Patience
+    turns: threading.Semaphore
 
     @property
     def place(self) -> Place:
@@ -134,7 +143,7 @@ class RemoteRepository:
     def _has(self, commit: str) -> bool:
         if not (self._folder / "HEAD").exists():
             return False
-        with Objects(self.place, timeout=self.timeout) as objects:
+        with Objects(self.place, timeout=self.patience.seconds()) as objects:
             return objects.get(f"{_kept(commit)}^{{tree}}", 0) is not None
 
     def _make(self, commit: str) -> None:
@@ -142,7 +151,8 @@ class RemoteRepository:
         for stale in (*self._folder.glob("*.lock"), *self._folder.glob("refs/**/*.lock")):
             stale.unlink(missing_ok=True)  # of a fetch that was killed: whoever is here holds our lock
         hashes = ("--object-format=sha256",) if len(commit) == 64 else ()
-        answer = ask("init", "--quiet", "--bare", "--template=", *hashes, "--", str(self._folder), timeout=self.timeout)
+        words = ("init", "--quiet", "--bare", "--template=", *hashes)
+        answer = ask(*words, "--", str(self._folder), timeout=self.patience.seconds())
         if answer.status:
             raise failure(f"the cache {self._folder} cannot be made", answer.errors)
 
@@ -153,21 +163,27 @@ class RemoteRepository:
         return (answer.errors or f"git fetch ended with {answer.status}") if answer.status else ""
 
     def _keep(self, commit: str) -> None:
-        answer = ask(*self.place.options, "update-ref", _kept(commit), commit, timeout=self.timeout)
+        answer = ask(*self.place.options, "update-ref", _kept(commit), commit, timeout=self.patience.seconds())
         if answer.status:
             raise SourceError(f"it has no commit {commit}", hint="Was it pushed, and not pruned since?")
 
     def _ask(self, *args: str, keep: tuple[int, ...] = ()) -> Answer:
         quiet = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false")
         words = tuple(word for setting in quiet for word in ("-c", setting))
-        allowed = ":".join(self.allowed)
-        return ask(*words, *args, timeout=self.timeout, protocols=allowed, environment=self._ssh(), keep=keep)
+        allowed, environment = ":".join(self.allowed), self._ssh()
+        if not self.turns.acquire(timeout=self.patience.seconds()):
+            raise SourceError("its server has not answered those before it")
+        try:
+            timeout = self.patience.seconds()
+            return ask(*words, *args, timeout=timeout, protocols=allowed, environment=environment, keep=keep)
+        finally:
+            self.turns.release()
 
     def _ssh(self) -> dict[str, str]:
         """OpenSSH asks nothing, unless the user has chosen how ssh is run."""
         if self.protocol != "ssh" or os.environ.keys() & {"GIT_SSH_COMMAND", "GIT_SSH"}:
             return {}
-        if ask("-C", "/", "config", "--get", "core.sshCommand", timeout=self.timeout).status == 0:
+        if ask("-C", "/", "config", "--get", "core.sshCommand", timeout=self.patience.seconds()).status == 0:
             return {}
         return {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
 
@@ -181,11 +197,12 @@ class RemoteRepository:
         self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(f"{self._folder}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            end = time.monotonic() + self.timeout
+            patience = self.patience.seconds()
+            end = time.monotonic() + patience
             while not _try_lock(descriptor):
                 if time.monotonic() > end:
                     raise SourceError(
-                        f"another run has been fetching it for {self.timeout:g} s",
+                        f"another run has been fetching it for {patience:.0f} s",
                         hint="Try again when that has ended.",
                     )
                 time.sleep(_POLL)

@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sandboxer.adapters.git_process import LINK, SUBMODULE, redact, unprintable
+from sandboxer.adapters.git_process import LINK, MAX_OUTPUT, SUBMODULE, WHOLE_CLONE, redact, unprintable
 from sandboxer.errors import InputUnavailable
 from sandboxer.model.seams import TreeEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 MAX_BYTES = 1024**3
+MAX_FILES = 100_000
 MAX_TARGET = 4096
 _MAX_HOPS = 40
+_NARROWER = "Narrow the profile's workspace.path to the folder that is needed."
+_BUFFER = 256 * 1024
+_IN_A_HEADER = 100  # bytes of a name or target that ustar has room for, whatever is in them
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of one tree by path, their digest, and their size together in bytes."""
+    """The files of one tree by path, their digest, and their sizes in bytes: together, and of each that is no link."""
 
     entries: Mapping[str, TreeEntry]
     digest: str
     size: int
+    sizes: Mapping[str, int] = field(default_factory=dict, repr=False)
 
 
 def list_tree(raw: bytes, target_of: Callable[[str], bytes]) -> Listing:
     """Reads what ``git ls-tree -r -z -l`` printed; ``target_of`` gives a link's bytes by its blob.
 
     Submodules are left out. Raises InputUnavailable for names that cannot be delivered safely, for links that leave
-    the tree, and for more than 1 GiB.
+    the tree, for objects that the repository lacks, and for more than 100,000 files or 1 GiB.
     """
+    refuse_too_many(raw.count(b"\0"), len(raw))
     entries: dict[str, TreeEntry] = {}
+    sizes: dict[str, int] = {}
     size = 0
     for line in raw.split(b"\0")[:-1]:
         head, _, name = line.partition(b"\t")
@@ -44,19 +50,32 @@ def list_tree(raw: bytes, target_of: Callable[[str], bytes]) -> Listing:
         if mode == SUBMODULE:
             continue
         _refuse_name(path, entries)
+        if not length.isdigit():  # git's own word for it is BAD
+            raise InputUnavailable(f"the repository lacks the content of {path}", hint=WHOLE_CLONE)
         target = _target(path, target_of(blob)) if mode == LINK else None
         entries[path] = TreeEntry(path, blob, mode == "100755", target)
         size += int(length)
+        if target is None:
+            sizes[path] = int(length)
     if size > MAX_BYTES:
         raise InputUnavailable(
             f"its files have {size / MAX_BYTES:.1f} GiB together; {MAX_BYTES >> 30} GiB is the limit for a sandbox",
-            hint="Narrow the profile's workspace.path to the folder that is needed.",
+            hint=_NARROWER,
         )
     _refuse_nested(entries)
     for entry in entries.values():
         if entry.target is not None:
             follow(entries, entry.path)
-    return Listing(entries, _digest(entries), size)
+    return Listing(entries, _digest(entries), size, sizes)
+
+
+def refuse_too_many(count: int, listed: int) -> None:
+    """Refuses a tree of more files than a sandbox may have, or with a list of more than 64 MiB.
+
+    Raises InputUnavailable.
+    """
+    if count > MAX_FILES or listed > MAX_OUTPUT:
+        raise InputUnavailable(f"it has more than {MAX_FILES:,} files, the limit for a sandbox", hint=_NARROWER)
 
 
 def follow(entries: Mapping[str, TreeEntry], path: str) -> str:
@@ -90,8 +109,12 @@ def follow(entries: Mapping[str, TreeEntry], path: str) -> str:
     return "/".join(done)
 
 
-def pack(entries: Iterable[TreeEntry], content_of: Callable[[str], bytes]) -> bytes:
-    """A POSIX (ustar) archive of some entries and the folders they lie in; ``content_of`` gives a blob's bytes.
+def pack(
+    entries: Iterable[TreeEntry], sizes: Mapping[str, int], blocks: Callable[[str, int], Iterator[bytes]]
+) -> Iterator[bytes]:
+    """A POSIX (ustar) archive of some entries and the folders they lie in, in pieces; as long as ``packed_size`` says.
+
+    ``sizes`` are the bytes of each file, and ``blocks`` gives a blob's, of which it is told the number.
 
     The same entries give the same bytes: sorted, owner 0, modes 0644, 0755 and 0777 for links. A file's time is made
     of its content, for an image builder takes a file of the same size and time for the same file. A name too long for
@@ -99,7 +122,45 @@ def pack(entries: Iterable[TreeEntry], content_of: Callable[[str], bytes]) -> by
     """
     import tarfile  # an apply alone packs, and this import takes longer than a plan takes to read all of git
 
-    out = io.BytesIO()
+    out = bytearray()
+    for folder, entry in _members(entries):
+        if entry is None:
+            out += _header(folder, tarfile.DIRTYPE, 0o755)
+        elif entry.target is not None:
+            out += _header(entry.path, tarfile.SYMTYPE, 0o777, target=entry.target)
+        else:
+            size, mode = sizes[entry.path], 0o755 if entry.executable else 0o644
+            out += _header(entry.path, tarfile.REGTYPE, mode, size=size, time=entry.seconds)
+            for block in blocks(entry.blob, size):
+                out += block
+                if len(out) >= _BUFFER:
+                    yield bytes(out)
+                    out.clear()
+            out += bytes(-size % tarfile.BLOCKSIZE)
+        if len(out) >= _BUFFER:
+            yield bytes(out)
+            out.clear()
+    out += bytes(2 * tarfile.BLOCKSIZE)
+    yield bytes(out)
+
+
+def packed_size(entries: Iterable[TreeEntry], sizes: Mapping[str, int]) -> int:
+    """The bytes of what ``pack`` gives."""
+    import tarfile
+
+    total = 2 * tarfile.BLOCKSIZE
+    for path, entry in _members(entries):
+        kind = tarfile.DIRTYPE if entry is None else tarfile.REGTYPE if entry.target is None else tarfile.SYMTYPE
+        target = (entry.target or "") if entry else ""
+        long = max(len(text.encode()) for text in (path, target)) >= _IN_A_HEADER
+        total += len(_header(path, kind, 0, target=target)) if long else tarfile.BLOCKSIZE
+        if entry is not None and entry.target is None:
+            total += sizes[entry.path] + -sizes[entry.path] % tarfile.BLOCKSIZE
+    return total
+
+
+def _members(entries: Iterable[TreeEntry]) -> Iterator[tuple[str, TreeEntry | None]]:
+    """The entries by path, and None for each folder, which comes before what is in it."""
     folders: set[str] = set()
     for entry in sorted(entries, key=lambda entry: entry.path):
         parts = entry.path.split("/")[:-1]
@@ -107,17 +168,8 @@ def pack(entries: Iterable[TreeEntry], content_of: Callable[[str], bytes]) -> by
             folder = "/".join(parts[:depth])
             if folder not in folders:
                 folders.add(folder)
-                out.write(_header(folder, tarfile.DIRTYPE, 0o755))
-        if entry.target is not None:
-            out.write(_header(entry.path, tarfile.SYMTYPE, 0o777, target=entry.target))
-            continue
-        data = content_of(entry.blob)
-        mode = 0o755 if entry.executable else 0o644
-        out.write(_header(entry.path, tarfile.REGTYPE, mode, size=len(data), time=entry.seconds))
-        out.write(data)
-        out.write(bytes(-len(data) % tarfile.BLOCKSIZE))
-    out.write(bytes(2 * tarfile.BLOCKSIZE))
-    return out.getvalue()
+                yield folder, None
+        yield entry.path, entry
 
 
 def _header(name: str, kind: bytes, mode: int, *, size: int = 0, time: int = 0, target: str = "") -> bytes:

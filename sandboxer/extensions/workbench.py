@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -23,7 +24,7 @@ from sandboxer.extensions.crash import crash_point
 from sandboxer.extensions.scripts import script
 from sandboxer.model.lock import Holder
 from sandboxer.model.outcome import WAITING
-from sandboxer.model.seams import Command
+from sandboxer.model.seams import Archive, Command
 
 if TYPE_CHECKING:
     from sandboxer.extensions.base import Work
@@ -74,6 +75,7 @@ class Workbench:
         self._writing = threading.Lock()
         self._stopped = threading.Event()
         self._beat = _IDLE
+        self._torn = False  # whether a request was begun and not sent whole: the host waits for the rest, and gives up
 
     @property
     def nonce(self) -> str:
@@ -111,19 +113,23 @@ class Workbench:
     def __exit__(self, *exc: object) -> None:
         self._stopped.set()
         # After an error of the sandbox's own the host is idle, and ends by itself as after a success.
-        ended = bool(exc) and isinstance(exc[1], SandboxError)
+        ended = bool(exc) and isinstance(exc[1], SandboxError) and not self._torn
         self._session.__exit__(*((None, None, None) if ended else exc))
 
-    def call(self, verb: str, *arguments: str, payload: bytes = b"", timeout: float = QUICK_SECONDS) -> Reply:
-        """Runs a verb that ends soon; ``timeout`` is in seconds. Its exit code is the caller's business."""
+    def call(self, verb: str, *arguments: str, payload: bytes | Archive = b"", timeout: float = QUICK_SECONDS) -> Reply:
+        """Runs a verb that ends soon; ``timeout`` is in seconds. Its exit code is the caller's business.
+
+        An archive is sent while it is made; what its making raises passes through, and ends the conversation.
+        """
         crash_point(f"{verb}.before")
         self._send("call", verb, arguments, payload)
         crash_point(f"{verb}.sent")
-        reply = self._read_reply(timeout + len(payload) // 100_000)
+        size = payload.size if isinstance(payload, Archive) else len(payload)
+        reply = self._read_reply(timeout + size // 100_000)
         crash_point(f"{verb}.after")
         return reply
 
-    def must(self, what: str, verb: str, *arguments: str, payload: bytes = b"") -> Reply:
+    def must(self, what: str, verb: str, *arguments: str, payload: bytes | Archive = b"") -> Reply:
         """As ``call``, and raises ProvisionFailed (StaleChange for a fenced write) unless it exits 0."""
         return self._check(self.call(verb, *arguments, payload=payload), what)
 
@@ -143,16 +149,33 @@ class Workbench:
                 self._beat = _IDLE
                 self._session.write(b"E")
 
-    def _send(self, mode: str, verb: str, arguments: tuple[str, ...], payload: bytes) -> None:
+    def _send(self, mode: str, verb: str, arguments: tuple[str, ...], payload: bytes | Archive) -> None:
         with self._writing:
             self._send_unlocked(mode, verb, arguments, payload)
 
-    def _send_unlocked(self, mode: str, verb: str, arguments: tuple[str, ...], payload: bytes) -> None:
+    def _send_unlocked(self, mode: str, verb: str, arguments: tuple[str, ...], payload: bytes | Archive) -> None:
+        if self._torn:
+            raise SandboxerError(f"the conversation about {self._work.name} ended in the middle of a request")
         if any("\n" in argument for argument in arguments):
             # Arguments are lines; what may hold a newline is a payload.
             raise SandboxerError(f"an argument of {verb} holds a line break")
-        head = f"{mode} {verb} {len(arguments)} {len(payload)}\n" + "".join(f"{argument}\n" for argument in arguments)
-        self._session.write(head.encode() + payload)
+        size = payload.size if isinstance(payload, Archive) else len(payload)
+        head = f"{mode} {verb} {len(arguments)} {size}\n" + "".join(f"{argument}\n" for argument in arguments)
+        if not isinstance(payload, Archive):
+            self._session.write(head.encode() + payload)
+            return
+        self._torn = True
+        self._session.write(head.encode())
+        left = size
+        with closing(payload.pieces):
+            for piece in payload.pieces:
+                left -= len(piece)
+                if left < 0:
+                    break
+                self._session.write(piece)
+        if left:
+            raise SandboxerError(f"the payload of {verb} is not of the {size} bytes that were announced")
+        self._torn = False
 
     def _read_reply(self, timeout: float) -> Reply:
         mark = f"@{self._nonce} ".encode()
@@ -182,7 +205,7 @@ class Workbench:
     def _keep_beating(self) -> None:
         while not self._stopped.wait(HEARTBEAT_SECONDS):
             with self._writing:
-                if self._stopped.is_set():
+                if self._stopped.is_set() or self._torn:
                     return
                 try:
                     self._session.write(self._beat)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
     from datetime import datetime
 
 
@@ -225,14 +225,31 @@ class InputTree:
     entries: Mapping[str, TreeEntry] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Bytes that are made while they are sent: how many, and they themselves in pieces, to be taken once.
+
+    Who does not take them all closes ``pieces``. Taking a piece may raise InputUnavailable.
+    """
+
+    size: int
+    pieces: Generator[bytes] = field(repr=False)
+
+
 class InputSource(Protocol):
     """Where a sandbox's files are read from."""
 
-    def resolve(self, repo: str, ref: str, path: str) -> InputTree:
-        """Finds the commit and lists its files. Raises InputUnavailable, also for links that leave the tree."""
+    def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
+        """Finds the commit and lists its files, by the moment ``until`` of the monotonic clock, if any is given.
+
+        Raises InputUnavailable, also for links that leave the tree. Safe to call from several threads at once.
+        """
+
+    def give_up(self) -> None:
+        """Ends what is being resolved in other threads: nobody waits for it any more."""
 
     def read(self, tree: InputTree, path: str) -> bytes:
-        """One file's bytes; raises InputUnavailable where the tree has no such file."""
+        """One file's bytes; raises InputUnavailable where the tree has no such file, or a large one."""
 
-    def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> bytes:
+    def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
         """A POSIX tar of the tree (or of some of its paths): files 0644 or 0755, links as they are, owner 0."""

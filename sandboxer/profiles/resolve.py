@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from sandboxer.model.documents import Manifests
     from sandboxer.model.manifest import Host, Profile, Sandbox, SecretRef
     from sandboxer.model.seams import InputSource, InputTree, Revision
+
+    _Place = tuple[str, str, str]  # repository, ref, and the path of the workspace in it
+    _Found = tuple[InputTree | None, str | None]
+
+INPUT_SECONDS = 90.0
+INPUTS_AT_ONCE = 32
 
 
 def resolve(
@@ -43,8 +51,9 @@ def resolve(
     gone = {host: model for old in reversed(former) for host, model in old.hosts.items() if host not in manifests.hosts}
     hosts = {**gone, **manifests.hosts}
     documents = {document.name: document.value for document in manifests.documents if document.kind == "Sandbox"}
+    found = _find_inputs([_place(manifests, model) for model in manifests.sandboxes.values()], inputs)
     sandboxes = {
-        sandbox: _desired(name, model, documents[sandbox], manifests, inputs, secret, former)
+        sandbox: _desired(name, model, documents[sandbox], manifests, found, secret, former)
         for sandbox, model in manifests.sandboxes.items()
     }
     return Fleet(
@@ -64,7 +73,9 @@ def resolve(
 def with_asked(fleet: Fleet, asked: Asked, inputs: InputSource) -> Fleet:
     """The fleet in which the sandbox that was ``asked`` for, resolved as git's are, is imperative and has its input."""
     git = fleet.sandboxes[asked.name]
-    tree, error = _find_input(git.profile, git.sandbox, inputs)
+    given = git.sandbox.spec.inputs
+    place = (given.repo, given.ref, git.profile.spec.workspace.path)
+    tree, error = _checked(git.profile, git.sandbox, _find_inputs([place], inputs)[place])
     spec = effective_spec(git.profile, git.sandbox, tree)
     own = replace(git, id=asked.id, origin="api", asked=asked, tree=tree, input_error=error, spec=spec, formerly=())
     return replace(fleet, sandboxes={**fleet.sandboxes, asked.name: own})
@@ -75,13 +86,13 @@ def _desired(
     sandbox: Sandbox,
     document: Mapping[str, Any],
     manifests: Manifests,
-    inputs: InputSource | None,
+    found: Mapping[_Place, _Found],
     secret: Callable[[SecretRef], SecretValue],
     former: Sequence[Manifests],
 ) -> DesiredSandbox:
     profile = manifests.profiles[sandbox.spec.profile]
     name = sandbox.metadata.name
-    tree, error = _find_input(profile, sandbox, inputs)
+    tree, error = _checked(profile, sandbox, found[_place(manifests, sandbox)])
     return DesiredSandbox(
         fleet=fleet,
         id=sandbox_id(fleet, name),
@@ -121,20 +132,48 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def _find_input(profile: Profile, sandbox: Sandbox, inputs: InputSource | None) -> tuple[InputTree | None, str | None]:
-    """The tree that goes into a sandbox, or why it cannot be had."""
-    if inputs is None:
-        return None, "its input was not read"
+def _place(manifests: Manifests, sandbox: Sandbox) -> _Place:
+    """Where a sandbox's files are to be found."""
     given = sandbox.spec.inputs
-    try:
-        tree = inputs.resolve(given.repo, given.ref, profile.spec.workspace.path)
-    except InputUnavailable as unavailable:
-        return None, unavailable.message
-    missing = [path for path in profile.spec.compose.files if path not in tree.entries]
-    if missing:
+    return given.repo, given.ref, manifests.profiles[sandbox.spec.profile].spec.workspace.path
+
+
+def _find_inputs(places: Iterable[_Place], inputs: InputSource | None) -> Mapping[_Place, _Found]:
+    """The tree at each place, or why it cannot be had; all of them together within 90 s."""
+    # Those on this machine come first: a server that is silent holds up no other's turn.
+    wanted = sorted(set(places), key=lambda place: (":" in place[0], place))
+    if inputs is None:
+        return dict.fromkeys(wanted, (None, "its input was not read"))
+    until = time.monotonic() + INPUT_SECONDS
+
+    def find(place: _Place) -> _Found:
+        try:
+            return inputs.resolve(*place, until), None
+        except InputUnavailable as unavailable:
+            return None, unavailable.message
+
+    if len(wanted) < 2:
+        return {place: find(place) for place in wanted}
+    with ThreadPoolExecutor(max_workers=min(INPUTS_AT_ONCE, len(wanted)), thread_name_prefix="input") as pool:
+        running = [pool.submit(find, place) for place in wanted]
+        try:
+            return {place: future.result() for place, future in zip(wanted, running, strict=True)}
+        except BaseException:  # an interrupt waits for no server, nor for a git that starts just now
+            pool.shutdown(wait=False, cancel_futures=True)
+            while wait(running, timeout=0.2).not_done:
+                inputs.give_up()
+            raise
+
+
+def _checked(profile: Profile, sandbox: Sandbox, found: _Found) -> _Found:
+    """A tree that has what the profile names, or why it cannot be had."""
+    tree, _ = found
+    missing = [path for path in profile.spec.compose.files if path not in tree.entries] if tree else []
+    if tree and missing:
+        given = sandbox.spec.inputs
         where = f"{given.repo} at {given.ref} ({tree.commit[:12]})"
         return None, f"{', '.join(missing)}, named in {profile.metadata.name}, is not in {where}"
-    return tree, None
+    return found
 
 
 def effective_spec(profile: Profile, sandbox: Sandbox, tree: InputTree | None) -> dict[str, Any]:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import pytest
+
+    from sandboxer.model.seams import InputSource, InputTree
 
 FIRST_COMMIT_AT = 1_750_000_000  # seconds; each later commit is a minute after the one before
 
@@ -27,6 +30,14 @@ FLEET = {
 def as_bytes(files: dict[str, str]) -> dict[str, bytes]:
     """The files as they are on disk."""
     return {path: text.encode() for path, text in files.items()}
+
+
+def archive_of(inputs: InputSource, tree: InputTree, paths: Iterable[str] | None = None) -> bytes:
+    """All bytes of an archive, which are as many as were announced."""
+    archive = inputs.archive(tree, paths)
+    data = b"".join(archive.pieces)
+    assert len(data) == archive.size
+    return data
 
 
 def isolate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from sandboxer.model.observed import (
 )
 from sandboxer.model.quantity import parse_duration
 from sandboxer.model.record import FORMAT_VERSION, Attempt, Consumer, Input, Record, Service, SyncPolicy, parse_record
-from sandboxer.model.seams import InputTree, Revision, TreeEntry
+from sandboxer.model.seams import Archive, InputTree, Revision, TreeEntry
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import resolve
 from sandboxer.reconcile.expiry import expiry_of
@@ -72,7 +72,7 @@ Case = dict[str, Any]
 class FakeInputs:
     """Input repositories whose tree is told by repo and ref alone; those called ``missing`` cannot be had."""
 
-    def resolve(self, repo: str, ref: str, path: str) -> InputTree:
+    def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
         if "missing" in repo:
             raise InputUnavailable(f"{repo} cannot be fetched")
         digest = hashlib.sha256(f"{repo} {path} {ref.partition('-same')[0]}".encode()).hexdigest()
@@ -80,10 +80,13 @@ class FakeInputs:
         entries = {name: TreeEntry(name, "0" * 40) for name in ("compose.yaml", "e2e/compose.yaml")}
         return InputTree(repo, ref, commit, path, digest, entries)
 
+    def give_up(self) -> None:
+        """Nothing takes any time."""
+
     def read(self, tree: InputTree, path: str) -> bytes:
         raise AssertionError("the planner reads no file")
 
-    def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> bytes:
+    def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
         raise AssertionError("the planner reads no file")
 
 

@@ -16,7 +16,7 @@ from sandboxer.errors import LookIncomplete
 from sandboxer.extensions.compose_ssh.contents import Listing, contents_command, differences, read_contents
 from sandboxer.extensions.compose_ssh.tree import Tree
 from sandboxer.model.seams import CommandResult, InputTree
-from tests.support.gitrepo import GitRepo
+from tests.support.gitrepo import GitRepo, archive_of
 from tests.support.planning import fleet_of, record_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def home(tmp_path: Path, inputs: tuple[GitInputs, InputTree]) -> Path:
     workspace = tmp_path / "root/acme" / IDENTIFIER / "workspace"
     delivered = workspace / "tree" / tree.digest
     delivered.mkdir(parents=True)
-    subprocess.run(["tar", "-x", "-C", str(delivered)], input=source.archive(tree), check=True, timeout=60)
+    subprocess.run(["tar", "-x", "-C", str(delivered)], input=archive_of(source, tree), check=True, timeout=60)
     for path in ("conf", "big"):
         place = workspace / "bind" / Tree(tree.entries).digest(path) / path
         place.parent.mkdir(parents=True)

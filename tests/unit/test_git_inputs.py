@@ -16,7 +16,7 @@ import pytest
 from sandboxer.adapters import git_inputs, git_tree
 from sandboxer.adapters.git_inputs import GitInputs
 from sandboxer.errors import InputUnavailable
-from tests.support.gitrepo import GitRepo, isolate
+from tests.support.gitrepo import GitRepo, archive_of, isolate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,8 +136,8 @@ class TestResolve:
 
     def test_one_look_for_many_sandboxes(self, repo: GitRepo, fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         asked: list[object] = []
-        real = git_inputs.ask
-        monkeypatch.setattr(git_inputs, "ask", lambda *args, **options: asked.append(args) or real(*args, **options))
+        real = git_inputs.Process
+        monkeypatch.setattr(git_inputs, "Process", lambda *args, **more: asked.append(args) or real(*args, **more))
         inputs = GitInputs(fleet)
         trees = []
 
@@ -284,7 +284,7 @@ class TestRefused:
         tree = inputs.resolve("../checkout", "main", ".")
         shutil.rmtree(repo.path)
         with pytest.raises(InputUnavailable):
-            inputs.archive(tree)
+            archive_of(inputs, tree)
 
 
 def _words(entry: str) -> tuple[str, str, str, str]:
@@ -337,9 +337,9 @@ class TestContent:
         inputs = GitInputs(fleet)
         tree = inputs.resolve("../checkout", "main", ".")
 
-        archive = inputs.archive(tree)
+        archive = archive_of(inputs, tree)
 
-        assert archive == GitInputs(fleet).archive(tree) == inputs.archive(tree, reversed(list(tree.entries)))
+        assert archive == archive_of(GitInputs(fleet), tree) == archive_of(inputs, tree, reversed(list(tree.entries)))
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             members = {member.name: member for member in tar}
             data = {name: tar.extractfile(m).read() for name, m in members.items() if m.isfile()}  # type: ignore[union-attr]
@@ -357,10 +357,10 @@ class TestContent:
     def test_some_paths_bring_the_folders_above_them(self, repo: GitRepo, fleet: Path) -> None:
         inputs = GitInputs(fleet)
         tree = inputs.resolve("../checkout", "main", ".")
-        with tarfile.open(fileobj=io.BytesIO(inputs.archive(tree, ["web/html/index.html"]))) as tar:
+        with tarfile.open(fileobj=io.BytesIO(archive_of(inputs, tree, ["web/html/index.html"]))) as tar:
             assert tar.getnames() == ["web", "web/html", "web/html/index.html"]
         with pytest.raises(InputUnavailable, match="no file 'nope'"):
-            inputs.archive(tree, ["run.sh", "nope"])
+            archive_of(inputs, tree, ["run.sh", "nope"])
 
     @pytest.mark.parametrize("program", [["tar"], ["busybox", "tar"]], ids=["tar", "busybox"])
     def test_the_hosts_tar_extracts_it(self, repo: GitRepo, fleet: Path, tmp_path: Path, program: list[str]) -> None:
@@ -371,7 +371,7 @@ class TestContent:
         repo.link("link", long)
         repo.commit(grown)
         inputs = GitInputs(fleet)
-        archive = inputs.archive(inputs.resolve("../checkout", "main", "."))
+        archive = archive_of(inputs, inputs.resolve("../checkout", "main", "."))
         out = tmp_path / "out"
         out.mkdir()
 
@@ -390,5 +390,5 @@ class TestContent:
         repo.commit({f"d{n % 50}/f{n}": f"content {n}\n" for n in range(2000)})
         inputs = GitInputs(fleet)
         tree = inputs.resolve("../many", "main", ".")
-        with tarfile.open(fileobj=io.BytesIO(inputs.archive(tree))) as tar:
+        with tarfile.open(fileobj=io.BytesIO(archive_of(inputs, tree))) as tar:
             assert len([m for m in tar if m.isfile()]) == 2000

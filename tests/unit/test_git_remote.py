@@ -15,7 +15,7 @@ from sandboxer.adapters import git_remote
 from sandboxer.adapters.git_inputs import GitInputs
 from sandboxer.adapters.git_process import redact
 from sandboxer.errors import InputUnavailable
-from tests.support.gitrepo import GitRepo, isolate
+from tests.support.gitrepo import GitRepo, archive_of, isolate
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def test_what_is_in_the_cache_needs_no_remote_and_is_the_same_as_by_path(
     again = inputs(tmp_path, cache)
 
     assert again.resolve(tree.repo, tree.commit, ".").entries == tree.entries
-    assert b"hello" in again.archive(tree)
+    assert b"hello" in archive_of(again, tree)
     with pytest.raises(InputUnavailable, match="cannot be reached"):
         again.resolve(tree.repo, "main", ".")
 

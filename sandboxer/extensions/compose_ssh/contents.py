@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import posixpath
 import re
@@ -21,7 +20,7 @@ from sandboxer.model.plan import FieldChange
 from sandboxer.model.seams import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sandboxer.model.record import Record
     from sandboxer.model.seams import CommandResult, InputSource, InputTree
@@ -134,9 +133,25 @@ def _contents(tree: InputTree, inputs: InputSource) -> Mapping[str, str]:
 
     found = {path: f"link to {entry.target}" for path, entry in tree.entries.items() if entry.target is not None}
     files = [path for path in tree.entries if path not in found]
-    with tarfile.open(fileobj=io.BytesIO(inputs.archive(tree, files))) as archive:
+    with tarfile.open(fileobj=_Pieces(inputs.archive(tree, files).pieces), mode="r|") as archive:  # type: ignore[call-overload]
         for member in archive:
             file = archive.extractfile(member)
             if file is not None:
-                found[member.name] = hashlib.sha256(file.read()).hexdigest()
+                found[member.name] = hashlib.file_digest(file, hashlib.sha256).hexdigest()
     return found
+
+
+class _Pieces:
+    """Pieces of bytes as a file that is read once, from its beginning to its end."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = bytearray()
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, or fewer at the end."""
+        while len(self._left) < size and (piece := next(self._pieces, None)) is not None:
+            self._left += piece
+        data = bytes(self._left[:size])
+        del self._left[:size]
+        return data

@@ -1,0 +1,137 @@
+"""A conversation with ``git cat-file``: objects by name, from the object store alone."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandboxer.adapters.git_process import MAX_OUTPUT, WHOLE_CLONE, Place, Process, failure
+from sandboxer.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+_BLOCK = 256 * 1024
+_CHUNK = 1024 * 1024
+_STREAMED = "core.bigFileThreshold=1m"  # git itself gives larger ones out piece by piece, where it can
+
+_FOUND = re.compile(rb"([0-9a-f]{40,64}) ([a-z]+) (\d+)")
+_LINK_ENDS = re.compile(rb"(symlink|dangling|loop|notdir) (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class GitObject:
+    """An object: its id, its kind (``blob, tree, commit, tag``), and its bytes up to the limit that was asked for.
+
+    Where links are followed and one leads nowhere, the kind says how (``symlink``: out of the tree, ``dangling``,
+    ``loop``, ``notdir``) and the id is empty.
+    """
+
+    id: str
+    kind: str
+    size: int
+    data: bytes
+
+
+class Objects:
+    """A conversation with one ``git cat-file``: objects by name, one after another, from the object store alone.
+
+    ``timeout`` in seconds is for all of it. With ``follow``, names like ``tree:path`` are followed through symbolic
+    links that stay in that tree.
+    """
+
+    def __init__(self, place: Place, *, timeout: float, follow: bool = False) -> None:
+        options = ("--follow-symlinks",) if follow else ()
+        self._process = Process((*place.options, "-c", _STREAMED, "cat-file", "--batch", *options), timeout=timeout)
+
+    def __enter__(self) -> Self:
+        self._process.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._process.finish()
+        finally:
+            self._process.__exit__(kind, exc, tb)
+
+    def get(self, name: str, limit: int = MAX_OUTPUT) -> GitObject | None:
+        """The object that a name means, with at most ``limit`` of its bytes; None where there is none.
+
+        Raises SourceError where the name means several, or git went away.
+        """
+        if "\n" in name:
+            return None
+        head = self._asked(name)
+        if found := _FOUND.fullmatch(head):
+            size = int(found[3])
+            return GitObject(found[1].decode(), found[2].decode(), size, self._body(name, size, limit))
+        if ends := _LINK_ENDS.fullmatch(head):
+            size = int(ends[2])
+            return GitObject("", ends[1].decode(), size, self._body(name, size, limit))
+        if head.endswith(b" ambiguous"):
+            raise SourceError(f"{name.split('^{')[0]!r} means several objects", hint="Write more of the commit's id.")
+        return None
+
+    def blocks(self, blob: str, size: int) -> Iterator[bytes]:
+        """A blob's bytes, a block at a time; ``timeout`` is for each block. Raises SourceError unless it is all there.
+
+        Each one that is begun has to be read to its end before the next question.
+        """
+        self._process.renew()
+        found = _FOUND.fullmatch(self._asked(blob))
+        if found is None or found[2] != b"blob" or int(found[3]) != size:
+            raise SourceError(f"its file {blob[:12]} is not in the repository any more", hint=WHOLE_CLONE)
+        left = size
+        while left:
+            block = self._process.output.read(min(left, _BLOCK))
+            if not block:
+                raise self._gone(blob)
+            left -= len(block)
+            yield block
+            self._process.renew()
+        if not self._process.output.read(1):
+            raise self._gone(blob)
+
+    def _asked(self, name: str) -> bytes:
+        """The line that git answers with."""
+        try:
+            self._process.input.write(os.fsencode(name) + b"\n")
+            self._process.input.flush()
+            head = self._process.output.readline()
+        except OSError:
+            head = b""
+        if not head.endswith(b"\n"):
+            raise self._gone(name)
+        return head[:-1]
+
+    def _body(self, name: str, size: int, limit: int) -> bytes:
+        output = self._process.output
+        data = output.read(min(size, limit))
+        rest = size - len(data) + 1  # the newline after it
+        while rest and (skipped := output.read(min(rest, _CHUNK))):
+            rest -= len(skipped)
+        if rest:
+            raise self._gone(name)
+        return data
+
+    def _gone(self, name: str) -> SourceError:
+        _, errors = self._process.finish()
+        return failure(f"git stopped while it read {name!r}", errors)
+
+
+def tree_entries(tree: GitObject) -> Iterator[tuple[str, str, str]]:
+    """The entries of a tree object: mode (as git writes it, ``40000`` a folder), name, id. Raises SourceError."""
+    width = len(tree.id) // 2
+    data, at = tree.data, 0
+    while at < len(data):
+        end = data.find(b"\0", at)
+        if end < 0 or end + width >= len(data):
+            raise SourceError(f"tree {tree.id} is damaged or too large", hint="See what `git fsck` says.")
+        mode, _, name = data[at:end].partition(b" ")
+        at = end + 1 + width
+        yield mode.lstrip(b"0").decode("ascii", "replace"), os.fsdecode(name), data[end + 1 : at].hex()

@@ -1,0 +1,71 @@
+"""Where a repository keeps its objects and refs: in folders of its own, or it is not read as an input.
+
+What a stranger put somewhere as files can be a repository for git: two files with another's objects behind them
+(``commondir``), a list of other object stores (``alternates``), or links. By any of these an input would deliver what
+only whoever runs Sandboxer may read.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandboxer.adapters.git_process import Place
+
+_BORROWING = ("objects/info/alternates", "objects/info/http-alternates")
+_OWN = ("objects", "refs", "packed-refs", "shallow")
+_MAX_LOOKED_AT = 200_000
+
+
+def refuse_borrowed(place: Place) -> None:
+    """Refuses a repository whose objects or refs are another's; a linked work tree is part of its repository.
+
+    Raises SourceError.
+    """
+    folder, common = Path(place.git_dir), Path(place.common)
+    if folder not in (common, common / "worktrees" / folder.name):
+        raise SourceError(
+            f"the repository at {folder} takes its objects from {common}, and is no work tree of it",
+            hint="Name that repository itself, or make a clone.",
+        )
+    for name in _BORROWING:
+        if os.path.lexists(common / name):
+            raise SourceError(
+                f"the repository at {common} borrows objects from others by {name}, which inputs may not",
+                hint=f"Copy them with `git -C {common} repack -a -d`, then remove {common / name}.",
+            )
+    for link in _links(common):
+        raise SourceError(
+            f"the repository at {common} keeps its objects or refs behind the link {link}, which inputs may not",
+            hint="Name the repository that the link leads to, or make a clone with `git clone --no-hardlinks`.",
+        )
+
+
+def _links(common: Path) -> Iterator[str]:
+    """The links among what holds objects and refs."""
+    yield from (name for name in _OWN if (common / name).is_symlink())
+    pending = [common / "objects", common / "refs"]
+    seen = 0
+    while pending:
+        folder = pending.pop()
+        try:
+            with os.scandir(folder) as found:
+                for entry in found:
+                    seen += 1
+                    if seen > _MAX_LOOKED_AT:
+                        raise SourceError(
+                            f"the repository at {common} has more than {_MAX_LOOKED_AT:,} loose files",
+                            hint=f"Pack them: `git -C {common} gc`.",
+                        )
+                    if entry.is_symlink():
+                        yield str(Path(entry.path).relative_to(common))
+                    elif entry.is_dir(follow_symlinks=False):
+                        pending.append(Path(entry.path))
+        except FileNotFoundError:  # a repack removes folders
+            continue
