@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sandboxer.extensions.base import Work
-    from sandboxer.extensions.compose_ssh.policy import Bind
+    from sandboxer.extensions.compose_ssh.policy import Bind, Lent
     from sandboxer.extensions.workbench import Reply, Workbench
     from sandboxer.model.event import Event
     from sandboxer.model.hidden import Hidden
@@ -219,9 +219,19 @@ class Box:
     def bind(self, tree: InputTree, bind: Bind) -> bool:
         """Puts a mounted file or folder under its content's name; tells whether it was not there."""
         place = posixpath.relpath(bind.destination, self.workspace)
-        mode = "rw" if bind.writable else "ro"
+        how = ["as", self.work.place.engine, *bind.access.words] if bind.access else ["rw" if bind.writable else "ro"]
         what = f"{bind.source or 'the workspace'} cannot be put in place"
-        return self.bench.must(what, "bind", place, tree.digest, bind.source or ".", mode).text == "made"
+        return self.bench.must(what, "bind", place, tree.digest, bind.source or ".", *how).text == "made"
+
+    def lend(self, lent: Lent) -> None:
+        """Makes a secret's file readable as services get it, in a copy of its own where that is not for all."""
+        origin, path = self.below(lent.origin), self.below(lent.path)
+        what = f"{origin} cannot be put in place"
+        self.bench.must(what, "lend", origin, path, self.work.place.engine, *lent.access.words)
+
+    def below(self, path: str) -> str:
+        """The place in the sandbox's folder of an absolute path of it."""
+        return posixpath.relpath(path, self.path)
 
     def put(self, name: str, data: bytes, mode: str = "600") -> None:
         """Writes a file of the folder, whole or not at all."""

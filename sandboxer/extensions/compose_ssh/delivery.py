@@ -1,7 +1,8 @@
 """Which of the input's files a stack uses, and where on the host each must lie: under its own content's path.
 
 So another content is another path: exactly the services that use it are created again. What any service may write to
-is a copy of its own, seen by every service that mounts it or something in it.
+is a copy of its own, seen by every service that mounts the very same file or folder. Nothing else is read from such a
+copy, and nothing below it is ever named to an engine: a container can put a link there, to any place of the host.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.extensions.compose_ssh.policy import Bind
+from sandboxer.extensions.compose_ssh.policy import Access, Bind, Lent
 from sandboxer.extensions.compose_ssh.tree import NotInTreeError, NotTrackedError, Tree
 from sandboxer.model.jsontypes import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sandboxer.extensions.compose_ssh.policy import Policy
+    from sandboxer.extensions.compose_ssh.policy import DeliveredSecret, Policy
     from sandboxer.extensions.compose_ssh.scope import Scope
 
+MAX_COPIES = 16
 _UNFIT = re.compile(r'[:,"\\\x00-\x1f\x7f]')
 
 
@@ -36,8 +38,9 @@ class Delivery:
         self.tree = Tree(policy.entries)
         self.used: dict[str, set[str]] = {name: set() for name in services}
         self._policy = policy
-        self._writable: list[str] = []
-        self._users: dict[str, set[str]] = {}
+        self._writable: set[str] = set()
+        self._users: dict[tuple[str, bool, Access | None], set[str]] = {}
+        self._lent: dict[str, Lent] = {}
 
     def find(self, path: Any, scope: Scope | None = None, *, optional: bool = False) -> str | None:
         """The place in the tree that an absolute path of the model leads to; None, and a finding, where in none.
@@ -66,32 +69,60 @@ class Delivery:
             raise NotInTreeError("has a character in its name that a mount cannot carry; rename it")
         return found
 
-    def copy_for_writing(self, sources: Iterable[str]) -> None:
-        """Says which places containers write to; the outermost of them each get a copy. Call before ``place``."""
-        for source in sorted(set(sources)):
-            if self._copy_of(source) is None:
-                self._writable.append(source)
+    def copy_for_writing(self, sources: Iterable[str], scope: Scope) -> None:
+        """Says which places containers write to; each gets a copy of its own. Call before ``place``."""
+        self._writable.update(sources)
+        for source in sorted(self._writable):
+            around = [one for one in self._writable if not one or source == one or source.startswith(one + "/")]
+            if len(around) > MAX_COPIES:
+                scope.refuse(f"{source} lies in more than {MAX_COPIES} folders that are each mounted writable")
+                return
 
-    def place(self, source: str, service: str) -> str:
-        """Where on the host a place of the tree will lie for this service, as a value of a compose file."""
-        home = self._copy_of(source)
-        whole = source if home is None else home
-        self._users.setdefault(whole, set()).add(service)
-        self.used[service].add(f"file:{source}:{self.tree.digest(whole)}")
-        inner = posixpath.relpath(source or ".", whole or ".")
-        return escape(posixpath.normpath(posixpath.join(self._destination(whole), inner)))
+    def place(self, source: str, service: str, *, live: bool = False, access: Access | None = None) -> str:
+        """Where on the host a place of the tree will lie for this service, as a value of a compose file.
+
+        A ``live`` one is the copy that containers write to, where they may write to this very place. Any other is as
+        the input has it, as a file with an ``access`` of its own where one is given.
+        """
+        what = (source, live and source in self._writable, access)
+        self._users.setdefault(what, set()).add(service)
+        self.used[service].add(f"file:{source}:{self.tree.digest(source)}")
+        return escape(self._destination(*what))
+
+    def lend(self, secret: DeliveredSecret, access: Access | None) -> str:
+        """Where on the host a secret's file will lie with this access, as a value of a compose file."""
+        path = f"{secret.path}.{'.'.join(access.words)}" if access else secret.path
+        self._lent[path] = Lent(secret.path, path, access or Access())
+        return escape(path)
+
+    def lent(self) -> tuple[Lent, ...]:
+        """Every secret that was lent, sorted."""
+        return tuple(lent for _, lent in sorted(self._lent.items()))
+
+    def check_copies(self, scope: Scope) -> None:
+        """Refuses a file of which many services want each a copy of its own."""
+        kinds: dict[str, int] = {}
+        for name in [source for source, _, access in self._users if access] + [lent.origin for lent in self.lent()]:
+            kinds[name] = kinds.get(name, 0) + 1
+        for name, number in sorted(kinds.items()):
+            if number > MAX_COPIES:
+                scope.refuse(
+                    f"{posixpath.basename(name)} is used with more than {MAX_COPIES} sets of uid, gid and mode"
+                )
 
     def binds(self) -> tuple[Bind, ...]:
         """Everything that was placed, sorted."""
+        placed = sorted(self._users.items(), key=lambda item: (item[0][0], self._destination(*item[0])))
         return tuple(
             Bind(
                 source,
                 self.tree.digest(source),
-                self._destination(source),
-                source in self._writable,
+                self._destination(source, writable, access),
+                writable,
                 tuple(sorted(users)),
+                access,
             )
-            for source, users in sorted(self._users.items())
+            for (source, writable, access), users in placed
         )
 
     def inputs(self, service: str) -> str | None:
@@ -99,14 +130,14 @@ class Delivery:
         used = sorted(self.used[service])
         return hashlib.sha256(canonical(used)).hexdigest()[:32] if used else None
 
-    def _copy_of(self, source: str) -> str | None:
-        return next((one for one in self._writable if not one or source == one or source.startswith(one + "/")), None)
-
-    def _destination(self, source: str) -> str:
+    def _destination(self, source: str, writable: bool, access: Access | None) -> str:
         digest = self.tree.digest(source)
         folder = "bind"
-        if source in self._writable:
+        if writable:
             # Two folders of equal content, such as empty ones for uploads, must not become one.
             folder = "bind-rw"
             digest = hashlib.sha256(f"{source}\0{digest}".encode()).hexdigest()
+        elif access is not None:
+            folder = "bind-as"
+            digest = hashlib.sha256(f"{access.words}\0{digest}".encode()).hexdigest()
         return posixpath.join(self._policy.workspace, folder, digest, posixpath.basename(source) or "tree")

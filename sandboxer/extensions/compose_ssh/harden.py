@@ -42,7 +42,7 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
     top = root.only(dict(model), _TOP)
     services = _services(top, root)
     delivery = Delivery(policy, services)
-    delivery.copy_for_writing(written_to(services, delivery))
+    delivery.copy_for_writing(written_to(services, delivery), root.at("services"))
     mounts = Mounts(top, root, delivery)
     built = built_images(services)
     published = _published(services, root)
@@ -51,6 +51,7 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
         for name, service in services.items()
     }
     stack = _stack(top, result, mounts, root)
+    delivery.check_copies(root.at("services"))
     findings.raise_any()
     _share_inputs(services, built, delivery)
     inputs = {name: digest for name in result if (digest := delivery.inputs(name)) is not None}
@@ -64,7 +65,7 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
         # again: a migration would run twice. So the order of starting is kept by whoever starts.
         for service in result.values():
             service.pop("depends_on", None)
-    return Hardened(stack, delivery.binds(), told, inputs)
+    return Hardened(stack, delivery.binds(), told, inputs, delivery.lent())
 
 
 def _services(top: dict[str, Any], root: Scope) -> dict[str, dict[str, Any]]:

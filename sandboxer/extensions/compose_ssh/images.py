@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.extensions.compose_ssh.delivery import escape
 from sandboxer.extensions.compose_ssh.normal import REMOTE_CONTEXT
 from sandboxer.extensions.compose_ssh.rules import extra_hosts, image, labels, off
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _PASSED = ("additional_contexts", "args", "cache_from", "context", "dockerfile", "dockerfile_inline", "extra_hosts",
            "labels", "network", "no_cache", "no_cache_filter", "platforms", "provenance", "pull", "sbom", "secrets",
            "shm_size", "tags", "target", "ulimits")  # fmt: skip
+_DOCKERFILES = ("Containerfile", "ContainerFile", "containerfile", "Dockerfile", "DockerFile", "dockerfile")
 _REFUSED = {
     "cache_to": "writes to the host or a registry; remove it",
     "entitlements": "gives the build rights over the host; remove it",
@@ -94,15 +96,32 @@ def _contexts(name: str, build: dict[str, Any], delivery: Delivery, scope: Scope
         scope.at("context").refuse("is a file; a build context is a folder")
         return
     build["context"] = delivery.place(source, name)
-    if "dockerfile" in build:
-        here = scope.at("dockerfile")
-        path = posixpath.join(str(context), str(build["dockerfile"]))
-        dockerfile = delivery.find(path, here)
-        if dockerfile is not None and not (not source or dockerfile.startswith(source + "/")):
-            build["dockerfile"] = delivery.place(dockerfile, name)
+    _dockerfile(name, build, str(context), source, delivery, scope)
     more = scope.at("additional_contexts")
     contexts = more.mapping(build.get("additional_contexts"))
     for key, value in contexts.items():
         if not (isinstance(value, str) and value.startswith(("service:", "docker-image://"))):
             found = delivery.find(value, more.at(key))
             contexts[key] = value if found is None else delivery.place(found, name)
+
+
+def _dockerfile(name: str, build: dict[str, Any], context: str, source: str, delivery: Delivery, scope: Scope) -> None:
+    """Names the Dockerfile that is read, without links: in a copy of the context they would lead elsewhere."""
+    here = scope.at("dockerfile")
+    ignoring = [posixpath.join(source, file) for file in (".containerignore", ".dockerignore")]
+    if build.get("dockerfile_inline") is None:
+        # podman-compose looks for one by itself, and would read through a link.
+        asked = [str(build["dockerfile"])] if build.get("dockerfile") else _DOCKERFILES
+        found = (delivery.find(posixpath.join(context, file), here, optional=len(asked) > 1) for file in asked)
+        dockerfile = next(filter(None, found), None)
+        if dockerfile is None:
+            if len(asked) > 1:
+                here.refuse("is not said, and the context has no Dockerfile")
+            return
+        inside = not source or dockerfile.startswith(source + "/")
+        given = escape(posixpath.relpath(dockerfile, source or ".")) if inside else delivery.place(dockerfile, name)
+        build["dockerfile"] = given
+        ignoring += [dockerfile + end for end in (".containerignore", ".dockerignore")] if inside else []
+    for file in ignoring:
+        if delivery.tree.is_link(file):
+            scope.at("context").refuse(f"{file} is a link, which the engine would follow on the host; make it a file")

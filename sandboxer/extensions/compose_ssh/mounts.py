@@ -8,12 +8,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.extensions.compose_ssh.access import take_access
 from sandboxer.extensions.compose_ssh.delivery import Delivery, escape
 from sandboxer.extensions.compose_ssh.rules import off
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandboxer.extensions.compose_ssh.policy import Access
     from sandboxer.extensions.compose_ssh.scope import Scope
 
 _UNFIT = re.compile(r'[:,"\\\x00-\x1f\x7f]')
@@ -53,7 +55,7 @@ class Mounts:
         found: dict[str, list[Any]] = {
             "volumes": volumes,
             "configs": configs,
-            "secrets": self.references(service.get("secrets"), name, scope.at("secrets")),
+            "secrets": self.references(service.get("secrets"), name, scope.at("secrets"), mounted=True),
             "env_file": [
                 self._env_file(item, name, at) for at, item in scope.at("env_file").items(service.get("env_file"))
             ],
@@ -68,9 +70,9 @@ class Mounts:
         """The labels that everything of the sandbox carries, as values of a compose file."""
         return {key: escape(text) for key, text in sorted(self.root.policy.labels.items())}
 
-    def references(self, value: Any, name: str, scope: Scope) -> list[Any]:
-        """The secrets that a service or its build is given."""
-        return [self._secret(item, name, here) for here, item in scope.items(value)]
+    def references(self, value: Any, name: str, scope: Scope, *, mounted: bool = False) -> list[Any]:
+        """The secrets that a service or its build is given; ``mounted`` ones are files of the container."""
+        return [self._secret(item, name, here, mounted) for here, item in scope.items(value)]
 
     def _volume(self, item: Any, name: str, scope: Scope) -> dict[str, Any] | None:
         volume = scope.only(scope.mapping(item), _VOLUME)
@@ -108,11 +110,13 @@ class Mounts:
         volume["bind"] = options | {"create_host_path": False}
         source = self.delivery.find(volume.get("source"), scope.at("source"))
         if source is not None:
-            volume["source"] = self.delivery.place(source, name)
+            volume["source"] = self.delivery.place(source, name, live=True)
 
     def _named(self, volume: dict[str, Any], scope: Scope) -> None:
         options = scope.at("volume").only(scope.at("volume").mapping(volume.get("volume")), ("nocopy", "subpath"))
         volume["volume"] = options
+        if options.get("subpath") is not None:
+            _subpath(options["subpath"], scope.at("volume").at("subpath"))
         source = volume.get("source")
         if source is None:
             return
@@ -151,17 +155,18 @@ class Mounts:
             source = self.delivery.find(entry["file"], top.at("file"))
             if source is None:
                 return None
-            path = self.delivery.place(source, service)
-            self.configs[name] = {"file": path}
+            access = self._access(reference, source, scope)
+            path = self.delivery.place(source, service, access=access)
             if scope.policy.podman:
                 where = reference.get("target") or f"/{name}"
                 bind = {"create_host_path": False}
                 return {"type": "bind", "source": path, "target": where, "read_only": True, "bind": bind}
+            return self._named_so(self.configs, reference, access, path, default=f"/{name}")
         else:
             top.refuse("must have a `file`" + ("" if scope.policy.podman else " or `content`") + " of the input")
         return reference
 
-    def _secret(self, item: Any, service: str, scope: Scope) -> dict[str, Any] | None:
+    def _secret(self, item: Any, service: str, scope: Scope, mounted: bool) -> dict[str, Any] | None:
         found = self._reference(item, "secrets", scope)
         if found is None:
             return None
@@ -171,17 +176,43 @@ class Mounts:
         ours = name if name in scope.policy.secrets else str(from_env)
         if ours in scope.policy.secrets:
             secret = scope.policy.secrets[ours]
-            self.delivery.used[service].add(f"secret:{ours}:{secret.version}")
-            self.secrets[name] = {"file": escape(secret.path)}
-        elif not off(entry.get("external")):
+            access = take_access(reference, scope) if mounted else None
+            self.delivery.used[service].add(f"secret:{ours}:{secret.version}:{access.words if access else 'all'}")
+            path = self.delivery.lend(secret, access)
+            return self._named_so(self.secrets, reference, access, path, default=name)
+        if not off(entry.get("external")):
             top.at("external").refuse("is not made by the sandbox; name it under `secretRefs` in the Sandbox manifest")
         elif "file" in entry:
             source = self.delivery.find(entry["file"], top.at("file"))
-            self.secrets[name] = {"file": self.delivery.place(source, service)} if source is not None else {}
+            if source is not None:
+                wanted = self._access(reference, source, scope) if mounted else None
+                path = self.delivery.place(source, service, access=wanted)
+                return self._named_so(self.secrets, reference, wanted, path, default=name)
         elif from_env is not None:
             top.at("environment").refuse(f"{from_env} is no secret of this sandbox; name it under `secretRefs`")
         else:
             top.refuse("must have a `file`, or be named under `secretRefs` in the Sandbox manifest")
+        return None
+
+    def _access(self, reference: dict[str, Any], source: str, scope: Scope) -> Access | None:
+        """Who may read a file of the input; without a word of it everybody in the container, as git has it."""
+        access = take_access(reference, scope)
+        if access is not None and not self.delivery.tree.is_file(source):
+            scope.refuse("is a folder, which has no `uid`, `gid` and `mode` of its own; name a file")
+            return None
+        return access
+
+    def _named_so(
+        self, entries: dict[str, Any], reference: dict[str, Any], access: Access | None, path: str, *, default: str
+    ) -> dict[str, Any]:
+        """A reference to an entry of its file's own: one file may be given to several services in several ways."""
+        key = str(reference["source"])
+        if access is not None:
+            key = f"{key}.{'.'.join(access.words)}"
+            while key in self.model["secrets" if entries is self.secrets else "configs"]:
+                key += "_"
+            reference = reference | {"source": key, "target": reference.get("target") or default}
+        entries[key] = {"file": path}
         return reference
 
     def _env_file(self, item: Any, service: str, scope: Scope) -> dict[str, Any] | None:
@@ -201,7 +232,20 @@ def target(value: Any, scope: Scope, *, relative: bool = False) -> None:
 
 
 def _from(item: Any, scope: Scope) -> str | None:
+    """Another service's mounts, each as that service has it or read-only: Podman lets `rw` undo its `ro`."""
     if not isinstance(item, str) or item.startswith("container:"):
         scope.refuse("names a container outside the sandbox; name a service")
         return None
-    return item
+    name, colon, mode = item.partition(":")
+    if colon and mode not in ("ro", "rw"):
+        scope.refuse(f"{mode!r} is not a way to mount; it may be ro or rw")
+        return None
+    return f"{name}:ro" if mode == "ro" else name
+
+
+def _subpath(value: Any, scope: Scope) -> None:
+    """Docker opens a folder within a volume without leaving it, from version 26 on; Podman follows links out of it."""
+    if scope.policy.podman:
+        scope.refuse("is not kept inside the volume by Podman; mount the whole volume")
+    elif not isinstance(value, str) or _UNFIT.search(value) or posixpath.isabs(value) or ".." in value.split("/"):
+        scope.refuse(f"{value!r} is not a relative path within the volume without `:`, `,` and `..`")

@@ -62,11 +62,27 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """The mode of a file in a container, and its owner there: None is root where the login is root, else the login."""
+
+    mode: int = 0o444
+    uid: int | None = None
+    gid: int | None = None
+
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """Mode, user and group as a verb is told them."""
+        uid, gid = ("-" if number is None else str(number) for number in (self.uid, self.gid))
+        return f"{self.mode:03o}", uid, gid
+
+
+@dataclass(frozen=True, slots=True)
 class Bind:
     """Files of the input that must lie at ``destination`` on the host before the stack starts.
 
     ``source`` is a file or folder in the tree (empty: all of it), ``services`` use it. A ``writable`` one is a copy
     that containers may change; ``digest`` is its source's content, and no other sandbox's or source's copy is shared.
+    One with an ``access`` is a copy too, of a file.
     """
 
     source: str
@@ -74,6 +90,16 @@ class Bind:
     destination: str
     writable: bool
     services: tuple[str, ...]
+    access: Access | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A secret's file at ``path``, as services get it; ``origin`` is the file that was delivered, maybe itself."""
+
+    origin: str
+    path: str
+    access: Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +124,12 @@ class Hardened:
     binds: tuple[Bind, ...]
     services: tuple[Service, ...]
     inputs: Mapping[str, str]
+    lent: tuple[Lent, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every path of the host that the model names."""
+        return tuple(dict.fromkeys([*(bind.destination for bind in self.binds), *(lent.path for lent in self.lent)]))
 
     def to_json(self) -> bytes:
         """The compose file to run: the same bytes for the same model."""

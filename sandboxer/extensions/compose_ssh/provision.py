@@ -117,13 +117,15 @@ def _bring_up(box: Box, desired: DesiredSandbox, record: Record, before: State) 
     if damaged := workspace.damaged(tree, mounts):
         box.discard(damaged)
     remade = _put_binds(box, tree, hardened)
+    for lent in hardened.lent:
+        box.lend(lent)
     box.work.progress("starting")
     after = Stack(box, desired, hardened, command, variables, remade).up(before)
     former = records.anonymous_volumes(before.containers) | set(record.anonymous_volumes)
     project = project_name(desired.name, desired.id)
     found = records.what_runs(project, hardened.services, after.containers, former_volumes=former)
-    secrets = (secret.path.removeprefix(box.path + "/") for secret in variables.secrets.values())
-    left = Workspace(files=box.tidy((f"tree/{tree.digest}", *mounts, *secrets)))
+    secrets = {secret.path for secret in variables.secrets.values()} | {lent.path for lent in hardened.lent}
+    left = Workspace(files=box.tidy((f"tree/{tree.digest}", *mounts, *map(box.below, sorted(secrets)))))
     ready = records.applied(record, desired, box.work, **found, workspace_files=records.delivered(left.total))
     return box.rewrite(ready, Phase.READY, containers=after.containers)
 

@@ -205,7 +205,10 @@ class Stack:
         if set(names) != {service.name for service in self.hardened.services}:
             words += [word for word in ("--no-deps",) if word not in words] + names
         project = project_name(self.desired.name, self.desired.id)
-        reply = self.box.bench.work("compose", self.command, project, *words, timeout=self._timeout + START_SECONDS)
+        # What the engine opens is looked at again first: containers of an earlier apply run by now.
+        sources = [self.box.below(path) for path in self.hardened.sources]
+        words = [self.command, project, str(len(sources)), *sources, *words]
+        reply = self.box.bench.work("compose", *words, timeout=self._timeout + START_SECONDS)
         if reply.code != 0 and not wait:
             self._fail(reply, self.box.look())
         return reply

@@ -41,6 +41,11 @@ class Tree:
         """Whether a resolved path is a file rather than a folder."""
         return path in self._entries
 
+    def is_link(self, path: str) -> bool:
+        """Whether a link itself lies at a path whose folders are resolved."""
+        entry = self._entries.get(path)
+        return entry is not None and entry.target is not None
+
     def resolve(self, path: str) -> str:
         """The file or folder that a path leads to. Raises NotInTreeError."""
         return self.trail(path)[-1]

@@ -24,14 +24,78 @@ do_deliver() { # digest; a tar
 # Each mounted file or folder lies under its own content's name, so that only a change of it changes its path.
 # Says `made` where it was not there, for a container that mounts an older one holds that inode. A mark beside it says
 # so still to who goes on after a kill; the tidying at the end takes it away.
-do_bind() { # place below workspace/, tree, path in the tree, ro or rw
+# Only what is read-only for all shares its inode with the tree.
+do_bind() { # place below workspace/, tree, path in the tree, ro, rw or as; of the latter: engine, mode, user, group
+  no_link "workspace/tree/$2/$3" && no_link "workspace/${1%/*}" || return 1
   place=$box/workspace/$1 source=$box/workspace/tree/$2/$3 mark=$box/workspace/${1%/*}.made
+  [ ! -L "$place" ] || rm -f "$place" || return 1
   [ -e "$place" ] && { [ ! -e "$mark" ] || echo made; return 0; }
   mkdir -p "${place%/*}" && rm -rf "$place.new" || return 1
-  if [ "$4" = rw ] || ! cp -al "$source" "$place.new" 2>/dev/null; then
+  if [ "$4" != ro ] || ! cp -al "$source" "$place.new" 2>/dev/null; then
     rm -rf "$place.new"; cp -a "$source" "$place.new" || return 1
   fi
+  [ "$4" != as ] || give "$place.new" "$5" "$6" "$7" "$8" || return 1
   : >"$mark" && mv "$place.new" "$place" && echo made
+}
+
+# A secret's file as containers get it. The folder around it keeps everybody else out, whatever its mode: what is
+# mounted is the file, and no container comes by that folder.
+do_lend() { # secret, its copy (or the same), engine, mode, user, group; paths below the sandbox's folder
+  no_link "$1" && no_link "$2" || return 1
+  [ "$1" != "$2" ] || { chmod "$4" "$box/$1"; return; }
+  [ ! -e "$box/$2" ] || return 0
+  rm -f "$box/$2.new" && cp "$box/$1" "$box/$2.new" && give "$box/$2.new" "$3" "$4" "$5" "$6" && mv -f "$box/$2.new" "$box/$2"
+}
+
+# Mode and owner of a file in a container. Only root can give a file away; where the login is another, it stays its own.
+give() { # file, engine, mode, user or -, group or -
+  if [ "$(id -u)" = 0 ]; then
+    first_user "$2" || return 1
+    [ "$4" != - ] || set -- "$1" "$2" "$3" 0 "$5"
+    [ "$5" != - ] || set -- "$1" "$2" "$3" "$4" 0
+    chown "$(($4 + first_uid)):$(($5 + first_gid))" "$1" || return 1
+  elif [ "$4$5" != -- ]; then
+    echo "only a login that is root can give a file to user $4, group $5 of a container, and this one is $(id -un); leave uid and gid out of the compose file (mode alone counts), or log in as root"
+    return 1
+  fi
+  chmod "$3" "$1"
+}
+
+# Which user of the host a container's root is. Docker's userns-remap tells it in the name of its folder.
+first_user() { # engine; sets first_uid, first_gid
+  first_uid=0 first_gid=0
+  [ "$1" = docker ] || return 0
+  told=$(timeout 20 docker info --format '{{range .SecurityOptions}}{{.}} {{end}}{{.DockerRootDir}}' 9>&-) || { echo "docker does not say whether it maps users"; return 1; }
+  case $told in *name=userns*) told=${told##*/}; first_uid=${told%%.*} first_gid=${told##*.} ;; esac
+  case $first_uid$first_gid in *[!0-9]*) echo "docker maps users, and does not say to which"; return 1 ;; esac
+}
+
+# Nothing on the way to a place is a link: nobody but the login can have put one there.
+no_link() { # path below the sandbox's folder
+  at=$box rest=$1/
+  while [ ! -L "$at" ]; do
+    [ -n "$rest" ] || return 0
+    at=$at/${rest%%/*} rest=${rest#*/}
+  done
+  echo "$at is a link, which Sandboxer never makes there; remove it"; return 1
+}
+
+# What an engine is about to be given is there, at the end of folders that are the login's and that nobody else may
+# write to: so what was looked at is what it opens. A container's own copy is the last step of the way, never a part.
+unswapped() { # how many, paths below the sandbox's folder; whatever follows
+  left=$1 ways=; shift
+  for path in "$@"; do
+    [ "$left" -gt 0 ] || break
+    left=$((left - 1))
+    case $path in workspace/bind*/*/*/* | *[!A-Za-z0-9/._-]*/* | /* | *..*/*) echo "$path is no place of a mount"; return 1 ;; esac
+    no_link "$path" || return 1
+    [ -e "$box/$path" ] || { echo "$box/$path is gone; apply again"; return 1; }
+    way=${path%/*}
+    while case " $ways " in *" $way "*) false ;; esac; do ways="$ways $way" way=${way%/*}; done
+  done
+  # shellcheck disable=SC2086 # folders whose names are ours
+  strange=$(cd "$box" && { stat -c '%u %a %F %n' . $ways 2>&1 || echo "a folder is gone"; } | grep -v -x "$(id -u) [0-7]*[0145][0145] directory .*")
+  [ -z "$strange" ] || { echo "a folder in $box is not the login user's alone: $strange"; return 1; }
 }
 
 # What is damaged is made again whole, by `deliver` or `bind`.
@@ -77,9 +141,9 @@ do_render() { # command, project, tree, folder in it, options...; the variables
   rm -f "$box/.variables" "$box/.rendered" "$box/.problems"; return "$code"
 }
 
-do_compose() { # command, project, words...
-  command=$1 project=$2; shift 2
-  cd "$box" || return 1
+do_compose() { # command, project, how many places it is given, these (below the sandbox's folder), words...
+  command=$1 project=$2 count=$3; shift 3
+  unswapped "$count" "$@" && shift "$count" && cd "$box" || return 1
   # shellcheck disable=SC2086
   BUILDX_CONFIG=$box/.buildx $command -p "$project" -f "$box/compose.json" "$@" 9>&- # else a build leaves files in HOME
 }

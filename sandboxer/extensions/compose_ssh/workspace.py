@@ -42,7 +42,7 @@ class Workspace:
         damaged = []
         for place, binds in mounts.items():
             # Sources of equal content and name are one, wherever they are in the tree.
-            sources = {bind.destination: bind.source for bind in binds if not bind.writable}
+            sources = {b.destination: b.source for b in binds if not b.writable and b.access is None}
             inside = [entry for source in sources.values() for entry in _below(source, tree)]
             if sources and not self._whole(place, inside):
                 damaged.append(place)

@@ -1,0 +1,53 @@
+"""Who may read the file of a secret or a config in a container: the ``uid``, ``gid`` and ``mode`` of its long form.
+
+An engine mounts such a file as it lies on the host, and neither can change its owner or mode there. So a file that is
+asked for with one of them is a copy of its own, which has them on the host too.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.extensions.compose_ssh.policy import Access
+
+if TYPE_CHECKING:
+    from sandboxer.extensions.compose_ssh.scope import Scope
+
+DEFAULT = Access()
+MAX_ID = (1 << 31) - 1
+_OCTAL = re.compile(r"0?o?[0-7]{1,4}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+
+
+def take_access(reference: dict[str, Any], scope: Scope) -> Access | None:
+    """Takes the three keys out of a reference; None where they say no more than the default."""
+    given = {key: reference.pop(key, None) for key in ("mode", "uid", "gid")}
+    asked = {key: value for key, value in given.items() if value not in (None, "")}
+    access = Access(
+        _mode(asked["mode"], scope.at("mode")) if "mode" in asked else DEFAULT.mode,
+        _number(asked.get("uid"), scope.at("uid")),
+        _number(asked.get("gid"), scope.at("gid")),
+    )
+    return None if access == DEFAULT else access
+
+
+def _mode(value: Any, scope: Scope) -> int:
+    """Permission bits; text is octal, as Compose writes it."""
+    if isinstance(value, str) and _OCTAL.fullmatch(value):
+        value = int(value.replace("o", ""), 8)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o777:
+        return value
+    scope.refuse(f"{value!r} is not the mode of a file, such as 0440")
+    return DEFAULT.mode
+
+
+def _number(value: Any, scope: Scope) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_ID:
+        return value
+    scope.refuse(f"{value!r} is not the number of a user or group; names are known only inside the image")
+    return None
