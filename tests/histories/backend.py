@@ -154,7 +154,6 @@ def simulated() -> Iterator[None]:
         for module in (provision, teardown):
             stack.enter_context(patch.object(module, "Workbench", SimulatedBench))
             stack.enter_context(patch.object(module, "Box", SimulatedBox))
-        stack.enter_context(patch.object(provision, "sources", lambda *_: None))
         stack.enter_context(patch.object(compose_stack, "time", Waiting()))
         stack.enter_context(patch.object(placement, "Workbench", SimulatedBench))
         for module in (discover, execute, placement, settle):

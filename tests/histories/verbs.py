@@ -6,14 +6,17 @@ A verb is a generator. Where it yields, whoever asked may be gone, and the host 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import tarfile
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from sandboxer.model.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Ownership
 from sandboxer.model.observed import Container, Head, Resource, Tombstone
-from tests.histories.git import STACKS
 from tests.histories.host import ONE_FILE, Folder, Key, SimulatedHost
 
 if TYPE_CHECKING:
@@ -112,10 +115,12 @@ class Verbs:
 
     # --- its stack
 
-    def render(self, _command: str, project: str, digest: str, _folder: str, *_options: str, payload: bytes) -> Doing:
+    def render(self, _command: str, project: str, _folder: str, *_options: str, payload: bytes) -> Doing:
         yield
-        stack = next(s for n, s in STACKS.items() if hashlib.sha256(f"stacks/{n}".encode()).hexdigest() == digest)
-        values = dict(line.split("=", 1) for line in payload.decode().splitlines())
+        with tarfile.open(fileobj=io.BytesIO(payload)) as archive:
+            given = {entry.name: found.read() for entry in archive if (found := archive.extractfile(entry))}
+        stack = yaml.safe_load(given["files/compose.yaml"])
+        values = dict(line.split("=", 1) for line in given["variables"].decode().splitlines())
         return 0, json.dumps(canonical_compose(stack, project, values.get("LEVEL", "").strip("'")))
 
     def compose(self, _command: str, project: str, *words: str, payload: bytes) -> Doing:

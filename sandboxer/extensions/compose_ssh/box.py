@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container, FileSums, Resource
     from sandboxer.model.seams import InputTree
 
-VERBS = ("compose_ssh/engine.sh", "compose_ssh/files.sh", "compose_ssh/verbs.sh")
+VERBS = ("compose_ssh/engine.sh", "compose_ssh/files.sh", "compose_ssh/confine.sh", "compose_ssh/verbs.sh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,11 @@ class Box:
     def workspace(self) -> str:
         """The folder of what is delivered."""
         return posixpath.join(self.path, "workspace")
+
+    @property
+    def reading(self) -> str:
+        """The folder in which Compose reads the compose files; it is there only meanwhile."""
+        return posixpath.join(self.path, ".compose", "files")
 
     def tree_path(self, tree: InputTree) -> str:
         """Where a delivered tree lies."""

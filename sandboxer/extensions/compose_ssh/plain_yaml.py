@@ -1,34 +1,82 @@
-"""A compose file as plain data, before any engine reads it: bounded, every scalar as text, tags set aside.
+"""A compose file as plain data, before any engine reads it: bounded, anchors and merge keys resolved, no tags.
 
 Scalars stay text because YAML's dialects disagree on ``no`` or ``2001-01-01``, and only the text is the same in all.
+What two dialects read otherwise is refused here, so that the data has one meaning: see ``plain_form``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 MAX_ALIASES = 1000
+MAX_NODES = 100_000
+MAX_DOCUMENTS = 100
+MAX_KEY = 500
+RESET, OVERRIDE = "!reset", "!override"
 
-_MERGE = "tag:yaml.org,2002:merge"
-_NULL = "tag:yaml.org,2002:null"
+_NULL = ("", "~", "null", "Null", "NULL")
+_BOOL = ("true", "True", "TRUE", "false", "False", "FALSE")
+_NUMBER = re.compile(
+    r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|[0-9]+|(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+    r"|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)",
+    re.ASCII,
+)
+_TIME = re.compile(r"[0-9]{4}-[0-9]", re.ASCII)
+_MERGE = "<<"
+
+
+class Plain(str):
+    """A scalar without quotes: a dialect may take it for a number, a boolean or a time."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A value that takes the place of what other files say (``!override``), or takes that away (``!reset``)."""
+
+    tag: str
+    value: Any
+
+
+def bare(value: Any) -> Any:
+    """A value as it counts in its own file: what is reset is not there."""
+    if isinstance(value, Tagged):
+        return value.value if value.tag == OVERRIDE else None
+    return value
+
+
+def is_number(text: str) -> bool:
+    """Whether Compose's YAML takes a scalar without quotes for a number."""
+    return len(text) <= 64 and _NUMBER.fullmatch(text.replace("_", "")) is not None and text[:1] != "_"
+
+
+def is_bool(text: str) -> bool:
+    """Whether every dialect takes a scalar without quotes for a boolean."""
+    return text in _BOOL
 
 
 def documents(data: bytes) -> list[Any]:
     """The file's documents, one after the other, for Compose merges them all.
 
-    Raises ValueError with the place and the reason: no YAML or UTF-8, over 1 MiB, nested deeper than 64, more than
-    1,000 aliases, an alias inside of itself, a key twice.
+    Mappings become dicts, sequences lists, null None, scalars ``Plain`` or, quoted, text; the value of a mapping may
+    be ``Tagged``. Raises ValueError with the place and the reason: no YAML or UTF-8, over 1 MiB, nested deeper than
+    64, more than 1,000 aliases or 100,000 nodes, an alias inside of itself, a tag, a key twice or of another kind.
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"has {len(data)} bytes; the limit is {MAX_BYTES}")
     try:
-        text = data.decode()
-        _check_bounds(text)
-        return [_Plain().of(node) for node in yaml.compose_all(text, Loader=yaml.CSafeLoader)]
+        text = data.decode("utf-8-sig")
+        return list(_Composer(yaml.parse(text, Loader=yaml.CSafeLoader)).documents())
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is not UTF-8") from error
     except yaml.MarkedYAMLError as error:
@@ -37,62 +85,140 @@ def documents(data: bytes) -> list[Any]:
         raise ValueError(" ".join(str(error).split())) from error
 
 
-def _check_bounds(text: str) -> None:
-    """Reads the events alone, which needs no recursion, so that no nesting can exhaust the composer's stack."""
-    depth = aliases = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        elif isinstance(event, yaml.AliasEvent):
-            aliases += 1
-        if depth > MAX_DEPTH:
-            raise ValueError(f"{_place(event.start_mark)}nested deeper than {MAX_DEPTH}")
-        if aliases > MAX_ALIASES:
-            raise ValueError(f"{_place(event.start_mark)}more than {MAX_ALIASES} aliases")
+class _Missing:
+    """What an alias names whose anchor does not come before it."""
 
 
-class _Plain:
-    """Turns nodes to data; an aliased node is turned once and shared, so that an alias bomb stays small."""
+class _Open:
+    """What an anchor names whose value has not come to its end."""
 
-    def __init__(self) -> None:
-        self._done: dict[int, Any] = {}
-        self._open: set[int] = set()
 
-    def of(self, node: yaml.Node) -> Any:
-        if id(node) in self._done:
-            return self._done[id(node)]
-        if id(node) in self._open:
-            raise ValueError(f"{_place(node.start_mark)}an alias inside of itself")
-        self._open.add(id(node))
-        value = self._build(node)
-        self._open.discard(id(node))
-        self._done[id(node)] = value
+class _Composer:
+    """Turns events to data. An aliased value is built once and shared, so that an alias bomb stays small."""
+
+    def __init__(self, events: Iterator[yaml.Event]) -> None:
+        self._events = events
+        self._anchors: dict[str, Any] = {}
+        self._depth = self._nodes = self._aliases = self._documents = 0
+
+    def documents(self) -> Iterator[Any]:
+        for event in self._events:
+            if not isinstance(event, yaml.DocumentStartEvent):
+                continue
+            self._documents += 1
+            if self._documents > MAX_DOCUMENTS:
+                _refuse(event, f"more than {MAX_DOCUMENTS} documents")
+            if event.tags:
+                _refuse(event, "a %TAG directive; remove it")
+            self._anchors = {}
+            value = self._value(next(self._events))
+            if isinstance(value, Tagged):
+                _refuse(event, f"{value.tag} on a whole document; remove it")
+            yield value
+
+    def _value(self, event: yaml.Event) -> Any:
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event)
+        node = cast("yaml.ScalarEvent | yaml.CollectionStartEvent", event)
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            _refuse(event, f"more than {MAX_NODES} values")
+        if node.anchor is not None:
+            self._anchors[node.anchor] = _Open
+        value = self._built(node)
+        if node.tag is not None:
+            if node.tag not in (RESET, OVERRIDE):
+                _refuse(event, f"the tag {_shown(node.tag)}; only !reset and !override may be there")
+            value = Tagged(node.tag, value)
+        if node.anchor is not None:
+            self._anchors[node.anchor] = value
         return value
 
-    def _build(self, node: yaml.Node) -> Any:
-        if isinstance(node, yaml.SequenceNode):
-            return [self.of(item) for item in node.value]
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node)
-        return None if node.tag == _NULL else str(node.value)
+    def _built(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> Any:
+        if isinstance(event, yaml.ScalarEvent):
+            return _scalar(event)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            _refuse(event, f"nested deeper than {MAX_DEPTH}")
+        value = self._sequence() if isinstance(event, yaml.SequenceStartEvent) else self._mapping()
+        self._depth -= 1
+        return value
 
-    def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
-        merged: dict[str, Any] = {}
+    def _alias(self, event: yaml.AliasEvent) -> Any:
+        self._aliases += 1
+        if self._aliases > MAX_ALIASES:
+            _refuse(event, f"more than {MAX_ALIASES} aliases")
+        value = self._anchors.get(str(event.anchor), _Missing)
+        if value is _Missing:
+            _refuse(event, f"the alias *{event.anchor} has no anchor before it")
+        if value is _Open:
+            _refuse(event, "an alias inside of itself")
+        return value
+
+    def _sequence(self) -> list[Any]:
+        items = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            value = self._value(event)
+            if isinstance(value, Tagged):
+                _refuse(event, f"{value.tag} in a list; put it on the list")
+            items.append(value)
+        return items
+
+    def _mapping(self) -> dict[str, Any]:
         own: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            if key_node.tag == _MERGE:
-                value = self.of(value_node)
-                for part in reversed(value if isinstance(value, list) else [value]):
-                    merged.update(part if isinstance(part, dict) else {})
-                continue
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise ValueError(f"{_place(key_node.start_mark)}a key that is not text")
-            if key_node.value in own:
-                raise ValueError(f"{_place(key_node.start_mark)}the key `{key_node.value}` a second time")
-            own[key_node.value] = self.of(value_node)
-        return merged | own
+        merged: dict[str, Any] | None = None
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key = self._key(event)
+            value = self._value(next(self._events))
+            if key == _MERGE:
+                if merged is not None:
+                    _refuse(event, "the key `<<` a second time; give it a list")
+                merged = self._merged(event, value)
+            elif key in own:
+                _refuse(event, f"the key `{_shown(key)}` a second time")
+            else:
+                own[key] = value
+        return (merged | own) if merged else own
+
+    def _key(self, event: yaml.Event) -> str:
+        if not isinstance(event, yaml.ScalarEvent) or event.tag is not None:
+            _refuse(event, "a key that is not plain text")
+        key = self._value(event)
+        if key is None or (isinstance(key, Plain) and (is_number(key) or is_bool(key) or _TIME.match(key))):
+            _refuse(event, f"the key `{_shown(event.value)}` is not text to Compose; put it in quotes")
+        if len(key) > MAX_KEY:
+            _refuse(event, f"a key of more than {MAX_KEY} characters")
+        if key == _MERGE and not isinstance(key, Plain):
+            _refuse(event, 'the key "<<" in quotes, which some take for a merge; rename it')
+        return str(key)
+
+    def _merged(self, event: yaml.Event, value: Any) -> dict[str, Any]:
+        """What a merge key brings: of several mappings the first that has a key counts."""
+        merged: dict[str, Any] = {}
+        for part in reversed(value if isinstance(value, list) else [value]):
+            if not isinstance(part, dict):
+                _refuse(event, "`<<` takes a mapping, or a list of mappings")
+            self._nodes += len(part)
+            if self._nodes > MAX_NODES:
+                _refuse(event, f"more than {MAX_NODES} values")
+            merged.update(part)
+        return merged
+
+
+def _scalar(event: yaml.ScalarEvent) -> Any:
+    if "\x00" in event.value:
+        _refuse(event, "a NUL character, which no container can be given")
+    if event.style:
+        return str(event.value)
+    return None if event.value in _NULL else Plain(event.value)
+
+
+def _refuse(event: yaml.Event, why: str) -> NoReturn:
+    raise ValueError(f"{_place(event.start_mark)}{why}")
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:60])[1:-1]
 
 
 def _place(mark: Any) -> str:

@@ -103,15 +103,16 @@ def _bring_up(box: Box, desired: DesiredSandbox, record: Record, before: State) 
     tree = desired.tree
     if tree is None:
         raise ProvisionFailed(desired.name, f"{desired.name} has no input: {desired.input_error}")
-    wanted = sources(box, desired, tree)
+    command = box.compose_command()
+    report = sources(box, desired, tree, command)
+    wanted = None if desired.profile.spec.workspace.mode == "copy" else report.files
     begun_before = before.record or before.trees or before.containers
     workspace = Workspace(before.trees, box.files() if begun_before else None)
     if not workspace.has_tree(tree, wanted):
         box.work.progress("delivering")
         box.deliver(tree, wanted)
     variables = _variables(box, desired, record)
-    command = box.compose_command()
-    hardened = render(box, desired, tree, record, command, variables)
+    hardened = render(box, desired, tree, record, command, variables, report)
     box.put("compose.json", hardened.to_json())
     mounts = _mounts(box, hardened)
     if damaged := workspace.damaged(tree, mounts):

@@ -1,15 +1,22 @@
-"""The compose file of a sandbox: as Compose itself reads it, then hardened, and never otherwise."""
+"""The compose file of a sandbox: as Compose itself reads it, then hardened, and never otherwise.
+
+Compose is given no bytes of a stranger's but env files: it reads our own plain form of each compose file, in a folder
+that holds nothing else, and what it reads must be what was seen in the files.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import posixpath
+import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from sandboxer.errors import ProvisionFailed
+from sandboxer.extensions.compose_ssh.findings import Findings
 from sandboxer.extensions.compose_ssh.harden import harden
 from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret, Policy, ReachablePort
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 
     from sandboxer.extensions.compose_ssh.box import Box
     from sandboxer.extensions.compose_ssh.policy import Hardened
+    from sandboxer.extensions.compose_ssh.source import SourceReport
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.hidden import Hidden
     from sandboxer.model.record import Record
@@ -68,49 +76,89 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def sources(box: Box, desired: DesiredSandbox, tree: InputTree) -> tuple[str, ...] | None:
-    """What must be delivered: None for the whole tree, else what Compose reads. Raises ComposeRefused."""
+def sources(box: Box, desired: DesiredSandbox, tree: InputTree, command: str) -> SourceReport:
+    """What Compose is to read, and what of the tree that needs. Raises ComposeRefused."""
     inputs, files = box.work.inputs, desired.profile.spec.compose.files
-    report = inspect(
+    return inspect(
         {path: inputs.read(tree, path) for path in files},
         lambda path: inputs.read(tree, path),
         tree.entries,
         sandbox=desired.name,
+        podman="podman" in command,
     )
-    return None if desired.profile.spec.workspace.mode == "copy" else report.files
 
 
 def render(
-    box: Box, desired: DesiredSandbox, tree: InputTree, record: Record, command: str, variables: Variables
+    box: Box,
+    desired: DesiredSandbox,
+    tree: InputTree,
+    record: Record,
+    command: str,
+    variables: Variables,
+    report: SourceReport,
 ) -> Hardened:
     """Compose's own reading of the files, made into what may run. Raises ComposeRefused, ProvisionFailed."""
     spec = desired.profile.spec.compose
-    project = posixpath.dirname(spec.files[0])
+    folder = posixpath.dirname(spec.files[0])
     podman = "podman" in command
-    options = [word for path in spec.files for word in ("-f", posixpath.relpath(path, project or "."))]
+    project = project_name(desired.name, desired.id)
+    options = [word for path in spec.files for word in ("-f", posixpath.relpath(path, folder or "."))]
     options += [word for profile in spec.profiles for word in ("--profile", profile)]
     options += ["config"] if podman else ["config", "--format", "json"]
-    reply = box.bench.call(
-        "render",
-        command,
-        project_name(desired.name, desired.id),
-        tree.digest,
-        project or ".",
-        *options,
-        payload=variables.to_dotenv(podman=podman),
-    )
+    payload = packed(report, variables.to_dotenv(podman=podman))
+    reply = box.bench.call("render", command, project, folder or ".", *options, payload=payload)
     if reply.code != 0:
-        said = variables.redact(reply.text)
+        said = _reason(variables.redact(reply.text).replace(f"{box.reading}/", ""))
         raise ProvisionFailed(
             desired.name,
             f"{command} cannot read {', '.join(spec.files)} of {tree.repo} at {tree.commit[:12]}: {said}",
             hint="repair the compose file, commit, and apply again",
         )
-    model = _parsed(reply.output, podman=podman)
-    folder = posixpath.normpath(posixpath.join(box.tree_path(tree), project))
+    model = normalise(_parsed(reply.output, podman=podman), posixpath.join(box.reading, folder), literal=podman)
+    findings = Findings(desired.name)
+    report.seen.compare(model, findings, root=box.reading, project=project)
+    findings.raise_any()
     return harden(
-        normalise(model, folder, literal=podman), _policy(box, desired, tree, record, variables, podman=podman)
+        moved(model, box.reading, box.tree_path(tree)),
+        _policy(box, desired, tree, record, variables, podman=podman),
     )
+
+
+def packed(report: SourceReport, variables: bytes) -> bytes:
+    """A tar of the folder in which Compose reads: ``variables``, and in ``files`` what it opens; no link is in it."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        folders = {posixpath.dirname(path) for path in report.opened} | set(report.folders)
+        for folder in sorted({f"files/{folder}".rstrip("/") for folder in folders}):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o700
+            tar.addfile(entry)
+        contents = {"variables": variables} | {f"files/{path}": data for path, data in report.opened.items()}
+        for path, data in sorted(contents.items()):
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(data), 0o600
+            tar.addfile(entry, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def moved(value: Any, before: str, after: str) -> Any:
+    """The model with every path below one folder as it is below another, whichever way its ``$`` is written."""
+    if isinstance(value, dict):
+        return {key: moved(item, before, after) for key, item in value.items()}
+    if isinstance(value, list):
+        return [moved(item, before, after) for item in value]
+    if isinstance(value, str):
+        for written in (before, before.replace("$", "$$")):
+            if value == written or value.startswith(written + "/"):
+                return after.replace("$", "$$") + value[len(written) :]
+    return value
+
+
+def _reason(said: str) -> str:
+    """What a Compose complains of: where it is a program's trace, the error at its end."""
+    _, found, trace = said.rpartition("Traceback (most recent call last):")
+    lines = [line for line in trace.splitlines() if line.strip()]
+    return lines[-1].strip() if found and lines else said
 
 
 def _parsed(output: bytes, *, podman: bool) -> dict[str, Any]:

@@ -2,18 +2,23 @@
 
 Compose follows ``include``, ``extends``, ``env_file`` and ``label_file`` to whatever file they name, and trusts what
 it reads. So each of them is followed here first, and only through the files of the input: what leaves them, what a
-variable would decide, and what would be fetched from elsewhere is refused.
+variable would decide, and what would be fetched from elsewhere is refused. What was found is all that Compose is
+given, each compose file in its plain form.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.extensions.compose_ssh import env_files
 from sandboxer.extensions.compose_ssh.findings import Findings
-from sandboxer.extensions.compose_ssh.plain_yaml import documents
+from sandboxer.extensions.compose_ssh.plain_form import Budget, plain_form
+from sandboxer.extensions.compose_ssh.plain_yaml import RESET, Tagged, bare, documents
+from sandboxer.extensions.compose_ssh.seen import Seen
+from sandboxer.extensions.compose_ssh.tags import carried_out
 from sandboxer.extensions.compose_ssh.tree import NotInTreeError, NotTrackedError, Tree
 
 if TYPE_CHECKING:
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 10_000
 MAX_FILES = 200
+MAX_TEXT = 8 * 1024 * 1024
 
 _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:|^github\.com/|@|#|\.git$")
 _VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$\{?([A-Za-z_][A-Za-z0-9_]*)")
@@ -34,23 +40,33 @@ class SourceReport:
 
     ``files`` are the paths in the tree that Compose opens, the compose files and links on the way included; ``builds``
     tells whether a service is built, ``contexts`` from which folders, as far as the raw files tell; ``variables`` are
-    the names that the files take from the environment.
+    the names that the files take from the environment. ``opened`` is what Compose is given in their place: a content
+    for each path that it opens, without links; ``folders`` must be there too. ``seen`` is what the files say.
     """
 
     files: tuple[str, ...]
     contexts: tuple[str, ...]
     builds: bool
     variables: frozenset[str]
+    opened: Mapping[str, bytes] = field(repr=False)
+    folders: tuple[str, ...]
+    seen: Seen = field(repr=False)
 
 
 def inspect(
-    files: Mapping[str, bytes], read: Callable[[str], bytes], entries: Mapping[str, TreeEntry], *, sandbox: str
+    files: Mapping[str, bytes],
+    read: Callable[[str], bytes],
+    entries: Mapping[str, TreeEntry],
+    *,
+    sandbox: str,
+    podman: bool = False,
 ) -> SourceReport:
     """Follows the compose files to everything that Compose would read.
 
     ``files`` are the compose files in Compose's order, paths in the tree to bytes; the folder of the first one is the
-    project directory. ``read`` gives the bytes of another path of ``entries``. Raises ComposeRefused with every
-    finding, in the name of ``sandbox``; what ``read`` raises passes through.
+    project directory. ``read`` gives the bytes of another path of ``entries``. ``podman`` says that podman-compose is
+    to read them. Raises ComposeRefused with every finding, in the name of ``sandbox``; what ``read`` raises passes
+    through.
     """
     look = _Look(Tree(entries), read, Findings(sandbox))
     project = posixpath.dirname(next(iter(files), ""))
@@ -58,8 +74,19 @@ def inspect(
     for path, data in files.items():
         for document in look.parse(path, data):
             look.document(document, project, path)
+        look.compose_files.setdefault(posixpath.normpath(path), look.parse(path, data))
     look.findings.raise_any()
-    return SourceReport(tuple(sorted(look.files)), tuple(sorted(look.contexts)), look.builds, frozenset(look.variables))
+    opened = look.contents(list(map(posixpath.normpath, files)), podman=podman)
+    look.findings.raise_any()
+    return SourceReport(
+        tuple(sorted(look.files)),
+        tuple(sorted(look.contexts)),
+        look.builds,
+        frozenset(look.variables),
+        opened,
+        tuple(sorted(look.folders | {project})),
+        look.seen,
+    )
 
 
 class _Look:
@@ -73,6 +100,10 @@ class _Look:
         self.contexts: set[str] = set()
         self.variables: set[str] = set()
         self.builds = False
+        self.seen = Seen()
+        self.compose_files: dict[str, list[Any]] = {}
+        self.folders: set[str] = set()
+        self._texts: dict[str, bytes] = {}
         self._parsed: dict[str, list[Any]] = {}
         self._seen: set[tuple[str, ...]] = set()
         self._steps = 0
@@ -92,13 +123,59 @@ class _Look:
                 self.findings.add(path, f"cannot be read: {error}")
         return self._parsed[path]
 
+    def contents(self, order: list[str], *, podman: bool) -> dict[str, bytes]:
+        """What Compose is given for each path that it opens; ``order`` are the compose files that are merged."""
+        budget = Budget()
+        opened = dict(self._texts)
+        files = self._without_tags(order) if podman else self.compose_files
+        for path, found in files.items():
+            try:
+                if path in opened:
+                    raise ValueError("is read both as a compose file and as another; copy it")
+                opened[path] = plain_form(found, budget)
+            except ValueError as error:
+                self.findings.add(path, str(error))
+        return opened
+
+    def _without_tags(self, order: list[str]) -> dict[str, list[Any]]:
+        """The files as podman-compose reads them right: one document each, and every tag carried out."""
+        done: dict[str, list[Any]] = {}
+        for path, found in self.compose_files.items():
+            if len(found) > 1:
+                self.findings.add(path, "has several documents, and podman-compose reads one; give each a file")
+        groups = [order, *([path] for path in self.compose_files if path not in order)]
+        for group in groups:
+            try:
+                plain = carried_out(self.compose_files[path][0] if self.compose_files[path] else None for path in group)
+            except ValueError as error:
+                self.findings.add(", ".join(group), str(error))
+                continue
+            done |= {path: [document] for path, document in zip(group, plain, strict=True)}
+        return done
+
+    def text(self, path: str, real: str) -> None:
+        """An env file or label file that Compose opens at ``path``."""
+        if path in self._texts:
+            return
+        data = self.read(real)
+        try:
+            env_files.check(data)
+        except ValueError as error:
+            self.findings.add(path, str(error))
+        self._texts[path] = data
+        if sum(map(len, self._texts.values())) > MAX_TEXT:
+            self.findings.add(path, f"is one env file too many; all of them may have {MAX_TEXT} bytes")
+
     def dotenv(self, folder: str) -> None:
         """Compose reads a project's ``.env`` by itself where there is one."""
         path = posixpath.join(folder, ".env")
         try:
-            self.files.update(self.tree.trail(path))
+            trail = self.tree.trail(path)
         except NotInTreeError:
             return
+        if self.tree.is_file(trail[-1]):
+            self.files.update(trail)
+            self.text(path, trail[-1])
 
     def document(self, document: Any, folder: str, file: str) -> None:
         """One document: its includes and all of its services."""
@@ -107,17 +184,18 @@ class _Look:
         if not isinstance(document, dict):
             self.refuse("the file", "is not a mapping", file)
             return
-        if document.get("models"):
+        if bare(document.get("models")):
             self.refuse("models", "models run outside any container; a sandbox has none", file)
+        self.seen.document(document, folder)
         for index, include in enumerate(_listed(document.get("include"))):
             self.include(include, folder, file, f"include[{index}]")
-        services = document.get("services")
+        services = bare(document.get("services"))
         for name, service in (services if isinstance(services, dict) else {}).items():
-            self.service(service, folder, file, f"services.{name}")
+            self.service(service, folder, file, f"services.{name}", name)
 
     def include(self, include: Any, folder: str, file: str, where: str) -> None:
         """An include: its paths are relative to the including project, what is in them to its own directory."""
-        long = include if isinstance(include, dict) else {"path": include}
+        long = _plain(include) if isinstance(include, dict) else {"path": include}
         paths = [self.path(item, folder, file, where, code=True) for item in _listed(long.get("path"))]
         if not paths or paths[0] is None:
             return
@@ -127,8 +205,9 @@ class _Look:
             if given is None:
                 return
             own = given
-        env_files = [item for item in _listed(long.get("env_file")) if item != "/dev/null"]
-        for item in env_files:
+            self.folders.add(given)
+        env_file_names = [item for item in _listed(long.get("env_file")) if item != "/dev/null"]
+        for item in env_file_names:
             self.path(item, folder, file, f"{where}.env_file")
         if not long.get("env_file"):
             self.dotenv(own)
@@ -137,13 +216,16 @@ class _Look:
                 for document in self._load(path):
                     self.document(document, own, path)
 
-    def service(self, service: Any, folder: str, file: str, where: str) -> None:
-        """A service: the files that it names, and the service that it extends."""
+    def service(self, given: Any, folder: str, file: str, where: str, owner: str) -> None:
+        """A service: the files that it names, and the service that it extends. It counts as a part of ``owner``."""
+        service = bare(given)
         if not isinstance(service, dict) or not self._step(where, file):
             return
+        service = _plain(service)
+        self.seen.service(owner, service, folder)
         for key in ("env_file", "label_file"):
             for item in _listed(service.get(key)):
-                entry = item if isinstance(item, dict) else {"path": item}
+                entry = _plain(item) if isinstance(item, dict) else {"path": item}
                 optional = str(entry.get("required")).lower() == "false"
                 self.path(entry.get("path"), folder, file, f"{where}.{key}", optional=optional)
         for key in ("provider", "models"):
@@ -152,18 +234,18 @@ class _Look:
         if service.get("build") is not None:
             self._build(service["build"], folder)
         if service.get("extends") is not None:
-            self._extends(service["extends"], folder, file, where)
+            self._extends(service["extends"], folder, file, where, owner)
 
     def _build(self, build: Any, folder: str) -> None:
         self.builds = True
-        context = build.get("context", ".") if isinstance(build, dict) else build
+        context = _plain(build).get("context", ".") if isinstance(build, dict) else build
         try:
             self.contexts.add(self.tree.resolve(posixpath.join(folder, str(context))))
         except NotInTreeError:
             return  # the engine's canonical form is what decides on it
 
-    def _extends(self, extends: Any, folder: str, file: str, where: str) -> None:
-        long = extends if isinstance(extends, dict) else {"service": extends}
+    def _extends(self, extends: Any, folder: str, file: str, where: str, owner: str) -> None:
+        long = _plain(extends) if isinstance(extends, dict) else {"service": extends}
         name = str(long.get("service"))
         path: str | None = file
         if long.get("file") is not None:
@@ -171,12 +253,12 @@ class _Look:
             if path is None:
                 return
             folder = posixpath.dirname(path)
-        if path is None or not self._first(path, folder, name):
+        if path is None or not self._first(path, folder, name, owner):
             return
         for document in self._load(path):
-            services = document.get("services") if isinstance(document, dict) else None
+            services = bare(document.get("services")) if isinstance(document, dict) else None
             if isinstance(services, dict):
-                self.service(services.get(name), folder, path, f"services.{name}")
+                self.service(services.get(name), folder, path, f"services.{name}", owner)
 
     def path(
         self,
@@ -201,10 +283,12 @@ class _Look:
         elif value.startswith("~") or "\x00" in value:
             self.refuse(where, f"`{value}` leads outside the sandbox's files; use a relative path", file)
         else:
-            return self._found(value, folder, file, where, optional=optional, opened=opened)
+            return self._found(value, folder, file, where, optional=optional, opened=opened, code=code)
         return None
 
-    def _found(self, value: str, folder: str, file: str, where: str, *, optional: bool, opened: bool) -> str | None:
+    def _found(
+        self, value: str, folder: str, file: str, where: str, *, optional: bool, opened: bool, code: bool
+    ) -> str | None:
         path = posixpath.normpath(posixpath.join(folder, value))
         path = "" if path == "." else path
         try:
@@ -219,6 +303,8 @@ class _Look:
             self.refuse(where, f"`{value}` is a folder; a file is needed", file)
             return None
         self.files.update(trail)
+        if not code:
+            self.text(path, trail[-1])
         return path
 
     def _load(self, path: str) -> Iterator[Any]:
@@ -226,7 +312,9 @@ class _Look:
         if real not in self._parsed and len(self._parsed) >= MAX_FILES:
             self.findings.add(path, f"is one compose file too many; the limit is {MAX_FILES}")
             return
-        yield from self._parsed[real] if real in self._parsed else self.parse(real, self.read(real))
+        found = self._parsed[real] if real in self._parsed else self.parse(real, self.read(real))
+        self.compose_files.setdefault(path, found)
+        yield from found
 
     def _first(self, *what: str) -> bool:
         """Whether a file is met in this way for the first time; Compose itself refuses the cycles."""
@@ -243,7 +331,15 @@ class _Look:
         return self._steps < MAX_STEPS
 
 
+def _plain(mapping: dict[str, Any]) -> dict[str, Any]:
+    """A mapping as it counts in its own file: without what is reset."""
+    return {
+        key: bare(value) for key, value in mapping.items() if not (isinstance(value, Tagged) and value.tag == RESET)
+    }
+
+
 def _listed(value: Any) -> list[Any]:
-    if value is None:
+    found = bare(value)
+    if found is None:
         return []
-    return value if isinstance(value, list) else [value]
+    return found if isinstance(found, list) else [found]

@@ -130,15 +130,15 @@ compose_of() { # engine
 }
 
 
-# The variables of a compose file are those that were declared, from a file that only the login can read, and not for long.
-do_render() { # command, project, tree, folder in it, options...; the variables
-  command=$1 project=$2 folder=$box/workspace/tree/$3/$4; shift 4
-  cat >"$box/.variables" || return 1
-  cd "$folder" || return 1
+# Compose reads the files in a folder that holds nothing else, and is there only meanwhile; among them the variables that
+# were declared. What it prints and complains of is bounded too.
+do_render() { # command, project, folder in it, options...; a tar of what Compose reads
+  command=$1 project=$2 place=$box/.compose folder=$box/.compose/files/$3; shift 3
+  rm -rf "$place" && mkdir "$place" && tar -x -o -p -f - -C "$place" || return 1
   # shellcheck disable=SC2086 # a command of several words
-  (ulimit -f 16384; exec timeout 30 $command -p "$project" --env-file "$box/.variables" "$@" >"$box/.rendered" 2>"$box/.problems"); code=$?
-  case $code in 0) cat "$box/.rendered" ;; 124) echo "it did not end within 30 s" ;; *) head -c 65536 "$box/.problems" ;; esac
-  rm -f "$box/.variables" "$box/.rendered" "$box/.problems"; return "$code"
+  confined "$place" "$folder" "$(command -v ${command%% *})" $command -p "$project" --env-file "$place/variables" "$@" >"$box/.rendered" 2>"$box/.problems"; code=$?
+  case $code in 0) cat "$box/.rendered" ;; 124 | 137 | 152) echo "it did not end within 30 s of time, 20 s of work and 2 GiB of memory" ;; *) head -c 65536 "$box/.problems" ;; esac
+  rm -rf "$place" "$box/.rendered" "$box/.problems"; return "$code"
 }
 
 do_compose() { # command, project, how many places it is given, these (below the sandbox's folder), words...

@@ -1,0 +1,179 @@
+"""What the raw files say, and whether Compose's reading of them says no more: two readers, one meaning.
+
+Compose is given a plain form of what was seen, so the two agree. Where they do not, one of them has a fault that
+somebody may use, and the sandbox is refused rather than made from what only one of them saw.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.extensions.compose_ssh.plain_yaml import RESET, Tagged, bare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sandboxer.extensions.compose_ssh.findings import Findings
+
+SECTIONS = ("networks", "volumes", "secrets", "configs")
+MAX_SCALARS = 100_000
+
+_WHY = "Compose reads this file differently; write it in the plain long form"
+_TOP = frozenset({"name", "services", "version", *SECTIONS})
+# What Compose adds to each service, and to one that has another key.
+_ALWAYS = frozenset({"command", "entrypoint", "networks"})
+_WITH = {
+    "env_file": ("environment",),
+    "label_file": ("labels",),
+    "extends": ("extends",),
+    "deploy": ("scale",),
+    "scale": ("deploy",),
+    "gpus": ("deploy",),
+    "links": ("depends_on",),
+    "volumes_from": ("depends_on",),
+    "network_mode": ("depends_on",),
+    "ipc": ("depends_on",),
+    "pid": ("depends_on",),
+}
+_ENTRY = frozenset({"name", "ipam"})
+_WORDS = ("cap_add", "cgroup", "dns", "group_add", "image", "ipc", "network_mode", "pid", "security_opt", "user",
+          "volumes_from")  # fmt: skip
+_PATHS = (("build", "context"), ("build", "dockerfile"), ("build", "additional_contexts"), ("volumes", "source"),
+          ("env_file", "path"))  # fmt: skip
+_DEFAULTS = frozenset({".", "Dockerfile"})
+
+
+@dataclass(slots=True)
+class Seen:
+    """The mappings that make up each service and each top-level entry, and the folders that their paths start from."""
+
+    services: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    sections: dict[str, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
+
+    def service(self, name: str, service: dict[str, Any], folder: str) -> None:
+        """A part of a service, as one file says it."""
+        self.services.setdefault(name, []).append(service)
+        self.folders.add(folder)
+
+    def document(self, document: dict[str, Any], folder: str) -> None:
+        """The top-level entries of one document."""
+        self.folders.add(folder)
+        for kind in SECTIONS:
+            section = bare(document.get(kind))
+            for name, entry in section.items() if isinstance(section, dict) else ():
+                plain = bare(entry)
+                self.sections.setdefault(kind, {}).setdefault(name, []).append(plain if isinstance(plain, dict) else {})
+
+    def compare(self, model: Mapping[str, Any], findings: Findings, *, root: str, project: str) -> None:
+        """Adds a finding for each part of Compose's model that no file says.
+
+        ``model`` is normalised, ``root`` is the folder on the host in which Compose read the files, and ``project`` the
+        name that it was given.
+        """
+        _Comparison(self, findings, posixpath.normpath(root), project).model(model)
+
+
+class _Comparison:
+    def __init__(self, seen: Seen, findings: Findings, root: str, project: str) -> None:
+        self._seen, self._findings, self._root, self._project = seen, findings, root, project
+
+    def differs(self, where: str) -> None:
+        self._findings.add(where, _WHY)
+
+    def model(self, model: Mapping[str, Any]) -> None:
+        for key in model.keys() - _TOP:
+            if not key.startswith("x-"):
+                self.differs(key)
+        for name, service in _entries(model.get("services")):
+            parts = self._seen.services.get(name)
+            if parts is None:
+                self.differs(f"services.{name}")
+            elif isinstance(service, dict):
+                self._service(f"services.{name}", service, parts)
+        for kind in SECTIONS:
+            known = self._seen.sections.get(kind, {})
+            for name, entry in _entries(model.get(kind)):
+                if name in known:
+                    self._entry(f"{kind}.{name}", name, entry, known[name])
+                elif (kind, name) != ("networks", "default"):
+                    self.differs(f"{kind}.{name}")
+
+    def _service(self, where: str, service: dict[str, Any], parts: list[dict[str, Any]]) -> None:
+        keys = _keys(parts)
+        known = keys | _ALWAYS | {more for key in keys for more in _WITH.get(key, ())}
+        for key in service.keys() - known:
+            self.differs(f"{where}.{key}")
+        for key in _WORDS:
+            self._texts(f"{where}.{key}", service.get(key), _Texts(part.get(key) for part in parts))
+        for key, inner in _PATHS:
+            texts = _Texts(part.get(key) for part in parts)
+            self._texts(f"{where}.{key}", _inner(service.get(key), inner), texts)
+
+    def _entry(self, where: str, name: str, entry: Any, parts: list[dict[str, Any]]) -> None:
+        if not isinstance(entry, dict):
+            return
+        for key in entry.keys() - _keys(parts) - _ENTRY:
+            self.differs(f"{where}.{key}")
+        for key in ("name", "file", "environment", "content", "external", "driver"):
+            texts = _Texts([*(part.get(key) for part in parts), name, f"{self._project}_{name}"])
+            self._texts(f"{where}.{key}", entry.get(key), texts)
+
+    def _texts(self, where: str, value: Any, texts: _Texts) -> None:
+        for written in _scalars(value):
+            text = written.replace("$$", "$")
+            if not (texts.open or text in texts.all or text in _DEFAULTS or self._is_path(text, texts)):
+                self.differs(where)
+
+    def _is_path(self, text: str, texts: _Texts) -> bool:
+        """Whether one of the texts leads to this path, from one of the folders."""
+        plain = posixpath.normpath(text)
+        folders = [posixpath.join(self._root, folder) for folder in self._seen.folders]
+        written = [*texts.all, "."]
+        return any(posixpath.normpath(posixpath.join(folder, one)) == plain for folder in folders for one in written)
+
+
+class _Texts:
+    """All scalars in some values, and what stands before a colon in them; ``open`` where a variable is among them."""
+
+    def __init__(self, values: Any) -> None:
+        self.all: set[str] = set()
+        self.open = False
+        for value in values:
+            for text in _scalars(value):
+                plain = text.replace("$$", "")
+                self.open = self.open or "$" in plain
+                self.all |= {text.replace("$$", "$"), text.partition(":")[0], text.lower(), text.partition("=")[2]}
+
+
+def _scalars(value: Any) -> Iterator[str]:
+    """The scalars in a value as text, at most so many; in no order."""
+    todo, left = [value], MAX_SCALARS
+    while todo and left:
+        left -= 1
+        one = todo.pop()
+        if isinstance(one, Tagged):
+            todo.append(bare(one))
+        elif isinstance(one, dict):
+            todo.extend(one.values())
+        elif isinstance(one, list):
+            todo.extend(one)
+        elif isinstance(one, bool):
+            yield str(one).lower()
+        elif one is not None:
+            yield str(one)
+
+
+def _inner(value: Any, key: str) -> Any:
+    parts = value if isinstance(value, list) else [value]
+    return [part.get(key) for part in parts if isinstance(part, dict)]
+
+
+def _keys(parts: list[dict[str, Any]]) -> set[str]:
+    return {key for part in parts for key, item in part.items() if not (isinstance(item, Tagged) and item.tag == RESET)}
+
+
+def _entries(section: Any) -> Iterator[tuple[str, Any]]:
+    yield from section.items() if isinstance(section, dict) else ()

@@ -1,0 +1,74 @@
+"""``!reset`` and ``!override`` carried out before podman-compose reads a file: its own ways with them are others.
+
+As in Compose: what either stands on counts in its own file as it is written there, and takes away what the files
+before it say at the same place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.extensions.compose_ssh.plain_yaml import OVERRIDE, Tagged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_TAGS = 1000
+MAX_STEPS = 100_000
+
+Path = tuple[str, ...]
+
+
+def carried_out(documents: Iterable[Any]) -> list[Any]:
+    """The documents, in the order in which they are merged, without any tag.
+
+    Raises ValueError where a tag stands below something that an earlier document does not write as a mapping.
+    """
+    done: list[Any] = []
+    for document in documents:
+        look = _Look()
+        own = look.stripped(document, ())
+        for path in look.paths:
+            done = [_without(earlier, path) for earlier in done]
+        done.append(own)
+    return done
+
+
+class _Look:
+    def __init__(self) -> None:
+        self.paths: list[Path] = []
+        self._plain: dict[int, Any] = {}
+        self._steps = 0
+
+    def stripped(self, value: Any, path: Path) -> Any:
+        """A mapping without tags; the paths of those that were there are noted."""
+        if not isinstance(value, dict) or id(value) in self._plain:
+            return value
+        self._steps += len(value) + 1
+        if self._steps > MAX_STEPS:
+            raise ValueError(f"needs more than {MAX_STEPS} steps to carry its tags out; make it smaller")
+        before, result = len(self.paths), {}
+        for key, item in value.items():
+            here = (*path, key)
+            if isinstance(item, Tagged):
+                self.paths.append(here)
+                if len(self.paths) > MAX_TAGS:
+                    raise ValueError(f"has more than {MAX_TAGS} tags")
+                if item.tag == OVERRIDE:
+                    result[key] = self.stripped(item.value, here)
+            else:
+                result[key] = self.stripped(item, here)
+        if len(self.paths) == before:
+            self._plain[id(value)] = value
+            return value
+        return result
+
+
+def _without(value: Any, path: Path) -> Any:
+    if value is None or (isinstance(value, dict) and path[0] not in value):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"resets {'.'.join(path)} of what another file does not write as a mapping; write it so")
+    if len(path) == 1:
+        return {key: item for key, item in value.items() if key != path[0]}
+    return value | {path[0]: _without(value[path[0]], path[1:])}
