@@ -123,7 +123,7 @@ def test_what_two_readers_could_read_otherwise_is_refused_soon(text: str | bytes
     with pytest.raises(ComposeRefused) as caught:
         read({"c.yaml": text}, podman=podman)
     assert why in caught.value.message
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("podman", [False, True], ids=["docker", "podman"])
@@ -131,7 +131,7 @@ def test_what_two_readers_could_read_otherwise_is_refused_soon(text: str | bytes
 def test_what_is_harmless_is_the_same_to_both(name: str, podman: bool, tmp_path: Path) -> None:
     began = time.monotonic()
     report = read({"c.yaml": (HOSTILE / f"{name}.yaml").read_bytes()}, podman=podman)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2
     assert len(report.opened["c.yaml"]) < 300
     put(tmp_path, report.opened)
     result = compose_reads(tmp_path, "c.yaml", podman=podman)
