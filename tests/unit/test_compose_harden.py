@@ -65,7 +65,7 @@ def refusal(model: dict[str, Any], policy: Policy = POLICY) -> ComposeRefused:
 
 @pytest.mark.parametrize("case", cases("refused.yaml"), ids=lambda case: case["says"].split(": ")[0])
 def test_what_no_sandbox_may_have_is_refused_with_place_reason_and_remedy(case: dict[str, Any]) -> None:
-    model = {"services": {"web": {"image": "web", **case.get("service", {})}, "db": {"image": "db"}}}
+    model = {"services": {"web": {"image": "web", **case.get("service", {})}, "db": {"image": "db:1"}}}
     error = refusal(model | case.get("also", {}), policy_of(case))
     assert error.message == case["says"]
     assert error.sandbox == "shop"
@@ -150,7 +150,7 @@ services:
     depends_on: [db]
     mem_limit: 512m
     healthcheck: {test: ["CMD", "true"], interval: 1s}
-  db: {image: db, networks: {default: {aliases: [sql]}}, deploy: {resources: {limits: {cpus: "0.5"}}}}
+  db: {image: "db:1", networks: {default: {aliases: [sql]}}, deploy: {resources: {limits: {cpus: "0.5"}}}}
 configs: {motd: {content: "$$5"}}
 secrets: {DB_PASSWORD: {environment: DB_PASSWORD}}
 volumes: {data: {}}
@@ -175,7 +175,7 @@ STACK: dict[str, Any] = {
     "services": {
         "web": {"image": "web", "volumes": ["./conf:/conf:ro"], "depends_on": ["db"]},
         "api": {"image": "api", "env_file": "web.env", "configs": ["motd"]},
-        "db": {"image": "db", "secrets": ["DB_PASSWORD"], "volumes": ["./data:/data"]},
+        "db": {"image": "db:1", "secrets": ["DB_PASSWORD"], "volumes": ["./data:/data"]},
         "job": {"image": "job", "build": "./app"},
         "cron": {"image": "job"},
         "side": {"image": "side", "volumes_from": ["web"]},
@@ -313,7 +313,7 @@ WRITTEN: dict[str, tuple[tuple[Any, ...], Any]] = {
 @st.composite
 def written(draw: st.DrawFn) -> dict[str, Any]:
     """A stack as people write them; in one of three, one value of one service is a bad one."""
-    services: dict[str, dict[str, Any]] = {"db": {"image": "db"}}
+    services: dict[str, dict[str, Any]] = {"db": {"image": "db:1"}}
     for name in draw(st.sets(st.sampled_from(["web", "api"]), min_size=1)):
         keys = draw(st.sets(st.sampled_from(sorted(WRITTEN)), max_size=8))
         services[name] = {"image": "x", **{key: draw(st.sampled_from(WRITTEN[key][0])) for key in sorted(keys)}}

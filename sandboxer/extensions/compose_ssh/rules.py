@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.extensions.compose_ssh.references import problem_with_reference
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -61,9 +63,6 @@ LOG_OPTIONS = frozenset({
 })  # fmt: skip
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
-_IMAGE = re.compile(
-    r"(?:[a-z0-9.-]+(?::\d+)?/)?[a-z0-9][a-z0-9._/-]*(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?", re.ASCII | re.IGNORECASE
-)
 _MAC = re.compile(r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}", re.IGNORECASE)
 _OURS = ("dev.sandboxer.", "com.docker.compose.", "io.podman.")
 
@@ -74,9 +73,10 @@ def off(value: Any) -> bool:
 
 
 def image(value: Any, scope: Scope) -> Any:
-    """The name of an image in a registry or of this host; Podman also takes paths, which no sandbox may name."""
-    if not isinstance(value, str) or not _IMAGE.fullmatch(value):
-        scope.refuse(f"{value!r} is not the name of an image, such as registry.example/app:1.2")
+    """The name of an image in a registry, and nothing that an engine would take for a path, an option or an id."""
+    problem = problem_with_reference(value, scope.policy.project)
+    if problem is not None:
+        scope.refuse(problem)
         return None
     return value
 

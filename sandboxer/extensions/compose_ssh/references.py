@@ -1,0 +1,65 @@
+"""Which references to an image a stranger's file may hold: names in a registry, and nothing that is read otherwise.
+
+An engine takes more than names: Podman a transport (``docker-archive:/any/file``) and a path, both of them the id of
+any image of the host or the beginning of one, and podman-compose puts the text on a command line, where a leading dash
+makes an option of it. And a name may be that of an image that was built for another sandbox.
+"""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 255
+
+# What stands before the first colon of a reference and makes Podman (containers/image) read the rest as its own kind of
+# address. `docker` is none of them where no `//` follows: Podman then takes the text for a name, so `docker:27` is one.
+TRANSPORTS = frozenset({
+    "atomic", "containers-storage", "dir", "docker-archive", "docker-daemon", "oci", "oci-archive", "ostree", "sif",
+    "tarball",
+})  # fmt: skip
+_DIGESTS = frozenset({"md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake3"})
+
+# As distribution/reference has it, without capitals and IPv6 hosts.
+_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?"
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?P<name>(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@sha256:(?P<digest>[0-9a-f]{64}))?",
+    re.ASCII,
+)
+_HEX = re.compile(r"[0-9a-f]+")
+# A compose project of ours, and what is built for it: sbx-<name>-<id>[-<service>].
+_PROJECT_END = re.compile(r"(?<=-)[0-9a-f]{8}(?![a-z0-9])")
+_PROJECT = re.compile(r"sbx-[a-z0-9-]+-[0-9a-f]{8}")
+
+
+def problem_with_reference(text: object, project: str) -> str | None:
+    """Why a reference may not be used by the sandbox of this compose project; None where it may.
+
+    The reason is a clause that goes behind the place of the text (``services.web.image: ...``). ``project`` is the
+    compose project, ``sbx-<name>-<id>``, whose own images may be named.
+    """
+    if not isinstance(text, str):
+        return "is not text; write the name of an image, such as registry.example/app:1.2"
+    if len(text) > LONGEST + 200:
+        return f"has {len(text)} characters; the name of an image has at most {LONGEST}"
+    head = re.split(r"[:@]", text, maxsplit=1)[0]
+    if head in TRANSPORTS or text.startswith("docker://"):
+        return f"{text!r} names the transport `{head}:`, which reads the host's files; name an image of a registry"
+    if head in _DIGESTS or (_HEX.fullmatch(text) and len(text) in (12, 64)):
+        return f"{text!r} is an id, which could be that of any image of the host; name an image of a registry"
+    match = _REFERENCE.fullmatch(text)
+    if match is None or len(match["name"]) > LONGEST:
+        return f"{text!r} is not the name of an image, such as registry.example/app:1.2"
+    if _HEX.fullmatch(text):
+        return f"{text!r} could be the beginning of an image's id; add a tag, such as {text}:latest"
+    if _others(match["name"].rsplit("/", 1)[-1], project):
+        return f"{text!r} is the name of an image that was built for another sandbox; build it here, or name its base"
+    return None
+
+
+def _others(name: str, project: str) -> bool:
+    """Whether a name without registry and folders can be read as that of an image built for another project."""
+    projects = (name[: end.end()] for end in _PROJECT_END.finditer(name))
+    return any(_PROJECT.fullmatch(one) and one != project for one in projects)
