@@ -39,6 +39,7 @@ POLICY = Policy(
     memory=1 << 30,
     pids=512,
     secrets={"DB_PASSWORD": DeliveredSecret("/s/w/secrets/1/DB_PASSWORD", 1)},
+    read={"app/Dockerfile": b"from scratch\n"}.__getitem__,
 )
 
 
@@ -100,6 +101,8 @@ def test_what_a_compose_file_becomes(case: dict[str, Any]) -> None:
         assert name == (Path(bind.source).name or "tree")
     for digest in hardened.inputs.values():
         text = text.replace(digest, "INPUTS")
+    for place in hardened.dockerfiles:
+        text = text.replace(f"/s/w/{place}", "/DOCKERFILE")
     assert json.loads(text) == {"name": POLICY.project, **case["becomes"]}
     one_shot = [service.name for service in hardened.services if service.one_shot]
     assert one_shot == case.get("one_shot", [])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sandboxer.extensions.compose_ssh import ceilings, networks
 from sandboxer.extensions.compose_ssh.delivery import Delivery
 from sandboxer.extensions.compose_ssh.findings import Findings
-from sandboxer.extensions.compose_ssh.images import built_images, image_keys
+from sandboxer.extensions.compose_ssh.images import Images, image_keys, images_of
 from sandboxer.extensions.compose_ssh.mounts import Mounts, written_to
 from sandboxer.extensions.compose_ssh.policy import MAX_REPLICAS, Hardened, Service
 from sandboxer.extensions.compose_ssh.rules import NAME, labels, plain_keys
@@ -44,16 +44,16 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
     delivery = Delivery(policy, services)
     delivery.copy_for_writing(written_to(services, delivery), root.at("services"))
     mounts = Mounts(top, root, delivery)
-    built = built_images(services)
+    images = images_of(services)
     published = _published(services, root)
     result = {
-        name: _service(name, service, built, mounts, root.at("services").at(name)) | published.get(name, {})
+        name: _service(name, service, images, mounts, root.at("services").at(name)) | published.get(name, {})
         for name, service in services.items()
     }
     stack = _stack(top, result, mounts, root)
     delivery.check_copies(root.at("services"))
     findings.raise_any()
-    _share_inputs(services, built, delivery)
+    _share_inputs(services, images.built, delivery)
     inputs = {name: digest for name in result if (digest := delivery.inputs(name)) is not None}
     for name, digest in inputs.items():
         result[name]["labels"][LABEL_INPUTS] = digest
@@ -65,7 +65,16 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
         # again: a migration would run twice. So the order of starting is kept by whoever starts.
         for service in result.values():
             service.pop("depends_on", None)
-    return Hardened(stack, delivery.binds(), told, inputs, delivery.lent())
+    return Hardened(
+        stack,
+        delivery.binds(),
+        told,
+        inputs,
+        delivery.lent(),
+        tuple(sorted(images.named)),
+        frozenset(images.bases),
+        images.files,
+    )
 
 
 def _services(top: dict[str, Any], root: Scope) -> dict[str, dict[str, Any]]:
@@ -79,9 +88,9 @@ def _services(top: dict[str, Any], root: Scope) -> dict[str, dict[str, Any]]:
     return {name: here.at(name).mapping(given[name]) for name in sorted(given)}
 
 
-def _service(name: str, service: dict[str, Any], built: dict[str, str], mounts: Mounts, scope: Scope) -> dict[str, Any]:
+def _service(name: str, service: dict[str, Any], images: Images, mounts: Mounts, scope: Scope) -> dict[str, Any]:
     result = plain_keys(service, scope, _HANDLED)
-    result |= image_keys(name, service, built, mounts, scope)
+    result |= image_keys(name, service, images, mounts, scope)
     result |= mounts.of(name, service, scope)
     joined = networks.membership(service, scope)
     if joined:

@@ -2,56 +2,87 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.compose_ssh.delivery import escape
 from sandboxer.extensions.compose_ssh.normal import REMOTE_CONTEXT
+from sandboxer.extensions.compose_ssh.recipe import Kitchen, recipe
 from sandboxer.extensions.compose_ssh.rules import extra_hosts, image, labels, off
+from sandboxer.extensions.compose_ssh.tree import NotInTreeError
 
 if TYPE_CHECKING:
     from sandboxer.extensions.compose_ssh.delivery import Delivery
     from sandboxer.extensions.compose_ssh.mounts import Mounts
     from sandboxer.extensions.compose_ssh.scope import Scope
 
-_PASSED = ("additional_contexts", "args", "cache_from", "context", "dockerfile", "dockerfile_inline", "extra_hosts",
-           "labels", "network", "no_cache", "no_cache_filter", "platforms", "provenance", "pull", "sbom", "secrets",
-           "shm_size", "tags", "target", "ulimits")  # fmt: skip
-_DOCKERFILES = ("Containerfile", "ContainerFile", "containerfile", "Dockerfile", "DockerFile", "dockerfile")
+_PASSED = ("additional_contexts", "args", "context", "dockerfile", "dockerfile_inline", "extra_hosts", "labels",
+           "network", "no_cache", "platforms", "pull", "secrets", "shm_size", "tags", "target", "ulimits")  # fmt: skip
+_FRONTEND = "has the engine run another image at the build; remove it"
 _REFUSED = {
+    "cache_from": "reads a cache from elsewhere; remove it, the engine keeps one of its own",
     "cache_to": "writes to the host or a registry; remove it",
     "entitlements": "gives the build rights over the host; remove it",
     "isolation": "is for Windows containers; remove it",
+    "no_cache_filter": "is not supported in a sandbox; use `no_cache`",
     "privileged": "gives the build rights over the host; remove it",
+    "provenance": _FRONTEND,
+    "sbom": _FRONTEND,
     "ssh": "hands the host's SSH agent or keys to the build; use a build secret",
 }
+# In the order in which podman-compose looks for one; BuildKit takes the last where the first of its own is not there.
+_PODMAN_FILES = ("Containerfile", "ContainerFile", "containerfile", "Dockerfile", "DockerFile", "dockerfile")
+_DOCKER_FILES = ("Dockerfile", "dockerfile")
+_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTEXT = re.compile(r"[a-z0-9][a-z0-9._/-]{0,127}")
 
 
-def built_images(services: dict[str, Any]) -> dict[str, str]:
-    """For each image name that a service builds: the service. Others that name it get the same image."""
-    return {
-        service["image"]: name
-        for name, service in sorted(services.items(), reverse=True)
-        if service.get("build") is not None and isinstance(service.get("image"), str)
-    }
+@dataclass(slots=True)
+class Images:
+    """Collects what a stack's images are made of.
+
+    ``built`` maps each image name that a service builds to the service: others that name it get the same image.
+    ``named`` are the images from outside, ``bases`` those of them that builds start from, and ``files`` the Dockerfiles
+    to deliver, by their place below the workspace.
+    """
+
+    built: dict[str, str] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
+    bases: set[str] = field(default_factory=set)
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
-def image_keys(
-    name: str, service: dict[str, Any], built: dict[str, str], mounts: Mounts, scope: Scope
-) -> dict[str, Any]:
+def images_of(services: dict[str, Any]) -> Images:
+    """What is to be collected for these services."""
+    return Images(
+        {
+            service["image"]: name
+            for name, service in sorted(services.items(), reverse=True)
+            if service.get("build") is not None and isinstance(service.get("image"), str)
+        }
+    )
+
+
+def image_keys(name: str, service: dict[str, Any], images: Images, mounts: Mounts, scope: Scope) -> dict[str, Any]:
     """The ``image``, ``build`` and ``pull_policy`` of a service.
 
     A built image is named after the sandbox: under the file's own name it would replace that of another sandbox.
     """
     asked = service.get("image")
     if service.get("build") is not None:
-        build = _build(name, service["build"], mounts, scope.at("build"))
+        build = _build(name, service["build"], images, mounts, scope.at("build"))
         return {"image": own_name(scope.policy.project, name), "build": build}
-    builder = built.get(asked) if isinstance(asked, str) else None
+    builder = images.built.get(asked) if isinstance(asked, str) else None
     if builder is not None:
         return {"image": own_name(scope.policy.project, builder)}
     always = {"pull_policy": "always"} if scope.policy.pull == "always" else {}
-    return {"image": image(asked, scope.at("image"))} | always
+    taken = image(asked, scope.at("image"))
+    if taken is not None:
+        images.named.add(taken)
+    return {"image": taken} | always
 
 
 def own_name(project: str, service: str) -> str:
@@ -59,7 +90,7 @@ def own_name(project: str, service: str) -> str:
     return f"{project}-{service.lower()}"
 
 
-def _build(name: str, value: Any, mounts: Mounts, scope: Scope) -> dict[str, Any]:
+def _build(name: str, value: Any, images: Images, mounts: Mounts, scope: Scope) -> dict[str, Any]:
     given = dict(scope.mapping(value))
     for key, why in _REFUSED.items():
         if not off(given.pop(key, None)):
@@ -67,24 +98,40 @@ def _build(name: str, value: Any, mounts: Mounts, scope: Scope) -> dict[str, Any
     build = scope.only(given, _PASSED)
     for key in ("tags", "pull"):
         build.pop(key, None)
-    _contexts(name, build, mounts.delivery, scope)
-    for here, item in scope.at("cache_from").items(build.get("cache_from")):
-        if "type=" in str(item) and "type=registry" not in str(item):
-            here.refuse("reads a cache from the host; name an image")
+    if not off(build.pop("platforms", None)):
+        scope.at("platforms").refuse("a sandbox runs on its host's platform; remove it")
     if build.get("network", "none") not in ("none", "default"):
         scope.at("network").refuse("leaves the build's own network; remove it")
     if scope.policy.egress == "deny":
         build["network"] = "none"
-    if "extra_hosts" in build:
+    if not off(build.get("extra_hosts")) and scope.policy.egress == "deny":
+        scope.at("extra_hosts").refuse("a build has no network under `egress: deny`; remove it")
+    elif "extra_hosts" in build:
         build["extra_hosts"] = extra_hosts(build["extra_hosts"], scope.at("extra_hosts"))
+    if "args" in build:
+        build["args"] = _arguments(build["args"], scope.at("args"))
+    _contexts(name, build, images, mounts.delivery, scope)
     build["labels"] = labels(build.get("labels"), scope.at("labels")) | mounts.root_labels()
     if "secrets" in build:
         build["secrets"] = mounts.references(build["secrets"], name, scope.at("secrets"))
     return build
 
 
-def _contexts(name: str, build: dict[str, Any], delivery: Delivery, scope: Scope) -> None:
-    """Puts the folders and the Dockerfile that a build reads where their content says."""
+def _arguments(value: Any, scope: Scope) -> dict[str, str]:
+    """A build's arguments that have a value; the others would come from the host's environment, which is none's."""
+    given = scope.mapping(value)
+    for key, text in given.items():
+        if not _ARGUMENT.fullmatch(key):
+            scope.at(key).refuse("is not the name of a build argument; use letters, digits and `_`")
+        elif key.upper().startswith("BUILDKIT_"):
+            scope.at(key).refuse("steers the engine's builder; remove it")
+        elif text is not None and not isinstance(text, str):
+            scope.at(key).refuse("must be a text")
+    return {key: text for key, text in given.items() if isinstance(text, str)}
+
+
+def _contexts(name: str, build: dict[str, Any], images: Images, delivery: Delivery, scope: Scope) -> None:
+    """Puts the folders that a build reads where their content says, and the Dockerfile as it was understood."""
     context = build.get("context")
     if isinstance(context, str) and REMOTE_CONTEXT.match(context):
         scope.at("context").refuse("would be fetched from elsewhere; commit it to the input repository")
@@ -96,32 +143,97 @@ def _contexts(name: str, build: dict[str, Any], delivery: Delivery, scope: Scope
         scope.at("context").refuse("is a file; a build context is a folder")
         return
     build["context"] = delivery.place(source, name)
-    _dockerfile(name, build, str(context), source, delivery, scope)
+    for ignore in (".dockerignore", ".containerignore"):
+        if delivery.tree.is_link(posixpath.join(source, ignore)):
+            scope.at("context").refuse(f"{ignore} is a link, which a builder follows on the host; make it a file")
     more = scope.at("additional_contexts")
     contexts = more.mapping(build.get("additional_contexts"))
     for key, value in contexts.items():
-        if not (isinstance(value, str) and value.startswith(("service:", "docker-image://"))):
+        if not _CONTEXT.fullmatch(key):
+            more.at(key).refuse("is not a name for a context; use lower-case letters, digits, `.`, `_`, `/` and `-`")
+        elif not isinstance(value, str) or REMOTE_CONTEXT.match(value) or ":" in value:
+            more.at(key).refuse(
+                "is no folder of the input; copy from a stage (FROM IMAGE AS NAME), or commit the files"
+            )
+        else:
             found = delivery.find(value, more.at(key))
             contexts[key] = value if found is None else delivery.place(found, name)
+    _dockerfile(build, str(context), source, images, delivery, scope)
 
 
-def _dockerfile(name: str, build: dict[str, Any], context: str, source: str, delivery: Delivery, scope: Scope) -> None:
-    """Names the Dockerfile that is read, without links: in a copy of the context they would lead elsewhere."""
-    here = scope.at("dockerfile")
-    ignoring = [posixpath.join(source, file) for file in (".containerignore", ".dockerignore")]
-    if build.get("dockerfile_inline") is None:
-        # podman-compose looks for one by itself, and would read through a link.
-        asked = [str(build["dockerfile"])] if build.get("dockerfile") else _DOCKERFILES
-        found = (delivery.find(posixpath.join(context, file), here, optional=len(asked) > 1) for file in asked)
-        dockerfile = next(filter(None, found), None)
-        if dockerfile is None:
-            if len(asked) > 1:
-                here.refuse("is not said, and the context has no Dockerfile")
+def _dockerfile(
+    build: dict[str, Any], context: str, source: str, images: Images, delivery: Delivery, scope: Scope
+) -> None:
+    """Reads the Dockerfile as policy, and names the one to deliver in its place."""
+    inline = build.pop("dockerfile_inline", None)
+    ignored = b""
+    data: bytes | str
+    if inline is not None:
+        here = scope.at("dockerfile_inline")
+        if not isinstance(inline, str) or "dockerfile" in build:
+            here.refuse("must be a text, and the only Dockerfile of the build")
             return
-        inside = not source or dockerfile.startswith(source + "/")
-        given = escape(posixpath.relpath(dockerfile, source or ".")) if inside else delivery.place(dockerfile, name)
-        build["dockerfile"] = given
-        ignoring += [dockerfile + end for end in (".containerignore", ".dockerignore")] if inside else []
-    for file in ignoring:
-        if delivery.tree.is_link(file):
-            scope.at("context").refuse(f"{file} is a link, which the engine would follow on the host; make it a file")
+        data = inline.replace("$$", "$")
+    else:
+        here = scope.at("dockerfile")
+        path = _path(build.get("dockerfile"), context, delivery, here)
+        if path is None:
+            return
+        data = scope.policy.read(path)
+        ignored = _ignored(path, delivery, scope)
+    made = recipe(data, _kitchen(build, source, delivery, scope), here.refuse)
+    target = build.get("target")
+    if made.text and target is not None and not (isinstance(target, str) and made.has_stage(target)):
+        scope.at("target").refuse(f"{target!r} is no stage of the Dockerfile; there are: {', '.join(made.stages)}")
+    elif target is not None:
+        build["target"] = str(target).lower()
+    images.named |= made.images
+    images.bases |= made.bases
+    digest = hashlib.sha256(f"{made.text}\0".encode() + ignored).hexdigest()
+    place = f"dockerfile/{digest}/Dockerfile"
+    images.files[place] = made.text.encode()
+    if ignored:
+        images.files[f"{place}.dockerignore"] = ignored
+    build["dockerfile"] = escape(posixpath.join(scope.policy.workspace, place))
+
+
+def _path(given: Any, context: str, delivery: Delivery, scope: Scope) -> str | None:
+    """The place in the tree of the Dockerfile that the engine would take; None, and a finding, where there is none."""
+    if given is None:
+        names = _PODMAN_FILES if scope.policy.podman else _DOCKER_FILES
+        found = next((one for name in names if (one := delivery.find(posixpath.join(context, name)))), None)
+        if found is None:
+            scope.refuse("there is none in the build context; commit a file Dockerfile, or say which it is")
+            return None
+    else:
+        if not isinstance(given, str) or REMOTE_CONTEXT.match(given) or given in ("", "-"):
+            scope.refuse(f"{given!r} is not the path of a file in the input; commit it there")
+            return None
+        found = delivery.find(posixpath.join(context, given), scope)
+    if found is not None and not delivery.tree.is_file(found):
+        scope.refuse("is a folder; a Dockerfile is a file")
+        return None
+    return found
+
+
+def _ignored(dockerfile: str, delivery: Delivery, scope: Scope) -> bytes:
+    """What BuildKit is told to leave out of the context by the file beside a Dockerfile; empty where there is none."""
+    try:
+        path = delivery.tree.resolve(f"{dockerfile}.dockerignore")
+    except NotInTreeError:
+        return b""
+    return scope.policy.read(path) if delivery.tree.is_file(path) else b""
+
+
+def _kitchen(build: dict[str, Any], source: str, delivery: Delivery, scope: Scope) -> Kitchen:
+    def plain(path: str) -> bool:
+        asked = posixpath.normpath(posixpath.join(source, path.lstrip("/")))
+        try:
+            return "$" not in path and delivery.tree.trail(asked) == (asked,)
+        except NotInTreeError:
+            return False
+
+    args = {key: text.replace("$$", "$") for key, text in build.get("args", {}).items()}
+    contexts = build.get("additional_contexts")
+    names = frozenset(contexts) if isinstance(contexts, dict) else frozenset()
+    return Kitchen(scope.policy.project, scope.policy.podman, args, names, plain)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sandboxer.model.jsontypes import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sandboxer.model.seams import TreeEntry
 
@@ -32,6 +32,10 @@ class DeliveredSecret:
     version: int
 
 
+def _unread(path: str) -> bytes:
+    raise LookupError(f"there is nothing to read {path} with")
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What hardening goes by.
@@ -39,7 +43,8 @@ class Policy:
     ``labels`` are put on everything that is made. ``tree_dir`` is where on the host the input's files lie, and
     ``entries`` are those files; what the stack mounts is told to lie below ``workspace``, by its content. ``cpus``,
     ``memory`` (bytes) and ``pids`` are the ceilings of each container, None where there is none; ``host_cpus`` and
-    ``host_memory`` the host's own size. ``podman`` says that podman-compose will run the result.
+    ``host_memory`` the host's own size. ``podman`` says that podman-compose will run the result. ``read`` gives the
+    content of one of the ``entries``.
     """
 
     sandbox: str
@@ -59,6 +64,7 @@ class Policy:
     secrets: Mapping[str, DeliveredSecret] = field(default_factory=dict)
     pull: Literal["missing", "always"] = "missing"
     podman: bool = False
+    read: Callable[[str], bytes] = field(default=_unread, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +124,31 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Hardened:
-    """What may run. ``inputs`` maps services to the digest of what they use that Compose does not see."""
+    """What may run. ``inputs`` maps services to the digest of what they use that Compose does not see.
+
+    ``images`` are those from outside that it names, ``bases`` those of them that a build starts from, and
+    ``dockerfiles`` what must lie below the workspace for the builds, by its place.
+    """
 
     model: dict[str, Any] = field(repr=False)
     binds: tuple[Bind, ...]
     services: tuple[Service, ...]
     inputs: Mapping[str, str]
     lent: tuple[Lent, ...] = ()
+    images: tuple[str, ...] = ()
+    bases: frozenset[str] = frozenset()
+    dockerfiles: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Every path of the host that the model names."""
-        return tuple(dict.fromkeys([*(bind.destination for bind in self.binds), *(lent.path for lent in self.lent)]))
+        builds = [service["build"] for service in self.model["services"].values() if "build" in service]
+        named = (
+            *(bind.destination for bind in self.binds),
+            *(lent.path for lent in self.lent),
+            *(build["dockerfile"].replace("$$", "$") for build in builds),
+        )
+        return tuple(dict.fromkeys(named))
 
     def to_json(self) -> bytes:
         """The compose file to run: the same bytes for the same model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from sandboxer.errors import CommandTimeout, HostUnreachable, OutputTooLarge, ProvisionFailed, SandboxerError
 from sandboxer.extensions.compose_ssh import records
 from sandboxer.extensions.compose_ssh.box import VERBS, Box, State
+from sandboxer.extensions.compose_ssh.image_check import check_images
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret
 from sandboxer.extensions.compose_ssh.render import Variables, render, sources
 from sandboxer.extensions.compose_ssh.stack import Stack
@@ -114,19 +116,24 @@ def _bring_up(box: Box, desired: DesiredSandbox, record: Record, before: State) 
     variables = _variables(box, desired, record)
     hardened = render(box, desired, tree, record, command, variables, report)
     box.put("compose.json", hardened.to_json())
+    for place, content in hardened.dockerfiles.items():
+        box.put(f"workspace/{place}", content)
     mounts = _mounts(box, hardened)
     if damaged := workspace.damaged(tree, mounts):
         box.discard(damaged)
     remade = _put_binds(box, tree, hardened)
     for lent in hardened.lent:
         box.lend(lent)
+    check_images(box, hardened)
     box.work.progress("starting")
     after = Stack(box, desired, hardened, command, variables, remade).up(before)
     former = records.anonymous_volumes(before.containers) | set(record.anonymous_volumes)
     project = project_name(desired.name, desired.id)
     found = records.what_runs(project, hardened.services, after.containers, former_volumes=former)
     secrets = {secret.path for secret in variables.secrets.values()} | {lent.path for lent in hardened.lent}
-    left = Workspace(files=box.tidy((f"tree/{tree.digest}", *mounts, *map(box.below, sorted(secrets)))))
+    dockerfiles = (posixpath.dirname(place) for place in hardened.dockerfiles)
+    kept = (f"tree/{tree.digest}", *mounts, *dockerfiles, *map(box.below, sorted(secrets)))
+    left = Workspace(files=box.tidy(kept))
     ready = records.applied(record, desired, box.work, **found, workspace_files=records.delivered(left.total))
     return box.rewrite(ready, Phase.READY, containers=after.containers)
 

@@ -196,4 +196,5 @@ def _policy(
         secrets=variables.secrets,
         pull=spec.compose.pull,
         podman=podman,
+        read=lambda path: box.work.inputs.read(tree, path),
     )

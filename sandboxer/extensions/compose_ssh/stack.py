@@ -191,9 +191,7 @@ class Stack:
         names, spec = list(services), self.desired.profile.spec
         built = any(service.built for service in self.hardened.services)
         if self._podman:
-            # podman-compose does not read the network of a build from the file.
-            closed = built and spec.network.egress == "deny"
-            words = [*(["--podman-build-args=--network=none"] if closed else []), "up", "-d", *options]
+            words = [*(self._podman_build() if built else []), "up", "-d", *options]
         else:
             words = ["--progress", "quiet", "up", "-d", *options]
             if wait:
@@ -212,6 +210,18 @@ class Stack:
         if reply.code != 0 and not wait:
             self._fail(reply, self.box.look())
         return reply
+
+    def _podman_build(self) -> list[str]:
+        """The network of a build, which podman-compose does not read from the file, and the ceilings of its steps.
+
+        Docker's builders know no such ceilings. Builds go one after the other: they share a control group.
+        """
+        spec, place = self.desired.profile.spec, self.box.work.place
+        memory = min(spec.resources.memory or place.memory_bytes, place.memory_bytes)
+        cpus = min(spec.resources.cpus or place.cpus, place.cpus)
+        limits = [f"--memory={memory}", "--cpu-period=100000", f"--cpu-quota={max(1000, int(cpus * 100_000))}"]
+        limits += ["--network=none"] if spec.network.egress == "deny" else []
+        return ["--parallel=1", *(f"--podman-build-args={limit}" for limit in limits)]
 
     # --- ready or not
 

@@ -141,9 +141,55 @@ do_render() { # command, project, folder in it, options...; a tar of what Compos
   rm -rf "$place" "$box/.rendered" "$box/.problems"; return "$code"
 }
 
+# Docker ends a build whose client is gone. Podman's steps run on where theirs was killed, and nobody else builds for the
+# sandbox while its lock is held.
+end_builds() { # sets build_group
+  build_group=sandboxer-build-$fleet-$id
+  for group in /sys/fs/cgroup/"$build_group" /sys/fs/cgroup/*/"$build_group"; do
+    [ -f "$group/cgroup.procs" ] || continue
+    xargs kill -KILL <"$group/cgroup.procs"; rmdir "$group"
+  done 2>/dev/null
+}
+
+# Of the images that are here, a line each: whose sandbox's it is. What an engine says else of one than that it has none
+# of that name is no answer.
+image_format='{"sandbox":{{with .Config}}{{with .Labels}}{{json (index . "dev.sandboxer.id")}}{{else}}""{{end}}{{else}}""{{end}}}'
+do_images() { # engine, names...
+  engine=$1; shift
+  if [ "$engine" = podman ]; then
+    for name in "$@"; do
+      timeout 20 podman image exists "$name"; code=$?
+      case $code in 0) timeout 20 podman image inspect --format "$image_format" "$name" || return 1 ;; 1) ;; *) return 1 ;; esac
+    done
+    return 0
+  fi
+  timeout 20 docker image inspect --format "$image_format" "$@" >"$box/.images" 2>"$box/.problems"
+  grep '^{' "$box/.images" | head -c 1048576
+  missing=$(grep -c -i 'no such image\|no such object' "$box/.problems")
+  [ "$(($(grep -c '^{' "$box/.images") + missing))" = "$#" ]; code=$?
+  [ "$code" = 0 ] || head -c 4096 "$box/.problems"
+  rm -f "$box/.images" "$box/.problems"; return "$code"
+}
+
+# What an image has a build do that starts from it. Podman shows that nowhere but in the image's whole configuration,
+# whose digest is the image's id.
+do_triggers() { # engine, name
+  [ "$1" = podman ] || { timeout 20 docker image inspect --format '{"triggers":{{with .Config}}{{json .OnBuild}}{{else}}null{{end}}}' "$2" | head -c 1048576; return; }
+  found=$(timeout 20 podman image inspect --format '{{.Id}}' "$2") && store=$(timeout 20 podman info --format '{{.Store.GraphRoot}}/{{.Store.GraphDriverName}}-images') || return 1
+  for file in "$store/$found"/=*; do
+    [ "$(sha256sum <"$file")" = "$found  -" ] || continue
+    printf '{"config":'; head -c 1048576 "$file" | tr -d '\r\n'; echo '}'; return
+  done
+  echo "the configuration of $2 is not in $store"; return 1
+}
+do_pull() { timeout -k 10 840 "$1" pull "$2" 9>&-; } # engine, name
+
 do_compose() { # command, project, how many places it is given, these (below the sandbox's folder), words...
   command=$1 project=$2 count=$3; shift 3
   unswapped "$count" "$@" && shift "$count" && cd "$box" || return 1
+  end_builds
+  # Each step of a build by Podman gets this control group, where the login may make one: so it is found, and so ended.
+  case "$(id -u) $*" in "0 "*--podman-build-args=*) set -- "--podman-build-args=--cgroup-parent=/$build_group" "$@" ;; esac
   # shellcheck disable=SC2086
   BUILDX_CONFIG=$box/.buildx $command -p "$project" -f "$box/compose.json" "$@" 9>&- # else a build leaves files in HOME
 }
@@ -165,6 +211,7 @@ free_of_the_dead() { # networks...
 
 # Removes by label alone, and only where every label agrees; then looks again, for success is an absence that was seen.
 do_teardown() { # engine, uid, volumes on record...
+  end_builds
   engine=$1 uid=$2; shift 2
   [ "$engine" = podman ] && now='-t 0' || now= # Docker kills at once; Podman would wait 10 s for each
   mine="--filter label=dev.sandboxer.fleet=$fleet --filter label=dev.sandboxer.id=$id --filter label=dev.sandboxer.uid=$uid"
