@@ -234,8 +234,10 @@ def _instruction(line: str, number: int, *, inner: bool = False) -> Instruction:
 
 
 def _onbuild(rest: str, number: int, *, inner: bool) -> Instruction:
+    if inner:
+        raise DockerfileError(number, "ONBUILD may not hold ONBUILD")
     held = _instruction(rest, number, inner=True)
-    if inner or held.keyword in ("ONBUILD", "FROM", "MAINTAINER"):
+    if held.keyword in ("FROM", "MAINTAINER"):
         raise DockerfileError(number, f"ONBUILD may not hold {held.keyword}")
     if held.keyword in _HEREDOC and _MAYBE_HERE.search(held.text):
         raise DockerfileError(number, "ONBUILD may hold no here-document; put the text into a file")

@@ -192,7 +192,8 @@ class _Cook:
             base = base.lower()
         elif base != "scratch" and self._is_image(base, before=self._stage + 1):
             self._bases.add(base)
-        return replace(one, text=f"{base} AS {name}" if name else base)
+        # A builder would fetch what an image is for another platform, and nobody has looked at that.
+        return replace(one, flags=(), text=f"{base} AS {name}" if name else base)
 
     def _source(self, value: str | None, what: str) -> str:
         """The stage or image that files are taken from."""
@@ -333,7 +334,9 @@ class _Cook:
         if kind == "cache":
             # Of one name there is one cache on a host: another sandbox's would be read, and written to.
             told = given.get("id") or next((given[key] for key in _TARGET if key in given), "")
-            given["id"] = f"{self._kitchen.project}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+            ours = f"{self._kitchen.project}-"
+            if not re.fullmatch(f"{ours}[0-9a-f]{{16}}", told):
+                given["id"] = ours + hashlib.sha256(told.encode()).hexdigest()[:16]
         written = [key if not value and key in ("rw", "readwrite", "ro", "readonly", "required") else f"{key}={value}"
                    for key, value in given.items()]  # fmt: skip
         return ",".join(written)

@@ -1,0 +1,234 @@
+"""Dockerfiles as policy: what no builder is asked for, and the one text that every builder reads the same way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandboxer.errors import ComposeRefused
+from sandboxer.extensions.compose_ssh.dockerfile import KEYWORDS, DockerfileError, parse, serialise
+from sandboxer.extensions.compose_ssh.harden import harden
+from sandboxer.extensions.compose_ssh.normal import normalise
+from sandboxer.extensions.compose_ssh.policy import Hardened, Policy
+from sandboxer.extensions.compose_ssh.recipe import Kitchen, Recipe, problem_with_trigger, recipe
+from sandboxer.model.seams import TreeEntry
+
+CASES = Path(__file__).parents[1] / "cases"
+PROJECT = "sbx-shop-1f2e3d4c"
+FILES: dict[str, bytes] = {
+    "Dockerfile": b"FROM b:1\n",
+    "app/Containerfile": b"FROM podman:1\n",
+    "app/Dockerfile": b"FROM docker:1\n",
+    "app/Dockerfile.dockerignore": b"*.md\n",
+    "app/evil": b"FROM img\nADD http://127.0.0.1/ /x\n",
+    "lower/dockerfile": b"FROM low:1 AS one\nFROM one AS two\n",
+    "none/file": b"",
+}
+POLICY = Policy(
+    sandbox="shop",
+    project=PROJECT,
+    workspace="/s/w",
+    tree_dir="/s/w/tree/d",
+    host_cpus=4.0,
+    host_memory=8 << 30,
+    entries={path: TreeEntry(path, f"blob of {path}") for path in FILES}
+    | {
+        "linked/Dockerfile": TreeEntry("linked/Dockerfile", "link", target="../app/Dockerfile"),
+        "out/Dockerfile": TreeEntry("out/Dockerfile", "link", target="/etc/passwd"),
+        "ignored/Dockerfile": TreeEntry("ignored/Dockerfile", "blob"),
+        "ignored/.dockerignore": TreeEntry("ignored/.dockerignore", "link", target="/etc/shadow"),
+    },
+    read=(FILES | {"ignored/Dockerfile": b"FROM img\n"}).__getitem__,
+)
+
+
+def cases(name: str) -> list[Any]:
+    return list(yaml.safe_load((CASES / "dockerfile" / name).read_text()))
+
+
+def kitchen(case: dict[str, Any]) -> Kitchen:
+    contexts = frozenset(case.get("contexts", ()))
+    return Kitchen(PROJECT, case.get("podman", False), case.get("args", {}), contexts, lambda path: path == "req.txt")
+
+
+def cooked(case: dict[str, Any]) -> tuple[Recipe, list[str]]:
+    problems: list[str] = []
+    return recipe(case["file"].encode(), kitchen(case), problems.append), problems
+
+
+@pytest.mark.parametrize("case", cases("refused.yaml"), ids=lambda case: case["about"])
+def test_what_no_dockerfile_may_hold_is_refused_with_its_line(case: dict[str, Any]) -> None:
+    _, problems = cooked(case)
+    assert any(case["says"] in problem for problem in problems), problems
+    assert all(problem.startswith("line ") or problem.endswith("needs one") for problem in problems)
+
+
+@pytest.mark.parametrize("case", cases("accepted.yaml"), ids=lambda case: case["about"])
+def test_what_an_everyday_dockerfile_becomes(case: dict[str, Any]) -> None:
+    made, problems = cooked(case)
+    assert problems == []
+    assert made.text == case["becomes"]
+    assert sorted(made.images) == case["images"]
+    assert sorted(made.bases) == case.get("bases", sorted(made.bases))
+    # What the engine gets is a Dockerfile that means the same, and becomes itself.
+    again, problems = cooked(case | {"file": made.text})
+    assert (again, problems) == (made, [])
+
+
+def run(build: Any, policy: Policy = POLICY, **keys: Any) -> Hardened:
+    return harden(normalise({"services": {"web": {"build": build, **keys}}}, policy.tree_dir), policy)
+
+
+def refusal(build: Any, policy: Policy = POLICY) -> str:
+    with pytest.raises(ComposeRefused) as caught:
+        run(build, policy)
+    return str(caught.value.message)
+
+
+HOSTILE = [path for path in sorted((CASES / "hostile").glob("bld-*.yaml")) if path.stem != "bld-inline-run"]
+
+
+@pytest.mark.parametrize("path", HOSTILE, ids=lambda path: path.stem)
+def test_hostile_builds_are_refused_or_name_what_is_looked_at(path: Path) -> None:
+    build = yaml.safe_load(path.read_text())["services"]["web"]["build"]
+    if path.stem == "bld-copy-from-other":  # by a name that says nothing: what lies under it is looked at on the host
+        assert "victim-secret:1" in run(build).images
+        return
+    assert "services.web.build.dockerfile_inline: line " in refusal(build)
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        ({"context": ".", "dockerfile": "http://x/Dockerfile"}, "is not the path of a file"),
+        ({"context": ".", "dockerfile": "-"}, "is not the path of a file"),
+        ({"context": ".", "dockerfile": "/dev/stdin"}, "lies outside"),
+        ({"context": "./out"}, "there is none in the build context"),
+        ({"context": "./out", "dockerfile": "Dockerfile"}, "leads outside the sandbox's files"),
+        ({"context": "./none"}, "there is none in the build context"),
+        ({"context": "./ignored"}, "services.web.build.context: .dockerignore is a link"),
+        ({"context": ".", "dockerfile": "app"}, "is a folder"),
+        ({"context": "./app", "dockerfile": "evil"}, "services.web.build.dockerfile: line 2: `ADD http://127.0.0.1/`"),
+        ({"context": ".", "dockerfile_inline": "FROM img", "dockerfile": "Dockerfile"}, "the only Dockerfile"),
+        ({"context": ".", "dockerfile_inline": ["FROM img"]}, "must be a text"),
+        ({"context": ".", "args": {"BUILDKIT_SYNTAX": "evil/x"}}, "args.BUILDKIT_SYNTAX: steers the engine's builder"),
+        ({"context": ".", "args": {"buildkit_syntax": "evil/x"}}, "steers the engine's builder"),
+        ({"context": ".", "args": {"A B": "x"}}, "is not the name of a build argument"),
+        ({"context": ".", "args": {"--network": "host"}}, "is not the name of a build argument"),
+        ({"context": ".", "cache_from": ["type=gha"]}, "cache_from: reads a cache"),
+        ({"context": ".", "cache_from": ["sbx-victim-0a1b2c3d-web"]}, "cache_from: reads a cache"),
+        ({"context": ".", "cache_to": ["type=local,dest=/x"]}, "cache_to: writes"),
+        ({"context": ".", "sbom": "generator=evil/x"}, "sbom: has the engine run another image"),
+        ({"context": ".", "provenance": "mode=max"}, "provenance: has the engine run another image"),
+        ({"context": ".", "no_cache_filter": ["x"]}, "no_cache_filter: is not supported"),
+        ({"context": ".", "platforms": ["linux/arm64"]}, "platforms: a sandbox runs on its host's platform"),
+        ({"context": ".", "network": "container:x"}, "network: leaves the build's own network"),
+        ({"context": ".", "extra_hosts": {"a": "127.0.0.1"}}, "extra_hosts: a build has no network"),
+        ({"context": ".", "additional_contexts": {"a": "docker-image://b"}}, "a: is no folder of the input"),
+        ({"context": ".", "additional_contexts": {"a": "oci-layout:///x"}}, "a: is no folder of the input"),
+        ({"context": ".", "additional_contexts": {"a": "https://x/y.git"}}, "a: is no folder of the input"),
+        ({"context": ".", "additional_contexts": {"a": "git@x:y.git"}}, "a: is no folder of the input"),
+        ({"context": ".", "additional_contexts": {"a": "service:web"}}, "a: is no folder of the input"),
+        ({"context": ".", "additional_contexts": {"A=b": "./app"}}, "is not a name for a context"),
+        ({"context": ".", "target": "other"}, "target: 'other' is no stage"),
+        ({"context": ".", "target": "--privileged"}, "target: '--privileged' is no stage"),
+    ],
+)
+def test_builds_ask_for_nothing_beyond_the_input(build: dict[str, Any], says: str) -> None:
+    assert says in refusal(build)
+
+
+@pytest.mark.parametrize(
+    ("build", "podman", "base"),
+    [
+        ("./app", False, "docker:1"),
+        ("./app", True, "podman:1"),
+        ("./lower", False, "low:1"),
+        ("./linked", True, "docker:1"),
+        ({"context": "./none", "dockerfile": "../app/Dockerfile"}, False, "docker:1"),
+        ({"context": "./lower", "target": "TWO"}, False, "low:1"),
+        ({"context": ".", "dockerfile_inline": "FROM in$${X:-line}"}, False, "inline"),
+    ],
+)
+def test_the_file_that_the_engine_would_take_is_read_and_written_anew(build: Any, podman: bool, base: str) -> None:
+    hardened = run(build, replace(POLICY, podman=podman))
+    given = hardened.model["services"]["web"]["build"]
+    place = given["dockerfile"].removeprefix("/s/w/")
+    assert hardened.dockerfiles[place].startswith(f"FROM {base}".encode())
+    assert "dockerfile_inline" not in given
+    assert given["network"] == "none"
+    assert (hardened.images, hardened.bases) == ((base,), {base})
+    assert given.get("target") in (None, "two")
+
+
+def test_what_is_ignored_for_one_dockerfile_alone_lies_beside_it() -> None:
+    hardened = run("./app")
+    place = hardened.model["services"]["web"]["build"]["dockerfile"].removeprefix("/s/w/")
+    assert hardened.dockerfiles[f"{place}.dockerignore"] == b"*.md\n"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "says"),
+    [
+        ("RUN make", None),
+        ("COPY . /src", None),
+        ("ADD . /src", None),
+        ("ADD http://127.0.0.1/ /x", "would be fetched"),
+        ("ADD $U /x", "begins with a variable"),
+        ("COPY --from=victim /secret /x", "stands in ONBUILD"),
+        ("RUN --mount=type=bind,from=victim,target=/x true", "stands in ONBUILD"),
+        ("RUN --network=host true", "more than a build may have"),
+        ("RUN true\nADD http://127.0.0.1/ /x", "not one instruction"),
+        ("LABEL dev.sandboxer.id=0a1b2c3d", "set by Sandboxer"),
+        ("", "ONBUILD says nothing"),
+    ],
+)
+def test_a_base_images_triggers_are_held_to_the_same(trigger: str, says: str | None) -> None:
+    problem = problem_with_trigger(trigger, Kitchen(PROJECT))
+    assert problem is None if says is None else says in (problem or "")
+
+
+@pytest.mark.parametrize("text", ["FROM img\n" + "RUN x\n" * 1000, "FROM img\nRUN " + "x" * 60_000, "#" * 300_000])
+def test_a_dockerfile_has_a_size(text: str) -> None:
+    with pytest.raises(DockerfileError, match=r"at most|longer than"):
+        parse(text)
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    problems: list[str] = []
+    recipe(b"FROM img\nRUN \xff", Kitchen(PROJECT), problems.append)
+    assert problems == ["line 2: is no text in UTF-8; save it as such"]
+
+
+_WORDS = st.sampled_from([
+    *sorted(KEYWORDS), "run", "add", "--mount=type=cache,target=/x", "--from=x", "a", "b:1", "AS", "\\", "\\\\", "<<EOF",
+    "<<-'A'", "EOF", "A", "#", "# syntax=x", "[\"a\"", "\"b\"]", "[", "]", "'", '"', "$X", "${X:-y}", "http://x", "\t", " ",
+    "\n", "\r\n", "\\\n", "\u00a0", "ü", "&&", "`", "\ufeff",
+])  # fmt: skip
+
+
+@given(st.lists(_WORDS, max_size=30).map(" ".join) | st.lists(_WORDS, max_size=30).map("".join) | st.text(max_size=80))
+def test_what_is_written_reads_as_what_was_read(text: str) -> None:
+    try:
+        read = parse(text)
+    except DockerfileError:
+        return
+    written = serialise(read)
+    again = parse(written)
+    assert [replace(one, line=0) for one in _flat(again)] == [replace(one, line=0) for one in _flat(read)]
+    assert serialise(again) == written
+    # A builder that takes a line for an instruction, whatever it knows, finds it where we do.
+    heads = [line.split()[0] for line in written.splitlines() if line.split()]
+    assert [one.keyword for one in read] == [word for word in heads if word in KEYWORDS][: len(read)] or any(
+        one.heredocs for one in read
+    )
+
+
+def _flat(instructions: Any) -> list[Any]:
+    return [replace(one, inner=one.inner and replace(one.inner, line=0)) for one in instructions]
