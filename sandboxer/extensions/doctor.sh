@@ -103,6 +103,16 @@ compose_facts() {
   section compose-code "$code"; printf '%s\n' "$said"
 }
 
+# Whether Compose can be kept to the files that it is to read, and what may be in the way.
+reading_facts() {
+  section reading
+  echo "way=$(way_to_confine)"
+  has unshare && echo unshare=yes
+  for key in kernel/unprivileged_userns_clone kernel/apparmor_restrict_unprivileged_userns user/max_user_namespaces; do
+    [ -r "/proc/sys/$key" ] && read -r value <"/proc/sys/$key" && echo "${key##*/}=$value"
+  done
+}
+
 # What a rootless Podman needs to outlive the login.
 rootless_facts() {
   section rootless
@@ -158,6 +168,7 @@ tool_facts
 system_facts
 root_facts
 engine_facts
+reading_facts
 rootless_facts
 cleaner_facts
 guarded_facts

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from sandboxer.lifecycle.doctor_cleaners import check_cleaner
-from sandboxer.lifecycle.doctor_engines import check_compose, check_engine, check_limits, check_rootless
+from sandboxer.lifecycle.doctor_engines import check_compose, check_engine, check_limits, check_reading, check_rootless
 from sandboxer.model.checkup import Check
 from sandboxer.model.quantity import format_size
 
@@ -211,6 +211,7 @@ CHECKS: tuple[Callable[[Facts], Iterator[Check]], ...] = (
     check_engine,
     check_limits,
     check_compose,
+    check_reading,
     check_rootless,
     check_cleaner,
     check_sshd,

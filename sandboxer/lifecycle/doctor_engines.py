@@ -18,6 +18,18 @@ _TIMED_OUT = "124"
 _ANSWER_SECONDS = 20
 _DELEGATE = "/etc/systemd/system/user@.service.d/delegate.conf"
 
+# What keeps an ordinary login from a namespace of its own: the kernel's key, the value that does, one that does not.
+_NAMESPACES = (
+    ("unprivileged_userns_clone", "0", "1"),
+    ("apparmor_restrict_unprivileged_userns", "1", "0"),
+    ("max_user_namespaces", "0", "10000"),
+)
+_SYSCTL = {
+    "unprivileged_userns_clone": "kernel.unprivileged_userns_clone",
+    "apparmor_restrict_unprivileged_userns": "kernel.apparmor_restrict_unprivileged_userns",
+    "max_user_namespaces": "user.max_user_namespaces",
+}
+
 
 def check_engine(facts: Facts) -> Iterator[Check]:
     """The engine that new sandboxes get: there, the real one, answering, and allowed to this login."""
@@ -137,6 +149,25 @@ def check_compose(facts: Facts) -> Iterator[Check]:
     asked = ", as is asked for" if wanted else ""
     found = f"{name} {version or 'of unknown version'} (`{command}`{asked})"
     yield _old_or_ok("compose", name, version, found, install)
+
+
+def check_reading(facts: Facts) -> Iterator[Check]:
+    """Whether the Compose that reads a stranger's files can see anything else."""
+    words, system = facts.words("reading"), facts.system
+    if not words or not facts.one("info")[0]:
+        return
+    if words.get("way"):
+        yield Check("reading", "ok", "Compose reads files in a private mount, without network")
+        return
+    key, value = next(((key, wanted) for key, bad, wanted in _NAMESPACES if words.get(key) == bad), ("", ""))
+    if "unshare" not in words:
+        why, remedy = "there is no unshare", system.install("util-linux")
+    elif key and not system.is_root:
+        why, remedy = f"{_SYSCTL[key]} is {words[key]}", system.as_root(f"sysctl -w {_SYSCTL[key]}={value}")
+    else:
+        why, remedy = "a mount namespace cannot be made", "use a host that is no container, or a login that is root"
+    found = f"Compose reads files where it sees all that {system.user} may read: {why}"
+    yield Check("reading", "warning", found, remedy)
 
 
 def check_rootless(facts: Facts) -> Iterator[Check]:

@@ -72,6 +72,7 @@ def test_the_labs_hosts_are_well(lab: Lab, fleet: Path) -> None:
         ]
         assert found["engine"].startswith(f"{engine} ")
         assert found["compose"].startswith(compose)
+        assert found["reading"] == "Compose reads files in a private mount, without network"
         assert ("sshd" in found) is (host.user == "root")
         assert lab.leaked(host, before[host.name]) == {}
 

@@ -161,7 +161,7 @@ def test_every_tool_of_the_scripts_is_asked_for() -> None:
             used |= known.intersection(
                 re.findall(r"(?:^|[|;&({!]|\$\(|\b(?:do|then|else|if|timeout \S+))\s*([a-z0-9]+)", code)
             )
-    assert used <= set(TOOLS)
+    assert used - {"mount", "readlink"} <= set(TOOLS)  # where these are missing, Compose is not confined
     assert used >= {"stat", "flock", "dd", "sha256sum"}  # the pattern does find them
 
 

@@ -15,7 +15,13 @@ from sandboxer.lifecycle.doctor_checks import (
     check_sshd,
     diagnose,
 )
-from sandboxer.lifecycle.doctor_engines import check_compose, check_engine, check_limits, check_rootless
+from sandboxer.lifecycle.doctor_engines import (
+    check_compose,
+    check_engine,
+    check_limits,
+    check_reading,
+    check_rootless,
+)
 from sandboxer.lifecycle.doctor_facts import Facts
 from sandboxer.lifecycle.doctor_remedies import System
 from sandboxer.model.checkup import Check
@@ -206,3 +212,24 @@ def test_the_documentation_closes_the_hosts_addresses_as_the_doctor_does() -> No
     assert only(check_firewall(told({"nft": ""}))).remedy.splitlines()[0].endswith("nftables")
     assert only(check_firewall(told({"firewall": "iifname br-* ct state new drop"}))).status == "ok"
     assert "unless a rule that ci cannot see" in only(check_firewall(told({"login": "1001 ci"}))).found
+
+
+@pytest.mark.parametrize(
+    ("said", "login", "status", "words"),
+    [
+        ("way=-m -n", "0 root", "ok", "in a private mount, without network"),
+        ("way=", "0 root", "warning", "apt-get install -y util-linux"),
+        ("way=\nunshare=yes", "0 root", "warning", "a mount namespace cannot be made"),
+        (
+            "way=\nunshare=yes\napparmor_restrict_unprivileged_userns=1",
+            "1001 ci",
+            "warning",
+            "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+        ("way=\nunshare=yes\nmax_user_namespaces=0", "1001 ci", "warning", "sysctl -w user.max_user_namespaces=10000"),
+    ],
+)
+def test_what_compose_sees_while_it_reads(said: str, login: str, status: str, words: str) -> None:
+    check = only(check_reading(told({"reading": said, "login": login, "info docker": "{}"})))
+    assert check.status == status
+    assert words in f"{check.found}\n{check.remedy}"

@@ -4,8 +4,7 @@
 # In the new namespaces: builds the root, leaves the old one, and becomes the command. It says so on descriptor 3.
 # shellcheck disable=SC2016 # for the shell in there
 confine='
-PATH=$PATH:/usr/sbin:/sbin place=$1 folder=$2 program=$3 options=$4; shift 4
-new=$place.root
+PATH=$PATH:/usr/sbin:/sbin place=$1 new=$2 folder=$3 program=$4 options=$5; shift 5
 show() { # paths... that are there too
   for path in "$@"; do
     [ -e "$path" ] && [ ! -e "$new$path" ] || continue
@@ -46,15 +45,27 @@ within_bounds() { # seconds, command...
   exec timeout -k 2 "$@" 9>&-
 }
 
+# Options of unshare, and of mount.
+as_root='-m -n -i -p -f rbind,ro' as_user='-U -r -m -n -i -p -f rbind'
+
+# The first of these that the host offers; nothing where it offers none. Nothing on the host is changed for that.
+way_to_confine() {
+  for way in "$as_root" "$as_user"; do
+    # shellcheck disable=SC2086 # several options
+    said=$(timeout 10 unshare ${way% *} sh -c "$confine" sh /usr /tmp /usr "" "${way##* }" true 3>&1 2>/dev/null </dev/null)
+    [ "$said" != entered ] || { echo "$way"; return; }
+  done
+}
+
 # The first way that the host offers counts; it stands in $way then, which is empty where there is none.
 confined() { # the one folder, the folder in it to run in, the program's path or nothing, command...
   place=$1 folder=$2 program=$3; shift 3
   rm -rf "$place.root"; mkdir -p "$place.root" || return 1
-  for way in '-m -n -i -p -f rbind,ro' '-U -r -m -n -i -p -f rbind' ''; do
+  for way in "$as_root" "$as_user" ''; do
     if [ -z "$way" ]; then (cd "$folder" && within_bounds "$most_seconds" "$@"); code=$?; break; fi
     : >"$place.entered"
     # shellcheck disable=SC2086 # several options
-    (within_bounds "$((most_seconds + 10))" unshare ${way% *} sh -c "$confine" sh "$place" "$folder" "$program" "${way##* }" timeout -k 2 "$most_seconds" "$@" 3>"$place.entered" 2>"$place.said")
+    (within_bounds "$((most_seconds + 10))" unshare ${way% *} sh -c "$confine" sh "$place" "$place.root" "$folder" "$program" "${way##* }" timeout -k 2 "$most_seconds" "$@" 3>"$place.entered" 2>"$place.said")
     code=$?
     [ ! -s "$place.entered" ] || { cat "$place.said" >&2; break; }
   done
