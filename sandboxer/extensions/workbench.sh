@@ -20,7 +20,7 @@ EX_REFUSED=77 EX_LOCKED=75 EX_STALE=74 EX_WAITING=73
 end_all() {
   trap '' TERM
   read -r _ _ _ _ group _ <"/proc/$$/stat"
-  kill -TERM "-$group" 2>/dev/null; sleep 2; kill -KILL "-$group"
+  kill -TERM "-$group" 2>/dev/null; sleep 2; if command -v end_builds >/dev/null; then end_builds; fi; kill -KILL "-$group"
 }
 
 # Only a folder of ours, and no link: another user of the machine could have put one into /tmp first.

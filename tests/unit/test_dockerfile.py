@@ -207,9 +207,9 @@ def test_bytes_that_are_no_text_are_refused() -> None:
 
 
 _WORDS = st.sampled_from([
-    *sorted(KEYWORDS), "run", "add", "--mount=type=cache,target=/x", "--from=x", "a", "b:1", "AS", "\\", "\\\\", "<<EOF",
-    "<<-'A'", "EOF", "A", "#", "# syntax=x", "[\"a\"", "\"b\"]", "[", "]", "'", '"', "$X", "${X:-y}", "http://x", "\t", " ",
-    "\n", "\r\n", "\\\n", "\u00a0", "ü", "&&", "`", "\ufeff",
+    *sorted(KEYWORDS), "run", "add", "--mount=type=cache,target=/x", "--from=x", "a", "b:1", "AS", "\\", "\\\\",
+    "<<EOF", "<<-'A'", "EOF", "A", "#", "# syntax=x", '["a"', '"b"]', "[", "]", "'", '"', "$X", "${X:-y}", "http://x",
+    "\t", " ", "\n", "\r\n", "\\\n", "\u00a0", "ü", "&&", "`", "\ufeff",
 ])  # fmt: skip
 
 

@@ -75,11 +75,18 @@ def _whose(box: Box, name: str, findings: Findings) -> None:
 def _triggers(box: Box, name: str, findings: Findings) -> None:
     kitchen = Kitchen(project_name(box.work.name, box.work.id), podman=box.work.place.engine == "podman")
     for image in _read(box, "triggers", name):
-        triggers = image.get("triggers") if "triggers" in image else (image.get("config") or {}).get("OnBuild")
-        for trigger in triggers or ():
+        for trigger in _told(image):
             problem = problem_with_trigger(str(trigger), kitchen)
             if problem is not None:
                 findings.add(f"image {name}", f"its trigger `ONBUILD {str(trigger)[:80]}` may not run: {problem}")
+
+
+def _told(image: dict[str, Any]) -> list[Any]:
+    """The triggers of an image: Docker names them, Podman's store has its whole configuration."""
+    config = image.get("config", {"config": {"OnBuild": image.get("triggers")}})
+    inner = config.get("config") if isinstance(config, dict) else None
+    triggers = inner.get("OnBuild") if isinstance(inner, dict) else None
+    return triggers if isinstance(triggers, list) else [triggers] if triggers else []
 
 
 def _pull(box: Box, name: str) -> None:

@@ -3,7 +3,7 @@ section() { printf '\n@%s %s\n' "$nonce" "$*"; }
 
 # What is here of this sandbox, now that nobody else may change it; networks and volumes too where `all` is asked for.
 do_state() { # engine, containers or all
-  do_sweep "$1" >/dev/null
+  end_builds; do_sweep "$1" >/dev/null
   section record; do_record
   section journal; do_journal_end
   section trees; ls "$box/workspace/tree"
