@@ -106,6 +106,8 @@ def _field(
     shape = _shape(given)
     inner = shape.get("items", {}) if shape.get("type") == "array" else shape
     target = definitions.get(inner.get("$ref", "").rpartition("/")[2], {})
+    # What may be plain text too is shown with the fields of its long form.
+    target = next((option for option in target.get("anyOf", ()) if "properties" in option), target)
     if "properties" not in target:
         yield path, _holds(shape), _default(given, needed), _escaped(meaning)
         return

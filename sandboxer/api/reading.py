@@ -55,7 +55,8 @@ async def events(
         return await _event_stream(service, grant, ref, last_event_id or query.after, _reader(request, service, grant))
     warnings: list[str] = []
     found = await _asked(service, ref, lambda: [one for one in service.client(warnings.append).events(ref) if one])
-    if not found or not all(_is_for(grant, one) for one in found):
+    found = [one for one in found if _is_for(grant, one)]
+    if not found:
         raise absent(ref)
     at = next((number for number, one in enumerate(found, 1) if one.id == query.after), 0)
     if query.after is not None and not at:
@@ -188,7 +189,7 @@ async def _event_stream(service: Service, grant: Grant, ref: str, after: str | N
     told = await _asked(service, ref, lambda: _told_before(service, grant, ref, after))
     feed: Feed[Event] = service.streams.feed(reader, lambda: service.client().events(ref, follow=True))
     await _begun(service, feed, _FIRST_SECONDS)
-    return StreamingResponse(_events(service, feed, told), media_type=EVENT_STREAM, headers=_NO_BUFFER)
+    return StreamingResponse(_events(service, grant, feed, told), media_type=EVENT_STREAM, headers=_NO_BUFFER)
 
 
 def _told_before(service: Service, grant: Grant, ref: str, after: str | None) -> frozenset[str]:
@@ -196,21 +197,21 @@ def _told_before(service: Service, grant: Grant, ref: str, after: str | None) ->
 
     Raises UsageError where there is no journal that the token sees: a stream of it would never begin.
     """
-    found = [one for one in service.client().events(ref) if one]
-    if not all(_is_for(grant, one) for one in found):
+    found = [one for one in service.client().events(ref) if one and _is_for(grant, one)]
+    if not found:
         raise UsageError(f"there is no sandbox {ref}")
     ids = [one.id for one in found]
     return frozenset(ids[: ids.index(after) + 1]) if after in ids else frozenset()
 
 
-async def _events(service: Service, feed: Feed[Event], told: frozenset[str]) -> AsyncIterator[str]:
+async def _events(service: Service, grant: Grant, feed: Feed[Event], told: frozenset[str]) -> AsyncIterator[str]:
     with feed.closing():
         yield ": connected\n\n"
         try:
             async for one in feed.each(service.heartbeat):
                 if one is None:
                     yield ": still here\n\n"
-                elif one.id not in told:
+                elif one.id not in told and _is_for(grant, one):
                     yield _event(one)
         except Exception as error:  # noqa: BLE001 - the answer has begun
             yield _broken_off(service, error)

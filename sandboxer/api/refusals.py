@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandboxer.adapters.git_remote import default_cache
 from sandboxer.errors import (
     PASSING,
     ComposeRefused,
@@ -47,7 +48,13 @@ _STATUSES: tuple[tuple[type[SandboxerError], int, int], ...] = (
     (SourceError, 503, BROKEN_SECONDS),
     (ExtensionError, 503, BROKEN_SECONDS),
 )
-_FIELDS: dict[type[SandboxerError], str] = {KeyReused: "Idempotency-Key", NameTaken: "name"}
+_FIELDS: dict[type[SandboxerError], str] = {
+    KeyReused: "Idempotency-Key",
+    NameTaken: "name",
+    InputUnavailable: "inputs.repo",
+}
+# Names are of the whole fleet; whose one is, where it is and which id it has is for those who see it.
+_TAKEN = "is taken in this fleet: ask with another one, or without"
 
 # A place in the document that was made of a request, and the same in the request.
 _PATH = re.compile(r"(?:spec|metadata)(?:\.[A-Za-z_][\w.\[\]-]*)")
@@ -62,6 +69,8 @@ def refused(error: SandboxerError, root: Path, *, usage: int = 409) -> Refused:
     _, status, retry = next((one for one in _STATUSES if isinstance(error, one[0])), otherwise)
     if isinstance(error, (SourceError, ExtensionError)) and status == 503:
         detail = "the fleet cannot be read: its owner sees why with `sandboxer validate`"
+    elif isinstance(error, NameTaken):
+        detail = _TAKEN
     else:
         detail = without_paths(error.message, root)
     headers = {"Retry-After": str(retry)} if retry else {}
@@ -70,7 +79,8 @@ def refused(error: SandboxerError, root: Path, *, usage: int = 409) -> Refused:
 
 def without_paths(text: str, root: Path) -> str:
     """A text without the folders of this server: the fleet's is ``.``, the home is ``~``."""
-    for folder, instead in ((root.resolve(), "."), (root.absolute(), "."), (Path.home(), "~")):
+    cache = default_cache()
+    for folder, instead in ((root.resolve(), "."), (root.absolute(), "."), (cache, "…"), (Path.home(), "~")):
         name = os.fspath(folder)
         if name != "/":
             text = re.sub(re.escape(name) + r"(?=$|[^\w.-])", instead, text)
@@ -98,6 +108,9 @@ def _of_manifests(error: ManifestError) -> Refused:
     if not asked:
         detail = "the fleet's manifests have errors: its owner sees them with `sandboxer validate`"
         return Refused(503, detail, headers={"Retry-After": str(BROKEN_SECONDS)})
+    if all(finding.code == "duplicate-name" for finding in asked):  # of a manifest, which is a place in the fleet
+        return Refused(409, _TAKEN, field="name")
+    asked = [finding for finding in asked if finding.code != "duplicate-name"]
     return Refused(422, "what is asked for cannot be made", errors=[_finding(finding) for finding in asked])
 
 

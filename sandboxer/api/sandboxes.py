@@ -103,12 +103,12 @@ async def get(service: TheService, grant: TheGrant, ref: Ref, _: Annotated[NoQue
     summary="Destroy a sandbox",
     responses={
         202: {"model": Handle, "description": "It is being destroyed: the wait was over before."},
-        204: {"description": "It is gone, or was not there."},
-        **answers(404, 409),
+        204: {"description": "It is gone, or there is none that the token sees."},
+        **answers(409),
     },
 )
 async def delete(service: TheService, grant: TheGrant, ref: Ref, query: Annotated[WaitingToEnd, Query()]) -> Response:
-    """Ends a sandbox and all that is of it on its host. One that is not there is gone already: 204."""
+    """Ends a sandbox and all that is of it on its host. One that is not there, or that the token does not see: 204."""
     handle = await service.find(grant, ref)
     if handle is None:
         return Response(status_code=204)

@@ -110,7 +110,7 @@ def client_of(root: Path) -> Connect:
     """Makes clients of a fleet; each call of one looks at the hosts anew."""
     from sandboxer.client import Client
 
-    return lambda warn: Client(root, warn=warn)
+    return lambda warn: Client(root, warn=warn, remote=True)
 
 
 def check_manifests(root: Path) -> None:

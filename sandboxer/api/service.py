@@ -99,10 +99,8 @@ class Service:
         return refused(error, self.root, usage=usage)
 
     async def find(self, grant: Grant, name: str) -> JsonObject | None:
-        """The handle of a sandbox; None where there surely is none. Raises Refused: 404 where it is another's."""
-        found = await self.ask(self.reads, lambda: self.client().find(name))
-        if found is not None and not grant.sees(found.handle):
-            raise absent(name)
+        """The handle of a sandbox; None where there surely is none that the token sees: another's is as none."""
+        found = await self.ask(self.reads, lambda: self.client().find(name, grant.sees))
         return found.handle if found is not None else None
 
     async def there(self, grant: Grant, name: str) -> JsonObject:

@@ -56,6 +56,7 @@ class Access:
     warn: Callable[[str], None] = lambda _words: None
     around: Callable[[Run], AbstractContextManager[None]] | None = None
     only_requested: bool = False
+    remote: bool = False
 
     @property
     def how(self) -> ApplyOptions:
@@ -64,7 +65,9 @@ class Access:
 
     def run(self, **given: Any) -> Run:
         """A run of its own for each call: nothing is kept between two."""
-        return Run(Path(self.root), **given)
+        run = Run(Path(self.root), remote=self.remote, **given)
+        run.check_input()
+        return run
 
     def plan(self, run: Run, options: Options | None = None) -> Plan:
         """A plan after a look at every host."""

@@ -34,7 +34,8 @@ class Client:
 
     Every call looks at the hosts anew and keeps nothing; a client may be used from several threads. ``lock_timeout`` is
     how many seconds to wait for another client at the same sandbox. ``view`` is told what is done, ``warn`` what went
-    wrong and failed nothing. ``around`` is entered while the hosts are looked at.
+    wrong and failed nothing. ``around`` is entered while the hosts are looked at. ``remote`` is for whoever passes on
+    what others ask for: then inputs must be of the Fleet's ``api.repoRoots``, or its own repository.
 
     Every method raises ManifestError, SourceError or ExtensionError where the fleet cannot be used, UsageError where
     what is asked for makes no sense, and SandboxError or HostError where it cannot be done.
@@ -45,6 +46,7 @@ class Client:
     view: ApplyView = field(default_factory=SilentView)
     warn: Callable[[str], None] = lambda _words: None
     around: Callable[[Run], AbstractContextManager[None]] | None = None
+    remote: bool = False
 
     # --- what there is
 
@@ -59,9 +61,12 @@ class Client:
         """The sandbox of a name or id. Raises UsageError where there is none."""
         return Sandbox(self, seen.handle_named(self._access, name))
 
-    def find(self, name: str) -> Sandbox | None:
-        """As ``get``, and None where there surely is none. Raises HostNotSeen where a host did not answer in full."""
-        handle = seen.handle_if_there(self._access, name, find_inputs=True)
+    def find(self, name: str, sees: Callable[[JsonObject], bool] | None = None) -> Sandbox | None:
+        """As ``get``, and None where there surely is none. Raises HostNotSeen where a host did not answer in full.
+
+        One whose handle ``sees`` refuses is as one that is not there.
+        """
+        handle = seen.handle_if_there(self._access, name, find_inputs=True, sees=sees)
         return Sandbox(self, handle) if handle else None
 
     def events(self, name: str, *, follow: bool = False) -> Generator[Event | None]:
@@ -291,4 +296,4 @@ class Client:
 
     @property
     def _access(self) -> Access:
-        return Access(self.root, self.lock_timeout, self.view, self.warn, self.around)
+        return Access(self.root, self.lock_timeout, self.view, self.warn, self.around, remote=self.remote)

@@ -12,7 +12,7 @@ from sandboxer.model.lifecycle import Phase
 from sandboxer.wiring.found import find, handle_of, partial, sandboxes_there, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sandboxer.client.access import Access
     from sandboxer.model.jsontypes import JsonObject
@@ -80,13 +80,15 @@ def handle_named(access: Access, name: str) -> JsonObject:
         return handle_of(run, home)
 
 
-def handle_if_there(access: Access, name: str, *, find_inputs: bool = False) -> JsonObject | None:
-    """As ``handle_named``, and None where there surely is none. Raises HostNotSeen too.
+def handle_if_there(
+    access: Access, name: str, *, find_inputs: bool = False, sees: Callable[[JsonObject], bool] | None = None
+) -> JsonObject | None:
+    """As ``handle_named``, and None where there surely is none, or none that ``sees`` takes. Raises HostNotSeen too.
 
     Without ``find_inputs`` it is not told how one of git's compares with git.
     """
     with access.run(find_inputs=find_inputs) as run:
-        found = copies_seen(run, access.plan(run), name)
+        found = copies_seen(run, access.plan(run), name, sees)
         return handle_of(run, found[0]) if found else None
 
 
@@ -110,15 +112,19 @@ def wait(access: Access, name: str, phase: Literal["ready", "destroyed"], timeou
         time.sleep(POLL_SECONDS)
 
 
-def copies_seen(run: Run, decided: Plan, name: str) -> Sequence[There]:
-    """A sandbox's home, and copies of it that go; nothing where there surely is none.
+def copies_seen(
+    run: Run, decided: Plan, name: str, sees: Callable[[JsonObject], bool] | None = None
+) -> Sequence[There]:
+    """A sandbox's home, and copies of it that go; nothing where there surely is none, or none that ``sees`` takes.
 
     Raises UsageError where several sandboxes have that name, HostNotSeen where it may be where no look was whole.
     """
-    if not any(name in (one.change.sandbox, one.change.id) for one in sandboxes_there(run, decided)):
+    there = [one for one in sandboxes_there(run, decided) if name in (one.change.sandbox, one.change.id)]
+    hidden = {one.change.id for one in there if sees is not None and not sees(handle_of(run, one))}
+    if all(one.change.id in hidden for one in there):
         must_be_seen(run, name)
         return ()
-    found = find(run, decided, name)
+    found = [one for one in find(run, decided, name) if one.change.id not in hidden]
     ids = sorted({copy.change.id for copy in found})
     if len(ids) > 1:
         raise UsageError(f"{name} is the name of {' and '.join(ids)}", hint="give the id of the one that is meant")

@@ -62,7 +62,8 @@ class Asked:
             document, requested = given["document"], Requested.model_validate(given["requested"])
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
-        return cls(identifier, document, requested) if isinstance(document, dict) else None
+        is_sandbox = isinstance(document, dict) and document.get("kind") == "Sandbox"
+        return cls(identifier, document, requested) if is_sandbox else None
 
     @property
     def name(self) -> str:

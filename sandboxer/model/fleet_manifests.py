@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from sandboxer.model.base import Items, Strict, problem
 from sandboxer.model.metadata import Manifest, TcpPort
-from sandboxer.model.text import Address, HostKey, HubUrl, Line, RootPath, SecretSource, User, printable
+from sandboxer.model.text import (
+    SOURCE_PATTERN,
+    Address,
+    ConsumerName,
+    HostKey,
+    HubUrl,
+    Line,
+    Name,
+    RepoLocation,
+    RootPath,
+    SecretSource,
+    User,
+    printable,
+)
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 Isolation = Literal["container"]
 Scope = Literal["ephemeral"]
@@ -64,11 +82,59 @@ class Guards(Strict):
         return sandboxes * int(self.max_deletes.removesuffix("%")) // 100
 
 
+class AllowedSecret(Strict):
+    """A secret that sandboxes may be given. As plain text, ``env:NAME`` or ``file:PATH``, it is for git's alone."""
+
+    ref: SecretSource = Field(description="What secretRefs may name, word for word: env:NAME or file:PATH.")
+    profiles: Items[Name] | None = Field(
+        None, min_length=1, description="Only for sandboxes of these Profiles; left out, for git's sandboxes of any."
+    )
+    consumers: Items[ConsumerName] | None = Field(
+        None, min_length=1, description="Only for these consumers, ACTOR/PROJECT; left out, for git's sandboxes of any."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if not re.fullmatch(SOURCE_PATTERN[1:-1], value):
+            raise problem("literal-secret", "must say where the secret is, never the secret", "env:NAME or file:PATH")
+        return {"ref": value}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        bound = handler.resolve_ref_schema(handler(core_schema))
+        return {"anyOf": [{"type": "string", "pattern": SOURCE_PATTERN}, bound]}
+
+    def permits(self, profile: str, consumer: str | None, *, imperative: bool) -> bool:
+        """Whether a sandbox of this profile and consumer may have it; an imperative one only where both are named."""
+        if imperative and (self.profiles is None or self.consumers is None):
+            return False
+        return (self.profiles is None or profile in self.profiles) and (
+            self.consumers is None or consumer in self.consumers
+        )
+
+
 class Secrets(Strict):
     """Which secrets the fleet's sandboxes may ask for."""
 
-    allow: Items[SecretSource] = Field(
-        (), description="What secretRefs may name, word for word: env:NAME or file:PATH."
+    allow: Items[AllowedSecret] = Field(
+        (), description="Which: as env:NAME or file:PATH for git's sandboxes alone, or with the keys below."
+    )
+
+    def permits(self, source: str, profile: str, consumer: str | None, *, imperative: bool) -> bool:
+        """Whether a sandbox may be given what ``source`` names. The one place where that is decided."""
+        return any(one.permits(profile, consumer, imperative=imperative) for one in self.allow if one.ref == source)
+
+
+class Api(Strict):
+    """What requests over the HTTP API may use of the server."""
+
+    repo_roots: Items[RepoLocation] = Field(
+        (),
+        description="URLs and folders; inputs.repo of a request may be one, or be below one. Without any, only the "
+        "fleet's own repository.",
     )
 
 
@@ -78,6 +144,7 @@ class FleetSpec(Strict):
     state_hub: StateHub | None = Field(None, description="Where lifecycle events are sent; left out, nowhere.")
     guards: Guards = Field(default_factory=Guards, description="What an apply may delete without being asked twice.")
     secrets: Secrets = Field(default_factory=Secrets, description="Which secrets the fleet's sandboxes may ask for.")
+    api: Api = Field(default_factory=Api, description="What requests over the HTTP API may use of the server.")
 
 
 class Fleet(Manifest):

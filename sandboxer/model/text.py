@@ -17,8 +17,16 @@ if TYPE_CHECKING:
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?$"
 LINE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+SOURCE_PATTERN = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f\x7f-\x9f\u2028\u2029]+)$"
 RESERVED_LABELS = "dev.sandboxer."
 
+# Everything up to the last `@` before a path: of a URL, or of `user@host:path`.
+_USERINFO = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):[/\\]{2,})?(?P<user>[^/\\?#]*)@")
+_SECRET_QUERY = re.compile(
+    r"[?&;#][^=&;#]*(?:token|passw|pwd|secret|api[_-]?key|private[_-]?key|access[_-]?key|auth|credential|jwt|bearer"
+    r"|sig(?:nature)?)[^=&;#]*=|[?&;#](?:key|pat)=",
+    re.IGNORECASE,
+)
 # Control characters, line separators, and what turns the direction of text round.
 _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 _NAME_RULE = "1 to 40 of a-z, 0-9, `.` and `-`, with a letter or digit at both ends"
@@ -88,10 +96,24 @@ def _env_name(value: str) -> None:
         raise problem("reserved-name", f"is a variable that a sandbox may not set: `{value}`", hint)
 
 
+def _without_credentials(hint: str) -> AfterValidator:
+    """A validator of a location: no password or token is in it. What it says never repeats the value."""
+
+    def validate(value: str) -> str:
+        found = _USERINFO.match(value) if "${" not in value else None
+        # Over http a name alone is a token as often as not; ssh needs a name to log in with.
+        if found and found["scheme"] and found["scheme"].lower() != "ssh":
+            raise problem("literal-secret", "holds a user name, password or token before the `@`", hint)
+        if found and ":" in found["user"]:
+            raise problem("literal-secret", "holds a password before the `@`", hint)
+        if _SECRET_QUERY.search(value):
+            raise problem("literal-secret", "holds a token or password after the `?`", hint)
+        return value
+
+    return AfterValidator(validate)
+
+
 def _repo(value: str) -> None:
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/@]*:[^/@]*@", value):
-        hint = "let a git credential helper give it; whoever reads the manifest reads this"
-        raise problem("literal-secret", "holds a password", hint)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):(//|:)", value)
     if scheme and (scheme[1] not in {"https", "ssh"} or scheme[2] == ":"):
         hint = "a path, an https:// or ssh:// URL, or user@host:path"
@@ -144,7 +166,7 @@ ServiceName = Annotated[
 SecretSource = Annotated[
     str,
     *_matching(
-        r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f\x7f-\x9f\u2028\u2029]+)$",
+        SOURCE_PATTERN,
         "must say where the secret is, never the secret",
         "env:NAME or file:PATH",
         "literal-secret",
@@ -191,11 +213,20 @@ HostKey = Annotated[
 ]
 RepoLocation = Annotated[
     str,
+    _without_credentials("leave it out: git asks a credential helper for it; whoever reads the manifest reads this"),
     *_matching(
         r"^[^-\x00-\x1f\x7f-\x9f\u2028\u2029][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$",
         "is no repository",
         "a path, an https:// or ssh:// URL, or user@host:path",
         check=_repo,
+    ),
+]
+ConsumerName = Annotated[
+    str,
+    *_matching(
+        r"^(adm|agt|atm)/[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$",
+        "is no consumer",
+        "ACTOR/PROJECT, such as atm/wise-validator; the actor is adm, agt or atm",
     ),
 ]
 GitRef = Annotated[
@@ -209,6 +240,7 @@ GitRef = Annotated[
 ]
 HubUrl = Annotated[
     str,
+    _without_credentials("leave it out: `token` says where it is, env:NAME or file:PATH"),
     *_matching(
         r"^(https?://[^\s@]+|\$\{[A-Za-z_][A-Za-z0-9_]*\})$",
         "is no URL",

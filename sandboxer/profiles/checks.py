@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.model.asked import FILE as ASKED_FILE
 from sandboxer.model.manifest import Extension, Fleet, Host, Profile
 from sandboxer.model.quantity import format_duration, parse_duration
 from sandboxer.model.text import is_host_key, is_name, printable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from sandboxer.model.documents import Document
+    from sandboxer.model.fleet_manifests import Secrets
     from sandboxer.profiles.report import Report
     from sandboxer.profiles.yaml_nodes import Path
 
@@ -39,6 +41,8 @@ def check(report: Report, files: Iterable[str], documents: list[Document], built
             _check_extension(report, document)
         elif document.kind == "Host":
             _check_host(report, document)
+        elif document.kind == "Fleet":
+            _check_allowed(report, document, known)
 
 
 class _Known:
@@ -50,7 +54,7 @@ class _Known:
         self.hosts: dict[str, Host] = {}
         self.profiles: dict[str, Profile] = {}
         self.extensions: dict[str, Extension] = dict(built_in)
-        self.allowed: set[str] | None = None
+        self.secrets: Secrets | None = None
         for document in documents:
             if document.name is not None:
                 self.names[document.kind].add(document.name)
@@ -62,7 +66,7 @@ class _Known:
             elif isinstance(model, Extension):
                 self.extensions[model.metadata.name] = model
             elif isinstance(model, Fleet):
-                self.allowed = set(model.spec.secrets.allow)
+                self.secrets = model.spec.secrets
 
 
 def _at(document: Document, *path: str | int) -> Any:
@@ -89,7 +93,7 @@ def _check_fleets(report: Report, files: Iterable[str], documents: list[Document
 
 def _check_duplicates(report: Report, documents: list[Document]) -> None:
     first: dict[tuple[str, str], Document] = {}
-    for document in documents:
+    for document in sorted(documents, key=lambda one: one.file == ASKED_FILE):  # what is asked for comes last
         if document.name is None or document.kind == "Fleet":
             continue
         other = first.setdefault((document.kind, document.name), document)
@@ -115,13 +119,37 @@ def _check_sandbox(report: Report, document: Document, known: _Known) -> None:
     _check_ttl(report, document, known.profiles.get(profile) if isinstance(profile, str) else None)
     for index, secret in _items(_at(document, "spec", "secretRefs")):
         source = secret.get("from") if isinstance(secret, dict) else None
-        if known.allowed is None or not isinstance(source, str) or source in known.allowed:
-            continue
-        if source.startswith(("env:", "file:")):
-            path: Path = ("spec", "secretRefs", index, "from")
-            message = f"{subject(path)} names a secret that the Fleet does not allow"
-            hint = f"add `{printable(source)}` to spec.secrets.allow in {FLEET_FILE}"
-            report.add(document, path, "secret-not-allowed", message, hint)
+        if isinstance(source, str) and source.startswith(("env:", "file:")):
+            _check_secret(report, document, ("spec", "secretRefs", index, "from"), source, known)
+
+
+def _check_secret(report: Report, document: Document, path: Path, source: str, known: _Known) -> None:
+    """The Fleet must allow the secret to this very sandbox. What is asked for is told no more than that it does not."""
+    actor, project = _at(document, "spec", "consumer", "actor"), _at(document, "spec", "consumer", "project")
+    consumer = f"{actor}/{project}" if isinstance(actor, str) and isinstance(project, str) else None
+    profile, imperative = str(_at(document, "spec", "profile")), document.file == ASKED_FILE
+    if known.secrets is None or known.secrets.permits(source, profile, consumer, imperative=imperative):
+        return
+    entries = [one for one in known.secrets.allow if one.ref == source]
+    if imperative:
+        message = f"{subject(path)} names a secret that the Fleet does not allow for this profile and consumer"
+        hint = f"spec.secrets.allow in {FLEET_FILE} must have it with `ref`, `profiles` and `consumers`"
+    elif entries:
+        message = f"{subject(path)} names a secret that the Fleet does not allow for this profile and consumer"
+        whose = f" and consumer `{printable(consumer)}`" if consumer else " without a consumer"
+        hint = f"no entry of spec.secrets.allow in {FLEET_FILE} has it for `{printable(profile)}`{whose}"
+    else:
+        message = f"{subject(path)} names a secret that the Fleet does not allow"
+        hint = f"add `{printable(source)}` to spec.secrets.allow in {FLEET_FILE}"
+    report.add(document, path, "secret-not-allowed", message, hint)
+
+
+def _check_allowed(report: Report, document: Document, known: _Known) -> None:
+    """Secrets are bound to profiles that there are."""
+    for index, entry in _items(_at(document, "spec", "secrets", "allow")):
+        for number, name in _items(entry.get("profiles") if isinstance(entry, dict) else None):
+            path: Path = ("spec", "secrets", "allow", index, "profiles", number)
+            _check_reference(report, document, path, "Profile", name, known)
 
 
 def _check_host_fits(report: Report, document: Document, path: Path, host: Any, profile: Any, known: _Known) -> None:

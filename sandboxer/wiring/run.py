@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from sandboxer.adapters.allowed_inputs import AllowedInputs
     from sandboxer.adapters.git import FleetRepository
     from sandboxer.adapters.git_inputs import GitInputs
     from sandboxer.extensions.base import Extension, Work
@@ -65,7 +66,8 @@ class Run:
     ``root`` is the folder of ``sandboxer.yaml``; ``revision`` a git revision to read the manifests from, None for the
     work tree. ``read_secrets`` is for plans that are applied at once: one that is shown never reads a secret. Without
     ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. With ``asked``, an imperative sandbox
-    is there beside git's, and its input alone is looked for. ``run_id`` names the run to whoever is told of it;
+    is there beside git's, and its input alone is looked for; where it came from elsewhere, ``remote``, that must be one
+    that the Fleet has in ``api.repoRoots``. ``run_id`` names the run to whoever is told of it;
     ``on_fleet`` gets the fleet's name, ``on_look`` each look and its seconds, from several threads. Use as a context
     manager.
     """
@@ -78,8 +80,10 @@ class Run:
         read_secrets: bool = False,
         find_inputs: bool = True,
         asked: Asked | None = None,
+        remote: bool = False,
     ) -> None:
         self.root = root
+        self._remote = remote
         self.run_id = uuid.uuid4().hex
         self.revision = revision
         self._read_secrets = read_secrets
@@ -156,7 +160,22 @@ class Run:
         former = [load(revision.files) for revision in self.repository.history(self.revision)]
         inputs = self.inputs if self._find_inputs else None
         fleet = resolve(self.sound(), self.files, inputs, self._secret, former)
-        return with_asked(fleet, self._asked, self.inputs) if self._asked else fleet
+        if self._asked is None:
+            return fleet
+        return with_asked(fleet, self._asked, self._asked_inputs if self._remote else self.inputs)
+
+    @property
+    def _asked_inputs(self) -> AllowedInputs:
+        """The repositories that what is asked for from elsewhere may take its files from."""
+        from sandboxer.adapters.allowed_inputs import AllowedInputs
+
+        fleet = self.sound().fleet
+        return AllowedInputs(self.inputs, fleet.spec.api.repo_roots if fleet else (), self.root)
+
+    def check_input(self) -> None:
+        """Raise InputUnavailable, before anybody is asked, for an input that what is asked for may not have."""
+        if self._asked and self._remote:
+            self._asked_inputs.check(self.sound().sandboxes[self._asked.name].spec.inputs.repo)
 
     def sound(self) -> Manifests:
         """The manifests, where nothing is wrong with them. Raises ManifestError."""

@@ -158,7 +158,8 @@ def test_a_signal_hands_over_what_does_not_finish_and_the_next_server_ends_it(ne
     healthy = {"test": ["CMD", "test", "-e", "/tmp/healthy"], "interval": "1s", "retries": 30}
     slow = service("sh", "-c", "sleep 6; mkdir -p /tmp; touch /tmp/healthy; sleep 9999", healthcheck=healthy)
     fleet = new_fleet("lab-1")
-    fleet.document("sandboxer.yaml", "Fleet", fleet.name, {"secrets": {"allow": ["env:API_SECRET"]}})
+    bound = {"ref": "env:API_SECRET", "profiles": ["profile.web"], "consumers": ["atm/checks"]}
+    fleet.document("sandboxer.yaml", "Fleet", fleet.name, {"secrets": {"allow": [bound]}})
     fleet.sandbox("slow", stack(a=slow))
     fleet.sandbox("web", stack(a=service()))
     fleet.remove("slow")
@@ -168,7 +169,8 @@ def test_a_signal_hands_over_what_does_not_finish_and_the_next_server_ends_it(ne
     secret = {"API_SECRET": "not-to-be-seen"}
     with ServedApi(fleet, "--operations", "1", "--grace", "1s", env=secret) as api:
         runs = api.create(profile="profile.slow").json()["id"]
-        waits = api.create(secret_refs={"API_SECRET": "env:API_SECRET"}).json()["id"]
+        whose = {"actor": "atm", "project": "checks"}
+        waits = api.create(secret_refs={"API_SECRET": "env:API_SECRET"}, consumer=whose).json()["id"]
         until(lambda: api.there()[runs]["phase"] == "provisioning", "the first is being made")
         api.end()
         assert "2 operations are not over" in api.said

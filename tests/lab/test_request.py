@@ -28,7 +28,8 @@ WORDS: dict[str, Any] = {"env": {"GREETING": "hello"}}
 def fleet(new_fleet: Callable[..., FleetRepo]) -> FleetRepo:
     made = new_fleet("lab-1", "lab-2")
     profile = {"ttl": {"default": "1h", "max": "2h", "clock": "activity"}}
-    made.document("sandboxer.yaml", "Fleet", made.name, {"secrets": {"allow": ["env:TEST_TOKEN"]}})
+    secret = {"ref": "env:TEST_TOKEN", "profiles": ["profile.web"], "consumers": ["atm/checks"]}
+    made.document("sandboxer.yaml", "Fleet", made.name, {"secrets": {"allow": [secret]}})
     made.sandbox("web", stack(a=web(environment={"GREETING": "${GREETING}"})), profile_spec=profile)
     made.remove("web")
     made.commit()
@@ -130,7 +131,9 @@ def test_what_has_lost_its_secret_fails_and_is_told(
     fleet: FleetRepo, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEST_TOKEN", "hunter2-hunter2")
-    asked = client.create("profile.web", secret_refs={"TOKEN": "env:TEST_TOKEN"}, wait=False, **WORDS)
+    asked = client.create(
+        "profile.web", secret_refs={"TOKEN": "env:TEST_TOKEN"}, consumer="atm/checks", wait=False, **WORDS
+    )
     monkeypatch.delenv("TEST_TOKEN")
     with pytest.raises(SandboxError, match="the secret TOKEN"):
         client.resume(asked.id)

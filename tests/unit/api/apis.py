@@ -126,9 +126,10 @@ class Library:
         if method in self.raises:
             raise self.raises[method]
 
-    def find(self, name: str) -> Given | None:
+    def find(self, name: str, sees: Callable[[dict[str, Any]], bool] = lambda _handle: True) -> Given | None:
         self._call("find", name)
-        return next((Given(one) for one in self.there.values() if name in (one["id"], one["name"])), None)
+        found = (one for one in self.there.values() if name in (one["id"], one["name"]))
+        return next((Given(one) for one in found if sees(one)), None)
 
     def list(self) -> list[Given]:
         self._call("list")
@@ -195,8 +196,15 @@ class Library:
 class RunningApi:
     """A server on a port of its own, over a Library; ends when the block is left. ``said`` is its log."""
 
-    def __init__(self, library: Library, *, check: Callable[[], None] = lambda: None, **settings: Any) -> None:
-        self.library = library
+    def __init__(
+        self,
+        library: Library,
+        *,
+        check: Callable[[], None] = lambda: None,
+        root: Path = Path("/work/of/nobody"),
+        **settings: Any,
+    ) -> None:
+        self.library, self._root = library, root
         self.said: list[tuple[str, str]] = []
         self._check = check
         given: dict[str, Any] = {
@@ -225,7 +233,7 @@ class RunningApi:
 
         serve(
             self._settings,
-            Path("/work/of/nobody"),
+            self._root,
             announce,
             lambda level, words: self.said.append((level, words)),
             connect=self.library.connect,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SHORT = Limits(handshake=0.6, headers=0.6, body=0.6, idle=1, write=0.8)
 AUTHORIZED = f"Host: 127.0.0.1\r\nAuthorization: Bearer {ALL}\r\n".encode()
-NORMAL_SECONDS = 2.0  # for a request that takes milliseconds, on a machine that has much to do
+NORMAL_SECONDS = 8.0  # milliseconds, on a machine that has nothing else to do; shut out, it would be 30
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def test_a_request_that_never_comes_is_not_waited_for(
     short: RunningApi, first: bytes, drip: bytes, says: bytes
 ) -> None:
     seconds, said = ended_after(connect(short.url, first), lambda one: one.sendall(drip))
-    assert seconds < 4
+    assert seconds < NORMAL_SECONDS
     assert said.startswith(says)
     until(lambda: connections_of(short).count() <= 1, "the connection is forgotten")
 
@@ -163,12 +163,12 @@ def test_tls_that_is_never_begun_or_ended_keeps_nobody_out(library: Library, tmp
                     assert time.monotonic() - began < NORMAL_SECONDS
         for first in (b"", hello, b"GET / HTTP/1.1\r\n\r\n"):
             seconds, _ = ended_after(connect(api.url, first))
-            assert seconds < 4
+            assert seconds < NORMAL_SECONDS
         raw = connect(api.url)
         with trusted.wrap_socket(raw, server_hostname="127.0.0.1") as secure:
             secure.sendall(PART_OF_HEADERS)
             seconds, said = ended_after(secure)  # type: ignore[arg-type]  # a socket with TLS is one
-        assert seconds < 4
+        assert seconds < NORMAL_SECONDS
         assert said.startswith(b"HTTP/1.1 408 ")
         until(lambda: connections_of(api).count() <= 1, "all are forgotten")
 

@@ -313,8 +313,12 @@ def test_what_is_anothers_is_not_there(
 ) -> None:
     library.add(consumer=CONSUMER)
     library.add("of-git", origin="git")
+    none = api.ask(method, f"/v1/sandboxes/nothing{path}", OTHER, **more)
+    assert none.status_code == (204 if method == "DELETE" else 404)
     for name in ("web", "of-git"):
-        assert_problem(api.ask(method, f"/v1/sandboxes/{name}{path}", OTHER, **more), 404)
+        answer = api.ask(method, f"/v1/sandboxes/{name}{path}", OTHER, **more)
+        assert answer.status_code == none.status_code
+        assert answer.text == none.text.replace("nothing", name)
     assert {call[0] for call in library.calls} <= {"find", "events", "abandoned"}
 
 

@@ -25,7 +25,7 @@ def test_hundreds_of_slow_connections_keep_nobody_out(tmp_path: Path) -> None:
         for number in range(1, 21):
             began = time.monotonic()
             hub.take(event(number))
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 8  # shut out, it would be 30
 
 
 @pytest.mark.parametrize("first", [b"", PART_OF_HEADERS])
@@ -33,7 +33,7 @@ def test_a_request_that_never_comes_is_not_waited_for(tmp_path: Path, first: byt
     limits = Limits(headers=0.5, body=0.5, write=0.5, idle=1)
     with RunningHub(tmp_path / "hub.sqlite", limits=limits) as hub:
         seconds, _ = ended_after(connect(hub.url.rstrip("/"), first), lambda one: one.sendall(b"x") if first else None)
-        assert seconds < 4
+        assert seconds < 8
 
 
 def test_streams_of_one_address_are_so_many_and_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

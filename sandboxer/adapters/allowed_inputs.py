@@ -1,0 +1,78 @@
+"""The inputs that a request from elsewhere may use: those below the Fleet's ``spec.api.repoRoots``, and its own.
+
+One refusal for everything outside, whether it is there or not, and before anything is asked about it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import InputUnavailable
+from sandboxer.model.repo_roots import OWN, location_of, root_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sandboxer.model.seams import InputSource, InputTree
+
+OUTSIDE = "this repository is not one that requests over the API may use: spec.api.repoRoots of the Fleet lists those"
+# A folder of this machine: no part of a URL, nor of what was asked for.
+_FOLDER = re.compile(r"(?<![\w:/.~-])/[^\s'\",;]+")
+
+
+class AllowedInputs:
+    """``inputs``, of which only those below ``roots`` can be had; ``fleet_root`` is what folders are relative to."""
+
+    def __init__(self, inputs: InputSource, roots: Sequence[str], fleet_root: Path) -> None:
+        self._inputs = inputs
+        self._base = os.path.abspath(fleet_root)  # noqa: PTH100  # lexical, as the inputs are found
+        found = [root_of(root, self._base) for root in roots]
+        self._roots = [root for root in found if root is not None]
+
+    def check(self, repo: str) -> None:
+        """Raise InputUnavailable, always the same one, where a repository is none that may be used."""
+        if repo != OWN and not self._is_within(repo):
+            raise InputUnavailable(OUTSIDE, hint="use the fleet's own repository, or add the folder or URL there")
+
+    def resolve(self, repo: str, ref: str, path: str) -> InputTree:
+        """As the inputs do. Raises InputUnavailable, which names no folder of this machine."""
+        self.check(repo)
+        try:
+            return self._inputs.resolve(repo, ref, path)
+        except InputUnavailable as error:
+            where = location_of(repo, self._base)
+            if repo != OWN and where is not None and not where.place:
+                message = (
+                    f"{repo!r} at {ref!r} is no repository with that branch, tag or commit, and with {path!r} in it"
+                )
+            else:
+                message = _FOLDER.sub("…", error.message)
+            raise InputUnavailable(message) from None
+
+    def read(self, tree: InputTree, path: str) -> bytes:
+        """As the inputs do."""
+        return self._inputs.read(tree, path)
+
+    def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> bytes:
+        """As the inputs do."""
+        return self._inputs.archive(tree, paths)
+
+    def _is_within(self, repo: str) -> bool:
+        where = location_of(repo, self._base)
+        holding = [root for root in self._roots if where is not None and root.holds(where)]
+        if where is None or not holding:
+            return False
+        # Only what is below a root as it is written is looked for on the disk.
+        return bool(where.place) or any(_really_within(where.path, root.path) for root in holding)
+
+
+def _really_within(path: Sequence[str], root: Sequence[str]) -> bool:
+    """Whether a folder is below another one once the links on both ways are followed."""
+    try:
+        real, top = (Path("/", *parts).resolve() for parts in (path, root))
+    except (OSError, RuntimeError):  # links that lead in a circle
+        return False
+    return real.is_relative_to(top)

@@ -1,0 +1,65 @@
+"""Which repositories a request from elsewhere may use: URLs and folders compared by whole segments.
+
+Nothing here asks the machine: what is a folder is compared as it is written, and the links on its way are followed by
+whoever reads it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+
+#: The fleet's own repository, which every request may use.
+OWN = "."
+
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:(?P<user>[^/@]*)@)?(?P<host>[^/:@\[\]]+|\[[^\]/]+\])(?::(?P<port>\d+))?(?P<path>/.*)?"
+)
+_SCP = re.compile(r"(?:(?P<user>[^/:@]+)@)?(?P<host>[^/:@\[\]]+):(?P<path>.*)")
+_PORTS = {"https": "443", "ssh": "22"}
+_ODD = re.compile(r"[%\\?#\x00-\x20\x7f]")  # read as something else by some server or other
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a repository is. ``place`` is scheme, user, host and port; empty for a folder. ``path`` are segments."""
+
+    place: tuple[str, ...]
+    path: tuple[str, ...]
+
+    def holds(self, other: Location) -> bool:
+        """Whether another location is this one, or below it."""
+        return self.place == other.place and other.path[: len(self.path)] == self.path
+
+
+def location_of(repo: str, base: str) -> Location | None:
+    """The location that ``repo`` names, a folder being relative to ``base``; None where it may be read in two ways."""
+    if url := _URL.fullmatch(repo):
+        scheme = url["scheme"].lower()
+        place = (scheme, url["user"] or "", url["host"].lower().rstrip("."), url["port"] or _PORTS.get(scheme, ""))
+        return _with_path(place, url["path"] or "")
+    if "://" in repo or "::" in repo.partition("/")[0]:
+        return None
+    if scp := _SCP.fullmatch(repo):
+        # Such a path is relative to the home of the user there, unless it begins with a slash.
+        kind = "ssh" if scp["path"].startswith("/") else "scp"
+        return _with_path((kind, scp["user"] or "", scp["host"].lower().rstrip("."), _PORTS["ssh"]), scp["path"])
+    if ".." in repo.split("/"):
+        return None
+    return Location((), tuple(part for part in posixpath.normpath(posixpath.join(base, repo)).split("/") if part))
+
+
+def root_of(root: str, base: str) -> Location | None:
+    """The location of an entry of the Fleet, in which ``..`` is the owner's own word."""
+    found = location_of(root, base)
+    if found is not None or "://" in root or _SCP.fullmatch(root):
+        return found
+    return Location((), tuple(part for part in posixpath.normpath(posixpath.join(base, root)).split("/") if part))
+
+
+def _with_path(place: tuple[str, ...], path: str) -> Location | None:
+    parts = path.strip("/").split("/") if path.strip("/") else []
+    if _ODD.search(path) or any(part in ("", ".", "..") for part in parts):
+        return None
+    return Location(place, tuple(parts))
