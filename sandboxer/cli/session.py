@@ -116,8 +116,9 @@ class Session:
 
     def failed(self, error: SandboxerError, show: Callable[[], None] | None = None) -> None:
         """An error that ends the run, or a round of it; ``show`` is how people see it, where not as any other."""
+        error = self._hidden(error)
         for witness in self._begin():
-            witness.failed(self._hidden(error))
+            witness.failed(error)
         if not self.logs and show is not None:
             show()
         elif not self.logs:

@@ -37,7 +37,8 @@ class Executor:
     ``extension_of`` gives the backend of a change, ``work_on`` the work for it on a host (by name), ``might_live`` the
     hosts that answered and on which it might be, ``plan_again`` what
     the planner says of one sandbox after a fresh look at its host, or is None where only what is planned may be done.
-    ``parallelism`` is how many hosts are worked on at once; on each, up to 4 sandboxes are.
+    ``parallelism`` is how many hosts are worked on at once; on each, up to 4 sandboxes are. ``hide`` takes out of an
+    error what must not be shown.
     """
 
     desired: Mapping[str, DesiredSandbox]
@@ -47,6 +48,7 @@ class Executor:
     plan_again: Callable[[Change], Change | None] | None
     view: ApplyView
     parallelism: int = 16
+    hide: Callable[[Change, str], str] = lambda _change, text: text
     stopping: threading.Event = field(default_factory=threading.Event)
     placements: Placements = field(default_factory=Placements)
 
@@ -82,7 +84,9 @@ class Executor:
             return None
         self.view.started(change)
         began = time.monotonic()
-        outcome = replace(self._attempt(change), seconds=time.monotonic() - began)
+        outcome = self._attempt(change)
+        error, hint = self.hide(change, outcome.error), self.hide(change, outcome.hint)
+        outcome = replace(outcome, error=error, hint=hint, seconds=time.monotonic() - began)
         self.view.ended(outcome)
         return outcome
 

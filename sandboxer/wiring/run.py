@@ -24,6 +24,7 @@ from sandboxer.model.plan import Stats
 from sandboxer.profiles.loader import load
 from sandboxer.wiring.hosts import runtime_of
 from sandboxer.wiring.reporting import Reporter
+from sandboxer.wiring.secrecy import without_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -327,6 +328,7 @@ class Run:
             plan_again=partial(self._plan_again, options=options) if options else None,
             view=view,
             parallelism=how.parallelism,
+            hide=lambda change, text: without_values(self, change.id, text),
         )
         self.reporter.begin(self.looks)
         outcomes = executor.run(decided.changes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandboxer.model.hidden import SHOWN
+from sandboxer.model.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -12,23 +12,22 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox, Fleet
     from sandboxer.wiring.run import Run
 
-_SHORT = 3
-
 
 def without_values(run: Run, identifier: str, text: str) -> str:
     """The text without any secret of the sandbox with this id, and without its environment's values.
 
-    An environment value of up to three characters, such as ``1``, would blank out half of a text, and stays. Without an
-    id it is a text about no sandbox in particular, and all secrets are looked for.
+    What counts as one is told in ``model.redaction``. Without an id it is a text about no sandbox in particular, and
+    all secrets are looked for.
     """
     fleet: Fleet | None = run.__dict__.get("fleet")  # a cached property: what was not read yet cannot be told
     if fleet is None or not text:
         return text
-    about = [one for one in fleet.sandboxes.values() if identifier in ("", one.id)]
-    values = {*_secrets(about), *(_environment(about) if identifier else ())}
-    for plain in sorted(filter(None, values), key=len, reverse=True):
-        text = text.replace(plain, SHOWN)
-    return text
+    made: dict[str, tuple[Fleet, Redactor]] = run.__dict__.setdefault("_redactors", {})
+    known = made.get(identifier)
+    if known is None or known[0] is not fleet:
+        about = [one for one in fleet.sandboxes.values() if identifier in ("", one.id)]
+        known = made[identifier] = fleet, Redactor(_secrets(about), _environment(about) if identifier else ())
+    return known[1].redact(text)
 
 
 def _secrets(sandboxes: Iterable[DesiredSandbox]) -> Iterable[str]:
@@ -36,5 +35,4 @@ def _secrets(sandboxes: Iterable[DesiredSandbox]) -> Iterable[str]:
 
 
 def _environment(sandboxes: Iterable[DesiredSandbox]) -> Iterable[str]:
-    values = (value.reveal() for one in sandboxes for value in one.env.values())
-    return (value for value in values if len(value) > _SHORT)
+    return (value.reveal() for one in sandboxes for value in one.env.values())

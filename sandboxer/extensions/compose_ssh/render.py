@@ -22,6 +22,7 @@ from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret, Policy, ReachablePort
 from sandboxer.extensions.compose_ssh.source import inspect
 from sandboxer.model.identity import Ownership, project_name
+from sandboxer.model.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,12 +45,10 @@ class Variables:
 
     def redact(self, text: str) -> str:
         """The text without any of the values: a container's log or Compose's complaint may repeat one."""
-        for name, value in sorted(self.values.items(), key=lambda item: -len(item[1].reveal())):
-            plain = value.reveal()
-            # An environment value such as `1` would blank out half of a text; a secret is blanked out all the same.
-            if plain and (name in self.secrets or len(plain) > 3):
-                text = text.replace(plain, "(hidden)")
-        return text
+        plain = {name: value.reveal() for name, value in self.values.items()}
+        secrets = [value for name, value in plain.items() if name in self.secrets]
+        environment = [value for name, value in plain.items() if name not in self.secrets]
+        return Redactor(secrets, environment).redact(text)
 
     def to_dotenv(self, *, podman: bool = False) -> bytes:
         """An env file that Compose, or podman-compose, reads back to the very same values."""

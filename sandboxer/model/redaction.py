@@ -1,0 +1,253 @@
+"""Texts without secrets in them, as they are, line by line, in pieces, or written in a common encoding.
+
+What is replaced by ``(hidden)``:
+
+* a secret, and each of its lines that has 6 characters or more (a ``}`` alone would blank out half of a text);
+* a piece of a secret of 8 characters or more, such as a message that was cut off shows. One of up to 15 that reads as
+  words or numbers, such as ``postgres``, stays where the secret has more than that;
+* an environment value of more than 3 characters, and its lines, but no pieces of it.
+
+Each is found as plain text, in base64 (standard and for URLs, wherever in the encoded bytes it begins), in hexadecimal,
+and behind percent encoding, backslash escapes (JSON, Go, Python, shell), HTML entities and quotes that a shell or YAML
+doubles, up to three of them on top of each other. Values over 128 KiB are found as plain text alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+from sandboxer.model.hidden import SHOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+PIECE = 8
+_WORDS = 16  # from here on a piece may read as it likes
+_LINE = 6
+_ENVIRONMENT = 4
+_ENCODED = 6  # fewer characters of an encoding would be found everywhere
+_LONG = 16 * 1024
+_TOO_LONG = 128 * 1024
+_PROBE = 4
+_STEP = PIECE - _PROBE + 1  # so far from one probe to the next, one lies within every piece
+_LAYERS = 3
+_MAX_VIEWS = 12
+
+_BREAK = re.compile(r"[\r\n]+")
+_WORD = re.compile(r"[^\W\d_]+|\d+")
+_PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_ESCAPE = re.compile(
+    r"\\(?:u[0-9A-Fa-f]{4}|U000[0-9A-Fa-f]{5}|U0010[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-7]{1,3}|\n\s*|.)", re.DOTALL
+)
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
+_QUOTE = re.compile(r"""'\\''|'"'"'|''|\"\"""")
+_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"}
+
+
+class Redactor:
+    """Takes certain secrets and environment values out of texts; made once for many of them."""
+
+    def __init__(self, secrets: Iterable[str], environment: Iterable[str] = ()) -> None:
+        self._short: set[str] = set()
+        self._begins: dict[str, tuple[str, ...]] = {}
+        self._pieces: set[str] = set()
+        for value in filter(None, dict.fromkeys(secrets)):
+            self._look_for(value)
+            for form in _forms(value):
+                step = 1 if len(form) <= _LONG else PIECE
+                self._pieces.update(form[at : at + PIECE] for at in range(0, len(form) - PIECE + 1, step))
+        for value in dict.fromkeys(environment):
+            if len(value) >= _ENVIRONMENT:
+                self._look_for(value)
+        self._known = self._pieces | self._begins.keys()
+        self._probes = {part[at : at + _PROBE] for part in self._known for at in range(_STEP)}
+
+    def redact(self, text: str) -> str:
+        """The text with ``(hidden)`` in the place of each of them."""
+        if not text or not (self._known or self._short):
+            return text
+        spans = sorted(span for view in _views(text) for span in self._spans(view))
+        out: list[str] = []
+        done = 0
+        for start, end in spans:
+            if end <= done:
+                continue
+            if start > done or not out:
+                out += [text[done:start], SHOWN]
+            done = end
+        return "".join([*out, text[done:]])
+
+    def _look_for(self, value: str) -> None:
+        """Looks for a value and its lines from end to end."""
+        lines = [line.strip() for line in _BREAK.split(value)]
+        long_enough = [line for line in lines if len(line) >= _LINE] if len(lines) > 1 else []
+        stripped = [value.strip()] if len(value.strip()) >= _LINE else []
+        for form in {form for whole in dict.fromkeys((value, *stripped, *long_enough)) for form in _forms(whole)}:
+            if len(form) < PIECE:
+                self._short.add(form)
+            else:
+                self._begins[form[:PIECE]] = (*self._begins.get(form[:PIECE], ()), form)
+
+    def _spans(self, view: _View) -> Iterator[tuple[int, int]]:
+        """Where in the text, of which this is a view, something is to be replaced."""
+        text, pieces = view.text, self._pieces
+        begin = end = -1  # of the piece that is being read
+        for at in self._places(text):
+            part = text[at : at + PIECE]
+            for whole in self._begins.get(part, ()):
+                if text.startswith(whole, at):
+                    yield view.span(at, at + len(whole))
+            if part not in pieces:
+                continue
+            if at > end:
+                yield from _piece(view, begin, end)
+                begin = at
+            end = at + PIECE
+        yield from _piece(view, begin, end)
+        for short in self._short:
+            at = text.find(short)
+            while at >= 0:
+                yield view.span(at, at + len(short))
+                at = text.find(short, at + len(short))
+
+    def _places(self, text: str) -> Iterator[int]:
+        """Where in a text a part of something known stands, a part being 8 characters."""
+        probes, known = self._probes, self._known
+        for probe in [at for at in range(0, len(text) - _PROBE + 1, _STEP) if text[at : at + _PROBE] in probes]:
+            for at in range(max(probe - _STEP + 1, 0), probe + 1):
+                if text[at : at + PIECE] in known:
+                    yield at
+
+
+def _piece(view: _View, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where a piece of a secret stands, without the blanks around it; nowhere if it tells nothing."""
+    piece = view.text[start:end]
+    if _tells(piece):
+        yield view.span(start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
+
+
+def _tells(piece: str) -> bool:
+    """Whether a piece of a secret tells more than that a word or a number is in it."""
+    if len(piece) >= _WORDS:
+        return True
+    words = re.findall(r"\w+", piece)
+    return not all(
+        _WORD.fullmatch(word) and (word.isdigit() or word.islower() or word.isupper() or word.istitle())
+        for word in words
+    )
+
+
+def _forms(value: str) -> set[str]:
+    """A value as it may stand in a text behind no escapes: as it is, and in what has letters of its own."""
+    forms = {value, value.replace(" ", "+")}
+    data = value.encode("utf-8", "surrogateescape" if _is_bytes(value) else "surrogatepass")
+    if not value.isascii():
+        # As escapes of bytes or of UTF-16 give it back, and as it looks where it is no text.
+        forms |= {data.decode("latin-1"), _in_halves(value), data.decode("utf-8", "replace")}
+    if len(data) > _TOO_LONG:
+        return forms
+    encoded = {data.hex(), data.hex().upper(), base64.b64encode(data).rstrip(b"=").decode()}
+    encoded |= {_inner_base64(data, before) for before in range(3)}
+    encoded |= {form.replace("+", "-").replace("/", "_") for form in encoded}
+    return forms | {form for form in encoded if len(form) >= _ENCODED}
+
+
+def _inner_base64(data: bytes, before: int) -> str:
+    """The characters that stand for nothing but ``data`` where so many bytes (of three) stand before it."""
+    whole = base64.b64encode(bytes(before) + data).rstrip(b"=").decode()
+    return whole[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
+
+
+def _is_bytes(value: str) -> bool:
+    return any("\udc80" <= c <= "\udcff" for c in value)
+
+
+def _in_halves(value: str) -> str:
+    """The value with two surrogates for each character that needs them in UTF-16."""
+    data = value.encode("utf-16-be", "surrogatepass")
+    return "".join(chr(int.from_bytes(data[at : at + 2], "big")) for at in range(0, len(data), 2))
+
+
+class _View:
+    """A text behind a layer of encoding: what it is in, and where in that the parts begin that it is made of."""
+
+    __slots__ = ("_above", "_begins", "_there", "text")
+
+    def __init__(self, text: str, above: _View | None = None, begins: Sequence[int] = (), there: Sequence[int] = ()):
+        self.text, self._above, self._begins, self._there = text, above, begins, there
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Where in the outermost text a part of this one stands."""
+        return self._place(start), self._place(end)
+
+    def _place(self, at: int) -> int:
+        if self._above is None:
+            return at
+        part = bisect_right(self._begins, at) - 1
+        return self._above._place(self._there[part] + at - self._begins[part])  # noqa: SLF001  # one of its own kind
+
+    def decoded(self, pattern: re.Pattern[str], meaning: Callable[[str], str]) -> _View | None:
+        """This text with what the pattern finds as what it means; None where it finds nothing."""
+        parts: list[str] = []
+        begins, there = [0], [0]
+        done = length = 0
+        for match in pattern.finditer(self.text):
+            start, end, said = match.start(), match.end(), meaning(match[0])
+            parts += [self.text[done:start], said]
+            length += start - done
+            width = (end - start) // len(said) if pattern is _PERCENT else end - start
+            for at in range(len(said)):
+                begins.append(length + at)
+                there.append(min(start + width * at, end))
+            length += len(said)
+            begins.append(length)
+            there.append(end)
+            done = end
+        return _View("".join([*parts, self.text[done:]]), self, begins, there) if done else None
+
+
+def _of_percent(said: str) -> str:
+    return bytes.fromhex(said.replace("%", "")).decode("latin-1")
+
+
+def _of_escape(said: str) -> str:
+    letter, rest = said[1], said[2:]
+    if letter in "uUx" and rest:
+        return chr(int(rest, 16))
+    if letter in "01234567":
+        return chr(int(said[1:], 8))
+    return "" if letter == "\n" else _LETTERS.get(letter, letter)
+
+
+def _of_quote(said: str) -> str:
+    return said[0]
+
+
+_DECODERS = (
+    ("\\", _ESCAPE, _of_escape),
+    ("%", _PERCENT, _of_percent),
+    ("&", _ENTITY, html.unescape),
+    ("", _QUOTE, _of_quote),
+)
+
+
+def _views(text: str) -> Iterator[_View]:
+    """The text, and what it is behind each of its encodings, one, two and three of them on top of each other."""
+    seen = {text}
+    layer = [_View(text)]
+    yield layer[0]
+    for _depth in range(_LAYERS):
+        below, layer = layer, []
+        for view in below:
+            for trigger, pattern, meaning in _DECODERS:
+                if trigger not in view.text or len(seen) >= _MAX_VIEWS:
+                    continue
+                found = view.decoded(pattern, meaning)
+                if found is not None and found.text not in seen:
+                    seen.add(found.text)
+                    layer.append(found)
+                    yield found
