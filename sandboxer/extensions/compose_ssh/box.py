@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container, FileSums, Resource
     from sandboxer.model.seams import InputTree
 
-VERBS = ("compose_ssh/engine.sh", "compose_ssh/files.sh", "compose_ssh/confine.sh", "compose_ssh/verbs.sh")
+VERBS = (
+    "compose_ssh/engine.sh",
+    "compose_ssh/files.sh",
+    "compose_ssh/confine.sh",
+    "compose_ssh/resolver.sh",
+    "compose_ssh/verbs.sh",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ def _service(name: str, service: dict[str, Any], images: Images, mounts: Mounts,
     joined = networks.membership(service, scope)
     if joined:
         result["networks"] = joined
+    result |= networks.names(service, scope)
     limits, swap = ceilings.resources(service, scope)
     if swap is not None:
         result["memswap_limit"] = str(swap)

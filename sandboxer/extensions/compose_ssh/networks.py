@@ -16,6 +16,12 @@ _VOLUME = ("driver", "driver_opts", "external", "labels", "name")
 _MEMBER = ("aliases", "gw_priority", "interface_name", "ipv4_address", "ipv6_address", "mac_address", "priority")
 _HARMLESS = ("com.docker.network.driver.mtu",)
 
+# Docker asks it from inside the container, whose networks lead nowhere else: no machine has an address of RFC 5737.
+# Not the container's own loopback, where a name server of the stack's would be asked what it has just asked itself.
+_NOWHERE = "192.0.2.1"
+# Nobody answers for a name of the outside: so whoever asks waits for one second once, and for no suffix more.
+_IMPATIENT = ("timeout:1", "attempts:1")
+
 
 def membership(service: dict[str, Any], scope: Scope) -> dict[str, Any]:
     """The ``networks`` of a service; none where it shares another service's network or has none."""
@@ -38,6 +44,42 @@ def membership(service: dict[str, Any], scope: Scope) -> dict[str, Any]:
     return result
 
 
+def names(service: dict[str, Any], scope: Scope) -> dict[str, Any]:
+    """The keys by which a service under ``egress: deny`` knows the names of its own stack, and no others.
+
+    An engine's resolver asks the host's name servers for what it does not know, and some do so for an internal network
+    too, from the host itself. Docker's asks what it is told instead. Podman's is told by ``resolver.sh``.
+    """
+    if scope.policy.egress != "deny" or service.get("network_mode"):
+        return {}
+    options = [text for text in _words(service.get("dns_opt")) if text.partition(":")[0] not in ("timeout", "attempts")]
+    if not scope.policy.podman and not any(text.startswith("ndots:") for text in options):
+        # Told a number, Docker answers at once for a name without a dot that it does not know.
+        options.append("ndots:1")
+    keys = {"dns_opt": [*options, *_IMPATIENT], "dns_search": _words(service.get("dns_search")) or ["."]}
+    return keys if scope.policy.podman else {"dns": [_NOWHERE]} | keys
+
+
+def _words(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)] if value else []
+
+
+def creation(name: str, network: dict[str, Any], project: str) -> tuple[str, list[str]]:
+    """The name of a hardened network on Podman, and the words of ``podman network create`` as podman-compose says them.
+
+    Each word becomes a line, so a line break in a label becomes a space.
+    """
+    marks = {"io.podman.compose.project": project, "com.docker.compose.project": project} | network["labels"]
+    options = network.get("driver_opts") or {}
+    words = [
+        *(word for key, text in marks.items() for word in ("--label", " ".join(f"{key}={text}".split("\n")))),
+        *(["--internal"] if network.get("internal") else []),
+        *(word for key, text in options.items() for word in ("--opt", f"{key}={text}")),
+        *([] if off(network.get("enable_ipv6")) else ["--ipv6"]),
+    ]
+    return f"{project}_{name}", [word.replace("$$", "$") for word in words]
+
+
 def network(name: str, value: Any, scope: Scope) -> dict[str, Any]:
     """A top-level network: a bridge of the sandbox's own, ``internal`` under ``egress: deny``."""
     given = _own(name, value, scope, _NETWORK)
@@ -47,6 +89,9 @@ def network(name: str, value: Any, scope: Scope) -> dict[str, Any]:
     ipam = scope.at("ipam").only(scope.at("ipam").mapping(given.pop("ipam", None)), ("driver", "config", "options"))
     if not off(ipam.get("config")) or ipam.get("driver", "default") != "default":
         scope.at("ipam").refuse("fixes addresses, so two copies of the stack would clash; the engine chooses them")
+    if scope.policy.podman and scope.policy.egress == "allow":
+        # Podman leads packets from one network to another, which Docker does not.
+        options = {**options, "isolate": "true"}
     internal = scope.policy.egress == "deny" or not off(given.pop("internal", None))
     given.pop("internal", None)
     return given | ({"driver_opts": options} if options else {}) | ({"internal": True} if internal else {})

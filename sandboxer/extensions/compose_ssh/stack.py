@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from sandboxer.errors import ProvisionFailed
+from sandboxer.extensions.compose_ssh.networks import creation
 from sandboxer.model.identity import LABEL_CONFIG, project_name
 from sandboxer.reconcile.drift import one_off, service_of, state_of
 
@@ -76,6 +77,7 @@ class Stack:
         """What Docker Compose does by itself: those first that others wait for, and no former ones."""
         reply = None
         self._remove_former(before)
+        self._close_names()
         for wave in self._waves(services):
             # One call for each service and no second: what ended well at once would be started again.
             anew = [name for name in wave if name in forced]
@@ -100,6 +102,16 @@ class Stack:
         if former:
             engine = self.box.work.place.engine
             self.box.bench.must("a former service cannot be removed", "engine", engine, "rm", "-f", "-t", "0", *former)
+
+    def _close_names(self) -> None:
+        """Makes the networks under ``egress: deny``, so that no container on them ever asks for a name outside."""
+        if self.desired.profile.spec.network.egress != "deny":
+            return
+        project = project_name(self.desired.name, self.desired.id)
+        for name, network in self.hardened.model.get("networks", {}).items():
+            full, words = creation(name, network, project)
+            what = f"the network {full} cannot be closed to names of the outside"
+            self.box.bench.must(what, "close_names", full, *words)
 
     def _waves(self, services: list[str]) -> Iterator[list[str]]:
         after = {service.name: service.after.keys() for service in self.hardened.services}

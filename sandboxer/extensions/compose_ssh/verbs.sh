@@ -229,6 +229,7 @@ do_teardown() { # engine, uid, volumes on record...
     [ -z "$left" ] && break
   done
   [ -z "$left" ] || { echo "still there: $left"; return 1; }
+  [ "$engine" != podman ] || forget_names
   for volume in "$@"; do "$engine" volume rm -f "$volume" >/dev/null 2>&1; done
   # shellcheck disable=SC2086
   things=$("$engine" image ls -q --filter "label=dev.sandboxer.uid=$uid" | sort -u) && [ -n "$things" ] && "$engine" image rm -f $things >/dev/null
