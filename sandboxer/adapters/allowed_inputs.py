@@ -16,7 +16,7 @@ from sandboxer.model.repo_roots import OWN, location_of, root_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sandboxer.model.seams import InputSource, InputTree
+    from sandboxer.model.seams import Archive, InputSource, InputTree
 
 OUTSIDE = "this repository is not one that requests over the API may use: spec.api.repoRoots of the Fleet lists those"
 # A folder of this machine: no part of a URL, nor of what was asked for.
@@ -37,11 +37,11 @@ class AllowedInputs:
         if repo != OWN and not self._is_within(repo):
             raise InputUnavailable(OUTSIDE, hint="use the fleet's own repository, or add the folder or URL there")
 
-    def resolve(self, repo: str, ref: str, path: str) -> InputTree:
+    def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
         """As the inputs do. Raises InputUnavailable, which names no folder of this machine."""
         self.check(repo)
         try:
-            return self._inputs.resolve(repo, ref, path)
+            return self._inputs.resolve(repo, ref, path, until)
         except InputUnavailable as error:
             where = location_of(repo, self._base)
             if repo != OWN and where is not None and not where.place:
@@ -52,11 +52,15 @@ class AllowedInputs:
                 message = _FOLDER.sub("…", error.message)
             raise InputUnavailable(message) from None
 
+    def give_up(self) -> None:
+        """As the inputs do."""
+        self._inputs.give_up()
+
     def read(self, tree: InputTree, path: str) -> bytes:
         """As the inputs do."""
         return self._inputs.read(tree, path)
 
-    def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> bytes:
+    def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
         """As the inputs do."""
         return self._inputs.archive(tree, paths)
 

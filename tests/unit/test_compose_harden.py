@@ -45,6 +45,7 @@ POLICY = Policy(
 
 # What a service under `egress: deny` has unless its file says more of names; podman-compose is not told of a server.
 CLOSED_NAMES = {"dns": ["192.0.2.1"], "dns_opt": ["ndots:1", "timeout:1", "attempts:1"], "dns_search": ["."]}
+DEFAULT_LOGGING = {"driver": "json-file", "options": {"max-file": "3", "max-size": "10485760"}}
 
 
 def cases(name: str) -> list[Any]:
@@ -123,22 +124,30 @@ def test_a_network_is_made_on_podman_with_the_words_of_podman_compose() -> None:
     ]
 
 
+def without_defaults(service: dict[str, Any]) -> None:
+    for key, usual in {"logging": DEFAULT_LOGGING, **CLOSED_NAMES}.items():
+        if service.get(key) == usual:
+            del service[key]
+
+
+def without_labels(part: dict[str, Any]) -> None:
+    for label in ("dev.sandboxer.name", "dev.sandboxer.root"):
+        part["labels"].pop(label)
+    part["labels"].pop("dev.sandboxer.config", None)
+    if "build" in part:
+        part["build"].pop("labels")
+    if not part["labels"]:
+        del part["labels"]
+
+
 @pytest.mark.parametrize("case", cases("accepted.yaml"), ids=lambda case: case["about"])
 def test_what_a_compose_file_becomes(case: dict[str, Any]) -> None:
     hardened = run(case["compose"], policy_of(case))
     shown = json.loads(hardened.to_json())
+    for service in shown["services"].values():
+        without_defaults(service)
     for part in (*shown["services"].values(), *shown.get("networks", {}).values(), *shown.get("volumes", {}).values()):
-        for label in ("dev.sandboxer.name", "dev.sandboxer.root"):
-            part["labels"].pop(label)
-        part["labels"].pop("dev.sandboxer.config", None)
-        if "build" in part:
-            part["build"].pop("labels")
-        if not part["labels"]:
-            del part["labels"]
-    for part in shown["services"].values():
-        for key, closed in CLOSED_NAMES.items():
-            if part.get(key) == closed:
-                del part[key]
+        without_labels(part)
     text = json.dumps(shown)
     for bind in hardened.binds:  # by name, for a digest tells a reader nothing
         folder, name = os.path.split(bind.destination)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
-from typing import TYPE_CHECKING
+import sys
+import tarfile
+from pathlib import Path
 
+import compose
 import pytest
+import yaml
 
+from sandboxer.extensions.compose_ssh.box import VERBS
 from sandboxer.extensions.scripts import script
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+DOCKER_COMPOSE = Path(compose.__file__).parent / "docker-compose"
 NONCE = "0" * 32
 IDENTIFIER = "0badcafe"
 # What a stranger's file may hold: a request of its own.
@@ -26,7 +31,7 @@ def _talk(root: Path, *requests: tuple[str, tuple[str, ...], bytes]) -> list[tup
     for verb, arguments, payload in requests:
         lines = (f"call {verb} {len(arguments)} {len(payload)}", *arguments)
         sent += "".join(f"{line}\n" for line in lines).encode() + payload
-    program = script("names.sh", "workbench.sh", "compose_ssh/verbs.sh") + "\ntake_lock\nanswer 0 ''\nserve\n"
+    program = script("names.sh", "workbench.sh", *VERBS) + "\ntake_lock\nanswer 0 ''\nserve\n"
     done = subprocess.run(
         ["sh", "-c", program],
         input=sent,
@@ -113,3 +118,37 @@ def test_what_was_asked_for_comes_back_with_a_record_that_was_lost(root: Path) -
     assert _talk(root, ("begin", arguments, record + asked)) == [(0, b"")]
     assert ((box / "record.json").read_bytes(), (box / "asked.json").read_bytes()) == (record, asked)
     assert [path.name for path in (root / "fleet").iterdir() if path.name.startswith(".staging")] == []
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("tool", [str(DOCKER_COMPOSE), "podman-compose"], ids=["docker", "podman"])
+def test_a_compose_file_sees_no_variable_of_the_host(root: Path, tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("HOME", "PATH", "LC_ALL", "DOCKER_HOST", "XDG_RUNTIME_DIR", "USER", "SECRET_OF_THE_HOST")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("SECRET_OF_THE_HOST", "secret")
+    box = root / "fleet" / IDENTIFIER
+    box.mkdir(parents=True)
+    root.chmod(0o700)
+    shown = " ".join(f"{name}=${{{name}-none}}" for name in names)
+    service = {"image": "x", "labels": {"seen": shown, "given": "${GIVEN}", "pwd": "${PWD}"}}
+    compose = json.dumps({"services": {"web": service}}).encode()
+    payload = _tar({"files/compose.yaml": compose, "variables": b"GIVEN='of the manifest'\n"})
+    arguments = (tool, "sbx-x-01234567", ".", "-f", "compose.yaml", "config")
+    ((code, said),) = _talk(root, ("render", arguments, payload))
+    assert code == 0, said
+    model = yaml.safe_load(said)
+    seen = dict(item.split("=", 1) for item in model["services"]["web"]["labels"]["seen"].split(" "))
+    assert seen == dict.fromkeys(names, "none")
+    assert model["services"]["web"]["labels"]["given"] == "of the manifest"
+    assert (
+        model["services"]["web"]["labels"]["pwd"] == f"{box}/.compose/files/."
+    )  # as Compose has it: the sandbox's own folder

@@ -6,6 +6,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.extensions.compose_ssh.grammar import size
+
 if TYPE_CHECKING:
     from sandboxer.extensions.compose_ssh.scope import Scope
 
@@ -45,6 +47,32 @@ def resources(service: dict[str, Any], scope: Scope) -> tuple[dict[str, Any], in
     if any(reservations.values()):
         result["reservations"] = {key: value for key, value in reservations.items() if value}
     return result, _swap(_bytes(service.get("memswap_limit"), scope), asked, memory)
+
+
+def in_memory(service: dict[str, Any], memory: int) -> None:
+    """Keeps what a container stores in memory, its tmpfs mounts and ``/dev/shm``, within its own; each gets a size."""
+    if "shm_size" in service:
+        service["shm_size"] = _at_most(service["shm_size"], memory)
+    if "tmpfs" in service:
+        service["tmpfs"] = [_sized(entry, memory) for entry in service["tmpfs"]]
+    for volume in service.get("volumes", ()):
+        if volume.get("type") == "tmpfs":
+            options = volume.get("tmpfs", {})
+            volume["tmpfs"] = options | {"size": _at_most(options.get("size"), memory)}
+
+
+def _at_most(value: Any, most: int) -> Any:
+    given = size(value)
+    return value if given and given <= most else str(most)
+
+
+def _sized(entry: str, memory: int) -> str:
+    """A tmpfs as ``path:options``; the kernel's default, and a share, are of the host's memory."""
+    path, _, options = entry.partition(":")
+    words = [word for word in options.split(",") if word]
+    sizes = [size(word.removeprefix("size=")) for word in words if word.startswith("size=")]
+    least = min([one for one in sizes if one] + [memory])
+    return f"{path}:{','.join([word for word in words if not word.startswith('size=')] + [f'size={least}'])}"
 
 
 def _swap(total: float | None, asked: float | None, memory: int) -> int | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sandboxer.errors import ComposeRefused
+from sandboxer.model.text import printable
 
 HINT = "Change the compose file, commit it, and plan again."
 SHOWN = 50
+LONGEST = 600
 
 
 @dataclass(slots=True)
@@ -19,7 +21,7 @@ class Findings:
 
     def add(self, where: str, why: str) -> None:
         """``where`` is the path within the file (``services.web.pid``), ``why`` the reason and what to do."""
-        self.lines[f"{where}: {why}"] = None
+        self.lines[f"{printable(where, LONGEST)}: {printable(why, LONGEST)}"] = None
 
     def raise_any(self) -> None:
         """Raises ComposeRefused with every finding, one a line; does nothing where there is none."""

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.extensions.compose_ssh import ceilings, networks
+from sandboxer.extensions.compose_ssh import ceilings, limits, networks
 from sandboxer.extensions.compose_ssh.delivery import Delivery
 from sandboxer.extensions.compose_ssh.findings import Findings
+from sandboxer.extensions.compose_ssh.grammar import too_large, too_many, whole
 from sandboxer.extensions.compose_ssh.images import Images, image_keys, images_of
+from sandboxer.extensions.compose_ssh.logs import logging
 from sandboxer.extensions.compose_ssh.mounts import Mounts, written_to
+from sandboxer.extensions.compose_ssh.names import labels, valid_name
 from sandboxer.extensions.compose_ssh.policy import MAX_REPLICAS, Hardened, Service
-from sandboxer.extensions.compose_ssh.rules import NAME, labels, plain_keys
+from sandboxer.extensions.compose_ssh.process import restart_policy
+from sandboxer.extensions.compose_ssh.rules import plain_keys
 from sandboxer.extensions.compose_ssh.scope import Scope
 from sandboxer.model.identity import LABEL_CONFIG, LABEL_INPUTS
 from sandboxer.model.jsontypes import canonical
@@ -41,6 +46,7 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
     root = Scope("", policy, findings)
     top = root.only(dict(model), _TOP)
     services = _services(top, root)
+    root = replace(root, services=frozenset(services))
     delivery = Delivery(policy, services)
     delivery.copy_for_writing(written_to(services, delivery), root.at("services"))
     mounts = Mounts(top, root, delivery)
@@ -52,6 +58,8 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
     }
     stack = _stack(top, result, mounts, root)
     delivery.check_copies(root.at("services"))
+    findings.raise_any()
+    too_large(limits.STACK, len(canonical(stack)), root.at("services"))
     findings.raise_any()
     _share_inputs(services, images.built, delivery)
     inputs = {name: digest for name in result if (digest := delivery.inputs(name)) is not None}
@@ -82,14 +90,14 @@ def _services(top: dict[str, Any], root: Scope) -> dict[str, dict[str, Any]]:
     given = here.mapping(top.get("services"))
     if not given:
         here.refuse("there is no service; a sandbox needs one")
-    for name in given:
-        if not NAME.fullmatch(name):
-            here.at(name).refuse("is not a name of letters, digits, `.`, `_` and `-`")
-    return {name: here.at(name).mapping(given[name]) for name in sorted(given)}
+    if too_many(limits.SERVICES, len(given), here):
+        root.findings.raise_any()
+    names = [name for name in sorted(given) if valid_name(name, here.at(name))]
+    return {name: here.at(name).mapping(given[name]) for name in names}
 
 
 def _service(name: str, service: dict[str, Any], images: Images, mounts: Mounts, scope: Scope) -> dict[str, Any]:
-    result = plain_keys(service, scope, _HANDLED)
+    result = {"logging": logging(None, scope)} | plain_keys(service, scope, _HANDLED)
     result |= image_keys(name, service, images, mounts, scope)
     if "build" in result:  # for the host's platform, whose base images are those that were looked at
         result.pop("platform", None)
@@ -98,12 +106,13 @@ def _service(name: str, service: dict[str, Any], images: Images, mounts: Mounts,
     if joined:
         result["networks"] = joined
     result |= networks.names(service, scope)
-    limits, swap = ceilings.resources(service, scope)
+    allowed, swap = ceilings.resources(service, scope)
     if swap is not None:
         result["memswap_limit"] = str(swap)
     deploy = scope.at("deploy").only(scope.at("deploy").mapping(service.get("deploy")), _DEPLOY)
-    policy = deploy.get("restart_policy")
-    result["deploy"] = {"resources": limits} | ({"restart_policy": policy} if policy else {})
+    policy = restart_policy(deploy.get("restart_policy"), scope.at("deploy").at("restart_policy"))
+    result["deploy"] = {"resources": allowed} | ({"restart_policy": policy} if policy else {})
+    ceilings.in_memory(result, int(allowed["limits"]["memory"]))
     replicas = _replicas(service.get("scale", deploy.get("replicas")), scope)
     if replicas != 1:
         result["scale"] = replicas
@@ -112,9 +121,10 @@ def _service(name: str, service: dict[str, Any], images: Images, mounts: Mounts,
 
 
 def _replicas(value: Any, scope: Scope) -> int:
-    number = 1 if value is None else int(value) if str(value).isdecimal() else -1
-    if not 0 <= number <= MAX_REPLICAS:
+    number = 1 if value is None else whole(value)
+    if number is None or not 0 <= number <= MAX_REPLICAS:
         scope.at("scale").refuse(f"must be a whole number from 0 to {MAX_REPLICAS}")
+        return 0
     return number
 
 
@@ -142,11 +152,15 @@ def _published(services: dict[str, dict[str, Any]], root: Scope) -> dict[str, di
 
 def _stack(top: dict[str, Any], services: dict[str, Any], mounts: Mounts, root: Scope) -> dict[str, Any]:
     """The whole model: of the top-level entries, those that a service uses."""
+    too_many(limits.CONTAINERS, sum(service.get("scale", 1) for service in services.values()), root.at("services"))
     declared = root.at("networks").mapping(top.get("networks"))
     joined = sorted({name for service in services.values() for name in service.get("networks", ())})
     for name in joined:
         if name not in declared and name != "default":
             root.at("networks").at(name).refuse("is used and not declared; declare it under `networks`")
+    too_many(limits.NETWORKS, len(joined), root.at("networks"))
+    too_many(limits.VOLUMES, len(mounts.volumes), root.at("volumes"))
+    too_many(limits.SECRETS, len(mounts.secrets) + len(mounts.configs), root.at("secrets"))
     volumes = root.at("volumes").mapping(top.get("volumes"))
     stack: dict[str, Any] = {
         "networks": {name: networks.network(name, declared.get(name), root.at("networks").at(name)) for name in joined},

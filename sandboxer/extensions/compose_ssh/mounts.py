@@ -8,8 +8,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.extensions.compose_ssh import limits
 from sandboxer.extensions.compose_ssh.access import take_access
 from sandboxer.extensions.compose_ssh.delivery import Delivery, escape
+from sandboxer.extensions.compose_ssh.grammar import flag, shown, size, too_many, word
+from sandboxer.extensions.compose_ssh.names import valid_name
 from sandboxer.extensions.compose_ssh.rules import off
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 _UNFIT = re.compile(r'[:,"\\\x00-\x1f\x7f]')
 _VOLUME = ("type", "source", "target", "read_only", "consistency", "bind", "volume", "tmpfs")
 _REFERENCE = ("source", "target", "uid", "gid", "mode")
+_recursive = word("enabled|disabled|readonly|writable", "enabled, disabled, readonly or writable")
+_subpath = word(r"[A-Za-z0-9_.@ -]+(?:/[A-Za-z0-9_.@ -]+)*", "a relative path below the volume", 1024)
+_mode = word(r"[0-9]{1,4}", "a mode, such as 1777", 4)
 
 
 def written_to(services: dict[str, Any], delivery: Delivery) -> Iterator[str]:
@@ -47,6 +53,9 @@ class Mounts:
 
     def of(self, name: str, service: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """The ``volumes``, ``configs``, ``secrets``, ``env_file`` and ``volumes_from`` of a service: those it has."""
+        lists = [service.get(key) for key in ("volumes", "configs", "secrets", "env_file", "volumes_from", "tmpfs")]
+        if too_many(limits.MOUNTS, sum(len(one) for one in lists if isinstance(one, list)), scope):
+            return {}
         volumes = [self._volume(item, name, here) for here, item in scope.at("volumes").items(service.get("volumes"))]
         configs = [self._config(item, name, here) for here, item in scope.at("configs").items(service.get("configs"))]
         if scope.policy.podman:  # podman-compose knows no configs: a mount of the same file is what Compose makes too
@@ -90,7 +99,13 @@ class Mounts:
         elif kind == "volume":
             self._named(volume, scope)
         elif kind == "tmpfs":
-            volume["tmpfs"] = scope.at("tmpfs").only(scope.at("tmpfs").mapping(volume.get("tmpfs")), ("size", "mode"))
+            here = scope.at("tmpfs")
+            options = here.only(here.mapping(volume.get("tmpfs")), ("size", "mode"))
+            if "size" in options and size(options["size"]) is None:
+                here.at("size").refuse(f"{shown(options['size'])} is not a size such as 64m")
+            if "mode" in options:
+                _mode(options["mode"], here.at("mode"))
+            volume["tmpfs"] = options
         else:
             scope.at("type").refuse(f"{kind!r} is not a mount that a sandbox may have: bind, volume or tmpfs")
         kept = {
@@ -107,16 +122,26 @@ class Mounts:
             here.at("propagation").refuse("would carry mounts between container and host; remove it")
         if str(options.get("selinux", "z")) not in ("z", "Z"):
             here.at("selinux").refuse("may be z or Z")
+        if "recursive" in options:
+            _recursive(options["recursive"], here.at("recursive"))
         volume["bind"] = options | {"create_host_path": False}
         source = self.delivery.find(volume.get("source"), scope.at("source"))
         if source is not None:
             volume["source"] = self.delivery.place(source, name, live=True)
 
     def _named(self, volume: dict[str, Any], scope: Scope) -> None:
-        options = scope.at("volume").only(scope.at("volume").mapping(volume.get("volume")), ("nocopy", "subpath"))
+        here = scope.at("volume")
+        options = here.only(here.mapping(volume.get("volume")), ("nocopy", "subpath"))
+        if "nocopy" in options:
+            options["nocopy"] = flag(options["nocopy"], here.at("nocopy"))
+        if "subpath" in options and scope.policy.podman:
+            # Docker opens it without leaving the volume, from version 26 on; Podman follows links out of it.
+            here.at("subpath").refuse("is not kept inside the volume by Podman; mount the whole volume")
+        elif "subpath" in options:
+            path = _subpath(options["subpath"], here.at("subpath"))
+            if path is not None and ".." in path.split("/"):
+                here.at("subpath").refuse("leads out of the volume")
         volume["volume"] = options
-        if options.get("subpath") is not None:
-            _subpath(options["subpath"], scope.at("volume").at("subpath"))
         source = volume.get("source")
         if source is None:
             return
@@ -132,7 +157,9 @@ class Mounts:
         name = reference.get("source")
         section = self.model.get(kind)
         if not isinstance(name, str) or not isinstance(section, dict) or name not in section:
-            scope.refuse(f"{name!r} is not declared; declare it under `{kind}`")
+            scope.refuse(f"{shown(name)} is not declared; declare it under `{kind}`")
+            return None
+        if not valid_name(name, self.root.at(kind).at(name)):
             return None
         if "target" in reference:
             target(reference["target"], scope.at("target"), relative=kind == "secrets")
@@ -226,9 +253,11 @@ class Mounts:
 
 def target(value: Any, scope: Scope, *, relative: bool = False) -> None:
     """Refuses a path in the container that is not absolute, or that could be read as more than a path."""
-    good = isinstance(value, str) and value != "" and not _UNFIT.search(value) and ".." not in value.split("/")
+    good = (
+        isinstance(value, str) and 0 < len(value) <= 1024 and not _UNFIT.search(value) and ".." not in value.split("/")
+    )
     if not good or not (posixpath.isabs(value) or (relative and "/" not in value)):
-        scope.refuse(f"{value!r} is not an absolute path in the container without `:`, `,` and `..`")
+        scope.refuse(f"{shown(value)} is not an absolute path in the container without `:`, `,` and `..`")
 
 
 def _from(item: Any, scope: Scope) -> str | None:
@@ -237,15 +266,10 @@ def _from(item: Any, scope: Scope) -> str | None:
         scope.refuse("names a container outside the sandbox; name a service")
         return None
     name, colon, mode = item.partition(":")
-    if colon and mode not in ("ro", "rw"):
+    if name not in scope.services:
+        scope.refuse(f"{shown(item)} is not a service of the compose file, with `:ro` behind it or not")
+    elif colon and mode not in ("ro", "rw"):
         scope.refuse(f"{mode!r} is not a way to mount; it may be ro or rw")
-        return None
-    return f"{name}:ro" if mode == "ro" else name
-
-
-def _subpath(value: Any, scope: Scope) -> None:
-    """Docker opens a folder within a volume without leaving it, from version 26 on; Podman follows links out of it."""
-    if scope.policy.podman:
-        scope.refuse("is not kept inside the volume by Podman; mount the whole volume")
-    elif not isinstance(value, str) or _UNFIT.search(value) or posixpath.isabs(value) or ".." in value.split("/"):
-        scope.refuse(f"{value!r} is not a relative path within the volume without `:`, `,` and `..`")
+    else:
+        return f"{name}:ro" if mode == "ro" else name
+    return None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.extensions.compose_ssh import limits
 from sandboxer.extensions.compose_ssh.delivery import escape
-from sandboxer.extensions.compose_ssh.rules import NAME, labels, mac_address, off
+from sandboxer.extensions.compose_ssh.grammar import flag, listed, number, too_many, word
+from sandboxer.extensions.compose_ssh.names import alias, labels, mac_address, valid_name
+from sandboxer.extensions.compose_ssh.rules import off
 
 if TYPE_CHECKING:
     from sandboxer.extensions.compose_ssh.scope import Scope
@@ -14,7 +17,18 @@ _NETWORK = ("attachable", "driver", "driver_opts", "enable_ipv4", "enable_ipv6",
             "labels", "name")  # fmt: skip
 _VOLUME = ("driver", "driver_opts", "external", "labels", "name")
 _MEMBER = ("aliases", "gw_priority", "interface_name", "ipv4_address", "ipv6_address", "mac_address", "priority")
-_HARMLESS = ("com.docker.network.driver.mtu",)
+_MTU = "com.docker.network.driver.mtu"
+_mtu = number(576, 9216)
+_priority = number(-65536, 65536)
+_interface = word(r"[a-z][a-z0-9._-]{0,14}", "the name of an interface, such as eth0", 15)
+_aliases = listed(alias)
+_CHECKS = {
+    "aliases": _aliases,
+    "gw_priority": _priority,
+    "interface_name": _interface,
+    "mac_address": mac_address,
+    "priority": _priority,
+}
 
 # Docker asks it from inside the container, whose networks lead nowhere else: no machine has an address of RFC 5737.
 # Not the container's own loopback, where a name server of the stack's would be asked what it has just asked itself.
@@ -29,17 +43,16 @@ def membership(service: dict[str, Any], scope: Scope) -> dict[str, Any]:
         return {}
     here = scope.at("networks")
     result = {}
-    for name, value in sorted(here.mapping(service.get("networks")).items()):
+    given = here.mapping(service.get("networks"))
+    for name, value in sorted(given.items()) if not too_many(limits.NETWORKS, len(given), here) else ():
         at = here.at(name)
         member = at.only(at.mapping(value), _MEMBER)
         for key in ("ipv4_address", "ipv6_address"):
             if member.pop(key, None):
                 at.at(key).refuse("is fixed, so two copies of the stack would clash; use the service's name")
-        for item_at, alias in at.at("aliases").items(member.get("aliases")):
-            if not NAME.fullmatch(str(alias)):
-                item_at.refuse(f"{alias!r} is not a host name")
-        if "mac_address" in member:
-            mac_address(member["mac_address"], at.at("mac_address"))
+        for key, check in _CHECKS.items():
+            if key in member:
+                member[key] = check(member[key], at.at(key))
         result[name] = member or None
     return result
 
@@ -85,7 +98,13 @@ def network(name: str, value: Any, scope: Scope) -> dict[str, Any]:
     given = _own(name, value, scope, _NETWORK)
     if given.pop("driver", "bridge") not in ("bridge", "default"):
         scope.at("driver").refuse("joins the host's own networks; use bridge")
-    options = scope.at("driver_opts").only(scope.at("driver_opts").mapping(given.pop("driver_opts", None)), _HARMLESS)
+    here = scope.at("driver_opts")
+    options = here.only(here.mapping(given.pop("driver_opts", None)), (_MTU,))
+    if options:
+        options = {_MTU: str(_mtu(options[_MTU], here.at(_MTU)))}
+    for key in ("attachable", "enable_ipv4", "enable_ipv6"):
+        if key in given:
+            given[key] = flag(given[key], scope.at(key))
     ipam = scope.at("ipam").only(scope.at("ipam").mapping(given.pop("ipam", None)), ("driver", "config", "options"))
     if not off(ipam.get("config")) or ipam.get("driver", "default") != "default":
         scope.at("ipam").refuse("fixes addresses, so two copies of the stack would clash; the engine chooses them")
@@ -114,8 +133,7 @@ def _own(name: str, value: Any, scope: Scope, known: tuple[str, ...]) -> dict[st
         scope.at("external").refuse("belongs to others and would be deleted with the sandbox; let the sandbox make it")
     if given.pop("name", None) not in (None, f"{scope.policy.project}_{name}"):
         scope.at("name").refuse("is shared by every copy of the stack; remove it")
-    if not NAME.fullmatch(name):
-        scope.refuse("is not a name of letters, digits, `.`, `_` and `-`")
+    valid_name(name, scope)
     given["labels"] = labels(given.get("labels"), scope.at("labels")) | {
         key: escape(text) for key, text in scope.policy.labels.items()
     }

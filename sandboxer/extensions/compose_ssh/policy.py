@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from sandboxer.extensions.compose_ssh.limits import REPLICAS
 from sandboxer.model.jsontypes import canonical
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from sandboxer.model.seams import TreeEntry
 
-MAX_REPLICAS = 10
+MAX_REPLICAS = REPLICAS.most
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,15 @@
-"""Which keys of a service may stay: one table. What is in no row is refused, until somebody has thought about it.
+"""Which keys of a service may stay, and in which form: one table. What is in no row is refused, until somebody has
+thought about it.
 
-A check gets a value and its place, refuses what may not be, and gives what stays; None takes the key away.
+A check gets a value and its place, refuses what may not be, and gives what stays; None takes the key away. Each value
+has a grammar because podman-compose puts it on a command line. As podman-compose 1.6 does it, a value is
+
+- a word by itself where Podman expects a name: the image, the command behind it, and names that begin with the project;
+- the word behind an option that takes one (``--user VALUE``, ``--label KEY=VALUE``), which is never an option itself;
+- a part of a word that Podman takes apart at ``,``, ``:`` or ``=``, and some of them also at quotes and ends of lines:
+  names and aliases of networks, mounts, ports, hosts, limits, logging, groups, capabilities.
+
+So what the first and the last are made of is narrow, and free text is only in the second and behind the image.
 """
 
 from __future__ import annotations
@@ -8,19 +17,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.extensions.compose_ssh import kernel, names, process
+from sandboxer.extensions.compose_ssh.grammar import NAME, capped_size, flag, free_words, listed, number, shown
+from sandboxer.extensions.compose_ssh.limits import CPU_SHARES
+from sandboxer.extensions.compose_ssh.logs import logging
+from sandboxer.extensions.compose_ssh.names import extra_hosts, labels, mac_address
 from sandboxer.extensions.compose_ssh.references import problem_with_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from sandboxer.extensions.compose_ssh.grammar import Check
     from sandboxer.extensions.compose_ssh.scope import Scope
 
-PASSED = frozenset({
-    "attach", "cap_drop", "command", "cpu_shares", "cpuset", "depends_on", "dns_opt", "dns_search", "domainname",
-    "entrypoint", "environment", "expose", "healthcheck", "hostname", "init", "links", "mem_swappiness", "platform",
-    "read_only", "restart", "shm_size", "stdin_open", "stop_grace_period", "stop_signal", "storage_opt", "tmpfs",
-    "tty", "ulimits", "user", "working_dir",
-})  # fmt: skip
+__all__ = ["NAME", "extra_hosts", "image", "labels", "mac_address", "off", "plain_keys"]
 
 # Two copies of one stack would clash on these, or they say what the profile decides.
 DROPPED = frozenset({"container_name", "cpu_count", "cpu_percent", "develop", "ports", "profiles", "pull_policy"})
@@ -53,19 +61,6 @@ REFUSED = {
     "uts": "leaves the container's UTS namespace; use `hostname`",
 }
 
-CAPABILITIES = frozenset({
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
-    "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
-})  # fmt: skip
-LOG_DRIVERS = frozenset({"json-file", "local", "none", "journald"})
-LOG_OPTIONS = frozenset({
-    "compress", "env", "env-regex", "labels", "labels-regex", "max-buffer-size", "max-file", "max-size", "mode", "tag",
-})  # fmt: skip
-
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
-_MAC = re.compile(r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}", re.IGNORECASE)
-_OURS = ("dev.sandboxer.", "com.docker.compose.", "io.podman.")
-
 
 def off(value: Any) -> bool:
     """Whether a value says nothing or no, so that its key need not be there."""
@@ -81,124 +76,87 @@ def image(value: Any, scope: Scope) -> Any:
     return value
 
 
-def labels(value: Any, scope: Scope) -> dict[str, Any]:
-    """A file's own labels; those that tell whose a container is are not for it to set."""
-    given = scope.mapping(value)
-    for key in given:
-        if key.startswith(_OURS):
-            scope.at(key).refuse("is set by Sandboxer or the engine; remove it")
-    return {key: "" if text is None else text for key, text in given.items()}
+def _storage_opt(value: Any, scope: Scope) -> dict[str, Any]:
+    given = scope.only(scope.mapping(value), ("size",))
+    return {key: capped_size(2**60)(text, scope.at(key)) for key, text in given.items()}
 
 
-def _capabilities(value: Any, scope: Scope) -> list[str]:
-    for here, item in scope.items(value):
-        if str(item).upper().removeprefix("CAP_") not in CAPABILITIES:
-            here.refuse(f"{item} {_NO_RIGHTS} (may be added: {', '.join(sorted(CAPABILITIES))})")
-    return [str(item) for item in value] if isinstance(value, list) else []
-
-
-def _security_opt(value: Any, scope: Scope) -> list[str]:
-    for here, item in scope.items(value):
-        if str(item).replace("=", ":") not in ("no-new-privileges", "no-new-privileges:true"):
-            here.refuse(f"{item} loosens what confines the container; only no-new-privileges may be set")
-    return [str(item) for item in value] if isinstance(value, list) else []
-
-
-def _sysctls(value: Any, scope: Scope) -> dict[str, Any]:
-    given = scope.mapping(value)
-    for key in given:
-        if not key.startswith("net."):
-            scope.at(key).refuse("reaches beyond the container; only net.* may be set")
-    return given
-
-
-def _one_of(*allowed: str, service: bool = False) -> Callable[[Any, Scope], Any]:
-    """A check of a namespace: some words, and that of another service of the stack."""
-
-    def check(value: Any, scope: Scope) -> Any:
-        peer = value.removeprefix("service:") if isinstance(value, str) else ""
-        if value in allowed or (service and peer != value and NAME.fullmatch(peer)):
-            return value
-        may = [*allowed, *(["service:NAME"] if service else [])]
-        scope.refuse(f"{value!r} leaves the sandbox; it may be {' or '.join(may)}")
+def _tmpfs(value: Any, scope: Scope) -> str | None:
+    """A path with options; harden adds a size, and keeps it within the container's memory."""
+    path, _, options = str(value).partition(":")
+    if not isinstance(value, str) or len(value) > 1024 or not _TMPFS_PATH.fullmatch(path) or ".." in path.split("/"):
+        scope.refuse(f"{shown(value)} is not an absolute path in the container, with options behind a `:`")
         return None
-
-    return check
-
-
-def _logging(value: Any, scope: Scope) -> dict[str, Any]:
-    given = scope.only(scope.mapping(value), ("driver", "options"))
-    if str(given.get("driver", "json-file")) not in LOG_DRIVERS:
-        scope.at("driver").refuse(f"sends logs elsewhere; it may be {', '.join(sorted(LOG_DRIVERS))}")
-    here = scope.at("options")
-    here.only(here.mapping(given.get("options")), LOG_OPTIONS)
-    return given
-
-
-def _hooks(value: Any, scope: Scope) -> list[dict[str, Any]]:
-    hooks = []
-    for here, item in scope.items(value):
-        hook = here.only(here.mapping(item), ("command", "environment", "privileged", "user", "working_dir"))
-        if not off(hook.pop("privileged", None)):
-            here.at("privileged").refuse(_NO_RIGHTS)
-        hooks.append(hook)
-    return hooks
-
-
-def _dns(value: Any, scope: Scope) -> Any:
-    if scope.policy.egress == "deny":
-        scope.refuse("asks outside the sandbox's networks, which `egress: deny` forbids; remove it")
+    for option in options.split(",") if options else ():
+        if not _TMPFS_OPTION.fullmatch(option):
+            scope.refuse(
+                f"{shown(option)} is not an option of a tmpfs that may be set: size, mode, uid, gid, ro, noexec …"
+            )
+            return None
     return value
 
 
-def _oom_score_adj(value: Any, scope: Scope) -> Any:
-    if isinstance(value, int) and value >= 0:
-        return value
-    scope.refuse("may only be 0 or more: below it, the host's own processes would be killed first")
-    return None
+def _pid(value: Any, scope: Scope) -> Any:
+    if scope.policy.podman and isinstance(value, str) and value.startswith("service:"):
+        scope.refuse("is not understood by podman-compose; remove it")
+        return None
+    return _PID(value, scope)
 
 
-def extra_hosts(value: Any, scope: Scope) -> list[str]:
-    """More names in the container's hosts file; the host itself is none under ``egress: deny``."""
-    hosts = []
-    for here, item in scope.items(value):
-        if "host-gateway" in str(item) and scope.policy.egress == "deny":
-            here.refuse("host-gateway is the host itself, which `egress: deny` keeps out of reach; remove it")
-        hosts.append(str(item).replace("=", ":", 1) if scope.policy.podman else str(item))
-    return hosts
+_PID = kernel.one_of(service=True)
+_TMPFS_PATH = re.compile(r"/[^\x00-\x1f\x7f:,\"\\$]*")
+_TMPFS_OPTION = re.compile(
+    r"ro|rw|(?:no)?(?:exec|suid|dev|atime|diratime)|a?sync|size=\d{1,18}[kmgKMG%]?|mode=[0-7]{1,4}"
+    r"|[ug]id=\d{1,10}|nr_inodes=\d{1,12}[kmgKMG]?",
+    re.ASCII,
+)
 
-
-def _group_add(value: Any, scope: Scope) -> list[str]:
-    for here, item in scope.items(value):
-        if not NAME.fullmatch(str(item)) or item == "keep-groups":
-            here.refuse(f"{item!r} is not the name or number of a group in the container")
-    return [str(item) for item in value] if isinstance(value, list) else []
-
-
-def mac_address(value: Any, scope: Scope) -> Any:
-    """A hardware address."""
-    if isinstance(value, str) and _MAC.fullmatch(value):
-        return value
-    scope.refuse("is not a hardware address such as 02:42:ac:11:00:02")
-    return None
-
-
-CHECKED: dict[str, Callable[[Any, Scope], Any]] = {
-    "cap_add": _capabilities,
-    "cgroup": _one_of("private"),
-    "dns": _dns,
+CHECKED: dict[str, Check] = {
+    "attach": flag,
+    "cap_add": kernel.cap_add,
+    "cap_drop": kernel.cap_drop,
+    "cgroup": kernel.one_of("private"),
+    "command": free_words,
+    "cpu_shares": number(0, CPU_SHARES.most, lowered=True),
+    "cpuset": kernel.cpuset,
+    "depends_on": names.depends_on,
+    "dns": names.dns,
+    "dns_opt": names.dns_opt,
+    "dns_search": names.dns_search,
+    "domainname": names.hostname,
+    "entrypoint": free_words,
+    "environment": process.environment,
+    "expose": names.expose,
     "extra_hosts": extra_hosts,
-    "group_add": _group_add,
-    "ipc": _one_of("private", "shareable", "none", service=True),
-    "logging": _logging,
+    "group_add": names.group_add,
+    "healthcheck": process.healthcheck,
+    "hostname": names.hostname,
+    "init": flag,
+    "ipc": kernel.one_of("private", "shareable", "none", service=True),
+    "links": names.links,
+    "logging": logging,
     "mac_address": mac_address,
-    "network_mode": _one_of("none", service=True),
-    "oom_score_adj": _oom_score_adj,
-    "pid": _one_of(service=True),
-    "post_start": _hooks,
-    "pre_stop": _hooks,
-    "security_opt": _security_opt,
-    "sysctls": _sysctls,
+    "mem_swappiness": number(0, 100),
+    "network_mode": kernel.one_of("none", service=True),
+    "oom_score_adj": kernel.oom_score_adj,
+    "pid": _pid,
+    "platform": kernel.platform,
+    "post_start": process.hooks,
+    "pre_stop": process.hooks,
+    "read_only": flag,
+    "restart": process.restart,
+    "security_opt": kernel.security_opt,
+    "shm_size": capped_size(2**60),
+    "stdin_open": flag,
+    "stop_grace_period": process.stop_grace_period,
+    "stop_signal": process.stop_signal,
+    "storage_opt": _storage_opt,
+    "sysctls": kernel.sysctls,
+    "tmpfs": listed(_tmpfs),
+    "tty": flag,
+    "ulimits": kernel.ulimits,
+    "user": process.user,
+    "working_dir": process.working_dir,
 }
 
 
@@ -209,9 +167,7 @@ def plain_keys(service: dict[str, Any], scope: Scope, handled: frozenset[str]) -
         here = scope.at(key)
         if value is None or key in DROPPED or key in handled or key.startswith("x-"):
             continue
-        if key in PASSED:
-            result[key] = value
-        elif key in CHECKED:
+        if key in CHECKED:
             checked = CHECKED[key](value, here)
             if checked is not None:
                 result[key] = checked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,16 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """``where`` is the path of a value in the model. The readers below give what is usable and refuse the rest."""
+    """``where`` is the path of a value in the model, ``services`` are the names of the stack's services.
+
+    The readers below give what is usable and refuse the rest.
+    """
 
     where: str
     policy: Policy
     findings: Findings
+    services: frozenset[str] = frozenset()
 
     def at(self, key: object) -> Scope:
         """The place of a key in the mapping here, or of an item of the list."""
         step = f"[{key}]" if isinstance(key, int) else f".{key}" if self.where else str(key)
-        return Scope(self.where + step, self.policy, self.findings)
+        return replace(self, where=self.where + step)
 
     def refuse(self, why: str) -> None:
         """A finding about this place: the reason, and what to do."""
