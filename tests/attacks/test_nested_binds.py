@@ -114,3 +114,18 @@ def test_no_engine_holds_a_mount_below_what_a_container_writes(fleet: FleetRepo,
             folder, *rest = mount["Source"].split("/workspace/")[-1].split("/")
             assert len(rest) == 2, (name, mount)
             assert mount["RW"] == (folder == "bind-rw" and mount["Destination"] != "/shared"), (name, mount)
+
+
+def test_a_copy_whose_folder_was_swapped_on_the_host_is_given_to_no_engine(fleet: FleetRepo) -> None:
+    name = "given-lab-1"
+    before = fleet.ids("lab-1", name)
+    place = f"{fleet.folder(name)}/workspace/bind-rw"
+    fleet.sh("lab-1", f"cd {place} && for one in *; do mv $one /root/moved-$one && ln -s /root/moved-$one $one; done")
+    given = yaml.safe_load(GIVEN.read_text())
+    given["services"]["web"]["environment"] = {"MORE": "1"}
+    fleet.sandbox(name, given, host="lab-1")
+    fleet.commit()
+    outcome = fleet.apply("--target", name, code=None).of(name)
+    assert "is a link, which Sandboxer never makes there" in str(outcome["error"])
+    assert fleet.ids("lab-1", name) == before
+    fleet.sh("lab-1", "rm -rf /root/moved-*")

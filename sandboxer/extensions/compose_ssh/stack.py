@@ -28,6 +28,7 @@ ENGINE_REFUSED = "Error response from daemon"
 START_SECONDS = 900.0
 POLL_SECONDS = 0.5
 RECOVERY_SECONDS = 30.0
+_SWAPPED = 72  # what lies where a mount is to be read from is not what was put there
 
 
 @dataclass(slots=True)
@@ -219,6 +220,12 @@ class Stack:
         sources = [self.box.below(path) for path in self.hardened.sources]
         words = [self.command, project, str(len(sources)), *sources, *words]
         reply = self.box.bench.work("compose", *words, timeout=self._timeout + START_SECONDS)
+        if reply.code == _SWAPPED:
+            raise ProvisionFailed(
+                self.desired.name,
+                f"{self.desired.name} on {self.box.work.place.host} was not started: {reply.words}",
+                hint="nothing was given to the engine; see who else changes files there, and apply again",
+            )
         if reply.code != 0 and not wait:
             self._fail(reply, self.box.look())
         return reply
