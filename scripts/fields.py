@@ -9,6 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.compose_ssh import ceilings, rules
+from sandboxer.extensions.compose_ssh.limits import TABLE
 from sandboxer.model.manifest import KINDS
 from sandboxer.reconcile.fields import EFFECTS, Effect
 from scripts.stage import REPOSITORY
@@ -47,11 +48,15 @@ def page(text: str) -> str:
 
 
 def compose_keys(fate: str) -> str:
-    """The keys of a compose service that are ``kept``, ``checked``, ``dropped`` or ``refused``, as Markdown."""
+    """Keys of a service that are ``kept``, ``checked``, ``dropped`` or ``refused``, or ``ceilings``, as Markdown."""
     if fate == "refused":
         lines = [_line(["key", "why, and what to do"]), _line(["---", "---"])]
         return "\n".join([*lines, *(_line([f"`{key}`", why]) for key, why in sorted(rules.REFUSED.items()))]) + "\n"
-    keys = {"kept": rules.PASSED, "checked": rules.CHECKED, "dropped": rules.DROPPED, "limited": ceilings.KEYS}[fate]
+    if fate == "ceilings":
+        lines = [_line(["what", "at most", "why"]), _line(["---"] * 3)]
+        most = [[limit.what, limit.shown + (", lowered to it" if limit.lowered else ""), limit.why] for limit in TABLE]
+        return "\n".join([*lines, *map(_line, most)]) + "\n"
+    keys = {"kept": rules.FORMS, "checked": rules.CHECKED, "dropped": rules.DROPPED, "limited": ceilings.KEYS}[fate]
     return fill(", ".join(f"`{key}`" for key in sorted(keys)), 116, break_on_hyphens=False) + "\n"
 
 

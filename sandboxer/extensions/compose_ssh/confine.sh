@@ -25,8 +25,11 @@ mkdir -p "$new/etc" "$new/proc" "$new/tmp" "$new/old" "$new$HOME" || exit 1
 for path in /etc/ld.so.cache /etc/ld-musl-*.path; do [ ! -f "$path" ] || cp "$path" "$new/etc/" || exit 1; done
 echo "root:x:0:0::/:/bin/sh" >"$new/etc/passwd"
 show /usr /bin /sbin /lib /lib32 /lib64 /dev/null /dev/urandom /etc/alternatives "$place"
-show_program "$program"
-show_program "$(readlink -f "$program")"
+for path in "$program" "$(readlink -f "$program")"; do
+  show_program "$path"
+  read -r first <"$path"
+  case $first in "#!"*) path=${first#??} path=${path%% *}; show_program "$path"; show_program "$(readlink -f "$path")" ;; esac
+done 2>/dev/null
 [ -z "$HOME" ] || show "$HOME/.docker/cli-plugins"
 mount -t proc none "$new/proc" 2>/dev/null
 cd "$new" && pivot_root . old && cd / && umount -l /old && rmdir /old && cd "$folder" || exit 1

@@ -44,8 +44,8 @@ class Policy:
     ``labels`` are put on everything that is made. ``tree_dir`` is where on the host the input's files lie, and
     ``entries`` are those files; what the stack mounts is told to lie below ``workspace``, by its content. ``cpus``,
     ``memory`` (bytes) and ``pids`` are the ceilings of each container, None where there is none; ``host_cpus`` and
-    ``host_memory`` the host's own size. ``podman`` says that podman-compose will run the result. ``read`` gives the
-    content of one of the ``entries``.
+    ``host_memory`` the host's own size. ``podman`` says that podman-compose will run the result; ``variables`` are what
+    the compose file may use as ``${NAME}``. ``read`` returns the content of one of the ``entries``.
     """
 
     sandbox: str
@@ -65,6 +65,7 @@ class Policy:
     secrets: Mapping[str, DeliveredSecret] = field(default_factory=dict)
     pull: Literal["missing", "always"] = "missing"
     podman: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     read: Callable[[str], bytes] = field(default=_unread, repr=False, compare=False)
 
 

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.compose_ssh import limits
+from sandboxer.extensions.compose_ssh.delivery import escape
 from sandboxer.extensions.compose_ssh.grammar import (
     duration,
     flag,
@@ -41,7 +42,9 @@ _restart = word(
 
 
 def environment(value: Any, scope: Scope) -> dict[str, str]:
-    """The variables of a process. A name alone is taken away: both engines' Compose would give it the host's value.
+    """The variables of a process. A name alone is one of the sandbox's variables, or goes.
+
+    Both engines' Compose would give it the host's value when it starts the container.
 
     With a value, podman-compose's ``-e NAME=VALUE`` is one word, of which all behind the first ``=`` is the value; and
     a name without ``*`` never takes any of the host's variables.
@@ -50,7 +53,9 @@ def environment(value: Any, scope: Scope) -> dict[str, str]:
     if too_many(limits.VARIABLES, len(given), scope):
         return {}
     result = {}
-    for name, text in given.items():
+    for name, item in given.items():
+        own = scope.policy.variables.get(name) if item is None else None
+        text = item if own is None else escape(own)
         if len(name) > limits.VARIABLE.most or not _VARIABLE.fullmatch(name):
             scope.at(shown(name)).refuse("is not the name of a variable: letters, digits, `_`, `.`, `:`, `/` and `-`")
         elif text is not None and not is_text(text):

@@ -196,4 +196,5 @@ def _policy(
         pull=spec.compose.pull,
         podman=podman,
         read=lambda path: box.work.inputs.read(tree, path),
+        variables={name: value.reveal() for name, value in variables.values.items()},
     )

@@ -111,52 +111,57 @@ _TMPFS_OPTION = re.compile(
     re.ASCII,
 )
 
-CHECKED: dict[str, Check] = {
+# Kept where they have their form.
+FORMS: dict[str, Check] = {
     "attach": flag,
-    "cap_add": kernel.cap_add,
     "cap_drop": kernel.cap_drop,
-    "cgroup": kernel.one_of("private"),
     "command": free_words,
     "cpu_shares": number(0, CPU_SHARES.most, lowered=True),
     "cpuset": kernel.cpuset,
     "depends_on": names.depends_on,
-    "dns": names.dns,
     "dns_opt": names.dns_opt,
     "dns_search": names.dns_search,
     "domainname": names.hostname,
     "entrypoint": free_words,
     "environment": process.environment,
     "expose": names.expose,
-    "extra_hosts": extra_hosts,
-    "group_add": names.group_add,
     "healthcheck": process.healthcheck,
     "hostname": names.hostname,
     "init": flag,
-    "ipc": kernel.one_of("private", "shareable", "none", service=True),
     "links": names.links,
-    "logging": logging,
-    "mac_address": mac_address,
     "mem_swappiness": number(0, 100),
-    "network_mode": kernel.one_of("none", service=True),
-    "oom_score_adj": kernel.oom_score_adj,
-    "pid": _pid,
     "platform": kernel.platform,
-    "post_start": process.hooks,
-    "pre_stop": process.hooks,
     "read_only": flag,
     "restart": process.restart,
-    "security_opt": kernel.security_opt,
     "shm_size": capped_size(2**60),
     "stdin_open": flag,
     "stop_grace_period": process.stop_grace_period,
     "stop_signal": process.stop_signal,
     "storage_opt": _storage_opt,
-    "sysctls": kernel.sysctls,
     "tmpfs": listed(_tmpfs),
     "tty": flag,
-    "ulimits": kernel.ulimits,
     "user": process.user,
     "working_dir": process.working_dir,
+}
+
+# Kept where their value stays within the sandbox.
+CHECKED: dict[str, Check] = {
+    "cap_add": kernel.cap_add,
+    "cgroup": kernel.one_of("private"),
+    "dns": names.dns,
+    "extra_hosts": extra_hosts,
+    "group_add": names.group_add,
+    "ipc": kernel.one_of("private", "shareable", "none", service=True),
+    "logging": logging,
+    "mac_address": mac_address,
+    "network_mode": kernel.one_of("none", service=True),
+    "oom_score_adj": kernel.oom_score_adj,
+    "pid": _pid,
+    "post_start": process.hooks,
+    "pre_stop": process.hooks,
+    "security_opt": kernel.security_opt,
+    "sysctls": kernel.sysctls,
+    "ulimits": kernel.ulimits,
 }
 
 
@@ -167,8 +172,8 @@ def plain_keys(service: dict[str, Any], scope: Scope, handled: frozenset[str]) -
         here = scope.at(key)
         if value is None or key in DROPPED or key in handled or key.startswith("x-"):
             continue
-        if key in CHECKED:
-            checked = CHECKED[key](value, here)
+        if (check := FORMS.get(key) or CHECKED.get(key)) is not None:
+            checked = check(value, here)
             if checked is not None:
                 result[key] = checked
         elif key not in REFUSED:
