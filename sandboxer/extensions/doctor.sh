@@ -106,7 +106,8 @@ compose_facts() {
 # Whether Compose can be kept to the files that it is to read, and what may be in the way.
 reading_facts() {
   section reading
-  echo "way=$(way_to_confine)"
+  # shellcheck disable=SC2086 # a command of several words
+  echo "way=$(way_to_confine ${compose:-true} version)"
   has unshare && echo unshare=yes
   for key in kernel/unprivileged_userns_clone kernel/apparmor_restrict_unprivileged_userns user/max_user_namespaces; do
     [ -r "/proc/sys/$key" ] && read -r value <"/proc/sys/$key" && echo "${key##*/}=$value"

@@ -12,11 +12,14 @@ show() { # paths... that are there too
       mount -o "$options" "$path" "$new$path" || exit 1
   done
 }
-show_program() { # a file; with what a program of Python needs beside it
-  case $1 in /usr/* | /bin/* | /sbin/* | "") return ;; esac
+show_program() { # a path; what it leads to as well, and with a program of Python what it needs beside it
+  show_beside "$1"; show_beside "$(readlink -f "$1")"
+}
+show_beside() {
+  case $1 in /usr/* | /bin/* | /sbin/*) return ;; /*) ;; *) return ;; esac
   case ${1%/*} in
-    */bin | */sbin) prefix=${1%/*} prefix=${prefix%/*}; show "${1%/*}" "$prefix/lib" "$prefix/lib64" "$prefix/pyvenv.cfg" ;;
-    *) show "${1%/*}" ;;
+    */bin) prefix=${1%/*} prefix=${prefix%/*}; show "${1%/*}" "$prefix"/lib/python3* "$prefix"/lib/libpython* "$prefix/pyvenv.cfg" ;;
+    *) show "$1" ;;
   esac
 }
 mount -t tmpfs -o mode=755,size=4m none "$new" || exit 1
@@ -25,11 +28,10 @@ mkdir -p "$new/etc" "$new/proc" "$new/tmp" "$new/old" "$new$HOME" || exit 1
 for path in /etc/ld.so.cache /etc/ld-musl-*.path; do [ ! -f "$path" ] || cp "$path" "$new/etc/" || exit 1; done
 echo "root:x:0:0::/:/bin/sh" >"$new/etc/passwd"
 show /usr /bin /sbin /lib /lib32 /lib64 /dev/null /dev/urandom /etc/alternatives "$place"
-for path in "$program" "$(readlink -f "$program")"; do
-  show_program "$path"
-  read -r first <"$path"
-  case $first in "#!"*) path=${first#??} path=${path%% *}; show_program "$path"; show_program "$(readlink -f "$path")" ;; esac
-done 2>/dev/null
+show_program "$program"
+line=
+[ ! -f "$program" ] || read -r line <"$program"
+case $line in "#!/"*) line=${line#??}; show_program "${line%% *}" ;; esac
 [ -z "$HOME" ] || show "$HOME/.docker/cli-plugins"
 mount -t proc none "$new/proc" 2>/dev/null
 cd "$new" && pivot_root . old && cd / && umount -l /old && rmdir /old && cd "$folder" || exit 1
@@ -48,15 +50,15 @@ within_bounds() { # seconds, command...
   exec timeout -k 2 "$@" 9>&-
 }
 
-# Options of unshare, and of mount.
+# Options of unshare, and of mount. A program that cannot be started in there, for its parts lie elsewhere, is no way.
 as_root='-m -n -i -p -f rbind,ro' as_user='-U -r -m -n -i -p -f rbind'
 
-# The first of these that the host offers; nothing where it offers none. Nothing on the host is changed for that.
-way_to_confine() {
+# The first of these in which a command ends well; nothing where none is. Nothing on the host is changed for that.
+way_to_confine() { # command...
   for way in "$as_root" "$as_user"; do
     # shellcheck disable=SC2086 # several options
-    said=$(timeout 10 unshare ${way% *} sh -c "$confine" sh /usr /tmp /usr "" "${way##* }" true 3>&1 2>/dev/null </dev/null)
-    [ "$said" != entered ] || { echo "$way"; return; }
+    said=$(timeout 20 unshare ${way% *} sh -c "$confine" sh /usr /tmp /usr "$(command -v "$1")" "${way##* }" "$@" 3>&1 >/dev/null 2>&1 </dev/null) &&
+      [ "$said" = entered ] && { echo "$way"; return; }
   done
 }
 
@@ -70,7 +72,7 @@ confined() { # the one folder, the folder in it to run in, the program's path or
     # shellcheck disable=SC2086 # several options
     (within_bounds "$((most_seconds + 10))" unshare ${way% *} sh -c "$confine" sh "$place" "$place.root" "$folder" "$program" "${way##* }" timeout -k 2 "$most_seconds" "$@" 3>"$place.entered" 2>"$place.said")
     code=$?
-    [ ! -s "$place.entered" ] || { cat "$place.said" >&2; break; }
+    [ ! -s "$place.entered" ] || [ "$code" = 126 ] || [ "$code" = 127 ] || { cat "$place.said" >&2; break; }
   done
   rm -rf "$place.entered" "$place.said"; rmdir "$place.root"
   return "$code"
