@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SECTIONS = ("networks", "volumes", "secrets", "configs")
 MAX_SCALARS = 100_000
+MAX_PATHS = 500_000
 
 _WHY = "Compose reads this file differently; write it in the plain long form"
 _TOP = frozenset({"name", "services", "version", *SECTIONS})
@@ -129,17 +130,22 @@ class _Comparison:
 
     def _is_path(self, text: str, texts: _Texts) -> bool:
         """Whether one of the texts leads to this path, from one of the folders."""
-        plain = posixpath.normpath(text)
-        folders = [posixpath.join(self._root, folder) for folder in self._seen.folders]
-        written = [*texts.all, "."]
-        return any(posixpath.normpath(posixpath.join(folder, one)) == plain for folder in folders for one in written)
+        if not texts.paths and len(texts.all) * len(self._seen.folders) <= MAX_PATHS:
+            folders = [posixpath.join(self._root, folder) for folder in self._seen.folders]
+            written = [*texts.all, "."]
+            texts.paths = {posixpath.normpath(posixpath.join(folder, one)) for folder in folders for one in written}
+        return posixpath.normpath(text) in texts.paths
 
 
 class _Texts:
-    """All scalars in some values, and what stands before a colon in them; ``open`` where a variable is among them."""
+    """All scalars in some values, and what stands before a colon in them.
+
+    ``open`` says that a variable is among them; ``paths`` are those that they may lead to, once it was asked for.
+    """
 
     def __init__(self, values: Any) -> None:
         self.all: set[str] = set()
+        self.paths: set[str] = set()
         self.open = False
         for value in values:
             for text in _scalars(value):
