@@ -89,6 +89,10 @@ class SourceError(SandboxerError):
     """A git repository, revision or file in it that cannot be read."""
 
 
+class FleetTooLarge(SourceError):
+    """A fleet has more manifests, or more in them, than one run may read."""
+
+
 class InputUnavailable(SourceError):
     """The input repository of a sandbox, or its ref, cannot be had."""
 

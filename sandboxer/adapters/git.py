@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import os
@@ -25,8 +26,16 @@ from sandboxer.adapters.git_process import (
     refuse_odd,
     unprintable,
 )
-from sandboxer.adapters.work_tree import FLEET_FILE, FOLDERS, MAX_FILES, MAX_READ, is_manifest, read_work_tree
-from sandboxer.errors import SourceError
+from sandboxer.adapters.work_tree import (
+    FLEET_FILE,
+    FOLDERS,
+    MAX_FILES,
+    MAX_READ,
+    count_in,
+    is_manifest,
+    read_work_tree,
+)
+from sandboxer.errors import FleetTooLarge, SourceError
 from sandboxer.model.seams import Revision
 
 if TYPE_CHECKING:
@@ -88,7 +97,8 @@ class FleetRepository:
         """What git had before what ``read`` gave, newest first, each only where its manifests differ from the next.
 
         For the work tree: HEAD where that differs, and HEAD's first parent. For a revision: its first parent. A
-        parent that a shallow clone lacks, or that is no readable fleet, is left out: it was never applied.
+        parent that a shallow clone lacks, or that is no readable fleet, is left out: it was never applied. So is one
+        that is too large.
         """
         if revision not in self._looks:
             self.read(revision)
@@ -98,13 +108,15 @@ class FleetRepository:
         before: list[Revision] = []
         with self._objects(look.place) as objects:
             if look.revision.dirty and FLEET_FILE in look.commit.manifests:
-                before.append(_revision(objects, look.commit, look.revision.root_commit))
+                with contextlib.suppress(FleetTooLarge):
+                    before.append(_revision(objects, look.commit, look.revision.root_commit))
             try:
                 parent = look.commit.parent and _commit(objects, look.place, look.commit.parent)
             except SourceError:
                 parent = None
             if parent and parent.manifests != look.commit.manifests and FLEET_FILE in parent.manifests:
-                before.append(_revision(objects, parent, look.revision.root_commit))
+                with contextlib.suppress(FleetTooLarge):
+                    before.append(_revision(objects, parent, look.revision.root_commit))
         return tuple(before)
 
     def is_ancestor(self, older: str, newer: str) -> bool | None:
@@ -284,12 +296,14 @@ def _followed(objects: Objects, fleet: GitObject, path: str) -> str:
 
 
 def _revision(objects: Objects, commit: _Commit, root: str | None) -> Revision:
-    files = {}
+    files: dict[str, bytes] = {}
+    total = 0
     for path, blob in commit.manifests.items():
         found = objects.get(blob, MAX_READ)
         if found is None:
             raise SourceError(
                 f"{path} of {commit.id[:12]} is not in this clone", hint="A partial clone? Fetch it whole."
             )
+        total = count_in(path, len(found.data), len(files), total)
         files[path] = found.data
     return Revision(files, commit.id, root, commit.committed_at)

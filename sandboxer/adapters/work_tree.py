@@ -7,11 +7,13 @@ import stat
 from pathlib import Path
 
 from sandboxer.adapters.git_process import unprintable
-from sandboxer.errors import SourceError
+from sandboxer.errors import FleetTooLarge, SourceError
 
 FLEET_FILE = "sandboxer.yaml"
 FOLDERS = ("manifests", "profiles", "extensions")
-MAX_FILES = 20_000
+MAX_FILES = 20_000  # of any kind, below the folders of manifests
+MAX_MANIFESTS = 2_000
+MAX_IN_ALL = 16 * 1024 * 1024
 MAX_READ = 1024 * 1024 + 1  # one byte more than a manifest may have, so that the loader sees that it is too large
 
 _ENDINGS = (".yaml", ".yml")
@@ -20,6 +22,20 @@ _ENDINGS = (".yaml", ".yml")
 def is_manifest(path: str) -> bool:
     """Whether a path, relative to the fleet's root, is that of a manifest."""
     return path == FLEET_FILE or (path.startswith(tuple(f"{f}/" for f in FOLDERS)) and path.endswith(_ENDINGS))
+
+
+def count_in(path: str, size: int, files: int, total: int) -> int:
+    """The bytes of a fleet with one manifest more, ``files`` and ``total`` being those before it.
+
+    A manifest takes some 1 to 5 KiB, and each is kept with the place of all that is in it: these limits hold what one
+    run can cost to a few hundred MiB. Raises FleetTooLarge beyond them.
+    """
+    hint = "Split the fleet into several, each with its own sandboxer.yaml."
+    if files >= MAX_MANIFESTS:
+        raise FleetTooLarge(f"{path} is one manifest too many: a fleet has {MAX_MANIFESTS:,} at most", hint=hint)
+    if total + size > MAX_IN_ALL:
+        raise FleetTooLarge(f"with {path} the manifests have more than {MAX_IN_ALL >> 20} MiB together", hint=hint)
+    return total + size
 
 
 def read_work_tree(root: Path) -> dict[str, bytes]:
@@ -47,6 +63,7 @@ class _Walk:
         self._root = root
         self._real = Path(os.path.realpath(root))
         self._seen = 0
+        self._total = 0
 
     def take(self, top: str) -> None:
         """Reads what lies at a path of the root, which may be nothing."""
@@ -82,7 +99,9 @@ class _Walk:
         if is_manifest(path):
             if unprintable(path):
                 raise SourceError(f"{path!r}: a manifest's name is UTF-8 without control characters")
-            self.files[path] = _read(where, path)
+            data = _read(where, path, MAX_IN_ALL - self._total)
+            self._total = count_in(path, len(data), len(self.files), self._total)
+            self.files[path] = data
         return []
 
     def _followed(self, path: str) -> Path:
@@ -100,9 +119,9 @@ class _Walk:
         return real
 
 
-def _read(where: Path, path: str) -> bytes:
+def _read(where: Path, path: str, left: int) -> bytes:
     descriptor = os.open(where, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise SourceError(f"{path} is not a file")
-        return file.read(MAX_READ)
+        return file.read(min(MAX_READ, left + 1))

@@ -32,9 +32,15 @@ def load(files: Mapping[str, bytes]) -> Manifests:
     Raises nothing for any content: what is wrong is in ``diagnostics``, and documents with errors have no model.
     """
     report = Report()
-    documents = [document for file in sorted(files) for document in _read(file, files[file], report)]
+    budget = yaml_nodes.Budget()
+    documents: list[Document] = []
+    for file in sorted(files):
+        documents += _read(file, files[file], report, budget)
+        if budget.left < 0:  # of what was not read nothing can be said
+            break
     built_in = built_in_extensions()
-    check(report, files, documents, built_in)
+    if budget.left >= 0:
+        check(report, files, documents, built_in)
     fleets = _by_name(documents, Fleet)
     return Manifests(
         fleet=next(iter(fleets.values()), None),
@@ -68,9 +74,9 @@ def _by_name(documents: list[Document], kind: type[M]) -> dict[str, M]:
     return found
 
 
-def _read(file: str, data: bytes, report: Report) -> Iterator[Document]:
+def _read(file: str, data: bytes, report: Report, budget: yaml_nodes.Budget | None = None) -> Iterator[Document]:
     """The documents of one file that are of a known kind; reports what is wrong with each by itself."""
-    source = yaml_nodes.read(file, data)
+    source = yaml_nodes.read(file, data, budget)
     report.add_source(source)
     for root in source.documents:
         raw = Document(

@@ -29,6 +29,7 @@ class Report:
     """The diagnostics of one load. A file's findings beyond the first 100 are counted, not kept."""
 
     def __init__(self) -> None:
+        self._sources: dict[str, Source] = {}
         self._lines: dict[str, list[str]] = {}
         self._found: list[Diagnostic] = []
         self._counts: Counter[str] = Counter()
@@ -36,12 +37,12 @@ class Report:
 
     def add_source(self, source: Source) -> None:
         """Makes a file's lines known, and takes over what was wrong with its YAML."""
-        self._lines[source.file] = source.lines
+        self._sources[source.file] = source
         for finding in source.findings:
             place = Location(source.file, finding.line + 1, finding.column + 1)
             masked = is_sensitive(finding.path)
             if finding.code in _PATHLESS:
-                masked = _looks_sensitive(source.lines, finding.line)
+                masked = _looks_sensitive(self._lines_of(source.file), finding.line)
             self._add("error", finding.code, finding.message, finding.hint, place, finding.width, masked=masked)
 
     def add(
@@ -95,11 +96,18 @@ class Report:
         shown = _mask(line) if masked else line
         self._found.append(Diagnostic(severity, code, message, place, hint, shown, width))
 
+    def _lines_of(self, file: str) -> list[str]:
+        """A file's lines, made once there is something to show of it."""
+        if file not in self._lines:
+            source = self._sources.get(file)
+            self._lines[file] = source.lines() if source else []
+        return self._lines[file]
+
     def _line(self, place: Location) -> str:
         """The line as it is shown, made once: a hundred findings on a line of 1 MiB share it."""
         key = (place.file, place.line)
         if key not in self._shown:
-            lines = self._lines.get(place.file, [])
+            lines = self._lines_of(place.file)
             self._shown[key] = plain_line(lines[place.line - 1]) if place.line <= len(lines) else ""
         return self._shown[key]
 

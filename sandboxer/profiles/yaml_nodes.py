@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sandboxer.model.diagnostic import Location
 from sandboxer.model.text import printable
+from sandboxer.profiles.yaml_places import Node, Path, Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-Path = tuple[str | int, ...]
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 MAX_ALIASES = 1_000
 #: Values in one file, each alias counted as all that it stands for.
 MAX_NODES = 50_000
+#: Values in all files of a fleet together, counted so: more than 5,000 sandboxes have, and some 100 MiB of memory.
+MAX_NODES_IN_ALL = 200_000
+
+__all__ = ["MAX_NODES", "MAX_NODES_IN_ALL", "Budget", "Finding", "Node", "Path", "Places", "Source", "describe", "read"]
 
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -38,21 +40,6 @@ _WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-
-
-@dataclass(slots=True)
-class Node:
-    """A value and its place (lines and columns from 0). ``key`` is the place of the key that it belongs to."""
-
-    value: Any
-    line: int
-    column: int
-    width: int = 1
-    children: dict[str | int, Node] | None = None
-    key: tuple[int, int, int] | None = None
-    text: str | None = None
-    size: int = 1
-    height: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,55 +57,23 @@ class Finding:
 
 @dataclass(slots=True)
 class Source:
-    """One file: its lines, its documents as far as they could be read, and what was wrong with the YAML."""
+    """One file: its text, its documents as far as they could be read, and what was wrong with the YAML."""
 
     file: str
-    lines: list[str] = field(default_factory=list)
+    text: str = ""
     documents: list[Node] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
+    def lines(self) -> list[str]:
+        """The lines of the text, made each time: most files need none."""
+        return _BREAK.split(self.text)
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where the parts of one document stand."""
 
-    file: str
-    root: Node
+@dataclass(slots=True)
+class Budget:
+    """How many values may still be read of a fleet's files."""
 
-    def node(self, path: Path) -> Node | None:
-        """The node at ``path``."""
-        node: Node | None = self.root
-        for step in path:
-            if node is None or node.children is None:
-                return None
-            node = node.children.get(step)
-        return node
-
-    def span(self, path: Path, *, of_key: bool = False) -> tuple[Location, int]:
-        """The place and width of the value (or its key) at ``path``, or of the nearest that encloses it."""
-        node = self.node(path)
-        while node is None:
-            path, of_key = path[:-1], True
-            node = self.node(path)
-        # An empty value has no width, and a block's value begins at its first child: its key is what one looks for.
-        keyed = of_key or node.children is not None or (node.value is None and not node.text)
-        if keyed and node.key is not None:
-            line, column, width = node.key
-            return Location(self.file, line + 1, column + 1), width
-        return Location(self.file, node.line + 1, node.column + 1), node.width
-
-    def text(self, path: Path) -> str | None:
-        """The scalar at ``path`` as it is written, without quotes; None where there is none."""
-        node = self.node(path)
-        return None if node is None else node.text
-
-    def find(self, path: Path) -> Location | None:
-        """The place of exactly this part; None where the document does not say it."""
-        return None if self.node(path) is None else self.span(path, of_key=True)[0]
-
-    def nearest(self, path: Path) -> Location:
-        """The place of this part, or of the nearest that encloses it."""
-        return self.span(path, of_key=True)[0]
+    left: int = MAX_NODES_IN_ALL
 
 
 class _LimitError(Exception):
@@ -129,8 +84,11 @@ class _LimitError(Exception):
         self.finding = finding
 
 
-def read(file: str, data: bytes) -> Source:
-    """Reads a file's documents. Empty ones are left out. Raises nothing: what is wrong is in ``findings``."""
+def read(file: str, data: bytes, budget: Budget | None = None) -> Source:
+    """Reads a file's documents, as far as ``budget`` goes. Empty ones are left out.
+
+    Raises nothing: what is wrong is in ``findings``.
+    """
     source = Source(file)
     if len(data) > MAX_BYTES:
         source.findings.append(Finding("too-large", "the file is larger than 1 MiB", "split it into several files"))
@@ -139,18 +97,18 @@ def read(file: str, data: bytes) -> Source:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig", "replace")
-        source.lines = _BREAK.split(data.decode("utf-8-sig", "replace"))
+        source.text = data.decode("utf-8-sig", "replace")
         source.findings.append(
             Finding("not-utf8", f"byte 0x{data[error.start]:02x} is no UTF-8", "save the file as UTF-8", *_end(before))
         )
         return source
-    source.lines = _BREAK.split(text)
+    source.text = text
     if bad := _UNPRINTABLE.search(text):
         message = f"the control character U+{ord(bad[0]):04X} is not allowed in YAML"
         hint = 'remove it, or write it as an escape in double quotes: "\\x07"'
         source.findings.append(Finding("control-character", message, hint, *_end(text[: bad.start()])))
         return source
-    builder = _Builder(source)
+    builder = _Builder(source, budget or Budget())
     try:
         builder.run(yaml.parse(text, Loader=yaml.CSafeLoader))
     except _LimitError as refused:
@@ -186,8 +144,9 @@ def _syntax_error(error: yaml.YAMLError) -> Finding:
 class _Builder:
     """Builds nodes from libyaml's events, counting as it goes."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, budget: Budget) -> None:
         self._source = source
+        self._budget = budget
         self._nodes = 0
         self._aliases = 0
 
@@ -202,6 +161,11 @@ class _Builder:
     def count(self, size: int, event: Any) -> None:
         """Counts ``size`` more values; refuses the file when they are too many."""
         self._nodes += size
+        self._budget.left -= size
+        if self._budget.left < 0:
+            message = f"the manifests of the fleet hold more than {MAX_NODES_IN_ALL:,} values together"
+            hint = "write less, or split the fleet into several, each with its own sandboxer.yaml"
+            raise _LimitError(_at(event, "too-many-values", message, hint))
         if self._nodes > MAX_NODES:
             message = f"the file holds more than {MAX_NODES:,} values, aliases counted as what they stand for"
             raise _LimitError(_at(event, "too-many-values", message, "write less, or split it into several files"))

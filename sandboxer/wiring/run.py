@@ -158,7 +158,11 @@ class Run:
         """The fleet as git wants it, each input's commit found. Raises ManifestError, SourceError."""
         from sandboxer.profiles.resolve import resolve, with_asked
 
-        former = [load(revision.files) for revision in self.repository.history(self.revision)]
+        # Of these only the models are of use: a document with the places of all that is in it takes a lot of memory.
+        former = [
+            replace(load(revision.files), documents=(), diagnostics=())
+            for revision in self.repository.history(self.revision)
+        ]
         inputs = self.inputs if self._find_inputs else None
         fleet = resolve(self.sound(), self.files, inputs, self._secret, former)
         if self._asked is None:

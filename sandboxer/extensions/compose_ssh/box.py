@@ -83,7 +83,8 @@ class Box:
     def look(self, *, everything: bool = False) -> State:
         """What is there now; networks and volumes too where ``everything`` is asked for.
 
-        Raises LookIncomplete where the engine or the record cannot be read.
+        Raises LookIncomplete where the engine or the record cannot be read, and StaleChange where the record is no
+        longer what was seen or written here before.
         """
         work, engine = self.work, self.work.place.engine
         reply = self.bench.call("state", engine, "all" if everything else "containers")
@@ -99,6 +100,14 @@ class Box:
             record = parse_record(data, fleet=work.fleet, identifier=work.id) if data else None
         except RecordRefused as refused:
             raise LookIncomplete(work.place.host, f"{broken}: {refused}") from refused
+        if self._record is not None and data != self._written:
+            # Under the lock only somebody's hands can do that, and what this client knows is no longer true.
+            how = "removed" if not data else "changed"
+            raise StaleChange(
+                work.name,
+                f"the record of {work.name} on {work.place.host} was {how} while it was worked on",
+                hint=f"leave {self.path} to Sandboxer, and apply again: its containers are found by their labels",
+            )
         self._written, self._record = data or None, record
         told = last_number(sections.body("journal") or b"")
         self._last_event = max(told, record.last_event if record else 0)
@@ -159,6 +168,7 @@ class Box:
         (last,) = self._events(record, (Phase.DESTROYED,), former=Phase.DESTROYING, after=self._last_event)
         kept = (last.to_line(),) if self.work.keeps_journal else ()
         self.bench.must("its directory cannot be removed", "remove", record.engine, record.uid, *kept)
+        self._written = self._record = None
         self.work.told(last, record, ())
 
     def claim(self) -> str:

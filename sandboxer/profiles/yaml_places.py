@@ -1,0 +1,68 @@
+"""Where the parts of a YAML document stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sandboxer.model.diagnostic import Location
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(slots=True)
+class Node:
+    """A value and its place (lines and columns from 0). ``key`` is the place of the key that it belongs to."""
+
+    value: Any
+    line: int
+    column: int
+    width: int = 1
+    children: dict[str | int, Node] | None = None
+    key: tuple[int, int, int] | None = None
+    text: str | None = None
+    size: int = 1
+    height: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the parts of one document stand."""
+
+    file: str
+    root: Node
+
+    def node(self, path: Path) -> Node | None:
+        """The node at ``path``."""
+        node: Node | None = self.root
+        for step in path:
+            if node is None or node.children is None:
+                return None
+            node = node.children.get(step)
+        return node
+
+    def span(self, path: Path, *, of_key: bool = False) -> tuple[Location, int]:
+        """The place and width of the value (or its key) at ``path``, or of the nearest that encloses it."""
+        node = self.node(path)
+        while node is None:
+            path, of_key = path[:-1], True
+            node = self.node(path)
+        # An empty value has no width, and a block's value begins at its first child: its key is what one looks for.
+        keyed = of_key or node.children is not None or (node.value is None and not node.text)
+        if keyed and node.key is not None:
+            line, column, width = node.key
+            return Location(self.file, line + 1, column + 1), width
+        return Location(self.file, node.line + 1, node.column + 1), node.width
+
+    def text(self, path: Path) -> str | None:
+        """The scalar at ``path`` as it is written, without quotes; None where there is none."""
+        node = self.node(path)
+        return None if node is None else node.text
+
+    def find(self, path: Path) -> Location | None:
+        """The place of exactly this part; None where the document does not say it."""
+        return None if self.node(path) is None else self.span(path, of_key=True)[0]
+
+    def nearest(self, path: Path) -> Location:
+        """The place of this part, or of the nearest that encloses it."""
+        return self.span(path, of_key=True)[0]
