@@ -17,7 +17,11 @@ holders() { # gives their process groups
 end_holders() {
   groups=$(holders); [ -n "$groups" ] || return 1
   for signal in TERM KILL; do
-    for group in $(holders | grep -x -F "$groups"); do kill "-$signal" "-$group" 2>/dev/null; done
+    # Of a holder that leads its session, all that is in that: `timeout` leaves the group.
+    for session in $(holders | grep -x -F "$groups"); do
+      # shellcheck disable=SC2046 # words
+      kill "-$signal" "-$session" $(members) 2>/dev/null
+    done
     tries=0
     while holders | grep -q -x -F "$groups"; do
       tries=$((tries + 1)); [ "$tries" -lt 50 ] || continue 2

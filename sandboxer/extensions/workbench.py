@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 10.0
 QUICK_SECONDS = 60.0
+GRACE_SECONDS = 20.0  # the host ends what takes too long, and says so; only where it says nothing, this side gives up
 LONGEST_SECONDS = 3600.0
 MESSAGE_LINES = 8
 ASKED_FILE = "asked.json"
@@ -70,7 +71,9 @@ class Workbench:
         """``verbs`` are the shell files that hold the backend's own verbs."""
         self._work = work
         self._nonce = secrets.token_hex(16)
-        self._script = script("names.sh", "workbench.sh", *verbs) + "\ntake_lock\nanswer 0 ''\nserve\nleave\n"
+        self._script = (
+            script("names.sh", "cleaner.sh", "workbench.sh", *verbs) + "\ntake_lock\nanswer 0 ''\nserve\nleave\n"
+        )
         self._session: Session
         self._writing = threading.Lock()
         self._stopped = threading.Event()
@@ -122,26 +125,30 @@ class Workbench:
         An archive is sent while it is made; what its making raises passes through, and ends the conversation.
         """
         crash_point(f"{verb}.before")
-        self._send("call", verb, arguments, payload)
-        crash_point(f"{verb}.sent")
         size = payload.size if isinstance(payload, Archive) else len(payload)
-        reply = self._read_reply(timeout + size // 100_000)
+        seconds = int(timeout) + size // 100_000
+        with self._writing:
+            self._send("call", verb, arguments, payload, seconds)
+        crash_point(f"{verb}.sent")
+        reply = self._read_reply(seconds + GRACE_SECONDS)
         crash_point(f"{verb}.after")
         return reply
 
-    def must(self, what: str, verb: str, *arguments: str, payload: bytes | Archive = b"") -> Reply:
+    def must(
+        self, what: str, verb: str, *arguments: str, payload: bytes | Archive = b"", timeout: float = QUICK_SECONDS
+    ) -> Reply:
         """As ``call``, and raises ProvisionFailed (StaleChange for a fenced write) unless it exits 0."""
-        return self._check(self.call(verb, *arguments, payload=payload), what)
+        return self._check(self.call(verb, *arguments, payload=payload, timeout=timeout), what)
 
     def work(self, verb: str, *arguments: str, timeout: float) -> Reply:
         """Runs a verb that may take long, at most ``timeout`` seconds; the host hears all the while that we live."""
         crash_point(f"{verb}.before")
         with self._writing:
-            self._send_unlocked("work", verb, arguments, b"")
+            self._send("work", verb, arguments, b"", int(timeout))
             self._beat = b"."
         try:
             crash_point(f"{verb}.sent")
-            reply = self._read_reply(timeout)
+            reply = self._read_reply(timeout + GRACE_SECONDS)
             crash_point(f"{verb}.after")
             return reply
         finally:
@@ -149,18 +156,14 @@ class Workbench:
                 self._beat = _IDLE
                 self._session.write(b"E")
 
-    def _send(self, mode: str, verb: str, arguments: tuple[str, ...], payload: bytes | Archive) -> None:
-        with self._writing:
-            self._send_unlocked(mode, verb, arguments, payload)
-
-    def _send_unlocked(self, mode: str, verb: str, arguments: tuple[str, ...], payload: bytes | Archive) -> None:
+    def _send(self, mode: str, verb: str, arguments: tuple[str, ...], payload: bytes | Archive, seconds: int) -> None:
         if self._torn:
             raise SandboxerError(f"the conversation about {self._work.name} ended in the middle of a request")
         if any("\n" in argument for argument in arguments):
             # Arguments are lines; what may hold a newline is a payload.
             raise SandboxerError(f"an argument of {verb} holds a line break")
         size = payload.size if isinstance(payload, Archive) else len(payload)
-        head = f"{mode} {verb} {len(arguments)} {size}\n" + "".join(f"{argument}\n" for argument in arguments)
+        head = f"{mode} {verb} {len(arguments)} {size} {seconds}\n" + "".join(f"{argument}\n" for argument in arguments)
         if not isinstance(payload, Archive):
             self._session.write(head.encode() + payload)
             return

@@ -1,7 +1,8 @@
 # One conversation about one sandbox: takes its lock, then does what standard input asks for, a request at a time.
 # First come lines: nonce, root, fleet, id, seconds to wait for the lock, who asks.
-# A request is a line `<mode> <verb> <count of arguments> <bytes of payload>`, then the arguments, a line each, then
-# the payload. The answer is a line `@<nonce> <exit code> <bytes>`, then so many bytes.
+# A request is a line `<mode> <verb> <count of arguments> <bytes of payload> <seconds>`, then the arguments, a line each,
+# then the payload. The answer is a line `@<nonce> <exit code> <bytes>`, then so many bytes. What has not ended within
+# its seconds is ended here, whatever it does with a TERM, and the answer says so: code 72.
 # While another client has the lock, the first answer is who: code 73, and what the lock's file says.
 # Mode `call` is answered at once. In mode `work` the client must show every 30 s that it still lives, and says `E`
 # when it has the answer. A client that is gone ends everything here, the lock with it: there is no stale lock.
@@ -16,12 +17,33 @@ answer() { printf '@%s %s %s\n%s' "$nonce" "$1" "${#2}" "$2"; }
 refuse() { answer "$1" "$2"; exit 0; }
 EX_REFUSED=77 EX_LOCKED=75 EX_STALE=74 EX_WAITING=73
 
-# The whole process group, for the work may have children of its own.
-end_all() {
-  trap '' TERM
-  read -r _ _ _ _ group _ <"/proc/$$/stat"
-  kill -TERM "-$group" 2>/dev/null; sleep 2; if command -v end_builds >/dev/null; then end_builds; fi; kill -KILL "-$group"
+# All processes that this shell started: those of its session, for `timeout` makes a group of its own. Where somebody
+# else's are in the session, which no sshd does, those of its group.
+read -r words <"/proc/$$/stat"
+# shellcheck disable=SC2086 # the words behind the program's name: state, parent, group, session
+set -- ${words##*) }
+group=$3; [ "$4" = "$$" ] && session=$4 || session=
+members() {
+  for stat in /proc/[0-9]*/stat; do
+    read -r words <"$stat" || continue
+    # shellcheck disable=SC2086
+    set -- "${words%% *}" ${words##*) }
+    if [ -n "$session" ]; then [ "$5" = "$session" ]; else [ "$4" = "$group" ]; fi && [ "$2" != Z ] && echo "$1"
+  done 2>/dev/null
 }
+# Gives them two seconds to end by themselves. What is started meanwhile is ended too.
+end_work() { # processes to spare...
+  read -r self _ </proc/self/stat
+  spared=" $self $* "
+  if command -v end_builds >/dev/null; then end_builds; fi # their steps are no children of ours
+  for signal in TERM KILL KILL KILL KILL KILL; do
+    others=
+    for process in $(members); do case $spared in *" $process "*) ;; *) kill "-$signal" "$process" && others=yes ;; esac; done 2>/dev/null
+    [ -n "$others" ] || return 0
+    [ "$signal" = KILL ] || sleep 2
+  done
+}
+end_all() { trap '' TERM; end_work "$$"; kill -KILL "$$"; exit 1; }
 
 # Only a folder of ours, and no link: another user of the machine could have put one into /tmp first.
 own_folder() {
@@ -61,7 +83,7 @@ take() {
   left=$payload
   while [ "$left" -gt 0 ]; do
     part=262144; [ "$left" -lt "$part" ] && part=$left
-    { read_as=$(timeout 30 dd bs="$part" count=1 iflag=fullblock 2>&1 >&4); } 4>&1
+    { read_as=$(timeout 30 dd bs="$part" count=1 iflag=fullblock 2>&1 >&4 9>&-); } 4>&1
     case $read_as in *"1+0 records in"*) ;; *) end_all ;; esac
     left=$((left - part))
   done
@@ -116,8 +138,8 @@ do_sweep() { # engine
 }
 
 # The last whole event may be a long one, and torn ones may stand behind it.
-do_journal_end() { tail -n 5 "$box/journal.jsonl" | tail -c 524288; } 2>/dev/null
-do_record() { [ -f "$box/record.json" ] && [ ! -L "$box/record.json" ] && cat "$box/record.json"; return 0; }
+do_journal_end() { tail -c 524288 "$box/journal.jsonl" | tail -n 5; } 2>/dev/null
+do_record() { [ -f "$box/record.json" ] && [ ! -L "$box/record.json" ] && head -c 1048577 "$box/record.json"; return 0; }
 
 # The folder appears with its record inside, or not at all. One that a cleaner of /tmp took the record from is adopted.
 # Behind the record in the payload, so many bytes are what an imperative one was asked for with.
@@ -210,7 +232,7 @@ keep_journal() { # uid, the last event or nothing
     sync "$kept.new" && mv -f "$kept.new" "$kept" && sync "$home/.journals"
 }
 
-# What a container wrote as root the login may not be able to remove: then a container does it.
+# What a container wrote as root the login may not be able to remove: see cleaner.sh.
 discard() {
   for entry in "$1"/* "$1"/.[!.]*; do
     case $entry in */record.json) continue ;; esac
@@ -219,15 +241,6 @@ discard() {
   # What is left keeps its record, which says whose lock is to be held to try again.
   ls -A "$1" | grep -q -v -x record.json || { rm -f "$1/record.json"; rmdir "$1"; }
 }
-# Any image serves: the program is the host's own.
-force_remove() {
-  parent=${1%/*} name=${1##*/}
-  image=$("$engine" image ls -q --no-trunc 2>/dev/null | head -n 1)
-  [ -n "$image" ] || { echo "$1 cannot be removed: it holds files of another user, and $engine has no image to do it with"; return 1; }
-  set --; for folder in /bin /lib /lib64 /usr; do [ -d "$folder" ] && set -- "$@" -v "$folder:$folder:ro"; done
-  "$engine" run --rm --network none --user 0:0 "$@" -v "$parent:/parent" --entrypoint /bin/rm "$image" -rf "/parent/$name" 9>&- && [ ! -e "$parent/$name" ]
-}
-
 # Where there is no sandbox nothing of it stays, its lock included.
 leave() { [ -e "$box" ] || [ -L "$box" ] || { rm -f "$lock"; leave_no_empty_home; }; }
 
@@ -243,31 +256,55 @@ leave_no_empty_home() {
 
 # --- the conversation --------------------------------------------------------------------------------------------
 
+# Each command of a verb runs without the lock's descriptor, so that what outlives its verb holds no lock.
 serve() {
-  while request=$(timeout 30 sh -c 'read -r line && printf %s "$line"'); do
-    # shellcheck disable=SC2086 # four words
+  while request=$(timeout 30 sh -c 'read -r line && printf %s "$line"' 9>&-); do
+    # shellcheck disable=SC2086 # five words
     set -- $request
-    mode=$1 verb=$2 count=$3 payload=$4; set --
+    mode=$1 verb=$2 count=$3 payload=$4 seconds=${5:-60}; set --
     while [ "$count" -gt 0 ]; do read -r argument; set -- "$@" "$argument"; count=$((count - 1)); done
     case $mode in
-      call) out=$(take | perform "$verb" "$@" | head -c "$MOST_OUTPUT"); reply ;;
-      work) { out=$(perform "$verb" "$@" | head -c "$MOST_OUTPUT"); reply; } </dev/null & heed "$!" ;;
+      call) out=$(take | perform "$verb" "$@" | gather "$seconds"); reply ;;
+      work) { out=$(perform "$verb" "$@" | head -c "$MOST_OUTPUT" 9>&-); reply; } </dev/null & heed "$!" ;;
       beat) ;;
       *) exit 0 ;;
     esac
   done
 }
-# A verb's exit code comes behind what it printed; where it does not come, the verb was ended for printing too much.
-MOST_OUTPUT=4194304 EX_TOO_MUCH=76 newline='
+# A verb's exit code comes behind what it printed, marked as ours; where it does not come, the verb was ended for
+# printing too much.
+MOST_OUTPUT=4194304 EX_TOO_MUCH=76 EX_OVER=72 newline='
 '
-perform() { verb=$1; shift; "do_$verb" "$@" 2>&1; printf '\n%s' "$?"; }
+perform() { verb=$1; shift; "do_$verb" "$@" 2>&1 9>&-; printf '\n%s %s' "$nonce" "$?"; }
 reply() {
-  code=${out##*"$newline"}
-  [ "${#out}" -lt "$MOST_OUTPUT" ] || code=
-  case $code in '' | *[!0-9]*) answer $EX_TOO_MUCH "it printed more than $MOST_OUTPUT bytes" ;; *) answer "$code" "${out%"$newline"*}" ;; esac
+  case $out in
+    *"$newline$nonce over") is_over ;;
+    *"$newline$nonce "[0-9] | *"$newline$nonce "[0-9][0-9] | *"$newline$nonce "[0-9][0-9][0-9])
+      code=${out##* }; answer "$code" "${out%"$newline$nonce $code"}" ;;
+    *) answer $EX_TOO_MUCH "it printed more than $MOST_OUTPUT bytes" ;;
+  esac
 }
-heed() {
+is_over() { answer $EX_OVER "$verb did not end within $seconds s, and was ended"; }
+# What a verb prints, until it ends, its time is over, or it has printed too much. `$()` waits for all of it, so what
+# goes on then is ended; only this shell stays, its parent that waits, and the conversation.
+gather() { # seconds
+  { said=$(timeout "$1" dd bs=65536 count=64 iflag=fullblock 2>&1 >&5 5>&- 9>&-); } 5>&1
+  case $?-$said in
+    0-*"64+0 records in"*) over= ;;
+    0-*) return ;;
+    *) over=yes ;;
+  esac
+  read -r _ _ _ parent _ </proc/self/stat
+  end_work "$$" "$parent"
+  [ -z "$over" ] || printf '\n%s over' "$nonce"
+}
+# Its client is heard at least every 30 s, and so is the clock.
+heed() { # the worker's process
+  until_second=$(($(date +%s) + seconds))
   while :; do
-    case $(timeout 30 dd bs=1 count=1 2>/dev/null) in E) wait "$1"; return ;; .) ;; *) end_all ;; esac
+    case $(timeout 30 dd bs=1 count=1 2>/dev/null 9>&-) in E) wait "$1"; return ;; .) ;; *) end_all ;; esac
+    [ "$until_second" != 0 ] && [ "$(date +%s)" -ge "$until_second" ] || continue
+    until_second=0
+    case $(members) in *"$1"*) end_work; is_over ;; esac
   done
 }

@@ -72,7 +72,9 @@ def settle(hosts: list[Unsettled], transport: Callable[[str], HostTransport], fl
         data = "".join(f"{line}\n" for line in lines).encode()
         crash_point("settle.before")
         try:
-            transport(host.host).run(Command(script("workbench.sh", "settle.sh"), data, timeout=SETTLE_SECONDS))
+            transport(host.host).run(
+                Command(script("cleaner.sh", "workbench.sh", "settle.sh"), data, timeout=SETTLE_SECONDS)
+            )
         except HostError:
             return
         crash_point("settle.after")

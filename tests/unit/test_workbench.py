@@ -8,7 +8,10 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import compose
 import pytest
@@ -16,6 +19,7 @@ import yaml
 
 from sandboxer.extensions.compose_ssh.box import VERBS
 from sandboxer.extensions.scripts import script
+from tests.support.e2e import until
 
 DOCKER_COMPOSE = Path(compose.__file__).parent / "docker-compose"
 NONCE = "0" * 32
@@ -152,3 +156,122 @@ def test_a_compose_file_sees_no_variable_of_the_host(root: Path, tool: str, monk
     assert (
         model["services"]["web"]["labels"]["pwd"] == f"{box}/.compose/files/."
     )  # as Compose has it: the sandbox's own folder
+
+
+# --- every verb has an end
+
+# What stands for a verb, in the place of one that the host has.
+_STUBBORN = """
+do_stubborn() { trap '' TERM; sh -c 'trap "" TERM; while :; do sleep 1; done'; }
+do_apart() { timeout 600 sh -c 'trap "" TERM; while :; do sleep 1; done'; }
+do_behind() { sh -c 'trap "" TERM PIPE; while :; do sleep 1; done' & echo left; }
+do_endless() { trap '' TERM PIPE; while :; do echo 0123456789012345678901234567890123456789; done; }
+do_quiet() { sh -c 'trap "" TERM; head -c 5000000 /dev/zero | tr "\\\\0" x; exec >&-; while :; do sleep 1; done'; }
+do_descriptor() { ls -l /proc/self/fd | grep -c "$lock"; }
+do_well() { echo well; }
+"""
+
+
+@pytest.mark.parametrize("mode", ["call", "work"])
+@pytest.mark.parametrize("verb", ["stubborn", "apart"])
+def test_a_verb_that_ignores_a_term_is_ended_and_the_conversation_goes_on(root: Path, mode: str, verb: str) -> None:
+    with _Talk(root, _STUBBORN) as talk:
+        code, said = talk.ask(verb, seconds=1, mode=mode)
+        assert (code, said) == (72, f"{verb} did not end within 1 s, and was ended".encode())
+        assert talk.children() == []
+        assert talk.ask("well") == (0, b"well\n")
+
+
+@pytest.mark.parametrize("verb", ["endless", "quiet"])
+def test_a_verb_that_prints_too_much_is_ended(root: Path, verb: str) -> None:
+    with _Talk(root, _STUBBORN) as talk:
+        assert talk.ask(verb, seconds=20)[0] == 76
+        assert talk.children() == []
+        assert talk.ask("well") == (0, b"well\n")
+
+
+def test_what_a_verb_leaves_behind_ends_with_its_time(root: Path) -> None:
+    """It holds the output open, so the answer waits for it, and not for long."""
+    with _Talk(root, _STUBBORN) as talk:
+        assert talk.ask("behind", seconds=1)[0] == 72
+        assert talk.children() == []
+
+
+def test_no_command_of_a_verb_has_the_lock(root: Path) -> None:
+    with _Talk(root, _STUBBORN) as talk:
+        assert talk.ask("descriptor") == (1, b"0\n")
+
+
+@pytest.mark.parametrize("verb", ["stubborn", "apart"])
+def test_a_client_that_is_gone_ends_all_of_it_and_the_lock(root: Path, verb: str) -> None:
+    with _Talk(root, _STUBBORN) as talk:
+        talk.send(verb, 300, "work")
+        until(lambda: len(talk.children()) > 2, "the verb runs")
+        talk.process.stdin.close()  # type: ignore[union-attr]
+        talk.process.wait(15)
+        until(lambda: talk.children() == [], "all of it is gone", seconds=5)
+        held = subprocess.run(["flock", "-n", root / "fleet/.locks" / IDENTIFIER, "true"], check=False)
+        assert held.returncode == 0
+
+
+class _Talk:
+    """A conversation that goes on, with verbs of the test's own."""
+
+    def __init__(self, root: Path, verbs: str) -> None:
+        texts = script("names.sh", "cleaner.sh", "workbench.sh"), verbs, "take_lock\nanswer 0 ''\nserve\nleave\n"
+        self.process = subprocess.Popen(
+            ["sh", "-c", "\n".join(texts)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env={"PATH": os.environ["PATH"], "HOME": str(root)},
+        )
+        self._write("".join(f"{line}\n" for line in (NONCE, root, "fleet", IDENTIFIER, 1, "somebody")))
+        assert self._answer() == (0, b"")
+
+    def send(self, verb: str, seconds: int, mode: str) -> None:
+        self._write(f"{mode} {verb} 0 0 {seconds}\n")
+
+    def ask(self, verb: str, *, seconds: int = 20, mode: str = "call") -> tuple[int, bytes]:
+        self.send(verb, seconds, mode)
+        if mode == "work":
+            time.sleep(seconds + 0.2)  # as a client's heartbeat, which is when the host looks at the clock
+            self._write(".")
+        answer = self._answer()
+        if mode == "work":
+            self._write("E")
+        return answer
+
+    def children(self) -> list[str]:
+        """What runs in its session beside itself, whoever started it."""
+        listed = subprocess.run(
+            ["ps", "-o", "stat=,pid=,args=", "-s", str(self.process.pid)], capture_output=True, text=True, check=False
+        )
+        lines = [line.split(None, 2) for line in listed.stdout.splitlines()]
+        own = ("read -r line", "dd bs=1 count=1")  # how it waits for the next request
+        return [
+            args
+            for state, pid, args in lines
+            if state[0] != "Z" and int(pid) != self.process.pid and not any(o in args for o in own)
+        ]
+
+    def _write(self, text: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def _answer(self) -> tuple[int, bytes]:
+        assert self.process.stdout
+        mark, code, length = self.process.stdout.readline().decode().split()
+        assert mark == f"@{NONCE}"
+        return int(code), self.process.stdout.read(int(length))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["pkill", "-KILL", "-s", str(self.process.pid)], check=False)
+        self.process.wait()
+        for end in (self.process.stdin, self.process.stdout):
+            with suppress(BrokenPipeError):
+                end.close()  # type: ignore[union-attr]

@@ -28,7 +28,7 @@ ENGINE_REFUSED = "Error response from daemon"
 START_SECONDS = 900.0
 POLL_SECONDS = 0.5
 RECOVERY_SECONDS = 30.0
-_SWAPPED = 72  # what lies where a mount is to be read from is not what was put there
+_SWAPPED = 71  # what lies where a mount is to be read from is not what was put there
 
 
 @dataclass(slots=True)

@@ -197,7 +197,7 @@ do_pull() { timeout -k 10 840 "$1" pull "$2" 9>&-; } # engine, name
 
 do_compose() { # command, project, how many places it is given, these (below the sandbox's folder), words...
   command=$1 project=$2 count=$3; shift 3
-  unswapped "$count" "$@" || return 72
+  unswapped "$count" "$@" || return 71
   shift "$count"; cd "$box" || return 1
   end_builds
   # Each step of a build by Podman gets this control group, where the login may make one: so it is found, and so ended.
