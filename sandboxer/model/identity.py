@@ -15,6 +15,7 @@ LABEL_ORIGIN = LABEL_PREFIX + "origin"
 LABEL_UNTIL = LABEL_PREFIX + "until"
 LABEL_INPUTS = LABEL_PREFIX + "inputs"
 LABEL_CONFIG = LABEL_PREFIX + "config"
+LABEL_CLEANER = LABEL_PREFIX + "cleaner"
 COMPOSE_PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
 

@@ -36,6 +36,7 @@ class Container:
 
     ``networks`` are the names of its networks, ``addresses`` maps them to its addresses there while it runs, and
     ``volumes`` are the names of the volumes that it mounts, those that the engine made for it alone included.
+    ``unreadable`` says why nothing but its id, its name and its labels is known, where that is so.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Container:
     ports: tuple[Port, ...] = ()
     volumes: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,8 @@ class Decider:
                 return change_of(home, Action.DELETE, Reason.DELETE_EXPIRED, message)
         if home.host in self.scene.fleet.retired:
             return change_of(home, Action.BLOCKED, Reason.BLOCKED_NO_HOST, drain_first(home.host))
+        if home.unreadable:
+            return unknown(home, Reason.BLOCKED_ENGINE, home.unreadable)
         if record is None:
             return self._without_record(desired, home)
         pending = self._pending(desired, home, record)
@@ -250,6 +252,8 @@ class Decider:
         gap = self.scene.gap(stray) or self.scene.gap(home)
         if gap is not None:
             return unseen(stray, gap)
+        if home.unreadable:
+            return unknown(stray, Reason.BLOCKED_ENGINE, home.unreadable)
         if home.settled or change.from_host is not None or change.action is Action.DELETE:
             return change_of(stray, Action.DELETE, Reason.DELETE_STRAY, f"its home is {home.host}")
         reason = Reason.BLOCKED_AMBIGUOUS if change.acts else change.reason

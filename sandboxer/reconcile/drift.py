@@ -116,7 +116,7 @@ def health(sight: Sight, *, suspended: bool = False) -> Health:
     """How the containers fare against the record."""
     if suspended:
         return Health.SUSPENDED
-    if sight.doubt or sight.engine_error:
+    if sight.doubt or sight.engine_error or sight.unreadable:
         return Health.UNKNOWN
     record = sight.record
     if record is None:

@@ -80,6 +80,8 @@ class Comparison:
         gap = self.scene.gap(sight)
         if gap is not None:
             return unseen(sight, gap)
+        if sight.unreadable:
+            return unknown(sight, Reason.BLOCKED_ENGINE, sight.unreadable)
         shown = drift(sight)
         found = (*shown, *files)
         action, reason, message = Action.NO_OP, Reason.NO_OP_SYNCED, "as applied"
@@ -114,7 +116,7 @@ class Comparison:
 
 
 def _settled(sight: Sight, scene: Scene) -> bool:
-    return sight.settled and not sight.doubt and scene.gap(sight) is None
+    return sight.settled and not sight.doubt and not sight.unreadable and scene.gap(sight) is None
 
 
 @dataclass(slots=True)

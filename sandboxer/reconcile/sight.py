@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sandboxer.model.identity import LABEL_FLEET, LABEL_ID, Ownership, sandbox_id
+from sandboxer.model.identity import LABEL_CLEANER, LABEL_FLEET, LABEL_ID, Ownership, sandbox_id
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.observed import RECORD_MISSING
 
@@ -84,6 +84,14 @@ class Sight:
         return max(moments) if moments and all(moment.tzinfo for moment in moments) else None
 
     @property
+    def unreadable(self) -> str | None:
+        """Why one of its containers is not known in full; None where all are.
+
+        It is there and its labels are known, so it can be removed; nothing else can be decided.
+        """
+        return next((container.unreadable for container in self.containers if container.unreadable), None)
+
+    @property
     def settled(self) -> bool:
         """Whether it is ready: a move leaves the old home only then."""
         return self.record is not None and self.record.phase in (Phase.READY, Phase.ACTIVE) and not self.record.attempt
@@ -108,14 +116,18 @@ class Survey:
 
 
 def survey(look: Reachable, fleet: str, root: str) -> Survey:
-    """Sorts what a look found by sandbox. ``root`` is the Host's: labels that name another one are in doubt."""
+    """Sorts what a look found by sandbox. ``root`` is the Host's: labels that name another one are in doubt.
+
+    A container that removes files for a client is gone in a moment, and nobody's.
+    """
     containers: defaultdict[str, list[Container]] = defaultdict(list)
     resources: defaultdict[str, list[Resource]] = defaultdict(list)
     others: list[Container] = []
     for engine in look.engines.values():
         for container in engine.containers:
             ours = container.labels.get(LABEL_FLEET) == fleet and container.labels.get(LABEL_ID)
-            (containers[ours] if ours else others).append(container)
+            if ours or LABEL_CLEANER not in container.labels:
+                (containers[ours] if ours else others).append(container)
         for resource in engine.resources:
             if resource.owner and resource.owner.fleet == fleet and resource.owner.id:
                 resources[resource.owner.id].append(resource)

@@ -77,7 +77,7 @@ def test_docker_says_the_same_by_its_api_and_by_its_client(lab: Lab, containers:
     assert client.error is None
 
     def ours(look: EngineLook) -> dict[str, object]:
-        return {c.name: c for c in look.containers if c.labels.get("look") == containers}
+        return {c.name: c for c in look.containers if c.labels.get("dev.sandboxer.fleet") == containers}
 
     states = {name: (c.state, c.exit_code, c.health) for name, c in ours(api).items()}  # type: ignore[attr-defined]
     assert states["look-ended"] == ("exited", 3, None)

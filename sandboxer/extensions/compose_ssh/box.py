@@ -12,6 +12,7 @@ from sandboxer.extensions.compose_ssh.engines import read_engine
 from sandboxer.extensions.compose_ssh.look import file_sums
 from sandboxer.extensions.compose_ssh.sections import Sections
 from sandboxer.model.event import events_of, gap_then, last_number
+from sandboxer.model.identity import LABEL_FLEET
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.record import Record, RecordRefused, parse_record
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container, FileSums, Resource
     from sandboxer.model.seams import InputTree
 
+REMOVE_SECONDS = 300.0  # a tenant may have left millions of files
 VERBS = (
     "compose_ssh/engine.sh",
     "compose_ssh/files.sh",
@@ -80,11 +82,12 @@ class Box:
         """Where a delivered tree lies."""
         return posixpath.join(self.workspace, "tree", tree.digest)
 
-    def look(self, *, everything: bool = False) -> State:
+    def look(self, *, everything: bool = False, only_names: bool = False) -> State:
         """What is there now; networks and volumes too where ``everything`` is asked for.
 
-        Raises LookIncomplete where the engine or the record cannot be read, and StaleChange where the record is no
-        longer what was seen or written here before.
+        Raises LookIncomplete where the engine or the record cannot be read, or a container of its: ``only_names`` is
+        for who needs no more of containers than which there are. Raises StaleChange where the record is no longer what
+        was seen or written here before.
         """
         work, engine = self.work, self.work.place.engine
         reply = self.bench.call("state", engine, "all" if everything else "containers")
@@ -95,6 +98,10 @@ class Box:
         found = read_engine(engine, sections)
         if found is None or found.error:
             raise LookIncomplete(work.place.host, f"{engine} on {work.place.host} does not answer")
+        containers = tuple(c for c in found.containers if c.labels.get(LABEL_FLEET) == work.fleet)
+        unreadable = next((c.unreadable for c in containers if c.unreadable), None)
+        if unreadable and not only_names:
+            raise LookIncomplete(work.place.host, f"{broken}: {unreadable}", hint=f"`destroy {work.name}` removes it")
         data = sections.body("record") or b""
         try:
             record = parse_record(data, fleet=work.fleet, identifier=work.id) if data else None
@@ -113,11 +120,11 @@ class Box:
         self._last_event = max(told, record.last_event if record else 0)
         trees = frozenset((sections.body("trees") or b"").decode("utf-8", "replace").split())
         self._compose = (sections.body("compose") or b"").decode("utf-8", "replace").strip()
-        return State(record, trees, found.containers, found.resources)
+        return State(record, trees, containers, found.resources)
 
-    def look_as_planned(self) -> State:
+    def look_as_planned(self, *, only_names: bool = False) -> State:
         """What is there, which must be what the plan was made on. Raises StaleChange where it is not."""
-        state = self.look()
+        state = self.look(only_names=only_names)
         record = state.record
         seen = (record.generation, record.uid) if record else (0, self.work.expected_uid)
         uids = {c.labels.get("dev.sandboxer.uid", "") for c in state.containers}
@@ -167,7 +174,9 @@ class Box:
         """Removes the folder, which ends the life; State Hub is told where there is one to be told."""
         (last,) = self._events(record, (Phase.DESTROYED,), former=Phase.DESTROYING, after=self._last_event)
         kept = (last.to_line(),) if self.work.keeps_journal else ()
-        self.bench.must("its directory cannot be removed", "remove", record.engine, record.uid, *kept)
+        self.bench.must(
+            "its directory cannot be removed", "remove", record.engine, record.uid, *kept, timeout=REMOVE_SECONDS
+        )
         self._written = self._record = None
         self.work.told(last, record, ())
 

@@ -5,55 +5,136 @@ real_docker() {
   case $(head -c 2 "$client") in '#!') ! grep -q podman "$client" ;; *) true ;; esac
 }
 
-container_format='{"id":{{json .Id}},"name":{{json .Name}},"image":{{json .Config.Image}},"image_id":{{json .Image}},"state":{{json .State}},"labels":{{json .Config.Labels}},"networks":{{json .NetworkSettings.Networks}},"ports":{{json .NetworkSettings.Ports}},"mounts":{{json .Mounts}}}'
-# Docker's lists can show single labels, which spares an inspect of each kind; Podman's cannot.
-labels_format='{"dev.sandboxer.fleet":{{json (.Label "dev.sandboxer.fleet")}},"dev.sandboxer.id":{{json (.Label "dev.sandboxer.id")}},"dev.sandboxer.name":{{json (.Label "dev.sandboxer.name")}},"dev.sandboxer.uid":{{json (.Label "dev.sandboxer.uid")}},"dev.sandboxer.root":{{json (.Label "dev.sandboxer.root")}},"dev.sandboxer.origin":{{json (.Label "dev.sandboxer.origin")}},"dev.sandboxer.until":{{json (.Label "dev.sandboxer.until")}}}'
-network_format='{"Id":{{json .ID}},"Name":{{json .Name}},"Labels":'$labels_format'}'
-volume_format='{"Name":{{json .Name}},"Labels":'$labels_format'}'
-
-# What a command says goes into a variable of this shell: only where it ends well, and prints no more than 1 MiB.
-within_limits() { # command...; sets said
-  said=$({ "$@"; printf ' %s' "$?"; } | head -c 1048576)
-  [ "${said##* }" = 0 ] && said=${said% *}
+# What a container says of itself may be a stranger's words, of any length: so each engine is asked for named fields
+# alone, and each is cut. Of what is not the fleet's own, its name, its project and whose it is are all that is asked.
+whose='dev.sandboxer.fleet dev.sandboxer.id dev.sandboxer.uid dev.sandboxer.name dev.sandboxer.root dev.sandboxer.origin dev.sandboxer.until'
+labels() { # what gives a label in a template, keys...; sets fields
+  from=$1 fields=; shift
+  for key in "$@"; do fields="$fields${fields:+,}\"$key\":{{json (printf \"%.512s\" ($from \"$key\"))}}"; done
+}
+listing() { # engine; sets format
+  [ "$1" = docker ] && from=.Label || from='index .Labels'
+  # shellcheck disable=SC2086 # words
+  labels "$from" $whose dev.sandboxer.cleaner com.docker.compose.project
+  format='{"id":{{json .ID}},"name":{{json (printf "%.512s" .Names)}},"labels":{'$fields'}}'
+}
+details() { # engine; sets format
+  labels 'index .Config.Labels' dev.sandboxer.config com.docker.compose.service com.docker.compose.container-number com.docker.compose.oneoff com.docker.compose.config-hash
+  # Podman before 4.4 has it by this name alone, and later ones by this as well.
+  image=.ImageName health='{{json .State.Healthcheck.Status}}'
+  [ "$1" = podman ] || image=.Config.Image health='{{if .State.Health}}{{json .State.Health.Status}}{{else}}""{{end}}'
+  format='{"id":{{json .ID}},"image":{{json (printf "%.512s" '$image')}},"image_id":{{json .Image}},"status":{{json .State.Status}},"exit_code":{{json .State.ExitCode}},"health":'$health',"labels":{'$fields'},"networks":[{{range $name, $network := .NetworkSettings.Networks}}[{{json $name}},{{json $network.IPAddress}}],{{end}}null],"ports":[{{range $port, $bindings := .NetworkSettings.Ports}}{{range $bindings}}[{{json $port}},{{json .HostIP}},{{json .HostPort}}],{{end}}{{end}}null],"volumes":[{{range .Mounts}}{{if eq .Type "volume"}}{{json .Name}},{{end}}{{end}}null]}'
+}
+resource() { # engine and kind; sets format
+  [ "${1%-*}" = docker ] && from=.Label || from='index .Labels'
+  # shellcheck disable=SC2086
+  labels "$from" $whose
+  identity='"Name":{{json (printf "%.512s" .Name)}}'
+  case $1 in *-network) identity='"Id":{{json .ID}},'$identity ;; esac
+  format="{$identity,\"Labels\":{$fields}}"
 }
 
+# What a command says goes into a variable of this shell, its lines cut at 16 KiB; with its exit code, or 76 where it
+# said too much. What does not end is killed.
+ASK_SECONDS=15 LONGEST_LINE=16384 EX_MUCH=76
+bounded() { # bytes at most, command...; sets said
+  most=$1; shift
+  said=$({ timeout -s KILL "$ASK_SECONDS" "$@"; printf '\n%s:%s' "$nonce" "$?"; } | cut -b "-$LONGEST_LINE" | head -c "$most")
+  ended
+}
+ended() {
+  case $said in
+    *"$nonce:0") said=${said%"$nonce:0"} ;;
+    *"$nonce:"[0-9]*) code=${said##*:} said=${said%"$nonce:$code"}; return "$code" ;;
+    *) return "$EX_MUCH" ;;
+  esac
+}
+# As bounded, of so many things at a time that it never is too much; sets described. What was said before a failure counts.
+each() { # command with its options as words, where each is a line; things...
+  command=$1 described=; shift
+  while [ "$#" -gt 0 ]; do
+    some=$command count=50
+    while [ "$#" -gt 0 ] && [ "$count" -gt 0 ]; do some="$some
+$1" count=$((count - 1)); shift; done
+    in_lines "$some"; code=$?
+    described="$described
+$said"
+    [ "$code" = 0 ] || return "$code"
+  done
+}
+in_lines() { # a command, its words a line each
+  set -f; IFS='
+'
+  # shellcheck disable=SC2086
+  set -- $1
+  unset IFS; set +f
+  bounded 1048576 "$@"
+}
+was_killed() { case $1 in 124 | 137 | 143) ;; *) return 1 ;; esac; }
+
 # What an engine has: all its containers, and the networks and volumes that carry our labels; or, with a filter, what
-# that names. Its words count only with its exit code. What ends between two calls makes it ask again.
+# that names. Its words count only with its exit code. What ends between two calls makes it ask again; a container that
+# is listed and still not described is unknown by itself.
 ask() { # engine, label of containers (empty: all), label of networks and volumes (empty: none)
   engine=$1
   section engine "$engine"
-  if [ "$engine" = docker ] && docker_api; then ask_api "$2" "$3"; return; fi
+  if [ "$engine" = docker ] && docker_api; then ask_api "$2" "$3" && return; fi
   for try in 1 2 3; do
-    within_limits timeout 20 "$engine" ps -a -q --no-trunc ${2:+--filter "label=$2"} || { section engine-failed "$engine" list; return; }
-    ids=$said
-    section containers "$engine"
-    [ -z "$ids" ] && break
-    # shellcheck disable=SC2086 # ids are words
-    if [ "$engine" = docker ]; then timeout 20 docker inspect --type container --format "$container_format" $ids
-    else timeout 20 podman inspect --type container $ids; fi && break
-    [ "$try" = 3 ] && { section engine-failed "$engine" inspect; return; }
+    listing "$engine"
+    bounded 8388608 "$engine" ps -a --no-trunc --format "$format" ${2:+--filter "label=$2"} || { section engine-failed "$engine" ps "$?"; return; }
+    listed=$said described=
+    # shellcheck disable=SC2046 # ids are words
+    set -- "$1" "$2" "$3" $(ours)
+    [ "$#" -gt 3 ] || break
+    details "$engine"; want=$1 filter=$2 labelled=$3; shift 3
+    each "$engine
+inspect
+--type
+container
+--format
+$format" "$@"; code=$?
+    set -- "$want" "$filter" "$labelled"
+    [ "$code" != 0 ] && ! was_killed "$code" || break
   done
+  case $described in '' | *'{'*) ;; *) section engine-failed "$engine" inspect "$code"; return ;; esac
+  section containers "$engine"; printf '%s\n' "$listed"
+  section described "$engine"; printf '%s\n' "$described"
   for kind in ${3:+network volume}; do
     for try in 1 2 3 4 5; do
-      section "${kind}s" "$engine"
       resources "$engine" "$kind" "$3"; code=$?
       [ "$code" = 0 ] && break
-      case $engine-$try-$code in docker-* | *-5-* | *-124) section engine-failed "$engine" "$kind"; return ;; esac
+      case $engine-$try in docker-* | *-5) section engine-failed "$engine" "$kind" "$code"; return ;; esac
+      was_killed "$code" && { section engine-failed "$engine" "$kind" "$code"; return; }
     done
+    section "${kind}s" "$engine"; printf '%s\n' "$described"
   done
   section engine-answered "$engine"
 }
 
-resources() { # engine, network or volume, filter
+# The ids of the fleet's own containers; no other value can look so, for in those a quote has a backslash before it.
+ours() {
+  printf '%s\n' "$listed" | sed -n 's/^{"id":"\([0-9a-f]*\)".*"dev\.sandboxer\.fleet":"'"$fleet"'".*/\1/p'
+}
+
+resources() { # engine, network or volume, filter; sets described
+  resource "$1-$2"
   case $1-$2 in
-    docker-network) timeout 20 docker network ls --no-trunc --filter "label=$3" --format "$network_format" ;;
-    docker-volume) timeout 20 docker volume ls --filter "label=$3" --format "$volume_format" ;;
+    docker-network) bounded 4194304 docker network ls --no-trunc --filter "label=$3" --format "$format" ;;
+    docker-volume) bounded 4194304 docker volume ls --filter "label=$3" --format "$format" ;;
     *)
-      within_limits timeout 20 podman "$2" ls -q --filter "label=$3" || return 1
-      names=$said
+      bounded 1048576 podman "$2" ls -q --filter "label=$3" || return
       # shellcheck disable=SC2086 # names are words
-      [ -z "$names" ] || timeout 20 podman "$2" inspect $names ;;
+      set -- "$2" $said
+      kind=$1; shift
+      each "podman
+$kind
+inspect
+--format
+$format" "$@"
+      return ;;
   esac
+  code=$? described=$said
+  return "$code"
 }
 
 # Where curl is, Docker's own API tells everything in one program's start, where its client takes four or more. The
@@ -62,12 +143,17 @@ docker_api() {
   case ${DOCKER_HOST:-unix:///var/run/docker.sock} in unix://*) socket=${DOCKER_HOST:-unix:///var/run/docker.sock}; socket=${socket#unix://} ;; *) return 1 ;; esac
   [ -S "$socket" ] && [ -w "$socket" ] && command -v curl >/dev/null && { [ ! -f "$HOME/.docker/config.json" ] || ! grep -q '"currentContext"' "$HOME/.docker/config.json"; }
 }
-ask_api() { # label of containers (empty: all), label of networks and volumes (empty: none)
-  section api-containers docker
+# The API gives all that a container says of itself. Where that is more than any host of honest containers says, the
+# client is asked instead, for named fields.
+MOST_API=2097152
+ask_api() { # label of containers (empty: all), label of networks and volumes (empty: none); fails where it is too much
   set -- "/containers/json?all=1${1:+&$(label_filter "$1")}" ${2:+"/networks?$(label_filter "$2")" "/volumes?$(label_filter "$2")"}
   for path in "$@"; do shift; set -- "$@" "http://docker$path"; done
-  if curl -q -s -S -f --fail-early --noproxy '*' --max-time 20 --unix-socket "$socket" -w "\n@$nonce next docker\n" "$@"
-  then section engine-answered docker; else section engine-failed docker; fi
+  said=$({ curl -q -s -S -f --fail-early --noproxy '*' --max-time 20 --unix-socket "$socket" -w "\n@$nonce next docker\n" "$@"; printf '\n%s:%s' "$nonce" "$?"; } | head -c "$MOST_API")
+  ended; code=$?
+  [ "$code" != "$EX_MUCH" ] || return 1
+  section api-containers docker; printf '%s\n' "$said"
+  if [ "$code" = 0 ]; then section engine-answered docker; else section engine-failed docker; fi
 }
 label_filter() { # key, or key=value
   case $1 in *=*) pair=${1%%=*}%3D${1#*=} ;; *) pair=$1 ;; esac

@@ -6,45 +6,100 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
-from sandboxer.model.identity import Ownership
+from sandboxer.model.identity import (
+    COMPOSE_PROJECT,
+    COMPOSE_SERVICE,
+    LABEL_CLEANER,
+    LABEL_CONFIG,
+    LABEL_FLEET,
+    LABEL_ID,
+    LABEL_NAME,
+    LABEL_ORIGIN,
+    LABEL_ROOT,
+    LABEL_UID,
+    LABEL_UNTIL,
+    Ownership,
+)
 from sandboxer.model.observed import Container, ContainerState, Engine, EngineLook, Port, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sandboxer.extensions.compose_ssh.sections import Sections
 
+#: The labels that anything here asks for. What else a container is labelled with is a stranger's word, of any length.
+NAMED_LABELS = (
+    LABEL_FLEET,
+    LABEL_ID,
+    LABEL_UID,
+    LABEL_NAME,
+    LABEL_ROOT,
+    LABEL_ORIGIN,
+    LABEL_UNTIL,
+    LABEL_CLEANER,
+    LABEL_CONFIG,
+    COMPOSE_PROJECT,
+    COMPOSE_SERVICE,
+    "com.docker.compose.container-number",
+    "com.docker.compose.oneoff",
+    "com.docker.compose.config-hash",
+)
+#: Characters of a name or a label; ``engine.sh`` cuts there too.
+LONGEST = 512
+
+_IDENTIFIER = re.compile(rb'\{"id":"([0-9a-f]+)"')
+_KILLED, _TOO_MUCH = ("124", "137", "143"), "76"
 _STATES = frozenset(get_args(ContainerState))
 _ENDED = re.compile(r"Exited \((\d+)\)")
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
 
 
 def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> EngineLook | None:
-    """What one engine said; None where it was not asked. ``stderr`` is where its complaint would be."""
+    """What one engine said; None where it was not asked. ``stderr`` is where its complaint would be.
+
+    A container that is listed and not described, or not so that it can be understood, is unreadable by itself.
+    """
     bodies: dict[str, bytes] = {}
     answered = asked = False
+    failed = ""
     following = iter(("networks", "volumes", "nothing"))  # what the API is asked for after the containers
     for name, argument, body in sections:
         if argument.split(" ")[0] == engine:
             asked = asked or name == "engine"
             answered = answered or name == "engine-answered"
+            failed = argument if name == "engine-failed" else failed
             # A list that was asked for again counts as it came last.
             bodies[next(following, "nothing") if name == "next" else name] = body
     if not asked:
         return None
     if not answered:
-        said = stderr.decode("utf-8", "replace").strip().splitlines()
-        return EngineLook(engine, error=said[-1][:300] if said else "its command failed")
-    if "api-containers" in bodies:
-        containers = [_from_api(item) for item in json.loads(bodies["api-containers"])]
-    else:
-        read = _from_docker if engine == "docker" else _from_podman
-        containers = [read(item) for item in _items(bodies["containers"])]
-    resources = [
-        *(_resource("network", engine, item) for item in _items(bodies.get("networks", b""))),
-        *(_resource("volume", engine, item) for item in _items(bodies.get("volumes", b""))),
-    ]
+        return EngineLook(engine, error=_complaint(failed.split(" "), stderr))
+    try:
+        if "api-containers" in bodies:
+            items = json.loads(bodies["api-containers"])
+            if not isinstance(items, list):
+                raise TypeError("no list")
+            containers = [_from_api(item) for item in items]
+        else:
+            containers = _from_client(engine, bodies["containers"], bodies.get("described", b""))
+        resources = [
+            *(_resource("network", engine, item) for item in _items(bodies.get("networks", b""))),
+            *(_resource("volume", engine, item) for item in _items(bodies.get("volumes", b""))),
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return EngineLook(engine, error=f"its answer cannot be understood: {error!r}"[:300])
     return EngineLook(engine, None, tuple(containers), tuple(resources))
+
+
+def _complaint(failed: list[str], stderr: bytes) -> str:
+    """Why an engine did not answer: ``failed`` are its name, what it was asked, and the exit code."""
+    code = failed[2] if len(failed) > 2 else ""
+    if code in _KILLED:
+        return f"`{failed[0]} {failed[1]}` did not end in time, and was killed"
+    if code == _TOO_MUCH:
+        return f"`{failed[0]} {failed[1]}` printed too much"
+    said = stderr.decode("utf-8", "replace").strip().splitlines()
+    return said[-1][:300] if said else "its command failed"
 
 
 def _items(body: bytes) -> list[dict[str, Any]]:
@@ -57,39 +112,98 @@ def _items(body: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
-def _from_docker(item: dict[str, Any]) -> Container:
-    """A container as our template has ``docker inspect`` print it."""
-    return _container(
-        "docker", item["id"], item["name"], item["image"], item["image_id"], item["state"], item["labels"], item
-    )
+def _lines(body: bytes) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """The objects of lines, each with its id; None in the place of one that is broken, cut off, or no object at all."""
+    for line in body.split(b"\n"):
+        found = _IDENTIFIER.match(line)
+        if found is None:
+            continue  # an empty line, or what is no container's
+        try:
+            item = json.loads(line)
+        except (ValueError, RecursionError):
+            item = None
+        yield found[1].decode(), item if isinstance(item, dict) else None
 
 
-def _from_podman(item: dict[str, Any]) -> Container:
-    """A container as ``podman inspect`` prints it."""
-    settings = item.get("NetworkSettings") or {}
-    details = {"networks": settings.get("Networks"), "ports": settings.get("Ports"), "mounts": item.get("Mounts")}
-    image, labels = item.get("ImageName") or "", item["Config"]["Labels"]
-    return _container("podman", item["Id"], item["Name"], image, item["Image"], item["State"], labels, details)
+def _from_client(engine: Engine, listed: bytes, described: bytes) -> list[Container]:
+    """Containers as the engine's client lists them, and those of the fleet as it describes them."""
+    details = dict(_lines(described))
+    containers = []
+    for identifier, item in _lines(listed):
+        try:
+            name, labels = str(item["name"]), _named(item["labels"])  # type: ignore[index]
+        except (KeyError, TypeError, AttributeError):
+            # All that is ours has labels that we wrote, which are short and plain.
+            name, labels = identifier, {}
+        name = next((one for one in name.split(",") if "/" not in one), identifier)
+        if labels.get(LABEL_ID):
+            containers.append(_described(engine, identifier, name, labels, details.get(identifier)))
+        else:
+            containers.append(_stranger(engine, identifier, name, labels))
+    return containers
+
+
+def _described(
+    engine: Engine, identifier: str, name: str, labels: dict[str, str], item: dict[str, Any] | None
+) -> Container:
+    try:
+        if item is None:
+            raise ValueError
+        state = {"Status": item["status"], "ExitCode": item["exit_code"], "Health": item["health"]}
+        networks = {str(network): address for network, address in item["networks"][:-1]}
+        ports = [Port(*_port(port), str(address), int(number)) for port, address, number in item["ports"][:-1]]
+        volumes = item["volumes"][:-1]
+        image, image_id, more = item["image"], item["image_id"], labels | _named(item["labels"])
+        return _container(engine, identifier, name, image, image_id, state, more, networks, ports, volumes)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return _unreadable(engine, identifier, name, labels)
 
 
 def _from_api(item: dict[str, Any]) -> Container:
     """A container as Docker's API lists it. Exit code and health stand only in the words that ``docker ps`` shows."""
-    status = item["Status"]
-    ended, health = _ENDED.match(status), _HEALTH.search(status)
-    state = {
-        "Status": item["State"],
-        "ExitCode": int(ended[1]) if ended else 0,
-        "Health": {"Status": health[1] if health else ""},
-    }
-    bindings: dict[str, list[dict[str, Any]]] = {}
-    for port in item.get("Ports") or ():
-        if port.get("PublicPort"):
-            binding = {"HostIp": port["IP"], "HostPort": port["PublicPort"]}
-            bindings.setdefault(f"{port['PrivatePort']}/{port['Type']}", []).append(binding)
-    networks = (item.get("NetworkSettings") or {}).get("Networks")
-    details = {"networks": networks, "ports": bindings, "mounts": item.get("Mounts")}
-    name = next((name for name in item["Names"] if name.count("/") == 1), item["Id"])
-    return _container("docker", item["Id"], name, item["Image"], item["ImageID"], state, item["Labels"], details)
+    identifier = str(item["Id"])
+    try:
+        name = next((name for name in item["Names"] if name.count("/") == 1), identifier).removeprefix("/")
+        labels = _named(item["Labels"] or {})
+    except (KeyError, TypeError, AttributeError):
+        name, labels = identifier, {}
+    if not labels.get(LABEL_ID):
+        return _stranger("docker", identifier, name, labels)
+    try:
+        status = item["Status"]
+        ended, health = _ENDED.match(status), _HEALTH.search(status)
+        state = {
+            "Status": item["State"],
+            "ExitCode": int(ended[1]) if ended else 0,
+            "Health": health[1] if health else "",
+        }
+        ports = [
+            Port(int(port["PrivatePort"]), port["Type"], port["IP"], int(port["PublicPort"]))
+            for port in item.get("Ports") or ()
+            if port.get("PublicPort")
+        ]
+        given = (item.get("NetworkSettings") or {}).get("Networks") or {}
+        networks = {str(network): (each or {}).get("IPAddress") for network, each in given.items()}
+        volumes = [mount["Name"] for mount in item.get("Mounts") or () if mount.get("Type") == "volume"]
+        image, image_id = item["Image"], item["ImageID"]
+        return _container("docker", identifier, name, image, image_id, state, labels, networks, ports, volumes)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return _unreadable("docker", identifier, name, labels)
+
+
+def _named(labels: Mapping[str, Any]) -> dict[str, str]:
+    """The labels that are used, each as long as a template prints it. A template prints empty ones too."""
+    return {key: str(labels[key])[:LONGEST] for key in NAMED_LABELS if labels.get(key)}
+
+
+def _stranger(engine: Engine, identifier: str, name: str, labels: dict[str, str]) -> Container:
+    """A container of somebody else's: what it is called, and what it belongs to."""
+    return Container(identifier, name[:LONGEST], engine, "", "", "unknown", 0, None, labels)
+
+
+def _unreadable(engine: Engine, identifier: str, name: str, labels: dict[str, str]) -> Container:
+    reason = f"what {engine} says of container {identifier[:12]} cannot be read"
+    return Container(identifier, name[:LONGEST], engine, "", "", "unknown", 0, None, labels, unreadable=reason)
 
 
 def _container(
@@ -99,38 +213,34 @@ def _container(
     image: str,
     image_id: str,
     state: dict[str, Any],
-    labels: dict[str, str] | None,
-    details: Mapping[str, Any],
+    labels: dict[str, str],
+    networks: Mapping[str, str | None],
+    ports: Iterable[Port],
+    volumes: Iterable[str],
 ) -> Container:
     status = str(state["Status"])
-    health = ((state.get("Health") or state.get("Healthcheck") or {}).get("Status") or "").lower()
+    health = str(state["Health"] or "").lower()
     words: dict[str, ContainerState] = {"initialized": "created", "configured": "created", "stopped": "exited"}
     return Container(
         id=identifier,
-        name=name.removeprefix("/"),
+        name=name[:LONGEST],
         engine=engine,
-        image=image,
-        image_id=image_id.removeprefix("sha256:"),
+        image=str(image)[:LONGEST],
+        image_id=str(image_id).removeprefix("sha256:"),
         state=words.get(status, status if status in _STATES else "unknown"),  # type: ignore[arg-type]
         exit_code=int(state["ExitCode"]),
         health=health if health in ("starting", "healthy", "unhealthy") else None,  # type: ignore[arg-type]
-        labels=labels or {},
-        addresses={
-            network: given["IPAddress"]
-            for network, given in (details["networks"] or {}).items()
-            if given and given.get("IPAddress")
-        },
-        ports=tuple(_ports(details["ports"] or {})),
-        volumes=tuple(sorted(mount["Name"] for mount in details["mounts"] or () if mount.get("Type") == "volume")),
-        networks=tuple(sorted(details["networks"] or ())),
+        labels=labels,
+        addresses={network: address for network, address in networks.items() if address},
+        ports=tuple(ports),
+        volumes=tuple(sorted(str(volume) for volume in volumes)),
+        networks=tuple(sorted(networks)),
     )
 
 
-def _ports(ports: Mapping[str, Any]) -> Iterator[Port]:
-    for key, bindings in ports.items():
-        number, _, protocol = key.partition("/")
-        for binding in bindings or ():
-            yield Port(int(number), protocol or "tcp", binding["HostIp"], int(binding["HostPort"]))
+def _port(key: str) -> tuple[int, str]:
+    number, _, protocol = key.partition("/")
+    return int(number), protocol or "tcp"
 
 
 def _resource(kind: Any, engine: Engine, item: dict[str, Any]) -> Resource:

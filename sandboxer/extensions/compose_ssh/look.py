@@ -57,7 +57,7 @@ def read_look(question: Question, nonce: str, result: CommandResult) -> Reachabl
         )
     try:
         return _read(question, sections, result.stderr)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise LookIncomplete(
             question.host, f"the look at {question.host} cannot be understood: {error!r}", hint="see `sandboxer doctor`"
         ) from error
@@ -148,6 +148,8 @@ def _found(fleet: str, sections: Sections) -> dict[str, Found]:
                 record, error = None, f"its record cannot be read: {refused}"
         elif name == "record-missing":
             record, error = None, RECORD_MISSING
+        elif name == "record-too-large":
+            record, error = None, "its record is too large to be read beside the others"
         elif name == "misplaced":
             record, error = None, f"its directory is a {body.decode('utf-8', 'replace').strip()}: remove that"
         else:
@@ -187,7 +189,7 @@ def _each_json(sections: Sections, wanted: str, use: Callable[[str, Any], None])
         if name == wanted:
             try:
                 use(argument, json.loads(body))
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 # Half a file is as good as none: it is written anew by whoever has something to say in it.
                 continue
 

@@ -21,24 +21,50 @@ host_facts() {
   section cpus; echo "$cpus"
 }
 
+# As many names as a megabyte holds. Those behind it are not told.
+names() { # what comes before each, paths...
+  before=$1 left=1048576; shift
+  for entry in "$@"; do
+    [ -e "$entry" ] || continue
+    case $before in .locks/) [ -f "$entry" ] && [ ! -e "$home/${entry##*/}" ] || continue ;; esac
+    entry=$before${entry##*/} left=$((left - ${#entry} - 1))
+    [ "$left" -ge 0 ] || return
+    printf '%s\0' "$entry"
+  done
+}
+
+# Each record has its limit, and those behind the first ones have one together, for a look has one: what is beyond it is
+# unknown by itself, and takes no other's place.
+records_seen=0 left_for_records=6291456
+record() { # id, file
+  records_seen=$((records_seen + 1))
+  if [ "$records_seen" -gt 10 ]; then
+    size=$(stat -c %s "$2") || size=0
+    [ "$size" -lt 1048577 ] || size=1048577
+    if [ "$size" -gt "$left_for_records" ]; then section record-too-large "$1"; return; fi
+    left_for_records=$((left_for_records - size))
+  fi
+  section record "$1"; head -c 1048577 "$2"
+}
+
 # A record is read only from a regular file: a link could show any file of the host as ours.
 records() {
   section root
   if [ -d "$root" ] && [ ! -L "$root" ] && [ -O "$root" ]; then echo "$uid - directory" # without a program for it
   elif [ -L "$root" ] || [ -e "$root" ]; then stat -c '%u %a %F' "$root"; else echo absent; return; fi
   [ -d "$root" ] && [ ! -L "$root" ] || return
-  section entries; for entry in "$root"/* "$root"/.[!.]*; do [ -e "$entry" ] && printf '%s\0' "${entry##*/}"; done
+  section entries; names '' "$root"/* "$root"/.[!.]*
   home=$root/$fleet
   [ -L "$home" ] && { section linked; echo "$home"; return; }
   [ -d "$home" ] || return
-  section fleet-entries; for entry in "$home"/* "$home"/.[!.]*; do [ -e "$entry" ] && printf '%s\0' "${entry##*/}"; done
+  section fleet-entries; names '' "$home"/* "$home"/.[!.]*
   [ -f "$home/.head.json" ] && { section head; head -c 65536 "$home/.head.json"; }
   for file in "$home"/.tombstones/*.json; do
     [ -f "$file" ] || continue
     id=${file##*/}; section tombstone "${id%.json}"; head -c 65536 "$file"
   done
   # What a client held that was killed before, or after, there was a sandbox.
-  section locks; for entry in "$home"/.locks/*; do [ -f "$entry" ] && [ ! -e "$home/${entry##*/}" ] && printf '.locks/%s\0' "${entry##*/}"; done
+  section locks; names .locks/ "$home"/.locks/*
   folders=
   for folder in "$home"/*; do
     id=${folder##*/}
@@ -50,7 +76,7 @@ records() {
       [ -d "$folder/workspace/$part" ] && [ ! -L "$folder/workspace" ] && folders="$folders $id/workspace/$part"
     done
     if [ -f "$folder/record.json" ] && [ ! -L "$folder/record.json" ]; then
-      section record "$id"; head -c 1048577 "$folder/record.json"
+      record "$id" "$folder/record.json"
     else
       section record-missing "$id"
     fi

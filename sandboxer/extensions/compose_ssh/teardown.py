@@ -25,7 +25,7 @@ def teardown(work: Work, *, tombstone: str | None = None) -> None:
     """Removes everything of a sandbox; with ``tombstone``, because it expired, its document's digest stays behind."""
     with Workbench(work, *VERBS) as bench:
         box = Box(work, bench)
-        state = box.look_as_planned()
+        state = box.look_as_planned(only_names=True)
         if state.record is None:
             _remove_unrecorded(box, state.containers)
         else:

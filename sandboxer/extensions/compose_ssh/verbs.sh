@@ -202,48 +202,66 @@ do_compose() { # command, project, how many places it is given, these (below the
   end_builds
   # Each step of a build by Podman gets this control group, where the login may make one: so it is found, and so ended.
   case "$(id -u) $*" in "0 "*--podman-build-args=*) set -- "--podman-build-args=--cgroup-parent=/$build_group" "$@" ;; esac
+  # What Podman's starts would have the limit as well, containers among it. A daemon's client is all of Docker's.
+  case $command in *podman*) ;; *) ulimit -v "$MOST_COMPOSE" ;; esac
   # shellcheck disable=SC2086
-  BUILDX_CONFIG=$box/.buildx $command -p "$project" -f "$box/compose.json" "$@" 9>&- # else a build leaves files in HOME
+  BUILDX_CONFIG=$box/.buildx $command -p "$project" -f "$box/compose.json" "$@" # else a build leaves files in HOME
 }
+MOST_COMPOSE=4194304 # KiB of addresses, of which a program in Go takes more than of memory
 
 # Podman leaves a monitor behind for each container, which would hold the lock for as long as the container lives: so
-# what may start containers does not get the lock's descriptor. The shell that waits for it has it all the while.
-do_engine() { timeout 30 "$@" 9>&-; } # engine, words...
+# no command gets the lock's descriptor. The shell that waits for it has it all the while.
+do_engine() { timeout 30 "$@"; } # engine, words...
 
 # A line may be as long as a container likes.
-do_logs() { timeout 30 "$1" logs --tail "$2" "$3" 2>&1 9>&- | tail -c 4096; } # engine, lines, container
+do_logs() { timeout 30 "$1" logs --tail "$2" "$3" 2>&1 | tail -c 4096; } # engine, lines, container
 
 # Where Docker could not end a container cleanly, a network keeps its endpoint, and only force takes that away.
 free_of_the_dead() { # networks...
   [ "$engine" = docker ] && for network in "$@"; do
     ends='{{range $id, $end := .Containers}}{{if eq (printf "%.3s" $id) "ep-"}}{{println $end.Name}}{{end}}{{end}}'
-    for end in $(docker network inspect --format "$ends" "$network"); do docker network disconnect -f "$network" "$end"; done
+    for end in $(limited docker network inspect --format "$ends" "$network"); do limited docker network disconnect -f "$network" "$end"; done
   done
 }
 
-# Removes by label alone, and only where every label agrees; then looks again, for success is an absence that was seen.
+# One container that cannot be ended keeps none of the others, and no call waits for it for long.
+limited() { timeout 45 "$@"; }
+some_at_a_time() { # command as words, things...
+  command=$1; shift
+  while [ "$#" -gt 0 ]; do
+    some=; for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do [ "$#" = 0 ] || { some="$some $1"; shift; }; done
+    # shellcheck disable=SC2086 # words on purpose
+    limited $command $some >/dev/null || left_some=yes
+  done
+}
+
+# Removes by label and id alone, whatever else a container says of itself; and only where every label agrees. Then looks
+# again, for success is an absence that was seen. What others hang on goes once those are gone, in a later round.
 do_teardown() { # engine, uid, volumes on record...
   end_builds
   engine=$1 uid=$2; shift 2
   [ "$engine" = podman ] && now='-t 0' || now= # Docker kills at once; Podman would wait 10 s for each
   mine="--filter label=dev.sandboxer.fleet=$fleet --filter label=dev.sandboxer.id=$id --filter label=dev.sandboxer.uid=$uid"
-  for round in 1 2 3; do
+  before=
+  for round in 1 2 3 4 5 6 7 8 9 10; do
     # shellcheck disable=SC2086 # words on purpose
     {
-      things=$("$engine" ps -a -q --no-trunc $mine) || return 1
-      [ -z "$things" ] || "$engine" rm -f -v $now $things >/dev/null
-      things=$("$engine" network ls -q $mine) || return 1
-      [ -z "$things" ] || "$engine" network rm $things >/dev/null || free_of_the_dead $things
-      things=$("$engine" volume ls -q $mine) || return 1
-      [ -z "$things" ] || "$engine" volume rm -f $things >/dev/null
-      left=$("$engine" ps -a -q $mine && "$engine" network ls -q $mine && "$engine" volume ls -q $mine) || return 1
+      things=$(limited "$engine" ps -a -q --no-trunc $mine) || return 1
+      some_at_a_time "$engine rm -f -v $now" $things
+      things=$(limited "$engine" network ls -q $mine) || return 1
+      left_some=; some_at_a_time "$engine network rm" $things; [ -z "$left_some" ] || free_of_the_dead $things
+      things=$(limited "$engine" volume ls -q $mine) || return 1
+      some_at_a_time "$engine volume rm -f" $things
+      left=$(limited "$engine" ps -a -q --no-trunc $mine && limited "$engine" network ls -q $mine && limited "$engine" volume ls -q $mine) || return 1
     }
-    [ -z "$left" ] && break
+    [ -n "$left" ] || break
+    [ "$round" -lt 3 ] || [ "$left" != "$before" ] || break
+    before=$left
   done
-  [ -z "$left" ] || { echo "still there: $left"; return 1; }
+  [ -z "$left" ] || { printf 'still there: %s\n' "$left" | head -c 4096; return 1; }
   [ "$engine" != podman ] || forget_names
-  for volume in "$@"; do "$engine" volume rm -f "$volume" >/dev/null 2>&1; done
-  # shellcheck disable=SC2086
-  things=$("$engine" image ls -q --filter "label=dev.sandboxer.uid=$uid" | sort -u) && [ -n "$things" ] && "$engine" image rm -f $things >/dev/null
+  some_at_a_time "$engine volume rm -f" "$@" 2>/dev/null
+  # shellcheck disable=SC2046 # ids are words
+  some_at_a_time "$engine image rm -f" $(limited "$engine" image ls -q --no-trunc --filter "label=dev.sandboxer.uid=$uid" | sort -u) 2>/dev/null
   return 0
 }
