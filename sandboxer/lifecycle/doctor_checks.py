@@ -7,7 +7,14 @@ import shlex
 from typing import TYPE_CHECKING
 
 from sandboxer.lifecycle.doctor_cleaners import check_cleaner
-from sandboxer.lifecycle.doctor_engines import check_compose, check_engine, check_limits, check_reading, check_rootless
+from sandboxer.lifecycle.doctor_engines import (
+    check_builds,
+    check_compose,
+    check_engine,
+    check_limits,
+    check_reading,
+    check_rootless,
+)
 from sandboxer.model.checkup import Check
 from sandboxer.model.quantity import format_size
 
@@ -210,6 +217,7 @@ CHECKS: tuple[Callable[[Facts], Iterator[Check]], ...] = (
     check_disk,
     check_engine,
     check_limits,
+    check_builds,
     check_compose,
     check_reading,
     check_rootless,

@@ -123,6 +123,22 @@ def check_limits(facts: Facts) -> Iterator[Check]:
         yield Check("limits", "ok", "memory, cpu and process ceilings work")
 
 
+def check_builds(facts: Facts) -> Iterator[Check]:
+    """Whether the engine holds the steps of a build to the ceilings of containers; Docker's builders cannot."""
+    chosen = facts.one("info")[0]
+    if not _answers(facts):
+        return
+    remedy = "let profiles of strangers' input name images, or give such sandboxes a host of their own"
+    if chosen == "docker":
+        yield Check(
+            "builds", "note", "steps of builds have no ceilings on Docker, but the time limit of an apply", remedy
+        )
+    elif facts.uid != "0":
+        yield Check("builds", "note", "steps of builds have no ceilings on a rootless Podman", remedy)
+    else:
+        yield Check("builds", "ok", "steps of builds have the ceilings of memory and cpu that containers have")
+
+
 def check_compose(facts: Facts) -> Iterator[Check]:
     """The Compose that an apply would use, and whether it is new enough."""
     chosen = facts.one("info")[0]

@@ -16,6 +16,7 @@ from sandboxer.lifecycle.doctor_checks import (
     diagnose,
 )
 from sandboxer.lifecycle.doctor_engines import (
+    check_builds,
     check_compose,
     check_engine,
     check_limits,
@@ -233,3 +234,17 @@ def test_what_compose_sees_while_it_reads(said: str, login: str, status: str, wo
     check = only(check_reading(told({"reading": said, "login": login, "info docker": "{}"})))
     assert check.status == status
     assert words in f"{check.found}\n{check.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("engine", "uid", "status", "found"),
+    [
+        ("docker", "0", "note", "no ceilings on Docker"),
+        ("podman", "1000", "note", "no ceilings on a rootless Podman"),
+        ("podman", "0", "ok", "have the ceilings"),
+    ],
+)
+def test_where_the_steps_of_builds_have_no_ceilings(engine: str, uid: str, status: str, found: str) -> None:
+    check = only(check_builds(told({f"info {engine}": "{}", "info-code 0": "", "login": f"{uid} me"})))
+    assert check.status == status
+    assert found in check.found

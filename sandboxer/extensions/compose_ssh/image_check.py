@@ -50,7 +50,7 @@ def _look(box: Box, *names: str) -> list[dict[str, Any]]:
 def _read(box: Box, verb: str, *names: str) -> Iterator[dict[str, Any]]:
     what = f"the images {', '.join(names)} cannot be looked at"
     reply = box.bench.must(what, verb, box.work.place.engine, *names)
-    for line in reply.text.splitlines():
+    for line in [reply.text] if verb == "triggers" else reply.text.splitlines():
         try:
             found = json.loads(line)
         except ValueError:

@@ -158,7 +158,8 @@ end_builds() { # sets build_group
   build_group=sandboxer-build-$fleet-$id
   for group in /sys/fs/cgroup/"$build_group" /sys/fs/cgroup/*/"$build_group"; do
     [ -f "$group/cgroup.procs" ] || continue
-    xargs kill -KILL <"$group/cgroup.procs"; rmdir "$group"
+    while read -r process; do kill -KILL "$process"; done <"$group/cgroup.procs"
+    rmdir "$group"
   done 2>/dev/null
 }
 
@@ -189,7 +190,7 @@ do_triggers() { # engine, name
   found=$(timeout 20 podman image inspect --format '{{.Id}}' "$2") && store=$(timeout 20 podman info --format '{{.Store.GraphRoot}}/{{.Store.GraphDriverName}}-images') || return 1
   for file in "$store/$found"/=*; do
     [ "$(sha256sum <"$file")" = "$found  -" ] || continue
-    printf '{"config":'; head -c 1048576 "$file" | tr -d '\r\n'; echo '}'; return
+    printf '{"config":'; head -c 1048576 "$file"; echo '}'; return
   done
   echo "the configuration of $2 is not in $store"; return 1
 }
