@@ -10,8 +10,10 @@ def main() -> None:
     """Runs the command line and exits with its code."""
     # Else pydantic searches all that is installed for plugins of its own, at every start.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    from sandboxer.cli.ci_output import guard_output
     from sandboxer.cli.main import run
 
+    guard_output()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -44,6 +44,7 @@ def ssh(name: str, service: str | None, no_terminal: bool) -> int:
       sandboxer ssh 1f2e3d4c
     """
     from sandboxer.adapters import keyboard
+    from sandboxer.cli.ci_output import harmless_bytes
     from sandboxer.model.seams import Terminal
 
     terminal = None
@@ -51,7 +52,9 @@ def ssh(name: str, service: str | None, no_terminal: bool) -> int:
         terminal = Terminal(os.environ.get("TERM", "xterm"), *keyboard.size())
     with calling() as client, ExitStack() as stack:
         command = click.get_current_context().meta[_COMMAND]
-        shell = client.shell(name, service, command, terminal=terminal, on_stderr=lambda data: keyboard.write(2, data))
+        harmless = harmless_bytes()
+        on_stderr = lambda data: keyboard.write(2, harmless(data))  # noqa: E731 - as short as its type is long
+        shell = client.shell(name, service, command, terminal=terminal, on_stderr=on_stderr)
         stack.enter_context(shell)
         if terminal is not None:
             stack.enter_context(keyboard.Raw())
