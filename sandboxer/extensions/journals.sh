@@ -6,8 +6,6 @@
 # What is left of a sandbox that went is kept for 30 days, of at most 1,000 of them.
 read -r wish
 section() { printf '\n@%s %s\n' "$nonce" "$*"; }
-owner=$(stat -c %u "$home" 2>/dev/null)
-ours() { [ -d "$home" ] && [ ! -L "$home" ] && [ ! -L "$root" ] && [ "$owner" = "$(id -u)" ]; }
 MOST_BYTES=262144 MOST_DAYS=30 MOST_KEPT=1000
 
 # A life may end meanwhile: what it leaves is read last, so that it is read at least once.

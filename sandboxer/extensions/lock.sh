@@ -36,8 +36,7 @@ end_holders() {
 is_held() { [ -f "$lock" ] && [ ! -L "$lock" ] && command exec 9<"$lock" && ! flock -n -s 9; }
 
 state=free here=away end=kept said=
-owner=$(stat -c %u "$home" 2>/dev/null)
-if [ -d "$home" ] && [ ! -L "$home" ] && [ ! -L "$root" ] && [ "$owner" = "$(id -u)" ]; then
+if ours; then
   [ -e "$box" ] && here=here
   is_held && state=held said=$(head -c 400 "$lock")
   if [ "$wish" = end ] && [ "$state" = held ]; then

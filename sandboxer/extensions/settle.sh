@@ -4,8 +4,7 @@
 # Reads three more lines: the engine, the new head as one line of JSON (empty: none to note), and the ids of the
 # tombstones to forget. An older head takes no newer one's place.
 read -r engine; read -r head; read -r forgotten
-owner=$(stat -c %u "$home" 2>/dev/null)
-[ -d "$home" ] && [ ! -L "$home" ] && [ ! -L "$root" ] && [ "$owner" = "$(id -u)" ] || exit 0
+ours || exit 0
 for leftover in "$home"/.staging-* "$home"/.trash-*; do
   [ -d "$leftover" ] && [ ! -L "$leftover" ] || continue
   id=$(id_within "$leftover" | head -n 1); box=$home/$id; lock=$home/.locks/$id

@@ -72,7 +72,8 @@ class Workbench:
         self._work = work
         self._nonce = secrets.token_hex(16)
         self._script = (
-            script("names.sh", "cleaner.sh", "workbench.sh", *verbs) + "\ntake_lock\nanswer 0 ''\nserve\nleave\n"
+            script("root.sh", "names.sh", "cleaner.sh", "workbench.sh", *verbs)
+            + "\ntake_lock\nanswer 0 ''\nserve\nleave\n"
         )
         self._session: Session
         self._writing = threading.Lock()

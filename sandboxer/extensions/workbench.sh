@@ -46,6 +46,8 @@ end_work() { # processes to spare...
 end_all() { trap '' TERM; end_work "$$"; kill -KILL "$$"; exit 1; }
 
 # Only a folder of ours, and no link: another user of the machine could have put one into /tmp first.
+own_root() { safe_way; own_folder "$root"; safe_way; }
+safe_way() { way_to_root; [ -z "$unsafe" ] || refuse $EX_REFUSED "$unsafe; set another spec.root on the Host, such as /var/lib/sandboxer"; }
 own_folder() {
   [ -L "$1" ] && refuse $EX_REFUSED "$1 is a symbolic link; remove it, or set another spec.root on the Host"
   mkdir -p "$1" 2>/dev/null
@@ -63,13 +65,14 @@ take_lock() {
   uid=$(id -u)
   while :; do
     ours=$(printf '%s 700 directory\n' "$uid" "$uid" "$uid")
+    safe_way
     [ "$(stat -c '%u %a %F' "$root" "$home" "$home/.locks" 2>/dev/null)" = "$ours" ] || {
-      own_folder "$root"; own_folder "$home"; own_folder "$home/.locks"; }
+      own_root; own_folder "$home"; own_folder "$home/.locks"; }
     # Whoever closes the fleet's last sandbox here may just have removed a folder again.
     command exec 9>>"$lock" || { tries=$((tries + 1)); [ "$tries" -lt 10 ] && continue; refuse $EX_REFUSED "$lock cannot be written: $( { : >>"$lock"; } 2>&1)"; }
     flock -n 9 || { [ "$left" -gt 0 ] && answer $EX_WAITING "$(head -c 400 "$lock")" && timeout "$left" flock 9; } ||
       refuse $EX_LOCKED "$(head -c 400 "$lock")"
-    lock_in_place && break
+    lock_in_place && cd -P "$root" && break
     left=$((until_second - $(date +%s))); [ "$left" -gt 0 ] || left=0
   done 2>/dev/null
   printf '%s\n%s\n%s\n' "$holder" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$$" >"$lock"
@@ -275,7 +278,10 @@ serve() {
 # printing too much.
 MOST_OUTPUT=4194304 EX_TOO_MUCH=76 EX_OVER=72 newline='
 '
-perform() { verb=$1; shift; "do_$verb" "$@" 2>&1 9>&-; printf '\n%s %s' "$nonce" "$?"; }
+perform() { verb=$1; shift; { in_root && "do_$verb" "$@"; } 2>&1 9>&-; printf '\n%s %s' "$nonce" "$?"; }
+# The folder that we are in is the root whose lock we took. What is there by its name now must be the same, by device
+# and inode: else nothing is written any more, and nothing started.
+in_root() { [ . -ef "$root" ] || { echo "$root is no longer the folder that was locked"; return $EX_REFUSED; }; }
 reply() {
   case $out in
     *"$newline$nonce over") is_over ;;

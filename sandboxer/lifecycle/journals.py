@@ -91,7 +91,9 @@ class Journals:
     def _run(self, host: str, nonce: str, lines: Sequence[str]) -> bytes:
         head = (nonce, self.roots[host], self.fleet, "-", "0", self.holder)
         data = "".join(f"{line}\n" for line in (*head, *lines)).encode()
-        command = Command(script("workbench.sh", "journals.sh"), data, timeout=READ_SECONDS, max_output=MOST_BYTES)
+        command = Command(
+            script("root.sh", "workbench.sh", "journals.sh"), data, timeout=READ_SECONDS, max_output=MOST_BYTES
+        )
         return self.transport(host).run(command).stdout
 
     def _backlogs(self, sections: Sections) -> Iterator[Backlog]:

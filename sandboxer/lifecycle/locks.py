@@ -36,7 +36,9 @@ class LockDesk:
         """
         lines = ("-", self.roots[host], self.fleet, self.id, "0", "-", "end" if end else "ask")
         data = "".join(f"{line}\n" for line in lines).encode()
-        result = self.transport(host).run(Command(script("workbench.sh", "lock.sh"), data, timeout=ASK_SECONDS))
+        result = self.transport(host).run(
+            Command(script("root.sh", "workbench.sh", "lock.sh"), data, timeout=ASK_SECONDS)
+        )
         head, _, said = result.stdout.decode("utf-8", "replace").partition("\n")
         match head.split():
             case [("free" | "held") as status, ("here" | "away") as here, ("ended" | "kept") as ended]:

@@ -59,7 +59,9 @@ class Notebook:
         data = "".join(f"{line}\n" for line in lines).encode()
         limit = NOTE_SECONDS + LOCK_SECONDS * len(notes)
         try:
-            result = self.transport(host).run(Command(script("workbench.sh", "note.sh"), data, timeout=limit))
+            result = self.transport(host).run(
+                Command(script("root.sh", "workbench.sh", "note.sh"), data, timeout=limit)
+            )
         except HostError as error:
             return [f"what is told of {host} cannot be noted there: {error.message}"]
         if result.exit_code != 0:

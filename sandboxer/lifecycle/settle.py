@@ -73,7 +73,7 @@ def settle(hosts: list[Unsettled], transport: Callable[[str], HostTransport], fl
         crash_point("settle.before")
         try:
             transport(host.host).run(
-                Command(script("cleaner.sh", "workbench.sh", "settle.sh"), data, timeout=SETTLE_SECONDS)
+                Command(script("root.sh", "cleaner.sh", "workbench.sh", "settle.sh"), data, timeout=SETTLE_SECONDS)
             )
         except HostError:
             return

@@ -35,7 +35,8 @@ def _talk(root: Path, *requests: tuple[str, tuple[str, ...], bytes]) -> list[tup
     for verb, arguments, payload in requests:
         lines = (f"call {verb} {len(arguments)} {len(payload)}", *arguments)
         sent += "".join(f"{line}\n" for line in lines).encode() + payload
-    program = script("names.sh", "workbench.sh", *VERBS) + "\ntake_lock\nanswer 0 ''\nserve\n"
+    program = script("root.sh", "names.sh", "cleaner.sh", "workbench.sh", *VERBS)
+    program += "\ntake_lock\nanswer 0 ''\nserve\n"
     done = subprocess.run(
         ["sh", "-c", program],
         input=sent,
@@ -218,7 +219,11 @@ class _Talk:
     """A conversation that goes on, with verbs of the test's own."""
 
     def __init__(self, root: Path, verbs: str) -> None:
-        texts = script("names.sh", "cleaner.sh", "workbench.sh"), verbs, "take_lock\nanswer 0 ''\nserve\nleave\n"
+        texts = (
+            script("root.sh", "names.sh", "cleaner.sh", "workbench.sh"),
+            verbs,
+            "take_lock\nanswer 0 ''\nserve\nleave\n",
+        )
         self.process = subprocess.Popen(
             ["sh", "-c", "\n".join(texts)],
             stdin=subprocess.PIPE,

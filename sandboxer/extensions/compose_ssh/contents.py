@@ -42,7 +42,7 @@ def contents_command(root: str, fleet: str, identifiers: Iterable[str]) -> tuple
     """The command that lists the contents of these sandboxes on one host, and the nonce that marks its sections."""
     nonce = secrets.token_hex(16)
     data = "".join(f"{line}\n" for line in (nonce, root, fleet, *identifiers)).encode()
-    text = script("compose_ssh/contents.sh")
+    text = script("root.sh", "compose_ssh/contents.sh")
     return Command(text, data, timeout=CONTENTS_SECONDS, max_output=MAX_OUTPUT), nonce
 
 

@@ -4,6 +4,7 @@
 LC_ALL=C; export LC_ALL
 read -r nonce; read -r root; read -r fleet
 section() { printf '\n@%s %s\n' "$nonce" "$*"; }
+way_to_root; [ -z "$unsafe" ] || { echo "$unsafe" >&2; exit 1; }
 cd "$root/$fleet" || exit 1
 folders=
 while read -r id; do

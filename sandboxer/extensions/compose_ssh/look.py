@@ -41,7 +41,7 @@ def look_command(question: Question) -> tuple[Command, str]:
     """The command of one look, and the nonce that marks its sections."""
     nonce = secrets.token_hex(16)
     lines = (nonce, question.root, question.fleet, question.runtime)
-    text = script("compose_ssh/engine.sh", "compose_ssh/files.sh", "compose_ssh/look.sh")
+    text = script("root.sh", "compose_ssh/engine.sh", "compose_ssh/files.sh", "compose_ssh/look.sh")
     return Command(text, "".join(f"{line}\n" for line in lines).encode(), timeout=LOOK_SECONDS), nonce
 
 
@@ -98,6 +98,8 @@ def _names(sections: Sections, name: str) -> tuple[str, ...]:
 
 
 def _root_problem(root: str, sections: Sections) -> str | None:
+    if unsafe := _text(sections, "way"):
+        return f"{unsafe}: set another spec.root on the Host, such as /var/lib/sandboxer"
     linked = _text(sections, "linked")
     if linked:
         return f"{linked} is a symbolic link: remove it"

@@ -49,6 +49,7 @@ record() { # id, file
 
 # A record is read only from a regular file: a link could show any file of the host as ours.
 records() {
+  way_to_root; [ -z "$unsafe" ] || { section way; echo "$unsafe"; return; }
   section root
   if [ -d "$root" ] && [ ! -L "$root" ] && [ -O "$root" ]; then echo "$uid - directory" # without a program for it
   elif [ -L "$root" ] || [ -e "$root" ]; then stat -c '%u %a %F' "$root"; else echo absent; return; fi

@@ -1,0 +1,38 @@
+# Whether the way to the root is one that no other user of the host can change; in front of whatever works below a root.
+# Who owns a folder above it, may write to one, or owns a link there could put something else in the root's place in the
+# middle of an apply. In a sticky folder such as /tmp only what is in it counts.
+
+# Sets `unsafe` to what is wrong, and to nothing where nothing is. The usual roots need no program for it.
+way_to_root() {
+  unsafe='' above=${root%/*}
+  case $above in /tmp | /var/tmp) [ -k "$above" ] && [ ! -L "$above" ] && return ;; esac
+  each_folder "$above"
+  [ -z "$unsafe" ] || return 0
+  real=$(cd -P "${above:-/}" 2>/dev/null && pwd -P) # a link of root's is followed once, and what it leads to counts as well
+  [ "$real" = "${above:-/}" ] || each_folder "${real:-/}"
+}
+
+each_folder() { # path
+  part=${1%/}; set -- /
+  while [ -n "$part" ]; do set -- "$@" "$part"; part=${part%/*}; done
+  found=$(stat -c '%u %f %n' "$@" 2>/dev/null) # what is not there is made by us, and looked at again
+  set -f; IFS='
+'
+  for line in $found; do
+    unset IFS
+    owner=${line%% *} line=${line#* }; mode=$((0x${line%% *})) path=${line#* }
+    [ -z "$unsafe" ] || continue
+    if [ "$owner" != 0 ] && [ ! "$owner" = "${uid:=$(id -u)}" ]; then
+      what='belongs to'; [ "$((mode & 0170000))" = "$((0120000))" ] && what='is a symbolic link of'
+      unsafe="$path $what user id $owner, who could replace $root"
+    elif [ "$((mode & 0170000))" != "$((0120000))" ] && [ "$((mode & 022))" != 0 ] && [ "$((mode & 01000))" = 0 ]; then
+      unsafe="$path may be written by other users (mode $(printf %o "$((mode & 07777))")), who could replace $root"
+    fi
+  done
+  set +f; unset IFS
+}
+
+# A folder of the fleet that is ours, below a root that is.
+ours() {
+  [ -d "$home" ] && [ ! -L "$home" ] && [ -O "$home" ] && [ ! -L "$root" ] && [ -O "$root" ] && way_to_root && [ -z "$unsafe" ]
+}
