@@ -62,6 +62,7 @@ system_facts() {
 
 # The root itself, its parent, or the nearest folder above it that is there, and the file system below.
 root_facts() {
+  way_to_root; [ -z "$unsafe" ] || { section way; echo "$unsafe"; }
   for folder in "$root" "$root/$fleet"; do
     if [ -L "$folder" ] || [ -e "$folder" ]; then section folder "$folder"; stat -c '%u %a %F' "$folder"; fi
   done
@@ -149,7 +150,7 @@ guarded_facts() {
   }
   section nft; has nft && echo here
   section firewall
-  { has iptables && within 5 iptables -S INPUT | grep sandboxer; has nft && within 5 nft list chain inet sandboxer input; } 2>/dev/null
+  { has iptables && within 5 iptables -S | grep sandboxer; has nft && within 5 nft list table inet sandboxer; } 2>/dev/null
 }
 
 # The login shell once more, as sshd starts it, for what it prints is dropped before anybody sees it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -28,13 +29,20 @@ CLOCK_OFF = 60.0  # seconds
 LITTLE_SPACE = 1 << 30  # bytes
 FEW_FILES = 10_000
 SESSIONS = 8
+_CHAINS = (("chain input", "-a input"), ("chain forward", "-a forward", "-a docker-user"))
 _ELSEWHERE = "set another spec.root on the Host, such as /var/lib/sandboxer"
 _OVER_NETWORK = ("nfs", "smb", "cifs", "fuse", "afs", "9p", "v9fs", "ceph")
-# Answers to the host's own connections pass: that is how a sandbox is reached. Podman's containers ask it for names.
-_CLOSE = (
-    "nft 'table inet sandboxer { chain input { type filter hook input priority filter - 10; "
-    'iifname "podman*" udp dport 53 accept; iifname "podman*" ct state new drop; '
-    'iifname "br-*" ct state new drop; }; }\''
+# Answers to the host's own connections pass: that is how a sandbox is reached. Podman's containers ask it for names, at
+# the address of their own network alone. What other machines begin passes where a port is published to them.
+CLOSE = (
+    "nft 'table inet sandboxer; delete table inet sandboxer; table inet sandboxer { "
+    'chain loopback { type filter hook prerouting priority raw - 10; iifname != "lo" ip daddr 127.0.0.0/8 drop; }; '
+    "chain input { type filter hook input priority filter - 10; "
+    'iifname "podman*" udp dport 53 fib daddr . iif type local accept; iifname "podman*" ct state new drop; '
+    'iifname "br-*" ct state new drop; }; '
+    "chain forward { type filter hook forward priority filter - 10; "
+    'iifname "podman*" accept; iifname "br-*" accept; iifname "docker0" accept; ct status dnat accept; '
+    'oifname "podman*" ct state new drop; oifname "br-*" ct state new drop; }; }\''
 )
 
 
@@ -118,6 +126,11 @@ def check_clock(facts: Facts) -> Iterator[Check]:
 def check_root(facts: Facts) -> Iterator[Check]:
     """The folder of all sandboxes: ours alone, or to be made."""
     folders, parent = facts.all("folder"), facts.one("parent")
+    if unsafe := facts.text("way"):
+        found, _, told = unsafe.partition(" may be written by other users")
+        mend = f"{facts.system.as_root(f'chmod go-w {shlex.quote(found)}')}\nor " if told else ""
+        yield Check("root", "error", f"{unsafe}, and is refused", f"{mend}{_ELSEWHERE}")
+        return
     problems = [check for folder, state in folders.items() if (check := _folder_problem(facts, folder, state))]
     yield from problems
     if not facts.has("writable") and not any(check.status == "error" for check in problems):
@@ -194,15 +207,19 @@ def check_sshd(facts: Facts) -> Iterator[Check]:
 
 
 def check_firewall(facts: Facts) -> Iterator[Check]:
-    """Whether the host closes its own addresses to its containers; no engine does."""
-    if facts.has("firewall") and "drop" in facts.text("firewall").lower():
-        yield Check("firewall", "ok", "the host's own addresses are closed to containers")
+    """Whether the host closes its own addresses to its containers, and these to other machines; no engine does."""
+    rules, system = facts.text("firewall").lower(), facts.system
+    within, without = (any(re.search(rf"{chain}[^}}]*? drop", rules) for chain in chains) for chains in _CHAINS)
+    if within and without:
+        found = "the host's own addresses are closed to containers, and containers to other machines"
+        yield Check("firewall", "ok", found)
         return
-    system = facts.system
     found = "under `egress: deny`, containers still reach services that listen on the host's own addresses"
+    if within:
+        found = "machines with a route to the host still reach ports of containers that are not published"
     if not system.is_root:
         found += f", unless a rule that {system.user} cannot see closes them"
-    close = system.as_root(_CLOSE)
+    close = system.as_root(CLOSE)
     lacks = facts.has("nft") and not facts.text("nft").strip()
     yield Check("firewall", "note", found, f"{system.install('nftables')}\n{close}" if lacks else close)
 

@@ -130,7 +130,7 @@ def ask(patient: Patient, transport: HostTransport) -> Facts:
     spec = patient.host.spec
     lines = (nonce, spec.root, patient.fleet, patient.runtime, spec.connection, patient.compose_command or "")
     command = Command(
-        script("compose_ssh/engine.sh", "compose_ssh/confine.sh", "compose_ssh/verbs.sh", "doctor.sh"),
+        script("root.sh", "compose_ssh/engine.sh", "compose_ssh/confine.sh", "compose_ssh/verbs.sh", "doctor.sh"),
         "".join(f"{line}\n" for line in lines).encode(),
         timeout=SECONDS,
         max_output=4 * 1024 * 1024,

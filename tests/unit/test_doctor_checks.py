@@ -55,6 +55,16 @@ def test_the_root(sections: dict[str, str], status: str, found: str) -> None:
     assert found in check.found
 
 
+def test_a_way_that_others_can_change_is_refused() -> None:
+    check = only(check_root(told({"way": "/a b may be written by other users (mode 777), who could replace /a b/c"})))
+    assert check.status == "error"
+    assert check.found.endswith("who could replace /a b/c, and is refused")
+    assert check.remedy is not None
+    assert check.remedy.splitlines()[0] == "chmod go-w '/a b'"
+    foreign = only(check_root(told({"way": "/a belongs to user id 5, who could replace /a/b"})))
+    assert foreign.remedy == "set another spec.root on the Host, such as /var/lib/sandboxer"
+
+
 def test_a_folder_where_anybody_renames_is_no_place_for_a_root() -> None:
     *_, check = check_root(told({"parent /srv": "777", "writable": ""}))
     assert (check.status, check.remedy) == ("warning", "chmod +t /srv")
@@ -211,7 +221,13 @@ def test_the_documentation_closes_the_hosts_addresses_as_the_doctor_does() -> No
     assert note.remedy in DOCUMENTATION.read_text()
     assert only(check_firewall(told({"nft": "here"}))).remedy == note.remedy
     assert only(check_firewall(told({"nft": ""}))).remedy.splitlines()[0].endswith("nftables")
-    assert only(check_firewall(told({"firewall": "iifname br-* ct state new drop"}))).status == "ok"
+    both = "chain input {\n iifname br-* ct state new drop\n}\nchain forward {\n oifname br-* ct state new drop\n}"
+    assert only(check_firewall(told({"firewall": both}))).status == "ok"
+    words = "-A DOCKER-USER -o br-+ -j DROP\n-A INPUT -i br-+ -j DROP"
+    assert only(check_firewall(told({"firewall": words}))).status == "ok"
+    half = only(check_firewall(told({"firewall": both.partition("}")[0] + "}\nchain forward {\n accept\n}"})))
+    assert (half.status, half.remedy) == ("note", note.remedy)
+    assert half.found == "machines with a route to the host still reach ports of containers that are not published"
     assert "unless a rule that ci cannot see" in only(check_firewall(told({"login": "1001 ci"}))).found
 
 
