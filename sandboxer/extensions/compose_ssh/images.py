@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.compose_ssh.delivery import escape
+from sandboxer.extensions.compose_ssh.dockerfile import MAX_BYTES
 from sandboxer.extensions.compose_ssh.normal import REMOTE_CONTEXT
 from sandboxer.extensions.compose_ssh.recipe import Kitchen, recipe
 from sandboxer.extensions.compose_ssh.rules import extra_hosts, image, labels, off
@@ -222,7 +223,10 @@ def _ignored(dockerfile: str, delivery: Delivery, scope: Scope) -> bytes:
         path = delivery.tree.resolve(f"{dockerfile}.dockerignore")
     except NotInTreeError:
         return b""
-    return scope.policy.read(path) if delivery.tree.is_file(path) else b""
+    data = scope.policy.read(path) if delivery.tree.is_file(path) else b""
+    if len(data) > MAX_BYTES:
+        scope.refuse(f"{path} has {len(data)} bytes; at most {MAX_BYTES} are read")
+    return data
 
 
 def _kitchen(build: dict[str, Any], source: str, delivery: Delivery, scope: Scope) -> Kitchen:

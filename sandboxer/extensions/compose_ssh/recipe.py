@@ -190,7 +190,7 @@ class _Cook:
             return one
         if base.lower() in self._names[: self._stage]:
             base = base.lower()
-        elif base != "scratch" and self._is_image(base, before=self._stage + 1):
+        elif base != "scratch" and self._is_image(base, before=self._stage + 1) and base in self._images:
             self._bases.add(base)
         # A builder would fetch what an image is for another platform, and nobody has looked at that.
         return replace(one, flags=(), text=f"{base} AS {name}" if name else base)
