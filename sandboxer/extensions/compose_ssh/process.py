@@ -110,7 +110,10 @@ def healthcheck(value: Any, scope: Scope) -> dict[str, Any]:
         "test": _test,
         "timeout": time,
     }
-    return _each(value, scope, checks)
+    checked = _each(value, scope, checks)
+    if scope.policy.podman:  # which only has it together with a test of its own for the start
+        checked.pop("start_interval", None)
+    return checked
 
 
 def _test(value: Any, scope: Scope) -> Any:

@@ -172,6 +172,8 @@ def plain_keys(service: dict[str, Any], scope: Scope, handled: frozenset[str]) -
         here = scope.at(key)
         if value is None or key in DROPPED or key in handled or key.startswith("x-"):
             continue
+        if value == "" and key not in ("command", "entrypoint"):  # such as `user: ${NOBODY}`
+            continue
         if (check := FORMS.get(key) or CHECKED.get(key)) is not None:
             checked = check(value, here)
             if checked is not None:
