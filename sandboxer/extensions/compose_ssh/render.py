@@ -113,7 +113,10 @@ def render(
             f"{command} cannot read {', '.join(spec.files)} of {tree.repo} at {tree.commit[:12]}: {said}",
             hint="repair the compose file, commit, and apply again",
         )
-    model = normalise(_parsed(reply.output, podman=podman), posixpath.join(box.reading, folder), literal=podman)
+    printed = _parsed(reply.output, podman=podman)
+    if printed is None:
+        raise ProvisionFailed(desired.name, f"what {command} prints of {', '.join(spec.files)} cannot be read")
+    model = normalise(printed, posixpath.join(box.reading, folder), literal=podman)
     findings = Findings(desired.name)
     report.seen.compare(model, findings, root=box.reading, project=project)
     findings.raise_any()
@@ -160,8 +163,13 @@ def _reason(said: str) -> str:
     return lines[-1].strip() if found and lines else said
 
 
-def _parsed(output: bytes, *, podman: bool) -> dict[str, Any]:
-    return yaml.load(output, Loader=yaml.CSafeLoader) if podman else json.loads(output)  # type: ignore[no-any-return]
+def _parsed(output: bytes, *, podman: bool) -> dict[str, Any] | None:
+    """The model that a Compose printed; None where it is none."""
+    try:
+        model = yaml.load(output, Loader=yaml.CSafeLoader) if podman else json.loads(output)
+    except (ValueError, yaml.YAMLError, RecursionError):
+        return None
+    return model if isinstance(model, dict) else None
 
 
 def _policy(

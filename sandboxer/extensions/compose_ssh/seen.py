@@ -10,7 +10,9 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.extensions.compose_ssh.plain_yaml import RESET, Tagged, bare
+import yaml
+
+from sandboxer.extensions.compose_ssh.plain_yaml import RESET, Plain, Tagged, bare, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -152,6 +154,8 @@ class _Texts:
                 plain = text.replace("$$", "")
                 self.open = self.open or "$" in plain
                 self.all |= {text.replace("$$", "$"), text.partition(":")[0], text.lower(), text.partition("=")[2]}
+                if isinstance(text, Plain) and is_number(text):  # as podman-compose reads it: Compose wants text here
+                    self.all.add(str(yaml.safe_load(text)))
 
 
 def _scalars(value: Any) -> Iterator[str]:
@@ -169,7 +173,7 @@ def _scalars(value: Any) -> Iterator[str]:
         elif isinstance(one, bool):
             yield str(one).lower()
         elif one is not None:
-            yield str(one)
+            yield one if isinstance(one, str) else str(one)
 
 
 def _inner(value: Any, key: str) -> Any:
