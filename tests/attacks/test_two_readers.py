@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,7 +103,7 @@ def test_nothing_of_the_reading_is_left_and_nobody_else_may_look(attacked: Fleet
     assert ".compose" not in attacked.sh(host, f"ls -A {folder}")
 
 
-def test_the_lock_is_given_up_soon(attacked: FleetRepo, host: str) -> None:
-    began = time.monotonic()
-    attacked.apply("--target", "yaml-spin", code=None)
-    assert time.monotonic() - began < 20
+def test_no_lock_is_held_and_no_compose_goes_on(attacked: FleetRepo, host: str) -> None:
+    locks = f"{attacked.root}/{attacked.name}/.locks"
+    assert attacked.sh(host, f"for lock in {locks}/*; do flock -n $lock true || echo $lock; done") == ""
+    assert attacked.sh(host, "grep -a -l '[.]compose/variables' /proc/[0-9]*/cmdline", check=False) == ""
