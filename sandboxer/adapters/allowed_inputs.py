@@ -16,6 +16,7 @@ from sandboxer.model.repo_roots import OWN, location_of, root_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sandboxer.model.manifest import Fleet
     from sandboxer.model.seams import Archive, InputSource, InputTree
 
 OUTSIDE = "this repository is not one that requests over the API may use: spec.api.repoRoots of the Fleet lists those"
@@ -23,27 +24,25 @@ OUTSIDE = "this repository is not one that requests over the API may use: spec.a
 _FOLDER = re.compile(r"(?<![\w:/.~-])/[^\s'\",;]+")
 
 
+def check_allowed(repo: str, fleet: Fleet | None, root: Path) -> None:
+    """Raise InputUnavailable, always the same one, where a repository is none that the Fleet in ``root`` lets in."""
+    if repo != OWN and not _is_within(repo, fleet.spec.api.repo_roots if fleet else (), _base(root)):
+        raise InputUnavailable(OUTSIDE, hint="use the fleet's own repository, or add the folder or URL there")
+
+
 class AllowedInputs:
-    """``inputs``, of which only those below ``roots`` can be had; ``fleet_root`` is what folders are relative to."""
+    """``inputs``, of which only those that the Fleet in ``root`` lets in can be had."""
 
-    def __init__(self, inputs: InputSource, roots: Sequence[str], fleet_root: Path) -> None:
-        self._inputs = inputs
-        self._base = os.path.abspath(fleet_root)  # noqa: PTH100  # lexical, as the inputs are found
-        found = [root_of(root, self._base) for root in roots]
-        self._roots = [root for root in found if root is not None]
-
-    def check(self, repo: str) -> None:
-        """Raise InputUnavailable, always the same one, where a repository is none that may be used."""
-        if repo != OWN and not self._is_within(repo):
-            raise InputUnavailable(OUTSIDE, hint="use the fleet's own repository, or add the folder or URL there")
+    def __init__(self, inputs: InputSource, fleet: Fleet | None, root: Path) -> None:
+        self._inputs, self._fleet, self._root = inputs, fleet, root
 
     def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
         """As the inputs do. Raises InputUnavailable, which names no folder of this machine."""
-        self.check(repo)
+        check_allowed(repo, self._fleet, self._root)
         try:
             return self._inputs.resolve(repo, ref, path, until)
         except InputUnavailable as error:
-            where = location_of(repo, self._base)
+            where = location_of(repo, _base(self._root))
             if repo != OWN and where is not None and not where.place:
                 message = (
                     f"{repo!r} at {ref!r} is no repository with that branch, tag or commit, and with {path!r} in it"
@@ -64,13 +63,20 @@ class AllowedInputs:
         """As the inputs do."""
         return self._inputs.archive(tree, paths)
 
-    def _is_within(self, repo: str) -> bool:
-        where = location_of(repo, self._base)
-        holding = [root for root in self._roots if where is not None and root.holds(where)]
-        if where is None or not holding:
-            return False
-        # Only what is below a root as it is written is looked for on the disk.
-        return bool(where.place) or any(_really_within(where.path, root.path) for root in holding)
+
+def _base(root: Path) -> str:
+    """What folders are relative to: lexical, as the inputs are found."""
+    return os.path.abspath(root)  # noqa: PTH100
+
+
+def _is_within(repo: str, roots: Sequence[str], base: str) -> bool:
+    where = location_of(repo, base)
+    known = [found for root in roots if (found := root_of(root, base)) is not None]
+    holding = [root for root in known if where is not None and root.holds(where)]
+    if where is None or not holding:
+        return False
+    # Only what is below a root as it is written is looked for on the disk.
+    return bool(where.place) or any(_really_within(where.path, root.path) for root in holding)
 
 
 def _really_within(path: Sequence[str], root: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.adapters.allowed_inputs import check_allowed
 from sandboxer.errors import HostError, HostNotSeen, ProvisionFailed, SandboxError, SandboxLocked, StaleChange
 from sandboxer.model.lifecycle import Reason
 from sandboxer.reconcile.options import Options
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from sandboxer.model.asked import Asked
     from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Change, Plan
     from sandboxer.wiring.reporting import Reporter
@@ -66,7 +68,10 @@ class Access:
     def run(self, **given: Any) -> Run:
         """A run of its own for each call: nothing is kept between two."""
         run = Run(Path(self.root), remote=self.remote, **given)
-        run.check_input()
+        asked: Asked | None = given.get("asked")
+        if self.remote and asked is not None:  # before anybody is asked
+            sound = run.sound()
+            check_allowed(sound.sandboxes[asked.name].spec.inputs.repo, sound.fleet, run.root)
         return run
 
     def plan(self, run: Run, options: Options | None = None) -> Plan:

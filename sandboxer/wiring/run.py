@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from sandboxer.adapters.allowed_inputs import AllowedInputs
     from sandboxer.adapters.git import FleetRepository
     from sandboxer.adapters.git_inputs import GitInputs
     from sandboxer.extensions.base import Extension, Work
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from sandboxer.model.plan import Change, Plan
     from sandboxer.model.record import Record
     from sandboxer.model.saved_plan import Approval, SavedPlan
-    from sandboxer.model.seams import HostTransport, Revision
+    from sandboxer.model.seams import HostTransport, InputSource, Revision
     from sandboxer.reconcile.options import Options
     from sandboxer.reconcile.sight import Sight
 
@@ -67,8 +66,8 @@ class Run:
     ``root`` is the folder of ``sandboxer.yaml``; ``revision`` a git revision to read the manifests from, None for the
     work tree. ``read_secrets`` is for plans that are applied at once: one that is shown never reads a secret. Without
     ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. With ``asked``, an imperative sandbox
-    is there beside git's, and its input alone is looked for; where it came from elsewhere, ``remote``, that must be one
-    that the Fleet has in ``api.repoRoots``. ``run_id`` names the run to whoever is told of it;
+    is there beside git's, and its input alone is looked for: with ``remote`` one of ``api.repoRoots``. ``run_id`` names
+    the run to whoever is told of it;
     ``on_fleet`` gets the fleet's name, ``on_look`` each look and its seconds, from several threads. Use as a context
     manager.
     """
@@ -83,15 +82,12 @@ class Run:
         asked: Asked | None = None,
         remote: bool = False,
     ) -> None:
-        self.root = root
-        self._remote = remote
+        self.root, self.revision, self._remote = root, revision, remote
         self.run_id = uuid.uuid4().hex
-        self.revision = revision
         self._read_secrets = read_secrets
         self._find_inputs = find_inputs and asked is None
         self._asked = asked
-        self._transports = Transports(root)
-        self._began = time.monotonic()
+        self._transports, self._began = Transports(root), time.monotonic()
         self.reporter = Reporter(self)
         self._newer: frozenset[str] = frozenset()
         # What each change that was planned again was planned on, by its fingerprint; every other one on `looks`.
@@ -165,22 +161,14 @@ class Run:
         ]
         inputs = self.inputs if self._find_inputs else None
         fleet = resolve(self.sound(), self.files, inputs, self._secret, former)
-        if self._asked is None:
-            return fleet
-        return with_asked(fleet, self._asked, self._asked_inputs if self._remote else self.inputs)
+        return with_asked(fleet, self._asked, self._asked_inputs) if self._asked else fleet
 
     @property
-    def _asked_inputs(self) -> AllowedInputs:
-        """The repositories that what is asked for from elsewhere may take its files from."""
+    def _asked_inputs(self) -> InputSource:
+        """The repositories that what is asked for may take its files from."""
         from sandboxer.adapters.allowed_inputs import AllowedInputs
 
-        fleet = self.sound().fleet
-        return AllowedInputs(self.inputs, fleet.spec.api.repo_roots if fleet else (), self.root)
-
-    def check_input(self) -> None:
-        """Raise InputUnavailable, before anybody is asked, for an input that what is asked for may not have."""
-        if self._asked and self._remote:
-            self._asked_inputs.check(self.sound().sandboxes[self._asked.name].spec.inputs.repo)
+        return AllowedInputs(self.inputs, self.sound().fleet, self.root) if self._remote else self.inputs
 
     def sound(self) -> Manifests:
         """The manifests, where nothing is wrong with them. Raises ManifestError."""
