@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
+from sandboxer.lifecycle.doctor_checks import CLOSE
 from tests.support import resolver
 from tests.support.e2e import FleetRepo, service, stack, until, web
 
@@ -208,6 +209,29 @@ def test_one_sandbox_does_not_reach_another(fleet: FleetRepo, host: str) -> None
     assert fleet.inside(host, "open", "web", "sh", "-c", "timeout 5 wget -q -O - http://web:8080/") == "hello\n"
     for address in (addresses["closed"][0], addresses["open"][0]):
         assert fleet.sh(host, f"timeout 5 busybox wget -q -O - http://{address}:8080/") == "hello\n"
+
+
+def test_the_doctors_rules_keep_other_machines_out_and_nobody_else(fleet: FleetRepo, lab: Lab, host: str) -> None:
+    (network,) = fleet.containers(host, "open")["web"]["NetworkSettings"]["Networks"].values()
+    (way,) = fleet.get("open")["reachability"]
+    route = ["ip", "route", "replace", f"{network['IPAddress']}/32", "via", lab.host(host).address]
+
+    def fetched(where: str, url: str) -> str:
+        return fleet.sh(where, f"timeout 2 busybox wget -q -O - {url}", check=False)
+
+    inside = f"http://{network['IPAddress']}:8080/"
+    lab.exec("lab-2", route)
+    try:
+        assert fetched("lab-2", inside) == "hello\n"
+        fleet.sh(host, CLOSE)
+        assert fetched("lab-2", inside) == ""
+        assert fetched(host, inside) == fetched(host, way["url"]) == "hello\n"
+        for name in ("open", "closed"):
+            page = "timeout 5 wget -q -O - http://web:8080/"
+            assert fleet.inside(host, name, "web", "sh", "-c", page) == "hello\n"
+    finally:
+        lab.exec("lab-2", ["ip", "route", "delete", *route[3:]])
+        lab.exec(host, ["nft", "delete", "table", "inet", "sandboxer"], check=False)
 
 
 def test_names_stay_closed_when_the_only_container_stops_and_starts(
