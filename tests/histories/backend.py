@@ -85,7 +85,7 @@ class SimulatedBench(Workbench):
 class SimulatedBox(Box):
     """A sandbox's folder on a simulated host: all but the look is the real one's."""
 
-    def look(self, *, everything: bool = False) -> State:
+    def look(self, *, everything: bool = False, only_names: bool = False) -> State:
         """What is there now."""
         host: Any = self.work.place.transport
         key = (self.work.fleet, self.work.id)

@@ -26,7 +26,7 @@ metadata: {name: s%d, labels: {team: a}}
 spec: {profile: profile.web, inputs: {repo: ., ref: main}, env: {A: b, C: d}}
 """
 MEASURED = """
-import resource, sys
+import sys
 from pathlib import Path
 from sandboxer.errors import SandboxerError
 from sandboxer.wiring.run import Run
@@ -37,7 +37,7 @@ try:
 except SandboxerError as error:
     said = error.message + "; " + error.hint
     said += "".join(f"; {d.message}" for d in getattr(error, "diagnostics", ())[:100])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) // 1024)  # ru_maxrss has the parent's
 print(said)
 """
 

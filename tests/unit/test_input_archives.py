@@ -51,7 +51,8 @@ from sandboxer.adapters.git_inputs import GitInputs
 inputs = GitInputs(Path(sys.argv[1]))
 archive = inputs.archive(inputs.resolve("checkout", "main", "."))
 assert sum(map(len, archive.pieces)) == archive.size > 200 * 1024 * 1024
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+own = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]  # ru_maxrss has the parent's
+print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
         told = subprocess.run(
             [sys.executable, "-c", program, tmp_path], check=True, capture_output=True, text=True, timeout=120

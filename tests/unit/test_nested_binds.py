@@ -207,9 +207,9 @@ def test_volumes_of_another_service_are_never_more_writable_than_there(given_: s
         assert run(model).model["services"]["b"]["volumes_from"] == [becomes]
 
 
-@pytest.mark.parametrize("subpath", ["/etc", "..", "a/../../b", "a:b", "a,b", 'a"', 7, "a\nb"])
+@pytest.mark.parametrize("subpath", ["/etc", "..", "a/../../b", "a:b", "a,b", 'a"', "a\nb"])
 def test_a_part_of_a_volume_is_a_plain_relative_path(subpath: Any) -> None:
-    with pytest.raises(ComposeRefused, match="is not a relative path within the volume"):
+    with pytest.raises(ComposeRefused, match=r"is not a relative path below the volume|leads out of the volume"):
         run(part_of_volume(subpath))
 
 
