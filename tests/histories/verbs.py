@@ -123,7 +123,24 @@ class Verbs:
         values = dict(line.split("=", 1) for line in given["variables"].decode().splitlines())
         return 0, json.dumps(canonical_compose(stack, project, values.get("LEVEL", "").strip("'")))
 
-    def compose(self, _command: str, project: str, *words: str, payload: bytes) -> Doing:
+    def images(self, _engine: str, *_names: str, payload: bytes) -> Doing:
+        yield
+        return 0, ""  # none of them was built for a sandbox
+
+    def close_names(self, _network: str, *_words: str, payload: bytes) -> Doing:
+        yield
+
+    def claim(self, *_uids: str, payload: bytes) -> Doing:
+        yield
+        return 0, ""
+
+    def remove_unrecorded(self, _engine: str, uid: str, *, payload: bytes) -> Doing:
+        folder = self.host.folders.get(self.key)
+        if folder is not None and folder.record is not None:
+            return STALE, "it has a record"
+        return (yield from self.remove(_engine, uid, payload=payload))
+
+    def compose(self, _command: str, project: str, _places: str, *words: str, payload: bytes) -> Doing:
         if self._silent(self.work.place.engine):
             return 1, "the engine is down"
         model = json.loads(self.folder.files["compose.json"])
