@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -71,6 +71,10 @@ class Manifests:
     def ok(self) -> bool:
         """Whether no finding is an error."""
         return all(found.severity != "error" for found in self.diagnostics)
+
+    def models(self) -> Manifests:
+        """Return the models without their documents, which know the place of every value and take much memory."""
+        return replace(self, documents=(), diagnostics=())
 
     def document(self, kind: str, name: str) -> Document | None:
         """The document that says this kind and name; None where there is none, as for a built-in extension."""

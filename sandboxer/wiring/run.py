@@ -67,9 +67,8 @@ class Run:
     work tree. ``read_secrets`` is for plans that are applied at once: one that is shown never reads a secret. Without
     ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. With ``asked``, an imperative sandbox
     is there beside git's, and its input alone is looked for: with ``remote`` one of ``api.repoRoots``. ``run_id`` names
-    the run to whoever is told of it;
-    ``on_fleet`` gets the fleet's name, ``on_look`` each look and its seconds, from several threads. Use as a context
-    manager.
+    the run to whoever is told of it; ``on_fleet`` gets the fleet's name, ``on_look`` each look and its seconds, from
+    several threads. Use as a context manager.
     """
 
     def __init__(
@@ -154,11 +153,7 @@ class Run:
         """The fleet as git wants it, each input's commit found. Raises ManifestError, SourceError."""
         from sandboxer.profiles.resolve import resolve, with_asked
 
-        # Of these only the models are of use: a document with the places of all that is in it takes a lot of memory.
-        former = [
-            replace(load(revision.files), documents=(), diagnostics=())
-            for revision in self.repository.history(self.revision)
-        ]
+        former = [load(revision.files).models() for revision in self.repository.history(self.revision)]
         inputs = self.inputs if self._find_inputs else None
         fleet = resolve(self.sound(), self.files, inputs, self._secret, former)
         return with_asked(fleet, self._asked, self._asked_inputs) if self._asked else fleet

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from sandboxer.errors import ComposeRefused
 from sandboxer.extensions.compose_ssh.harden import harden
-from sandboxer.extensions.compose_ssh.networks import creation
 from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret, Hardened, Policy, ReachablePort
 from sandboxer.model.seams import TreeEntry
@@ -81,47 +80,6 @@ def test_what_no_sandbox_may_have_is_refused_with_place_reason_and_remedy(case: 
 def test_every_finding_is_told_at_once() -> None:
     error = refusal({"services": {"a": {"image": "x", "privileged": True}, "b": {"image": "x", "pid": "host"}}})
     assert [line.split(":")[0] for line in error.message.splitlines()] == ["services.a.privileged", "services.b.pid"]
-
-
-@pytest.mark.parametrize("podman", [False, True])
-@pytest.mark.parametrize(
-    ("said", "options", "search"),
-    [
-        ({}, [], ["."]),
-        ({"dns_opt": ["ndots:5", "rotate"], "dns_search": "a.test"}, ["ndots:5", "rotate"], ["a.test"]),
-        ({"dns_opt": ["timeout:30", "attempts:9"], "dns_search": ["a.test", "b.test"]}, [], ["a.test", "b.test"]),
-        ({"dns_opt": ["timeout:30"], "domainname": "a.test"}, [], ["."]),
-    ],
-)
-def test_under_egress_deny_nobody_is_asked_for_names_of_the_outside(
-    said: dict[str, Any], options: list[str], search: list[str], podman: bool
-) -> None:
-    joined = {"image": "x", "network_mode": "service:a"}
-    model = {"services": {"a": {"image": "x", **said}, "b": joined, "c": {"image": "x", "network_mode": "none"}}}
-    services = run(model, replace(POLICY, podman=podman)).model["services"]
-    kept = options if podman or "ndots:5" in options else [*options, "ndots:1"]
-    assert services["a"]["dns_opt"] == [*kept, "timeout:1", "attempts:1"]
-    assert services["a"]["dns_search"] == search
-    # podman-compose would put the server in the place of the one that knows the services' names.
-    assert services["a"].get("dns") == (None if podman else ["192.0.2.1"])
-    for name in ("b", "c"):
-        assert not services[name].keys() & {"dns", "dns_opt", "dns_search"}
-    model = {"services": {"a": {"image": "x", **said}}}
-    allowed = run(model, replace(POLICY, podman=podman, egress="allow")).model
-    assert allowed["services"]["a"].get("dns_opt") == said.get("dns_opt")
-    assert (allowed["networks"]["default"].get("driver_opts") == {"isolate": "true"}) == podman
-
-
-def test_a_network_is_made_on_podman_with_the_words_of_podman_compose() -> None:
-    given_ = {"enable_ipv6": True, "labels": {"mine": "a $$b\nc"}, "internal": True, "driver_opts": {"mtu": 9}}
-    name, words = creation("back", given_, "sbx-shop-1f2e3d4c")
-    assert name == "sbx-shop-1f2e3d4c_back"
-    assert words == [
-        *("--label", "io.podman.compose.project=sbx-shop-1f2e3d4c"),
-        *("--label", "com.docker.compose.project=sbx-shop-1f2e3d4c"),
-        *("--label", "mine=a $b c"),
-        *("--internal", "--opt", "mtu=9", "--ipv6"),
-    ]
 
 
 def without_defaults(service: dict[str, Any]) -> None:
