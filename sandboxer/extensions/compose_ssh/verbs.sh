@@ -131,23 +131,28 @@ compose_of() { # engine
 
 
 # Compose reads a stranger's file without any variable of the host: what is not there is not filled in for ${HOME}. Only
-# ${PWD} is, which Compose sets itself: the folder of the compose file. So a tool is called by its path. podman-compose
-# would ask Podman for its version, for which it needs a PATH, and `podman compose` looks for its helper in one.
+# ${PWD} is, which Compose sets itself: the folder of the compose file. So a tool is called by its path, and Docker's plugin
+# by its own, for `docker` finds those of a HOME by HOME. podman-compose would ask Podman for its version, for which it needs
+# a PATH, and `podman compose` looks for its helper in one.
 bare() { # command
   case $1 in
     podman-compose) echo "$(command -v podman-compose) --dry-run" ;;
     "podman compose") echo "PATH=/usr/local/bin:/usr/bin:/bin $(command -v podman) compose" ;;
-    *) echo "$1" ;;
+    "docker compose") by_path "$(compose_of docker)" ;;
+    *) by_path "$1" ;;
   esac
 }
+by_path() { program=$(command -v "${1%% *}") && echo "$program${1#"${1%% *}"}"; }
 
 # Compose reads the files in a folder that holds nothing else, and is there only meanwhile; among them the variables that
 # were declared. What it prints and complains of is bounded too.
 do_render() { # command, project, folder in it, options...; a tar of what Compose reads
   command=$1 project=$2 place=$box/.compose folder=$box/.compose/files/$3; shift 3
   rm -rf "$place" && mkdir "$place" && tar -x -o -p -f - -C "$place" || return 1
-  # shellcheck disable=SC2046,SC2086 # a command of several words
-  confined "$place" "$folder" "$(command -v ${command%% *})" env -i "PWD=$folder" $(bare "$command") -p "$project" --env-file "$place/variables" "$@" >"$box/.rendered" 2>"$box/.problems"; code=$?
+  bare=$(bare "$command") || { echo "$command is not installed"; return 1; }
+  case $command in podman*) program=$(command -v "${command%% *}") ;; *) program=${bare%% *} ;; esac
+  # shellcheck disable=SC2086 # a command of several words
+  confined "$place" "$folder" "$program" env -i "PWD=$folder" $bare -p "$project" --env-file "$place/variables" "$@" >"$box/.rendered" 2>"$box/.problems"; code=$?
   case $code in 0) cat "$box/.rendered" ;; 124 | 137 | 152) echo "it did not end within 30 s of time, 20 s of work and 2 GiB of memory" ;; *) head -c 65536 "$box/.problems" ;; esac
   rm -rf "$place" "$box/.rendered" "$box/.problems"; return "$code"
 }
