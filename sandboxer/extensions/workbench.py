@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -37,7 +37,7 @@ LONGEST_SECONDS = 3600.0
 MESSAGE_LINES = 8
 ASKED_FILE = "asked.json"
 _LOCKED, _STALE, _WAITING = 75, 74, 73
-_IDLE = b"beat - 0 0\n"  # between requests the heartbeat is a request of its own
+_BEAT, _HAVE_IT = b"\n", b"E\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,6 @@ class Workbench:
         self._session: Session
         self._writing = threading.Lock()
         self._stopped = threading.Event()
-        self._beat = _IDLE
         self._torn = False  # whether a request was begun and not sent whole: the host waits for the rest, and gives up
 
     @property
@@ -121,7 +120,7 @@ class Workbench:
         self._session.__exit__(*((None, None, None) if ended else exc))
 
     def call(self, verb: str, *arguments: str, payload: bytes | Archive = b"", timeout: float = QUICK_SECONDS) -> Reply:
-        """Runs a verb that ends soon; ``timeout`` is in seconds. Its exit code is the caller's business.
+        """Runs a verb, at most ``timeout`` seconds; its exit code is the caller's business.
 
         An archive is sent while it is made; what its making raises passes through, and ends the conversation.
         """
@@ -129,9 +128,11 @@ class Workbench:
         size = payload.size if isinstance(payload, Archive) else len(payload)
         seconds = int(timeout) + size // 100_000
         with self._writing:
-            self._send("call", verb, arguments, payload, seconds)
+            self._send(verb, arguments, payload, seconds)
         crash_point(f"{verb}.sent")
         reply = self._read_reply(seconds + GRACE_SECONDS)
+        with self._writing, suppress(SandboxerError):  # where it breaks off now, whoever asks next is told
+            self._session.write(_HAVE_IT)
         crash_point(f"{verb}.after")
         return reply
 
@@ -141,30 +142,14 @@ class Workbench:
         """As ``call``, and raises ProvisionFailed (StaleChange for a fenced write) unless it exits 0."""
         return self._check(self.call(verb, *arguments, payload=payload, timeout=timeout), what)
 
-    def work(self, verb: str, *arguments: str, timeout: float) -> Reply:
-        """Runs a verb that may take long, at most ``timeout`` seconds; the host hears all the while that we live."""
-        crash_point(f"{verb}.before")
-        with self._writing:
-            self._send("work", verb, arguments, b"", int(timeout))
-            self._beat = b"."
-        try:
-            crash_point(f"{verb}.sent")
-            reply = self._read_reply(timeout + GRACE_SECONDS)
-            crash_point(f"{verb}.after")
-            return reply
-        finally:
-            with self._writing:
-                self._beat = _IDLE
-                self._session.write(b"E")
-
-    def _send(self, mode: str, verb: str, arguments: tuple[str, ...], payload: bytes | Archive, seconds: int) -> None:
+    def _send(self, verb: str, arguments: tuple[str, ...], payload: bytes | Archive, seconds: int) -> None:
         if self._torn:
             raise SandboxerError(f"the conversation about {self._work.name} ended in the middle of a request")
         if any("\n" in argument for argument in arguments):
             # Arguments are lines; what may hold a newline is a payload.
             raise SandboxerError(f"an argument of {verb} holds a line break")
         size = payload.size if isinstance(payload, Archive) else len(payload)
-        head = f"{mode} {verb} {len(arguments)} {size} {seconds}\n" + "".join(f"{argument}\n" for argument in arguments)
+        head = f"{verb} {len(arguments)} {size} {seconds}\n" + "".join(f"{argument}\n" for argument in arguments)
         if not isinstance(payload, Archive):
             self._session.write(head.encode() + payload)
             return
@@ -212,6 +197,6 @@ class Workbench:
                 if self._stopped.is_set() or self._torn:
                     return
                 try:
-                    self._session.write(self._beat)
+                    self._session.write(_BEAT)
                 except SandboxerError:
                     return  # whoever reads next is told why

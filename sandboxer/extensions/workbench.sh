@@ -1,11 +1,11 @@
 # One conversation about one sandbox: takes its lock, then does what standard input asks for, a request at a time.
 # First come lines: nonce, root, fleet, id, seconds to wait for the lock, who asks.
-# A request is a line `<mode> <verb> <count of arguments> <bytes of payload> <seconds>`, then the arguments, a line each,
-# then the payload. The answer is a line `@<nonce> <exit code> <bytes>`, then so many bytes. What has not ended within
+# A request is a line `<verb> <count of arguments> <bytes of payload> <seconds>`, then the arguments, a line each, then
+# the payload. The answer is a line `@<nonce> <exit code> <bytes>`, then so many bytes. What has not ended within
 # its seconds is ended here, whatever it does with a TERM, and the answer says so: code 72.
 # While another client has the lock, the first answer is who: code 73, and what the lock's file says.
-# Mode `call` is answered at once. In mode `work` the client must show every 30 s that it still lives, and says `E`
-# when it has the answer. A client that is gone ends everything here, the lock with it: there is no stale lock.
+# When the client has the answer it says a line `E`, and all the while, at least every 30 s, an empty one. A client that
+# is gone ends everything here, the lock with it: there is no stale lock.
 LC_ALL=C; export LC_ALL; umask 077
 for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'); do
   case $name in HOME | PATH | LC_ALL | DOCKER_HOST | XDG_RUNTIME_DIR | PWD) ;; *) unset "$name" 2>/dev/null ;; esac
@@ -262,16 +262,12 @@ leave_no_empty_home() {
 # Each command of a verb runs without the lock's descriptor, so that what outlives its verb holds no lock.
 serve() {
   while request=$(timeout 30 sh -c 'read -r line && printf %s "$line"' 9>&-); do
-    # shellcheck disable=SC2086 # five words
+    # shellcheck disable=SC2086 # four words
     set -- $request
-    mode=$1 verb=$2 count=$3 payload=$4 seconds=${5:-60}; set --
+    case $1 in '' | E) continue ;; esac # nothing but that the client lives
+    verb=$1 count=$2 payload=$3 seconds=${4:-60}; set --
     while [ "$count" -gt 0 ]; do read -r argument; set -- "$@" "$argument"; count=$((count - 1)); done
-    case $mode in
-      call) out=$(take | perform "$verb" "$@" | gather "$seconds"); reply ;;
-      work) { out=$(perform "$verb" "$@" | head -c "$MOST_OUTPUT" 9>&-); reply; } </dev/null & heed "$!" ;;
-      beat) ;;
-      *) exit 0 ;;
-    esac
+    { take; heed; } | { out=$(perform "$verb" "$@" | gather "$seconds"); reply; }
   done
 }
 # A verb's exit code comes behind what it printed, marked as ours; where it does not come, the verb was ended for
@@ -292,7 +288,7 @@ reply() {
 }
 is_over() { answer $EX_OVER "$verb did not end within $seconds s, and was ended"; }
 # What a verb prints, until it ends, its time is over, or it has printed too much. `$()` waits for all of it, so what
-# goes on then is ended; only this shell stays, its parent that waits, and the conversation.
+# goes on then is ended; only this shell stays, those that wait for it, and the conversation.
 gather() { # seconds
   { said=$(timeout "$1" dd bs=65536 count=64 iflag=fullblock 2>&1 >&5 5>&- 9>&-); } 5>&1
   case $?-$said in
@@ -300,17 +296,19 @@ gather() { # seconds
     0-*) return ;;
     *) over=yes ;;
   esac
-  read -r _ _ _ parent _ </proc/self/stat
-  end_work "$$" "$parent"
+  # shellcheck disable=SC2046 # numbers
+  end_work $(forebears)
   [ -z "$over" ] || printf '\n%s over' "$nonce"
 }
-# Its client is heard at least every 30 s, and so is the clock.
-heed() { # the worker's process
-  until_second=$(($(date +%s) + seconds))
+forebears() {
+  read -r _ _ _ above _ </proc/self/stat
+  while [ "$above" != "$$" ] && [ "$above" -gt 1 ]; do echo "$above"; read -r _ _ _ above _ <"/proc/$above/stat"; done
+  echo "$$"
+}
+# While a verb is at work its client is heard, and what it says is taken a byte at a time: no more than is meant for here.
+heed() {
+  exec >&-
   while :; do
-    case $(timeout 30 dd bs=1 count=1 2>/dev/null 9>&-) in E) wait "$1"; return ;; .) ;; *) end_all ;; esac
-    [ "$until_second" != 0 ] && [ "$(date +%s)" -ge "$until_second" ] || continue
-    until_second=0
-    case $(members) in *"$1"*) end_work; is_over ;; esac
+    case $(timeout 30 dd bs=1 count=1 2>/dev/null 9>&-; echo .) in E.) return ;; "$newline.") ;; *) end_all ;; esac
   done
 }

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -25,7 +24,7 @@ DOCKER_COMPOSE = Path(compose.__file__).parent / "docker-compose"
 NONCE = "0" * 32
 IDENTIFIER = "0badcafe"
 # What a stranger's file may hold: a request of its own.
-FORGED = b"call put 2 4\nforged\n600\nevil\n"
+FORGED = b"put 2 4\nforged\n600\nevil\n"
 BLOCK = 262144  # bytes that are read at once
 
 
@@ -33,8 +32,8 @@ def _talk(root: Path, *requests: tuple[str, tuple[str, ...], bytes]) -> list[tup
     """The answers to these requests (verb, arguments, payload), that of the lock left out."""
     sent = "".join(f"{line}\n" for line in (NONCE, root, "fleet", IDENTIFIER, 1, "somebody")).encode()
     for verb, arguments, payload in requests:
-        lines = (f"call {verb} {len(arguments)} {len(payload)}", *arguments)
-        sent += "".join(f"{line}\n" for line in lines).encode() + payload
+        lines = (f"{verb} {len(arguments)} {len(payload)}", *arguments)
+        sent += "".join(f"{line}\n" for line in lines).encode() + payload + b"E\n"
     program = script("root.sh", "names.sh", "cleaner.sh", "workbench.sh", *VERBS)
     program += "\ntake_lock\nanswer 0 ''\nserve\n"
     done = subprocess.run(
@@ -173,13 +172,12 @@ do_well() { echo well; }
 """
 
 
-@pytest.mark.parametrize("mode", ["call", "work"])
 @pytest.mark.parametrize("verb", ["stubborn", "apart"])
-def test_a_verb_that_ignores_a_term_is_ended_and_the_conversation_goes_on(root: Path, mode: str, verb: str) -> None:
+def test_a_verb_that_ignores_a_term_is_ended_and_the_conversation_goes_on(root: Path, verb: str) -> None:
     with _Talk(root, _STUBBORN) as talk:
-        code, said = talk.ask(verb, seconds=1, mode=mode)
+        code, said = talk.ask(verb, seconds=1)
         assert (code, said) == (72, f"{verb} did not end within 1 s, and was ended".encode())
-        assert talk.children() == []
+        until(lambda: talk.children() == [], "all of it is gone", seconds=5)
         assert talk.ask("well") == (0, b"well\n")
 
 
@@ -187,7 +185,7 @@ def test_a_verb_that_ignores_a_term_is_ended_and_the_conversation_goes_on(root: 
 def test_a_verb_that_prints_too_much_is_ended(root: Path, verb: str) -> None:
     with _Talk(root, _STUBBORN) as talk:
         assert talk.ask(verb, seconds=120)[0] == 76
-        assert talk.children() == []
+        until(lambda: talk.children() == [], "all of it is gone", seconds=5)
         assert talk.ask("well") == (0, b"well\n")
 
 
@@ -195,7 +193,7 @@ def test_what_a_verb_leaves_behind_ends_with_its_time(root: Path) -> None:
     """It holds the output open, so the answer waits for it, and not for long."""
     with _Talk(root, _STUBBORN) as talk:
         assert talk.ask("behind", seconds=1)[0] == 72
-        assert talk.children() == []
+        until(lambda: talk.children() == [], "all of it is gone", seconds=5)
 
 
 def test_no_command_of_a_verb_has_the_lock(root: Path) -> None:
@@ -203,10 +201,11 @@ def test_no_command_of_a_verb_has_the_lock(root: Path) -> None:
         assert talk.ask("descriptor") == (1, b"0\n")
 
 
+@pytest.mark.parametrize("payload", ["", "some bytes"])
 @pytest.mark.parametrize("verb", ["stubborn", "apart"])
-def test_a_client_that_is_gone_ends_all_of_it_and_the_lock(root: Path, verb: str) -> None:
+def test_a_client_that_is_gone_ends_all_of_it_and_the_lock(root: Path, verb: str, payload: str) -> None:
     with _Talk(root, _STUBBORN) as talk:
-        talk.send(verb, 300, "work")
+        talk.send(verb, 300, payload)
         until(lambda: len(talk.children()) > 2, "the verb runs")
         talk.process.stdin.close()  # type: ignore[union-attr]
         talk.process.wait(15)
@@ -215,12 +214,36 @@ def test_a_client_that_is_gone_ends_all_of_it_and_the_lock(root: Path, verb: str
         assert held.returncode == 0
 
 
+def test_a_client_that_says_nothing_more_is_gone(root: Path) -> None:
+    """Its connection is open still: nobody tells the host that it is gone."""
+    with _Talk(root, _STUBBORN, silence=2) as talk:
+        talk.send("apart", 300)
+        talk.process.wait(20)
+        until(lambda: talk.children() == [], "all of it is gone", seconds=5)
+
+
+def test_a_client_that_lives_is_waited_for(root: Path) -> None:
+    """What it says meanwhile is never taken for a request, even where its verb ends first."""
+    with _Talk(root, _STUBBORN + "do_slow() { sleep 1; cat; }\n") as talk:
+        for _ in range(3):
+            talk.send("slow", 20, "payload")
+            talk.write("\n" * 40)
+            assert talk.answer() == (0, b"payload")
+            talk.write("\n" * 40 + "E\n" + "\n" * 3)
+        assert talk.ask("stubborn", seconds=1)[0] == 72
+        assert talk.ask("well") == (0, b"well\n")
+
+
 class _Talk:
     """A conversation that goes on, with verbs of the test's own."""
 
-    def __init__(self, root: Path, verbs: str) -> None:
+    def __init__(self, root: Path, verbs: str, *, silence: int = 30) -> None:
+        """``silence`` is for how many seconds a client may say nothing while a verb is at work."""
+        heeding = "timeout 30 dd bs=1 count=1"
+        bench = script("root.sh", "names.sh", "cleaner.sh", "workbench.sh")
+        assert bench.count(heeding) == 1
         texts = (
-            script("root.sh", "names.sh", "cleaner.sh", "workbench.sh"),
+            bench.replace(heeding, heeding.replace("30", str(silence))),
             verbs,
             "take_lock\nanswer 0 ''\nserve\nleave\n",
         )
@@ -231,20 +254,17 @@ class _Talk:
             start_new_session=True,
             env={"PATH": os.environ["PATH"], "HOME": str(root)},
         )
-        self._write("".join(f"{line}\n" for line in (NONCE, root, "fleet", IDENTIFIER, 1, "somebody")))
-        assert self._answer() == (0, b"")
+        self.write("".join(f"{line}\n" for line in (NONCE, root, "fleet", IDENTIFIER, 1, "somebody")))
+        assert self.answer() == (0, b"")
 
-    def send(self, verb: str, seconds: int, mode: str) -> None:
-        self._write(f"{mode} {verb} 0 0 {seconds}\n")
+    def send(self, verb: str, seconds: int, payload: str = "") -> None:
+        self.write(f"{verb} 0 {len(payload)} {seconds}\n{payload}")
 
-    def ask(self, verb: str, *, seconds: int = 20, mode: str = "call") -> tuple[int, bytes]:
-        self.send(verb, seconds, mode)
-        if mode == "work":
-            time.sleep(seconds + 0.2)  # as a client's heartbeat, which is when the host looks at the clock
-            self._write(".")
-        answer = self._answer()
-        if mode == "work":
-            self._write("E")
+    def ask(self, verb: str, *, seconds: int = 20) -> tuple[int, bytes]:
+        self.send(verb, seconds)
+        self.write("\n\n")  # heartbeats
+        answer = self.answer()
+        self.write("E\n\n")
         return answer
 
     def children(self) -> list[str]:
@@ -260,12 +280,12 @@ class _Talk:
             if state[0] != "Z" and int(pid) != self.process.pid and not any(o in args for o in own)
         ]
 
-    def _write(self, text: str) -> None:
+    def write(self, text: str) -> None:
         assert self.process.stdin
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
 
-    def _answer(self) -> tuple[int, bytes]:
+    def answer(self) -> tuple[int, bytes]:
         assert self.process.stdout
         mark, code, length = self.process.stdout.readline().decode().split()
         assert mark == f"@{NONCE}"

@@ -91,7 +91,7 @@ def _told(image: dict[str, Any]) -> list[Any]:
 
 def _pull(box: Box, name: str) -> None:
     box.work.progress(f"pulling {name}")
-    reply = box.bench.work("pull", box.work.place.engine, name, timeout=PULL_SECONDS)
+    reply = box.bench.call("pull", box.work.place.engine, name, timeout=PULL_SECONDS)
     if reply.code != 0:
         raise ProvisionFailed(
             box.work.name,

@@ -219,7 +219,7 @@ class Stack:
         # What the engine opens is looked at again first: containers of an earlier apply run by now.
         sources = [self.box.below(path) for path in self.hardened.sources]
         words = [self.command, project, str(len(sources)), *sources, *words]
-        reply = self.box.bench.work("compose", *words, timeout=self._timeout + START_SECONDS)
+        reply = self.box.bench.call("compose", *words, timeout=self._timeout + START_SECONDS)
         if reply.code == _SWAPPED:
             raise ProvisionFailed(
                 self.desired.name,

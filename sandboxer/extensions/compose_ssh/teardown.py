@@ -78,6 +78,6 @@ def remove(
 def tear_down(box: Box, engine: str, uid: str, *volumes: str) -> None:
     """Removes what the engine has of one life of the sandbox; ``volumes`` are those that no label tells."""
     work = box.work
-    reply = box.bench.work("teardown", engine, uid, *volumes, timeout=TEARDOWN_SECONDS)
+    reply = box.bench.call("teardown", engine, uid, *volumes, timeout=TEARDOWN_SECONDS)
     if reply.code != 0:
         raise ProvisionFailed(work.name, f"{work.name} on {work.place.host} cannot be removed: {reply.words}")
