@@ -6,11 +6,20 @@
 way_to_root() {
   unsafe='' above=${root%/*}
   case $above in /tmp | /var/tmp) [ -k "$above" ] && [ ! -L "$above" ] && return ;; esac
+  links='' followed=0
   each_folder "$above"
+  # Links of root's are followed, each by itself: who has a folder on the way from one to the next has what is behind.
+  while [ -n "$links" ] && [ -z "$unsafe" ] && [ "$followed" -lt 40 ]; do
+    link=${links%%"$line_break"*} links=${links#*"$line_break"} followed=$((followed + 1))
+    target=$(readlink "$link")
+    case $target in '') ;; /*) each_folder "$target" ;; *) each_folder "${link%/*}/$target" ;; esac
+  done
   [ -z "$unsafe" ] || return 0
-  real=$(cd -P "${above:-/}" 2>/dev/null && pwd -P) # a link of root's is followed once, and what it leads to counts as well
+  real=$(cd -P "${above:-/}" 2>/dev/null && pwd -P)
   [ "$real" = "${above:-/}" ] || each_folder "${real:-/}"
 }
+line_break='
+'
 
 each_folder() { # path
   part=${1%/}; set -- /
@@ -22,6 +31,7 @@ each_folder() { # path
     unset IFS
     owner=${line%% *} line=${line#* }; mode=$((0x${line%% *})) path=${line#* }
     [ -z "$unsafe" ] || continue
+    [ "$((mode & 0170000))" != "$((0120000))" ] || links=$links$path$line_break
     if [ "$owner" != 0 ] && [ ! "$owner" = "${uid:=$(id -u)}" ]; then
       what='belongs to'; [ "$((mode & 0170000))" = "$((0120000))" ] && what='is a symbolic link of'
       unsafe="$path $what user id $owner, who could replace $root"

@@ -94,6 +94,26 @@ def test_what_a_link_leads_to_counts_as_well(tmp_path: Path) -> None:
     assert said == f"{real} may be written by other users (mode 777), who could replace {tmp_path}/link/root"
 
 
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_folder_on_the_way_from_one_link_to_the_next_counts_as_well(tmp_path: Path, *, relative: bool) -> None:
+    """Whoever may write to it can lead the second link elsewhere, though both ends are safe."""
+    between, real = tmp_path / "between", tmp_path / "real"
+    between.mkdir()
+    real.mkdir()
+    (between / "second").symlink_to("../real" if relative else real)
+    (tmp_path / "link").symlink_to("between/second" if relative else between / "second")
+    assert _unsafe(["sh"], f"{tmp_path}/link/root") == ""
+    between.chmod(0o777)
+    said = _unsafe(["sh"], f"{tmp_path}/link/root")
+    assert said == f"{between} may be written by other users (mode 777), who could replace {tmp_path}/link/root"
+
+
+def test_links_in_a_circle_come_to_an_end(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    assert _unsafe(["sh"], f"{tmp_path}/one/root") == ""
+
+
 def test_the_usual_root_needs_no_program() -> None:
     text = script("root.sh") + '\nPATH=/nowhere; root=/tmp/sandboxer; way_to_root; echo "[$unsafe]"'
     done = subprocess.run(["/bin/sh", "-c", text], capture_output=True, text=True, check=True, timeout=30)
