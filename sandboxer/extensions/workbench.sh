@@ -261,15 +261,24 @@ leave_no_empty_home() {
 
 # Each command of a verb runs without the lock's descriptor, so that what outlives its verb holds no lock.
 serve() {
-  while request=$(timeout 30 sh -c 'read -r line && printf %s "$line"' 9>&-); do
+  while request=$(timeout 30 sh -c "$read_request" 9>&-); do
+    rest=${request#*"$newline"}
     # shellcheck disable=SC2086 # four words
-    set -- $request
-    case $1 in '' | E) continue ;; esac # nothing but that the client lives
+    set -- ${request%%"$newline"*}
+    case ${1:-E} in E) continue ;; esac # nothing but that the client lives
     verb=$1 count=$2 payload=$3 seconds=${4:-60}; set --
-    while [ "$count" -gt 0 ]; do read -r argument; set -- "$@" "$argument"; count=$((count - 1)); done
+    while [ "$count" -gt 0 ]; do set -- "$@" "${rest%%"$newline"*}"; rest=${rest#*"$newline"} count=$((count - 1)); done
     { take; heed; } | { out=$(perform "$verb" "$@" | gather "$seconds"); reply; }
   done
 }
+# A request whole, without its payload: of a client that is cut off in the middle of one, the rest never comes.
+# shellcheck disable=SC2016 # for another shell
+read_request='
+  IFS= read -r line && printf "%s\n" "$line" || exit
+  set -- $line
+  left=${2:-0}
+  while [ "$left" -gt 0 ]; do IFS= read -r line && printf "%s\n" "$line" || exit; left=$((left - 1)); done
+  echo .'
 # A verb's exit code comes behind what it printed, marked as ours; where it does not come, the verb was ended for
 # printing too much.
 MOST_OUTPUT=4194304 EX_TOO_MUCH=76 EX_OVER=72 newline='

@@ -222,6 +222,20 @@ def test_a_client_that_says_nothing_more_is_gone(root: Path) -> None:
         until(lambda: talk.children() == [], "all of it is gone", seconds=5)
 
 
+@pytest.mark.parametrize("sent", ["", "put", "put 3 4 60\nof three argu", "put 1 4 60\nplace\n123"])
+def test_a_client_that_is_cut_off_anywhere_in_a_request_is_gone(root: Path, sent: str) -> None:
+    with _Talk(root, _STUBBORN, silence=2) as talk:
+        talk.write(sent)
+        talk.process.wait(20)
+
+
+def test_arguments_come_as_they_were_sent(root: Path) -> None:
+    arguments = ("", " two  words ", ".", "*", "back\\slash", "-n", "E", "")
+    with _Talk(root, "do_say() { printf '[%s]' \"$@\"; }") as talk:
+        talk.write("".join(f"{line}\n" for line in (f"say {len(arguments)} 0 20", *arguments)))
+        assert talk.answer() == (0, "".join(f"[{argument}]" for argument in arguments).encode())
+
+
 def test_a_client_that_lives_is_waited_for(root: Path) -> None:
     """What it says meanwhile is never taken for a request, even where its verb ends first."""
     with _Talk(root, _STUBBORN + "do_slow() { sleep 1; cat; }\n") as talk:
@@ -239,11 +253,12 @@ class _Talk:
 
     def __init__(self, root: Path, verbs: str, *, silence: int = 30) -> None:
         """``silence`` is for how many seconds a client may say nothing while a verb is at work."""
-        heeding = "timeout 30 dd bs=1 count=1"
         bench = script("root.sh", "names.sh", "cleaner.sh", "workbench.sh")
-        assert bench.count(heeding) == 1
+        assert all(
+            bench.count(f"timeout 30 {waits}") == 1 for waits in ("dd bs=1 count=1", 'sh -c "$read', 'dd bs="$part"')
+        )
         texts = (
-            bench.replace(heeding, heeding.replace("30", str(silence))),
+            bench.replace("timeout 30", f"timeout {silence}"),
             verbs,
             "take_lock\nanswer 0 ''\nserve\nleave\n",
         )
@@ -273,7 +288,7 @@ class _Talk:
             ["ps", "-o", "stat=,pid=,args=", "-s", str(self.process.pid)], capture_output=True, text=True, check=False
         )
         lines = [line.split(None, 2) for line in listed.stdout.splitlines()]
-        own = ("read -r line", "dd bs=1 count=1")  # how it waits for the next request
+        own = ("IFS= read -r line", "dd bs=1 count=1")  # how it waits for the next request
         return [
             args
             for state, pid, args in lines
