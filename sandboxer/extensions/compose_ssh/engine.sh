@@ -84,7 +84,7 @@ ask() { # engine, label of containers (empty: all), label of networks and volume
     bounded 8388608 "$engine" ps -a --no-trunc --format "$format" ${2:+--filter "label=$2"} || { section engine-failed "$engine" ps "$?"; return; }
     listed=$said described=
     # shellcheck disable=SC2046 # ids are words
-    set -- "$1" "$2" "$3" $(ours)
+    set -- "$1" "$2" "$3" $(our_ids)
     [ "$#" -gt 3 ] || break
     details "$engine"; want=$1 filter=$2 labelled=$3; shift 3
     each "$engine
@@ -112,7 +112,7 @@ $format" "$@"; code=$?
 }
 
 # The ids of the fleet's own containers; no other value can look so, for in those a quote has a backslash before it.
-ours() {
+our_ids() {
   printf '%s\n' "$listed" | sed -n 's/^{"id":"\([0-9a-f]*\)".*"dev\.sandboxer\.fleet":"'"$fleet"'".*/\1/p'
 }
 
