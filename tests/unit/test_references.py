@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandboxer.extensions.compose_ssh.references import TRANSPORTS, problem_with_reference
+from sandboxer.extensions.compose_ssh.references import TRANSPORTS, problem_with_reference, tagged
 
 OURS = "sbx-web-0123abcd"
 DIGEST = "sha256:" + "0a" * 32
@@ -17,6 +17,7 @@ GOOD = (
     f"busybox@{DIGEST}", f"registry.example/app:1.2@{DIGEST}", "docker.io/library/postgres:16", "a__b/c-d.e:V1.0_x",
     "cafe:1", "deadbeef/app", "oci/tools:1", "sbx-tools:1", "registry.example/sbx/web:1", f"{OURS}-db",
     f"localhost/{OURS}-db:latest", "docker:5000/app", "sha256sum:1", "x--y:1", "127.0.0.1:5000/app:1",
+    "db", "cafe", "7", "Registry.Example.COM/team/app:1", "Registry:5000/app", "REGISTRY.example:5000/app:1",
 )  # fmt: skip
 
 BAD = (
@@ -32,12 +33,14 @@ BAD = (
     "docker:///busybox", "sif:/x", "sif:1", "ostree:x@/y", "tarball:/etc/passwd", "atomic:x/y:z", "oci:5000/app:1",
     "https://registry.example/app", "http:80/x/", "git@github.com:a/b", "busybox@sha256:abc", f"busybox@{DIGEST}0",
     f"busybox@{DIGEST.upper()}", "busybox@md5:" + "0" * 32, DIGEST, "sha256:0a0a", "sha256", "sha512:" + "0" * 128,
-    "0a" * 32, "0a0a0a0a0a0a", "abcdef", "a", "7", "busybоx", "ｂusybox", "busybox：1", "busybox\u200b",
+    "0a" * 32, "0a0a0a0a0a0a", "busybоx", "ｂusybox", "busybox：1", "busybox\u200b",
     "busybox\u2028", "é/app", "a" * 256, "a/" * 200 + "a", "busybox:" + "a" * 129, "a" * 100_000, "$busybox", "${HOME}",
     "$$busybox", "busybox;id",
     "`id`", "$(id)", "busybox|sh", "'busybox'", '"busybox"', "busybox\\", "busy box", "[::1]:5000/app", "a:1:2",
     "a@b", "@",
     "*", "busybox:*", "registry.example:port/app", "registry.example:123456/app", "registry_example/App",
+    "Registry/app", "Registry.example", "Registry.Example.COM", "Registry.example/App", "registry.example/team/App",
+    "-Registry.example/app", "Registry-.example/app", "Registry..example/app", "Library/sbx-db-89abcdef-web",
 )  # fmt: skip
 
 OTHERS = (
@@ -45,7 +48,8 @@ OTHERS = (
     "library/sbx-db-89abcdef-web", f"sbx-db-89abcdef-web@{DIGEST}", "index.docker.io/library/sbx-db-89abcdef-web",
     "sbx-a-b-c-89abcdef-web_1.x", "sbx-db-89abcdef", "sbx-web-0123abce-db", f"{OURS}-x-89abcdef-web",
     "sbx-db-89abcdef.web",
-    f"localhost/{OURS}-89abcdef-web", "registry.example/team/sbx-db-89abcdef-web:1", "sbx-0123abcd-89abcdef-web",
+    f"localhost/{OURS}-89abcdef-web", "registry.example/team/sbx-db-89abcdef-web:1", "Docker.IO/sbx-db-89abcdef-web",
+    "sbx-0123abcd-89abcdef-web",
 )  # fmt: skip
 
 
@@ -59,6 +63,16 @@ def test_what_is_not_plainly_the_name_of_an_image_is_refused(text: str) -> None:
     problem = problem_with_reference(text, OURS)
     assert problem is not None
     assert len(problem) < 700
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("db", "db:latest"), ("cafe", "cafe:latest"), ("7", "7:latest"), ("ab" * 9, "ab" * 9 + ":latest"),
+     ("db:1", "db:1"), ("x/db", "x/db"), (f"db@{DIGEST}", f"db@{DIGEST}"), ("redis", "redis"), ("db-1", "db-1")],
+)  # fmt: skip
+def test_a_name_that_could_begin_an_id_is_written_with_its_tag(text: str, written: str) -> None:
+    assert problem_with_reference(text, OURS) is None
+    assert tagged(text) == written
 
 
 @pytest.mark.parametrize("text", [None, 7, True, ["busybox"], {"busybox": 1}, b"busybox", 1.5])

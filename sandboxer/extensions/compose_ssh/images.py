@@ -97,10 +97,8 @@ def _build(name: str, value: Any, images: Images, mounts: Mounts, scope: Scope) 
         if not off(given.pop(key, None)):
             scope.at(key).refuse(why)
     build = scope.only(given, _PASSED)
-    for key in ("tags", "pull"):
+    for key in ("tags", "pull", "platforms"):  # a sandbox runs on its host's platform
         build.pop(key, None)
-    if not off(build.pop("platforms", None)):
-        scope.at("platforms").refuse("a sandbox runs on its host's platform; remove it")
     if build.get("network", "none") not in ("none", "default"):
         scope.at("network").refuse("leaves the build's own network; remove it")
     if scope.policy.egress == "deny":

@@ -21,7 +21,7 @@ from sandboxer.extensions.compose_ssh.dockerfile import (
     parse_one,
     serialise,
 )
-from sandboxer.extensions.compose_ssh.references import problem_with_reference
+from sandboxer.extensions.compose_ssh.references import problem_with_reference, tagged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -190,8 +190,10 @@ class _Cook:
             return one
         if base.lower() in self._names[: self._stage]:
             base = base.lower()
-        elif base != "scratch" and self._is_image(base, before=self._stage + 1) and base in self._images:
-            self._bases.add(base)
+        elif base != "scratch":
+            base = self._image(base, before=self._stage + 1)
+            if base in self._images:
+                self._bases.add(base)
         # A builder would fetch what an image is for another platform, and nobody has looked at that.
         return replace(one, flags=(), text=f"{base} AS {name}" if name else base)
 
@@ -208,23 +210,25 @@ class _Cook:
         elif text.lower() in self._names[: self._stage]:
             return text.lower()
         else:
-            self._is_image(text, before=self._stage)
+            return self._image(text, before=self._stage)
         return text
 
-    def _is_image(self, text: str, *, before: int) -> bool:
-        """Whether a text may name an image; ``before`` is the number of stages that are no later ones."""
+    def _image(self, text: str, *, before: int) -> str:
+        """The image that a text names, as it is written; ``before`` is the number of stages that are no later ones."""
         if text.lower() in self._names[before:] or text.isdecimal():
             self._no(
                 f"{text!r} is the name of a later stage, or a number; name a stage that stands before, or an image"
             )
-            return False
+            return text
         problem = problem_with_reference(text, self._kitchen.project)
         if problem is not None:
             self._no(problem)
-            return False
-        if text not in self._kitchen.contexts:
-            self._images.add(text)
-        return True
+            return text
+        if text in self._kitchen.contexts:
+            return text
+        name = tagged(text)
+        self._images.add(name)
+        return name
 
     def _arg(self, one: Instruction) -> Instruction:
         at = 0

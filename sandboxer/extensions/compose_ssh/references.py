@@ -19,9 +19,11 @@ TRANSPORTS = frozenset({
 })  # fmt: skip
 _DIGESTS = frozenset({"md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake3"})
 
-# As distribution/reference has it, without capitals and IPv6 hosts.
+# As distribution/reference has it, without IPv6 hosts, and capitals only where every version takes them for a host's.
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
-_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?"
+_ANY_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_PORT = r":[0-9]{1,5}"
+_DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*(?:{_PORT})?|{_ANY_LABEL}(?:\.{_ANY_LABEL})+(?:{_PORT})?|{_ANY_LABEL}{_PORT})"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
 _REFERENCE = re.compile(
     rf"(?P<name>(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*)"
@@ -52,11 +54,14 @@ def problem_with_reference(text: object, project: str) -> str | None:
     match = _REFERENCE.fullmatch(text)
     if match is None or len(match["name"]) > LONGEST:
         return f"{text!r} is not the name of an image, such as registry.example/app:1.2"
-    if _HEX.fullmatch(text):
-        return f"{text!r} could be the beginning of an image's id; add a tag, such as {text}:latest"
     if _others(match["name"].rsplit("/", 1)[-1], project):
         return f"{text!r} is the name of an image that was built for another sandbox; build it here, or name its base"
     return None
+
+
+def tagged(text: str) -> str:
+    """Return the reference as no engine takes it for the beginning of an image's id: ``db`` is ``db:latest``."""
+    return f"{text}:latest" if _HEX.fullmatch(text) else text
 
 
 def _others(name: str, project: str) -> bool:

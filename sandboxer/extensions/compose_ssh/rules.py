@@ -22,7 +22,7 @@ from sandboxer.extensions.compose_ssh.grammar import NAME, capped_size, flag, fr
 from sandboxer.extensions.compose_ssh.limits import CPU_SHARES
 from sandboxer.extensions.compose_ssh.logs import logging
 from sandboxer.extensions.compose_ssh.names import extra_hosts, labels, mac_address
-from sandboxer.extensions.compose_ssh.references import problem_with_reference
+from sandboxer.extensions.compose_ssh.references import problem_with_reference, tagged
 
 if TYPE_CHECKING:
     from sandboxer.extensions.compose_ssh.grammar import Check
@@ -73,7 +73,7 @@ def image(value: Any, scope: Scope) -> Any:
     if problem is not None:
         scope.refuse(problem)
         return None
-    return value
+    return tagged(value)
 
 
 def _storage_opt(value: Any, scope: Scope) -> dict[str, Any]:
