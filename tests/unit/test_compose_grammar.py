@@ -237,6 +237,7 @@ def test_the_given_stacks_are_refused_or_made_small(name: str, podman: bool) -> 
         ({"tmpfs": ["/x:size=64m,size=9g"]}, "tmpfs", [f"/x:size={64 << 20}"]),
         ({"cpu_shares": 262144}, "cpu_shares", 1024),
         ({"ulimits": {"nofile": -1}}, "ulimits", {"nofile": 1 << 20}),
+        ({"ulimits": {"core": {}}}, "ulimits", {"core": {"soft": 0, "hard": 0}}),
         ({"ulimits": {"nofile": {"soft": 9_000_000, "hard": -1}}}, "ulimits",
          {"nofile": {"soft": 1 << 20, "hard": 1 << 20}}),
         ({"ulimits": {"memlock": {"soft": -1, "hard": -1}}}, "ulimits", {"memlock": {"soft": -1, "hard": -1}}),

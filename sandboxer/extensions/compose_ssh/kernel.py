@@ -125,7 +125,8 @@ def ulimits(value: Any, scope: Scope) -> dict[str, Any]:
         check = _ulimit(ULIMITS[name])
         if isinstance(given, dict):
             both = here.only(given, ("soft", "hard"))
-            pair = [check(both.get(key, both.get(other)), here.at(key)) for key, other in _PAIR]
+            # Compose leaves a 0 out of its canonical form, so `core: 0` is an empty mapping there.
+            pair = [check(both.get(key, both.get(other, 0)), here.at(key)) for key, other in _PAIR]
             if None not in pair:
                 result[name] = {"soft": _least(*pair), "hard": pair[1]}
         elif (checked := check(given, here)) is not None:
