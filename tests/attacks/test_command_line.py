@@ -29,6 +29,9 @@ REFUSED: dict[str, dict[str, Any]] = {
     "tmpfs": stack(a=service(tmpfs=["/x:size=1m,suid", "/y:U"])),
     "folder-of-kernel": stack(a=service(working_dir="/proc/self/fd/7")),
     "variables": stack(a=service(environment={"*": ""})),
+    "all-variables": stack(a=service(env_file=["all.env"])),
+    "tag": stack(a=service(logging={"driver": "json-file", "options": {"tag": "{{pad .Name 2000000000 0}}"}})),
+    "build-ulimits": stack(a={"build": {"context": ".", "ulimits": {"rtprio": 99}}}),
 }
 GIVEN = ("img-opt-command", "labels-blind", "net-expose", "ns-pid-service_host")
 TEXT = "--privileged -v /:/host\n--pid=host,x=1\"'\\ $$HOME"
@@ -45,6 +48,14 @@ FREE = stack(
     )
 )
 
+# Nothing of it is in the environment of a sandbox, and all of it in that of whoever starts its containers.
+HOST_ENV = "HOME\nPATH\nSSH_CONNECTION\nA=${HOME}${PATH}${PWD}${LC_ALL:-}\nB=1\nC=${B}2\n"
+# One volume's name begins another's, and a log has a tag.
+FILES = stack(
+    a=service(env_file=["host.env"], volumes=["dataset:/x"], logging={"options": {"tag": "{{.Name}}"}}),
+    z=service(volumes=["data:/y"]),
+) | {"volumes": {"data": {"labels": {"free": TEXT}}, "dataset": None}}
+
 
 @pytest.fixture(scope="module")
 def attacked(
@@ -56,8 +67,9 @@ def attacked(
         text = (HOSTILE / f"{name}.yaml").read_text().replace("GENERATE_500000", "x" * 500_000)
         fleet.sandbox(f"given-{name.replace('_', '-')}", yaml.safe_load(text))
     for name, compose in REFUSED.items():
-        fleet.sandbox(name, compose)
+        fleet.sandbox(name, compose, files={"all.env": "*\n", "Dockerfile": f"FROM {IMAGE}\n"})
     fleet.sandbox("free", FREE)
+    fleet.sandbox("files", FILES, files={"host.env": HOST_ENV})
     fleet.sandbox("log", yaml.safe_load((HOSTILE / "log-buffer-huge.yaml").read_text()))
     fleet.commit()
     try:
@@ -70,8 +82,8 @@ def attacked(
 def test_nothing_of_them_runs(attacked: tuple[FleetRepo, dict[str, str]], host: str) -> None:
     fleet, outcomes = attacked
     refused = {f"given-{name.replace('_', '-')}" for name in GIVEN} | REFUSED.keys()
-    assert outcomes == {**dict.fromkeys(refused, "failed"), "free": "created", "log": "created"}
-    assert set(fleet.containers(host)) == {"free/a", "log/web"}
+    assert outcomes == {**dict.fromkeys(refused, "failed"), "files": "created", "free": "created", "log": "created"}
+    assert set(fleet.containers(host)) == {"files/a", "files/z", "free/a", "log/web"}
 
 
 def test_what_runs_has_no_right_beyond_the_policy(attacked: tuple[FleetRepo, dict[str, str]], host: str) -> None:
@@ -81,7 +93,7 @@ def test_what_runs_has_no_right_beyond_the_policy(attacked: tuple[FleetRepo, dic
         assert not config["Privileged"]
         assert config["PidMode"] != "host"
         assert not config["PortBindings"]
-        assert not config["Binds"]
+        assert all(bind.startswith("sbx-") for bind in config["Binds"] or ())
         assert {mount["Source"] for mount in container["Mounts"] if mount["Type"] == "bind"} == set()
 
 
@@ -107,3 +119,21 @@ def test_logs_and_memory_have_an_end(attacked: tuple[FleetRepo, dict[str, str]],
         assert log["Config"] == {
             "max-buffer-size": "16777216", "max-file": "3", "max-size": "10485760", "mode": "non-blocking",
         }  # fmt: skip
+
+
+def test_an_env_file_takes_nothing_of_the_host(attacked: tuple[FleetRepo, dict[str, str]], host: str) -> None:
+    fleet, _ = attacked
+    given = dict(item.split("=", 1) for item in fleet.containers(host, "files")["a"]["Config"]["Env"])
+    assert (given["B"], given["C"], given.get("PATH"), given.get("HOME", "/")) == ("1", "12", "/bin", "/")
+    assert "SSH_CONNECTION" not in given
+    if host == "lab-4":  # Docker Compose fills in ${PWD}, the folder of the files
+        assert given["A"] == ""
+
+
+def test_every_volume_ends_with_its_sandbox(attacked: tuple[FleetRepo, dict[str, str]], host: str) -> None:
+    fleet, _ = attacked
+    assert len(fleet.engine(host, "volume", "ls", "-q", "--filter", f"name={fleet.project('files')}").split()) == 2
+    fleet.remove("files")
+    fleet.commit()
+    fleet.prune()
+    assert not fleet.engine(host, "volume", "ls", "-q", "--filter", f"name={fleet.project('files')}").split()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ POLICY = Policy(
     tree_dir="/s/w/tree/d",
     host_cpus=4.0,
     host_memory=8 << 30,
-    entries={"web.env": TreeEntry("web.env", "blob")},
+    entries={path: TreeEntry(path, "blob") for path in ("web.env", "more.env", "Dockerfile")},
+    read={"Dockerfile": b"FROM scratch\n"}.__getitem__,
     memory=1 << 30,
 )
 
@@ -265,6 +267,119 @@ def test_a_variable_without_a_value_is_the_sandboxs_own_or_none(podman: bool) ->
     policy = replace(POLICY, variables={"GIVEN": "it's $5", "OTHER": "x"})
     service = run({"environment": ["GIVEN", "HOME", "PATH", "A=b"]}, podman=podman, policy=policy)["services"]["web"]
     assert service["environment"] == {"GIVEN": "it's $$5", "A": "b"}
+
+
+# An env file, and what a service has of it where the sandbox has the variables OWN and SHELL.
+ENV_FILES: list[tuple[str, dict[str, str]]] = [
+    ("A=1\nexport B = two words # not this\n# C=3\n\nD=\nE='$x ${OWN}'\nF=\"a\\nb\"\n",
+     {"A": "1", "B": "two words", "D": "", "E": "$$x own", "F": "a\nb"}),
+    ("A=1\nB=${A}${A}\nC=${NONE}|${NONE:-x}|${A:-y}|${HOME}|$HOME\nA=2\n",
+     {"A": "2", "B": "11", "C": "|x|1||$$HOME"}),
+    ("OWN\nHOME\nPATH\nLC_ALL\nSSH_CONNECTION\nA=${PATH}${SSH_CONNECTION}\n", {"OWN": "own", "A": ""}),
+    ("A='two\nlines'\nB=a#b\r\nC=it's\nD=\"x\" y\nE=1\n", {"A": "two\nlines", "B": "a#b", "C": "it's", "E": "1"}),
+    ("\ufeffA=1\n'B'=2\n= x\n=\n", {"A": "1", "B": "2"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("podman", [False, True], ids=["docker", "podman"])
+@pytest.mark.parametrize(("text", "becomes"), ENV_FILES, ids=lambda item: ascii(item)[:40])
+def test_an_env_file_is_read_here_and_takes_nothing_of_the_host(
+    text: str, becomes: dict[str, str], podman: bool
+) -> None:
+    policy = replace(POLICY, variables={"OWN": "own"}, read=lambda _: text.encode())
+    service = run({"env_file": "web.env"}, podman=podman, policy=policy)["services"]["web"]
+    assert service["environment"] == becomes
+    assert "env_file" not in service
+
+
+def test_the_last_env_file_counts_and_the_service_itself_before_all() -> None:
+    files = {"web.env": b"A=1\nB=1\nC=1\n", "more.env": b"A=$x\nB=${C}\n"}
+    service = {"env_file": ["web.env", {"path": "more.env", "format": "raw"}], "environment": ["A=3", "C"]}
+    made = run(service, policy=replace(POLICY, read=files.__getitem__))["services"]["web"]
+    assert made["environment"] == {"A": "3", "B": "$${C}", "C": "1"}
+
+
+GROWING = "".join(f"a-{n + 1}=${{a-{n}}}${{a-{n}}}\n" for n in range(30))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*\n", "S*\n", "'*'\n", "--privileged\n", "a b\nA,B\n", "A*=1\n", "é=1\n",
+        "a-0=0123456789\n" + GROWING,
+        "A=" + "x" * 1000 + "\n" + "".join(f"B{n}=${{A}}\n" for n in range(100)),
+        "A='" + "\\'" * 50_000, "${" * 100_000 + "=1\n", "A=" + "${" * 100_000,
+        "A" + " " * 200_000 + "x", "A=x" + " " * 200_000 + "y",
+    ],
+    ids=lambda text: ascii(text)[:20],
+)  # fmt: skip
+def test_an_env_file_is_never_more_than_some_variables(text: str) -> None:
+    began = time.monotonic()
+    policy = replace(POLICY, read=lambda _: text.encode())
+    try:
+        said = str(run({"env_file": "web.env"}, podman=True, policy=policy)["services"]["web"].get("environment", {}))
+    except ComposeRefused as error:
+        said = error.message
+    assert len(said) < 2000
+    assert "*" not in said or "is not the name of a variable" in said
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "{{pad .Name 2000000000 0}}", "{{.Hostname}}", "{{.LogPath}}", "{{.ContainerEnv}}", "{{range .Config}}",
+        "{{.Name",
+        "{{.Name | json}}", "{{ .ID.X }}", "{{if .Name}}", "}}", "{", "{{{{.ID}}}}", "{{template .}}", "{{json .}}",
+    ],
+)  # fmt: skip
+def test_a_logs_tag_holds_fields_and_calls_nothing(tag: str) -> None:
+    assert "logging.options.tag" in says({"logging": {"options": {"tag": tag}}})
+
+
+@pytest.mark.parametrize(
+    "tag", ["app", "{{.Name}}", "a/{{.ImageName}}/{{ .ID }}-{{.FullID}}", "x {{.DaemonName}}:1", ""]
+)
+def test_an_everyday_tag_stays(tag: str) -> None:
+    assert run({"logging": {"options": {"tag": tag}}})["services"]["web"]["logging"]["options"]["tag"] == tag
+
+
+@pytest.mark.parametrize("podman", [False, True], ids=["docker", "podman"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ulimits", {"rtprio": 99}), ("ulimits", {"nice": -20}), ("ulimits", "host"), ("ulimits", ["--privileged"]),
+        ("ulimits", {"nofile": "1:2"}), ("ulimits", {"nofile": {"soft": "x"}}), ("shm_size", {"a": 1}),
+        ("shm_size", "-1"), ("shm_size", "--x"), ("no_cache", "--x"), ("no_cache", [1]), ("target", "--privileged"),
+        ("labels", {"--x": "1"}), ("labels", {"PODMAN_SYSTEMD_UNIT": "sshd.service"}),
+        ("secrets", [{"source": "s", "target": "../x"}]), ("secrets", [{"source": "s", "target": "a,src=/etc/x"}]),
+        ("secrets", [{"source": "s", "mode": "--x"}]), ("secrets", [{"source": "s", "uid": [1]}]),
+        ("args", {"A,B": "1"}), ("args", {"--x": "1"}), ("args", {"A": ["x"]}),
+    ],
+    ids=lambda item: ascii(item)[:40],
+)  # fmt: skip
+def test_a_build_has_the_same_grammar(key: str, value: Any, podman: bool) -> None:
+    service = {"build": {"context": ".", key: value}}
+    assert f"services.web.build.{key}" in says(service, podman=podman, secrets={"s": {"file": "./web.env"}})
+
+
+@pytest.mark.parametrize("podman", [False, True], ids=["docker", "podman"])
+def test_what_a_build_may_ask_for_has_an_end_and_comes_from_the_sandbox(podman: bool) -> None:
+    asked = {
+        "shm_size": "999g",
+        "ulimits": {"nofile": 9_000_000},
+        "args": ["OWN", "HOME", "A=", "B=$$1"],
+        "no_cache": "true",
+    }
+    asked["secrets"] = [{"source": "s", "target": "x", "uid": "0", "mode": 256}]
+    policy = replace(POLICY, variables={"OWN": "it's $5"})
+    top = {"secrets": {"s": {"file": "./web.env"}}}
+    build = run({"build": {"context": ".", **asked}}, podman=podman, policy=policy, **top)["services"]["web"]["build"]
+    assert build["shm_size"] == str(1 << 30)
+    assert build["ulimits"] == {"nofile": 1 << 20}
+    assert build["args"] == {"OWN": "it's $$5", "A": "", "B": "$$1"}
+    assert build["no_cache"] is True
+    assert build["secrets"] == [{"source": "s", "target": "x"}]
 
 
 def test_logs_have_an_end_whatever_the_file_says() -> None:

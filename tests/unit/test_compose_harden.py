@@ -39,7 +39,7 @@ POLICY = Policy(
     memory=1 << 30,
     pids=512,
     secrets={"DB_PASSWORD": DeliveredSecret("/s/w/secrets/1/DB_PASSWORD", 1)},
-    read={"app/Dockerfile": b"from scratch\n"}.__getitem__,
+    read={"app/Dockerfile": b"from scratch\n", "web.env": b"FROM_FILE=1\n"}.__getitem__,
 )
 
 # What a service under `egress: deny` has unless its file says more of names; podman-compose is not told of a server.
@@ -135,7 +135,7 @@ def test_compose_itself_takes_the_result_and_reads_it_as_it_was_meant(case: dict
     hardened = run(case["compose"], replace(policy_of(case), workspace=str(tmp_path / "w")))
     for bind in hardened.binds:
         Path(bind.destination).parent.mkdir(parents=True, exist_ok=True)
-        Path(bind.destination).write_text("FROM_FILE=1\n")
+        Path(bind.destination).write_text("delivered\n")
     file = tmp_path / "compose.json"
     file.write_bytes(hardened.to_json())
     result = compose_config(file)
@@ -143,7 +143,7 @@ def test_compose_itself_takes_the_result_and_reads_it_as_it_was_meant(case: dict
     seen = json.loads(result.stdout)
     for name, service in hardened.model["services"].items():
         assert seen["services"][name]["labels"] == service["labels"]
-        assert (seen["services"][name].get("environment") is None) == ("env_file" not in service)
+        assert (seen["services"][name].get("environment") is None) == ("environment" not in service)
         limits = seen["services"][name]["deploy"]["resources"]["limits"]
         assert float(limits["cpus"]) == float(service["deploy"]["resources"]["limits"]["cpus"])
         assert not any("published" in port for port in seen["services"][name].get("ports", ()))
@@ -215,7 +215,6 @@ def changed(policy: Policy, model: dict[str, Any] = STACK) -> set[str]:
     [
         ("conf/app.conf", {"web", "side"}),
         ("conf/more/deep.conf", {"web", "side"}),
-        ("web.env", {"api"}),
         ("data/.keep", {"db"}),
         ("app/main.c", {"job", "cron"}),
         ("up/.keep", set()),

@@ -1,8 +1,16 @@
-"""What an env file or a label file may be: text, and small also once its variables are filled in."""
+"""What an env file or a label file may be: text, and small also once its variables are filled in. And what one says.
+
+podman-compose reads env files when it starts containers, and fills in what the host's own environment holds: a name
+alone is the host's value, and ``*`` is all of them. So they are read here, and no engine is ever given one.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 MAX_BYTES = 256 * 1024
 MAX_VALUES = 1024 * 1024
@@ -10,6 +18,80 @@ MAX_LINES = 5_000
 
 _ASSIGNMENT = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*[=:][ \t]*([\"']?)", re.ASCII)
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
+
+# As python-dotenv reads them, by which podman-compose does; no part of it can be matched in two ways.
+_GAP = re.compile(r"\s*+")
+_REST = re.compile(r"[^\r\n]*+")
+_BINDING = re.compile(
+    r"""(?:export[^\S\r\n]++)?+(?:'(?P<quoted>[^']++)'|(?P<key>[^=\#\s]++))[^\S\r\n]*+
+    (?P<value>=[^\S\r\n]*+
+        (?:'(?P<single>(?:\\'|[^'])*+)'|"(?P<double>(?:\\"|[^"])*+)"|(?P<plain>(?!['"])[^\r\n]*+))
+    )?+[^\S\r\n]*+(?:\#[^\r\n]*+)?+(?=[\r\n]|\Z)""",
+    re.VERBOSE,
+)
+_FILLED = re.compile(r"\$\{(?P<name>[^}:]{0,128})(?::-(?P<default>[^}]{0,1024}))?\}")
+_COMMENT = re.compile(r"\s\#.*", re.DOTALL)
+_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+def variables(data: bytes, outer: Mapping[str, str], most: int, *, raw: bool = False) -> dict[str, str | None]:
+    """The variables of a file that was checked; None is the value of a name alone.
+
+    ``${NAME}`` is a variable of the file, else one of ``outer``, and stays as it is in a ``raw`` file. Raises
+    ValueError where all of them have more than ``most`` characters.
+    """
+    text = data.decode("utf-8-sig", "replace")
+    found: dict[str, str | None] = {}
+    size = 0
+    for name, value in _lines(text) if raw else _bindings(text):
+        known = {**outer, **found} if value is not None and "${" in value else {}
+        found[name] = value if raw or value is None else _fill(value, known, most)
+        size += len(name) + len(found[name] or "")
+        if size > most:
+            raise ValueError(f"has variables of more than {most} characters")
+    return found
+
+
+def _lines(text: str) -> Iterator[tuple[str, str | None]]:
+    for line in text.splitlines():
+        name, equals, value = line.lstrip().partition("=")
+        if name and not name.startswith("#"):
+            yield name.strip(), value if equals else None
+
+
+def _bindings(text: str) -> Iterator[tuple[str, str | None]]:
+    """Names and values as written; a line that is neither is passed over."""
+    at = _end(_GAP, text, 0)
+    while at < len(text):
+        match = _BINDING.match(text, at)
+        if match is not None:
+            yield match["quoted"] or match["key"], _value(match)
+        at = match.end() if match else _end(_REST, text, at)
+        at = _end(_GAP, text, at)
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    match = pattern.match(text, at)
+    return match.end() if match else at
+
+
+def _value(match: re.Match[str]) -> str | None:
+    if match["single"] is not None:
+        return re.sub(r"\\([\\'])", r"\1", match["single"])
+    if match["double"] is not None:
+        return re.sub(r"\\([\\'\"abfnrtv])", lambda one: _ESCAPES.get(one[1], one[1]), match["double"])
+    return None if match["value"] is None else _COMMENT.sub("", match["plain"]).rstrip()
+
+
+def _fill(value: str, known: Mapping[str, str | None], most: int) -> str:
+    parts: list[str] = []
+    left, at = most, 0
+    for one in _FILLED.finditer(value):
+        parts += [value[at : one.start()], known.get(one["name"], one["default"]) or ""]
+        left, at = left - len(parts[-1]), one.end()
+        if left < 0:
+            raise ValueError(f"has variables of more than {most} characters")
+    return "".join([*parts, value[at:]])
 
 
 def check(data: bytes) -> None:

@@ -97,6 +97,7 @@ def _services(top: dict[str, Any], root: Scope) -> dict[str, dict[str, Any]]:
 
 
 def _service(name: str, service: dict[str, Any], images: Images, mounts: Mounts, scope: Scope) -> dict[str, Any]:
+    service = service | mounts.environment(service, scope)
     result = {"logging": logging(None, scope)} | plain_keys(service, scope, _HANDLED)
     result |= image_keys(name, service, images, mounts, scope)
     if "build" in result:  # for the host's platform, whose base images are those that were looked at

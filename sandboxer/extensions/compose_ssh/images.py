@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.compose_ssh.delivery import escape
 from sandboxer.extensions.compose_ssh.dockerfile import MAX_BYTES
+from sandboxer.extensions.compose_ssh.grammar import capped_size, flag
+from sandboxer.extensions.compose_ssh.kernel import ulimits
 from sandboxer.extensions.compose_ssh.normal import REMOTE_CONTEXT
 from sandboxer.extensions.compose_ssh.recipe import Kitchen, recipe
 from sandboxer.extensions.compose_ssh.rules import extra_hosts, image, labels, off
@@ -17,6 +19,7 @@ from sandboxer.extensions.compose_ssh.tree import NotInTreeError
 
 if TYPE_CHECKING:
     from sandboxer.extensions.compose_ssh.delivery import Delivery
+    from sandboxer.extensions.compose_ssh.grammar import Check
     from sandboxer.extensions.compose_ssh.mounts import Mounts
     from sandboxer.extensions.compose_ssh.scope import Scope
 
@@ -99,6 +102,7 @@ def _build(name: str, value: Any, images: Images, mounts: Mounts, scope: Scope) 
     build = scope.only(given, _PASSED)
     for key in ("tags", "pull", "platforms"):  # a sandbox runs on its host's platform
         build.pop(key, None)
+    build |= {key: check(build[key], scope.at(key)) for key, check in _CHECKS.items() if key in build}
     if build.get("network", "none") not in ("none", "default"):
         scope.at("network").refuse("leaves the build's own network; remove it")
     if scope.policy.egress == "deny":
@@ -116,9 +120,18 @@ def _build(name: str, value: Any, images: Images, mounts: Mounts, scope: Scope) 
     return build
 
 
+def _shm_size(value: Any, scope: Scope) -> str | None:
+    checked: str | None = capped_size(int(scope.policy.memory or scope.policy.host_memory))(value, scope)
+    return checked
+
+
+_CHECKS: dict[str, Check] = {"no_cache": flag, "shm_size": _shm_size, "ulimits": ulimits}
+
+
 def _arguments(value: Any, scope: Scope) -> dict[str, str]:
-    """A build's arguments that have a value; the others would come from the host's environment, which is none's."""
-    given = scope.mapping(value)
+    """A build's arguments that have a value. A name alone is one of the sandbox's variables, never of the host's."""
+    own = {key: escape(text) for key, text in scope.policy.variables.items()}
+    given = {key: own.get(key) if text is None else text for key, text in scope.mapping(value).items()}
     for key, text in given.items():
         if not _ARGUMENT.fullmatch(key):
             scope.at(key).refuse("is not the name of a build argument; use letters, digits and `_`")

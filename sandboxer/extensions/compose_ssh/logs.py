@@ -16,6 +16,13 @@ DRIVERS = ("json-file", "local", "none")
 _NAMES = word(r"[A-Za-z0-9_.,/-]*", "a list of names", 255)
 _PATTERN = word(r"[^\x00-\x1f\x7f,\"]*", "a regular expression without `,` and quotes", 255)
 _FLAG = word("true|false", "true or false", 5)
+# An engine runs a tag as a template for each container: `{{pad .Name 2000000000 0}}` is memory of Docker's daemon.
+_FIELDS = "DaemonName|FullID|ID|ImageFullID|ImageID|ImageName|Name"
+_TAG = word(
+    rf"(?:[A-Za-z0-9_.:/ -]|{{{{ ?\.(?:{_FIELDS}) ?}}}})*",
+    f"a tag of letters, digits and these fields: {{{{.{_FIELDS.replace('|', '}}, {{.')}}}}}",
+    255,
+)
 
 OPTIONS: dict[str, Check] = {
     "compress": _FLAG,
@@ -27,10 +34,10 @@ OPTIONS: dict[str, Check] = {
     "max-file": number(1, limits.LOG_FILES.most, lowered=True),
     "max-size": capped_size(limits.LOG_SIZE.most),
     "mode": word("blocking|non-blocking", "blocking or non-blocking", 12),
-    "tag": word(r"[A-Za-z0-9_.:/{} -]*", "a tag of letters, digits and {{.Name}} fields", 255),
+    "tag": _TAG,
 }
 _OF_DRIVER = {"json-file": OPTIONS.keys(), "local": ("compress", "max-buffer-size", "max-file", "max-size", "mode")}
-_OF_PODMAN = ("max-size", "tag")  # its one kind of file knows no more
+_OF_PODMAN = ("max-size",)  # its one kind of file knows no more, and no container starts with a tag
 
 
 def logging(value: Any, scope: Scope) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a container is given beside its image: volumes, configs, secrets and env files."""
+"""What a container is given beside its image: volumes, configs, secrets and what env files say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.extensions.compose_ssh import limits
+from sandboxer.extensions.compose_ssh import env_files, limits
 from sandboxer.extensions.compose_ssh.access import take_access
 from sandboxer.extensions.compose_ssh.delivery import Delivery, escape
 from sandboxer.extensions.compose_ssh.grammar import flag, shown, size, too_many, word
@@ -52,8 +52,8 @@ class Mounts:
     secrets: dict[str, Any] = field(default_factory=dict)
 
     def of(self, name: str, service: dict[str, Any], scope: Scope) -> dict[str, Any]:
-        """The ``volumes``, ``configs``, ``secrets``, ``env_file`` and ``volumes_from`` of a service: those it has."""
-        lists = [service.get(key) for key in ("volumes", "configs", "secrets", "env_file", "volumes_from", "tmpfs")]
+        """The ``volumes``, ``configs``, ``secrets`` and ``volumes_from`` of a service: those it has."""
+        lists = [service.get(key) for key in ("volumes", "configs", "secrets", "volumes_from", "tmpfs")]
         if too_many(limits.MOUNTS, sum(len(one) for one in lists if isinstance(one, list)), scope):
             return {}
         volumes = [self._volume(item, name, here) for here, item in scope.at("volumes").items(service.get("volumes"))]
@@ -65,15 +65,42 @@ class Mounts:
             "volumes": volumes,
             "configs": configs,
             "secrets": self.references(service.get("secrets"), name, scope.at("secrets"), mounted=True),
-            "env_file": [
-                self._env_file(item, name, at) for at, item in scope.at("env_file").items(service.get("env_file"))
-            ],
             "volumes_from": [
                 _from(item, at) for at, item in scope.at("volumes_from").items(service.get("volumes_from"))
             ],
         }
         present = {key: [item for item in items if item is not None] for key, items in found.items()}
         return {key: items for key, items in present.items() if items}
+
+    def environment(self, service: dict[str, Any], scope: Scope) -> dict[str, Any]:
+        """The ``environment`` of a service that has env files, with what they say; else nothing."""
+        here = scope.at("env_file")
+        given = service.get("env_file")
+        if not given or (isinstance(given, list) and too_many(limits.MOUNTS, len(given), here)):
+            return {}
+        found: dict[str, str | None] = {}
+        for at, item in here.items(given):
+            found |= self._env_file(item, at)
+        own = scope.at("environment").mapping(service.get("environment"))
+        told = {key: None if text is None else escape(text) for key, text in found.items()}
+        return {"environment": told | {key: text for key, text in own.items() if text is not None or key not in told}}
+
+    def _env_file(self, item: Any, scope: Scope) -> dict[str, str | None]:
+        entry = scope.only(scope.mapping(item), ("path", "required", "format"))
+        optional = "required" in entry and off(entry["required"])
+        source = self.delivery.find(entry.get("path"), scope, optional=optional)
+        if source is None:
+            return {}
+        if not self.delivery.tree.is_file(source):
+            scope.refuse("is a folder; an env file is a file")
+            return {}
+        data, most = scope.policy.read(source), limits.VARIABLES_BYTES.most
+        try:
+            env_files.check(data)
+            return env_files.variables(data, scope.policy.variables, most, raw=entry.get("format") == "raw")
+        except ValueError as error:
+            scope.refuse(str(error))
+            return {}
 
     def root_labels(self) -> dict[str, str]:
         """The labels that everything of the sandbox carries, as values of a compose file."""
@@ -198,6 +225,10 @@ class Mounts:
         if found is None:
             return None
         reference, name, entry = found
+        if not mounted:  # a build's step says who may read it
+            take_access(reference, scope)
+            if scope.policy.podman and "/" in str(reference.get("target")):
+                scope.at("target").refuse("is the name of a build secret, which has no `/` on Podman")
         top = self.root.at("secrets").at(name)
         from_env = entry.get("environment")
         ours = name if name in scope.policy.secrets else str(from_env)
@@ -241,14 +272,6 @@ class Mounts:
             reference = reference | {"source": key, "target": reference.get("target") or default}
         entries[key] = {"file": path}
         return reference
-
-    def _env_file(self, item: Any, service: str, scope: Scope) -> dict[str, Any] | None:
-        entry = scope.only(scope.mapping(item), ("path", "required", "format"))
-        optional = "required" in entry and off(entry["required"])
-        source = self.delivery.find(entry.get("path"), scope, optional=optional)
-        if source is None:
-            return None
-        return entry | {"path": self.delivery.place(source, service), "required": True}
 
 
 def target(value: Any, scope: Scope, *, relative: bool = False) -> None:

@@ -82,15 +82,24 @@ def creation(name: str, network: dict[str, Any], project: str) -> tuple[str, lis
 
     Each word becomes a line, so a line break in a label becomes a space.
     """
-    marks = {"io.podman.compose.project": project, "com.docker.compose.project": project} | network["labels"]
     options = network.get("driver_opts") or {}
     words = [
-        *(word for key, text in marks.items() for word in ("--label", " ".join(f"{key}={text}".split("\n")))),
+        *_marks(network, project),
         *(["--internal"] if network.get("internal") else []),
         *(word for key, text in options.items() for word in ("--opt", f"{key}={text}")),
         *([] if off(network.get("enable_ipv6")) else ["--ipv6"]),
     ]
     return f"{project}_{name}", [word.replace("$$", "$") for word in words]
+
+
+def made_volume(name: str, volume: dict[str, Any], project: str) -> tuple[str, list[str]]:
+    """The same of a hardened volume, and ``podman volume create``."""
+    return f"{project}_{name}", [word.replace("$$", "$") for word in _marks(volume, project)]
+
+
+def _marks(resource: dict[str, Any], project: str) -> list[str]:
+    marks = {"io.podman.compose.project": project, "com.docker.compose.project": project} | resource["labels"]
+    return [word for key, text in marks.items() for word in ("--label", " ".join(f"{key}={text}".split("\n")))]
 
 
 def network(name: str, value: Any, scope: Scope) -> dict[str, Any]:

@@ -50,7 +50,7 @@ _ARGUMENT = re.compile(r"""([A-Za-z_]\w*)(?:=("[^"\\`]*"|'[^'\\]*'|[^\s"'\\`]*))
 _REMOTE = re.compile(
     r"^[a-z][a-z0-9+.-]*:/|^github\.com/|^[^/]*@[^/]*:|^git:|^ssh:|^[a-z][a-z0-9+.-]*::", re.IGNORECASE
 )
-_OURS = re.compile(r"(?:dev\.sandboxer|com\.docker\.compose|io\.podman)\.", re.IGNORECASE)
+_OURS = re.compile(r"(?:dev\.sandboxer|com\.docker\.compose|io\.podman)\.|podman_systemd_unit", re.IGNORECASE)
 _LABEL_TEXT = re.compile(r"""(?<==)(?:"[^"]*"|'[^']*')""")
 _LABEL_KEY = re.compile(r"""(?<!\S)["']?([^\s="']*)["']?(?==|\s)""")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from sandboxer.errors import ProvisionFailed
-from sandboxer.extensions.compose_ssh.networks import creation
+from sandboxer.extensions.compose_ssh.networks import creation, made_volume
 from sandboxer.model.identity import LABEL_CONFIG, project_name
 from sandboxer.reconcile.drift import one_off, service_of, state_of
 
@@ -79,6 +79,7 @@ class Stack:
         reply = None
         self._remove_former(before)
         self._close_names()
+        self._make_volumes()
         for wave in self._waves(services):
             # One call for each service and no second: what ended well at once would be started again.
             anew = [name for name in wave if name in forced]
@@ -113,6 +114,18 @@ class Stack:
             full, words = creation(name, network, project)
             what = f"the network {full} cannot be closed to names of the outside"
             self.box.bench.must(what, "close_names", full, *words)
+
+    def _make_volumes(self) -> None:
+        """Makes the volumes whose name another one's begins with: podman-compose would take that one for it.
+
+        Podman would then make such a volume by itself, without the labels by which it ends with the sandbox.
+        """
+        project = project_name(self.desired.name, self.desired.id)
+        volumes = self.hardened.model.get("volumes", {})
+        for name, volume in volumes.items():
+            if any(other != name and other.startswith(name) for other in volumes):
+                full, words = made_volume(name, volume, project)
+                self.box.bench.must(f"the volume {full} cannot be made", "make_volume", full, *words)
 
     def _waves(self, services: list[str]) -> Iterator[list[str]]:
         after = {service.name: service.after.keys() for service in self.hardened.services}

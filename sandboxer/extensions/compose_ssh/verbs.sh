@@ -215,6 +215,11 @@ do_compose() { # command, project, how many places it is given, these (below the
 }
 MOST_COMPOSE=4194304 # KiB of addresses, of which a program in Go takes more than of memory
 
+do_make_volume() { # name, words of `podman volume create`...
+  volume=$1; shift
+  podman volume exists "$volume" 9>&- || podman volume create "$@" "$volume" >/dev/null 9>&-
+}
+
 # Podman leaves a monitor behind for each container, which would hold the lock for as long as the container lives: so
 # no command gets the lock's descriptor. The shell that waits for it has it all the while.
 do_engine() { timeout 30 "$@"; } # engine, words...
