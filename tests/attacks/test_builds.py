@@ -98,6 +98,11 @@ def attacked(lab: Lab, host: str, tmp_path_factory: pytest.TempPathFactory) -> I
         fleet.sandbox("add", stack(web={"build": "."}), files={"Dockerfile": f"FROM {IMAGE}\nADD {address}/a /got\n"})
         fleet.sandbox("add-inline", _inline(f"FROM {IMAGE}\nadd \\\n# no\n {address}/b /got"))
         fleet.sandbox("frontend", _inline(f"# syntax=127.0.0.1:{PORT}/evil\nFROM {IMAGE}"))
+        split = f"RUN <<EOF\nAD\\\nD {address}/c /got\nENV A=\\\nEOF"
+        fleet.sandbox("add-split", _inline(f"FROM {IMAGE}\n{split}"))
+        fleet.sandbox("from-split", _inline(f"FROM {IMAGE}\nRUN <<CMD\nFR\\\nOM {TAGGED}\nCMD"))
+        context = _inline("FROM tagged-by-hand", additional_contexts={"tagged-by-hand": "./d"})
+        fleet.sandbox("from-context", context, files={"d/file": "x"})
         fleet.sandbox("argument", _inline(f"FROM {IMAGE}", args={"BUILDKIT_SYNTAX": f"127.0.0.1:{PORT}/evil"}))
         everyday = (
             f"ARG BASE={IMAGE}\nFROM ${{BASE}} AS Build\n{_STEP.replace('$HOST', lab.host(host).address)}\n"
@@ -127,6 +132,9 @@ def attacked(lab: Lab, host: str, tmp_path_factory: pytest.TempPathFactory) -> I
         ("add", "services.web.build.dockerfile: line 2: `ADD http"),
         ("add-inline", "services.web.build.dockerfile_inline: line 2: `ADD http"),
         ("frontend", "has the engine run a frontend from elsewhere"),
+        ("add-split", "is an instruction to builders that know no here-documents"),
+        ("from-split", "is an instruction to builders that know no here-documents"),
+        ("from-context", "names a context"),
         ("argument", "args.BUILDKIT_SYNTAX: steers the engine's builder"),
     ],
 )

@@ -42,6 +42,8 @@ _UNCLEAR = re.compile(r"[\"'`\\]|\$\{(?!\w+\})", re.ASCII)
 _HIDDEN = re.compile(
     r"\s*(?:(ADD|COPY|ONBUILD|LABEL)[ \t]+\S|(RUN)[ \t]+--|(FROM)[ \t]+(\S+)[ \t]*(\S*))", re.IGNORECASE
 )
+_JOINT = re.compile(r"\\[ \t]*\n(?:[^\S\n]*\n)*")
+_JOINT_TRIMMED = re.compile(r"\\[ \t]*\n\s*")
 
 
 class DockerfileError(ValueError):
@@ -279,15 +281,23 @@ def _body(reader: _Lines, opener: tuple[str, bool], number: int) -> Heredoc:
     lines: list[str] = []
     while (line := reader.raw()) is not None:
         if (line.lstrip("\t") if chomp else line) == name:
+            if hidden := next(filter(_is_hidden, _read_without_heredocs([*lines, line])), None):
+                raise DockerfileError(
+                    number + 1 + (lines.index(hidden) if hidden in lines else 0),
+                    f"`{hidden.strip()[:40]}` is an instruction to builders that know no here-documents;"
+                    " put the text into a file",
+                )
             return Heredoc(name, chomp, tuple(lines))
-        if _is_hidden(line):
-            raise DockerfileError(
-                number + len(lines) + 1,
-                f"`{line.strip()[:40]}` is an instruction to builders that know no here-documents;"
-                " put the text into a file",
-            )
         lines.append(line)
     raise DockerfileError(number, f"the here-document {name} has no end")
+
+
+def _read_without_heredocs(lines: list[str]) -> Iterator[str]:
+    """The lines of a here-document and its end; and those that a backslash makes of several, its end among them."""
+    yield from lines
+    text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+    for joint in (_JOINT, _JOINT_TRIMMED):
+        yield from joint.sub("", text).split("\n")
 
 
 def _is_hidden(line: str) -> bool:

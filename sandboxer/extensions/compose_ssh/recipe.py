@@ -190,6 +190,9 @@ class _Cook:
             return one
         if base.lower() in self._names[: self._stage]:
             base = base.lower()
+        elif base in self._kitchen.contexts:
+            # Podman takes an image of that name, which nobody has looked at.
+            self._no(f"`FROM {base}` names a context; start from scratch, and copy from it (COPY --from={base} / /)")
         elif base != "scratch":
             base = self._image(base, before=self._stage + 1)
             if base in self._images:
@@ -224,11 +227,10 @@ class _Cook:
         if problem is not None:
             self._no(problem)
             return text
-        if text in self._kitchen.contexts:
-            return text
         name = tagged(text)
+        # Also where it is another context's name: a builder may know that by another spelling, and take the image.
         self._images.add(name)
-        return name
+        return text if text in self._kitchen.contexts else name
 
     def _arg(self, one: Instruction) -> Instruction:
         at = 0
