@@ -54,7 +54,7 @@ HOST_ENV = "HOME\nPATH\nSSH_CONNECTION\nA=${HOME}${PATH}${PWD}${LC_ALL:-}\nB=1\n
 FILES = stack(
     a=service(env_file=["host.env"], volumes=["dataset:/x"], logging={"options": {"tag": "{{.Name}}"}}),
     z=service(volumes=["data:/y"]),
-) | {"volumes": {"data": {"labels": {"free": TEXT}}, "dataset": None}}
+) | {"volumes": {"data": {"labels": {"free": "two\nlines"}}, "dataset": None}}
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +130,8 @@ def test_an_env_file_takes_nothing_of_the_host(attacked: tuple[FleetRepo, dict[s
         assert given["A"] == ""
 
 
-def test_every_volume_ends_with_its_sandbox(attacked: tuple[FleetRepo, dict[str, str]], host: str) -> None:
+def test_every_volume_has_the_labels_by_which_it_ends(attacked: tuple[FleetRepo, dict[str, str]], host: str) -> None:
     fleet, _ = attacked
-    assert len(fleet.engine(host, "volume", "ls", "-q", "--filter", f"name={fleet.project('files')}").split()) == 2
-    fleet.remove("files")
-    fleet.commit()
-    fleet.prune()
-    assert not fleet.engine(host, "volume", "ls", "-q", "--filter", f"name={fleet.project('files')}").split()
+    project = fleet.project("files")
+    labelled = fleet.engine(host, "volume", "ls", "-q", "--filter", f"label=dev.sandboxer.id={fleet.id('files')}")
+    assert set(labelled.split()) == {f"{project}_data", f"{project}_dataset"}
