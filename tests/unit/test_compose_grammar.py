@@ -344,6 +344,13 @@ def test_an_everyday_tag_stays(tag: str) -> None:
     assert run({"logging": {"options": {"tag": tag}}})["services"]["web"]["logging"]["options"]["tag"] == tag
 
 
+@pytest.mark.parametrize("text", ["x,io.podman.compose.project=other", 'a"b', "a,", '"a=b"'])
+def test_a_volumes_label_is_no_list_of_labels_on_podman(text: str) -> None:
+    top = {"volumes": {"d": {"labels": {"a": text}}}}
+    assert "volumes.d.labels.a" in says({"volumes": ["d:/x"]}, podman=True, **top)
+    assert run({"volumes": ["d:/x"]}, **top)["volumes"]["d"]["labels"]["a"] == text
+
+
 @pytest.mark.parametrize("podman", [False, True], ids=["docker", "podman"])
 @pytest.mark.parametrize(
     ("key", "value"),

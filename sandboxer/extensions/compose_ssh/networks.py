@@ -132,6 +132,10 @@ def volume(name: str, value: Any, scope: Scope) -> dict[str, Any]:
         scope.at("driver").refuse("keeps data outside the sandbox; use local")
     if not off(given.pop("driver_opts", None)):
         scope.at("driver_opts").refuse("can mount any path of the host; remove it")
+    for key, text in given["labels"].items() if scope.policy.podman else ():
+        if key not in scope.policy.labels and ("," in text or '"' in text):
+            # `podman volume create --label` takes a list: what is behind a comma is another label.
+            scope.at("labels").at(key).refuse("has a `,` or quotes, which Podman takes apart; leave them out")
     return given
 
 
