@@ -246,6 +246,16 @@ some_at_a_time() { # command as words, things...
   done
 }
 
+# Podman lists nothing at all where somebody else's volume goes in that very moment; asked again, it does.
+listed_of() { # a command that lists
+  for try in 1 2 3 4 5; do
+    found=$(limited "$@"); code=$?
+    [ "$code" != 0 ] || { printf '%s\n' "$found"; return; }
+    ! was_killed "$code" || return "$code"
+  done
+  return "$code"
+}
+
 # Removes by label and id alone, whatever else a container says of itself; and only where every label agrees. Then looks
 # again, for success is an absence that was seen. What others hang on goes once those are gone, in a later round.
 do_teardown() { # engine, uid, volumes on record...
@@ -257,13 +267,13 @@ do_teardown() { # engine, uid, volumes on record...
   for round in 1 2 3 4 5 6 7 8 9 10; do
     # shellcheck disable=SC2086 # words on purpose
     {
-      things=$(limited "$engine" ps -a -q --no-trunc $mine) || return 1
+      things=$(listed_of "$engine" ps -a -q --no-trunc $mine) || return 1
       some_at_a_time "$engine rm -f -v $now" $things
-      things=$(limited "$engine" network ls -q $mine) || return 1
+      things=$(listed_of "$engine" network ls -q $mine) || return 1
       left_some=; some_at_a_time "$engine network rm" $things; [ -z "$left_some" ] || free_of_the_dead $things
-      things=$(limited "$engine" volume ls -q $mine) || return 1
+      things=$(listed_of "$engine" volume ls -q $mine) || return 1
       some_at_a_time "$engine volume rm -f" $things
-      left=$(limited "$engine" ps -a -q --no-trunc $mine && limited "$engine" network ls -q $mine && limited "$engine" volume ls -q $mine) || return 1
+      left=$(listed_of "$engine" ps -a -q --no-trunc $mine && listed_of "$engine" network ls -q $mine && listed_of "$engine" volume ls -q $mine) || return 1
     }
     [ -n "$left" ] || break
     [ "$round" -lt 3 ] || [ "$left" != "$before" ] || break
