@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from sandboxer.model.seams import TreeEntry
 
 MAX_REPLICAS = REPLICAS.most
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,5 +155,9 @@ class Hardened:
         return tuple(dict.fromkeys(named))
 
     def to_json(self) -> bytes:
-        """The compose file to run: the same bytes for the same model."""
-        return canonical(self.model)
+        """The compose file to run: the same bytes for the same model.
+
+        Some characters that JSON has as they are end a line to podman-compose, or are none: those are escaped.
+        """
+        text = canonical(self.model).decode()
+        return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
