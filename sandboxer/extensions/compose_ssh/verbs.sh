@@ -256,6 +256,13 @@ listed_of() { # a command that lists
   return "$code"
 }
 
+# Podman removes no container that another hangs on, which was made after it: by `depends_on`, or for its network. It lists
+# the oldest first.
+newest_first() { # containers...
+  turned=; for container in "$@"; do turned="$container $turned"; done
+  for container in $turned; do limited podman rm -f -v -t 0 "$container" >/dev/null; done
+}
+
 # Removes by label and id alone, whatever else a container says of itself; and only where every label agrees. Then looks
 # again, for success is an absence that was seen. What others hang on goes once those are gone, in a later round.
 do_teardown() { # engine, uid, volumes on record...
@@ -265,10 +272,11 @@ do_teardown() { # engine, uid, volumes on record...
   mine="--filter label=dev.sandboxer.fleet=$fleet --filter label=dev.sandboxer.id=$id --filter label=dev.sandboxer.uid=$uid"
   before=
   for round in 1 2 3 4 5 6 7 8 9 10; do
-    # shellcheck disable=SC2086 # words on purpose
+    # shellcheck disable=SC2046,SC2086 # words on purpose
     {
       things=$(listed_of "$engine" ps -a -q --no-trunc $mine) || return 1
-      some_at_a_time "$engine rm -f -v $now" $things
+      left_some=; some_at_a_time "$engine rm -f -v $now" $things
+      [ -z "$left_some" ] || [ "$engine" = docker ] || newest_first $(limited podman ps -a -q --no-trunc $mine)
       things=$(listed_of "$engine" network ls -q $mine) || return 1
       left_some=; some_at_a_time "$engine network rm" $things; [ -z "$left_some" ] || free_of_the_dead $things
       things=$(listed_of "$engine" volume ls -q $mine) || return 1
