@@ -39,7 +39,7 @@ def test_what_the_login_cannot_remove_goes_without_any_image_of_the_host(new_fle
     fleet.apply()
     build = f"docker build -q -t {EVIL} - <<'END'\n{DOCKERFILE}\nEND\n"
     evil = fleet.sh(HOST, build).strip()
-    began = fleet.sh(HOST, "date +%s").strip()
+    began = fleet.sh(HOST, "date +%s.%N").strip()
     try:
         assert evil in fleet.engine(HOST, "image", "ls", "-q", "--no-trunc").split()[0]
         fleet.run("destroy", "one", "-y")
