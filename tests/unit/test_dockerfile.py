@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 
 from sandboxer.errors import ComposeRefused
 from sandboxer.extensions.compose_ssh.dockerfile import KEYWORDS, DockerfileError, parse, serialise
+from sandboxer.extensions.compose_ssh.dockerfile_policy import (
+    BuildInputs,
+    CheckedDockerfile,
+    check_dockerfile,
+    problem_with_trigger,
+)
 from sandboxer.extensions.compose_ssh.harden import harden
 from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import Hardened, Policy
-from sandboxer.extensions.compose_ssh.recipe import Kitchen, Recipe, problem_with_trigger, recipe
 from sandboxer.model.seams import TreeEntry
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -52,32 +57,34 @@ def cases(name: str) -> list[Any]:
     return list(yaml.safe_load((CASES / "dockerfile" / name).read_text()))
 
 
-def kitchen(case: dict[str, Any]) -> Kitchen:
+def inputs(case: dict[str, Any]) -> BuildInputs:
     contexts = frozenset(case.get("contexts", ()))
-    return Kitchen(PROJECT, case.get("podman", False), case.get("args", {}), contexts, lambda path: path == "req.txt")
+    return BuildInputs(
+        PROJECT, case.get("podman", False), case.get("args", {}), contexts, lambda path: path == "req.txt"
+    )
 
 
-def cooked(case: dict[str, Any]) -> tuple[Recipe, list[str]]:
+def checked(case: dict[str, Any]) -> tuple[CheckedDockerfile, list[str]]:
     problems: list[str] = []
-    return recipe(case["file"].encode(), kitchen(case), problems.append), problems
+    return check_dockerfile(case["file"].encode(), inputs(case), problems.append), problems
 
 
 @pytest.mark.parametrize("case", cases("refused.yaml"), ids=lambda case: case["about"])
 def test_what_no_dockerfile_may_hold_is_refused_with_its_line(case: dict[str, Any]) -> None:
-    _, problems = cooked(case)
+    _, problems = checked(case)
     assert any(case["says"] in problem for problem in problems), problems
     assert all(problem.startswith("line ") or problem.endswith("needs one") for problem in problems)
 
 
 @pytest.mark.parametrize("case", cases("accepted.yaml"), ids=lambda case: case["about"])
 def test_what_an_everyday_dockerfile_becomes(case: dict[str, Any]) -> None:
-    made, problems = cooked(case)
+    made, problems = checked(case)
     assert problems == []
     assert made.text == case["becomes"]
     assert sorted(made.images) == case["images"]
     assert sorted(made.bases) == case.get("bases", sorted(made.bases))
     # What the engine gets is a Dockerfile that means the same, and becomes itself.
-    again, problems = cooked(case | {"file": made.text})
+    again, problems = checked(case | {"file": made.text})
     assert (again, problems) == (made, [])
 
 
@@ -189,7 +196,7 @@ def test_what_is_ignored_for_one_dockerfile_alone_lies_beside_it() -> None:
     ],
 )
 def test_a_base_images_triggers_are_held_to_the_same(trigger: str, says: str | None) -> None:
-    problem = problem_with_trigger(trigger, Kitchen(PROJECT))
+    problem = problem_with_trigger(trigger, BuildInputs(PROJECT))
     assert problem is None if says is None else says in (problem or "")
 
 
@@ -201,7 +208,7 @@ def test_a_dockerfile_has_a_size(text: str) -> None:
 
 def test_bytes_that_are_no_text_are_refused() -> None:
     problems: list[str] = []
-    recipe(b"FROM img\nRUN \xff", Kitchen(PROJECT), problems.append)
+    check_dockerfile(b"FROM img\nRUN \xff", BuildInputs(PROJECT), problems.append)
     assert problems == ["line 2: is no text in UTF-8; save it as such"]
 
 

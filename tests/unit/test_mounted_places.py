@@ -63,9 +63,9 @@ def test_only_what_nobody_may_write_to_shares_inodes_with_the_tree(folder: Folde
     copy = folder.bind(f"{RW}/data", "data", "rw")
     inner = folder.bind("bind-rw/d5/sub", "data/sub", "rw")
     file = folder.bind("bind-rw/d4/more", "data/more", "rw")
-    lent = folder.bind(f"{AS}/more", "data/more", "as", "podman", "400", "-", "-")
+    secret_files = folder.bind(f"{AS}/more", "data/more", "as", "podman", "400", "-", "-")
     shared = folder.bind(f"{RO}/data", "data", "ro")
-    assert not (inodes(copy) | inodes(inner) | inodes(file) | inodes(lent)) & tree
+    assert not (inodes(copy) | inodes(inner) | inodes(file) | inodes(secret_files)) & tree
     assert len(inodes(copy) | inodes(inner)) == len(inodes(copy)) + len(inodes(inner))
     assert inodes(shared) & tree
     assert folder.verb("do_bind", f"{RW}/data", "t", "data", "rw") == (0, "made\n")
@@ -157,8 +157,8 @@ def test_a_source_behind_a_link_is_not_copied(folder: Folder, tmp_path: Path, ho
 # --- secrets
 
 
-def lend(folder: Folder, copy: str, *access: str) -> tuple[int, str]:
-    return folder.verb("do_lend", "secrets/KEY.1", copy, "podman", *access)
+def put_secret_file(folder: Folder, copy: str, *access: str) -> tuple[int, str]:
+    return folder.verb("do_secret_file", "secrets/KEY.1", copy, "podman", *access)
 
 
 def mode_and_owner(path: Path) -> tuple[str, int, int]:
@@ -169,20 +169,20 @@ def mode_and_owner(path: Path) -> tuple[str, int, int]:
 def test_a_secret_is_readable_for_all_or_a_copy_for_some(placed: Folder) -> None:
     secret, copy = placed.path / "secrets/KEY.1", placed.path / "secrets/KEY.1.440.-.-"
     secret.chmod(0o600)
-    assert lend(placed, "secrets/KEY.1.440.-.-", "440", "-", "-") == (0, "")
+    assert put_secret_file(placed, "secrets/KEY.1.440.-.-", "440", "-", "-") == (0, "")
     assert mode_and_owner(secret)[0] == "600"
     assert mode_and_owner(copy) == ("440", os.getuid(), os.getgid())
-    assert lend(placed, "secrets/KEY.1", "444", "-", "-") == (0, "")
+    assert put_secret_file(placed, "secrets/KEY.1", "444", "-", "-") == (0, "")
     assert mode_and_owner(secret)[0] == "444"
     assert copy.read_text() == "x"
     assert not inodes(copy) & inodes(secret)
-    assert lend(placed, "secrets/KEY.1.440.-.-", "440", "-", "-") == (0, "")
+    assert put_secret_file(placed, "secrets/KEY.1.440.-.-", "440", "-", "-") == (0, "")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
 def test_root_gives_a_secret_to_a_user_of_the_container(placed: Folder) -> None:
-    lend(placed, "secrets/KEY.1.400.7.-", "400", "7", "-")
-    lend(placed, "secrets/KEY.1.444.-.9", "444", "-", "9")
+    put_secret_file(placed, "secrets/KEY.1.400.7.-", "400", "7", "-")
+    put_secret_file(placed, "secrets/KEY.1.444.-.9", "444", "-", "9")
     assert mode_and_owner(placed.path / "secrets/KEY.1.400.7.-") == ("400", 7, 0)
     assert mode_and_owner(placed.path / "secrets/KEY.1.444.-.9") == ("444", 0, 9)
 
@@ -203,7 +203,7 @@ def test_where_docker_maps_users_the_files_owner_is_mapped_too(
     program.write_text(f"#!/bin/sh\necho '{told}'\n")
     program.chmod(0o755)
     placed.shell = f"env PATH={program.parent}:{os.environ['PATH']} {placed.shell}"
-    code, said = placed.verb("do_lend", "secrets/KEY.1", "secrets/KEY.1.400.7.8", "docker", "400", "7", "8")
+    code, said = placed.verb("do_secret_file", "secrets/KEY.1", "secrets/KEY.1.400.7.8", "docker", "400", "7", "8")
     if owner is None:
         assert (code, "does not say to which" in said) == (1, True)
         assert not (placed.path / "secrets/KEY.1.400.7.8").exists()
@@ -220,8 +220,8 @@ def test_a_login_that_is_not_root_honours_the_mode_and_says_why_no_owner(placed:
         shutil.copytree(placed.path, mine.path)
         for path in (mine.path, *mine.path.rglob("*")):
             os.chown(path, 12345, 12345)
-        code, said = lend(mine, "secrets/KEY.1.400.7.-", "400", "7", "-")
+        code, said = put_secret_file(mine, "secrets/KEY.1.400.7.-", "400", "7", "-")
         assert (code, "only a login that is root can give a file to user 7" in said) == (1, True)
-        assert lend(mine, "secrets/KEY.1.440.-.-", "440", "-", "-") == (0, "")
+        assert put_secret_file(mine, "secrets/KEY.1.440.-.-", "440", "-", "-") == (0, "")
         assert mode_and_owner(mine.path / "secrets/KEY.1.440.-.-") == ("440", 12345, 12345)
         assert not (mine.path / "secrets/KEY.1.400.7.-").exists()

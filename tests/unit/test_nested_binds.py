@@ -283,7 +283,7 @@ def test_a_secret_without_more_is_for_everybody_in_its_container() -> None:
         hardened = with_secrets(reference)
         assert hardened.model["secrets"] == {"TOKEN": {"file": "/s/b/secrets/TOKEN.1"}}
         assert hardened.model["services"]["a"]["secrets"] == [{"source": "TOKEN"}]
-        assert [(lent.path, lent.access) for lent in hardened.lent] == [("/s/b/secrets/TOKEN.1", Access(0o444))]
+        assert [(file.path, file.access) for file in hardened.secret_files] == [("/s/b/secrets/TOKEN.1", Access(0o444))]
 
 
 def test_uid_gid_and_mode_make_a_copy_of_a_secret_under_its_own_name() -> None:
@@ -291,8 +291,8 @@ def test_uid_gid_and_mode_make_a_copy_of_a_secret_under_its_own_name() -> None:
     key = "TOKEN.400.1.-_"  # the name that it would have is another's
     assert hardened.model["services"]["a"]["secrets"] == [{"source": "TOKEN"}, {"source": key, "target": "mine"}]
     assert hardened.model["secrets"][key] == {"file": "/s/b/secrets/TOKEN.1.400.1.-"}
-    assert [lent.access for lent in hardened.lent] == [Access(0o444), Access(0o400, 1)]
-    assert {lent.origin for lent in hardened.lent} == {"/s/b/secrets/TOKEN.1"}
+    assert [file.access for file in hardened.secret_files] == [Access(0o444), Access(0o400, 1)]
+    assert {file.origin for file in hardened.secret_files} == {"/s/b/secrets/TOKEN.1"}
 
 
 def test_another_mode_is_another_input() -> None:

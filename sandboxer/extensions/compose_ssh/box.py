@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sandboxer.extensions.base import Work
-    from sandboxer.extensions.compose_ssh.policy import Bind, Lent
+    from sandboxer.extensions.compose_ssh.policy import Bind, SecretFile
     from sandboxer.extensions.workbench import Reply, Workbench
     from sandboxer.model.event import Event
     from sandboxer.model.hidden import Hidden
@@ -253,11 +253,11 @@ class Box:
         what = f"{bind.source or 'the workspace'} cannot be put in place"
         return self.bench.must(what, "bind", place, tree.digest, bind.source or ".", *how).text == "made"
 
-    def lend(self, lent: Lent) -> None:
+    def put_secret_file(self, file: SecretFile) -> None:
         """Makes a secret's file readable as services get it, in a copy of its own where that is not for all."""
-        origin, path = self.below(lent.origin), self.below(lent.path)
+        origin, path = self.below(file.origin), self.below(file.path)
         what = f"{origin} cannot be put in place"
-        self.bench.must(what, "lend", origin, path, self.work.place.engine, *lent.access.words)
+        self.bench.must(what, "secret_file", origin, path, self.work.place.engine, *file.access.words)
 
     def below(self, path: str) -> str:
         """The place in the sandbox's folder of an absolute path of it."""

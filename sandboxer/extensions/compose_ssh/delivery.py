@@ -12,7 +12,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.extensions.compose_ssh.policy import Access, Bind, Lent
+from sandboxer.extensions.compose_ssh.policy import Access, Bind, SecretFile
 from sandboxer.extensions.compose_ssh.tree import NotInTreeError, NotTrackedError, Tree
 from sandboxer.model.jsontypes import canonical
 
@@ -40,7 +40,7 @@ class Delivery:
         self._policy = policy
         self._writable: set[str] = set()
         self._users: dict[tuple[str, bool, Access | None], set[str]] = {}
-        self._lent: dict[str, Lent] = {}
+        self._secret_files: dict[str, SecretFile] = {}
 
     def find(self, path: Any, scope: Scope | None = None, *, optional: bool = False) -> str | None:
         """The place in the tree that an absolute path of the model leads to; None, and a finding, where in none.
@@ -89,20 +89,22 @@ class Delivery:
         self.used[service].add(f"file:{source}:{self.tree.digest(source)}")
         return escape(self._destination(*what))
 
-    def lend(self, secret: DeliveredSecret, access: Access | None) -> str:
+    def place_secret(self, secret: DeliveredSecret, access: Access | None) -> str:
         """Where on the host a secret's file will lie with this access, as a value of a compose file."""
         path = f"{secret.path}.{'.'.join(access.words)}" if access else secret.path
-        self._lent[path] = Lent(secret.path, path, access or Access())
+        self._secret_files[path] = SecretFile(secret.path, path, access or Access())
         return escape(path)
 
-    def lent(self) -> tuple[Lent, ...]:
-        """Every secret that was lent, sorted."""
-        return tuple(lent for _, lent in sorted(self._lent.items()))
+    def secret_files(self) -> tuple[SecretFile, ...]:
+        """Return every file of a secret that a service is given, sorted."""
+        return tuple(file for _, file in sorted(self._secret_files.items()))
 
     def check_copies(self, scope: Scope) -> None:
         """Refuses a file of which many services want each a copy of its own."""
         kinds: dict[str, int] = {}
-        for name in [source for source, _, access in self._users if access] + [lent.origin for lent in self.lent()]:
+        for name in [source for source, _, access in self._users if access] + [
+            file.origin for file in self.secret_files()
+        ]:
             kinds[name] = kinds.get(name, 0) + 1
         for name, number in sorted(kinds.items()):
             if number > MAX_COPIES:

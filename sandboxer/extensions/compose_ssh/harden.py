@@ -78,7 +78,7 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
         delivery.binds(),
         told,
         inputs,
-        delivery.lent(),
+        delivery.secret_files(),
         tuple(sorted(images.named)),
         frozenset(images.bases),
         images.files,

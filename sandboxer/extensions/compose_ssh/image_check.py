@@ -11,8 +11,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors import ProvisionFailed
+from sandboxer.extensions.compose_ssh.dockerfile_policy import BuildInputs, problem_with_trigger
 from sandboxer.extensions.compose_ssh.findings import Findings
-from sandboxer.extensions.compose_ssh.recipe import Kitchen, problem_with_trigger
 from sandboxer.model.identity import project_name
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ def _whose(box: Box, name: str, findings: Findings) -> None:
 
 
 def _triggers(box: Box, name: str, findings: Findings) -> None:
-    kitchen = Kitchen(project_name(box.work.name, box.work.id), podman=box.work.place.engine == "podman")
+    inputs = BuildInputs(project_name(box.work.name, box.work.id), podman=box.work.place.engine == "podman")
     for image in _read(box, "triggers", name):
         for trigger in _told(image):
-            problem = problem_with_trigger(str(trigger), kitchen)
+            problem = problem_with_trigger(str(trigger), inputs)
             if problem is not None:
                 findings.add(f"image {name}", f"its trigger `ONBUILD {str(trigger)[:80]}` may not run: {problem}")
 

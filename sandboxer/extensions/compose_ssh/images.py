@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.compose_ssh.delivery import escape
 from sandboxer.extensions.compose_ssh.dockerfile import MAX_BYTES
+from sandboxer.extensions.compose_ssh.dockerfile_policy import BuildInputs, check_dockerfile
 from sandboxer.extensions.compose_ssh.grammar import capped_size, flag
 from sandboxer.extensions.compose_ssh.kernel import ulimits
 from sandboxer.extensions.compose_ssh.normal import REMOTE_CONTEXT
-from sandboxer.extensions.compose_ssh.recipe import Kitchen, recipe
 from sandboxer.extensions.compose_ssh.rules import extra_hosts, image, labels, off
 from sandboxer.extensions.compose_ssh.tree import NotInTreeError
 
@@ -193,7 +193,7 @@ def _dockerfile(
             return
         data = scope.policy.read(path)
         ignored = _ignored(path, delivery, scope)
-    made = recipe(data, _kitchen(build, source, delivery, scope), here.refuse)
+    made = check_dockerfile(data, _build_inputs(build, source, delivery, scope), here.refuse)
     target = build.get("target")
     if made.text and target is not None and not (isinstance(target, str) and made.has_stage(target)):
         scope.at("target").refuse(f"{target!r} is no stage of the Dockerfile; there are: {', '.join(made.stages)}")
@@ -240,7 +240,7 @@ def _ignored(dockerfile: str, delivery: Delivery, scope: Scope) -> bytes:
     return data
 
 
-def _kitchen(build: dict[str, Any], source: str, delivery: Delivery, scope: Scope) -> Kitchen:
+def _build_inputs(build: dict[str, Any], source: str, delivery: Delivery, scope: Scope) -> BuildInputs:
     def plain(path: str) -> bool:
         asked = posixpath.normpath(posixpath.join(source, path.lstrip("/")))
         try:
@@ -251,4 +251,4 @@ def _kitchen(build: dict[str, Any], source: str, delivery: Delivery, scope: Scop
     args = {key: text.replace("$$", "$") for key, text in build.get("args", {}).items()}
     contexts = build.get("additional_contexts")
     names = frozenset(contexts) if isinstance(contexts, dict) else frozenset()
-    return Kitchen(scope.policy.project, scope.policy.podman, args, names, plain)
+    return BuildInputs(scope.policy.project, scope.policy.podman, args, names, plain)

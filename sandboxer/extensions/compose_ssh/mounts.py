@@ -236,7 +236,7 @@ class Mounts:
             secret = scope.policy.secrets[ours]
             access = take_access(reference, scope) if mounted else None
             self.delivery.used[service].add(f"secret:{ours}:{secret.version}:{access.words if access else 'all'}")
-            path = self.delivery.lend(secret, access)
+            path = self.delivery.place_secret(secret, access)
             return self._named_so(self.secrets, reference, access, path, default=name)
         if not off(entry.get("external")):
             top.at("external").refuse("is not made by the sandbox; name it under `secretRefs` in the Sandbox manifest")

@@ -104,7 +104,7 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
-class Lent:
+class SecretFile:
     """A secret's file at ``path``, as services get it; ``origin`` is the file that was delivered, maybe itself."""
 
     origin: str
@@ -138,7 +138,7 @@ class Hardened:
     binds: tuple[Bind, ...]
     services: tuple[Service, ...]
     inputs: Mapping[str, str]
-    lent: tuple[Lent, ...] = ()
+    secret_files: tuple[SecretFile, ...] = ()
     images: tuple[str, ...] = ()
     bases: frozenset[str] = frozenset()
     dockerfiles: Mapping[str, bytes] = field(default_factory=dict, repr=False)
@@ -149,7 +149,7 @@ class Hardened:
         builds = [service["build"] for service in self.model["services"].values() if "build" in service]
         named = (
             *(bind.destination for bind in self.binds),
-            *(lent.path for lent in self.lent),
+            *(file.path for file in self.secret_files),
             *(build["dockerfile"].replace("$$", "$") for build in builds),
         )
         return tuple(dict.fromkeys(named))

@@ -122,15 +122,15 @@ def _bring_up(box: Box, desired: DesiredSandbox, record: Record, before: State) 
     if damaged := workspace.damaged(tree, mounts):
         box.discard(damaged)
     remade = _put_binds(box, tree, hardened)
-    for lent in hardened.lent:
-        box.lend(lent)
+    for file in hardened.secret_files:
+        box.put_secret_file(file)
     check_images(box, hardened)
     box.work.progress("starting")
     after = Stack(box, desired, hardened, command, variables, remade).up(before)
     former = records.anonymous_volumes(before.containers) | set(record.anonymous_volumes)
     project = project_name(desired.name, desired.id)
     found = records.what_runs(project, hardened.services, after.containers, former_volumes=former)
-    secrets = {secret.path for secret in variables.secrets.values()} | {lent.path for lent in hardened.lent}
+    secrets = {secret.path for secret in variables.secrets.values()} | {file.path for file in hardened.secret_files}
     dockerfiles = (posixpath.dirname(place) for place in hardened.dockerfiles)
     kept = (f"tree/{tree.digest}", *mounts, *dockerfiles, *map(box.below, sorted(secrets)))
     left = Workspace(files=box.tidy(kept))

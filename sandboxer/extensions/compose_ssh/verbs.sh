@@ -40,7 +40,7 @@ do_bind() { # place below workspace/, tree, path in the tree, ro, rw or as; of t
 
 # A secret's file as containers get it. The folder around it keeps everybody else out, whatever its mode: what is
 # mounted is the file, and no container comes by that folder.
-do_lend() { # secret, its copy (or the same), engine, mode, user, group; paths below the sandbox's folder
+do_secret_file() { # secret, its copy (or the same), engine, mode, user, group; paths below the sandbox's folder
   no_link "$1" && no_link "$2" || return 1
   [ "$1" != "$2" ] || { chmod "$4" "$box/$1"; return; }
   [ ! -e "$box/$2" ] || return 0

@@ -60,7 +60,7 @@ def _anything(path: str) -> bool:  # noqa: ARG001
 
 
 @dataclass(frozen=True, slots=True)
-class Kitchen:
+class BuildInputs:
     """What a Dockerfile is read with.
 
     ``project`` is the sandbox's compose project, ``args`` are the build's arguments, ``contexts`` the names of its
@@ -75,7 +75,7 @@ class Kitchen:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class CheckedDockerfile:
     """The Dockerfile to build by, the names of its stages, and the images from outside that it uses.
 
     ``bases`` are those of ``images`` that a stage starts from, whose ONBUILD triggers would run.
@@ -91,32 +91,32 @@ class Recipe:
         return target.lower() in self.stages or (target.isdecimal() and int(target) < len(self.stages))
 
 
-def recipe(data: bytes | str, kitchen: Kitchen, refuse: Callable[[str], None]) -> Recipe:
+def check_dockerfile(data: bytes | str, inputs: BuildInputs, refuse: Callable[[str], None]) -> CheckedDockerfile:
     """What a Dockerfile becomes; ``refuse`` is told each thing that it may not do, with its line."""
     try:
         instructions = parse(data if isinstance(data, str) else decode(data))
     except DockerfileError as error:
         refuse(str(error))
-        return Recipe()
-    return _Cook(kitchen, refuse).cook(instructions)
+        return CheckedDockerfile()
+    return _Checker(inputs, refuse).check(instructions)
 
 
-def problem_with_trigger(trigger: str, kitchen: Kitchen) -> str | None:
+def problem_with_trigger(trigger: str, inputs: BuildInputs) -> str | None:
     """Why a base image's ONBUILD trigger may not run in a build; None where it may."""
     problems: list[str] = []
     try:
         one = parse_one(f"ONBUILD {trigger}")
     except DockerfileError as error:
         return str(error).removeprefix("line 1: ")
-    _Cook(kitchen, lambda why: problems.append(why.removeprefix("line 1: "))).one(one)
+    _Checker(inputs, lambda why: problems.append(why.removeprefix("line 1: "))).one(one)
     return problems[0] if problems else None
 
 
-class _Cook:
+class _Checker:
     """Goes through the instructions once; what it gives is written anew, in what it refuses nothing is."""
 
-    def __init__(self, kitchen: Kitchen, refuse: Callable[[str], None]) -> None:
-        self._kitchen = kitchen
+    def __init__(self, inputs: BuildInputs, refuse: Callable[[str], None]) -> None:
+        self._build_inputs = inputs
         self._refuse = refuse
         self._names: list[str] = []  # of all stages, by their order; empty where one has none
         self._stage = -1
@@ -127,7 +127,7 @@ class _Cook:
         self._line = 1
         self._trigger = False
 
-    def cook(self, instructions: tuple[Instruction, ...]) -> Recipe:
+    def check(self, instructions: tuple[Instruction, ...]) -> CheckedDockerfile:
         self._names = [_stage_name(one) for one in instructions if one.keyword == "FROM"]
         result = []
         for one in instructions:
@@ -137,7 +137,7 @@ class _Cook:
             result.append(self.one(one))
         if not self._names:
             self._no("there is no FROM; a Dockerfile needs one")
-        return Recipe(serialise(result), tuple(self._names), frozenset(self._images), frozenset(self._bases))
+        return CheckedDockerfile(serialise(result), tuple(self._names), frozenset(self._images), frozenset(self._bases))
 
     def one(self, one: Instruction) -> Instruction:
         """What becomes of one instruction."""
@@ -190,7 +190,7 @@ class _Cook:
             return one
         if base.lower() in self._names[: self._stage]:
             base = base.lower()
-        elif base in self._kitchen.contexts:
+        elif base in self._build_inputs.contexts:
             # Podman takes an image of that name, which nobody has looked at.
             self._no(f"`FROM {base}` names a context; start from scratch, and copy from it (COPY --from={base} / /)")
         elif base != "scratch":
@@ -223,14 +223,14 @@ class _Cook:
                 f"{text!r} is the name of a later stage, or a number; name a stage that stands before, or an image"
             )
             return text
-        problem = problem_with_reference(text, self._kitchen.project)
+        problem = problem_with_reference(text, self._build_inputs.project)
         if problem is not None:
             self._no(problem)
             return text
         name = tagged(text)
         # Also where it is another context's name: a builder may know that by another spelling, and take the image.
         self._images.add(name)
-        return text if text in self._kitchen.contexts else name
+        return text if text in self._build_inputs.contexts else name
 
     def _arg(self, one: Instruction) -> Instruction:
         at = 0
@@ -241,7 +241,7 @@ class _Cook:
                 break
             name, default, at = match[1], match[2], match.end()
             plain = default[1:-1] if default and default[0] in "\"'" else default
-            self._values[name] = self._kitchen.args.get(name, None if plain is None else self._filled(plain))
+            self._values[name] = self._build_inputs.args.get(name, None if plain is None else self._filled(plain))
             if self._values[name] is None and plain is not None:
                 self._unclear.add(name)
         return one
@@ -335,12 +335,12 @@ class _Cook:
                 self._no(f"`{key}` of `RUN --mount=type={kind}` is not supported in a sandbox; remove it")
         if "from" in given:
             given["from"] = self._source(given["from"], f"`from={given['from']}` of `RUN --mount`")
-        if self._kitchen.podman:
+        if self._build_inputs.podman:
             self._mount_on_podman(kind, given)
         if kind == "cache":
             # Of one name there is one cache on a host: another sandbox's would be read, and written to.
             told = given.get("id") or next((given[key] for key in _TARGET if key in given), "")
-            ours = f"{self._kitchen.project}-"
+            ours = f"{self._build_inputs.project}-"
             if not re.fullmatch(f"{ours}[0-9a-f]{{16}}", told):
                 given["id"] = ours + hashlib.sha256(told.encode()).hexdigest()[:16]
         written = [key if not value and key in ("rw", "readwrite", "ro", "readonly", "required") else f"{key}={value}"
@@ -354,7 +354,7 @@ class _Cook:
             self._no(f"`RUN --mount=type={kind},from=` can reach the host by a link on Podman; use COPY --from")
         elif kind == "cache" and source:
             self._no("`source` of `RUN --mount=type=cache` can reach the host on Podman; remove it")
-        elif kind == "bind" and (source and not self._kitchen.plain(source)):
+        elif kind == "bind" and (source and not self._build_inputs.plain(source)):
             self._no(
                 f"`RUN --mount=type=bind,source={source}` leads to nothing in the build context, or through a link"
             )
