@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import podman_compose
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -198,7 +200,8 @@ def test_an_accepted_stack_has_the_options_of_its_keys_and_no_others(
     path.write_bytes(hardened.to_json())
     for container, words in asyncio.run(command_lines(path)):
         service = hardened.model["services"][container["_service"]]
-        plain = [word.replace("$$", "$") for word in service.get("command", [])]
+        given_ = service.get("command", [])  # a text is split, and stands behind the image all the same
+        plain = [word.replace("$$", "$") for word in (shlex.split(given_) if isinstance(given_, str) else given_)]
         assert words.count(service["image"]) >= 1
         check(words, service["image"], plain)
 
@@ -208,7 +211,7 @@ def test_networks_and_volumes_are_made_by_name_alone() -> None:
     model = {
         "services": {"web": {"image": "web", "networks": ["n"], "volumes": ["d:/d"]}},
         "networks": {"n": {"labels": labels, "driver_opts": {"com.docker.network.driver.mtu": "1400"}}},
-        "volumes": {"d": {"labels": labels}},
+        "volumes": {"d": {"labels": {"a": "--privileged"}}},
     }
     made = harden(normalise(model, POLICY.tree_dir, literal=True), POLICY).model
     words = podman_compose.get_network_create_args(made["networks"]["n"], PROJECT, f"{PROJECT}_n")
@@ -220,3 +223,10 @@ def test_networks_and_volumes_are_made_by_name_alone() -> None:
         if option != "--internal":
             assert "=" in next(rest)
     assert not {"driver", "driver_opts", "name", "external"} & made["volumes"]["d"].keys()
+
+
+def test_what_runs_is_read_as_it_was_understood_whatever_yaml_makes_of_its_characters() -> None:
+    text = "a\x7f\x85\x99\u2028\u2029\ufeff\uffff é \U0001f642 \\u2028"
+    data = harden(normalise({"services": {"web": {"image": "x", "environment": {"A": text}}}}, "/"), POLICY).to_json()
+    for model in (json.loads(data), yaml.load(data, Loader=yaml.CSafeLoader), yaml.safe_load(data)):
+        assert model["services"]["web"]["environment"] == {"A": text}
