@@ -5,13 +5,21 @@
 # tombstones to forget. An older head takes no newer one's place.
 read -r engine; read -r head; read -r forgotten
 ours || exit 0
+patience=10 # seconds in all
 for leftover in "$home"/.staging-* "$home"/.trash-*; do
   [ -d "$leftover" ] && [ ! -L "$leftover" ] || continue
   id=$(id_within "$leftover" | head -n 1); box=$home/$id; lock=$home/.locks/$id
   [ -n "$id" ] || { rmdir "$leftover"; continue; }
   mkdir -p "$home/.locks"
-  # Who holds the lock is at work on it. The next one opened here gives this one up.
-  command exec 9>>"$lock" && flock -n 9 && lock_in_place && do_sweep "$engine"
+  # Who holds the lock is at work on it, or its client is gone and it ends within seconds: then what it was at is still
+  # there. The next one opened here gives this one up.
+  command exec 9>>"$lock" || continue
+  until flock -n 9; do
+    [ "$patience" -gt 0 ] && [ -d "$leftover" ] || continue 2
+    timeout 1 flock 9 && break
+    patience=$((patience - 1))
+  done
+  lock_in_place && do_sweep "$engine"
 done
 for lock in "$home"/.locks/*; do
   box=$home/${lock##*/}

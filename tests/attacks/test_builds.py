@@ -115,6 +115,7 @@ def attacked(lab: Lab, host: str, tmp_path_factory: pytest.TempPathFactory) -> I
         yield Attacked(fleet, fleet.apply(code=1), host, log)
     finally:
         lab.exec(host, ["kill", listener], check=False)
+        lab.exec(host, ["rm", "-f", log])
         fleet.clean_up()
         lab.docker(host, "image", "rm", "-f", VICTIM, TAGGED, TRIGGERS, GOOD_TRIGGERS, check=False)
 

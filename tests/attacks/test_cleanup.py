@@ -44,8 +44,10 @@ def test_what_the_login_cannot_remove_goes_without_any_image_of_the_host(new_fle
         assert evil in fleet.engine(HOST, "image", "ls", "-q", "--no-trunc").split()[0]
         fleet.run("destroy", "one", "-y")
         assert not fleet.exists(HOST, f"{fleet.root}/{fleet.name}")
+        ended = str(int(fleet.sh(HOST, "date +%s")) + 1)  # whole seconds, of which the last one counts
         ran = fleet.engine(
-            HOST, "events", "--since", began, "--until", "0s", "--filter", "type=container", "--filter", "event=create",
+            HOST, "events", "--since", began, "--until", ended, "--filter", "type=container",
+            "--filter", "event=create",
             "--format", "{{.Actor.Attributes.image}} {{index .Actor.Attributes \"dev.sandboxer.cleaner\"}}",
         )  # fmt: skip
         empty = re.search(r"^EMPTY_CONFIG=(\S+)$", script("cleaner.sh"), re.MULTILINE)

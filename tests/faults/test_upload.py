@@ -115,13 +115,13 @@ def test_an_archive_that_ends_between_two_files_is_not_taken_for_all_of_it(fleet
     """To tar it would be whole. One conversation for each block of the archive, up to the last one."""
     archive = _archive(6)
     cuts = list(range(0, len(archive.rstrip(b"\0")), size(1536, 512)))
-    text = script("names.sh", "workbench.sh", *VERBS) + "\ntake_lock\nanswer 0 ''\nserve\n"
+    text = script("root.sh", "names.sh", "cleaner.sh", "workbench.sh", *VERBS) + "\ntake_lock\nanswer 0 ''\nserve\n"
 
     def deliver(number: int, length: int) -> bool:
         """Whether the host takes so many bytes for the whole archive."""
         identifier = f"{number:08x}"
         header = f"{'0' * 32}\n{fleet.root}\n{fleet.name}\n{identifier}\n0\nwho\n"
-        request = f"call deliver 1 {len(archive)}\nwhole\n".encode()
+        request = f"deliver 1 {len(archive)} 60\nwhole\n".encode()
         fleet.lab.exec(
             "lab-1", ["setsid", "sh", "-c", text], input=header.encode() + request + archive[:length], check=False
         )
