@@ -143,11 +143,12 @@ def _tells(piece: str) -> bool:
 
 def _forms(value: str) -> set[str]:
     """A value as it may stand in a text behind no escapes: as it is, and in what has letters of its own."""
-    forms = {value, value.replace(" ", "+")}
+    forms = {value}
     data = value.encode("utf-8", "surrogateescape" if _is_bytes(value) else "surrogatepass")
     if not value.isascii():
         # As escapes of bytes or of UTF-16 give it back, and as it looks where it is no text.
         forms |= {data.decode("latin-1"), _in_halves(value), data.decode("utf-8", "replace")}
+    forms |= {form.replace(" ", "+") for form in forms}  # as an HTML form and a query have a blank
     if len(data) > _TOO_LONG:
         return forms
     encoded = {data.hex(), data.hex().upper(), base64.b64encode(data).rstrip(b"=").decode()}
