@@ -54,7 +54,7 @@ lab-up: $(STAMP) ## Start the lab's hosts and leave them running
 lab-down: $(STAMP) ## Stop the lab's hosts, leaving nothing behind
 	@$(BIN)/python -m tests.lab down
 
-smoke-remote: $(STAMP) ## Make, show, re-create and destroy a sandbox on a host of yours: HOST=[USER@]ADDRESS[:PORT]
+smoke-remote: $(STAMP) ## Follow docs/runbooks/profile-compose-e2e.md on a host of yours: HOST=[USER@]ADDRESS[:PORT]
 	@sh scripts/smoke-compose-e2e.sh "$(HOST)"
 
 bench: $(STAMP) ## The plan, apply and create benchmarks, as ratios to their floors, and what a State Hub that hangs costs

@@ -1,17 +1,18 @@
 #!/bin/sh
-# Makes a sandbox of a small compose project on a host of yours, shows, lists, re-creates and destroys it, and looks
-# whether anything of it is left there. What it needs is made in a folder of its own, which goes at the end.
+# Follows docs/runbooks/profile-compose-e2e.md on a host of yours: runs every step of it, as it stands there, in a folder that
+# is removed at the end. After a failure or Ctrl-C it destroys what it created.
 #
 #   sh scripts/smoke-compose-e2e.sh HOST         HOST is an alias of ~/.ssh/config, or [USER@]ADDRESS[:PORT]
 #
 # SANDBOX         the program; else .venv's beside this script, else the one on PATH
-# SMOKE_IMAGE     an image with sleep, which is there or can be pulled; else busybox
+# SMOKE_IMAGE     an image with httpd and wget, which is there or can be pulled; else the runbook's
 # SMOKE_IDENTITY  the key file to log in with; else the agent's keys, else what ~/.ssh/config says
 # SMOKE_HOST_KEY  the host's key, such as "ssh-ed25519 AAAA..."; else ~/.ssh/known_hosts must have it
 # SMOKE_RUNTIME   docker or podman; else what the host has
 set -eu
 [ $# = 1 ] && [ -n "$1" ] || { echo "usage: sh scripts/smoke-compose-e2e.sh [USER@]HOST[:PORT]" >&2; exit 1; }
 here=$(cd "$(dirname "$0")/.." && pwd)
+runbook=$here/docs/runbooks/profile-compose-e2e.md
 program=${SANDBOX:-}
 [ -n "$program" ] || { [ -x "$here/.venv/bin/sandbox" ] && program=$here/.venv/bin/sandbox || program=sandbox; }
 command -v "$program" >/dev/null || { echo "there is no $program: install Sandboxer, or set SANDBOX" >&2; exit 1; }
@@ -25,74 +26,53 @@ case $address in
   *:*) port=${address##*:} address=${address%:*} ;;
 esac
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/sandboxer-smoke.XXXXXX")
-fleet=$work/fleet repo=$work/project
-
-sandbox() { "$program" -C "$fleet" "$@"; }
-say() { printf '\n%s\n' "$*"; }
-fail() { printf '\nfailed: %s\n' "$*" >&2; exit 1; }
+sandbox() { "$program" "$@"; }
+sandboxer() { "$program" "$@"; }
 quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/'/''/g")"; } # as a word of YAML
-given() { [ -z "$2" ] || printf '  %s: %s\n' "$1" "$(quoted "$2")"; }
+given() { [ -z "$2" ] || printf ', %s: %s' "$1" "$(quoted "$2")"; }
 
-# The fleet's name is its own, so all that it has on the host is this run's.
+# Every block of shell below a heading, but for the values, behind a line that tells the step.
+steps() {
+  awk '
+    /^## /           { title = substr($0, 4) }
+    /^```sh$/        { inside = 1; print "step " quote title quote; next }
+    /^```/           { inside = 0 }
+    inside           { print }
+  ' quote="'" "$runbook"
+}
+
+step() { # its title, and its commands as the runbook has them
+  printf '\n%s\n' "$1"
+  awk -v title="## $1" '$0 == title { on = 1 } on && /^```$/ { exit } on && code { print } on && /^```sh$/ { code = 1 }' "$runbook"
+}
+
 ended() {
   code=$?
   trap '' INT TERM HUP
   trap - EXIT
-  if [ "$code" != 0 ] && [ -d "$fleet/.git" ]; then
-    say 'Removing what is left:'
-    sandbox destroy --all -y >&2 || echo "look at $1: containers with the label dev.sandboxer.fleet=$name" >&2
+  if [ "$code" != 0 ] && [ -d "$work/fleet/.git" ]; then
+    printf '\nRemoving what is left:\n'
+    "$program" -C "$work/fleet" destroy --all -y >&2 ||
+      echo "look at $1: containers with the label dev.sandboxer.fleet=$FLEET" >&2
   fi
   rm -rf "$work"
   exit "$code"
 }
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/sandboxer-smoke.XXXXXX")
 trap 'ended "$1"' EXIT
 trap 'exit 1' INT TERM HUP
 
-write_fleet() {
-  name=smoke-$(od -An -N4 -tx1 /dev/urandom | tr -d ' \n')
-  mkdir -p "$fleet/manifests" "$fleet/profiles" "$repo/e2e"
-  head='apiVersion: sandboxer.dev/v1'
-  printf '%s\nkind: Fleet\nmetadata: {name: %s}\n' "$head" "$name" >"$fleet/sandboxer.yaml"
-  {
-    printf '%s\nkind: Host\nmetadata: {name: smoke}\nspec:\n' "$head"
-    given address "$address"
-    given user "$user"
-    [ -z "$port" ] || printf '  port: %s\n' "$port"
-    given identityFile "${SMOKE_IDENTITY:-}"
-    given hostKey "${SMOKE_HOST_KEY:-}"
-    given runtime "${SMOKE_RUNTIME:-}"
-  } >"$fleet/manifests/host.yaml"
-  printf '%s\nkind: Profile\nmetadata: {name: profile.compose-e2e}\nspec:\n%s\n%s\n%s\n' "$head" \
-    '  extension: ext.compose-ssh' '  compose: {files: [e2e/compose.yaml]}' '  ttl: {default: 30m}' \
-    >"$fleet/profiles/compose-e2e.yaml"
-  printf 'services:\n  web:\n    image: %s\n    command: [sleep, "86400"]\n' \
-    "$(quoted "${SMOKE_IMAGE:-busybox}")" >"$repo/e2e/compose.yaml"
-  for folder in "$fleet" "$repo"; do
-    git -C "$folder" init -q
-    git -C "$folder" add -A
-    git -C "$folder" -c user.name=smoke -c user.email=smoke@localhost -c commit.gpgsign=false commit -q -m smoke
-  done
-}
+# The values of step 1. The fleet's name is this run's own, and so is all that it has on the host.
+HOST_SPEC="{address: $(quoted "$address")$(given user "$user")${port:+, port: $port}$(given identityFile "${SMOKE_IDENTITY:-}")"
+HOST_SPEC="$HOST_SPEC$(given hostKey "${SMOKE_HOST_KEY:-}")$(given runtime "${SMOKE_RUNTIME:-}")}"
+FLEET=smoke-$(od -An -N4 -tx1 /dev/urandom | tr -d ' \n')
+NAME=$FLEET-web
+IMAGE=${SMOKE_IMAGE:-$(sed -n 's/^IMAGE=\([^ ]*\).*/\1/p' "$runbook")}
+export GIT_AUTHOR_NAME=smoke GIT_AUTHOR_EMAIL=smoke@localhost GIT_COMMITTER_NAME=smoke GIT_COMMITTER_EMAIL=smoke@localhost
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=commit.gpgsign GIT_CONFIG_VALUE_0=false
 
-write_fleet
-say "sandbox create --profile profile.compose-e2e --input repo=$repo"
-sandbox create --profile profile.compose-e2e --input repo="$repo" >"$work/created"
-cat "$work/created"
-id=$(sed -n 's/^  id  *\([0-9a-f]\{8\}\)$/\1/p' "$work/created")
-[ -n "$id" ] || fail 'create printed no id'
-say "sandbox get $id"
-sandbox get "$id"
-say 'sandbox list'
-sandbox list
-say "sandbox recreate $id"
-sandbox recreate "$id"
-say "sandbox destroy $id"
-sandbox destroy "$id"
-say "sandbox destroy $id, which is success again"
-sandbox destroy "$id"
-
-[ -z "$(sandbox list -o name)" ] || fail 'list still shows it'
-sandbox plan -o json >"$work/plan"
-! grep -q "$id" "$work/plan" || fail 'something of it is left on the host: see sandboxer plan'
-say "Nothing is left on $1: all is well."
+steps >"$work/steps.sh"
+cd "$work"
+. ./steps.sh
+printf '\nNothing is left on %s: all is well.\n' "$1"

@@ -1,4 +1,4 @@
-"""The lines that the imperative surface began with, word for word, and the script that says them on any host."""
+"""The lines that the imperative surface began with, the runbook word for word, and the script that follows it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.lab import IMAGE
 from tests.support.e2e import PROGRAM, service, stack, until
 from tests.support.fleet import ROOT
 from tests.support.gitrepo import GitRepo
+from tests.support.markdown import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 SCRIPT = ROOT / "scripts/smoke-compose-e2e.sh"
+RUNBOOK = ROOT / "docs/runbooks/profile-compose-e2e.md"
+COMMANDS = [block.text for block in blocks(RUNBOOK) if (block.language, block.name) == ("sh", "")]
+TITLES = re.findall(r"^## (\d+\. .+)$", RUNBOOK.read_text(), re.MULTILINE)
 
 
 def test_the_seeds_lines_leave_nothing_on_the_host(
@@ -84,14 +88,53 @@ def _start(lab: Lab, host: str, scratch: Path, **environment: str) -> subprocess
     )
 
 
+def _follow(lab: Lab, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Types what the runbook says into one shell, with values of the lab."""
+    there = lab.host("lab-1")
+    spec = f"address: {there.address}, user: {there.user}, identityFile: {lab.identity_file}"
+    values = f"HOST_SPEC='{{{spec}, hostKey: \"{there.host_key}\"}}'\nFLEET={folder.name}\nNAME={folder.name}-web\n"
+    (folder / "home").mkdir(parents=True)
+    (folder / "home/.gitconfig").write_text("[user]\nname = somebody\nemail = somebody@localhost\n")
+    path = f"{Path(PROGRAM).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["sh", "-euc", f"{values}IMAGE={IMAGE}\n" + "".join(COMMANDS)],
+        cwd=folder, env={"PATH": path, "HOME": str(folder / "home")},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_the_runbook_as_it_stands_there_ends_with_nothing_left(lab: Lab, tmp_path: Path) -> None:
+    before = lab.snapshot("lab-1")
+    done = _follow(lab, tmp_path / "by-hand")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in (tmp_path / "by-hand").iterdir()] == ["home"]
+    assert lab.leaked("lab-1", before) == {}
+
+
+def test_the_runbook_finds_what_is_left(lab: Lab, tmp_path: Path) -> None:
+    folder = tmp_path / "left-over"
+    labels = {"fleet": folder.name, "id": "0a1b2c3d", "name": f"{folder.name}-web", "uid": "0" * 32}
+    words = [f"--label=dev.sandboxer.{key}={value}" for key, value in {**labels, "root": "/tmp/sandboxer"}.items()]
+    left = lab.docker("lab-1", "run", "-d", *words, IMAGE, "sleep", "9999").stdout.strip()
+    try:
+        done = _follow(lab, folder)
+    finally:
+        lab.docker("lab-1", "rm", "-f", left)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{folder.name}-web (0a1b2c3d)" in done.stdout
+
+
 @pytest.mark.parametrize("host", ["lab-1", "lab-3", "lab-4"], ids=["root", "no-root", "podman"])
-def test_the_script_says_them_on_a_host(lab: Lab, host: str, tmp_path: Path) -> None:
+def test_the_script_follows_the_runbook_step_by_step(lab: Lab, host: str, tmp_path: Path) -> None:
     before = lab.snapshot(host)
     with _start(lab, host, tmp_path / "scratch") as process:
         out, error = process.communicate(timeout=120)
     assert process.returncode == 0, out + error
-    said = [line for line in out.splitlines() if line.startswith("sandbox ")]
-    assert [line.split()[1] for line in said] == ["create", "get", "list", "recreate", "destroy", "destroy"]
+    rest = out
+    for title, commands in zip(TITLES[1:], COMMANDS, strict=True):
+        shown = f"\n{title}\n{commands}"
+        assert shown in rest, out
+        rest = rest.partition(shown)[2]
     assert out.endswith(": all is well.\n")
     assert list((tmp_path / "scratch").iterdir()) == []
     assert lab.leaked(host, before) == {}
