@@ -29,7 +29,7 @@ faults: $(STAMP) ## The fault matrix in full, and the table of docs/reliability.
 histories: $(STAMP) ## 10,000 random histories on simulated hosts (minutes)
 	@SANDBOXER_HISTORIES=$${SANDBOXER_HISTORIES:-10000} $(BIN)/pytest -n 2 -rP tests/histories/test_histories.py $(PYTEST_ARGS)
 
-check: $(STAMP) ## Format, lint, types, layers, schemas, tracked files, shell syntax
+check: $(STAMP) ## Format, lint, types, layers, schemas, tracked files, links, specification, registry, shell syntax
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -37,6 +37,9 @@ check: $(STAMP) ## Format, lint, types, layers, schemas, tracked files, shell sy
 	@$(BIN)/python -m sandboxer.model.schemas --check schemas
 	@$(BIN)/python -m sandboxer.api.schema --check schemas
 	@$(BIN)/python -m scripts.tracked
+	@$(BIN)/python -m scripts.links
+	@$(BIN)/python -m scripts.specification
+	@$(BIN)/python -m scripts.registry
 	@for file in $$(git ls-files '*.sh'); do \
 	  case $$(head -n 1 $$file) in *bash*) bash -n $$file ;; *) sh -n $$file ;; esac || exit 1; done
 

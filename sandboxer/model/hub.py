@@ -1,6 +1,6 @@
 """What State Hub is sent: CloudEvents 1.0 of lifecycle, drift and runs; the older progress form; registrations.
 
-``docs/meta-framework.md`` has the contract; the JSON Schemas in ``schemas/`` are written from these models.
+``docs/events.md`` has the contract; the JSON Schemas in ``schemas/`` are written from these models.
 """
 
 from __future__ import annotations

@@ -1,0 +1,46 @@
+"""``python -m scripts.links``: follow every internal link and anchor of all pages.
+
+A page may link to files of this repository and their headings, and to the few standards in ``OUTSIDE``.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from tests.support.fleet import ROOT
+from tests.support.markdown import anchors, links, pages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OUTSIDE = ("https://keepachangelog.com/", "https://semver.org/")
+
+
+def problems(page: Path, root: Path = ROOT) -> Iterator[str]:
+    """Yield a line for each link of a page that leads nowhere, or out of the repository at ``root``."""
+    for link in links(page):
+        if link.startswith(OUTSIDE):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        place = f"{page.relative_to(root)}: {link}"
+        if not target.is_relative_to(root):
+            yield f"{place}: leads out of the repository"
+        elif not target.exists():
+            yield f"{place}: no such file"
+        elif anchor and (target.suffix != ".md" or anchor not in anchors(target)):
+            yield f"{place}: no such heading"
+
+
+def main() -> int:
+    """Print every link that leads nowhere; return 1 where there is any."""
+    found = [line for page in pages() for line in problems(page)]
+    for line in found:
+        sys.stderr.write(f"{line}\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""``python -m scripts.specification``: hold the tables of docs/meta-framework.md to the code.
+
+Each row of a table with the column ``status`` is *implemented*, and then found in the code, or *reserved*, and then
+not there. What the code has must have a row. So the page neither promises what is missing nor misses what is there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sandboxer.cli.main import COMMANDS
+from sandboxer.client import Client
+from sandboxer.extensions.base import REQUIRED_OPERATIONS
+from sandboxer.model.fleet_manifests import Connection, Isolation, Operation, Runtime, Scope
+from sandboxer.model.lifecycle import TRANSITIONS, Phase
+from sandboxer.model.manifest import KINDS
+from sandboxer.model.sandbox_manifests import Consumer
+from tests.support.fleet import ROOT
+from tests.support.markdown import blocks, tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    Rows = list[dict[str, str]]
+
+PAGE = ROOT / "docs/meta-framework.md"
+IMPLEMENTED, RESERVED = "implemented", "*reserved*"
+
+# What is no operation of its own: it makes others possible, or belongs to whoever serves a fleet.
+_INNER = {"unrecorded", "forward_all", "abandoned", "give_up", "reap"}
+_CAPABILITIES = {"isolation": Isolation, "scopes": Scope, "connections": Connection, "runtimes": Runtime}
+
+
+def problems(page: Path = PAGE) -> Iterator[str]:
+    """Yield a line for each row that the code does not bear out, and for each thing of the code that has no row."""
+    rows: dict[str, Rows] = {}
+    for table in tables(page):
+        if "status" in (table.rows[0] if table.rows else {}):
+            rows.setdefault(next(iter(table.rows[0])), []).extend(table.rows)
+    checks: dict[str, Callable[[Rows], Iterator[str]]] = {
+        "resource": _resources,
+        "phase": _phases,
+        "operation": _operations,
+        "key": lambda _: iter(()),
+        "actor type": _actors,
+        "capability": _capabilities,
+        "policy": _policies,
+    }
+    for title in sorted(checks.keys() ^ rows.keys()):
+        yield f"a table of {title}: missing, or not known here"
+    for title in checks.keys() & rows.keys():
+        for row in rows[title]:
+            if row["status"] not in (IMPLEMENTED, RESERVED):
+                yield f"{title} {row[title]}: the status {row['status']!r} is neither {IMPLEMENTED} nor {RESERVED}"
+        yield from checks[title](rows[title])
+    yield from _diagram(page)
+
+
+def _resources(rows: Rows) -> Iterator[str]:
+    yield from _compared("resource", rows, KINDS)
+
+
+def _phases(rows: Rows) -> Iterator[str]:
+    yield from _compared("phase", rows, [phase.value for phase in Phase])
+    for row in rows:
+        (name,) = _words(row["phase"])
+        if _words(row["State Hub event"]) != [f"dev.sandboxer.sandbox.{name}"]:
+            yield f"phase {name}: its event is dev.sandboxer.sandbox.{name}"
+
+
+def _diagram(page: Path) -> Iterator[str]:
+    (text,) = (block.text for block in blocks(page) if block.language == "mermaid")
+    shown = set(re.findall(r"^  ([a-z\[*\]]+) --> ([a-z\[*\]]+)$", text, re.MULTILINE))
+    start, end = "[*]", {(phase.value, "[*]") for phase, after in TRANSITIONS.items() if phase and not after}
+    there = {
+        (former.value if former else start, phase.value) for former, after in TRANSITIONS.items() for phase in after
+    }
+    yield from (f"the diagram: {a} --> {b} is shown or there, not both" for a, b in sorted(shown ^ (there | end)))
+
+
+def _operations(rows: Rows) -> Iterator[str]:
+    operations = [row for row in rows if "library" in row]
+    backend = [row for row in rows if "contract" in row]
+    yield from _backend(backend)
+    described = json.loads((ROOT / "schemas/openapi.json").read_text(encoding="utf-8"))["paths"]
+    requests = {(m.upper(), _plain(path)) for path, methods in described.items() for m in methods}
+    for row in operations:
+        yield from _operation(row, requests)
+    shown = {name.removeprefix("Client.") for row in operations for name in _words(row["library"])}
+    public = {name for name, value in vars(Client).items() if inspect.isfunction(value) and name[0] != "_"} - _INNER
+    yield from (f"operation {name}: Client has it, and no row" for name in sorted(public - shown))
+
+
+def _operation(row: dict[str, str], requests: set[tuple[str, str]]) -> Iterator[str]:
+    names, there = _words(row["operation"]), False
+    for name in _words(row["library"]):
+        there = True
+        if not callable(getattr(Client, name.removeprefix("Client."), None)):
+            yield f"operation {names}: there is no {name}"
+    for command in _words(row["command"]):
+        there = True
+        if command.split()[1] not in COMMANDS:
+            yield f"operation {names}: there is no `{command}`"
+    for request in _words(row["HTTP"]):
+        there = True
+        method, path = request.split()
+        if (method, _plain(path)) not in requests:
+            yield f"operation {names}: there is no {request}"
+    if there != (row["status"] == IMPLEMENTED):
+        yield f"operation {names}: {row['status']}, and {'a' if there else 'no'} way to call it is shown"
+
+
+def _backend(rows: Rows) -> Iterator[str]:
+    names = {name: row for row in rows for name in _words(row["operation"])}
+    for name in sorted(names.keys() ^ set(get_args(Operation))):
+        yield f"operation {name} of an extension: in the page or in the code, not both"
+    for name, row in names.items():
+        if (row["required"] == "yes") != (name in REQUIRED_OPERATIONS):
+            yield f"operation {name} of an extension: required is {row['required']}, and the code says otherwise"
+
+
+def _actors(rows: Rows) -> Iterator[str]:
+    yield from _compared("actor type", rows, get_args(Consumer.model_fields["actor"].annotation))
+
+
+def _capabilities(rows: Rows) -> Iterator[str]:
+    yield from _compared("capability", rows, _CAPABILITIES)
+    for row in rows:
+        (name,) = _words(row["capability"])
+        if set(_words(row["values"])) != set(get_args(_CAPABILITIES.get(name))):
+            yield f"capability {name}: its values are {', '.join(get_args(_CAPABILITIES.get(name)))}"
+
+
+def _policies(rows: Rows) -> Iterator[str]:
+    """A policy is implemented where a manifest can express it: the words of its row are valid for that kind."""
+    for row in rows:
+        (name,) = _words(row["policy"])
+        how = re.fullmatch(r"(Profile|Sandbox) `(\{.+\})`", row["expressed as"])
+        if row["status"] == RESERVED:
+            if how:
+                yield f"policy {name}: reserved, and expressed as {how[0]}"
+        elif how is None:
+            yield f"policy {name}: implemented, and no manifest is shown that expresses it"
+        else:
+            yield from (f"policy {name}: {wrong}" for wrong in _invalid(how[1], yaml.safe_load(how[2])))
+
+
+def _invalid(kind: str, spec: dict[str, Any]) -> Iterator[str]:
+    needed = {"Profile": {"extension": "ext.compose-ssh"}, "Sandbox": {"profile": "profile.any"}}[kind]
+    document = {"apiVersion": "sandboxer.dev/v1", "kind": kind, "metadata": {"name": "any"}, "spec": needed | spec}
+    model: type[BaseModel] = KINDS[kind]
+    try:
+        model.model_validate(document)
+    except ValidationError as error:
+        yield f"not valid in a {kind}: {error.errors()[0]['msg']}"
+
+
+def _compared(title: str, rows: Rows, there: Iterable[str]) -> Iterator[str]:
+    """Yield what of the first column is implemented and not there, reserved and there, or there without a row."""
+    known, shown = set(there), set()
+    for row in rows:
+        for name in _words(row[title]):
+            shown.add(name)
+            if (name in known) != (row["status"] == IMPLEMENTED):
+                yield f"{title} {name}: {row['status']}, and it is {'there' if name in known else 'not there'}"
+    yield from (f"{title} {name}: the code has it, and no row" for name in sorted(known - shown))
+
+
+def _words(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def _plain(path: str) -> str:
+    return re.sub(r"\{\w+\}", "{}", path)
+
+
+def main() -> int:
+    """Print every problem of the page; return 1 where there is any."""
+    found = list(problems())
+    for line in found:
+        sys.stderr.write(f"{PAGE.relative_to(ROOT)}: {line}\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
