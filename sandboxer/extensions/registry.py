@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sandboxer.model.manifest import Extension as Description
 
 GROUP = "sandboxer.extensions"
+SHIPPED = "ext.compose-ssh"
 BUILT_IN = {"compose-ssh": "sandboxer.extensions.compose_ssh.extension:ComposeSsh"}
 
 

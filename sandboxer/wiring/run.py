@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from sandboxer.adapters.transports import Transports
 from sandboxer.errors import ManifestError
 from sandboxer.extensions.base import Question
-from sandboxer.extensions.registry import build_registry
+from sandboxer.extensions.registry import SHIPPED, build_registry
 from sandboxer.lifecycle.discover import discover, names_on_record
 from sandboxer.model.asked import FILE
 from sandboxer.model.lifecycle import Action, Reason
@@ -27,7 +27,7 @@ from sandboxer.wiring.reporting import Reporter
 from sandboxer.wiring.secrecy import without_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from datetime import timedelta
     from pathlib import Path
 
@@ -204,10 +204,10 @@ class Run:
         return build_registry(self.sound().extensions)
 
     @cached_property
-    def extensions(self) -> Sequence[Extension]:
-        """The backends that may have sandboxes on the hosts; ext.compose-ssh always, for what git no longer names."""
-        names = {"ext.compose-ssh"} | {profile.spec.extension for profile in self.sound().profiles.values()}
-        return [self.registry.get(name) for name in sorted(names)]
+    def extensions(self) -> Mapping[str, Extension]:
+        """The backends that may have sandboxes on the hosts, by name; ext.compose-ssh, first, tells of the host."""
+        named = {profile.spec.extension for profile in self.sound().profiles.values()} - {SHIPPED}
+        return {name: self.registry.get(name) for name in (SHIPPED, *sorted(named))}
 
     @cached_property
     def looks(self) -> dict[str, Look]:
@@ -338,7 +338,7 @@ class Run:
         wanted = next((s for s in self.fleet.sandboxes.values() if s.id == change.id), None)
         if sight and sight.record and (wanted is None or change.action == "delete"):
             return self.registry.get(sight.record.extension)
-        return self.registry.get(wanted.profile.spec.extension if wanted else "ext.compose-ssh")
+        return self.registry.get(wanted.profile.spec.extension if wanted else SHIPPED)
 
     @property
     def holder(self) -> str:

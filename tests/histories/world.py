@@ -114,11 +114,11 @@ class SimulatedRun(Run):
 
     @cached_property
     def registry(self) -> Any:
-        return _Registry(self.extensions[0])
+        return _Registry(self.extensions["ext.compose-ssh"])
 
     @cached_property
-    def extensions(self) -> list[Extension]:
-        return [SimulatedBackend(self._looked)]
+    def extensions(self) -> dict[str, Extension]:
+        return {"ext.compose-ssh": SimulatedBackend(self._looked)}
 
     @cached_property
     def looks(self) -> dict[str, Look]:
