@@ -1,4 +1,4 @@
-"""The shell files of this package: what runs on hosts is constant text, never built from values."""
+"""The shell files of extensions: what runs on hosts is constant text, never built from values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from importlib.resources import files
 
 @cache
 def script(*names: str) -> str:
-    """The text of shell files, one after the other; paths are relative to this folder."""
-    folder = files("sandboxer.extensions")
-    return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+    """Return the text of shell files, one after the other.
+
+    A name is a path relative to this folder, or for a file of another package ``package:path``.
+    """
+    return "\n".join(_text(*name.rpartition(":")) for name in names)
+
+
+def _text(package: str, _colon: str, path: str) -> str:
+    return files(package or "sandboxer.extensions").joinpath(path).read_text(encoding="utf-8")

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import CommandTimeout, HostUnreachable, OutputTooLarge, ProvisionFailed, SandboxerError
-from sandboxer.extensions.compose_ssh import records
+from sandboxer.extensions import records
 from sandboxer.extensions.compose_ssh.box import VERBS, Box, State
 from sandboxer.extensions.compose_ssh.image_check import check_images
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret
+from sandboxer.extensions.compose_ssh.records import anonymous_volumes, delivered, undisturbed, what_runs
 from sandboxer.extensions.compose_ssh.render import Variables, render, sources
 from sandboxer.extensions.compose_ssh.stack import Stack
 from sandboxer.extensions.compose_ssh.teardown import remove
@@ -95,7 +96,7 @@ def _only_the_record_differs(box: Box, before: State, desired: DesiredSandbox) -
     if digest_of(records.sealed_for(record, desired)) != record.desired_digest:
         return False
     now = box.look(everything=True)
-    return records.undisturbed(record, now.containers, now.resources, workspace=Workspace(now.trees, box.files()))
+    return undisturbed(record, now.containers, now.resources, workspace=Workspace(now.trees, box.files()))
 
 
 def _bring_up(box: Box, desired: DesiredSandbox, record: Record, before: State) -> Record:
@@ -127,21 +128,21 @@ def _bring_up(box: Box, desired: DesiredSandbox, record: Record, before: State) 
     check_images(box, hardened)
     box.work.progress("starting")
     after = Stack(box, desired, hardened, command, variables, remade).up(before)
-    former = records.anonymous_volumes(before.containers) | set(record.anonymous_volumes)
+    former = anonymous_volumes(before.containers) | set(record.anonymous_volumes)
     project = project_name(desired.name, desired.id)
-    found = records.what_runs(project, hardened.services, after.containers, former_volumes=former)
+    found = what_runs(project, hardened.services, after.containers, former_volumes=former)
     secrets = {secret.path for secret in variables.secrets.values()} | {file.path for file in hardened.secret_files}
     dockerfiles = (posixpath.dirname(place) for place in hardened.dockerfiles)
     kept = (f"tree/{tree.digest}", *mounts, *dockerfiles, *map(box.below, sorted(secrets)))
     left = Workspace(files=box.tidy(kept))
-    ready = records.applied(record, desired, box.work, **found, workspace_files=records.delivered(left.total))
+    ready = records.applied(record, desired, box.work, **found, workspace_files=delivered(left.total))
     return box.rewrite(ready, Phase.READY, containers=after.containers)
 
 
 def _variables(box: Box, desired: DesiredSandbox, record: Record) -> Variables:
     """The variables of the compose file, each secret's file delivered on the way."""
     sealed = records.sealed_for(record, desired)["secrets"]
-    values, delivered = dict(desired.env), {}
+    values, files = dict(desired.env), {}
     for secret in desired.secrets:
         place = f"secrets/{secret.name}.{sealed[secret.name]['version']}"
         value = secret.value or box.read_secret(place)
@@ -154,8 +155,8 @@ def _variables(box: Box, desired: DesiredSandbox, record: Record) -> Variables:
         if secret.value is not None:
             box.put(place, value.reveal().encode("utf-8", "surrogateescape"))
         values[secret.name] = value
-        delivered[secret.name] = DeliveredSecret(f"{box.path}/{place}", sealed[secret.name]["version"])
-    return Variables(values, delivered)
+        files[secret.name] = DeliveredSecret(f"{box.path}/{place}", sealed[secret.name]["version"])
+    return Variables(values, files)
 
 
 def _mounts(box: Box, hardened: Hardened) -> dict[str, list[Bind]]:

@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import ProvisionFailed
-from sandboxer.extensions.compose_ssh import records
+from sandboxer.extensions import records
 from sandboxer.extensions.compose_ssh.box import VERBS, Box
+from sandboxer.extensions.compose_ssh.records import anonymous_volumes
 from sandboxer.extensions.workbench import Workbench
 from sandboxer.model.lifecycle import Phase
 
@@ -41,7 +42,7 @@ def _remove_unrecorded(box: Box, containers: Iterable[Container]) -> None:
             f"{work.name} on {work.place.host} is claimed by a record: {claim}",
             hint="it belongs to that fleet: remove it from there",
         )
-    volumes = sorted(records.anonymous_volumes(containers))
+    volumes = sorted(anonymous_volumes(containers))
     for life in work.lives:
         tear_down(box, work.place.engine, life, *volumes)
     if work.lives:
@@ -60,7 +61,7 @@ def remove(
     """
     work, bench = box.work, box.bench
     work.progress("destroying")
-    volumes = records.anonymous_volumes(containers) | set(record.anonymous_volumes)
+    volumes = anonymous_volumes(containers) | set(record.anonymous_volumes)
     requested = record.requested.model_copy(update={"again": again}) if record.requested else None
     known = record.model_copy(update={"anonymous_volumes": tuple(sorted(volumes)), "requested": requested})
     if record.phase is not Phase.DESTROYING:

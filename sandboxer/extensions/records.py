@@ -1,0 +1,113 @@
+"""Records of a sandbox's life, for every backend: how one begins, how it goes on, and what it says once it is ready.
+
+The record is a pure value here: a backend writes it to the host.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.model.lifecycle import Phase
+from sandboxer.model.record import FORMAT_VERSION, Attempt, Consumer, Input, Record, SyncPolicy
+from sandboxer.reconcile.expiry import expiry_after, expiry_of
+from sandboxer.reconcile.fields import digest_of, seal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sandboxer.extensions.base import Work
+    from sandboxer.model.desired import DesiredSandbox
+
+
+def begin(work: Work, desired: DesiredSandbox, *, uid: str | None = None, created_at: datetime | None = None) -> Record:
+    """The first record of a life; ``uid`` and ``created_at`` are given where its containers are still there."""
+    created = created_at or work.clock()
+    salt = secrets.token_hex(16)
+    sealed = {**seal(desired, salt), "runtime": work.place.engine}
+    spec = desired.sandbox.spec
+    return Record(
+        format_version=FORMAT_VERSION,
+        fleet=work.fleet,
+        id=work.id,
+        name=work.name,
+        origin="api" if desired.origin == "api" else "git",
+        uid=uid or secrets.token_hex(16),
+        phase=Phase.PROVISIONING,
+        generation=1,
+        attempt=Attempt(digest=digest_of(sealed), generation=1),
+        profile=desired.profile.metadata.name,
+        extension=desired.profile.spec.extension,
+        host=work.place.host,
+        engine=work.place.engine,
+        labels=dict(desired.sandbox.metadata.labels),
+        sync_policy=SyncPolicy(prune=spec.sync_policy.prune, self_heal=spec.sync_policy.self_heal),
+        consumer=_consumer(desired),
+        requested=desired.asked.requested if desired.asked else None,
+        spec_digest=desired.spec_digest,
+        fleet_root=work.provenance.fleet_root,
+        fleet_commit=work.provenance.fleet_commit,
+        inputs=_input(desired),
+        salt=salt,
+        spec=sealed,
+        created_at=created,
+        expires_at=expiry_of(desired, created),
+        until=created + max(desired.profile.spec.ttl.max, expiry_of(desired, created) - created),
+    )
+
+
+def attempt(record: Record, desired: DesiredSandbox) -> Record:
+    """The record of work begun in place: what was applied stays as it was until the work has ended."""
+    generation = record.generation + 1
+    digest = digest_of(sealed_for(record, desired))
+    return record.model_copy(
+        update={
+            "generation": generation,
+            "attempt": Attempt(digest=digest, generation=generation),
+        }
+    )
+
+
+def sealed_for(record: Record, desired: DesiredSandbox) -> dict[str, Any]:
+    """The desired spec as this record would hold it."""
+    return {**seal(desired, record.salt, record.spec), "runtime": record.engine}
+
+
+def applied(record: Record, desired: DesiredSandbox, work: Work, **found: Any) -> Record:
+    """The record once what is desired runs: the attempt is over. ``found`` is what the engine shows now."""
+    sealed = sealed_for(record, desired)
+    spec = desired.sandbox.spec
+    return record.model_copy(
+        update={
+            "generation": record.generation + 1,
+            "attempt": None,
+            "profile": desired.profile.metadata.name,
+            "host": work.place.host,
+            "labels": dict(desired.sandbox.metadata.labels),
+            "sync_policy": SyncPolicy(prune=spec.sync_policy.prune, self_heal=spec.sync_policy.self_heal),
+            "consumer": _consumer(desired),
+            "desired_digest": digest_of(sealed),
+            "spec_digest": desired.spec_digest,
+            "fleet_root": work.provenance.fleet_root or record.fleet_root,
+            "fleet_commit": work.provenance.fleet_commit,
+            "inputs": _input(desired),
+            "spec": sealed,
+            "expires_at": expiry_after(desired, record),
+            **found,
+        }
+    )
+
+
+def again(record: Record) -> Record:
+    """The next record, otherwise the same."""
+    return record.model_copy(update={"generation": record.generation + 1})
+
+
+def _consumer(desired: DesiredSandbox) -> Consumer | None:
+    given = desired.sandbox.spec.consumer
+    return Consumer(actor=given.actor, project=given.project) if given else None
+
+
+def _input(desired: DesiredSandbox) -> Input | None:
+    tree = desired.tree
+    return Input(repo=tree.repo, ref=tree.ref, commit=tree.commit, digest="sha256:" + tree.digest) if tree else None
