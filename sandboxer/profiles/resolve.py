@@ -168,12 +168,22 @@ def _find_inputs(places: Iterable[_Place], inputs: InputSource | None) -> Mappin
 def _checked(profile: Profile, sandbox: Sandbox, found: _Found) -> _Found:
     """A tree that has what the profile names, or why it cannot be had."""
     tree, _ = found
-    missing = [path for path in profile.spec.compose.files if path not in tree.entries] if tree else []
+    missing = [path for path in _needed(profile) if path not in tree.entries] if tree else []
     if tree and missing:
         given = sandbox.spec.inputs
         where = f"{given.repo} at {given.ref} ({tree.commit[:12]})"
         return None, f"{', '.join(missing)}, named in {profile.metadata.name}, is not in {where}"
     return found
+
+
+def _needed(profile: Profile) -> tuple[str, ...]:
+    """Return the compose files that an input must have: those that the profile names.
+
+    A profile that names none means `compose.yaml`, where it is one of ext.compose-ssh; another backend may need none.
+    """
+    compose = profile.spec.compose
+    named = "files" in compose.model_fields_set or profile.spec.extension == "ext.compose-ssh"
+    return compose.files if named else ()
 
 
 def effective_spec(profile: Profile, sandbox: Sandbox, tree: InputTree | None) -> dict[str, Any]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from sandboxer.errors import ManifestError
+from sandboxer.extensions.base import REQUIRED_OPERATIONS
 from sandboxer.model.desired import SecretValue
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.seams import Revision
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import digest_of_document, resolve
 from tests.support.planning import COMMIT, FIRST_COMMIT, FLEET, FakeInputs, fleet_of
+
+if TYPE_CHECKING:
+    from sandboxer.model.seams import InputTree
 
 TIERED = {
     "a": {"labels": {"tier": "self-hosted", "region": "eu"}},
@@ -153,3 +159,46 @@ def test_a_compose_file_that_is_not_in_the_tree_is_told() -> None:
     wanted = web(profile={"compose": {"files": ["compose.yaml", "more.yaml"]}})
     assert wanted.tree is None
     assert wanted.input_error.startswith("more.yaml, named in e2e, is not in . at HEAD (")
+
+
+class NoFiles(FakeInputs):
+    """Repositories of which no folder has any file."""
+
+    def resolve(self, *place: Any) -> InputTree:
+        return replace(super().resolve(*place), entries={})
+
+
+@pytest.mark.parametrize(
+    ("extension", "compose", "missing"),
+    [
+        ("ext.compose-ssh", {}, "compose.yaml"),
+        ("ext.other", {}, None),
+        ("ext.other", {"files": ["stack.yaml"]}, "stack.yaml"),
+    ],
+)
+def test_a_compose_file_that_no_profile_names_is_needed_by_the_shipped_backend_alone(
+    extension: str, compose: dict[str, Any], missing: str | None
+) -> None:
+    files = {path: yaml.safe_dump(document).encode() for path, document in _other_backend(extension, compose).items()}
+    fleet = resolve(load(files), Revision(files), NoFiles(), lambda r: SecretValue(r.name, "", False))
+    error = fleet.sandboxes["web"].input_error
+    assert (error and error.partition(",")[0]) == missing
+
+
+def _other_backend(extension: str, compose: dict[str, Any]) -> dict[str, Any]:
+    def document(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+        return {"apiVersion": "sandboxer.dev/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+    can = {
+        "isolation": ["container"],
+        "scopes": ["ephemeral"],
+        "connections": ["ssh"],
+        "runtimes": ["docker"],
+        "operations": list(REQUIRED_OPERATIONS),
+    }
+    return {
+        "sandboxer.yaml": document("Fleet", FLEET, {}),
+        "extensions/other.yaml": document("Extension", "ext.other", {"implementation": "other", "capabilities": can}),
+        "profiles/e2e.yaml": document("Profile", "e2e", {"extension": extension, "compose": compose}),
+        "manifests/web.yaml": document("Sandbox", "web", {"profile": "e2e"}),
+    }
