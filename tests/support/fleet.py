@@ -19,5 +19,5 @@ def shipped_files() -> dict[str, bytes]:
 
 def example_files() -> list[Path]:
     """Every manifest that is shipped or shown in the documentation."""
-    folders = [ROOT / folder for folder in ("manifests", "profiles", "extensions", "docs")]
+    folders = [ROOT / folder for folder in ("manifests", "profiles", "extensions", "docs", "examples/extension/fleet")]
     return [ROOT / "sandboxer.yaml", *(path for folder in folders for path in sorted(folder.rglob("*.y*ml")))]

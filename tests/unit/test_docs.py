@@ -101,12 +101,17 @@ def test_no_word_that_promises_or_puts_off(page: Path) -> None:
     "page", [param for param in PAGES if any(block.language == "yaml" for block in blocks(param.values[0]))]
 )
 def test_the_manifests_of_a_page_are_a_good_fleet(page: Path) -> None:
-    """All of them together; a page that shows no Fleet of its own is read beside the one that ships."""
+    """All of them together; a page that shows no Fleet of its own is read beside the one that ships.
+
+    What lies in a folder `fleet` beside the page is part of it.
+    """
     shown = "---\n".join(
         block.text for block in blocks(page) if block.language == "yaml" and "apiVersion" in block.text
     )
     files = {"sandboxer.yaml": shown.encode()} if "kind: Fleet" in shown else {}
+    beside = {path.relative_to(page.parent / "fleet").as_posix(): path for path in page.parent.glob("fleet/*/*.yaml")}
     more = {} if files else {**shipped_files(), "manifests/shown.yaml": shown.encode()}
+    more |= {name: path.read_bytes() for name, path in beside.items()}
     assert problems({**files, **more}) == []
 
 

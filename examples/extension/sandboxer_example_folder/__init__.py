@@ -1,0 +1,1 @@
+"""An example of an extension for Sandboxer: a sandbox is a folder on the host, with the files of a commit."""

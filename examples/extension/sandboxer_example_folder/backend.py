@@ -1,0 +1,86 @@
+"""The backend: the class that the entry point names, with the four methods of Sandboxer's protocol `Extension`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import CommandTimeout, HostUnreachable, OutputTooLarge, ProvisionFailed, SandboxerError
+from sandboxer.extensions import records
+from sandboxer.model.lifecycle import Phase
+from sandboxer_example_folder.folder import Folder
+from sandboxer_example_folder.observe import observe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandboxer.extensions.base import Question, Work
+    from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.observed import Look
+    from sandboxer.model.record import Record, WorkspaceFiles
+    from sandboxer.model.seams import HostTransport
+
+
+class FolderBackend:
+    """Sandboxes as folders. One instance serves all threads, so it keeps nothing between calls."""
+
+    def probe(self, transport: HostTransport, question: Question) -> Look:
+        """Return what is on the host. Raise a HostError where that cannot be told in full."""
+        return observe(transport, question)
+
+    def provision(self, work: Work, desired: DesiredSandbox, *, fresh: bool) -> Record:
+        """Make the sandbox, or bring it to what is desired; return its record."""
+        with Folder(work) as folder:
+            record = folder.observe_as_planned()
+            _check_extension(work, record, desired)
+            if fresh and record is not None:
+                folder.remove(record, again=True)
+                record = None
+            if record is None:
+                asked = desired.asked.to_bytes() if desired.asked else b""
+                with work.placing():  # no other client begins it on another host meanwhile
+                    record = folder.begin(records.begin(work, desired), asked)
+            else:
+                record = folder.rewrite(records.attempt(record, desired), Phase.PROVISIONING)
+            try:
+                files = _deliver(folder, desired)
+            except (HostUnreachable, CommandTimeout, OutputTooLarge):
+                raise  # the conversation is over: the next apply finds the attempt on record, and repeats it
+            except SandboxerError:
+                folder.note_failure()
+                raise
+            return folder.rewrite(records.applied(record, desired, work, workspace_files=files), Phase.READY)
+
+    def wait_ready(self, work: Work, record: Record, timeout: float) -> Mapping[str, str]:
+        """Return the state of each service: a folder has none, and is ready as soon as it is delivered."""
+        return {}
+
+    def teardown(self, work: Work, *, tombstone: str | None = None) -> None:
+        """Remove the folder, its record last. What is not there is success."""
+        with Folder(work) as folder:
+            record = folder.observe_as_planned()
+            if record is not None:
+                folder.remove(record, tombstone=tombstone)
+
+
+def _deliver(folder: Folder, desired: DesiredSandbox) -> WorkspaceFiles:
+    """Deliver the files of the commit, and the note of `setup` where the profile has one; return their sums."""
+    tree = desired.tree
+    if tree is None:
+        raise ProvisionFailed(desired.name, f"{desired.name} has no input: {desired.input_error}")
+    folder.work.progress("delivering")
+    folder.deliver(tree)
+    note = desired.spec["setup"].get("note")
+    if note is not None:
+        folder.put("workspace/note.txt", f"{note}\n".encode())
+    return folder.sums()
+
+
+def _check_extension(work: Work, record: Record | None, desired: DesiredSandbox) -> None:
+    """Raise ProvisionFailed where another backend made the sandbox: what that one has to remove is unknown here."""
+    wanted = desired.profile.spec.extension
+    if record is not None and record.extension != wanted:
+        raise ProvisionFailed(
+            work.name,
+            f"{work.name} on {work.place.host} was made by {record.extension}, and {wanted} cannot remove it",
+            hint=f"take {work.name} out of git and apply, then add it again",
+        )

@@ -1,0 +1,132 @@
+"""The folder of one sandbox on its host: observed, recorded, delivered and removed, all under the sandbox's lock."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from sandboxer.errors import LookIncomplete, SandboxerError, StaleChange
+from sandboxer.extensions import records
+from sandboxer.extensions.workbench import Workbench
+from sandboxer.model.event import events_of, last_number
+from sandboxer.model.lifecycle import Phase
+from sandboxer.model.record import Record, RecordRefused, WorkspaceFiles, parse_record
+
+if TYPE_CHECKING:
+    from sandboxer.extensions.base import Work
+    from sandboxer.model.seams import InputTree
+
+VERBS = "sandboxer_example_folder:verbs.sh"
+REMOVE_SECONDS = 300.0
+
+
+class Folder:
+    """One conversation with the host about one sandbox. Entering it takes the lock, leaving it gives the lock up."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self._bench = Workbench(work, VERBS)
+        self._record: Record | None = None
+        self._written = b""
+        self._last_event = 0
+
+    def __enter__(self) -> Self:
+        self._bench.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bench.__exit__(*exc)
+
+    def observe_as_planned(self) -> Record | None:
+        """Return the record, now that nobody else may change it. Raise StaleChange where the plan saw another one."""
+        work, host = self.work, self.work.place.host
+        data = self._bench.must("its record cannot be read", "record").output
+        try:
+            self._record = parse_record(data, fleet=work.fleet, identifier=work.id) if data else None
+        except RecordRefused as refused:
+            raise LookIncomplete(host, f"the record of {work.name} on {host} cannot be read: {refused}") from refused
+        seen = (self._record.generation, self._record.uid) if self._record else (0, "")
+        if seen != (work.expected_generation, work.expected_uid):
+            raise StaleChange(work.name, f"{work.name} on {host} is not as the plan saw it", hint="plan again")
+        self._written = data
+        counted = self._record.last_event if self._record else 0
+        self._last_event = max(last_number(self._bench.call("journal_end").output), counted)
+        return self._record
+
+    def begin(self, record: Record, asked: bytes) -> Record:
+        """Make the folder, with its record and first events inside from its first moment; return the record.
+
+        `asked` is what an imperative sandbox was asked for with, empty for one of git's.
+        """
+        capacity = self.work.place.capacity or 0
+        name = record.name if asked and not self.work.expected_uid else ""
+        arguments = (record.uid, "new", str(capacity), str(len(asked)), name)
+        return self._write("begin", arguments, record, (Phase.REQUESTED, Phase.PROVISIONING), behind=asked)
+
+    def rewrite(self, record: Record, *through: Phase) -> Record:
+        """Write the next record, having gone `through` these phases. Raise StaleChange where another one is there."""
+        return self._write("rewrite", (hashlib.sha256(self._written).hexdigest(),), record, through)
+
+    def note_failure(self) -> None:
+        """Let the record say `failed`, where it still can be written: the error on its way up matters more."""
+        if self._record is not None:
+            with suppress(SandboxerError):
+                self.rewrite(records.again(self._record), Phase.FAILED)
+
+    def deliver(self, tree: InputTree) -> None:
+        """Put the files of a commit in the place of those that were there, all of them or none."""
+        archive = self.work.inputs.archive(tree)
+        self._bench.must("its files cannot be delivered", "deliver", tree.digest, payload=archive)
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write one file of the folder, whole or not at all."""
+        self._bench.must(f"{path} cannot be written", "put", path, "600", payload=content)
+
+    def sums(self) -> WorkspaceFiles:
+        """Return the sums of what is delivered: a later look is compared with them."""
+        files, size, seconds = map(int, self._bench.must("its files cannot be counted", "sums").text.split())
+        return WorkspaceFiles(files=files, bytes=size, seconds=seconds)
+
+    def remove(self, record: Record, *, tombstone: str | None = None, again: bool = False) -> None:
+        """Remove the folder, `record` last.
+
+        With `tombstone` the sandbox expired, and that digest stays behind, so that it does not come back by itself.
+        With `again` it is to be made once more, which the record of an imperative one has to say.
+        """
+        work = self.work
+        requested = record.requested.model_copy(update={"again": again}) if record.requested else None
+        through: tuple[Phase, ...] = () if record.phase is Phase.DESTROYING else (Phase.DESTROYING,)
+        if tombstone and through and record.phase is not Phase.EXPIRED:
+            through = (Phase.EXPIRED, *through)
+        work.progress("destroying")
+        record = self.rewrite(records.again(record.model_copy(update={"requested": requested})), *through)
+        if tombstone is not None:
+            stone = json.dumps({"spec_digest": tombstone, "at": work.clock().isoformat()}).encode()
+            self._bench.must("its tombstone cannot be written", "tombstone", payload=stone)
+        (last,) = events_of(
+            record, (Phase.DESTROYED,), former=record.phase, after=self._last_event, at=work.clock(), reason=work.reason
+        )
+        kept = (last.to_line(),) if work.keeps_journal else ()
+        what = "its folder cannot be removed"
+        self._bench.must(what, "remove", record.engine, record.uid, *kept, timeout=REMOVE_SECONDS)
+        self._record, self._written, self._last_event = None, b"", 0
+        work.told(last, record, ())
+
+    def _write(
+        self, verb: str, arguments: tuple[str, ...], record: Record, through: tuple[Phase, ...], behind: bytes = b""
+    ) -> Record:
+        """Write a record and the events that led to it in one request: the host puts the journal's lines first."""
+        at, former = self.work.clock(), self._record.phase if self._record else None
+        events = events_of(record, through, former=former, after=self._last_event, at=at, reason=self.work.reason)
+        if events:
+            record = record.model_copy(update={"phase": events[-1].phase, "last_event": events[-1].number})
+        data = record.to_bytes()
+        lines = (event.to_line() for event in events)
+        self._bench.must("its record cannot be written", verb, *arguments, *lines, payload=data + behind)
+        self._record, self._written = record, data
+        self._last_event = max(self._last_event, record.last_event)
+        for event in events:
+            self.work.told(event, record, ())
+        return record

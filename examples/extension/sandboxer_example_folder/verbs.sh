@@ -1,0 +1,22 @@
+# What the workbench can do for this backend: each function `do_<verb>` answers a call of that name. The workbench sets
+# `box`, the sandbox's folder, and holds its lock. Values come as arguments, contents on standard input.
+
+# How many files there are below a folder, and the sums of their sizes and times of change. Fails where that is unknown.
+sums() { # folder
+  listed=$(find "$1" -type f -exec stat -c %s:%Y {} +) || return 1
+  files=0 bytes=0 seconds=0
+  for pair in $listed; do
+    files=$((files + 1)) bytes=$((bytes + ${pair%:*})) seconds=$((seconds + ${pair#*:}))
+  done
+  echo "$files $bytes $seconds"
+}
+
+# All files come beside their place and are renamed: a delivery that breaks off leaves what was there as it was.
+do_deliver() { # digest; a tar
+  new=$box/workspace.new
+  rm -rf "$new" && mkdir -p "$new/tree/$1" && tar -x -o -p -f - -C "$new/tree/$1" &&
+    rm -rf "$box/workspace" && mv "$new" "$box/workspace" && return
+  rm -rf "$new"; return 1
+}
+
+do_sums() { sums "$box/workspace"; }

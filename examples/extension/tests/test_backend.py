@@ -1,0 +1,133 @@
+"""The backend on this machine: the real shell, the real lock and a real commit; no host and no engine is needed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandboxer.adapters.local import LocalTransport
+from sandboxer.errors import StaleChange
+from sandboxer.extensions.base import Place, Provenance, Question, Work
+from sandboxer.extensions.registry import build_registry
+from sandboxer.model.lifecycle import Phase
+from sandboxer.model.observed import Found, Reachable
+from sandboxer.wiring.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandboxer.extensions.base import Extension
+    from sandboxer.model.desired import DesiredSandbox
+
+FLEET = Path(__file__).parents[1] / "fleet"
+MANIFESTS = {
+    "sandboxer.yaml": "apiVersion: sandboxer.dev/v1\nkind: Fleet\nmetadata: {name: acme}\nspec: {}\n",
+    "manifests/one.yaml": """\
+apiVersion: sandboxer.dev/v1
+kind: Sandbox
+metadata: {name: one}
+spec: {profile: profile.folder}
+""",
+    "data/a.txt": "a\n",
+    "data/b.txt": "b\n",
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """A fleet in a repository, with this package's Extension and Profile."""
+    folder = tmp_path / "fleet"
+    shutil.copytree(FLEET, folder)
+    for path, text in MANIFESTS.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text)
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words], cwd=folder, check=True)
+    with Run(folder) as opened:
+        yield opened
+
+
+@pytest.fixture
+def work(run: Run, tmp_path: Path) -> Iterator[Work]:
+    """Work on a sandbox that is not there yet; its host is this machine."""
+    transport = LocalTransport("here")
+    yield Work(
+        place=Place("here", str(tmp_path / "root"), transport, "docker", None, 1.0, 1, "an author"),
+        fleet="acme",
+        id=run.fleet.sandboxes["one"].id,
+        name="one",
+        reason="create_because_absent",
+        expected_generation=0,
+        expected_uid="",
+        inputs=run.inputs,
+        provenance=Provenance(),
+        progress=lambda _step: None,
+        clock=lambda: datetime.now(UTC).replace(microsecond=0),
+    )
+    transport.close()
+
+
+@pytest.fixture
+def backend(run: Run) -> Extension:
+    """The backend as Sandboxer finds it: by entry point, and held to what its description claims."""
+    return build_registry(run.sound().extensions).get("ext.folder")
+
+
+@pytest.fixture
+def desired(run: Run) -> DesiredSandbox:
+    """The sandbox as git wants it."""
+    return run.fleet.sandboxes["one"]
+
+
+def observed(backend: Extension, work: Work) -> Found | None:
+    """What a plan would be told of the sandbox."""
+    look = backend.probe(work.place.transport, Question("here", work.place.root, work.fleet))
+    assert isinstance(look, Reachable)
+    assert look.error is None
+    return look.found.get(work.id)
+
+
+def test_a_sandbox_is_made_observed_and_removed(backend: Extension, work: Work, desired: DesiredSandbox) -> None:
+    record = backend.provision(work, desired, fresh=True)
+    workspace = Path(work.place.root) / "acme" / work.id / "workspace"
+    (tree,) = (workspace / "tree").iterdir()
+    assert sorted(path.name for path in tree.iterdir()) == ["a.txt", "b.txt"]
+    assert (workspace / "note.txt").read_text() == "For whoever opens this folder.\n"
+
+    found = observed(backend, work)
+    assert found is not None
+    assert (found.record, record.phase) == (record, Phase.READY)
+    assert found.files is not None
+    assert record.workspace_files is not None
+    assert (found.files.files, found.files.bytes) == (record.workspace_files.files, record.workspace_files.bytes)
+
+    (tree / "a.txt").unlink()
+    damaged = observed(backend, work)
+    assert damaged is not None
+    assert damaged.files is not None
+    assert damaged.files.files == found.files.files - 1
+
+    later = replace(work, expected_generation=record.generation, expected_uid=record.uid)
+    backend.provision(later, desired, fresh=False)
+    assert (tree / "a.txt").read_text() == "a\n"
+
+    record = (observed(backend, work) or found).record or record
+    backend.teardown(replace(work, expected_generation=record.generation, expected_uid=record.uid))
+    assert not Path(work.place.root).exists()
+
+
+def test_what_is_not_as_the_plan_saw_it_is_left_alone(backend: Extension, work: Work, desired: DesiredSandbox) -> None:
+    record = backend.provision(work, desired, fresh=True)
+    with pytest.raises(StaleChange):
+        backend.provision(work, desired, fresh=True)
+    with pytest.raises(StaleChange):
+        backend.teardown(work)
+    found = observed(backend, work)
+    assert found is not None
+    assert found.record == record
