@@ -29,7 +29,7 @@ faults: $(STAMP) ## The fault matrix in full, and the table of docs/reliability.
 histories: $(STAMP) ## 10,000 random histories on simulated hosts (minutes)
 	@SANDBOXER_HISTORIES=$${SANDBOXER_HISTORIES:-10000} $(BIN)/pytest -n 2 -rP tests/histories/test_histories.py $(PYTEST_ARGS)
 
-check: $(STAMP) ## Format, lint, types, layers, schemas, tracked files, links, specification, registry, shell syntax
+check: $(STAMP) ## Format, lint, types, layers, schemas, tracked files, links, specification, registry, shell
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -40,8 +40,7 @@ check: $(STAMP) ## Format, lint, types, layers, schemas, tracked files, links, s
 	@$(BIN)/python -m scripts.links
 	@$(BIN)/python -m scripts.specification
 	@$(BIN)/python -m scripts.registry
-	@for file in $$(git ls-files '*.sh'); do \
-	  case $$(head -n 1 $$file) in *bash*) bash -n $$file ;; *) sh -n $$file ;; esac || exit 1; done
+	@$(BIN)/python -m scripts.shell
 
 format: $(STAMP) ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .

@@ -9,7 +9,7 @@ python=${PYTHON:-python3}
 }
 if [ ! -x "$venv/bin/pip" ] && ! "$python" -m venv "$venv" >/dev/null 2>&1; then
   # Debian keeps the venv module in a package of its own.
-  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "install python3-venv, then try again" >&2; exit 1; }
+  { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || { echo "install python3-venv, then try again" >&2; exit 1; }
   { apt-get update -qq && apt-get install -y -qq python3-venv; } >/dev/null
   "$python" -m venv --clear "$venv"
 fi

@@ -67,12 +67,15 @@ trap 'exit 1' INT TERM HUP
 HOST_SPEC="{address: $(quoted "$address")$(given user "$user")${port:+, port: $port}$(given identityFile "${SMOKE_IDENTITY:-}")"
 HOST_SPEC="$HOST_SPEC$(given hostKey "${SMOKE_HOST_KEY:-}")$(given runtime "${SMOKE_RUNTIME:-}")}"
 FLEET=smoke-$(od -An -N4 -tx1 /dev/urandom | tr -d ' \n')
+# shellcheck disable=SC2034 # the steps use these two
 NAME=$FLEET-web
+# shellcheck disable=SC2034
 IMAGE=${SMOKE_IMAGE:-$(sed -n 's/^IMAGE=\([^ ]*\).*/\1/p' "$runbook")}
 export GIT_AUTHOR_NAME=smoke GIT_AUTHOR_EMAIL=smoke@localhost GIT_COMMITTER_NAME=smoke GIT_COMMITTER_EMAIL=smoke@localhost
 export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=commit.gpgsign GIT_CONFIG_VALUE_0=false
 
 steps >"$work/steps.sh"
 cd "$work"
+# shellcheck source=/dev/null # written a line above, from the page
 . ./steps.sh
 printf '\nNothing is left on %s: all is well.\n' "$1"

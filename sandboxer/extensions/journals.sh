@@ -32,6 +32,7 @@ show() {
 drop_old() {
   [ -d "$home/.journals" ] && [ ! -L "$home/.journals" ] || return 0
   command -v find >/dev/null 2>&1 && find "$home/.journals" -name '*.jsonl' -mtime "+$MOST_DAYS" -exec rm -f {} +
+  # shellcheck disable=SC2012 # the names are ours, and only ls has an order of age
   ls -t "$home/.journals" | tail -n "+$((MOST_KEPT + 1))" | while read -r name; do rm -f "$home/.journals/$name"; done
 }
 

@@ -5,9 +5,10 @@ read -r wish
 
 # Who waits for a lock has its file open as well; of the descriptor of one who has it, the kernel says `lock:`.
 holders() { # gives their process groups
+  # shellcheck disable=SC2013 # these paths have no blank
   for info in $(grep -l '^lock:' /proc/[0-9]*/fdinfo/9 2>/dev/null); do
     process=${info%/fdinfo/9}
-    [ -O "$process" ] && [ "$process/fd/9" -ef "$lock" ] && read -r words <"$process/stat" || continue
+    { [ -O "$process" ] && [ "$process/fd/9" -ef "$lock" ] && read -r words <"$process/stat"; } || continue
     # shellcheck disable=SC2086 # the words behind the program's name: state, parent, group
     set -- ${words##*) }
     echo "$3"

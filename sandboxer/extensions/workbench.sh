@@ -229,7 +229,7 @@ do_remove_unrecorded() { # engine, uid
 keep_journal() { # uid, the last event or nothing
   kept=$home/.journals/$id.jsonl
   [ -n "$2" ] && ! grep -F "$1" "$kept" 2>/dev/null | grep -q '"type":"dev.sandboxer.sandbox.destroyed"' || return 0
-  [ ! -L "$home/.journals" ] && mkdir -p "$home/.journals" || { echo "$home/.journals cannot be made"; return 1; }
+  { [ ! -L "$home/.journals" ] && mkdir -p "$home/.journals"; } || { echo "$home/.journals cannot be made"; return 1; }
   # An empty line ends one that a power cut tore, and is no event.
   rm -f "$kept.new" && { cat "$kept" 2>/dev/null; untold "$box"; [ -z "$(tail -c 1 "$box/journal.jsonl" 2>/dev/null)" ] || echo; printf '%s\n' "$2" | cat; } | tail -c 1048576 >"$kept.new" &&
     sync "$kept.new" && mv -f "$kept.new" "$kept" && sync "$home/.journals"
@@ -242,16 +242,18 @@ discard() {
     { [ -e "$entry" ] || [ -L "$entry" ]; } && { rm -rf "$entry" 2>/dev/null || force_remove "$entry"; }
   done
   # What is left keeps its record, which says whose lock is to be held to try again.
+  # shellcheck disable=SC2010 # whether there is any other name, whatever it is
   ls -A "$1" | grep -q -v -x record.json || { rm -f "$1/record.json"; rmdir "$1"; }
 }
 # Where there is no sandbox nothing of it stays, its lock included.
 leave() { [ -e "$box" ] || [ -L "$box" ] || { rm -f "$lock"; leave_no_empty_home; }; }
 
 # Where the fleet has nothing any more, which of its commits was the newest says nothing either.
+# shellcheck disable=SC2010 # whether there is any other name, whatever it is
 leave_no_empty_home() {
   rmdir "$home/.journals" 2>/dev/null
-  [ "$(ls -A "$home" 2>/dev/null | grep -v -x -F -e .locks -e .head.json)" ] || {
-    [ "$(ls -A "$home/.locks" 2>/dev/null | grep -v -x -F -e .head -e .placement)" ] ||
+  ls -A "$home" 2>/dev/null | grep -q -v -x -F -e .locks -e .head.json || {
+    ls -A "$home/.locks" 2>/dev/null | grep -q -v -x -F -e .head -e .placement ||
       rm -f "$home/.head.json" "$home/.locks/.head" "$home/.locks/.placement"
   }
   rmdir "$home/.locks" 2>/dev/null; rmdir "$home" 2>/dev/null; rmdir "$root" 2>/dev/null; return 0
@@ -268,7 +270,7 @@ serve() {
     case ${1:-E} in E) continue ;; esac # nothing but that the client lives
     verb=$1 count=$2 payload=$3 seconds=${4:-60}; set --
     while [ "$count" -gt 0 ]; do set -- "$@" "${rest%%"$newline"*}"; rest=${rest#*"$newline"} count=$((count - 1)); done
-    { take; heed; } | { out=$(perform "$verb" "$@" | gather "$seconds"); reply; }
+    { take; heed; } | { out=$(perform "$verb" "$@" | gather "$seconds"); reply "$out"; }
   done
 }
 # A request whole, without its payload: of a client that is cut off in the middle of one, the rest never comes.
@@ -287,11 +289,11 @@ perform() { verb=$1; shift; { in_root && "do_$verb" "$@"; } 2>&1 9>&-; printf '\
 # The folder that we are in is the root whose lock we took. What is there by its name now must be the same, by device
 # and inode: else nothing is written any more, and nothing started.
 in_root() { [ . -ef "$root" ] || { echo "$root is no longer the folder that was locked"; return $EX_REFUSED; }; }
-reply() {
-  case $out in
+reply() { # what a verb printed, with its mark
+  case $1 in
     *"$newline$nonce over") is_over ;;
     *"$newline$nonce "[0-9] | *"$newline$nonce "[0-9][0-9] | *"$newline$nonce "[0-9][0-9][0-9])
-      code=${out##* }; answer "$code" "${out%"$newline$nonce $code"}" ;;
+      code=${1##* }; answer "$code" "${1%"$newline$nonce $code"}" ;;
     *) answer $EX_TOO_MUCH "it printed more than $MOST_OUTPUT bytes" ;;
   esac
 }

@@ -75,7 +75,9 @@ init() {
 }
 
 case ${1:-} in
-  start | switch | init) "$@" ;;
+  start) shift; start "$@" ;;
+  switch) shift; switch "$@" ;;
+  init) shift; init "$@" ;;
   *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 exit

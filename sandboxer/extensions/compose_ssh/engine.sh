@@ -23,6 +23,7 @@ details() { # engine; sets format
   # Podman before 4.4 has it by this name alone, and later ones by this as well.
   image=.ImageName health='{{json .State.Healthcheck.Status}}'
   [ "$1" = podman ] || image=.Config.Image health='{{if .State.Health}}{{json .State.Health.Status}}{{else}}""{{end}}'
+  # shellcheck disable=SC2016 # variables of the template
   format='{"id":{{json .ID}},"image":{{json (printf "%.512s" '$image')}},"image_id":{{json .Image}},"status":{{json .State.Status}},"exit_code":{{json .State.ExitCode}},"health":'$health',"labels":{'$fields'},"networks":[{{range $name, $network := .NetworkSettings.Networks}}[{{json $name}},{{json $network.IPAddress}}],{{end}}null],"ports":[{{range $port, $bindings := .NetworkSettings.Ports}}{{range $bindings}}[{{json $port}},{{json .HostIP}},{{json .HostPort}}],{{end}}{{end}}null],"volumes":[{{range .Mounts}}{{if eq .Type "volume"}}{{json .Name}},{{end}}{{end}}null]}'
 }
 resource() { # engine and kind; sets format
@@ -53,7 +54,7 @@ ended() {
 # Podman takes its time for each. On a host that is starved of it, what one call did not say in time is not described, and
 # the others are asked for all the same; a second such call ends it.
 each() { # command with its options as words, where each is a line; things...
-  command=$1 described= slow=0; shift
+  command=$1 described='' slow=0; shift
   case $command in podman*) batch=20 ;; *) batch=50 ;; esac
   while [ "$#" -gt 0 ]; do
     some=$command count=$batch
@@ -100,7 +101,7 @@ container
 --format
 $format" "$@"; code=$?
     set -- "$want" "$filter" "$labelled"
-    [ "$code" != 0 ] && ! was_killed "$code" || break
+    if [ "$code" = 0 ] || was_killed "$code"; then break; fi
   done
   case $described in '' | *'{'*) ;; *) section engine-failed "$engine" inspect "$code"; return ;; esac
   section containers "$engine"; printf '%s\n' "$listed"

@@ -6,7 +6,7 @@ file_sums() { # where the folders are, how many names of a path are its key (1 o
   listed=$(cd "$from" && find "$@" -type f -printf '%s %Ts %H\n' 2>/dev/null) ||
     listed=$(cd "$from" && find "$@" -type f ! -path '*
 *' -exec stat -c '%s %Y %n' {} + 2>/dev/null)
-  summed= files=0 bytes=0 seconds=0
+  summed='' files=0 bytes=0 seconds=0
   set -f; IFS='
 '
   for line in $listed; do

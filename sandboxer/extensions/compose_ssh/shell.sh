@@ -13,7 +13,7 @@ done
 # As long as whoever asked is there. Its connection may end without a word, and then sshd's process for it is gone; a
 # command without a terminal would never notice.
 watched() {
-  child= gone=
+  child='' gone=''
   trap 'gone=yes; kill "$child" 2>/dev/null' HUP TERM
   exec 3<&0 # what runs in the background has nothing for input, unless it is given some
   "$@" <&3 3<&- &
@@ -46,7 +46,7 @@ hang_up() {
 in_container() {
   # shellcheck disable=SC2016 # for the shell in the container
   [ "$#" -gt 0 ] || set -- sh -c 'if command -v bash >/dev/null 2>&1; then exec bash; fi; exec sh'
-  [ "$terminal" = yes ] && set -- -t -e "TERM=$kind" "$id" "$@" || set -- "$id" "$@"
+  if [ "$terminal" = yes ]; then set -- -t -e "TERM=$kind" "$id" "$@"; else set -- "$id" "$@"; fi
   watched "$engine" exec -i -e "SANDBOXER_SHELL=$fresh" "$@"
   [ -z "$gone" ] || hang_up
   exit "$code"

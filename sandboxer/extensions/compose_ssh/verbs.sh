@@ -230,6 +230,7 @@ do_logs() { timeout 30 "$1" logs --tail "$2" "$3" 2>&1 | tail -c 4096; } # engin
 # Where Docker could not end a container cleanly, a network keeps its endpoint, and only force takes that away.
 free_of_the_dead() { # networks...
   [ "$engine" = docker ] && for network in "$@"; do
+    # shellcheck disable=SC2016 # variables of the template
     ends='{{range $id, $end := .Containers}}{{if eq (printf "%.3s" $id) "ep-"}}{{println $end.Name}}{{end}}{{end}}'
     for end in $(limited docker network inspect --format "$ends" "$network"); do limited docker network disconnect -f "$network" "$end"; done
   done

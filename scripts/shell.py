@@ -1,0 +1,144 @@
+"""``python -m scripts.shell``: hold every shell file that git tracks to shellcheck.
+
+The product's files are fragments: a host gets several of them, one after the other, as one program. So what is checked
+is each program that the package sends, and a finding is told at its place in the fragment. A file with a first line of
+``#!`` is a program of its own, in the dialect of that line.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.fleet import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+FRAGMENTS = Path("sandboxer/extensions")
+DIALECT = "dash"  # a host's `sh` is dash, busybox's ash or bash: all of them have what dash has
+# What one program leaves unused or unset, another does not: unused variables, variables that nothing sets, code and
+# functions that nothing reaches. Such a finding counts where every program with the fragment has it.
+PARTIAL = {2034, 2154, 2317, 2329}
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Finding:
+    """What shellcheck says of a line of a file, by the number of its rule."""
+
+    file: str
+    line: int
+    column: int
+    rule: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message} [SC{self.rule}]"
+
+
+def tracked(root: Path = ROOT) -> list[str]:
+    """Return the tracked shell files: those that are called so, and those whose first line names a shell."""
+    listed = subprocess.run(["git", "-C", str(root), "ls-files", "-z"], capture_output=True, check=True, timeout=60)
+    names = [name for name in listed.stdout.decode().split("\0") if name and (root / name).is_file()]
+    return [name for name in names if name.endswith(".sh") or _names_a_shell(root / name)]
+
+
+def _names_a_shell(path: Path) -> bool:
+    with path.open("rb") as file:
+        first = file.readline(100)
+    return first.startswith(b"#!") and first.split()[-1].rpartition(b"/")[2] in {b"sh", b"bash", b"dash"}
+
+
+def programs(sources: Iterable[str], fragments: set[str]) -> list[tuple[str, ...]]:
+    """Return the programs that Python sources make with ``script(...)``, each as the names of its fragments.
+
+    A starred argument stands for whichever constant tuple of fragments there is; a fragment that no call names is a
+    program of its own.
+    """
+    trees = [ast.parse(source) for source in sources]
+    tuples = [names for tree in trees for node in ast.walk(tree) if (names := _fragments(node, fragments))]
+    found = set[tuple[str, ...]]()
+    for call in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if isinstance(call.func, ast.Name) and call.func.id == "script":
+            given = tuple(arg.value for arg in call.args if isinstance(arg, ast.Constant))
+            starred = any(isinstance(arg, ast.Starred) for arg in call.args)
+            found |= {given + more for more in tuples} if starred else {given}
+    found.discard(())
+    named = {name for program in found for name in program}
+    return sorted(found | {(name,) for name in fragments - named})
+
+
+def _fragments(node: ast.AST, fragments: set[str]) -> tuple[str, ...]:
+    if not isinstance(node, ast.Tuple):
+        return ()
+    names = tuple(part.value for part in node.elts if isinstance(part, ast.Constant) and part.value in fragments)
+    return names if len(names) == len(node.elts) else ()
+
+
+def check(root: Path, folder: Path, sent: list[tuple[str, ...]]) -> list[Finding]:
+    """Return what shellcheck finds in programs whose fragments lie in ``folder`` below ``root``."""
+    found: dict[tuple[str, int, int, int], Finding] = {}
+    times: Counter[tuple[str, int, int, int]] = Counter()
+    with tempfile.TemporaryDirectory() as place:
+        paths = [Path(place, f"{number}.sh") for number in range(len(sent))]
+        for path, program in zip(paths, sent, strict=True):
+            texts = [(root / folder / name).read_text(encoding="utf-8") for name in program]
+            path.write_text("\n".join(texts), encoding="utf-8")
+        for finding in _shellcheck(["--shell", DIALECT], paths):
+            one = _in_fragment(finding, root, folder, sent[int(Path(finding.file).stem)])
+            place_and_rule = (one.file, one.line, one.column, one.rule)
+            found[place_and_rule] = one
+            times[place_and_rule] += 1
+    with_it = Counter(str(folder / name) for program in sent for name in program)
+    return sorted(one for key, one in found.items() if one.rule not in PARTIAL or times[key] >= with_it[one.file])
+
+
+def _in_fragment(finding: Finding, root: Path, folder: Path, program: tuple[str, ...]) -> Finding:
+    line = finding.line
+    for name in program:
+        # Between two of them is a line break, which ends the first one's last line once more.
+        lines = (root / folder / name).read_text(encoding="utf-8").count("\n") + 1
+        if line <= lines:
+            return replace(finding, file=str(folder / name), line=line)
+        line -= lines
+    raise ValueError(finding)
+
+
+def _shellcheck(options: list[str], paths: list[Path]) -> Iterator[Finding]:
+    command = [
+        str(Path(sys.executable).with_name("shellcheck")),
+        "--norc",
+        "--format",
+        "json1",
+        *options,
+        *map(str, paths),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"shellcheck: {done.stderr or done.stdout}")
+    for comment in json.loads(done.stdout)["comments"]:
+        yield Finding(*(comment[key] for key in ("file", "line", "column", "code", "message")))
+
+
+def main() -> int:
+    """Print every finding; return 1 where there is any."""
+    names = tracked()
+    fragments = {str(Path(name).relative_to(FRAGMENTS)) for name in names if Path(name).is_relative_to(FRAGMENTS)}
+    sources = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "sandboxer").rglob("*.py"))]
+    found = check(ROOT, FRAGMENTS, programs(sources, fragments))
+    own = [ROOT / name for name in names if not Path(name).is_relative_to(FRAGMENTS)]
+    found += (replace(one, file=str(Path(one.file).relative_to(ROOT))) for one in _shellcheck([], own))
+    for finding in sorted(found):
+        sys.stderr.write(f"{finding}\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
