@@ -29,7 +29,7 @@ faults: $(STAMP) ## The fault matrix in full, and the table of docs/reliability.
 histories: $(STAMP) ## 10,000 random histories on simulated hosts (minutes)
 	@SANDBOXER_HISTORIES=$${SANDBOXER_HISTORIES:-10000} $(BIN)/pytest -n 2 -rP tests/histories/test_histories.py $(PYTEST_ARGS)
 
-check: $(STAMP) ## Format, lint, types, layers, schemas, tracked files, links, specification, registry, shell
+check: $(STAMP) ## Format, lint, types, layers, schemas, tracked files, links, specification, registry, shell, duplicates
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -41,6 +41,7 @@ check: $(STAMP) ## Format, lint, types, layers, schemas, tracked files, links, s
 	@$(BIN)/python -m scripts.specification
 	@$(BIN)/python -m scripts.registry
 	@$(BIN)/python -m scripts.shell
+	@$(BIN)/python -m scripts.duplicates
 
 format: $(STAMP) ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
