@@ -24,12 +24,14 @@ first_bytes() { printf abcdef | head -c 3; }
 whole_block() { printf abcdef | dd bs=6 count=1 iflag=fullblock; }
 unpack() { head -c 10240 /dev/zero | tar -x -o -p -f - -C "$place"; }
 lock() { # one holder, or two of one lock: the second must be told so
-  for folder in "$place" /tmp "$HOME"; do
+  # Where another user can change the way to the root, a link could lead out of it while the file is made.
+  holders=$1; set -- /tmp "$HOME"; [ -n "$unsafe" ] || set -- "$place" "$@"
+  for folder in "$@"; do
     [ -d "$folder" ] && [ -w "$folder" ] || continue
     file=$folder/.sandboxer-doctor-$nonce
     (umask 077; : >"$file") 2>/dev/null || continue
     exec 8>>"$file" 9>>"$file"; rm -f "$file"
-    if [ "$1" = one ]; then flock -n 8; else flock -n 8 && { ! flock -n 9; }; fi
+    if [ "$holders" = one ]; then flock -n 8; else flock -n 8 && { ! flock -n 9; }; fi
     return
   done
 }
@@ -62,7 +64,7 @@ system_facts() {
 
 # The root itself, its parent, or the nearest folder above it that is there, and the file system below.
 root_facts() {
-  way_to_root; [ -z "$unsafe" ] || { section way; echo "$unsafe"; }
+  [ -z "$unsafe" ] || { section way; echo "$unsafe"; }
   for folder in "$root" "$root/$fleet"; do
     if [ -L "$folder" ] || [ -e "$folder" ]; then section folder "$folder"; stat -c '%u %a %F' "$folder"; fi
   done
@@ -166,6 +168,7 @@ shell_facts() {
 
 began=$(up)
 place=$root; while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
+way_to_root
 tool_facts
 system_facts
 root_facts
