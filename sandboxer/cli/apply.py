@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 @click.option("--allow-dirty", is_flag=True, help="Apply manifests that are not committed.")
 @carries_out
 def apply(how: How, planfile: str | None, ref: str | None, no_prune: bool, allow_dirty: bool, **given: Any) -> int:
-    """Make the hosts as git wants them: create, update, repair, and delete what git no longer has.
+    """Make the hosts match git, after confirmation.
 
-    Shows the plan and asks first; without a terminal it needs -y. Exits 1 where anything failed or is blocked; what
-    could be done is done all the same.
+    Creates, updates and repairs sandboxes, and deletes those that git no longer has. Shows the plan and asks first;
+    without a terminal it needs -y. Exits 1 where anything failed or is blocked; what could be done is done all the
+    same.
 
     With PLANFILE, which `sandboxer plan --out` wrote, it asks nothing and does only what that plan says: it plans
     anew, and whatever is no longer so is blocked as stale.
@@ -68,7 +69,9 @@ def apply(how: How, planfile: str | None, ref: str | None, no_prune: bool, allow
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
 @carries_out
 def prune(how: How, ref: str | None, expired_only: bool, dry_run: bool, **given: Any) -> int:
-    """Delete what git no longer has and what has expired, and nothing else.
+    """Delete sandboxes that expired or left git.
+
+    Nothing else is changed.
 
     \b
     Examples:

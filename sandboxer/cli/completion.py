@@ -36,9 +36,10 @@ LOOK_SECONDS, MOST_SECONDS = 2.2, 3.0
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> int:
-    """Print what makes a shell complete commands, options, and the names of sandboxes, profiles and hosts.
+    """Print the completion script of a shell.
 
-    Sandboxes are asked for on the hosts, for at most 3 seconds; a host that is silent till then adds none.
+    The shell then completes commands, options, and the names of sandboxes, profiles and hosts. Sandboxes are asked for
+    on the hosts, for at most 3 seconds; a host that is silent till then adds none.
 
     \b
     Examples:

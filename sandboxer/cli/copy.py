@@ -31,11 +31,12 @@ class _Inside:
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
 def cp(source: str, target: str) -> int:
-    """Copy a file or folder between this machine and a container: one of SRC and DST is NAME[/SERVICE]:PATH.
+    """Copy files to or from a container.
 
-    A folder is copied with all that is in it, and SRC/. is what is in it alone. Where DST is a folder, it goes there
-    under its own name. SERVICE may be left out where a sandbox has only one. A local path with a colon is written
-    ./a:b. What is copied here is put in place once it is whole; links that lead out of it are refused.
+    One of SRC and DST is NAME[/SERVICE]:PATH, the other a local path. A folder is copied with all that is in it, and
+    SRC/. is what is in it alone. Where DST is a folder, it goes there under its own name. SERVICE may be left out where
+    a sandbox has only one. A local path with a colon is written ./a:b. What is copied here is put in place once it is
+    whole; links that lead out of it are refused.
 
     \b
     Examples:

@@ -15,7 +15,7 @@ from sandboxer.cli.session import opened
 @click.option("--ref", metavar="REV", help="Read the manifests of a git revision, not of the work tree.")
 @output_option("text", "json")
 def doctor(hosts: tuple[str, ...], ref: str | None, output: str) -> int:
-    """Check everything that a host needs, and say how to mend what is missing.
+    """Check what the hosts need, and suggest remedies.
 
     Each host is asked once, over one connection, and nothing on it is changed. Exits 1 where there is an error: a host
     that cannot be reached, or one that nothing can be applied on. Warnings and notes alone are no error.

@@ -54,7 +54,9 @@ def drift(
     watch: timedelta | None,
     output: str,
 ) -> int:
-    """Show what runs otherwise than the last apply left it, for every sandbox on the hosts.
+    """Show what differs from the last apply.
+
+    Compares every sandbox on the hosts with what was applied there.
 
     Git's sandboxes are compared, suspended and orphaned ones too, and imperative ones; nothing is repaired. No input
     repository and no secret is needed, but with --deep the inputs. What is told is noted on the hosts, and what is over

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is told next, until Ctrl-C or its end.")
 @output_option("text", "json")
 def events(name: str, follow: bool, output: str) -> int:
-    """Show the life of a sandbox, as the journals on the hosts tell it; the oldest event first.
+    """Show the lifecycle events of a sandbox.
 
-    Of a sandbox that is gone there is what State Hub has still to be told. JSON is one CloudEvent a line. Exits 1 where
-    there is none, or a host did not answer.
+    They come from the journals on the hosts, the oldest first. Of a sandbox that is gone there is what State Hub has
+    still to be told. JSON is one CloudEvent a line. Exits 1 where there is none, or a host did not answer.
 
     \b
     Examples:

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 @lock_timeout_option
 @output_option("text", "json")
 def extend_ttl(name: str, by: timedelta, lock_timeout: timedelta, output: str) -> int:
-    """Let a sandbox live longer: DURATION (90s, 15m, 8h, 2d) is added to its end.
+    """Extend the time to live of a sandbox.
 
-    It ends at the latest when the profile's ttl.max has passed since its creation. A plan shows no difference for it; a
-    later change of ttl or expiresAt in git wins. What has expired and is not pruned yet can be extended too.
+    DURATION (90s, 15m, 8h, 2d) is added to its end. It ends at the latest when the profile's ttl.max has passed since
+    its creation. A plan shows no difference for it; a later change of ttl or expiresAt in git wins. What has expired
+    and is not pruned yet can be extended too.
 
     \b
     Examples:

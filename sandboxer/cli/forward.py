@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 @click.option("--address", metavar="A", default="127.0.0.1", show_default=True, help="The local address to listen on.")
 @output_option("text", "json")
 def forward(name: str, ports: tuple[str, ...], service: str | None, address: str, output: str) -> int:
-    """Lead local ports into a sandbox, until Ctrl-C; a line tells each once it is there.
+    """Forward local ports to a sandbox until interrupted.
 
-    PORT is a name of the profile's reachability or a port of a container; without any, it is all of reachability. LOCAL
-    left out is a free port. All connections go over one SSH connection to the host. They work under `egress: deny`,
-    and go on after a container was started again, or made anew.
+    Prints a line for each port once it is open, and ends with Ctrl-C. PORT is a name of the profile's reachability or a
+    port of a container; without any, it is all of reachability. LOCAL left out is a free port. All connections go over
+    one SSH connection to the host. They work under `egress: deny`, and go on after a container was started again, or
+    made anew.
 
     \b
     Examples:

@@ -7,6 +7,7 @@ import sys
 import click
 
 from sandboxer.cli.console import write
+from sandboxer.cli.groups import SummaryGroup
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.session import opened, session
 from sandboxer.cli.telling import telling
@@ -17,10 +18,12 @@ FLUSH_PATIENCE, FLUSH_MOST = 15.0, 600.0  # seconds
 _EXTRA = frozenset({"fastapi", "starlette", "uvicorn", "prometheus_client"})
 
 
-@click.group()
+@click.group(cls=SummaryGroup)
 @click.pass_context
 def hub(context: click.Context) -> None:
-    """Run a State Hub, which keeps the lifecycle events of fleets and shows them; or tell the fleet's own.
+    """Run a State Hub, or send it pending events.
+
+    A State Hub keeps the lifecycle events of fleets, and shows them on a page.
 
     \b
     Examples:
@@ -38,10 +41,11 @@ def hub(context: click.Context) -> None:
 @click.option("--token", metavar="SOURCE", help="Where its token is: env:NAME or file:PATH.")
 @click.option("--database", metavar="FILE", help="Where events are kept; else below the user's folder for state.")
 def serve(listen: str, token: str | None, database: str | None) -> int:
-    """Serve a State Hub until it is ended with Ctrl-C or SIGTERM.
+    """Serve a State Hub until interrupted.
 
-    Prints the address of its page when it listens. Without --token there is one for this run, in that address. Any
-    address but this machine's own needs --token. Needs the extra `hub`: in the folder of a clone, pip install '.[hub]'.
+    It ends with Ctrl-C or SIGTERM. Prints the address of its page when it listens. Without --token there is one for
+    this run, in that address. Any address but this machine's own needs --token. Needs the extra `hub`: in the folder of
+    a clone, pip install '.[hub]'.
 
     \b
     Examples:
@@ -70,10 +74,10 @@ def serve(listen: str, token: str | None, database: str | None) -> int:
 
 @hub.command()
 def flush() -> int:
-    """Tell the fleet's State Hub all that it was not told yet, and wait until it has it.
+    """Send pending events to the fleet's State Hub.
 
-    Every apply, prune and drift does so too, and never waits long. Exits 1 where the hub did not take everything, or a
-    host did not answer.
+    Waits until the hub has them. Every apply, prune and drift sends them too, and never waits long. Exits 1 where the
+    hub did not take everything, or a host did not answer.
 
     \b
     Examples:

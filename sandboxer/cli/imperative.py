@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 @lock_timeout_option
 @output_option("text", "json", "name")
 def create(lock_timeout: timedelta, output: str, profile: str, name: str | None, no_wait: bool, **given: Any) -> int:
-    """Make a sandbox without a commit, and wait until it is ready.
+    """Create a sandbox without a commit.
 
-    It is checked as a manifest of these words would be. Git neither changes nor deletes it: it ends with its time to
-    live, or with `sandboxer destroy`.
+    Waits until it is ready. It is checked as a manifest of these words would be. Git neither changes nor deletes it: it
+    ends with its time to live, or with `sandboxer destroy`.
 
     \b
     Examples:
@@ -74,10 +74,9 @@ def create(lock_timeout: timedelta, output: str, profile: str, name: str | None,
 @lock_timeout_option
 @output_option("text", "json")
 def resume(name: str, give_up: bool, lock_timeout: timedelta, output: str) -> int:
-    """Make an imperative sandbox to its end that was cut off, or is only on record.
+    """Finish creating a requested or interrupted sandbox.
 
-    What was asked for lies on its host, so this may be another machine than the one that asked. One that is ready stays
-    as it is.
+    The request is on its host, so any machine can finish it. A sandbox that is ready is left as it is.
 
     \b
     Examples:
@@ -100,9 +99,10 @@ def resume(name: str, give_up: bool, lock_timeout: timedelta, output: str) -> in
 @lock_timeout_option
 @output_option("text", "json")
 def recreate(name: str, lock_timeout: timedelta, output: str) -> int:
-    """Make a sandbox anew: the same id, and the same inputs at a fresh commit. Its volumes end.
+    """Recreate a sandbox from the latest commit.
 
-    One of git's that expired comes back so; an imperative one is made as it was asked for.
+    Its ID and inputs stay the same. Its volumes are deleted. An expired sandbox of git comes back this way; an
+    imperative one is recreated as it was requested.
 
     \b
     Examples:
@@ -132,10 +132,11 @@ def destroy(
     lock_timeout: timedelta,
     output: str,
 ) -> int:
-    """Remove sandboxes and all that they have; one that is not there is success.
+    """Delete sandboxes and everything in them.
 
-    One of git's comes back with the next apply. What fails keeps no other from its turn. --all and --without-record
-    show what they are about to remove and ask first; without a terminal they need -y.
+    Deleting one that does not exist succeeds. One of git's comes back with the next apply. What fails keeps no other
+    from its turn. --all and --without-record show what they are about to remove and ask first; without a terminal they
+    need -y.
 
     --without-record removes containers, networks and volumes that carry the labels of an ID, and its directory, where
     no record and no manifest claims them: what a plan lists as `ambiguous`.
@@ -230,7 +231,9 @@ def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequ
 @click.option("--timeout", type=Duration(), default="5m", show_default=True, help="How long to wait at most.")
 @output_option("text", "json")
 def wait(name: str, phase: str, timeout: timedelta, output: str) -> int:
-    """Wait until a sandbox is ready, or is gone. Exits 1 where it failed, or the time is over.
+    """Wait until a sandbox is ready or destroyed.
+
+    Exits 1 if it failed, or the timeout is over.
 
     \b
     Examples:

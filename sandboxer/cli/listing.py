@@ -39,9 +39,9 @@ _PHASES = [phase.value for phase in Phase if phase is not Phase.DESTROYED]
 def list_(
     hosts: tuple[str, ...], phases: tuple[str, ...], labels: tuple[tuple[str, str], ...], mine: bool, output: str
 ) -> int:
-    """List the sandboxes that are on the hosts, of git and imperative ones alike.
+    """List the sandboxes on the hosts.
 
-    Exits 1 where a host did not answer in full: what is there may be missing.
+    Lists those of git and imperative ones. Exits 1 where a host did not answer in full: what is there may be missing.
 
     \b
     Examples:
@@ -67,7 +67,9 @@ def list_(
 @click.argument("name", metavar="NAME|ID")
 @output_option("text", "json", "yaml")
 def get(name: str, output: str) -> int:
-    """Show one sandbox: its phase, whether it is as git wants it, how it fares, and how to reach it.
+    """Show one sandbox and how to reach it.
+
+    Shows its phase, its health, and whether it is in sync with git.
 
     \b
     Examples:

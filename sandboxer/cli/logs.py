@@ -42,9 +42,10 @@ class _Tail(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 
 @click.option("-n", "--tail", type=_Tail(), metavar="N|all", default="all", help="The last N lines of each container.")
 @click.option("-t", "--timestamps", is_flag=True, help="Each line with the time at which it was printed.")
 def logs(name: str, follow: bool, services: tuple[str, ...], tail: int | None, timestamps: bool) -> int:
-    """Show what the containers of a sandbox printed, those that have ended too.
+    """Show the logs of a sandbox's containers.
 
-    With --follow, a container that starts again, or is made anew by an update, is followed again.
+    Containers that have ended are included. With --follow, a container that starts again, or is made anew by an update,
+    is followed again.
 
     \b
     Examples:

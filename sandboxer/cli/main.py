@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 import sandboxer
+from sandboxer.cli.groups import SummaryGroup
 from sandboxer.cli.session import LOG_FORMATS, LOG_VARIABLE, Session
 from sandboxer.errors import SandboxerError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 EXIT_DONE, EXIT_ERROR, EXIT_DIFFERENCES = 0, 1, 2
 
@@ -47,12 +48,26 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+# As `--help` shows them.
+GROUPS = {
+    "Reconcile": ("validate", "plan", "apply", "prune", "drift", "render"),
+    "Sandboxes": ("create", "get", "list", "recreate", "destroy", "resume", "wait", "extend-ttl", "events"),
+    "Inside a sandbox": ("logs", "forward", "ssh", "cp"),
+    "Operate": ("doctor", "unlock", "hub", "serve"),
+    "Setup": ("completion",),
+}
+
+
+class LazyGroup(SummaryGroup):
     """A group whose commands are imported only when they are asked for, so that ``--version`` costs nothing."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The names of all commands, in the order of their use."""
-        return list(COMMANDS)
+        """Return the names of all commands, group by group."""
+        return [name for names in GROUPS.values() for name in names]
+
+    def sections(self, ctx: click.Context) -> Mapping[str, Sequence[str]]:  # noqa: ARG002 - as above
+        """Return the names of the commands of each group, by its title."""
+        return GROUPS
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a name; None where there is none, and click says so."""
@@ -88,10 +103,10 @@ def cli(context: click.Context, directory: str | None, log_format: str) -> None:
 
     \b
     Examples:
-      sandboxer validate            check all manifests, without any host
-      sandboxer plan                what would change, and why; changes nothing
-      sandboxer apply               make it so, after asking
-      sandboxer -C ../fleet list    the sandboxes that there are
+      sandboxer validate            check all manifests, without contacting a host
+      sandboxer plan                show what would change, and why
+      sandboxer apply               make the hosts match git, after confirmation
+      sandboxer -C ../fleet list    list the sandboxes of another fleet
     """
     session = context.ensure_object(Session)
     session.command = context.invoked_subcommand or ""

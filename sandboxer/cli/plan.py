@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are differences.")
 @output_option("text", "json", "markdown")
 def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, ref: str | None, **given: Any) -> int:
-    """Show what an apply would change, and why. Reads only: git, and each host once.
+    """Show what apply would change, and why.
+
+    Changes nothing: it reads git, and each host once.
 
     Exits 0; 1 on any error, or where the plan is not complete: a host not seen, a change blocked; and with
     --detailed-exitcode 2 where there are differences.

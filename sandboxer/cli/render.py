@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 @click.option("--ref", metavar="REV", help="Read the manifests of a git revision, not of the work tree.")
 @output_option("text", "json", "yaml")
 def render(name: str, explained: bool, ref: str | None, output: str) -> int:
-    """Show what a Sandbox manifest comes to: its profile merged in, its defaults and its input's commit filled in.
+    """Show the effective manifest of a sandbox.
 
-    No host is asked. Environment values are hidden; secrets show where they are read from, never what they are.
+    Its profile is merged in, and its defaults and the commit of its input are filled in. No host is asked. Environment
+    values are hidden; secrets show where they are read from, never what they are.
 
     \b
     Examples:

@@ -45,12 +45,12 @@ class Every(Duration):
 )
 @click.option("--grace", type=Every(), default="30s", show_default=True, help="For what runs, at the end.")
 def serve(reap_every: timedelta, grace: timedelta, **given: Any) -> int:
-    """Serve the HTTP API of the fleet until it is ended with Ctrl-C or SIGTERM.
+    """Serve the HTTP API until interrupted.
 
-    Prints its URL when it listens. On this machine's own address it needs no --tokens, and prints a token for this run.
-    Any other address needs --tokens, and TLS or --behind-proxy. It keeps nothing: what was cut off is gone on with at
-    the next start, by this or another server. Needs the extra `api`: in the folder of a clone, pip install
-    '.[api]'.
+    It ends with Ctrl-C or SIGTERM. Prints its URL when it listens. On this machine's own address it needs no --tokens,
+    and prints a token for this run. Any other address needs --tokens, and TLS or --behind-proxy. It keeps nothing: what
+    was cut off is gone on with at the next start, by this or another server. Needs the extra `api`: in the folder of a
+    clone, pip install '.[api]'.
 
     \b
     Examples:

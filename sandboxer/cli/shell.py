@@ -31,10 +31,11 @@ class _WithCommand(click.Command):
 @click.argument("service", metavar="[SERVICE]", required=False)
 @click.option("-T", "--no-terminal", is_flag=True, help="Give the command no terminal, even where there is one.")
 def ssh(name: str, service: str | None, no_terminal: bool) -> int:
-    """Open a shell in a container, or run COMMAND in it; without SERVICE, in the workspace on the host.
+    """Open a shell or run a command in a sandbox.
 
-    In a container that is bash where there is one, else sh. Exits as the command did. Where standard input or output
-    is no terminal the command has none either, and is given standard input as it is.
+    It runs in the container of SERVICE, or without SERVICE in the workspace on the host. In a container that is bash
+    where there is one, else sh. Exits as the command did. Where standard input or output is no terminal the command has
+    none either, and is given standard input as it is.
 
     \b
     Examples:

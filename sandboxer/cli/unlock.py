@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @output_option("text", "json")
 def unlock(name: str, end: bool, yes: bool, output: str) -> int:
-    """Show who holds the lock of a sandbox: the client that works on it now. With --end, end that client's work.
+    """Show who holds a sandbox's lock, or release it.
 
-    A client that is gone gives its locks up by itself within 30 s, so there is no stale lock to break. --end is for one
-    that is there and should not be: its work on the host is ended, what it began is on record, and the next apply goes
-    on from there. It asks first; without a terminal it needs -y.
+    The holder is the client that works on the sandbox now; --end ends that work. A client that is gone gives its locks
+    up by itself within 30 s, so there is no stale lock to break. --end is for one that is there and should not be: its
+    work on the host is ended, what it began is on record, and the next apply goes on from there. It asks first; without
+    a terminal it needs -y.
 
     \b
     Examples:

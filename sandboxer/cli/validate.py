@@ -17,10 +17,10 @@ from sandboxer.cli.session import opened
 @click.option("--ref", metavar="REV", help="Check the manifests of a git revision, not of the work tree.")
 @output_option("text", "json", "sarif", "github")
 def validate(paths: tuple[str, ...], ref: str | None, output: str) -> int:
-    """Check all manifests without any host: every finding at once.
+    """Check all manifests without contacting a host.
 
-    With PATH, only findings in those files or folders are told; the whole fleet is read all the same, for manifests
-    name each other.
+    Every finding is reported at once. With PATH, only findings in those files or folders are told; the whole fleet is
+    read all the same, for manifests name each other.
 
     \b
     Examples:

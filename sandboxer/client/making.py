@@ -14,8 +14,9 @@ from sandboxer.client.seen import copies_seen, handle_if_there, handle_named
 from sandboxer.errors import KeyReused, NameTaken, SandboxError, SandboxNotFound, UsageError
 from sandboxer.model.asked import Asked
 from sandboxer.model.lifecycle import Phase, Reason, Sync
+from sandboxer.profiles.report import did_you_mean
 from sandboxer.reconcile.options import Options
-from sandboxer.wiring.found import handle_of, handle_of_sight, sandboxes_there
+from sandboxer.wiring.found import find, handle_of, handle_of_sight, sandboxes_there
 from sandboxer.wiring.records import asked_for
 
 if TYPE_CHECKING:
@@ -105,9 +106,8 @@ def resume(access: Access, name: str) -> JsonObject:
     One that is ready stays as it is.
     """
     with access.run(find_inputs=False) as run:
-        copies = copies_seen(run, access.plan(run), name)
-        if not copies:
-            raise SandboxNotFound(f"there is no sandbox {name} on the hosts", hint="see `sandboxer list`")
+        decided = access.plan(run)
+        copies = copies_seen(run, decided, name) or find(run, decided, name)
         if copies[0].change.origin == "git":
             raise UsageError(f"{copies[0].change.sandbox} is in git", hint="`sandboxer apply` goes on with it")
         record = copies[0].sight.record
@@ -179,7 +179,8 @@ def _renew(access: Access, name: str) -> JsonObject:
     """As ``apply --replace`` of one sandbox that is in git."""
     with access.run(read_secrets=True) as run:
         if name not in run.sound().sandboxes:
-            raise SandboxNotFound(f"there is no sandbox {name} in git or on the hosts", hint="see `sandboxer list`")
+            hint = did_you_mean(name, run.sound().sandboxes) or "see `sandboxer list`"
+            raise SandboxNotFound(f"there is no sandbox {name} in git or on the hosts", hint=hint)
         if run.files.dirty:
             raise UsageError("the manifests have changes that are not committed", hint="commit them")
         options = Options(targets=frozenset({name}), replaced=frozenset({name}), max_deletes=NO_GUARD)

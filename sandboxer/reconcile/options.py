@@ -51,7 +51,10 @@ class Options:
             ("--host", self.hosts, hosts, "host"),
         ):
             for name in sorted(names.difference(known)):
-                hint = f"there are: {', '.join(sorted(known)) or 'none'}"
+                from difflib import get_close_matches  # only a wrong name needs it
+
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
                 raise UsageError(f"{option} {name}: there is no such {kind}", hint=hint)
 
     def wants(self, change: Change) -> bool:

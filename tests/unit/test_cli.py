@@ -256,6 +256,21 @@ def test_a_selector_that_names_nothing_is_an_error(fleet: GitRepo, option: str) 
     assert f"{option} wev" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", [["plan", "--target", "wev"], ["get", "wev"], ["resume", "wev"], ["recreate", "wev"], ["render", "wev"]]
+)
+def test_a_wrong_name_is_answered_with_the_one_that_was_meant(fleet: GitRepo, words: list[str]) -> None:
+    done = run("-C", fleet.path, *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "did you mean `web`?" in done.stderr
+
+
+def test_a_wrong_host_is_answered_with_the_one_that_was_meant(fleet: GitRepo) -> None:
+    fleet.commit({"manifests/silent.yaml": SILENT_HOST})
+    for words in (["plan", "--host", "silnt"], ["doctor", "silnt"]):
+        assert "did you mean `silent`?" in run("-C", fleet.path, *words).stderr
+
+
 def test_no_colour_where_there_is_no_terminal(fleet: GitRepo) -> None:
     done = run("-C", fleet.path, "plan", FORCE_COLOR="")
     assert "\x1b[" not in done.stdout + done.stderr

@@ -44,7 +44,7 @@ def check_command(words: list[str]) -> None:
     arguments = words[1:]
     while arguments[:1] in (["-C"], ["--log-format"]):
         arguments = arguments[2:]
-    if not arguments or arguments == ["--version"]:
+    if not arguments or arguments in (["--version"], ["--help"]):
         return
     command = cli.get_command(click.Context(cli), arguments[0]) if arguments[0] != "COMMAND" else cli
     if command is None:
