@@ -1,6 +1,7 @@
 # What a plan needs to know of one host, in one command that writes nothing. Runs behind root.sh and verbs.sh.
 # Reads lines: nonce, root, fleet. Prints sections, each behind a line `@<nonce> <name>`. The last one is `end`, without
 # which the answer is incomplete. The nonce is fresh, so no file on the host can pass for the start of a section.
+# shellcheck shell=dash
 LC_ALL=C; export LC_ALL
 read -r nonce; read -r root; read -r fleet
 home=$root/$fleet

@@ -1,5 +1,6 @@
 # What the workbench can do for this backend: each function `do_<verb>` answers a call of that name. The workbench sets
 # `box`, the sandbox's folder, and holds its lock. Values come as arguments, contents on standard input.
+# shellcheck shell=dash disable=SC2154
 
 # How many files there are below a folder, and the sums of their sizes and times of change. Fails where that is unknown.
 sums() { # folder
