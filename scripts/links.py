@@ -26,7 +26,9 @@ def problems(page: Path, root: Path = ROOT) -> Iterator[str]:
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         place = f"{page.relative_to(root)}: {link}"
-        if not target.is_relative_to(root):
+        if link.startswith("["):
+            yield f"{place}: no such reference"
+        elif not target.is_relative_to(root):
             yield f"{place}: leads out of the repository"
         elif not target.exists():
             yield f"{place}: no such file"

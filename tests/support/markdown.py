@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from markdown_it import MarkdownIt
 
 from tests.support.fleet import ROOT
 
@@ -12,10 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from markdown_it.token import Token
+
+_MARKDOWN = MarkdownIt("commonmark").enable("table")
 _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-_LINK = re.compile(r"\]\(([^)\s]+)\)")
-_LINK_TEXT = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+_HTML_LINK = re.compile(r"""\b(?:href|src)\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
+_NO_REFERENCE = re.compile(r"\[[^\[\]]+\]\[[^\[\]]*\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +72,30 @@ def commands(page: Path) -> Iterator[str]:
 
 
 def links(page: Path) -> list[str]:
-    """Where the links of a page lead, as written."""
-    return _LINK.findall(_SPAN.sub("`code`", prose(page)))
+    """Return where the links and images of a page lead, those in HTML too.
+
+    A link by reference that the page does not define, ``[text][name]``, is returned as it is written.
+    """
+    found: list[str] = []
+    for token in _tokens(page):
+        if token.type in ("link_open", "image"):
+            found.append(unquote(str(token.attrs["href" if token.type == "link_open" else "src"])))
+        elif token.type in ("html_inline", "html_block"):
+            found += _HTML_LINK.findall(token.content)
+        elif token.type == "text":
+            found += _NO_REFERENCE.findall(token.content)
+    return found
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them: a heading that comes again gets a number."""
+    """Return the anchors of a page's headings, as GitHub makes them: a heading that comes again gets a number."""
     found: set[str] = set()
-    for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
-        anchor = plain = re.sub(r"[^\w\- ]", "", _LINK_TEXT.sub(r"\1", heading).lower()).replace(" ", "-")
+    tokens = _MARKDOWN.parse(page.read_text(encoding="utf-8"))
+    for opening, heading in pairwise(tokens):
+        if opening.type != "heading_open":
+            continue
+        text = "".join(part.content for part in heading.children or () if part.type in ("text", "code_inline"))
+        anchor = plain = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
         number = 0
         while anchor in found:
             number += 1
@@ -82,8 +104,16 @@ def anchors(page: Path) -> set[str]:
     return found
 
 
+def _tokens(page: Path) -> Iterator[Token]:
+    for token in _MARKDOWN.parse(page.read_text(encoding="utf-8")):
+        yield from token.children or (token,)
+
+
 def tables(page: Path) -> list[Table]:
-    """Every table of a page, with the heading that it stands below."""
+    """Return every table of a page, with the heading that it stands below.
+
+    Raises ValueError for a row that has not a cell for each column.
+    """
     found: list[Table] = []
     heading, rows = "", list[list[str]]()
     for line in [*prose(page).splitlines(), ""]:
@@ -93,6 +123,9 @@ def tables(page: Path) -> list[Table]:
             rows.append([cell.strip() for cell in line.strip("|").split("|")])
         elif rows:
             keys, _, *values = rows
+            for row in values:
+                if len(row) != len(keys):
+                    raise ValueError(f"{heading}: {row[0]}: {len(row)} cells, and the table has {len(keys)} columns")
             found.append(Table(heading, [dict(zip(keys, row, strict=True)) for row in values]))
             rows = []
     return found

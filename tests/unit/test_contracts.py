@@ -12,7 +12,7 @@ import pytest
 from scripts import links, registry, specification
 from tests.support import contract
 from tests.support.fleet import ROOT
-from tests.support.markdown import pages
+from tests.support.markdown import anchors, pages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +59,47 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path, link: str, wrong: st
     (tmp_path / "page.md").write_text(f"# Here\n\n[it]({link}) and `[no](link)` of code\n\n```sh\n[no](link)\n```\n")
     found = list(links.problems(tmp_path / "page.md", tmp_path))
     assert found == ([] if wrong is None else [f"page.md: {link}: {wrong}"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "[it][name]\n\n[name]: none.md",
+        '[it](none.md "a title")',
+        "[it](<none.md>)",
+        "[it](\nnone.md)",
+        "![it](none.md)",
+        '<a href="none.md">it</a>',
+        "<p>\n<img src='none.md'>\n</p>",
+        "| a |\n| --- |\n| [it](none.md) |",
+    ],
+)
+def test_a_link_of_any_form_is_followed(tmp_path: Path, words: str) -> None:
+    (tmp_path / "page.md").write_text(f"# Here\n\n{words}\n\n- code:\n  ```sh\n  [no](other.md)\n  ```\n")
+    assert list(links.problems(tmp_path / "page.md", tmp_path)) == ["page.md: none.md: no such file"]
+
+
+def test_a_link_whose_reference_is_missing_is_found(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("[it][name] and <https://example.org/>\n")
+    assert [line.rpartition(": ")[2] for line in links.problems(tmp_path / "page.md", tmp_path)] == [
+        "no such reference",
+        "no such file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("heading", "anchor"),
+    [
+        ("## *One* of __two__", "one-of-two"),
+        ("## The `a_b.c` key", "the-a_bc-key"),
+        ("## [A link](x.md), then ##", "a-link-then"),
+        ("Below a line\n---", "below-a-line"),
+        ("~~~\n# Code\n~~~", None),
+    ],
+)
+def test_an_anchor_is_what_github_makes_of_a_heading(tmp_path: Path, heading: str, anchor: str | None) -> None:
+    (tmp_path / "page.md").write_text(f"{heading}\n")
+    assert anchors(tmp_path / "page.md") == ({anchor} if anchor else set())
 
 
 # --- the specification
