@@ -19,6 +19,7 @@ from sandboxer.cli.main import COMMANDS
 from sandboxer.client import Client
 from sandboxer.extensions.base import REQUIRED_OPERATIONS
 from sandboxer.model.fleet_manifests import Connection, Isolation, Operation, Runtime, Scope
+from sandboxer.model.hub import SandboxData
 from sandboxer.model.lifecycle import TRANSITIONS, Phase
 from sandboxer.model.manifest import KINDS
 from sandboxer.model.sandbox_manifests import Consumer
@@ -36,20 +37,27 @@ IMPLEMENTED, RESERVED = "implemented", "*reserved*"
 
 # What is no operation of its own: it makes others possible, or belongs to whoever serves a fleet.
 _INNER = {"unrecorded", "forward_all", "abandoned", "give_up", "reap"}
+# What serves a fleet or its manifests, and is no operation on a sandbox.
+_SERVING = {"unlock", "render", "doctor", "hub", "serve", "completion"}
 _CAPABILITIES = {"isolation": Isolation, "scopes": Scope, "connections": Connection, "runtimes": Runtime}
 
 
 def problems(page: Path = PAGE) -> Iterator[str]:
     """Yield a line for each row that the code does not bear out, and for each thing of the code that has no row."""
     rows: dict[str, Rows] = {}
-    for table in tables(page):
+    try:
+        shown = tables(page)
+    except ValueError as error:
+        yield str(error)
+        return
+    for table in shown:
         if "status" in (table.rows[0] if table.rows else {}):
             rows.setdefault(next(iter(table.rows[0])), []).extend(table.rows)
     checks: dict[str, Callable[[Rows], Iterator[str]]] = {
         "resource": _resources,
         "phase": _phases,
         "operation": _operations,
-        "key": lambda _: iter(()),
+        "key": _keys,
         "actor type": _actors,
         "capability": _capabilities,
         "policy": _policies,
@@ -79,6 +87,9 @@ def _phases(rows: Rows) -> Iterator[str]:
 def _diagram(page: Path) -> Iterator[str]:
     (text,) = (block.text for block in blocks(page) if block.language == "mermaid")
     shown = set(re.findall(r"^  ([a-z\[*\]]+) --> ([a-z\[*\]]+)$", text, re.MULTILINE))
+    yield from (f"the diagram: {line.strip()!r} is not read" for line in text.splitlines()[1:] if "-->" not in line)
+    if text.count("-->") != len(shown):
+        yield "the diagram: an arrow is there twice, or is not of the form `a --> b`"
     start, end = "[*]", {(phase.value, "[*]") for phase, after in TRANSITIONS.items() if phase and not after}
     there = {
         (former.value if former else start, phase.value) for former, after in TRANSITIONS.items() for phase in after
@@ -90,25 +101,44 @@ def _operations(rows: Rows) -> Iterator[str]:
     operations = [row for row in rows if "library" in row]
     backend = [row for row in rows if "contract" in row]
     yield from _backend(backend)
-    described = json.loads((ROOT / "schemas/openapi.json").read_text(encoding="utf-8"))["paths"]
-    requests = {(m.upper(), _plain(path)) for path, methods in described.items() for m in methods}
+    requests = _requests()
     for row in operations:
         yield from _operation(row, requests)
+    asked = [(method, _plain(path)) for row in operations for method, path in map(str.split, _words(row["HTTP"]))]
+    yield from (f"operation: {asked.count(one)} rows have {' '.join(one)}" for one in sorted(set(asked))
+                if asked.count(one) > 1)  # fmt: skip
+    yield from (f"operation: the API has {' '.join(one)}, and no row" for one in sorted(requests - set(asked)))
+    called = {command.split()[1] for row in operations for command in _words(row["command"])}
+    yield from (f"operation: there is `{name}`, and no row" for name in sorted(COMMANDS.keys() - called - _SERVING))
     shown = {name.removeprefix("Client.") for row in operations for name in _words(row["library"])}
     public = {name for name, value in vars(Client).items() if inspect.isfunction(value) and name[0] != "_"} - _INNER
     yield from (f"operation {name}: Client has it, and no row" for name in sorted(public - shown))
+
+
+def _requests() -> set[tuple[str, str]]:
+    """Return the requests about sandboxes that the HTTP API takes."""
+    described = json.loads((ROOT / "schemas/openapi.json").read_text(encoding="utf-8"))["paths"]
+    return {
+        (m.upper(), _plain(path)) for path, methods in described.items() if path.startswith("/v1/") for m in methods
+    }
 
 
 def _operation(row: dict[str, str], requests: set[tuple[str, str]]) -> Iterator[str]:
     names, there = _words(row["operation"]), False
     for name in _words(row["library"]):
         there = True
+        if name.removeprefix("Client.") not in names:
+            yield f"operation {names}: {name} is another one"
         if not callable(getattr(Client, name.removeprefix("Client."), None)):
             yield f"operation {names}: there is no {name}"
     for command in _words(row["command"]):
         there = True
-        if command.split()[1] not in COMMANDS:
+        if (called := command.split()[1]) not in COMMANDS:
             yield f"operation {names}: there is no `{command}`"
+        if (own := [name for name in names if name.replace("_", "-") in COMMANDS]) and called.replace(
+            "-", "_"
+        ) not in own:
+            yield f"operation {names}: `{command}` is another one"
     for request in _words(row["HTTP"]):
         there = True
         method, path = request.split()
@@ -123,8 +153,22 @@ def _backend(rows: Rows) -> Iterator[str]:
     for name in sorted(names.keys() ^ set(get_args(Operation))):
         yield f"operation {name} of an extension: in the page or in the code, not both"
     for name, row in names.items():
+        if (row["status"] == IMPLEMENTED) != (name in REQUIRED_OPERATIONS):
+            yield f"operation {name} of an extension: {row['status']}, and the core does not say so"
         if (row["required"] == "yes") != (name in REQUIRED_OPERATIONS):
             yield f"operation {name} of an extension: required is {row['required']}, and the code says otherwise"
+
+
+def _keys(rows: Rows) -> Iterator[str]:
+    """A key of the attribution is one of a Consumer, and one of an event's data."""
+    for row in rows:
+        for title, prefix, model in (
+            ("in a manifest or request", "consumer.", Consumer),
+            ("in an event", "data.", SandboxData),
+        ):
+            (path,) = _words(row[title])
+            if not path.startswith(prefix) or path.removeprefix(prefix) not in model.model_fields:
+                yield f"key {row['key']}: there is no {path} {title}"
 
 
 def _actors(rows: Rows) -> Iterator[str]:
