@@ -58,7 +58,7 @@ class Client:
         return [Sandbox(self, handle) for handle in seen.handles(self._access, wanted)]
 
     def get(self, name: str) -> Sandbox:
-        """The sandbox of a name or id. Raises UsageError where there is none."""
+        """The sandbox of a name or id. Raises SandboxNotFound where there surely is none, and else as ``find`` does."""
         return Sandbox(self, seen.handle_named(self._access, name))
 
     def find(self, name: str, sees: Callable[[JsonObject], bool] | None = None) -> Sandbox | None:

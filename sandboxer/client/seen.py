@@ -74,7 +74,7 @@ def look(access: Access, run: Run) -> None:
 
 
 def handle_named(access: Access, name: str) -> JsonObject:
-    """The sandbox of a name or id. Raises UsageError where there is none."""
+    """The sandbox of a name or id. Raises SandboxNotFound where there surely is none, else HostNotSeen."""
     with access.run() as run:
         home, *_ = find(run, access.plan(run), name)
         return handle_of(run, home)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import SandboxNotFound
+from sandboxer.errors import HostNotSeen, SandboxNotFound
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import Found, Reachable
@@ -77,15 +77,19 @@ def handle_of_sight(run: Run, sight: Sight, sync: Sync | None = None) -> JsonObj
 
 
 def find(run: Run, decided: Plan, name: str) -> list[There]:
-    """The sandbox of a name or id, its home before copies that go. Raises SandboxNotFound where there is none."""
+    """Return the sandbox of a name or id, its home before copies that go.
+
+    Raises SandboxNotFound where there surely is none, HostNotSeen where it may be on a host that was not seen in full.
+    """
     there = list(sandboxes_there(run, decided))
     found = [one for one in there if name in (one.change.sandbox, one.change.id)]
     if found:
         return sorted(found, key=lambda one: one.stray)
     unseen = [host.name for host in decided.hosts if host.status != "reachable"]
     if unseen:
-        hint = f"it may be on {', '.join(unseen)}, which did not answer in full"
-    elif name in run.fleet.sandboxes:
+        message = f"{name} may be on {', '.join(unseen)}, which did not answer in full"
+        raise HostNotSeen(name, message, hint="see `sandboxer doctor`, and try again")
+    if name in run.fleet.sandboxes:
         hint = "it is in git: `sandboxer plan` says why it is on no host"
     else:
         hint = did_you_mean(name, {one.change.sandbox for one in there} | run.fleet.sandboxes.keys())

@@ -1,19 +1,23 @@
-"""A sandbox's life through the library: each event once, and a step a second for whoever wants to stop."""
+"""A sandbox's life through the library: each event once, and a step a second for whoever wants to stop.
+
+And its absence, which nobody reports where a host did not answer.
+"""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sandboxer.client import Client
-from sandboxer.errors import UsageError
+from sandboxer.errors import HostNotSeen, UsageError
 from tests.support.bench import ID
 from tests.support.journal_host import ONE, JournalHost, life, lines
 from tests.support.silent import SILENT_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from sandboxer.model.event import Event
@@ -63,3 +67,21 @@ def test_where_none_has_a_journal_the_silent_host_is_named(host: JournalHost) ->
         next(events)
     assert error.value.hint == "it may be on silent"
     assert [words.partition(":")[0] for words in warned] == ["silent did not answer"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.get("other"),
+        lambda client: client.find("other"),
+        lambda client: client.extend_ttl("other", timedelta(hours=1)),
+        lambda client: client.destroy("other"),
+    ],
+    ids=["get", "find", "extend_ttl", "destroy"],
+)
+def test_one_that_may_be_on_a_silent_host_is_not_reported_as_absent(
+    host: JournalHost, call: Callable[[Client], object]
+) -> None:
+    (host.bench.folder / "fleet/manifests/silent.yaml").write_text(SILENT_HOST)
+    with pytest.raises(HostNotSeen, match=r"other may be on .*silent.*, which did not answer in full"):
+        call(Client(host.bench.folder / "fleet"))
