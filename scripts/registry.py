@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import json
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from sandboxer.client import Client
+from sandboxer.cli.main import COMMANDS
+from sandboxer.model.event import SANDBOX_EVENT
+from sandboxer.model.lifecycle import Phase
+from sandboxer.model.manifest import KINDS
+from sandboxer.model.sandbox_manifests import Consumer
 from tests.support.fleet import ROOT
+from tests.support.markdown import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGES, INDEX, SCHEMAS = "registry/capabilities", "registry/indexes/capabilities.yaml", "registry/schemas"
+API = "schemas/openapi.json"
 REPEATED = ("id", "name", "domain", "status", "summary")
 
 
@@ -70,13 +78,58 @@ def _untrue(root: Path, place: str, stem: str, content: Any) -> Iterator[str]:
     """What a page claims and the repository does not have."""
     if content["id"] != stem:
         yield f"{place}: id: {content['id']}, and the file is called {stem}.md"
-    for operation in content["operations"]:
-        if not callable(getattr(Client, operation, None)):
-            yield f"{place}: operations: there is no {operation}"
     named = [content["specification"], *content["boundaries"]]
     for part in (*content["interfaces"], content["events"]):
         named += [part[key] for key in ("schema", "page") if key in part]
-    yield from (f"{place}: there is no {name}" for name in named if not (root / name).is_file())
+    missing = [name for name in named if not (root / name).is_file()]
+    yield from (f"{place}: there is no {name}" for name in missing)
+    if not missing:
+        yield from _unlike_product(root, place, content)
+
+
+def _unlike_product(root: Path, place: str, content: Any) -> Iterator[str]:
+    """Where a page's words are not those of the specification, the API, the library, the program or the models."""
+    core = _operations(root / content["specification"], "library")
+    if content["operations"] != core:
+        yield f"{place}: operations: the specification has {', '.join(core)}"
+    if (shown := _operations(root / place, "takes")) != content["operations"]:
+        yield f"{place}: operations: the table below has {', '.join(shown)}"
+    actors = get_args(Consumer.model_fields["actor"].annotation)
+    if set(content["consumers"]) != set(actors):
+        yield f"{place}: consumers: these may ask: {', '.join(actors)}"
+    for interface in content["interfaces"]:
+        if not _leads_in(root, interface):
+            yield f"{place}: interfaces: there is no {interface['kind']} {interface['entry']}"
+    if not any(fnmatch(SANDBOX_EVENT + phase, content["events"]["types"]) for phase in Phase):
+        yield f"{place}: events: there are no {content['events']['types']}"
+    pages = {page.relative_to(root).as_posix() for page in (root / "docs/integrations").glob("*.md")}
+    if set(content["boundaries"]) != pages:
+        yield f"{place}: boundaries: docs/integrations has {', '.join(sorted(pages))}"
+
+
+def _operations(page: Path, column: str) -> list[str]:
+    """Return the operations of a page's first table that has the column."""
+    rows = next(table.rows for table in tables(page) if {"operation", column} <= table.rows[0].keys())
+    return [row["operation"].strip("`") for row in rows]
+
+
+def _leads_in(root: Path, interface: Any) -> bool:
+    """Return whether a request, class, command or kind is there."""
+    entry = interface["entry"]
+    match interface["kind"]:
+        case "http":
+            method, _, path = entry.partition(" ")
+            return method.lower() in json.loads((root / interface.get("schema", API)).read_text())["paths"].get(
+                path, ()
+            )
+        case "library":
+            try:
+                return bool(resolve_name(entry))
+            except (ImportError, AttributeError, ValueError):
+                return False
+        case "command":
+            return entry.split()[0] in ("sandbox", "sandboxer") and entry.split()[1] in COMMANDS
+    return entry in KINDS
 
 
 def _unlike(rows: list[dict[str, Any]], capabilities: dict[str, Any]) -> Iterator[str]:
