@@ -29,7 +29,6 @@ REPOSITORIES = "/srv/repositories"
 SECRET = "s3cr3t-of-the-test"
 # What an example shows is what is answered, but for what each sandbox has of its own.
 OWN = {"id", "host", "created_at", "expires_at", "seconds_left", "requested_by", "detail"}
-HANDLE, PROBLEM = "The fields of the response", "The fields of a problem"
 
 
 @pytest.mark.parametrize("page", contract.PAGES, ids=lambda page: page.stem)
@@ -124,7 +123,7 @@ def _compare(page: Path, name: str, answer: Any) -> None:
     """The answer has the fields of the page's table, of their types, and the values of the page's example."""
     if answer is None:
         return
-    table = contract.table(page, PROBLEM if "detail" in answer else HANDLE)
+    table = contract.table(page, contract.PROBLEM if "detail" in answer else contract.HANDLE)
     assert contract.fields(answer).keys() == table.keys()
     assert contract.wrong_types(answer, table) == {}
     if (shown := contract.response(page, name)) is not None:

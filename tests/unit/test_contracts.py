@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandboxer.client import Client
 from scripts import links, registry, specification
 from tests.support import contract
 from tests.support.fleet import ROOT
@@ -203,11 +205,26 @@ def test_what_is_wrong_with_the_registry_is_found(
 
 
 @pytest.mark.parametrize("page", contract.PAGES, ids=lambda page: page.stem)
-def test_the_example_of_a_page_has_the_fields_of_its_table(page: Path) -> None:
-    table = contract.table(page, "The fields of the response")
-    example = contract.response(page, "create")
-    assert contract.fields(example).keys() == table.keys()
-    assert contract.wrong_types(example, table) == {}
+def test_the_examples_of_a_page_have_the_fields_of_its_tables(page: Path) -> None:
+    for name in ("create", "failure"):
+        if (example := contract.response(page, name)) is not None:
+            table = contract.table(page, contract.PROBLEM if name == "failure" else contract.HANDLE)
+            assert contract.fields(example).keys() == table.keys()
+            assert contract.wrong_types(example, table) == {}
+
+
+@pytest.mark.parametrize("page", contract.PAGES, ids=lambda page: page.stem)
+def test_what_a_page_says_of_the_library_is_there(page: Path) -> None:
+    for name in re.findall(r"\bClient\.(\w+)", page.read_text()):
+        assert callable(getattr(Client, name))
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [("2026-11-30T16:22:54Z", "time"), ("1h", "duration"), ("17", "text"), (17, "number"), (None, "null")],
+)
+def test_a_text_is_a_time_or_a_duration_where_it_reads_so(value: object, form: str) -> None:
+    assert contract.type_of(value) == form
 
 
 @pytest.mark.parametrize("page", contract.PAGES, ids=lambda page: page.stem)
