@@ -1,0 +1,60 @@
+"""The page of events and the prose of the specification: their words, examples and numbers are those of the code."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from sandboxer.adapters import hub
+from sandboxer.api.models import Handle
+from sandboxer.lifecycle.delivery import ATTEMPTS
+from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP, SANDBOX_EVENT
+from sandboxer.model.hub import RUN_FINISHED, RUN_STARTED, CloudEvent, Progress, SandboxData
+from sandboxer.model.lifecycle import Health, Phase, Sync
+from sandboxer.model.metadata import API_VERSION
+from scripts.specification import PAGE
+from tests.support.fleet import ROOT
+from tests.support.markdown import blocks, tables
+
+EVENTS = ROOT / "docs/events.md"
+
+
+def _rows(column: str) -> list[dict[str, str]]:
+    return next(table.rows for table in tables(EVENTS) if column in table.rows[0])
+
+
+def test_every_type_of_event_has_a_row() -> None:
+    rows = {row["type"].strip("`"): row["when"] for row in _rows("type")}
+    of_a_phase = SANDBOX_EVENT + "PHASE"
+    assert rows.keys() == {of_a_phase, DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP, RUN_STARTED, RUN_FINISHED}
+    assert set(re.findall(r"`(\w+)`", rows[of_a_phase])) == {phase.value for phase in Phase}
+
+
+def test_the_example_is_an_event() -> None:
+    (shown,) = (json.loads(block.text) for block in blocks(EVENTS) if block.language == "json")
+    assert CloudEvent.model_validate(shown).to_json() == shown
+    assert shown["data"].keys() == SandboxData.model_fields.keys() - {"drift"}
+
+
+def test_what_a_hub_answers_means_what_the_page_says() -> None:
+    rows = [{int(number) for number in re.findall(r"\b\d{3}\b", row["answer"])} for row in _rows("answer")]
+    sets = [set(hub._TAKEN), {200}, {200}, set(hub._AGAIN), set(hub._REFUSED), set()]
+    assert rows == [sets[0] - {200}, *sets[1:]]
+
+
+def test_the_numbers_and_keys_of_the_page_are_those_of_the_code() -> None:
+    text = EVENTS.read_text()
+    assert f"A request takes at most {hub.REQUEST_SECONDS:g} seconds." in text
+    assert ATTEMPTS == 4
+    assert "at most four times in one run" in text
+    assert [row["key"].strip("`") for row in _rows("key")] == list(Progress.model_fields)
+
+
+def test_the_prose_of_the_specification_has_the_words_of_the_code() -> None:
+    text = PAGE.read_text()
+    assert f"`apiVersion` is `{API_VERSION}`" in text
+    for title, words in (("sync", Sync), ("health", Health)):
+        (shown,) = re.findall(rf"`{title}` \(([^)]*)\)", text)
+        assert re.findall(r"`(\w+)`", shown) == [word.value for word in words]
+    (shown,) = re.findall(r"gets a \*\*handle\*\*: (.*?) and more", text, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", shown)) <= Handle.model_fields.keys()
