@@ -58,3 +58,16 @@ def test_the_prose_of_the_specification_has_the_words_of_the_code() -> None:
         assert re.findall(r"`(\w+)`", shown) == [word.value for word in words]
     (shown,) = re.findall(r"gets a \*\*handle\*\*: (.*?) and more", text, re.DOTALL)
     assert set(re.findall(r"`(\w+)`", shown)) <= Handle.model_fields.keys()
+
+
+def test_the_longest_project_is_that_of_the_api() -> None:
+    described = json.loads((ROOT / "schemas/openapi.json").read_text())["components"]["schemas"]
+    longest = next(schema["properties"]["project"]["maxLength"] for schema in described.values()
+                   if "project" in schema.get("properties", {}))  # fmt: skip
+    assert f"over the HTTP API at most {longest} characters" in PAGE.read_text()
+
+
+def test_the_reference_lists_the_keys_of_a_handle() -> None:
+    part = (ROOT / "docs/reference.md").read_text().split("## A handle as JSON")[1]
+    shown = re.findall(r"`(\w+)`", part.partition("of `sandboxer list -o json`:")[2].partition(". ")[0])
+    assert shown == list(Handle.model_fields)

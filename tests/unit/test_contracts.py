@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from sandboxer.client import Client
 from scripts import links, registry, specification
 from tests.support import contract
 from tests.support.fleet import ROOT
-from tests.support.markdown import anchors, pages
+from tests.support.markdown import anchors, blocks, pages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -211,6 +212,17 @@ def test_the_examples_of_a_page_have_the_fields_of_its_tables(page: Path) -> Non
             table = contract.table(page, contract.PROBLEM if name == "failure" else contract.HANDLE)
             assert contract.fields(example).keys() == table.keys()
             assert contract.wrong_types(example, table) == {}
+
+
+@pytest.mark.parametrize("page", contract.PAGES, ids=lambda page: page.stem)
+def test_every_request_of_a_page_promises_a_status_that_the_api_has(page: Path) -> None:
+    described = json.loads((ROOT / "schemas/openapi.json").read_text())["paths"]
+    requests = list(contract.requests(page))
+    assert len(requests) == sum("curl" in block.text for block in blocks(page))
+    for name, status, command in requests:
+        method, path = re.findall(r'-X (\w+) "\$SANDBOXER_URL(/v1/[^"?]+)', command)[0]
+        path = re.sub(r"^(/v1/sandboxes)/[^/]+", r"\1/{ref}", path)
+        assert str(status) in described[path][method.lower()]["responses"], name
 
 
 @pytest.mark.parametrize("page", contract.PAGES, ids=lambda page: page.stem)
