@@ -307,10 +307,11 @@ class Stack:
         parts += self._logs(state)
         host = self.box.work.place.host
         text = self.variables.redact("\n".join(part for part in parts if part)) or "it did not become ready in time"
+        again = f"`sandboxer recreate {self.desired.name}`" if self.desired.origin == "api" else "apply again"
         raise ProvisionFailed(
             self.desired.name,
             f"{self.desired.name} on {host} did not become ready:\n{text}",
-            hint="its containers are left as they are; mend the cause and apply again",
+            hint=f"its containers are left as they are; mend the cause, then {again}",
         )
 
     @staticmethod
