@@ -196,3 +196,25 @@ def test_what_no_record_and_no_manifest_claims_goes_when_a_person_says_so(
     fleet.commit()
     fleet.apply("--allow-empty")
     assert lab.leaked(host, before) == {}
+
+
+@pytest.mark.parametrize("host", ["lab-1", "lab-4"])
+def test_a_delete_takes_no_volume_of_the_fleets_other_sandboxes(new_fleet: Callable[..., FleetRepo], host: str) -> None:
+    fleet = new_fleet(host)
+    compose = stack(a=service(volumes=["data:/data"])) | {"volumes": {"data": None}}
+    for name in ("gone", "kept"):
+        fleet.sandbox(name, compose)
+    fleet.sandbox("plain", stack(a=service()))
+    fleet.commit()
+    fleet.apply()
+    fleet.inside(host, "kept", "a", "sh", "-c", "echo mine >/data/file")
+    before = fleet.ids(host, "kept")
+    for name in ("plain", "gone"):
+        fleet.remove(name)
+        fleet.commit()
+        assert fleet.apply().reasons == {name: "delete_because_orphaned"}
+    assert fleet.ids(host, "kept") == before
+    assert fleet.inside(host, "kept", "a", "cat", "/data/file") == "mine\n"
+    volumes = fleet.engine(host, "volume", "ls", "-q", "--filter", f"label=dev.sandboxer.fleet={fleet.name}")
+    assert volumes.split() == [f"{fleet.project('kept')}_data"]
+    fleet.assert_synced()

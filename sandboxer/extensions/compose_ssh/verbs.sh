@@ -264,6 +264,19 @@ newest_first() { # containers...
   for container in $turned; do limited podman rm -f -v -t 0 "$container" >/dev/null; done
 }
 
+# The volumes of one life. Podman 4.3 takes several labels of a volume for alternatives, so it is asked for each by
+# itself, and what every answer names is ours.
+own_volumes() { # words of a filter...
+  [ "$engine" = podman ] || { listed_of docker volume ls -q "$@"; return; }
+  of_fleet=$(listed_of podman volume ls -q --filter "label=dev.sandboxer.fleet=$fleet") &&
+    of_id=$(listed_of podman volume ls -q --filter "label=dev.sandboxer.id=$id") &&
+    of_life=$(listed_of podman volume ls -q --filter "label=dev.sandboxer.uid=$uid") || return
+  for volume in $of_life; do
+    case $line_break$of_fleet$line_break in *"$line_break$volume$line_break"*) ;; *) continue ;; esac
+    case $line_break$of_id$line_break in *"$line_break$volume$line_break"*) printf '%s\n' "$volume" ;; esac
+  done
+}
+
 # Removes by label and id alone, whatever else a container says of itself; and only where every label agrees. Then looks
 # again, for success is an absence that was seen. What others hang on goes once those are gone, in a later round.
 do_teardown() { # engine, uid, volumes on record...
@@ -280,9 +293,9 @@ do_teardown() { # engine, uid, volumes on record...
       [ -z "$left_some" ] || [ "$engine" = docker ] || newest_first $(limited podman ps -a -q --no-trunc $mine)
       things=$(listed_of "$engine" network ls -q $mine) || return 1
       left_some=; some_at_a_time "$engine network rm" $things; [ -z "$left_some" ] || free_of_the_dead $things
-      things=$(listed_of "$engine" volume ls -q $mine) || return 1
+      things=$(own_volumes $mine) || return 1
       some_at_a_time "$engine volume rm -f" $things
-      left=$(listed_of "$engine" ps -a -q --no-trunc $mine && listed_of "$engine" network ls -q $mine && listed_of "$engine" volume ls -q $mine) || return 1
+      left=$(listed_of "$engine" ps -a -q --no-trunc $mine && listed_of "$engine" network ls -q $mine && own_volumes $mine) || return 1
     }
     [ -n "$left" ] || break
     [ "$round" -lt 3 ] || [ "$left" != "$before" ] || break
