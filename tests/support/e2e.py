@@ -67,7 +67,8 @@ def stack(**services: Any) -> dict[str, Any]:
 class FleetRepo:
     """A fleet in a repository of its own, and what there is of it on the lab's hosts.
 
-    Its name is its own, so fleets share hosts without seeing each other. ``said`` is all that the program ever wrote.
+    Its name is its own, so fleets share hosts without seeing each other. ``said`` is all that the program ever wrote,
+    ``program`` the words that start it.
     """
 
     lab: Lab
@@ -77,6 +78,7 @@ class FleetRepo:
     root: str = ROOT
     env: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    program: tuple[str, ...] = (PROGRAM,)
 
     @classmethod
     def create(
@@ -149,7 +151,7 @@ class FleetRepo:
         clean = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "200"}
         return subprocess.Popen(
             # Whoever runs the tests in the background may have Ctrl-C ignored, and so would the program.
-            ["env", "--default-signal=INT", PROGRAM, "-C", str(self.repo.path), *arguments],
+            ["env", "--default-signal=INT", *self.program, "-C", str(self.repo.path), *arguments],
             env=clean | self.env | (env or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -132,6 +132,7 @@ class LyingHub:
     """A hub on a port of its own: to each request the next of ``answers``; then what ``choose`` says, or ``otherwise``.
 
     ``requests`` are those that it read. With ``certificate``, a file of a key and a certificate, it speaks TLS.
+    ``port`` 0 is any free one.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class LyingHub:
         otherwise: Answer = TAKES,
         choose: Callable[[Request], Answer] | None = None,
         certificate: Path | None = None,
+        port: int = 0,
     ) -> None:
         self.answers = deque(answers)
         self.choose = choose or (lambda _: otherwise)
@@ -148,7 +150,7 @@ class LyingHub:
         if certificate is not None:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._tls.load_cert_chain(certificate)
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server(("127.0.0.1", port))
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []

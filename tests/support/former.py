@@ -1,0 +1,87 @@
+"""A former release: its program, taken from this repository's own history, and run on what this one runs on."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tests.support.fleet import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.e2e import FleetRepo
+
+COMMIT = "fc41863bd786e36e7c1bfdbfc6b0fff53870d9c1"
+"""The release before this one."""
+
+# Asks for a sandbox and leaves it at that, as a server does that dies then.
+_REQUEST = """\
+import json, sys
+from sandboxer.client import Client
+root, name, profile, host = sys.argv[1:]
+made = Client(root).create(
+    profile, name=name, by="harness", consumer="atm/checks", key=name, hosts=[host],
+    labels={"team": "a"}, env={"GREETING": "hello"}, ttl="2h", wait=False,
+)
+print(made.id)
+"""
+
+
+class NotInHistoryError(Exception):
+    """The commit is not in this repository, as in a shallow clone."""
+
+
+@dataclass(frozen=True)
+class FormerRelease:
+    """The program of a commit, installed in a folder."""
+
+    commit: str
+    folder: Path
+
+    @classmethod
+    def install(cls, folder: Path, commit: str = COMMIT) -> FormerRelease:
+        """Put the program of ``commit`` into ``folder``. Raises NotInHistoryError."""
+        git = ["git", "-C", str(ROOT), "archive", "--format=tar", commit, "sandboxer"]
+        done = subprocess.run(git, capture_output=True, timeout=60, check=False)
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()
+            raise NotInHistoryError(f"the commit {commit[:12]} is not in this clone (is it shallow?): {said}")
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            archive.extractall(folder, filter="data")
+        former = cls(commit, folder)
+        where = former.python("import sandboxer; print(sandboxer.__file__)").strip()
+        assert where == str(folder / "sandboxer/__init__.py"), where
+        return former
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables that make Python take this release's modules and no others."""
+        return {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def runs(self, fleet: FleetRepo) -> FleetRepo:
+        """The same fleet, with this release as the program."""
+        return replace(fleet, program=(sys.executable, "-m", "sandboxer"), env=fleet.env | self.env)
+
+    def request(self, fleet: FleetRepo, name: str, profile: str, host: str) -> str:
+        """Have this release put a request for a sandbox on its host, and nothing more. Return the sandbox's id."""
+        return self.python(_REQUEST, str(fleet.repo.path), name, profile, host, env=fleet.env).strip()
+
+    def python(self, code: str, *arguments: str, env: dict[str, str] | None = None) -> str:
+        """Run Python code on this release, and return what it prints."""
+        clean = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8"}
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env=clean | (env or {}) | self.env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout

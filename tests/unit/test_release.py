@@ -1,0 +1,219 @@
+"""What the release before wrote, on hosts and in files, is read by this one, and comes to the same.
+
+The states are real: its program made them on the lab's hosts, see ``tests/cases/release/README.md``. Here the program
+of this release is run on them. A test that fails here says that a format changed: then both have to be read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandboxer.errors import PlanRefused
+from tests.support import release
+from tests.support.gitrepo import isolate
+from tests.support.hubs import TAKES
+from tests.support.release import TOKEN, Restored, Workshop, recorded, restored, without_the_moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+STATES = recorded("fc41863")
+FLEET = STATES.about["fleet"]
+COMMANDS = STATES.about["commands"]
+ON_BOTH = ("docker", "podman")
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop.prepare(STATES, tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture
+def present(workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Restored]:
+    """This release, on the hosts as they were left."""
+    isolate(monkeypatch, tmp_path)
+    for name, value in {**TOKEN, "NO_PROXY": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    with restored(workshop, tmp_path) as present:
+        yield present
+
+
+def documents(text: str) -> list[Any]:
+    """The JSON of an output, a document or one a line, without what counts and times the run."""
+    try:
+        found = [json.loads(text)]
+    except json.JSONDecodeError:
+        found = [json.loads(line) for line in text.splitlines()]
+    return [without_the_moment(one) for each in found for one in (each if isinstance(each, list) else [each])]
+
+
+def by_path(name: str) -> Any:
+    """A test for each recorded file of a name."""
+    files = STATES.files(name)
+    assert files
+    return pytest.mark.parametrize("path", files.values(), ids=files)
+
+
+# --- commands
+
+
+READ_ONLY = sorted(name for name in COMMANDS if ".json" in name and name != "drift.json")
+
+
+def test_commands_print_what_the_release_before_printed(present: Restored) -> None:
+    """Plans, handles, lists and events, keys in their order: all the way from a record's bytes to the JSON."""
+    for name in READ_ONLY:
+        assert_printed_as_before(name, *present.run(*COMMANDS[name]["words"]))
+
+
+def assert_printed_as_before(name: str, code: int, printed: str) -> None:
+    now, then = documents(printed), documents(STATES.text(f"output/{name}"))
+    assert now == then, name
+    assert json.dumps(now) == json.dumps(then), f"{name}: the order of the keys"
+    assert code == COMMANDS[name]["exit"], name
+
+
+def test_every_state_is_there() -> None:
+    """What the recording is for; else a test of it would promise less than it says."""
+    plan = STATES.json("output/plan.json")
+    reasons = {change["sandbox"].rpartition("-")[0]: change["reason"] for change in plan["changes"]}
+    assert reasons == {
+        "web": "no_op_because_synced",
+        "updated": "no_op_because_synced",
+        "extended": "no_op_because_synced",
+        "healed": "no_op_because_synced",
+        "brief": "no_op_because_expired",
+        "drifted": "repair_because_drift",
+        "pending": "update_because_changed",
+        "torn": "repair_because_interrupted",
+        "fails": "repair_because_interrupted",
+    }
+    handles = {handle["name"]: handle for handle in STATES.json("output/list.json")}
+    for engine in ON_BOTH:
+        assert handles[f"requested-{engine}"]["phase"] == "requested"
+        assert (handles[f"made-{engine}"]["phase"], handles[f"made-{engine}"]["origin"]) == ("ready", "api")
+        assert handles[f"torn-{engine}"]["phase"] == "provisioning"
+        assert handles[f"extended-{engine}"]["expiry_source"] == "extended"
+    assert STATES.files(".head.json").keys() == {"on-docker/.head.json", "on-podman/.head.json"}
+
+
+# --- what lies on a host
+
+
+@by_path("record.json")
+def test_a_record_is_read_in_full(path: Path) -> None:
+    data = path.read_bytes()
+    assert release.reread_record(data, FLEET, path.parent.name) == data
+
+
+@by_path("asked.json")
+def test_a_request_is_read_in_full(path: Path) -> None:
+    data = path.read_bytes()
+    assert release.reread_request(path.parent.name, data) == data
+
+
+@by_path("journal.jsonl")
+def test_a_journal_is_read_in_full(path: Path) -> None:
+    data = path.read_text()
+    assert release.reread_events(data) == data
+
+
+@pytest.mark.parametrize("host", STATES.hosts)
+def test_what_the_hub_was_not_told_is_told_from_where_it_was_left(present: Restored, host: str) -> None:
+    """A journal, its cursor, and what a sandbox that is gone left."""
+    expected: dict[str, list[int]] = {}
+    for name, path in STATES.files("*.jsonl").items():
+        if not name.startswith(f"{host}/"):
+            continue
+        events = [json.loads(line) for line in path.read_text().splitlines()]
+        acked = path.with_name("journal.acked")
+        cursor = int(acked.read_text().split()[1]) if path.name == "journal.jsonl" and acked.exists() else 0
+        life = f"{events[0]['sandbox_id']} {events[0]['uid']}"
+        expected[life] = [event["number"] for event in events if event["number"] > cursor]
+    assert release.lives(present, host) == expected
+    assert sum(map(len, expected.values())) > 5
+
+
+def test_a_lock_names_who_held_it() -> None:
+    held = [path for name, path in STATES.files("[0-9a-f]*").items() if "/.locks/" in name]
+    assert len(held) > 10
+    assert all(release.holder(path.read_bytes()).startswith("recorder@") for path in held)
+
+
+def test_drift_that_is_over_takes_its_note_along(present: Restored) -> None:
+    def notes() -> dict[str, str]:
+        paths = [path for host in present.transports.values() for path in host.home.rglob("drift.json")]
+        return {json.loads((path.parent / "record.json").read_text())["name"]: path.read_text() for path in paths}
+
+    before = notes()
+    assert sorted(before) == [f"{name}-{engine}" for name in ("drifted", "healed") for engine in ON_BOTH]
+    code, printed = present.run("drift", "-o", "json")
+    assert_printed_as_before("drift.json", code, printed)
+    assert sorted(one["sandbox"] for one in json.loads(printed)["resolved"]) == ["healed-docker", "healed-podman"]
+    assert notes() == {name: note for name, note in before.items() if name.startswith("drifted-")}
+
+
+# --- State Hub
+
+
+def test_the_hub_is_sent_the_same(present: Restored) -> None:
+    with release.hub_at_the_recorded_port(TAKES) as hub:
+        code, printed = present.run("hub", "flush")
+    assert (code, printed) == (COMMANDS["flush.txt"]["exit"], STATES.text("output/flush.txt"))
+    assert release.told(hub.requests) == STATES.requests()
+    assert {request.headers["authorization"] for request in hub.requests} == {f"Bearer {TOKEN['STATE_HUB_TOKEN']}"}
+    assert not [path for host in present.transports.values() for path in host.home.rglob(".journals/*.jsonl")]
+    with release.hub_at_the_recorded_port(TAKES) as hub:
+        present.run("hub", "flush")
+    assert [one for one in release.told(hub.requests) if one["method"] == "POST"] == [], "each is told once"
+
+
+# --- saved plans
+
+
+def test_a_saved_plan_approves_what_it_approved(present: Restored, tmp_path: Path) -> None:
+    decided = present.approved(STATES.text("saved-plan.json").encode())
+    assert {change.sandbox: change.reason.value for change in decided.changes} == {
+        change["sandbox"]: change["reason"] for change in STATES.json("saved-plan.json")["changes"]
+    }
+    again = tmp_path / "again.json"
+    present.run("plan", "--out", str(again))
+    (then,), (now,) = documents(STATES.text("saved-plan.json")), documents(again.read_text())
+    checksums = then.pop("checksum"), now.pop("checksum")
+    assert now == then
+    assert all(checksums)
+
+
+def test_a_saved_plan_of_what_has_changed_since_approves_it_no_more(present: Restored) -> None:
+    (host,) = [host for name, host in present.transports.items() if name == "on-docker"]
+    for path in host.home.rglob("record.json"):
+        path.write_text(re.sub('"generation":[0-9]+', '"generation":99', path.read_text()))
+    decided = present.approved(STATES.text("saved-plan.json").encode())
+    reasons = {change.sandbox: change.reason.value for change in decided.changes}
+    assert reasons["pending-docker"] == "blocked_because_stale"
+    assert reasons["pending-podman"] == "update_because_changed"
+
+
+def test_a_saved_plan_that_was_changed_is_refused(present: Restored) -> None:
+    forged = STATES.text("saved-plan.json").replace("pending-docker", "pending-dockes")
+    with pytest.raises(PlanRefused):
+        present.approved(forged.encode())
+
+
+# --- the recording itself
+
+
+def test_the_recording_holds_no_secret_and_is_small() -> None:
+    files = [path for path in STATES.folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 300 * 1024
+    values = [value for name, value in TOKEN.items()]
+    found = subprocess.run(
+        ["grep", "-rlE", "|".join(["PRIVATE KEY", *values]), str(STATES.folder)], capture_output=True, check=False
+    )
+    assert found.stdout == b""
