@@ -9,6 +9,7 @@ import yaml
 
 from tests.lab import IMAGE
 from tests.support.e2e import FleetRepo, service, stack, until, web
+from tests.support.former import request
 from tests.support.release import HUB_PORT, ROOT, TOKEN
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 class RecordedFleet:
     """The fleet, as the program of ``former`` is run on it."""
 
-    former: FormerRelease
     fleet: FleetRepo
     saved: Path
 
@@ -81,7 +81,7 @@ class RecordedFleet:
         (folder / "home/.ssh").mkdir(parents=True)
         (folder / "home/.ssh/config").write_text(config)
         fleet.env |= TOKEN | {"HOME": str(folder / "home"), "USER": "recorder"}
-        return cls(former, former.runs(fleet), folder / "saved-plan.json")
+        return cls(former.runs(fleet), folder / "saved-plan.json")
 
     def make(self) -> None:
         """Bring a sandbox into every state, on each host."""
@@ -119,8 +119,7 @@ class RecordedFleet:
         words = [f"--target={name}-{engine}" for name in ("gone", "updated") for _, engine in ENGINES.values()]
         fleet.apply(*words)
         for host, (_, engine) in ENGINES.items():
-            request = (f"requested-{engine}", f"profile.updated-{engine}", host)
-            self.former.request(fleet, *request)
+            request(fleet, f"requested-{engine}", f"profile.updated-{engine}", host)
             self._web(host, engine)
         fleet.commit()
         fleet.apply("--target", "web-docker", "--target", "web-podman")

@@ -55,8 +55,9 @@ class FormerRelease:
         with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
             archive.extractall(folder, filter="data")
         former = cls(commit, folder)
-        where = former.python("import sandboxer; print(sandboxer.__file__)").strip()
-        assert where == str(folder / "sandboxer/__init__.py"), where
+        where = [sys.executable, "-c", "import sandboxer; print(sandboxer.__file__)"]
+        said = subprocess.run(where, env=former.env, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert said.strip() == str(folder / "sandboxer/__init__.py"), said
         return former
 
     @property
@@ -68,20 +69,16 @@ class FormerRelease:
         """The same fleet, with this release as the program."""
         return replace(fleet, program=(sys.executable, "-m", "sandboxer"), env=fleet.env | self.env)
 
-    def request(self, fleet: FleetRepo, name: str, profile: str, host: str) -> str:
-        """Have this release put a request for a sandbox on its host, and nothing more. Return the sandbox's id."""
-        return self.python(_REQUEST, str(fleet.repo.path), name, profile, host, env=fleet.env).strip()
 
-    def python(self, code: str, *arguments: str, env: dict[str, str] | None = None) -> str:
-        """Run Python code on this release, and return what it prints."""
-        clean = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8"}
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            env=clean | (env or {}) | self.env,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+def request(fleet: FleetRepo, name: str, profile: str, host: str) -> str:
+    """Have the fleet's release put a request for a sandbox on its host, and nothing more. Return the sandbox's id."""
+    done = subprocess.run(
+        [sys.executable, "-c", _REQUEST, str(fleet.repo.path), name, profile, host],
+        env={"PATH": os.environ["PATH"], "HOME": str(fleet.repo.path.parent / "home"), "LANG": "C.UTF-8"} | fleet.env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

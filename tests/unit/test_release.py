@@ -15,6 +15,7 @@ import pytest
 
 from sandboxer.errors import PlanRefused
 from tests.support import release
+from tests.support.former import FormerRelease, NotInHistoryError
 from tests.support.gitrepo import isolate
 from tests.support.hubs import TAKES
 from tests.support.release import TOKEN, Restored, Workshop, recorded, restored, without_the_moment
@@ -217,3 +218,8 @@ def test_the_recording_holds_no_secret_and_is_small() -> None:
         ["grep", "-rlE", "|".join(["PRIVATE KEY", *values]), str(STATES.folder)], capture_output=True, check=False
     )
     assert found.stdout == b""
+
+
+def test_a_release_that_a_shallow_clone_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotInHistoryError, match="the commit 000000000000 is not in this clone"):
+        FormerRelease.install(tmp_path, "0" * 40)

@@ -1,0 +1,134 @@
+"""A fleet's clients are of two releases at once: what either writes on the hosts, the other goes on from."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.e2e import service, stack, until
+from tests.support.former import FormerRelease, NotInHistoryError, request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.lab import Lab
+    from tests.support.e2e import FleetRepo
+
+pytestmark = pytest.mark.lab
+
+HOSTS = ("lab-1", "lab-4")  # Docker, Podman
+PLAN, LIST = ("plan", "-o", "json"), ("list", "-o", "json")
+DRIFT, EVENTS = ("drift", "--deep", "-o", "json"), ("events", "web-lab-4", "-o", "json")
+
+
+@pytest.fixture(scope="module")
+def former(tmp_path_factory: pytest.TempPathFactory) -> FormerRelease:
+    """The release before this one."""
+    try:
+        return FormerRelease.install(tmp_path_factory.mktemp("former"))
+    except NotInHistoryError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("reads", ["this-release-reads", "the-former-reads"])
+def test_what_one_release_left_the_other_goes_on_from(
+    new_fleet: Callable[..., FleetRepo], lab: Lab, former: FormerRelease, tmp_path: Path, reads: str
+) -> None:
+    fleet = new_fleet(*HOSTS)
+    before = {host: lab.snapshot(host) for host in HOSTS}
+    writer, reader = former.runs(fleet), fleet
+    if reads == "the-former-reads":
+        writer, reader = reader, writer
+    saved = str(tmp_path / "plan.json")
+    made = _write(writer, saved)
+    kept = {host: fleet.ids(host) for host in HOSTS}
+    uids = {host: fleet.record(host, f"torn-{host}")["uid"] for host in HOSTS}
+
+    _assert_the_same_is_printed(writer, reader, PLAN, LIST, DRIFT, EVENTS)
+    assert _reasons(reader.plan()) == {
+        "brief": "no_op_because_expired",
+        "web": "no_op_because_synced",
+        "torn": "repair_because_interrupted",
+        "changed": "update_because_changed",
+    }
+    applied = reader.apply(saved)
+    assert _reasons(applied) == {"torn": "repair_because_interrupted", "changed": "update_because_changed"}
+    for identifier in made["requested"]:
+        assert json.loads(reader.run("resume", identifier, "-o", "json"))["phase"] == "ready"
+    reader.run("extend-ttl", "made-lab-4", "10m")
+    for host in HOSTS:
+        assert fleet.record(host, f"torn-{host}")["uid"] == uids[host], "the same life"
+        now = fleet.ids(host)
+        assert {key for key, value in kept[host].items() if now.get(key) != value} == {f"changed-{host}/a"}
+        assert fleet.inside(host, f"web-{host}", "a", "cat", "/data/file") == "mine\n"
+
+    # And back again: what the reader wrote is nothing new to the writer.
+    reader.assert_synced()
+    assert writer.apply().changes == []
+    _assert_the_same_is_printed(writer, reader, LIST)
+
+    for path in (fleet.repo.path / "manifests").glob("*-lab-*.yaml"):
+        path.unlink()
+    fleet.commit()
+    fleet.apply("--allow-empty")  # not the former: on Podman its deletes take the volumes of others
+    reader.run("destroy", *made["made"], *made["requested"])
+    assert {host: left for host in HOSTS if (left := lab.leaked(host, before[host]))} == {}
+
+
+def _write(writer: FleetRepo, saved: str) -> dict[str, list[str]]:
+    """Leave a tombstone, something ready, changed and interrupted, and a saved plan; return imperative ones' ids."""
+    for host in HOSTS:
+        writer.sandbox(f"brief-{host}", stack(a=service()), host=host, ttl="2s")
+    writer.commit()
+    writer.apply()
+    until(lambda: {one["phase"] for one in json.loads(writer.run("list", "-o", "json"))} == {"expired"}, "their end")
+    writer.prune("--expired-only")
+
+    web = stack(
+        a=service(volumes=["data:/data", "./conf:/conf:ro"], environment=["LEVEL=${LEVEL}"]),
+        init=service("true", restart="no"),
+    )
+    for host in HOSTS:
+        files = {"conf/a": "a\n"}
+        writer.sandbox(f"web-{host}", web | {"volumes": {"data": None}}, host=host, files=files, env={"LEVEL": "a"})
+        writer.sandbox(f"changed-{host}", stack(a=service()), host=host, ttl="2h")
+        writer.sandbox(f"torn-{host}", stack(a=service()), host=host)
+    writer.commit()
+    writer.apply(*(f"--target={name}-{host}" for name in ("web", "changed") for host in HOSTS))
+    made: dict[str, list[str]] = {"made": [], "requested": []}
+    for host in HOSTS:
+        writer.inside(host, f"web-{host}", "a", "sh", "-c", "echo mine >/data/file")
+        words = ("create", "--profile", f"profile.changed-{host}", "--name", f"made-{host}", "--host", host)
+        made["made"].append(json.loads(writer.run(*words, "--ttl", "1h", "-o", "json"))["id"])
+        made["requested"].append(request(writer, f"requested-{host}", f"profile.changed-{host}", host))
+        crash = {"SANDBOXER_CRASH_AT": "compose.before"}
+        writer.run("apply", "-y", f"--target=torn-{host}", code=-9, env=crash)
+    for host in HOSTS:
+        writer.sandbox(f"changed-{host}", stack(a=service("sleep", "8888")), host=host, ttl="3h")
+    writer.commit()
+    writer.run("plan", "--out", saved)
+    return made
+
+
+def _reasons(result: Any) -> dict[str, str]:
+    """The reason of each sandbox, which must be the same on both hosts."""
+    found = {
+        host: {name.removesuffix(f"-{host}"): why for name, why in result.reasons.items() if name.endswith(f"-{host}")}
+        for host in HOSTS
+    }
+    assert found["lab-1"] == found["lab-4"], found
+    return found["lab-1"]
+
+
+def _assert_the_same_is_printed(writer: FleetRepo, reader: FleetRepo, *commands: tuple[str, ...]) -> None:
+    """Of plans, handles, drift and journals, but for what counts and times the run."""
+    for words in commands:
+        assert _printed(reader, *words) == _printed(writer, *words), words
+
+
+def _printed(release: FleetRepo, *words: str) -> list[str]:
+    lines = release.run(*words, code=None).splitlines()
+    return [line for line in lines if not any(key in line for key in ('"seconds', '"connections"', '"commands"'))]
