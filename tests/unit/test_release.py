@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from sandboxer.errors import PlanRefused
 from tests.support import release
 from tests.support.former import FormerRelease, NotInHistoryError
-from tests.support.gitrepo import isolate
+from tests.support.gitrepo import GitRepo, isolate
 from tests.support.hubs import TAKES
 from tests.support.release import TOKEN, Restored, Workshop, recorded, restored, without_the_moment
 
@@ -144,7 +145,27 @@ def test_what_the_hub_was_not_told_is_told_from_where_it_was_left(present: Resto
 def test_a_lock_names_who_held_it() -> None:
     held = [path for name, path in STATES.files("[0-9a-f]*").items() if "/.locks/" in name]
     assert len(held) > 10
-    assert all(release.holder(path.read_bytes()).startswith("recorder@") for path in held)
+    whole = re.compile("recorder@[a-z0-9.-]+, commit [0-9a-f]{12}, since [0-9:]{8}Z")
+    assert [path for path in held if not whole.fullmatch(release.holder(path.read_bytes()))] == []
+
+
+@pytest.mark.parametrize(("words", "reason"), [((), "blocked_because_stale"), (("--allow-rollback",), "update")])
+def test_a_head_keeps_an_older_commit_from_being_applied(
+    present: Restored, words: tuple[str, ...], reason: str
+) -> None:
+    _, printed = present.run("plan", "--ref", "HEAD~3", "-o", "json", *words)
+    reasons = {change["sandbox"]: change["reason"] for change in json.loads(printed)["changes"]}
+    assert all(reasons[f"updated-{engine}"].startswith(reason) for engine in ON_BOTH)
+
+
+def test_a_fleet_whose_name_changed_is_known_by_what_it_left(present: Restored, tmp_path: Path) -> None:
+    present.repo.git("clone", "-q", str(present.repo.path), str(tmp_path / "renamed"))
+    repo = GitRepo(tmp_path / "renamed", commits=100)
+    repo.commit({"sandboxer.yaml": (repo.path / "sandboxer.yaml").read_text().replace(FLEET, "renamed")})
+    _, printed = replace(present, repo=repo).run("plan", "-o", "json")
+    reasons = {change["sandbox"]: change["reason"] for change in json.loads(printed)["changes"]}
+    assert {reasons[f"web-{engine}"] for engine in ON_BOTH} == {"blocked_because_guard"}
+    assert FLEET in printed
 
 
 def test_drift_that_is_over_takes_its_note_along(present: Restored) -> None:
@@ -158,6 +179,11 @@ def test_drift_that_is_over_takes_its_note_along(present: Restored) -> None:
     assert_printed_as_before("drift.json", code, printed)
     assert sorted(one["sandbox"] for one in json.loads(printed)["resolved"]) == ["healed-docker", "healed-podman"]
     assert notes() == {name: note for name, note in before.items() if name.startswith("drifted-")}
+    _, printed = present.run("events", "healed-podman", "-o", "json")
+    *_, detected, resolved = documents(printed)
+    assert detected["type"] == "dev.sandboxer.drift.detected"
+    assert resolved["type"] == "dev.sandboxer.drift.resolved"
+    assert resolved["data"]["number"] == detected["data"]["number"] + 1
 
 
 # --- State Hub
