@@ -119,10 +119,10 @@ class ProcessStream:
         except TimeoutError:
             message = f"the command on {self._host} has ended its output and not itself for {timeout:g} s"
             raise CommandTimeout(self._host, message, hint=f"see what {self._host} is busy with") from None
-        if code is None:
-            raise self._gone("it was ended by a signal")
         if threading.current_thread() is not self._drain:
             self._drain.join(1.0)  # a child left behind may hold the pipe open, and is not waited for
+        if code is None:
+            raise self._gone("it was ended by a signal")
         return code
 
     def close(self) -> None:
