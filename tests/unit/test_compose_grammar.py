@@ -109,6 +109,8 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"command": ["a\x00b"]}, "services.web.command"),
     ({"command": ["a", ["b"]]}, "services.web.command"),
     ({"command": {"a": "b"}}, "services.web.command"),
+    ({"command": "echo \"open"}, "services.web.command"),
+    ({"entrypoint": "echo \\"}, "services.web.entrypoint"),
     ({"command": ["x"] * 257}, "services.web.command"),
     ({"command": "x" * 40_000}, "services.web.command"),
     ({"entrypoint": ["\ud800"]}, "services.web.entrypoint"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.compose_ssh.limits import ITEMS, WORDS, WORDS_BYTES
@@ -162,6 +163,15 @@ def listed(check: Check, limit: Limit = ITEMS) -> Check:
     return check_all
 
 
+def _can_be_split(text: str) -> bool:
+    """Return whether podman-compose and Compose can split a command into words, which both do as a shell would."""
+    try:
+        shlex.split(text)
+    except ValueError:
+        return False
+    return True
+
+
 def free_words(value: Any, scope: Scope) -> Any:
     """A command or entrypoint: one text or a list of them, free of form, for nothing but the container reads them."""
     items = value if isinstance(value, list) else [value]
@@ -172,5 +182,8 @@ def free_words(value: Any, scope: Scope) -> Any:
         scope.refuse("must be text, or a list of texts, without a NUL character")
         return None
     if too_large(WORDS_BYTES, sum(len(text.encode()) + 1 for text in texts), scope):
+        return None
+    if not isinstance(value, list) and not _can_be_split(texts[0]):
+        scope.refuse("has a quote that is not closed, or ends in a backslash")
         return None
     return texts if isinstance(value, list) else texts[0]
