@@ -30,9 +30,9 @@ _SPEC_KEYS = {
     "Profile": {"placement": "(move)", "ttl.max": "(limit)", "metadata.name": "profile", "metadata.labels": "(none)"},
 }
 _OUTSIDE = {
-    "(move)": "a move, where its host no longer fits",
+    "(move)": "a move, if its host no longer fits",
     "(name)": "another sandbox",
-    "(limit)": "none by itself",
+    "(limit)": "none",
     "(none)": "none",
 }
 
@@ -50,10 +50,10 @@ def page(text: str) -> str:
 def compose_keys(fate: str) -> str:
     """Keys of a service that are ``kept``, ``checked``, ``dropped`` or ``refused``, or ``ceilings``, as Markdown."""
     if fate == "refused":
-        lines = [_line(["key", "why, and what to do"]), _line(["---", "---"])]
+        lines = [_line(["key", "reason, and what to do"]), _line(["---", "---"])]
         return "\n".join([*lines, *(_line([f"`{key}`", why]) for key, why in sorted(rules.REFUSED.items()))]) + "\n"
     if fate == "ceilings":
-        lines = [_line(["what", "at most", "why"]), _line(["---"] * 3)]
+        lines = [_line(["what", "maximum", "why"]), _line(["---"] * 3)]
         most = [[limit.what, limit.shown + (", lowered to it" if limit.lowered else ""), limit.why] for limit in TABLE]
         return "\n".join([*lines, *map(_line, most)]) + "\n"
     keys = {"kept": rules.FORMS, "checked": rules.CHECKED, "dropped": rules.DROPPED, "limited": ceilings.KEYS}[fate]
@@ -63,7 +63,7 @@ def compose_keys(fate: str) -> str:
 def table(kind: str) -> str:
     """One kind's fields as a Markdown table: name, what it holds, default, meaning, what a change of it does."""
     effects = kind in _SPEC_KEYS
-    heads = ["field", "holds", "default", "meaning", *(["a change of it"] if effects else [])]
+    heads = ["field", "type", "default", "meaning", *(["effect of a change"] if effects else [])]
     lines = [_line(heads), _line(["---"] * len(heads))]
     for path, holds, default, meaning in _rows(kind):
         cells = [f"`{path}`", holds, default, meaning]
@@ -152,7 +152,7 @@ def _holds(shape: dict[str, Any]) -> str:
 
 def _default(given: dict[str, Any], needed: bool) -> str:
     if needed:
-        return "needed"
+        return "required"
     value = given.get("default")
     return "" if value in (None, [], {}) else f"`{value if isinstance(value, str) else json.dumps(value)}`"
 

@@ -43,12 +43,14 @@ Operation = Literal["probe", "provision", "wait_ready", "teardown", "estimate_co
 class StateHub(Strict):
     """Where lifecycle events are sent."""
 
-    url: HubUrl = Field(description='An http(s) URL, or a variable that holds it: "${STATE_HUB_URL}".')
-    token: SecretSource | None = Field(None, description="Where its token is: env:NAME or file:PATH, never the token.")
-    format: HubFormat = Field("cloudevents", description="What it is sent; `progress` is the form of older hubs.")
+    url: HubUrl = Field(description='An http(s) URL, or the environment variable that holds it: "${STATE_HUB_URL}".')
+    token: SecretSource | None = Field(
+        None, description="Where to read the token: env:NAME or file:PATH. Never the token itself."
+    )
+    format: HubFormat = Field("cloudevents", description="The event format. `progress` is for older hubs.")
     # An older hub's own word, and so written as there.
     workstream_id: Line | None = Field(
-        None, alias="workstream_id", description="Under which an older hub files what it is told."
+        None, alias="workstream_id", description="The workstream under which an older hub files the events."
     )
 
 
@@ -64,7 +66,7 @@ def _max_deletes(value: object) -> int | str:
 
 
 class Guards(Strict):
-    """What an apply may delete without being asked twice."""
+    """Limits on what one apply may delete."""
 
     max_deletes: Annotated[
         int | str,
@@ -72,8 +74,11 @@ class Guards(Strict):
         WithJsonSchema(
             {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^(100|[1-9]?[0-9])%$"}]}
         ),
-    ] = Field(10, description="How many sandboxes one apply may delete or replace: a number, or a share such as 20%.")
-    allow_empty: bool = Field(False, description="Whether a fleet without any Sandbox may delete all that there are.")
+    ] = Field(
+        10,
+        description="The most sandboxes that one apply may delete or replace: a number, or a percentage such as 20%.",
+    )
+    allow_empty: bool = Field(False, description="Allow a fleet with no Sandbox manifest to delete all its sandboxes.")
 
     def most_deletes(self, sandboxes: int) -> int:
         """How many of ``sandboxes`` one apply may delete; a share is rounded down."""
@@ -85,12 +90,16 @@ class Guards(Strict):
 class AllowedSecret(Strict):
     """A secret that sandboxes may be given. As plain text, ``env:NAME`` or ``file:PATH``, it is for git's alone."""
 
-    ref: SecretSource = Field(description="What secretRefs may name, word for word: env:NAME or file:PATH.")
+    ref: SecretSource = Field(description="The reference as secretRefs writes it, exactly: env:NAME or file:PATH.")
     profiles: Items[Name] | None = Field(
-        None, min_length=1, description="Only for sandboxes of these Profiles; left out, for git's sandboxes of any."
+        None,
+        min_length=1,
+        description="Allow only sandboxes of these Profiles. Default: sandboxes in git, of any Profile.",
     )
     consumers: Items[ConsumerName] | None = Field(
-        None, min_length=1, description="Only for these consumers, ACTOR/PROJECT; left out, for git's sandboxes of any."
+        None,
+        min_length=1,
+        description="Allow only these consumers, as ACTOR/PROJECT. Default: sandboxes in git, of any consumer.",
     )
 
     @model_validator(mode="before")
@@ -117,10 +126,11 @@ class AllowedSecret(Strict):
 
 
 class Secrets(Strict):
-    """Which secrets the fleet's sandboxes may ask for."""
+    """Which secrets the fleet's sandboxes may use."""
 
     allow: Items[AllowedSecret] = Field(
-        (), description="Which: as env:NAME or file:PATH for git's sandboxes alone, or with the keys below."
+        (),
+        description="Allowed references: env:NAME or file:PATH for sandboxes in git only, or the keys below.",
     )
 
     def permits(self, source: str, profile: str, consumer: str | None, *, imperative: bool) -> bool:
@@ -129,29 +139,29 @@ class Secrets(Strict):
 
 
 class Api(Strict):
-    """What requests over the HTTP API may use of the server."""
+    """What HTTP API requests may use on the server."""
 
     repo_roots: Items[RepoLocation] = Field(
         (),
-        description="URLs and folders; inputs.repo of a request may be one, or be below one. Without any, only the "
+        description="URLs and folders that inputs.repo of a request may equal or be below. If empty, only the "
         "fleet's own repository.",
     )
 
 
 class FleetSpec(Strict):
-    """The repository's own settings."""
+    """The settings of the repository."""
 
-    state_hub: StateHub | None = Field(None, description="Where lifecycle events are sent; left out, nowhere.")
-    guards: Guards = Field(default_factory=Guards, description="What an apply may delete without being asked twice.")
-    secrets: Secrets = Field(default_factory=Secrets, description="Which secrets the fleet's sandboxes may ask for.")
-    api: Api = Field(default_factory=Api, description="What requests over the HTTP API may use of the server.")
+    state_hub: StateHub | None = Field(None, description="Where to send lifecycle events. If omitted, none are sent.")
+    guards: Guards = Field(default_factory=Guards, description="Limits on what one apply may delete.")
+    secrets: Secrets = Field(default_factory=Secrets, description="Which secrets the fleet's sandboxes may use.")
+    api: Api = Field(default_factory=Api, description="What HTTP API requests may use on the server.")
 
 
 class Fleet(Manifest):
-    """The repository's own settings. A fleet has exactly one, in sandboxer.yaml at its root."""
+    """The settings of the repository. A fleet has exactly one, in sandboxer.yaml at its root."""
 
     kind: Literal["Fleet"]
-    spec: FleetSpec = Field(default_factory=FleetSpec, description="The repository's own settings.")
+    spec: FleetSpec = Field(default_factory=FleetSpec, description="The settings of the repository.")
 
 
 # --- Host
@@ -161,29 +171,37 @@ class Capacity(Strict):
     """How much a host takes."""
 
     sandboxes: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="How many sandboxes at most; left out, any."
+        None, description="The most sandboxes on this host. If omitted, no limit."
     )
 
 
 class HostSpec(Strict):
     """A machine that sandboxes live on, and the way there."""
 
-    connection: Connection = Field("ssh", description="ssh, or local: this machine itself, without SSH.")
+    connection: Connection = Field("ssh", description="`local` is the machine that Sandboxer runs on, without SSH.")
     address: Address | None = Field(
-        None, validate_default=True, description="A name or IP address, or an alias of ~/.ssh/config. Needed for ssh."
+        None,
+        validate_default=True,
+        description="A hostname, an IP address or an alias from ~/.ssh/config. Required for ssh.",
     )
-    port: TcpPort | None = Field(None, description="The SSH port; else ssh_config's, else 22.")
-    user: User | None = Field(None, description="Who to log in as; else ssh_config's, else the local user.")
-    identity_file: Line | None = Field(None, description="The private key to use; else the agent's, else ssh_config's.")
-    host_key: HostKey | None = Field(None, description="The host's public key, pinned; else known_hosts must have it.")
-    root: RootPath = Field("/tmp/sandboxer", description="The directory on the host that holds all sandboxes.")  # noqa: S108
-    runtime: Literal["docker", "podman", "auto"] = Field("auto", description="The engine; auto prefers Docker.")
+    port: TcpPort | None = Field(None, description="The SSH port. Default: from ssh_config, or 22.")
+    user: User | None = Field(None, description="The login user. Default: from ssh_config, or the local user.")
+    identity_file: Line | None = Field(
+        None, description="The private key. Default: keys from the agent, then from ssh_config."
+    )
+    host_key: HostKey | None = Field(
+        None, description="The host's public key, pinned. If omitted, known_hosts must contain it."
+    )
+    root: RootPath = Field("/tmp/sandboxer", description="The folder on the host that contains all sandboxes.")  # noqa: S108
+    runtime: Literal["docker", "podman", "auto"] = Field(
+        "auto", description="The container engine. `auto` prefers Docker."
+    )
     compose_command: Literal["docker compose", "docker-compose", "podman compose", "podman-compose"] | None = Field(
-        None, description="The Compose to use; else the one that is found."
+        None, description="The Compose command. Default: detected on the host."
     )
-    capacity: Capacity = Field(default_factory=Capacity, description="How much the host takes.")
-    cordon: bool = Field(False, description="Whether new sandboxes stay away. Those that live here stay.")
-    drain: bool = Field(False, description="Whether the sandboxes here move to other hosts.")
+    capacity: Capacity = Field(default_factory=Capacity, description="How many sandboxes the host takes.")
+    cordon: bool = Field(False, description="Place no new sandboxes here. Existing ones stay.")
+    drain: bool = Field(False, description="Move the sandboxes on this host to other hosts.")
 
     @field_validator("address")
     @classmethod
@@ -204,7 +222,7 @@ class Host(Manifest):
     """A machine that sandboxes live on."""
 
     kind: Literal["Host"]
-    spec: HostSpec = Field(description="How to reach the machine, and what it may be used for.")
+    spec: HostSpec = Field(description="How to reach the machine, and how to use it.")
 
 
 # --- Extension
@@ -213,20 +231,20 @@ class Host(Manifest):
 class Capabilities(Strict):
     """What an extension can do. Nothing here has a default: it says so, or it cannot."""
 
-    isolation: Items[Isolation] = Field(min_length=1, description="The kinds of isolation that it gives.")
-    scopes: Items[Scope] = Field(min_length=1, description="How long its sandboxes may live.")
-    connections: Items[Connection] = Field(min_length=1, description="The ways to a host that it works over.")
-    runtimes: Items[Runtime] = Field(min_length=1, description="The engines that it drives.")
-    operations: Items[Operation] = Field(min_length=1, description="What it can be asked to do.")
+    isolation: Items[Isolation] = Field(min_length=1, description="The kinds of isolation that it provides.")
+    scopes: Items[Scope] = Field(min_length=1, description="The lifetimes that it supports.")
+    connections: Items[Connection] = Field(min_length=1, description="The connections to a host that it supports.")
+    runtimes: Items[Runtime] = Field(min_length=1, description="The container engines that it supports.")
+    operations: Items[Operation] = Field(min_length=1, description="The operations that it supports.")
 
 
 class ExtensionSpec(Strict):
     """A backend: the code that makes sandboxes, and what it can do."""
 
-    implementation: Line = Field(description="Its name in the entry-point group sandboxer.extensions.")
+    implementation: Line = Field(description="Its name in the entry-point group `sandboxer.extensions`.")
     capabilities: Capabilities = Field(description="What it can do.")
     setup_schema: dict[str, Any] | None = Field(
-        None, description="A JSON Schema of the `setup` that its profiles may have; left out, none may have any."
+        None, description="A JSON Schema for `setup` in profiles. If omitted, profiles must not set `setup`."
     )
 
 
@@ -234,4 +252,4 @@ class Extension(Manifest):
     """A backend that makes sandboxes, described."""
 
     kind: Literal["Extension"]
-    spec: ExtensionSpec = Field(description="The code behind it, and what it can do.")
+    spec: ExtensionSpec = Field(description="The implementation, and what it can do.")

@@ -19,11 +19,11 @@ class Metadata(Strict):
     """What every manifest says of itself."""
 
     name: Name = Field(description="Unique among the fleet's manifests of this kind.")
-    labels: Labels = Field({}, description="Free words, for selecting and for people.")
+    labels: Labels = Field({}, description="Labels for selectors and for people.")
 
 
 class Manifest(Strict):
     """What every document begins with."""
 
     api_version: Literal["sandboxer.dev/v1"] = Field(description="The version of the manifest format.")
-    metadata: Metadata = Field(description="What it is called.")
+    metadata: Metadata = Field(description="The name and labels.")

@@ -47,26 +47,31 @@ def _distinct_names(names: list[str]) -> None:
 class Network(Strict):
     """What a sandbox's containers reach, and from where they are reached."""
 
-    egress: Literal["deny", "allow"] = Field("deny", description="deny: no address outside the sandbox's networks.")
-    ingress: Literal["loopback", "none"] = Field("loopback", description="loopback: the host itself; none: nobody.")
+    egress: Literal["deny", "allow"] = Field(
+        "deny", description="`deny`: containers reach only the sandbox's own networks."
+    )
+    ingress: Literal["loopback", "none"] = Field(
+        "loopback", description="`loopback`: publish ports on the host's 127.0.0.1; `none`: publish no ports."
+    )
 
 
 class Workspace(Strict):
-    """Which files a sandbox is given."""
+    """The files that a sandbox gets."""
 
     mode: Literal["copy", "none"] = Field(
-        "copy", description="copy: the tracked files of the commit; none: no more than Compose reads."
+        "copy",
+        description="`copy`: deliver the tracked files of the commit; `none`: only the files that Compose reads.",
     )
-    path: RelativePath = Field(".", description="The folder of the input repository that is delivered.")
+    path: RelativePath = Field(".", description="The folder of the input repository to deliver.")
 
 
 class Compose(Strict):
     """The stack that a sandbox runs."""
 
     files: Items[RelativePath] = Field(
-        ("compose.yaml",), min_length=1, description="Compose files, below workspace.path."
+        ("compose.yaml",), min_length=1, description="Compose files, relative to workspace.path."
     )
-    profiles: Items[Line] = Field((), description="The Compose profiles to switch on.")
+    profiles: Items[Line] = Field((), description="The Compose profiles to enable.")
     pull: Literal["missing", "always"] = Field("missing", description="When to pull images.")
 
 
@@ -74,14 +79,16 @@ class Ttl(Strict):
     """How long a sandbox lives."""
 
     max: Duration = Field(
-        timedelta(hours=24), description="The longest that a sandbox may ask for.", json_schema_extra={"default": "24h"}
+        timedelta(hours=24),
+        description="The longest time to live that a sandbox may request.",
+        json_schema_extra={"default": "24h"},
     )
     default: Duration = Field(
         default_factory=lambda data: min(timedelta(hours=4), data.get("max", timedelta(hours=4))),
-        description="What it gets without asking: 4h, or max where that is less.",
+        description="The time to live if the sandbox sets none. Default: 4h, or max if that is shorter.",
     )
     clock: Literal["creation", "activity"] = Field(
-        "creation", description="From when it counts: the creation, or the last use that was told."
+        "creation", description="When the time to live starts: at creation, or at the last reported activity."
     )
 
     @field_validator("default")
@@ -95,11 +102,15 @@ class Ttl(Strict):
 
 
 class Resources(Strict):
-    """Ceilings, for each service."""
+    """Ceilings for each service."""
 
-    cpus: Annotated[float, Field(ge=0.01, le=1024)] = Field(2.0, description="Processors, fractions too.")
-    memory: Size = Field(1 << 30, description="Memory, at least 6MiB.", json_schema_extra={"default": "1GiB"})
-    pids: Annotated[int, Field(ge=1, le=4_194_304)] = Field(512, description="Processes and threads.")
+    cpus: Annotated[float, Field(ge=0.01, le=1024)] = Field(
+        2.0, description="CPUs of each service; fractions are allowed."
+    )
+    memory: Size = Field(
+        1 << 30, description="Memory of each service, at least 6MiB.", json_schema_extra={"default": "1GiB"}
+    )
+    pids: Annotated[int, Field(ge=1, le=4_194_304)] = Field(512, description="Processes and threads of each service.")
 
     @field_validator("memory")
     @classmethod
@@ -112,22 +123,24 @@ class Resources(Strict):
 class ProfilePlacement(Strict):
     """On which hosts sandboxes go: the first selector that a host with room matches."""
 
-    prefer: Items[Labels] = Field((), description="Label selectors, best first. None at all: every host.")
-    fallback: Items[Labels] = Field((), description="Label selectors to try where no preferred host fits.")
+    prefer: Items[Labels] = Field(
+        (), description="Label selectors, in order of preference. No selector at all matches every host."
+    )
+    fallback: Items[Labels] = Field((), description="Label selectors to try if no preferred host fits.")
 
 
 class ReachablePort(Strict):
     """One port of the stack that is reached from outside."""
 
-    name: Name = Field(description="What the port is called, for people and programs.")
-    service: ServiceName = Field(description="The service of the compose file.")
+    name: Name = Field(description="The name of the port.")
+    service: ServiceName = Field(description="The service in the compose file.")
     port: TcpPort = Field(description="The port in the container.")
 
 
 class Reachability(Strict):
-    """How a sandbox is reached."""
+    """How to reach a sandbox."""
 
-    ports: Items[ReachablePort] = Field((), description="The ports that are reached from outside.")
+    ports: Items[ReachablePort] = Field((), description="The ports to reach from outside.")
 
     @field_validator("ports")
     @classmethod
@@ -137,11 +150,11 @@ class Reachability(Strict):
 
 
 class Readiness(Strict):
-    """When a sandbox is ready."""
+    """When a sandbox counts as ready."""
 
     timeout: Duration = Field(
         timedelta(seconds=120),
-        description="How long it may take until its services are up.",
+        description="How long to wait for the services to be ready.",
         json_schema_extra={"default": "120s"},
     )
 
@@ -149,21 +162,23 @@ class Readiness(Strict):
 class ProfileSpec(Strict):
     """A kind of sandbox: what its sandboxes have in common."""
 
-    extension: Name = Field(description="The Extension that makes these sandboxes.")
-    isolation: Isolation = Field("container", description="What separates a sandbox from its host.")
-    scope: Scope = Field("ephemeral", description="How long a sandbox may live.")
+    extension: Name = Field(description="The Extension that creates these sandboxes.")
+    isolation: Isolation = Field("container", description="How a sandbox is isolated from its host.")
+    scope: Scope = Field("ephemeral", description="The lifetime of a sandbox: `ephemeral` ones expire.")
     network: Network = Field(
-        default_factory=Network, description="What containers reach, and from where they are reached."
+        default_factory=Network, description="What containers may reach, and from where they can be reached."
     )
-    workspace: Workspace = Field(default_factory=Workspace, description="Which files a sandbox is given.")
+    workspace: Workspace = Field(default_factory=Workspace, description="The files that a sandbox gets.")
     compose: Compose = Field(default_factory=Compose, description="The stack that a sandbox runs.")
     ttl: Ttl = Field(default_factory=Ttl, description="How long a sandbox lives.")
-    resources: Resources = Field(default_factory=Resources, description="Ceilings, for each service.")
-    setup: dict[str, Any] = Field({}, description="Settings of the extension's own.")
-    placement: ProfilePlacement = Field(default_factory=ProfilePlacement, description="On which hosts sandboxes go.")
-    reachability: Reachability = Field(default_factory=Reachability, description="How a sandbox is reached.")
-    readiness: Readiness = Field(default_factory=Readiness, description="When a sandbox is ready.")
-    cost_class: Line = Field("self-hosted", description="What running it costs, as a word.")
+    resources: Resources = Field(default_factory=Resources, description="Ceilings for each service.")
+    setup: dict[str, Any] = Field({}, description="Settings that the extension defines.")
+    placement: ProfilePlacement = Field(
+        default_factory=ProfilePlacement, description="Which hosts sandboxes may run on."
+    )
+    reachability: Reachability = Field(default_factory=Reachability, description="How to reach a sandbox.")
+    readiness: Readiness = Field(default_factory=Readiness, description="When a sandbox counts as ready.")
+    cost_class: Line = Field("self-hosted", description="A free label for what it costs to run.")
 
 
 class Profile(Manifest):
@@ -179,47 +194,49 @@ class Profile(Manifest):
 class SandboxMetadata(Metadata):
     """What a Sandbox says of itself."""
 
-    name: SandboxName = Field(description="Unique in the fleet; not 8 hex digits, for those are ids.")
+    name: SandboxName = Field(description="Unique in the fleet. Must not be 8 hex digits, which would look like an ID.")
 
 
 class Inputs(Strict):
     """The files that go into a sandbox: those of one commit."""
 
-    repo: RepoLocation = Field(".", description="A path from the fleet's root, an https or ssh URL, or user@host:path.")
+    repo: RepoLocation = Field(
+        ".", description="A path relative to the fleet's root, an https or ssh URL, or user@host:path."
+    )
     ref: GitRef = Field(
         "HEAD",
-        description="A branch, tag or commit; becomes a commit when planned. "
-        "In the fleet's own repository, HEAD is what is planned.",
+        description="A branch, tag or commit, resolved to a commit by each plan. "
+        "In the fleet's own repository, HEAD is the commit that is planned.",
     )
 
 
 class Placement(Strict):
     """Narrows the profile's placement."""
 
-    hosts: Items[Name] | None = Field(None, min_length=1, description="The only hosts that it may live on.")
+    hosts: Items[Name] | None = Field(None, min_length=1, description="The only hosts that the sandbox may run on.")
 
 
 class SecretRef(Strict):
     """A secret that the sandbox is given; the manifest says where it is, never what it is."""
 
-    name: EnvName = Field(description="What the sandbox's containers know it as.")
+    name: EnvName = Field(description="The name of the secret in the sandbox.")
     from_: SecretSource = Field(
-        alias="from", description="Where it is: env:NAME or file:PATH; the Fleet must allow it."
+        alias="from", description="Where to read the value: env:NAME or file:PATH. The Fleet must allow it."
     )
 
 
 class Consumer(Strict):
     """Who uses the sandbox."""
 
-    actor: Literal["adm", "agt", "atm"] = Field(description="An administrator, an agent, or automation.")
-    project: Line = Field(description="What it is used for.")
+    actor: Literal["adm", "agt", "atm"] = Field(description="adm (administrator), agt (agent) or atm (automation).")
+    project: Line = Field(description="The project that uses the sandbox.")
 
 
 class SyncPolicy(Strict):
-    """What apply does by itself."""
+    """What apply does without being asked."""
 
-    prune: bool = Field(True, description="Delete the sandbox when its manifest is gone.")
-    self_heal: bool = Field(True, description="Repair what drifted.")
+    prune: bool = Field(True, description="Delete the sandbox when its manifest is removed from git.")
+    self_heal: bool = Field(True, description="Repair drift.")
 
 
 def _env_value(value: object) -> object:
@@ -263,16 +280,18 @@ Instant = Annotated[
 class SandboxSpec(Strict):
     """One sandbox that the fleet wants."""
 
-    profile: Name = Field(description="The Profile that it is made after.")
-    inputs: Inputs = Field(default_factory=Inputs, description="The files that go into it.")
-    ttl: Duration | None = Field(None, description="How long it lives; else the profile's ttl.default.")
-    expires_at: Instant | None = Field(None, description="When it ends; instead of ttl.")
+    profile: Name = Field(description="The Profile of the sandbox.")
+    inputs: Inputs = Field(default_factory=Inputs, description="The files to deliver.")
+    ttl: Duration | None = Field(None, description="The time to live. Default: the profile's ttl.default.")
+    expires_at: Instant | None = Field(None, description="The time of expiry, instead of ttl.")
     placement: Placement = Field(default_factory=Placement, description="Narrows the profile's placement.")
-    env: dict[EnvName, EnvValue] = Field({}, description="What its compose file may use as ${NAME}. No secrets here.")
-    secret_refs: Items[SecretRef] = Field((), description="Secrets that it is given, by where they are.")
-    consumer: Consumer | None = Field(None, description="Who uses it.")
-    sync_policy: SyncPolicy = Field(default_factory=SyncPolicy, description="What apply does by itself.")
-    suspend: bool = Field(False, description="Whether updates and repairs wait. It expires all the same.")
+    env: dict[EnvName, EnvValue] = Field(
+        {}, description="Variables for the compose file, used as ${NAME}. Do not put secrets here."
+    )
+    secret_refs: Items[SecretRef] = Field((), description="Secrets by reference.")
+    consumer: Consumer | None = Field(None, description="For whom the sandbox is.")
+    sync_policy: SyncPolicy = Field(default_factory=SyncPolicy, description="What apply does without being asked.")
+    suspend: bool = Field(False, description="Pause updates and repairs. The sandbox still expires.")
 
     @field_validator("expires_at")
     @classmethod
@@ -296,5 +315,5 @@ class Sandbox(Manifest):
     """One sandbox that the fleet wants."""
 
     kind: Literal["Sandbox"]
-    metadata: SandboxMetadata = Field(description="What it is called.")
-    spec: SandboxSpec = Field(description="What it is made of, and for how long.")
+    metadata: SandboxMetadata = Field(description="The name and labels.")
+    spec: SandboxSpec = Field(description="The profile, the inputs and the time to live.")
