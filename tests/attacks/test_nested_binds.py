@@ -16,7 +16,7 @@ from tests.lab import IMAGE
 from tests.support.e2e import FleetRepo, service, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.lab import Lab
 
@@ -64,6 +64,15 @@ def delivered(host: str) -> dict[str, str]:
     return files | {"data/ctx/Dockerfile": dockerfile + more, "data/sub/x.env": "FROM=delivered\n"}
 
 
+def given(**changes: Any) -> dict[str, Any]:
+    """The hostile stack as a user would write it, with more keys for its reader."""
+    compose: dict[str, Any] = yaml.safe_load(GIVEN.read_text())
+    for one in compose["services"].values():
+        one["stop_signal"] = "SIGKILL"
+    compose["services"]["web"].update(changes)
+    return compose
+
+
 @pytest.fixture(scope="module")
 def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetRepo]:
     """Both stacks on both hosts, applied twice."""
@@ -75,10 +84,7 @@ def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetR
         for version in (1, 2):
             for host in HOSTS:
                 fleet.sandbox(f"nested-{host}", nested(version, host), files=delivered(host), host=host)
-                given = yaml.safe_load(GIVEN.read_text())
-                for one in given["services"].values():
-                    one["stop_signal"] = "SIGKILL"
-                fleet.sandbox(f"given-{host}", given, files={"data/sub/x": "delivered\n"}, host=host)
+                fleet.sandbox(f"given-{host}", given(), files={"data/sub/x": "delivered\n"}, host=host)
             fleet.commit()
             fleet.apply()
         yield fleet
@@ -116,16 +122,19 @@ def test_no_engine_holds_a_mount_below_what_a_container_writes(fleet: FleetRepo,
             assert mount["RW"] == (folder == "bind-rw" and mount["Destination"] != "/shared"), (name, mount)
 
 
-def test_a_copy_whose_folder_was_swapped_on_the_host_is_given_to_no_engine(fleet: FleetRepo) -> None:
-    name = "given-lab-1"
-    before = fleet.ids("lab-1", name)
-    place = f"{fleet.folder(name)}/workspace/bind-rw"
-    fleet.sh("lab-1", f"cd {place} && for one in *; do mv $one /root/moved-$one && ln -s /root/moved-$one $one; done")
-    given = yaml.safe_load(GIVEN.read_text())
-    given["services"]["web"]["environment"] = {"MORE": "1"}
-    fleet.sandbox(name, given, host="lab-1")
+def test_a_copy_whose_folder_was_swapped_on_the_host_is_given_to_no_engine(
+    new_fleet: Callable[..., FleetRepo],
+) -> None:
+    fleet = new_fleet("lab-1")  # one of its own: what is moved away here is missing in its containers
+    fleet.sandbox("swapped", given(), files={"data/sub/x": "delivered\n"})
     fleet.commit()
-    outcome = fleet.apply("--target", name, code=None).of(name)
+    fleet.apply()
+    before = fleet.ids("lab-1", "swapped")
+    place = f"{fleet.folder('swapped')}/workspace/bind-rw"
+    fleet.sh("lab-1", f"cd {place} && for one in *; do mv $one /root/moved-$one && ln -s /root/moved-$one $one; done")
+    fleet.sandbox("swapped", given(environment={"MORE": "1"}))
+    fleet.commit()
+    outcome = fleet.apply("--target", "swapped", code=None).of("swapped")
     assert "is a link, which Sandboxer never makes there" in str(outcome["error"])
-    assert fleet.ids("lab-1", name) == before
+    assert fleet.ids("lab-1", "swapped") == before
     fleet.sh("lab-1", "rm -rf /root/moved-*")
