@@ -67,8 +67,8 @@ def test_a_shell_in_a_container_at_a_terminal(new_fleet: Callable[..., FleetRepo
         typist.resize(90, 20)
         typist.type("until [ \"$(stty size)\" = '20 90' ]; do sleep 0.1; done; echo re''sized\r")
         typist.until("resized")
-        typist.type("echo begun; sleep 9999\r")
-        typist.until("\nbegun")
+        typist.type("sleep 6666\r")
+        until(lambda: _inside(fleet, host, "^sleep.6666"), "it runs")  # a key before that would be the shell's own
         typist.type("\x03")
         typist.until("# ")
         typist.type("echo $((6 * 7)) 'ä'; exit 3\r")
