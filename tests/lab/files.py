@@ -8,7 +8,6 @@ import os
 import resource
 import shutil
 import stat
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,8 @@ from tests.lab.host import DOCKER, PODMAN
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+    from cryptography.hazmat.primitives.serialization.ssh import SSHPrivateKeyTypes
 
     from tests.lab.host import LabHost
 
@@ -145,6 +146,23 @@ def _host_keys(ssh: Path, key_types: Collection[str]) -> tuple[str, ...]:
 
 
 def make_key(path: Path, key_type: str) -> None:
-    """Makes a key pair without a passphrase."""
-    command = ["ssh-keygen", "-q", "-t", key_type, "-N", "", "-C", "sandboxer-lab", "-f", str(path)]
-    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60)
+    """Make a key pair without a passphrase, as OpenSSH writes it.
+
+    In this very process: a program that does it would go on after a starter that is killed, and write a key into the
+    folder of the next lab of that name.
+    """
+    # Whoever cannot have a lab, and asks why, needs no such package.
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    key: SSHPrivateKeyTypes
+    if key_type == "rsa":
+        key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
+    else:
+        key = ec.generate_private_key(ec.SECP256R1()) if key_type == "ecdsa" else Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(private)
+    path.with_name(f"{path.name}.pub").write_bytes(public + b" sandboxer-lab\n")
