@@ -121,8 +121,8 @@ def test_an_answer_that_nobody_reads_is_not_kept(short: RunningApi, library: Lib
     library.lines = [Line("web", "web-1", "x" * 8000)] * 4000
     request = b"GET /v1/sandboxes/web/logs HTTP/1.1\r\n" + AUTHORIZED + b"\r\n"
     with contextlib.ExitStack() as stack:
-        for _ in range(16):
-            stack.enter_context(connect(short.url, request, receive_buffer=4096))
+        slow = [stack.enter_context(connect(short.url, request, receive_buffer=4096)) for _ in range(16)]
+        assert [one.recv(4) for one in slow] == [b"HTTP"] * len(slow)  # each is served by now
         assert_problem(_logs(short), 429)
         until(lambda: connections_of(short).count() <= 1, "those that do not read are ended")
         until(lambda: _logs(short).status_code == 200, "another one is served")
