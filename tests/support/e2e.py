@@ -323,7 +323,9 @@ class Result:
 def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     """Waits until something is true and gives it; fails after so many seconds."""
     deadline = time.monotonic() + seconds
+    pause = 0.02
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
     return found
