@@ -44,6 +44,9 @@ unnamed=$([ -z "$ids" ] || "$engine" inspect --format "$volumes" $ids | grep -x 
 for volume in $unnamed; do "$engine" volume rm -f "$volume"; done
 ids=$("$engine" network ls -q $mine); [ -z "$ids" ] || "$engine" network rm $ids
 ids=$("$engine" volume ls -q $mine); [ -z "$ids" ] || "$engine" volume rm -f $ids
+# Steps of a build stay behind as images without a name, and Podman lists its images the slower the more there are.
+ids=$("$engine" image ls -q --no-trunc $mine | sort -u)
+[ -z "$ids" ] || { "$engine" image rm -f $ids; "$engine" image prune -f; }
 rm -rf "$root/$fleet"; rmdir "$root" 2>/dev/null; exit 0
 """
 
