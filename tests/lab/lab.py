@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import time
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from tests.lab import cgroups, engine, image, manifests, network, snapshot, starter, state
 from tests.lab.errors import LabError, wait_until
+from tests.lab.host import DOCKER
 from tests.lab.machine import prepare
 from tests.lab.processes import Process, kill_all
 
@@ -243,6 +245,15 @@ class Lab:
     def snapshot(self, host: str | LabHost) -> Snapshot:
         """Everything on a host that could have leaked; LabError where its engine does not answer."""
         return snapshot.take(self.host(host))
+
+    def inspected(self, host: str | LabHost, label: str) -> list[dict[str, Any]] | None:
+        """Return what the engine says of every container with a label, ``key=value``; None where one went meanwhile."""
+        there = self.host(host)
+        if there.engine == DOCKER:
+            return engine.containers(there, label)
+        ids = self.docker(host, "ps", "-aq", "--no-trunc", "--filter", f"label={label}").stdout.split()
+        done = self.docker(host, "inspect", *ids, check=False) if ids else None
+        return [] if done is None else None if done.returncode else json.loads(done.stdout)
 
     def leaked(self, host: str | LabHost, before: Snapshot, *, seconds: float = 30) -> dict[str, list[str]]:
         """What is on a host that was not ``before``, by kind; what is on its way out has ``seconds`` to go."""

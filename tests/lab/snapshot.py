@@ -8,11 +8,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.lab import engine
+from tests.lab.host import DOCKER, PODMAN
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.lab.host import LabHost
 
+# What Podman's client is asked; Docker Engine is asked for the same without one.
 _LISTS = {
     "containers": ("ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Names}}"),
     "networks": ("network", "ls", "--format", "{{.Name}}"),
@@ -49,15 +53,34 @@ class Snapshot:
 
 def take(host: LabHost) -> Snapshot:
     """Looks at the host; LabError where an engine does not answer."""
-    lists = {
-        kind: [line for engine in host.engines for line in host.execute([engine, *words]).stdout.splitlines()]
-        for kind, words in _LISTS.items()
-    }
+    lists: dict[str, list[str]] = {kind: [] for kind in _LISTS}
+    if DOCKER in host.engines:
+        lists = _of_docker(host)
+    if PODMAN in host.engines:
+        for kind, words in _LISTS.items():
+            lists[kind] += host.execute([PODMAN, *words]).stdout.splitlines()
     # The host's own root, its mounts included, without running anything there that would itself be seen.
     root = Path(f"/proc/{host.init().pid}/root")
     lists["files"] = [path for folder in _FOLDERS for path in _files(root, Path(folder), _DEPTH)]
     lists["processes"] = list(_processes(root / "proc"))
     return Snapshot(**{kind: tuple(sorted(lines)) for kind, lines in lists.items()})
+
+
+def _of_docker(host: LabHost) -> dict[str, list[str]]:
+    """Return the same lines as the client would print, by kind."""
+    return {
+        "containers": [
+            f"{item['Id']} {','.join(name[1:] for name in item['Names'] if '/' not in name[1:])}"
+            for item in engine.ask(host, "/containers/json?all=1")
+        ],
+        "networks": [item["Name"] for item in engine.ask(host, "/networks")],
+        "volumes": [item["Name"] for item in engine.ask(host, "/volumes")["Volumes"] or ()],
+        "images": [
+            f"{item['Id']} {tag}"
+            for item in engine.ask(host, "/images/json?all=1")
+            for tag in item["RepoTags"] or ("<none>:<none>",)
+        ],
+    }
 
 
 def _files(root: Path, folder: Path, depth: int) -> Iterator[str]:

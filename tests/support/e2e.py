@@ -233,16 +233,13 @@ class FleetRepo:
 
         A service with several containers has a number behind its name from the second one on.
         """
-        label = f"label=dev.sandboxer.id={self.id(name)}" if name else f"label=dev.sandboxer.fleet={self.name}"
-
-        def inspected() -> list[dict[str, Any]] | None:
-            ids = self.engine(host, "ps", "-aq", "--no-trunc", "--filter", label).split()
-            done = self.lab.docker(host, "inspect", *ids, check=False) if ids else None
-            # A container that went between the two is asked for again.
-            return [] if done is None else None if done.returncode else json.loads(done.stdout)
+        label = f"dev.sandboxer.id={self.id(name)}" if name else f"dev.sandboxer.fleet={self.name}"
 
         items: list[dict[str, Any]] = []
-        until(lambda: (now := inspected()) is not None and (items.extend(now) or True), "what the engine has")
+        until(
+            lambda: (now := self.lab.inspected(host, label)) is not None and (items.extend(now) or True),
+            "what the engine has",
+        )
         found: dict[str, dict[str, Any]] = {}
         for item in items:
             labels = item["Config"]["Labels"]
