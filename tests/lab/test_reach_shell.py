@@ -9,25 +9,34 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.e2e import PROGRAM, service, stack, until
+from tests.support.e2e import PROGRAM, FleetRepo, service, stack, until
 from tests.support.typist import Typist
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.lab import Lab
-    from tests.support.e2e import FleetRepo
 
 pytestmark = pytest.mark.lab
 
-HOSTS = pytest.mark.parametrize("host", ["lab-1", "lab-3", "lab-4"], ids=["docker", "no-root", "podman"])
-
+HOSTS = pytest.mark.parametrize(
+    "host", ["lab-1", "lab-3", "lab-4"], ids=["docker", "no-root", "podman"], scope="module"
+)
 
 _WHEN_SIZED = "until [ \"$(stty size 2>&1)\" = '30 100' ]; do sleep 0.1; done; echo si'-'zed"
 
 
-def _applied(new_fleet: Callable[..., FleetRepo], host: str) -> FleetRepo:
-    fleet = new_fleet(host)
+@pytest.fixture(scope="module")
+def applied(lab: Lab, host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetRepo]:
+    """A sandbox on each host, in which every shell ends and changes nothing."""
+    fleet = FleetRepo.create(lab, tmp_path_factory.mktemp("shells") / "fleet", hosts=[host])
+    try:
+        yield _with_sandbox(fleet)
+    finally:
+        fleet.clean_up()
+
+
+def _with_sandbox(fleet: FleetRepo) -> FleetRepo:
     fleet.sandbox("web", stack(a=service(), b=service()), files={"hello.txt": "hello\n"})
     fleet.commit()
     fleet.apply()
@@ -57,8 +66,8 @@ def _inside(fleet: FleetRepo, host: str, word: str) -> str:
 
 
 @HOSTS
-def test_a_shell_in_a_container_at_a_terminal(new_fleet: Callable[..., FleetRepo], host: str) -> None:
-    fleet = _applied(new_fleet, host)
+def test_a_shell_in_a_container_at_a_terminal(applied: FleetRepo, host: str) -> None:
+    fleet = applied
     with _typist(fleet, "web", "a") as typist:
         typist.until("# ")
         typist.type(f"{_WHEN_SIZED}; echo $TERM\r")  # engines tell a size a moment after the start
@@ -79,8 +88,8 @@ def test_a_shell_in_a_container_at_a_terminal(new_fleet: Callable[..., FleetRepo
 
 
 @HOSTS
-def test_without_a_terminal_everything_passes_as_it_is(new_fleet: Callable[..., FleetRepo], host: str) -> None:
-    fleet = _applied(new_fleet, host)
+def test_without_a_terminal_everything_passes_as_it_is(applied: FleetRepo, host: str) -> None:
+    fleet = applied
     data = bytes(range(256)) * 20_000
     done = _piped(fleet, "web", "a", "--", "sh", "-c", "cat; echo problem >&2; exit 7", given=data)
     assert (done.returncode, done.stdout == data, done.stderr) == (7, True, b"problem\n")
@@ -95,8 +104,8 @@ def test_without_a_terminal_everything_passes_as_it_is(new_fleet: Callable[..., 
 
 
 @HOSTS
-def test_the_workspace_on_the_host(new_fleet: Callable[..., FleetRepo], lab: Lab, host: str) -> None:
-    fleet = _applied(new_fleet, host)
+def test_the_workspace_on_the_host(applied: FleetRepo, lab: Lab, host: str) -> None:
+    fleet = applied
     done = _piped(fleet, "web", "--", "sh", "-c", "cat hello.txt; id -un; exit 4")
     assert (done.returncode, done.stdout.decode().split()) == (4, ["hello", lab.host(host).user])
     assert _piped(fleet, "web", given=b"pwd\n").stdout.decode().startswith(fleet.folder("web") + "/workspace/")
@@ -111,7 +120,7 @@ def test_the_workspace_on_the_host(new_fleet: Callable[..., FleetRepo], lab: Lab
 
 
 def test_what_cannot_be_is_said(new_fleet: Callable[..., FleetRepo]) -> None:
-    fleet = _applied(new_fleet, "lab-1")
+    fleet = _with_sandbox(new_fleet("lab-1"))
     fleet.engine("lab-1", "stop", "-t", "0", fleet.ids("lab-1", "web")["b"])
     fleet.run("ssh", "web", "b", code=1)
     assert "b of web does not run: it is exited" in fleet.said[-1]
@@ -122,11 +131,11 @@ def test_what_cannot_be_is_said(new_fleet: Callable[..., FleetRepo]) -> None:
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "sshd"])
-@pytest.mark.parametrize("host", ["lab-1", "lab-4"], ids=["docker", "podman"])
+@pytest.mark.parametrize("host", ["lab-1", "lab-4"], ids=["docker", "podman"], scope="module")
 def test_a_shell_that_is_cut_off_leaves_the_terminal_as_it_was_and_nothing_in_the_container(
-    new_fleet: Callable[..., FleetRepo], host: str, how: str
+    applied: FleetRepo, host: str, how: str
 ) -> None:
-    fleet = _applied(new_fleet, host)
+    fleet = applied
     with _typist(fleet, "web", "a") as typist:
         _sleeping(typist)
         until(lambda: _inside(fleet, host, "8888"), "it runs")
@@ -146,7 +155,7 @@ def test_a_shell_that_is_cut_off_leaves_the_terminal_as_it_was_and_nothing_in_th
 def test_a_network_that_is_cut_is_told_and_the_terminal_is_as_it_was(
     new_fleet: Callable[..., FleetRepo], lab: Lab
 ) -> None:
-    fleet = _applied(new_fleet, "lab-1")
+    fleet = _with_sandbox(new_fleet("lab-1"))
     with _typist(fleet, "web", "a") as typist:
         _sleeping(typist)
         with lab.cut("lab-1", "refuse"):
@@ -161,9 +170,9 @@ def _sleeping(typist: Typist) -> None:
     typist.until("42")
 
 
-@pytest.mark.parametrize("host", ["lab-1", "lab-3", "lab-4"], ids=["docker", "no-root", "podman"])
-def test_a_command_without_a_terminal_ends_with_whoever_asked(new_fleet: Callable[..., FleetRepo], host: str) -> None:
-    fleet = _applied(new_fleet, host)
+@HOSTS
+def test_a_command_without_a_terminal_ends_with_whoever_asked(applied: FleetRepo, host: str) -> None:
+    fleet = applied
     with fleet.start("ssh", "web", "a", "--", "sleep", "7777") as process:
         until(lambda: _inside(fleet, host, "7777"), "it runs")
         process.kill()
