@@ -18,17 +18,19 @@ import pytest
 
 from sandboxer.client import Client
 from sandboxer.errors import UsageError
-from tests.support.e2e import service, stack, until, web
+from tests.support.e2e import FleetRepo, service, stack, until, web
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.lab import Lab
-    from tests.support.e2e import FleetRepo
 
 pytestmark = pytest.mark.lab
 
-HOSTS = pytest.mark.parametrize("host", ["lab-1", "lab-3", "lab-4"], ids=["docker", "no-root", "podman"])
+HOSTS = pytest.mark.parametrize(
+    "host", ["lab-1", "lab-3", "lab-4"], ids=["docker", "no-root", "podman"], scope="module"
+)
+DOCKER = pytest.mark.parametrize("host", ["lab-1"], ids=["docker"], scope="module")
 PORTS = {"reachability": {"ports": [{"name": "http", "service": "a", "port": 8080}]}}
 # Its httpd makes a process for each connection.
 MANY = {"network": {"egress": "deny"}, "resources": {"cpus": 0.5, "memory": "64MiB", "pids": 512}}
@@ -37,8 +39,21 @@ PAGE = "hello from inside\n"
 SERVER = service("sh", "-c", f"echo '{PAGE.strip()}' >/www/index.html; exec httpd -f -p 8080 -h /www")
 
 
+@pytest.fixture(scope="module")
+def applied(lab: Lab, host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetRepo]:
+    """A sandbox on each host, for the tests that leave it as it is, but for a restart."""
+    fleet = FleetRepo.create(lab, tmp_path_factory.mktemp("forwards") / "fleet", hosts=[host])
+    try:
+        yield _with_sandbox(fleet, {"a": SERVER, "b": web()}, **MANY)
+    finally:
+        fleet.clean_up()
+
+
 def _applied(new_fleet: Callable[..., FleetRepo], host: str, services: dict[str, Any], **profile: Any) -> FleetRepo:
-    fleet = new_fleet(host)
+    return _with_sandbox(new_fleet(host), services, **profile)
+
+
+def _with_sandbox(fleet: FleetRepo, services: dict[str, Any], **profile: Any) -> FleetRepo:
     fleet.sandbox("web", stack(**services), profile_spec=PORTS | profile)
     fleet.commit()
     fleet.apply()
@@ -81,10 +96,8 @@ def _answers(url: str) -> bool:
 
 
 @HOSTS
-def test_a_hundred_requests_at_once_into_a_closed_network_and_on_after_a_restart(
-    new_fleet: Callable[..., FleetRepo], host: str
-) -> None:
-    fleet = _applied(new_fleet, host, {"a": SERVER, "b": web()}, **MANY)
+def test_a_hundred_requests_at_once_into_a_closed_network_and_on_after_a_restart(applied: FleetRepo, host: str) -> None:
+    fleet = applied
     assert fleet.get("web")["reachability"][0]["via"] == "tunnel"
     with _forwarded(fleet) as told, ThreadPoolExecutor(100) as pool:
         assert {told[key] for key in ("name", "service", "port", "local_address")} == {"http", "a", 8080, "127.0.0.1"}
@@ -96,18 +109,19 @@ def test_a_hundred_requests_at_once_into_a_closed_network_and_on_after_a_restart
         assert set(pool.map(_get, [url] * 100)) == {PAGE}
 
 
-def test_a_hundred_at_once_share_one_connection(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
-    fleet = _applied(new_fleet, "lab-1", {"a": SERVER}, **MANY)
+@DOCKER
+def test_a_hundred_at_once_share_one_connection(applied: FleetRepo, lab: Lab, host: str) -> None:
+    fleet = applied
     with _forwarded(fleet) as told:
         address = (told["local_address"], told["local_port"])
         sockets = [socket.create_connection(address, 10) for _ in range(100)]
         for sock in sockets:
             sock.sendall(b"GET / HTTP/1.0\r\n")
-        until(lambda: len(_to_ssh(told["pid"], lab.host("lab-1").address)) == 1, "one connection to sshd")
+        until(lambda: len(_to_ssh(told["pid"], lab.host(host).address)) == 1, "one connection to sshd")
         for sock in sockets:
             sock.sendall(b"\r\n")
         assert all(PAGE.encode() in _rest(sock) for sock in sockets)
-        assert len(_to_ssh(told["pid"], lab.host("lab-1").address)) == 1
+        assert len(_to_ssh(told["pid"], lab.host(host).address)) == 1
 
 
 def _to_ssh(pid: int, address: str) -> list[str]:
@@ -161,21 +175,22 @@ def test_published_ports_numbers_and_what_is_not_there(new_fleet: Callable[..., 
             Client(fleet.repo.path).forward("web", 8080, local_port=forward.local_port)
 
 
-def test_a_refused_connection_ends_alone(new_fleet: Callable[..., FleetRepo]) -> None:
+@DOCKER
+def test_a_refused_connection_ends_alone(applied: FleetRepo, host: str) -> None:
     threads = set(threading.enumerate())
     warned: list[str] = []
-    fleet = _applied(new_fleet, "lab-1", {"a": SERVER})
+    fleet = applied
     with Client(fleet.repo.path, warn=warned.append).forward("web", "http") as forward:
         nothing = Client(fleet.repo.path, warn=warned.append).forward("web", 9, service="a")
         with nothing, socket.create_connection(("127.0.0.1", nothing.local_port), 10) as sock:
             assert _end_of(sock) == "reset"
         assert warned == ["a connection was refused: nothing answers on port 9 of a in web"]
         assert _get(forward.url) == PAGE
-        fleet.engine("lab-1", "stop", "-t", "0", fleet.ids("lab-1", "web")["a"])
+        fleet.engine(host, "stop", "-t", "0", fleet.ids(host, "web")["a"])
         with socket.create_connection(("127.0.0.1", forward.local_port), 10) as sock:
             assert _end_of(sock) == "reset"
         assert "a of web does not run: it is exited" in warned[-1]
-        fleet.engine("lab-1", "start", fleet.ids("lab-1", "web")["a"])
+        fleet.engine(host, "start", fleet.ids(host, "web")["a"])
         until(lambda: _answers(forward.url), "it answers when it runs again")
     until(lambda: set(threading.enumerate()) <= threads, "no thread is left")
 
@@ -202,11 +217,12 @@ def test_each_side_may_end_before_the_other(new_fleet: Callable[..., FleetRepo])
         assert sock.recv(100) == b""
 
 
-def test_a_lost_connection_is_made_anew(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
-    fleet = _applied(new_fleet, "lab-1", {"a": SERVER})
+@DOCKER
+def test_a_lost_connection_is_made_anew(applied: FleetRepo, lab: Lab, host: str) -> None:
+    fleet = applied
     with _forwarded(fleet) as told:
         assert _answers(told["url"])
-        with lab.cut("lab-1", "refuse"):
+        with lab.cut(host, "refuse"):
             until(lambda: not _answers(told["url"]), "it is cut off")
         until(lambda: _answers(told["url"]), "it answers again")
     assert "the connection to lab-1 was lost: it is made anew" in told["stderr"]
