@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 
-HOSTS = pytest.mark.parametrize("host", ["lab-1", "lab-3", "lab-4"], ids=["docker", "no-root", "podman"])
+# What copies is the same for every login, so Docker's half of it is held to the one that is not root.
+HOSTS = pytest.mark.parametrize("host", ["lab-3", "lab-4"], ids=["no-root", "podman"])
 BYTES = bytes(range(256)) * 40_000
 
 
