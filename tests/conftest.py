@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.lab import Lab
 
 # Set by the run's first process for its workers: its own id, after which their labs are called.
 _RUN = "SANDBOXER_TEST_RUN"
+
+# What a run of one half of the tests need not import; each worker would, and it takes seconds.
+_OTHER_HALF = {"lab": ("unit",), "not lab": ("attacks", "faults", "lab")}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out the folders that hold nothing of what ``-m`` selects, unless one is named."""
+    chosen = {config.rootpath / "tests" / folder for folder in _OTHER_HALF.get(config.getoption("markexpr"), ())}
+    return True if collection_path in chosen and config.args == config.getini("testpaths") else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
