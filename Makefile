@@ -6,6 +6,8 @@ STAMP := $(VENV)/.set-up
 PYTEST_ARGS ?=
 # The lab's tests mostly wait for engines: three processes, each with a lab of its own, keep two cores busy.
 LABS ?= $(if $(SANDBOXER_LAB),0,3)
+# The others wait for half of their time too, for what is slow or silent on purpose.
+UNITS ?= 3
 
 .PHONY: help demo test test-unit faults histories check format schemas lab-up lab-down smoke-remote bench clean
 help: ## Show this help
@@ -21,7 +23,7 @@ test: test-unit ## All tests, those on the lab's real hosts included (root on Li
 	@$(BIN)/pytest -n $(LABS) --dist worksteal -m lab $(PYTEST_ARGS)
 
 test-unit: $(STAMP) ## The tests that need no host and no root
-	@$(BIN)/pytest -n 2 -m "not lab" $(PYTEST_ARGS)
+	@$(BIN)/pytest -n $(UNITS) -m "not lab" $(PYTEST_ARGS)
 
 faults: $(STAMP) ## The fault matrix in full, and the table of docs/reliability.md from what it found (root on Linux)
 	@$(BIN)/python -m scripts.faults -n $(LABS) --dist worksteal $(PYTEST_ARGS)
