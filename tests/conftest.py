@@ -18,11 +18,20 @@ _RUN = "SANDBOXER_TEST_RUN"
 # What a run of one half of the tests need not import; each worker would, and it takes seconds.
 _OTHER_HALF = {"lab": ("unit",), "not lab": ("attacks", "faults", "lab")}
 
+# Were one of theirs begun last, every other process would wait for it.
+_LONGEST = {"test_demo.py", "test_kill.py", "test_lost_connection.py"}
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leaves out the folders that hold nothing of what ``-m`` selects, unless one is named."""
     chosen = {config.rootpath / "tests" / folder for folder in _OTHER_HALF.get(config.getoption("markexpr"), ())}
     return True if collection_path in chosen and config.args == config.getini("testpaths") else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files with tests of a minute and more first, whatever order the others are in."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 
 def pytest_configure(config: pytest.Config) -> None:
