@@ -56,8 +56,9 @@ as_root='-m -n -i -p -f rbind,ro' as_user='-U -r -m -n -i -p -f rbind'
 # The first of these in which a command ends well; nothing where none is. Nothing on the host is changed for that.
 way_to_confine() { # command...
   for way in "$as_root" "$as_user"; do
+    # Descriptor 3 begins in there: the timeout of BusyBox would keep one of its own open for all its seconds.
     # shellcheck disable=SC2086 # several options
-    said=$(timeout 20 unshare ${way% *} sh -c "$confine" sh /usr /tmp /usr "$(command -v "$1")" "${way##* }" "$@" 3>&1 >/dev/null 2>&1 </dev/null) &&
+    said=$(timeout 20 unshare ${way% *} sh -c "exec 3>&1 >/dev/null;$confine" sh /usr /tmp /usr "$(command -v "$1")" "${way##* }" "$@" 2>/dev/null </dev/null) &&
       [ "$said" = entered ] && { echo "$way"; return; }
   done
 }
