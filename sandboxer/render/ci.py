@@ -44,7 +44,7 @@ class Harmless:
 
     def _note(self, text: str) -> None:
         """What the line is so far: nothing but white space, that and one colon, or something else."""
-        begun = (":" if self._colon else "") + text.lstrip() if self._blank else ""
+        begun = (f":{text}" if self._colon else text.lstrip()) if self._blank else ""
         self._colon = begun == ":"
         self._blank = self._blank and begun in ("", ":")
         self._tail = (self._tail + text)[-_KEPT:]

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sandboxer.cli.ci_output import in_ci
@@ -90,6 +90,7 @@ def test_what_is_none_stays(text: str) -> None:
 
 
 @given(st.lists(st.text(alphabet=":#[]vso \r\n\tax\u00a0", max_size=8), max_size=12))
+@example([":", " ", ":"])
 def test_however_it_is_cut(pieces: list[str]) -> None:
     harmless = Harmless()
     given = "".join(harmless(piece) for piece in pieces)
