@@ -17,11 +17,11 @@ The tree; a caller catches the branch that it can act on::
     │   │   └── HostKeyRefused     the host's key is unknown or another one
     │   ├── CommandTimeout         a command ran past its limit
     │   ├── OutputTooLarge         a command printed more than its limit
-    │   └── LookIncomplete         the host answered, but not in full
+    │   └── ObservationIncomplete         the host answered, but not in full
     ├── HubError                   State Hub did not take what it was sent
     └── SandboxError               one sandbox could not be changed; carries its name
         ├── ComposeRefused         its compose file asks for what a sandbox may not have
-        ├── HostNotSeen            it was not found, and may be on a host that did not answer in full
+        ├── HostNotObserved            it was not found, and may be on a host that did not answer in full
         ├── SandboxLocked          another client holds its lock
         ├── StaleChange            it is not as the plan saw it
         └── ProvisionFailed        the engine could not make it as asked
@@ -125,7 +125,7 @@ class OutputTooLarge(HostError):
     """A remote command printed more than its limit; what it printed was not used."""
 
 
-class LookIncomplete(HostError):
+class ObservationIncomplete(HostError):
     """The host answered, but not in full or not in a form that can be trusted."""
 
 
@@ -156,7 +156,7 @@ class ComposeRefused(SandboxError):
     """The compose file asks for something that no sandbox may have."""
 
 
-class HostNotSeen(SandboxError):
+class HostNotObserved(SandboxError):
     """The sandbox was not found, and may be on a host that did not answer in full."""
 
 
@@ -172,7 +172,7 @@ class ProvisionFailed(SandboxError):
     """The engine could not make, change or remove the sandbox; the message carries its words."""
 
 
-PASSING = (HostError, HostNotSeen, SandboxLocked, StaleChange)
+TRANSIENT = (HostError, HostNotObserved, SandboxLocked, StaleChange)
 """What may go well when the same is tried again: a host or a lock was not to be had, or others were at it."""
 
 

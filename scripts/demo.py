@@ -45,7 +45,7 @@ class Demo:
         self.validate()
         self.plan()
         self.apply()
-        self.look()
+        self.observation()
         self.fetch_pages()
         self.apply_again()
         self.repair()
@@ -81,7 +81,7 @@ class Demo:
         self.check(set(self.hub.phases().values()) == {"ready"}, "State Hub shows them, ready")
         self.check(len(used) == wanted, f"they are on {_counted(len(used), 'host')}, run by {' and '.join(engines)}")
 
-    def look(self) -> None:
+    def observation(self) -> None:
         self.step("What is there, read from the hosts: there is no state file")
         self.fleet.sandboxer("list")
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from sandboxer.cli.main import COMMANDS
 from sandboxer.client import Client
 from sandboxer.extensions.base import REQUIRED_OPERATIONS
-from sandboxer.model.fleet_manifests import Connection, Isolation, Operation, Runtime, Scope
+from sandboxer.model.fleet_manifests import Connection, ExtensionOperation, Isolation, Runtime, Scope
 from sandboxer.model.hub import SandboxData
 from sandboxer.model.lifecycle import TRANSITIONS, Phase
 from sandboxer.model.manifest import KINDS
@@ -104,10 +104,10 @@ def _operations(rows: Rows) -> Iterator[str]:
     requests = _requests()
     for row in operations:
         yield from _operation(row, requests)
-    asked = [(method, _plain(path)) for row in operations for method, path in map(str.split, _words(row["HTTP"]))]
-    yield from (f"operation: {asked.count(one)} rows have {' '.join(one)}" for one in sorted(set(asked))
-                if asked.count(one) > 1)  # fmt: skip
-    yield from (f"operation: the API has {' '.join(one)}, and no row" for one in sorted(requests - set(asked)))
+    request = [(method, _plain(path)) for row in operations for method, path in map(str.split, _words(row["HTTP"]))]
+    yield from (f"operation: {request.count(one)} rows have {' '.join(one)}" for one in sorted(set(request))
+                if request.count(one) > 1)  # fmt: skip
+    yield from (f"operation: the API has {' '.join(one)}, and no row" for one in sorted(requests - set(request)))
     called = {command.split()[1] for row in operations for command in _words(row["command"])}
     yield from (f"operation: there is `{name}`, and no row" for name in sorted(COMMANDS.keys() - called - _SERVING))
     shown = {name.removeprefix("Client.") for row in operations for name in _words(row["library"])}
@@ -150,7 +150,7 @@ def _operation(row: dict[str, str], requests: set[tuple[str, str]]) -> Iterator[
 
 def _backend(rows: Rows) -> Iterator[str]:
     names = {name: row for row in rows for name in _words(row["operation"])}
-    for name in sorted(names.keys() ^ set(get_args(Operation))):
+    for name in sorted(names.keys() ^ set(get_args(ExtensionOperation))):
         yield f"operation {name} of an extension: in the page or in the code, not both"
     for name, row in names.items():
         if (row["status"] == IMPLEMENTED) != (name in REQUIRED_OPERATIONS):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sandboxer.model.manifest import Fleet
-    from sandboxer.model.seams import Archive, InputSource, InputTree
+    from sandboxer.model.protocols import Archive, InputSource, InputTree
 
 OUTSIDE = "this repository is not one that requests over the API may use: spec.api.repoRoots of the Fleet lists those"
 # A folder of this machine: no part of a URL, nor of what was asked for.

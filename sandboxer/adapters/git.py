@@ -17,7 +17,7 @@ from sandboxer.adapters.git_process import (
     LINK,
     SUBMODULE,
     TREE,
-    Place,
+    GitLocation,
     ask,
     failure,
     is_odd,
@@ -36,7 +36,7 @@ from sandboxer.adapters.work_tree import (
     read_work_tree,
 )
 from sandboxer.errors import FleetTooLarge, SourceError
-from sandboxer.model.seams import Revision
+from sandboxer.model.protocols import Revision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ class _Look:
     """What was read, and the commit it belongs to, for the question of what was there before."""
 
     revision: Revision
-    place: Place | None = None
+    place: GitLocation | None = None
     commit: _Commit | None = None
 
 
@@ -72,13 +72,15 @@ class FleetRepository:
     def __init__(self, root: Path, timeout: float = 60.0) -> None:
         self.root = Path(os.path.abspath(root))  # noqa: PTH100  # lexical: links in the path stay as the user wrote them
         self._timeout = timeout
-        self._looks: dict[str | None, _Look] = {}
+        self._observations: dict[str | None, _Look] = {}
         self._work_tree: dict[str, bytes] | None = None
 
     def files(self, revision: str | None) -> Mapping[str, bytes]:
         """The files that the next ``read`` gives; of a work tree, without asking git anything."""
         if revision is not None:
-            return (self._looks[revision].revision if revision in self._looks else self.read(revision)).files
+            return (
+                self._observations[revision].revision if revision in self._observations else self.read(revision)
+            ).files
         if self._work_tree is None:
             self._work_tree = read_work_tree(self.root)
         return self._work_tree
@@ -90,7 +92,7 @@ class FleetRepository:
         dirty, a fleet in no repository is not. Raises SourceError.
         """
         look = self._look_at_work_tree() if revision is None else self._look_at_commit(revision)
-        self._looks[revision] = look
+        self._observations[revision] = look
         return look.revision
 
     def history(self, revision: str | None) -> tuple[Revision, ...]:
@@ -100,9 +102,9 @@ class FleetRepository:
         parent that a shallow clone lacks, or that is no readable fleet, is left out: it was never applied. So is one
         that is too large.
         """
-        if revision not in self._looks:
+        if revision not in self._observations:
             self.read(revision)
-        look = self._looks[revision]
+        look = self._observations[revision]
         if look.place is None or look.commit is None:
             return ()
         before: list[Revision] = []
@@ -149,7 +151,7 @@ class FleetRepository:
         answer = ask(*place.options, *words, timeout=self._timeout)
         return answer.status == 0 and bool(answer.output.strip())
 
-    def _leads(self, place: Place, older: str, newer: str) -> bool | None:
+    def _leads(self, place: GitLocation, older: str, newer: str) -> bool | None:
         answer = ask(*place.options, "merge-base", "--is-ancestor", older, newer, timeout=self._timeout)
         return {0: True, 1: False}.get(answer.status)
 
@@ -185,15 +187,15 @@ class FleetRepository:
                 )
             return _Look(_revision(objects, commit, self._root_commit(place, commit.id)), place, commit)
 
-    def _locate(self) -> Place | None:
+    def _locate(self) -> GitLocation | None:
         if not self.root.is_dir():
             raise SourceError(f"there is no folder {self.root}", hint="Name the fleet's folder with -C DIR.")
         return locate(self.root, self._timeout)
 
-    def _objects(self, place: Place) -> Objects:
+    def _objects(self, place: GitLocation) -> Objects:
         return Objects(place, timeout=self._timeout, follow=True)
 
-    def _unknown(self, place: Place, revision: str) -> SourceError:
+    def _unknown(self, place: GitLocation, revision: str) -> SourceError:
         if place.shallow:
             hint = "This clone is shallow: fetch the whole history (`git fetch --unshallow`; in CI, fetch-depth: 0)."
         elif near := difflib.get_close_matches(revision, known_names(place, self._timeout), 3, 0.5):
@@ -202,7 +204,7 @@ class FleetRepository:
             hint = "`git branch --all` and `git tag` list what there is; `git fetch` brings what is newer."
         return SourceError(f"there is no revision {revision!r} in the repository of {self.root}", hint=hint)
 
-    def _root_commit(self, place: Place, commit: str) -> str | None:
+    def _root_commit(self, place: GitLocation, commit: str) -> str | None:
         """The end of the line of first parents: a history that is merged in later does not change it."""
         if place.shallow:
             return None
@@ -212,7 +214,7 @@ class FleetRepository:
             raise failure(f"the history of {self.root} cannot be read", answer.errors)
         return answer.output.decode().split()[-1]
 
-    def _differ(self, place: Place, files: Mapping[str, bytes], committed: Mapping[str, str]) -> bool:
+    def _differ(self, place: GitLocation, files: Mapping[str, bytes], committed: Mapping[str, str]) -> bool:
         if files.keys() != committed.keys():
             return True
         changed = [path for path, data in files.items() if _blob_id(data, committed[path]) != committed[path]]
@@ -233,7 +235,7 @@ def _sha1(data: bytes) -> hashlib._Hash:
     return hashlib.sha1(data, usedforsecurity=False)
 
 
-def _commit(objects: Objects, place: Place, name: str, *, manifests: bool = True) -> _Commit | None:
+def _commit(objects: Objects, place: GitLocation, name: str, *, manifests: bool = True) -> _Commit | None:
     """A commit and where its manifests are; None where the repository does not have it."""
     found = objects.get(f"{name}^{{commit}}")
     if found is None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from sandboxer.adapters.git_objects import Objects
 from sandboxer.adapters.git_process import (
     WHOLE_CLONE,
+    GitLocation,
     Patience,
-    Place,
     Process,
     end_all,
     failure,
@@ -27,12 +27,12 @@ from sandboxer.adapters.git_remote import RemoteRepository, default_cache, proto
 from sandboxer.adapters.git_storage import refuse_borrowed
 from sandboxer.adapters.git_tree import MAX_TARGET, Listing, follow, list_tree, pack, packed_size, refuse_too_many
 from sandboxer.errors import InputUnavailable, SourceError
-from sandboxer.model.seams import Archive, InputTree
+from sandboxer.model.protocols import Archive, InputTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 
-    from sandboxer.model.seams import TreeEntry
+    from sandboxer.model.protocols import TreeEntry
 
 _REMEMBERED = 1024 * 1024  # bytes of a blob
 _REMEMBERED_IN_ALL = 32 * 1024 * 1024
@@ -172,7 +172,7 @@ class GitInputs:
             return Archive(packed_size(entries, sizes), self._pieces(tree, place, entries, sizes))
 
     def _pieces(
-        self, tree: InputTree, place: Place, entries: list[TreeEntry], sizes: Mapping[str, int]
+        self, tree: InputTree, place: GitLocation, entries: list[TreeEntry], sizes: Mapping[str, int]
     ) -> Generator[bytes]:
         # Git waits for whoever takes the pieces, and that may be a slow line.
         timeout = 2 * self._patience.limit
@@ -182,7 +182,7 @@ class GitInputs:
     def _listing_of(self, tree: InputTree) -> Listing:
         return self._listings((tree.repo, tree.commit, _folder(tree.path)))
 
-    def _place_of(self, tree: InputTree) -> Place:
+    def _place_of(self, tree: InputTree) -> GitLocation:
         """Where the commit of a tree is, which is fetched where that was not done yet."""
         source = self._sources(tree.repo)
         if isinstance(source, RemoteRepository):
@@ -195,7 +195,7 @@ class GitInputs:
                 self._blobs_size += len(data) if blob not in self._blobs else 0
                 self._blobs[blob] = data
 
-    def _find_source(self, repo: str) -> RemoteRepository | Place:
+    def _find_source(self, repo: str) -> RemoteRepository | GitLocation:
         refuse_odd("repository", repo)
         if protocol := protocol_of(repo, self._protocols):
             cache = self._cache or default_cache()
@@ -274,7 +274,7 @@ class GitInputs:
                 raise SourceError(message, hint="Narrow workspace.path in the profiles to the folders that are needed.")
         return listing
 
-    def _list(self, place: Place, tree: str, commit: str) -> bytes:
+    def _list(self, place: GitLocation, tree: str, commit: str) -> bytes:
         """What git tells of all files below a tree, as far as they are not too many."""
         words = ("ls-tree", "-r", "-z", "-l", "--full-tree", tree)
         listed = bytearray()
@@ -290,11 +290,11 @@ class GitInputs:
         return bytes(listed)
 
 
-def _place(source: RemoteRepository | Place) -> Place:
+def _place(source: RemoteRepository | GitLocation) -> GitLocation:
     return source.place if isinstance(source, RemoteRepository) else source
 
 
-def _top(place: Place) -> str:
+def _top(place: GitLocation) -> str:
     """The folder of the repository that a folder lies in."""
     return (place.options[1].rstrip("/") + "/").removesuffix(place.prefix)
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandboxer.adapters.git_process import MAX_OUTPUT, WHOLE_CLONE, Place, Process, failure
+from sandboxer.adapters.git_process import MAX_OUTPUT, WHOLE_CLONE, GitLocation, Process, failure
 from sandboxer.errors import SourceError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Objects:
     links that stay in that tree.
     """
 
-    def __init__(self, place: Place, *, timeout: float, follow: bool = False) -> None:
+    def __init__(self, place: GitLocation, *, timeout: float, follow: bool = False) -> None:
         options = ("--follow-symlinks",) if follow else ()
         self._process = Process((*place.options, "-c", _STREAMED, "cat-file", "--batch", *options), timeout=timeout)
 

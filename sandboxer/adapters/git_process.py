@@ -299,7 +299,7 @@ def ask(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GitLocation:
     """A folder in a repository: the options that point git at it, its path from the top (ends with ``/``, or empty),
     and whether the clone is shallow.
 
@@ -319,7 +319,7 @@ class Place:
         return f"{commit}:{inside}" if inside else f"{commit}^{{tree}}"
 
 
-def locate(folder: Path, timeout: float) -> Place | None:
+def locate(folder: Path, timeout: float) -> GitLocation | None:
     """Where in a repository a folder lies; None where it is in none.
 
     Raises SourceError where git refuses the repository, or where there is one that it cannot use.
@@ -333,7 +333,7 @@ def locate(folder: Path, timeout: float) -> Place | None:
             raise SourceError(f"the repository at {folder} has a line break in its path", hint="Rename that folder.")
         prefix, shallow, git_dir, common = lines[:4]
         git_dir, common = os.path.realpath(git_dir), os.path.realpath(folder / common)
-        return Place(options, prefix, shallow == "true", git_dir, common)
+        return GitLocation(options, prefix, shallow == "true", git_dir, common)
     if "not a git repository" in answer.errors and not any((up / ".git").exists() for up in (folder, *folder.parents)):
         return None
     raise failure(f"the repository at {folder} cannot be used", answer.errors)
@@ -358,7 +358,7 @@ def failure(message: str, errors: str) -> SourceError:
     return SourceError(f"{message}: {told}" if told else message)
 
 
-def known_names(place: Place, timeout: float) -> list[str]:
+def known_names(place: GitLocation, timeout: float) -> list[str]:
     """The short names of a repository's branches and tags, for hints."""
     wanted = ("refs/heads", "refs/tags", "refs/remotes")
     answer = ask(*place.options, "for-each-ref", "--format=%(refname:short)", *wanted, timeout=timeout)

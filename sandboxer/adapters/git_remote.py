@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandboxer.adapters.git_objects import Objects
-from sandboxer.adapters.git_process import Answer, Patience, Place, ask, failure, is_odd
+from sandboxer.adapters.git_process import Answer, GitLocation, Patience, ask, failure, is_odd
 from sandboxer.errors import InputUnavailable, SourceError
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ class RemoteRepository:
     turns: threading.Semaphore
 
     @property
-    def place(self) -> Place:
+    def place(self) -> GitLocation:
         """Where git finds the twin; it may not be there yet."""
-        return Place(("--git-dir", str(self._folder)), "", shallow=True)
+        return GitLocation(("--git-dir", str(self._folder)), "", shallow=True)
 
     def resolve(self, ref: str) -> str:
         """The commit that a branch, a tag or ``HEAD`` names there now; a full commit id is itself.

@@ -16,14 +16,14 @@ from sandboxer.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandboxer.adapters.git_process import Place
+    from sandboxer.adapters.git_process import GitLocation
 
 _BORROWING = ("objects/info/alternates", "objects/info/http-alternates")
 _OWN = ("objects", "refs", "packed-refs", "shallow")
 _MAX_LOOKED_AT = 200_000
 
 
-def refuse_borrowed(place: Place) -> None:
+def refuse_borrowed(place: GitLocation) -> None:
     """Refuses a repository whose objects or refs are another's; a linked work tree is part of its repository.
 
     Raises SourceError.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.adapters.git_process import LINK, MAX_OUTPUT, SUBMODULE, WHOLE_CLONE, redact, unprintable
 from sandboxer.errors import InputUnavailable
-from sandboxer.model.seams import TreeEntry
+from sandboxer.model.protocols import TreeEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

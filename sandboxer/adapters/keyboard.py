@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from types import FrameType
 
-    from sandboxer.model.seams import Stream
+    from sandboxer.model.protocols import Stream
 
 _CHUNK = 32 * 1024
 _SLICE = 5.0  # seconds

@@ -17,13 +17,13 @@ from sandboxer.adapters.local_tunnel import LocalTunnel
 from sandboxer.adapters.session import ShellSession
 from sandboxer.adapters.stream import ProcessStream
 from sandboxer.errors import HostUnreachable
-from sandboxer.model.seams import TransportStats
+from sandboxer.model.protocols import TransportStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandboxer.adapters.stream import Streamed
-    from sandboxer.model.seams import Command, CommandResult, Terminal
+    from sandboxer.model.protocols import Command, CommandResult, Terminal
 
 _T = TypeVar("_T")
 _Talk = TypeVar("_Talk", ShellSession, ProcessStream)

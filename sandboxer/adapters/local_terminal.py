@@ -17,7 +17,7 @@ from sandboxer.adapters.bootstrap import SHELL_CODE
 from sandboxer.adapters.local import LocalPipe, exit_code, home_folder
 
 if TYPE_CHECKING:
-    from sandboxer.model.seams import Terminal
+    from sandboxer.model.protocols import Terminal
 
 _TERM_LIMIT = 2.0  # seconds between the request to end and the end
 

@@ -14,7 +14,7 @@ from sandboxer.errors import SandboxerError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandboxer.model.seams import Tunnel
+    from sandboxer.model.protocols import Tunnel
 
 AT_ONCE = 512  # connections of one relay; more wait
 _WAITING = 1024  # connections that wait to be accepted

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from sandboxer.adapters.bootstrap import frame
 from sandboxer.errors import CommandTimeout, HostUnreachable, OutputTooLarge
-from sandboxer.model.seams import CommandResult
+from sandboxer.model.protocols import CommandResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandboxer.model.seams import Command
+    from sandboxer.model.protocols import Command
 
 NOISE_LIMIT = 1024 * 1024  # bytes that a login shell may print before the marker
 STALL_LIMIT = 60.0  # seconds that a write may wait with nobody reading

@@ -15,14 +15,14 @@ from sandboxer.adapters.ssh_config import SshTarget, resolve
 from sandboxer.adapters.ssh_connect import LOST, JumpPool, Shared, connect, lost, reason_of
 from sandboxer.adapters.stream import ProcessStream
 from sandboxer.errors import CommandTimeout, HostUnreachable
-from sandboxer.model.seams import TransportStats
+from sandboxer.model.protocols import TransportStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandboxer.adapters.ssh_channel import ChannelSocket, Connection, TunnelSocket
     from sandboxer.adapters.stream import Streamed
-    from sandboxer.model.seams import Command, CommandResult, Terminal
+    from sandboxer.model.protocols import Command, CommandResult, Terminal
 
 __all__ = ["JumpPool", "SshTarget", "SshTransport"]
 

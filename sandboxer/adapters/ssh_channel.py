@@ -19,7 +19,7 @@ from sandboxer.adapters.light_paramiko import paramiko
 if TYPE_CHECKING:
     import socket
 
-    from sandboxer.model.seams import Terminal
+    from sandboxer.model.protocols import Terminal
 
 _GONE = (paramiko.SSHException, OSError, EOFError)  # what the library raises on a connection that is no more
 

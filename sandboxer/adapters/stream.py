@@ -15,7 +15,7 @@ from sandboxer.errors import CommandTimeout, HostUnreachable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandboxer.model.seams import Command
+    from sandboxer.model.protocols import Command
 
 _SLICE = 1.0  # seconds
 _KEPT = 16 * 1024  # bytes of standard error

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import sandboxer
 from sandboxer.errors import extra_hint
+from sandboxer.model.run_listener import status_of
 from sandboxer.model.text import printable
-from sandboxer.model.witness import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from sandboxer.errors import SandboxerError
     from sandboxer.model.drift import DriftReport
-    from sandboxer.model.observed import Look
+    from sandboxer.model.observed import HostObservation
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change
-    from sandboxer.model.witness import Beginning, Level
+    from sandboxer.model.run_listener import Level, RunStart
 
 # With what it takes to load the SDK, a collector that hangs costs a run less than a second.
 SEND_SECONDS = 0.7
@@ -91,7 +91,7 @@ class Trace:
         self._spans: list[_Span] = []
         self._working: dict[tuple[str, str | None], _Span] = {}
 
-    def begun(self, beginning: Beginning) -> None:
+    def begun(self, beginning: RunStart) -> None:
         """The run's span begins."""
         name = f"sandboxer {beginning.command}".rstrip()
         told = _named({"run_id": beginning.run_id, "command": beginning.command})
@@ -103,7 +103,7 @@ class Trace:
         """An attribute of the run."""
         self._root.attributes |= _named({"fleet": fleet})
 
-    def looked(self, look: Look, seconds: float) -> None:
+    def hosts_observed(self, look: HostObservation, seconds: float) -> None:
         """A span of its own."""
         ended = time.time_ns()
         told = _named({"host": look.host, "outcome": status_of(look)})

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandboxer.model.seams import TransportStats
+from sandboxer.model.protocols import TransportStats
 
 if TYPE_CHECKING:
     from sandboxer.adapters.ssh import JumpPool
     from sandboxer.model.manifest import Host
-    from sandboxer.model.seams import HostTransport
+    from sandboxer.model.protocols import HostTransport
 
 
 class Transports:

@@ -9,15 +9,15 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandboxer.api import reading, sandboxes
-from sandboxer.api.described import document
-from sandboxer.api.door import Door
-from sandboxer.api.refusals import place
+from sandboxer.api.auth import TokenAuth
+from sandboxer.api.errors import place
+from sandboxer.api.openapi import document
+from sandboxer.api.routes import queries, sandboxes
 from sandboxer.api.service import Service
 from sandboxer.errors import SandboxerError
 from sandboxer.model.text import printable
 from sandboxer.web.gate import Gate, problem
-from sandboxer.web.problems import Refused
+from sandboxer.web.problems import HttpProblem
 
 FREE = frozenset({"/healthz", "/readyz"})
 
@@ -46,7 +46,7 @@ def create_app() -> FastAPI:
         ],
     )
     app.include_router(sandboxes.router)
-    app.include_router(reading.router)
+    app.include_router(queries.router)
     described: list[dict[str, Any]] = []
 
     def openapi() -> dict[str, Any]:
@@ -58,7 +58,7 @@ def create_app() -> FastAPI:
     return app
 
 
-def served(service: Service, door: Door, *, listen_host: str | None) -> ASGIApp:
+def served(service: Service, auth: TokenAuth, *, listen_host: str | None) -> ASGIApp:
     """The application of one server. ``listen_host`` is the one name that it goes by beside those of the loopback."""
     app = create_app()
     app.state.service = service
@@ -66,7 +66,7 @@ def served(service: Service, door: Door, *, listen_host: str | None) -> ASGIApp:
     def told(request: Request, error: Exception) -> Response:
         return problem(_refused(app, service, request, error))
 
-    for kind in (Refused, RequestValidationError, HTTPException, SandboxerError, Exception):
+    for kind in (HttpProblem, RequestValidationError, HTTPException, SandboxerError, Exception):
         app.add_exception_handler(kind, told)
 
     async def calm(scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,29 +76,29 @@ def served(service: Service, door: Door, *, listen_host: str | None) -> ASGIApp:
         except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on
             service.tell("error", f"{scope['method']} {printable(scope['path'])}: {place(error)}")
 
-    return Gate(calm, check=door, listen_host=listen_host, free=FREE, answered=service.metrics.answered)
+    return Gate(calm, check=auth, listen_host=listen_host, free=FREE, answered=service.metrics.answered)
 
 
-def _refused(app: FastAPI, service: Service, request: Request, error: Exception) -> Refused:
+def _refused(app: FastAPI, service: Service, request: Request, error: Exception) -> HttpProblem:
     """Any error as a problem. What is wrong with the server itself is told to its owner, not to whoever asked."""
-    if isinstance(error, Refused):
+    if isinstance(error, HttpProblem):
         return error
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        return Refused(400, first["msg"], field=printable(".".join(str(part) for part in first["loc"][1:])))
+        return HttpProblem(400, first["msg"], field=printable(".".join(str(part) for part in first["loc"][1:])))
     if isinstance(error, SandboxerError):
         return service.refused(error)
     if isinstance(error, HTTPException):
         detail = _DETAILS.get(error.status_code, str(error.detail))
         headers = {"Allow": _allowed(app, request.scope["path"])} if error.status_code == 405 else error.headers
-        return Refused(error.status_code, detail, headers=headers)
-    return Refused(500, "the server failed; its own output says where")
+        return HttpProblem(error.status_code, detail, headers=headers)
+    return HttpProblem(500, "the server failed; its own output says where")
 
 
 def _allowed(app: FastAPI, path: str) -> str:
     """Every method that an address takes; Starlette's own answer has those of its first route alone."""
     methods: set[str] = set()
-    for route in (*app.routes, *sandboxes.router.routes, *reading.router.routes):
+    for route in (*app.routes, *sandboxes.router.routes, *queries.router.routes):
         if isinstance(route, Route) and route.path_regex.match(path):
             methods |= route.methods or set()
     return ", ".join(sorted(methods))

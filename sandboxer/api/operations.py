@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from sandboxer.web.problems import Refused
+from sandboxer.web.problems import HttpProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,7 +87,7 @@ class Operations:
             if taken >= self._at_once + self._queue:
                 turns = math.ceil(taken / self._at_once)
                 retry = min(_LONGEST_RETRY, max(1, math.ceil(turns * self._usual / 2)))
-                raise Refused(429, "too many operations wait", headers={"Retry-After": str(retry)})
+                raise HttpProblem(429, "too many operations wait", headers={"Retry-After": str(retry)})
             self._reserved += 1
         try:
             yield
@@ -145,7 +145,7 @@ class Operations:
                 self._changed.wait(rest)
             running = list(self._running.values())
         for job in running:
-            _settle(job, None, HandedOver())
+            _clean_up(job, None, HandedOver())
         return len(left) + len(running)
 
     def hurry(self) -> None:
@@ -158,7 +158,7 @@ class Operations:
 
     def _must_be_open(self) -> None:
         if self.closed:
-            raise Refused(503, "this server ends", headers={"Retry-After": "5", "Connection": "close"})
+            raise HttpProblem(503, "this server ends", headers={"Retry-After": "5", "Connection": "close"})
 
     def _next(self) -> Job | None:
         with self._changed:
@@ -185,10 +185,10 @@ class Operations:
                 del self._running[job.id]
                 self._usual += (seconds - self._usual) / 8
                 self._changed.notify_all()
-            _settle(job, result, failure)
+            _clean_up(job, result, failure)
 
 
-def _settle(job: Job, result: Any, failure: BaseException | None) -> None:
+def _clean_up(job: Job, result: Any, failure: BaseException | None) -> None:
     """Tells whoever waits. Of a job that ends at the moment when it is handed over, the first word counts."""
     with suppress(Exception):
         if failure is not None:

@@ -7,14 +7,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from sandboxer.api.app import served
-from sandboxer.api.crew import Crew
-from sandboxer.api.door import Door
-from sandboxer.api.keeper import Keeper
+from sandboxer.api.auth import TokenAuth
+from sandboxer.api.maintenance import Maintenance
 from sandboxer.api.metrics import Metrics
 from sandboxer.api.operations import KINDS, Operations
+from sandboxer.api.rate_limit import RateLimit
 from sandboxer.api.service import Service
 from sandboxer.api.streams import HEARTBEAT, Streams
-from sandboxer.api.throttle import Throttle
+from sandboxer.api.workers import Workers
 from sandboxer.web.listen import bound, url_of
 from sandboxer.web.server import Server, config_of
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sandboxer.api.operations import Job
     from sandboxer.api.settings import Settings
     from sandboxer.client import Client
-    from sandboxer.model.witness import Level
+    from sandboxer.model.run_listener import Level
 
     Connect = Callable[[Callable[[str], None]], Client]
     Tell = Callable[[Level, str], None]
@@ -94,8 +94,8 @@ def service_for(
         connect=connect,
         check=check,
         operations=operations,
-        reads=Crew("read", READERS, WAITING),
-        writes=Crew("write", WRITERS, WAITING),
+        reads=Workers("read", READERS, WAITING),
+        writes=Workers("write", WRITERS, WAITING),
         streams=Streams(),
         metrics=metrics,
         tell=tell,
@@ -128,18 +128,18 @@ async def _serve(
     announce: Callable[[str], None],
     started: Callable[[Server], None] | None,
 ) -> None:
-    door = Door(settings.tokens, Throttle(settings.rate))
-    app = served(service, door, listen_host=None if settings.any_name else settings.host)
-    keeper = Keeper(service, settings.reap_every)
+    auth = TokenAuth(settings.tokens, RateLimit(settings.rate))
+    app = served(service, auth, listen_host=None if settings.any_name else settings.host)
+    maintenance = Maintenance(service, settings.reap_every)
     port = listener.getsockname()[1]
     scheme = "https" if settings.tls else "http"
 
     def listening() -> None:
         announce(url_of(settings.host, port, scheme))
-        keeper.start()
+        maintenance.start()
 
     async def ending() -> None:
-        keeper.close()
+        maintenance.close()
         service.streams.close()
         closing = asyncio.create_task(asyncio.to_thread(service.operations.close, settings.grace))
         while not (await asyncio.wait({closing}, timeout=_LOOK_SECONDS))[0]:

@@ -7,24 +7,24 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from sandboxer.api.errors import is_for_later, place, refused
 from sandboxer.api.operations import HandedOver, Superseded
-from sandboxer.api.refusals import is_for_later, place, refused
 from sandboxer.errors import ManifestError, SandboxerError, UsageError
 from sandboxer.model.lifecycle import Phase
-from sandboxer.web.problems import Refused
+from sandboxer.web.problems import HttpProblem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from sandboxer.api.crew import Crew
     from sandboxer.api.metrics import Metrics
     from sandboxer.api.operations import Job, Kind, Operations
     from sandboxer.api.streams import Streams
     from sandboxer.api.tokens import Grant
+    from sandboxer.api.workers import Workers
     from sandboxer.client import Client
     from sandboxer.model.jsontypes import JsonObject
-    from sandboxer.model.witness import Level
+    from sandboxer.model.run_listener import Level
 
 T = TypeVar("T")
 
@@ -66,8 +66,8 @@ class Service:
     connect: Callable[[Callable[[str], None]], Client]
     check: Callable[[], None]
     operations: Operations
-    reads: Crew
-    writes: Crew
+    reads: Workers
+    writes: Workers
     streams: Streams
     metrics: Metrics
     tell: Callable[[Level, str], None]
@@ -87,14 +87,14 @@ class Service:
 
     # --- what is asked
 
-    async def ask(self, crew: Crew, call: Callable[[], T], *, usage: int = 409) -> T:
+    async def ask(self, workers: Workers, call: Callable[[], T], *, usage: int = 409) -> T:
         """What a call of the library gives. Raises Refused; ``usage`` is the status of a call that makes no sense."""
         try:
-            return await crew.call(call)
+            return await workers.call(call)
         except SandboxerError as error:
             raise self.refused(error, usage) from None
 
-    def refused(self, error: SandboxerError, usage: int = 409) -> Refused:
+    def refused(self, error: SandboxerError, usage: int = 409) -> HttpProblem:
         """The answer to an error of the library."""
         return refused(error, self.root, usage=usage)
 
@@ -125,13 +125,13 @@ class Service:
         """Raises Refused where this server cannot serve: its manifests are broken, or it has not looked yet."""
         if not self.swept or self.operations.closed:
             why = "this server ends" if self.operations.closed else "the first look is not over"
-            raise Refused(503, why, headers={"Retry-After": "1"})
+            raise HttpProblem(503, why, headers={"Retry-After": "1"})
         if time.monotonic() - self._checked > _READY_SECONDS:
             try:
                 await self.reads.call(self.check)
             except SandboxerError:
                 detail = "the fleet's manifests have errors: its owner sees them with `sandboxer validate`"
-                raise Refused(503, detail, headers={"Retry-After": "5"}) from None
+                raise HttpProblem(503, detail, headers={"Retry-After": "5"}) from None
             self._checked = time.monotonic()
 
     # --- what is done
@@ -158,10 +158,10 @@ class Service:
         if isinstance(error, HandedOver) or (job.kind == "make" and is_for_later(error)):
             return False, None
         if isinstance(error, Superseded):
-            raise Refused(409, "it was destroyed before it was made")
+            raise HttpProblem(409, "it was destroyed before it was made")
         if isinstance(error, SandboxerError):
             raise self.refused(error)
-        raise Refused(500, "the server failed; its own output says where")
+        raise HttpProblem(500, "the server failed; its own output says where")
 
     def ended(self, job: Job, seconds: float, error: BaseException | None) -> None:
         """Counts a job that ran, and logs it."""
@@ -195,15 +195,15 @@ def place_of(handle: JsonObject) -> tuple[str, str]:
     return str(handle["name"]), str(handle["id"])
 
 
-def absent(name: str) -> Refused:
+def absent(name: str) -> HttpProblem:
     """The answer where there is no such sandbox, or none that the token sees."""
-    return Refused(404, f"there is no sandbox {name}")
+    return HttpProblem(404, f"there is no sandbox {name}")
 
 
 def must_be_imperative(handle: JsonObject) -> None:
     """Raises Refused for a sandbox of git: the manifests say what becomes of it."""
     if handle["origin"] == "git":
-        raise Refused(409, f"{handle['name']} is of git: change its manifest")
+        raise HttpProblem(409, f"{handle['name']} is of git: change its manifest")
 
 
 def words_of(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandboxer.api.throttle import parse_rate
+from sandboxer.api.rate_limit import parse_rate
 from sandboxer.api.tokens import read_tokens, token_of_this_run
 from sandboxer.errors import UsageError
 from sandboxer.model.text import printable

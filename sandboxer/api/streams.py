@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sandboxer.web.problems import Refused
+from sandboxer.web.problems import HttpProblem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -45,7 +45,7 @@ class Streams:
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
-        self._feeds: set[Feed[Any]] = set()
+        self._feeds: set[StreamReader[Any]] = set()
         self._lock = threading.Lock()
         self.closed = False
 
@@ -53,16 +53,16 @@ class Streams:
         """How many are open."""
         return len(self._feeds)
 
-    def feed(self, reader: Reader, make: Callable[[], Iterator[T | None]]) -> Feed[T]:
+    def feed(self, reader: Reader, make: Callable[[], Iterator[T | None]]) -> StreamReader[T]:
         """A feed for a reader, begun. Raises Refused: 429 where too many are open."""
         shares = reader.shares()
         with self._lock:
             if self.closed:
-                raise Refused(503, "this server ends", headers={"Retry-After": "5", "Connection": "close"})
+                raise HttpProblem(503, "this server ends", headers={"Retry-After": "5", "Connection": "close"})
             if len(self._feeds) >= MOST or any(self._open[share] >= most for share, most in shares.items()):
-                raise Refused(429, "too many streams are open", headers={"Retry-After": str(_BUSY_SECONDS)})
+                raise HttpProblem(429, "too many streams are open", headers={"Retry-After": str(_BUSY_SECONDS)})
             self._open.update(shares.keys())
-            feed = Feed(make, lambda: self._over(shares, feed))
+            feed = StreamReader(make, lambda: self._over(shares, feed))
             self._feeds.add(feed)
         feed.start()
         return feed
@@ -75,14 +75,14 @@ class Streams:
         for feed in feeds:
             feed.close()
 
-    def _over(self, shares: Mapping[str, int], feed: Feed[Any]) -> None:
+    def _over(self, shares: Mapping[str, int], feed: StreamReader[Any]) -> None:
         with self._lock:
             self._open.subtract(shares.keys())
             self._open += Counter()  # what is at nought is forgotten
             self._feeds.discard(feed)
 
 
-class Feed(Generic[T]):
+class StreamReader(Generic[T]):
     """One iterator in a thread of its own, read by one coroutine. A reader that is slow holds the thread up, no more.
 
     The iterator's None says that nothing is new. Its thread ends with it, or with the next step after ``close``.

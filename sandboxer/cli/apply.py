@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandboxer.cli.console import stderr, stdout, write
+from sandboxer.cli.hub_reporting import telling
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import carries_out, given_options, options_of, selectors
 from sandboxer.cli.plan import looking, make_plan, show
 from sandboxer.cli.session import opened, session
-from sandboxer.cli.telling import telling
 from sandboxer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandboxer.cli.options import How
+    from sandboxer.cli.options import CommandOptions
     from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Plan
     from sandboxer.model.saved_plan import SavedPlan
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 @click.option("--no-prune", is_flag=True, help="Delete nothing.")
 @click.option("--allow-dirty", is_flag=True, help="Apply manifests that are not committed.")
 @carries_out
-def apply(how: How, planfile: str | None, ref: str | None, no_prune: bool, allow_dirty: bool, **given: Any) -> int:
+def apply(
+    how: CommandOptions, planfile: str | None, ref: str | None, no_prune: bool, allow_dirty: bool, **given: Any
+) -> int:
     """Make the hosts match git, after confirmation.
 
     Creates, updates and repairs sandboxes, and deletes those that git no longer has. Shows the plan and asks first;
@@ -68,7 +70,7 @@ def apply(how: How, planfile: str | None, ref: str | None, no_prune: bool, allow
 @click.option("--expired-only", is_flag=True, help="Only what has expired.")
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
 @carries_out
-def prune(how: How, ref: str | None, expired_only: bool, dry_run: bool, **given: Any) -> int:
+def prune(how: CommandOptions, ref: str | None, expired_only: bool, dry_run: bool, **given: Any) -> int:
     """Delete sandboxes that expired or left git.
 
     Nothing else is changed.
@@ -87,7 +89,7 @@ def prune(how: How, ref: str | None, expired_only: bool, dry_run: bool, **given:
         return _carry_out(run, options, how)
 
 
-def _carry_out(run: Run, options: Options, how: How) -> int:
+def _carry_out(run: Run, options: Options, how: CommandOptions) -> int:
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     if not how.yes and not asks:
         raise UsageError("there is no terminal to ask on", hint="give -y where the plan need not be approved")
@@ -113,7 +115,7 @@ def _read_plan(name: str) -> SavedPlan:
     return read(name)
 
 
-def _carry_out_approved(run: Run, saved: SavedPlan, how: How) -> int:
+def _carry_out_approved(run: Run, saved: SavedPlan, how: CommandOptions) -> int:
     """Carries out what is still as it was approved. The plan was the question, so none is asked."""
     with looking(run):
         decided = run.plan_approved(saved)
@@ -123,7 +125,7 @@ def _carry_out_approved(run: Run, saved: SavedPlan, how: How) -> int:
     return _act(run, decided, None, how)
 
 
-def _act(run: Run, decided: Plan, options: Options | None, how: How) -> int:
+def _act(run: Run, decided: Plan, options: Options | None, how: CommandOptions) -> int:
     """Carries a plan out and tells what came of it; gives the exit code."""
     began = time.monotonic()
     with telling(run) as reporter:
@@ -141,12 +143,12 @@ def _approved(decided: Plan, output: str) -> bool:
     return click.confirm("\nCarry this out?", default=False, err=True)
 
 
-def _follow(run: Run, decided: Plan, options: Options | None, how: How) -> list[Outcome]:
+def _follow(run: Run, decided: Plan, options: Options | None, how: CommandOptions) -> list[Outcome]:
     from sandboxer.render.live import LiveView, PlainView
 
     def carry_out(*views: ApplyView) -> list[Outcome]:
         following = session().following(*views)
-        outcomes = run.apply(decided, options, how.work, following)
+        outcomes = run.apply(decided, options, how.operation, following)
         following.rest(outcomes)
         return outcomes
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sandboxer.model.documents import Manifests
-    from sandboxer.model.observed import Look
+    from sandboxer.model.observed import HostObservation
 
 SHELLS = ("bash", "zsh", "fish")
 PROGRAMS = ("sandboxer", "sandbox")
 #: How long somebody who pressed Tab waits at most: for the hosts, and for all of it.
-LOOK_SECONDS, MOST_SECONDS = 2.2, 3.0
+OBSERVE_SECONDS, MOST_SECONDS = 2.2, 3.0
 
 
 @click.command()
@@ -116,21 +116,23 @@ def sandboxes(root: Path) -> dict[str, str]:
 
     found: dict[str, str] = {}
 
-    def seen(look: Look, _seconds: float) -> None:
-        if isinstance(look, Reachable):
-            for identifier, one in look.found.items():
+    def seen(observation: HostObservation, _seconds: float) -> None:
+        if isinstance(observation, Reachable):
+            for identifier, one in observation.found.items():
                 record = one.record
-                found[record.name if record else identifier] = f"{record.phase} on {look.host}" if record else look.host
+                found[record.name if record else identifier] = (
+                    f"{record.phase} on {observation.host}" if record else observation.host
+                )
 
     def ask() -> None:
         with suppress(Exception):
             run = Run(root, find_inputs=False)
-            run.on_look = seen
-            _ = run.looks
+            run.on_observation = seen
+            _ = run.observations
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(LOOK_SECONDS)
+    asking.join(OBSERVE_SECONDS)
     return dict(found)
 
 

@@ -10,7 +10,7 @@ from typing import Self
 
 import click
 
-from sandboxer.cli.calling import calling
+from sandboxer.cli.client_session import calling
 from sandboxer.cli.console import stdout
 from sandboxer.cli.main import EXIT_DONE
 

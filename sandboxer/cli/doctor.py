@@ -27,17 +27,17 @@ def doctor(hosts: tuple[str, ...], ref: str | None, output: str) -> int:
       sandboxer doctor -o json | jq '.hosts[] | select(.ok | not).name'
     """
     from sandboxer.render import doctor as render
-    from sandboxer.wiring.examination import examine
+    from sandboxer.wiring.host_checks import check_host
 
     with opened(revision=ref) as run:
         console = stderr()
         if console.is_terminal:
             with console.status("Examining the hosts …"):
-                checkups = examine(run, hosts)
+                checkups = check_host(run, hosts)
         else:
-            checkups = examine(run, hosts)
+            checkups = check_host(run, hosts)
     if output == "json":
         write(render.doctor_json(checkups))
     else:
         stdout().print(render.doctor_text(checkups))
-    return EXIT_DONE if all(checkup.ok for checkup in checkups) else EXIT_ERROR
+    return EXIT_DONE if all(report.ok for report in checkups) else EXIT_ERROR

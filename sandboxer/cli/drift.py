@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sandboxer.cli.atomic_write import write_atomically
 from sandboxer.cli.console import stdout, write
+from sandboxer.cli.hub_reporting import telling
 from sandboxer.cli.main import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Duration, output_option
 from sandboxer.cli.plan import looking
 from sandboxer.cli.session import opened, session
-from sandboxer.cli.telling import telling
-from sandboxer.cli.whole_file import write_whole
 from sandboxer.errors import SandboxerError
 from sandboxer.reconcile.options import Options
 
@@ -90,7 +90,7 @@ def _once(options: Options, *, deep: bool, report_file: str | None, output: str)
         if report_file is not None:
             from sandboxer.render.drift_markdown import drift_markdown
 
-            write_whole("--report", report_file, drift_markdown(report).encode())
+            write_atomically("--report", report_file, drift_markdown(report).encode())
         _show(report, output)
         reporter.exit_code = EXIT_DONE if not report.drifted else EXIT_DIFFERENCES
         if not report.complete:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandboxer.cli.calling import calling, warned
+from sandboxer.cli.client_session import calling, warned
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandboxer.cli.calling import calling
+from sandboxer.cli.client_session import calling
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.main import EXIT_DONE
 from sandboxer.cli.options import Duration, lock_timeout_option, output_option

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandboxer.cli.calling import calling
+from sandboxer.cli.client_session import calling
 from sandboxer.cli.console import write
 from sandboxer.cli.main import EXIT_DONE
 from sandboxer.cli.options import output_option
-from sandboxer.cli.until import until_interrupted
+from sandboxer.cli.signals import until_interrupted
 
 if TYPE_CHECKING:
-    from sandboxer.client.reach.forward import Asked, Forward
+    from sandboxer.client.connect.forward import Forward, PortRequest
 
 
 @click.command()
@@ -40,9 +40,9 @@ def forward(name: str, ports: tuple[str, ...], service: str | None, address: str
       sandboxer forward checkout-e2e 8080:http
       sandboxer forward 1f2e3d4c 5432 --service db -o json
     """
-    asked = [_asked(port) for port in ports]
+    request = [_request(port) for port in ports]
     with calling() as client, ExitStack() as stack:
-        made = client.forward_all(name, asked, service=service, address=address)
+        made = client.forward_all(name, request, service=service, address=address)
         for one in made:
             stack.callback(one.close)
         stack.enter_context(until_interrupted())
@@ -58,10 +58,10 @@ def _line(made: Forward) -> str:
     return f"{told['service']}/{told['name']}: {told['url']}"
 
 
-def _asked(text: str) -> Asked:
-    from sandboxer.client.reach.forward import Asked
+def _request(text: str) -> PortRequest:
+    from sandboxer.client.connect.forward import PortRequest
 
     local, colon, port = text.rpartition(":")
     if not port or (colon and not (local.isdecimal() and len(local) < 6 and int(local) < 65536)):
         raise click.UsageError(f"{text!r} is no port: [LOCAL:]PORT, such as 8080:http")
-    return Asked(port, int(local or 0))
+    return PortRequest(port, int(local or 0))

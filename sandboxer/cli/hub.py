@@ -8,9 +8,9 @@ import click
 
 from sandboxer.cli.console import write
 from sandboxer.cli.groups import SummaryGroup
+from sandboxer.cli.hub_reporting import telling
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.session import opened, session
-from sandboxer.cli.telling import telling
 
 FLUSH_PATIENCE, FLUSH_MOST = 15.0, 600.0  # seconds
 
@@ -84,15 +84,15 @@ def flush() -> int:
       sandboxer hub flush
     """
     from sandboxer.errors import UsageError
-    from sandboxer.wiring.found import silent
+    from sandboxer.wiring.lookup import unreachable_hosts
 
     with opened(find_inputs=False) as run:
         if not run.has_hub:
             raise UsageError("the fleet has no State Hub", hint="name one in sandboxer.yaml: spec.stateHub.url")
         with telling(run, patience=FLUSH_PATIENCE, most=FLUSH_MOST) as reporter:
-            reporter.begin(run.looks)
-        for name, why in silent(run).items():
+            reporter.begin(run.observations)
+        for name, why in unreachable_hosts(run).items():
             session().said("warning", f"{name} did not answer: {why}", name)
         told = reporter.delivery.sent if reporter.delivery else 0
     session().said("info", f"State Hub was told of {told} sandbox{'' if told == 1 else 'es'}.")
-    return EXIT_ERROR if silent(run) or reporter.problems else EXIT_DONE
+    return EXIT_ERROR if unreachable_hosts(run) or reporter.problems else EXIT_DONE

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandboxer.cli.calling import calling, warned
+from sandboxer.cli.client_session import calling, warned
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Duration, Pair, lock_timeout_option, output_option
 from sandboxer.cli.session import session
-from sandboxer.errors import PASSING, SandboxerError, SandboxNotFound, UsageError
+from sandboxer.errors import TRANSIENT, SandboxerError, SandboxNotFound, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def resume(name: str, give_up: bool, lock_timeout: timedelta, output: str) -> in
         try:
             made = client.resume(name)
         except SandboxerError as error:
-            if give_up and not isinstance(error, (*PASSING, SandboxNotFound)):
+            if give_up and not isinstance(error, (*TRANSIENT, SandboxNotFound)):
                 client.give_up(name, error.message)
             raise
     _show(made, output)
@@ -208,7 +208,7 @@ def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequ
     Of each host that was not seen whole there is a warning, and a sentence in ``unseen``.
     """
     from sandboxer.adapters.runner import who
-    from sandboxer.client import Wanted
+    from sandboxer.client import SandboxFilter
     from sandboxer.render.listing import list_table
 
     _need_a_terminal(yes=yes)
@@ -218,7 +218,7 @@ def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequ
         warned(words)
 
     with calling(warn=warn) as client:
-        handles = [one.handle for one in client.list(Wanted(imperative=True, by=who() if mine else None))]
+        handles = [one.handle for one in client.list(SandboxFilter(imperative=True, by=who() if mine else None))]
     (stdout() if output == "text" else stderr()).print(list_table(handles, wide=False))
     if handles and not yes and not click.confirm("\nRemove all of these?", default=False, err=True):
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandboxer.cli.calling import calling, warned
+from sandboxer.cli.client_session import calling, warned
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Pair, output_option
@@ -51,10 +51,10 @@ def list_(
       sandboxer list -o json | jq '.[].reachability'
     """
     from sandboxer.adapters.runner import who
-    from sandboxer.client import Wanted
+    from sandboxer.client import SandboxFilter
 
     unseen: list[str] = []
-    wanted = Wanted(hosts=hosts, phases=phases, labels=dict(labels), by=who() if mine else None)
+    wanted = SandboxFilter(hosts=hosts, phases=phases, labels=dict(labels), by=who() if mine else None)
     with calling(warn=unseen.append) as client:
         handles = [sandbox.handle for sandbox in client.list(wanted)]
     _print(handles, output)

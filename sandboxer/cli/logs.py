@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandboxer.cli.calling import calling
+from sandboxer.cli.client_session import calling
 from sandboxer.cli.main import EXIT_DONE
-from sandboxer.cli.until import until_interrupted
+from sandboxer.cli.signals import until_interrupted
 
 if TYPE_CHECKING:
-    from sandboxer.client.reach.logs import LogLine
+    from sandboxer.client.connect.logs import LogLine
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 _COLOUR = re.compile(r"(\x1b\[[0-9;]{0,40}m)")

@@ -121,10 +121,10 @@ def cli(context: click.Context, directory: str | None, log_format: str) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Runs the command line; gives the exit code: 0 done, 1 any error, 2 differences where a command tells them so."""
     program = _program()
-    if asked := os.environ.get(f"_{program}_COMPLETE".upper()):
+    if request := os.environ.get(f"_{program}_COMPLETE".upper()):
         from sandboxer.cli.completion import answer
 
-        answer(program, asked)
+        answer(program, request)
     session, code = Session(), EXIT_ERROR
     try:
         code = _run(arguments, session, program)

@@ -69,12 +69,12 @@ def given_options(context: click.Context) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class CommandOptions:
     """How a plan is carried out: without asking where ``yes``, told in the format ``output``."""
 
     yes: bool
     output: str
-    work: ApplyOptions
+    operation: ApplyOptions
 
 
 def carries_out(command: Callable[..., int]) -> Callable[..., int]:
@@ -88,7 +88,9 @@ def carries_out(command: Callable[..., int]) -> Callable[..., int]:
     def gathered(yes: bool, parallelism: int, lock_timeout: timedelta, output: str, **given: Any) -> int:
         from sandboxer.wiring import ApplyOptions
 
-        return command(how=How(yes, output, ApplyOptions(parallelism, lock_timeout.total_seconds())), **given)
+        return command(
+            how=CommandOptions(yes, output, ApplyOptions(parallelism, lock_timeout.total_seconds())), **given
+        )
 
     return gathered
 

@@ -19,7 +19,7 @@ from sandboxer.cli.session import opened, session
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandboxer.model.observed import Look
+    from sandboxer.model.observed import HostObservation
     from sandboxer.model.plan import Plan
     from sandboxer.reconcile.options import Options
     from sandboxer.wiring import Run
@@ -74,17 +74,17 @@ def looking(run: Run) -> Iterator[None]:
         yield
         return
     with stderr().status("Looking at the hosts …") as status:
-        tell, answered = run.on_look, count(1)
+        tell, answered = run.on_observation, count(1)
 
-        def looked(look: Look, seconds: float) -> None:
-            tell(look, seconds)
+        def hosts_observed(observation: HostObservation, seconds: float) -> None:
+            tell(observation, seconds)
             status.update(f"Looking at the hosts: {next(answered)} of {len(run.sound().hosts)} …")
 
-        run.on_look = looked
+        run.on_observation = hosts_observed
         try:
             yield
         finally:
-            run.on_look = tell
+            run.on_observation = tell
 
 
 def show(decided: Plan, output: str, *, show_all: bool = False) -> None:

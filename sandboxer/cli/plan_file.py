@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandboxer.cli.whole_file import write_whole
+from sandboxer.cli.atomic_write import write_atomically
 from sandboxer.errors import PlanRefused, UsageError
 from sandboxer.model.saved_plan import MAX_BYTES, parse_saved_plan, saved_bytes
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def save(decided: Plan, approval: Approval, name: str) -> None:
     """Writes a plan and its approval to the file of this name. Raises UsageError where that is not possible."""
-    write_whole("--out", name, saved_bytes(decided, approval))
+    write_atomically("--out", name, saved_bytes(decided, approval))
 
 
 def read(name: str) -> SavedPlan:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from sandboxer.adapters.tracing import Trace
     from sandboxer.errors import SandboxerError
     from sandboxer.model.drift import DriftReport
-    from sandboxer.model.observed import Look
+    from sandboxer.model.observed import HostObservation
     from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Change
-    from sandboxer.model.witness import Level, Witness
+    from sandboxer.model.run_listener import Level, RunListener
     from sandboxer.render.log_json import JsonLog, Lines
     from sandboxer.wiring import Run
 
@@ -84,29 +84,29 @@ class Session:
         from sandboxer.wiring.secrecy import without_values
 
         self._begin()
-        run.run_id, run.on_fleet, run.on_look = self.run_id, self.of_fleet, self.looked
+        run.run_id, run.on_fleet, run.on_observation = self.run_id, self.of_fleet, self.hosts_observed
         self._hide = lambda identifier, text: without_values(run, identifier, text)
         yield
 
     def of_fleet(self, fleet: str) -> None:
         """The name of the fleet, once it is read."""
-        for witness in self._begin():
-            witness.of_fleet(fleet)
+        for listener in self._begin():
+            listener.of_fleet(fleet)
 
-    def looked(self, look: Look, seconds: float) -> None:
+    def hosts_observed(self, observation: HostObservation, seconds: float) -> None:
         """A look that is over."""
-        for witness in self._begin():
-            witness.looked(look, seconds)
+        for listener in self._begin():
+            listener.hosts_observed(observation, seconds)
 
     def compared(self, report: DriftReport) -> None:
         """What a comparison with the records found."""
-        for witness in self._begin():
-            witness.compared(report)
+        for listener in self._begin():
+            listener.compared(report)
 
     def said(self, level: Level, message: str, host: str = "") -> None:
         """A sentence; on a person's terminal a warning or an error begins as one."""
-        for witness in self._begin():
-            witness.said(level, self._hide("", message), host)
+        for listener in self._begin():
+            listener.said(level, self._hide("", message), host)
         if not self.logs:
             from sandboxer.cli.console import stderr
 
@@ -117,8 +117,8 @@ class Session:
     def failed(self, error: SandboxerError, show: Callable[[], None] | None = None) -> None:
         """An error that ends the run, or a round of it; ``show`` is how people see it, where not as any other."""
         error = self._hidden(error)
-        for witness in self._begin():
-            witness.failed(error)
+        for listener in self._begin():
+            listener.failed(error)
         if not self.logs and show is not None:
             show()
         elif not self.logs:
@@ -152,23 +152,23 @@ class Session:
         same.message, same.hint = self._hide("", error.message), self._hide("", error.hint)
         return same
 
-    def _begin(self) -> Sequence[Witness]:
+    def _begin(self) -> Sequence[RunListener]:
         """Who is told; begins the run where that was not done yet."""
-        witnesses: list[Witness] = [self._log] if self._log is not None else []
+        listeners: list[RunListener] = [self._log] if self._log is not None else []
         if not self._begun and self._wants_traces():
             from sandboxer.adapters.tracing import Trace
 
             self._trace = self._trace or Trace(self._environ)
-        witnesses += [self._trace] if self._trace is not None else []
+        listeners += [self._trace] if self._trace is not None else []
         if not self._begun:
             self._begun = True
-            if witnesses:
-                from sandboxer.model.witness import Beginning
+            if listeners:
+                from sandboxer.model.run_listener import RunStart
 
-                beginning = Beginning(self.run_id, self.command, self._at or datetime.now(UTC))
-                for witness in witnesses:
-                    witness.begun(beginning)
-        return witnesses
+                beginning = RunStart(self.run_id, self.command, self._at or datetime.now(UTC))
+                for listener in listeners:
+                    listener.begun(beginning)
+        return listeners
 
     def _wants_traces(self) -> bool:
         if not any(name.startswith("OTEL_EXPORTER_OTLP_") for name in self._environ):
@@ -182,10 +182,10 @@ class Following:
     """An ApplyView that several follow; those that write for programs get no hidden value, whatever an error says."""
 
     def __init__(
-        self, views: Sequence[ApplyView], witnesses: Sequence[Witness], hide: Callable[[str, str], str]
+        self, views: Sequence[ApplyView], listeners: Sequence[RunListener], hide: Callable[[str, str], str]
     ) -> None:
         self._views = views
-        self._witnesses = witnesses
+        self._witnesses = listeners
         self._hide = hide
         self._told: list[Outcome] = []
 
@@ -198,8 +198,8 @@ class Following:
         """Work on a change has come to a step."""
         for view in self._views:
             view.progressed(change, step)
-        for witness in self._witnesses:
-            witness.progressed(change, self._hide(change.id, step))
+        for listener in self._witnesses:
+            listener.progressed(change, self._hide(change.id, step))
 
     def ended(self, outcome: Outcome) -> None:
         """Work on a change is over."""
@@ -221,8 +221,8 @@ class Following:
         change = outcome.change
         change = replace(change, message=self._hide(change.id, change.message))
         error, hint = (self._hide(change.id, text) for text in (outcome.error, outcome.hint))
-        for witness in self._witnesses:
-            witness.ended(replace(outcome, change=change, error=error, hint=hint))
+        for listener in self._witnesses:
+            listener.ended(replace(outcome, change=change, error=error, hint=hint))
 
 
 def session() -> Session:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import click
 
-from sandboxer.cli.calling import calling
+from sandboxer.cli.client_session import calling
 
 _COMMAND = "sandboxer.command"
 
@@ -46,7 +46,7 @@ def ssh(name: str, service: str | None, no_terminal: bool) -> int:
     """
     from sandboxer.adapters import keyboard
     from sandboxer.cli.ci_output import harmless_bytes
-    from sandboxer.model.seams import Terminal
+    from sandboxer.model.protocols import Terminal
 
     terminal = None
     if not no_terminal and keyboard.is_terminal():

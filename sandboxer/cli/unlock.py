@@ -15,7 +15,7 @@ from sandboxer.cli.plan import make_plan
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
 from sandboxer.reconcile.options import Options
-from sandboxer.wiring.found import find
+from sandboxer.wiring.lookup import find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,14 +42,14 @@ def unlock(name: str, end: bool, yes: bool, output: str) -> int:
       sandboxer unlock checkout-e2e
       sandboxer unlock checkout-e2e --end
     """
-    from sandboxer.lifecycle.locks import LockDesk
+    from sandboxer.lifecycle.locks import LockInspector
 
     if end and not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("there is no terminal to ask on", hint="give -y where the work on the sandbox is to be ended")
     with opened() as run:
         sandbox, identifier, likely = _identify(run, name)
         roots = {host: manifest.spec.root for host, manifest in run.fleet.hosts.items()}
-        desk = LockDesk(run.fleet.name, identifier, roots, run.transport)
+        desk = LockInspector(run.fleet.name, identifier, roots, run.transport)
         locks = [lock for lock in desk.ask_all(sorted(roots)) if _matters(lock, likely)]
         held = [lock.host for lock in locks if lock.status == "held"]
         if end and held:
@@ -69,7 +69,7 @@ def _identify(run: Run, name: str) -> tuple[str, str, frozenset[str]]:
         if name in (desired.name, desired.id):
             return desired.name, desired.id, frozenset((*desired.eligible, *desired.formerly))
     there = find(run, make_plan(run, Options()), name)
-    return there[0].change.sandbox, there[0].change.id, frozenset(one.sight.host for one in there)
+    return there[0].change.sandbox, there[0].change.id, frozenset(one.observed.host for one in there)
 
 
 def _matters(lock: Lock, likely: frozenset[str]) -> bool:

@@ -9,8 +9,8 @@ What can go wrong is in ``sandboxer.errors``, one tree.
 """
 
 from sandboxer.client.client import Client
-from sandboxer.client.seen import Wanted
-from sandboxer.client.upkeep import Abandoned
-from sandboxer.client.values import Sandbox
+from sandboxer.client.maintenance import Abandoned
+from sandboxer.client.query import SandboxFilter
+from sandboxer.client.sandbox import Sandbox
 
-__all__ = ["Abandoned", "Client", "Sandbox", "Wanted"]
+__all__ = ["Abandoned", "Client", "Sandbox", "SandboxFilter"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sandboxer.client import ending, events, making, seen, unrecorded, upkeep
-from sandboxer.client.access import Access, SilentView
-from sandboxer.client.values import Sandbox
+from sandboxer.client import create, destroy, events, maintenance, query, unrecorded
+from sandboxer.client.context import ClientContext, NullView
+from sandboxer.client.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Mapping, Sequence
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from sandboxer.client.reach.forward import Asked as PortAsked
-    from sandboxer.client.reach.forward import Forward
-    from sandboxer.client.reach.logs import Logs
-    from sandboxer.client.reach.shell import Shell
+    from sandboxer.client.connect.forward import Forward
+    from sandboxer.client.connect.forward import PortRequest as PortRequest
+    from sandboxer.client.connect.logs import Logs
+    from sandboxer.client.connect.shell import Shell
+    from sandboxer.client.maintenance import Abandoned
     from sandboxer.client.unrecorded import Unrecorded
-    from sandboxer.client.upkeep import Abandoned
     from sandboxer.model.event import Event
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.outcome import ApplyView, Outcome
-    from sandboxer.model.seams import Terminal
+    from sandboxer.model.protocols import Terminal
     from sandboxer.wiring import Run
 
 
@@ -43,30 +43,30 @@ class Client:
 
     root: Path | str = "."
     lock_timeout: float = 60.0
-    view: ApplyView = field(default_factory=SilentView)
+    view: ApplyView = field(default_factory=NullView)
     warn: Callable[[str], None] = lambda _words: None
     around: Callable[[Run], AbstractContextManager[None]] | None = None
     remote: bool = False
 
     # --- what there is
 
-    def list(self, wanted: seen.Wanted | None = None) -> list[Sandbox]:
+    def list(self, wanted: query.SandboxFilter | None = None) -> list[Sandbox]:
         """Every sandbox that the hosts show and ``wanted`` takes, git's and imperative ones alike.
 
         ``warn`` is told of each host that did not answer in full.
         """
-        return [Sandbox(self, handle) for handle in seen.handles(self._access, wanted)]
+        return [Sandbox(self, handle) for handle in query.handles(self._context, wanted)]
 
     def get(self, name: str) -> Sandbox:
         """The sandbox of a name or id. Raises SandboxNotFound where there surely is none, and else as ``find`` does."""
-        return Sandbox(self, seen.handle_named(self._access, name))
+        return Sandbox(self, query.handle_named(self._context, name))
 
     def find(self, name: str, sees: Callable[[JsonObject], bool] | None = None) -> Sandbox | None:
-        """As ``get``, and None where there surely is none. Raises HostNotSeen where a host did not answer in full.
+        """As ``get``, and None where there surely is none. Raises HostNotObserved where a host did not answer in full.
 
         One whose handle ``sees`` refuses is as one that is not there.
         """
-        handle = seen.handle_if_there(self._access, name, find_inputs=True, sees=sees)
+        handle = query.handle_if_there(self._context, name, find_inputs=True, sees=sees)
         return Sandbox(self, handle) if handle else None
 
     def events(self, name: str, *, follow: bool = False) -> Generator[Event | None]:
@@ -76,14 +76,14 @@ class Client:
         a caller can stop; closing the iterator ends the connections. The first step looks at the hosts, and raises
         UsageError where none has a journal. ``warn`` is told of a silent host.
         """
-        return events.events(self._access, name, follow=follow)
+        return events.events(self._context, name, follow=follow)
 
     def wait(self, name: str, phase: Literal["ready", "destroyed"] = "ready", timeout: float = 300.0) -> Sandbox | None:
         """Waits until a sandbox is ready, or gone; gives it, None where it is gone.
 
         Raises SandboxError after ``timeout`` seconds, and at once where it failed.
         """
-        handle = seen.wait(self._access, name, phase, timeout)
+        handle = query.wait(self._context, name, phase, timeout)
         return Sandbox(self, handle) if handle else None
 
     # --- what changes it
@@ -114,7 +114,7 @@ class Client:
         words are asked for with it, NameTaken where the name has another sandbox. ``by`` says who asks, else
         ``user@machine``. Without ``wait`` it is only put on record, in phase `requested`, and ``resume`` makes it.
         """
-        asked = making.asked_of(
+        request = create.new_request(
             profile,
             name,
             inputs=inputs or {},
@@ -129,20 +129,20 @@ class Client:
             key=key,
         )
         if wait and not key:
-            return Sandbox(self, making.create(self._access, asked))
-        made = making.request(self._access, asked)
-        return Sandbox(self, making.resume(self._access, asked.id) if wait else made)
+            return Sandbox(self, create.create(self._context, request))
+        made = create.submit(self._context, request)
+        return Sandbox(self, create.resume(self._context, request.id) if wait else made)
 
     def resume(self, name: str) -> Sandbox:
         """Makes an imperative sandbox that is only on record, or was cut off, to its end; a ready one stays as it is.
 
         Raises SandboxLocked where another client is at it.
         """
-        return Sandbox(self, making.resume(self._access, name))
+        return Sandbox(self, create.resume(self._context, name))
 
     def recreate(self, name: str) -> Sandbox:
         """Makes a sandbox anew: the same id, the same inputs at a fresh commit. An expired one of git too."""
-        return Sandbox(self, making.recreate(self._access, name))
+        return Sandbox(self, create.recreate(self._context, name))
 
     def extend_ttl(self, name: str, by: timedelta) -> Sandbox:
         """Puts the end of a sandbox off by so much; gives it as it is then.
@@ -150,7 +150,7 @@ class Client:
         Raises UsageError beyond the profile's longest, and where it is in doubt which copy is meant. Where git has
         another end by now, and the next apply keeps to that, ``warn`` is told.
         """
-        return Sandbox(self, ending.extend_ttl(self._access, name, by))
+        return Sandbox(self, destroy.extend_ttl(self._context, name, by))
 
     def destroy(self, name: str) -> bool:
         """Removes a sandbox and every copy of it; False where there was none, which is success too.
@@ -158,25 +158,25 @@ class Client:
         One of git's comes back with the next apply, of which ``warn`` is told. Raises SandboxError where a host on
         which it may be did not answer.
         """
-        return ending.destroy(self._access, name)
+        return destroy.destroy(self._context, name)
 
     def unrecorded(self, identifier: str) -> Sequence[Unrecorded]:
         """Return what carries the labels of an ID that no record and no manifest claims, a value for each host.
 
-        Raises UsageError for an ID that is claimed, HostNotSeen where a host did not answer in full.
+        Raises UsageError for an ID that is claimed, HostNotObserved where a host did not answer in full.
         """
-        return unrecorded.unrecorded(self._access, identifier)
+        return unrecorded.unrecorded(self._context, identifier)
 
     def destroy_unrecorded(self, identifier: str) -> Sequence[Unrecorded]:
         """Remove what ``unrecorded`` returns, and return it. Raises as it does, and SandboxError where it fails."""
-        return unrecorded.destroy_unrecorded(self._access, identifier)
+        return unrecorded.destroy_unrecorded(self._context, identifier)
 
     def activity(self, name: str) -> Sandbox:
         """Marks a sandbox as in use: phase `active`, and a later end where its profile has ``ttl.clock: activity``.
 
         Raises UsageError where there is none, or it is not ready.
         """
-        return Sandbox(self, upkeep.mark_active(self._access, name))
+        return Sandbox(self, maintenance.mark_active(self._context, name))
 
     # --- what is in it
 
@@ -195,9 +195,9 @@ class Client:
         runs any more; one that starts again is followed again. ``close`` ends it from any thread, on the host too.
         Raises UsageError for a sandbox or a service that is not there.
         """
-        from sandboxer.client.reach.logs import logs
+        from sandboxer.client.connect.logs import logs
 
-        return logs(self._access, name, services=services, tail=tail, follow=follow, timestamps=timestamps)
+        return logs(self._context, name, services=services, tail=tail, follow=follow, timestamps=timestamps)
 
     def forward(
         self, name: str, port: str | int, *, local_port: int = 0, service: str | None = None, address: str = "127.0.0.1"
@@ -207,18 +207,18 @@ class Client:
         ``port`` is a name of the profile's reachability, or a container's port; ``service`` is needed where several
         have it. ``warn`` is told of what goes wrong with a connection. Raises UsageError, HostUnreachable.
         """
-        from sandboxer.client.reach.forward import Asked, forwards
+        from sandboxer.client.connect.forward import PortRequest, forwards
 
-        (forward,) = forwards(self._access, name, [Asked(str(port), local_port, service)], address, service)
+        (forward,) = forwards(self._context, name, [PortRequest(str(port), local_port, service)], address, service)
         return forward
 
     def forward_all(
-        self, name: str, ports: Sequence[PortAsked] = (), *, service: str | None = None, address: str = "127.0.0.1"
+        self, name: str, ports: Sequence[PortRequest] = (), *, service: str | None = None, address: str = "127.0.0.1"
     ) -> Sequence[Forward]:
         """As ``forward``, of several ports over one connection; without any, of all of the profile's reachability."""
-        from sandboxer.client.reach.forward import forwards
+        from sandboxer.client.connect.forward import forwards
 
-        return forwards(self._access, name, ports, address, service)
+        return forwards(self._context, name, ports, address, service)
 
     def shell(
         self,
@@ -234,9 +234,9 @@ class Client:
         With a ``terminal`` it has that on all three streams. ``on_stderr`` gets standard error from another thread.
         Raises UsageError, SandboxError where the service does not run.
         """
-        from sandboxer.client.reach.shell import shell
+        from sandboxer.client.connect.shell import shell
 
-        return shell(self._access, name, service, command, terminal, on_stderr)
+        return shell(self._context, name, service, command, terminal, on_stderr)
 
     def copy_from(
         self,
@@ -252,9 +252,9 @@ class Client:
         Into a ``target`` that is a folder it goes under its own name. ``progress`` is told the bytes so far. Raises
         UsageError, also for what leads out of the target, and SandboxError where the engine cannot do it.
         """
-        from sandboxer.client.reach.copy import copy_from
+        from sandboxer.client.connect.copy import copy_from
 
-        return copy_from(self._access, name, path, target, service, progress)
+        return copy_from(self._context, name, path, target, service, progress)
 
     def copy_to(
         self,
@@ -270,30 +270,30 @@ class Client:
         Into a ``path`` that is a folder it goes under its own name; a ``source`` that ends in ``/.`` means what is in
         it. ``progress`` is told the bytes so far. Raises UsageError, SandboxError.
         """
-        from sandboxer.client.reach.copy import copy_to
+        from sandboxer.client.connect.copy import copy_to
 
-        return copy_to(self._access, name, str(source), path, service, progress)
+        return copy_to(self._context, name, str(source), path, service, progress)
 
     # --- what whoever serves a fleet looks after
 
     def abandoned(self, busy: Collection[str] = ()) -> Sequence[Abandoned]:
         """The imperative sandboxes to go on with: nobody waits for them, and nobody is at them. None with a busy id."""
-        return upkeep.abandoned(self._access, busy)
+        return maintenance.abandoned(self._context, busy)
 
     def give_up(self, name: str, why: str) -> None:
         """Marks a sandbox that cannot be made as `failed`, told with ``why``; one that is ready, or gone, stays so."""
-        upkeep.mark_failed(self._access, name, why)
+        maintenance.mark_failed(self._context, name, why)
 
     def reap(self) -> Sequence[Outcome]:
         """Deletes what has expired, git's and others, as ``prune --expired-only`` does; gives what came of each."""
-        return upkeep.reap(self._access)
+        return maintenance.reap(self._context)
 
     def plan(self) -> JsonObject:
         """The plan of the fleet, as ``sandboxer plan -o json`` writes it. Reads only."""
-        return seen.plan(self._access)
+        return query.plan(self._context)
 
     # --- how
 
     @property
-    def _access(self) -> Access:
-        return Access(self.root, self.lock_timeout, self.view, self.warn, self.around, remote=self.remote)
+    def _context(self) -> ClientContext:
+        return ClientContext(self.root, self.lock_timeout, self.view, self.warn, self.around, remote=self.remote)

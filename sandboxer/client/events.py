@@ -5,29 +5,29 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sandboxer.client.seen import POLL_SECONDS, look
+from sandboxer.client.query import POLL_SECONDS, observe
 from sandboxer.errors import UsageError
-from sandboxer.wiring.found import answering, ids_of, silent
+from sandboxer.wiring.lookup import answering, ids_of, unreachable_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from sandboxer.client.access import Access
+    from sandboxer.client.context import ClientContext
     from sandboxer.model.event import Event
     from sandboxer.wiring import Run
 
 
-def events(access: Access, name: str, *, follow: bool) -> Generator[Event | None]:
+def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Event | None]:
     """Each event once, the oldest first. With ``follow`` it goes on until the life ends; None is that nothing is new.
 
     ``warn`` is told of a silent host. Raises UsageError where no host has a journal, and HostError where one that had
     answered does not any more. The run is open for as long as the iterator is.
     """
-    with access.run(find_inputs=False) as run:
-        look(access, run)
-        unheard = silent(run)
+    with context.run(find_inputs=False) as run:
+        observe(context, run)
+        unheard = unreachable_hosts(run)
         for host, why in unheard.items():
-            access.warn(f"{host} did not answer: {why}")
+            context.warn(f"{host} did not answer: {why}")
         journal = _Journal(run, name)
         yield from journal.fresh()
         if not journal.told and not follow:

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.event import Event
-    from sandboxer.model.observed import Container, Engine, Look
+    from sandboxer.model.observed import Container, Engine, HostObservation
+    from sandboxer.model.protocols import HostTransport, InputSource
     from sandboxer.model.record import Record
-    from sandboxer.model.seams import HostTransport, InputSource
 
 Runtime = Literal["docker", "podman", "auto"]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ObserveRequest:
     """What a look asks of one host: which root, whose fleet, and which engine new sandboxes there would get."""
 
     host: str
@@ -31,7 +31,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Target:
     """Where work on a sandbox is done. ``compose_command`` is None where the host's own is to be found.
 
     ``cpus`` and ``memory_bytes`` are the host's own size. ``capacity`` is how many sandboxes of the fleet it
@@ -61,7 +61,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Operation:
     """One change to carry out: on what, where, and for which ``reason`` of the plan's.
 
     ``expected`` is the generation and uid of the record that the plan saw; the backend raises StaleChange where it is
@@ -75,7 +75,7 @@ class Work:
     make the whole all the same.
     """
 
-    place: Place
+    target: Target
     fleet: str
     id: str
     name: str
@@ -99,22 +99,22 @@ class Extension(Protocol):
     An instance is shared by threads and keeps no state between calls. Errors are those of ``sandboxer.errors``.
     """
 
-    def probe(self, transport: HostTransport, question: Question) -> Look:
+    def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
         """Everything that is on the host, seen in one command that writes nothing.
 
-        Raises HostUnreachable, CommandTimeout, OutputTooLarge or LookIncomplete: then nothing is known.
+        Raises HostUnreachable, CommandTimeout, OutputTooLarge or ObservationIncomplete: then nothing is known.
         """
 
-    def provision(self, work: Work, desired: DesiredSandbox, *, fresh: bool) -> Record:
+    def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
         """Makes the sandbox, or brings it to what is desired in place; gives the record as written at the end.
 
         ``fresh`` starts a new life: what the former one left is removed first. Raises SandboxError.
         """
 
-    def wait_ready(self, work: Work, record: Record, timeout: float) -> Mapping[str, str]:
+    def wait_ready(self, operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
         """Waits until every service is up, at most ``timeout`` seconds; gives each one's state. Raises SandboxError."""
 
-    def teardown(self, work: Work, *, tombstone: str | None = None) -> None:
+    def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
         """Removes everything of the sandbox, its record last. What is not there is success.
 
         With ``tombstone``, the digest of its document is kept, so that it does not come back by itself.

@@ -1,4 +1,4 @@
-# Removes what the login may not remove itself, for a container wrote it as root; before workbench.sh.
+# Removes what the login may not remove itself, for a container wrote it as root; before host_session.sh.
 # No image of the host has a part in it, for any of them may be a stranger's. Root needs none, and Podman without root
 # has means of its own. Docker is given an image without content: one empty layer and an empty configuration, as a tar
 # in the layouts of both Docker and OCI. It is known by its digest (of the configuration where Docker keeps images

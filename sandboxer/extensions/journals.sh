@@ -1,4 +1,4 @@
-# What State Hub has still to be told of a fleet's sandboxes on one host, and what it has been told; behind workbench.sh.
+# What State Hub has still to be told of a fleet's sandboxes on one host, and what it has been told; behind host_session.sh.
 # Reads one more line: `read`; `show` and then a line `<id>`; or `acknowledge` and then a line `<id> <uid> <number>` for each last acknowledged event.
 # `read` prints sections, each behind a line `@<nonce> <name> ...`: `life <id> <uid> <number>` for each sandbox there is,
 # with the cursor where it has one, and its events behind that; `kept <id>` for each that is gone; and at last `end`.

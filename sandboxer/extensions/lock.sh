@@ -1,4 +1,4 @@
-# Who holds the lock of one sandbox, and where that is asked for, its end; behind workbench.sh. Makes no file.
+# Who holds the lock of one sandbox, and where that is asked for, its end; behind host_session.sh. Makes no file.
 # Reads one more line: `ask` or `end`. Answers with a line of three words, and then what the lock's file says:
 # held or free; here or away, for whether the sandbox is on this host; ended or kept, for what became of the holder.
 read -r wish

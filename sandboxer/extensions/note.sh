@@ -1,5 +1,5 @@
 # What `drift` told of sandboxes, noted beside their records until it is over, and told in their journals; behind
-# workbench.sh. Reads six more lines for each: id, uid, the SHA-256 of the note that this one follows (empty: of none),
+# host_session.sh. Reads six more lines for each: id, uid, the SHA-256 of the note that this one follows (empty: of none),
 # the note as one line of JSON, empty where there is to be none any more, and what stands in the journal's line before
 # and behind its number. The record is not touched.
 # Prints a line `<id> told <number>` for each that is noted, `<id> not <why>` for each that could not be.

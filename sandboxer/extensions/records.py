@@ -16,21 +16,23 @@ from sandboxer.reconcile.fields import digest_of, seal
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sandboxer.extensions.base import Work
+    from sandboxer.extensions.base import Operation
     from sandboxer.model.desired import DesiredSandbox
 
 
-def begin(work: Work, desired: DesiredSandbox, *, uid: str | None = None, created_at: datetime | None = None) -> Record:
+def begin(
+    operation: Operation, desired: DesiredSandbox, *, uid: str | None = None, created_at: datetime | None = None
+) -> Record:
     """The first record of a life; ``uid`` and ``created_at`` are given where its containers are still there."""
-    created = created_at or work.clock()
+    created = created_at or operation.clock()
     salt = secrets.token_hex(16)
-    sealed = {**seal(desired, salt), "runtime": work.place.engine}
+    sealed = {**seal(desired, salt), "runtime": operation.target.engine}
     spec = desired.sandbox.spec
     return Record(
         format_version=FORMAT_VERSION,
-        fleet=work.fleet,
-        id=work.id,
-        name=work.name,
+        fleet=operation.fleet,
+        id=operation.id,
+        name=operation.name,
         origin="api" if desired.origin == "api" else "git",
         uid=uid or secrets.token_hex(16),
         phase=Phase.PROVISIONING,
@@ -38,15 +40,15 @@ def begin(work: Work, desired: DesiredSandbox, *, uid: str | None = None, create
         attempt=Attempt(digest=digest_of(sealed), generation=1),
         profile=desired.profile.metadata.name,
         extension=desired.profile.spec.extension,
-        host=work.place.host,
-        engine=work.place.engine,
+        host=operation.target.host,
+        engine=operation.target.engine,
         labels=dict(desired.sandbox.metadata.labels),
         sync_policy=SyncPolicy(prune=spec.sync_policy.prune, self_heal=spec.sync_policy.self_heal),
         consumer=_consumer(desired),
-        requested=desired.asked.requested if desired.asked else None,
+        requested=desired.request.requested if desired.request else None,
         spec_digest=desired.spec_digest,
-        fleet_root=work.provenance.fleet_root,
-        fleet_commit=work.provenance.fleet_commit,
+        fleet_root=operation.provenance.fleet_root,
+        fleet_commit=operation.provenance.fleet_commit,
         inputs=_input(desired),
         salt=salt,
         spec=sealed,
@@ -73,7 +75,7 @@ def sealed_for(record: Record, desired: DesiredSandbox) -> dict[str, Any]:
     return {**seal(desired, record.salt, record.spec), "runtime": record.engine}
 
 
-def applied(record: Record, desired: DesiredSandbox, work: Work, **found: Any) -> Record:
+def applied(record: Record, desired: DesiredSandbox, operation: Operation, **found: Any) -> Record:
     """The record once what is desired runs: the attempt is over. ``found`` is what the engine shows now."""
     sealed = sealed_for(record, desired)
     spec = desired.sandbox.spec
@@ -82,14 +84,14 @@ def applied(record: Record, desired: DesiredSandbox, work: Work, **found: Any) -
             "generation": record.generation + 1,
             "attempt": None,
             "profile": desired.profile.metadata.name,
-            "host": work.place.host,
+            "host": operation.target.host,
             "labels": dict(desired.sandbox.metadata.labels),
             "sync_policy": SyncPolicy(prune=spec.sync_policy.prune, self_heal=spec.sync_policy.self_heal),
             "consumer": _consumer(desired),
             "desired_digest": digest_of(sealed),
             "spec_digest": desired.spec_digest,
-            "fleet_root": work.provenance.fleet_root or record.fleet_root,
-            "fleet_commit": work.provenance.fleet_commit,
+            "fleet_root": operation.provenance.fleet_root or record.fleet_root,
+            "fleet_commit": operation.provenance.fleet_commit,
             "inputs": _input(desired),
             "spec": sealed,
             "expires_at": expiry_after(desired, record),

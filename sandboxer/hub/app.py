@@ -17,14 +17,14 @@ from starlette.types import ASGIApp
 from sandboxer.hub.incoming import event_of, registration_of
 from sandboxer.hub.metrics import Metrics
 from sandboxer.hub.pages import page_files
-from sandboxer.hub.store import Store, Wanted
-from sandboxer.hub.stream import HEARTBEAT, Bell, stream
+from sandboxer.hub.store import EventFilter, Store
+from sandboxer.hub.stream import HEARTBEAT, Broadcaster, stream
 from sandboxer.model.hidden import Hidden
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.text import printable
 from sandboxer.web.body import body_of
 from sandboxer.web.gate import Gate, OneToken, problem
-from sandboxer.web.problems import Refused
+from sandboxer.web.problems import HttpProblem
 
 _DETAILS = {404: "there is nothing at this address", 405: "this address does not take that method"}
 _EVENT_TYPES = ("application/cloudevents+json", "application/json")
@@ -37,7 +37,7 @@ class Hub:
     """What the addresses work with."""
 
     store: Store
-    bell: Bell
+    broadcaster: Broadcaster
     metrics: Metrics
     heartbeat: float
 
@@ -91,7 +91,7 @@ async def post_event(request: Request, hub: TheHub) -> Response:
     event = event_of(await body_of(request, _EVENT_TYPES))
     new = await run_in_threadpool(hub.store.add, event)
     if new:
-        hub.bell.ring()
+        hub.broadcaster.ring()
     return JSONResponse({"id": event.id, "status": "accepted" if new else "duplicate"}, 201 if new else 200)
 
 
@@ -99,7 +99,7 @@ async def post_event(request: Request, hub: TheHub) -> Response:
 def get_events(hub: TheHub, query: Annotated[EventsQuery, Query()]) -> Response:
     """A page of the events, oldest first. `next` is null on the last one."""
     after = hub.store.place(query.after, "after") if query.after is not None else 0
-    wanted = Wanted(query.fleet, query.host, query.sandbox, query.type)
+    wanted = EventFilter(query.fleet, query.host, query.sandbox, query.type)
     found = hub.store.events(after, query.limit + 1, wanted)
     page = found[: query.limit]
     following = json.dumps(hub.store.cursor(page[-1].seq) if len(found) > len(page) else None)
@@ -127,7 +127,7 @@ async def put_sandbox(request: Request, hub: TheHub, identifier: SandboxId) -> R
     """Registers the identity of a sandbox, or its newer handle."""
     given = registration_of(await body_of(request, ("application/json",)), identifier)
     new = await run_in_threadpool(hub.store.register, given)
-    hub.bell.ring(registration=True)
+    hub.broadcaster.ring(registration=True)
     told = {"id": given.id, "host": given.host, "uid": given.uid, "status": "registered" if new else "updated"}
     return JSONResponse(told, 201 if new else 200)
 
@@ -136,7 +136,7 @@ async def put_sandbox(request: Request, hub: TheHub, identifier: SandboxId) -> R
 async def delete_sandbox(hub: TheHub, identifier: SandboxId, query: Annotated[LifeQuery, Query()]) -> Response:
     """Removes the registration of one life; where there is none, there is nothing to do."""
     if await run_in_threadpool(hub.store.unregister, identifier, query.host, query.uid):
-        hub.bell.ring(registration=True)
+        hub.broadcaster.ring(registration=True)
     return Response(status_code=204)
 
 
@@ -144,13 +144,13 @@ async def delete_sandbox(hub: TheHub, identifier: SandboxId, query: Annotated[Li
 async def get_stream(request: Request, hub: TheHub, last_event_id: Annotated[str | None, Header()] = None) -> Response:
     """Events as they are stored: those behind `Last-Event-ID`, or from now on."""
     address = request.client.host if request.client else ""
-    if not hub.bell.has_room(address):
-        raise Refused(429, "too many streams are open", headers={"Retry-After": "10"})
+    if not hub.broadcaster.has_room(address):
+        raise HttpProblem(429, "too many streams are open", headers={"Retry-After": "10"})
     if last_event_id is not None:
         after = hub.store.place(last_event_id, "Last-Event-ID")
     else:
         after = await run_in_threadpool(hub.store.newest)
-    text = stream(hub.store, hub.bell, after, hub.heartbeat, address)
+    text = stream(hub.store, hub.broadcaster, after, hub.heartbeat, address)
     return StreamingResponse(text, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
@@ -167,11 +167,13 @@ def get_health(hub: TheHub) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-def create_app(store: Store, bell: Bell, *, token: Hidden, listen_host: str, heartbeat: float = HEARTBEAT) -> ASGIApp:
+def create_app(
+    store: Store, broadcaster: Broadcaster, *, token: Hidden, listen_host: str, heartbeat: float = HEARTBEAT
+) -> ASGIApp:
     """The hub as an application. ``listen_host`` is the name that it goes by beside those of the loopback."""
     app = FastAPI(title="State Hub", docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False)
     metrics = Metrics(store)
-    app.state.hub = Hub(store, bell, metrics, heartbeat)
+    app.state.hub = Hub(store, broadcaster, metrics, heartbeat)
     app.include_router(router)
     free = {"/healthz"}
     for file in page_files():
@@ -182,7 +184,7 @@ def create_app(store: Store, bell: Bell, *, token: Hidden, listen_host: str, hea
 
         app.add_route(file.path, answer, methods=["GET"], include_in_schema=False)
         free.add(file.path)
-    app.add_exception_handler(Refused, _told)
+    app.add_exception_handler(HttpProblem, _told)
     app.add_exception_handler(RequestValidationError, _told)
     app.add_exception_handler(HTTPException, _told)
     app.add_exception_handler(sqlite3.Error, _told)
@@ -193,14 +195,16 @@ def create_app(store: Store, bell: Bell, *, token: Hidden, listen_host: str, hea
 
 def _told(_request: Request, error: Exception) -> Response:
     """Any error as a problem. What is wrong with the hub itself is told to its owner, not to whoever asked."""
-    if isinstance(error, Refused):
+    if isinstance(error, HttpProblem):
         return problem(error)
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        return problem(Refused(400, first["msg"], field=printable(".".join(str(part) for part in first["loc"][1:]))))
+        return problem(
+            HttpProblem(400, first["msg"], field=printable(".".join(str(part) for part in first["loc"][1:])))
+        )
     if isinstance(error, HTTPException):
         detail = _DETAILS.get(error.status_code, str(error.detail))
-        return problem(Refused(error.status_code, detail, headers=error.headers))
+        return problem(HttpProblem(error.status_code, detail, headers=error.headers))
     if isinstance(error, sqlite3.Error):
-        return problem(Refused(503, "the hub's database does not answer", headers={"Retry-After": "5"}))
-    return problem(Refused(500, "the hub failed; its own output says where"))
+        return problem(HttpProblem(503, "the hub's database does not answer", headers={"Retry-After": "5"}))
+    return problem(HttpProblem(500, "the hub failed; its own output says where"))

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP, SANDBOX_EVENT
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.text import printable
-from sandboxer.web.problems import Refused
+from sandboxer.web.problems import HttpProblem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -173,13 +173,13 @@ def event_of(raw: bytes) -> Incoming:
     given, body = _object(raw)
     for name in given:
         if not _ATTRIBUTE.fullmatch(name):
-            raise Refused(400, "is no attribute of a CloudEvent in JSON", field=printable(name))
+            raise HttpProblem(400, "is no attribute of a CloudEvent in JSON", field=printable(name))
     envelope = _fitting(_Envelope, given)
     source = _SOURCE.fullmatch(envelope.source)
     if source is None:
-        raise Refused(400, "must be /fleets/FLEET or /fleets/FLEET/hosts/HOST", field="source")
+        raise HttpProblem(400, "must be /fleets/FLEET or /fleets/FLEET/hosts/HOST", field="source")
     if not envelope.type.startswith(PREFIX) or envelope.type == PREFIX:
-        raise Refused(400, f"must begin with {PREFIX}", field="type")
+        raise HttpProblem(400, f"must begin with {PREFIX}", field="type")
     data = _data(envelope, source.groupdict())
     return Incoming(
         id=envelope.id,
@@ -197,7 +197,7 @@ def registration_of(raw: bytes, identifier: str) -> Registration:
     """The registration of a request's body, which must be of this id. Raises Refused."""
     registration = _fitting(Registration, _object(raw)[0])
     if registration.id != identifier:
-        raise Refused(400, f"must be that of the address, {printable(identifier)}", field="id")
+        raise HttpProblem(400, f"must be that of the address, {printable(identifier)}", field="id")
     return registration
 
 
@@ -216,7 +216,7 @@ def _data(envelope: _Envelope, source: Mapping[str, str | None]) -> SandboxData 
         said |= {"source": (None, source["host"]), "data.run_id": (data.run_id, envelope.subject)}
     for field, (one, other) in said.items():
         if one != other:
-            raise Refused(400, "source, subject and type say otherwise", field=field)
+            raise HttpProblem(400, "source, subject and type say otherwise", field=field)
     return data if isinstance(data, SandboxData) else None
 
 
@@ -243,7 +243,7 @@ def _fitting(model: type[_Model], given: object, *, within: str = "") -> _Model:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         path = ".".join(str(part) for part in ([within] if within else []) + list(first["loc"]))
-        raise Refused(400, first["msg"].removeprefix("Value error, "), field=printable(path)) from None
+        raise HttpProblem(400, first["msg"].removeprefix("Value error, "), field=printable(path)) from None
 
 
 def _object(raw: bytes) -> tuple[dict[str, Any], str]:
@@ -255,9 +255,9 @@ def _object(raw: bytes) -> tuple[dict[str, Any], str]:
         body.encode("utf-8")
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 200)
-        raise Refused(400, f"the body is not JSON in UTF-8: {reason}") from None
+        raise HttpProblem(400, f"the body is not JSON in UTF-8: {reason}") from None
     if not isinstance(given, dict):
-        raise Refused(400, "the body is no JSON object")
+        raise HttpProblem(400, "the body is no JSON object")
     return given, body
 
 

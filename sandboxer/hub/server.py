@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sandboxer.hub.app import create_app
 from sandboxer.hub.settings import address_of
 from sandboxer.hub.store import Store
-from sandboxer.hub.stream import HEARTBEAT, Bell
+from sandboxer.hub.stream import HEARTBEAT, Broadcaster
 from sandboxer.web.listen import bound
 from sandboxer.web.server import Server, config_of
 
@@ -49,12 +49,12 @@ async def _serve(
     heartbeat: float,
     started: Callable[[Server], None] | None,
 ) -> None:
-    bell = Bell()
-    app = create_app(store, bell, token=settings.token, listen_host=settings.host, heartbeat=heartbeat)
+    broadcaster = Broadcaster()
+    app = create_app(store, broadcaster, token=settings.token, listen_host=settings.host, heartbeat=heartbeat)
     port = listener.getsockname()[1]
 
     async def ending() -> None:
-        bell.close()  # a stream would go on for ever
+        broadcaster.close()  # a stream would go on for ever
 
     server = Server(
         config_of(app, _GRACE_SECONDS, settings.limits),

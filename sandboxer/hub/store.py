@@ -22,7 +22,7 @@ from sandboxer.hub.projection import (
 )
 from sandboxer.model.event import DRIFT_DETECTED, SANDBOX_EVENT
 from sandboxer.model.lifecycle import Phase
-from sandboxer.web.problems import Refused
+from sandboxer.web.problems import HttpProblem
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,7 +35,7 @@ _CURSOR = re.compile(r"([0-9a-f]{8})-(\d{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EventFilter:
     """Which events are asked for: None is any. ``type`` may end in ``*``."""
 
     fleet: str | None = None
@@ -115,7 +115,7 @@ class Store:
                     _keep(connection, key, left)
         return bool(registered)
 
-    def events(self, after: int, limit: int, wanted: Wanted = Wanted()) -> list[Stored]:
+    def events(self, after: int, limit: int, wanted: EventFilter = EventFilter()) -> list[Stored]:
         """At most ``limit`` of the events wanted that arrived after this place, oldest first."""
         conditions: list[str] = ["seq > ?"]
         given: list[Any] = [after]
@@ -161,9 +161,9 @@ class Store:
         """The place that a cursor names. Raises Refused where it is none of this database."""
         match = _CURSOR.fullmatch(cursor)
         if match is None:
-            raise Refused(400, "is no cursor", field=field)
+            raise HttpProblem(400, "is no cursor", field=field)
         if match[1] != self._database.epoch:
-            raise Refused(400, "is a cursor of another database: begin again without it", field=field)
+            raise HttpProblem(400, "is a cursor of another database: begin again without it", field=field)
         return int(match[2])
 
     def _project(self, connection: sqlite3.Connection, kind: str, data: SandboxData) -> None:

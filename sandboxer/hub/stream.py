@@ -19,7 +19,7 @@ MOST, MOST_OF_ADDRESS = 128, 64
 _AT_ONCE = 100
 
 
-class Bell:
+class Broadcaster:
     """Wakes every stream when there is something new. For one event loop.
 
     What is new is not in it: a stream reads that from the database, from its own place on, so a slow reader costs no
@@ -63,22 +63,24 @@ class Bell:
         return self._rung
 
 
-async def stream(store: Store, bell: Bell, after: int, heartbeat: float, address: str = "") -> AsyncIterator[str]:
+async def stream(
+    store: Store, broadcaster: Broadcaster, after: int, heartbeat: float, address: str = ""
+) -> AsyncIterator[str]:
     """The text of a stream from a place on, until the hub ends or the reader at this address goes.
 
     It begins with an ``id`` and no event: so a reader that is cut off before the first event knows where to go on.
     """
-    with bell.reader(address):
-        registrations = bell.registrations
+    with broadcaster.reader(address):
+        registrations = broadcaster.registrations
         yield f"id: {store.cursor(after)}\n: connected\n\n"
-        while not bell.closed:
-            rung = bell.next()
+        while not broadcaster.closed:
+            rung = broadcaster.next()
             found = await run_in_threadpool(store.events, after, _AT_ONCE)
             for one in found:
                 after = one.seq
                 yield f"id: {store.cursor(after)}\nevent: event\ndata: {one.body}\n\n"
-            if registrations != bell.registrations:
-                registrations = bell.registrations
+            if registrations != broadcaster.registrations:
+                registrations = broadcaster.registrations
                 yield "event: registration\ndata: {}\n\n"
             if not found:
                 try:

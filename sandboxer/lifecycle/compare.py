@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostError, InputUnavailable, SandboxerError
 from sandboxer.extensions.compose_ssh.contents import Listing, contents_command, differences, read_contents
-from sandboxer.reconcile.drifted import Contents
+from sandboxer.reconcile.drift_report import Contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from sandboxer.model.protocols import HostTransport, InputSource, InputTree
     from sandboxer.model.record import Input, Record
-    from sandboxer.model.seams import HostTransport, InputSource, InputTree
-    from sandboxer.reconcile.sight import Sight
+    from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
 AT_ONCE = 16
 
@@ -29,28 +29,28 @@ class Comparer:
     transport: Callable[[str], HostTransport]
     inputs: InputSource
 
-    def compare(self, sights: Iterable[Sight]) -> dict[tuple[str, str], Contents]:
+    def compare(self, copies: Iterable[ObservedSandbox]) -> dict[tuple[str, str], Contents]:
         """What differs in each of these sandboxes, by host and id; raises nothing of a host's or an input's."""
-        by_host: dict[str, list[Sight]] = {}
-        for sight in sights:
-            if sight.record is not None and sight.record.inputs is not None:
-                by_host.setdefault(sight.host, []).append(sight)
+        by_host: dict[str, list[ObservedSandbox]] = {}
+        for observed in copies:
+            if observed.record is not None and observed.record.inputs is not None:
+                by_host.setdefault(observed.host, []).append(observed)
         if not by_host:
             return {}
         with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(by_host)), thread_name_prefix="contents") as pool:
             return {key: found for one in pool.map(self._on_host, by_host.values()) for key, found in one.items()}
 
-    def _on_host(self, sights: Sequence[Sight]) -> dict[tuple[str, str], Contents]:
-        host = sights[0].host
-        command, nonce = contents_command(self.roots[host], self.fleet, [sight.id for sight in sights])
+    def _on_host(self, copies: Sequence[ObservedSandbox]) -> dict[tuple[str, str], Contents]:
+        host = copies[0].host
+        command, nonce = contents_command(self.roots[host], self.fleet, [observed.id for observed in copies])
         try:
             listings = read_contents(host, nonce, self.transport(host).run(command))
         except HostError as error:
-            return {(host, sight.id): Contents(error=error.message) for sight in sights}
-        return {(host, sight.id): self._one(sight, listings.get(sight.id, Listing())) for sight in sights}
+            return {(host, observed.id): Contents(error=error.message) for observed in copies}
+        return {(host, observed.id): self._one(observed, listings.get(observed.id, Listing())) for observed in copies}
 
-    def _one(self, sight: Sight, listing: Listing) -> Contents:
-        record = sight.record
+    def _one(self, observed: ObservedSandbox, listing: Listing) -> Contents:
+        record = observed.record
         if record is None or record.inputs is None:
             return Contents()
         try:

@@ -7,36 +7,36 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostError, HostKeyRefused
 from sandboxer.lifecycle.doctor_checks import diagnose
-from sandboxer.lifecycle.doctor_facts import Facts, Patient, ask
-from sandboxer.model.checkup import Check, Checkup
+from sandboxer.lifecycle.doctor_facts import CheckedHost, Facts, ask
+from sandboxer.model.host_report import Check, HostReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sandboxer.model.seams import HostTransport
+    from sandboxer.model.protocols import HostTransport
 
-__all__ = ["Patient", "examine", "examine_all"]
+__all__ = ["CheckedHost", "check_host", "check_hosts"]
 
 AT_ONCE = 32
 
 
-def examine_all(patients: Sequence[Patient], transport: Callable[[str], HostTransport]) -> list[Checkup]:
+def check_hosts(patients: Sequence[CheckedHost], transport: Callable[[str], HostTransport]) -> list[HostReport]:
     """Examines hosts, at most 32 at once; gives a checkup for each, in the order given. Raises nothing of a host's."""
     with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(patients))), thread_name_prefix="doctor") as pool:
-        return list(pool.map(lambda patient: examine(patient, transport), patients))
+        return list(pool.map(lambda checked: check_host(checked, transport), patients))
 
 
-def examine(patient: Patient, transport: Callable[[str], HostTransport]) -> Checkup:
+def check_host(checked: CheckedHost, transport: Callable[[str], HostTransport]) -> HostReport:
     """Examines one host, over one connection and in one command that changes nothing there."""
     try:
-        facts = ask(patient, transport(patient.name))
+        facts = ask(checked, transport(checked.name))
     except HostError as error:
         name = "host key" if isinstance(error, HostKeyRefused) else "ssh"
-        if patient.host.spec.connection == "local":
+        if checked.host.spec.connection == "local":
             name = "connection"
-        return Checkup(patient.name, (Check(name, "error", error.message, error.hint),))
+        return HostReport(checked.name, (Check(name, "error", error.message, error.hint),))
     checks = tuple(diagnose(facts))
-    return Checkup(patient.name, checks if facts.sections.complete else (*checks, _broken_off(facts)))
+    return HostReport(checked.name, checks if facts.sections.complete else (*checks, _broken_off(facts)))
 
 
 def _broken_off(facts: Facts) -> Check:

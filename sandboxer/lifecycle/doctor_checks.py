@@ -16,7 +16,7 @@ from sandboxer.lifecycle.doctor_engines import (
     check_reading,
     check_rootless,
 )
-from sandboxer.model.checkup import Check
+from sandboxer.model.host_report import Check
 from sandboxer.model.quantity import format_size
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ CLOSE = (
 
 def check_ssh(facts: Facts) -> Iterator[Check]:
     """The way to the host, and who vouches for its key."""
-    spec = facts.patient.host.spec
+    spec = facts.checked.host.spec
     if spec.connection == "local":
         yield Check("connection", "ok", "this machine itself, without SSH")
         return
@@ -134,12 +134,12 @@ def check_root(facts: Facts) -> Iterator[Check]:
     problems = [check for folder, state in folders.items() if (check := _folder_problem(facts, folder, state))]
     yield from problems
     if not facts.has("writable") and not any(check.status == "error" for check in problems):
-        root = facts.patient.root
+        root = facts.checked.root
         make = facts.system.as_root(f"install -d -m 700 -o {facts.system.user} {shlex.quote(root)}")
         yield Check("root", "error", f"{facts.system.user} may not write to {root if folders else parent[0]}", make)
     elif not problems:
-        found = f"{facts.patient.root}, mode 0700, of {facts.system.user} alone"
-        yield Check("root", "ok", found if folders else f"{facts.patient.root} is not there yet; an apply makes it")
+        found = f"{facts.checked.root}, mode 0700, of {facts.system.user} alone"
+        yield Check("root", "ok", found if folders else f"{facts.checked.root} is not there yet; an apply makes it")
     mode = int(parent[1] or "0", 8)
     if mode & 0o002 and not mode & 0o1000:
         found = f"anybody on the host may rename what is in {parent[0]} (mode {mode:o})"
@@ -156,7 +156,7 @@ def _folder_problem(facts: Facts, folder: str, state: str) -> Check | None:
         found = f"{folder} belongs to user id {owner}, not to {system.user} ({facts.uid}), and is refused"
         remedy = f"if nobody needs it: {system.as_root(f'rm -r {name}')}\nor {_ELSEWHERE}"
         return Check("root", "error", found, remedy)
-    if mode != "700" and folder == facts.patient.root:
+    if mode != "700" and folder == facts.checked.root:
         return Check("root", "note", f"{folder} has mode 0{mode}; the next apply makes it 0700", f"chmod 700 {name}")
     return None
 

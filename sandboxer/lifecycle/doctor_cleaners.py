@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sandboxer.model.checkup import Check
+from sandboxer.model.host_report import Check
 from sandboxer.model.quantity import format_duration
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Cleaner:
 
 def check_cleaner(facts: Facts) -> Iterator[Check]:
     """Whoever empties temporary folders by age must leave the root alone, or come later than any sandbox's end."""
-    root, longest = facts.patient.root, facts.patient.longest_life
+    root, longest = facts.checked.root, facts.checked.longest_life
     if not root.startswith(("/tmp/", "/var/tmp/")):  # noqa: S108 - the folders that cleaners clean
         return
     cleaners = list(_cleaners(facts))
@@ -64,7 +64,7 @@ def span_of(age: str) -> timedelta | None:
 
 
 def _cleaners(facts: Facts) -> Iterator[Cleaner]:
-    root, system = facts.patient.root, facts.system
+    root, system = facts.checked.root, facts.system
     if (rule := _rule_for(facts.all("tmpfiles"), root)) is not None:
         line = system.write_file("/etc/tmpfiles.d/sandboxer.conf", f"x {root}")
         yield Cleaner("systemd-tmpfiles", *rule, line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.model.checkup import Check
+from sandboxer.model.host_report import Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ _SYSCTL = {
 def check_engine(facts: Facts) -> Iterator[Check]:
     """The engine that new sandboxes get: there, the real one, answering, and allowed to this login."""
     clients, chosen = facts.all("client"), facts.one("info")[0]
-    runtime, system = facts.patient.runtime, facts.system
+    runtime, system = facts.checked.runtime, facts.system
     shim = facts.text("shim") or facts.one("shim")[0]
     has_docker, has_podman = (any(key.startswith(engine) for key in clients) for engine in ("docker", "podman"))
     if runtime == "docker" and not has_docker:
@@ -144,7 +144,7 @@ def check_compose(facts: Facts) -> Iterator[Check]:
     chosen = facts.one("info")[0]
     if not chosen or facts.one("info-code")[0] == _TIMED_OUT:
         return
-    system, wanted = facts.system, facts.patient.compose_command
+    system, wanted = facts.system, facts.checked.compose_command
     command, said = facts.one("compose")
     by_podman = "podman" in (command or chosen)
     install = system.install_podman_compose() if by_podman else system.install_compose()
@@ -162,8 +162,8 @@ def check_compose(facts: Facts) -> Iterator[Check]:
         return
     version = _version(said or complaint)
     name = "podman-compose" if by_podman and "podman-compose" in f"{command} {said}{complaint}" else "Docker Compose"
-    asked = ", as is asked for" if wanted else ""
-    found = f"{name} {version or 'of unknown version'} (`{command}`{asked})"
+    request = ", as is asked for" if wanted else ""
+    found = f"{name} {version or 'of unknown version'} (`{command}`{request})"
     yield _old_or_ok("compose", name, version, found, install)
 
 

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 from sandboxer.extensions.compose_ssh.sections import Sections
 from sandboxer.extensions.scripts import script
 from sandboxer.lifecycle.doctor_remedies import System
-from sandboxer.model.seams import Command
+from sandboxer.model.protocols import Command
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from sandboxer.extensions.base import Runtime
     from sandboxer.model.manifest import Host
-    from sandboxer.model.seams import CommandResult, HostTransport
+    from sandboxer.model.protocols import CommandResult, HostTransport
 
 # More than all time limits inside of it together that one broken host can use up.
 SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class CheckedHost:
     """A host to examine, as its manifest has it. ``runtime`` and ``compose_command`` are what an apply would use.
 
     ``compose_command`` is None where the host's own is to be found. ``longest_life`` is how long a sandbox of the
@@ -56,7 +56,7 @@ class Facts:
     ran there, both in seconds; ``login`` is None for this machine itself.
     """
 
-    patient: Patient
+    checked: CheckedHost
     sections: Sections
     result: CommandResult
     skew: float | None = None
@@ -124,11 +124,11 @@ class Facts:
         )
 
 
-def ask(patient: Patient, transport: HostTransport) -> Facts:
+def ask(checked: CheckedHost, transport: HostTransport) -> Facts:
     """Asks a host everything, in one command. Raises HostError where there is no answer."""
     nonce = secrets.token_hex(16)
-    spec = patient.host.spec
-    lines = (nonce, spec.root, patient.fleet, patient.runtime, spec.connection, patient.compose_command or "")
+    spec = checked.host.spec
+    lines = (nonce, spec.root, checked.fleet, checked.runtime, spec.connection, checked.compose_command or "")
     command = Command(
         script("root.sh", "compose_ssh/engine.sh", "compose_ssh/confine.sh", "compose_ssh/verbs.sh", "doctor.sh"),
         "".join(f"{line}\n" for line in lines).encode(),
@@ -138,9 +138,9 @@ def ask(patient: Patient, transport: HostTransport) -> Facts:
     began, before = time.monotonic(), datetime.now(UTC)
     result = transport.run(command)
     seconds, after = time.monotonic() - began, datetime.now(UTC)
-    facts = Facts(patient, Sections(result.stdout, nonce), result)
+    facts = Facts(checked, Sections(result.stdout, nonce), result)
     login = None if spec.connection == "local" else max(0.0, seconds - _took(facts))
-    return Facts(patient, facts.sections, result, _skew(facts, before, after), login)
+    return Facts(checked, facts.sections, result, _skew(facts, before, after), login)
 
 
 def _took(facts: Facts) -> float:

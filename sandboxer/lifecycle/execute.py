@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import PASSING, SandboxerError, SandboxLocked, StaleChange
+from sandboxer.errors import TRANSIENT, SandboxerError, SandboxLocked, StaleChange
 from sandboxer.extensions.crash import crash_point
 from sandboxer.lifecycle.placement import Placements
 from sandboxer.model.identity import sandbox_id
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from sandboxer.extensions.base import Extension, Work
+    from sandboxer.extensions.base import Extension, Operation
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.outcome import ApplyView
     from sandboxer.model.plan import Change
@@ -34,8 +34,8 @@ ATTEMPTS = 4
 class Executor:
     """Carries changes out.
 
-    ``extension_of`` gives the backend of a change, ``work_on`` the work for it on a host (by name), ``might_live`` the
-    hosts that answered and on which it might be, ``plan_again`` what
+    ``extension_of`` gives the backend of a change, ``operation_for`` the work for it on a host (by name),
+    ``might_live`` the hosts that answered and on which it might be, ``plan_again`` what
     the planner says of one sandbox after a fresh look at its host, or is None where only what is planned may be done.
     ``parallelism`` is how many hosts are worked on at once; on each, up to 4 sandboxes are. ``hide`` takes out of an
     error what must not be shown.
@@ -43,7 +43,7 @@ class Executor:
 
     desired: Mapping[str, DesiredSandbox]
     extension_of: Callable[[Change], Extension]
-    work_on: Callable[[Change, str, Callable[[str], None]], Work]
+    operation_for: Callable[[Change, str, Callable[[str], None]], Operation]
     might_live: Callable[[Change], Sequence[str]]
     plan_again: Callable[[Change], Change | None] | None
     view: ApplyView
@@ -104,7 +104,7 @@ class Executor:
             except SandboxLocked as locked:
                 return Outcome(blocked(change, Reason.BLOCKED_LOCKED, locked.message), hint=locked.hint)
             except SandboxerError as error:
-                return Outcome(change, error.message, error.hint, passing=isinstance(error, PASSING))
+                return Outcome(change, error.message, error.hint, transient=isinstance(error, TRANSIENT))
             again = self.plan_again(change)
             if again is None or not again.acts:
                 return Outcome(again or replace(change, action=Action.NO_OP, reason=Reason.NO_OP_SYNCED))
@@ -113,33 +113,35 @@ class Executor:
 
     def _act(self, change: Change) -> None:
         extension = self.extension_of(change)
-        work = self._placed(change, self._work(change, change.host or ""))
+        operation = self._placed(change, self._work(change, change.host or ""))
         desired = self.desired.get(change.id)
         if change.action is Action.DELETE or desired is None:
             tombstone = desired.spec_digest if desired and change.reason is Reason.DELETE_EXPIRED else None
-            extension.teardown(work, tombstone=tombstone)
+            extension.teardown(operation, tombstone=tombstone)
         elif change.from_host is not None:
-            self._move(change, extension, desired, work, change.from_host)
+            self._move(change, extension, desired, operation, change.from_host)
         else:
-            extension.provision(work, desired, fresh=change.action in (Action.CREATE, Action.REPLACE))
+            extension.provision(operation, desired, fresh=change.action in (Action.CREATE, Action.REPLACE))
 
-    def _move(self, change: Change, extension: Extension, desired: DesiredSandbox, work: Work, from_host: str) -> None:
+    def _move(
+        self, change: Change, extension: Extension, desired: DesiredSandbox, operation: Operation, from_host: str
+    ) -> None:
         """There first, and ready; then here. Between the two a crash leaves a copy too many and never one too few."""
-        extension.provision(work, desired, fresh=True)
+        extension.provision(operation, desired, fresh=True)
         crash_point("move.between")
         extension.teardown(self._work(change, from_host))
 
-    def _work(self, change: Change, host: str) -> Work:
-        return self.work_on(change, host, lambda step: self.view.progressed(change, step))
+    def _work(self, change: Change, host: str) -> Operation:
+        return self.operation_for(change, host, lambda step: self.view.progressed(change, step))
 
-    def _placed(self, change: Change, work: Work) -> Work:
+    def _placed(self, change: Change, operation: Operation) -> Operation:
         """The work; where it begins a life that another client could begin elsewhere, so that only one does."""
         if change.action is not Action.CREATE and change.from_host is None:
-            return work
-        return replace(work, placing=lambda: self._placing(change, work))
+            return operation
+        return replace(operation, placing=lambda: self._placing(change, operation))
 
-    def _placing(self, change: Change, work: Work) -> AbstractContextManager[None]:
-        others = [self._work(change, host) for host in self.might_live(change) if host != work.place.host]
-        name_id = sandbox_id(work.fleet, change.sandbox)
+    def _placing(self, change: Change, operation: Operation) -> AbstractContextManager[None]:
+        others = [self._work(change, host) for host in self.might_live(change) if host != operation.target.host]
+        name_id = sandbox_id(operation.fleet, change.sandbox)
         name_id = "" if name_id == change.id else name_id
-        return self.placements.begin(work, others, name_id=name_id) if others else nullcontext()
+        return self.placements.begin(operation, others, name_id=name_id) if others else nullcontext()

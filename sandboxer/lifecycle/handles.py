@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container
     from sandboxer.model.plan import Change
     from sandboxer.model.record import Record
-    from sandboxer.reconcile.sight import Sight
+    from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
 
 def handle(
-    change: Change, sight: Sight, desired: DesiredSandbox | None, host_clock: datetime, now: datetime
+    change: Change, observed: ObservedSandbox, desired: DesiredSandbox | None, host_clock: datetime, now: datetime
 ) -> JsonObject:
     """The contract's handle of one sandbox: what the plan says of it, its record, and the way in, read live.
 
     Times are RFC 3339 in UTC, ``seconds_left`` counts to the end by both clocks. Without a record, what only a record
     tells is None. What is past its end and still there is in phase ``expired``.
     """
-    record = sight.record
+    record = observed.record
     expiry = expiry_told(record, desired, host_clock, now) if record else None
     over = expiry is not None and not expiry.left
     return {
@@ -40,14 +40,14 @@ def handle(
         "health": change.health.value,
         "profile": record.profile if record else None,
         "extension": record.extension if record else None,
-        "host": sight.host,
+        "host": observed.host,
         "created_at": _time(record, "created_at"),
         "expires_at": _time(record, "expires_at"),
         "expiry_source": expiry.source if expiry else None,
         "ttl": expiry.ttl if expiry else None,
         "seconds_left": math.ceil(expiry.left.total_seconds()) if expiry else None,
         "consumer": _consumer(record),
-        "reachability": list(reachability(sight, record)) if record else [],
+        "reachability": list(reachability(observed, record)) if record else [],
         "labels": dict(record.labels) if record else {},
         "origin": change.origin,
         "requested_by": record.requested.by if record and record.requested else None,
@@ -68,10 +68,10 @@ def _consumer(record: Record | None) -> JsonObject | None:
     return {"actor": record.consumer.actor, "project": record.consumer.project} if record and record.consumer else None
 
 
-def reachability(sight: Sight, record: Record) -> Iterator[JsonObject]:
+def reachability(observed: ObservedSandbox, record: Record) -> Iterator[JsonObject]:
     """The ways in, from the live containers: a published loopback port, else an address that only the host reaches."""
     for port in record.spec.get("reachability", {}).get("ports", ()):
-        for container in sight.containers:
+        for container in observed.containers:
             if service_of(container) == port["service"] and container.state == "running":
                 way = _published(container, port["port"]) or _tunnel(container)
                 if way is not None:

@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import HostError, LookIncomplete
+from sandboxer.errors import HostError, ObservationIncomplete
 from sandboxer.extensions.compose_ssh.sections import Sections
 from sandboxer.extensions.scripts import script
 from sandboxer.model.event import Event
-from sandboxer.model.seams import Command
+from sandboxer.model.protocols import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sandboxer.model.seams import HostTransport
+    from sandboxer.model.protocols import HostTransport
 
 AT_ONCE = 16
 READ_SECONDS = 30.0
@@ -50,8 +50,8 @@ class Journals:
     def read(self, host: str) -> list[Backlog]:
         """Every life on a host and what it has still to tell, of a sandbox's lives the earlier one first.
 
-        Raises what a transport raises, and LookIncomplete where the answer breaks off. Lines that are no events of the
-        sandbox in whose journal they stand are left out.
+        Raises what a transport raises, and ObservationIncomplete where the answer breaks off. Lines that are no events
+        of the sandbox in whose journal they stand are left out.
         """
         return self._ask(host, "read")
 
@@ -85,14 +85,14 @@ class Journals:
         nonce = secrets.token_hex(16)
         sections = Sections(b"\n" + self._run(host, nonce, wish), nonce)
         if not sections.complete:
-            raise LookIncomplete(host, f"the journals of {host} broke off", hint="see `sandboxer doctor`")
+            raise ObservationIncomplete(host, f"the journals of {host} broke off", hint="see `sandboxer doctor`")
         return list(self._backlogs(sections))
 
     def _run(self, host: str, nonce: str, lines: Sequence[str]) -> bytes:
         head = (nonce, self.roots[host], self.fleet, "-", "0", self.holder)
         data = "".join(f"{line}\n" for line in (*head, *lines)).encode()
         command = Command(
-            script("root.sh", "workbench.sh", "journals.sh"), data, timeout=READ_SECONDS, max_output=MOST_BYTES
+            script("root.sh", "host_session.sh", "journals.sh"), data, timeout=READ_SECONDS, max_output=MOST_BYTES
         )
         return self.transport(host).run(command).stdout
 

@@ -6,22 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import HostError, LookIncomplete
+from sandboxer.errors import HostError, ObservationIncomplete
 from sandboxer.extensions.scripts import script
 from sandboxer.model.lock import Holder, Lock
-from sandboxer.model.seams import Command
+from sandboxer.model.protocols import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sandboxer.model.seams import HostTransport
+    from sandboxer.model.protocols import HostTransport
 
 AT_ONCE = 32
 ASK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class LockDesk:
+class LockInspector:
     """Asks hosts for the lock of one sandbox. ``roots`` are the hosts' roots, by name."""
 
     fleet: str
@@ -32,12 +32,12 @@ class LockDesk:
     def ask(self, host: str, *, end: bool = False) -> Lock:
         """The lock on one host, in one command. With ``end`` its holder is ended: asked to, and killed after 5 s.
 
-        Raises what a transport raises, and LookIncomplete where the answer is none.
+        Raises what a transport raises, and ObservationIncomplete where the answer is none.
         """
         lines = ("-", self.roots[host], self.fleet, self.id, "0", "-", "end" if end else "ask")
         data = "".join(f"{line}\n" for line in lines).encode()
         result = self.transport(host).run(
-            Command(script("root.sh", "workbench.sh", "lock.sh"), data, timeout=ASK_SECONDS)
+            Command(script("root.sh", "host_session.sh", "lock.sh"), data, timeout=ASK_SECONDS)
         )
         head, _, said = result.stdout.decode("utf-8", "replace").partition("\n")
         match head.split():
@@ -46,7 +46,7 @@ class LockDesk:
                 return Lock(host, status, here == "here", holder, ended == "ended")
             case _:
                 why = result.stderr.decode("utf-8", "replace").strip() or f"exit code {result.exit_code}"
-                raise LookIncomplete(
+                raise ObservationIncomplete(
                     host, f"{host} does not tell who holds the lock: {why}", hint="see `sandboxer doctor`"
                 )
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostError
 from sandboxer.extensions.scripts import script
-from sandboxer.model.seams import Command
+from sandboxer.model.protocols import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sandboxer.model.drift import Note
     from sandboxer.model.event import Event
-    from sandboxer.model.seams import HostTransport
+    from sandboxer.model.protocols import HostTransport
 
 AT_ONCE = 16
 LOCK_SECONDS = 5
@@ -24,7 +24,7 @@ NOTE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Notebook:
+class DriftNotes:
     """Writes notes, and what the journals tell of them.
 
     ``roots`` are the hosts' roots, by name; ``holder`` says to others who is at work. ``told`` gets the
@@ -60,7 +60,7 @@ class Notebook:
         limit = NOTE_SECONDS + LOCK_SECONDS * len(notes)
         try:
             result = self.transport(host).run(
-                Command(script("root.sh", "workbench.sh", "note.sh"), data, timeout=limit)
+                Command(script("root.sh", "host_session.sh", "note.sh"), data, timeout=limit)
             )
         except HostError as error:
             return [f"what is told of {host} cannot be noted there: {error.message}"]

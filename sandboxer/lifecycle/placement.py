@@ -15,15 +15,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import LookIncomplete, SandboxLocked, StaleChange
+from sandboxer.errors import ObservationIncomplete, SandboxLocked, StaleChange
+from sandboxer.extensions.host_session import LONGEST_SECONDS, HostSession
 from sandboxer.extensions.scripts import script
-from sandboxer.extensions.workbench import LONGEST_SECONDS, Workbench
-from sandboxer.model.seams import Command
+from sandboxer.model.protocols import Command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sandboxer.extensions.base import Work
+    from sandboxer.extensions.base import Operation
 
 # A connection carries 8 sessions: 4 of sandboxes on the host itself, so many of others that are placed elsewhere, and
 # one that is left for looks. Those end by themselves, so whoever holds a session comes to its end.
@@ -39,7 +39,7 @@ class Placements:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
-    def begin(self, chosen: Work, others: Sequence[Work], *, name_id: str = "") -> Iterator[None]:
+    def begin(self, chosen: Operation, others: Sequence[Operation], *, name_id: str = "") -> Iterator[None]:
         """Keeps every other client from placing the sandbox; for the time in which its first record is written.
 
         ``others`` is the work on each other host where it might live. ``name_id`` is given where its own id is not made
@@ -48,36 +48,38 @@ class Placements:
         the plan did not see it there, SandboxLocked where another client holds the lock on the first one, and what a
         transport raises where one of them cannot be asked.
         """
-        first = min((chosen, *others), key=lambda work: work.place.host)
+        first = min((chosen, *others), key=lambda operation: operation.target.host)
         with ExitStack() as held:
             if name_id or first is not chosen:
                 held.enter_context(self._gate(first))
-                held.enter_context(Workbench(replace(first, id=name_id or first.id)))
-            asked = [work for work in others if not work.expected_uid]
-            with ThreadPoolExecutor(max_workers=min(32, max(1, len(asked)))) as pool:
-                list(pool.map(partial(_must_be_away, by_name=bool(name_id)), asked))
+                held.enter_context(HostSession(replace(first, id=name_id or first.id)))
+            request = [operation for operation in others if not operation.expected_uid]
+            with ThreadPoolExecutor(max_workers=min(32, max(1, len(request)))) as pool:
+                list(pool.map(partial(_must_be_away, by_name=bool(name_id)), request))
             yield
 
     @contextmanager
-    def _gate(self, work: Work) -> Iterator[None]:
+    def _gate(self, operation: Operation) -> Iterator[None]:
         with self._lock:
-            gate = self._gates.setdefault(work.place.host, threading.BoundedSemaphore(AT_ONCE))
+            gate = self._gates.setdefault(operation.target.host, threading.BoundedSemaphore(AT_ONCE))
         if not gate.acquire(timeout=LONGEST_SECONDS):
-            raise SandboxLocked(work.name, f"{work.name} did not get its turn on {work.place.host}", hint="apply again")
+            raise SandboxLocked(
+                operation.name, f"{operation.name} did not get its turn on {operation.target.host}", hint="apply again"
+            )
         try:
             yield
         finally:
             gate.release()
 
 
-def _must_be_away(work: Work, *, by_name: bool) -> None:
+def _must_be_away(operation: Operation, *, by_name: bool) -> None:
     """Raises StaleChange where the sandbox, or one of its name, is on a host by now."""
-    place = work.place
-    lines = (place.root, work.fleet, work.id, work.name if by_name else "")
+    target = operation.target
+    lines = (target.root, operation.fleet, operation.id, operation.name if by_name else "")
     data = "".join(f"{line}\n" for line in lines).encode()
-    result = place.transport.run(Command(script("names.sh", "there.sh"), data, timeout=ASK_SECONDS))
+    result = target.transport.run(Command(script("names.sh", "present.sh"), data, timeout=ASK_SECONDS))
     answer = result.stdout.decode("ascii", "replace").strip()
     if answer == "here":
-        raise StaleChange(work.name, f"{work.name} is on {place.host} by now", hint="plan again")
+        raise StaleChange(operation.name, f"{operation.name} is on {target.host} by now", hint="plan again")
     if answer != "away":
-        raise LookIncomplete(place.host, f"{place.host} does not tell whether it has {work.name}")
+        raise ObservationIncomplete(target.host, f"{target.host} does not tell whether it has {operation.name}")

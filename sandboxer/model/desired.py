@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
-    from sandboxer.model.asked import Asked
     from sandboxer.model.hidden import Hidden
     from sandboxer.model.manifest import Host, Profile, Sandbox
-    from sandboxer.model.seams import InputTree
+    from sandboxer.model.protocols import InputTree
+    from sandboxer.model.request import SandboxRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class DesiredSandbox:
     and secrets: those are in ``env`` and ``secrets``, hidden. ``spec_digest`` is of the Sandbox document as parsed.
     ``tiers`` are the names of the hosts that each placement selector matches, in its order of preference, and
     ``formerly`` those that it matched in the parent commit. ``input_error`` says why its files cannot be had; ``tree``
-    is None then, and where nothing is delivered. ``asked`` is what an imperative one was asked for with.
+    is None then, and where nothing is delivered. ``request`` is what an imperative one was asked for with.
     """
 
     fleet: str
@@ -53,7 +53,7 @@ class DesiredSandbox:
     input_error: str | None = None
     env: Mapping[str, Hidden] = field(default_factory=dict)
     secrets: tuple[SecretValue, ...] = ()
-    asked: Asked | None = None
+    request: SandboxRequest | None = None
     ttl: timedelta | None = None
     expires_at: datetime | None = None
 

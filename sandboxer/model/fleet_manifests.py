@@ -34,7 +34,7 @@ Scope = Literal["ephemeral"]
 Connection = Literal["ssh", "local"]
 Runtime = Literal["docker", "podman"]
 HubFormat = Literal["cloudevents", "progress"]
-Operation = Literal["probe", "provision", "wait_ready", "teardown", "estimate_cost"]
+ExtensionOperation = Literal["probe", "provision", "wait_ready", "teardown", "estimate_cost"]
 
 
 # --- Fleet
@@ -235,7 +235,7 @@ class Capabilities(Strict):
     scopes: Items[Scope] = Field(min_length=1, description="The lifetimes that it supports.")
     connections: Items[Connection] = Field(min_length=1, description="The connections to a host that it supports.")
     runtimes: Items[Runtime] = Field(min_length=1, description="The container engines that it supports.")
-    operations: Items[Operation] = Field(min_length=1, description="The operations that it supports.")
+    operations: Items[ExtensionOperation] = Field(min_length=1, description="The operations that it supports.")
 
 
 class ExtensionSpec(Strict):

@@ -16,7 +16,8 @@ Engine = Literal["docker", "podman"]
 ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead", "unknown"]
 ContainerHealth = Literal["starting", "healthy", "unhealthy"]
 
-#: What ``Found.error`` says of a sandbox's directory without a record: lost, where another error means unreadable.
+#: What ``ObservedDirectory.error`` says of a sandbox's directory without a record: lost, where another error means
+#: unreadable.
 RECORD_MISSING = "its directory has no record"
 
 
@@ -67,7 +68,7 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineLook:
+class EngineObservation:
     """What one engine said. ``error`` is None where it answered in full; otherwise the lists mean nothing."""
 
     engine: Engine
@@ -89,12 +90,12 @@ class FileSums:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ObservedDirectory:
     """A sandbox's directory: its record, or the reason why what lies there is none.
 
     ``has_workspace`` tells whether delivered files are there at all, ``files`` their sums, None where the host could
-    not tell. ``told`` is the drift that ``sandboxer drift`` told last: each path, and since when; ``told_digest`` is
-    the SHA-256 of the file that says so, empty without one.
+    not tell. ``told`` is the drift that ``sandboxer drift`` told last: each path, and since when; ``reported_digest``
+    is the SHA-256 of the file that says so, empty without one.
     """
 
     id: str
@@ -103,7 +104,7 @@ class Found:
     has_workspace: bool = True
     files: FileSums | None = None
     told: Mapping[str, datetime] = field(default_factory=dict)
-    told_digest: str = ""
+    reported_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,8 @@ class Reachable:
     cpus: float
     memory_bytes: int
     engine: Engine | None
-    engines: Mapping[Engine, EngineLook]
-    found: Mapping[str, Found]
+    engines: Mapping[Engine, EngineObservation]
+    found: Mapping[str, ObservedDirectory]
     directories: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
     tombstones: Mapping[str, Tombstone] = field(default_factory=dict)
@@ -159,4 +160,4 @@ class Unreachable:
     answered: bool = False
 
 
-Look = Reachable | Unreachable
+HostObservation = Reachable | Unreachable

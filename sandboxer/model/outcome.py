@@ -30,7 +30,7 @@ WAITING = "waiting for"
 class Outcome:
     """What came of one change. ``error`` is empty where it went well; ``seconds`` is how long it took.
 
-    ``passing`` is an error that may be none when the same is tried again: the host was lost.
+    ``transient`` is an error that may be none when the same is tried again: the host was lost.
     ``change`` is the one that was carried out: under the lock a change may have been planned anew.
     """
 
@@ -38,7 +38,7 @@ class Outcome:
     error: str = ""
     hint: str = ""
     seconds: float = 0.0
-    passing: bool = False
+    transient: bool = False
 
     @property
     def ok(self) -> bool:

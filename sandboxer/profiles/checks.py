@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.model.asked import FILE as ASKED_FILE
 from sandboxer.model.manifest import Extension, Fleet, Host, Profile
 from sandboxer.model.quantity import format_duration, parse_duration
+from sandboxer.model.request import FILE as REQUEST_FILE
 from sandboxer.model.text import is_host_key, is_name, printable
 from sandboxer.profiles.findings import subject
 from sandboxer.profiles.report import did_you_mean
@@ -93,7 +93,7 @@ def _check_fleets(report: Report, files: Iterable[str], documents: list[Document
 
 def _check_duplicates(report: Report, documents: list[Document]) -> None:
     first: dict[tuple[str, str], Document] = {}
-    for document in sorted(documents, key=lambda one: one.file == ASKED_FILE):  # what is asked for comes last
+    for document in sorted(documents, key=lambda one: one.file == REQUEST_FILE):  # what is asked for comes last
         if document.name is None or document.kind == "Fleet":
             continue
         other = first.setdefault((document.kind, document.name), document)
@@ -127,7 +127,7 @@ def _check_secret(report: Report, document: Document, path: Path, source: str, k
     """The Fleet must allow the secret to this very sandbox. What is asked for is told no more than that it does not."""
     actor, project = _at(document, "spec", "consumer", "actor"), _at(document, "spec", "consumer", "project")
     consumer = f"{actor}/{project}" if isinstance(actor, str) and isinstance(project, str) else None
-    profile, imperative = str(_at(document, "spec", "profile")), document.file == ASKED_FILE
+    profile, imperative = str(_at(document, "spec", "profile")), document.file == REQUEST_FILE
     if known.secrets is None or known.secrets.permits(source, profile, consumer, imperative=imperative):
         return
     entries = [one for one in known.secrets.allow if one.ref == source]

@@ -17,11 +17,11 @@ from sandboxer.model.jsontypes import canonical
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sandboxer.model.asked import Asked
     from sandboxer.model.desired import SecretValue
     from sandboxer.model.documents import Manifests
     from sandboxer.model.manifest import Host, Profile, Sandbox, SecretRef
-    from sandboxer.model.seams import InputSource, InputTree, Revision
+    from sandboxer.model.protocols import InputSource, InputTree, Revision
+    from sandboxer.model.request import SandboxRequest
 
     _Place = tuple[str, str, str]  # repository, ref, and the path of the workspace in it
     _Found = tuple[InputTree | None, str | None]
@@ -70,15 +70,17 @@ def resolve(
     )
 
 
-def with_asked(fleet: Fleet, asked: Asked, inputs: InputSource) -> Fleet:
-    """The fleet in which the sandbox that was ``asked`` for, resolved as git's are, is imperative and has its input."""
-    git = fleet.sandboxes[asked.name]
+def with_request(fleet: Fleet, request: SandboxRequest, inputs: InputSource) -> Fleet:
+    """Return the fleet with the requested sandbox: resolved as git's are, imperative, and with its input."""
+    git = fleet.sandboxes[request.name]
     given = git.sandbox.spec.inputs
     place = (given.repo, given.ref, git.profile.spec.workspace.path)
     tree, error = _checked(git.profile, git.sandbox, _find_inputs([place], inputs)[place])
     spec = effective_spec(git.profile, git.sandbox, tree)
-    own = replace(git, id=asked.id, origin="api", asked=asked, tree=tree, input_error=error, spec=spec, formerly=())
-    return replace(fleet, sandboxes={**fleet.sandboxes, asked.name: own})
+    own = replace(
+        git, id=request.id, origin="api", request=request, tree=tree, input_error=error, spec=spec, formerly=()
+    )
+    return replace(fleet, sandboxes={**fleet.sandboxes, request.name: own})
 
 
 def _desired(

@@ -48,7 +48,7 @@ def inputs_of(fleet: Fleet) -> dict[str, ApprovedInput]:
     return {name: ApprovedInput(commit=tree.commit, digest=tree.digest) for name, tree in trees.items() if tree}
 
 
-def hold(decided: Plan, saved: SavedPlan, inputs: Mapping[str, ApprovedInput]) -> Plan:
+def enforce(decided: Plan, saved: SavedPlan, inputs: Mapping[str, ApprovedInput]) -> Plan:
     """The fresh plan, with every sandbox blocked as stale that is not as it was approved.
 
     ``decided`` must have been made with the saved plan's options; ``inputs`` are those of now. What is blocked anyway
@@ -59,7 +59,7 @@ def hold(decided: Plan, saved: SavedPlan, inputs: Mapping[str, ApprovedInput]) -
     changes: list[Change] = []
     for key in sorted(was.keys() | now.keys()):
         before, after = was.get(key, []), now.get(key, [])
-        objections = [_objection(one, other, unseen) for one, other in zip_longest(before, after)]
+        objections = [_mismatch(one, other, unseen) for one, other in zip_longest(before, after)]
         if any(change.acts and change.action is not Action.DELETE for change in after):
             objections.append(_other_input(key[0], saved, decided, inputs))
         changes += _held(before, after, [text for text in objections if text], unseen)
@@ -84,7 +84,7 @@ def _held(
     if now:
         return [c if c.action is Action.BLOCKED else blocked(c, Reason.BLOCKED_STALE, message) for c in now]
     lost = next(change for change in was if change.acts)
-    silent = lost.host in unseen or lost.from_host in unseen
+    first_unknown = lost.host in unseen or lost.from_host in unseen
     return [
         Change(
             sandbox=lost.sandbox,
@@ -92,15 +92,15 @@ def _held(
             host=lost.host,
             from_host=lost.from_host,
             action=Action.BLOCKED,
-            reason=Reason.BLOCKED_UNREACHABLE if silent else Reason.BLOCKED_STALE,
-            sync=Sync.UNKNOWN if silent else Sync.SYNCED,
-            health=Health.UNKNOWN if silent else Health.MISSING,
+            reason=Reason.BLOCKED_UNREACHABLE if first_unknown else Reason.BLOCKED_STALE,
+            sync=Sync.UNKNOWN if first_unknown else Sync.SYNCED,
+            health=Health.UNKNOWN if first_unknown else Health.MISSING,
             message=message,
         )
     ]
 
 
-def _objection(was: ApprovedChange | None, now: Change | None, unseen: Mapping[str, str]) -> str:
+def _mismatch(was: ApprovedChange | None, now: Change | None, unseen: Mapping[str, str]) -> str:
     """Why ``now`` is not what was approved, in words; empty where it is, or where nothing would be done anyway."""
     approved, wanted = was is not None and was.acts, now is not None and now.acts
     if (now is not None and now.action is Action.BLOCKED) or not (approved or wanted):
@@ -108,8 +108,10 @@ def _objection(was: ApprovedChange | None, now: Change | None, unseen: Mapping[s
     if was is None:
         return f"the saved plan does not have it, and now it is {now.reason}" if now else ""
     if now is None:
-        silent = next((host for host in (was.host, was.from_host) if host in unseen), None)
-        found = f"{silent} was not seen, {unseen[silent]}" if silent else "there is nothing left of it"
+        first_unknown = next((host for host in (was.host, was.from_host) if host in unseen), None)
+        found = (
+            f"{first_unknown} was not seen, {unseen[first_unknown]}" if first_unknown else "there is nothing left of it"
+        )
         return f"the saved plan says {was.reason}, and {found}"
     if (was.action, was.reason) != (now.action, now.reason):
         return f"the saved plan says {was.reason}, and now it is {now.reason}"

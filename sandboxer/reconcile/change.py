@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.jsontypes import JsonObject, JsonValue
     from sandboxer.model.plan import FieldChange
-    from sandboxer.reconcile.scene import Gap
-    from sandboxer.reconcile.sight import Sight
+    from sandboxer.reconcile.fleet_state import UnknownHost
+    from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
 
 def change_of(
-    sight: Sight,
+    observed: ObservedSandbox,
     action: Action,
     reason: Reason,
     message: str,
@@ -33,35 +33,35 @@ def change_of(
     suspended: bool = False,
 ) -> Change:
     """The change of a sandbox that is on a host. ``to_host`` is where a move leads; its home is ``from_host`` then."""
-    found = drift(sight)
+    found = drift(observed)
     return Change(
-        sandbox=sight.name,
-        id=sight.id,
-        host=to_host or sight.host,
-        from_host=sight.host if to_host else None,
+        sandbox=observed.name,
+        id=observed.id,
+        host=to_host or observed.host,
+        from_host=observed.host if to_host else None,
         action=action,
         reason=reason,
         sync=sync or (Sync.SYNCED if action is Action.NO_OP and not (found or pending) else Sync.OUT_OF_SYNC),
-        health=health(sight, suspended=suspended),
+        health=health(observed, suspended=suspended),
         message=message,
         pending=pending,
         drift=found,
-        volumes=_volumes(sight) if action in (Action.REPLACE, Action.DELETE) else (),
-        generation=sight.generation,
-        uid=sight.uid,
-        origin=sight.origin or "git",
+        volumes=_volumes(observed) if action in (Action.REPLACE, Action.DELETE) else (),
+        generation=observed.generation,
+        uid=observed.uid,
+        origin=observed.origin or "git",
     )
 
 
-def unknown(sight: Sight, reason: Reason, message: str) -> Change:
+def unknown(observed: ObservedSandbox, reason: Reason, message: str) -> Change:
     """The change of a sandbox of which nothing can be told for sure: blocked, and nothing said of how it fares."""
-    change = change_of(sight, Action.BLOCKED, reason, message, sync=Sync.UNKNOWN)
+    change = change_of(observed, Action.BLOCKED, reason, message, sync=Sync.UNKNOWN)
     return replace(change, health=Health.UNKNOWN, drift=())
 
 
-def unseen(sight: Sight, gap: Gap) -> Change:
+def unseen(observed: ObservedSandbox, unknown_host: UnknownHost) -> Change:
     """The change of a sandbox whose host, or whose engine there, is not known in full."""
-    return unknown(sight, gap.reason, gap.error)
+    return unknown(observed, unknown_host.reason, unknown_host.error)
 
 
 def change_without(
@@ -94,12 +94,12 @@ def blocked(change: Change, reason: Reason, message: str) -> Change:
     return replace(change, action=Action.BLOCKED, reason=reason, message=message, volumes=())
 
 
-def with_fingerprint(change: Change, sights: Iterable[Sight]) -> Change:
-    """The change with its fingerprint: of what was decided and of what ``sights`` it was decided on.
+def with_fingerprint(change: Change, copies: Iterable[ObservedSandbox]) -> Change:
+    """The change with its fingerprint: of what was decided and of what ``copies`` it was decided on.
 
     No clock, disk or health is in it, for these change by themselves.
     """
-    seen: list[JsonValue] = [[s.host, s.uid, s.generation, [f"{c.id} {c.state}" for c in s.containers]] for s in sights]
+    seen: list[JsonValue] = [[s.host, s.uid, s.generation, [f"{c.id} {c.state}" for c in s.containers]] for s in copies]
     decided: JsonObject = {
         "id": change.id,
         "host": change.host,
@@ -112,6 +112,6 @@ def with_fingerprint(change: Change, sights: Iterable[Sight]) -> Change:
     return replace(change, fingerprint=hashlib.sha256(canonical(decided)).hexdigest()[:32])
 
 
-def _volumes(sight: Sight) -> tuple[str, ...]:
-    named = {resource.name for resource in sight.resources if resource.kind == "volume"}
-    return tuple(sorted(named | set(sight.record.anonymous_volumes if sight.record else ())))
+def _volumes(observed: ObservedSandbox) -> tuple[str, ...]:
+    named = {resource.name for resource in observed.resources if resource.kind == "volume"}
+    return tuple(sorted(named | set(observed.record.anonymous_volumes if observed.record else ())))

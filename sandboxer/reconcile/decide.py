@@ -17,90 +17,93 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.plan import Change, FieldChange
     from sandboxer.model.record import Record
-    from sandboxer.reconcile.placement import Room
-    from sandboxer.reconcile.scene import Gap, Scene
-    from sandboxer.reconcile.sight import Sight
+    from sandboxer.reconcile.fleet_state import FleetState, UnknownHost
+    from sandboxer.reconcile.observed_sandbox import ObservedSandbox
+    from sandboxer.reconcile.placement import HostCapacity
 
 _UNHEALED = "it drifted, and says selfHeal: false"
 
 
 @dataclass(slots=True)
 class Decider:
-    """Decides for one sandbox after the other; ``room`` is taken as they are placed.
+    """Decides for one sandbox after the other; ``capacity`` is taken as they are placed.
 
     ``replaced`` are the names of those to make anew.
     """
 
-    scene: Scene
-    room: Room
+    fleet_state: FleetState
+    capacity: HostCapacity
     replaced: frozenset[str] = frozenset()
     _names: dict[str, set[str]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        for sandbox in self.scene.fleet.sandboxes.values():
+        for sandbox in self.fleet_state.fleet.sandboxes.values():
             self._names.setdefault(sandbox.id, set()).add(sandbox.name)
 
     def decide(self, desired: DesiredSandbox) -> Iterator[Change]:
         """The change of this sandbox, and one more for each copy of it that should not be."""
-        sights = sorted(self.scene.sights(desired.id), key=lambda sight: self._rank(sight, desired))
+        copies = sorted(self.fleet_state.copies(desired.id), key=lambda observed: self._rank(observed, desired))
         namesakes = sorted(self._names[desired.id] - {desired.name})
-        doubtful = next(((sight, doubt) for sight in sights if (doubt := self._doubt(sight, sights, desired))), None)
+        doubtful = next(
+            ((observed, conflict) for observed in copies if (conflict := self._conflict(observed, copies, desired))),
+            None,
+        )
         if doubtful is not None:
             # What is there may say any name; it is about the one that git wants.
             yield replace(unknown(doubtful[0], Reason.BLOCKED_AMBIGUOUS, doubtful[1]), sandbox=desired.name)
         elif namesakes:
             message = f"{desired.id} is the id of {' and '.join(namesakes)} too: rename one of them"
             yield self._blocked_absent(desired, Reason.BLOCKED_AMBIGUOUS, message, None)
-        elif not sights:
+        elif not copies:
             yield self._absent(desired)
         else:
-            home, *copies = sights
+            home, *copies = copies
             change = self._present(desired, home, copies)
             yield change
             yield from (self._stray(home, change, copy) for copy in copies if copy.host != change.from_host)
 
     # --- where it is
 
-    def _rank(self, sight: Sight, desired: DesiredSandbox) -> tuple[object, ...]:
+    def _rank(self, observed: ObservedSandbox, desired: DesiredSandbox) -> tuple[object, ...]:
         """Home first: ready where git wants it; else where git wants it; else ready; of equals the eldest."""
-        wanted = self._wanted(sight.host, desired)
-        born = sight.record.created_at.timestamp() if sight.record else 0.0
-        return not (wanted and sight.settled), not wanted, not sight.settled, born, sight.host
+        wanted = self._wanted(observed.host, desired)
+        born = observed.record.created_at.timestamp() if observed.record else 0.0
+        return not (wanted and observed.is_ready), not wanted, not observed.is_ready, born, observed.host
 
     def _wanted(self, host: str, desired: DesiredSandbox) -> bool:
-        return host in desired.eligible and not self.scene.fleet.hosts[host].spec.drain
+        return host in desired.eligible and not self.fleet_state.fleet.hosts[host].spec.drain
 
     @staticmethod
-    def _doubt(sight: Sight, sights: Sequence[Sight], desired: DesiredSandbox) -> str | None:
-        if sight.doubt:
-            return sight.doubt
-        if sight.origin != desired.origin:
-            return f"{sight.id} is the id of an imperative sandbox too: rename the manifest, or destroy that one"
-        if sight.name != desired.name:
-            return f"{sight.id} is the id of {sight.name} too: rename the manifest"
-        if sight.record is None and len(sights) > 1:
-            others = ", ".join(other.host for other in sights if other is not sight)
+    def _conflict(observed: ObservedSandbox, copies: Sequence[ObservedSandbox], desired: DesiredSandbox) -> str | None:
+        if observed.conflict:
+            return observed.conflict
+        if observed.origin != desired.origin:
+            return f"{observed.id} is the id of an imperative sandbox too: rename the manifest, or destroy that one"
+        if observed.name != desired.name:
+            return f"{observed.id} is the id of {observed.name} too: rename the manifest"
+        if observed.record is None and len(copies) > 1:
+            others = ", ".join(other.host for other in copies if other is not observed)
             return f"there is one on {others} too, and no record here that tells which counts"
         return None
 
-    def _silent(self, desired: DesiredSandbox) -> Gap | None:
+    def _unknown(self, desired: DesiredSandbox) -> UnknownHost | None:
         """A host where it might live, and that did not say so or the contrary."""
-        return self.scene.silent((*desired.eligible, *desired.formerly))
+        return self.fleet_state.first_unknown((*desired.eligible, *desired.formerly))
 
     # --- what it needs where it is nowhere
 
     def _absent(self, desired: DesiredSandbox) -> Change:
-        gap = self._silent(desired)
-        if gap is not None:
-            message = f"it might live on {gap.host}, and that cannot be told: {gap.error}"
-            return self._blocked_absent(desired, gap.reason, message, gap.host)
-        if self._buried(desired) or (desired.expires_at is not None and desired.expires_at <= self.scene.now):
+        unknown_host = self._unknown(desired)
+        if unknown_host is not None:
+            message = f"it might live on {unknown_host.host}, and that cannot be told: {unknown_host.error}"
+            return self._blocked_absent(desired, unknown_host.reason, message, unknown_host.host)
+        if self._tombstoned(desired) or (desired.expires_at is not None and desired.expires_at <= self.fleet_state.now):
             message = "it expired, and its manifest has not changed since"
             return change_without(desired, Action.NO_OP, Reason.NO_OP_EXPIRED, message, sync=Sync.SYNCED)
         unmet = _unmet(desired)
         if unmet is not None:
             return change_without(desired, Action.BLOCKED, *unmet)
-        host = self.room.place(desired.id, desired.tiers)
+        host = self.capacity.place(desired.id, desired.tiers)
         if host is None:
             return change_without(desired, Action.BLOCKED, Reason.BLOCKED_NO_HOST, _no_room(desired))
         pending = differences(None, unsealed(desired))
@@ -113,25 +116,25 @@ class Decider:
             desired, Action.BLOCKED, reason, message, host=host, sync=Sync.UNKNOWN, health=Health.UNKNOWN
         )
 
-    def _buried(self, desired: DesiredSandbox) -> bool:
+    def _tombstoned(self, desired: DesiredSandbox) -> bool:
         if desired.name in self.replaced:
             return False
-        stones = (look.tombstones.get(desired.id) for look in self.scene.looks.values())
-        return any(stone is not None and stone.spec_digest == desired.spec_digest for stone in stones)
+        tombstones = (observation.tombstones.get(desired.id) for observation in self.fleet_state.observations.values())
+        return any(tombstone is not None and tombstone.spec_digest == desired.spec_digest for tombstone in tombstones)
 
     # --- what it needs where it is
 
-    def _present(self, desired: DesiredSandbox, home: Sight, copies: Sequence[Sight]) -> Change:
+    def _present(self, desired: DesiredSandbox, home: ObservedSandbox, copies: Sequence[ObservedSandbox]) -> Change:
         record = home.record
-        gap = self.scene.gap(home)
-        if gap is not None:
-            return unseen(home, gap)
+        unknown_host = self.fleet_state.unknown_host(home)
+        if unknown_host is not None:
+            return unseen(home, unknown_host)
         if record is not None:
             ends = expiry_after(desired, record)
-            if expired(ends, self.scene.looks[home.host].clock, self.scene.now):
+            if expired(ends, self.fleet_state.observations[home.host].clock, self.fleet_state.now):
                 message = f"it expired at {ends:%Y-%m-%d %H:%M:%SZ}"
                 return change_of(home, Action.DELETE, Reason.DELETE_EXPIRED, message)
-        if home.host in self.scene.fleet.retired:
+        if home.host in self.fleet_state.fleet.retired:
             return change_of(home, Action.BLOCKED, Reason.BLOCKED_NO_HOST, drain_first(home.host))
         if home.unreadable:
             return unknown(home, Reason.BLOCKED_ENGINE, home.unreadable)
@@ -144,7 +147,7 @@ class Decider:
             or self._in_place(desired, home, record, pending)
         )
 
-    def _without_record(self, desired: DesiredSandbox, home: Sight) -> Change:
+    def _without_record(self, desired: DesiredSandbox, home: ObservedSandbox) -> Change:
         if desired.sandbox.spec.suspend:
             return change_of(home, Action.NO_OP, Reason.NO_OP_SUSPENDED, "suspend: true", suspended=True)
         if not desired.sandbox.spec.sync_policy.self_heal:
@@ -156,7 +159,11 @@ class Decider:
         return change_of(home, Action.REPAIR, Reason.REPAIR_DRIFT, f"its directory is gone, and {what} still there")
 
     def _moved(
-        self, desired: DesiredSandbox, home: Sight, copies: Sequence[Sight], pending: tuple[FieldChange, ...]
+        self,
+        desired: DesiredSandbox,
+        home: ObservedSandbox,
+        copies: Sequence[ObservedSandbox],
+        pending: tuple[FieldChange, ...],
     ) -> Change | None:
         """The move of a sandbox away from where it should not be, or of one that was interrupted, on to its end."""
         if desired.sandbox.spec.suspend:
@@ -171,7 +178,7 @@ class Decider:
         stopped = self._cannot_begin(desired, home, pending)
         if stopped is not None:
             return stopped
-        target = self.room.place(desired.id, desired.tiers, without=home.host)
+        target = self.capacity.place(desired.id, desired.tiers, without=home.host)
         if target is None:
             message = f"it should leave {home.host}: {_no_room(desired)}"
             return change_of(home, Action.BLOCKED, Reason.BLOCKED_NO_HOST, message, pending=pending)
@@ -179,15 +186,17 @@ class Decider:
         why = f"{home.host} {'is draining' if draining else 'no longer matches its placement'}"
         return _move(home, target, why, pending)
 
-    def _interrupted_move(self, desired: DesiredSandbox, home: Sight, copies: Sequence[Sight]) -> Sight | None:
+    def _interrupted_move(
+        self, desired: DesiredSandbox, home: ObservedSandbox, copies: Sequence[ObservedSandbox]
+    ) -> ObservedSandbox | None:
         """Where a sandbox was moving from, if its new home was never ready: nothing is lost by making that anew."""
-        if home.settled or home.record is None or home.record.desired_digest is not None:
+        if home.is_ready or home.record is None or home.record.desired_digest is not None:
             return None
         leaving = (copy for copy in copies if not self._wanted(copy.host, desired))
-        return next((copy for copy in leaving if self.scene.gap(copy) is None), None)
+        return next((copy for copy in leaving if self.fleet_state.unknown_host(copy) is None), None)
 
     def _made_anew(
-        self, desired: DesiredSandbox, home: Sight, record: Record, pending: tuple[FieldChange, ...]
+        self, desired: DesiredSandbox, home: ObservedSandbox, record: Record, pending: tuple[FieldChange, ...]
     ) -> Change | None:
         """What is half torn down has nothing worth keeping, and what a person asks to be replaced is."""
         if record.phase is Phase.DESTROYING:
@@ -199,17 +208,19 @@ class Decider:
         stopped = self._cannot_begin(desired, home, pending)
         return stopped or change_of(home, Action.REPLACE, reason, message, pending=pending)
 
-    def _cannot_begin(self, desired: DesiredSandbox, home: Sight, pending: tuple[FieldChange, ...]) -> Change | None:
+    def _cannot_begin(
+        self, desired: DesiredSandbox, home: ObservedSandbox, pending: tuple[FieldChange, ...]
+    ) -> Change | None:
         """The blocked change of a sandbox that cannot begin a new life now; None where nothing is in its way."""
-        gap = self._silent(desired)
-        if gap is not None:
-            message = f"{gap.host} might have it too, and that cannot be told: {gap.error}"
-            return change_of(home, Action.BLOCKED, gap.reason, message, pending=pending)
+        unknown_host = self._unknown(desired)
+        if unknown_host is not None:
+            message = f"{unknown_host.host} might have it too, and that cannot be told: {unknown_host.error}"
+            return change_of(home, Action.BLOCKED, unknown_host.reason, message, pending=pending)
         unmet = _unmet(desired)
         return change_of(home, Action.BLOCKED, *unmet, pending=pending) if unmet else None
 
     def _in_place(
-        self, desired: DesiredSandbox, home: Sight, record: Record, pending: tuple[FieldChange, ...]
+        self, desired: DesiredSandbox, home: ObservedSandbox, record: Record, pending: tuple[FieldChange, ...]
     ) -> Change:
         if desired.sandbox.spec.suspend:
             return change_of(
@@ -223,7 +234,7 @@ class Decider:
             return change_of(home, Action.BLOCKED, *unmet, sync=sync, pending=pending)
         if effect is Effect.REPLACE:
             return change_of(home, Action.REPLACE, Reason.REPLACE_CHANGED, _fields(pending), pending=pending)
-        if record.phase in (Phase.REQUESTED, Phase.PROVISIONING) or (not home.settled and not pending):
+        if record.phase in (Phase.REQUESTED, Phase.PROVISIONING) or (not home.is_ready and not pending):
             message = f"it was left {record.phase}"
             return change_of(home, Action.REPAIR, Reason.REPAIR_INTERRUPTED, message, pending=pending)
         if pending:
@@ -235,11 +246,11 @@ class Decider:
             return change_of(home, Action.NO_OP, Reason.NO_OP_SELF_HEAL_DISABLED, _UNHEALED)
         return change_of(home, Action.REPAIR, Reason.REPAIR_DRIFT, _fields(drifted))
 
-    def _pending(self, desired: DesiredSandbox, home: Sight, record: Record) -> tuple[FieldChange, ...]:
+    def _pending(self, desired: DesiredSandbox, home: ObservedSandbox, record: Record) -> tuple[FieldChange, ...]:
         # What a newer release recorded, and this one does not know, is no difference.
         applied = {key: value for key, value in record.spec.items() if key in EFFECTS}
         wanted = seal(desired, record.salt, record.spec)
-        runtime = self.scene.fleet.hosts[home.host].spec.runtime
+        runtime = self.fleet_state.fleet.hosts[home.host].spec.runtime
         # `auto` keeps the engine that it has; only a Host that names another one changes it.
         wanted["runtime"] = applied.get("runtime") if runtime == "auto" else runtime
         if desired.input_error is not None:
@@ -247,14 +258,14 @@ class Decider:
             wanted["workspace"] = applied.get("workspace")
         return differences(applied, wanted)
 
-    def _stray(self, home: Sight, change: Change, stray: Sight) -> Change:
+    def _stray(self, home: ObservedSandbox, change: Change, stray: ObservedSandbox) -> Change:
         """What becomes of a copy. The last one that is ready goes only where the home is, or is to be, without it."""
-        gap = self.scene.gap(stray) or self.scene.gap(home)
-        if gap is not None:
-            return unseen(stray, gap)
+        unknown_host = self.fleet_state.unknown_host(stray) or self.fleet_state.unknown_host(home)
+        if unknown_host is not None:
+            return unseen(stray, unknown_host)
         if home.unreadable:
             return unknown(stray, Reason.BLOCKED_ENGINE, home.unreadable)
-        if home.settled or change.from_host is not None or change.action is Action.DELETE:
+        if home.is_ready or change.from_host is not None or change.action is Action.DELETE:
             return change_of(stray, Action.DELETE, Reason.DELETE_STRAY, f"its home is {home.host}")
         reason = Reason.BLOCKED_AMBIGUOUS if change.acts else change.reason
         action = Action.BLOCKED if change.acts else change.action
@@ -270,7 +281,7 @@ def drain_first(host: str) -> str:
     )
 
 
-def _move(source: Sight, target: str, why: str, pending: tuple[FieldChange, ...]) -> Change:
+def _move(source: ObservedSandbox, target: str, why: str, pending: tuple[FieldChange, ...]) -> Change:
     return change_of(source, Action.REPLACE, Reason.REPLACE_MOVED, why, to_host=target, pending=pending)
 
 

@@ -11,9 +11,9 @@ from sandboxer.model.plan import FieldChange
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandboxer.model.observed import Container, FileSums, Found
+    from sandboxer.model.observed import Container, FileSums, ObservedDirectory
     from sandboxer.model.record import Record, Service, WorkspaceFiles
-    from sandboxer.reconcile.sight import Sight
+    from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
 _CONFIG_HASH = "com.docker.compose.config-hash"
 _ONE_OFF = "com.docker.compose.oneoff"
@@ -43,20 +43,20 @@ def state_of(container: Container) -> str:
     return container.state
 
 
-def drift(sight: Sight) -> tuple[FieldChange, ...]:
+def drift(observed: ObservedSandbox) -> tuple[FieldChange, ...]:
     """What differs from the record: old is what was recorded, new is what is there. Nothing without a record."""
-    if sight.record is None:
-        return (FieldChange("directory", "present", "missing"),) if sight.containers or sight.resources else ()
-    return tuple(_drift(sight, sight.record))
+    if observed.record is None:
+        return (FieldChange("directory", "present", "missing"),) if observed.containers or observed.resources else ()
+    return tuple(_drift(observed, observed.record))
 
 
-def _drift(sight: Sight, record: Record) -> Iterator[FieldChange]:
-    if sight.found and not sight.found.has_workspace and record.inputs is not None:
+def _drift(observed: ObservedSandbox, record: Record) -> Iterator[FieldChange]:
+    if observed.found and not observed.found.has_workspace and record.inputs is not None:
         yield FieldChange("workspace", "present", "missing")
-    elif sight.found and sight.settled and (change := _files_drift(sight.found, record.workspace_files)):
+    elif observed.found and observed.is_ready and (change := _files_drift(observed.found, record.workspace_files)):
         yield change
     by_service: dict[str, list[Container]] = {}
-    for container in sight.containers:
+    for container in observed.containers:
         if not one_off(container):
             by_service.setdefault(service_of(container), []).append(container)
     for name, service in sorted(record.services.items()):
@@ -65,12 +65,12 @@ def _drift(sight: Sight, record: Record) -> Iterator[FieldChange]:
         yield FieldChange(f"services.{name}", None, "extra")
     # One that is there beyond the record, as a volume that an update left, does no harm and no repair removes it.
     for kind, recorded in (("network", record.networks), ("volume", record.volumes)):
-        present = {resource.name for resource in sight.resources if resource.kind == kind}
+        present = {resource.name for resource in observed.resources if resource.kind == kind}
         for name in sorted(set(recorded) - present):
             yield FieldChange(f"{kind}s.{name}", "present", "missing")
 
 
-def _files_drift(found: Found, recorded: WorkspaceFiles | None) -> FieldChange | None:
+def _files_drift(found: ObservedDirectory, recorded: WorkspaceFiles | None) -> FieldChange | None:
     """Whether delivered files changed, by their number and the sums of their sizes and times; where both are known."""
     seen = found.files
     if recorded is None or seen is None:
@@ -112,21 +112,21 @@ def _as_recorded(container: Container, service: Service) -> bool:
     return container.state == "running" and container.health != "unhealthy"
 
 
-def health(sight: Sight, *, suspended: bool = False) -> Health:
+def health(observed: ObservedSandbox, *, suspended: bool = False) -> Health:
     """How the containers fare against the record."""
     if suspended:
         return Health.SUSPENDED
-    if sight.doubt or sight.engine_error or sight.unreadable:
+    if observed.conflict or observed.engine_error or observed.unreadable:
         return Health.UNKNOWN
-    record = sight.record
+    record = observed.record
     if record is None:
-        return Health.DEGRADED if sight.containers else Health.MISSING
+        return Health.DEGRADED if observed.containers else Health.MISSING
     if record.phase in (Phase.REQUESTED, Phase.PROVISIONING, Phase.DESTROYING):
         return Health.PROGRESSING
-    if not sight.containers and not all(service.completed for service in record.services.values()):
+    if not observed.containers and not all(service.completed for service in record.services.values()):
         return Health.MISSING
-    if record.phase is Phase.FAILED or any(change.path.startswith("services.") for change in drift(sight)):
+    if record.phase is Phase.FAILED or any(change.path.startswith("services.") for change in drift(observed)):
         return Health.DEGRADED
-    if any(container.health == "starting" for container in sight.containers):
+    if any(container.health == "starting" for container in observed.containers):
         return Health.PROGRESSING
     return Health.HEALTHY

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
     from sandboxer.model.plan import Change
     from sandboxer.model.record import Record
+    from sandboxer.reconcile.fleet_state import FleetState
     from sandboxer.reconcile.options import Options
-    from sandboxer.reconcile.scene import Scene
 
 
-def guard(changes: Sequence[Change], scene: Scene, options: Options) -> list[Change]:
+def guard(changes: Sequence[Change], fleet_state: FleetState, options: Options) -> list[Change]:
     """The changes with those blocked that a guard stops: all of a kind or none, for a part would be as wrong."""
-    foreign = _foreign(scene, options)
+    foreign = _foreign(fleet_state, options)
     if foreign is not None:
         return [blocked(c, Reason.BLOCKED_GUARD, foreign) if _destroys(c) else c for c in changes]
     renamed = _renamed(options)
     if renamed is not None:
         return [blocked(c, Reason.BLOCKED_GUARD, renamed) if c.action is Action.CREATE else c for c in changes]
-    excess = _excess([change for change in changes if _counts(change)], scene, options)
+    excess = _excess([change for change in changes if _counts(change)], fleet_state, options)
     return [blocked(c, Reason.BLOCKED_GUARD, excess) if excess and _counts(c) else c for c in changes]
 
 
@@ -37,14 +37,14 @@ def _counts(change: Change) -> bool:
     return _destroys(change) and change.reason is not Reason.DELETE_EXPIRED
 
 
-def _foreign(scene: Scene, options: Options) -> str | None:
+def _foreign(fleet_state: FleetState, options: Options) -> str | None:
     """Whether this repository and another one share the fleet's name: each would take the other's for orphans."""
-    own = scene.fleet.root_commit
-    foreign = {record.fleet_root for record in _records(scene) if record.fleet_root} - {own}
+    own = fleet_state.fleet.root_commit
+    foreign = {record.fleet_root for record in _records(fleet_state) if record.fleet_root} - {own}
     if not foreign or own is None or options.adopt_fleet:
         return None
     return (
-        f"sandboxes here were applied by another repository of the fleet name {scene.fleet.name} "
+        f"sandboxes here were applied by another repository of the fleet name {fleet_state.fleet.name} "
         f"(first commit {min(foreign)[:12]}): rename one fleet, or give --adopt-fleet"
     )
 
@@ -61,13 +61,13 @@ def _renamed(options: Options) -> str | None:
     )
 
 
-def _excess(counted: Sequence[Change], scene: Scene, options: Options) -> str | None:
-    fleet = scene.fleet
+def _excess(counted: Sequence[Change], fleet_state: FleetState, options: Options) -> str | None:
+    fleet = fleet_state.fleet
     if not counted:
         return None
     if not fleet.sandboxes and not (options.allow_empty or fleet.allow_empty):
         return "there is no Sandbox document in git: give --allow-empty where that is meant"
-    there = sum(1 for _ in _records(scene))
+    there = sum(1 for _ in _records(fleet_state))
     most, limit = options.max_deletes, f"--max-deletes is {options.max_deletes}"
     if most is None:
         most, limit = _most(fleet.max_deletes, there), f"guards.maxDeletes is {fleet.max_deletes}"
@@ -83,9 +83,9 @@ def _most(limit: int | str, sandboxes: int) -> int:
     return limit if isinstance(limit, int) else sandboxes * int(limit.removesuffix("%")) // 100
 
 
-def _records(scene: Scene) -> Iterator[Record]:
+def _records(fleet_state: FleetState) -> Iterator[Record]:
     """The records that are git's; imperative sandboxes are nobody's orphans."""
-    for found in scene.surveys.values():
-        for sight in found.sights.values():
-            if sight.record is not None and sight.record.origin == "git":
-                yield sight.record
+    for found in fleet_state.observed_hosts.values():
+        for observed in found.copies.values():
+            if observed.record is not None and observed.record.origin == "git":
+                yield observed.record

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from sandboxer.model.plan import Change
     from sandboxer.model.record import Record
-    from sandboxer.reconcile.scene import Scene
-    from sandboxer.reconcile.sight import Sight
+    from sandboxer.reconcile.fleet_state import FleetState
+    from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
 
-def leftovers_of_git(scene: Scene) -> tuple[list[Change], list[Change]]:
+def leftovers_of_git(fleet_state: FleetState) -> tuple[list[Change], list[Change]]:
     """The changes for what is ours and has no manifest, and apart from them the imperative sandboxes that stay.
 
     Without a record there is a change only for an imperative sandbox that has outlived its labels; all else that has
@@ -27,60 +27,70 @@ def leftovers_of_git(scene: Scene) -> tuple[list[Change], list[Change]]:
     """
     changes: list[Change] = []
     imperative: list[Change] = []
-    for sight in unwanted(scene):
-        record, retired = sight.record, sight.host in scene.fleet.retired
+    for observed in unwanted(fleet_state):
+        record, retired = observed.record, observed.host in fleet_state.fleet.retired
         if record is None:
-            if outlived(sight, scene):
-                message = f"its record is gone, and its labels let it live until {_moment(sight.until)}"
-                changes.append(change_of(sight, Action.DELETE, Reason.DELETE_EXPIRED, message))
+            if outlived(observed, fleet_state):
+                message = f"its record is gone, and its labels let it live until {_moment(observed.until)}"
+                changes.append(change_of(observed, Action.DELETE, Reason.DELETE_EXPIRED, message))
         elif (
-            sight.doubt
+            observed.conflict
             or retired
             or record.origin == "git"
-            or expired(record.expires_at, _clock(sight, scene), scene.now)
+            or expired(record.expires_at, _clock(observed, fleet_state), fleet_state.now)
         ):
-            changes.append(_orphan(sight, record, scene))
+            changes.append(_orphan(observed, record, fleet_state))
         else:
-            sync = None if sight.settled else Sync.OUT_OF_SYNC
-            stays = change_of(sight, Action.NO_OP, Reason.NO_OP_SYNCED, "imperative: git leaves it alone", sync=sync)
+            sync = None if observed.is_ready else Sync.OUT_OF_SYNC
+            stays = change_of(observed, Action.NO_OP, Reason.NO_OP_SYNCED, "imperative: git leaves it alone", sync=sync)
             imperative.append(stays)
     return changes, imperative
 
 
-def unwanted(scene: Scene) -> Iterator[Sight]:
+def unwanted(fleet_state: FleetState) -> Iterator[ObservedSandbox]:
     """All that the hosts show and git does not have, by host and id."""
-    wanted = {sandbox.id for sandbox in scene.fleet.sandboxes.values()}
-    for host in sorted(scene.surveys):
-        yield from (sight for identifier, sight in scene.surveys[host].sights.items() if identifier not in wanted)
+    wanted = {sandbox.id for sandbox in fleet_state.fleet.sandboxes.values()}
+    for host in sorted(fleet_state.observed_hosts):
+        yield from (
+            observed
+            for identifier, observed in fleet_state.observed_hosts[host].copies.items()
+            if identifier not in wanted
+        )
 
 
-def outlived(sight: Sight, scene: Scene) -> bool:
+def outlived(observed: ObservedSandbox, fleet_state: FleetState) -> bool:
     """Whether it is an imperative sandbox whose record is gone, and past the last moment that its labels allow."""
-    if sight.record or sight.doubt or sight.origin != "api" or sight.until is None or scene.gap(sight):
+    if (
+        observed.record
+        or observed.conflict
+        or observed.origin != "api"
+        or observed.until is None
+        or fleet_state.unknown_host(observed)
+    ):
         return False
-    return expired(sight.until, _clock(sight, scene), scene.now)
+    return expired(observed.until, _clock(observed, fleet_state), fleet_state.now)
 
 
-def _clock(sight: Sight, scene: Scene) -> datetime:
-    return scene.looks[sight.host].clock
+def _clock(observed: ObservedSandbox, fleet_state: FleetState) -> datetime:
+    return fleet_state.observations[observed.host].clock
 
 
 def _moment(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%SZ}" if moment else "an unknown time"
 
 
-def _orphan(sight: Sight, record: Record, scene: Scene) -> Change:
-    gap = scene.gap(sight)
-    if sight.doubt:
-        return unknown(sight, Reason.BLOCKED_AMBIGUOUS, sight.doubt)
-    if gap is not None:
-        return unseen(sight, gap)
-    if expired(record.expires_at, _clock(sight, scene), scene.now):
+def _orphan(observed: ObservedSandbox, record: Record, fleet_state: FleetState) -> Change:
+    unknown_host = fleet_state.unknown_host(observed)
+    if observed.conflict:
+        return unknown(observed, Reason.BLOCKED_AMBIGUOUS, observed.conflict)
+    if unknown_host is not None:
+        return unseen(observed, unknown_host)
+    if expired(record.expires_at, _clock(observed, fleet_state), fleet_state.now):
         message = f"it expired at {_moment(record.expires_at)}"
-        return change_of(sight, Action.DELETE, Reason.DELETE_EXPIRED, message)
+        return change_of(observed, Action.DELETE, Reason.DELETE_EXPIRED, message)
     if record.origin == "git" and (record.sync_policy.prune or record.phase is Phase.DESTROYING):
-        return change_of(sight, Action.DELETE, Reason.DELETE_ORPHANED, "its manifest is gone from git")
-    if sight.host in scene.fleet.retired:
-        return change_of(sight, Action.BLOCKED, Reason.BLOCKED_NO_HOST, drain_first(sight.host))
+        return change_of(observed, Action.DELETE, Reason.DELETE_ORPHANED, "its manifest is gone from git")
+    if observed.host in fleet_state.fleet.retired:
+        return change_of(observed, Action.BLOCKED, Reason.BLOCKED_NO_HOST, drain_first(observed.host))
     message = "its manifest is gone, and it says prune: false"
-    return change_of(sight, Action.NO_OP, Reason.NO_OP_PRUNE_DISABLED, message, sync=Sync.OUT_OF_SYNC)
+    return change_of(observed, Action.NO_OP, Reason.NO_OP_PRUNE_DISABLED, message, sync=Sync.OUT_OF_SYNC)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Room:
+class HostCapacity:
     """How many sandboxes each host has, planned ones included. Placed in the order of names, it is stable."""
 
     hosts: Mapping[str, Host]

@@ -13,63 +13,69 @@ from sandboxer.reconcile.orphans import outlived, unwanted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandboxer.reconcile.scene import Scene
-    from sandboxer.reconcile.sight import Sight
+    from sandboxer.reconcile.fleet_state import FleetState
+    from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
 CLOCK_TOLERANCE = timedelta(seconds=60)
 
 
-def unmanaged(scene: Scene) -> Iterator[Unmanaged]:
+def unmanaged(fleet_state: FleetState) -> Iterator[Unmanaged]:
     """Compose projects, single containers and directories that no record of this fleet covers, by host and name."""
-    for host in sorted(scene.surveys):
-        others = scene.surveys[host].others
+    for host in sorted(fleet_state.observed_hosts):
+        others = fleet_state.observed_hosts[host].others
         projects = {c.labels[COMPOSE_PROJECT] for c in others if c.labels.get(COMPOSE_PROJECT)}
         single = {c.name for c in others if not c.labels.get(COMPOSE_PROJECT)}
         yield from (Unmanaged(host, "compose_project", name) for name in sorted(projects))
         yield from (Unmanaged(host, "container", name) for name in sorted(single))
-        yield from (Unmanaged(host, "directory", name) for name in sorted(scene.looks[host].directories))
-    for sight in unwanted(scene):
-        if sight.record is None and not outlived(sight, scene):
-            if _bare(sight):
-                yield Unmanaged(sight.host, "directory", f"{scene.fleet.name}/{sight.id}")
+        yield from (Unmanaged(host, "directory", name) for name in sorted(fleet_state.observations[host].directories))
+    for observed in unwanted(fleet_state):
+        if observed.record is None and not outlived(observed, fleet_state):
+            if _bare(observed):
+                yield Unmanaged(observed.host, "directory", f"{fleet_state.fleet.name}/{observed.id}")
             else:
-                yield Unmanaged(sight.host, "ambiguous", _described(sight))
+                yield Unmanaged(observed.host, "ambiguous", _described(observed))
 
 
-def warnings(scene: Scene, forget: frozenset[str]) -> Iterator[str]:
+def warnings(fleet_state: FleetState, forget: frozenset[str]) -> Iterator[str]:
     """What does not stop a plan and should not be missed, in a sentence each. ``forget`` is of --forget-host."""
-    for name, look in sorted(scene.looks.items()):
+    for name, observation in sorted(fleet_state.observations.items()):
         # Expiry goes by both clocks, so a sandbox there lives longer.
-        if abs(look.clock - scene.now) > CLOCK_TOLERANCE:
-            seconds = round((look.clock - scene.now).total_seconds())
+        if abs(observation.clock - fleet_state.now) > CLOCK_TOLERANCE:
+            seconds = round((observation.clock - fleet_state.now).total_seconds())
             direction = "ahead of" if seconds > 0 else "behind"
             yield f"the clock of {name} is {abs(seconds)} s {direction} this machine's"
-        if trash := sum(leftover.startswith(".trash-") for leftover in look.leftovers):
+        if trash := sum(leftover.startswith(".trash-") for leftover in observation.leftovers):
             left = f"{trash} sandbox{'' if trash == 1 else 'es'}"
             yield f"{name} still has files of {left} that it could not remove: the next apply tries again"
-    if scene.fleet.commit is not None and scene.fleet.root_commit is None:
+    if fleet_state.fleet.commit is not None and fleet_state.fleet.root_commit is None:
         yield (
             "this is a shallow clone: whether another repository has a fleet of the same name cannot be told "
             "(in a workflow, check out with `fetch-depth: 0`)"
         )
-    for sight in unwanted(scene):
-        if sight.record is None and not _bare(sight) and not outlived(sight, scene):
-            yield f"{_described(sight)} on {sight.host} has no manifest and {_why_it_stays(sight)}"
-    for name in sorted(forget - scene.forgotten):
-        known = "it answers" if name in scene.fleet.retired else "it is in git" if name in scene.fleet.hosts else ""
+    for observed in unwanted(fleet_state):
+        if observed.record is None and not _bare(observed) and not outlived(observed, fleet_state):
+            yield f"{_described(observed)} on {observed.host} has no manifest and {_why_it_stays(observed)}"
+    for name in sorted(forget - fleet_state.forgotten):
+        known = (
+            "it answers"
+            if name in fleet_state.fleet.retired
+            else "it is in git"
+            if name in fleet_state.fleet.hosts
+            else ""
+        )
         yield f"--forget-host {name} does nothing: {known or 'there is no such host'}"
 
 
-def _bare(sight: Sight) -> bool:
+def _bare(observed: ObservedSandbox) -> bool:
     """Whether it is a directory with nothing to say that it ever was ours."""
-    return not sight.running and sight.found is not None and sight.found.error == RECORD_MISSING
+    return not observed.running and observed.found is not None and observed.found.error == RECORD_MISSING
 
 
-def _why_it_stays(sight: Sight) -> str:
-    if sight.found is not None and sight.found.error not in (None, RECORD_MISSING):
-        return f"a record that cannot be used ({sight.found.error}): it stays until that is repaired or removed"
-    return f"no record: it stays until `destroy --without-record {sight.id}`"
+def _why_it_stays(observed: ObservedSandbox) -> str:
+    if observed.found is not None and observed.found.error not in (None, RECORD_MISSING):
+        return f"a record that cannot be used ({observed.found.error}): it stays until that is repaired or removed"
+    return f"no record: it stays until `destroy --without-record {observed.id}`"
 
 
-def _described(sight: Sight) -> str:
-    return sight.id if sight.name == sight.id else f"{sight.name} ({sight.id})"
+def _described(observed: ObservedSandbox) -> str:
+    return observed.id if observed.name == observed.id else f"{observed.name} ({observed.id})"

@@ -14,19 +14,19 @@ from sandboxer.render.words import safe, safe_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandboxer.model.checkup import Checkup
+    from sandboxer.model.host_report import HostReport
 
 _SIGNS = {"ok": ("✓", "green"), "note": ("·", "cyan"), "warning": ("!", "bold yellow"), "error": ("✗", "bold red")}
 
 
-def doctor_text(checkups: Sequence[Checkup]) -> Lines:
+def doctor_text(checkups: Sequence[HostReport]) -> Lines:
     """The checks of each host below its name, remedies below what they mend, and a closing line of counts."""
     out = Lines()
     width = max((cell_len(check.name) for each in checkups for check in each.checks), default=0)
-    for checkup in checkups:
+    for report in checkups:
         out.blank()
-        out.add((safe(checkup.host), "bold"))
-        for check in checkup.checks:
+        out.add((safe(report.host), "bold"))
+        for check in report.checks:
             sign, style = _SIGNS[check.status]
             first, *more = safe_lines(check.found) or [""]
             words = (first, "" if check.status in ("ok", "note") else style)
@@ -41,9 +41,9 @@ def doctor_text(checkups: Sequence[Checkup]) -> Lines:
     return out
 
 
-def _closing(checkups: Sequence[Checkup]) -> str:
-    bad = sum(1 for checkup in checkups if not checkup.ok)
-    counts = Counter(check.status for checkup in checkups for check in checkup.checks)
+def _closing(checkups: Sequence[HostReport]) -> str:
+    bad = sum(1 for report in checkups if not report.ok)
+    counts = Counter(check.status for report in checkups for check in report.checks)
     warnings = counts["warning"]
     told = [f"{len(checkups) - bad} of {_many(len(checkups), 'host')} can be used"]
     if counts["error"] or warnings:
@@ -55,11 +55,11 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def doctor_json(checkups: Sequence[Checkup]) -> str:
+def doctor_json(checkups: Sequence[HostReport]) -> str:
     """As one JSON object: ``format_version``, ``ok``, and the ``hosts`` with their checks."""
     content = {
         "format_version": "1.0",
-        "ok": all(checkup.ok for checkup in checkups),
-        "hosts": [checkup.to_json() for checkup in checkups],
+        "ok": all(report.ok for report in checkups),
+        "hosts": [report.to_json() for report in checkups],
     }
     return json.dumps(content, indent=2, ensure_ascii=False)

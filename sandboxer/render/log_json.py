@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from sandboxer.errors import HostError, ManifestError, SandboxError
 from sandboxer.model.lifecycle import Action
-from sandboxer.model.witness import status_of
+from sandboxer.model.run_listener import status_of
 from sandboxer.render.words import remedy, safe_lines
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from sandboxer.errors import SandboxerError
     from sandboxer.model.drift import DriftReport
     from sandboxer.model.jsontypes import JsonObject, JsonValue
-    from sandboxer.model.observed import Look
+    from sandboxer.model.observed import HostObservation
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change
-    from sandboxer.model.witness import Beginning, Level
+    from sandboxer.model.run_listener import Level, RunStart
 
 _LEVELS: dict[str, Level] = {"reachable": "info", "unknown": "warning", "unreachable": "error"}
 
@@ -48,7 +48,7 @@ class JsonLog:
         self._began = time.monotonic()
         self._of: dict[str, JsonValue] = {}
 
-    def begun(self, beginning: Beginning) -> None:
+    def begun(self, beginning: RunStart) -> None:
         """Writes ``run.started``; what follows says of which run and command it is."""
         self._open, self._began = True, time.monotonic() - (self._clock() - beginning.at).total_seconds()
         self._of = {"run_id": beginning.run_id, "command": beginning.command}
@@ -58,10 +58,17 @@ class JsonLog:
         """What follows says of which fleet it is."""
         self._of = {**self._of, "fleet": fleet}
 
-    def looked(self, look: Look, seconds: float) -> None:
-        """Writes ``look.done``, with why where the host was not seen in full."""
-        outcome = status_of(look)
-        self._write(_LEVELS[outcome], "look.done", host=look.host, outcome=outcome, seconds=seconds, message=look.error)
+    def hosts_observed(self, observation: HostObservation, seconds: float) -> None:
+        """Writes ``observation.done``, with why where the host was not seen in full."""
+        outcome = status_of(observation)
+        self._write(
+            _LEVELS[outcome],
+            "look.done",
+            host=observation.host,
+            outcome=outcome,
+            seconds=seconds,
+            message=observation.error,
+        )
 
     def compared(self, report: DriftReport) -> None:
         """Writes ``drift.found`` for each sandbox that drifted, and ``drift.resolved``; paths alone, and no value."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
-from sandboxer.web.problems import Refused
+from sandboxer.web.problems import HttpProblem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -20,20 +20,20 @@ async def body_of(request: Request, types: tuple[str, ...]) -> bytes:
     """The body of a request, if it is of one of these types, not too large and not too slow. Raises Refused."""
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() not in types:
-        raise Refused(415, f"the body must be {' or '.join(types)}", field="Content-Type")
+        raise HttpProblem(415, f"the body must be {' or '.join(types)}", field="Content-Type")
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MAX_BODY:
-                    raise Refused(
+                    raise HttpProblem(
                         413, f"the body is larger than {MAX_BODY // 1024} KiB", headers={"Connection": "close"}
                     )
     except ClientDisconnect:
-        raise Refused(400, "the body broke off") from None
+        raise HttpProblem(400, "the body broke off") from None
     except TimeoutError:
-        raise Refused(
+        raise HttpProblem(
             408, f"the body did not come within {BODY_SECONDS:.0f} s", headers={"Connection": "close"}
         ) from None
     return bytes(body)

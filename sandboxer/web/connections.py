@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sandboxer.web.problems import MEDIA_TYPE, Refused
+from sandboxer.web.problems import MEDIA_TYPE, HttpProblem
 
 if TYPE_CHECKING:
     import ssl
@@ -121,7 +121,7 @@ class Http(H11Protocol):
             self.connection.raw.abort()
             return
         if step == "headers" and self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
-            self.transport.write(_answer(Refused(408, "the request did not come within its time")))
+            self.transport.write(_answer(HttpProblem(408, "the request did not come within its time")))
         self.transport.close()
 
 
@@ -165,7 +165,7 @@ class Connections:
         connection = Connection(raw, _peer(raw), now, stuck_since=now)
         if not self._make_way(connection.peer):
             if self._tls is None:
-                refused = Refused(503, "too many connections are open", headers={"Retry-After": "1"})
+                refused = HttpProblem(503, "too many connections are open", headers={"Retry-After": "1"})
                 raw.write(_answer(refused))
                 raw.close()
             else:
@@ -265,7 +265,7 @@ def _peer(transport: asyncio.Transport) -> str:
     return str(address)
 
 
-def _answer(refused: Refused) -> bytes:
+def _answer(refused: HttpProblem) -> bytes:
     """A whole answer in bytes, after which the connection ends."""
     body = refused.body()
     title = {408: "Request Timeout", 503: "Service Unavailable"}[refused.status]

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
 from sandboxer.web.listen import is_loopback
-from sandboxer.web.problems import MEDIA_TYPE, Refused
+from sandboxer.web.problems import MEDIA_TYPE, HttpProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -82,7 +82,7 @@ class Gate:
             self._check_host(headers, scope)
             if scope["path"] not in self._free or scope["method"] not in ("GET", "HEAD"):
                 more = self._check(scope, headers)
-        except Refused as refused:
+        except HttpProblem as refused:
             await problem(refused)(scope, receive, with_headers)
             return
         await self._app(scope, receive, with_headers)
@@ -95,7 +95,7 @@ class Gate:
         match = _AUTHORITY.fullmatch(given[0]) if len(given) == 1 else None
         host = match[1].strip("[]").lower() if match else ""
         if not host or not (is_loopback(host) or host == self._listen_host or _is_address(host, scope)):
-            raise Refused(421, f"this {self._called} does not go by that name", field="Host")
+            raise HttpProblem(421, f"this {self._called} does not go by that name", field="Host")
 
 
 class OneToken:
@@ -119,13 +119,13 @@ def bearer(headers: Headers, realm: str) -> bytes:
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     if scheme.lower() != "bearer":
         challenge = {"WWW-Authenticate": f'Bearer realm="{realm}"'}
-        raise Refused(401, "a token is needed: Authorization: Bearer TOKEN", headers=challenge)
+        raise HttpProblem(401, "a token is needed: Authorization: Bearer TOKEN", headers=challenge)
     return token.strip().encode("latin-1")
 
 
-def wrong_token(detail: str, realm: str) -> Refused:
+def wrong_token(detail: str, realm: str) -> HttpProblem:
     """The refusal of a token that is none of this server's."""
-    return Refused(401, detail, headers={"WWW-Authenticate": f'Bearer realm="{realm}", error="invalid_token"'})
+    return HttpProblem(401, detail, headers={"WWW-Authenticate": f'Bearer realm="{realm}", error="invalid_token"'})
 
 
 def digest(token: bytes) -> bytes:
@@ -133,7 +133,7 @@ def digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-def problem(refused: Refused) -> Response:
+def problem(refused: HttpProblem) -> Response:
     """The answer to a request that is refused."""
     return Response(refused.body(), refused.status, refused.headers, MEDIA_TYPE)
 

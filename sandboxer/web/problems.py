@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/problem+json"
 
 
-class Refused(Exception):
+class HttpProblem(Exception):
     """A request that is not carried out. ``field`` is the part of it that is wrong, empty where it is no one part.
 
     ``errors`` are several findings, each with its ``detail`` and where it is.

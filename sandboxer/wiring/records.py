@@ -5,41 +5,41 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sandboxer.wiring.work import work_on
+from sandboxer.wiring.operation import operation_for
 
 if TYPE_CHECKING:
-    from sandboxer.extensions.base import Work
-    from sandboxer.model.asked import Asked
+    from sandboxer.extensions.base import Operation
     from sandboxer.model.record import Record
-    from sandboxer.wiring.found import There
+    from sandboxer.model.request import SandboxRequest
+    from sandboxer.wiring.lookup import LocatedSandbox
     from sandboxer.wiring.run import ApplyOptions, Run
 
 
-def asked_for(run: Run, home: There, how: ApplyOptions) -> Asked:
+def request_of(run: Run, home: LocatedSandbox, how: ApplyOptions) -> SandboxRequest:
     """What an imperative sandbox was asked for with. Raises SandboxError where that is not known any more."""
-    from sandboxer.lifecycle.asked import asked_for as read
+    from sandboxer.lifecycle.requests import request_of as read
 
     return read(_work(run, home, how))
 
 
-def activate(run: Run, home: There, how: ApplyOptions) -> Record:
+def activate(run: Run, home: LocatedSandbox, how: ApplyOptions) -> Record:
     """Marks a sandbox as in use; gives its record as written. Raises UsageError where it is not ready."""
-    from sandboxer.lifecycle.rewrite import activate as mark
+    from sandboxer.lifecycle.record_changes import activate as mark
 
-    run.reporter.begin(run.looks)
+    run.reporter.begin(run.observations)
     record = mark(replace(_work(run, home, how), reason="it is in use"), run.now())
-    run.reporter.renewed(home.sight.host, record)
+    run.reporter.renewed(home.observed.host, record)
     return record
 
 
-def give_up(run: Run, home: There, why: str, how: ApplyOptions) -> Record:
+def give_up(run: Run, home: LocatedSandbox, why: str, how: ApplyOptions) -> Record:
     """Marks a sandbox that was never ready as failed, which is told with ``why``; gives its record."""
-    from sandboxer.lifecycle.rewrite import give_up as mark
+    from sandboxer.lifecycle.record_changes import give_up as mark
 
-    run.reporter.begin(run.looks)
+    run.reporter.begin(run.observations)
     return mark(replace(_work(run, home, how), reason=why))
 
 
-def _work(run: Run, home: There, how: ApplyOptions) -> Work:
-    host = home.sight.host
-    return work_on(run, home.change, host, run.looks[host], lambda _step: None, how)
+def _work(run: Run, home: LocatedSandbox, how: ApplyOptions) -> Operation:
+    host = home.observed.host
+    return operation_for(run, home.change, host, run.observations[host], lambda _step: None, how)

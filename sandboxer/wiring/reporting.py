@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sandboxer.errors import HubError
 from sandboxer.model.hub import RUN_FINISHED, RUN_STARTED, RunData, run_event
 from sandboxer.model.lifecycle import Phase, Sync
-from sandboxer.model.observed import Found, Reachable
+from sandboxer.model.observed import ObservedDirectory, Reachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from sandboxer.lifecycle.delivery import Delivery
     from sandboxer.model.event import Event
     from sandboxer.model.jsontypes import JsonObject
-    from sandboxer.model.observed import Container, Look
+    from sandboxer.model.observed import Container, HostObservation
     from sandboxer.model.record import Record
-    from sandboxer.reconcile.sight import Sight
+    from sandboxer.reconcile.observed_sandbox import ObservedSandbox
     from sandboxer.wiring.run import Run
 
 
@@ -39,22 +39,24 @@ class Reporter:
     summary: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     commit: str | None = None
-    made: dict[tuple[str, str], Sight] = field(default_factory=dict)
+    made: dict[tuple[str, str], ObservedSandbox] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin(self, looks: Mapping[str, Look]) -> None:
+    def begin(self, observations: Mapping[str, HostObservation]) -> None:
         """Sends what the journals of the hosts that answered have still to tell."""
         self.commit = self.run.fleet.commit
         if self.delivery is not None:
-            hosts = [name for name, look in looks.items() if isinstance(look, Reachable)]
+            hosts = [name for name, observation in observations.items() if isinstance(observation, Reachable)]
             self.delivery.begin(self.run.journals, hosts)
 
     def told(self, host: str, event: Event, record: Record, containers: Sequence[Container]) -> None:
         """An event that is in the journal by now, with the record, and on ``ready`` the containers."""
-        from sandboxer.reconcile.sight import Sight
+        from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
         with self._lock:
-            self.made[host, record.id] = Sight(host, record.id, Found(record.id, record), tuple(containers))
+            self.made[host, record.id] = ObservedSandbox(
+                host, record.id, ObservedDirectory(record.id, record), tuple(containers)
+            )
         if self.delivery is not None:
             self.delivery.tell(event, host)
 
@@ -65,10 +67,10 @@ class Reporter:
 
     def renewed(self, host: str, record: Record) -> None:
         """The record of a sandbox that is registered says something else by now, and no event tells it."""
-        sight = self.run.sight(host, record.id)
-        if self.delivery is None or sight is None:
+        observed = self.run.observed(host, record.id)
+        if self.delivery is None or observed is None:
             return
-        if registration := self._registered(replace(sight, found=Found(record.id, record)), record.uid):
+        if registration := self._registered(replace(observed, found=ObservedDirectory(record.id, record)), record.uid):
             self.delivery.renew(host, record.id, registration)
 
     def registration(self, uid: str, identifier: str, host: str) -> JsonObject | None:
@@ -77,16 +79,16 @@ class Reporter:
             fresh = self.made.get((host, identifier))
         if fresh is not None:  # what has just become ready is as git wants it
             return self._registered(fresh, uid, Sync.SYNCED)
-        sight = self.run.sight(host, identifier)
-        return self._registered(sight, uid) if sight else None
+        observed = self.run.observed(host, identifier)
+        return self._registered(observed, uid) if observed else None
 
-    def _registered(self, sight: Sight, uid: str, sync: Sync | None = None) -> JsonObject | None:
-        from sandboxer.wiring.found import handle_of_sight
+    def _registered(self, observed: ObservedSandbox, uid: str, sync: Sync | None = None) -> JsonObject | None:
+        from sandboxer.wiring.lookup import handle_of_observed
 
-        record = sight.record
+        record = observed.record
         if record is None or record.uid != uid or record.phase not in (Phase.READY, Phase.ACTIVE):
             return None
-        return {**handle_of_sight(self.run, sight, sync), "uid": record.uid, "fleet": record.fleet}
+        return {**handle_of_observed(self.run, observed, sync), "uid": record.uid, "fleet": record.fleet}
 
 
 @contextmanager

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Self
 
 from sandboxer.adapters.transports import Transports
 from sandboxer.errors import ManifestError
-from sandboxer.extensions.base import Question
+from sandboxer.extensions.base import ObserveRequest
 from sandboxer.extensions.registry import SHIPPED, build_registry
-from sandboxer.lifecycle.discover import discover, names_on_record
-from sandboxer.model.asked import FILE
+from sandboxer.lifecycle.observe import observe_hosts, recorded_names
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import Reachable
 from sandboxer.model.plan import Stats
+from sandboxer.model.request import FILE
 from sandboxer.profiles.loader import load
 from sandboxer.wiring.hosts import runtime_of
 from sandboxer.wiring.reporting import Reporter
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 
     from sandboxer.adapters.git import FleetRepository
     from sandboxer.adapters.git_inputs import GitInputs
-    from sandboxer.extensions.base import Extension, Work
+    from sandboxer.extensions.base import Extension, Operation
     from sandboxer.extensions.registry import Registry
     from sandboxer.lifecycle.journals import Journals
-    from sandboxer.model.asked import Asked
     from sandboxer.model.desired import Fleet, SecretValue
     from sandboxer.model.documents import Manifests
     from sandboxer.model.drift import DriftReport
     from sandboxer.model.manifest import Host, SecretRef
-    from sandboxer.model.observed import Look
+    from sandboxer.model.observed import HostObservation
     from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Change, Plan
+    from sandboxer.model.protocols import HostTransport, InputSource, Revision
     from sandboxer.model.record import Record
+    from sandboxer.model.request import SandboxRequest
     from sandboxer.model.saved_plan import Approval, SavedPlan
-    from sandboxer.model.seams import HostTransport, InputSource, Revision
+    from sandboxer.reconcile.observed_sandbox import ObservedSandbox
     from sandboxer.reconcile.options import Options
-    from sandboxer.reconcile.sight import Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,10 @@ class Run:
 
     ``root`` is the folder of ``sandboxer.yaml``; ``revision`` a git revision to read the manifests from, None for the
     work tree. ``read_secrets`` is for plans that are applied at once: one that is shown never reads a secret. Without
-    ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. With ``asked``, an imperative sandbox
-    is there beside git's, and its input alone is looked for: with ``remote`` one of ``api.repoRoots``. ``run_id`` names
-    the run to whoever is told of it; ``on_fleet`` gets the fleet's name, ``on_look`` each look and its seconds, from
-    several threads. Use as a context manager.
+    ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. With ``request``, an imperative
+    sandbox is there beside git's, and its input alone is looked for: with ``remote`` one of ``api.repoRoots``.
+    ``run_id`` names the run to whoever is told of it; ``on_fleet`` gets the fleet's name, ``on_observation`` each look
+    and its seconds, from several threads. Use as a context manager.
     """
 
     def __init__(
@@ -78,21 +78,21 @@ class Run:
         revision: str | None = None,
         read_secrets: bool = False,
         find_inputs: bool = True,
-        asked: Asked | None = None,
+        request: SandboxRequest | None = None,
         remote: bool = False,
     ) -> None:
         self.root, self.revision, self._remote = root, revision, remote
         self.run_id = uuid.uuid4().hex
         self._read_secrets = read_secrets
-        self._find_inputs = find_inputs and asked is None
-        self._asked = asked
+        self._find_inputs = find_inputs and request is None
+        self._request = request
         self._transports, self._began = Transports(root), time.monotonic()
         self.reporter = Reporter(self)
         self._newer: frozenset[str] = frozenset()
         # What each change that was planned again was planned on, by its fingerprint; every other one on `looks`.
-        self._planned_on: dict[str, Mapping[str, Look]] = {}
+        self._planned_on: dict[str, Mapping[str, HostObservation]] = {}
         self.on_fleet: Callable[[str], None] = lambda _name: None
-        self.on_look: Callable[[Look, float], None] = lambda _look, _seconds: None
+        self.on_observation: Callable[[HostObservation, float], None] = lambda _observe, _seconds: None
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +134,7 @@ class Run:
     def manifests(self) -> Manifests:
         """The manifests, findings and all. Raises SourceError where they cannot be read at all."""
         files = self.repository.files(self.revision)
-        found = load({**files, FILE: self._asked.manifest()} if self._asked else files)
+        found = load({**files, FILE: self._request.manifest()} if self._request else files)
         if found.fleet is not None:
             self.on_fleet(found.fleet.metadata.name)
         return found
@@ -151,15 +151,15 @@ class Run:
     @cached_property
     def fleet(self) -> Fleet:
         """The fleet as git wants it, each input's commit found. Raises ManifestError, SourceError."""
-        from sandboxer.profiles.resolve import resolve, with_asked
+        from sandboxer.profiles.resolve import resolve, with_request
 
         former = [load(revision.files).models() for revision in self.repository.history(self.revision)]
         inputs = self.inputs if self._find_inputs else None
         fleet = resolve(self.sound(), self.files, inputs, self._secret, former)
-        return with_asked(fleet, self._asked, self._asked_inputs) if self._asked else fleet
+        return with_request(fleet, self._request, self._request_inputs) if self._request else fleet
 
     @property
-    def _asked_inputs(self) -> InputSource:
+    def _request_inputs(self) -> InputSource:
         """The repositories that what is asked for may take its files from."""
         from sandboxer.adapters.allowed_inputs import AllowedInputs
 
@@ -210,21 +210,21 @@ class Run:
         return {name: self.registry.get(name) for name in (SHIPPED, *sorted(named))}
 
     @cached_property
-    def looks(self) -> dict[str, Look]:
+    def observations(self) -> dict[str, HostObservation]:
         """One look at every host of the fleet. While the hosts answer, the inputs are found."""
         extensions = self.extensions
         hosts = self.sound().hosts
-        questions = [self._question(name, host) for name, host in hosts.items()]
+        requests = [self._observe_request(name, host) for name, host in hosts.items()]
         with ThreadPoolExecutor(max_workers=1) as beside:
-            running = beside.submit(discover, questions, self.transport, extensions, seen=self.on_look)
+            running = beside.submit(observe_hosts, requests, self.transport, extensions, seen=self.on_observation)
             fleet = self.fleet
-            looks = running.result()
-        retired = [self._question(name, fleet.hosts[name]) for name in sorted(fleet.retired)]
-        return {**looks, **discover(retired, self.transport, extensions, seen=self.on_look)}
+            observations = running.result()
+        retired = [self._observe_request(name, fleet.hosts[name]) for name in sorted(fleet.retired)]
+        return {**observations, **observe_hosts(retired, self.transport, extensions, seen=self.on_observation)}
 
-    def _question(self, name: str, host: Host) -> Question:
+    def _observe_request(self, name: str, host: Host) -> ObserveRequest:
         fleet = self.sound().fleet
-        return Question(name, host.spec.root, fleet.metadata.name if fleet else "", runtime_of(host))
+        return ObserveRequest(name, host.spec.root, fleet.metadata.name if fleet else "", runtime_of(host))
 
     def transport(self, name: str) -> HostTransport:
         """The way to a host, made at first use."""
@@ -235,10 +235,10 @@ class Run:
     def plan(self, options: Options) -> Plan:
         """Plans: reads only. Raises ManifestError, SourceError, ExtensionError, UsageError."""
         self._check(options)
-        return self._plan(options, self.looks)
+        return self._plan(options, self.observations)
 
     def _check(self, options: Options) -> None:
-        options.check({*self.sound().sandboxes, *names_on_record(self.looks.values())}, self.fleet.hosts)
+        options.check({*self.sound().sandboxes, *recorded_names(self.observations.values())}, self.fleet.hosts)
 
     def drift(self, options: Options, *, deep: bool = False) -> DriftReport:
         """Compares what runs with what is on record, with ``deep`` the delivered files' contents too.
@@ -246,19 +246,19 @@ class Run:
         What it tells is noted on the hosts, so that the next run can tell what is over. Raises as plan does.
         """
         from sandboxer.lifecycle.drift import find_drift
-        from sandboxer.reconcile.scene import scene_of
+        from sandboxer.reconcile.fleet_state import fleet_state_of
 
         self._check(options)
-        scene = scene_of(self.fleet, self.looks, self.now(), options.forgotten)
-        self.reporter.begin(self.looks)
+        fleet_state = fleet_state_of(self.fleet, self.observations, self.now(), options.forgotten)
+        self.reporter.begin(self.observations)
         inputs = self.inputs if deep else None
-        found = find_drift(scene, options, self.transport, self.holder, inputs, self.reporter.noted)
+        found = find_drift(fleet_state, options, self.transport, self.holder, inputs, self.reporter.noted)
         return replace(found, plan=replace(found.plan, stats=self._stats()))
 
-    def _plan(self, options: Options, looks: Mapping[str, Look]) -> Plan:
+    def _plan(self, options: Options, observations: Mapping[str, HostObservation]) -> Plan:
         from sandboxer.reconcile.planner import plan
 
-        decided = plan(self.fleet, looks, self.now(), self._aware(options, looks))
+        decided = plan(self.fleet, observations, self.now(), self._aware(options, observations))
         return replace(decided, stats=self._stats())
 
     def plan_approved(self, saved: SavedPlan) -> Plan:
@@ -267,11 +267,11 @@ class Run:
         Raises PlanRefused, before any host is asked, where it is of another fleet or of other manifests; else as plan.
         """
         from sandboxer.profiles.resolve import digest_of_manifests
-        from sandboxer.reconcile.approval import hold, inputs_of, options_of
+        from sandboxer.reconcile.approval import enforce, inputs_of, options_of
 
         sound, root = self.sound(), self.files.root_commit
         saved.check(sound.fleet.metadata.name if sound.fleet else "", root, digest_of_manifests(sound))
-        return hold(self._plan(options_of(saved.approval.options), self.looks), saved, inputs_of(self.fleet))
+        return enforce(self._plan(options_of(saved.approval.options), self.observations), saved, inputs_of(self.fleet))
 
     def approval(self, options: Options) -> Approval:
         """What the approval of a plan that was made with ``options`` is bound to."""
@@ -280,15 +280,19 @@ class Run:
 
         return approval_of(self.fleet, digest_of_manifests(self.sound()), options)
 
-    def _aware(self, options: Options, looks: Mapping[str, Look]) -> Options:
+    def _aware(self, options: Options, observations: Mapping[str, HostObservation]) -> Options:
         """The options, with the hosts where a newer commit was applied, or the fleet under another name."""
-        from sandboxer.lifecycle.heads import ahead
-        from sandboxer.lifecycle.renames import left_behind
+        from sandboxer.lifecycle.former_names import renamed_from
+        from sandboxer.lifecycle.revisions import newer_on_hosts
 
-        newer = () if options.allow_rollback else frozenset(ahead(self.fleet, looks, self.repository.is_ancestor))
+        newer = (
+            ()
+            if options.allow_rollback
+            else frozenset(newer_on_hosts(self.fleet, observations, self.repository.is_ancestor))
+        )
         self._newer = self._newer.union(newer)
         had_name = partial(self.repository.had_name, commit=self.fleet.commit)
-        former = () if options.allow_rename else left_behind(looks, had_name)
+        former = () if options.allow_rename else renamed_from(observations, had_name)
         return replace(options, stale=frozenset(newer), renamed=frozenset(former))
 
     def _stats(self) -> Stats:
@@ -310,34 +314,36 @@ class Run:
         executor = Executor(
             desired=desired,
             extension_of=self._extension_of,
-            work_on=lambda change, host, progress: self._work(change, host, progress, how),
+            operation_for=lambda change, host, progress: self._work(change, host, progress, how),
             might_live=self._might_live,
             plan_again=partial(self._plan_again, options=options) if options else None,
             view=view,
             parallelism=how.parallelism,
             hide=lambda change, text: without_values(self, change.id, text),
         )
-        self.reporter.begin(self.looks)
+        self.reporter.begin(self.observations)
         outcomes = executor.run(decided.changes)
-        self._settle(decided, of_git=of_git)
+        self._clean_up(decided, of_git=of_git)
         self.reporter.summary.update(outcome.word for outcome in outcomes)
         return outcomes
 
-    def _settle(self, decided: Plan, *, of_git: bool) -> None:
+    def _clean_up(self, decided: Plan, *, of_git: bool) -> None:
         """Sweeps what was left over, and notes the commit on every host where it is not older than the one noted."""
-        from sandboxer.lifecycle.settle import settle, unsettled
+        from sandboxer.lifecycle.cleanup import clean_up, pending_cleanups
 
-        looks = {name: look for name, look in self.looks.items() if name not in self._newer}
+        observations = {name: observation for name, observation in self.observations.items() if name not in self._newer}
         # What a guard keeps from being deleted in bulk is not to be forgotten in bulk either.
         guarded = any(change.reason is Reason.BLOCKED_GUARD for change in decided.changes)
         fleet = self.fleet if of_git else replace(self.fleet, commit=None)
-        settle(unsettled(fleet, looks, forget=of_git and not guarded), self.transport, fleet, self.holder)
+        clean_up(
+            pending_cleanups(fleet, observations, forget=of_git and not guarded), self.transport, fleet, self.holder
+        )
 
     def _extension_of(self, change: Change) -> Extension:
-        sight = self.sight(change.from_host or change.host or "", change.id, self._looks_of(change))
+        observed = self.observed(change.from_host or change.host or "", change.id, self._observations_of(change))
         wanted = next((s for s in self.fleet.sandboxes.values() if s.id == change.id), None)
-        if sight and sight.record and (wanted is None or change.action == "delete"):
-            return self.registry.get(sight.record.extension)
+        if observed and observed.record and (wanted is None or change.action == "delete"):
+            return self.registry.get(observed.record.extension)
         return self.registry.get(wanted.profile.spec.extension if wanted else SHIPPED)
 
     @property
@@ -348,40 +354,46 @@ class Run:
 
         return holder_line(who(), self.fleet.commit)
 
-    def sight(self, host: str, identifier: str, looks: Mapping[str, Look] | None = None) -> Sight | None:
-        """What the look at a host, or the one among ``looks``, showed of one sandbox."""
-        from sandboxer.reconcile.sight import survey
+    def observed(
+        self, host: str, identifier: str, observations: Mapping[str, HostObservation] | None = None
+    ) -> ObservedSandbox | None:
+        """What the look at a host, or the one among ``observations``, showed of one sandbox."""
+        from sandboxer.reconcile.observed_sandbox import observed_host
 
-        look, manifest = (looks or self.looks).get(host), self.fleet.hosts.get(host)
-        if not isinstance(look, Reachable) or manifest is None:
+        observation, manifest = (observations or self.observations).get(host), self.fleet.hosts.get(host)
+        if not isinstance(observation, Reachable) or manifest is None:
             return None
-        return survey(look, self.fleet.name, manifest.spec.root).sights.get(identifier)
+        return observed_host(observation, self.fleet.name, manifest.spec.root).copies.get(identifier)
 
-    def _looks_of(self, change: Change) -> Mapping[str, Look]:
+    def _observations_of(self, change: Change) -> Mapping[str, HostObservation]:
         """The looks that a change was planned on: of no newer ones it can be told whether the sandbox is as planned."""
-        return self._planned_on.get(change.fingerprint, self.looks)
+        return self._planned_on.get(change.fingerprint, self.observations)
 
-    def _work(self, change: Change, host: str, progress: Callable[[str], None], how: ApplyOptions) -> Work:
-        from sandboxer.wiring.work import work_on
+    def _work(self, change: Change, host: str, progress: Callable[[str], None], how: ApplyOptions) -> Operation:
+        from sandboxer.wiring.operation import operation_for
 
-        return work_on(self, change, host, self._looks_of(change)[host], progress, how)
+        return operation_for(self, change, host, self._observations_of(change)[host], progress, how)
 
     def _might_live(self, change: Change) -> list[str]:
         """The hosts where a sandbox of git's might live and that were seen in full, by name."""
         desired = self.fleet.sandboxes.get(change.sandbox)
-        known = self._looks_of(change)
-        looks = {host: known.get(host) for host in (*desired.eligible, *desired.formerly)} if desired else {}
-        return sorted(host for host, look in looks.items() if isinstance(look, Reachable) and not look.error)
+        known = self._observations_of(change)
+        observations = {host: known.get(host) for host in (*desired.eligible, *desired.formerly)} if desired else {}
+        return sorted(
+            host
+            for host, observation in observations.items()
+            if isinstance(observation, Reachable) and not observation.error
+        )
 
     def extend(
         self, change: Change, host: str, by: timedelta, how: ApplyOptions, progress: Callable[[str], None]
     ) -> Record:
         """Puts the end of a sandbox off; gives its record as written. Raises UsageError beyond what is allowed."""
-        from sandboxer.lifecycle.rewrite import extend
+        from sandboxer.lifecycle.record_changes import extend
 
-        look = self.looks[host]
-        clock = look.clock if isinstance(look, Reachable) else self.now()
-        self.reporter.begin(self.looks)
+        observation = self.observations[host]
+        clock = observation.clock if isinstance(observation, Reachable) else self.now()
+        self.reporter.begin(self.observations)
         record = extend(self._work(change, host, progress, how), by, clock, self.now())
         self.reporter.renewed(host, record)
         return record
@@ -390,9 +402,12 @@ class Run:
         """What the planner says of one sandbox after a fresh look at the hosts that it is about."""
         begins = change.action is Action.CREATE or change.from_host is not None
         names = {change.host, change.from_host, *(self._might_live(change) if begins else ())}
-        questions = [self._question(name, self.fleet.hosts[name]) for name in names if name is not None]
-        looks = {**self._looks_of(change), **discover(questions, self.transport, self.extensions, seen=self.on_look)}
-        decided = self._plan(replace(options, targets=frozenset({change.sandbox})), looks)
+        requests = [self._observe_request(name, self.fleet.hosts[name]) for name in names if name is not None]
+        observations = {
+            **self._observations_of(change),
+            **observe_hosts(requests, self.transport, self.extensions, seen=self.on_observation),
+        }
+        decided = self._plan(replace(options, targets=frozenset({change.sandbox})), observations)
         found = [again for again in decided.changes if again.id == change.id]
-        self._planned_on |= {again.fingerprint: looks for again in found}
+        self._planned_on |= {again.fingerprint: observations for again in found}
         return next((again for again in found if again.host == change.host), found[0] if found else None)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FULL = os.environ.get("SANDBOXER_FAULTS") == "full"
 FIGURES = "SANDBOXER_FAULTS_FIGURES"
-SETTLE_SECONDS = 15.0
+CLEANUP_SECONDS = 15.0
 
 # What the quick form leaves out.
 full_only = pytest.mark.skipif(not FULL, reason="only with SANDBOXER_FAULTS=full")
@@ -83,15 +83,15 @@ class Row:
         anything leaked, is there twice, is missing or is otherwise.
         """
         fleet.apply("--lock-timeout", "60s", *arguments, drifts=True)
-        self.settled(fleet, clean, *arguments)
+        self.is_ready(fleet, clean, *arguments)
 
-    def settled(self, fleet: FleetRepo, clean: Picture, *arguments: str) -> None:
+    def is_ready(self, fleet: FleetRepo, clean: Picture, *arguments: str) -> None:
         """As ``recovered``, of hosts that have converged already."""
         planned = fleet.plan(*arguments, drifts=True)
         assert set(planned.actions.values()) <= {"no-op"}, f"{self._last}: {planned.data}"
         assert planned.data["complete"], f"{self._last}: {planned.data}"
         difference = picture.compare(clean, picture.take(fleet))
-        deadline = time.monotonic() + SETTLE_SECONDS
+        deadline = time.monotonic() + CLEANUP_SECONDS
         while difference and time.monotonic() < deadline:
             time.sleep(0.2)
             difference = picture.compare(clean, picture.take(fleet))

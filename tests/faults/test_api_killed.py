@@ -64,11 +64,11 @@ def _round(fleet: FleetRepo, api: ServedApi, row: Row, number: int) -> int:
         return str(answer.json()["id"])
 
     with ThreadPoolExecutor(REQUESTS) as pool:
-        asked = [pool.submit(ask, which) for which in range(REQUESTS)]
+        request = [pool.submit(ask, which) for which in range(REQUESTS)]
         time.sleep(moment)  # the fault itself: whenever that is
         api.end(signal.SIGKILL)
         row.broke(f"killed after {moment:.2f} s")
-        accepted = {which: found for which, one in enumerate(asked) if (found := one.result(120)) is not None}
+        accepted = {which: found for which, one in enumerate(request) if (found := one.result(120)) is not None}
         api.start()
         api.until_over(*accepted.values())
         again = {which: ask(which) for which in range(REQUESTS)}

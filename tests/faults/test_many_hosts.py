@@ -30,7 +30,7 @@ _BEHIND = ("lab-2", "lab-3", "lab-4")
 
 
 def _ssh_config(fleet: FleetRepo) -> None:
-    """``box-N`` is one of three hosts, and the way there leads through lab-1."""
+    """``directory-N`` is one of three hosts, and the way there leads through lab-1."""
     lab = fleet.lab
     common = f"IdentityFile {lab.identity_file}\n  UserKnownHostsFile {lab.known_hosts}\n"
     blocks = [f"Host jump\n  HostName {lab.host('lab-1').address}\n  User root\n  {common}"]
@@ -43,7 +43,7 @@ def _ssh_config(fleet: FleetRepo) -> None:
 
 
 def _documents(fleet: FleetRepo, count: int) -> None:
-    """The fleet's hosts are now ``box-0`` and so on."""
+    """The fleet's hosts are now ``directory-0`` and so on."""
     names = [f"box-{number}" for number in range(count)]
     documents = [
         {"apiVersion": "sandboxer.dev/v1", "kind": "Host", "metadata": {"name": name}, "spec": {"address": name}}

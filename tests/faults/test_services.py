@@ -137,5 +137,5 @@ def test_a_port_that_is_taken(fleet: FleetRepo, lab: Lab, row: Row) -> None:
         taker.communicate()
         fleet.apply(drifts=True)
         assert fleet.ids("lab-1")["one/b"] == running["one/b"]
-        row.settled(fleet, clean)
+        row.is_ready(fleet, clean)
     row.recovered(fleet, clean)

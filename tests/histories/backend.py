@@ -6,49 +6,49 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
-from sandboxer.errors import LookIncomplete, SandboxLocked
+from sandboxer.errors import ObservationIncomplete, SandboxLocked
 from sandboxer.extensions.compose_ssh import provision, teardown
 from sandboxer.extensions.compose_ssh import stack as compose_stack
-from sandboxer.extensions.compose_ssh.box import Box, State
+from sandboxer.extensions.compose_ssh.directory import SandboxDirectory, State
 from sandboxer.extensions.compose_ssh.extension import ComposeSsh
-from sandboxer.extensions.workbench import Reply, Workbench
-from sandboxer.lifecycle import discover, execute, placement, settle
+from sandboxer.extensions.host_session import HostSession, Reply
+from sandboxer.lifecycle import cleanup, execute, observe, placement
 from sandboxer.model.event import last_number
 from tests.histories.verbs import Verbs, leave, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from sandboxer.extensions.base import Question, Work
-    from sandboxer.model.observed import Look
-    from sandboxer.model.seams import HostTransport
+    from sandboxer.extensions.base import ObserveRequest, Operation
+    from sandboxer.model.observed import HostObservation
+    from sandboxer.model.protocols import HostTransport
     from tests.histories.host import SimulatedHost
 
 
 class SimulatedBackend(ComposeSsh):
     """The backend, told of each look; what it changes, it changes by the verbs of a simulated host."""
 
-    def __init__(self, looked: Callable[[SimulatedHost], None]) -> None:
-        self._looked = looked
+    def __init__(self, hosts_observed: Callable[[SimulatedHost], None]) -> None:
+        self._looked = hosts_observed
 
-    def probe(self, transport: HostTransport, question: Question) -> Look:
+    def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
         """The look at a simulated host."""
         host: Any = transport
         try:
-            look: Look = host.look(question)
+            observation: HostObservation = host.observation(request)
         finally:
             self._looked(host)
-        return look
+        return observation
 
 
-class SimulatedBench(Workbench):
+class SimulatedBench(HostSession):
     """A conversation with a simulated host. Between any two of its steps something may befall."""
 
-    def __init__(self, work: Work, *_verbs: str) -> None:
-        self._work = work
-        self.host: Any = work.place.transport
-        self.key = (work.fleet, work.id)
-        self._verbs = Verbs(self.host, work)
+    def __init__(self, operation: Operation, *_verbs: str) -> None:
+        self._work = operation
+        self.host: Any = operation.target.transport
+        self.key = (operation.fleet, operation.id)
+        self._verbs = Verbs(self.host, operation)
 
     def __enter__(self) -> Self:
         self.host.point(self.host)
@@ -77,37 +77,39 @@ class SimulatedBench(Workbench):
         self.host.point(self.host, f"{verb}.after")
         return Reply(code, text.encode())
 
-    def work(self, verb: str, *arguments: str, timeout: float) -> Reply:
+    def operation(self, verb: str, *arguments: str, timeout: float) -> Reply:
         """The same: nothing takes long here."""
         return self.call(verb, *arguments)
 
 
-class SimulatedBox(Box):
+class SimulatedBox(SandboxDirectory):
     """A sandbox's folder on a simulated host: all but the look is the real one's."""
 
-    def look(self, *, everything: bool = False, only_names: bool = False) -> State:
+    def observation(self, *, everything: bool = False, only_names: bool = False) -> State:
         """What is there now."""
-        host: Any = self.work.place.transport
-        key = (self.work.fleet, self.work.id)
+        host: Any = self.operation.target.transport
+        key = (self.operation.fleet, self.operation.id)
         host.point(host, "state.before")
         sweep(host, *key)
-        if self.work.place.engine in host.silent:
-            raise LookIncomplete(host.name, f"{self.work.place.engine} on {host.name} does not answer")
+        if self.operation.target.engine in host.silent:
+            raise ObservationIncomplete(host.name, f"{self.operation.target.engine} on {host.name} does not answer")
         folder = host.folders.get(key)
         found = host.found(key) if folder else None
         if found and found.record is None and folder.record is not None:
-            raise LookIncomplete(host.name, f"{self.work.name} on {host.name} cannot be read: {found.error}")
+            raise ObservationIncomplete(
+                host.name, f"{self.operation.name} on {host.name} cannot be read: {found.error}"
+            )
         record = found.record if found else None
         self._written, self._record = (folder.record if folder else None), record
         told = last_number("\n".join(folder.journal).encode()) if folder else 0
         self._last_event = max(told, record.last_event if record else 0)
-        self._compose = "podman-compose" if self.work.place.engine == "podman" else "docker-compose"
+        self._compose = "podman-compose" if self.operation.target.engine == "podman" else "docker-compose"
         host.point(host, "state.after")
         resources = tuple(r for r in host.resources.values() if r.owner and (r.owner.fleet, r.owner.id) == key)
         return State(
             record,
             frozenset(folder.trees if folder else ()),
-            tuple(c for c in host.of(key) if c.engine == self.work.place.engine),
+            tuple(c for c in host.of(key) if c.engine == self.operation.target.engine),
             resources if everything else (),
         )
 
@@ -152,10 +154,10 @@ def simulated() -> Iterator[None]:
     """Has sandboxes made and removed on simulated hosts, in one thread."""
     with ExitStack() as stack:
         for module in (provision, teardown):
-            stack.enter_context(patch.object(module, "Workbench", SimulatedBench))
-            stack.enter_context(patch.object(module, "Box", SimulatedBox))
+            stack.enter_context(patch.object(module, "HostSession", SimulatedBench))
+            stack.enter_context(patch.object(module, "SandboxDirectory", SimulatedBox))
         stack.enter_context(patch.object(compose_stack, "time", Waiting()))
-        stack.enter_context(patch.object(placement, "Workbench", SimulatedBench))
-        for module in (discover, execute, placement, settle):
+        stack.enter_context(patch.object(placement, "HostSession", SimulatedBench))
+        for module in (observe, execute, placement, cleanup):
             stack.enter_context(patch.object(module, "ThreadPoolExecutor", InTurn))
         yield

@@ -15,7 +15,7 @@ from sandboxer.errors import InputUnavailable
 from sandboxer.model.documents import Document, Manifests
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.manifest import KINDS
-from sandboxer.model.seams import Archive, InputTree, Revision, TreeEntry
+from sandboxer.model.protocols import Archive, InputTree, Revision, TreeEntry
 from sandboxer.profiles.loader import built_in_extensions
 from sandboxer.profiles.resolve import resolve
 

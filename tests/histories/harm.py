@@ -79,7 +79,7 @@ class Ground:
         if host is None:
             self.runner_ahead = timedelta(seconds=seconds)
         else:
-            self.hosts[host].ahead = timedelta(seconds=seconds)
+            self.hosts[host].newer_on_hosts = timedelta(seconds=seconds)
 
     def wipe(self, host: str) -> None:
         """A reboot cleared /tmp; containers, networks and volumes are still there."""

@@ -9,20 +9,20 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import HostUnreachable, LookIncomplete
+from sandboxer.errors import HostUnreachable, ObservationIncomplete
 from sandboxer.extensions.scripts import script
 from sandboxer.model.identity import LABEL_FLEET, LABEL_ID, Ownership
-from sandboxer.model.observed import RECORD_MISSING, EngineLook, FileSums, Found, Reachable
+from sandboxer.model.observed import RECORD_MISSING, EngineObservation, FileSums, ObservedDirectory, Reachable
+from sandboxer.model.protocols import CommandResult, TransportStats, TreeEntry
 from sandboxer.model.record import RecordRefused, parse_record
-from sandboxer.model.seams import CommandResult, TransportStats, TreeEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from sandboxer.extensions.base import Question, Work
-    from sandboxer.model.observed import Container, Engine, Head, Look, Resource, Tombstone
+    from sandboxer.extensions.base import ObserveRequest, Operation
+    from sandboxer.model.observed import Container, Engine, Head, HostObservation, Resource, Tombstone
+    from sandboxer.model.protocols import Command
     from sandboxer.model.record import Record
-    from sandboxer.model.seams import Command
 
 ROOT = "/tmp/sandboxer"
 ENGINES: tuple[Engine, ...] = ("docker", "podman")
@@ -62,8 +62,8 @@ class SimulatedHost:
     name: str
     moment: Callable[[], datetime]
     point: Callable[..., None]
-    watch: Callable[[str, SimulatedHost, Work], None]
-    ahead: timedelta = timedelta()
+    watch: Callable[[str, SimulatedHost, Operation], None]
+    newer_on_hosts: timedelta = timedelta()
     reachable: bool = True
     garbled: bool = False
     linked: bool = False
@@ -85,10 +85,10 @@ class SimulatedHost:
 
     def run(self, command: Command) -> CommandResult:
         """Whether it has a sandbox, or the end of an apply; a look is asked of the backend."""
-        from tests.histories.verbs import settle
+        from tests.histories.verbs import clean_up
 
-        if command.script != script("names.sh", "there.sh"):
-            settle(self, command.stdin.decode())
+        if command.script != script("names.sh", "present.sh"):
+            clean_up(self, command.stdin.decode())
             return CommandResult(0, b"", b"")
         self.point(self)
         _root, fleet, identifier, name = command.stdin.decode().splitlines()
@@ -108,17 +108,17 @@ class SimulatedHost:
     @property
     def clock(self) -> datetime:
         """Its clock, in whole seconds."""
-        return (self.moment() + self.ahead).replace(microsecond=0)
+        return (self.moment() + self.newer_on_hosts).replace(microsecond=0)
 
-    def look(self, question: Question) -> Look:
+    def observation(self, request: ObserveRequest) -> HostObservation:
         """What a look shows."""
         self.point(self)
         if not self.reachable:
             raise HostUnreachable(self.name, f"{self.name} does not answer")
         if self.garbled:
-            raise LookIncomplete(self.name, f"the look at {self.name} broke off")
-        chosen: Engine = "docker" if question.runtime == "auto" else question.runtime
-        fleet = question.fleet
+            raise ObservationIncomplete(self.name, f"the look at {self.name} broke off")
+        chosen: Engine = "docker" if request.runtime == "auto" else request.runtime
+        fleet = request.fleet
         linked, silent = f"{ROOT}/{fleet} is a symbolic link: remove it", f"{chosen} does not answer: it is down"
         return Reachable(
             host=self.name,
@@ -132,16 +132,18 @@ class SimulatedHost:
             found={} if self.linked else {key[1]: self.found(key) for key in self.folders if key[0] == fleet},
             directories=(*sorted(self.directories | (self.fleets() - {fleet})),),
             leftovers=tuple(name for owner, name in self.leftovers if owner == fleet),
-            tombstones={key[1]: stone for key, stone in self.tombstones.items() if key[0] == fleet},
+            tombstones={key[1]: tombstone for key, tombstone in self.tombstones.items() if key[0] == fleet},
             head=self.heads.get(fleet),
             error=linked if self.linked else silent if chosen in self.silent else None,
         )
 
-    def _engine(self, engine: Engine) -> EngineLook:
+    def _engine(self, engine: Engine) -> EngineObservation:
         if engine in self.silent:
-            return EngineLook(engine, "it is down")
+            return EngineObservation(engine, "it is down")
         containers = tuple(c for c in self.containers.values() if c.engine == engine)
-        return EngineLook(engine, None, containers, tuple(r for r in self.resources.values() if r.engine == engine))
+        return EngineObservation(
+            engine, None, containers, tuple(r for r in self.resources.values() if r.engine == engine)
+        )
 
     def fleets(self) -> set[str]:
         """The fleets that have a folder below the root."""
@@ -150,7 +152,7 @@ class SimulatedHost:
 
     # --- the truth about one sandbox
 
-    def found(self, key: Key) -> Found:
+    def found(self, key: Key) -> ObservedDirectory:
         """Its folder, as a look reads it."""
         folder = self.folders[key]
         return replace(_read(folder.record, *key), has_workspace=bool(folder.trees), files=folder.sums)
@@ -192,10 +194,10 @@ class SimulatedHost:
 
 
 @lru_cache(maxsize=20_000)
-def _read(data: bytes | None, fleet: str, identifier: str) -> Found:
+def _read(data: bytes | None, fleet: str, identifier: str) -> ObservedDirectory:
     if data is None:
-        return Found(identifier, None, RECORD_MISSING)
+        return ObservedDirectory(identifier, None, RECORD_MISSING)
     try:
-        return Found(identifier, parse_record(data, fleet=fleet, identifier=identifier))
+        return ObservedDirectory(identifier, parse_record(data, fleet=fleet, identifier=identifier))
     except RecordRefused as refused:
-        return Found(identifier, None, f"its record cannot be read: {refused}")
+        return ObservedDirectory(identifier, None, f"its record cannot be read: {refused}")

@@ -15,7 +15,7 @@ from tests.histories.host import ENGINES, ROOT
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sandboxer.extensions.base import Work
+    from sandboxer.extensions.base import Operation
     from sandboxer.model.observed import Engine
     from sandboxer.model.plan import Change
     from sandboxer.model.record import Record
@@ -104,7 +104,7 @@ class Judge:
         host = self.world.hosts[name]
         return host.reachable and not host.garbled and not host.linked and not host.silent
 
-    def doubt(self, host: SimulatedHost, key: Key, engines: Collection[Engine] = ENGINES) -> str | None:
+    def conflict(self, host: SimulatedHost, key: Key, engines: Collection[Engine] = ENGINES) -> str | None:
         """Why nobody can tell whether this is the fleet's to change, by what these engines have of it."""
         owners = list(host.owners(key, engines))
         lives = {owner.uid for owner in owners}
@@ -123,18 +123,18 @@ class Judge:
 
     # --- before each write
 
-    def watch(self, what: str, host: SimulatedHost, work: Work) -> None:
+    def watch(self, what: str, host: SimulatedHost, operation: Operation) -> None:
         """Whether this may be done now; ``what`` is ``new``, ``adopt``, ``rewrite``, ``teardown`` or ``remove``."""
-        run, key = self.world.runs[-1], (work.fleet, work.id)
-        change = run.at_work[(host.name, work.id)]
+        run, key = self.world.runs[-1], (operation.fleet, operation.id)
+        change = run.at_work[(host.name, operation.id)]
         assert change.acts, f"{change.action} wrote something"
         assert key in host.held, "written without the lock"
         glimpse = run.glimpses[host.name]
         assert glimpse.answering, f"{what} on {host.name}, which was not seen in full"
         assert run.options.allow_rollback or not run.was_behind(change, host.name), "an older commit over a newer one"
         if what != "new":
-            doubt = self.doubt(host, key, glimpse.answering)
-            assert doubt is None, f"{what} of what may not be ours: {doubt}"
+            conflict = self.conflict(host, key, glimpse.answering)
+            assert conflict is None, f"{what} of what may not be ours: {conflict}"
         if what == "new" and change.action is Action.CREATE and change.sandbox in run.commit.sandboxes:
             self._may_create(run, host, key, change)
         elif what == "teardown":
@@ -164,8 +164,8 @@ class Judge:
         assert run.commit.sandboxes or run.options.allow_empty, "destroyed for a fleet that is empty"
         name = run.commit.named(*key)
         if change.action is Action.DELETE:
-            asked = run.options.prune and not run.options.only_expired
-            assert asked, "deleted without being asked"
+            request = run.options.prune and not run.options.only_expired
+            assert request, "deleted without being asked"
         if name is None:
             assert change.action is Action.DELETE
             kept = not record.sync_policy.prune and record.phase is not Phase.DESTROYING
@@ -197,8 +197,8 @@ class Judge:
         # Its home went, a moment ago, and copies go after it.
         name = run.commit.named(*key)
         digests = {s.spec_digest for n, s in run.fleet.sandboxes.items() if n == name}
-        stones = [host.tombstones[key] for host in self.world.hosts.values() if key in host.tombstones]
-        return any(stone.spec_digest in digests for stone in stones)
+        tombstones = [host.tombstones[key] for host in self.world.hosts.values() if key in host.tombstones]
+        return any(tombstone.spec_digest in digests for tombstone in tombstones)
 
     def _ends(self, commit: Commit, host: SimulatedHost, key: Key) -> datetime | None:
         record = host.record(key)
@@ -224,7 +224,7 @@ class Judge:
                     continue
                 self.read[(host.name, key)] = now
                 record = host.record(key)
-                if record is None or self.doubt(host, key):
+                if record is None or self.conflict(host, key):
                     continue
                 life = (host.name, key, record.uid)
                 assert record.generation >= self.generations.get(life, 0), f"{life}: its generation went back"
@@ -264,7 +264,7 @@ class Judge:
         hosts = git.fleet_at(git.head).hosts
         if change.reason is Reason.BLOCKED_AMBIGUOUS:
             copies = [self.world.hosts[name] for name in hosts if self.world.hosts[name].has(key)]
-            return any(self.doubt(host, key) or host.record(key) is None for host in copies)
+            return any(self.conflict(host, key) or host.record(key) is None for host in copies)
         if change.reason is Reason.BLOCKED_NO_HOST:
             if change.host in hosts.keys() - git.head.hosts.keys():
                 return True
@@ -286,15 +286,15 @@ class Judge:
             host = self.world.hosts[name]
             assert not [left for left in host.leftovers if left[0] == fleet], f"left on {name}: {host.leftovers}"
             here = host.sandboxes(fleet)
-            for key in {key for key in here if not self.doubt(host, key)}:
+            for key in {key for key in here if not self.conflict(host, key)}:
                 copies.setdefault(key, []).append(name)
                 record = host.record(key)
                 stays = record is None or record.origin == "api" or not record.sync_policy.prune
                 assert key in wanted or stays, f"{key} is on {name}, and git does not want it"
             stray_locks = {key for key in host.locks if key[0] == fleet} - here - wanted
             assert not stray_locks, f"locks of nothing on {name}: {stray_locks}"
-            stones = {key for key in host.tombstones if key[0] == fleet} - wanted
-            assert not stones, f"tombstones on {name} of what git no longer has: {stones}"
+            tombstones = {key for key in host.tombstones if key[0] == fleet} - wanted
+            assert not tombstones, f"tombstones on {name} of what git no longer has: {tombstones}"
         # What is suspended stays as it is, an interrupted move too.
         waits = {key for key in wanted if git.head.sandboxes[git.head.named(*key) or ""].get("suspend")}
         several = {key: names for key, names in copies.items() if len(names) > 1 and key in wanted - waits}
@@ -304,7 +304,7 @@ class Judge:
     def _in_doubt(self, fleet: str, identifier: str) -> bool:
         hosts = [self.world.hosts[name] for name in self.world.fleets[fleet].head.hosts]
         key = (fleet, identifier)
-        return any(host.has(key) and (self.doubt(host, key) or host.record(key) is None) for host in hosts)
+        return any(host.has(key) and (self.conflict(host, key) or host.record(key) is None) for host in hosts)
 
 
 def _end_by(ttl: str, expires_at: str | None, created_at: datetime) -> datetime:

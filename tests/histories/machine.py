@@ -44,7 +44,7 @@ host_fields: st.SearchStrategy[dict[str, Any] | None] = st.sampled_from(
         None,
     ]
 )
-asked: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+request: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [{}] * 5
     + [{"targets": [name]} for name in NAMES]
     + [{"hosts": [host]} for host in HOSTS]
@@ -113,9 +113,9 @@ class Histories(RuleBasedStateMachine):
     def plan(self, fleet: str) -> None:
         self.world.plan(fleet)
 
-    @rule(fleet=fleets, asked=asked, interruption=interruptions)
-    def apply(self, fleet: str, asked: dict[str, Any], interruption: Interruption | None) -> None:
-        self.world.apply(fleet, interruption=interruption, **asked)
+    @rule(fleet=fleets, request=request, interruption=interruptions)
+    def apply(self, fleet: str, request: dict[str, Any], interruption: Interruption | None) -> None:
+        self.world.apply(fleet, interruption=interruption, **request)
 
     @rule(fleet=fleets, interruption=interruptions)
     def apply_freely(self, fleet: str, interruption: Interruption | None) -> None:
@@ -138,13 +138,13 @@ class Histories(RuleBasedStateMachine):
         self.world.edit(fleet, name, **next_given)
         self.world.apply(fleet, **FREELY)
 
-    @rule(fleet=fleets, name=names, given=fields, asked=asked)
-    def come_and_go(self, fleet: str, name: str, given: dict[str, Any], asked: dict[str, Any]) -> None:
+    @rule(fleet=fleets, name=names, given=fields, request=request)
+    def come_and_go(self, fleet: str, name: str, given: dict[str, Any], request: dict[str, Any]) -> None:
         """A sandbox is applied and leaves git."""
         self.world.edit(fleet, name, **given)
         self.world.apply(fleet, **FREELY)
         self.world.drop(fleet, name)
-        self.world.apply(fleet, **asked)
+        self.world.apply(fleet, **request)
 
     @precondition(lambda self: self.world.waiting is None)
     @rule(fleet=fleets)

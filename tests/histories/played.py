@@ -65,10 +65,10 @@ class Step:
 class SimulatedWorld(World):
     """The simulated hosts behind the same steps as the real ones, with the same answers."""
 
-    def applied(self, fleet: str, death: str = "", **asked: Any) -> list[Any] | None:
+    def applied(self, fleet: str, death: str = "", **request: Any) -> list[Any] | None:
         """What came of an apply; None where it was killed at the step ``death``."""
         interruption = Interruption("kill", death) if death else None
-        outcomes = self.apply(fleet, interruption=interruption, **asked)
+        outcomes = self.apply(fleet, interruption=interruption, **request)
         return None if outcomes is None else outcomes_of([outcome.to_json() for outcome in outcomes])
 
     def planned(self, fleet: str) -> dict[str, Any]:
@@ -129,12 +129,12 @@ def _choose(
     there = [copy for copy in world.copies() if copy[0] in up] or [(host, fleet, name)]
     home = dict(zip(("host", "fleet", "name"), chance.choice(there), strict=True))
 
-    def die(work: str) -> None:
-        if work == "delete":
+    def die(operation: str) -> None:
+        if operation == "delete":
             play("drop", fleet=home["fleet"], name=home["name"])
         else:
             play("edit", fleet=home["fleet"], name=home["name"], env={"LEVEL": chance.choice(["three", "four"])})
-        play("applied", fleet=home["fleet"], targets=[home["name"]], death=chance.choice(_DEATHS[work]))
+        play("applied", fleet=home["fleet"], targets=[home["name"]], death=chance.choice(_DEATHS[operation]))
 
     # (weight, what happens)
     choices: list[tuple[int, Callable[[], None]]] = [

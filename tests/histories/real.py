@@ -69,12 +69,12 @@ class RealWorld:
     # --- the program
 
     def applied(
-        self, fleet: str, death: str = "", back: int = 0, only_deletes: bool = False, **asked: Any
+        self, fleet: str, death: str = "", back: int = 0, only_deletes: bool = False, **request: Any
     ) -> list[Any] | None:
         words = ["prune" if only_deletes else "apply", "-y", "-o", "json"]
         if back:
             words += ["--ref", f"HEAD~{min(back, len(self.said.fleets[fleet].commits) - 1)}"]
-        for key, value in asked.items():
+        for key, value in request.items():
             given = [[]] if value is True else [[str(one)] for one in (value if isinstance(value, list) else [value])]
             words += [word for one in given for word in (_FLAGS[key], *one)]
         env = {"SANDBOXER_CRASH_AT": death} if death else {}

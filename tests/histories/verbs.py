@@ -1,4 +1,4 @@
-"""What a host does when it is asked, as values: the verbs of ``workbench.sh`` and ``verbs.sh``, and ``settle.sh``.
+"""What a host does when it is asked, as values: the verbs of ``host_session.sh`` and ``verbs.sh``, and ``clean_up.sh``.
 
 A verb is a generator. Where it yields, whoever asked may be gone, and the host gone no further than this.
 """
@@ -22,7 +22,7 @@ from tests.histories.host import ONE_FILE, Folder, Key, SimulatedHost
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from sandboxer.extensions.base import Work
+    from sandboxer.extensions.base import Operation
 
     Doing = Generator[None, None, tuple[int, str] | None]
 
@@ -32,10 +32,10 @@ STALE = 74
 class Verbs:
     """The verbs of one conversation."""
 
-    def __init__(self, host: SimulatedHost, work: Work) -> None:
+    def __init__(self, host: SimulatedHost, operation: Operation) -> None:
         self.host = host
-        self.work = work
-        self.key = (work.fleet, work.id)
+        self.operation = operation
+        self.key = (operation.fleet, operation.id)
 
     @property
     def folder(self) -> Folder:
@@ -45,15 +45,15 @@ class Verbs:
     # --- its folder
 
     def begin(self, uid: str, how: str, most: str, behind: str, name: str, *events: str, payload: bytes) -> Doing:
-        self.host.watch(how, self.host, self.work)
-        staging = (self.work.fleet, f".staging-{uid}")
-        self.host.leftovers[staging] = self.work.id
+        self.host.watch(how, self.host, self.operation)
+        staging = (self.operation.fleet, f".staging-{uid}")
+        self.host.leftovers[staging] = self.operation.id
         yield
         there = self.host.folders.get(self.key)
         if there is not None and (how != "adopt" or there.record is not None):
             del self.host.leftovers[staging]
             return STALE, "it is there already"
-        others = [key for key, each in self.host.folders.items() if key[0] == self.work.fleet and each.record]
+        others = [key for key, each in self.host.folders.items() if key[0] == self.operation.fleet and each.record]
         if 0 < int(most) <= len(others):
             del self.host.leftovers[staging]
             return STALE, "the host is full"
@@ -71,7 +71,7 @@ class Verbs:
         return None
 
     def rewrite(self, former: str, *events: str, payload: bytes) -> Doing:
-        self.host.watch("rewrite", self.host, self.work)
+        self.host.watch("rewrite", self.host, self.operation)
         folder = self.host.folders.get(self.key)
         if folder is None:
             return 1, "there is no such folder"
@@ -104,12 +104,12 @@ class Verbs:
     def tombstone(self, *, payload: bytes) -> Doing:
         yield
         digest = json.loads(payload)["spec_digest"]
-        self.host.tombstones[self.key] = Tombstone(self.work.id, digest)
+        self.host.tombstones[self.key] = Tombstone(self.operation.id, digest)
 
     def remove(self, _engine: str, uid: str, *, payload: bytes) -> Doing:
-        self.host.watch("remove", self.host, self.work)
+        self.host.watch("remove", self.host, self.operation)
         if self.host.folders.pop(self.key, None) is not None:
-            self.host.leftovers[(self.work.fleet, f".trash-{uid}")] = self.work.id
+            self.host.leftovers[(self.operation.fleet, f".trash-{uid}")] = self.operation.id
         yield
         sweep(self.host, *self.key)
 
@@ -141,7 +141,7 @@ class Verbs:
         return (yield from self.remove(_engine, uid, payload=payload))
 
     def compose(self, _command: str, project: str, _places: str, *words: str, payload: bytes) -> Doing:
-        if self._silent(self.work.place.engine):
+        if self._silent(self.operation.target.engine):
             return 1, "the engine is down"
         model = json.loads(self.folder.files["compose.json"])
         for kind in ("network", "volume"):
@@ -149,7 +149,7 @@ class Verbs:
                 name = f"{project}_{short}"
                 if name not in self.host.resources:
                     owner = Ownership.of(given["labels"])
-                    self.host.resources[name] = Resource(kind, name, name, self.work.place.engine, owner)
+                    self.host.resources[name] = Resource(kind, name, name, self.operation.target.engine, owner)
                 yield
         services = {name for name in model["services"] if name in words} or set(model["services"])
         for name in sorted(services):
@@ -177,7 +177,7 @@ class Verbs:
         container = kept or Container(
             hashlib.sha256(f"{self.host.name} {number}".encode()).hexdigest(),
             f"{project}-{name}-1",
-            self.work.place.engine,
+            self.operation.target.engine,
             service["image"],
             "a" * 64,
             "created",
@@ -205,7 +205,7 @@ class Verbs:
         return 1 if self._silent(engine) else 0, "what it said"
 
     def teardown(self, engine: str, uid: str, *volumes: str, payload: bytes) -> Doing:
-        self.host.watch("teardown", self.host, self.work)
+        self.host.watch("teardown", self.host, self.operation)
         if self._silent(engine):
             return 1, "the engine is down"
 
@@ -246,7 +246,7 @@ def canonical_compose(stack: dict[str, Any], project: str, level: str) -> dict[s
 # --- the end of an apply
 
 
-def settle(host: SimulatedHost, lines: str) -> None:
+def clean_up(host: SimulatedHost, lines: str) -> None:
     """Sweeps what was left, forgets tombstones, and notes the head where the fleet has anything and none is newer."""
     host.point(host)
     _, _, fleet, _, _, _, _, noted, forgotten = lines.splitlines()

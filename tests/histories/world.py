@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors import HostUnreachable, ProvisionFailed, StaleChange, UsageError
-from sandboxer.lifecycle.discover import look_at
+from sandboxer.lifecycle.observe import observe_host
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import Reachable
@@ -28,10 +28,10 @@ from tests.histories.judge import Glimpse, Judge
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from sandboxer.extensions.base import Extension, Work
+    from sandboxer.extensions.base import Extension, Operation
     from sandboxer.model.desired import Fleet
     from sandboxer.model.documents import Manifests
-    from sandboxer.model.observed import Look
+    from sandboxer.model.observed import HostObservation
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change, Plan
 
@@ -39,8 +39,8 @@ FREELY: Mapping[str, Any] = {"max_deletes": 1000, "allow_empty": True}
 """The limits lifted that a person lifts where a change is meant."""
 
 
-def _options(asked: Mapping[str, Any]) -> Options:
-    return Options(**{key: frozenset(value) if isinstance(value, list) else value for key, value in asked.items()})
+def _options(request: Mapping[str, Any]) -> Options:
+    return Options(**{key: frozenset(value) if isinstance(value, list) else value for key, value in request.items()})
 
 
 COUNTS: Counter[str] = Counter()
@@ -121,9 +121,9 @@ class SimulatedRun(Run):
         return {"ext.compose-ssh": SimulatedBackend(self._looked)}
 
     @cached_property
-    def looks(self) -> dict[str, Look]:
-        questions = [self._question(name, host) for name, host in self.fleet.hosts.items()]
-        return {question.host: look_at(question, self.transport, self.extensions) for question in questions}
+    def observations(self) -> dict[str, HostObservation]:
+        requests = [self._observe_request(name, host) for name, host in self.fleet.hosts.items()]
+        return {request.host: observe_host(request, self.transport, self.extensions) for request in requests}
 
     def transport(self, name: str) -> Any:
         return self.world.hosts[name]
@@ -133,17 +133,17 @@ class SimulatedRun(Run):
 
     def was_behind(self, change: Change, host: str) -> bool:
         """Whether a newer commit was noted on a host when this change was planned."""
-        look = self._looks_of(change)[host]
-        head = look.head.commit if isinstance(look, Reachable) and look.head else self.commit.id
+        observation = self._observations_of(change)[host]
+        head = observation.head.commit if isinstance(observation, Reachable) and observation.head else self.commit.id
         return head != self.commit.id and bool(self.git.is_ancestor(self.commit.id, head))
 
     def _looked(self, host: SimulatedHost) -> None:
         self.glimpses[host.name] = Glimpse.of(host, self)
 
-    def _work(self, change: Change, host: str, progress: Callable[[str], None], how: ApplyOptions) -> Work:
-        work = super()._work(change, host, progress, how)
-        self.at_work[(host, work.id)] = change
-        return work
+    def _work(self, change: Change, host: str, progress: Callable[[str], None], how: ApplyOptions) -> Operation:
+        operation = super()._work(change, host, progress, how)
+        self.at_work[(host, operation.id)] = change
+        return operation
 
 
 @dataclass(slots=True)
@@ -225,10 +225,10 @@ class World(Ground):
         *,
         back: int = 0,
         interruption: Interruption | None = None,
-        **asked: Any,
+        **request: Any,
     ) -> list[Outcome] | None:
         """Plans, and carries the plan out; None where it was killed, or has nothing to do with what is asked."""
-        run, options = self.run_of(fleet, back), _options(asked)
+        run, options = self.run_of(fleet, back), _options(request)
         try:
             decided = self._within(run, options, lambda: run.plan(options))
         except UsageError:
@@ -283,12 +283,12 @@ class World(Ground):
             return
         wanted = self.fleets[fleet].desired(name, {"profile": "small", "ttl": "2h"})
         desired = replace(wanted, origin="api", id=hashlib.sha256(name.encode()).hexdigest()[:8])
-        run.looks  # noqa: B018 - it looks at its hosts
+        run.observations  # noqa: B018 - it looks at its hosts
         change = change_without(desired, Action.CREATE, Reason.CREATE_ABSENT, "", host=host)
 
         def make() -> None:
-            work = run._work(change, host, lambda _step: None, ApplyOptions())
-            run.registry.get("").provision(work, desired, fresh=True)
+            operation = run._work(change, host, lambda _step: None, ApplyOptions())
+            run.registry.get("").provision(operation, desired, fresh=True)
 
         with suppress(ProvisionFailed, StaleChange):  # the latter where the host is full
             self._within(run, Options(), make)
@@ -305,7 +305,7 @@ class World(Ground):
                 self.apply(fleet, **FREELY)
             self.judge.converged(fleet, self.plan(fleet).changes)
         for host in self.hosts.values():
-            for key in [key for key in host.sandboxes() if self.judge.doubt(host, key)]:
+            for key in [key for key in host.sandboxes() if self.judge.conflict(host, key)]:
                 self.judge.forget(host.name, key)
                 host.discard(key)
 

@@ -130,9 +130,9 @@ def test_two_servers_of_one_fleet_do_each_other_no_harm(new_fleet: NewFleet) -> 
     fleet = _fleet(new_fleet, "lab-1", "lab-2")
     before = _before(fleet)
     with ServedApi(fleet) as one, ServedApi(fleet) as other:
-        asked = _at_once(8, lambda n: (one, other)[n % 2].create(key=f"key-{n // 2}"))
-        assert [answer.status_code for answer in asked] == [202] * 8, [answer.text for answer in asked]
-        ids = sorted({answer.json()["id"] for answer in asked})
+        request = _at_once(8, lambda n: (one, other)[n % 2].create(key=f"key-{n // 2}"))
+        assert [answer.status_code for answer in request] == [202] * 8, [answer.text for answer in request]
+        ids = sorted({answer.json()["id"] for answer in request})
         assert len(ids) == 4
         found = one.until_over(*ids)
         assert [found[identifier]["phase"] for identifier in ids] == ["ready"] * 4

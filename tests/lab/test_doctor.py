@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandboxer.wiring import Run, examination
+from sandboxer.wiring import Run, host_checks
 from tests.lab import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sandboxer.model.checkup import Check, Checkup
+    from sandboxer.model.host_report import Check, HostReport
     from tests.lab import Lab
 
 pytestmark = pytest.mark.lab
@@ -36,14 +36,14 @@ def fleet(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def examine(fleet: Path, *hosts: str) -> dict[str, Checkup]:
+def check_host(fleet: Path, *hosts: str) -> dict[str, HostReport]:
     with Run(fleet) as run:
-        return {checkup.host: checkup for checkup in examination.examine(run, hosts)}
+        return {report.host: report for report in host_checks.check_host(run, hosts)}
 
 
 def check(fleet: Path, host: str, name: str) -> Check:
     """The worst check of that name."""
-    found = [each for each in examine(fleet, host)[host].checks if each.name == name]
+    found = [each for each in check_host(fleet, host)[host].checks if each.name == name]
     return max(found, key=lambda each: ("ok", "note", "warning", "error").index(each.status))
 
 
@@ -59,12 +59,12 @@ def file(lab: Lab, host: str, path: str, text: str) -> Iterator[None]:
 
 def test_the_labs_hosts_are_well(lab: Lab, fleet: Path) -> None:
     before = {host.name: lab.snapshot(host) for host in lab.hosts}
-    checkups = examine(fleet)
+    checkups = check_host(fleet)
     assert list(checkups) == [host.name for host in lab.hosts]
     for host in lab.hosts:
-        checkup = checkups[host.name]
-        assert [each for each in checkup.checks if each.status not in ("ok", "note")] == []
-        found = {each.name: each.found for each in checkup.checks}
+        report = checkups[host.name]
+        assert [each for each in report.checks if each.status not in ("ok", "note")] == []
+        found = {each.name: each.found for each in report.checks}
         assert found["host key"] == "pinned in git"
         assert found["ssh"].startswith(host.user)
         engine, compose = {"docker": ("Docker", "Docker Compose 2."), "podman": ("Podman", "podman-compose 1.")}[
@@ -79,25 +79,25 @@ def test_the_labs_hosts_are_well(lab: Lab, fleet: Path) -> None:
 
 def test_one_connection_and_one_command_for_each_host(lab: Lab, fleet: Path) -> None:
     with Run(fleet) as run:
-        examination.examine(run)
+        host_checks.check_host(run)
         stats = [run.transport(host.name).stats for host in lab.hosts]
     assert [(each.connections, each.commands) for each in stats] == [(1, 1)] * len(lab.hosts)
 
 
 def test_a_host_that_is_cut_off_keeps_no_other_from_its_own(lab: Lab, fleet: Path) -> None:
     with lab.cut("lab-2", "refuse"):
-        checkups = examine(fleet)
+        checkups = check_host(fleet)
     (found,) = checkups["lab-2"].checks
     assert (found.name, found.status) == ("ssh", "error")
     assert found.found.startswith("cannot connect to lab-2 (")
-    assert [name for name, checkup in checkups.items() if not checkup.ok] == ["lab-2"]
+    assert [name for name, report in checkups.items() if not report.ok] == ["lab-2"]
 
 
 def test_a_host_key_that_is_another(lab: Lab, fleet: Path) -> None:
     manifests = fleet / "manifests" / "hosts.yaml"
     keys = {host.name: next(key for key in host.host_keys if "ed25519" in key) for host in lab.hosts}
     manifests.write_text(manifests.read_text().replace(keys["lab-1"].split()[1], keys["lab-2"].split()[1]))
-    (found,) = examine(fleet, "lab-1")["lab-1"].checks
+    (found,) = check_host(fleet, "lab-1")["lab-1"].checks
     assert (found.name, found.status) == ("host key", "error")
     assert "hostKey:" in found.remedy
 

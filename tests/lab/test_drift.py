@@ -211,11 +211,11 @@ def test_a_damaged_workspace_is_named_file_by_file_and_delivered_again(
     fleet.sandbox("one", compose, files=files)
     fleet.commit()
     fleet.apply()
-    before, box = fleet.ids(host, "one"), fleet.folder("one")
+    before, directory = fleet.ids(host, "one"), fleet.folder("one")
     fleet.inside(host, "one", "n", "sh", "-c", "echo mine >/up/e")
     assert drift(fleet, "--deep", code=0)["errors"] == []  # what a container writes is its own
     damage = "cd $1/bind/*/conf && rm b && echo xyz >a && cd $1/tree/* && echo extra >more"
-    fleet.sh(host, damage.replace("$1", f"{box}/workspace"))
+    fleet.sh(host, damage.replace("$1", f"{directory}/workspace"))
     told = drift(fleet, "--deep")
     assert paths(told)["one"] == [
         "workspace.files",

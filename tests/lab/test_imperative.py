@@ -75,8 +75,8 @@ def test_the_life_of_one(new_fleet: Callable[..., FleetRepo], lab: Lab, host: st
     }  # fmt: skip
     assert handle["consumer"] == {"actor": "atm", "project": "wise-validator"}
     assert [way["name"] for way in handle["reachability"]] == ["http"]
-    asked = f"{fleet.root}/{fleet.name}/{identifier}/asked.json"
-    assert fleet.sh(host, f"stat -c %a {asked}").strip() == "600"
+    request = f"{fleet.root}/{fleet.name}/{identifier}/asked.json"
+    assert fleet.sh(host, f"stat -c %a {request}").strip() == "600"
     record = fleet.sh(host, f"cat {fleet.root}/{fleet.name}/{identifier}/record.json")
     assert json.loads(record)["origin"] == "api"
     assert "hello" not in record, "its plain environment is in the file that is nobody else's to read"
@@ -222,12 +222,12 @@ def test_names_are_completed_from_the_hosts(new_fleet: Callable[..., FleetRepo],
     fleet.apply()
     _ask(fleet, "create", "--profile", "profile.web", "--name", "try-1")
     line = f"sandboxer -C {fleet.repo.path} destroy "
-    asked = {"COMP_WORDS": line, "COMP_CWORD": "4", "_SANDBOXER_COMPLETE": "bash_complete"}
-    assert fleet.run(env=asked).split() == ["plain,try-1", "plain,web"]
+    request = {"COMP_WORDS": line, "COMP_CWORD": "4", "_SANDBOXER_COMPLETE": "bash_complete"}
+    assert fleet.run(env=request).split() == ["plain,try-1", "plain,web"]
     (where,) = [handle["host"] for handle in _ask(fleet, "list") if handle["name"] == "try-1"]
     (other,) = set(fleet.hosts) - {where}
     with lab.cut(other, "drop"):
-        assert "plain,try-1" in fleet.run(env=asked, timeout=20).split()
+        assert "plain,try-1" in fleet.run(env=request, timeout=20).split()
     assert fleet.said[-1] == ""
 
 

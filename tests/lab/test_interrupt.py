@@ -104,16 +104,16 @@ def test_what_a_kill_left_of_making_and_removing_a_folder_is_swept(fleet: FleetR
     fleet.sandbox("other", stack(a=service()))
     fleet.commit()
     fleet.apply()
-    home, box, mine = f"{fleet.root}/{fleet.name}", fleet.folder("one"), fleet.id("one")
+    home, directory, mine = f"{fleet.root}/{fleet.name}", fleet.folder("one"), fleet.id("one")
     fleet.engine("lab-1", "rm", "-f", fleet.ids("lab-1", "one")["a"])
     labels = f"label=dev.sandboxer.id={mine}"
     fleet.engine("lab-1", "network", "rm", *fleet.engine("lab-1", "network", "ls", "-q", "--filter", labels).split())
-    fleet.sh("lab-1", f"cp -a {box} {home}/.trash-{'1' * 32}; mkdir {home}/.staging-{'2' * 32}")
+    fleet.sh("lab-1", f"cp -a {directory} {home}/.trash-{'1' * 32}; mkdir {home}/.staging-{'2' * 32}")
     fleet.sh(
         "lab-1",
-        f"mkdir {home}/.staging-{'3' * 32}; head -c 99 {box}/record.json >{home}/.staging-{'3' * 32}/{mine}.new",
+        f"mkdir {home}/.staging-{'3' * 32}; head -c 99 {directory}/record.json >{home}/.staging-{'3' * 32}/{mine}.new",
     )
-    fleet.sh("lab-1", f"rm -rf {box}")
+    fleet.sh("lab-1", f"rm -rf {directory}")
     if not wanted:
         fleet.remove("one")
         fleet.commit()

@@ -179,7 +179,7 @@ def test_a_start_that_is_interrupted_leaves_nothing(name: str, number: signal.Si
         starter.send_signal(number)
         starter.wait(timeout=60)
     if number == signal.SIGKILL:
-        traces.look()
+        traces.observation()
         assert remove(name)
     assert traces.left() == []
 
@@ -221,9 +221,9 @@ class _Traces:
         found = state.load(name)
         assert found is not None
         self.network = found.network
-        self.look()
+        self.observation()
 
-    def look(self) -> None:
+    def observation(self) -> None:
         """Notes the processes of now: the lab's own, and all that descend from them."""
         parents = dict(_parents())
         family = {process.pid for process in state.processes(self.name)}

@@ -55,8 +55,8 @@ def test_an_apply_is_told_in_a_log_and_a_trace_and_no_value_of_it(fleet: FleetRe
     assert named["change good"].error is None
     assert [event["sandboxer.step"] for _, event in named["change good"].events] == steps
     assert named["change bad"].error == bad["message"]
-    looked = {line["host"] for line in lines if line["event"] == "look.done"}
-    assert {f"look {host}" for host in looked} <= set(named)
+    hosts_observed = {line["host"] for line in lines if line["event"] == "look.done"}
+    assert {f"look {host}" for host in hosts_observed} <= set(named)
     assert sum(span.seconds for span in spans if span.name == "change good") <= root.seconds
 
 

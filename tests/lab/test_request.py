@@ -56,28 +56,28 @@ def test_what_is_asked_for_is_on_record_and_then_made_by_whoever_comes(
     fleet: FleetRepo, client: Client, lab: Lab
 ) -> None:
     before = {host: lab.snapshot(host) for host in fleet.hosts}
-    asked = client.create("profile.web", by="harness", consumer="atm/checks", wait=False, **WORDS)
-    record = _record(fleet, asked)
-    assert (asked.handle["phase"], record["phase"]) == ("requested", "requested")
-    assert (record["requested"]["by"], asked.handle["requested_by"]) == ("harness", "harness")
+    request = client.create("profile.web", by="harness", consumer="atm/checks", wait=False, **WORDS)
+    record = _record(fleet, request)
+    assert (request.handle["phase"], record["phase"]) == ("requested", "requested")
+    assert (record["requested"]["by"], request.handle["requested_by"]) == ("harness", "harness")
     assert record["spec"]["profile"] == "profile.web"
     assert not any(fleet.ids(host) for host in fleet.hosts), "nothing runs yet"
     fleet.apply("--allow-empty")  # git leaves it as it is
-    assert _record(fleet, asked) == record
+    assert _record(fleet, request) == record
 
     (one,) = client.abandoned()
-    assert (one.id, one.wants) == (asked.id, "resume")
-    assert client.abandoned({asked.id}) == []
+    assert (one.id, one.wants) == (request.id, "resume")
+    assert client.abandoned({request.id}) == []
     with ThreadPoolExecutor(2) as both:  # two servers come at once
-        made = list(both.map(lambda _: client.resume(asked.id), range(2)))
+        made = list(both.map(lambda _: client.resume(request.id), range(2)))
     assert {one.handle["phase"] for one in made} == {"ready"}
-    assert _told(fleet, asked) == ["requested", "provisioning", "ready"]
+    assert _told(fleet, request) == ["requested", "provisioning", "ready"]
     uid = record["uid"]
-    assert _record(fleet, asked)["uid"] == uid, "the same life"
+    assert _record(fleet, request)["uid"] == uid, "the same life"
     assert [len(fleet.ids(host)) for host in fleet.hosts if fleet.ids(host)] == [1]
     assert client.abandoned() == []
 
-    used = client.activity(asked.name)
+    used = client.activity(request.name)
     assert used.handle["phase"] == "active"
     moved = datetime.fromisoformat(str(used.handle["expires_at"])) - datetime.fromisoformat(
         str(made[0].handle["expires_at"])
@@ -86,8 +86,8 @@ def test_what_is_asked_for_is_on_record_and_then_made_by_whoever_comes(
     assert used.handle["expiry_source"] == "activity"
     seen = client.get(used.id).handle
     assert (seen["phase"], seen["expires_at"]) == ("active", used.handle["expires_at"])
-    assert client.recreate(asked.id).handle["requested_by"] == "harness"
-    client.destroy(asked.id)
+    assert client.recreate(request.id).handle["requested_by"] == "harness"
+    client.destroy(request.id)
     assert not any(lab.leaked(host, before[host]) for host in fleet.hosts)
 
 
@@ -131,32 +131,32 @@ def test_what_has_lost_its_secret_fails_and_is_told(
     fleet: FleetRepo, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEST_TOKEN", "hunter2-hunter2")
-    asked = client.create(
+    request = client.create(
         "profile.web", secret_refs={"TOKEN": "env:TEST_TOKEN"}, consumer="atm/checks", wait=False, **WORDS
     )
     monkeypatch.delenv("TEST_TOKEN")
     with pytest.raises(SandboxError, match="the secret TOKEN"):
-        client.resume(asked.id)
-    assert client.get(asked.id).handle["phase"] == "failed"
-    assert _told(fleet, asked) == ["requested", "provisioning", "failed"]
+        client.resume(request.id)
+    assert client.get(request.id).handle["phase"] == "failed"
+    assert _told(fleet, request) == ["requested", "provisioning", "failed"]
     assert client.abandoned() == [], "told as failed, and left to whoever asked"
     monkeypatch.setenv("TEST_TOKEN", "hunter2-hunter2")
-    assert client.resume(asked.id).handle["phase"] == "ready"
-    client.destroy(asked.id)
+    assert client.resume(request.id).handle["phase"] == "ready"
+    client.destroy(request.id)
 
 
 def test_what_cannot_be_planned_any_more_is_given_up_and_told(fleet: FleetRepo, client: Client) -> None:
-    asked = client.create("profile.web", wait=False, **WORDS)
+    request = client.create("profile.web", wait=False, **WORDS)
     fleet.profile("profile.web", workspace={"path": "gone"})
     with pytest.raises(SandboxError, match="gone"):
-        client.resume(asked.id)
-    assert client.get(asked.id).handle["phase"] == "requested"
+        client.resume(request.id)
+    assert client.get(request.id).handle["phase"] == "requested"
     for _ in range(2):
-        client.give_up(asked.id, "its files are gone")
-    assert _told(fleet, asked) == ["requested", "failed"]
-    assert client.get(asked.id).handle["phase"] == "failed"
+        client.give_up(request.id, "its files are gone")
+    assert _told(fleet, request) == ["requested", "failed"]
+    assert client.get(request.id).handle["phase"] == "failed"
     assert client.abandoned() == []
-    client.destroy(asked.id)
+    client.destroy(request.id)
 
 
 def test_what_has_expired_is_reaped_and_nothing_else(fleet: FleetRepo, client: Client) -> None:
@@ -192,11 +192,11 @@ def test_what_is_cut_off_while_it_is_torn_down_goes_on_as_it_was_meant(
 
 def test_without_waiting_it_is_made_in_the_background(fleet: FleetRepo, client: Client) -> None:
     name = fleet.run("create", "--profile", "profile.web", "--env", "GREETING=hi", "--no-wait", "-o", "name").strip()
-    asked = client.get(name)
-    assert asked.handle["phase"] in ("requested", "provisioning", "ready")
+    request = client.get(name)
+    assert request.handle["phase"] in ("requested", "provisioning", "ready")
     fleet.run("wait", name, "--timeout", "60s")
     assert fleet.run("resume", name), "one that is ready stays as it is"
-    assert _told(fleet, asked) == ["requested", "provisioning", "ready"]
+    assert _told(fleet, request) == ["requested", "provisioning", "ready"]
     until(lambda: not client.abandoned(), "the background to end")
     client.destroy(name)
     fleet.run("resume", name, code=1)
@@ -204,11 +204,11 @@ def test_without_waiting_it_is_made_in_the_background(fleet: FleetRepo, client: 
 
 
 def test_what_cannot_be_made_in_the_background_fails(fleet: FleetRepo, client: Client) -> None:
-    asked = client.create("profile.web", wait=False, **WORDS)
+    request = client.create("profile.web", wait=False, **WORDS)
     fleet.profile("profile.web", workspace={"path": "gone"})
-    fleet.run("resume", asked.id, code=1)
-    assert client.get(asked.id).handle["phase"] == "requested", "somebody may mend it"
-    fleet.run("resume", "--give-up", asked.id, code=1)
-    assert client.get(asked.id).handle["phase"] == "failed"
-    fleet.run("wait", asked.id, code=1)
-    client.destroy(asked.id)
+    fleet.run("resume", request.id, code=1)
+    assert client.get(request.id).handle["phase"] == "requested", "somebody may mend it"
+    fleet.run("resume", "--give-up", request.id, code=1)
+    assert client.get(request.id).handle["phase"] == "failed"
+    fleet.run("wait", request.id, code=1)
+    client.destroy(request.id)

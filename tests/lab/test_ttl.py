@@ -22,7 +22,7 @@ def _ends(handle: dict[str, Any]) -> datetime:
 
 def test_what_expired_is_pruned_and_stays_away_until_its_spec_changes(fleet: FleetRepo, lab: Lab) -> None:
     before = lab.snapshot("lab-1")
-    stones = f"{fleet.root}/{fleet.name}/.tombstones"
+    tombstones = f"{fleet.root}/{fleet.name}/.tombstones"
     fleet.sandbox("brief", stack(a=service()), ttl="5s")
     fleet.sandbox("long", stack(a=service()))
     fleet.commit()
@@ -48,12 +48,12 @@ def test_what_expired_is_pruned_and_stays_away_until_its_spec_changes(fleet: Fle
     assert set(fleet.ids("lab-1")) == {"long/a", "brief/a"}
     until(lambda: fleet.get("brief")["phase"] == "expired", "the end of six seconds")
     assert fleet.prune("--expired-only").reasons == {"brief": "delete_because_expired"}
-    assert fleet.exists("lab-1", f"{stones}/{fleet.id('brief')}.json")
+    assert fleet.exists("lab-1", f"{tombstones}/{fleet.id('brief')}.json")
 
     fleet.remove("brief")
     fleet.commit()
     assert fleet.apply().changes == []
-    assert not fleet.exists("lab-1", stones)
+    assert not fleet.exists("lab-1", tombstones)
     fleet.remove("long")
     fleet.commit()
     fleet.apply("--allow-empty")

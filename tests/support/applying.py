@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action, Reason
-from sandboxer.model.observed import EngineLook, Reachable, Resource, Tombstone
+from sandboxer.model.observed import EngineObservation, Reachable, Resource, Tombstone
 from sandboxer.reconcile.expiry import expiry_after
 from sandboxer.reconcile.fields import digest_of, seal
 from tests.support.planning import container_of, copy_with, ownership, record_of
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sandboxer.model.desired import DesiredSandbox, Fleet
-    from sandboxer.model.observed import Found, Look
+    from sandboxer.model.observed import HostObservation, ObservedDirectory
     from sandboxer.model.plan import Plan
     from sandboxer.model.record import Record
 
 
-def after_apply(decided: Plan, fleet: Fleet, looks: Mapping[str, Look]) -> dict[str, Look]:
+def after_apply(decided: Plan, fleet: Fleet, observations: Mapping[str, HostObservation]) -> dict[str, HostObservation]:
     """The looks once every change that acts was carried out."""
-    after = dict(looks)
+    after = dict(observations)
     wanted = {sandbox.id: sandbox for sandbox in fleet.sandboxes.values()}
     for change in decided.changes:
         if not change.acts or change.host is None:
             continue
         host, desired = change.host, wanted.get(change.id)
         if change.action is Action.DELETE or desired is None:
-            buried = desired if change.reason is Reason.DELETE_EXPIRED else None
-            after[host] = _without(after[host], change.id, buried)
+            tombstoned = desired if change.reason is Reason.DELETE_EXPIRED else None
+            after[host] = _without(after[host], change.id, tombstoned)
             continue
         before = _reachable(after[host]).found.get(change.id)
         lives_on = change.action in (Action.UPDATE, Action.REPAIR)
@@ -40,13 +40,13 @@ def after_apply(decided: Plan, fleet: Fleet, looks: Mapping[str, Look]) -> dict[
     return after
 
 
-def _reachable(look: Look) -> Reachable:
-    assert isinstance(look, Reachable), f"nobody may act on {look.host}: {look.error}"
-    return look
+def _reachable(observation: HostObservation) -> Reachable:
+    assert isinstance(observation, Reachable), f"nobody may act on {observation.host}: {observation.error}"
+    return observation
 
 
-def _without(look: Look, identifier: str, buried: DesiredSandbox | None = None) -> Reachable:
-    there = _reachable(look)
+def _without(observation: HostObservation, identifier: str, tombstoned: DesiredSandbox | None = None) -> Reachable:
+    there = _reachable(observation)
     engines = {
         name: replace(
             engine,
@@ -55,27 +55,30 @@ def _without(look: Look, identifier: str, buried: DesiredSandbox | None = None) 
         )
         for name, engine in there.engines.items()
     }
-    stones = {**there.tombstones, **({buried.id: Tombstone(buried.id, buried.spec_digest)} if buried else {})}
+    tombstones = {
+        **there.tombstones,
+        **({tombstoned.id: Tombstone(tombstoned.id, tombstoned.spec_digest)} if tombstoned else {}),
+    }
     found = {known: what for known, what in there.found.items() if known != identifier}
-    return replace(there, engines=engines, found=found, tombstones=stones)
+    return replace(there, engines=engines, found=found, tombstones=tombstones)
 
 
-def _with(look: Reachable, desired: DesiredSandbox, before: Found | None) -> Reachable:
-    engine = look.engines[look.engine] if look.engine else EngineLook("docker")
-    made = record_of(desired, look.host, engine=engine.engine, age="1s", services={"web": _SERVICE})
+def _with(observation: Reachable, desired: DesiredSandbox, before: ObservedDirectory | None) -> Reachable:
+    engine = observation.engines[observation.engine] if observation.engine else EngineObservation("docker")
+    made = record_of(desired, observation.host, engine=engine.engine, age="1s", services={"web": _SERVICE})
     record = _continued(before.record, desired, made) if before and before.record else made
     owner = ownership(record)
     network = Resource("network", "net", record.networks[0] if record.networks else "net", engine.engine, owner)
     record = record.model_copy(update={"networks": (network.name,), "volumes": ()})
     engines = {
-        **look.engines,
+        **observation.engines,
         engine.engine: replace(
             engine,
             containers=(*engine.containers, container_of(record, owner, "web", "running")),
             resources=(*engine.resources, network),
         ),
     }
-    return replace(look, engines=engines, found={**look.found, record.id: copy_with(record)})
+    return replace(observation, engines=engines, found={**observation.found, record.id: copy_with(record)})
 
 
 def _continued(record: Record, desired: DesiredSandbox, made: Record) -> Record:

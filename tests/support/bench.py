@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from sandboxer.adapters.local import LocalTransport
-from sandboxer.extensions.base import Place, Provenance, Work
-from sandboxer.lifecycle.locks import LockDesk
+from sandboxer.extensions.base import Operation, Provenance, Target
+from sandboxer.lifecycle.locks import LockInspector
 from sandboxer.model.lock import holder_line
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Bench:
         """The root on a host."""
         return self.folder / host
 
-    def box(self, host: str) -> Path:
+    def directory(self, host: str) -> Path:
         """The sandbox's folder."""
         return self.root(host) / FLEET / ID
 
@@ -41,13 +41,13 @@ class Bench:
         """The file of the sandbox's lock."""
         return self.root(host) / FLEET / ".locks" / ID
 
-    def work(self, host: str = "one", *, who: str = WHO, timeout: float = 30.0, **given: Any) -> Work:
+    def operation(self, host: str = "one", *, who: str = WHO, timeout: float = 30.0, **given: Any) -> Operation:
         """Work on the sandbox on a host."""
-        place = Place(
+        target = Target(
             host, str(self.root(host)), self.transport(host), "docker", None, 1.0, 1, holder_line(who, COMMIT), timeout
         )
         values: dict[str, Any] = {
-            "place": place,
+            "target": target,
             "fleet": FLEET,
             "id": ID,
             "name": "web",
@@ -59,11 +59,11 @@ class Bench:
             "progress": lambda _step: None,
             "clock": lambda: datetime.now(UTC),
         }
-        return Work(**{**values, **given})
+        return Operation(**{**values, **given})
 
-    def desk(self, *hosts: str) -> LockDesk:
+    def desk(self, *hosts: str) -> LockInspector:
         """The desk that tells of the sandbox's locks."""
-        return LockDesk(FLEET, ID, {host: str(self.root(host)) for host in hosts or ("one",)}, self.transport)
+        return LockInspector(FLEET, ID, {host: str(self.root(host)) for host in hosts or ("one",)}, self.transport)
 
     def close(self) -> None:
         """Ends what still runs."""

@@ -59,7 +59,7 @@ def finished(telling: Delivery) -> list[str]:
     return telling.finish(grace=30, most=60)
 
 
-def settled(telling: Delivery) -> None:
+def is_ready(telling: Delivery) -> None:
     """Waits until what was read is told."""
     deadline = time.monotonic() + 20
     while telling._reading or telling._workers:

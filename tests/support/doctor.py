@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandboxer.extensions.compose_ssh.look import Sections
-from sandboxer.lifecycle.doctor import Patient
+from sandboxer.extensions.compose_ssh.observe import Sections
+from sandboxer.lifecycle.doctor import CheckedHost
 from sandboxer.lifecycle.doctor_facts import Facts
 from sandboxer.model.manifest import Host
-from sandboxer.model.seams import CommandResult
+from sandboxer.model.protocols import CommandResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
 
-    from sandboxer.model.checkup import Check
+    from sandboxer.model.host_report import Check
 
 DEBIAN_12 = "ID=debian\nVERSION_ID=12\nPRETTY_NAME=Debian 12"
 
 
-def patient(
+def checked(
     root: str = "/tmp/sandboxer", *, compose: str | None = None, longest: timedelta | None = None, **spec: object
-) -> Patient:
+) -> CheckedHost:
     """A host called ``here``, this machine unless ``spec`` says another; ``compose`` is what a run asks for, and
     ``longest`` the longest life of a sandbox."""
     given = {"connection": "local", "root": root} | spec
     host = Host.model_validate(
         {"apiVersion": "sandboxer.dev/v1", "kind": "Host", "metadata": {"name": "here"}, "spec": given}
     )
-    return Patient(host, "acme", host.spec.runtime, compose, longest)
+    return CheckedHost(host, "acme", host.spec.runtime, compose, longest)
 
 
-def told(sections: dict[str, str], asked: Patient | None = None, **more: float) -> Facts:
+def told(sections: dict[str, str], request: CheckedHost | None = None, **more: float) -> Facts:
     """Facts as a host would have given them; a key may be `name argument`."""
     sections = {"system": DEBIAN_12, "login": "0 root"} | sections
     output = "".join(f"\n@n {name}\n{body}\n" for name, body in sections.items()) + "\n@n end\n"
-    return Facts(asked or patient(), Sections(output.encode(), "n"), CommandResult(0, output.encode(), b""), **more)
+    return Facts(request or checked(), Sections(output.encode(), "n"), CommandResult(0, output.encode(), b""), **more)
 
 
 def only(checks: Iterator[Check]) -> Check:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from sandboxer.model.seams import InputSource, InputTree
+    from sandboxer.model.protocols import InputSource, InputTree
 
 FIRST_COMMIT_AT = 1_750_000_000  # seconds; each later commit is a minute after the one before
 

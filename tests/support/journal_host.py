@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandboxer.extensions.workbench import Workbench
+from sandboxer.extensions.host_session import HostSession
 from sandboxer.lifecycle.journals import Backlog, Journals
 from sandboxer.model.event import Event, events_of
 from sandboxer.model.lifecycle import Phase
@@ -43,34 +43,34 @@ def lines(events: Iterable[Event]) -> str:
 class JournalHost:
     """A host of one fleet, which is a folder here; ended with ``close``."""
 
-    bench: Bench
+    session: Bench
     journals: Journals
 
     @classmethod
     def create(cls, folder: Path) -> JournalHost:
         """An empty host."""
-        bench = Bench(folder)
-        return cls(bench, Journals(FLEET, {"one": str(bench.root("one"))}, bench.transport, "me"))
+        session = Bench(folder)
+        return cls(session, Journals(FLEET, {"one": str(session.root("one"))}, session.transport, "me"))
 
     def fleet(self) -> GitRepo:
         """A fleet whose one host this is, committed in the folder `fleet`."""
-        repo = GitRepo.create(self.bench.folder / "fleet")
+        repo = GitRepo.create(self.session.folder / "fleet")
         repo.write("sandboxer.yaml", document("Fleet", FLEET, "{}"))
-        root = json.dumps(str(self.bench.root("one")))
+        root = json.dumps(str(self.session.root("one")))
         repo.write("manifests/one.yaml", document("Host", "one", f"{{connection: local, root: {root}}}"))
         repo.commit()
         return repo
 
     def close(self) -> None:
         """Ends what still runs."""
-        self.bench.close()
+        self.session.close()
 
     @property
     def home(self) -> Path:
         """The fleet's folder."""
-        return self.bench.root("one") / FLEET
+        return self.session.root("one") / FLEET
 
-    def box(self, identifier: str = ID) -> Path:
+    def directory(self, identifier: str = ID) -> Path:
         """The folder of a sandbox."""
         return self.home / identifier
 
@@ -80,15 +80,15 @@ class JournalHost:
 
     def lives(self, uid: str, journal: str, *, identifier: str = ID, cursor: str = "") -> None:
         """Puts a living sandbox there."""
-        box = self.box(identifier)
-        for folder in (self.bench.root("one"), self.home, self.home / ".locks", box):
+        directory = self.directory(identifier)
+        for folder in (self.session.root("one"), self.home, self.home / ".locks", directory):
             folder.mkdir(mode=0o700, exist_ok=True)
         (self.home / ".locks" / identifier).touch()
         record = RECORD.model_copy(update={"uid": uid, "id": identifier})
-        (box / "record.json").write_bytes(record.to_bytes())
-        (box / "journal.jsonl").write_text(journal)
+        (directory / "record.json").write_bytes(record.to_bytes())
+        (directory / "journal.jsonl").write_text(journal)
         if cursor:
-            (box / "journal.acked").write_text(cursor)
+            (directory / "journal.acked").write_text(cursor)
 
     def left(self, journal: str, *, identifier: str = ID) -> None:
         """Puts there what a sandbox left."""
@@ -97,8 +97,8 @@ class JournalHost:
 
     def remove(self, uid: str, *events: Event, identifier: str = ID) -> None:
         """Removes the sandbox's folder, as a teardown does."""
-        with Workbench(self.bench.work(id=identifier), "compose_ssh/verbs.sh") as bench:
-            bench.must("not removed", "remove", "docker", uid, *(event.to_line() for event in events))
+        with HostSession(self.session.operation(id=identifier), "compose_ssh/verbs.sh") as session:
+            session.must("not removed", "remove", "docker", uid, *(event.to_line() for event in events))
 
     def read(self) -> list[Backlog]:
         """What is still to be told."""
@@ -114,6 +114,6 @@ class JournalHost:
 
     def files(self) -> list[str]:
         """All that is there, locks left out."""
-        root = self.bench.root("one")
+        root = self.session.root("one")
         found = sorted(str(path.relative_to(root)) for path in root.rglob("*")) if root.exists() else []
         return [path for path in found if ".locks" not in path]

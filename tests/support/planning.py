@@ -9,8 +9,8 @@ A situation is a mapping, in Python or as a case file under ``tests/cases/plan``
     was: {sandboxes: ...}                     the parent commit, where it differs
     git: {root_commit: null}                  fields of the Revision over the usual ones
     secrets: {DB_PASSWORD: hunter2}           what the runner has; null where it has it and may not read it
-    found: {lab-1: {copies: [web]}}           each host's look: see ``look``; a host that is left out shows nothing
-    options: {targets: [web]}                 the planner's
+    found: {lab-1: {copies: [web]}}           each host's look: see ``observation``; a host that is left out shows
+    nothing options: {targets: [web]}                 the planner's
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from sandboxer.model.lifecycle import Phase
 from sandboxer.model.observed import (
     RECORD_MISSING,
     Container,
-    EngineLook,
-    Found,
+    EngineObservation,
+    ObservedDirectory,
     Reachable,
     Resource,
     Tombstone,
     Unreachable,
 )
+from sandboxer.model.protocols import Archive, InputTree, Revision, TreeEntry
 from sandboxer.model.quantity import parse_duration
 from sandboxer.model.record import FORMAT_VERSION, Attempt, Consumer, Input, Record, Service, SyncPolicy, parse_record
-from sandboxer.model.seams import Archive, InputTree, Revision, TreeEntry
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import resolve
 from sandboxer.reconcile.expiry import expiry_of
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox, Fleet
     from sandboxer.model.documents import Manifests
     from sandboxer.model.manifest import SecretRef
-    from sandboxer.model.observed import Look
+    from sandboxer.model.observed import HostObservation
     from sandboxer.model.plan import Change, Plan
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -142,7 +142,7 @@ def _fleet_of(text: str) -> Fleet:
 class Copy:
     """One sandbox as a host shows it."""
 
-    found: Found | None
+    found: ObservedDirectory | None
     containers: tuple[Container, ...] = ()
     resources: tuple[Resource, ...] = ()
 
@@ -256,18 +256,18 @@ def ownership(record: Record) -> Ownership:
     return Ownership(record.fleet, record.id, record.name, record.uid, ROOT, record.origin, until)
 
 
-def _found(record: Record, state: Any, *, has_workspace: bool) -> Found | None:
+def _found(record: Record, state: Any, *, has_workspace: bool) -> ObservedDirectory | None:
     if state == "gone":
         return None
     if state in ("missing", "unreadable"):
         error = RECORD_MISSING if state == "missing" else "its record cannot be read: it is half of one"
-        return Found(record.id, None, error)
-    return Found(record.id, record, None, has_workspace)
+        return ObservedDirectory(record.id, None, error)
+    return ObservedDirectory(record.id, record, None, has_workspace)
 
 
-def copy_with(record: Record) -> Found:
+def copy_with(record: Record) -> ObservedDirectory:
     """The directory of a sandbox with this record."""
-    return Found(record.id, record)
+    return ObservedDirectory(record.id, record)
 
 
 def container_of(record: Record, owner: Ownership, service: str, state: str) -> Container:
@@ -297,7 +297,7 @@ def foreign_container(name: str, **labels: str) -> Container:
     return Container(name * 8, name, "docker", "theirs", "c" * 64, "running", 0, None, labels)
 
 
-def look(case: Case, host: str, given: Case) -> Look | None:
+def observation(case: Case, host: str, given: Case) -> HostObservation | None:
     """What a host shows: ``copies``, and around them
 
     ``unreachable: why``, ``garbled: why`` (it answered, and nobody can read it), ``never: true`` (no look at all),
@@ -316,7 +316,7 @@ def look(case: Case, host: str, given: Case) -> Look | None:
     error = given.get("engine_error")
     containers = tuple(c for copy in copies for c in copy.containers) + tuple(others)
     resources = tuple(r for copy in copies for r in copy.resources)
-    seen = EngineLook(engine, error, () if error else containers, () if error else resources)  # type: ignore[arg-type]
+    seen = EngineObservation(engine, error, () if error else containers, () if error else resources)  # type: ignore[arg-type]
     git = fleet_of(case)
     return Reachable(
         host=host,
@@ -338,11 +338,11 @@ def look(case: Case, host: str, given: Case) -> Look | None:
     )
 
 
-def looks_of(case: Case, fleet: Fleet | None = None) -> dict[str, Look]:
+def looks_of(case: Case, fleet: Fleet | None = None) -> dict[str, HostObservation]:
     """One look for each host of the fleet."""
     hosts = (fleet or fleet_of(case)).hosts
-    looks = {host: look(case, host, case.get("found", {}).get(host, {})) for host in hosts}
-    return {host: seen for host, seen in looks.items() if seen is not None}
+    observations = {host: observation(case, host, case.get("found", {}).get(host, {})) for host in hosts}
+    return {host: seen for host, seen in observations.items() if seen is not None}
 
 
 # --- plan

@@ -32,12 +32,12 @@ def fields(**values: tuple[Any, Any]) -> tuple[FieldChange, ...]:
 def plan_of(*changes: Change, hosts: dict[str, str | None] | None = None, **more: Any) -> Plan:
     """A plan of these changes; ``hosts`` maps those that were looked at to what was wrong, an error ``engine: …``
     standing for a host that answered in part."""
-    looked = {"lab-1": None, "lab-2": None} if hosts is None else hosts
+    hosts_observed = {"lab-1": None, "lab-2": None} if hosts is None else hosts
     summaries = tuple(
         HostSummary(
             name, "reachable" if error is None else "unknown" if error.startswith("engine:") else "unreachable", error
         )
-        for name, error in looked.items()
+        for name, error in hosts_observed.items()
     )
     return Plan(**{"fleet": "acme", "commit": COMMIT, "dirty": False, "hosts": summaries, "changes": changes, **more})
 

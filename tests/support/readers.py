@@ -17,7 +17,7 @@ import yaml
 from sandboxer.extensions.compose_ssh.findings import Findings
 from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.source import SourceReport, inspect
-from sandboxer.model.seams import TreeEntry
+from sandboxer.model.protocols import TreeEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,14 +25,14 @@ from unittest.mock import patch
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.adapters.transports import Transports
 from sandboxer.cli.main import run
-from sandboxer.extensions.base import Question
-from sandboxer.extensions.compose_ssh.look import look_command
+from sandboxer.extensions.base import ObserveRequest
+from sandboxer.extensions.compose_ssh.observe import observe_command
 from sandboxer.extensions.compose_ssh.sections import Sections
 from sandboxer.lifecycle.journals import Journals
-from sandboxer.model.asked import Asked
 from sandboxer.model.event import Event
 from sandboxer.model.lock import Holder
 from sandboxer.model.record import parse_record
+from sandboxer.model.request import SandboxRequest
 from sandboxer.model.saved_plan import parse_saved_plan
 from sandboxer.wiring import Run
 from tests.support.cases import CASES
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sandboxer.model.manifest import Host
     from sandboxer.model.observed import Engine
     from sandboxer.model.plan import Plan
-    from sandboxer.model.seams import Command, CommandResult, HostTransport
+    from sandboxer.model.protocols import Command, CommandResult, HostTransport
 
 RELEASES = CASES / "release"
 ROOT = "/tmp/sandboxer"
@@ -135,7 +135,7 @@ def engine_answers(
 
     ``execute`` runs a script with a standard input on the host, and returns its output.
     """
-    command, nonce = look_command(Question(host, ROOT, fleet, engine))
+    command, nonce = observe_command(ObserveRequest(host, ROOT, fleet, engine))
     parts = list(Sections(execute(command.script, command.stdin), nonce))
     assert parts[-1][0] == "end", parts[-1]
     clock = next(int(body) for name, _, body in parts if name == "clock")
@@ -335,7 +335,7 @@ def reread_record(data: bytes, fleet: str, identifier: str) -> bytes:
 
 def reread_request(identifier: str, data: bytes) -> bytes:
     """The request of an imperative sandbox as this release would write what it reads of it."""
-    request = Asked.parse(identifier, data)
+    request = SandboxRequest.parse(identifier, data)
     assert request is not None
     return request.to_bytes()
 

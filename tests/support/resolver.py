@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 
-def asked(query: bytes) -> tuple[str, int]:
+def request(query: bytes) -> tuple[str, int]:
     """The name that a query asks for, and where its question ends."""
     at, labels = 12, []
     while query[at]:
@@ -25,7 +25,7 @@ def asked(query: bytes) -> tuple[str, int]:
 
 def answered(query: bytes, log: str) -> bytes:
     """The answer to a query: one address, whatever the name."""
-    name, end = asked(query)
+    name, end = request(query)
     kind = struct.unpack(">H", query[end - 4 : end - 2])[0]
     with Path(log).open("a") as file:
         file.write(f"{name} {kind}\n")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandboxer.errors import CommandTimeout, HostUnreachable, OutputTooLarge
-from sandboxer.model.seams import Command
+from sandboxer.model.protocols import Command
 
 if TYPE_CHECKING:
-    from sandboxer.model.seams import HostTransport
+    from sandboxer.model.protocols import HostTransport
 
 MEGABYTE = 1024 * 1024
 ECHO = Command('while read -r line; do echo "got $line"; done; echo bye; echo more >&2; exit 4')

@@ -110,27 +110,27 @@ def _force_remove(folder: Path, engine: str, *, inspected: str = 'echo "$5"') ->
         ["sh", "-c", program, "sh", str(folder), engine], capture_output=True, text=True, check=False, timeout=30
     )
     assert gone.exists() is (done.returncode != 0)
-    asked = folder / "asked"
-    return done.returncode, done.stdout, asked.read_text().splitlines() if asked.exists() else []
+    request = folder / "asked"
+    return done.returncode, done.stdout, request.read_text().splitlines() if request.exists() else []
 
 
 def test_podman_removes_by_its_own_means(tmp_path: Path) -> None:
-    code, _, asked = _force_remove(tmp_path, "podman")
-    assert (code, asked) == (0, [f"podman unshare rm -rf -- {tmp_path}/gone"])
+    code, _, request = _force_remove(tmp_path, "podman")
+    assert (code, request) == (0, [f"podman unshare rm -rf -- {tmp_path}/gone"])
 
 
 def test_docker_removes_by_the_empty_image_alone(tmp_path: Path) -> None:
-    code, _, asked = _force_remove(tmp_path, "docker")
+    code, _, request = _force_remove(tmp_path, "docker")
     assert code == 0
-    (run,) = [line for line in asked if line.startswith("docker run")]
+    (run,) = [line for line in request if line.startswith("docker run")]
     assert f"-v {tmp_path}/gone:/gone --entrypoint /bin/rm {_digest(CONFIG)} -rf -- /gone" in run
     for option in ("--network none", "--cap-drop ALL", "--read-only", "no-new-privileges", "--pids-limit", "--memory"):
         assert option in run
-    assert not [line for line in asked if line.startswith(("docker load", "docker image rm"))]
+    assert not [line for line in request if line.startswith(("docker load", "docker image rm"))]
 
 
 def test_an_image_that_answers_with_another_digest_is_not_run(tmp_path: Path) -> None:
-    code, said, asked = _force_remove(tmp_path, "docker", inspected="echo sha256:0000")
+    code, said, request = _force_remove(tmp_path, "docker", inspected="echo sha256:0000")
     assert code == 1
     assert "docker cannot load the empty image" in said
-    assert not [line for line in asked if line.startswith("docker run")]
+    assert not [line for line in request if line.startswith("docker run")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandboxer.client import Client
-from sandboxer.errors import HostNotSeen, UsageError
+from sandboxer.errors import HostNotObserved, UsageError
 from tests.support.bench import ID
 from tests.support.journal_host import ONE, JournalHost, life, lines
 from tests.support.silent import SILENT_HOST
@@ -37,12 +37,12 @@ def numbers(events: Iterable[Event | None]) -> list[int | None]:
 
 def test_a_life_that_is_not_followed_is_told_to_its_last_event(host: JournalHost) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
-    assert numbers(Client(host.bench.folder / "fleet").events("web")) == [1, 2, 3]
+    assert numbers(Client(host.session.folder / "fleet").events("web")) == [1, 2, 3]
 
 
 def test_one_that_is_followed_goes_on_and_ends_with_the_life(host: JournalHost) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
-    events = Client(host.bench.folder / "fleet").events(ID, follow=True)
+    events = Client(host.session.folder / "fleet").events(ID, follow=True)
     assert numbers([next(events) for _ in range(4)]) == [1, 2, 3, None]
     host.lives(ONE, lines(life(ONE, 4)))
     assert numbers([next(events)]) == [4]
@@ -52,16 +52,16 @@ def test_one_that_is_followed_goes_on_and_ends_with_the_life(host: JournalHost) 
 
 def test_a_caller_stops_it(host: JournalHost) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
-    events = Client(host.bench.folder / "fleet").events(ID, follow=True)
+    events = Client(host.session.folder / "fleet").events(ID, follow=True)
     next(events)
     events.close()
     assert list(events) == []
 
 
 def test_where_none_has_a_journal_the_silent_host_is_named(host: JournalHost) -> None:
-    (host.bench.folder / "fleet/manifests/silent.yaml").write_text(SILENT_HOST)
+    (host.session.folder / "fleet/manifests/silent.yaml").write_text(SILENT_HOST)
     warned: list[str] = []
-    events = Client(host.bench.folder / "fleet", warn=warned.append).events("other")
+    events = Client(host.session.folder / "fleet", warn=warned.append).events("other")
     assert warned == [], "nothing is asked before the first step"
     with pytest.raises(UsageError, match="no host has a journal of other") as error:
         next(events)
@@ -82,6 +82,6 @@ def test_where_none_has_a_journal_the_silent_host_is_named(host: JournalHost) ->
 def test_one_that_may_be_on_a_silent_host_is_not_reported_as_absent(
     host: JournalHost, call: Callable[[Client], object]
 ) -> None:
-    (host.bench.folder / "fleet/manifests/silent.yaml").write_text(SILENT_HOST)
-    with pytest.raises(HostNotSeen, match=r"other may be on .*silent.*, which did not answer in full"):
-        call(Client(host.bench.folder / "fleet"))
+    (host.session.folder / "fleet/manifests/silent.yaml").write_text(SILENT_HOST)
+    with pytest.raises(HostNotObserved, match=r"other may be on .*silent.*, which did not answer in full"):
+        call(Client(host.session.folder / "fleet"))

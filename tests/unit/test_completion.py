@@ -80,7 +80,7 @@ def in_bash(folder: Path, line: str, program: str) -> list[str]:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_names_of_sandboxes_come_from_the_hosts(host: JournalHost, program: str) -> None:
-    folder = host.bench.folder / "fleet"
+    folder = host.session.folder / "fleet"
     assert offered(complete, folder, f"{program} get ", program) == ["plain,web"]
     assert complete(folder, f"{program} get x", program=program) == []
     assert complete(folder, f"{program} destroy web ", program=program) == [], "it was given before"
@@ -88,11 +88,11 @@ def test_names_of_sandboxes_come_from_the_hosts(host: JournalHost, program: str)
     assert offered(complete, folder, f"{program} cp w", program) == ["plain,web:"]
     assert complete(folder, f"{program} cp ./w", program=program) == ["file,./w"]
     elsewhere = f"{program} -C {folder} events "
-    assert offered(complete, host.bench.folder, elsewhere, program) == ["plain,web"]
+    assert offered(complete, host.session.folder, elsewhere, program) == ["plain,web"]
 
 
 def test_profiles_hosts_and_sandboxes_of_git_come_from_the_manifests(host: JournalHost) -> None:
-    folder = host.bench.folder / "fleet"
+    folder = host.session.folder / "fleet"
     assert complete(folder, "sandboxer create --profile ") == ["plain,profile.web"]
     assert complete(folder, "sandboxer list --host o") == ["plain,one"]
     assert complete(folder, "sandboxer plan --target ") == ["plain,git-web"]
@@ -101,7 +101,7 @@ def test_profiles_hosts_and_sandboxes_of_git_come_from_the_manifests(host: Journ
 
 
 def test_a_host_that_is_silent_keeps_no_name_of_another_back(host: JournalHost) -> None:
-    folder = host.bench.folder / "fleet"
+    folder = host.session.folder / "fleet"
     with socket.create_server(("127.0.0.1", 0)) as server:  # it lets one in, and never says a word
         spec = f"{{address: 127.0.0.1, port: {server.getsockname()[1]}, user: nobody}}"
         (folder / "manifests/silent.yaml").write_text(document("Host", "silent", spec))
@@ -111,9 +111,9 @@ def test_a_host_that_is_silent_keeps_no_name_of_another_back(host: JournalHost) 
 
 
 def test_what_is_wrong_says_nothing(host: JournalHost) -> None:
-    folder = host.bench.folder / "fleet"
+    folder = host.session.folder / "fleet"
     for line in ("sandboxer get ", "sandboxer create --profile "):
-        assert complete(host.bench.folder, line) == [], "there is no fleet"
+        assert complete(host.session.folder, line) == [], "there is no fleet"
         assert complete(folder, f"sandboxer -C /nowhere {line.removeprefix('sandboxer ')}") == []
     (folder / "sandboxer.yaml").write_text("}{")
     assert complete(folder, "sandboxer get ") == []

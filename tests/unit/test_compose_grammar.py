@@ -15,7 +15,7 @@ from sandboxer.extensions.compose_ssh.harden import harden
 from sandboxer.extensions.compose_ssh.limits import TABLE
 from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import Policy
-from sandboxer.model.seams import TreeEntry
+from sandboxer.model.protocols import TreeEntry
 from sandboxer.model.text import printable
 
 HOSTILE = Path(__file__).parents[1] / "cases" / "hostile"
@@ -317,16 +317,16 @@ def test_a_build_has_the_same_grammar(key: str, value: Any, podman: bool) -> Non
 
 @pytest.mark.parametrize("podman", [False, True], ids=["docker", "podman"])
 def test_what_a_build_may_ask_for_has_an_end_and_comes_from_the_sandbox(podman: bool) -> None:
-    asked = {
+    request = {
         "shm_size": "999g",
         "ulimits": {"nofile": 9_000_000},
         "args": ["OWN", "HOME", "A=", "B=$$1"],
         "no_cache": "true",
     }
-    asked["secrets"] = [{"source": "s", "target": "x", "uid": "0", "mode": 256}]
+    request["secrets"] = [{"source": "s", "target": "x", "uid": "0", "mode": 256}]
     policy = replace(POLICY, variables={"OWN": "it's $5"})
     top = {"secrets": {"s": {"file": "./web.env"}}}
-    build = run({"build": {"context": ".", **asked}}, podman=podman, policy=policy, **top)["services"]["web"]["build"]
+    build = run({"build": {"context": ".", **request}}, podman=podman, policy=policy, **top)["services"]["web"]["build"]
     assert build["shm_size"] == str(1 << 30)
     assert build["ulimits"] == {"nofile": 1 << 20}
     assert build["args"] == {"OWN": "it's $$5", "A": "", "B": "$$1"}

@@ -20,7 +20,7 @@ from sandboxer.errors import ComposeRefused
 from sandboxer.extensions.compose_ssh.harden import harden
 from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret, Hardened, Policy, ReachablePort
-from sandboxer.model.seams import TreeEntry
+from sandboxer.model.protocols import TreeEntry
 
 CASES = Path(__file__).parents[1] / "cases" / "compose"
 DOCKER_COMPOSE = Path(compose.__file__).parent / "docker-compose"

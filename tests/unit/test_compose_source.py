@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sandboxer.errors import ComposeRefused
 from sandboxer.extensions.compose_ssh.source import SourceReport, inspect
-from sandboxer.model.seams import TreeEntry
+from sandboxer.model.protocols import TreeEntry
 
 CASES = Path(__file__).parents[1] / "cases" / "compose"
 DOCKER_COMPOSE = Path(compose.__file__).parent / "docker-compose"
@@ -65,7 +65,7 @@ services:
 NOT_READ = {"e2e/mounted", "app/Dockerfile"}
 
 
-def look(files: dict[str, str], *paths: str) -> SourceReport:
+def observation(files: dict[str, str], *paths: str) -> SourceReport:
     entries = {
         path: TreeEntry(path, text, target=text[3:] if text.startswith("-> ") else None) for path, text in files.items()
     }
@@ -93,7 +93,7 @@ def config(root: Path) -> bytes:
 
 
 def test_compose_reads_the_same_from_the_found_files_alone_and_needs_each(tmp_path: Path) -> None:
-    report = look(STACK, "e2e/compose.yaml", "e2e/over/override.yaml")
+    report = observation(STACK, "e2e/compose.yaml", "e2e/over/override.yaml")
     assert set(report.files) == STACK.keys() - NOT_READ
     assert (report.builds, report.contexts, report.variables) == (True, ("app",), {"TAG", "TWO"})
 
@@ -112,12 +112,14 @@ def test_compose_reads_the_same_from_the_found_files_alone_and_needs_each(tmp_pa
 )
 def test_what_leads_elsewhere_is_refused_before_anything_reads_it(case: dict[str, Any]) -> None:
     with pytest.raises(ComposeRefused) as caught:
-        look(case["files"])
+        observation(case["files"])
     assert caught.value.message == case["says"]
 
 
 def test_includes_and_extends_in_a_circle_end() -> None:
-    look({"a.yaml": "{include: [b.yaml], services: {x: {extends: y}, y: {extends: x}}}", "b.yaml": "include: [a.yaml]"})
+    observation(
+        {"a.yaml": "{include: [b.yaml], services: {x: {extends: y}, y: {extends: x}}}", "b.yaml": "include: [a.yaml]"}
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,13 +136,13 @@ def test_includes_and_extends_in_a_circle_end() -> None:
 def test_a_file_made_to_exhaust_us_is_refused_soon(text: str) -> None:
     started = time.monotonic()
     with pytest.raises(ComposeRefused):
-        look({"c.yaml": text, "a": ""})
+        observation({"c.yaml": text, "a": ""})
     assert time.monotonic() - started < 10
 
 
 def test_an_alias_bomb_stays_small() -> None:
     lines = ["x-0: &a0 [x, x]"] + [f"x-{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 60)]
-    assert look({"c.yaml": "\n".join([*lines, "services: {web: {image: x}}"])}).files == ("c.yaml",)
+    assert observation({"c.yaml": "\n".join([*lines, "services: {web: {image: x}}"])}).files == ("c.yaml",)
 
 
 KEYS = st.sampled_from(["services", "web", "include", "extends", "env_file", "path", "file", "service", "build", "<<"])
@@ -155,7 +157,7 @@ VALUES = st.recursive(
 @given(value=VALUES)
 def test_any_document_is_followed_or_refused(value: Any) -> None:
     with contextlib.suppress(ComposeRefused):
-        look({"c.yaml": yaml.safe_dump(value)})
+        observation({"c.yaml": yaml.safe_dump(value)})
 
 
 @settings(max_examples=300, deadline=None)

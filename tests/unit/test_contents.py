@@ -12,10 +12,10 @@ import pytest
 
 from sandboxer.adapters.git_inputs import GitInputs
 from sandboxer.adapters.local import LocalTransport
-from sandboxer.errors import LookIncomplete
+from sandboxer.errors import ObservationIncomplete
 from sandboxer.extensions.compose_ssh.contents import Listing, contents_command, differences, read_contents
 from sandboxer.extensions.compose_ssh.tree import Tree
-from sandboxer.model.seams import CommandResult, InputTree
+from sandboxer.model.protocols import CommandResult, InputTree
 from tests.support.gitrepo import GitRepo, archive_of
 from tests.support.planning import fleet_of, record_of
 
@@ -144,7 +144,7 @@ def test_a_file_in_the_place_of_a_link_is_told(tmp_path: Path, home: Path, input
 
 
 def test_a_list_that_broke_off_is_no_list() -> None:
-    with pytest.raises(LookIncomplete, match=r"broke off \(exit code 137\): Killed"):
+    with pytest.raises(ObservationIncomplete, match=r"broke off \(exit code 137\): Killed"):
         read_contents("lab-1", "n", CommandResult(137, b"\n@n files\n", b"Killed\n"))
 
 

@@ -16,7 +16,7 @@ from sandboxer.model.event import Event, drift_event, gap_then
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.plan import FieldChange
 from tests.support.bench import FLEET, ID
-from tests.support.deliveries import STARTED_RUN, Deliveries, finished, numbers, of, settled, started
+from tests.support.deliveries import STARTED_RUN, Deliveries, finished, is_ready, numbers, of, started
 from tests.support.hubs import TAKES, Answer, LyingHub, Request, Talk, says
 from tests.support.journal_host import NOW, ONE, RECORD, TWO, JournalHost, life, lines
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandboxer.model.jsontypes import JsonObject
-    from sandboxer.model.seams import HostTransport
+    from sandboxer.model.protocols import HostTransport
 
 
 OTHERS = tuple(f"0000000{number}" for number in range(8))
@@ -96,7 +96,7 @@ def test_a_life_that_begins_is_told_from_its_first_event(host: JournalHost, deli
     with LyingHub() as lying:
         telling = deliver(lying)
         telling.begin(host.journals, ["one"])
-        settled(telling)
+        is_ready(telling)
         host.lives(ONE, lines(life(ONE, 3)))
         for event in life(ONE, 3):
             telling.tell(event, "one")
@@ -112,7 +112,7 @@ def test_an_event_behind_one_that_is_not_known_waits_for_the_next_run(host: Jour
     with LyingHub() as lying:
         telling = deliver(lying)
         telling.begin(host.journals, ["one"])
-        settled(telling)
+        is_ready(telling)
         host.lives(ONE, lines(events[:4]))  # 3 is another client's
         telling.tell(events[3], "one")
         telling.tell(life(TWO, 3, identifier=OTHERS[0])[2], "one")  # of a life of which nothing is known
@@ -129,15 +129,15 @@ def test_an_event_behind_one_that_is_not_known_waits_for_the_next_run(host: Jour
 def test_a_journal_that_begins_anew_is_told(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     record = RECORD.model_copy(update={"uid": ONE})
-    gap = gap_then(record, Phase.PROVISIONING, at=NOW, reason="r")
+    unknown_host = gap_then(record, Phase.PROVISIONING, at=NOW, reason="r")
     with LyingHub() as lying:
         telling = deliver(lying)
         telling.begin(host.journals, ["one"])
-        settled(telling)
-        for event in gap:
+        is_ready(telling)
+        for event in unknown_host:
             telling.tell(event, "one")
         assert finished(telling) == []
-    assert numbers(lying) == of(ONE, 1, 2, 3, gap[0].number, gap[1].number)
+    assert numbers(lying) == of(ONE, 1, 2, 3, unknown_host[0].number, unknown_host[1].number)
 
 
 def test_hosts_that_were_not_begun_are_not_told_of(host: JournalHost, deliver: Deliveries) -> None:
@@ -155,7 +155,7 @@ def test_a_life_and_the_one_after_it_are_told_in_turn(host: JournalHost, deliver
     with LyingHub() as lying:
         telling = deliver(lying)
         telling.begin(host.journals, ["one"])
-        settled(telling)
+        is_ready(telling)
         host.lives(ONE, lines(first[:4]), cursor=f"{ONE} 2\n")
         host.remove(ONE, first[4])
         host.lives(TWO, lines(second))
@@ -215,10 +215,10 @@ def _requests(lying: LyingHub) -> list[str]:
 
 def test_an_identity_is_registered_while_it_is_ready(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE)))
-    asked: list[tuple[str, ...]] = []
+    request: list[tuple[str, ...]] = []
 
     def registration(*about: str) -> JsonObject | None:
-        asked.append(about)
+        request.append(about)
         return REGISTRATION
 
     with LyingHub() as lying:
@@ -234,7 +234,7 @@ def test_an_identity_is_registered_while_it_is_ready(host: JournalHost, deliver:
         "POST destroyed",
         "DELETE",
     ]
-    assert asked == [(ONE, ID, "one")]
+    assert request == [(ONE, ID, "one")]
     assert lying.requests[3].json == REGISTRATION
     assert (lying.requests[6].path, lying.requests[6].query) == (f"/sandboxes/{ID}", f"host=one&uid={ONE}")
 
@@ -246,7 +246,7 @@ def test_drift_that_is_told_renews_what_is_registered(host: JournalHost, deliver
     with LyingHub() as lying:
         telling = deliver(lying, lambda *_: REGISTRATION)
         telling.begin(host.journals, ["one"])
-        settled(telling)
+        is_ready(telling)
         for number, fields in ((4, drift), (5, [])):
             event = drift_event(record, fields, at=NOW, reason="r").model_copy(update={"number": number})
             telling.tell(event, "one")
@@ -291,7 +291,7 @@ def test_one_that_was_extended_is_registered_anew_behind_its_events(host: Journa
     with LyingHub() as lying:
         telling = deliver(lying)
         telling.begin(host.journals, ["one"])
-        settled(telling)
+        is_ready(telling)
         telling.renew("one", ID, REGISTRATION)
         assert finished(telling) == []
     assert _requests(lying) == ["POST requested", "POST provisioning", "PUT"]
@@ -330,14 +330,14 @@ def test_a_host_that_goes_away_is_a_sentence_and_others_go_on(
     def transport(name: str) -> HostTransport:
         if name in gone:
             raise HostUnreachable(name, f"{name} does not answer")
-        return host.bench.transport(name)
+        return host.session.transport(name)
 
-    journals = Journals(FLEET, {name: str(host.bench.root("one")) for name in ("one", "two")}, transport, "me")
+    journals = Journals(FLEET, {name: str(host.session.root("one")) for name in ("one", "two")}, transport, "me")
     with LyingHub() as lying:
         telling = deliver(lying)
         telling.begin(journals, ["one", "two"])
         telling.tell(life(TWO, identifier=OTHERS[0])[0], "two")
-        settled(telling)
+        is_ready(telling)
         gone.add("one")
         assert finished(telling) == [
             "the journals of two cannot be read: two does not answer",

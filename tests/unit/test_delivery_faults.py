@@ -75,9 +75,9 @@ def test_every_event_arrives_once(
     def transport(name: str) -> object:
         if dead[0]:
             raise HostUnreachable(name, "gone")
-        return host.bench.transport(name)
+        return host.session.transport(name)
 
-    journals = Journals(FLEET, {"one": str(host.bench.root("one"))}, transport, "me")  # type: ignore[arg-type]
+    journals = Journals(FLEET, {"one": str(host.session.root("one"))}, transport, "me")  # type: ignore[arg-type]
     with RunningHub(tmp_path / "hub.sqlite") as hub, Deliveries(tmp_path, token=TOKEN) as deliver:
         between = Between(hub.url.rstrip("/"), broken.append, seed)
         lives = _Lives(host, chance)

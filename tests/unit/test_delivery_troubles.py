@@ -11,7 +11,7 @@ import pytest
 from sandboxer.lifecycle import delivery as module
 from sandboxer.lifecycle.delivery import ATTEMPTS
 from tests.support.bench import ID
-from tests.support.deliveries import Deliveries, finished, numbers, of, settled, started
+from tests.support.deliveries import Deliveries, finished, is_ready, numbers, of, started
 from tests.support.hubs import CUTS, HANGS, TAKES, TOKEN, Answer, LyingHub, Request, Talk, says
 from tests.support.journal_host import ONE, JournalHost, life, lines
 
@@ -72,17 +72,17 @@ def test_what_fails_for_a_moment_is_tried_again_in_its_order(host: JournalHost, 
 
 def test_it_is_not_asked_before_it_wants_to_be(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 1)))
-    asked: list[float] = []
+    request: list[float] = []
 
     def choose(_: Request) -> Answer:
-        asked.append(time.monotonic())
-        return TAKES if len(asked) > 1 else says(429, Retry_After="1")
+        request.append(time.monotonic())
+        return TAKES if len(request) > 1 else says(429, Retry_After="1")
 
     with LyingHub(choose=choose) as lying:
         telling = deliver(lying)
         telling.begin(host.journals, ["one"])
         assert finished(telling) == []
-    first, second = asked
+    first, second = request
     assert second - first >= 1.0
 
 
@@ -205,7 +205,7 @@ def test_what_is_taken_after_the_end_is_not_noted_and_told_again(host: JournalHo
         telling.begin(host.journals, ["one"])
         assert len(telling.finish(grace=0.3)) == 1
         go.set()
-        settled(telling)
+        is_ready(telling)
         assert host.numbers() == [("1", 0, [1, 2])]
         again = deliver(lying)
         again.begin(host.journals, ["one"])

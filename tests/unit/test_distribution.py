@@ -30,7 +30,7 @@ LEFTOVERS = (
     "sandboxer/.env",
     "sandboxer/notes.txt",
     "sandboxer/__pycache__/errors.cpython-311.pyc",
-    "sandboxer/extensions/compose_ssh/look.sh.orig",
+    "sandboxer/extensions/compose_ssh/observe.sh.orig",
     "sandboxer/hub/page/.app.js.swp",
     "schemas/notes.txt",
     "tests/unit/test_notes.py",

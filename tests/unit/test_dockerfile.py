@@ -22,7 +22,7 @@ from sandboxer.extensions.compose_ssh.dockerfile_policy import (
 from sandboxer.extensions.compose_ssh.harden import harden
 from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import Hardened, Policy
-from sandboxer.model.seams import TreeEntry
+from sandboxer.model.protocols import TreeEntry
 
 CASES = Path(__file__).parents[1] / "cases"
 PROJECT = "sbx-shop-1f2e3d4c"

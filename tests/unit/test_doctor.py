@@ -14,15 +14,15 @@ from rich.console import Console
 
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.cli.main import run
-from sandboxer.lifecycle.doctor import Patient, examine, examine_all
-from sandboxer.model.checkup import Check, Checkup
+from sandboxer.lifecycle.doctor import CheckedHost, check_host, check_hosts
+from sandboxer.model.host_report import Check, HostReport
 from sandboxer.render.doctor import doctor_json, doctor_text
-from tests.support.doctor import patient
+from tests.support.doctor import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sandboxer.model.seams import HostTransport
+    from sandboxer.model.protocols import HostTransport
 
 SCRIPTS = Path(__file__).parents[2] / "sandboxer" / "extensions"
 TOOLS = re.search(r"^tools='(.*)'$", (SCRIPTS / "doctor.sh").read_text(), re.MULTILINE)[1].split()  # type: ignore[index]
@@ -62,8 +62,8 @@ def program(folder: Path, name: str, text: str) -> None:
     file.chmod(0o755)
 
 
-def by_name(checkup: Checkup) -> dict[str, Check]:
-    return {check.name: check for check in checkup.checks}
+def by_name(report: HostReport) -> dict[str, Check]:
+    return {check.name: check for check in report.checks}
 
 
 # --- on a real machine: this one
@@ -71,7 +71,7 @@ def by_name(checkup: Checkup) -> dict[str, Check]:
 
 def test_a_machine_with_all_tools(local: Callable[[str], HostTransport], programs: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    checks = by_name(examine(patient(str(root)), local))
+    checks = by_name(check_host(checked(str(root)), local))
     assert checks["tools"].status == "ok"
     assert checks["clock"].status == "ok"
     assert checks["root"] == Check("root", "ok", f"{root} is not there yet; an apply makes it")
@@ -84,7 +84,7 @@ def test_nothing_is_changed(local: Callable[[str], HostTransport], programs: Pat
     root = tmp_path / "root"
     root.mkdir(mode=0o700)
     before = sorted(path.name for path in tmp_path.rglob("*"))
-    assert by_name(examine(patient(str(root)), local))["root"].status == "ok"
+    assert by_name(check_host(checked(str(root)), local))["root"].status == "ok"
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
@@ -93,18 +93,18 @@ def test_each_missing_tool_is_named(
     local: Callable[[str], HostTransport], programs: Path, tmp_path: Path, missing: str
 ) -> None:
     (programs / missing).unlink()
-    checkup = examine(patient(str(tmp_path)), local)
-    found = [check for check in checkup.checks if check.name == "tools" and check.status == "error"]
+    report = check_host(checked(str(tmp_path)), local)
+    found = [check for check in report.checks if check.name == "tools" and check.status == "error"]
     assert missing in found[-1].found.rpartition(": ")[2].split(", ")
     assert found[-1].remedy
-    assert not checkup.ok
+    assert not report.ok
 
 
 def test_a_host_without_dd_cannot_be_asked(
     local: Callable[[str], HostTransport], programs: Path, tmp_path: Path
 ) -> None:
     (programs / "dd").unlink()
-    (check,) = examine(patient(str(tmp_path)), local).checks
+    (check,) = check_host(checked(str(tmp_path)), local).checks
     assert check.status == "error"
     assert "dd" in check.remedy
 
@@ -124,8 +124,8 @@ def test_a_tool_that_does_not_do_its_work(
     local: Callable[[str], HostTransport], programs: Path, tmp_path: Path, name: str, text: str, found: str
 ) -> None:
     program(programs, name, text)
-    checkup = examine(patient(str(tmp_path / "root")), local)
-    assert any(check.found.startswith(found) for check in checkup.checks if check.status == "error")
+    report = check_host(checked(str(tmp_path / "root")), local)
+    assert any(check.found.startswith(found) for check in report.checks if check.status == "error")
 
 
 @pytest.mark.skipif(not shutil.which("busybox"), reason="there is no busybox here")
@@ -135,15 +135,15 @@ def test_busybox_serves_as_well(local: Callable[[str], HostTransport], programs:
     for name in {"sh", *TOOLS}.intersection(applets):
         (programs / name).unlink()
         (programs / name).symlink_to(busybox)
-    assert by_name(examine(patient(str(tmp_path / "root")), local))["tools"].status == "ok"
+    assert by_name(check_host(checked(str(tmp_path / "root")), local))["tools"].status == "ok"
 
 
 @pytest.mark.parametrize("shell", [name for name in ("bash", "dash", "ksh", "mksh") if shutil.which(name)])
 def test_any_sh_serves(local: Callable[[str], HostTransport], programs: Path, tmp_path: Path, shell: str) -> None:
     (programs / "sh").unlink()
     (programs / "sh").symlink_to(shutil.which(shell, path=os.defpath) or shell)
-    checkup = examine(patient(str(tmp_path / "root")), local)
-    assert {check.name for check in checkup.checks if check.status == "error"} == {"engine"}
+    report = check_host(checked(str(tmp_path / "root")), local)
+    assert {check.name for check in report.checks if check.status == "error"} == {"engine"}
 
 
 def test_every_tool_of_the_scripts_is_asked_for() -> None:
@@ -178,7 +178,7 @@ def test_an_engine_is_asked_as_an_apply_would(
            esac""",
     )
     program(programs, "docker-compose", "echo 1.29.2")
-    checks = by_name(examine(patient(str(tmp_path / "root"), runtime="docker", compose="docker-compose"), local))
+    checks = by_name(check_host(checked(str(tmp_path / "root"), runtime="docker", compose="docker-compose"), local))
     assert checks["engine"] == Check("engine", "ok", f"Docker 28.1.0 answers (client {programs}/docker, cgroup v2)")
     assert checks["limits"].found == "ceilings of pids have no effect here"
     assert checks["compose"].status == "error"
@@ -189,7 +189,7 @@ def test_an_engine_is_asked_as_an_apply_would(
 
 def test_podmans_stand_in_is_no_docker(local: Callable[[str], HostTransport], programs: Path, tmp_path: Path) -> None:
     program(programs, "docker", 'exec podman "$@"')
-    check = by_name(examine(patient(str(tmp_path / "root"), runtime="docker"), local))["engine"]
+    check = by_name(check_host(checked(str(tmp_path / "root"), runtime="docker"), local))["engine"]
     assert check.found == f"spec.runtime is docker, and {programs}/docker is Podman's stand-in for it"
 
 
@@ -199,7 +199,7 @@ def test_a_link_in_the_roots_place_is_refused(
     (tmp_path / "else where").mkdir()
     root = tmp_path / "root"
     root.symlink_to(tmp_path / "else where")
-    check = by_name(examine(patient(str(root)), local))["root"]
+    check = by_name(check_host(checked(str(root)), local))["root"]
     assert check.status == "error"
     assert check.found == f"{root} is a symbolic link, not a directory, and is refused"
     assert f"rm {root}" in check.remedy
@@ -212,11 +212,11 @@ def test_one_that_does_not_answer_keeps_no_other_from_its_own(
 
     with_nobody = SshTransport(SshTarget("gone", "127.0.0.1", 1, "nobody"))
     hosts = {"gone": with_nobody, "here": local("here")}
-    gone = patient(connection="ssh", address="127.0.0.1")
-    gone = Patient(
+    gone = checked(connection="ssh", address="127.0.0.1")
+    gone = CheckedHost(
         gone.host.model_copy(update={"metadata": gone.host.metadata.model_copy(update={"name": "gone"})}), "f"
     )
-    first, second = examine_all([gone, patient(str(tmp_path / "root"))], hosts.__getitem__)
+    first, second = check_hosts([gone, checked(str(tmp_path / "root"))], hosts.__getitem__)
     with_nobody.close()
     (check,) = first.checks
     assert (first.host, check.name, check.status) == ("gone", "ssh", "error")
@@ -228,8 +228,8 @@ def test_one_that_does_not_answer_keeps_no_other_from_its_own(
 # --- as people and programs see it
 
 CHECKUPS = [
-    Checkup("lab-1", (Check("ssh", "ok", "root is logged in"), Check("firewall", "note", "open", "nft rule"))),
-    Checkup(
+    HostReport("lab-1", (Check("ssh", "ok", "root is logged in"), Check("firewall", "note", "open", "nft rule"))),
+    HostReport(
         "lab-2", (Check("clock", "warning", "300 s off\x1b[31m", "set it"), Check("engine", "error", "gone", "a\nb"))
     ),
 ]

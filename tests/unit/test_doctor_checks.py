@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandboxer.extensions.compose_ssh.look import Sections
+from sandboxer.extensions.compose_ssh.observe import Sections
 from sandboxer.lifecycle.doctor_checks import (
     check_disk,
     check_firewall,
@@ -25,15 +25,15 @@ from sandboxer.lifecycle.doctor_engines import (
 )
 from sandboxer.lifecycle.doctor_facts import Facts
 from sandboxer.lifecycle.doctor_remedies import System
-from sandboxer.model.checkup import Check
-from sandboxer.model.seams import CommandResult
-from tests.support.doctor import only, patient, told
+from sandboxer.model.host_report import Check
+from sandboxer.model.protocols import CommandResult
+from tests.support.doctor import checked, only, told
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "hosts.md"
 
 
 def test_nothing_at_all_is_survived() -> None:
-    facts = Facts(patient(), Sections(b"", "n"), CommandResult(1, b"", b""))
+    facts = Facts(checked(), Sections(b"", "n"), CommandResult(1, b"", b""))
     assert all(isinstance(check, Check) for check in diagnose(facts))
 
 
@@ -127,7 +127,7 @@ def test_docker_that_is_silent(code: str, said: str, systemd: str, found: str, r
 
 
 def test_a_runtime_that_is_not_there_names_the_one_that_is() -> None:
-    check = only(check_engine(told({"client podman /usr/bin/podman": ""}, patient(runtime="docker"))))
+    check = only(check_engine(told({"client podman /usr/bin/podman": ""}, checked(runtime="docker"))))
     assert check.remedy == "apt-get install -y docker.io\nor set `runtime: podman` on the Host"
 
 
@@ -179,9 +179,9 @@ def test_what_sshd_allows() -> None:
 
 
 def test_clock_login_and_key() -> None:
-    asked = patient(connection="ssh", address="build-1", user="ci")
+    request = checked(connection="ssh", address="build-1", user="ci")
     sections = {"shell /bin/bash": "Welcome to build-1!", "host-keys": "ssh-ed25519 AAAA"}
-    checks = list(diagnose(told(sections, asked, skew=-300.0, login=4.2)))
+    checks = list(diagnose(told(sections, request, skew=-300.0, login=4.2)))
     found = {(check.name, check.status): check for check in checks}
     assert found["clock", "warning"].found.startswith("its clock is 300 s behind this machine's")
     assert 'hostKey: "ssh-ed25519 AAAA"' in found["host key", "note"].remedy

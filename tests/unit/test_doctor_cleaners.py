@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from sandboxer.extensions.compose_ssh.look import Sections
+from sandboxer.extensions.compose_ssh.observe import Sections
 from sandboxer.lifecycle.doctor_cleaners import check_cleaner, span_of
 from sandboxer.lifecycle.doctor_facts import Facts
-from sandboxer.model.seams import CommandResult
-from tests.support.doctor import only, patient, told
+from sandboxer.model.protocols import CommandResult
+from tests.support.doctor import checked, only, told
 
 TEN_DAYS = {"tmpfiles tmp.conf": "q /tmp 1777 root root 10d\nq /var/tmp 1777 root root 30d"}
 WEEKLY = {"reaper tmpreaper": ""}
@@ -50,18 +50,18 @@ def test_who_cleans_temporary_folders(files: dict[str, str], warned: bool) -> No
 @pytest.mark.parametrize("longest", [timedelta(days=1), timedelta(days=6)])
 @pytest.mark.parametrize("files", [TEN_DAYS, WEEKLY, {"reaper tmpwatch": "tmpwatch 240 /tmp"}])
 def test_who_comes_after_every_sandboxs_end_harms_none(files: dict[str, str], longest: timedelta) -> None:
-    check = only(check_cleaner(told(files, patient(longest=longest))))
+    check = only(check_cleaner(told(files, checked(longest=longest))))
     assert check.status == "ok"
     assert check.found.endswith(f"no sandbox lives longer than {longest.days}d")
 
 
 def test_who_comes_while_a_sandbox_may_live_is_warned_about() -> None:
     for files in (TEN_DAYS, WEEKLY, {"reaper tmpwatch": "tmpwatch 240 /tmp"}):
-        assert only(check_cleaner(told(files, patient(longest=timedelta(days=10))))).status == "warning"
+        assert only(check_cleaner(told(files, checked(longest=timedelta(days=10))))).status == "warning"
 
 
 def test_each_cleaner_is_told() -> None:
-    checks = list(check_cleaner(told({**TEN_DAYS, **WEEKLY}, patient(longest=timedelta(days=8)))))
+    checks = list(check_cleaner(told({**TEN_DAYS, **WEEKLY}, checked(longest=timedelta(days=8)))))
     assert [(check.status, check.found.split()[0]) for check in checks] == [
         ("warning", "tmpreaper"),
         ("ok", "systemd-tmpfiles"),
@@ -70,7 +70,7 @@ def test_each_cleaner_is_told() -> None:
 
 def test_a_mask_takes_the_place_of_the_systems_own_rules() -> None:
     output = b"\n@n tmpfiles tmp.conf\nq /tmp 1777 root root 10d\n\n@n tmpfiles tmp.conf\n\n@n end\n"
-    facts = Facts(patient(), Sections(output, "n"), CommandResult(0, output, b""))
+    facts = Facts(checked(), Sections(output, "n"), CommandResult(0, output, b""))
     assert only(check_cleaner(facts)).status == "ok"
 
 
@@ -81,7 +81,7 @@ def test_the_cleaners_remedy_is_what_to_paste() -> None:
 
 
 def test_a_root_elsewhere_is_nobodys_to_clean() -> None:
-    assert not list(check_cleaner(told(WEEKLY, patient("/srv/sandboxer"))))
+    assert not list(check_cleaner(told(WEEKLY, checked("/srv/sandboxer"))))
 
 
 @pytest.mark.parametrize(

@@ -11,20 +11,20 @@ from sandboxer.extensions.compose_ssh.policy import Service
 from sandboxer.extensions.compose_ssh.records import what_runs
 from sandboxer.model.lifecycle import Health
 from sandboxer.reconcile.drift import config_hash, drift, health, service_of, state_of
-from sandboxer.reconcile.sight import Sight, survey
+from sandboxer.reconcile.observed_sandbox import ObservedSandbox, observed_host
 from tests.support.planning import FLEET, ROOT, looks_of
 
 TWO = {"web": {"config_hash": "config-web", "image_id": "a" * 64, "replicas": 2, "one_shot": False, "completed": False}}
 
 
-def sight_of(**copy: Any) -> Sight:
-    looks: Any = looks_of({"found": {"lab-1": {"copies": [{"name": "web", **copy}]}}})
-    (sight,) = survey(looks["lab-1"], FLEET, ROOT).sights.values()
-    return sight
+def sight_of(**copy: Any) -> ObservedSandbox:
+    observations: Any = looks_of({"found": {"lab-1": {"copies": [{"name": "web", **copy}]}}})
+    (observed,) = observed_host(observations["lab-1"], FLEET, ROOT).copies.values()
+    return observed
 
 
-def told(sight: Sight) -> list[tuple[Any, ...]]:
-    return [(change.path, change.old, change.new) for change in drift(sight)]
+def told(observed: ObservedSandbox) -> list[tuple[Any, ...]]:
+    return [(change.path, change.old, change.new) for change in drift(observed)]
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def told(sight: Sight) -> list[tuple[Any, ...]]:
     ],
 )
 def test_drift_and_health(copy: dict[str, Any], expected: list[tuple[Any, ...]] | None, fares: Health) -> None:
-    sight = sight_of(**copy)
+    observed = sight_of(**copy)
     if expected is not None:
-        assert told(sight) == expected
-    assert health(sight) is fares
+        assert told(observed) == expected
+    assert health(observed) is fares
 
 
 def test_a_suspended_sandbox_is_suspended_whatever_it_does() -> None:
@@ -81,16 +81,16 @@ def test_a_suspended_sandbox_is_suspended_whatever_it_does() -> None:
 
 
 def test_what_a_person_runs_by_hand_is_no_drift() -> None:
-    sight = sight_of()
-    (web,) = sight.containers
+    observed = sight_of()
+    (web,) = observed.containers
     by_hand = replace(web, id="by-hand", labels={**web.labels, "com.docker.compose.oneoff": "True"})
-    assert told(replace(sight, containers=(web, by_hand))) == []
+    assert told(replace(observed, containers=(web, by_hand))) == []
 
 
 def test_two_containers_of_a_service_are_told_once() -> None:
-    sight = sight_of(record={"services": TWO}, services={"web": "exited 1"})
-    (web,) = sight.containers
-    both = replace(sight, containers=(web, replace(web, id="second")))
+    observed = sight_of(record={"services": TWO}, services={"web": "exited 1"})
+    (web,) = observed.containers
+    both = replace(observed, containers=(web, replace(web, id="second")))
     assert told(both) == [("services.web.state", "running", "exited (1)")]
 
 

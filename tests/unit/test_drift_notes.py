@@ -14,7 +14,7 @@ import pytest
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.errors import HostUnreachable
 from sandboxer.lifecycle import notes
-from sandboxer.lifecycle.notes import Notebook
+from sandboxer.lifecycle.notes import DriftNotes
 from sandboxer.model.drift import Note
 from sandboxer.model.event import Event, drift_event
 from sandboxer.model.plan import FieldChange
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sandboxer.model.seams import HostTransport
+    from sandboxer.model.protocols import HostTransport
 
 IDENTIFIER, UID = "0a0b0c0d", "1" * 32
 TOLD_EVENTS: list[Event] = []
@@ -38,31 +38,33 @@ RESOLVED = drift_event(RECORD, [], at=SINCE, reason="no_op_because_synced")
 TOLD = Note("here", IDENTIFIER, "web", UID, {"services.web.state": SINCE}, DETECTED)
 
 
-def _over(box: Path) -> Note:
-    former = hashlib.sha256((box / "drift.json").read_bytes()).hexdigest()
+def _over(directory: Path) -> Note:
+    former = hashlib.sha256((directory / "drift.json").read_bytes()).hexdigest()
     return Note("here", IDENTIFIER, "web", UID, {}, RESOLVED, former)
 
 
-def _journal(box: Path) -> list[Event]:
-    return [Event.model_validate_json(line) for line in (box / "journal.jsonl").read_text().splitlines()]
+def _journal(directory: Path) -> list[Event]:
+    return [Event.model_validate_json(line) for line in (directory / "journal.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     """A sandbox's folder, with its record and its lock."""
     home = tmp_path / "root/acme"
-    box = home / IDENTIFIER
-    box.mkdir(parents=True)
-    (box / "record.json").write_text(json.dumps({"generation": 4, "last_event": 3, "uid": UID}, separators=(",", ":")))
+    directory = home / IDENTIFIER
+    directory.mkdir(parents=True)
+    (directory / "record.json").write_text(
+        json.dumps({"generation": 4, "last_event": 3, "uid": UID}, separators=(",", ":"))
+    )
     (home / ".locks").mkdir()
     (home / ".locks" / IDENTIFIER).touch()
-    return box
+    return directory
 
 
 @pytest.fixture
-def notebook(tmp_path: Path) -> Iterator[Notebook]:
+def notebook(tmp_path: Path) -> Iterator[DriftNotes]:
     transport = LocalTransport("here")
-    yield Notebook(
+    yield DriftNotes(
         "acme",
         {"here": str(tmp_path / "root")},
         lambda _name: transport,
@@ -72,92 +74,96 @@ def notebook(tmp_path: Path) -> Iterator[Notebook]:
     transport.close()
 
 
-def test_a_note_is_written_whole_and_the_record_left_alone(box: Path, notebook: Notebook) -> None:
-    record = (box / "record.json").read_bytes()
+def test_a_note_is_written_whole_and_the_record_left_alone(directory: Path, notebook: DriftNotes) -> None:
+    record = (directory / "record.json").read_bytes()
     assert notebook.write([TOLD]) == []
-    assert json.loads((box / "drift.json").read_text()) == {
+    assert json.loads((directory / "drift.json").read_text()) == {
         "format_version": "1.0",
         "told": {"services.web.state": "2026-11-24T10:00:00Z"},
     }
-    assert (box / "record.json").read_bytes() == record
-    assert sorted(path.name for path in box.iterdir()) == ["drift.json", "journal.jsonl", "record.json"]
+    assert (directory / "record.json").read_bytes() == record
+    assert sorted(path.name for path in directory.iterdir()) == ["drift.json", "journal.jsonl", "record.json"]
 
 
-def test_the_journal_tells_it_once_behind_the_last_event(box: Path, notebook: Notebook) -> None:
+def test_the_journal_tells_it_once_behind_the_last_event(directory: Path, notebook: DriftNotes) -> None:
     TOLD_EVENTS.clear()
     assert notebook.write([TOLD]) == []
     assert notebook.write([TOLD]) == []  # another job saw the same
-    (detected,) = _journal(box)
+    (detected,) = _journal(directory)
     assert detected == DETECTED.model_copy(update={"number": 4})
     assert detected.drift is not None
     assert (detected.drift[0].path, detected.drift[0].new) == ("services.web.state", "exited (1)")
-    assert notebook.write([_over(box)]) == []
-    assert [(event.number, event.type) for event in _journal(box)] == [
+    assert notebook.write([_over(directory)]) == []
+    assert [(event.number, event.type) for event in _journal(directory)] == [
         (4, "dev.sandboxer.drift.detected"),
         (5, "dev.sandboxer.drift.resolved"),
     ]
-    assert _journal(box) == TOLD_EVENTS
-    (box / "record.json").write_text(json.dumps({"last_event": 9, "uid": UID}, separators=(",", ":")))
-    (box / "drift.json").symlink_to("/etc/passwd")  # no note of ours
+    assert _journal(directory) == TOLD_EVENTS
+    (directory / "record.json").write_text(json.dumps({"last_event": 9, "uid": UID}, separators=(",", ":")))
+    (directory / "drift.json").symlink_to("/etc/passwd")  # no note of ours
     assert notebook.write([TOLD]) == []
-    assert _journal(box)[-1].number == 10
+    assert _journal(directory)[-1].number == 10
 
 
-def test_a_line_that_a_kill_cut_short_is_no_event(box: Path, notebook: Notebook) -> None:
-    (box / "journal.jsonl").write_text(DETECTED.model_copy(update={"number": 7}).to_line() + '\n{"number":12,"pha')
+def test_a_line_that_a_kill_cut_short_is_no_event(directory: Path, notebook: DriftNotes) -> None:
+    (directory / "journal.jsonl").write_text(
+        DETECTED.model_copy(update={"number": 7}).to_line() + '\n{"number":12,"pha'
+    )
     assert notebook.write([TOLD]) == []
-    assert [line[:1] for line in (box / "journal.jsonl").read_text().splitlines()] == ["{"] * 3
-    assert Event.model_validate_json((box / "journal.jsonl").read_text().splitlines()[-1]).number > 7
+    assert [line[:1] for line in (directory / "journal.jsonl").read_text().splitlines()] == ["{"] * 3
+    assert Event.model_validate_json((directory / "journal.jsonl").read_text().splitlines()[-1]).number > 7
 
 
-def test_a_note_of_what_is_over_goes(box: Path, notebook: Notebook) -> None:
+def test_a_note_of_what_is_over_goes(directory: Path, notebook: DriftNotes) -> None:
     notebook.write([TOLD])
-    over = _over(box)
+    over = _over(directory)
     assert notebook.write([over]) == []
     assert notebook.write([over]) == []  # another job was faster
-    assert sorted(path.name for path in box.iterdir()) == ["journal.jsonl", "record.json"]
-    assert len(_journal(box)) == 2
+    assert sorted(path.name for path in directory.iterdir()) == ["journal.jsonl", "record.json"]
+    assert len(_journal(directory)) == 2
 
 
-def test_another_life_is_not_noted(box: Path, notebook: Notebook) -> None:
-    (box / "record.json").write_text(json.dumps({"uid": "2" * 32}, separators=(",", ":")))
+def test_another_life_is_not_noted(directory: Path, notebook: DriftNotes) -> None:
+    (directory / "record.json").write_text(json.dumps({"uid": "2" * 32}, separators=(",", ":")))
     assert notebook.write([TOLD]) == []
-    assert not (box / "drift.json").exists()
+    assert not (directory / "drift.json").exists()
 
 
-def test_a_sandbox_that_is_gone_leaves_nothing_behind(box: Path, notebook: Notebook) -> None:
-    (box / "record.json").unlink()
-    box.rmdir()
-    lock = box.parent / ".locks" / IDENTIFIER
+def test_a_sandbox_that_is_gone_leaves_nothing_behind(directory: Path, notebook: DriftNotes) -> None:
+    (directory / "record.json").unlink()
+    directory.rmdir()
+    lock = directory.parent / ".locks" / IDENTIFIER
     lock.unlink()
     assert notebook.write([TOLD]) == []
-    assert [path.name for path in box.parent.iterdir()] == [".locks"]
+    assert [path.name for path in directory.parent.iterdir()] == [".locks"]
     assert not lock.exists()
 
 
-def test_a_root_that_is_not_there_is_not_made(tmp_path: Path, notebook: Notebook) -> None:
+def test_a_root_that_is_not_there_is_not_made(tmp_path: Path, notebook: DriftNotes) -> None:
     assert notebook.write([TOLD]) == []
     assert not (tmp_path / "root").exists()
 
 
-def test_what_cannot_be_written_is_a_sentence(box: Path, notebook: Notebook) -> None:
-    (box / "drift.json.new").mkdir()
+def test_what_cannot_be_written_is_a_sentence(directory: Path, notebook: DriftNotes) -> None:
+    (directory / "drift.json.new").mkdir()
     (said,) = notebook.write([TOLD])
     assert said.startswith("what is told of web on here cannot be noted there: ")
     assert said.endswith("drift.json cannot be written")
 
 
-def test_who_works_on_it_is_not_disturbed(box: Path, notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_works_on_it_is_not_disturbed(
+    directory: Path, notebook: DriftNotes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(notes, "LOCK_SECONDS", 1)
-    with (box.parent / ".locks" / IDENTIFIER).open() as held:
+    with (directory.parent / ".locks" / IDENTIFIER).open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         (said,) = notebook.write([TOLD])
     assert said.endswith("another client works on it")
-    assert not (box / "drift.json").exists()
+    assert not (directory / "drift.json").exists()
     assert notebook.write([TOLD]) == []
 
 
-def test_jobs_at_once_do_no_harm(box: Path, notebook: Notebook) -> None:
+def test_jobs_at_once_do_no_harm(directory: Path, notebook: DriftNotes) -> None:
     said: list[str] = []
     jobs = [threading.Thread(target=lambda: said.extend(notebook.write([TOLD]))) for _ in range(8)]
     for job in jobs:
@@ -165,14 +171,14 @@ def test_jobs_at_once_do_no_harm(box: Path, notebook: Notebook) -> None:
     for job in jobs:
         job.join()
     assert said == []
-    assert json.loads((box / "drift.json").read_text())["told"]
-    assert sorted(path.name for path in box.iterdir()) == ["drift.json", "journal.jsonl", "record.json"]
-    assert len(_journal(box)) == 1
+    assert json.loads((directory / "drift.json").read_text())["told"]
+    assert sorted(path.name for path in directory.iterdir()) == ["drift.json", "journal.jsonl", "record.json"]
+    assert len(_journal(directory)) == 1
 
 
 def test_a_host_that_went_away_is_a_sentence() -> None:
     def gone(name: str) -> HostTransport:
         raise HostUnreachable(name, f"{name} does not answer")
 
-    book = Notebook("acme", {"here": "/nowhere"}, gone, "me")
+    book = DriftNotes("acme", {"here": "/nowhere"}, gone, "me")
     assert book.write([TOLD]) == ["what is told of here cannot be noted there: here does not answer"]

@@ -11,7 +11,7 @@ from sandboxer.extensions.compose_ssh.engines import LONGEST, NAMED_LABELS, read
 from sandboxer.extensions.compose_ssh.sections import Sections
 
 if TYPE_CHECKING:
-    from sandboxer.model.observed import EngineLook
+    from sandboxer.model.observed import EngineObservation
 
 NONCE = "5" * 32
 GOOD, BAD = "a" * 64, "b" * 64
@@ -19,14 +19,14 @@ OURS = {"dev.sandboxer.fleet": "acme", "dev.sandboxer.id": "0a0b0c0d", "com.dock
 HUGE = "x" * 500_000
 
 
-def _read(engine: str, *sections: tuple[str, str, bytes]) -> EngineLook:
+def _read(engine: str, *sections: tuple[str, str, bytes]) -> EngineObservation:
     output = b"".join(f"\n@{NONCE} {name} {argument}\n".encode() + body for name, argument, body in sections)
-    look = read_engine(engine, Sections(output, NONCE))  # type: ignore[arg-type]
-    assert look is not None
-    return look
+    observation = read_engine(engine, Sections(output, NONCE))  # type: ignore[arg-type]
+    assert observation is not None
+    return observation
 
 
-def _client(engine: str, listed: list[Any], described: list[Any]) -> EngineLook:
+def _client(engine: str, listed: list[Any], described: list[Any]) -> EngineObservation:
     def body(items: list[Any]) -> bytes:
         return b"\n".join(
             item if isinstance(item, bytes) else json.dumps(item, separators=(",", ":")).encode() for item in items
@@ -43,7 +43,7 @@ def _client(engine: str, listed: list[Any], described: list[Any]) -> EngineLook:
     )
 
 
-def _api(containers: bytes) -> EngineLook:
+def _api(containers: bytes) -> EngineObservation:
     return _read(
         "docker",
         ("engine", "docker", b""),
@@ -70,9 +70,9 @@ def _from_api(identifier: str = GOOD, **other: Any) -> dict[str, Any]:
     return said | {"State": "running", "Status": "Up 2 minutes", "Ports": [], "Mounts": []} | other
 
 
-def _assert_only_bad_is_unreadable(look: EngineLook) -> None:
-    assert look.error is None
-    found = {container.id: container for container in look.containers}
+def _assert_only_bad_is_unreadable(observation: EngineObservation) -> None:
+    assert observation.error is None
+    found = {container.id: container for container in observation.containers}
     assert found.keys() == {GOOD, BAD}
     assert (found[GOOD].state, found[GOOD].unreadable) == ("running", None)
     assert (found[BAD].state, bool(found[BAD].unreadable)) == ("unknown", True)
@@ -142,9 +142,9 @@ def test_a_label_that_nobody_asks_for_is_not_kept() -> None:
 
 @pytest.mark.parametrize("line", [b'{"id":"' + BAD.encode() + b'","name":', b'{"id":"' + BAD.encode() + b'"}'])
 def test_a_listed_line_that_is_broken_is_a_strangers(line: bytes) -> None:
-    look = _client("podman", [_listed(), line], [_described()])
-    assert [(c.id, c.name, dict(c.labels)) for c in look.containers if c.id == BAD] == [(BAD, BAD, {})]
-    assert look.error is None
+    observation = _client("podman", [_listed(), line], [_described()])
+    assert [(c.id, c.name, dict(c.labels)) for c in observation.containers if c.id == BAD] == [(BAD, BAD, {})]
+    assert observation.error is None
 
 
 @pytest.mark.parametrize("answer", [b"", b"[", b"null", b"{}", b'[{"no": "id"}]', b"[" * 100_000, b"\0", b"\xff"])

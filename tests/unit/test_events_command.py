@@ -34,7 +34,7 @@ def host(tmp_path: Path) -> Iterator[JournalHost]:
 def start(host: JournalHost, *words: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.Popen(
-        ["env", "--default-signal=INT", PROGRAM, "-C", host.bench.folder / "fleet", "events", *words],
+        ["env", "--default-signal=INT", PROGRAM, "-C", host.session.folder / "fleet", "events", *words],
         env={**environment, "GIT_CONFIG_GLOBAL": os.devnull, "COLUMNS": "200"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -161,12 +161,12 @@ def test_a_handle_tells_what_is_over_and_still_there(
     record: dict[str, Any], host_ahead: timedelta, phase: str, left: int
 ) -> None:
     case = {"sandboxes": {"web": {}}, "found": {"lab-1": {"copies": [{"name": "web", "record": record}]}}}
-    fleet, looks = fleet_of(case), looks_of(case)
-    (change,) = plan(fleet, looks, NOW).changes
-    look = looks["lab-1"]
-    assert isinstance(look, Reachable)
-    from sandboxer.reconcile.sight import survey
+    fleet, observations = fleet_of(case), looks_of(case)
+    (change,) = plan(fleet, observations, NOW).changes
+    observation = observations["lab-1"]
+    assert isinstance(observation, Reachable)
+    from sandboxer.reconcile.observed_sandbox import observed_host
 
-    sight = survey(look, fleet.name, "/tmp/sandboxer").sights[change.id]
-    told = handle(change, sight, fleet.sandboxes["web"], NOW + host_ahead, NOW)
+    observed = observed_host(observation, fleet.name, "/tmp/sandboxer").copies[change.id]
+    told = handle(change, observed, fleet.sandboxes["web"], NOW + host_ahead, NOW)
     assert (told["phase"], told["seconds_left"], told["expiry_source"], told["ttl"]) == (phase, left, "profile", "4h")

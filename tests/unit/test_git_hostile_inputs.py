@@ -18,7 +18,7 @@ import pytest
 from sandboxer.adapters.git_inputs import GitInputs
 from sandboxer.errors import InputUnavailable
 from sandboxer.model.desired import SecretValue
-from sandboxer.model.seams import Revision
+from sandboxer.model.protocols import Revision
 from sandboxer.profiles import resolve as resolving
 from sandboxer.profiles.resolve import resolve
 from tests.support.gitrepo import GitRepo, archive_of, isolate

@@ -135,9 +135,9 @@ class TestResolve:
         assert inputs.read(tree, "日本.txt") == b"hi"
 
     def test_one_look_for_many_sandboxes(self, repo: GitRepo, fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked: list[object] = []
+        request: list[object] = []
         real = git_inputs.Process
-        monkeypatch.setattr(git_inputs, "Process", lambda *args, **more: asked.append(args) or real(*args, **more))
+        monkeypatch.setattr(git_inputs, "Process", lambda *args, **more: request.append(args) or real(*args, **more))
         inputs = GitInputs(fleet)
         trees = []
 
@@ -152,7 +152,7 @@ class TestResolve:
 
         assert len(trees) == 8
         assert len({tree.digest for tree in trees}) == 1
-        assert len(asked) == 1
+        assert len(request) == 1
 
 
 class TestDigest:

@@ -30,7 +30,7 @@ def host(tmp_path: Path) -> Iterator[JournalHost]:
     host = JournalHost.create(tmp_path)
     repo = GitRepo.create(tmp_path / "fleet")
     repo.write("sandboxer.yaml", HEAD.format("Fleet", "acme", SETTINGS))
-    root = json.dumps(str(host.bench.root("one")))
+    root = json.dumps(str(host.session.root("one")))
     repo.write("manifests/one.yaml", HEAD.format("Host", "one", f"{{connection: local, root: {root}}}"))
     repo.commit()
     host.lives(ONE, lines(life(ONE, 3)))
@@ -42,7 +42,7 @@ def host(tmp_path: Path) -> Iterator[JournalHost]:
 def flush(host: JournalHost, url: str, code: int) -> str:
     """What is said, standard output left out, which must be empty."""
     done = subprocess.run(
-        [PROGRAM, "-C", host.bench.folder / "fleet", "hub", "flush"],
+        [PROGRAM, "-C", host.session.folder / "fleet", "hub", "flush"],
         env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "STATE_HUB_URL": url, "STATE_HUB_TOKEN": TOKEN},
         capture_output=True,
         text=True,
@@ -66,7 +66,7 @@ def test_what_waited_for_a_hub_is_told_once_it_serves(host: JournalHost, tmp_pat
         assert host.numbers() == [("1", 3, [])]
         assert not host.kept("0badcafe").exists()
         assert flush(host, hub.url, 0) == "State Hub was told of 0 sandboxes.\n"
-        (host.box() / "journal.acked").unlink()  # told, and not noted: the runner died in between
+        (host.directory() / "journal.acked").unlink()  # told, and not noted: the runner died in between
         assert flush(host, hub.url, 0) == "State Hub was told of 1 sandbox.\n"
         assert hub.duplicates() == 3
         assert len(hub.events(type="dev.sandboxer.sandbox.*")) == 8

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandboxer.client import Wanted
+from sandboxer.client import SandboxFilter
 from tests.support.silent import run, silent_fleet
 
 if TYPE_CHECKING:
@@ -24,25 +24,25 @@ def handle(**given: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("wanted", "taken"),
     [
-        (Wanted(), True),
-        (Wanted(hosts=["lab-2", "lab-1"], phases=["ready"], labels={"team": "a"}), True),
-        (Wanted(hosts=["lab-2"]), False),
-        (Wanted(phases=["failed", "expired"]), False),
-        (Wanted(labels={"team": "a", "stage": "live"}), False),
-        (Wanted(by=MINE), True),
-        (Wanted(by="alice@laptop"), False),
+        (SandboxFilter(), True),
+        (SandboxFilter(hosts=["lab-2", "lab-1"], phases=["ready"], labels={"team": "a"}), True),
+        (SandboxFilter(hosts=["lab-2"]), False),
+        (SandboxFilter(phases=["failed", "expired"]), False),
+        (SandboxFilter(labels={"team": "a", "stage": "live"}), False),
+        (SandboxFilter(by=MINE), True),
+        (SandboxFilter(by="alice@laptop"), False),
     ],
 )
-def test_what_is_asked_for_is_all_that_is_taken(wanted: Wanted, taken: bool) -> None:
+def test_what_is_asked_for_is_all_that_is_taken(wanted: SandboxFilter, taken: bool) -> None:
     assert wanted.takes(handle()) is taken
 
 
 def test_none_of_gits_is_anybodys() -> None:
     gits = handle(origin="git")
-    assert Wanted().takes(gits)
-    assert not Wanted(imperative=True).takes(gits)
-    assert not Wanted(by=MINE).takes(gits)
-    assert not Wanted(by=MINE).takes(handle(requested_by=None))
+    assert SandboxFilter().takes(gits)
+    assert not SandboxFilter(imperative=True).takes(gits)
+    assert not SandboxFilter(by=MINE).takes(gits)
+    assert not SandboxFilter(by=MINE).takes(handle(requested_by=None))
 
 
 @pytest.mark.parametrize("words", [[], ["--mine"], ["web", "--all"], ["web", "--mine"]])

@@ -14,8 +14,8 @@ import pytest
 from sandboxer.adapters import git_inputs, git_tree
 from sandboxer.adapters.git_inputs import GitInputs
 from sandboxer.errors import InputUnavailable, SandboxerError
-from sandboxer.extensions.workbench import Workbench
-from sandboxer.model.seams import Archive
+from sandboxer.extensions.host_session import HostSession
+from sandboxer.model.protocols import Archive
 from tests.support.bench import Bench
 from tests.support.gitrepo import GitRepo, archive_of, isolate
 
@@ -134,41 +134,41 @@ class TestSending:
     """What goes wrong while an archive is made ends the conversation, and the host takes no part for the whole."""
 
     @pytest.fixture
-    def bench(self, tmp_path: Path) -> Iterator[Bench]:
+    def session(self, tmp_path: Path) -> Iterator[Bench]:
         made = Bench(tmp_path)
         yield made
         made.close()
 
-    def test_pieces_arrive_in_their_order(self, bench: Bench) -> None:
-        with Workbench(bench.work()) as open_bench:
+    def test_pieces_arrive_in_their_order(self, session: Bench) -> None:
+        with HostSession(session.operation()) as open_bench:
             size = 3_000_000
             reply = open_bench.call("put", "file", "600", payload=Archive(size, _pieces(size)))
             assert reply.code == 0, reply.text
-        assert bench.box("one").joinpath("file").read_bytes() == b"".join(_pieces(size))
+        assert session.directory("one").joinpath("file").read_bytes() == b"".join(_pieces(size))
 
-    def test_one_that_breaks_off(self, bench: Bench) -> None:
+    def test_one_that_breaks_off(self, session: Bench) -> None:
         def broken() -> Generator[bytes]:
             yield b"x" * 100_000
             raise InputUnavailable("the repository is gone")
 
         began = time.monotonic()
-        with Workbench(bench.work()) as open_bench:
+        with HostSession(session.operation()) as open_bench:
             with pytest.raises(InputUnavailable, match="is gone"):
                 open_bench.call("put", "file", "600", payload=Archive(300_000, broken()))
             with pytest.raises(SandboxerError, match="in the middle of a request"):
                 open_bench.call("put", "other", "600", payload=b"x")
         assert time.monotonic() - began < 20
-        assert not bench.box("one").joinpath("file").exists()
-        with Workbench(bench.work(timeout=30)) as again:  # the lock is free
+        assert not session.directory("one").joinpath("file").exists()
+        with HostSession(session.operation(timeout=30)) as again:  # the lock is free
             assert again.call("put", "file", "600", payload=b"x").code == 0
 
     @pytest.mark.parametrize("size", [99_999, 100_001])
-    def test_one_of_another_size_than_announced(self, bench: Bench, size: int) -> None:
-        with pytest.raises(SandboxerError, match="not of the"), Workbench(bench.work()) as open_bench:
+    def test_one_of_another_size_than_announced(self, session: Bench, size: int) -> None:
+        with pytest.raises(SandboxerError, match="not of the"), HostSession(session.operation()) as open_bench:
             open_bench.call("put", "file", "600", payload=Archive(size, _pieces(100_000)))
-        with Workbench(bench.work(timeout=30)) as again:
+        with HostSession(session.operation(timeout=30)) as again:
             assert again.call("put", "other", "600", payload=b"x").code == 0
-        assert not bench.box("one").joinpath("file").exists()
+        assert not session.directory("one").joinpath("file").exists()
 
 
 def _pieces(size: int) -> Generator[bytes]:

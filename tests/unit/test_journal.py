@@ -58,10 +58,10 @@ def test_an_events_id_is_of_its_life_and_number_alone() -> None:
 
 
 def test_a_lost_journal_is_told_and_no_number_comes_twice() -> None:
-    gap, provisioning = gap_then(RECORD, Phase.PROVISIONING, at=NOW, reason="repair_because_drift")
-    assert gap.type == JOURNAL_GAP
-    assert provisioning.number == gap.number + 1
-    assert gap.number == int(NOW.timestamp())
+    unknown_host, provisioning = gap_then(RECORD, Phase.PROVISIONING, at=NOW, reason="repair_because_drift")
+    assert unknown_host.type == JOURNAL_GAP
+    assert provisioning.number == unknown_host.number + 1
+    assert unknown_host.number == int(NOW.timestamp())
 
 
 def test_the_last_number_is_of_the_last_whole_line() -> None:

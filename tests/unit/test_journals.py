@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandboxer.errors import LookIncomplete
-from sandboxer.extensions.compose_ssh.box import VERBS
+from sandboxer.errors import ObservationIncomplete
+from sandboxer.extensions.compose_ssh.directory import VERBS
 from sandboxer.extensions.compose_ssh.sections import Sections
+from sandboxer.extensions.host_session import HostSession
 from sandboxer.extensions.scripts import script
-from sandboxer.extensions.workbench import Workbench
 from sandboxer.lifecycle import journals as journals_module
 from sandboxer.model.event import drift_event, last_number
 from sandboxer.model.plan import FieldChange
@@ -46,9 +46,9 @@ def test_what_stands_behind_the_cursor_is_to_be_told(host: JournalHost, number: 
     host.told((ID, ONE, number))
     assert host.numbers() == [("1", number, list(range(number + 1, 4)))]
     assert host.read()[0].last == 3
-    assert (host.box() / "journal.acked").read_text() == f"{ONE} {number}\n"
-    assert (host.box() / "journal.acked").stat().st_mode & 0o777 == 0o600
-    assert len((host.box() / "journal.jsonl").read_text().splitlines()) == 3  # a living one's journal stays whole
+    assert (host.directory() / "journal.acked").read_text() == f"{ONE} {number}\n"
+    assert (host.directory() / "journal.acked").stat().st_mode & 0o777 == 0o600
+    assert len((host.directory() / "journal.jsonl").read_text().splitlines()) == 3  # a living one's journal stays whole
 
 
 CURSORS = {
@@ -68,7 +68,7 @@ CURSORS = {
 @pytest.mark.parametrize("case", CURSORS)
 def test_a_cursor_that_says_nothing(host: JournalHost, case: str) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
-    (host.box() / "journal.acked").write_bytes(CURSORS[case].encode("utf-8", "surrogateescape"))
+    (host.directory() / "journal.acked").write_bytes(CURSORS[case].encode("utf-8", "surrogateescape"))
     (backlog,) = [one for one in host.read() if one.uid == ONE]
     told = [event.number for event in backlog.events]
     # One ahead of all that there is, as a restored journal has it, leaves nothing to tell that was told.
@@ -77,7 +77,7 @@ def test_a_cursor_that_says_nothing(host: JournalHost, case: str) -> None:
 
 def test_a_cursor_that_is_a_folder(host: JournalHost) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
-    (host.box() / "journal.acked").mkdir()
+    (host.directory() / "journal.acked").mkdir()
     assert host.numbers() == [("1", 0, [1, 2, 3])]
 
 
@@ -102,7 +102,7 @@ def test_lines_that_are_no_events_of_this_sandbox_are_left_out(host: JournalHost
     odd = '\n\n[]\n{"number":7}\n"x"\nnull\n@0000 end\n' + "{" * 5000 + "\n\udcff\udcfe\n"
     journal = lines(foreign) + odd + lines(life(ONE, 3))
     host.lives(ONE, "")
-    (host.box() / "journal.jsonl").write_bytes(journal.encode("utf-8", "surrogateescape"))
+    (host.directory() / "journal.jsonl").write_bytes(journal.encode("utf-8", "surrogateescape"))
     assert host.numbers() == [("1", 0, [1, 2, 3])]
 
 
@@ -119,14 +119,14 @@ def test_a_host_that_prints_marks_of_its_own_is_not_believed(host: JournalHost) 
 def test_an_answer_that_breaks_off_is_no_answer(host: JournalHost, monkeypatch: pytest.MonkeyPatch) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     monkeypatch.setattr(journals_module, "script", lambda *names: script(*names).replace("section end", ":"))
-    with pytest.raises(LookIncomplete, match="the journals of one broke off"):
+    with pytest.raises(ObservationIncomplete, match="the journals of one broke off"):
         host.read()
 
 
 def test_nothing_is_there(host: JournalHost) -> None:
     assert host.read() == []
     host.told((ID, ONE, 3))
-    assert not host.bench.root("one").exists()
+    assert not host.session.root("one").exists()
 
 
 # --- one sandbox's whole journal
@@ -146,9 +146,9 @@ def test_all_of_a_sandbox_is_shown_told_or_not(host: JournalHost) -> None:
 
 def _last_seen(host: JournalHost) -> int:
     """The last event's number, as whoever changes the sandbox sees it."""
-    with Workbench(host.bench.work(), *VERBS) as bench:
-        reply = bench.call("state", "docker", "containers")
-        return last_number(Sections(reply.output + b"\n", bench.nonce).body("journal") or b"")
+    with HostSession(host.session.operation(), *VERBS) as session:
+        reply = session.call("state", "docker", "containers")
+        return last_number(Sections(reply.output + b"\n", session.nonce).body("journal") or b"")
 
 
 @pytest.mark.parametrize("torn", ["", '{"number":9,"pha', '{"commit":"c\n{"com'])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sandboxer.model.seams import HostTransport
+    from sandboxer.model.protocols import HostTransport
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_once_told_nothing_is_left_of_it(host: JournalHost) -> None:
     host.told((ID, ONE, 4))
     assert host.numbers() == [("1", 0, [5])]
     host.told((ID, ONE, 5))
-    assert not host.bench.root("one").exists()
+    assert not host.session.root("one").exists()
 
 
 def test_a_fleet_that_lives_on_keeps_its_folder(host: JournalHost) -> None:
@@ -99,7 +99,7 @@ def test_an_old_acknowledgement_marks_no_new_life(host: JournalHost) -> None:
     host.lives(TWO, lines(life(TWO, 3)))
     host.told((ID, ONE, 3))
     assert host.numbers() == [("2", 0, [1, 2, 3])]
-    assert not (host.box() / "journal.acked").exists()
+    assert not (host.directory() / "journal.acked").exists()
     host.left(lines(life(ONE)))
     host.told((ID, ONE, 5))
     assert host.numbers() == [("2", 0, [1, 2, 3])]
@@ -180,9 +180,9 @@ def test_no_link_is_followed(host: JournalHost, tmp_path: Path) -> None:
     (elsewhere / "journal.jsonl").write_text(lines(life(ONE)))
     before = {path: path.read_bytes() for path in elsewhere.iterdir()}
     host.lives(TWO, lines(life(TWO, 2, identifier="0badcafe")), identifier="0badcafe")
-    host.box().symlink_to(elsewhere)  # a sandbox's folder
+    host.directory().symlink_to(elsewhere)  # a sandbox's folder
     (host.home / ".journals").symlink_to(elsewhere)  # the folder of what is kept
-    other = host.box("0badcafe") / "journal.jsonl"
+    other = host.directory("0badcafe") / "journal.jsonl"
     other.unlink()
     other.symlink_to(elsewhere / "journal.jsonl")
     assert [one for one in host.read() if one.events] == []
@@ -200,8 +200,8 @@ def test_no_link_is_followed(host: JournalHost, tmp_path: Path) -> None:
 def test_a_fleet_below_a_link_is_left_alone(host: JournalHost, tmp_path: Path) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     moved = tmp_path / "moved"
-    host.bench.root("one").rename(moved)
-    host.bench.root("one").symlink_to(moved)
+    host.session.root("one").rename(moved)
+    host.session.root("one").symlink_to(moved)
     assert host.read() == []
     host.told((ID, ONE, 3))
     assert not (moved / FLEET / ID / "journal.acked").exists()
@@ -220,7 +220,7 @@ def test_what_is_kept_waits_for_who_works_on_the_sandbox(host: JournalHost) -> N
         held.flush()
         fcntl.flock(held, fcntl.LOCK_UN)
         noting.join(20)
-    assert not host.bench.root("one").exists()
+    assert not host.session.root("one").exists()
 
 
 def test_who_works_long_keeps_what_is_kept(host: JournalHost, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_many_who_note_at_once_do_no_harm(host: JournalHost) -> None:
     assert living[2] == list(range(living[1] + 1, 4))
     host.told((ID, ONE, 3), ("0badcafe", TWO, 5))
     assert host.numbers() == [("1", 3, [])]
-    assert sorted(path.name for path in host.box().iterdir()) == ["journal.acked", "journal.jsonl", "record.json"]
+    assert sorted(path.name for path in host.directory().iterdir()) == ["journal.acked", "journal.jsonl", "record.json"]
 
 
 def test_a_host_that_went_away_is_a_sentence() -> None:

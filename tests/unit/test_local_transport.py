@@ -10,7 +10,7 @@ import pytest
 from sandboxer.adapters.bootstrap import LOGIN_LINE, SHELL_CODE, frame
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.errors import CommandTimeout, HostUnreachable
-from sandboxer.model.seams import Command
+from sandboxer.model.protocols import Command
 from tests.support.transport_promises import TransportPromises
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandboxer.errors import HostUnreachable, SandboxLocked, StaleChange
-from sandboxer.extensions.workbench import Workbench
+from sandboxer.extensions.host_session import HostSession
 from sandboxer.lifecycle.placement import AT_ONCE, Placements
 from sandboxer.model.lock import Holder, Lock, holder_line
 from sandboxer.render.locks import locks_text
@@ -29,7 +29,7 @@ HOLDER = Holder(WHO, COMMIT[:12], SINCE, 4711)
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def session(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.close()
@@ -62,96 +62,96 @@ def test_what_anybody_wrote_there_is_harmless() -> None:
 # --- taking it
 
 
-def test_whoever_waits_is_told_for_whom_and_blocked_by_name_when_the_time_is_over(bench: Bench) -> None:
+def test_whoever_waits_is_told_for_whom_and_blocked_by_name_when_the_time_is_over(session: Bench) -> None:
     steps: list[str] = []
     held_by = r"held by alice@ci-7, commit 1f2e3d4c5a6b, since \d\d:\d\d:\d\dZ"
-    with Workbench(bench.work()), pytest.raises(SandboxLocked, match=held_by):
-        Workbench(bench.work(who="bob@ci-8", timeout=1, progress=steps.append)).__enter__()
+    with HostSession(session.operation()), pytest.raises(SandboxLocked, match=held_by):
+        HostSession(session.operation(who="bob@ci-8", timeout=1, progress=steps.append)).__enter__()
     (step,) = steps
     assert step.startswith("waiting for alice@ci-7, commit 1f2e3d4c5a6b, since ")
 
 
-def test_whoever_waits_gets_it_when_it_is_given_up(bench: Bench) -> None:
+def test_whoever_waits_gets_it_when_it_is_given_up(session: Bench) -> None:
     waiting = threading.Event()
     with ThreadPoolExecutor() as pool:
-        with Workbench(bench.work()):
-            later = Workbench(bench.work(who="bob@ci-8", progress=lambda _step: waiting.set()))
+        with HostSession(session.operation()):
+            later = HostSession(session.operation(who="bob@ci-8", progress=lambda _step: waiting.set()))
             entered = pool.submit(later.__enter__)
             assert waiting.wait(30)
             assert not entered.done()
         entered.result(30)
-        held = bench.desk().ask("one")
+        held = session.desk().ask("one")
         assert held.holder is not None
         assert held.holder.who == "bob@ci-8"
         later.__exit__(None, None, None)
 
 
-def test_a_lock_of_nothing_leaves_no_file_and_no_folder(bench: Bench) -> None:
-    with Workbench(bench.work()):
-        assert bench.lock("one").exists()
-    assert not bench.root("one").exists()
+def test_a_lock_of_nothing_leaves_no_file_and_no_folder(session: Bench) -> None:
+    with HostSession(session.operation()):
+        assert session.lock("one").exists()
+    assert not session.root("one").exists()
 
 
-def test_the_lock_of_a_sandbox_stays_as_long_as_the_sandbox(bench: Bench) -> None:
-    with Workbench(bench.work()):
-        bench.box("one").mkdir()
-    assert bench.lock("one").exists()
-    bench.box("one").rmdir()
-    with Workbench(bench.work()):
+def test_the_lock_of_a_sandbox_stays_as_long_as_the_sandbox(session: Bench) -> None:
+    with HostSession(session.operation()):
+        session.directory("one").mkdir()
+    assert session.lock("one").exists()
+    session.directory("one").rmdir()
+    with HostSession(session.operation()):
         pass
-    assert not bench.root("one").exists()
+    assert not session.root("one").exists()
 
 
 # --- telling and ending it
 
 
-def test_a_lock_is_told_and_nothing_is_made_by_asking(bench: Bench) -> None:
-    assert bench.desk().ask("one") == Lock("one", "free")
-    assert not bench.root("one").exists()
-    with Workbench(bench.work()):
-        held = bench.desk().ask("one")
+def test_a_lock_is_told_and_nothing_is_made_by_asking(session: Bench) -> None:
+    assert session.desk().ask("one") == Lock("one", "free")
+    assert not session.root("one").exists()
+    with HostSession(session.operation()):
+        held = session.desk().ask("one")
         assert (held.status, held.here) == ("held", False)
         assert held.holder is not None
         assert (held.holder.who, held.holder.commit) == (WHO, COMMIT[:12])
         assert held.holder.pid is not None
         os.kill(held.holder.pid, 0)
-        bench.box("one").mkdir()
-        assert bench.desk().ask("one").here
-    assert bench.desk().ask("one") == Lock("one", "free", here=True)
+        session.directory("one").mkdir()
+        assert session.desk().ask("one").here
+    assert session.desk().ask("one") == Lock("one", "free", here=True)
 
 
-def test_a_host_that_does_not_answer_is_unknown_and_keeps_no_other_from_its_own(bench: Bench) -> None:
-    bench.transport("two").close()
-    one, two = bench.desk("one", "two").ask_all(["one", "two"])
+def test_a_host_that_does_not_answer_is_unknown_and_keeps_no_other_from_its_own(session: Bench) -> None:
+    session.transport("two").close()
+    one, two = session.desk("one", "two").ask_all(["one", "two"])
     assert one == Lock("one", "free")
     assert two.status == "unknown"
     assert "closed" in (two.error or "")
 
 
-def test_a_holder_is_ended_and_its_lock_is_free(bench: Bench) -> None:
-    bench.root("one").mkdir(mode=0o700)
-    held = Workbench(bench.work())
+def test_a_holder_is_ended_and_its_lock_is_free(session: Bench) -> None:
+    session.root("one").mkdir(mode=0o700)
+    held = HostSession(session.operation())
     held.__enter__()
-    ended = bench.desk().ask("one", end=True)
+    ended = session.desk().ask("one", end=True)
     assert (ended.status, ended.ended) == ("free", True)
     assert ended.holder is not None
     assert ended.holder.who == WHO
     with pytest.raises(HostUnreachable):
         held.call("record")
-    assert not bench.lock("one").exists()
-    again = bench.desk().ask("one", end=True)
+    assert not session.lock("one").exists()
+    again = session.desk().ask("one", end=True)
     assert (again.status, again.ended) == ("free", False)
 
 
-def test_who_only_waits_is_not_ended_with_the_holder(bench: Bench) -> None:
+def test_who_only_waits_is_not_ended_with_the_holder(session: Bench) -> None:
     waiting = threading.Event()
-    held = Workbench(bench.work())
+    held = HostSession(session.operation())
     held.__enter__()
-    later = Workbench(bench.work(who="bob@ci-8", progress=lambda _step: waiting.set()))
+    later = HostSession(session.operation(who="bob@ci-8", progress=lambda _step: waiting.set()))
     with ThreadPoolExecutor() as pool:
         entered = pool.submit(later.__enter__)
         assert waiting.wait(30)
-        ended = bench.desk().ask("one", end=True)
+        ended = session.desk().ask("one", end=True)
         assert ended.ended
         assert ended.holder is not None
         assert ended.holder.who == WHO
@@ -160,16 +160,18 @@ def test_who_only_waits_is_not_ended_with_the_holder(bench: Bench) -> None:
     later.__exit__(None, None, None)
 
 
-def test_a_process_that_has_the_file_open_and_not_the_lock_is_left_alone(bench: Bench) -> None:
+def test_a_process_that_has_the_file_open_and_not_the_lock_is_left_alone(session: Bench) -> None:
     """Whatever the file says, it is the kernel's word that counts."""
-    bench.lock("one").parent.mkdir(parents=True)
-    bench.lock("one").touch()
-    with subprocess.Popen(["sh", "-c", f"exec 9<{bench.lock('one')}; exec sleep 60"], start_new_session=True) as other:
+    session.lock("one").parent.mkdir(parents=True)
+    session.lock("one").touch()
+    with subprocess.Popen(
+        ["sh", "-c", f"exec 9<{session.lock('one')}; exec sleep 60"], start_new_session=True
+    ) as other:
         try:
-            bench.root("one").chmod(0o700)
-            with Workbench(bench.work()) as held:
-                bench.lock("one").write_text(f"{holder_line(WHO, COMMIT)}\n2026-11-24T12:03:10Z\n{other.pid}\n")
-                assert bench.desk().ask("one", end=True).ended
+            session.root("one").chmod(0o700)
+            with HostSession(session.operation()) as held:
+                session.lock("one").write_text(f"{holder_line(WHO, COMMIT)}\n2026-11-24T12:03:10Z\n{other.pid}\n")
+                assert session.desk().ask("one", end=True).ended
                 with pytest.raises(HostUnreachable):
                     held.call("record")
             assert other.poll() is None
@@ -177,10 +179,10 @@ def test_a_process_that_has_the_file_open_and_not_the_lock_is_left_alone(bench: 
             other.kill()
 
 
-def test_a_folder_that_is_a_link_is_not_followed(bench: Bench, tmp_path: Path) -> None:
-    with Workbench(bench.work()):
-        (tmp_path / "two").symlink_to(bench.root("one"))
-        assert bench.desk("two").ask("two", end=True) == Lock("two", "free")
+def test_a_folder_that_is_a_link_is_not_followed(session: Bench, tmp_path: Path) -> None:
+    with HostSession(session.operation()):
+        (tmp_path / "two").symlink_to(session.root("one"))
+        assert session.desk("two").ask("two", end=True) == Lock("two", "free")
 
 
 def test_locks_for_people() -> None:
@@ -208,34 +210,34 @@ def test_locks_for_people() -> None:
 # --- placing
 
 
-def test_while_a_life_begins_the_first_host_is_locked_and_afterwards_clean(bench: Bench) -> None:
-    others = [bench.work(host) for host in ("three", "one")]
-    with Placements().begin(bench.work("two"), others):
-        assert bench.desk().ask("one").status == "held"
-        assert not bench.root("three").exists()
-    assert not bench.root("one").exists()
+def test_while_a_life_begins_the_first_host_is_locked_and_afterwards_clean(session: Bench) -> None:
+    others = [session.operation(host) for host in ("three", "one")]
+    with Placements().begin(session.operation("two"), others):
+        assert session.desk().ask("one").status == "held"
+        assert not session.root("three").exists()
+    assert not session.root("one").exists()
 
 
-def test_where_the_chosen_host_is_the_first_no_other_is_locked(bench: Bench) -> None:
-    with Placements().begin(bench.work("a"), [bench.work("b"), bench.work("c")]):
-        assert not bench.root("b").exists()
+def test_where_the_chosen_host_is_the_first_no_other_is_locked(session: Bench) -> None:
+    with Placements().begin(session.operation("a"), [session.operation("b"), session.operation("c")]):
+        assert not session.root("b").exists()
 
 
 @pytest.mark.parametrize("found", ["a", "c"])
-def test_a_copy_that_is_there_by_now_makes_the_plan_stale(bench: Bench, found: str) -> None:
-    bench.box(found).mkdir(parents=True)
-    bench.root(found).chmod(0o700)
-    others = [bench.work("a"), bench.work("c")]
-    with pytest.raises(StaleChange, match=f"is on {found} by now"), Placements().begin(bench.work("b"), others):
+def test_a_copy_that_is_there_by_now_makes_the_plan_stale(session: Bench, found: str) -> None:
+    session.directory(found).mkdir(parents=True)
+    session.root(found).chmod(0o700)
+    others = [session.operation("a"), session.operation("c")]
+    with pytest.raises(StaleChange, match=f"is on {found} by now"), Placements().begin(session.operation("b"), others):
         pass
-    assert [host for host in ("a", "c") if bench.root(host).exists()] == [found]
+    assert [host for host in ("a", "c") if session.root(host).exists()] == [found]
 
 
-def test_a_name_is_held_on_the_first_host_wherever_the_chosen_one_is(bench: Bench) -> None:
+def test_a_name_is_held_on_the_first_host_wherever_the_chosen_one_is(session: Bench) -> None:
     name_id = "feedcafe"
-    with Placements().begin(bench.work("a"), [bench.work("b")], name_id=name_id):
-        assert [path.name for path in (bench.root("a") / FLEET / ".locks").iterdir()] == [name_id]
-    assert not bench.root("a").exists()
+    with Placements().begin(session.operation("a"), [session.operation("b")], name_id=name_id):
+        assert [path.name for path in (session.root("a") / FLEET / ".locks").iterdir()] == [name_id]
+    assert not session.root("a").exists()
 
 
 @pytest.mark.parametrize(
@@ -246,36 +248,40 @@ def test_a_name_is_held_on_the_first_host_wherever_the_chosen_one_is(bench: Benc
         ('{"id":"0badcafe","name":"other","networks":[],"spec":{"ports":[{"name":"web","port":80}]}}', False),
     ],
 )
-def test_a_name_that_is_there_by_now_makes_the_plan_stale(bench: Bench, record: str, taken: bool) -> None:
-    box = bench.root("c") / FLEET / "0badcafe"
-    box.mkdir(parents=True)
-    (box / "record.json").write_text(record)
+def test_a_name_that_is_there_by_now_makes_the_plan_stale(session: Bench, record: str, taken: bool) -> None:
+    directory = session.root("c") / FLEET / "0badcafe"
+    directory.mkdir(parents=True)
+    (directory / "record.json").write_text(record)
     expected = pytest.raises(StaleChange, match="is on c by now") if taken else nullcontext()
-    with expected, Placements().begin(bench.work("b"), [bench.work("c")], name_id="feedcafe"):
+    with expected, Placements().begin(session.operation("b"), [session.operation("c")], name_id="feedcafe"):
         pass
-    with Placements().begin(bench.work("b"), [bench.work("c")]):
+    with Placements().begin(session.operation("b"), [session.operation("c")]):
         pass  # where the id says the name, nothing else can have it
 
 
-def test_a_copy_that_the_plan_saw_is_no_news(bench: Bench) -> None:
-    bench.box("c").mkdir(parents=True)
-    with Placements().begin(bench.work("b"), [bench.work("a"), bench.work("c", expected_uid="f" * 32)]):
+def test_a_copy_that_the_plan_saw_is_no_news(session: Bench) -> None:
+    session.directory("c").mkdir(parents=True)
+    with Placements().begin(
+        session.operation("b"), [session.operation("a"), session.operation("c", expected_uid="f" * 32)]
+    ):
         pass
 
 
-def test_a_host_that_cannot_be_asked_keeps_a_life_from_beginning(bench: Bench) -> None:
-    bench.transport("c").close()
-    with pytest.raises(HostUnreachable), Placements().begin(bench.work("b"), [bench.work("c")]):
+def test_a_host_that_cannot_be_asked_keeps_a_life_from_beginning(session: Bench) -> None:
+    session.transport("c").close()
+    with pytest.raises(HostUnreachable), Placements().begin(session.operation("b"), [session.operation("c")]):
         pass
 
 
-def test_whoever_places_it_elsewhere_waits_and_is_told(bench: Bench) -> None:
-    placing = Placements().begin(bench.work("b", who="bob@x", timeout=1), [bench.work("a", who="bob@x", timeout=1)])
-    with Workbench(bench.work("a")), pytest.raises(SandboxLocked, match="web on a is held by alice"), placing:
+def test_whoever_places_it_elsewhere_waits_and_is_told(session: Bench) -> None:
+    placing = Placements().begin(
+        session.operation("b", who="bob@x", timeout=1), [session.operation("a", who="bob@x", timeout=1)]
+    )
+    with HostSession(session.operation("a")), pytest.raises(SandboxLocked, match="web on a is held by alice"), placing:
         pass
 
 
-def test_many_placements_meet_on_one_host_a_few_at_a_time(bench: Bench) -> None:
+def test_many_placements_meet_on_one_host_a_few_at_a_time(session: Bench) -> None:
     """Each holds a session there, and the host's own sandboxes need some too."""
     placements = Placements()
     most = now = 0
@@ -284,7 +290,7 @@ def test_many_placements_meet_on_one_host_a_few_at_a_time(bench: Bench) -> None:
     def place(number: int) -> None:
         nonlocal most, now
         identifier = f"{number:08x}"
-        with placements.begin(bench.work("b", id=identifier), [bench.work("a", id=identifier)]):
+        with placements.begin(session.operation("b", id=identifier), [session.operation("a", id=identifier)]):
             with counting:
                 now += 1
                 most = max(most, now)
@@ -294,4 +300,4 @@ def test_many_placements_meet_on_one_host_a_few_at_a_time(bench: Bench) -> None:
     with ThreadPoolExecutor(max_workers=12) as pool:
         list(pool.map(place, range(12)))
     assert 1 <= most <= AT_ONCE
-    assert not bench.root("a").exists()
+    assert not session.root("a").exists()

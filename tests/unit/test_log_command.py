@@ -35,18 +35,18 @@ def test_a_plan_is_told_from_its_start_to_its_end(fleet: GitRepo, how: str) -> N
         done = run("-C", fleet.path, "plan", "-o", "json", SANDBOXER_LOG_FORMAT="json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["fleet"] == "acme"
-    started, look, finished = lines_of(done.stderr)
+    started, observation, finished = lines_of(done.stderr)
     assert (started["event"], started["command"]) == ("run.started", "plan")
-    assert (look["event"], look["host"], look["outcome"], look["fleet"]) == (
+    assert (observation["event"], observation["host"], observation["outcome"], observation["fleet"]) == (
         "look.done",
         "silent",
         "unreachable",
         "acme",
     )
     assert (finished["event"], finished["exit_code"], finished["level"]) == ("run.finished", 1, "error")
-    assert finished["seconds"] >= look["seconds"] > 0
-    assert {line["run_id"] for line in (started, look, finished)} == {started["run_id"]}
-    assert started["time"] <= look["time"] <= finished["time"]
+    assert finished["seconds"] >= observation["seconds"] > 0
+    assert {line["run_id"] for line in (started, observation, finished)} == {started["run_id"]}
+    assert started["time"] <= observation["time"] <= finished["time"]
 
 
 def test_standard_output_is_the_same_in_both_formats(fleet: GitRepo) -> None:

@@ -20,7 +20,7 @@ from sandboxer.model.hidden import Hidden
 from sandboxer.model.lifecycle import Reason
 from sandboxer.model.observed import Unreachable
 from sandboxer.model.outcome import Outcome
-from sandboxer.model.witness import Beginning
+from sandboxer.model.run_listener import RunStart
 from sandboxer.render.log_json import JsonLog, Lines
 from sandboxer.wiring.secrecy import without_values
 from tests.support.fleet import ROOT
@@ -29,7 +29,7 @@ from tests.support.plans import change, fields, plan_of
 from tests.support.silent import lines_of
 
 WEB = change("web", Reason.CREATE_ABSENT)
-BEGINNING = Beginning("1" * 32, "apply", NOW)
+BEGINNING = RunStart("1" * 32, "apply", NOW)
 
 
 class Log:
@@ -88,11 +88,11 @@ def test_an_apply_is_told_step_by_step_with_what_came_of_it(log: Log) -> None:
 
 
 def test_looks_say_how_they_went(log: Log) -> None:
-    looks = looks_of({"hosts": {"lab-1": {}}})
-    log.log.looked(looks["lab-1"], 0.25)
-    log.log.looked(replace(looks["lab-1"], error="the engine is silent"), 0.5)  # type: ignore[type-var]
-    log.log.looked(Unreachable("far", "connection refused"), 1.0)
-    log.log.looked(Unreachable("near", "half an answer", answered=True), 2.0)
+    observations = looks_of({"hosts": {"lab-1": {}}})
+    log.log.hosts_observed(observations["lab-1"], 0.25)
+    log.log.hosts_observed(replace(observations["lab-1"], error="the engine is silent"), 0.5)  # type: ignore[type-var]
+    log.log.hosts_observed(Unreachable("far", "connection refused"), 1.0)
+    log.log.hosts_observed(Unreachable("near", "half an answer", answered=True), 2.0)
     assert [(line["host"], line["level"], line["outcome"], line["seconds"]) for line in log.told()] == [
         ("lab-1", "info", "reachable", 0.25),
         ("lab-1", "warning", "unknown", 0.5),
@@ -155,11 +155,11 @@ def test_nothing_is_told_after_the_end_until_another_begins(log: Log) -> None:
 
 
 def test_lines_of_many_threads_stay_whole(log: Log) -> None:
-    def work(number: int) -> None:
+    def operation(number: int) -> None:
         for step in range(50):
             log.log.progressed(WEB, f"{number}-{step}" * 20)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=operation, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -192,7 +192,7 @@ def test_the_page_lists_every_event_and_every_key(log: Log) -> None:
     finding = Diagnostic("error", "bad-value", "no", Location("a.yaml"), hint="say 2h")
     drifted = change("web", Reason.REPAIR_DRIFT, drift=fields(workspace=(1, 2)))
     log.log.of_fleet("acme")
-    log.log.looked(Unreachable("far", "refused"), 1.0)
+    log.log.hosts_observed(Unreachable("far", "refused"), 1.0)
     log.log.started(WEB)
     log.log.progressed(WEB, "starting")
     log.log.ended(Outcome(WEB, error="no", hint="yes"))

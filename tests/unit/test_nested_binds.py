@@ -15,7 +15,7 @@ from sandboxer.extensions.compose_ssh.delivery import MAX_COPIES
 from sandboxer.extensions.compose_ssh.harden import harden
 from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import Access, Bind, DeliveredSecret, Hardened, Policy
-from sandboxer.model.seams import TreeEntry
+from sandboxer.model.protocols import TreeEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -240,13 +240,13 @@ def build(entries: dict[str, str], context: str, podman: bool = True, **keys: An
 
 def test_a_dockerfile_is_read_through_links_and_delivered_beside_the_context() -> None:
     entries = {"a/b/real": "FROM x", "a/b/link": "->../b/real", "a/b/Dockerfile": "->real", "a/out": "FROM y"}
-    for asked, text in (
+    for request, text in (
         ("link", b"FROM x"),
         ("Dockerfile", b"FROM x"),
         ("../b/link", b"FROM x"),
         ("../out", b"FROM y"),
     ):
-        hardened = build(entries, "./a/b", dockerfile=asked)
+        hardened = build(entries, "./a/b", dockerfile=request)
         ((place, content),) = hardened.dockerfiles.items()
         assert hardened.model["services"]["a"]["build"]["dockerfile"] == f"/s/b/workspace/{place}"
         assert text in content

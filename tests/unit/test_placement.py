@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sandboxer.reconcile.placement import Room
+from sandboxer.reconcile.placement import HostCapacity
 from tests.support.planning import fleet_of
 
 IDS = [f"{number:08x}" for number in range(2000)]
 
 
-def room(taken: dict[str, int] | None = None, **hosts: dict[str, object]) -> Room:
-    return Room(fleet_of({"hosts": {name.replace("_", "-"): spec for name, spec in hosts.items()}}).hosts, taken or {})
+def capacity(taken: dict[str, int] | None = None, **hosts: dict[str, object]) -> HostCapacity:
+    return HostCapacity(
+        fleet_of({"hosts": {name.replace("_", "-"): spec for name, spec in hosts.items()}}).hosts, taken or {}
+    )
 
 
 def placed(names: list[str]) -> dict[str, str | None]:
-    there = room(**{name: {} for name in names})
+    there = capacity(**{name: {} for name in names})
     return {identifier: there.place(identifier, [names]) for identifier in IDS}
 
 
@@ -37,17 +39,17 @@ def test_one_more_host_takes_its_share_and_moves_nothing_else() -> None:
 
 
 def test_the_first_tier_with_room_counts() -> None:
-    there = room(taken={"a": 1}, a={"capacity": {"sandboxes": 2}}, b={}, c={"cordon": True}, d={"drain": True})
+    there = capacity(taken={"a": 1}, a={"capacity": {"sandboxes": 2}}, b={}, c={"cordon": True}, d={"drain": True})
     tiers = [["c", "d"], ["a"], ["b"]]
     assert [there.place(identifier, tiers) for identifier in IDS[:3]] == ["a", "b", "b"]
     assert there.taken == {"a": 2, "b": 2}
 
 
 def test_a_host_that_git_does_not_have_takes_nothing() -> None:
-    assert room(a={}).place(IDS[0], [["gone"]]) is None
-    assert room(a={}).place(IDS[0], []) is None
+    assert capacity(a={}).place(IDS[0], [["gone"]]) is None
+    assert capacity(a={}).place(IDS[0], []) is None
 
 
 def test_a_move_does_not_lead_to_where_it_began() -> None:
-    assert room(a={}, b={}).place(IDS[0], [["a", "b"]], without="a") == "b"
-    assert room(a={}).place(IDS[0], [["a"]], without="a") is None
+    assert capacity(a={}, b={}).place(IDS[0], [["a", "b"]], without="a") == "b"
+    assert capacity(a={}).place(IDS[0], [["a"]], without="a") is None

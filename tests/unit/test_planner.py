@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandboxer.model.observed import RECORD_MISSING, EngineLook, Reachable
+from sandboxer.model.observed import RECORD_MISSING, EngineObservation, Reachable
 from sandboxer.reconcile.planner import Options, plan
 from tests.support.planning import COMMIT, NOW, fleet_of, foreign_container, looks_of, plan_of
 
@@ -117,12 +117,14 @@ def test_two_names_with_one_id_are_an_error_for_both_and_for_nobody_else() -> No
 
 
 def test_a_record_of_a_newer_release_with_more_fields_is_no_difference() -> None:
-    fleet, looks = fleet_of(WEB), looks_of(WEB)
-    assert _fingerprint(plan(fleet, _with_spec(looks, later="field"), NOW)) == _fingerprint(plan(fleet, looks, NOW))
+    fleet, observations = fleet_of(WEB), looks_of(WEB)
+    assert _fingerprint(plan(fleet, _with_spec(observations, later="field"), NOW)) == _fingerprint(
+        plan(fleet, observations, NOW)
+    )
 
 
 def test_a_look_and_the_planner_use_the_same_words_for_a_lost_record() -> None:
-    from sandboxer.extensions.compose_ssh.look import Sections, _found
+    from sandboxer.extensions.compose_ssh.observe import Sections, _found
 
     sections = Sections(b"\n@mark record-missing 0000abcd\n\n@mark end\n", "mark")
     assert _found("acme", sections)["0000abcd"].error == RECORD_MISSING
@@ -130,51 +132,51 @@ def test_a_look_and_the_planner_use_the_same_words_for_a_lost_record() -> None:
 
 # --- fingerprints
 
-LOOK = looks_of(WEB)["lab-1"]
-BASE = plan(fleet_of(WEB), {"lab-1": LOOK}, NOW)
+OBSERVATION = looks_of(WEB)["lab-1"]
+BASE = plan(fleet_of(WEB), {"lab-1": OBSERVATION}, NOW)
 
 
 def _fingerprint(decided: Plan) -> str:
     return next(change.fingerprint for change in decided.changes if change.sandbox == "web")
 
 
-def _with_spec(looks: Any, **more: Any) -> Any:
-    return _with_record(looks, lambda record: {"spec": {**record.spec, **more}})
+def _with_spec(observations: Any, **more: Any) -> Any:
+    return _with_record(observations, lambda record: {"spec": {**record.spec, **more}})
 
 
-def _with_record(looks: Any, update: Any) -> Any:
-    look = looks["lab-1"]
+def _with_record(observations: Any, update: Any) -> Any:
+    observation = observations["lab-1"]
     found = {
         identifier: replace(there, record=there.record.model_copy(update=update(there.record)))
-        for identifier, there in look.found.items()
+        for identifier, there in observation.found.items()
     }
-    return {"lab-1": replace(look, found=found)}
+    return {"lab-1": replace(observation, found=found)}
 
 
-def _with_container(look: Any, **fields: Any) -> Any:
-    docker = look.engines["docker"]
+def _with_container(observation: Any, **fields: Any) -> Any:
+    docker = observation.engines["docker"]
     containers = tuple(replace(container, **fields) for container in docker.containers)
-    return replace(look, engines={"docker": replace(docker, containers=containers)})
+    return replace(observation, engines={"docker": replace(docker, containers=containers)})
 
 
 @pytest.mark.parametrize(
-    "look",
+    "observation",
     [
-        _with_container(LOOK, id="another"),
-        _with_container(LOOK, state="paused"),
-        _with_record({"lab-1": LOOK}, lambda _record: {"generation": 7})["lab-1"],
-        _with_record({"lab-1": LOOK}, lambda record: {"expires_at": record.created_at})["lab-1"],
-        _with_spec({"lab-1": LOOK}, ttl="9h")["lab-1"],
+        _with_container(OBSERVATION, id="another"),
+        _with_container(OBSERVATION, state="paused"),
+        _with_record({"lab-1": OBSERVATION}, lambda _record: {"generation": 7})["lab-1"],
+        _with_record({"lab-1": OBSERVATION}, lambda record: {"expires_at": record.created_at})["lab-1"],
+        _with_spec({"lab-1": OBSERVATION}, ttl="9h")["lab-1"],
     ],
     ids=["container", "state", "generation", "decision", "pending"],
 )
-def test_a_fingerprint_changes_with_what_it_covers(look: Any) -> None:
-    assert _fingerprint(plan(fleet_of(WEB), {"lab-1": look}, NOW)) != _fingerprint(BASE)
+def test_a_fingerprint_changes_with_what_it_covers(observation: Any) -> None:
+    assert _fingerprint(plan(fleet_of(WEB), {"lab-1": observation}, NOW)) != _fingerprint(BASE)
 
 
 def test_a_fingerprint_changes_with_what_is_asked_for() -> None:
-    replaced = plan(fleet_of(WEB), {"lab-1": LOOK}, NOW, Options(replaced=frozenset({"web"})))
-    guarded = plan(fleet_of(WEB), {"lab-1": LOOK}, NOW, Options(replaced=frozenset({"web"}), max_deletes=0))
+    replaced = plan(fleet_of(WEB), {"lab-1": OBSERVATION}, NOW, Options(replaced=frozenset({"web"})))
+    guarded = plan(fleet_of(WEB), {"lab-1": OBSERVATION}, NOW, Options(replaced=frozenset({"web"}), max_deletes=0))
     assert len({_fingerprint(decided) for decided in (BASE, replaced, guarded)}) == 3
 
 
@@ -184,32 +186,32 @@ def test_a_fingerprint_of_a_move_covers_what_is_where_it_begins() -> None:
         "sandboxes": {"web": {"ttl": "8h"}},
         "found": WEB["found"],
     }
-    fleet, looks = fleet_of(case), looks_of(case)
-    paused = {**looks, "lab-1": _with_container(looks["lab-1"], state="paused")}
-    assert plan(fleet, looks, NOW).changes[0].from_host == "lab-1"
-    assert _fingerprint(plan(fleet, looks, NOW)) != _fingerprint(plan(fleet, paused, NOW))
+    fleet, observations = fleet_of(case), looks_of(case)
+    paused = {**observations, "lab-1": _with_container(observations["lab-1"], state="paused")}
+    assert plan(fleet, observations, NOW).changes[0].from_host == "lab-1"
+    assert _fingerprint(plan(fleet, observations, NOW)) != _fingerprint(plan(fleet, paused, NOW))
 
 
 def test_a_fingerprint_does_not_change_with_what_changes_by_itself() -> None:
-    assert isinstance(LOOK, Reachable)
-    docker = LOOK.engines["docker"]
+    assert isinstance(OBSERVATION, Reachable)
+    docker = OBSERVATION.engines["docker"]
     imperative = looks_of({"found": {"lab-1": {"copies": [{"name": "mine", "origin": "api"}]}}})["lab-1"]
     assert isinstance(imperative, Reachable)
-    more = EngineLook(
+    more = EngineObservation(
         "docker",
         None,
         (*imperative.engines["docker"].containers, foreign_container("other"), *docker.containers),
         (*docker.resources, *imperative.engines["docker"].resources),
     )
-    look = replace(
-        _with_container(LOOK, health="starting"),
+    observation = replace(
+        _with_container(OBSERVATION, health="starting"),
         clock=NOW.replace(minute=1),
         free_bytes=0,
         boot_id="another",
-        found={**imperative.found, **LOOK.found},
+        found={**imperative.found, **OBSERVATION.found},
     )
-    assert _fingerprint(plan(fleet_of(WEB), {"lab-1": look}, NOW)) == _fingerprint(BASE)
-    assert _fingerprint(plan(fleet_of(WEB), {"lab-1": replace(look, engines={"docker": more})}, NOW)) == _fingerprint(
-        BASE
-    )
-    assert _fingerprint(plan(fleet_of(WEB), {"lab-1": LOOK}, NOW.replace(minute=5))) == _fingerprint(BASE)
+    assert _fingerprint(plan(fleet_of(WEB), {"lab-1": observation}, NOW)) == _fingerprint(BASE)
+    assert _fingerprint(
+        plan(fleet_of(WEB), {"lab-1": replace(observation, engines={"docker": more})}, NOW)
+    ) == _fingerprint(BASE)
+    assert _fingerprint(plan(fleet_of(WEB), {"lab-1": OBSERVATION}, NOW.replace(minute=5))) == _fingerprint(BASE)

@@ -62,7 +62,7 @@ copies = merged(
 )
 there = st.lists(copies, max_size=4, unique_by=lambda copy: copy["name"])
 faults = [{key: "why"} for key in ("unreachable", "garbled", "error", "engine_error")]
-looks = merged(
+observations = merged(
     there.map(lambda copies: {"copies": copies}),
     mostly({}, {"clock": -7200}, {"clock": 30}, {"foreign": ["other"]}, {"directories": ["x"]}),
     mostly({}, *faults, {"never": True}, times=4),
@@ -72,7 +72,7 @@ cases: st.SearchStrategy[Case] = merged(
         {
             "hosts": st.fixed_dictionaries(dict.fromkeys(HOSTS, hosts)),
             "sandboxes": st.dictionaries(st.sampled_from(NAMES[:3]), specs, min_size=1, max_size=3),
-            "found": st.fixed_dictionaries(dict.fromkeys(HOSTS, looks)),
+            "found": st.fixed_dictionaries(dict.fromkeys(HOSTS, observations)),
             "secrets": mostly({"DB_PASSWORD": SECRET}, {}),
         }
     ),
@@ -85,15 +85,17 @@ def unknown_hosts(case: Case) -> set[str]:
     """Hosts of which not all is known, told from the situation and not from the planner."""
     found = {host: case["found"][host] for host in HOSTS}
     unknown = {
-        h for h, look in found.items() if look.keys() & {"unreachable", "garbled", "never", "error", "engine_error"}
+        h
+        for h, observation in found.items()
+        if observation.keys() & {"unreachable", "garbled", "never", "error", "engine_error"}
     }
-    shown = {h: look for h, look in looks_of(case).items() if isinstance(look, Reachable)}
+    shown = {h: observation for h, observation in looks_of(case).items() if isinstance(observation, Reachable)}
     uids: dict[str, set[str]] = {}
-    for host, look in shown.items():
-        for there in look.found.values():
+    for host, observation in shown.items():
+        for there in observation.found.values():
             if there.record:
                 uids.setdefault(there.record.uid, set()).add(host)
-        for engine in look.engines.values():
+        for engine in observation.engines.values():
             for labels in (c.labels for c in engine.containers):
                 uids.setdefault(labels.get("dev.sandboxer.uid", host), set()).add(host)
     return unknown | {host for together in uids.values() if len(together) > 1 for host in together}
@@ -152,12 +154,12 @@ def test_each_sandbox_of_git_has_its_change_and_one_home(case: Case) -> None:
 @every
 def test_the_last_copy_goes_only_by_expiry_or_by_git(case: Case) -> None:
     """Whatever is done, of a sandbox that git wants one is left, but where it expired."""
-    fleet, looks = fleet_of(case), looks_of(case)
-    decided = plan(fleet, looks, NOW, FREELY)
-    after = after_apply(decided, fleet, looks)
+    fleet, observations = fleet_of(case), looks_of(case)
+    decided = plan(fleet, observations, NOW, FREELY)
+    after = after_apply(decided, fleet, observations)
     expired = {change.id for change in decided.changes if change.reason is Reason.DELETE_EXPIRED}
     for desired in fleet.sandboxes.values():
-        if desired.id not in expired and _shown(desired.id, looks):
+        if desired.id not in expired and _shown(desired.id, observations):
             assert _shown(desired.id, after)
 
 
@@ -165,22 +167,22 @@ def test_the_last_copy_goes_only_by_expiry_or_by_git(case: Case) -> None:
 @every
 def test_applies_come_to_an_end(case: Case) -> None:
     """One apply is enough, but for what it had to leave blocked, and where a lost record had to be mended first."""
-    fleet, looks = fleet_of(case), looks_of(case)
-    decided = plan(fleet, looks, NOW, FREELY)
+    fleet, observations = fleet_of(case), looks_of(case)
+    decided = plan(fleet, observations, NOW, FREELY)
     for _ in range(4):
         later = {c.id for c in decided.changes if c.action in (Action.BLOCKED, Action.REPAIR)}
-        looks = after_apply(decided, fleet, looks)
-        decided = plan(fleet, looks, NOW, FREELY)
+        observations = after_apply(decided, fleet, observations)
+        decided = plan(fleet, observations, NOW, FREELY)
         assert {change.id for change in decided.changes if change.acts} <= later
     assert not decided.differences
     assert all(change.sync is Sync.SYNCED for change in decided.changes if change.reason is Reason.NO_OP_SYNCED)
 
 
-def _shown(identifier: str, looks: Any) -> bool:
-    shown = [look for look in looks.values() if isinstance(look, Reachable)]
-    return any(identifier in look.found for look in shown) or any(
+def _shown(identifier: str, observations: Any) -> bool:
+    shown = [observation for observation in observations.values() if isinstance(observation, Reachable)]
+    return any(identifier in observation.found for observation in shown) or any(
         container.labels.get("dev.sandboxer.id") == identifier
-        for look in shown
-        for engine in look.engines.values()
+        for observation in shown
+        for engine in observation.engines.values()
         for container in engine.containers
     )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROUNDS = 200
-PUT_FILE = re.search(r"^put_file\(\) \{.*?^\}$", script("workbench.sh"), re.MULTILINE | re.DOTALL)[0]  # type: ignore[index]
+PUT_FILE = re.search(r"^put_file\(\) \{.*?^\}$", script("host_session.sh"), re.MULTILINE | re.DOTALL)[0]  # type: ignore[index]
 SWEEPER = 'while [ ! -e "$1/stop" ]; do rmdir "$1"/.staging-* 2>/dev/null; done'
 PUTTER = f"""
 {PUT_FILE}
@@ -36,9 +36,9 @@ def test_a_folder_that_is_swept_away_while_it_is_empty_is_made_again(tmp_path: P
 
 
 def test_a_file_that_is_not_as_long_as_it_was_said_takes_no_place(tmp_path: Path) -> None:
-    place = tmp_path / "record.json"
-    place.write_text("old")
+    target = tmp_path / "record.json"
+    target.write_text("old")
     text = f"{PUT_FILE}\nprintf hell | put_file \"$1\" 5 600 ''"
-    done = subprocess.run(["sh", "-c", text, "sh", str(place)], capture_output=True, timeout=60, check=False)
+    done = subprocess.run(["sh", "-c", text, "sh", str(target)], capture_output=True, timeout=60, check=False)
     assert done.returncode != 0
-    assert place.read_text() == "old"
+    assert target.read_text() == "old"

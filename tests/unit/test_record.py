@@ -160,18 +160,18 @@ def test_whatever_stands_in_a_field_it_is_refused_or_the_planner_copes(path: str
         record = parse(with_field(path, value))
     except RecordRefused:
         return
-    fleet, looks = fleet_of(CASE), looks_of(CASE)
-    look: Any = looks["lab-1"]
-    found = {record.id: type(look.found[record.id])(record.id, record)}
-    decided = plan(fleet, {"lab-1": _replaced(look, found)}, NOW)
+    fleet, observations = fleet_of(CASE), looks_of(CASE)
+    observation: Any = observations["lab-1"]
+    found = {record.id: type(observation.found[record.id])(record.id, record)}
+    decided = plan(fleet, {"lab-1": _replaced(observation, found)}, NOW)
     json.dumps(decided.to_json(), allow_nan=False).encode()
     assert "hunter2" not in json.dumps(decided.to_json())
 
 
-def _replaced(look: Any, found: Any) -> Any:
+def _replaced(observation: Any, found: Any) -> Any:
     from dataclasses import replace
 
-    return replace(look, found=found)
+    return replace(observation, found=found)
 
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass")))

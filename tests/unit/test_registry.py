@@ -36,15 +36,15 @@ class Good(ComposeSsh):
 class NoTeardown:
     """One that cannot remove what it makes."""
 
-    def probe(self, transport: Any, question: Any) -> None: ...
-    def provision(self, work: Any, desired: Any, *, fresh: bool) -> None: ...
-    def wait_ready(self, work: Any, record: Record, timeout: float) -> None: ...
+    def probe(self, transport: Any, request: Any) -> None: ...
+    def provision(self, operation: Any, desired: Any, *, fresh: bool) -> None: ...
+    def wait_ready(self, operation: Any, record: Record, timeout: float) -> None: ...
 
 
 class OtherParameters(NoTeardown):
     """One whose method is called otherwise than the protocol says."""
 
-    def teardown(self, work: Any) -> None: ...
+    def teardown(self, operation: Any) -> None: ...
 
 
 NO_CLASS = "a string"
@@ -134,7 +134,7 @@ def test_a_class_without_what_is_claimed_is_refused() -> None:
 
 def test_a_class_that_takes_other_parameters_is_refused_with_those_that_it_is_called_with() -> None:
     error = refusal(described(), here("OtherParameters"))
-    assert "OtherParameters.teardown takes (self, work)" in error.message
+    assert "OtherParameters.teardown takes (self, operation)" in error.message
     assert "tombstone" in error.hint
 
 

@@ -137,14 +137,14 @@ def test_many_threads_may_use_a_view_at_once() -> None:
     changes = [change(f"web-{at}", Reason.CREATE_ABSENT, id=f"{at:08x}") for at in range(24)]
     with LiveView(screen.console) as live, PlainView(stream) as plain:
 
-        def work(at: int) -> None:
+        def operation(at: int) -> None:
             for view in (live, plain):
                 view.started(changes[at])
                 for step in ("recording", "delivering", "starting"):
                     view.progressed(changes[at], step)
                 view.ended(Outcome(changes[at], seconds=1))
 
-        threads = [threading.Thread(target=work, args=(at,)) for at in range(len(changes))]
+        threads = [threading.Thread(target=operation, args=(at,)) for at in range(len(changes))]
         for thread in threads:
             thread.start()
         for thread in threads:

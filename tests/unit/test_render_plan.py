@@ -14,9 +14,9 @@ from rich.cells import cell_len
 from sandboxer.model.desired import SecretValue
 from sandboxer.model.hidden import Hidden
 from sandboxer.model.lifecycle import Action, Reason, Sync
-from sandboxer.model.observed import EngineLook, Reachable
+from sandboxer.model.observed import EngineObservation, Reachable
 from sandboxer.model.plan import FieldChange, Plan, Unmanaged
-from sandboxer.model.seams import InputTree, Revision, TreeEntry
+from sandboxer.model.protocols import InputTree, Revision, TreeEntry
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import resolve
 from sandboxer.reconcile.planner import plan
@@ -242,5 +242,7 @@ def _planned(*, env: str, secret: str) -> Plan:
         lambda ref: SecretValue(ref.name, ref.from_, present=True, value=Hidden(secret)),
     )
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
-    look = Reachable("lab-1", now, "boot", 1 << 40, 2.0, 1 << 34, "docker", {"docker": EngineLook("docker")}, {})
-    return plan(fleet, {"lab-1": look}, now)
+    observation = Reachable(
+        "lab-1", now, "boot", 1 << 40, 2.0, 1 << 34, "docker", {"docker": EngineObservation("docker")}, {}
+    )
+    return plan(fleet, {"lab-1": observation}, now)

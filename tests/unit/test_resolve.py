@@ -13,13 +13,13 @@ from sandboxer.errors import ManifestError
 from sandboxer.extensions.base import REQUIRED_OPERATIONS
 from sandboxer.model.desired import SecretValue
 from sandboxer.model.identity import sandbox_id
-from sandboxer.model.seams import Revision
+from sandboxer.model.protocols import Revision
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import digest_of_document, resolve
 from tests.support.planning import COMMIT, FIRST_COMMIT, FLEET, FakeInputs, fleet_of
 
 if TYPE_CHECKING:
-    from sandboxer.model.seams import InputTree
+    from sandboxer.model.protocols import InputTree
 
 TIERED = {
     "a": {"labels": {"tier": "self-hosted", "region": "eu"}},

@@ -19,7 +19,7 @@ from sandboxer.model.saved_plan import (
 )
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import digest_of_manifests
-from sandboxer.reconcile.approval import approval_of, hold, inputs_of, options_of
+from sandboxer.reconcile.approval import approval_of, enforce, inputs_of, options_of
 from sandboxer.reconcile.options import Options
 from sandboxer.reconcile.planner import plan
 from tests.support.planning import COMMIT, FIRST_COMMIT, FLEET, NOW, fleet_of, looks_of, manifests_of, plan_of
@@ -72,7 +72,7 @@ def held(approved: Case, now: Case) -> Plan:
 def held_to(saved: SavedPlan, now: Case) -> Plan:
     fleet = fleet_of(now)
     decided = plan(fleet, looks_of(now, fleet), NOW, options_of(saved.approval.options))
-    return hold(decided, saved, inputs_of(fleet))
+    return enforce(decided, saved, inputs_of(fleet))
 
 
 def reasons(decided: Plan) -> dict[str, str]:
@@ -123,7 +123,7 @@ def test_an_input_is_bound_to_its_commit_or_moves_with_the_fleets(was: str, now:
     saved = parse_saved_plan(written(ABSENT))
     saved = saved.model_copy(update={"approval": saved.approval.model_copy(update={"inputs": {"web": given(was)}})})
     decided = replace(plan_of(ABSENT), commit=MERGED)
-    assert reasons(hold(decided, saved, {"web": given(now)} if now else {})) == {"web": reason}
+    assert reasons(enforce(decided, saved, {"web": given(now)} if now else {})) == {"web": reason}
 
 
 def given(words: str) -> ApprovedInput:
@@ -283,7 +283,7 @@ def test_comments_order_and_files_do_not_count_among_the_manifests() -> None:
 def test_every_option_of_the_planner_is_approved_or_no_plans() -> None:
     named = {field.name for field in fields(Options)}
     assert named - set(ApprovedOptions.model_fields) == {"stale", "renamed", "prune", "only_deletes", "only_expired"}
-    asked = Options(
+    request = Options(
         targets=frozenset({"b", "a"}),
         excluded=frozenset({"c"}),
         hosts=frozenset({"lab-1"}),
@@ -294,9 +294,9 @@ def test_every_option_of_the_planner_is_approved_or_no_plans() -> None:
         adopt_fleet=True,
         allow_rollback=True,
     )
-    approval = approval_of(fleet_of(ABSENT), "", asked)
+    approval = approval_of(fleet_of(ABSENT), "", request)
     saved = parse_saved_plan(saved_bytes(plan_of(ABSENT), approval))
-    assert options_of(saved.approval.options) == asked
+    assert options_of(saved.approval.options) == request
 
 
 def test_no_value_of_the_environment_and_no_secret_is_in_it() -> None:

@@ -20,7 +20,7 @@ def write(folder: Path, **texts: str) -> None:
 def test_every_fragment_is_in_a_program_and_those_that_belong_together_are_in_one() -> None:
     programs = shell.programs(SOURCES, FRAGMENTS)
     assert {name for program in programs for name in program} == FRAGMENTS
-    assert any({"root.sh", "workbench.sh", "compose_ssh/verbs.sh"} <= set(program) for program in programs)
+    assert any({"root.sh", "host_session.sh", "compose_ssh/verbs.sh"} <= set(program) for program in programs)
 
 
 def test_programs_are_what_the_package_sends() -> None:

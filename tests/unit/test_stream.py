@@ -9,12 +9,12 @@ import pytest
 
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.errors import HostUnreachable
-from sandboxer.model.seams import Command, Terminal
+from sandboxer.model.protocols import Command, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandboxer.model.seams import Stream
+    from sandboxer.model.protocols import Stream
 
 BOTH = pytest.mark.parametrize("terminal", [None, Terminal("vt100", 70, 20)], ids=["pipes", "terminal"])
 

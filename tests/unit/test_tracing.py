@@ -17,7 +17,7 @@ from sandboxer.model.drift import DriftReport
 from sandboxer.model.lifecycle import Reason
 from sandboxer.model.observed import Unreachable
 from sandboxer.model.outcome import Outcome
-from sandboxer.model.witness import Beginning
+from sandboxer.model.run_listener import RunStart
 from tests.support.collector import PARENT, TAKES_SPANS, Collector
 from tests.support.fleet import ROOT
 from tests.support.hubs import CUTS, HANGS, HANGS_UNREAD, Answer, says
@@ -48,7 +48,7 @@ def name_it(monkeypatch: pytest.MonkeyPatch, collector: Collector, **more: str) 
 
 def begun() -> Trace:
     trace = Trace(os.environ)
-    trace.begun(Beginning("1" * 32, "apply", datetime.now(UTC)))
+    trace.begun(RunStart("1" * 32, "apply", datetime.now(UTC)))
     return trace
 
 
@@ -58,8 +58,8 @@ def begun() -> Trace:
 def test_a_run_is_one_trace_with_a_span_for_each_look_and_each_change(collector: Collector) -> None:
     trace = begun()
     trace.of_fleet("acme")
-    trace.looked(looks_of({"hosts": {"lab-1": {}}})["lab-1"], 0.25)
-    trace.looked(Unreachable("far", "connection refused"), 1.0)
+    trace.hosts_observed(looks_of({"hosts": {"lab-1": {}}})["lab-1"], 0.25)
+    trace.hosts_observed(Unreachable("far", "connection refused"), 1.0)
     trace.started(WEB)
     trace.started(FAR)
     trace.progressed(WEB, "recording")
@@ -155,8 +155,8 @@ def test_drift_is_told_by_path_and_never_by_value(collector: Collector) -> None:
 def test_each_run_of_a_watch_is_a_trace_of_its_own(collector: Collector) -> None:
     trace = begun()
     for number in range(2):
-        trace.begun(Beginning(f"{number}" * 32, "drift", datetime.now(UTC)))
-        trace.looked(Unreachable("far", "refused"), 0.1)
+        trace.begun(RunStart(f"{number}" * 32, "drift", datetime.now(UTC)))
+        trace.hosts_observed(Unreachable("far", "refused"), 0.1)
         trace.over(0)
         assert trace.send() == ""
     assert len({span.trace for span in collector.spans}) == 2
@@ -166,14 +166,14 @@ def test_each_run_of_a_watch_is_a_trace_of_its_own(collector: Collector) -> None
 def test_a_fleet_however_large_is_bounded(collector: Collector) -> None:
     trace = begun()
     for number in range(MOST_SPANS + 5):
-        trace.looked(Unreachable(f"h{number}", "refused"), 0.1)
+        trace.hosts_observed(Unreachable(f"h{number}", "refused"), 0.1)
     assert len(trace._spans) == MOST_SPANS
 
 
 def test_the_page_lists_every_attribute(collector: Collector) -> None:
     trace = begun()
     trace.of_fleet("acme")
-    trace.looked(Unreachable("far", "refused"), 0.1)
+    trace.hosts_observed(Unreachable("far", "refused"), 0.1)
     trace.started(replace(WEB, from_host="lab-2"))
     trace.ended(Outcome(replace(WEB, from_host="lab-2")))
     trace.over(0)
@@ -285,7 +285,7 @@ def test_what_failed_once_is_not_sent_with_the_next(monkeypatch: pytest.MonkeyPa
         trace = begun()
         trace.over(0)
         assert "answered 400" in trace.send()
-        trace.begun(Beginning("2" * 32, "drift", datetime.now(UTC)))
+        trace.begun(RunStart("2" * 32, "drift", datetime.now(UTC)))
         trace.over(0)
         assert trace.send() == ""
         assert [span.name for span in collector.spans] == ["sandboxer apply", "sandboxer drift"]

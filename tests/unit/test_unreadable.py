@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
-from sandboxer.model.observed import EngineLook, Look, Reachable
+from sandboxer.model.observed import EngineObservation, HostObservation, Reachable
+from sandboxer.reconcile.observed_sandbox import observed_host
 from sandboxer.reconcile.options import Options
 from sandboxer.reconcile.planner import plan
-from sandboxer.reconcile.sight import survey
 from tests.support.planning import NOW, fleet_of, foreign_container, looks_of
 
 WHY = "what docker says of container 0123 cannot be read"
@@ -17,19 +17,19 @@ SYNCED: dict[str, Any] = {"sandboxes": {"web": {}, "db": {}}, "found": {"lab-1":
 GONE = {**SYNCED, "sandboxes": {"db": {}}}
 
 
-def _unreadable(look: Look, name: str) -> Look:
-    assert isinstance(look, Reachable)
-    engine = look.engines["docker"]
+def _unreadable(observation: HostObservation, name: str) -> HostObservation:
+    assert isinstance(observation, Reachable)
+    engine = observation.engines["docker"]
     containers = tuple(
         replace(c, unreadable=WHY, state="unknown") if c.labels.get("dev.sandboxer.name") == name else c
         for c in engine.containers
     )
-    return replace(look, engines={"docker": replace(engine, containers=containers)})
+    return replace(observation, engines={"docker": replace(engine, containers=containers)})
 
 
 def test_it_alone_is_unknown() -> None:
-    looks = {name: _unreadable(look, "web") for name, look in looks_of(SYNCED).items()}
-    decided = plan(fleet_of(SYNCED), looks, NOW, Options())
+    observations = {name: _unreadable(observation, "web") for name, observation in looks_of(SYNCED).items()}
+    decided = plan(fleet_of(SYNCED), observations, NOW, Options())
     found = {change.sandbox: change for change in decided.changes}
     assert found["db"].action is Action.NO_OP
     web = found["web"]
@@ -39,14 +39,16 @@ def test_it_alone_is_unknown() -> None:
 
 
 def test_it_is_removed_where_git_has_no_more_of_it() -> None:
-    looks = {name: _unreadable(look, "web") for name, look in looks_of(GONE).items()}
-    decided = plan(fleet_of(GONE), looks, NOW, Options())
+    observations = {name: _unreadable(observation, "web") for name, observation in looks_of(GONE).items()}
+    decided = plan(fleet_of(GONE), observations, NOW, Options())
     assert {c.sandbox: c.reason for c in decided.changes}["web"] is Reason.DELETE_ORPHANED
 
 
 def test_the_container_of_a_cleaner_is_nobodys() -> None:
-    (look, *_) = looks_of(SYNCED).values()
-    assert isinstance(look, Reachable)
+    (observation, *_) = looks_of(SYNCED).values()
+    assert isinstance(observation, Reachable)
     cleaner = replace(foreign_container("x"), labels={"dev.sandboxer.cleaner": "0a0b0c0d"})
-    seen = replace(look, engines={"docker": EngineLook("docker", None, (cleaner, foreign_container("y")))})
-    assert [c.name for c in survey(seen, "acme", "/tmp/sandboxer").others] == ["y"]
+    seen = replace(
+        observation, engines={"docker": EngineObservation("docker", None, (cleaner, foreign_container("y")))}
+    )
+    assert [c.name for c in observed_host(seen, "acme", "/tmp/sandboxer").others] == ["y"]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandboxer.extensions.compose_ssh.look import file_sums
+from sandboxer.extensions.compose_ssh.observe import file_sums
 from sandboxer.extensions.compose_ssh.policy import Bind
 from sandboxer.extensions.compose_ssh.workspace import Workspace
 from sandboxer.extensions.scripts import script
 from sandboxer.model.observed import FileSums
-from sandboxer.model.seams import InputTree, TreeEntry
+from sandboxer.model.protocols import InputTree, TreeEntry
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,32 +13,32 @@ from sandboxer_example_folder.observe import observe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandboxer.extensions.base import Question, Work
+    from sandboxer.extensions.base import ObserveRequest, Operation
     from sandboxer.model.desired import DesiredSandbox
-    from sandboxer.model.observed import Look
+    from sandboxer.model.observed import HostObservation
+    from sandboxer.model.protocols import HostTransport
     from sandboxer.model.record import Record, WorkspaceFiles
-    from sandboxer.model.seams import HostTransport
 
 
 class FolderBackend:
     """Sandboxes as folders. One instance serves all threads, so it keeps nothing between calls."""
 
-    def probe(self, transport: HostTransport, question: Question) -> Look:
+    def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
         """Return what is on the host. Raise a HostError where that cannot be told in full."""
-        return observe(transport, question)
+        return observe(transport, request)
 
-    def provision(self, work: Work, desired: DesiredSandbox, *, fresh: bool) -> Record:
+    def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
         """Make the sandbox, or bring it to what is desired; return its record."""
-        with Folder(work) as folder:
+        with Folder(operation) as folder:
             record = folder.observe_as_planned()
-            _check_extension(work, record, desired)
+            _check_extension(operation, record, desired)
             if fresh and record is not None:
                 folder.remove(record, again=True)
                 record = None
             if record is None:
-                asked = desired.asked.to_bytes() if desired.asked else b""
-                with work.placing():  # no other client begins it on another host meanwhile
-                    record = folder.begin(records.begin(work, desired), asked)
+                request = desired.request.to_bytes() if desired.request else b""
+                with operation.placing():  # no other client begins it on another host meanwhile
+                    record = folder.begin(records.begin(operation, desired), request)
             else:
                 record = folder.rewrite(records.attempt(record, desired), Phase.PROVISIONING)
             try:
@@ -48,15 +48,15 @@ class FolderBackend:
             except SandboxerError:
                 folder.note_failure()
                 raise
-            return folder.rewrite(records.applied(record, desired, work, workspace_files=files), Phase.READY)
+            return folder.rewrite(records.applied(record, desired, operation, workspace_files=files), Phase.READY)
 
-    def wait_ready(self, work: Work, record: Record, timeout: float) -> Mapping[str, str]:
+    def wait_ready(self, operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
         """Return the state of each service: a folder has none, and is ready as soon as it is delivered."""
         return {}
 
-    def teardown(self, work: Work, *, tombstone: str | None = None) -> None:
+    def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
         """Remove the folder, its record last. What is not there is success."""
-        with Folder(work) as folder:
+        with Folder(operation) as folder:
             record = folder.observe_as_planned()
             if record is not None:
                 folder.remove(record, tombstone=tombstone)
@@ -67,7 +67,7 @@ def _deliver(folder: Folder, desired: DesiredSandbox) -> WorkspaceFiles:
     tree = desired.tree
     if tree is None:
         raise ProvisionFailed(desired.name, f"{desired.name} has no input: {desired.input_error}")
-    folder.work.progress("delivering")
+    folder.operation.progress("delivering")
     folder.deliver(tree)
     note = desired.spec["setup"].get("note")
     if note is not None:
@@ -75,12 +75,13 @@ def _deliver(folder: Folder, desired: DesiredSandbox) -> WorkspaceFiles:
     return folder.sums()
 
 
-def _check_extension(work: Work, record: Record | None, desired: DesiredSandbox) -> None:
+def _check_extension(operation: Operation, record: Record | None, desired: DesiredSandbox) -> None:
     """Raise ProvisionFailed where another backend made the sandbox: what that one has to remove is unknown here."""
     wanted = desired.profile.spec.extension
     if record is not None and record.extension != wanted:
         raise ProvisionFailed(
-            work.name,
-            f"{work.name} on {work.place.host} was made by {record.extension}, and {wanted} cannot remove it",
-            hint=f"take {work.name} out of git and apply, then add it again",
+            operation.name,
+            f"{operation.name} on {operation.target.host} was made by {record.extension}, and "
+            f"{wanted} cannot remove it",
+            hint=f"take {operation.name} out of git and apply, then add it again",
         )

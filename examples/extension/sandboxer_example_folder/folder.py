@@ -7,16 +7,16 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from sandboxer.errors import LookIncomplete, SandboxerError, StaleChange
+from sandboxer.errors import ObservationIncomplete, SandboxerError, StaleChange
 from sandboxer.extensions import records
-from sandboxer.extensions.workbench import Workbench
+from sandboxer.extensions.host_session import HostSession
 from sandboxer.model.event import events_of, last_number
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.record import Record, RecordRefused, WorkspaceFiles, parse_record
 
 if TYPE_CHECKING:
-    from sandboxer.extensions.base import Work
-    from sandboxer.model.seams import InputTree
+    from sandboxer.extensions.base import Operation
+    from sandboxer.model.protocols import InputTree
 
 VERBS = "sandboxer_example_folder:verbs.sh"
 REMOVE_SECONDS = 300.0
@@ -25,9 +25,9 @@ REMOVE_SECONDS = 300.0
 class Folder:
     """One conversation with the host about one sandbox. Entering it takes the lock, leaving it gives the lock up."""
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
-        self._bench = Workbench(work, VERBS)
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self._bench = HostSession(operation, VERBS)
         self._record: Record | None = None
         self._written = b""
         self._last_event = 0
@@ -41,29 +41,33 @@ class Folder:
 
     def observe_as_planned(self) -> Record | None:
         """Return the record, now that nobody else may change it. Raise StaleChange where the plan saw another one."""
-        work, host = self.work, self.work.place.host
+        operation, host = self.operation, self.operation.target.host
         data = self._bench.must("its record cannot be read", "record").output
         try:
-            self._record = parse_record(data, fleet=work.fleet, identifier=work.id) if data else None
+            self._record = parse_record(data, fleet=operation.fleet, identifier=operation.id) if data else None
         except RecordRefused as refused:
-            raise LookIncomplete(host, f"the record of {work.name} on {host} cannot be read: {refused}") from refused
+            raise ObservationIncomplete(
+                host, f"the record of {operation.name} on {host} cannot be read: {refused}"
+            ) from refused
         seen = (self._record.generation, self._record.uid) if self._record else (0, "")
-        if seen != (work.expected_generation, work.expected_uid):
-            raise StaleChange(work.name, f"{work.name} on {host} is not as the plan saw it", hint="plan again")
+        if seen != (operation.expected_generation, operation.expected_uid):
+            raise StaleChange(
+                operation.name, f"{operation.name} on {host} is not as the plan saw it", hint="plan again"
+            )
         self._written = data
         counted = self._record.last_event if self._record else 0
         self._last_event = max(last_number(self._bench.call("journal_end").output), counted)
         return self._record
 
-    def begin(self, record: Record, asked: bytes) -> Record:
+    def begin(self, record: Record, request: bytes) -> Record:
         """Make the folder, with its record and first events inside from its first moment; return the record.
 
         `asked` is what an imperative sandbox was asked for with, empty for one of git's.
         """
-        capacity = self.work.place.capacity or 0
-        name = record.name if asked and not self.work.expected_uid else ""
-        arguments = (record.uid, "new", str(capacity), str(len(asked)), name)
-        return self._write("begin", arguments, record, (Phase.REQUESTED, Phase.PROVISIONING), behind=asked)
+        capacity = self.operation.target.capacity or 0
+        name = record.name if request and not self.operation.expected_uid else ""
+        arguments = (record.uid, "new", str(capacity), str(len(request)), name)
+        return self._write("begin", arguments, record, (Phase.REQUESTED, Phase.PROVISIONING), behind=request)
 
     def rewrite(self, record: Record, *through: Phase) -> Record:
         """Write the next record, having gone `through` these phases. Raise StaleChange where another one is there."""
@@ -77,7 +81,7 @@ class Folder:
 
     def deliver(self, tree: InputTree) -> None:
         """Put the files of a commit in the place of those that were there, all of them or none."""
-        archive = self.work.inputs.archive(tree)
+        archive = self.operation.inputs.archive(tree)
         self._bench.must("its files cannot be delivered", "deliver", tree.digest, payload=archive)
 
     def put(self, path: str, content: bytes) -> None:
@@ -95,31 +99,36 @@ class Folder:
         With `tombstone` the sandbox expired, and that digest stays behind, so that it does not come back by itself.
         With `again` it is to be made once more, which the record of an imperative one has to say.
         """
-        work = self.work
+        operation = self.operation
         requested = record.requested.model_copy(update={"again": again}) if record.requested else None
         through: tuple[Phase, ...] = () if record.phase is Phase.DESTROYING else (Phase.DESTROYING,)
         if tombstone and through and record.phase is not Phase.EXPIRED:
             through = (Phase.EXPIRED, *through)
-        work.progress("destroying")
+        operation.progress("destroying")
         record = self.rewrite(records.again(record.model_copy(update={"requested": requested})), *through)
         if tombstone is not None:
-            stone = json.dumps({"spec_digest": tombstone, "at": work.clock().isoformat()}).encode()
-            self._bench.must("its tombstone cannot be written", "tombstone", payload=stone)
+            content = json.dumps({"spec_digest": tombstone, "at": operation.clock().isoformat()}).encode()
+            self._bench.must("its tombstone cannot be written", "tombstone", payload=content)
         (last,) = events_of(
-            record, (Phase.DESTROYED,), former=record.phase, after=self._last_event, at=work.clock(), reason=work.reason
+            record,
+            (Phase.DESTROYED,),
+            former=record.phase,
+            after=self._last_event,
+            at=operation.clock(),
+            reason=operation.reason,
         )
-        kept = (last.to_line(),) if work.keeps_journal else ()
+        kept = (last.to_line(),) if operation.keeps_journal else ()
         what = "its folder cannot be removed"
         self._bench.must(what, "remove", record.engine, record.uid, *kept, timeout=REMOVE_SECONDS)
         self._record, self._written, self._last_event = None, b"", 0
-        work.told(last, record, ())
+        operation.told(last, record, ())
 
     def _write(
         self, verb: str, arguments: tuple[str, ...], record: Record, through: tuple[Phase, ...], behind: bytes = b""
     ) -> Record:
         """Write a record and the events that led to it in one request: the host puts the journal's lines first."""
-        at, former = self.work.clock(), self._record.phase if self._record else None
-        events = events_of(record, through, former=former, after=self._last_event, at=at, reason=self.work.reason)
+        at, former = self.operation.clock(), self._record.phase if self._record else None
+        events = events_of(record, through, former=former, after=self._last_event, at=at, reason=self.operation.reason)
         if events:
             record = record.model_copy(update={"phase": events[-1].phase, "last_event": events[-1].number})
         data = record.to_bytes()
@@ -128,5 +137,5 @@ class Folder:
         self._record, self._written = record, data
         self._last_event = max(self._last_event, record.last_event)
         for event in events:
-            self.work.told(event, record, ())
+            self.operation.told(event, record, ())
         return record

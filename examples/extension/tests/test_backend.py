@@ -13,10 +13,10 @@ import pytest
 
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.errors import StaleChange
-from sandboxer.extensions.base import Place, Provenance, Question, Work
+from sandboxer.extensions.base import ObserveRequest, Operation, Provenance, Target
 from sandboxer.extensions.registry import build_registry
 from sandboxer.model.lifecycle import Phase
-from sandboxer.model.observed import Found, Reachable
+from sandboxer.model.observed import ObservedDirectory, Reachable
 from sandboxer.wiring.run import Run
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 @pytest.fixture
-def work(run: Run, tmp_path: Path) -> Iterator[Work]:
+def operation(run: Run, tmp_path: Path) -> Iterator[Operation]:
     """Work on a sandbox that is not there yet; its host is this machine."""
     transport = LocalTransport("here")
-    yield Work(
-        place=Place("here", str(tmp_path / "root"), transport, "docker", None, 1.0, 1, "an author"),
+    yield Operation(
+        target=Target("here", str(tmp_path / "root"), transport, "docker", None, 1.0, 1, "an author"),
         fleet="acme",
         id=run.fleet.sandboxes["one"].id,
         name="one",
@@ -85,22 +85,26 @@ def desired(run: Run) -> DesiredSandbox:
     return run.fleet.sandboxes["one"]
 
 
-def observed(backend: Extension, work: Work) -> Found | None:
+def observed(backend: Extension, operation: Operation) -> ObservedDirectory | None:
     """What a plan would be told of the sandbox."""
-    look = backend.probe(work.place.transport, Question("here", work.place.root, work.fleet))
-    assert isinstance(look, Reachable)
-    assert look.error is None
-    return look.found.get(work.id)
+    observation = backend.probe(
+        operation.target.transport, ObserveRequest("here", operation.target.root, operation.fleet)
+    )
+    assert isinstance(observation, Reachable)
+    assert observation.error is None
+    return observation.found.get(operation.id)
 
 
-def test_a_sandbox_is_made_observed_and_removed(backend: Extension, work: Work, desired: DesiredSandbox) -> None:
-    record = backend.provision(work, desired, fresh=True)
-    workspace = Path(work.place.root) / "acme" / work.id / "workspace"
+def test_a_sandbox_is_made_observed_and_removed(
+    backend: Extension, operation: Operation, desired: DesiredSandbox
+) -> None:
+    record = backend.provision(operation, desired, fresh=True)
+    workspace = Path(operation.target.root) / "acme" / operation.id / "workspace"
     (tree,) = (workspace / "tree").iterdir()
     assert sorted(path.name for path in tree.iterdir()) == ["a.txt", "b.txt"]
     assert (workspace / "note.txt").read_text() == "For whoever opens this folder.\n"
 
-    found = observed(backend, work)
+    found = observed(backend, operation)
     assert found is not None
     assert (found.record, record.phase) == (record, Phase.READY)
     assert found.files is not None
@@ -108,26 +112,28 @@ def test_a_sandbox_is_made_observed_and_removed(backend: Extension, work: Work, 
     assert (found.files.files, found.files.bytes) == (record.workspace_files.files, record.workspace_files.bytes)
 
     (tree / "a.txt").unlink()
-    damaged = observed(backend, work)
+    damaged = observed(backend, operation)
     assert damaged is not None
     assert damaged.files is not None
     assert damaged.files.files == found.files.files - 1
 
-    later = replace(work, expected_generation=record.generation, expected_uid=record.uid)
+    later = replace(operation, expected_generation=record.generation, expected_uid=record.uid)
     backend.provision(later, desired, fresh=False)
     assert (tree / "a.txt").read_text() == "a\n"
 
-    record = (observed(backend, work) or found).record or record
-    backend.teardown(replace(work, expected_generation=record.generation, expected_uid=record.uid))
-    assert not Path(work.place.root).exists()
+    record = (observed(backend, operation) or found).record or record
+    backend.teardown(replace(operation, expected_generation=record.generation, expected_uid=record.uid))
+    assert not Path(operation.target.root).exists()
 
 
-def test_what_is_not_as_the_plan_saw_it_is_left_alone(backend: Extension, work: Work, desired: DesiredSandbox) -> None:
-    record = backend.provision(work, desired, fresh=True)
+def test_what_is_not_as_the_plan_saw_it_is_left_alone(
+    backend: Extension, operation: Operation, desired: DesiredSandbox
+) -> None:
+    record = backend.provision(operation, desired, fresh=True)
     with pytest.raises(StaleChange):
-        backend.provision(work, desired, fresh=True)
+        backend.provision(operation, desired, fresh=True)
     with pytest.raises(StaleChange):
-        backend.teardown(work)
-    found = observed(backend, work)
+        backend.teardown(operation)
+    found = observed(backend, operation)
     assert found is not None
     assert found.record == record

@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import LookIncomplete
+from sandboxer.errors import ObservationIncomplete
 from sandboxer.extensions.compose_ssh.sections import Sections
 from sandboxer.extensions.compose_ssh.source import inspect
 from sandboxer.extensions.compose_ssh.tree import Tree
 from sandboxer.extensions.scripts import script
 from sandboxer.model.plan import FieldChange
-from sandboxer.model.seams import Command
+from sandboxer.model.protocols import Command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from sandboxer.model.protocols import CommandResult, InputSource, InputTree
     from sandboxer.model.record import Record
-    from sandboxer.model.seams import CommandResult, InputSource, InputTree
 
 CONTENTS_SECONDS = 600.0
 MAX_OUTPUT = 256 * 1024 * 1024  # bytes; a file is a line
@@ -47,12 +47,14 @@ def contents_command(root: str, fleet: str, identifiers: Iterable[str]) -> tuple
 
 
 def read_contents(host: str, nonce: str, result: CommandResult) -> dict[str, Listing]:
-    """The answer, by sandbox. Raises LookIncomplete where it broke off."""
+    """The answer, by sandbox. Raises ObservationIncomplete where it broke off."""
     sections = Sections(result.stdout, nonce)
     if not sections.complete:
         said = result.stderr.decode("utf-8", "replace").strip().splitlines()
         words = f": {said[-1]}" if said else ""
-        raise LookIncomplete(host, f"the list of files of {host} broke off (exit code {result.exit_code}){words}")
+        raise ObservationIncomplete(
+            host, f"the list of files of {host} broke off (exit code {result.exit_code}){words}"
+        )
     found: dict[str, Listing] = {}
     for line in (sections.body("files") or b"").split(b"\n"):
         if match := _SUM.fullmatch(line):

@@ -20,7 +20,7 @@ from sandboxer.model.identity import (
     LABEL_UNTIL,
     Ownership,
 )
-from sandboxer.model.observed import Container, ContainerState, Engine, EngineLook, Port, Resource
+from sandboxer.model.observed import Container, ContainerState, Engine, EngineObservation, Port, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -54,7 +54,7 @@ _ENDED = re.compile(r"Exited \((\d+)\)")
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
 
 
-def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> EngineLook | None:
+def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> EngineObservation | None:
     """What one engine said; None where it was not asked. ``stderr`` is where its complaint would be.
 
     A container that is listed and not described, or not so that it can be understood, is unreadable by itself.
@@ -73,7 +73,7 @@ def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> Engi
     if not asked:
         return None
     if not answered:
-        return EngineLook(engine, error=_complaint(failed.split(" "), stderr))
+        return EngineObservation(engine, error=_complaint(failed.split(" "), stderr))
     try:
         if "api-containers" in bodies:
             items = json.loads(bodies["api-containers"])
@@ -87,8 +87,8 @@ def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> Engi
             *(_resource("volume", engine, item) for item in _items(bodies.get("volumes", b""))),
         ]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return EngineLook(engine, error=f"its answer cannot be understood: {error!r}"[:300])
-    return EngineLook(engine, None, tuple(containers), tuple(resources))
+        return EngineObservation(engine, error=f"its answer cannot be understood: {error!r}"[:300])
+    return EngineObservation(engine, None, tuple(containers), tuple(resources))
 
 
 def _complaint(failed: list[str], stderr: bytes) -> str:

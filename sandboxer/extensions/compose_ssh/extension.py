@@ -6,40 +6,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandboxer.extensions.compose_ssh.look import look_command, read_look
+from sandboxer.extensions.compose_ssh.observe import observe_command, read_observation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandboxer.extensions.base import Question, Work
+    from sandboxer.extensions.base import ObserveRequest, Operation
     from sandboxer.model.desired import DesiredSandbox
-    from sandboxer.model.observed import Look
+    from sandboxer.model.observed import HostObservation
+    from sandboxer.model.protocols import HostTransport
     from sandboxer.model.record import Record
-    from sandboxer.model.seams import HostTransport
 
 
 class ComposeSsh:
     """Docker Compose and podman-compose on any host with a shell."""
 
-    def probe(self, transport: HostTransport, question: Question) -> Look:
+    def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
         """The whole look at one host; see the Extension protocol."""
-        command, nonce = look_command(question)
-        return read_look(question, nonce, transport.run(command))
+        command, nonce = observe_command(request)
+        return read_observation(request, nonce, transport.run(command))
 
-    def provision(self, work: Work, desired: DesiredSandbox, *, fresh: bool) -> Record:
+    def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
         """Makes the sandbox or brings it to what is desired; see the Extension protocol."""
         from sandboxer.extensions.compose_ssh.provision import provision
 
-        return provision(work, desired, fresh=fresh)
+        return provision(operation, desired, fresh=fresh)
 
-    def wait_ready(self, work: Work, record: Record, timeout: float) -> Mapping[str, str]:
+    def wait_ready(self, operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
         """Waits until every recorded service is up or ended well; see the Extension protocol."""
         from sandboxer.extensions.compose_ssh.provision import wait_ready
 
-        return wait_ready(work, record, timeout)
+        return wait_ready(operation, record, timeout)
 
-    def teardown(self, work: Work, *, tombstone: str | None = None) -> None:
+    def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
         """Removes everything of the sandbox, its record last; see the Extension protocol."""
         from sandboxer.extensions.compose_ssh.teardown import teardown
 
-        teardown(work, tombstone=tombstone)
+        teardown(operation, tombstone=tombstone)

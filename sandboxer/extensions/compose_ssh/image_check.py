@@ -18,63 +18,68 @@ from sandboxer.model.identity import project_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandboxer.extensions.compose_ssh.box import Box
+    from sandboxer.extensions.compose_ssh.directory import SandboxDirectory
     from sandboxer.extensions.compose_ssh.policy import Hardened
 
 PULL_SECONDS = 900.0
 
 
-def check_images(box: Box, hardened: Hardened) -> None:
+def check_images(directory: SandboxDirectory, hardened: Hardened) -> None:
     """Raises ComposeRefused where an image of the stack is another sandbox's, or would have a build do what it may not.
 
     Raises ProvisionFailed where that cannot be told.
     """
     others = [name for name in hardened.images if name not in hardened.bases]
-    findings = Findings(box.work.name)
-    if others and any(map(_strange(box), _look(box, *others))):
+    findings = Findings(directory.operation.name)
+    if others and any(map(_strange(directory), _observe(directory, *others))):
         for name in others:
-            _whose(box, name, findings)
+            _whose(directory, name, findings)
     for name in sorted(hardened.bases):
-        if not _look(box, name):
-            _pull(box, name)
-        _whose(box, name, findings)
-        _triggers(box, name, findings)
+        if not _observe(directory, name):
+            _pull(directory, name)
+        _whose(directory, name, findings)
+        _triggers(directory, name, findings)
     findings.raise_any()
 
 
-def _look(box: Box, *names: str) -> list[dict[str, Any]]:
+def _observe(directory: SandboxDirectory, *names: str) -> list[dict[str, Any]]:
     """What the engine says of those of these images that are there."""
-    return list(_read(box, "images", *names))
+    return list(_read(directory, "images", *names))
 
 
-def _read(box: Box, verb: str, *names: str) -> Iterator[dict[str, Any]]:
+def _read(directory: SandboxDirectory, verb: str, *names: str) -> Iterator[dict[str, Any]]:
     what = f"the images {', '.join(names)} cannot be looked at"
-    reply = box.bench.must(what, verb, box.work.place.engine, *names)
+    reply = directory.session.must(what, verb, directory.operation.target.engine, *names)
     for line in [reply.text] if verb == "triggers" else reply.text.splitlines():
         try:
             found = json.loads(line)
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise ProvisionFailed(box.work.name, f"{what}: {box.work.place.engine} said {line[:200]!r}")
+            raise ProvisionFailed(
+                directory.operation.name, f"{what}: {directory.operation.target.engine} said {line[:200]!r}"
+            )
         yield found
 
 
-def _strange(box: Box) -> Any:
-    return lambda image: image.get("sandbox") not in ("", None, box.work.id)
+def _strange(directory: SandboxDirectory) -> Any:
+    return lambda image: image.get("sandbox") not in ("", None, directory.operation.id)
 
 
-def _whose(box: Box, name: str, findings: Findings) -> None:
-    for image in filter(_strange(box), _look(box, name)):
+def _whose(directory: SandboxDirectory, name: str, findings: Findings) -> None:
+    for image in filter(_strange(directory), _observe(directory, name)):
         findings.add(
             f"image {name}",
             f"was built for another sandbox ({str(image['sandbox'])[:8]}); build it here, or name what it is made from",
         )
 
 
-def _triggers(box: Box, name: str, findings: Findings) -> None:
-    inputs = BuildInputs(project_name(box.work.name, box.work.id), podman=box.work.place.engine == "podman")
-    for image in _read(box, "triggers", name):
+def _triggers(directory: SandboxDirectory, name: str, findings: Findings) -> None:
+    inputs = BuildInputs(
+        project_name(directory.operation.name, directory.operation.id),
+        podman=directory.operation.target.engine == "podman",
+    )
+    for image in _read(directory, "triggers", name):
         for trigger in _told(image):
             problem = problem_with_trigger(str(trigger), inputs)
             if problem is not None:
@@ -89,13 +94,14 @@ def _told(image: dict[str, Any]) -> list[Any]:
     return triggers if isinstance(triggers, list) else [triggers] if triggers else []
 
 
-def _pull(box: Box, name: str) -> None:
-    box.work.progress(f"pulling {name}")
-    reply = box.bench.call("pull", box.work.place.engine, name, timeout=PULL_SECONDS)
+def _pull(directory: SandboxDirectory, name: str) -> None:
+    directory.operation.progress(f"pulling {name}")
+    reply = directory.session.call("pull", directory.operation.target.engine, name, timeout=PULL_SECONDS)
     if reply.code != 0:
         raise ProvisionFailed(
-            box.work.name,
-            f"{box.work.name} on {box.work.place.host} is built from {name}, which is not there and cannot be pulled:"
+            directory.operation.name,
+            f"{directory.operation.name} on {directory.operation.target.host} is built from {name}, "
+            f"which is not there and cannot be pulled:"
             f" {reply.words}",
             hint="name an image that the host has or can pull",
         )

@@ -12,7 +12,7 @@ from sandboxer.model.jsontypes import canonical
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sandboxer.model.seams import TreeEntry
+    from sandboxer.model.protocols import TreeEntry
 
 MAX_REPLICAS = REPLICAS.most
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")

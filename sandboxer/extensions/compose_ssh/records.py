@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.model.observed import Found
+from sandboxer.model.observed import ObservedDirectory
 from sandboxer.model.record import Record, Service, WorkspaceFiles
 from sandboxer.reconcile.drift import config_hash, drift, one_off, service_of
-from sandboxer.reconcile.sight import Sight
+from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _ABSURD = 10**15  # a record's numbers have at most 16 digits
@@ -78,5 +78,5 @@ def undisturbed(
 ) -> bool:
     """Whether what runs is as the record says, seen under the lock."""
     there = record.inputs is None or record.inputs.digest.removeprefix("sha256:") in workspace.trees
-    found = Found(record.id, record, has_workspace=there, files=workspace.total)
-    return not drift(Sight(record.host, record.id, found, containers, resources))
+    found = ObservedDirectory(record.id, record, has_workspace=there, files=workspace.total)
+    return not drift(ObservedSandbox(record.host, record.id, found, containers, resources))

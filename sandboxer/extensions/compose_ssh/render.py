@@ -27,13 +27,13 @@ from sandboxer.model.redaction import Redactor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandboxer.extensions.compose_ssh.box import Box
+    from sandboxer.extensions.compose_ssh.directory import SandboxDirectory
     from sandboxer.extensions.compose_ssh.policy import Hardened
     from sandboxer.extensions.compose_ssh.source import SourceReport
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.hidden import Hidden
+    from sandboxer.model.protocols import InputTree
     from sandboxer.model.record import Record
-    from sandboxer.model.seams import InputTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def sources(box: Box, desired: DesiredSandbox, tree: InputTree, command: str) -> SourceReport:
+def sources(directory: SandboxDirectory, desired: DesiredSandbox, tree: InputTree, command: str) -> SourceReport:
     """What Compose is to read, and what of the tree that needs. Raises ComposeRefused."""
-    inputs, files = box.work.inputs, desired.profile.spec.compose.files
+    inputs, files = directory.operation.inputs, desired.profile.spec.compose.files
     return inspect(
         {path: inputs.read(tree, path) for path in files},
         lambda path: inputs.read(tree, path),
@@ -88,7 +88,7 @@ def sources(box: Box, desired: DesiredSandbox, tree: InputTree, command: str) ->
 
 
 def render(
-    box: Box,
+    directory: SandboxDirectory,
     desired: DesiredSandbox,
     tree: InputTree,
     record: Record,
@@ -105,9 +105,9 @@ def render(
     options += [word for profile in spec.profiles for word in ("--profile", profile)]
     options += ["config"] if podman else ["config", "--format", "json"]
     payload = packed(report, variables.to_dotenv(podman=podman))
-    reply = box.bench.call("render", command, project, folder or ".", *options, payload=payload)
+    reply = directory.session.call("render", command, project, folder or ".", *options, payload=payload)
     if reply.code != 0:
-        said = _reason(variables.redact(reply.text).replace(f"{box.reading}/", ""))
+        said = _reason(variables.redact(reply.text).replace(f"{directory.reading}/", ""))
         raise ProvisionFailed(
             desired.name,
             f"{command} cannot read {', '.join(spec.files)} of {tree.repo} at {tree.commit[:12]}: {said}",
@@ -116,13 +116,13 @@ def render(
     printed = _parsed(reply.output, podman=podman)
     if printed is None:
         raise ProvisionFailed(desired.name, f"what {command} prints of {', '.join(spec.files)} cannot be read")
-    model = normalise(printed, posixpath.join(box.reading, folder), literal=podman)
+    model = normalise(printed, posixpath.join(directory.reading, folder), literal=podman)
     findings = Findings(desired.name)
-    report.seen.compare(model, findings, root=box.reading, project=project)
+    report.seen.compare(model, findings, root=directory.reading, project=project)
     findings.raise_any()
     return harden(
-        moved(model, box.reading, box.tree_path(tree)),
-        _policy(box, desired, tree, record, variables, podman=podman),
+        moved(model, directory.reading, directory.tree_path(tree)),
+        _policy(directory, desired, tree, record, variables, podman=podman),
     )
 
 
@@ -173,25 +173,31 @@ def _parsed(output: bytes, *, podman: bool) -> dict[str, Any] | None:
 
 
 def _policy(
-    box: Box, desired: DesiredSandbox, tree: InputTree, record: Record, variables: Variables, *, podman: bool
+    directory: SandboxDirectory,
+    desired: DesiredSandbox,
+    tree: InputTree,
+    record: Record,
+    variables: Variables,
+    *,
+    podman: bool,
 ) -> Policy:
-    spec, place = desired.profile.spec, box.work.place
+    spec, target = desired.profile.spec, directory.operation.target
     owner = Ownership(
         fleet=record.fleet,
         id=record.id,
         name=record.name,
         uid=record.uid,
-        root=place.root,
+        root=target.root,
         origin=record.origin,
         until=record.until.strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
     return Policy(
         sandbox=desired.name,
         project=project_name(desired.name, desired.id),
-        workspace=box.workspace,
-        tree_dir=box.tree_path(tree),
-        host_cpus=place.cpus,
-        host_memory=place.memory_bytes,
+        workspace=directory.workspace,
+        tree_dir=directory.tree_path(tree),
+        host_cpus=target.cpus,
+        host_memory=target.memory_bytes,
         labels=owner.labels(),
         entries=tree.entries,
         egress=spec.network.egress,
@@ -203,6 +209,6 @@ def _policy(
         secrets=variables.secrets,
         pull=spec.compose.pull,
         podman=podman,
-        read=lambda path: box.work.inputs.read(tree, path),
+        read=lambda path: directory.operation.inputs.read(tree, path),
         variables={name: value.reveal() for name, value in variables.values.items()},
     )

@@ -1,4 +1,4 @@
-# Closes the names of a network under `egress: deny` on Podman; behind workbench.sh.
+# Closes the names of a network under `egress: deny` on Podman; behind host_session.sh.
 # Podman's resolver (aardvark-dns) asks the host's servers for what it does not know, for an `internal` network too. A
 # network may have a server of its own instead, and what is asked of this one is never sent: it is no machine's address,
 # and the resolver may not broadcast. Podman 4.4 takes it as an option of the network. Before that only the resolver's own

@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.compose_ssh import env_files
+from sandboxer.extensions.compose_ssh.comparison import Seen
 from sandboxer.extensions.compose_ssh.findings import Findings
 from sandboxer.extensions.compose_ssh.plain_form import Budget, plain_form
 from sandboxer.extensions.compose_ssh.plain_yaml import RESET, Tagged, bare, documents
-from sandboxer.extensions.compose_ssh.seen import Seen
 from sandboxer.extensions.compose_ssh.tags import carried_out
 from sandboxer.extensions.compose_ssh.tree import NotInTreeError, NotTrackedError, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from sandboxer.model.seams import TreeEntry
+    from sandboxer.model.protocols import TreeEntry
 
 MAX_STEPS = 10_000
 MAX_FILES = 200

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
-    from sandboxer.extensions.compose_ssh.box import Box, State
+    from sandboxer.extensions.compose_ssh.directory import SandboxDirectory, State
     from sandboxer.extensions.compose_ssh.policy import Hardened
     from sandboxer.extensions.compose_ssh.render import Variables
-    from sandboxer.extensions.workbench import Reply
+    from sandboxer.extensions.host_session import Reply
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.observed import Container
 
@@ -35,7 +35,7 @@ _SWAPPED = 71  # what lies where a mount is to be read from is not what was put 
 class Stack:
     """One compose project on its host, as hardened. ``remade`` are services whose mounted files were put anew."""
 
-    box: Box
+    directory: SandboxDirectory
     desired: DesiredSandbox
     hardened: Hardened
     command: str
@@ -72,7 +72,7 @@ class Stack:
     def _cannot_start(self, before: State) -> set[str]:
         """Services whose containers were there before, and do not run now: the network that they name may be gone."""
         old = {container.id for container in before.containers}
-        return {service_of(c) for c in self.box.look().containers if c.id in old and c.state != "running"}
+        return {service_of(c) for c in self.directory.observation().containers if c.id in old and c.state != "running"}
 
     def _up_in_order(self, before: State, services: list[str], forced: set[str], deadline: float) -> State:
         """What Docker Compose does by itself: those first that others wait for, and no former ones."""
@@ -102,8 +102,10 @@ class Stack:
         wanted = {service.name for service in self.hardened.services}
         former = [c.id for c in before.containers if service_of(c) not in wanted and not one_off(c)]
         if former:
-            engine = self.box.work.place.engine
-            self.box.bench.must("a former service cannot be removed", "engine", engine, "rm", "-f", "-t", "0", *former)
+            engine = self.directory.operation.target.engine
+            self.directory.session.must(
+                "a former service cannot be removed", "engine", engine, "rm", "-f", "-t", "0", *former
+            )
 
     def _close_names(self) -> None:
         """Makes the networks under ``egress: deny``, so that no container on them ever asks for a name outside."""
@@ -113,7 +115,7 @@ class Stack:
         for name, network in self.hardened.model.get("networks", {}).items():
             full, words = creation(name, network, project)
             what = f"the network {full} cannot be closed to names of the outside"
-            self.box.bench.must(what, "close_names", full, *words)
+            self.directory.session.must(what, "close_names", full, *words)
 
     def _make_volumes(self) -> None:
         """Makes the volumes whose name another one's begins with: podman-compose would take that one for it.
@@ -125,7 +127,7 @@ class Stack:
         for name, volume in volumes.items():
             if any(other != name and other.startswith(name) for other in volumes):
                 full, words = made_volume(name, volume, project)
-                self.box.bench.must(f"the volume {full} cannot be made", "make_volume", full, *words)
+                self.directory.session.must(f"the volume {full} cannot be made", "make_volume", full, *words)
 
     def _waves(self, services: list[str]) -> Iterator[list[str]]:
         after = {service.name: service.after.keys() for service in self.hardened.services}
@@ -143,7 +145,7 @@ class Stack:
         word alone is no verdict. Raises ProvisionFailed when a service failed or the time is over.
         """
         while True:
-            state = self.box.look()
+            state = self.directory.observation()
             waited = names or {service.name for service in self.hardened.services}
             if not self._not_ready(state) & waited and not _refused(reply):
                 return state
@@ -156,7 +158,7 @@ class Stack:
             for container in state.containers:
                 if container.engine == "podman" and container.health == "starting":
                     # Podman runs health checks by systemd timers, and where there is no systemd nobody does.
-                    self.box.bench.call("engine", "podman", "healthcheck", "run", container.id)
+                    self.directory.session.call("engine", "podman", "healthcheck", "run", container.id)
             time.sleep(POLL_SECONDS)
 
     # --- which services
@@ -201,11 +203,11 @@ class Stack:
         paused = {container.id for container in before.containers if container.state == "paused"}
         if not paused:
             return before
-        engine = self.box.work.place.engine
-        self.box.bench.must("its paused containers cannot go on", "engine", engine, "unpause", *sorted(paused))
+        engine = self.directory.operation.target.engine
+        self.directory.session.must("its paused containers cannot go on", "engine", engine, "unpause", *sorted(paused))
         deadline = time.monotonic() + RECOVERY_SECONDS
         while True:
-            state = self.box.look()
+            state = self.directory.observation()
             sick = any(container.id in paused and container.health == "unhealthy" for container in state.containers)
             if not sick or time.monotonic() >= deadline:
                 return state
@@ -230,17 +232,17 @@ class Stack:
             words += [word for word in ("--no-deps",) if word not in words] + names
         project = project_name(self.desired.name, self.desired.id)
         # What the engine opens is looked at again first: containers of an earlier apply run by now.
-        sources = [self.box.below(path) for path in self.hardened.sources]
+        sources = [self.directory.below(path) for path in self.hardened.sources]
         words = [self.command, project, str(len(sources)), *sources, *words]
-        reply = self.box.bench.call("compose", *words, timeout=self._timeout + START_SECONDS)
+        reply = self.directory.session.call("compose", *words, timeout=self._timeout + START_SECONDS)
         if reply.code == _SWAPPED:
             raise ProvisionFailed(
                 self.desired.name,
-                f"{self.desired.name} on {self.box.work.place.host} was not started: {reply.words}",
+                f"{self.desired.name} on {self.directory.operation.target.host} was not started: {reply.words}",
                 hint="nothing was given to the engine; see who else changes files there, and apply again",
             )
         if reply.code != 0 and not wait:
-            self._fail(reply, self.box.look())
+            self._fail(reply, self.directory.observation())
         return reply
 
     def _podman_build(self) -> list[str]:
@@ -248,9 +250,9 @@ class Stack:
 
         Docker's builders know no such ceilings. Builds go one after the other: they share a control group.
         """
-        spec, place = self.desired.profile.spec, self.box.work.place
-        memory = min(spec.resources.memory or place.memory_bytes, place.memory_bytes)
-        cpus = min(spec.resources.cpus or place.cpus, place.cpus)
+        spec, target = self.desired.profile.spec, self.directory.operation.target
+        memory = min(spec.resources.memory or target.memory_bytes, target.memory_bytes)
+        cpus = min(spec.resources.cpus or target.cpus, target.cpus)
         limits = [f"--memory={memory}", "--cpu-period=100000", f"--cpu-quota={max(1000, int(cpus * 100_000))}"]
         limits += ["--network=none"] if spec.network.egress == "deny" else []
         return ["--parallel=1", *(f"--podman-build-args={limit}" for limit in limits)]
@@ -305,7 +307,7 @@ class Stack:
     def _fail(self, reply: Reply | None, state: State) -> NoReturn:
         parts = [self._engine_words(reply)] if reply is not None and reply.code != 0 else []
         parts += self._logs(state)
-        host = self.box.work.place.host
+        host = self.directory.operation.target.host
         text = self.variables.redact("\n".join(part for part in parts if part)) or "it did not become ready in time"
         again = f"`sandboxer recreate {self.desired.name}`" if self.desired.origin == "api" else "apply again"
         raise ProvisionFailed(
@@ -333,8 +335,8 @@ class Stack:
             yield f"service {service_of(container)} is {state_of(container)}"
             if check := self._health_check(container):
                 yield f"its health check says:\n{check}"
-            engine = self.box.work.place.engine
-            if lines := self.box.bench.call("logs", engine, str(LOG_LINES), container.id).text:
+            engine = self.directory.operation.target.engine
+            if lines := self.directory.session.call("logs", engine, str(LOG_LINES), container.id).text:
                 yield f"its last lines:\n{lines}"
 
     def _health_check(self, container: Container) -> str:
@@ -344,7 +346,9 @@ class Stack:
         # Podman before 4.4 calls it otherwise.
         last = "{{range .%s.Log}}{{println (json .Output)}}{{end}}"
         field = "State.Health" if container.engine == "docker" else "State.Healthcheck"
-        reply = self.box.bench.call("engine", container.engine, "inspect", "--format", last % field, container.id)
+        reply = self.directory.session.call(
+            "engine", container.engine, "inspect", "--format", last % field, container.id
+        )
         outputs = reply.text.splitlines() if reply.code == 0 else []
         return str(json.loads(outputs[-1])).strip() if outputs else ""
 

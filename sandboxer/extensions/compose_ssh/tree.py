@@ -12,7 +12,7 @@ from sandboxer.model.jsontypes import canonical
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandboxer.model.seams import TreeEntry
+    from sandboxer.model.protocols import TreeEntry
 
 MAX_LINKS = 40
 

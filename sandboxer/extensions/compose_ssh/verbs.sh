@@ -1,4 +1,4 @@
-# What a workbench can do for a compose project; see workbench.sh for how it is asked.
+# What a workbench can do for a compose project; see host_session.sh for how it is asked.
 section() { printf '\n@%s %s\n' "$nonce" "$*"; }
 
 # What is here of this sandbox, now that nobody else may change it; networks and volumes too where `all` is asked for.

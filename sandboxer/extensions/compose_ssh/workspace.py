@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sandboxer.extensions.compose_ssh.policy import Bind
-    from sandboxer.model.seams import InputTree, TreeEntry
+    from sandboxer.model.protocols import InputTree, TreeEntry
 
 
 @dataclass(frozen=True, slots=True)

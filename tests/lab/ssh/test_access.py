@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandboxer.errors import HostKeyRefused, HostUnreachable
-from sandboxer.model.seams import Command
+from sandboxer.model.protocols import Command
 from tests.support.sshd import KINDS, Sshd, fingerprint, keygen, public_key
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 
 from sandboxer.adapters.ssh import JumpPool
 from sandboxer.errors import HostKeyRefused, HostUnreachable
-from sandboxer.model.seams import Command
+from sandboxer.model.protocols import Command
 from tests.support.sshd import Sshd, wait_for
 from tests.support.transport_promises import TransportPromises
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
+from sandboxer.api.rate_limit import parse_rate
 from sandboxer.api.server import serve
 from sandboxer.api.settings import Settings
-from sandboxer.api.throttle import parse_rate
 from sandboxer.api.tokens import Grant, Tokens
 from sandboxer.model.event import Event
 from sandboxer.web.gate import digest

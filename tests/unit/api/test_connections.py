@@ -120,8 +120,8 @@ def test_an_answer_that_nobody_reads_is_not_kept(library: Library) -> None:
     library.add()
     library.lines = [Line("web", "web-1", "x" * 8000)] * 4000
     request = b"GET /v1/sandboxes/web/logs HTTP/1.1\r\n" + AUTHORIZED + b"\r\n"
-    patient = replace(SHORT, write=4)  # none is ended while a busy machine begins the others
-    with RunningApi(library, limits=patient) as api, contextlib.ExitStack() as stack:
+    checked = replace(SHORT, write=4)  # none is ended while a busy machine begins the others
+    with RunningApi(library, limits=checked) as api, contextlib.ExitStack() as stack:
         slow = [stack.enter_context(connect(api.url, request, receive_buffer=4096)) for _ in range(16)]
         assert [one.recv(4) for one in slow] == [b"HTTP"] * len(slow)  # each is served by now
         assert_problem(_logs(api), 429)
@@ -139,13 +139,13 @@ def test_a_request_that_takes_long_is_never_ended_for_others(library: Library) -
     with RunningApi(library, limits=limits) as api:
         request = b"GET /v1/sandboxes HTTP/1.1\r\n" + AUTHORIZED + b"\r\n"
         with contextlib.ExitStack() as stack:
-            patient = [stack.enter_context(connect(api.url, request)) for _ in range(4)]
+            checked = [stack.enter_context(connect(api.url, request)) for _ in range(4)]
             until(lambda: sum(one.answering for one in connections_of(api)._open) == 4, "all are being answered")
             refused = stack.enter_context(connect(api.url))
             assert refused.recv(4096).startswith(b"HTTP/1.1 503 Service Unavailable")
             time.sleep(1.2)  # longer than any of the limits
             library.held["list"].set()
-            for one in patient:
+            for one in checked:
                 assert one.recv(4096).startswith(b"HTTP/1.1 200 OK")
 
 

@@ -11,7 +11,7 @@ import pytest
 from sandboxer.api.operations import HandedOver, Job, Operations, Superseded
 from sandboxer.client import Abandoned
 from sandboxer.errors import HostUnreachable
-from sandboxer.web.problems import Refused
+from sandboxer.web.problems import HttpProblem
 from tests.support.e2e import until
 from tests.unit.api.apis import Library, RunningApi
 
@@ -75,7 +75,7 @@ def test_what_was_not_begun_gives_way_to_a_destroy() -> None:
 def test_a_place_is_kept_and_given_back() -> None:
     line = Line(at_once=1, queue=1)
     line.put("a")
-    with line.operations.place(), pytest.raises(Refused, match="too many") as error, line.operations.place():
+    with line.operations.place(), pytest.raises(HttpProblem, match="too many") as error, line.operations.place():
         pass
     assert (error.value.status, int(error.value.headers["Retry-After"]) >= 1) == (429, True)
     line.put("b")
@@ -99,7 +99,7 @@ def test_at_the_end_what_runs_may_finish_and_the_rest_is_handed_over() -> None:
     assert line.operations.close(grace=30) == 1
     assert runs.future.result(30) == "a"
     assert isinstance(waits.future.exception(30), HandedOver)
-    with pytest.raises(Refused, match="ends"), line.operations.place():
+    with pytest.raises(HttpProblem, match="ends"), line.operations.place():
         pass
     assert isinstance(line.operations.submit("c", "make", lambda: None).future.exception(1), HandedOver)
 

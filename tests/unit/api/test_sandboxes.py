@@ -11,7 +11,7 @@ import pytest
 
 from sandboxer.api.service import Shared
 from sandboxer.errors import (
-    HostNotSeen,
+    HostNotObserved,
     HostUnreachable,
     ManifestError,
     ProvisionFailed,
@@ -108,7 +108,12 @@ def test_what_cannot_be_made_ends_as_failed_on_its_record(api: RunningApi, libra
 
 @pytest.mark.parametrize(
     "error",
-    [HostUnreachable("lab-1", "gone"), SandboxLocked("web", "held"), HostNotSeen("web", "?"), StaleChange("web", "?")],
+    [
+        HostUnreachable("lab-1", "gone"),
+        SandboxLocked("web", "held"),
+        HostNotObserved("web", "?"),
+        StaleChange("web", "?"),
+    ],
 )
 def test_what_a_host_or_another_client_holds_up_is_left_to_a_later_try(
     api: RunningApi, library: Library, error: Exception
@@ -173,7 +178,7 @@ def test_a_list_says_where_a_host_was_not_seen(api: RunningApi, library: Library
 def test_many_who_ask_at_once_share_a_look_that_began_after_they_asked() -> None:
     began, go = 0, asyncio.Event()
 
-    async def look() -> int:
+    async def observation() -> int:
         nonlocal began
         began += 1
         number = began
@@ -183,7 +188,7 @@ def test_many_who_ask_at_once_share_a_look_that_began_after_they_asked() -> None
         return number
 
     async def ask() -> list[Any]:
-        shared = Shared(look)
+        shared = Shared(observation)
         first = asyncio.create_task(shared.get())
         while not began:
             await asyncio.sleep(0)
@@ -204,7 +209,7 @@ def test_one_is_shown_by_id_and_by_name_and_none_is_not_found(api: RunningApi, l
     made = library.add()
     assert api.client.get("/v1/sandboxes/web").json() == api.client.get(f"/v1/sandboxes/{made['id']}").json() == made
     assert_problem(api.client.get("/v1/sandboxes/other"), 404)
-    library.raises["find"] = HostNotSeen("other", "other may be on lab-2, which did not answer in full")
+    library.raises["find"] = HostNotObserved("other", "other may be on lab-2, which did not answer in full")
     assert "lab-2" in assert_problem(api.client.get("/v1/sandboxes/other"), 503)["detail"]
 
 

@@ -1,0 +1,40 @@
+"""Who comes in: the check that the gate asks of every request but those for health."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandboxer.web.gate import bearer, digest, wrong_token
+from sandboxer.web.problems import HttpProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.datastructures import Headers
+    from starlette.types import Scope
+
+    from sandboxer.api.rate_limit import RateLimit
+    from sandboxer.api.tokens import Tokens
+
+REALM = "Sandboxer"
+READING = frozenset({"GET", "HEAD"})
+
+
+class TokenAuth:
+    """Knows a token's holder, how often they asked, and whether they may change anything."""
+
+    def __init__(self, tokens: Tokens, rate_limit: RateLimit) -> None:
+        self._tokens = tokens
+        self._throttle = rate_limit
+
+    def __call__(self, scope: Scope, headers: Headers) -> Mapping[str, str]:
+        """Notes the Grant as ``grant`` in the scope; gives headers for the answer. Raises Refused: 401, 403 or 429."""
+        grant = self._tokens.grant_of(digest(bearer(headers, REALM)))
+        if grant is None:
+            raise wrong_token("the token is none of this server's", REALM)
+        scope["grant"] = grant
+        more = self._throttle.take(grant.name)
+        if scope["method"] not in READING and not grant.write:
+            challenge = f'Bearer realm="{REALM}", error="insufficient_scope", scope="write"'
+            raise HttpProblem(403, "this token may read only", headers={"WWW-Authenticate": challenge, **more})
+        return more

@@ -1,0 +1,71 @@
+"""What every address needs of a request: the server, whose it is, and a body that is as it must be."""
+# Without `from __future__ import annotations`: FastAPI reads the annotations of what it calls.
+
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Path, Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sandboxer.api.service import Service
+from sandboxer.api.tokens import Grant
+from sandboxer.model.text import NAME_PATTERN, printable
+from sandboxer.web.body import body_of
+from sandboxer.web.problems import HttpProblem
+
+M = TypeVar("M", bound=BaseModel)
+
+JSON = "application/json"
+LONGEST_WAIT = 300
+
+
+def service_of(request: Request) -> Service:
+    """The server that answers this request."""
+    service: Service = request.app.state.service
+    return service
+
+
+def grant_of(request: Request) -> Grant:
+    """Whose request it is."""
+    grant: Grant = request.scope["grant"]
+    return grant
+
+
+TheService = Annotated[Service, Depends(service_of)]
+TheGrant = Annotated[Grant, Depends(grant_of)]
+Ref = Annotated[str, Path(pattern=NAME_PATTERN, description="The id or the name of a sandbox.")]
+
+
+class Waiting(BaseModel):
+    """How long to wait for the end of what is asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wait: float = Field(0, ge=0, le=LONGEST_WAIT, description="How many seconds to wait for its end.")
+
+
+class WaitingToEnd(BaseModel):
+    """The same, where most want to wait."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wait: float = Field(30, ge=0, le=LONGEST_WAIT, description="How many seconds to wait for its end.")
+
+
+class NoQuery(BaseModel):
+    """An address that takes no questions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+async def new_request(request: Request, model: type[M]) -> M:
+    """The body of a request, as its model. Raises Refused: 400 for what is no JSON, 422 for JSON that does not fit."""
+    data = await body_of(request, (JSON,))
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+    if any(one["type"] == "json_invalid" for one in found):
+        raise HttpProblem(400, "the body is no JSON")
+    # The first part of the place is the model itself; values are never repeated.
+    errors = [{"detail": one["msg"], "field": printable(".".join(str(part) for part in one["loc"]))} for one in found]
+    raise HttpProblem(422, "the body is not as it must be", errors=errors[:100])

@@ -1,0 +1,70 @@
+"""What the server does by itself: it goes on with what was cut off, and deletes what has expired."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from sandboxer.api.errors import place
+from sandboxer.errors import SandboxerError
+from sandboxer.web.problems import HttpProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandboxer.api.operations import Kind
+    from sandboxer.api.service import Service
+
+SWEEP_SECONDS = 60.0
+
+
+class Maintenance:
+    """Sweeps at once and every minute; reaps every so many seconds, never with 0. Each in a thread of its own."""
+
+    def __init__(self, service: Service, reap_every: float) -> None:
+        self._service = service
+        self._over = threading.Event()
+        self._rounds = [(self.sweep, SWEEP_SECONDS), *([(self.reap, reap_every)] if reap_every else [])]
+
+    def start(self) -> None:
+        """Begins."""
+        for act, seconds in self._rounds:
+            threading.Thread(target=self._repeat, args=(act, seconds), name=act.__name__, daemon=True).start()
+
+    def close(self) -> None:
+        """Begins no other round."""
+        self._over.set()
+
+    def sweep(self) -> None:
+        """Puts in line what was asked for without waiting, and which nobody is at any more."""
+        service = self._service
+        kinds: dict[str, Kind] = {"resume": "make", "destroy": "destroy"}
+        for one in service.client().abandoned(busy=service.operations.busy()):
+            try:
+                with service.operations.place():
+                    service.begin(one.id, kinds[one.wants])
+            except HttpProblem:
+                return  # the line is full, and the next round finds it again
+            service.tell("info", f"goes on with {one.name} ({one.id}): {one.wants}")
+
+    def reap(self) -> None:
+        """Deletes what has expired, within the guards."""
+        for outcome in self._service.client().reap():
+            change = outcome.change
+            if outcome.ok:
+                self._service.tell("info", f"{change.sandbox} on {change.host} has expired: {outcome.change.action}")
+            else:
+                why = outcome.error or change.message
+                self._service.tell("warning", f"{change.sandbox} has expired, and stays for now: {why}")
+
+    def _repeat(self, act: Callable[[], None], seconds: float) -> None:
+        while not self._over.is_set():
+            try:
+                act()
+            except SandboxerError as error:
+                self._service.tell("warning", f"{act.__name__}: {error.message}")
+            except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on
+                self._service.tell("error", f"{act.__name__}: {place(error)}")
+            if act == self.sweep:
+                self._service.swept = True
+            self._over.wait(seconds)

@@ -1,0 +1,45 @@
+"""How often each token may ask."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from sandboxer.errors import UsageError
+from sandboxer.model.text import printable
+from sandboxer.web.problems import HttpProblem
+
+
+class RateLimit:
+    """So many requests of a token in a window that moves with the clock; kept in this process alone."""
+
+    def __init__(self, rate: RateLimitItem) -> None:
+        self._rate = rate
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._policy = f'"token";q={rate.amount};w={rate.get_expiry()}'
+
+    def take(self, name: str) -> dict[str, str]:
+        """Counts a request; gives the headers that say what is left. Raises Refused where nothing is."""
+        taken = self._limiter.hit(self._rate, name)
+        stats = self._limiter.get_window_stats(self._rate, name)
+        seconds = max(1, math.ceil(stats.reset_time - time.time()))
+        headers = {"RateLimit-Policy": self._policy, "RateLimit": f'"token";r={stats.remaining};t={seconds}'}
+        if not taken:
+            detail = f"more than {self._rate.amount} requests in {self._rate.get_expiry()} s"
+            raise HttpProblem(429, detail, headers={**headers, "Retry-After": str(seconds)})
+        return headers
+
+
+def parse_rate(text: str) -> RateLimitItem:
+    """The rate that ``--rate`` names, such as ``120/minute``. Raises UsageError."""
+    try:
+        rate = parse(text)
+    except ValueError:
+        rate = None
+    if rate is None or rate.amount < 1 or rate.multiples < 1:
+        raise UsageError(f"--rate {printable(text)}: is no rate", hint="for example 120/minute or 10/second")
+    return rate

@@ -1,0 +1,260 @@
+"""The addresses that tell: events, logs, the plan, and how the server is."""
+# Without `from __future__ import annotations`: FastAPI reads the annotations of what it calls.
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from sandboxer.api.dependencies import NoQuery, Ref, TheGrant, TheService
+from sandboxer.api.errors import place
+from sandboxer.api.models import EventPage, EventsQuery, LogsQuery, PlanDocument, State
+from sandboxer.api.openapi import COMMON, answers
+from sandboxer.api.service import Service, absent
+from sandboxer.api.streams import Reader, StreamReader
+from sandboxer.api.tokens import Grant
+from sandboxer.errors import SandboxerError, UsageError
+from sandboxer.model.event import Event
+from sandboxer.model.hub import cloud_event
+from sandboxer.model.text import printable
+from sandboxer.web.problems import HttpProblem
+
+router = APIRouter()
+
+EVENT_STREAM = "text/event-stream"
+_FIRST_SECONDS, _SETTLED_SECONDS = 120.0, 1.0
+_NO_BUFFER = {"X-Accel-Buffering": "no"}
+_STREAMED = {EVENT_STREAM: {"schema": {"type": "string"}}}
+_WRITTEN = {"text/plain": {"schema": {"type": "string"}}}
+
+
+@router.get(
+    "/v1/sandboxes/{ref}/events",
+    tags=["sandboxes"],
+    summary="The life of a sandbox",
+    responses={
+        200: {"model": EventPage, "content": _STREAMED, "description": "A page of events, or a stream of them."},
+        **COMMON,
+        **answers(404, 409),
+    },
+)
+async def events(
+    request: Request,
+    service: TheService,
+    grant: TheGrant,
+    ref: Ref,
+    query: Annotated[EventsQuery, Query()],
+    last_event_id: Annotated[str | None, Header(pattern="^[0-9a-f]{64}$")] = None,
+) -> Response:
+    """As the journals on the hosts tell it: JSON, a page; or with `Accept: text/event-stream` what there is and what
+    comes, until the life ends. With `Last-Event-ID` it begins behind that event. A comment comes every 15 seconds.
+    """
+    if _wants_stream(request):
+        return await _event_stream(service, grant, ref, last_event_id or query.after, _reader(request, service, grant))
+    warnings: list[str] = []
+    found = await _asked(service, ref, lambda: [one for one in service.client(warnings.append).events(ref) if one])
+    found = [one for one in found if _is_for(grant, one)]
+    if not found:
+        raise absent(ref)
+    at = next((number for number, one in enumerate(found, 1) if one.id == query.after), 0)
+    if query.after is not None and not at:
+        raise HttpProblem(400, "is no event of this sandbox", field="after")
+    page = found[at : at + query.limit]
+    following = page[-1].id if len(found) > at + len(page) else None
+    items = [cloud_event(one).to_json() for one in page]
+    return JSONResponse({"items": items, "next": following, "complete": not warnings})
+
+
+@router.get(
+    "/v1/sandboxes/{ref}/logs",
+    tags=["sandboxes"],
+    summary="What a sandbox's containers print",
+    response_class=Response,
+    responses={
+        200: {"content": {**_WRITTEN, **_STREAMED}, "description": "Lines, each with its service in front."},
+        **COMMON,
+        **answers(404, 409),
+    },
+)
+async def logs(
+    request: Request, service: TheService, grant: TheGrant, ref: Ref, query: Annotated[LogsQuery, Query()]
+) -> Response:
+    """Text, a line each; or with `Accept: text/event-stream` a JSON object each: `service`, `source` and `text`."""
+    handle = await service.there(grant, ref)
+
+    def lines() -> Any:
+        return service.client().logs(
+            str(handle["id"]),
+            services=query.service,
+            tail=query.tail,
+            follow=query.follow,
+            timestamps=query.timestamps,
+        )
+
+    feed: StreamReader[Any] = service.streams.feed(_reader(request, service, grant), lines)
+    await _begun(service, feed, _SETTLED_SECONDS if query.follow else _FIRST_SECONDS)
+    if _wants_stream(request):
+        return StreamingResponse(_log_events(service, feed), media_type=EVENT_STREAM, headers=_NO_BUFFER)
+    return StreamingResponse(_log_lines(service, feed), media_type="text/plain", headers=_NO_BUFFER)
+
+
+@router.get(
+    "/v1/plan",
+    tags=["fleet"],
+    summary="What an apply would change",
+    responses={200: {"model": PlanDocument, "description": "The plan."}, **COMMON},
+)
+async def plan(service: TheService, grant: TheGrant, _: Annotated[NoQuery, Query()]) -> Response:
+    """The plan of the fleet's manifests as they lie on the server. Reads only. For tokens that are bound to nobody."""
+    if grant.consumer is not None:
+        raise HttpProblem(403, "this token is bound to a consumer, and the plan is of the whole fleet")
+    return JSONResponse(await service.ask(service.reads, lambda: service.client().plan()))
+
+
+@router.get(
+    "/metrics",
+    tags=["server"],
+    summary="Numbers for Prometheus",
+    response_class=Response,
+    responses={200: {"content": _WRITTEN, "description": "The text format."}, **COMMON},
+)
+async def metrics(service: TheService) -> Response:
+    """What the server was asked, and what became of its operations."""
+    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get(
+    "/healthz",
+    tags=["server"],
+    summary="Whether the process lives",
+    responses={200: {"model": State, "description": "It does."}, **answers(421)},
+)
+async def healthz() -> Response:
+    """Needs no token, and asks no host."""
+    return JSONResponse({"status": "ok"})
+
+
+@router.get(
+    "/readyz",
+    tags=["server"],
+    summary="Whether it can serve",
+    responses={200: {"model": State, "description": "It can."}, **answers(421, 503)},
+)
+async def readyz(service: TheService) -> Response:
+    """The manifests are valid, and the hosts were looked at for what was cut off. Needs no token."""
+    await service.ready()
+    return JSONResponse({"status": "ready"})
+
+
+def _wants_stream(request: Request) -> bool:
+    return EVENT_STREAM in request.headers.get("accept", "").lower()
+
+
+def _is_for(grant: Grant, event: Event) -> bool:
+    """Whether an event is of a sandbox that the token sees; the sandbox itself may be gone."""
+    return grant.consumer is None or grant.consumer == (event.actor_type, event.consumer)
+
+
+async def _asked(service: Service, ref: str, call: Any) -> Any:
+    """What a call about a journal gives. Raises Refused, 404 where no host has one."""
+    try:
+        return await service.reads.call(call)
+    except UsageError:
+        raise absent(ref) from None
+    except SandboxerError as error:
+        raise service.refused(error) from None
+
+
+async def _begun(service: Service, feed: StreamReader[Any], seconds: float) -> None:
+    """Waits until a feed has something, or has failed. Raises Refused."""
+    try:
+        await feed.begun(seconds)
+    except SandboxerError as error:
+        feed.close()
+        raise service.refused(error, usage=404) from None
+    except BaseException:
+        feed.close()
+        raise
+
+
+def _reader(request: Request, service: Service, grant: Grant) -> Reader:
+    """Who a stream is for."""
+    address = request.client.host if request.client and not service.behind_proxy else ""
+    return Reader(grant.name, "/".join(grant.consumer or ()), address)
+
+
+async def _event_stream(service: Service, grant: Grant, ref: str, after: str | None, reader: Reader) -> Response:
+    told = await _asked(service, ref, lambda: _told_before(service, grant, ref, after))
+    feed: StreamReader[Event] = service.streams.feed(reader, lambda: service.client().events(ref, follow=True))
+    await _begun(service, feed, _FIRST_SECONDS)
+    return StreamingResponse(_events(service, grant, feed, told), media_type=EVENT_STREAM, headers=_NO_BUFFER)
+
+
+def _told_before(service: Service, grant: Grant, ref: str, after: str | None) -> frozenset[str]:
+    """The ids up to ``after``; none, where that is of a life that is gone.
+
+    Raises UsageError where there is no journal that the token sees: a stream of it would never begin.
+    """
+    found = [one for one in service.client().events(ref) if one and _is_for(grant, one)]
+    if not found:
+        raise UsageError(f"there is no sandbox {ref}")
+    ids = [one.id for one in found]
+    return frozenset(ids[: ids.index(after) + 1]) if after in ids else frozenset()
+
+
+async def _events(
+    service: Service, grant: Grant, feed: StreamReader[Event], told: frozenset[str]
+) -> AsyncIterator[str]:
+    with feed.closing():
+        yield ": connected\n\n"
+        try:
+            async for one in feed.each(service.heartbeat):
+                if one is None:
+                    yield ": still here\n\n"
+                elif one.id not in told and _is_for(grant, one):
+                    yield _event(one)
+        except Exception as error:  # noqa: BLE001 - the answer has begun
+            yield _broken_off(service, error)
+
+
+def _event(event: Event) -> str:
+    data = json.dumps(cloud_event(event).to_json(), ensure_ascii=False)
+    # The type comes from a file on a host, and is no JSON here.
+    return f"id: {event.id}\nevent: {printable(event.type)}\ndata: {data}\n\n"
+
+
+async def _log_events(service: Service, feed: StreamReader[Any]) -> AsyncIterator[str]:
+    with feed.closing():
+        yield ": connected\n\n"
+        try:
+            async for one in feed.each(service.heartbeat):
+                if one is None:
+                    yield ": still here\n\n"
+                else:
+                    data = {"service": one.service, "source": one.source, "text": one.text}
+                    yield f"event: line\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+        except Exception as error:  # noqa: BLE001 - the answer has begun
+            yield _broken_off(service, error)
+
+
+async def _log_lines(service: Service, feed: StreamReader[Any]) -> AsyncIterator[bytes]:
+    with feed.closing():
+        try:
+            async for one in feed.each(service.heartbeat):
+                if one is not None:
+                    yield f"{one.source} | {one.text}\n".encode()
+        except Exception as error:  # noqa: BLE001 - the answer has begun
+            yield f"(broken off: {_why(service, error)})\n".encode()
+
+
+def _broken_off(service: Service, error: Exception) -> str:
+    return f"event: error\ndata: {json.dumps({'detail': _why(service, error)})}\n\n"
+
+
+def _why(service: Service, error: Exception) -> str:
+    if isinstance(error, SandboxerError):
+        return service.refused(error).detail
+    service.tell("error", place(error))
+    return "the server failed; its own output says where"

@@ -1,0 +1,239 @@
+"""The addresses of sandboxes: which there are, making them, and what changes them."""
+# Without `from __future__ import annotations`: FastAPI reads the annotations of what it calls.
+
+import base64
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from sandboxer.api.dependencies import NoQuery, Ref, TheGrant, TheService, Waiting, WaitingToEnd, new_request
+from sandboxer.api.models import CreateSandbox, ExtendTtl, Handle, SandboxPage, SandboxQuery
+from sandboxer.api.openapi import COMMON, answers, body
+from sandboxer.api.operations import Job
+from sandboxer.api.service import READY, UNMADE, Service, must_be_imperative, place_of
+from sandboxer.api.tokens import Grant, pair_of
+from sandboxer.model.jsontypes import JsonObject
+from sandboxer.model.quantity import parse_duration
+from sandboxer.web.problems import HttpProblem
+
+router = APIRouter(prefix="/v1/sandboxes", tags=["sandboxes"], responses=COMMON)
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?$",
+        description="Asked again with it, the same consumer gets the sandbox that is there, and no second one.",
+    ),
+]
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Make a sandbox",
+    openapi_extra=body(CreateSandbox),
+    responses={
+        201: {"model": Handle, "description": "It is ready; only where `wait` was asked for."},
+        202: {"model": Handle, "description": "It is on record on its host, and is being made."},
+        **answers(409, 413, 415, 422),
+    },
+)
+async def create(
+    request: Request, service: TheService, grant: TheGrant, query: Annotated[Waiting, Query()], key: Key = None
+) -> Response:
+    """Answers once the sandbox is on record on its host, in phase `requested`: from then on it ends as ready or failed,
+    also where this server is killed. Without `wait` the answer is 202, and `GET` tells how far it is.
+    """
+    asked = await new_request(request, CreateSandbox)
+    consumer = consumer_for(grant, asked)
+    with service.operations.place():
+        made = await service.ask(service.writes, lambda: _request(service, grant, asked, consumer, key), usage=422)
+        job = service.begin(str(made["id"]), "make") if made["phase"] in UNMADE else None
+    headers = {"Location": f"/v1/sandboxes/{made['id']}"}
+    if query.wait and job is not None:
+        over, handle = await service.outcome(job, query.wait)
+        made = handle if over else await _fresh(service, grant, made)
+    elif query.wait and made["phase"] not in READY:
+        raise HttpProblem(409, f"{made['name']} is {made['phase']}", headers=headers)
+    return JSONResponse(made, 201 if query.wait and made["phase"] in READY else 202, headers)
+
+
+@router.get(
+    "",
+    summary="List sandboxes",
+    responses={200: {"model": SandboxPage, "description": "A page of them."}},
+)
+async def list_(service: TheService, grant: TheGrant, query: Annotated[SandboxQuery, Query()]) -> Response:
+    """Every sandbox that the hosts show and the token sees, git's too, by name. The hosts are looked at anew."""
+    behind = _place(query.after) if query.after is not None else None
+    labels = [tuple(one.split("=", 1)) for one in query.label]
+    found, complete = await service.handles()
+    wanted = [
+        handle
+        for handle in found
+        if grant.sees(handle)
+        and (behind is None or place_of(handle) > behind)
+        and query.phase in (None, handle["phase"])
+        and query.host in (None, handle["host"])
+        and query.origin in (None, handle["origin"])
+        and (query.consumer is None or query.consumer == "/".join(pair_of(handle["consumer"]) or ()))
+        and set(labels) <= set(_labels(handle).items())
+    ]
+    page = wanted[: query.limit]
+    following = _cursor(page[-1]) if len(wanted) > len(page) else None
+    return JSONResponse({"items": page, "next": following, "complete": complete})
+
+
+@router.get(
+    "/{ref}",
+    summary="Show a sandbox",
+    responses={200: {"model": Handle, "description": "The sandbox."}, **answers(404, 409)},
+)
+async def get(service: TheService, grant: TheGrant, ref: Ref, _: Annotated[NoQuery, Query()]) -> Response:
+    """The sandbox of an id or a name, as it is now: its host is looked at."""
+    return JSONResponse(await service.there(grant, ref))
+
+
+@router.delete(
+    "/{ref}",
+    status_code=204,
+    summary="Destroy a sandbox",
+    responses={
+        202: {"model": Handle, "description": "It is being destroyed: the wait was over before."},
+        204: {"description": "It is gone, or there is none that the token sees."},
+        **answers(409),
+    },
+)
+async def delete(service: TheService, grant: TheGrant, ref: Ref, query: Annotated[WaitingToEnd, Query()]) -> Response:
+    """Ends a sandbox and all that is of it on its host. One that is not there, or that the token does not see: 204."""
+    handle = await service.find(grant, ref)
+    if handle is None:
+        return Response(status_code=204)
+    must_be_imperative(handle)
+    with service.operations.place():
+        job = service.begin(str(handle["id"]), "destroy")
+    over, _ = await service.outcome(job, query.wait)
+    return Response(status_code=204) if over else JSONResponse(handle, 202)
+
+
+@router.post(
+    "/{ref}/recreate",
+    status_code=202,
+    summary="Make a sandbox anew",
+    responses={
+        200: {"model": Handle, "description": "It is ready; only where `wait` was asked for."},
+        202: {"model": Handle, "description": "It is being made anew."},
+        **answers(404, 409, 422),
+    },
+)
+async def recreate(service: TheService, grant: TheGrant, ref: Ref, query: Annotated[Waiting, Query()]) -> Response:
+    """The same id, the same inputs at a fresh commit. What was in its volumes is gone."""
+    handle = await service.there(grant, ref)
+    must_be_imperative(handle)
+    with service.operations.place():
+        job = service.begin(str(handle["id"]), "recreate")
+    return await _answer(service, grant, job, handle, query.wait)
+
+
+@router.post(
+    "/{ref}/extend-ttl",
+    summary="Let a sandbox live longer",
+    openapi_extra=body(ExtendTtl),
+    responses={
+        200: {"model": Handle, "description": "The sandbox, with its new end."},
+        **answers(404, 409, 413, 415, 422),
+    },
+)
+async def extend_ttl(
+    request: Request, service: TheService, grant: TheGrant, ref: Ref, _: Annotated[NoQuery, Query()]
+) -> Response:
+    """Puts its end off, up to the longest that its profile allows; of one of git too, which is no change of its
+    manifest.
+    """
+    asked = await new_request(request, ExtendTtl)
+    try:
+        by = parse_duration(asked.by)
+    except ValueError as error:
+        raise HttpProblem(422, str(error), field="by") from None
+    identifier = str((await service.there(grant, ref))["id"])
+    extended = await service.ask(service.writes, lambda: service.client().extend_ttl(identifier, by), usage=422)
+    return JSONResponse(extended.handle)
+
+
+@router.post(
+    "/{ref}/activity",
+    summary="Mark a sandbox as in use",
+    responses={200: {"model": Handle, "description": "The sandbox, in phase `active`."}, **answers(404, 409)},
+)
+async def activity(service: TheService, grant: TheGrant, ref: Ref, _: Annotated[NoQuery, Query()]) -> Response:
+    """It is `active` from then on, one of git too; where its profile has `ttl.clock: activity`, its end moves away."""
+    identifier = str((await service.there(grant, ref))["id"])
+    marked = await service.ask(service.writes, lambda: service.client().activity(identifier))
+    return JSONResponse(marked.handle)
+
+
+def consumer_for(grant: Grant, asked: CreateSandbox) -> str | None:
+    """For whom a sandbox is made. Raises Refused (403) where a token that is bound to another one asks."""
+    own = (asked.consumer.actor, asked.consumer.project) if asked.consumer else None
+    if grant.consumer is not None and own not in (None, grant.consumer):
+        raise HttpProblem(403, "this token is bound to another consumer", field="consumer")
+    found = own or grant.consumer
+    return "/".join(found) if found else None
+
+
+def _request(service: Service, grant: Grant, asked: CreateSandbox, consumer: str | None, key: str | None) -> JsonObject:
+    inputs = asked.inputs.model_dump(exclude_none=True) if asked.inputs else {}
+    made = service.client().create(
+        asked.profile,
+        name=asked.name,
+        inputs=inputs,
+        ttl=asked.ttl,
+        consumer=consumer,
+        labels=asked.labels,
+        env=asked.env,
+        secret_refs=asked.secret_refs,
+        hosts=asked.hosts,
+        key=key,
+        by=grant.name,
+        wait=False,
+    )
+    return made.handle
+
+
+async def _answer(service: Service, grant: Grant, job: Job, handle: JsonObject, wait: float) -> Response:
+    over, made = await service.outcome(job, wait) if wait else (False, None)
+    if over:
+        return JSONResponse(made)
+    return JSONResponse(await _fresh(service, grant, handle) if wait else handle, 202)
+
+
+async def _fresh(service: Service, grant: Grant, handle: JsonObject) -> JsonObject:
+    """The sandbox as it is by now; as it was, where its host does not answer."""
+    try:
+        return await service.find(grant, str(handle["id"])) or handle
+    except HttpProblem:
+        return handle
+
+
+def _labels(handle: JsonObject) -> JsonObject:
+    labels = handle["labels"]
+    return labels if isinstance(labels, dict) else {}
+
+
+def _cursor(handle: JsonObject) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place_of(handle)).encode()).decode().rstrip("=")
+
+
+def _place(cursor: str) -> tuple[str, str]:
+    """The place that a cursor names. Raises Refused."""
+    try:
+        found: Any = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (ValueError, RecursionError):
+        found = None
+    match found:
+        case [str(name), str(identifier)]:
+            return name, identifier
+    raise HttpProblem(400, "is no cursor", field="after")

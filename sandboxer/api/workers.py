@@ -1,0 +1,54 @@
+"""Threads that call the client: a fixed number, and a line before them that does not grow without end.
+
+They are daemons: at the end of the process nothing waits for a host. What a thread was at is then as if the process had
+been killed, and the hosts' records say how far it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sandboxer.web.problems import HttpProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 5
+
+
+class Workers:
+    """``count`` threads, for which at most ``waiting`` calls stand in line."""
+
+    def __init__(self, name: str, count: int, waiting: int) -> None:
+        self._line: queue.Queue[tuple[Future[Any], Callable[[], Any]]] = queue.Queue(waiting)
+        for number in range(count):
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """What the function gives or raises, called in a thread. Raises Refused (503) where the line is full."""
+        future: Future[T] = Future()
+        try:
+            self._line.put_nowait((future, function))
+        except queue.Full:
+            headers = {"Retry-After": str(BUSY_SECONDS)}
+            raise HttpProblem(503, "too many requests wait for the hosts", headers=headers) from None
+        return await asyncio.wrap_future(future)
+
+    def _work(self) -> None:
+        while True:
+            future, call = self._line.get()
+            if not future.set_running_or_notify_cancel():
+                continue  # whoever asked has gone
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001 - it is told to whoever asked
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            del future, call

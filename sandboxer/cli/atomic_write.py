@@ -1,0 +1,34 @@
+"""Files that a command writes: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from sandboxer.errors import UsageError
+
+
+def write_atomically(option: str, name: str, data: bytes) -> None:
+    """Writes the file of this name, which ``option`` asked for. Raises UsageError where that is not possible.
+
+    What was there before stays until all of it lies beside it; a link stays, and what it leads to is written.
+    """
+    path = Path(os.path.realpath(name))
+    beside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
+    try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{option} {name}: there is something that is no file", hint="name a file")
+        try:
+            with beside.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            with suppress(OSError):
+                beside.unlink()
+    except OSError as error:
+        hint = "name a file in a folder that you may write to"
+        raise UsageError(f"{option} {name}: {error.strerror or error}", hint=hint) from None

@@ -1,0 +1,148 @@
+"""The library as the commands call it: what it does is shown, and Ctrl-C says what it leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from sandboxer.cli.console import stderr
+from sandboxer.cli.main import EXIT_ERROR
+from sandboxer.cli.plan import looking
+from sandboxer.cli.session import session
+from sandboxer.model.lifecycle import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import timedelta
+    from types import FrameType
+
+    from sandboxer.cli.session import Following
+    from sandboxer.client import Client
+    from sandboxer.model.outcome import ApplyView, Outcome
+    from sandboxer.model.plan import Change
+    from sandboxer.wiring import Run
+
+_SHOW_CURSOR = b"\x1b[?25h\n"
+
+
+@contextmanager
+def calling(lock_timeout: timedelta | None = None, *, warn: Callable[[str], None] | None = None) -> Iterator[Client]:
+    """A client that shows on standard error what it does, and warns there unless ``warn`` is told.
+
+    Without ``lock_timeout`` it waits for no other client, which is well for what only looks. On Ctrl-C it says of what
+    was begun how to show and to remove it, and lets it end by itself; a second Ctrl-C ends the program at once.
+    """
+    from sandboxer.client import Client
+
+    patience = lock_timeout.total_seconds() if lock_timeout else 0.0
+    with ExitStack() as stack:
+        view = ProgressView(stack)
+        with _interruptible(view):
+            yield Client(lock_timeout=patience, view=view, warn=warn or warned, around=_watched)
+
+
+def warned(words: str) -> None:
+    """Tells a person, or the log, of what went wrong and failed nothing."""
+    session().said("warning", f"{words}.")
+
+
+class ProgressView:
+    """The view of an apply, which begins with the first change: before that the hosts are looked at.
+
+    ``begun`` are the changes that work was begun on, but for what is gone.
+    """
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._view: Following | None = None
+        self._open: dict[tuple[str, str | None], Change] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def begun(self) -> list[Change]:
+        """What an interrupt leaves behind."""
+        with self._lock:
+            return list(self._open.values())
+
+    def started(self, change: Change) -> None:
+        """Work on a change begins."""
+        with self._lock:
+            self._open[change.id, change.host] = change
+            self._view = self._view or session().following(*self._screen())
+        self._view.started(change)
+
+    def progressed(self, change: Change, step: str) -> None:
+        """Work on a change has come to a step; what no change is about, such as a wait for a lock, is a line."""
+        if self._view is not None:
+            self._view.progressed(change, step)
+            return
+        session().following().progressed(change, step)
+        if not session().logs:
+            stderr().print(f"{change.sandbox} on {change.host}: {step}", markup=False)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Work on a change is over."""
+        with self._lock:
+            if outcome.ok and outcome.change.action is Action.DELETE:
+                self._open.pop((outcome.change.id, outcome.change.host), None)
+        if self._view is not None:
+            self._view.ended(outcome)
+
+    def _screen(self) -> Iterator[ApplyView]:
+        if session().logs:
+            return
+        from sandboxer.render.live import LiveView, PlainView
+
+        console = stderr()
+        view: LiveView | PlainView = LiveView(console) if console.is_terminal else PlainView(sys.stderr)
+        self._stack.enter_context(view)
+        yield view
+
+
+@contextmanager
+def _watched(run: Run) -> Iterator[None]:
+    with session().watching(run), looking(run):
+        yield
+
+
+@contextmanager
+def _interruptible(view: ProgressView) -> Iterator[None]:
+    """The first Ctrl-C is as ever, and says what it leaves; a second one waits for nothing: no host, no State Hub."""
+    present = session()  # no other thread would find it
+
+    def tell() -> None:
+        for change in view.begun:
+            present.said("warning", _left_of(change))
+
+    def second(_number: int, _frame: FrameType | None) -> None:
+        if os.isatty(2):
+            os.write(2, _SHOW_CURSOR)
+        os._exit(EXIT_ERROR)
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, second)
+        threading.Thread(target=tell).start()  # a signal may come in the middle of a line
+        raise KeyboardInterrupt
+
+    # Whoever started the program with Ctrl-C ignored wants it so.
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is first:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _left_of(change: Change) -> str:
+    how = "may be half removed" if change.action is Action.DELETE else "may not be ready yet"
+    return (
+        f"{change.sandbox} on {change.host} {how}: `sandboxer get {change.id}` shows it, "
+        f"`sandboxer destroy {change.id}` removes it. What was begun ends by itself; Ctrl-C again ends at once."
+    )

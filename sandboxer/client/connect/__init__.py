@@ -1,0 +1,6 @@
+"""Reaching into a sandbox that runs: its logs, its ports, a shell in it, files to it and from it."""
+
+from sandboxer.client.connect.forward import Forward
+from sandboxer.client.connect.logs import LogLine, Logs
+
+__all__ = ["Forward", "LogLine", "Logs"]

@@ -1,0 +1,193 @@
+"""Copying files and folders into a container and out of it, as tar streams that the engine makes and takes."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandboxer.adapters.archive import Unpacking, pack
+from sandboxer.adapters.transports import Transports
+from sandboxer.client.connect.escaping import escaped
+from sandboxer.client.connect.target import target_of
+from sandboxer.errors import HostError, SandboxError, UsageError
+from sandboxer.extensions.scripts import script
+from sandboxer.model.protocols import Command
+from sandboxer.model.text import printable
+from sandboxer.reconcile.drift import service_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandboxer.client.connect.target import ConnectTarget
+    from sandboxer.client.context import ClientContext
+    from sandboxer.model.observed import Container
+    from sandboxer.model.protocols import HostTransport, Stream
+
+_STALL = 120.0  # seconds that an engine may take to go on
+_BLOCK = 512
+_FOLDER = b"5"
+
+
+def copy_from(
+    context: ClientContext,
+    name: str,
+    path: str,
+    destination: Path | str,
+    service: str | None,
+    progress: Callable[[int], None],
+) -> Path:
+    """Copies a file or folder out of a container; gives where it lies now. ``progress`` is told the bytes so far.
+
+    Into a target that is a folder it goes under its own name, else it becomes the target. Raises UsageError,
+    SandboxError, HostError; the target is as before then.
+    """
+    target, container = _container(context, name, service)
+    plain, contents = _plain(path)
+    if plain == "/":
+        raise UsageError("the whole of a container cannot be copied", hint="name a file or folder below /")
+    into = Path(destination)
+    if str(destination).endswith("/") and not into.is_dir():
+        raise UsageError(f"there is no folder {destination}", hint="make it first, or leave out the slash")
+    final = into if contents or not into.is_dir() else into / posixpath.basename(plain)
+    transports = Transports(target.folder)
+    try:
+        with Unpacking(final, context.warn) as unpacking:
+            with _started(transports.to(target.host), "out", container, plain) as stream:
+                stream.end_input()
+                reader = _Reader(stream, target, progress)
+                try:
+                    unpacking.take(reader)
+                except EOFError as error:
+                    _must_be_well(stream, target, container, plain)
+                    raise _cut_off(target, plain, str(error)) from None
+                _must_be_well(stream, target, container, plain)
+            unpacking.put()
+    finally:
+        transports.close()
+    return final
+
+
+def copy_to(
+    context: ClientContext, name: str, source: str, path: str, service: str | None, progress: Callable[[int], None]
+) -> str:
+    """Copies a file or folder into a container; gives where it lies there. ``progress`` is told the bytes so far.
+
+    Into a path that is a folder it goes under its own name, else it becomes the path, whose folder must be there.
+    A source that ends in ``/.`` means what is in the folder. Raises UsageError, SandboxError, HostError.
+    """
+    if not Path(source).exists():
+        raise UsageError(f"there is no {source}", hint="name a file or folder of this machine")
+    target, container = _container(context, name, service)
+    transports = Transports(target.folder)
+    try:
+        transport = transports.to(target.host)
+        folder, called = _destination(transport, container, path, source)
+        with _started(transport, "in", container, folder) as stream:
+            try:
+                pack(Path(source), called, _Writer(stream, progress), context.warn)
+            except BrokenPipeError:
+                _must_be_well(stream, target, container, path)
+                raise _cut_off(target, path, "it took no more") from None
+            stream.end_input()
+            _must_be_well(stream, target, container, path)
+    finally:
+        transports.close()
+    return posixpath.join(folder, called)
+
+
+def _container(context: ClientContext, name: str, service: str | None) -> tuple[ConnectTarget, Container]:
+    target = target_of(context, name)
+    return target, target.container(service, running=False)
+
+
+def _plain(path: str) -> tuple[str, bool]:
+    """A path in a container without what may be left out, and whether what is in the folder is meant."""
+    if "\0" in path or not path:
+        raise UsageError(f"{printable(path)!r} is no path", hint="NAME/SERVICE:PATH")
+    whole = posixpath.normpath("/" + path.lstrip("/"))
+    return whole, path.endswith("/.")
+
+
+def _destination(transport: HostTransport, container: Container, path: str, source: str) -> tuple[str, str]:
+    """The folder in the container to unpack in, and the name to unpack as; empty for what is in the source."""
+    plain, _ = _plain(path)
+    contents = source == "." or source.endswith("/.")
+    kind = _FOLDER if plain == "/" else _kind(transport, container, plain)
+    if kind == _FOLDER:
+        return plain, "" if contents else Path(source).absolute().name
+    if kind and Path(source).is_dir():
+        raise UsageError(f"{plain} in the container is a file, and {source} is a folder")
+    if not kind and path.endswith("/") and not Path(source).is_dir():
+        raise UsageError(f"there is no folder {plain} in the container", hint="make it first, or leave out the slash")
+    return posixpath.split(plain)
+
+
+def _kind(transport: HostTransport, container: Container, path: str) -> bytes:
+    """What is at a path of a container, as a tar says it: ``5`` for a folder; empty where there is nothing."""
+    result = transport.run(_command("kind", container, path))
+    return result.stdout[156:157] if len(result.stdout) == _BLOCK else b""
+
+
+def _started(transport: HostTransport, way: str, container: Container, path: str) -> Stream:
+    return transport.stream(_command(way, container, path))
+
+
+def _command(way: str, container: Container, path: str) -> Command:
+    words = (way, container.engine, container.id, escaped(path))
+    return Command(script("compose_ssh/copy.sh"), "".join(f"{word}\n" for word in words).encode(), timeout=60.0)
+
+
+def _must_be_well(stream: Stream, target: ConnectTarget, container: Container, path: str) -> None:
+    """Raises SandboxError with the engine's words where it could not do it, HostError where it does not end."""
+    host = target.observed.host
+    try:
+        while stream.read(_STALL):
+            pass
+        code = stream.wait(_STALL)
+    except TimeoutError:
+        raise HostError(host, f"{target.engine} on {host} has not gone on for {_STALL:g} s") from None
+    if code:
+        said = stream.said.splitlines()
+        words = said[-1].removeprefix("Error: ").replace(container.id, service_of(container)) if said else ""
+        why = printable(words, 300) or f"exit code {code}"
+        raise SandboxError(target.name, f"{path} of {target.name} is not copied: {why}")
+
+
+def _cut_off(target: ConnectTarget, path: str, why: str) -> SandboxError:
+    return SandboxError(target.name, f"{path} of {target.name} is not copied: what came is not whole ({why})")
+
+
+class _Reader:
+    """A stream as a file to read from (``adapters.archive.Reader``)."""
+
+    def __init__(self, stream: Stream, target: ConnectTarget, progress: Callable[[int], None]) -> None:
+        self._stream, self._place, self._progress = stream, target, progress
+        self._rest = b""
+        self._count = 0
+
+    def read(self, size: int) -> bytes:
+        if not self._rest:
+            try:
+                self._rest = self._stream.read(_STALL)
+            except TimeoutError:
+                host = self._place.observed.host
+                raise HostError(host, f"nothing came from {host} for {_STALL:g} s") from None
+            self._count += len(self._rest)
+            self._progress(self._count)
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+
+class _Writer:
+    """A stream as a file to write to (``adapters.archive.Writer``)."""
+
+    def __init__(self, stream: Stream, progress: Callable[[int], None]) -> None:
+        self._stream, self._progress = stream, progress
+        self._count = 0
+
+    def write(self, data: bytes) -> int:
+        self._stream.write(data)
+        self._count += len(data)
+        self._progress(self._count)
+        return len(data)

@@ -1,0 +1,285 @@
+"""Following the logs of a sandbox: each container that runs, and those that come later, until none runs any more.
+
+A container's log is a command on the host that ends when the container stops. Another command tells all the while which
+containers there are; one that runs, and whose log is not read, is read from where it was left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import threading
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sandboxer.adapters.transports import Transports
+from sandboxer.client.connect.logs import Lines, Source
+from sandboxer.errors import HostError, HostUnreachable, SandboxerError, SandboxError
+from sandboxer.extensions.scripts import script
+from sandboxer.model.protocols import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sandboxer.client.connect.logs import LogLine, LogOptions
+    from sandboxer.client.connect.target import ConnectTarget
+    from sandboxer.model.protocols import HostTransport, Stream
+
+ROUND = 2  # seconds between two looks at which containers there are
+_SILENT = 90.0  # seconds without such a look: the host does not answer any more
+_QUIET_ROUNDS = 3  # looks without anything that runs, until it is over: an update stops before it starts
+_FAILURES = 3  # times that an engine may fail to give a log
+_WAITING = 8  # pieces of logs that wait for whoever reads; each is at most what one read gives
+_ON_ONE = 7  # commands on one connection; sshd takes 10
+_ALIVE = frozenset({"running", "restarting", "paused"})
+_STAMP = re.compile(rb"\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)")
+_SINCE = re.compile(r"@since ([0-9TZ:.+-]{10,40})")
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """One container as the last round has it; each run of it began at another time."""
+
+    source: Source
+    state: str
+    began: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """The log of a container is at its end; ``since`` is where it would go on, None where that is not known."""
+
+    source: Source
+    since: str | None
+    failed: bool
+
+
+class LogFollower:
+    """The logs of one sandbox as they go on. ``lines`` is for one thread, ``close`` for any."""
+
+    def __init__(self, target: ConnectTarget, options: LogOptions) -> None:
+        self._place, self._wanted = target, options
+        self._came: queue.Queue[list[LogLine] | dict[str, _Now] | _Over | SandboxerError] = queue.Queue(_WAITING)
+        self._stop = threading.Event()
+        self._connections = _Connections(target)
+        self._threads: list[threading.Thread] = []
+        self._reading: set[str] = set()
+        self._since: dict[str, str | None] = {}
+        self._began: dict[str, str] = {}  # the run of each container that was read last
+        self._last: dict[str, bytes] = {}  # the time of the last line of each container, where lines have one
+        self._failures: dict[str, int] = {}
+        self._rounds = self._quiet = 0
+        self._lived = False
+
+    def lines(self) -> Iterator[LogLine]:
+        """Each line as it comes, until no container runs any more. Raises HostError."""
+        self._start(self._watch)
+        while not self._stop.is_set():
+            try:
+                came = self._came.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if isinstance(came, list):
+                yield from came
+            elif isinstance(came, SandboxerError):
+                raise came
+            elif isinstance(came, _Over):
+                self._ended(came)
+            elif self._over(came):
+                return
+
+    def close(self) -> None:
+        """Ends all that runs for it, here and on the host. Idempotent."""
+        self._stop.set()
+        self._connections.close()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(5.0)
+
+    def _ended(self, over: _Over) -> None:
+        """Notes where a log goes on. Raises SandboxError where the engine does not give it."""
+        self._reading.discard(over.source.id)
+        self._since[over.source.id] = over.since
+        failures = self._failures[over.source.id] = self._failures.get(over.source.id, 0) + over.failed
+        if failures >= _FAILURES:
+            name, service = self._place.name, over.source.service
+            message = f"{self._place.engine} does not give the log of {service}"
+            raise SandboxError(name, message, hint="what it said for a reason is among the lines")
+
+    def _over(self, now: dict[str, _Now]) -> bool:
+        """Begins to read what is not read yet; whether nothing runs, and is not about to."""
+        self._rounds += 1
+        for identifier, container in now.items():
+            ran = container.state != "created" and self._began.get(identifier) != container.began
+            if identifier not in self._reading and (ran or container.state in ("running", "paused")):
+                self._reading.add(identifier)
+                self._began[identifier] = container.began
+                self._start(partial(self._read, container.source, self._since.get(identifier), self._rounds == 1))
+        alive = any(container.state in _ALIVE for container in now.values())
+        self._lived = self._lived or alive
+        self._quiet = 0 if alive or self._reading else self._quiet + 1
+        return self._quiet >= (_QUIET_ROUNDS if self._lived else 1)
+
+    # --- in threads of their own
+
+    def _start(self, work: Callable[[], None]) -> None:
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        thread = threading.Thread(target=self._guarded, args=(work,), name="logs", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except SandboxerError as error:
+            self._put(error)
+        except TimeoutError:
+            self._put(_unanswering(self._place.observed.host))
+
+    def _put(self, piece: list[LogLine] | dict[str, _Now] | _Over | SandboxerError) -> None:
+        """Hands a piece over; waits where whoever reads is behind, and so does the host then."""
+        put = False
+        while not put and not self._stop.is_set():
+            with contextlib.suppress(queue.Full):
+                self._came.put(piece, timeout=0.5)
+                put = True
+
+    def _watch(self) -> None:
+        observed = self._place.observed
+        words = (self._place.engine, self._place.fleet, observed.id, observed.uid, str(ROUND))
+        cut, found = Lines(), list[bytes]()
+        with self._connections.stream("watch.sh", words) as stream:
+            while not self._stop.is_set():
+                chunk = stream.read(_SILENT)
+                if not chunk:
+                    raise HostUnreachable(observed.host, f"the logs on {observed.host} were cut off", hint="try again")
+                for line in cut.of(chunk):
+                    if line != b"@":
+                        found.append(line)
+                        continue
+                    self._put(self._round(found))
+                    found = []
+
+    def _round(self, lines: Sequence[bytes]) -> dict[str, _Now]:
+        """The containers that are wanted, by id."""
+        found: list[_Now] = []
+        for line in lines:
+            identifier, state, began, service, number, once = (*line.decode(errors="replace").split("|"), *[""] * 6)[:6]
+            if service and self._wanted.takes(service) and once.lower() != "true":
+                source = Source(identifier, service, int(number) if number.isdecimal() else 1)
+                found.append(_Now(source, state, began))
+        services = [now.source.service for now in found]
+        alone = {service for service in services if services.count(service) == 1}
+        return {
+            now.source.id: replace(now, source=replace(now.source, replica=None))
+            if now.source.service in alone
+            else now
+            for now in found
+        }
+
+    def _read(self, source: Source, since: str | None, first: bool) -> None:
+        tail, timestamps = self._wanted.words
+        stamped = self._place.engine == "podman"
+        words = (self._place.engine, source.id, tail if first else "all", "yes" if stamped else timestamps, since or "")
+        cut, again = Lines(), _Again(self._last.get(source.id), keep=self._wanted.timestamps)
+        with self._connections.stream("follow.sh", words) as stream:
+            while not self._stop.is_set():
+                try:
+                    chunk = stream.read(60.0)
+                except TimeoutError:
+                    continue
+                lines = cut.of(chunk) if chunk else cut.end()
+                lines = again.new(lines) if stamped else lines
+                if lines:
+                    self._put([source.line(line) for line in lines])
+                if not chunk:
+                    break
+            failed = not self._stop.is_set() and stream.wait(30.0) != 0
+            told = _SINCE.search(stream.said)
+        if again.last:
+            self._last[source.id] = again.last
+        self._put(_Over(source, again.last.decode() if again.last else told[1] if told else None, failed))
+
+
+class _Again:
+    """Leaves out what was read before, by the time in front of each line, which is shown only with ``keep``.
+
+    Podman notices the end of a container late, and may have told by then what it printed after a restart. Docker does
+    not, and writes a time into the midst of long lines, so that its lines are not read so.
+    """
+
+    def __init__(self, last: bytes | None, *, keep: bool) -> None:
+        self.last, self._keep = last, keep
+        self._over = last is None
+
+    def new(self, lines: list[bytes]) -> list[bytes]:
+        """The lines that come after the last one."""
+        found = []
+        for line in lines:
+            stamp, _, text = line.partition(b" ")
+            if not _STAMP.fullmatch(stamp):
+                found += [line] if self._over else []
+                continue
+            self._over = self._over or stamp > (self.last or b"")
+            if self._over:
+                self.last = stamp
+                found.append(line if self._keep else text)
+        return found
+
+
+def _unanswering(host: str) -> HostError:
+    hint = "its connection stands; see what it is busy with"
+    return HostError(host, f"{host} has not told for {_SILENT:g} s which containers there are", hint=hint)
+
+
+class _Connections:
+    """As many connections to the host as its commands at once need: one, but for the largest sandboxes."""
+
+    def __init__(self, target: ConnectTarget) -> None:
+        self._place = target
+        self._lock = threading.Lock()
+        self._made: list[tuple[Transports, set[int]]] = []
+        self._count = 0
+        self._closed = False
+
+    def stream(self, name: str, words: Sequence[str]) -> _Held:
+        """Starts a script of this package; raises HostError."""
+        with self._lock:
+            if self._closed:
+                raise HostUnreachable(self._place.observed.host, "the logs were closed")
+            transports, busy = next((one for one in self._made if len(one[1]) < _ON_ONE), (None, set[int]()))
+            if transports is None:
+                transports = Transports(self._place.folder)
+                self._made.append((transports, busy))
+            self._count += 1
+            mine = self._count
+            busy.add(mine)
+            transport: HostTransport = transports.to(self._place.host)
+        command = Command(script(f"compose_ssh/{name}"), "".join(f"{word}\n" for word in words).encode())
+        try:
+            return _Held(transport.stream(command), busy, mine)
+        except BaseException:
+            busy.discard(mine)
+            raise
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+        for transports, _ in self._made:
+            transports.close()
+
+
+class _Held:
+    """A stream that gives its place on the connection up at its end."""
+
+    def __init__(self, stream: Stream, busy: set[int], mine: int) -> None:
+        self._stream, self._busy, self._mine = stream, busy, mine
+
+    def __enter__(self) -> Stream:
+        return self._stream
+
+    def __exit__(self, *exc: object) -> None:
+        self._stream.close()
+        self._busy.discard(self._mine)

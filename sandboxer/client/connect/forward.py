@@ -1,0 +1,278 @@
+"""Forwarding: a port of this machine that leads into a sandbox, over one SSH connection to its host."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from sandboxer.adapters.relay import Relay
+from sandboxer.adapters.transports import Transports
+from sandboxer.client.connect.target import target_of
+from sandboxer.errors import HostError, HostUnreachable, SandboxerError, SandboxError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sandboxer.client.connect.target import ConnectTarget
+    from sandboxer.client.context import ClientContext
+    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.observed import Container
+    from sandboxer.model.protocols import HostTransport, Tunnel
+
+FRESH = 30.0  # seconds that an address counts as known: another sandbox may have it later
+_LOOPBACK, _ANY = "127.0.0.1", ("", "0.0.0.0", "::")  # noqa: S104 - nothing is bound to it, it is what engines say
+_SAME = 10.0  # seconds in which what went wrong is not said twice
+
+
+@dataclass(frozen=True, slots=True)
+class PortRequest:
+    """One port that shall be forwarded: a name of the profile's reachability or a number, and from which local port.
+
+    ``local_port`` 0 takes a free one. ``service`` is needed for a number that several services may mean.
+    """
+
+    port: str
+    local_port: int = 0
+    service: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Destination:
+    """A port of a service; ``name`` is as the profile has it, else the number."""
+
+    name: str
+    service: str
+    port: int
+    scheme: str
+
+
+class Forward:
+    """A local port that leads into a sandbox until ``close``. Use as a context manager."""
+
+    def __init__(self, destination: _Destination, relay: Relay, link: Link) -> None:
+        self._destination, self._relay, self._link = destination, relay, link
+
+    @property
+    def local_port(self) -> int:
+        """The port of this machine."""
+        return self._relay.port
+
+    @property
+    def url(self) -> str:
+        """Where it is reached: ``http://127.0.0.1:43127``."""
+        address = self._relay.address
+        shown = f"[{address}]" if ":" in address else address
+        return f"{self._destination.scheme}://{shown}:{self.local_port}"
+
+    def to_json(self) -> JsonObject:
+        """What a program is told of it."""
+        return {
+            "name": self._destination.name,
+            "service": self._destination.service,
+            "port": self._destination.port,
+            "local_address": self._relay.address,
+            "local_port": self.local_port,
+            "url": self.url,
+        }
+
+    def close(self) -> None:
+        """Ends the port and every connection through it. Idempotent."""
+        self._link.left_by(self)
+        self._relay.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def forwards(
+    context: ClientContext, name: str, request: Sequence[PortRequest], address: str, service: str | None
+) -> list[Forward]:
+    """Forwards ports of a sandbox, all over one connection; without any, all of its reachability.
+
+    ``service`` is whose they are where a port does not say so. Raises UsageError, HostError, SandboxError.
+    """
+    target = target_of(context, name)
+    targets = [(_destination(target, one, one.service or service), one.local_port) for one in request]
+    targets = targets or [(destination, 0) for destination in _all(target, service)]
+    link = Link(target, context.warn)
+    made: list[Forward] = []
+    try:
+        link.check()
+        for destination, local_port in targets:
+            made.append(link.forward(destination, address, local_port))
+    except BaseException:
+        link.close()
+        for forward in made:
+            forward.close()
+        raise
+    return made
+
+
+def _declared(target: ConnectTarget) -> list[_Destination]:
+    """The ports of the profile's reachability, whether something runs there now or not."""
+    ports = target.record.spec.get("reachability", {}).get("ports", ())
+    return [_Destination(port["name"], port["service"], port["port"], _scheme(port["name"])) for port in ports]
+
+
+def _scheme(name: str) -> str:
+    """What a port speaks by its name, as in a handle."""
+    return name if name in ("http", "https") else "http" if "http" in name else "tcp"
+
+
+def _all(target: ConnectTarget, service: str | None) -> list[_Destination]:
+    found = [destination for destination in _declared(target) if service in (None, destination.service)]
+    if not found:
+        hint = f"give the number of a container's port, such as `sandboxer forward {target.name} 8080`"
+        raise UsageError(f"the profile of {target.name} names no port in spec.reachability", hint=hint)
+    return found
+
+
+def _destination(target: ConnectTarget, request: PortRequest, service: str | None) -> _Destination:
+    """What a port that is asked for means. Raises UsageError."""
+    declared = [destination for destination in _declared(target) if service in (None, destination.service)]
+    named = [destination for destination in declared if request.port in (destination.name, str(destination.port))]
+    exact = [destination for destination in named if destination.name == request.port] or named
+    services = {destination.service for destination in exact}
+    if len(services) > 1:
+        raise UsageError(
+            f"port {request.port} is one of {', '.join(sorted(services))}", hint="say which with --service"
+        )
+    if exact:
+        return exact[0]
+    if not request.port.isdecimal() or not 0 < int(request.port[:6]) < 65536:
+        known = ", ".join(destination.name for destination in declared)
+        hint = f"its reachability has {known}" if known else "give the number of a container's port, 1 to 65535"
+        raise UsageError(f"{target.name} has no port {request.port}", hint=hint)
+    number = int(request.port)
+    return _Destination(request.port, target.the_service(service), number, "tcp")
+
+
+class Link:
+    """The one connection to a sandbox's host that its forwards share, made anew where it was lost."""
+
+    def __init__(self, target: ConnectTarget, warn: Callable[[str], None]) -> None:
+        self._place, self._warn = target, warn
+        self._seen_at = time.monotonic()
+        self._looking, self._renewing, self._lock = threading.Lock(), threading.Lock(), threading.Lock()
+        self._transports = Transports(target.folder)
+        self._transport: HostTransport = self._transports.to(target.host)
+        self._said: dict[str, float] = {}
+        self._users: set[Forward] = set()
+        self._closed = False
+
+    def check(self) -> None:
+        """Connects. Raises HostUnreachable where that cannot be done."""
+        if self._transport.lost:
+            self._transport.tunnel("127.0.0.1", 1)  # which says why
+
+    def forward(self, destination: _Destination, address: str, local_port: int) -> Forward:
+        """Listens on a local port, and carries on what connects to it. Raises UsageError."""
+        relay = Relay(address, local_port, lambda: self._open(destination), self._failed)
+        forward = Forward(destination, relay, self)
+        self._users.add(forward)
+        return forward
+
+    def left_by(self, forward: Forward) -> None:
+        """A forward ends; the last one ends the connection."""
+        with self._lock:
+            self._users.discard(forward)
+            last = not self._users
+        if last:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the connection, and all that goes through it. Idempotent."""
+        self._closed = True
+        self._transports.close()
+
+    def _open(self, destination: _Destination) -> Tunnel:
+        """The way to a port of a container. Raises HostError, SandboxError."""
+        try:
+            return self._try(destination)
+        except HostUnreachable:
+            transport = self._transport
+            if self._closed or not transport.lost:
+                raise
+            self._renew(transport)
+            return self._try(destination)
+
+    def _try(self, destination: _Destination) -> Tunnel:
+        """Where the address that is known leads nowhere, it is looked up again, once."""
+        transport, asked_at = self._transport, time.monotonic()
+        target = self._looked(transport, asked_at - FRESH, or_known=True)
+        way = _way(target, destination)
+        try:
+            if way is not None:
+                return transport.tunnel(*way)
+        except HostUnreachable:
+            if transport.lost:
+                raise
+        target = self._looked(transport, asked_at)
+        again = _way(target, destination)
+        if again is None:
+            target.container(destination.service)  # says in which state it is
+            raise SandboxError(
+                target.name, f"{destination.service} of {target.name} does not run", hint="see `sandboxer get`"
+            )
+        if again == way:
+            message = f"nothing answers on port {destination.port} of {destination.service} in {target.name}"
+            raise SandboxError(target.name, message, hint=f"see `sandboxer logs {target.name}`")
+        return transport.tunnel(*again)
+
+    def _looked(self, transport: HostTransport, newer_than: float, *, or_known: bool = False) -> ConnectTarget:
+        """What a look that began later than that showed; many who ask at once share one look."""
+        with self._looking:
+            if self._seen_at < newer_than:
+                began = time.monotonic()
+                try:
+                    self._place = self._place.observe_again(transport)
+                except HostError:
+                    if not or_known:
+                        raise
+                else:
+                    self._seen_at = began
+            return self._place
+
+    def _renew(self, lost: HostTransport) -> None:
+        """Another connection in place of one that was lost; it is opened by whoever uses it first."""
+        with self._renewing:
+            if self._transport is not lost or self._closed:
+                return
+            host = self._place.observed.host
+            self._say(f"the connection to {host} was lost: it is made anew")
+            former, self._transports = self._transports, Transports(self._place.folder)
+            self._transport = self._transports.to(self._place.host)
+            former.close()
+
+    def _failed(self, error: SandboxerError) -> None:
+        if not self._closed:
+            self._say(f"a connection was refused: {error.message}")
+
+    def _say(self, words: str) -> None:
+        """Warns; what a hundred connections have to say at once is said once."""
+        now = time.monotonic()
+        with self._lock:
+            known = now - self._said.get(words, -_SAME) < _SAME
+            self._said = {said: at for said, at in self._said.items() if now - at < _SAME}
+            self._said.setdefault(words, now)
+        if not known:
+            self._warn(words)
+
+
+def _way(target: ConnectTarget, destination: _Destination) -> tuple[str, int] | None:
+    """The address on the host that leads to a port; None where no container of the service runs."""
+    running = [container for container in target.services.get(destination.service, ()) if container.state == "running"]
+    return next((way for container in running if (way := _way_to(container, destination.port))), None)
+
+
+def _way_to(container: Container, number: int) -> tuple[str, int] | None:
+    for port in container.ports:
+        if port.container_port == number and port.protocol == "tcp":
+            return _LOOPBACK if port.host_address in _ANY else port.host_address, port.host_port
+    address = next((container.addresses[network] for network in sorted(container.addresses)), None)
+    return (address, number) if address else None

@@ -1,0 +1,75 @@
+"""A shell, or one command, in a container of a sandbox or in its workspace on the host."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING, Self
+
+from sandboxer.adapters.transports import Transports
+from sandboxer.client.connect.escaping import escaped
+from sandboxer.client.connect.target import target_of
+from sandboxer.errors import UsageError
+from sandboxer.extensions.scripts import script
+from sandboxer.model.protocols import Command, Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sandboxer.client.connect.target import ConnectTarget
+    from sandboxer.client.context import ClientContext
+    from sandboxer.model.protocols import Stream
+
+
+class Shell:
+    """A shell that runs: its ``stream``, and the connection that is its own. Use as a context manager."""
+
+    def __init__(self, stream: Stream, transports: Transports) -> None:
+        self.stream, self._transports = stream, transports
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stream.close()
+        self._transports.close()
+
+
+def shell(
+    context: ClientContext,
+    name: str,
+    service: str | None,
+    command: Sequence[str],
+    terminal: Terminal | None,
+    on_stderr: Callable[[bytes], None],
+) -> Shell:
+    """Starts a command in a container of ``service``, without one in the workspace; without a command, a shell.
+
+    With a ``terminal`` all three streams are that. ``on_stderr`` gets standard error, from another thread. Raises
+    UsageError, SandboxError, HostError.
+    """
+    if terminal is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,60}", terminal.kind):
+        terminal = Terminal(columns=terminal.columns, rows=terminal.rows)
+    target = target_of(context, name)
+    container, folder = (target.container(service).id, "") if service else ("", _workspace(target))
+    words = [target.engine, container, folder]
+    words += ["yes", terminal.kind] if terminal else ["no", "dumb"]
+    words += [secrets.token_hex(12), str(len(command)), *(escaped(word) for word in command)]
+    data = "".join(f"{word}\n" for word in words).encode(errors="surrogateescape")
+    transports = Transports(target.folder)
+    try:
+        stream = transports.to(target.host).stream(Command(script("compose_ssh/shell.sh"), data), terminal, on_stderr)
+    except BaseException:
+        transports.close()
+        raise
+    return Shell(stream, transports)
+
+
+def _workspace(target: ConnectTarget) -> str:
+    """The folder of the delivered files. Raises UsageError where a sandbox has none."""
+    inputs = target.record.inputs
+    if inputs is None:
+        services = ", ".join(target.services)
+        raise UsageError(f"{target.name} has no workspace", hint=f"name a service: {services}" if services else "")
+    digest = inputs.digest.removeprefix("sha256:")
+    return f"{target.host.spec.root}/{target.fleet}/{target.observed.id}/workspace/tree/{digest}"

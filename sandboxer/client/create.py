@@ -1,0 +1,202 @@
+"""Making a sandbox that is asked for, going on with one that was cut off, or making one anew."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.adapters.runner import who
+from sandboxer.client.context import NO_GUARD, only
+from sandboxer.client.query import copies_of, handle_if_there, handle_named
+from sandboxer.errors import KeyReused, NameTaken, SandboxError, SandboxNotFound, UsageError
+from sandboxer.model.lifecycle import Phase, Reason, Sync
+from sandboxer.model.request import SandboxRequest
+from sandboxer.profiles.report import did_you_mean
+from sandboxer.reconcile.options import Options
+from sandboxer.wiring.lookup import find, handle_of, handle_of_observed, located_sandboxes
+from sandboxer.wiring.records import request_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sandboxer.client.context import ClientContext
+    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.record import Record
+    from sandboxer.wiring import Run
+    from sandboxer.wiring.lookup import LocatedSandbox
+
+_SHORT_NAME = 28
+_TRIES = 3
+
+
+def new_request(
+    profile: str,
+    name: str | None,
+    *,
+    inputs: Mapping[str, str],
+    ttl: str | None,
+    consumer: str | None,
+    labels: Mapping[str, str],
+    env: Mapping[str, str],
+    secret_refs: Mapping[str, str],
+    hosts: Sequence[str],
+    by: str | None = None,
+    detached: bool = False,
+    key: str | None = None,
+) -> SandboxRequest:
+    """The document of what a caller asks for, and who asks. Raises UsageError.
+
+    With a ``key`` of the consumer's, its id and a name that is not given are made of the two.
+    """
+    spec: dict[str, Any] = {"profile": profile}
+    spec |= {"inputs": dict(inputs)} if inputs else {}
+    spec |= {"ttl": ttl} if ttl else {}
+    spec |= {"consumer": _consumer(consumer)} if consumer else {}
+    spec |= {"env": dict(env)} if env else {}
+    spec |= {"placement": {"hosts": list(hosts)}} if hosts else {}
+    if secret_refs:
+        spec["secretRefs"] = [{"name": key, "from": source} for key, source in secret_refs.items()]
+    own = f"{consumer or ''}\n{key}" if key else None
+    identifier = hashlib.sha256(own.encode()).hexdigest()[:8] if own else secrets.token_hex(4)
+    return SandboxRequest.new(
+        name or _name_after(profile, identifier),
+        spec,
+        labels,
+        by=by or who(),
+        detached=detached,
+        identifier=identifier,
+        key=own,
+    )
+
+
+def submit(context: ClientContext, request: SandboxRequest) -> JsonObject:
+    """Puts what is asked for on record on its host, in phase `requested`, and no more; gives its handle.
+
+    What is there already under the same key, and was asked for with the same words, is given as it is.
+    """
+    return create(replace(context, only_requested=True), request)
+
+
+def create(context: ClientContext, request: SandboxRequest) -> JsonObject:
+    """Makes what is asked for, and waits until it is ready; gives its handle."""
+    options = Options(targets=frozenset({request.name}), allow_rollback=True)
+    for _ in range(_TRIES):
+        with context.run(request=request, read_secrets=True) as run:
+            decided = context.plan(run, options)
+            there = list(located_sandboxes(run, decided))
+            for one in there:
+                if one.change.id == request.id:
+                    _must_be_the_same(one.observed.record, request)
+                    return handle_of(run, one)
+            _must_be_free(request, there)
+            outcomes = context.apply(run, only(decided, request.id), "create", of_git=False)
+        if any(outcome.change.reason is Reason.BLOCKED_STALE for outcome in outcomes):
+            continue  # somebody begins the same one, or one of its name, at this moment
+        context.must_be_well(outcomes)
+        return _handle_of_made(context, run, request)
+    raise SandboxError(request.name, f"{request.name} is changed by others all the while", hint="try again")
+
+
+def resume(context: ClientContext, name: str) -> JsonObject:
+    """Makes a sandbox that was asked for, and was cut off or only put on record, to its end; gives its handle.
+
+    One that is ready stays as it is.
+    """
+    with context.run(find_inputs=False) as run:
+        decided = context.plan(run)
+        copies = copies_of(run, decided, name) or find(run, decided, name)
+        if copies[0].change.origin == "git":
+            raise UsageError(f"{copies[0].change.sandbox} is in git", hint="`sandboxer apply` goes on with it")
+        record = copies[0].observed.record
+        if record is not None and record.phase in (Phase.READY, Phase.ACTIVE):
+            return handle_of(run, copies[0])
+        if (
+            record is not None
+            and record.phase is Phase.DESTROYING
+            and not (record.requested and record.requested.again)
+        ):
+            raise UsageError(f"{record.name} is being removed", hint=f"`sandboxer destroy {record.name}` ends that")
+        request = request_of(run, copies[0], context.how)
+    return _make(context, request, "resume", Options(targets=frozenset({request.name}), allow_rollback=True))
+
+
+def recreate(context: ClientContext, name: str) -> JsonObject:
+    """Makes a sandbox anew: the same id, the same inputs at a fresh commit. An expired one of git too."""
+    with context.run(find_inputs=False) as run:
+        copies = copies_of(run, context.plan(run), name)
+        imperative = bool(copies) and copies[0].change.origin != "git"
+        request = request_of(run, copies[0], context.how) if imperative else None
+    if request is None:
+        return _renew(context, copies[0].change.sandbox if copies else name)
+    options = Options(
+        targets=frozenset({request.name}),
+        replaced=frozenset({request.name}),
+        allow_rollback=True,
+        max_deletes=NO_GUARD,
+    )
+    return _make(context, request, "recreate", options)
+
+
+def _make(context: ClientContext, request: SandboxRequest, command: str, options: Options) -> JsonObject:
+    with context.run(request=request, read_secrets=True) as run:
+        decided = only(context.plan(run, options), request.id)
+        context.carry_out(run, decided, command, of_git=False, again=options)
+    return _handle_of_made(context, run, request)
+
+
+def _handle_of_made(context: ClientContext, run: Run, request: SandboxRequest) -> JsonObject:
+    """The handle of what a run has made, or found as it is wanted: then it is looked for anew."""
+    for observed in run.reporter.made.values():
+        record = observed.record
+        if record is not None and record.id == request.id and record.phase is not Phase.PROVISIONING:
+            return handle_of_observed(run, observed, Sync.SYNCED if record.phase is Phase.READY else Sync.OUT_OF_SYNC)
+    made = handle_if_there(context, request.id)
+    if made is None:
+        raise SandboxError(request.name, f"{request.name} was made, and is gone again", hint="somebody removed it")
+    return made
+
+
+def _must_be_free(request: SandboxRequest, there: Sequence[LocatedSandbox]) -> None:
+    same = [one for one in there if one.change.sandbox == request.name]
+    if same:
+        hint = f"give another name, or `sandboxer destroy {request.name}`"
+        raise NameTaken(f"there is a sandbox {request.name} on {same[0].observed.host} already", hint=hint)
+
+
+def _must_be_the_same(record: Record | None, request: SandboxRequest) -> None:
+    """Raises where what has this id was not asked for with the same key and the same words."""
+    former = record.requested if record else None
+    if former is None or former.key is None or former.key != request.requested.key:
+        raise NameTaken(f"{request.id} is the id of another sandbox", hint="ask with another key")
+    if former.body != request.requested.body:
+        raise KeyReused("something else was asked for with this key", hint="ask with another key")
+
+
+def _renew(context: ClientContext, name: str) -> JsonObject:
+    """As ``apply --replace`` of one sandbox that is in git."""
+    with context.run(read_secrets=True) as run:
+        if name not in run.sound().sandboxes:
+            hint = did_you_mean(name, run.sound().sandboxes) or "see `sandboxer list`"
+            raise SandboxNotFound(f"there is no sandbox {name} in git or on the hosts", hint=hint)
+        if run.files.dirty:
+            raise UsageError("the manifests have changes that are not committed", hint="commit them")
+        options = Options(targets=frozenset({name}), replaced=frozenset({name}), max_deletes=NO_GUARD)
+        decided = only(context.plan(run, options), run.fleet.sandboxes[name].id)
+        context.carry_out(run, decided, "recreate", of_git=True)
+    return handle_named(context, name)
+
+
+def _consumer(text: str) -> dict[str, str]:
+    actor, slash, project = text.partition("/")
+    if not slash:
+        raise UsageError(f"{text!r} names no consumer", hint="ACTOR/PROJECT, such as atm/wise-validator")
+    return {"actor": actor, "project": project}
+
+
+def _name_after(profile: str, identifier: str) -> str:
+    """A name that nothing else has, after a profile's own."""
+    own = re.sub(r"[^a-z0-9-]", "-", profile.removeprefix("profile."))[:_SHORT_NAME].strip("-") or "sandbox"
+    return f"{own}-{identifier[:6]}"

@@ -1,0 +1,105 @@
+"""The end of a sandbox that somebody names: now, with every copy of it and nothing else; or later than it was to be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sandboxer.client.query import copies_of, require_observed
+from sandboxer.errors import SandboxError, UsageError
+from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.reconcile.change import with_fingerprint
+from sandboxer.wiring.lookup import find, handle_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from sandboxer.client.context import ClientContext
+    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.plan import Change
+    from sandboxer.model.record import Record
+    from sandboxer.wiring import Run
+    from sandboxer.wiring.lookup import LocatedSandbox
+
+_TRIES = 3
+
+
+def destroy(context: ClientContext, name: str) -> bool:
+    """Removes a sandbox and every copy of it; False where there was none."""
+    for _ in range(_TRIES):
+        outcome = _destroy_once(context, name)
+        if outcome is not None:
+            return outcome
+    raise SandboxError(name, f"{name} is changed by others all the while", hint="try again")
+
+
+def _destroy_once(context: ClientContext, name: str) -> bool | None:
+    """Whether there was one; None where somebody changed it meanwhile."""
+    with context.run(find_inputs=False) as run:
+        decided = context.plan(run)
+        copies = copies_of(run, decided, name)
+        if not copies:
+            return False
+        for copy in copies:
+            if copy.observed.conflict:
+                message = f"{name} on {copy.observed.host} is not removed: {copy.observed.conflict}"
+                raise SandboxError(name, message, hint="see `sandboxer plan`")
+        if any(copy.change.sandbox in run.sound().sandboxes for copy in copies):
+            context.warn(f"{copies[0].change.sandbox} is in git: the next apply makes it again")
+        changes = tuple(_removal(copy) for copy in copies)
+        outcomes = context.apply(run, replace(decided, changes=changes), "destroy", of_git=False)
+        require_observed(run, name)
+    if any(outcome.change.reason is Reason.BLOCKED_STALE for outcome in outcomes):
+        return None
+    for outcome in outcomes:
+        if not outcome.ok:
+            raise SandboxError(name, outcome.error or outcome.change.message, hint=outcome.hint)
+    return True
+
+
+def _removal(copy: LocatedSandbox) -> Change:
+    change = replace(
+        copy.change,
+        host=copy.observed.host,
+        from_host=None,
+        action=Action.DELETE,
+        reason=Reason.DELETE_REQUESTED,
+        message="it was asked for",
+        generation=copy.observed.generation,
+        uid=copy.observed.uid,
+    )
+    return with_fingerprint(change, [copy.observed])
+
+
+def extend_ttl(context: ClientContext, name: str, by: timedelta) -> JsonObject:
+    """Puts the end of a sandbox off by so much; gives its handle as it is then."""
+    with context.run() as run:
+        home = _extendable(find(run, context.plan(run), name))
+        record = _extend(context, run, home, by)
+        return handle_of(run, home.with_record(record))
+
+
+def _extendable(found: Sequence[LocatedSandbox]) -> LocatedSandbox:
+    """The one copy that may be extended. Raises UsageError where it is in doubt which one, or whether it is ours."""
+    copies = [there for there in found if not there.stray]
+    name, hosts = found[0].change.sandbox, ", ".join(there.observed.host for there in found)
+    if len(copies) != 1:
+        raise UsageError(f"{name} is on {hosts}: which copy stays is not decided", hint="`sandboxer apply` decides it")
+    if copies[0].observed.conflict or copies[0].observed.record is None:
+        reason = copies[0].observed.conflict or "its record is gone"
+        raise UsageError(f"the end of {name} on {hosts} cannot be moved: {reason}", hint="see `sandboxer plan`")
+    return copies[0]
+
+
+def _extend(context: ClientContext, run: Run, home: LocatedSandbox, by: timedelta) -> Record:
+    from sandboxer.reconcile.expiry import says_otherwise
+
+    change = replace(home.change, host=home.observed.host)
+    with context.reported(run, "extend-ttl"):
+        record = run.extend(
+            home.change, home.observed.host, by, context.how, lambda step: context.view.progressed(change, step)
+        )
+    if home.desired is not None and says_otherwise(home.desired, record):
+        context.warn(f"git has another ttl or expiresAt for {record.name} by now, and the next apply keeps to that")
+    return record

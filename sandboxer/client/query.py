@@ -1,0 +1,140 @@
+"""What there is, asked anew each time: all sandboxes, or the one of a name or id."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from sandboxer.errors import HostNotObserved, SandboxError, UsageError
+from sandboxer.model.lifecycle import Phase
+from sandboxer.wiring.lookup import find, handle_of, located_sandboxes, partial, unreachable_hosts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sandboxer.client.context import ClientContext
+    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.plan import Plan
+    from sandboxer.wiring import Run
+    from sandboxer.wiring.lookup import LocatedSandbox
+
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxFilter:
+    """Which sandboxes a caller asks for: on one of these hosts, in one of these phases, with all of these labels.
+
+    What is empty narrows nothing. ``imperative`` leaves git's out, ``by`` all that somebody else asked for.
+    """
+
+    hosts: Sequence[str] = ()
+    phases: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    imperative: bool = False
+    by: str | None = None
+
+    def takes(self, handle: JsonObject) -> bool:
+        """Whether the sandbox of a handle is among them."""
+        labels = handle["labels"]
+        return (
+            (not self.hosts or handle["host"] in self.hosts)
+            and (not self.phases or handle["phase"] in self.phases)
+            and isinstance(labels, dict)
+            and self.labels.items() <= labels.items()
+            and not (self.imperative and handle["origin"] == "git")
+            and (self.by is None or (handle["origin"] != "git" and handle.get("requested_by") == self.by))
+        )
+
+
+def plan(context: ClientContext) -> JsonObject:
+    """The plan of the fleet as JSON."""
+    with context.run() as run:
+        return context.plan(run).to_json()
+
+
+def handles(context: ClientContext, wanted: SandboxFilter | None = None) -> list[JsonObject]:
+    """Every sandbox that the hosts show and ``wanted`` takes; ``warn`` is told of each host that was not seen whole."""
+    wanted = wanted or SandboxFilter()
+    with context.run() as run:
+        decided = context.plan(run)
+        for host in decided.hosts:
+            if host.status != "reachable":
+                how = "did not answer" if host.status == "unreachable" else "did not answer in full"
+                context.warn(f"{host.name} {how}: {host.error}")
+        return [h for h in (handle_of(run, there) for there in located_sandboxes(run, decided)) if wanted.takes(h)]
+
+
+def observe(context: ClientContext, run: Run) -> None:
+    """Looks at every host, as a plan does, and plans nothing."""
+    with context.around(run) if context.around else nullcontext():
+        _ = run.observations
+
+
+def handle_named(context: ClientContext, name: str) -> JsonObject:
+    """The sandbox of a name or id. Raises SandboxNotFound where there surely is none, else HostNotObserved."""
+    with context.run() as run:
+        home, *_ = find(run, context.plan(run), name)
+        return handle_of(run, home)
+
+
+def handle_if_there(
+    context: ClientContext, name: str, *, find_inputs: bool = False, sees: Callable[[JsonObject], bool] | None = None
+) -> JsonObject | None:
+    """As ``handle_named``, and None where there surely is none, or none that ``sees`` takes. Raises HostNotObserved
+    too.
+
+    Without ``find_inputs`` it is not told how one of git's compares with git.
+    """
+    with context.run(find_inputs=find_inputs) as run:
+        found = copies_of(run, context.plan(run), name, sees)
+        return handle_of(run, found[0]) if found else None
+
+
+def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"], timeout: float) -> JsonObject | None:
+    """Waits until a sandbox is ready, or gone; gives its handle, None where it is gone."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            found = handle_if_there(context, name)
+        except HostNotObserved:  # what may be there is not gone
+            found, now = None, "not seen"
+        else:
+            now = str(found["phase"]) if found else Phase.DESTROYED.value
+        if now == phase or (phase == "ready" and now == Phase.ACTIVE):
+            of_git = found is not None and found["origin"] == "git"
+            return handle_if_there(context, name, find_inputs=True) or found if of_git else found
+        if phase == "ready" and now == Phase.FAILED:
+            raise SandboxError(name, f"{name} failed", hint=f"see `sandboxer events {name}`")
+        if time.monotonic() >= deadline:
+            raise SandboxError(name, f"{name} is {now} and not {phase} after {timeout:g} s")
+        time.sleep(POLL_SECONDS)
+
+
+def copies_of(
+    run: Run, decided: Plan, name: str, sees: Callable[[JsonObject], bool] | None = None
+) -> Sequence[LocatedSandbox]:
+    """A sandbox's home, and copies of it that go; nothing where there surely is none, or none that ``sees`` takes.
+
+    Raises UsageError where several sandboxes have that name, HostNotObserved where it may be where no look was whole.
+    """
+    there = [one for one in located_sandboxes(run, decided) if name in (one.change.sandbox, one.change.id)]
+    hidden = {one.change.id for one in there if sees is not None and not sees(handle_of(run, one))}
+    if all(one.change.id in hidden for one in there):
+        require_observed(run, name)
+        return ()
+    found = [one for one in find(run, decided, name) if one.change.id not in hidden]
+    ids = sorted({copy.change.id for copy in found})
+    if len(ids) > 1:
+        raise UsageError(f"{name} is the name of {' and '.join(ids)}", hint="give the id of the one that is meant")
+    return found
+
+
+def require_observed(run: Run, name: str) -> None:
+    """Raises HostNotObserved where a sandbox that is not found may be on a host that did not answer in full."""
+    unseen = sorted({*unreachable_hosts(run), *partial(run)})
+    if unseen:
+        message = f"{name} may be on {', '.join(unseen)}, which did not answer in full"
+        raise HostNotObserved(name, message, hint="see `sandboxer doctor`, and try again")

@@ -1,0 +1,35 @@
+# The end of an apply on one host, behind host_session.sh: sweeps what a kill left of folders that were being made or
+# removed and of locks, forgets tombstones that no manifest keeps any more, notes the newest fleet commit where the fleet
+# has anything, and leaves no empty folder.
+# Reads three more lines: the engine, the new head as one line of JSON (empty: none to note), and the ids of the
+# tombstones to forget. An older head takes no newer one's place.
+read -r engine; read -r head; read -r forgotten
+ours || exit 0
+patience=10 # seconds in all
+for leftover in "$home"/.staging-* "$home"/.trash-*; do
+  [ -d "$leftover" ] && [ ! -L "$leftover" ] || continue
+  id=$(id_within "$leftover" | head -n 1); box=$home/$id; lock=$home/.locks/$id
+  [ -n "$id" ] || { rmdir "$leftover"; continue; }
+  mkdir -p "$home/.locks"
+  # Who holds the lock is at work on it, or its client is gone and it ends within seconds: then what it was at is still
+  # there. The next one opened here gives this one up.
+  command exec 9>>"$lock" || continue
+  until flock -n 9; do
+    [ "$patience" -gt 0 ] && [ -d "$leftover" ] || continue 2
+    timeout 1 flock 9 && break
+    patience=$((patience - 1))
+  done
+  lock_in_place && do_sweep "$engine"
+done
+for lock in "$home"/.locks/*; do
+  box=$home/${lock##*/}
+  [ -f "$lock" ] && [ ! -e "$box" ] && command exec 9>>"$lock" && flock -n 9 && lock_in_place && [ ! -e "$box" ] && rm -f "$lock"
+done
+for id in $forgotten; do do_forget_tombstone; done
+[ -d "$home/.locks" ] && exec 8>>"$home/.locks/.head" && timeout 10 flock 8 || exit 1
+time_of() { sed -n 's/.*"committed_at":"\([^"]*\)".*/\1/p'; }
+new=$(printf '%s\n' "$head" | time_of); old=$(time_of <"$home/.head.json")
+if [ -n "$head" ] && [ "$(printf '%s\n%s\n' "$old" "$new" | sort | tail -n 1)" = "$new" ]; then
+  printf '%s\n' "$head" >"$home/.head.json.new" && sync "$home/.head.json.new" && mv -f "$home/.head.json.new" "$home/.head.json"
+fi
+leave_no_empty_home

@@ -1,0 +1,202 @@
+"""The client's half of ``host_session.sh``: one conversation about one sandbox, under its lock.
+
+The heartbeat tells the host that somebody is still there; when it stops, the host ends what it does and gives the
+lock up. So a client that dies leaves no lock behind.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from sandboxer.errors import (
+    HostUnreachable,
+    ProvisionFailed,
+    SandboxerError,
+    SandboxError,
+    SandboxLocked,
+    StaleChange,
+)
+from sandboxer.extensions.crash import crash_point
+from sandboxer.extensions.scripts import script
+from sandboxer.model.lock import Holder
+from sandboxer.model.outcome import WAITING
+from sandboxer.model.protocols import Archive, Command
+
+if TYPE_CHECKING:
+    from sandboxer.extensions.base import Operation
+    from sandboxer.model.protocols import Session
+
+HEARTBEAT_SECONDS = 10.0
+QUICK_SECONDS = 60.0
+GRACE_SECONDS = 20.0  # the host ends what takes too long, and says so; only where it says nothing, this side gives up
+LONGEST_SECONDS = 3600.0
+MESSAGE_LINES = 8
+REQUEST_FILE = "asked.json"
+_LOCKED, _STALE, _WAITING = 75, 74, 73
+_BEAT, _HAVE_IT = b"\n", b"E\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a verb answered: its exit code and what it printed."""
+
+    code: int
+    output: bytes
+
+    @property
+    def text(self) -> str:
+        """The output as text, whatever its bytes."""
+        return self.output.decode("utf-8", "replace").strip()
+
+    @property
+    def words(self) -> str:
+        """The output as part of a message: each line once, and of many the first."""
+        lines = list(dict.fromkeys(line.strip() for line in self.text.splitlines() if line.strip()))
+        more = len(lines) - MESSAGE_LINES
+        return "\n".join(lines[:MESSAGE_LINES]) + (f"\nand {more} lines more" if more > 0 else "")
+
+
+class HostSession:
+    """A conversation about one sandbox. Entering it takes the lock; leaving it gives the lock up.
+
+    Raises SandboxLocked when another client holds the lock for too long, ProvisionFailed where the host refuses, and
+    HostUnreachable or CommandTimeout when the host no longer answers.
+    """
+
+    def __init__(self, operation: Operation, *verbs: str) -> None:
+        """``verbs`` are the shell files that hold the backend's own verbs."""
+        self._work = operation
+        self._nonce = secrets.token_hex(16)
+        self._script = (
+            script("root.sh", "names.sh", "cleaner.sh", "host_session.sh", *verbs)
+            + "\ntake_lock\nanswer 0 ''\nserve\nleave\n"
+        )
+        self._session: Session
+        self._writing = threading.Lock()
+        self._stopped = threading.Event()
+        self._torn = False  # whether a request was begun and not sent whole: the host waits for the rest, and gives up
+
+    @property
+    def nonce(self) -> str:
+        """What marks the sections in a verb's output."""
+        return self._nonce
+
+    def __enter__(self) -> Self:
+        operation, target = self._work, self._work.target
+        lines = (self._nonce, target.root, operation.fleet, operation.id, str(int(target.lock_timeout)), target.holder)
+        header = "".join(f"{line}\n" for line in lines).encode()
+        self._session = target.transport.open(Command(self._script, header, timeout=LONGEST_SECONDS))
+        self._session.__enter__()
+        crash_point("lock.sent")
+        try:
+            self._await_lock()
+            crash_point("lock.after")
+        except BaseException:
+            self._session.__exit__(None, None, None)
+            raise
+        threading.Thread(target=self._keep_beating, name=f"heartbeat-{operation.name}", daemon=True).start()
+        return self
+
+    def _await_lock(self) -> None:
+        operation, target = self._work, self._work.target
+        while (reply := self._read_reply(target.lock_timeout + QUICK_SECONDS)).code == _WAITING:
+            operation.progress(f"{WAITING} {Holder.parse(reply.text) or 'another client'}")
+        if reply.code == _LOCKED:
+            raise SandboxLocked(
+                operation.name,
+                f"{operation.name} on {target.host} is held by {Holder.parse(reply.text) or 'another client'}",
+                hint=f"waited {target.lock_timeout:g} s; give a longer --lock-timeout, or see `sandboxer unlock`",
+            )
+        self._check(reply, "its root cannot be used")
+
+    def __exit__(self, *exc: object) -> None:
+        self._stopped.set()
+        # After an error of the sandbox's own the host is idle, and ends by itself as after a success.
+        ended = bool(exc) and isinstance(exc[1], SandboxError) and not self._torn
+        self._session.__exit__(*((None, None, None) if ended else exc))
+
+    def call(self, verb: str, *arguments: str, payload: bytes | Archive = b"", timeout: float = QUICK_SECONDS) -> Reply:
+        """Runs a verb, at most ``timeout`` seconds; its exit code is the caller's business.
+
+        An archive is sent while it is made; what its making raises passes through, and ends the conversation.
+        """
+        crash_point(f"{verb}.before")
+        size = payload.size if isinstance(payload, Archive) else len(payload)
+        seconds = int(timeout) + size // 100_000
+        with self._writing:
+            self._send(verb, arguments, payload, seconds)
+        crash_point(f"{verb}.sent")
+        reply = self._read_reply(seconds + GRACE_SECONDS)
+        with self._writing, suppress(SandboxerError):  # where it breaks off now, whoever asks next is told
+            self._session.write(_HAVE_IT)
+        crash_point(f"{verb}.after")
+        return reply
+
+    def must(
+        self, what: str, verb: str, *arguments: str, payload: bytes | Archive = b"", timeout: float = QUICK_SECONDS
+    ) -> Reply:
+        """As ``call``, and raises ProvisionFailed (StaleChange for a fenced write) unless it exits 0."""
+        return self._check(self.call(verb, *arguments, payload=payload, timeout=timeout), what)
+
+    def _send(self, verb: str, arguments: tuple[str, ...], payload: bytes | Archive, seconds: int) -> None:
+        if self._torn:
+            raise SandboxerError(f"the conversation about {self._work.name} ended in the middle of a request")
+        if any("\n" in argument for argument in arguments):
+            # Arguments are lines; what may hold a newline is a payload.
+            raise SandboxerError(f"an argument of {verb} holds a line break")
+        size = payload.size if isinstance(payload, Archive) else len(payload)
+        head = f"{verb} {len(arguments)} {size} {seconds}\n" + "".join(f"{argument}\n" for argument in arguments)
+        if not isinstance(payload, Archive):
+            self._session.write(head.encode() + payload)
+            return
+        self._torn = True
+        self._session.write(head.encode())
+        left = size
+        with closing(payload.pieces):
+            for piece in payload.pieces:
+                left -= len(piece)
+                if left < 0:
+                    break
+                self._session.write(piece)
+        if left:
+            raise SandboxerError(f"the payload of {verb} is not of the {size} bytes that were announced")
+        self._torn = False
+
+    def _read_reply(self, timeout: float) -> Reply:
+        mark = f"@{self._nonce} ".encode()
+        try:
+            line = self._session.read_line(timeout)
+            while not line.startswith(mark):
+                line = self._session.read_line(timeout)
+            code, length = line.removeprefix(mark).split()
+            return Reply(int(code), self._session.read_exactly(int(length), timeout))
+        except (EOFError, ValueError) as error:
+            stderr = self._session.finish(5).stderr.decode("utf-8", "replace").strip()
+            raise HostUnreachable(
+                self._work.target.host,
+                f"the work on {self._work.name} at {self._work.target.host} broke off"
+                + (f": {stderr}" if stderr else ""),
+                hint="what was begun is on record, and the next apply goes on from there",
+            ) from error
+
+    def _check(self, reply: Reply, what: str) -> Reply:
+        name, host = self._work.name, self._work.target.host
+        if reply.code == _STALE:
+            raise StaleChange(name, f"{name} on {host} was changed by another client: {reply.text}", hint="plan again")
+        if reply.code != 0:
+            raise ProvisionFailed(name, f"{what} on {host}: {reply.words or f'exit code {reply.code}'}")
+        return reply
+
+    def _keep_beating(self) -> None:
+        while not self._stopped.wait(HEARTBEAT_SECONDS):
+            with self._writing:
+                if self._stopped.is_set() or self._torn:
+                    return
+                try:
+                    self._session.write(_BEAT)
+                except SandboxerError:
+                    return  # whoever reads next is told why

@@ -1,0 +1,98 @@
+"""The end of an apply on each host: what a kill once left is swept, and the newest applied commit is noted.
+
+So an older commit is told from a newer one, and no folder stays that nobody may remove.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import HostError
+from sandboxer.extensions.crash import crash_point
+from sandboxer.extensions.scripts import script
+from sandboxer.model.observed import Head, Reachable
+from sandboxer.model.protocols import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from sandboxer.model.desired import Fleet
+    from sandboxer.model.observed import Engine, HostObservation
+    from sandboxer.model.protocols import HostTransport
+
+CLEANUP_SECONDS = 60.0
+_ID = re.compile(r"[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCleanup:
+    """A host to settle: its name, its root, and the engine whose containers may remove what is root's.
+
+    ``forgotten`` are ids whose tombstones have no manifest any more.
+    """
+
+    host: str
+    root: str
+    engine: Engine
+    forgotten: tuple[str, ...] = ()
+
+
+def pending_cleanups(
+    fleet: Fleet, observations: Mapping[str, HostObservation], *, forget: bool
+) -> list[PendingCleanup]:
+    """The hosts where something was left over, or where another commit than the fleet's is noted.
+
+    With ``forget``, tombstones go whose manifest is gone; without, all stay.
+    """
+    head, wanted = _head(fleet), {sandbox.id for sandbox in fleet.sandboxes.values()}
+    found: list[PendingCleanup] = []
+    for name, observation in observations.items():
+        if not isinstance(observation, Reachable) or observation.engine is None:
+            continue
+        forgotten = tuple(
+            tombstone
+            for tombstone in observation.tombstones
+            if forget and tombstone not in wanted and _ID.fullmatch(tombstone)
+        )
+        behind = head is not None and (observation.head is None or observation.head.commit != head.commit)
+        if observation.leftovers or forgotten or behind:
+            found.append(PendingCleanup(name, fleet.hosts[name].spec.root, observation.engine, forgotten))
+    return found
+
+
+def clean_up(hosts: list[PendingCleanup], transport: Callable[[str], HostTransport], fleet: Fleet, holder: str) -> None:
+    """Settles ``hosts`` side by side: sweeps, and notes the commit unless a newer one is noted or there is nothing.
+
+    ``holder`` says to others who is at work. A host that cannot be told is left: the next apply tells it.
+    """
+    head = _head(fleet)
+    noted = _json(head.commit, head.committed_at) if head else ""
+
+    def one(host: PendingCleanup) -> None:
+        lines = ("-", host.root, fleet.name, ".head", "0", holder, host.engine, noted, " ".join(host.forgotten))
+        data = "".join(f"{line}\n" for line in lines).encode()
+        crash_point("settle.before")
+        try:
+            transport(host.host).run(
+                Command(script("root.sh", "cleaner.sh", "host_session.sh", "cleanup.sh"), data, timeout=CLEANUP_SECONDS)
+            )
+        except HostError:
+            return
+        crash_point("settle.after")
+
+    if hosts:
+        with ThreadPoolExecutor(max_workers=min(16, len(hosts))) as pool:
+            list(pool.map(one, hosts))
+
+
+def _head(fleet: Fleet) -> Head | None:
+    return Head(fleet.commit, fleet.committed_at) if fleet.commit and fleet.committed_at else None
+
+
+def _json(commit: str, committed_at: datetime) -> str:
+    return json.dumps({"commit": commit, "committed_at": committed_at.isoformat()}, separators=(",", ":"))

@@ -1,0 +1,97 @@
+"""Discovery: one look at each host, side by side. A look that fails says so, and keeps no other from its own."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import HostError, ObservationIncomplete, OutputTooLarge
+from sandboxer.model.observed import Reachable, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from sandboxer.extensions.base import Extension, ObserveRequest
+    from sandboxer.model.observed import HostObservation, ObservedDirectory
+    from sandboxer.model.protocols import HostTransport
+
+AT_ONCE = 32
+
+
+def observe_hosts(
+    requests: Iterable[ObserveRequest],
+    transport: Callable[[str], HostTransport],
+    extensions: Mapping[str, Extension],
+    *,
+    seen: Callable[[HostObservation, float], None] = lambda _observe, _seconds: None,
+) -> dict[str, HostObservation]:
+    """Looks at every host of ``requests``, at most 32 at once; gives one look for each, by name.
+
+    ``transport`` gives the way to a host, ``extensions`` are the backends that may have sandboxes there, by name; what
+    the first says of the host itself counts. ``seen`` is told each look as it comes, from several threads, and how many
+    seconds it took. Raises nothing of a host's: an unreachable one is a value.
+    """
+    request = list(requests)
+
+    def ask(request: ObserveRequest) -> HostObservation:
+        began = time.monotonic()
+        observation = observe_host(request, transport, extensions)
+        seen(observation, time.monotonic() - began)
+        return observation
+
+    with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(request))), thread_name_prefix="look") as pool:
+        return {observation.host: observation for observation in pool.map(ask, request)}
+
+
+def recorded_names(observations: Iterable[HostObservation]) -> Iterator[str]:
+    """The names of all sandboxes that have a record on hosts that answered."""
+    for observation in observations:
+        if isinstance(observation, Reachable):
+            yield from (found.record.name for found in observation.found.values() if found.record)
+
+
+def observe_host(
+    request: ObserveRequest, transport: Callable[[str], HostTransport], extensions: Mapping[str, Extension]
+) -> HostObservation:
+    """One look at one host, with every extension that may have sandboxes there."""
+    try:
+        observations = {
+            name: extension.probe(transport(request.host), request) for name, extension in extensions.items()
+        }
+    except HostError as error:
+        answered = isinstance(error, ObservationIncomplete | OutputTooLarge)
+        return Unreachable(request.host, error.message, answered=answered)
+    return _merged(observations)
+
+
+def _merged(observations: Mapping[str, HostObservation]) -> HostObservation:
+    """Several extensions' looks at one host in one: complete only where all are.
+
+    The host, and what Sandboxer itself keeps there, are as the first of them says. A sandbox is as the extension says
+    that its record names: nobody else knows what there is to be seen of it.
+    """
+    first, *others = observations.values()
+    for observation in others:
+        if not isinstance(first, Reachable) or not isinstance(observation, Reachable):
+            return first if not isinstance(first, Reachable) else observation
+        first = replace(
+            first,
+            engines={**observation.engines, **first.engines},
+            found={**observation.found, **first.found},
+            error=first.error or observation.error,
+        )
+    if not isinstance(first, Reachable) or not others:
+        return first
+    return replace(
+        first, found={identifier: _as_its_own_says(found, observations) for identifier, found in first.found.items()}
+    )
+
+
+def _as_its_own_says(found: ObservedDirectory, observations: Mapping[str, HostObservation]) -> ObservedDirectory:
+    observation = observations.get(found.record.extension) if found.record else None
+    own = observation.found.get(found.id) if isinstance(observation, Reachable) else None
+    if own is None or own.record is None:
+        return found
+    return replace(own, told=found.told, reported_digest=found.reported_digest)

@@ -1,0 +1,109 @@
+"""What is changed of a sandbox's record alone, under its lock: its end is put off, it is in use, it is given up."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import ObservationIncomplete, StaleChange, UsageError
+from sandboxer.extensions.host_session import HostSession
+from sandboxer.model.event import events_of, last_number
+from sandboxer.model.lifecycle import Phase
+from sandboxer.model.record import RecordRefused, parse_record
+from sandboxer.reconcile.expiry import extended, kept_alive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime, timedelta
+
+    from sandboxer.extensions.base import Operation
+    from sandboxer.model.event import Event
+    from sandboxer.model.record import Record
+
+Rewrite = tuple["Record", tuple[Phase, ...]]
+
+
+def extend(operation: Operation, by: timedelta, host_clock: datetime, now: datetime) -> Record:
+    """Moves the end of the sandbox that ``operation`` is about ``by`` so much; gives its record as written.
+
+    Raises UsageError where the profile does not allow it, StaleChange where another life of the sandbox has begun, and
+    what a HostSession raises.
+    """
+
+    def later(record: Record) -> Rewrite:
+        return record.model_copy(update={"expires_at": extended(record, by, host_clock, now)}), ()
+
+    return _rewritten(operation, later)
+
+
+def activate(operation: Operation, now: datetime) -> Record:
+    """Marks the sandbox as in use at ``now``: phase `active`, and a later end where its TTL counts from its last use.
+
+    Gives its record as written. Raises UsageError where it is not ready, and what ``extend`` raises.
+    """
+
+    def used(record: Record) -> Rewrite:
+        if record.phase not in (Phase.READY, Phase.ACTIVE):
+            raise UsageError(
+                f"{operation.name} is {record.phase}, not ready", hint="wait until it is: `sandboxer wait`"
+            )
+        through = (Phase.ACTIVE,) if record.phase is Phase.READY else ()
+        return record.model_copy(update={"expires_at": kept_alive(record, now)}), through
+
+    return _rewritten(operation, used)
+
+
+def give_up(operation: Operation) -> Record:
+    """Marks a sandbox that cannot be made as failed, if it is not ready by now; gives its record.
+
+    The reason of ``operation`` is told as why. Raises what ``extend`` raises.
+    """
+
+    def failed(record: Record) -> Rewrite | None:
+        unmade = record.phase in (Phase.REQUESTED, Phase.PROVISIONING)
+        return (record.model_copy(), (Phase.FAILED,)) if unmade else None
+
+    return _rewritten(operation, failed)
+
+
+def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None]) -> Record:
+    """Writes the record that ``change`` makes of the one that is there, and the events of the phases gone through."""
+    with HostSession(operation) as session:
+        data = session.call("record").output.rstrip(b"\n") + b"\n"
+        record = _record_of(operation, data)
+        if record.phase is Phase.DESTROYING:
+            raise UsageError(f"{operation.name} is being removed", hint="`sandboxer destroy` ends that")
+        changed = change(record)
+        if changed is None:
+            return record
+        after, through = changed
+        after = after.model_copy(update={"generation": record.generation + 1})
+        events: list[Event] = []
+        if through:
+            told = max(last_number(session.call("journal_end").output), record.last_event)
+            events = events_of(
+                after, through, former=record.phase, after=told, at=operation.clock(), reason=operation.reason
+            )
+            after = after.model_copy(update={"phase": through[-1], "last_event": events[-1].number})
+        former = hashlib.sha256(data).hexdigest()
+        lines = (event.to_line() for event in events)
+        session.must("its record cannot be written", "rewrite", former, *lines, payload=after.to_bytes())
+        for event in events:
+            operation.told(event, after, ())
+        return after
+
+
+def _record_of(operation: Operation, data: bytes) -> Record:
+    """The record in these bytes, of the life that the work is about."""
+    if not data.strip():
+        raise StaleChange(operation.name, f"{operation.name} is gone from {operation.target.host} meanwhile")
+    try:
+        record = parse_record(data, fleet=operation.fleet, identifier=operation.id)
+    except RecordRefused as refused:
+        message = f"the record of {operation.name} on {operation.target.host} cannot be read: {refused}"
+        raise ObservationIncomplete(operation.target.host, message) from refused
+    if record.uid != operation.expected_uid:
+        raise StaleChange(
+            operation.name, f"{operation.name} was made anew meanwhile", hint="see `sandboxer get`, and try again"
+        )
+    return record

@@ -1,0 +1,26 @@
+"""What an imperative sandbox was asked for with, read from beside its record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import SandboxError
+from sandboxer.extensions.host_session import REQUEST_FILE, HostSession
+from sandboxer.model.request import SandboxRequest
+
+if TYPE_CHECKING:
+    from sandboxer.extensions.base import Operation
+
+
+def request_of(operation: Operation) -> SandboxRequest:
+    """The document that the sandbox of ``operation`` was asked for with. Raises SandboxError where it is not there.
+
+    Its lock is held for the moment in which it is read. Raises what a HostSession raises, too.
+    """
+    with HostSession(operation) as session:
+        reply = session.call("show", REQUEST_FILE)
+    request = SandboxRequest.parse(operation.id, reply.output) if reply.code == 0 else None
+    if request is None or request.name != operation.name:
+        message = f"what {operation.name} was asked for with is not on {operation.target.host} any more"
+        raise SandboxError(operation.name, message, hint=f"`sandboxer destroy {operation.name}`, and create it again")
+    return request

@@ -1,0 +1,84 @@
+"""A sandbox that somebody asks for, without git: the document that a manifest would be, its id, and who asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.model.jsontypes import canonical
+from sandboxer.model.metadata import API_VERSION
+from sandboxer.model.record import Requested
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# As a file of the fleet, so that it is checked as one, with everything else that the fleet says.
+FILE = "manifests/(asked for).yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRequest:
+    """What is asked for. ``document`` is a Sandbox as a manifest would say it; ``id`` is not made of its name."""
+
+    id: str
+    document: Mapping[str, Any]
+    requested: Requested
+
+    @classmethod
+    def new(
+        cls,
+        name: str,
+        spec: Mapping[str, Any],
+        labels: Mapping[str, str],
+        *,
+        by: str,
+        detached: bool = False,
+        identifier: str = "",
+        key: str | None = None,
+    ) -> SandboxRequest:
+        """One that is not there yet. Its id is random, unless ``identifier`` says which, for a ``key`` of its own."""
+        document: dict[str, Any] = {
+            "apiVersion": API_VERSION,
+            "kind": "Sandbox",
+            "metadata": {"name": name, "labels": dict(labels)},
+            "spec": dict(spec),
+        }
+        requested = Requested(
+            by=by,
+            detached=detached,
+            key=_digest(key.encode()) if key else None,
+            body=_digest(canonical(document)) if key else None,
+        )
+        return cls(identifier or secrets.token_hex(4), document, requested)
+
+    @classmethod
+    def parse(cls, identifier: str, data: bytes) -> SandboxRequest | None:
+        """One that was asked for before, from what lies beside its record; None where those bytes are none."""
+        try:
+            given = json.loads(data.decode())
+            document, requested = given["document"], Requested.model_validate(given["requested"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+        is_sandbox = isinstance(document, dict) and document.get("kind") == "Sandbox"
+        return cls(identifier, document, requested) if is_sandbox else None
+
+    @property
+    def name(self) -> str:
+        """The sandbox's name; empty where the document has none."""
+        metadata = self.document.get("metadata")
+        return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+
+    def manifest(self) -> bytes:
+        """The document as a file of a fleet: JSON, which is YAML too."""
+        return json.dumps(self.document, indent=2, ensure_ascii=False).encode() + b"\n"
+
+    def to_bytes(self) -> bytes:
+        """As it lies beside the record."""
+        return canonical({"document": self.document, "requested": self.requested.model_dump(mode="json")}) + b"\n"
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()

@@ -1,0 +1,192 @@
+"""All that the hosts show against what is on record: what drifted, and what was told of it before and is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from sandboxer.model.drift import DriftReport, Note, Resolved
+from sandboxer.model.event import drift_event
+from sandboxer.model.lifecycle import Action, Reason, Sync
+from sandboxer.model.observed import RECORD_MISSING
+from sandboxer.model.plan import Plan
+from sandboxer.reconcile.change import change_of, unknown, unseen, with_fingerprint
+from sandboxer.reconcile.drift import drift
+from sandboxer.reconcile.expiry import expired
+from sandboxer.reconcile.unmanaged import unmanaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.plan import Change, FieldChange
+    from sandboxer.reconcile.fleet_state import FleetState
+    from sandboxer.reconcile.observed_sandbox import ObservedSandbox
+    from sandboxer.reconcile.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a comparison of contents found of one sandbox: its files that differ, or why it could not be made."""
+
+    files: tuple[FieldChange, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Compares every sandbox that the selectors let through with its record, whatever git says of it."""
+
+    fleet_state: FleetState
+    options: Options
+    _wanted: dict[str, DesiredSandbox] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._wanted.update({sandbox.id: sandbox for sandbox in self.fleet_state.fleet.sandboxes.values()})
+
+    def comparable(self) -> Iterator[ObservedSandbox]:
+        """The sandboxes that have a record to be compared with."""
+        for observed in self._sights():
+            if _settled(observed, self.fleet_state) and self.options.wants(self._change(observed)):
+                yield observed
+
+    def report(self, contents: Mapping[tuple[str, str], Contents] | None = None) -> DriftReport:
+        """What drifted, with what a comparison of ``contents`` found, by host and id.
+
+        What is Unknown is blocked. What is at work, or was left so, has no record to be compared with yet, and is a
+        warning. The plan's stats are left for whoever looked.
+        """
+        report = _Report(self.fleet_state)
+        for observed in self._sights():
+            seen = (contents or {}).get((observed.host, observed.id), Contents())
+            change = self._change(observed, seen.files)
+            if self.options.wants(change):
+                report.add(observed, change, seen.error)
+        return report.finished()
+
+    def _sights(self) -> Iterator[ObservedSandbox]:
+        """What is ours by its record or by git; the rest is ambiguous, or nobody's."""
+        for host in sorted(self.fleet_state.observed_hosts):
+            for observed in self.fleet_state.observed_hosts[host].copies.values():
+                lost = observed.record is None and (observed.found is None or observed.found.error == RECORD_MISSING)
+                if not lost or observed.id in self._wanted:
+                    yield observed
+
+    def _change(self, observed: ObservedSandbox, files: tuple[FieldChange, ...] = ()) -> Change:
+        """The sandbox as it drifted, with what becomes of that; ``files`` are those whose content differs."""
+        if observed.conflict:
+            return unknown(observed, Reason.BLOCKED_AMBIGUOUS, observed.conflict)
+        unknown_host = self.fleet_state.unknown_host(observed)
+        if unknown_host is not None:
+            return unseen(observed, unknown_host)
+        if observed.unreadable:
+            return unknown(observed, Reason.BLOCKED_ENGINE, observed.unreadable)
+        shown = drift(observed)
+        found = (*shown, *files)
+        action, reason, message = Action.NO_OP, Reason.NO_OP_SYNCED, "as applied"
+        if found:
+            action, reason, message = self._verdict(observed)
+        if action is Action.REPAIR and not shown:
+            action, reason = Action.NO_OP, Reason.NO_OP_SYNCED
+            remedy = f"`apply --replace {observed.name}` repairs it"
+            message = f"sizes and times are as recorded, so an apply does not see it: {remedy}"
+        suspended = reason is Reason.NO_OP_SUSPENDED
+        sync = Sync.OUT_OF_SYNC if found else Sync.SYNCED
+        return replace(change_of(observed, action, reason, message, sync=sync, suspended=suspended), drift=found)
+
+    def _verdict(self, observed: ObservedSandbox) -> tuple[Action, Reason, str]:
+        """What becomes of the drift of one sandbox."""
+        desired, record, fleet_state = self._wanted.get(observed.id), observed.record, self.fleet_state
+        if record is not None and expired(
+            record.expires_at, fleet_state.observations[observed.host].clock, fleet_state.now
+        ):
+            return Action.NO_OP, Reason.NO_OP_EXPIRED, "it expired, and is not repaired"
+        if record is not None and record.origin == "api":
+            return (
+                Action.NO_OP,
+                Reason.NO_OP_NOT_IN_GIT,
+                "it is imperative: git leaves it alone, and nothing repairs it",
+            )
+        if desired is None or observed.host in fleet_state.fleet.retired:
+            return Action.NO_OP, Reason.NO_OP_NOT_IN_GIT, "it is no longer in git, and is not repaired"
+        if desired.sandbox.spec.suspend:
+            return Action.NO_OP, Reason.NO_OP_SUSPENDED, "suspend: true"
+        if not desired.sandbox.spec.sync_policy.self_heal:
+            return Action.NO_OP, Reason.NO_OP_SELF_HEAL_DISABLED, "selfHeal: false"
+        return Action.REPAIR, Reason.REPAIR_DRIFT, "the next apply repairs it"
+
+
+def _settled(observed: ObservedSandbox, fleet_state: FleetState) -> bool:
+    return (
+        observed.is_ready
+        and not observed.conflict
+        and not observed.unreadable
+        and fleet_state.unknown_host(observed) is None
+    )
+
+
+@dataclass(slots=True)
+class _Report:
+    fleet_state: FleetState
+    compared: int = 0
+    changes: list[Change] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    since: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    resolved: list[Resolved] = field(default_factory=list)
+
+    def add(self, observed: ObservedSandbox, change: Change, error: str) -> None:
+        """One sandbox; ``error`` says why its contents could not be compared."""
+        what = f"{observed.name} on {observed.host}"
+        if _settled(observed, self.fleet_state):
+            self.compared += 1
+            self._note(observed, change)
+        elif change.action is not Action.BLOCKED and observed.record is not None:
+            phase = observed.record.phase
+            self.warnings.append(f"{what} is {phase}, and is compared once an apply has brought it to its end")
+            return
+        if error:
+            self.errors.append(f"the files of {what} cannot be compared: {error}")
+        if change.drift or change.action is Action.BLOCKED:
+            self.changes.append(with_fingerprint(change, [observed]))
+
+    def _note(self, observed: ObservedSandbox, change: Change) -> None:
+        before = observed.found.told if observed.found else {}
+        now = self.fleet_state.now.replace(microsecond=0)
+        told = {field.path: before.get(field.path, now) for field in change.drift}
+        if told:
+            self.since[observed.host, observed.id] = min(told.values())
+        if told.keys() != before.keys() and observed.record and observed.found:
+            event = drift_event(observed.record, change.drift, at=now, reason=change.reason.value)
+            former = observed.found.reported_digest
+            self.notes.append(Note(observed.host, observed.id, observed.name, observed.uid, told, event, former))
+        over = {path: since for path, since in before.items() if path not in told}
+        if over:
+            self.resolved.append(
+                Resolved(observed.name, observed.id, observed.host, tuple(sorted(over)), min(over.values()))
+            )
+
+    def finished(self) -> DriftReport:
+        """All that was added."""
+        fleet = self.fleet_state.fleet
+        changes = sorted(self.changes, key=lambda change: (change.sandbox, change.id, change.host or ""))
+        plan = Plan(
+            fleet=fleet.name,
+            commit=fleet.commit,
+            dirty=fleet.dirty,
+            hosts=tuple(self.fleet_state.hosts()),
+            changes=tuple(changes),
+            unmanaged=tuple(thing for thing in unmanaged(self.fleet_state) if thing.kind == "ambiguous"),
+            warnings=tuple(self.warnings),
+        )
+        return DriftReport(
+            plan,
+            self.fleet_state.now.replace(microsecond=0),
+            self.compared,
+            tuple(self.errors),
+            tuple(self.resolved),
+            self.since,
+            tuple(self.notes),
+        )

@@ -1,0 +1,124 @@
+"""What the planner decides on: the fleet, and each host's look sorted by sandbox. What is not known is a gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandboxer.model.lifecycle import Reason
+from sandboxer.model.observed import Reachable
+from sandboxer.model.plan import HostSummary
+from sandboxer.reconcile.observed_sandbox import observed_host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from sandboxer.model.desired import Fleet
+    from sandboxer.model.observed import HostObservation
+    from sandboxer.model.plan import HostStatus
+    from sandboxer.reconcile.observed_sandbox import ObservedHost, ObservedSandbox
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownHost:
+    """Why a host is not known in full: its status, the reason for what that blocks, and the error in words."""
+
+    host: str
+    status: HostStatus
+    reason: Reason
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """All that a decision rests on. ``now`` is the runner's clock.
+
+    ``observations`` and ``observed_hosts`` are of the hosts that answered, ``unknown_hosts`` of those whose look is
+    missing or not complete: one that answered in part is in all three. A host that is forgotten is in none.
+    """
+
+    fleet: Fleet
+    observations: Mapping[str, Reachable]
+    observed_hosts: Mapping[str, ObservedHost]
+    unknown_hosts: Mapping[str, UnknownHost]
+    now: datetime
+    forgotten: frozenset[str] = frozenset()
+
+    def copies(self, identifier: str) -> Iterator[ObservedSandbox]:
+        """What each host shows of one sandbox, by the hosts' names; nothing of those that show none."""
+        for host in sorted(self.observed_hosts):
+            if identifier in self.observed_hosts[host].copies:
+                yield self.observed_hosts[host].copies[identifier]
+
+    def observed(self, host: str | None, identifier: str) -> ObservedSandbox | None:
+        """What one host shows of one sandbox."""
+        return (
+            self.observed_hosts[host].copies.get(identifier)
+            if host is not None and host in self.observed_hosts
+            else None
+        )
+
+    def unknown_host(self, observed: ObservedSandbox) -> UnknownHost | None:
+        """Why this sight may not be all that there is: its host's gap, or its own engine's."""
+        if observed.engine_error:
+            return UnknownHost(observed.host, "unknown", Reason.BLOCKED_ENGINE, observed.engine_error)
+        return self.unknown_hosts.get(observed.host)
+
+    def first_unknown(self, hosts: Iterable[str]) -> UnknownHost | None:
+        """The first gap among ``hosts``: what might be there cannot be told."""
+        return next((self.unknown_hosts[host] for host in hosts if host in self.unknown_hosts), None)
+
+    def hosts(self) -> Iterator[HostSummary]:
+        """How the look at each host went, by name."""
+        for name in sorted(self.fleet.hosts.keys() - self.forgotten):
+            unknown_host = self.unknown_hosts.get(name)
+            yield (
+                HostSummary(name, unknown_host.status, unknown_host.error)
+                if unknown_host
+                else HostSummary(name, "reachable")
+            )
+
+
+def fleet_state_of(
+    fleet: Fleet, observations: Mapping[str, HostObservation], now: datetime, forget: frozenset[str] = frozenset()
+) -> FleetState:
+    """Sorts the looks. Of ``forget``, a host is forgotten only where git has no more of it and it does not answer."""
+    forgotten = frozenset(h for h in forget & fleet.retired if not isinstance(observations.get(h), Reachable))
+    answered: dict[str, Reachable] = {}
+    unknown_hosts: dict[str, UnknownHost] = {}
+    for name in sorted(fleet.hosts.keys() - forgotten):
+        observation = observations.get(name)
+        if isinstance(observation, Reachable):
+            answered[name] = observation
+            if observation.error:
+                unknown_hosts[name] = UnknownHost(name, "unknown", _reason(observation), observation.error)
+        else:
+            error = observation.error if observation else "it was not looked at"
+            if name in fleet.retired:
+                error += f" (its manifest is gone from git: give --forget-host {name} where the machine is gone too)"
+            status: HostStatus = "unknown" if observation and observation.answered else "unreachable"
+            unknown_hosts[name] = UnknownHost(name, status, Reason.BLOCKED_UNREACHABLE, error)
+    observed_hosts = {
+        name: observed_host(observation, fleet.name, fleet.hosts[name].spec.root)
+        for name, observation in answered.items()
+    }
+    for names in _same_machine(observed_hosts):
+        error = f"{' and '.join(sorted(names))} are one machine under several names: keep one Host document"
+        unknown_hosts |= {name: UnknownHost(name, "unknown", Reason.BLOCKED_AMBIGUOUS, error) for name in names}
+    return FleetState(fleet, answered, observed_hosts, unknown_hosts, now, forgotten)
+
+
+def _reason(observation: Reachable) -> Reason:
+    engine = observation.engines.get(observation.engine) if observation.engine else None
+    return Reason.BLOCKED_ENGINE if engine is None or engine.error else Reason.BLOCKED_AMBIGUOUS
+
+
+def _same_machine(observed_hosts: Mapping[str, ObservedHost]) -> Iterable[frozenset[str]]:
+    """Names of hosts that show one uid. A uid is random, so two hosts can share one only by being one."""
+    seen: dict[str, set[str]] = {}
+    for host, found in observed_hosts.items():
+        for observed in found.copies.values():
+            for uid in {observed.uid, *(owner.uid for owner in observed.owners())} - {""}:
+                seen.setdefault(uid, set()).add(host)
+    return sorted({frozenset(hosts) for hosts in seen.values() if len(hosts) > 1}, key=sorted)

@@ -1,0 +1,35 @@
+"""The doctor, for the hosts of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import UsageError
+from sandboxer.lifecycle.doctor import CheckedHost, check_hosts
+from sandboxer.profiles.report import did_you_mean
+from sandboxer.wiring.hosts import compose_command_of, runtime_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandboxer.model.host_report import HostReport
+    from sandboxer.wiring.run import Run
+
+
+def check_host(run: Run, names: Sequence[str] = ()) -> list[HostReport]:
+    """The doctor's findings on the hosts of these names; without any, on all of git's. Raises UsageError."""
+    manifests = run.sound()
+    unknown = [name for name in names if name not in manifests.hosts]
+    if unknown:
+        hint = did_you_mean(unknown[0], manifests.hosts)
+        raise UsageError(f"there is no host {unknown[0]!r} in git", hint=hint)
+    if not manifests.hosts:
+        raise UsageError(
+            "there is no Host in git, so there is nothing to examine",
+            hint="add a Host manifest, such as docs/examples/hosts.yaml shows",
+        )
+    fleet = manifests.fleet.metadata.name if manifests.fleet else ""
+    hosts = [manifests.hosts[name] for name in dict.fromkeys(names or sorted(manifests.hosts))]
+    longest = max((profile.spec.ttl.max for profile in manifests.profiles.values()), default=None)
+    patients = [CheckedHost(host, fleet, runtime_of(host), compose_command_of(host), longest) for host in hosts]
+    return check_hosts(patients, run.transport)

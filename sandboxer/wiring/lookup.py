@@ -1,0 +1,138 @@
+"""What is on the hosts, for the commands that are about it: all of it as handles, or one sandbox by name or id."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import HostNotObserved, SandboxNotFound
+from sandboxer.model.identity import sandbox_id
+from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.model.observed import ObservedDirectory, Reachable
+from sandboxer.profiles.report import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.lifecycle import Sync
+    from sandboxer.model.plan import Change, Plan
+    from sandboxer.model.record import Record
+    from sandboxer.reconcile.observed_sandbox import ObservedSandbox
+    from sandboxer.wiring import Run
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedSandbox:
+    """One sandbox that is on a host: what the plan says of it, what the look showed, when by the host's own clock.
+
+    ``desired`` is what git wants of it, None where git does not know it.
+    """
+
+    change: Change
+    observed: ObservedSandbox
+    clock: datetime
+    desired: DesiredSandbox | None
+
+    @property
+    def stray(self) -> bool:
+        """Whether it is a copy that goes, its home being another host."""
+        return self.change.reason is Reason.DELETE_STRAY
+
+    def with_record(self, record: Record) -> LocatedSandbox:
+        """The same once its record says something else."""
+        found = (
+            replace(self.observed.found, record=record) if self.observed.found else ObservedDirectory(record.id, record)
+        )
+        return replace(self, observed=replace(self.observed, found=found))
+
+
+def located_sandboxes(run: Run, decided: Plan) -> Iterator[LocatedSandbox]:
+    """Every sandbox that the hosts show, git's and imperative ones alike, in the plan's order."""
+    wanted = {sandbox.id: sandbox for sandbox in run.fleet.sandboxes.values()}
+    for change in (*decided.changes, *decided.imperative):
+        host = change.from_host or change.host or ""
+        observation, observed = run.observations.get(host), run.observed(host, change.id)
+        if observed is not None and isinstance(observation, Reachable):
+            yield LocatedSandbox(change, observed, observation.clock, wanted.get(change.id))
+
+
+def handle_of(run: Run, there: LocatedSandbox) -> JsonObject:
+    """The contract's handle of a sandbox."""
+    from sandboxer.lifecycle.handles import handle
+
+    return handle(there.change, there.observed, there.desired, there.clock, run.now())
+
+
+def handle_of_observed(run: Run, observed: ObservedSandbox, sync: Sync | None = None) -> JsonObject:
+    """The handle of what one host has, without a plan. Without ``sync``, as far as that can be told from there."""
+    from sandboxer.lifecycle.handles import handle
+    from sandboxer.reconcile.change import change_of
+
+    change = change_of(observed, Action.NO_OP, Reason.NO_OP_SYNCED, "", sync=sync)
+    desired = next((one for one in run.fleet.sandboxes.values() if one.id == observed.id), None)
+    now = run.now()
+    return handle(change, observed, desired, now, now)
+
+
+def find(run: Run, decided: Plan, name: str) -> list[LocatedSandbox]:
+    """Return the sandbox of a name or id, its home before copies that go.
+
+    Raises SandboxNotFound where there surely is none, HostNotObserved where it may be on a host that was not seen in
+    full.
+    """
+    there = list(located_sandboxes(run, decided))
+    found = [one for one in there if name in (one.change.sandbox, one.change.id)]
+    if found:
+        return sorted(found, key=lambda one: one.stray)
+    unseen = [host.name for host in decided.hosts if host.status != "reachable"]
+    if unseen:
+        message = f"{name} may be on {', '.join(unseen)}, which did not answer in full"
+        raise HostNotObserved(name, message, hint="see `sandboxer doctor`, and try again")
+    if name in run.fleet.sandboxes:
+        hint = "it is in git: `sandboxer plan` says why it is on no host"
+    else:
+        hint = did_you_mean(name, {one.change.sandbox for one in there} | run.fleet.sandboxes.keys())
+    raise SandboxNotFound(f"there is no sandbox {name} on the hosts", hint=hint or "see `sandboxer list`")
+
+
+def answering(run: Run) -> list[str]:
+    """The hosts that answered, by name."""
+    return sorted(name for name, observation in run.observations.items() if isinstance(observation, Reachable))
+
+
+def unreachable_hosts(run: Run) -> dict[str, str]:
+    """The hosts that did not, and why."""
+    return {
+        name: observation.error
+        for name, observation in sorted(run.observations.items())
+        if not isinstance(observation, Reachable)
+    }
+
+
+def partial(run: Run) -> list[str]:
+    """The hosts that answered, and not in full: an engine is silent."""
+    observations = {
+        name: observation for name, observation in run.observations.items() if isinstance(observation, Reachable)
+    }
+    return sorted(
+        n
+        for n, observation in observations.items()
+        if observation.error or any(e.error for e in observation.engines.values())
+    )
+
+
+def ids_of(run: Run, name: str) -> set[str]:
+    """The ids that a name or an id may stand for: git's, and those that the hosts show."""
+    seen = {
+        identifier
+        for observation in run.observations.values()
+        if isinstance(observation, Reachable)
+        for identifier, found in observation.found.items()
+        if name in (identifier, found.record.name if found.record else None)
+    }
+    own = {name} if re.fullmatch("[0-9a-f]{8}", name) else {sandbox_id(run.fleet_name, name)}
+    return seen | own

@@ -1,0 +1,135 @@
+"""What is refused: each error of the library has its answer, and each request that makes no sense its finding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandboxer.errors import (
+    ComposeRefused,
+    HostNotObserved,
+    HostUnreachable,
+    InputUnavailable,
+    KeyReused,
+    ManifestError,
+    NameTaken,
+    ProvisionFailed,
+    SandboxLocked,
+    SourceError,
+    UsageError,
+)
+from sandboxer.model.diagnostic import Diagnostic, Location
+from sandboxer.model.request import FILE
+from tests.unit.api.apis import Library, RunningApi, assert_problem
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "field"),
+    [
+        (KeyReused("another body"), 422, "Idempotency-Key"),
+        (NameTaken("there is one"), 409, "name"),
+        (UsageError("makes no sense"), 422, None),
+        (ProvisionFailed("web", "no host has room"), 409, None),
+        (ComposeRefused("web", "privileged"), 422, None),
+        (InputUnavailable("no such ref"), 422, None),
+        (SourceError("/srv/fleet is no repository"), 503, None),
+        (HostUnreachable("lab-1", "no route"), 503, None),
+        (HostNotObserved("web", "may be on lab-1"), 503, None),
+        (SandboxLocked("web", "held by another"), 409, None),
+    ],
+)
+def test_each_error_has_its_answer(
+    api: RunningApi, library: Library, error: Exception, status: int, field: str | None
+) -> None:
+    library.raises["create"] = error
+    answer = api.create(name="web")
+    problem = assert_problem(answer, status, field)
+    assert "/srv/fleet" not in problem["detail"]
+    assert ("Retry-After" in answer.headers) == (status == 503 or isinstance(error, SandboxLocked))
+    assert library.called("resume") == 0
+
+
+def test_what_is_wrong_with_a_request_is_told_all_at_once_in_its_own_words(api: RunningApi, library: Library) -> None:
+    def finding(code: str, message: str, file: str = FILE) -> Diagnostic:
+        return Diagnostic("error", code, message, Location(file))
+
+    found = [
+        finding("bad-value", "`spec.ttl` is no duration: `x`"),
+        finding("unknown-reference", "`spec.placement.hosts[0]` names the Host `no`, which does not exist"),
+        finding("secret-not-allowed", "`spec.secretRefs[0].from` names a secret that the Fleet does not allow"),
+        finding("bad-name", "`metadata.name` is no valid name"),
+        finding("bad-value", "`spec.x` of the fleet's own", "manifests/web.yaml"),
+    ]
+    library.raises["create"] = ManifestError(found)
+    errors = assert_problem(api.create(), 422)["errors"]
+    assert [one["field"] for one in errors] == ["ttl", "hosts[0]", "secret_refs[0].from", "name"]
+    assert errors[0] == {"detail": "`ttl` is no duration: `x`", "field": "ttl", "code": "bad-value"}
+    library.raises["create"] = ManifestError(found[-1:])
+    assert "validate" in assert_problem(api.create(), 503)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["profile"]),
+        ({"profile": 1}, ["profile"]),
+        ({"profile": "Not a name"}, ["profile"]),
+        ({"profile": "p", "no": 1}, ["no"]),
+        ({"profile": "p", "ttl": "soon", "hosts": "lab-1"}, ["ttl", "hosts"]),
+        ({"profile": "p", "consumer": "atm/one"}, ["consumer"]),
+        ({"profile": "p", "consumer": {"actor": "me", "project": "x"}}, ["consumer.actor"]),
+        ({"profile": "p", "env": {"A": 1}}, ["env.A"]),
+        ([], [""]),
+    ],
+)
+def test_a_body_that_does_not_fit_is_refused(refusing_api: RunningApi, body: Any, fields: list[str]) -> None:
+    problem = assert_problem(refusing_api.ask("POST", "/v1/sandboxes", json=body), 422)
+    assert [one["field"] for one in problem["errors"]] == fields
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b'{"profile": "\xff"}', "application/json", 400),
+        (b'{"profile": "p"}', "text/plain", 415),
+        (b'{"profile": "p"}', "", 415),
+        (b'{"profile": "p", "ttl": "' + b"1" * 300_000 + b'"}', "application/json", 413),
+        (b"[" * 100_000, "application/json", 400),
+    ],
+)
+def test_a_body_that_is_none_is_refused(refusing_api: RunningApi, content: bytes, kind: str, status: int) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    assert_problem(refusing_api.ask("POST", "/v1/sandboxes", content=content, headers=headers), status)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/sandboxes?limit=0", "limit"),
+        ("/v1/sandboxes?limit=x", "limit"),
+        ("/v1/sandboxes?phase=gone", "phase"),
+        ("/v1/sandboxes?label=team", "label.0"),
+        ("/v1/sandboxes?nothing=1", "nothing"),
+        ("/v1/sandboxes?after=!", "after"),
+        ("/v1/sandboxes?after=e30", "after"),
+        ("/v1/sandboxes/A%20b", "ref"),
+        ("/v1/sandboxes/web?wait=1", "wait"),
+        ("/v1/plan?x=1", "x"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(refusing_api: RunningApi, path: str, field: str) -> None:
+    assert_problem(refusing_api.client.get(path), 400, field)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", b"caf\xe9"])
+def test_a_key_that_is_none_is_refused(refusing_api: RunningApi, key: str | bytes) -> None:
+    answer = refusing_api.ask("POST", "/v1/sandboxes", json={"profile": "p"}, headers={"Idempotency-Key": key})
+    assert_problem(answer, 400)
+
+
+@pytest.mark.parametrize("wait", ["-1", "301", "nan", "inf", "x"])
+def test_a_wait_has_its_limits(refusing_api: RunningApi, wait: str) -> None:
+    assert_problem(refusing_api.create(f"?wait={wait}"), 400, "wait")

@@ -1,0 +1,103 @@
+"""The look's own script on this machine: what it finds below a root, without any engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sandboxer.adapters.local import LocalTransport
+from sandboxer.extensions.base import ObserveRequest
+from sandboxer.extensions.compose_ssh.observe import file_sums, observe_command, read_observation
+from sandboxer.model.observed import FileSums, Reachable
+
+SCRIPTS = Path(__file__).parents[2] / "sandboxer/extensions"
+TOOLS = re.search(r"^tools='(.*)'$", (SCRIPTS / "doctor.sh").read_text(), re.MULTILINE)[1].split()  # type: ignore[index]
+IDENTIFIER = "0a0b0c0d"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The fleet's folder, on a host that has the tools and no engine."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sh", *TOOLS):
+        (programs / name).symlink_to(shutil.which(name) or "")
+    monkeypatch.setenv("PATH", str(programs))
+    home = tmp_path / "root/acme"
+    home.mkdir(parents=True)
+    return home
+
+
+def observation(home: Path) -> Reachable:
+    request = ObserveRequest("here", str(home.parent), home.name)
+    command, nonce = observe_command(request)
+    transport = LocalTransport("here")
+    try:
+        return read_observation(request, nonce, transport.run(command))
+    finally:
+        transport.close()
+
+
+def put(path: Path, content: str, seconds: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    os.utime(path, (0, seconds))
+
+
+def test_the_login_and_the_processors_are_told_without_a_program(home: Path) -> None:
+    seen = observation(home)
+    assert seen.error == "neither Docker nor Podman is installed"  # and no complaint about whose the root is
+    assert seen.cpus == len(os.sched_getaffinity(0))
+
+
+def test_delivered_files_are_summed_and_writable_ones_are_not(home: Path) -> None:
+    directory = home / IDENTIFIER
+    put(directory / "workspace/tree/aa/compose.yaml", "12345", 100)
+    put(directory / "workspace/bind/bb/conf/a", "1", 20)
+    put(directory / "workspace/bind-rw/cc/up/a", "1234567", 3)
+    put(home / "11111111/workspace/tree/dd/file", "1", 7)
+    (home / "22222222").mkdir()
+    found = observation(home).found
+    assert {key: each.files for key, each in found.items()} == {
+        IDENTIFIER: FileSums(2, 6, 120),
+        "11111111": FileSums(1, 1, 7),
+        "22222222": FileSums(),
+    }
+    assert [found[key].has_workspace for key in (IDENTIFIER, "22222222")] == [True, False]
+
+
+def test_a_workspace_that_is_a_link_is_not_followed(home: Path, tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere/tree/aa/file", "1")
+    (home / IDENTIFIER).mkdir()
+    (home / IDENTIFIER / "workspace").symlink_to(tmp_path / "elsewhere")
+    assert observation(home).found[IDENTIFIER].files == FileSums()
+
+
+def test_a_host_without_find_cannot_tell(home: Path, tmp_path: Path) -> None:
+    put(home / IDENTIFIER / "workspace/tree/aa/file", "1")
+    (tmp_path / "bin/find").unlink()
+    assert observation(home).found[IDENTIFIER].files is None
+
+
+def test_what_was_told_is_read_and_half_a_note_is_none(home: Path) -> None:
+    note = {"format_version": "1.0", "told": {"services.web": "2026-11-24T10:00:00Z"}}
+    text = json.dumps(note)
+    assert_told(home, text, {"services.web": datetime(2026, 11, 24, 10, 0, tzinfo=UTC)})
+    for broken in (text[:-5], "", "[]", '{"told": 3}', '{"told": {"a": 3}}', '{"told": {"a": "2026-11-24T10:00:00"}}'):
+        assert_told(home, broken, {})
+
+
+def assert_told(home: Path, text: str, told: dict[str, datetime]) -> None:
+    put(home / IDENTIFIER / "drift.json", text)
+    assert observation(home).found[IDENTIFIER].told == told
+
+
+def test_lines_that_are_no_sums_are_none() -> None:
+    printed = b"one 1 2 3\n\nbroken 1\ntwo words 4 5 -6\nx 1 2 3 4 x\n"
+    assert file_sums(printed) == {"one": FileSums(1, 2, 3), "two words": FileSums(4, 5, -6)}
