@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,31 @@ def test_the_file_for_callers_of_the_older_target_runs_their_tests(
         )  # fmt: skip
         assert done.returncode == result, done.stderr
         assert "from the commit" in done.stdout
+    assert fleet.lab.leaked("lab-1", before) == {}
+
+
+def test_the_pipeline_of_a_validator_comes_to_its_end(new_fleet: Callable[..., FleetRepo], tmp_path: Path) -> None:
+    (script,) = (block.text for page in contract.PAGES for block in blocks(page) if block.name == "pipeline")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    fleet = new_fleet("lab-1", folder="fleet")
+    fleet.repo.write("profiles/profile.compose-e2e.yaml", (ROOT / "profiles/profile.compose-e2e.yaml").read_text())
+    fleet.repo.write("run-tests.sh", '#!/bin/sh\ntest "$(curl -sS "$1/")" = "from the commit"\n')
+    (fleet.repo.path / "run-tests.sh").chmod(0o755)
+    fleet.commit()
+    shop = GitRepo.create(tmp_path / "shop")
+    shop.write("compose.yaml", json.dumps(stack(web=web(volumes=["./www:/www:ro"]))))
+    shop.write("www/index.html", "from the commit\n")
+    shop.commit()
+    before = fleet.lab.snapshot("lab-1")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-eu", "-c", script.replace("18080", port)], cwd=fleet.repo.path,
+        env=os.environ | fleet.env | {"PATH": path, "no_proxy": "*"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "validation-19: destroyed" in done.stdout
     assert fleet.lab.leaked("lab-1", before) == {}
 
 
