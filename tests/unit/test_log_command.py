@@ -157,8 +157,9 @@ def test_what_a_library_writes_is_a_line_too() -> None:
     assert [line["message"] for line in said] == ["two", "lines", "a word"]
 
 
-def test_ctrl_c_is_a_line(fleet: GitRepo) -> None:
-    with LyingHub() as deaf:  # it never says SSH-2.0, so the look waits
+def _interrupted_plan(fleet: GitRepo) -> tuple[int, str]:
+    """Plan against a host that never answers, type Ctrl-C meanwhile, and return the exit code and the log."""
+    with LyingHub() as deaf:  # it never says SSH-2.0, so the observation waits
         port = deaf.url.rpartition(":")[2]
         fleet.commit({"manifests/silent.yaml": SILENT_HOST.replace("port: 1,", f"port: {port},")})
         process = subprocess.Popen(
@@ -173,9 +174,17 @@ def test_ctrl_c_is_a_line(fleet: GitRepo) -> None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
-    (error,) = [line for line in lines_of(said) if line["event"] == "error"]
-    assert error["message"] == "Interrupted."
+    return process.returncode, said
+
+
+def test_ctrl_c_is_a_line(fleet: GitRepo) -> None:
+    for _ in range(5):
+        code, said = _interrupted_plan(fleet)
+        if "Exception ignored" not in said:  # Python drops an interrupt that comes while a weak reference ends
+            break
+    assert code == 1, said
+    errors = [line for line in lines_of(said) if line["event"] == "error"]
+    assert [line["message"] for line in errors] == ["Interrupted."], said
     assert events_of(said)[-1] == "run.finished"
 
 
