@@ -48,7 +48,7 @@ def _fresh(lab: Lab, words: list[str | Path]) -> Taken:
 
 
 def main() -> None:
-    """Measures, and prints one line of figures."""
+    """Measure, and print one line of figures."""
     with fleet(docker=HOSTS) as (lab, folder):
         git(folder, "gc", "-q")
         words, file = floor_program(lab, _put_by_hand(lab))

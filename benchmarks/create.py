@@ -55,7 +55,7 @@ services:
 
 @contextmanager
 def _fleet(lab: Lab) -> Iterator[Path]:
-    """A fleet of the lab's host, with a profile for each stack; each stack is in a folder of its number."""
+    """Return a fleet of the lab's host, with a profile for each stack; each stack is in a folder of its number."""
     with tempfile.TemporaryDirectory(prefix="sandboxer-bench-") as name:
         folder = Path(name)
         files = {
@@ -86,7 +86,7 @@ def _by_hand(lab: Lab, stack: Path) -> list[str | Path]:
 
 
 def _quiet(words: list[str | Path]) -> list[str | Path]:
-    """The same without what it says on the way."""
+    """Return the same without what it says on the way."""
     return ["/bin/sh", "-c", 'exec "$0" "$@" 2>/dev/null', *words]
 
 
@@ -118,7 +118,7 @@ def _measure(lab: Lab, folder: Path, number: int, what: str) -> None:
 
 
 def main() -> None:
-    """Measures, and prints a line of figures for each stack."""
+    """Measure, and print a line of figures for each stack."""
     with Lab.up(docker=1, podman=0, owner=Process.me()) as lab, _fleet(lab) as folder:
         for number, what in enumerate(STACKS):
             _measure(lab, folder, number, what)

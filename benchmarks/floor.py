@@ -33,7 +33,7 @@ def _host(host: dict[str, Any], commands: list[str]) -> None:
 
 
 def main() -> None:
-    """Reads the file that the command line names, and does what it says."""
+    """Read the file that the command line names, and do what it says."""
     work = json.loads(Path(sys.argv[1]).read_text())
     with ThreadPoolExecutor(max_workers=len(work["hosts"])) as pool:
         list(pool.map(_host, work["hosts"], work["commands"]))

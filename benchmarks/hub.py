@@ -25,7 +25,7 @@ _HUB = "spec: {{stateHub: {{url: '{url}', token: 'env:BENCH_HUB_TOKEN'}}}}\n"
 
 
 def _with_hub(folder: Path, clone: Path, url: str) -> Path:
-    """A clone of the fleet that has a State Hub."""
+    """Return a clone of the fleet that has a State Hub."""
     git(folder, "clone", "-q", ".", str(clone))
     manifest = clone / "sandboxer.yaml"
     manifest.write_text(manifest.read_text() + _HUB.format(url=url))
@@ -40,7 +40,7 @@ def _fresh(lab: Lab, folder: Path) -> Taken:
 
 
 def main() -> None:
-    """Measures, and prints one line of figures."""
+    """Measure, and print one line of figures."""
     os.environ["BENCH_HUB_TOKEN"] = TOKEN
     with (
         fleet(docker=HOSTS) as (lab, folder),

@@ -27,7 +27,7 @@ class Taken:
 
 
 def take(words: Sequence[str | Path]) -> Taken:
-    """Runs a program to its end, its output thrown away. Raises SystemExit where it does not exit 0."""
+    """Run a program to its end, its output thrown away. Raises SystemExit where it does not exit 0."""
     began = time.monotonic()
     null = os.open(os.devnull, os.O_WRONLY)
     actions = [(os.POSIX_SPAWN_DUP2, null, 1)]
@@ -44,7 +44,7 @@ def take(words: Sequence[str | Path]) -> Taken:
 def compare(
     floor: Callable[[], Taken], ours: Callable[[], Taken], *, pairs: int
 ) -> tuple[list[Taken], list[Taken], float]:
-    """Takes both in turn, ``pairs`` times; gives what was taken, and the median of the pairs' ratios."""
+    """Take both in turn, ``pairs`` times; return what was taken, and the median of the pairs' ratios."""
     floors, mine = [], []
     floor(), ours()
     for _ in range(pairs):
@@ -55,12 +55,12 @@ def compare(
 
 
 def median(taken: Sequence[Taken]) -> float:
-    """The median of the seconds."""
+    """Return the median of the seconds."""
     return statistics.median(each.seconds for each in taken)
 
 
 def floor_program(lab: Lab, commands: Sequence[Sequence[str]]) -> tuple[list[str | Path], Path]:
-    """The command line of ``benchmarks.floor`` on the lab's hosts, and the file that it reads."""
+    """Return the command line of ``benchmarks.floor`` on the lab's hosts, and the file that it reads."""
     hosts = [
         {
             "address": host.address,

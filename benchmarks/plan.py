@@ -14,7 +14,7 @@ HOSTS, PAIRS = 4, 15
 
 
 def measure(what: str, **engines: int) -> None:
-    """Brings up hosts and sandboxes, and prints one line of figures."""
+    """Bring up hosts and sandboxes, and print one line of figures."""
     with fleet(**engines) as (lab, folder):
         sandboxer(folder, "apply", "-y")
         words, file = floor_program(lab, [["docker ps -a"]] * len(lab.hosts))

@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> None:
-    """Runs the command line and exits with its code."""
+    """Run the command line and exit with its code."""
     # Else pydantic searches all that is installed for plugins of its own, at every start.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from sandboxer.cli.ci_output import guard_output

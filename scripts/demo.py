@@ -134,7 +134,7 @@ class Demo:
     # --- on the hosts
 
     def fetch(self, handle: dict[str, Any], path: str, via: str, expected: str) -> None:
-        """Fetches a page through the way in that a sandbox's handle names, and shows it."""
+        """Fetch a page through the way in that a sandbox's handle names, and show it."""
         (way,) = handle["reachability"]
         self.check(way["via"] == via, f"{handle['name']} is on {handle['host']}, the way in is {way['url']} ({via})")
         command = self.hosts.connect(handle["host"], way["address"], way["host_port"] or way["port"])
@@ -148,13 +148,13 @@ class Demo:
             raise ShowFailed(f"the page of {handle['name']} does not say {expected!r}")
 
     def container(self, handle: dict[str, Any], service: str) -> str:
-        """The name of the container of one service of a sandbox."""
+        """Return the name of the container of one service of a sandbox."""
         host = handle["host"]
         filters = (f"label=dev.sandboxer.id={handle['id']}", f"label=com.docker.compose.service={service}")
         return self.ask_host(host, "ps", "--format={{.Names}}", *(f"--filter={each}" for each in filters)).strip()
 
     def containers(self) -> set[tuple[str, str]]:
-        """Host and id of every container of the fleet."""
+        """Return host and id of every container of the fleet."""
         mine = f"--filter=label=dev.sandboxer.fleet={self.hosts.fleet}"
         return {
             (host, identifier)
@@ -163,7 +163,7 @@ class Demo:
         }
 
     def ask_host(self, host: str, *words: str) -> str:
-        """What a host's engine says. Raises ShowFailed."""
+        """Return what a host's engine says. Raises ShowFailed."""
         command = self.hosts.command(host, self.hosts.engine(host), *words)
         if command[0] == "ssh":  # the shell over there shall leave the braces alone
             command = [word if "{" not in word else f"'{word}'" for word in command]
@@ -173,7 +173,7 @@ class Demo:
         return done.stdout
 
     def do(self, host: str, *words: str) -> None:
-        """Does something on a host behind Sandboxer's back, and shows it."""
+        """Do something on a host behind Sandboxer's back, and show it."""
         self.fleet.show(*self.hosts.command(host, *words))
         self.say(self.ask_host(host, *words[1:]).rstrip(), "dim")
 
@@ -189,13 +189,13 @@ class Demo:
         self.console.print(text, style=style, markup=False)
 
     def check(self, holds: bool, what: str, found: object = None) -> None:
-        """Says that ``what`` holds; raises ShowFailed where it does not."""
+        """Say that ``what`` holds; raise ShowFailed where it does not."""
         if not holds:
             raise ShowFailed(f"this should hold, and does not: {what}" + (f"\n{found}" if found else ""))
         self.check_told(what)
 
     def check_told(self, what: str) -> None:
-        """Says what was just seen to hold."""
+        """Say what was just seen to hold."""
         self.say(f"✓ {what}", "green")
 
 
@@ -204,7 +204,7 @@ def _counted(number: int, what: str) -> str:
 
 
 def main() -> int:
-    """Plays the demo; 0 where all of it was as it should be. Whatever happens, nothing is left behind."""
+    """Play the demo; 0 where all of it was as it should be. Whatever happens, nothing is left behind."""
     began = time.monotonic()
     interrupts.install()
     if isinstance(sys.stdout, TextIOWrapper):  # a locale without our symbols is no reason to fail

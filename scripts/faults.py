@@ -55,13 +55,13 @@ def rows() -> dict[str, str]:
 
 
 def shown(page: str) -> dict[str, str]:
-    """The rows of the page's table, in its order."""
+    """Return the rows of the page's table, in its order."""
     table = _TABLE.search(page)
     return {match["fault"]: match["must"] for match in _ROW.finditer(table[0])} if table else {}
 
 
 def read(lines: Iterable[str]) -> tuple[dict[str, Figures], list[str]]:
-    """The figures by fault, and the tests that failed or were not run in full."""
+    """Return the figures by fault, and the tests that failed or were not run in full."""
     last: dict[str, dict[str, Any]] = {}
     for line in lines:
         test = json.loads(line)
@@ -94,7 +94,7 @@ def _most(tests: Sequence[dict[str, Any]]) -> tuple[str, ...]:
 
 
 def page(text: str, figures: dict[str, Figures], musts: dict[str, str]) -> str:
-    """The page with its table written anew: the rows in the order that they have there, new ones behind."""
+    """Return the page with its table written anew: the rows in the order that they have there, new ones behind."""
     order = [fault for fault in shown(text) if fault in musts]
     order += [fault for fault in musts if fault not in order]
     lines = [_line(HEADS), _line(["---"] * len(HEADS))]
@@ -116,14 +116,14 @@ def _line(cells: Iterable[object]) -> str:
 
 
 def run(figures: Path, arguments: Sequence[str]) -> int:
-    """Runs every row in full, and gives pytest's exit code."""
+    """Run every row in full, and return pytest's exit code."""
     env = os.environ | {"SANDBOXER_FAULTS": "full", "SANDBOXER_FAULTS_FIGURES": str(figures)}
     command = [sys.executable, "-m", "pytest", "-m", "lab", str(TESTS), *arguments]
     return subprocess.run(command, env=env, cwd=REPOSITORY, check=False).returncode
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the matrix, or takes earlier figures, and writes the table; 1 where a row failed or is missing."""
+    """Run the matrix, or takes earlier figures, and write the table; 1 where a row failed or is missing."""
     parser = argparse.ArgumentParser(prog="python -m scripts.faults", description=__doc__)
     parser.add_argument("--from", dest="file", type=Path, metavar="FILE", help="figures of earlier runs")
     given, arguments = parser.parse_known_args(argv)  # the rest is pytest's

@@ -38,7 +38,7 @@ _OUTSIDE = {
 
 
 def page(text: str) -> str:
-    """The page with everything between its marks written anew."""
+    """Return the page with everything between its marks written anew."""
 
     def written(match: re.Match[str]) -> str:
         what, name = match.groups()
@@ -48,7 +48,7 @@ def page(text: str) -> str:
 
 
 def compose_keys(fate: str) -> str:
-    """Keys of a service that are ``kept``, ``checked``, ``dropped`` or ``refused``, or ``ceilings``, as Markdown."""
+    """Return keys of a service that are ``kept``, ``checked``, ``dropped`` or ``refused``, or ``ceilings``, as Markdown."""
     if fate == "refused":
         lines = [_line(["key", "reason, and what to do"]), _line(["---", "---"])]
         return "\n".join([*lines, *(_line([f"`{key}`", why]) for key, why in sorted(rules.REFUSED.items()))]) + "\n"
@@ -61,7 +61,7 @@ def compose_keys(fate: str) -> str:
 
 
 def table(kind: str) -> str:
-    """One kind's fields as a Markdown table: name, what it holds, default, meaning, what a change of it does."""
+    """Return one kind's fields as a Markdown table: name, what it holds, default, meaning, what a change of it does."""
     effects = kind in _SPEC_KEYS
     heads = ["field", "type", "default", "meaning", *(["effect of a change"] if effects else [])]
     lines = [_line(heads), _line(["---"] * len(heads))]
@@ -72,7 +72,7 @@ def table(kind: str) -> str:
 
 
 def effect(kind: str, path: str) -> str:
-    """What a change of a manifest's field does, in words. KeyError for a field that nobody has thought about."""
+    """Return what a change of a manifest's field does, in words. KeyError for a field that nobody has thought about."""
     plain = path.removeprefix("spec.").replace("[]", "")
     renamed = _SPEC_KEYS[kind]
     known = next((renamed[key] for key in (plain, plain.split(".")[0]) if key in renamed), plain.split(".")[0])
@@ -127,7 +127,7 @@ def _field(
 
 
 def _shape(given: dict[str, Any]) -> dict[str, Any]:
-    """What a field holds where it is given at all."""
+    """Return what a field holds where it is given at all."""
     options = [option for option in given.get("anyOf", ()) if option.get("type") != "null"]
     return options[0] if len(options) == 1 else given
 
@@ -162,7 +162,7 @@ def _escaped(text: str) -> str:
 
 
 def main() -> int:
-    """Writes the page."""
+    """Write the page."""
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 

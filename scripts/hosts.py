@@ -44,19 +44,22 @@ class Hosts(Protocol):
         """What the programs' environment must have to work on them."""
 
     def manifests(self) -> str:
-        """Their Host documents."""
+        """Return their Host documents."""
 
     def names(self) -> tuple[str, ...]:
-        """Their names."""
+        """Return their names."""
 
     def engine(self, host: str) -> str:
-        """The command of a host's engine."""
+        """Return the command of a host's engine."""
 
     def command(self, host: str, *words: str) -> list[str]:
-        """What runs ``words`` on a host, as a person would type it here."""
+        """Return what runs ``words`` on a host, as a person would type it here."""
 
     def connect(self, host: str, address: str, port: int) -> list[str] | None:
-        """What joins standard input and output with a port that only the host reaches; None where we reach it too."""
+        """Return what joins standard input and output with a port that only the host reaches.
+
+        None where we reach it too.
+        """
 
     @property
     def watched(self) -> str:
@@ -82,11 +85,11 @@ class LabHosts:
         return {"HOME": str(self.home)}
 
     def manifests(self) -> str:
-        """Their Host documents, keys pinned."""
+        """Return their Host documents, keys pinned."""
         return self.lab.host_manifests()
 
     def names(self) -> tuple[str, ...]:
-        """Their names."""
+        """Return their names."""
         return tuple(host.name for host in self.lab.hosts)
 
     def engine(self, host: str) -> str:
@@ -107,7 +110,7 @@ class LabHosts:
         return "container, network, volume, image, file or process"
 
     def leaked(self) -> dict[str, dict[str, list[str]]]:
-        """Everything on the hosts counts, whoever made it."""
+        """Return everything on the hosts counts, whoever made it."""
         found = {host: self.lab.leaked(host, before) for host, before in self.before.items()}
         return {host: kinds for host, kinds in found.items() if kinds}
 
@@ -126,7 +129,7 @@ class OwnDocker:
         return {"PATH": f"{os.environ.get('PATH', '')}:{Path(sys.executable).parent}"}
 
     def manifests(self) -> str:
-        """One Host document."""
+        """Return one Host document."""
         host = {
             "apiVersion": "sandboxer.dev/v1",
             "kind": "Host",
@@ -136,7 +139,7 @@ class OwnDocker:
         return yaml.safe_dump(host, sort_keys=False)
 
     def names(self) -> tuple[str, ...]:
-        """Its name."""
+        """Return its name."""
         return ("this-machine",)
 
     def engine(self, _host: str) -> str:
@@ -156,14 +159,14 @@ class OwnDocker:
         return "container, network, volume or file"
 
     def leaked(self) -> dict[str, dict[str, list[str]]]:
-        """What carries the fleet's label: others use this Docker at the same time."""
+        """Return what carries the fleet's label: others use this Docker at the same time."""
         kinds = {kind: docker(*words, *self._ours()).split() for kind, words in _LISTS.items()}
         kinds["files"] = [str(path) for path in self.root.rglob("*")] if self.root.exists() else []
         found = {kind: things for kind, things in kinds.items() if things}
         return {"this-machine": found} if found else {}
 
     def clear(self) -> None:
-        """Removes what a show that broke off has left."""
+        """Remove what a show that broke off has left."""
         for kind, words in _LISTS.items():
             if things := docker(*words, *self._ours()).split():
                 docker(*_REMOVALS[kind], *things)
@@ -236,7 +239,7 @@ def _make_image(tag: str) -> None:
 
 
 def docker(*words: str, data: bytes = b"") -> str:
-    """Runs this machine's docker. Raises ShowFailed where there is none, or where it fails."""
+    """Run this machine's docker. Raises ShowFailed where there is none, or where it fails."""
     try:
         done = run(["docker", *words], timeout=SECONDS, data=data)
     except OSError as error:
@@ -247,7 +250,10 @@ def docker(*words: str, data: bytes = b"") -> str:
 
 
 def fetch(command: list[str] | None, way: Mapping[str, Any], path: str) -> str:
-    """One page of a sandbox, by one of its handle's ways in: through ``command``, or straight. Raises ShowFailed."""
+    """Return one page of a sandbox, by one of its handle's ways in: through ``command``, or straight.
+
+    Raises ShowFailed.
+    """
     if command is None:
         connection = http.client.HTTPConnection(way["address"], way["host_port"] or way["port"], timeout=20)
         try:

@@ -41,7 +41,7 @@ class RunningHub:
         return {"STATE_HUB_URL": self.url, "STATE_HUB_TOKEN": self.token}
 
     def phases(self) -> dict[str, str]:
-        """The phase of each sandbox that it knows of, those that are destroyed too."""
+        """Return the phase of each sandbox that it knows of, those that are destroyed too."""
         headers = {"Authorization": f"Bearer {self.token}"}
         answer = httpx.get(f"{self.url}/sandboxes", params={"all": "1"}, headers=headers, timeout=SECONDS)
         found: list[dict[str, Any]] = answer.raise_for_status().json()["sandboxes"]
@@ -50,7 +50,7 @@ class RunningHub:
 
 @contextmanager
 def open_hub(folder: Path) -> Iterator[RunningHub]:
-    """Runs a State Hub that keeps its file in ``folder``, and ends it. Raises ShowFailed where it does not begin."""
+    """Run a State Hub that keeps its file in ``folder``, and end it. Raises ShowFailed where it does not begin."""
     serve = ("hub", "serve", "--listen", "127.0.0.1:0", "--database", str(folder / "hub.sqlite"))
     with interrupts.held():
         process = subprocess.Popen(

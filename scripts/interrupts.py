@@ -56,7 +56,7 @@ def held() -> Iterator[None]:
 def run(
     command: Sequence[str], *, timeout: float, data: bytes = b"", capture: bool = True, **given: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a program to its end, with ``data`` on its standard input; gives its exit code and output as text.
+    """Run a program to its end, with ``data`` on its standard input; return its exit code and output as text.
 
     Whatever interrupts that, the program is ended too. Raises OSError where there is none, and TimeoutExpired after
     ``timeout`` seconds. ``given`` goes to Popen.

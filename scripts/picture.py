@@ -19,7 +19,7 @@ TARGET = REPOSITORY / "docs/images/plan.svg"
 
 
 def main() -> int:
-    """Writes the picture: something of every kind that befalls a fleet, told in one plan."""
+    """Write the picture: something of every kind that befalls a fleet, told in one plan."""
     console = Console(highlight=False)
     with TemporaryDirectory(prefix="sandboxer-picture-") as temporary:
         folder = Path(temporary)

@@ -75,7 +75,7 @@ def _violations(place: str, validator: Draft202012Validator, content: Any) -> It
 
 
 def _untrue(root: Path, place: str, stem: str, content: Any) -> Iterator[str]:
-    """What a page claims and the repository does not have."""
+    """Yield what a page claims and the repository does not have."""
     if content["id"] != stem:
         yield f"{place}: id: {content['id']}, and the file is called {stem}.md"
     named = [content["specification"], *content["boundaries"]]
@@ -88,7 +88,7 @@ def _untrue(root: Path, place: str, stem: str, content: Any) -> Iterator[str]:
 
 
 def _unlike_product(root: Path, place: str, content: Any) -> Iterator[str]:
-    """Where a page's words are not those of the specification, the API, the library, the program or the models."""
+    """Yield where a page's words are not those of the specification, the API, the library, the program or the models."""
     core = _operations(root / content["specification"], "library")
     if content["operations"] != core:
         yield f"{place}: operations: the specification has {', '.join(core)}"
@@ -133,7 +133,7 @@ def _leads_in(root: Path, interface: Any) -> bool:
 
 
 def _unlike(rows: list[dict[str, Any]], capabilities: dict[str, Any]) -> Iterator[str]:
-    """Where index and pages differ."""
+    """Yield where index and pages differ."""
     listed = [row["page"] for row in rows]
     yield from (f"{INDEX}: {page} has {listed.count(page)} rows, not one" for page in sorted({*listed, *capabilities})
                 if listed.count(page) != 1)  # fmt: skip

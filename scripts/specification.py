@@ -160,7 +160,7 @@ def _backend(rows: Rows) -> Iterator[str]:
 
 
 def _keys(rows: Rows) -> Iterator[str]:
-    """A key of the attribution is one of a Consumer, and one of an event's data."""
+    """Yield a key of the attribution is one of a Consumer, and one of an event's data."""
     for row in rows:
         for title, prefix, model in (
             ("in a manifest or request", "consumer.", Consumer),

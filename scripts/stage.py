@@ -41,7 +41,7 @@ class Fleet:
     def create(
         cls, parent: Path, console: Console, *, name: str, hosts: str, image: str, env: Mapping[str, str]
     ) -> Fleet:
-        """Copies what this repository ships into a new repository below ``parent``, and commits it.
+        """Copy what this repository ships into a new repository below ``parent``, and commit it.
 
         ``hosts`` are its Host documents, ``name`` is its name, and ``image`` what its stacks run.
         """
@@ -60,19 +60,19 @@ class Fleet:
         return fleet
 
     def git(self, *arguments: str) -> str:
-        """Runs git in the fleet's repository and gives what it printed. Raises ShowFailed."""
+        """Run git in the fleet's repository and return what it printed. Raises ShowFailed."""
         done = run(["git", *arguments], timeout=60, cwd=self.folder, env=self.env)
         if done.returncode != 0:
             raise ShowFailed(f"git {shlex.join(arguments)}: exit {done.returncode}\n{done.stderr.strip()}")
         return done.stdout
 
     def commit(self, message: str) -> None:
-        """Commits the whole work tree."""
+        """Commit the whole work tree."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
 
     def remove(self, *names: str) -> None:
-        """Takes sandboxes out of git, as a person would, and shows it."""
+        """Take sandboxes out of git, as a person would, and show it."""
         paths = [f"manifests/{name}.yaml" for name in names]
         message = f"Remove {', '.join(names)}"
         self.show("git", "rm", "--quiet", *paths)
@@ -81,11 +81,11 @@ class Fleet:
         self.git("commit", "--quiet", "--message", message)
 
     def show(self, *words: str) -> None:
-        """Shows a command as a person would type it."""
+        """Show a command as a person would type it."""
         self.console.print(f"$ {shlex.join(words)}", style="bold", markup=False)
 
     def sandboxer(self, *arguments: str, code: int = 0) -> None:
-        """Runs Sandboxer for all to see. Raises ShowFailed where it exits with another code than ``code``."""
+        """Run Sandboxer for all to see. Raises ShowFailed where it exits with another code than ``code``."""
         self.show("sandboxer", *arguments)
         done = run(_program(arguments), timeout=SECONDS, capture=False, cwd=self.folder, env=self.env)
         if done.returncode != code:
@@ -93,7 +93,7 @@ class Fleet:
         self.console.print(f"(exit code {code})", style="dim", markup=False)
 
     def ask(self, *arguments: str) -> Any:
-        """What Sandboxer says as JSON, not shown: for the checks. Raises ShowFailed where it says none."""
+        """Return what Sandboxer says as JSON, not shown: for the checks. Raises ShowFailed where it says none."""
         arguments = (*arguments, "-o", "json")
         done = run(_program(arguments), timeout=SECONDS, cwd=self.folder, env=self.env)
         try:
@@ -103,7 +103,7 @@ class Fleet:
             raise ShowFailed(f"`sandboxer {words}`: exit {done.returncode}\n{done.stderr.strip()}") from None
 
     def reasons(self) -> dict[str, str]:
-        """The reason of each change that a plan would carry out now, by sandbox."""
+        """Return the reason of each change that a plan would carry out now, by sandbox."""
         changes = self.ask("plan")["changes"]
         return {change["sandbox"]: change["reason"] for change in changes if change["action"] != "no-op"}
 
@@ -113,7 +113,7 @@ def _program(arguments: Sequence[str]) -> list[str]:
 
 
 def _environment(parent: Path, more: Mapping[str, str]) -> dict[str, str]:
-    """Nothing of the user's own git, and of Sandboxer's settings: the same show for everybody."""
+    """Return nothing of the user's own git, and of Sandboxer's settings: the same show for everybody."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SANDBOXER_"))}
     authors = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _AUTHOR.items()}
     own = {

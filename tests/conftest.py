@@ -23,25 +23,25 @@ _LONGEST = {"test_demo.py", "test_kill.py", "test_lost_connection.py"}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves out the folders that hold nothing of what ``-m`` selects, unless one is named."""
+    """Leave out the folders that hold nothing of what ``-m`` selects, unless one is named."""
     chosen = {config.rootpath / "tests" / folder for folder in _OTHER_HALF.get(config.getoption("markexpr"), ())}
     return True if collection_path in chosen and config.args == config.getini("testpaths") else None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the files with tests of a minute and more first, whatever order the others are in."""
+    """Put the files with tests of a minute and more first, whatever order the others are in."""
     items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Names this run."""
+    """Name this run."""
     if not _is_worker(config):
         os.environ[_RUN] = str(os.getpid())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Ends the run's labs, also after Ctrl-C; a lab that was there before stays."""
+    """End the run's labs, also after Ctrl-C; a lab that was there before stays."""
     if not _is_worker(config):
         from tests.lab import lab, state
 

@@ -65,7 +65,7 @@ class AllowedInputs:
 
 
 def _base(root: Path) -> str:
-    """What folders are relative to: lexical, as the inputs are found."""
+    """Return what folders are relative to: lexical, as the inputs are found."""
     return os.path.abspath(root)  # noqa: PTH100
 
 
@@ -80,7 +80,7 @@ def _is_within(repo: str, roots: Sequence[str], base: str) -> bool:
 
 
 def _really_within(path: Sequence[str], root: Sequence[str]) -> bool:
-    """Whether a folder is below another one once the links on both ways are followed."""
+    """Return whether a folder is below another one once the links on both ways are followed."""
     try:
         real, top = (Path("/", *parts).resolve() for parts in (path, root))
     except (OSError, RuntimeError):  # links that lead in a circle

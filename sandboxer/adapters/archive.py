@@ -30,18 +30,18 @@ class Reader(Protocol):
     """Where a tar is read from."""
 
     def read(self, size: int) -> bytes:
-        """Some bytes, at most so many; none at the end."""
+        """Return some bytes, at most so many; none at the end."""
 
 
 class Writer(Protocol):
     """Where a tar is written to."""
 
     def write(self, data: bytes) -> int:
-        """Takes all of the bytes."""
+        """Take all of the bytes."""
 
 
 def pack(source: Path, name: str, writer: Writer, warn: Callable[[str], None]) -> None:
-    """Writes a file or folder as a tar in which it is called ``name``; an empty name means what is in the folder.
+    """Write a file or folder as a tar in which it is called ``name``; an empty name means what is in the folder.
 
     Everything belongs to root in it. Links are kept as they are, what is no file, folder or link is left out, and
     ``warn`` is told. Raises UsageError for what cannot be read, and whatever ``writer`` raises.
@@ -85,7 +85,7 @@ class Unpacking:
         shutil.rmtree(self._aside, ignore_errors=True)
 
     def take(self, reader: Reader) -> None:
-        """Unpacks a tar with one thing at its top, under whatever name. Raises EOFError where it is none, or torn."""
+        """Unpack a tar with one thing at its top, under whatever name. Raises EOFError where it is none, or torn."""
         with _local("write", self._target):
             try:
                 with tarfile.open(fileobj=reader, mode="r|", bufsize=_BLOCK) as tar:  # type: ignore[call-overload]
@@ -100,7 +100,7 @@ class Unpacking:
                 raise _refused(link.relative_to(self._root), "is a link that leads out of what is copied")
 
     def put(self) -> None:
-        """Puts it in place of the target; a folder that is there already is merged with, file by file."""
+        """Put it in place of the target; a folder that is there already is merged with, file by file."""
         with _local("write", self._target):
             if self._root.is_dir() and os.path.lexists(self._target):
                 moves = list(_moves(self._root, self._target))
@@ -171,7 +171,7 @@ class Unpacking:
 
 
 def parts_of(name: str) -> Parts:
-    """The parts of a path in a tar. Raises UsageError where it goes up."""
+    """Return the parts of a path in a tar. Raises UsageError where it goes up."""
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
         raise _refused(name, "leads out of what is copied")
@@ -179,13 +179,13 @@ def parts_of(name: str) -> Parts:
 
 
 def _within(root: Path, link: Path) -> bool:
-    """Whether a link stays inside, whatever links are on its way; its target need not be there."""
+    """Return whether a link stays inside, whatever links are on its way; its target need not be there."""
     whole = os.path.realpath(root)
     return os.path.commonpath([whole, os.path.realpath(link)]) == whole
 
 
 def _moves(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
-    """What goes where, so that a folder is merged into another; nothing where they do not fit."""
+    """Yield what goes where, so that a folder is merged into another; nothing where they do not fit."""
     if target.is_symlink() or not target.is_dir():
         raise UsageError(f"{target} is no folder, and what is copied is one", hint=_ELSEWHERE)
     for path in sorted(source.iterdir()):
@@ -207,7 +207,7 @@ def _refused(name: object, why: str) -> UsageError:
 
 @contextlib.contextmanager
 def _local(verb: str, path: Path) -> Iterator[None]:
-    """Ends the errors of this machine's files here; those of whoever reads or writes the stream are not such."""
+    """End the errors of this machine's files here; those of whoever reads or writes the stream are not such."""
     try:
         yield
     except (BrokenPipeError, TimeoutError, ConnectionError):

@@ -76,7 +76,7 @@ class FleetRepository:
         self._work_tree: dict[str, bytes] | None = None
 
     def files(self, revision: str | None) -> Mapping[str, bytes]:
-        """The files that the next ``read`` gives; of a work tree, without asking git anything."""
+        """Return the files that the next ``read`` gives; of a work tree, without asking git anything."""
         if revision is not None:
             return (
                 self._observations[revision].revision if revision in self._observations else self.read(revision)
@@ -86,7 +86,7 @@ class FleetRepository:
         return self._work_tree
 
     def read(self, revision: str | None) -> Revision:
-        """The manifests of a git revision, or of the work tree for None.
+        """Return the manifests of a git revision, or of the work tree for None.
 
         A file over 1 MiB comes with its first bytes alone, one more than 1 MiB. A repository without a commit is
         dirty, a fleet in no repository is not. Raises SourceError.
@@ -96,7 +96,8 @@ class FleetRepository:
         return look.revision
 
     def history(self, revision: str | None) -> tuple[Revision, ...]:
-        """What git had before what ``read`` gave, newest first, each only where its manifests differ from the next.
+        """Return what git had before what ``read`` gave, newest first, each only where its manifests differ from the
+        next.
 
         For the work tree: HEAD where that differs, and HEAD's first parent. For a revision: its first parent. A
         parent that a shallow clone lacks, or that is no readable fleet, is left out: it was never applied. So is one
@@ -122,7 +123,7 @@ class FleetRepository:
         return tuple(before)
 
     def is_ancestor(self, older: str, newer: str) -> bool | None:
-        """Whether one commit is a strict ancestor of another; None where that cannot be told.
+        """Return whether one commit is a strict ancestor of another; None where that cannot be told.
 
         It cannot where a commit is unknown here, or where a shallow clone lacks the history between. Raises
         SourceError only where git cannot be asked at all.
@@ -142,7 +143,10 @@ class FleetRepository:
         return forth
 
     def had_name(self, name: str, commit: str | None) -> bool:
-        """Whether ``sandboxer.yaml`` said ``name: <name>`` in the history of a commit, as far as this clone has it."""
+        """Return whether ``sandboxer.yaml`` said ``name.
+
+        <name>`` in the history of a commit, as far as this clone has it.
+        """
         place = self._locate()
         if place is None or commit is None or is_odd(commit):
             return False
@@ -205,7 +209,7 @@ class FleetRepository:
         return SourceError(f"there is no revision {revision!r} in the repository of {self.root}", hint=hint)
 
     def _root_commit(self, place: GitLocation, commit: str) -> str | None:
-        """The end of the line of first parents: a history that is merged in later does not change it."""
+        """Return the end of the line of first parents: a history that is merged in later does not change it."""
         if place.shallow:
             return None
         args = ("rev-list", "--first-parent", "--max-parents=0", commit)
@@ -226,7 +230,7 @@ class FleetRepository:
 
 
 def _blob_id(data: bytes, like: str) -> str:
-    """The id that git gives to a blob, by the same hash as the id ``like``."""
+    """Return the id that git gives to a blob, by the same hash as the id ``like``."""
     head = b"blob %d\0" % len(data)
     return (hashlib.sha256 if len(like) == 64 else _sha1)(head + data).hexdigest()
 
@@ -236,7 +240,7 @@ def _sha1(data: bytes) -> hashlib._Hash:
 
 
 def _commit(objects: Objects, place: GitLocation, name: str, *, manifests: bool = True) -> _Commit | None:
-    """A commit and where its manifests are; None where the repository does not have it."""
+    """Return a commit and where its manifests are; None where the repository does not have it."""
     found = objects.get(f"{name}^{{commit}}")
     if found is None:
         return None
@@ -256,7 +260,7 @@ def _committed_at(head: bytes) -> datetime | None:
 
 
 def _manifests(objects: Objects, fleet: GitObject) -> dict[str, str]:
-    """The manifests below a fleet's tree, each with the id of its content; links in that tree are followed."""
+    """Return the manifests below a fleet's tree, each with the id of its content; links in that tree are followed."""
     found: dict[str, str] = {}
     pending = [("", fleet.id)]
     seen = 0

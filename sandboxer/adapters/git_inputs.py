@@ -106,7 +106,7 @@ class GitInputs:
         self._lock = threading.Lock()
 
     def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
-        """The commit that a branch, tag, commit or HEAD names, and the files it tracks below ``path``.
+        """Return the commit that a branch, tag, commit or HEAD names, and the files it tracks below ``path``.
 
         A branch comes before a tag of the same name; a local repository without that branch is looked through for
         ``origin``'s. What is not found at the moment ``until`` (of the monotonic clock) is given up, and every git
@@ -124,17 +124,17 @@ class GitInputs:
         return InputTree(repo, ref, commit, folder or ".", listing.digest, listing.entries)
 
     def give_up(self) -> None:
-        """Ends every git that is running: for an interrupt, after which nothing is asked any more."""
+        """End every git that is running: for an interrupt, after which nothing is asked any more."""
         self._patience.is_lost = True
         end_all()
 
     def size(self, tree: InputTree) -> int:
-        """The bytes of a tree's files together. Raises InputUnavailable."""
+        """Return the bytes of a tree's files together. Raises InputUnavailable."""
         with _about(tree.repo, tree.ref):
             return self._listing_of(tree).size
 
     def read(self, tree: InputTree, path: str) -> bytes:
-        """One file's bytes, through links; raises InputUnavailable where the tree has no such file."""
+        """Return one file's bytes, through links; raise InputUnavailable where the tree has no such file."""
         entry = None if path.startswith("/") else tree.entries.get(follow(tree.entries, path))
         if entry is None or entry.target is not None:
             raise InputUnavailable(f"{redact(tree.repo)} at {tree.commit[:12]} has no file {path!r} in {tree.path}")
@@ -154,7 +154,7 @@ class GitInputs:
         return found.data
 
     def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
-        """A POSIX tar of the tree, or of some of its paths and the folders above them; equal input, equal bytes.
+        """Return a POSIX tar of the tree, or of some of its paths and the folders above them; equal input, equal bytes.
 
         It is read from git while it is taken: no more than a block of it is here at a time.
 
@@ -183,7 +183,7 @@ class GitInputs:
         return self._listings((tree.repo, tree.commit, _folder(tree.path)))
 
     def _place_of(self, tree: InputTree) -> GitLocation:
-        """Where the commit of a tree is, which is fetched where that was not done yet."""
+        """Return where the commit of a tree is, which is fetched where that was not done yet."""
         source = self._sources(tree.repo)
         if isinstance(source, RemoteRepository):
             source.fetch(tree.commit)
@@ -215,7 +215,7 @@ class GitInputs:
         return place
 
     def _find_own(self, _key: str) -> str:
-        """The git folder of the fleet's repository; empty where it is in none."""
+        """Return the git folder of the fleet's repository; empty where it is in none."""
         try:
             place = locate(self._root, self._patience.seconds())
         except SourceError:
@@ -275,7 +275,7 @@ class GitInputs:
         return listing
 
     def _list(self, place: GitLocation, tree: str, commit: str) -> bytes:
-        """What git tells of all files below a tree, as far as they are not too many."""
+        """Return what git tells of all files below a tree, as far as they are not too many."""
         words = ("ls-tree", "-r", "-z", "-l", "--full-tree", tree)
         listed = bytearray()
         count = 0
@@ -295,12 +295,12 @@ def _place(source: RemoteRepository | GitLocation) -> GitLocation:
 
 
 def _top(place: GitLocation) -> str:
-    """The folder of the repository that a folder lies in."""
+    """Return the folder of the repository that a folder lies in."""
     return (place.options[1].rstrip("/") + "/").removesuffix(place.prefix)
 
 
 def _folder(path: str) -> str:
-    """A workspace path without what means nothing; empty for the whole repository."""
+    """Return a workspace path without what means nothing; empty for the whole repository."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/") or ".." in parts or "\n" in path:
         raise InputUnavailable(

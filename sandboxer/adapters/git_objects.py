@@ -60,7 +60,7 @@ class Objects:
             self._process.__exit__(kind, exc, tb)
 
     def get(self, name: str, limit: int = MAX_OUTPUT) -> GitObject | None:
-        """The object that a name means, with at most ``limit`` of its bytes; None where there is none.
+        """Return the object that a name means, with at most ``limit`` of its bytes; None where there is none.
 
         Raises SourceError where the name means several, or git went away.
         """
@@ -78,7 +78,9 @@ class Objects:
         return None
 
     def blocks(self, blob: str, size: int) -> Iterator[bytes]:
-        """A blob's bytes, a block at a time; ``timeout`` is for each block. Raises SourceError unless it is all there.
+        """Yield a blob's bytes, a block at a time; ``timeout`` is for each block.
+
+        Raises SourceError unless it is all there.
 
         Each one that is begun has to be read to its end before the next question.
         """
@@ -98,7 +100,7 @@ class Objects:
             raise self._gone(blob)
 
     def _asked(self, name: str) -> bytes:
-        """The line that git answers with."""
+        """Return the line that git answers with."""
         try:
             self._process.input.write(os.fsencode(name) + b"\n")
             self._process.input.flush()
@@ -125,7 +127,7 @@ class Objects:
 
 
 def tree_entries(tree: GitObject) -> Iterator[tuple[str, str, str]]:
-    """The entries of a tree object: mode (as git writes it, ``40000`` a folder), name, id. Raises SourceError."""
+    """Yield the entries of a tree object: mode (as git writes it, ``40000`` a folder), name, id. Raises SourceError."""
     width = len(tree.id) // 2
     data, at = tree.data, 0
     while at < len(data):

@@ -72,24 +72,27 @@ _SECRETS = ((re.compile(r"(?i)\b(https?://)[^/\s]*@"), r"\1"), (re.compile(r"(\w
 
 
 def redact(text: str) -> str:
-    """The text without what stands before the host of its URLs: an https URL's user and password, ssh's password."""
+    """Return the text without what stands before the host of its URLs.
+
+    An https URL's user and password, ssh's password.
+    """
     for pattern, kept in _SECRETS:
         text = pattern.sub(kept, text)
     return text
 
 
 def unprintable(name: str) -> bool:
-    """Whether a name has control characters or bytes that are not UTF-8, and so cannot be told or delivered safely."""
+    """Return whether a name has control characters or bytes that are not UTF-8, and so cannot be told or delivered safely."""
     return bool(_CONTROL.search(name)) or any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def is_odd(value: str) -> bool:
-    """Whether a value is none that git may be handed: empty, like an option, or unprintable."""
+    """Return whether a value is none that git may be handed: empty, like an option, or unprintable."""
     return not value or value.startswith("-") or unprintable(value)
 
 
 def refuse_odd(what: str, value: str) -> None:
-    """Refuses a value that git may not be handed. Raises SourceError, which calls it ``what``."""
+    """Refuse a value that git may not be handed. Raises SourceError, which calls it ``what``."""
     if is_odd(value):
         raise SourceError(f"{what} {value!r} is not one that git can be asked for", hint=f"Name a {what} that exists.")
 
@@ -119,7 +122,7 @@ class Patience:
         return until is not None and time.monotonic() >= until
 
     def seconds(self) -> float:
-        """The time for the next question. Raises SourceError where there is none left."""
+        """Return the time for the next question. Raises SourceError where there is none left."""
         until = self._own.__dict__.get("until")
         left = self.limit if until is None else min(self.limit, until - time.monotonic())
         if left <= 0 or self.is_lost:
@@ -164,13 +167,13 @@ class Process:
         return _pipe(self._process.stdout)
 
     def renew(self) -> None:
-        """Gives it its whole time again: it goes on, and what takes long is whoever takes what it prints."""
+        """Return it its whole time again: it goes on, and what takes long is whoever takes what it prints."""
         if time.monotonic() - self._renewed > self._timeout / 4:
             self._watch.cancel()
             self._watch = self._watched()
 
     def finish(self) -> tuple[int, str]:
-        """Ends its input, waits for it, and gives exit code and standard error. Raises SourceError past the limit."""
+        """End its input, waits for it, and return exit code and standard error. Raises SourceError past the limit."""
         with contextlib.suppress(OSError):  # it may have gone before it read all
             self.input.close()
         self._process.wait()  # bounded by the watch
@@ -186,7 +189,7 @@ class Process:
         return self._process.returncode, redact(told)
 
     def end(self) -> None:
-        """Stops it and every process it started; harmless where it has ended."""
+        """Stop it and every process it started; harmless where it has ended."""
         for how in (signal.SIGTERM, signal.SIGKILL):  # on TERM git removes its own lock files
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, how)
@@ -219,7 +222,7 @@ class Process:
             self.end()
 
     def _read_errors(self) -> None:
-        """Keeps the end of what git says; a process that it left behind may hold this open for long."""
+        """Keep the end of what git says; a process that it left behind may hold this open for long."""
         with _pipe(self._process.stderr) as stream:
             while chunk := os.read(stream.fileno(), 8192):
                 self._stderr = (self._stderr + chunk)[-8192:]
@@ -229,7 +232,7 @@ _running: weakref.WeakSet[Process] = weakref.WeakSet()
 
 
 def end_all() -> None:
-    """Ends every git that is running and all that these started, whoever asked them."""
+    """End every git that is running and all that these started, whoever asked them."""
     for process in list(_running):
         process.end()
 
@@ -243,7 +246,7 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 def _start(
     args: tuple[str, ...], env: Mapping[str, str], keep: tuple[int, ...]
 ) -> tuple[Git.AutoInterrupt, subprocess.Popen[bytes]]:
-    """The process, and GitPython's handle on it, which ends it when it is let go."""
+    """Return the process, and GitPython's handle on it, which ends it when it is let go."""
     missing = SourceError("git cannot be run on this machine", hint="Install git, and see that it is on PATH.")
     try:
         from git import Git
@@ -286,7 +289,7 @@ def ask(
     environment: Mapping[str, str] | None = None,
     keep: tuple[int, ...] = (),
 ) -> Answer:
-    """Runs one git command to its end, within ``timeout`` seconds. A non-zero exit is an answer, not an error.
+    """Run one git command to its end, within ``timeout`` seconds. A non-zero exit is an answer, not an error.
 
     Raises SourceError where git is missing, is too slow, or prints more than 64 MiB.
     """
@@ -314,13 +317,13 @@ class GitLocation:
     common: str = ""
 
     def within(self, commit: str, path: str = "") -> str:
-        """The name, for git, of what a commit has at a path below this folder."""
+        """Return the name, for git, of what a commit has at a path below this folder."""
         inside = (self.prefix + path).strip("/")
         return f"{commit}:{inside}" if inside else f"{commit}^{{tree}}"
 
 
 def locate(folder: Path, timeout: float) -> GitLocation | None:
-    """Where in a repository a folder lies; None where it is in none.
+    """Return where in a repository a folder lies; None where it is in none.
 
     Raises SourceError where git refuses the repository, or where there is one that it cannot use.
     """
@@ -340,7 +343,7 @@ def locate(folder: Path, timeout: float) -> GitLocation | None:
 
 
 def failure(message: str, errors: str) -> SourceError:
-    """What git said, as our error, with what to do where that is known."""
+    """Return what git said, as our error, with what to do where that is known."""
     if owned := re.search(r"dubious ownership in repository at '([^']*)'", errors):
         return SourceError(
             f"{message}: it belongs to another user, and git does not trust it",
@@ -359,7 +362,7 @@ def failure(message: str, errors: str) -> SourceError:
 
 
 def known_names(place: GitLocation, timeout: float) -> list[str]:
-    """The short names of a repository's branches and tags, for hints."""
+    """Return the short names of a repository's branches and tags, for hints."""
     wanted = ("refs/heads", "refs/tags", "refs/remotes")
     answer = ask(*place.options, "for-each-ref", "--format=%(refname:short)", *wanted, timeout=timeout)
     return answer.output.decode("utf-8", "replace").split()

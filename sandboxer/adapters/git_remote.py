@@ -32,7 +32,7 @@ _POLL = 0.05
 
 
 def protocol_of(repo: str, allowed: tuple[str, ...]) -> str | None:
-    """The protocol of a URL (``ssh`` for ``host:path``); None for a path.
+    """Return the protocol of a URL (``ssh`` for ``host:path``); None for a path.
 
     Raises InputUnavailable for a protocol that is not allowed.
     """
@@ -53,12 +53,12 @@ def protocol_of(repo: str, allowed: tuple[str, ...]) -> str | None:
 
 
 def server_of(repo: str) -> str:
-    """What stands for the server in a URL or ``host:path``, user and port included."""
+    """Return what stands for the server in a URL or ``host:path``, user and port included."""
     return repo.partition("://")[2].partition("/")[0] if "://" in repo else repo.partition(":")[0]
 
 
 def default_cache() -> Path:
-    """Where fetched commits are kept: ``$XDG_CACHE_HOME/sandboxer/git``, else below ``~/.cache``."""
+    """Return where fetched commits are kept: ``$XDG_CACHE_HOME/sandboxer/git``, else below ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "sandboxer" / "git"
 
@@ -84,7 +84,7 @@ class RemoteRepository:
         return GitLocation(("--git-dir", str(self._folder)), "", shallow=True)
 
     def resolve(self, ref: str) -> str:
-        """The commit that a branch, a tag or ``HEAD`` names there now; a full commit id is itself.
+        """Return the commit that a branch, a tag or ``HEAD`` names there now; a full commit id is itself.
 
         A branch comes before a tag of the same name. Raises SourceError.
         """
@@ -101,7 +101,7 @@ class RemoteRepository:
         raise self._unknown(ref)
 
     def fetch(self, commit: str) -> None:
-        """Sees to it that the commit and its files are in the cache. Raises SourceError."""
+        """See to it that the commit and its files are in the cache. Raises SourceError."""
         # Another run may just be making the twin: without the lock, what cannot be read only says nothing.
         with contextlib.suppress(SourceError):
             if self._has(commit):
@@ -147,7 +147,7 @@ class RemoteRepository:
             return objects.get(f"{_kept(commit)}^{{tree}}", 0) is not None
 
     def _make(self, commit: str) -> None:
-        """Makes the twin; harmless where it is there."""
+        """Make the twin; harmless where it is there."""
         for stale in (*self._folder.glob("*.lock"), *self._folder.glob("refs/**/*.lock")):
             stale.unlink(missing_ok=True)  # of a fetch that was killed: whoever is here holds our lock
         hashes = ("--object-format=sha256",) if len(commit) == 64 else ()
@@ -157,7 +157,7 @@ class RemoteRepository:
             raise failure(f"the cache {self._folder} cannot be made", answer.errors)
 
     def _fetch(self, lock: int, *args: str) -> str:
-        """What git says against a fetch; empty where it went well."""
+        """Return what git says against a fetch; empty where it went well."""
         fetch = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
         answer = self._ask(*self.place.options, *fetch, *args, keep=(lock,))
         return (answer.errors or f"git fetch ended with {answer.status}") if answer.status else ""
@@ -193,7 +193,7 @@ class RemoteRepository:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:
-        """Holds the twin alone. Git inherits the lock: a fetch that outlives a killed run keeps it."""
+        """Hold the twin alone. Git inherits the lock: a fetch that outlives a killed run keeps it."""
         self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(f"{self._folder}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -224,7 +224,7 @@ def _kept(commit: str) -> str:
 
 
 def _refused(message: str, errors: str) -> SourceError:
-    """What git said against a remote, with what to do about it."""
+    """Return what git said against a remote, with what to do about it."""
     if "Host key verification failed" in errors:
         hint = "Add its host key to known_hosts, checked against what its owner publishes."
     elif re.search("Permission denied|Authentication failed|could not read (Username|Password)", errors):

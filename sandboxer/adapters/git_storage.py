@@ -24,7 +24,7 @@ _MAX_LOOKED_AT = 200_000
 
 
 def refuse_borrowed(place: GitLocation) -> None:
-    """Refuses a repository whose objects or refs are another's; a linked work tree is part of its repository.
+    """Refuse a repository whose objects or refs are another's; a linked work tree is part of its repository.
 
     Raises SourceError.
     """
@@ -48,7 +48,7 @@ def refuse_borrowed(place: GitLocation) -> None:
 
 
 def _links(common: Path) -> Iterator[str]:
-    """The links among what holds objects and refs."""
+    """Yield the links among what holds objects and refs."""
     yield from (name for name in _OWN if (common / name).is_symlink())
     pending = [common / "objects", common / "refs"]
     seen = 0

@@ -34,7 +34,7 @@ class Listing:
 
 
 def list_tree(raw: bytes, target_of: Callable[[str], bytes]) -> Listing:
-    """Reads what ``git ls-tree -r -z -l`` printed; ``target_of`` gives a link's bytes by its blob.
+    """Read what ``git ls-tree -r -z -l`` printed; ``target_of`` gives a link's bytes by its blob.
 
     Submodules are left out. Raises InputUnavailable for names that cannot be delivered safely, for links that leave
     the tree, for objects that the repository lacks, and for more than 100,000 files or 1 GiB.
@@ -70,7 +70,7 @@ def list_tree(raw: bytes, target_of: Callable[[str], bytes]) -> Listing:
 
 
 def refuse_too_many(count: int, listed: int) -> None:
-    """Refuses a tree of more files than a sandbox may have, or with a list of more than 64 MiB.
+    """Refuse a tree of more files than a sandbox may have, or with a list of more than 64 MiB.
 
     Raises InputUnavailable.
     """
@@ -79,7 +79,7 @@ def refuse_too_many(count: int, listed: int) -> None:
 
 
 def follow(entries: Mapping[str, TreeEntry], path: str) -> str:
-    """The path that a path of the tree stands for, through all links; it may name nothing, or a folder.
+    """Return the path that a path of the tree stands for, through all links; it may name nothing, or a folder.
 
     Raises InputUnavailable where a link leaves the tree or leads around in circles.
     """
@@ -112,7 +112,9 @@ def follow(entries: Mapping[str, TreeEntry], path: str) -> str:
 def pack(
     entries: Iterable[TreeEntry], sizes: Mapping[str, int], blocks: Callable[[str, int], Iterator[bytes]]
 ) -> Iterator[bytes]:
-    """A POSIX (ustar) archive of some entries and the folders they lie in, in pieces; as long as ``packed_size`` says.
+    """Yield a POSIX (ustar) archive of some entries and the folders they lie in, in pieces.
+
+    As long as ``packed_size`` says.
 
     ``sizes`` are the bytes of each file, and ``blocks`` gives a blob's, of which it is told the number.
 
@@ -145,7 +147,7 @@ def pack(
 
 
 def packed_size(entries: Iterable[TreeEntry], sizes: Mapping[str, int]) -> int:
-    """The bytes of what ``pack`` gives."""
+    """Return the bytes of what ``pack`` gives."""
     import tarfile
 
     total = 2 * tarfile.BLOCKSIZE
@@ -160,7 +162,7 @@ def packed_size(entries: Iterable[TreeEntry], sizes: Mapping[str, int]) -> int:
 
 
 def _members(entries: Iterable[TreeEntry]) -> Iterator[tuple[str, TreeEntry | None]]:
-    """The entries by path, and None for each folder, which comes before what is in it."""
+    """Yield the entries by path, and None for each folder, which comes before what is in it."""
     folders: set[str] = set()
     for entry in sorted(entries, key=lambda entry: entry.path):
         parts = entry.path.split("/")[:-1]
@@ -224,7 +226,7 @@ def _link_refused(entries: Mapping[str, TreeEntry], path: str, why: str) -> Inpu
 
 
 def _digest(entries: Mapping[str, TreeEntry]) -> str:
-    """The SHA-256 of the sorted entries, each ``mode blob target path`` and a zero byte."""
+    """Return the SHA-256 of the sorted entries, each ``mode blob target path`` and a zero byte."""
 
     def mode(entry: TreeEntry) -> str:
         return LINK if entry.target is not None else "100755" if entry.executable else "100644"

@@ -60,22 +60,22 @@ class StateHub:
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def send(self, event: CloudEvent) -> None:
-        """Sends an event; once it returns, the hub has it. Raises HubError."""
+        """Send an event; once it returns, the hub has it. Raises HubError."""
         if self._format == "progress":
             self._request("POST", "/progress", progress(event, self._workstream).to_json())
         else:
             self._request("POST", "/events", event.to_json(), kind="application/cloudevents+json", names=event.id)
 
     def register(self, registration: JsonObject) -> None:
-        """Registers the identity of a ready sandbox. Raises HubError."""
+        """Register the identity of a ready sandbox. Raises HubError."""
         self._request("PUT", f"/sandboxes/{registration['id']}", registration)
 
     def forget(self, identifier: str, host: str, uid: str) -> None:
-        """Removes the registration of one life of a sandbox; absent is success. Raises HubError."""
+        """Remove the registration of one life of a sandbox; absent is success. Raises HubError."""
         self._request("DELETE", f"/sandboxes/{identifier}", None, query={"host": host, "uid": uid}, absent=True)
 
     def close(self) -> None:
-        """Ends its connections; a request that is under way fails."""
+        """End its connections; a request that is under way fails."""
         for way in list(self._ways):
             with suppress(Exception):
                 way.client.close()
@@ -161,7 +161,7 @@ class _Way:
 
 
 def _url(text: str) -> str:
-    """The URL that a fleet names, its variable put in. Raises HubError."""
+    """Return the URL that a fleet names, its variable put in. Raises HubError."""
     name = text[2:-1] if text.startswith("$") else ""
     value = os.environ.get(name, "") if name else text
     if not value:
@@ -181,7 +181,7 @@ def _names_a_hub(url: str) -> bool:
 
 
 def _token(source: str, root: Path) -> Hidden:
-    """The token's value. Raises HubError where this machine does not have it."""
+    """Return the token's value. Raises HubError where this machine does not have it."""
     kind, _, where = source.partition(":")
     try:
         value = os.environ.get(where, "") if kind == "env" else (root / Path(where).expanduser()).read_text().strip()
@@ -195,7 +195,7 @@ def _token(source: str, root: Path) -> Hidden:
 
 
 def _body(response: httpx.Response) -> bytes:
-    """The answer's body as it came, of which no more is taken than is of use."""
+    """Return the answer's body as it came, of which no more is taken than is of use."""
     body = b""
     for part in response.iter_raw():
         body += part
@@ -205,7 +205,7 @@ def _body(response: httpx.Response) -> bytes:
 
 
 def _check(response: httpx.Response, body: bytes, names: str) -> None:
-    """Raises HubError where the answer is none that acknowledges. ``names`` is the id of what was sent."""
+    """Raise HubError where the answer is none that acknowledges. ``names`` is the id of what was sent."""
     status = response.status_code
     said = f"it answered {status} {response.reason_phrase}".rstrip()
     if status not in _TAKEN:
@@ -223,7 +223,7 @@ def _check(response: httpx.Response, body: bytes, names: str) -> None:
 
 
 def _detail(body: bytes) -> str:
-    """What a problem document says (RFC 9457), as the end of a sentence."""
+    """Return what a problem document says (RFC 9457), as the end of a sentence."""
     from sandboxer.model.text import printable
 
     with suppress(ValueError):
@@ -234,7 +234,7 @@ def _detail(body: bytes) -> str:
 
 
 def _pause(header: str | None) -> float:
-    """The seconds of a ``Retry-After``; a date, or none, is no more than a moment."""
+    """Return the seconds of a ``Retry-After``; a date, or none, is no more than a moment."""
     return float(header) if header and header.isascii() and header.isdecimal() and len(header) < 7 else 0.0
 
 

@@ -24,12 +24,12 @@ _KEYS, _OUTPUT = 0, 1
 
 
 def is_terminal() -> bool:
-    """Whether keys come from a terminal, and output goes to one."""
+    """Return whether keys come from a terminal, and output goes to one."""
     return os.isatty(_KEYS) and os.isatty(_OUTPUT)
 
 
 def size() -> tuple[int, int]:
-    """Columns and rows of the terminal."""
+    """Return columns and rows of the terminal."""
     with contextlib.suppress(OSError):
         columns, rows = os.get_terminal_size(_OUTPUT)
         if columns and rows:
@@ -61,7 +61,7 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def carry(stream: Stream, *, resizes: bool) -> int:
-    """Passes standard input to a command and its output on, until it ends; gives its exit code.
+    """Pass standard input to a command and its output on, until it ends; return its exit code.
 
     With ``resizes`` it is told each new size of the terminal. Raises HostError where the connection is lost,
     BrokenPipeError where nobody reads the output any more.
@@ -92,7 +92,7 @@ def _show(stream: Stream) -> None:
 
 
 def write(number: int, data: bytes) -> None:
-    """Writes all of the bytes to a descriptor, past any buffer."""
+    """Write all of the bytes to a descriptor, past any buffer."""
     view = memoryview(data)
     while view:
         try:
@@ -114,7 +114,7 @@ class _Typing:
         self._thread.start()
 
     def tell(self, word: bytes) -> None:
-        """Wakes the thread: ``w`` for another size, ``q`` for the end. A signal handler may call it."""
+        """Wake the thread: ``w`` for another size, ``q`` for the end. A signal handler may call it."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._teller, word)
 
@@ -149,7 +149,7 @@ class _Typing:
             return [_KEYS]
 
     def _pass_on(self) -> bool:
-        """Sends the next keys; False at their end."""
+        """Send the next keys; False at their end."""
         try:
             data = os.read(_KEYS, _CHUNK)
         except OSError:

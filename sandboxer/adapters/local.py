@@ -43,17 +43,17 @@ class LocalTransport:
         self.stats = TransportStats()
 
     def run(self, command: Command) -> CommandResult:
-        """Runs a command to its end; see the seam for what it raises."""
+        """Run a command to its end; see the seam for what it raises."""
         return self._session(command).run()
 
     def open(self, command: Command) -> ShellSession:
-        """Starts a command and gives the conversation with it."""
+        """Start a command and return the conversation with it."""
         return self._session(command).start()
 
     def stream(
         self, command: Command, terminal: Terminal | None = None, on_stderr: Callable[[bytes], None] | None = None
     ) -> ProcessStream:
-        """Starts a command whose output may be of any length; see the seam."""
+        """Start a command whose output may be of any length; see the seam."""
 
         def make(process: Streamed, ended: Callable[[], None]) -> ProcessStream:
             return ProcessStream(self._host, process, command, ended, on_stderr)
@@ -61,7 +61,7 @@ class LocalTransport:
         return self._begin(make, terminal).start()
 
     def tunnel(self, address: str, port: int) -> LocalTunnel:
-        """A connection to an address that this machine reaches. Raises HostUnreachable."""
+        """Return a connection to an address that this machine reaches. Raises HostUnreachable."""
         return LocalTunnel.to(self._host, address, port)
 
     @property
@@ -70,7 +70,7 @@ class LocalTransport:
         return self._closed
 
     def close(self) -> None:
-        """Ends every command that still runs."""
+        """End every command that still runs."""
         with self._lock:
             self._closed = True
             sessions = list(self._sessions)
@@ -106,13 +106,13 @@ def _process(terminal: Terminal | None) -> Streamed:
 
 
 def home_folder() -> str:
-    """Where a login shell of this machine would start."""
+    """Return where a login shell of this machine would start."""
     home = os.environ.get("HOME", "/")
     return home if Path(home).is_dir() else "/"
 
 
 def exit_code(process: subprocess.Popen[bytes], timeout: float) -> int | None:
-    """The exit code of a process; None where a signal ended it. TimeoutError where it does not end in time."""
+    """Return the exit code of a process; None where a signal ended it. TimeoutError where it does not end in time."""
     try:
         code = process.wait(timeout)
     except subprocess.TimeoutExpired:

@@ -78,7 +78,7 @@ class LocalTerminal:
             _resize(self._number, columns, rows)
 
     def end(self, *, forcibly: bool) -> None:
-        """Hangs up, as a terminal does; what does not end by that is killed."""
+        """Hang up, as a terminal does; what does not end by that is killed."""
         self._input.close()
         self._output.close()
         with contextlib.suppress(subprocess.TimeoutExpired):

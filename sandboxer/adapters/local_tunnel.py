@@ -19,7 +19,7 @@ class LocalTunnel:
 
     @classmethod
     def to(cls, host: str, address: str, port: int) -> LocalTunnel:
-        """Connects; raises HostUnreachable within 10 seconds where nothing answers. ``host`` is its name."""
+        """Connect; raise HostUnreachable within 10 seconds where nothing answers. ``host`` is its name."""
         try:
             sock = socket.create_connection((address, port), _LIMIT)
         except OSError as error:
@@ -35,20 +35,20 @@ class LocalTunnel:
         self._socket.settimeout(seconds)
 
     def recv(self, size: int) -> bytes:
-        """Some bytes; none at the end."""
+        """Return some bytes; none at the end."""
         return self._socket.recv(size)
 
     def send(self, data: bytes) -> int:
-        """Sends some of the bytes and gives their number."""
+        """Send some of the bytes and return their number."""
         return self._socket.send(data)
 
     def shutdown_write(self) -> None:
-        """Ends what is sent."""
+        """End what is sent."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Ends it both ways, and wakes whoever reads."""
+        """End it both ways, and wake whoever reads."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

@@ -47,7 +47,7 @@ class Relay:
         self._accepting.start()
 
     def close(self) -> None:
-        """Ends the listener and every connection. Idempotent."""
+        """End the listener and every connection. Idempotent."""
         if self._closed.is_set():
             return
         self._closed.set()
@@ -76,7 +76,7 @@ class Relay:
             connection.start()
 
     def _next(self) -> socket.socket | None:
-        """The next connection; None where it was gone again, or the relay is closed."""
+        """Return the next connection; None where it was gone again, or the relay is closed."""
         with contextlib.suppress(OSError):
             ready, _, _ = select.select([self._listener, self._wake], [], [])
             if self._listener in ready and not self._closed.is_set():
@@ -114,7 +114,7 @@ class _Connection:
         self._down.join(timeout)
 
     def abort(self) -> None:
-        """Ends it both ways at once; the pumps see it."""
+        """End it both ways at once; the pumps see it."""
         self._aborted.set()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def secret_of(reference: SecretRef, root: Path, *, read: bool) -> SecretValue:
-    """Whether this machine has the secret, and with ``read`` its value. A relative path is of the fleet's ``root``.
+    """Return whether this machine has the secret, and with ``read`` its value.
+
+    A relative path is of the fleet's ``root``.
 
     Raises UsageError where it is there and cannot be read as text.
     """

@@ -27,25 +27,28 @@ class Process(Protocol):
     """A shell that was started somewhere. Times are in seconds; a wait that passes raises TimeoutError."""
 
     def read_stdout(self, timeout: float) -> bytes:
-        """The next bytes, or none where the output has ended. OSError where it was cut off."""
+        """Return the next bytes, or none where the output has ended. OSError where it was cut off."""
 
     def read_stderr(self, timeout: float) -> bytes:
-        """As ``read_stdout``, and only ever called from one other thread."""
+        """Return what ``read_stdout`` does, and only ever called from one other thread."""
 
     def write(self, data: memoryview, timeout: float) -> int:
-        """Sends some of the bytes and gives their number. OSError when nobody reads them any more."""
+        """Send some of the bytes and return their number. OSError when nobody reads them any more."""
 
     def end_input(self) -> None:
-        """Ends standard input. Idempotent; raises nothing."""
+        """End standard input. Idempotent; raise nothing."""
 
     def wait(self, timeout: float) -> int | None:
-        """The exit code; None where it will never be known (the connection was lost, a signal ended the shell)."""
+        """Return the exit code.
+
+        None where it will never be known (the connection was lost, a signal ended the shell).
+        """
 
     def lost(self) -> str | None:
-        """Why the connection is gone, None while it stands."""
+        """Return why the connection is gone, None while it stands."""
 
     def end(self, *, forcibly: bool) -> None:
-        """Lets go of the command, and first terminates it with its children when asked to. Idempotent."""
+        """Let go of the command, and first terminates it with its children when asked to. Idempotent."""
 
 
 class ShellSession:
@@ -77,7 +80,7 @@ class ShellSession:
     # --- the two ways to use it ---
 
     def start(self) -> ShellSession:
-        """Sends the script and the command's input, for a conversation that goes on from there."""
+        """Send the script and the command's input, for a conversation that goes on from there."""
         self._drain.start()
         try:
             self.write(self._head + self._command.stdin)
@@ -87,7 +90,7 @@ class ShellSession:
         return self
 
     def run(self) -> CommandResult:
-        """Runs the command to its end, within its limits of time and output."""
+        """Run the command to its end, within its limits of time and output."""
         self._keep_tail = False
         self._drain.start()
         timeout = self._command.timeout
@@ -106,7 +109,7 @@ class ShellSession:
     # --- model.seams.Session ---
 
     def write(self, data: bytes) -> None:
-        """Sends bytes to the command; HostUnreachable when it ended, CommandTimeout when it reads nothing for 60 s."""
+        """Send bytes to the command; HostUnreachable when it ended, CommandTimeout when it reads nothing for 60 s."""
         try:
             self._send(data)
         except TimeoutError:
@@ -115,7 +118,7 @@ class ShellSession:
             raise self._gone(f"it reads no more input ({error.strerror or error})") from None
 
     def read_line(self, timeout: float) -> bytes:
-        """The next line of output, without its newline."""
+        """Return the next line of output, without its newline."""
         deadline, seen = time.monotonic() + timeout, 0
         while (end := self._out.find(b"\n", seen)) < 0:
             seen = len(self._out)
@@ -123,14 +126,14 @@ class ShellSession:
         return self._take(end, end + 1)
 
     def read_exactly(self, count: int, timeout: float) -> bytes:
-        """The next ``count`` bytes of output."""
+        """Return the next ``count`` bytes of output."""
         deadline = time.monotonic() + timeout
         while len(self._out) < count:
             self._more(timeout, deadline)
         return self._take(count, count)
 
     def finish(self, timeout: float) -> CommandResult:
-        """Ends the input and gives the exit code and the output that was not read; of stderr the last part."""
+        """End the input and return the exit code and the output that was not read; of stderr the last part."""
         self._process.end_input()
         try:
             return self._collect(timeout, time.monotonic() + timeout)
@@ -141,7 +144,7 @@ class ShellSession:
             self.end()
 
     def end(self, *, forcibly: bool = False) -> None:
-        """Lets go of the command. Idempotent, and safe to call from another thread."""
+        """Let go of the command. Idempotent, and safe to call from another thread."""
         with self._end_lock:
             if self._ended:
                 return
@@ -164,7 +167,7 @@ class ShellSession:
             raise EOFError(f"the output of the command on {self._host} has ended")
 
     def _fill(self, timeout: float, deadline: float) -> bool:
-        """Reads some output into the buffer; False where it has ended."""
+        """Read some output into the buffer; False where it has ended."""
         if self._eof:
             return False
         try:
@@ -188,7 +191,7 @@ class ShellSession:
         return not self._eof
 
     def _find_marker(self) -> None:
-        """Drops what the login shell printed, up to the marker."""
+        """Drop what the login shell printed, up to the marker."""
         noise, found, rest = self._out.partition(self._marker)
         if found:
             self._out, self._marked, self._received = rest, True, len(rest)

@@ -55,23 +55,26 @@ class SshTransport:
         self.stats = TransportStats()
 
     def run(self, command: Command) -> CommandResult:
-        """Runs a command to its end; see the seam for what it raises."""
+        """Run a command to its end; see the seam for what it raises."""
         return self._session(command).run()
 
     def open(self, command: Command) -> ShellSession:
-        """Starts a command and gives the conversation with it."""
+        """Start a command and return the conversation with it."""
         return self._session(command).start()
 
     def stream(
         self, command: Command, terminal: Terminal | None = None, on_stderr: Callable[[bytes], None] | None = None
     ) -> ProcessStream:
-        """Starts a command whose output may be of any length; see the seam."""
+        """Start a command whose output may be of any length; see the seam."""
         return self._begin(
             command, terminal, lambda process, ended: ProcessStream(self._host, process, command, ended, on_stderr)
         ).start()
 
     def tunnel(self, address: str, port: int) -> TunnelSocket:
-        """A socket-like connection that the host makes for us to an address it reaches. Raises HostUnreachable."""
+        """Return a socket-like connection that the host makes for us to an address it reaches.
+
+        Raises HostUnreachable.
+        """
         try:
             return self._connection.get().tunnel(address, port, self._timeout, _TUNNEL_WINDOW)
         except LOST as error:
@@ -91,7 +94,7 @@ class SshTransport:
         return False
 
     def close(self) -> None:
-        """Ends the sessions and the connection, and its jump hosts' where they are not shared."""
+        """End the sessions and the connection, and its jump hosts' where they are not shared."""
         with self._lock:
             sessions = list(self._sessions)
         for session in sessions:
@@ -138,7 +141,7 @@ class SshTransport:
         self._slots.release()
 
     def _channel(self, connection: Connection, deadline: float, terminal: Terminal | None) -> ChannelSocket:
-        """A channel with a shell on it. Waits where sshd allows fewer at once than we do."""
+        """Return a channel with a shell on it. Waits where sshd allows fewer at once than we do."""
         patience = time.monotonic() + _REFUSED_LIMIT
         while True:
             asked = time.monotonic()

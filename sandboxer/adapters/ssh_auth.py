@@ -38,7 +38,7 @@ class KeyRing:
             self._agent.close()
 
     def offers(self) -> Iterator[tuple[str, paramiko.PKey]]:
-        """Each key with the words for it, best first and none twice."""
+        """Yield each key with the words for it, best first and none twice."""
         offered: set[bytes] = set()
         for name, key in self._candidates():
             if key.asbytes() not in offered:
@@ -46,7 +46,7 @@ class KeyRing:
                 yield name, key
 
     def refused(self, reason: str = "") -> HostUnreachable:
-        """The error for a login that no key opened."""
+        """Return the error for a login that no key opened."""
         endpoint = self.endpoint
         nothing = f"the agent holds no key, and there is none of {', '.join(map(str, endpoint.identities))}"
         tried = "; ".join(self.tried) or nothing
@@ -122,7 +122,7 @@ class _Agent(AgentSSH):
 
 
 def _public_blob(path: Path) -> bytes:
-    """The public half of a key file: beside it, or the file itself."""
+    """Return the public half of a key file: beside it, or the file itself."""
     for candidate in (path.with_name(path.name + ".pub"), path):
         with contextlib.suppress(OSError, ValueError, paramiko.SSHException):
             return paramiko.pkey.PublicBlob.from_file(str(candidate)).key_blob

@@ -44,7 +44,7 @@ def _ended_there(channel: paramiko.Channel, _: paramiko.Message) -> None:
 
 class _Packetizer(paramiko.packet.Packetizer):
     def start_handshake(self, timeout: float) -> None:
-        """Starts no timer thread: whoever waits for the handshake has a deadline."""
+        """Start no timer thread: whoever waits for the handshake has a deadline."""
 
 
 class Connection(paramiko.Transport):
@@ -58,7 +58,7 @@ class Connection(paramiko.Transport):
         super().__init__(sock, packetizer_class=_Packetizer)  # type: ignore[arg-type]  # it only needs the methods
 
     def session(self, line: str, timeout: float, terminal: Terminal | None = None) -> ChannelSocket:
-        """A channel on which the login shell runs a command line, with a terminal where one is given."""
+        """Return a channel on which the login shell runs a command line, with a terminal where one is given."""
         channel = ChannelSocket(self, self.open_session(timeout=timeout))
         if terminal is not None:
             channel.request("pty-req", terminal.kind, terminal.columns, terminal.rows, 0, 0, _QUIET)
@@ -66,12 +66,12 @@ class Connection(paramiko.Transport):
         return channel
 
     def tcp(self, address: str, port: int, timeout: float) -> ChannelSocket:
-        """A connection that the other side makes for us."""
+        """Return a connection that the other side makes for us."""
         channel = self.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=timeout)
         return ChannelSocket(self, channel)
 
     def tunnel(self, address: str, port: int, timeout: float, window: int) -> TunnelSocket:
-        """As ``tcp``; not more than ``window`` bytes wait here to be read."""
+        """Return what ``tcp`` does; not more than ``window`` bytes wait here to be read."""
         origin = ("127.0.0.1", 0)
         channel = self.open_channel("direct-tcpip", (address, port), origin, window_size=window, timeout=timeout)
         return TunnelSocket(self, channel)
@@ -89,15 +89,15 @@ class ChannelSocket:
         self._channel.settimeout(seconds)
 
     def recv(self, size: int) -> bytes:
-        """Some bytes; none at the end. TimeoutError when its time has passed."""
+        """Return some bytes; none at the end. TimeoutError when its time has passed."""
         return self._channel.recv(size)
 
     def recv_stderr(self, size: int) -> bytes:
-        """As ``recv``, of standard error."""
+        """Return what ``recv`` does, of standard error."""
         return self._channel.recv_stderr(size)
 
     def send(self, data: bytes) -> int:
-        """Sends some of the bytes and gives their number. OSError where the other side takes no more."""
+        """Send some of the bytes and return their number. OSError where the other side takes no more."""
         with self._sending:
             if not self.ended:
                 sent = self._channel.send(data)
@@ -106,13 +106,13 @@ class ChannelSocket:
         raise BrokenPipeError("its input is closed")
 
     def sendall(self, data: bytes) -> None:
-        """Sends all of the bytes."""
+        """Send all of the bytes."""
         view = memoryview(data)
         while view:
             view = view[self.send(bytes(view[: 32 * 1024])) :]
 
     def request(self, kind: str, *values: str | bytes | int) -> None:
-        """Asks sshd for something and waits for no answer, which the library would do without a time limit."""
+        """Ask sshd for something and waits for no answer, which the library would do without a time limit."""
         message = paramiko.Message()
         message.add_byte(cMSG_CHANNEL_REQUEST)
         message.add_int(self._channel.remote_chanid)
@@ -125,13 +125,13 @@ class ChannelSocket:
                 self._connection._send_user_message(message)  # type: ignore[attr-defined]  # noqa: SLF001
 
     def shutdown_write(self) -> None:
-        """Ends what is sent."""
+        """End what is sent."""
         with self._sending:
             if not self._channel.closed:
                 self._channel.shutdown_write()
 
     def close(self) -> None:
-        """Ends the channel. Idempotent."""
+        """End the channel. Idempotent."""
         with self._sending:
             self._channel.close()
 
@@ -148,7 +148,10 @@ class ChannelSocket:
     _closed = closed  # as the library asks a socket
 
     def exit_code(self, timeout: float) -> int | None:
-        """The command's exit code, None where it ended without one. TimeoutError when it has not ended in time."""
+        """Return the command's exit code, None where it ended without one.
+
+        TimeoutError when it has not ended in time.
+        """
         if not self._channel.status_event.wait(timeout):
             raise TimeoutError
         return self._channel.exit_status if self._channel.exit_status >= 0 else None
@@ -158,25 +161,25 @@ class TunnelSocket(ChannelSocket):
     """A channel that tells its end from that of the connection (``model.seams.Tunnel``)."""
 
     def recv(self, size: int) -> bytes:
-        """Some bytes; none at the end, and ConnectionResetError where it was cut off."""
+        """Return some bytes; none at the end, and ConnectionResetError where it was cut off."""
         data = super().recv(size)
         if not data and not self._connection.is_active():
             raise ConnectionResetError("the connection to the host was lost")
         return data
 
     def send(self, data: bytes) -> int:
-        """Sends some of the bytes; OSError where the other side takes no more."""
+        """Send some of the bytes; OSError where the other side takes no more."""
         try:
             return super().send(data)
         except (paramiko.SSHException, EOFError) as error:
             raise ConnectionResetError(str(error)) from None
 
     def shutdown_write(self) -> None:
-        """Ends what is sent; nothing happens where the connection is gone."""
+        """End what is sent; nothing happens where the connection is gone."""
         with contextlib.suppress(*_GONE):
             super().shutdown_write()
 
     def close(self) -> None:
-        """Ends it both ways. Idempotent."""
+        """End it both ways. Idempotent."""
         with contextlib.suppress(*_GONE):
             super().close()

@@ -83,7 +83,10 @@ def place_of(address: str, port: int) -> str:
 
 
 def resolve(target: SshTarget) -> Endpoint:
-    """The endpoint that a manifest and ssh_config describe together. Raises HostUnreachable for a bad ssh_config."""
+    """Return the endpoint that a manifest and ssh_config describe together.
+
+    Raises HostUnreachable for a bad ssh_config.
+    """
     home = Path(os.environ.get("HOME") or Path.home())
     return _Resolver(target.host, home).endpoint(target, via=None, depth=0)
 
@@ -127,7 +130,7 @@ class _Resolver:
         )
 
     def _jump(self, target: SshTarget, options: Mapping[str, str], depth: int) -> Endpoint | None:
-        """The last hop before the target; each hop of a chain goes through the one before it."""
+        """Return the last hop before the target; each hop of a chain goes through the one before it."""
         chain = options.get("proxyjump", "none")
         if chain.lower() == "none":
             if options.get("proxycommand"):
@@ -182,7 +185,7 @@ class _Resolver:
     # --- reading ---
 
     def _lines(self, path: Path, depth: int = 0) -> Iterator[str]:
-        """The lines of a file with its includes in place, and the blocks left out that would need a program."""
+        """Yield the lines of a file with its includes in place, and the blocks left out that would need a program."""
         try:
             text = path.read_text(encoding="utf-8", errors="surrogateescape")
         except (FileNotFoundError, NotADirectoryError):
@@ -209,7 +212,7 @@ class _Resolver:
             yield from self._lines(Path(found), depth + 1)
 
     def _match(self, line: str, criteria: str) -> str:
-        """A Match line with its keywords in lower case, or one that never matches where it cannot be judged here."""
+        """Return a Match line with its keywords in lower case, or one that never matches where it cannot be judged here."""
         words, plain = iter(_words(criteria)), ["Match"]
         for word in words:
             keyword = word.lower()

@@ -47,7 +47,7 @@ class Shared:
         self._failure: HostUnreachable | None = None
 
     def get(self) -> Connection:
-        """The connection. Raises HostUnreachable, the same one each time."""
+        """Return the connection. Raises HostUnreachable, the same one each time."""
         with self._lock:
             if self._transport is not None and not self._transport.is_active():
                 self._failure = lost(self._host, self._transport.saved_exception)
@@ -62,7 +62,7 @@ class Shared:
             return self._transport
 
     def close(self, why: HostUnreachable) -> None:
-        """Closes the connection, and raises ``why`` for whoever comes later. Idempotent."""
+        """Close the connection, and raise ``why`` for whoever comes later. Idempotent."""
         with self._lock:
             transport, self._transport = self._transport, None
             self._failure = self._failure or why
@@ -82,14 +82,14 @@ class JumpPool:
         self._jumps: dict[Endpoint, Shared] = {}
 
     def through(self, jump: Endpoint, timeout: float) -> Connection:
-        """The connection to a jump host, opened at its first use."""
+        """Return the connection to a jump host, opened at its first use."""
         with self._lock:
             shared = self._jumps.setdefault(jump, Shared(jump.host, lambda: connect(jump, timeout, self)))
         return shared.get()
 
     @contextlib.contextmanager
     def handshake(self, endpoint: Endpoint, timeout: float) -> Iterator[None]:
-        """Waits for its turn, at most 8 at once to one address or through one jump host."""
+        """Wait for its turn, at most 8 at once to one address or through one jump host."""
         first = endpoint.jump or endpoint
         with self._all:
             slot = self._handshakes.setdefault(
@@ -103,7 +103,7 @@ class JumpPool:
             slot.release()
 
     def close(self) -> None:
-        """Closes the connections to the jump hosts, the farthest first."""
+        """Close the connections to the jump hosts, the farthest first."""
         with self._lock:
             jumps = list(self._jumps.items())
         for jump, shared in reversed(jumps):
@@ -143,7 +143,7 @@ def _jump(endpoint: Endpoint, timeout: float, pool: JumpPool) -> Connection | No
 
 
 def shut(transport: Connection) -> None:
-    """Closes a connection at once, and waits for its thread to end."""
+    """Close a connection at once, and waits for its thread to end."""
     sock = transport.sock
     with contextlib.suppress(*LOST):
         # Wakes the thread that reads; closing alone would leave it to its next look, a tenth of a second on.
@@ -249,7 +249,7 @@ def _left(deadline: float) -> float:
 
 
 def explain(endpoint: Endpoint, error: BaseException, timeout: float) -> HostUnreachable:
-    """Our error for any of the library's or the system's while connecting."""
+    """Return our error for any of the library's or the system's while connecting."""
     hint = f"check the address and port of {endpoint.host}, that sshd runs there, and the network in between"
     if isinstance(error, TimeoutError):
         reason = f"no answer within {timeout:g} s"
@@ -268,7 +268,7 @@ def explain(endpoint: Endpoint, error: BaseException, timeout: float) -> HostUnr
 
 
 def reason_of(error: BaseException | None) -> str:
-    """A few words for what ended a connection."""
+    """Return a few words for what ended a connection."""
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
     if isinstance(error, paramiko.ChannelException):
@@ -279,7 +279,7 @@ def reason_of(error: BaseException | None) -> str:
 
 
 def lost(host: str, error: BaseException | None) -> HostUnreachable:
-    """Our error for a connection that stood and is gone."""
+    """Return our error for a connection that stood and is gone."""
     return HostUnreachable(
         host,
         f"the connection to {host} was lost: {reason_of(error)}",

@@ -65,13 +65,13 @@ class HostKeyCheck:
                     (self._trusted if matched[0] == endpoint.known_as[0] else self._also).append(key)
 
     def preferred(self, algorithms: Sequence[str]) -> list[str]:
-        """These host key algorithms with those first whose keys are known, so that the host shows such a key."""
+        """Return these host key algorithms with those first whose keys are known, so that the host shows such a key."""
         known = [name for key in (*self._trusted, *self._also) for name in _ALGORITHMS.get(key.type, (key.type,))]
         first = [name for name in dict.fromkeys(known) if name in algorithms]
         return first + [name for name in algorithms if name not in first]
 
     def verify(self, key_type: str, blob: bytes) -> None:
-        """Raises HostKeyRefused unless this is a key that the host may show."""
+        """Raise HostKeyRefused unless this is a key that the host may show."""
         shown = HostKey(key_type, blob)
         if any(key.blob == blob for key in self._revoked):
             raise self._refused(f"shows {shown}, which known_hosts marks as revoked", "give the host a new key")
@@ -128,7 +128,10 @@ def _key(key_type: str, text: str, source: str) -> HostKey | None:
 
 
 def _read(path: Path) -> Iterator[tuple[list[str], bool, HostKey]]:
-    """The lines of a known_hosts file: their host patterns, whether revoked, and the key. A bad line is skipped."""
+    """Yield the lines of a known_hosts file: their host patterns, whether revoked, and the key.
+
+    A bad line is skipped.
+    """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -25,7 +25,7 @@ class Streamed(Process, Protocol):
     """A process that may have a terminal."""
 
     def resize(self, columns: int, rows: int) -> None:
-        """Tells its terminal another size; without one nothing happens."""
+        """Report its terminal another size; without one nothing happens."""
 
 
 class ProcessStream:
@@ -48,7 +48,7 @@ class ProcessStream:
         self._drain = threading.Thread(target=self._drain_stderr, name=f"stderr of {host}", daemon=True)
 
     def start(self) -> Self:
-        """Sends the script and the command's input; returns once the script runs. Raises HostError."""
+        """Send the script and the command's input; return once the script runs. Raises HostError."""
         marker, head = frame(self._command.script)
         self._drain.start()
         try:
@@ -86,7 +86,7 @@ class ProcessStream:
         return bytes(self._err).decode(errors="replace").strip()[-SHOWN:]
 
     def read(self, timeout: float) -> bytes:
-        """The next bytes of standard output; none at its end."""
+        """Return the next bytes of standard output; none at its end."""
         if self._early:
             early, self._early = self._early, b""
             return early
@@ -101,19 +101,22 @@ class ProcessStream:
         return chunk
 
     def write(self, data: bytes) -> None:
-        """Sends all of the bytes; waits as long as there is somebody who may read them."""
+        """Send all of the bytes; wait as long as there is somebody who may read them."""
         self._send(memoryview(data))
 
     def end_input(self) -> None:
-        """Ends its standard input."""
+        """End its standard input."""
         self._process.end_input()
 
     def resize(self, columns: int, rows: int) -> None:
-        """Tells its terminal another size."""
+        """Report its terminal another size."""
         self._process.resize(columns, rows)
 
     def wait(self, timeout: float) -> int:
-        """Its exit code. CommandTimeout where it does not end in time, HostUnreachable where there will be none."""
+        """Return its exit code.
+
+        CommandTimeout where it does not end in time, HostUnreachable where there will be none.
+        """
         try:
             code = self._process.wait(timeout)
         except TimeoutError:
@@ -126,7 +129,7 @@ class ProcessStream:
         return code
 
     def close(self) -> None:
-        """Ends it where it still runs. Idempotent, and safe to call from another thread."""
+        """End it where it still runs. Idempotent, and safe to call from another thread."""
         self.end(forcibly=True)
 
     def __enter__(self) -> Self:
@@ -136,7 +139,7 @@ class ProcessStream:
         self.close()
 
     def end(self, *, forcibly: bool) -> None:
-        """Lets go of the command. Idempotent, and safe to call from another thread."""
+        """Let go of the command. Idempotent, and safe to call from another thread."""
         with self._end_lock:
             if self._ended:
                 return
@@ -149,7 +152,7 @@ class ProcessStream:
     # --- within ---
 
     def _send(self, view: memoryview, limit: float | None = None) -> None:
-        """Sends all of it. TimeoutError where none of it is read for ``limit`` seconds, BrokenPipeError by nobody."""
+        """Send all of it. TimeoutError where none of it is read for ``limit`` seconds, BrokenPipeError by nobody."""
         patience = time.monotonic() + limit if limit else None
         while view:
             try:

@@ -46,7 +46,7 @@ logging.getLogger("opentelemetry").propagate = False
 
 
 def wanted(environ: Mapping[str, str]) -> bool:
-    """Whether the environment asks for traces."""
+    """Return whether the environment asks for traces."""
     off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
     return not off and bool(_endpoint(environ))
 
@@ -56,7 +56,7 @@ def _endpoint(environ: Mapping[str, str]) -> str:
 
 
 def _place(environ: Mapping[str, str]) -> str:
-    """Where traces go, without what may be secret in it."""
+    """Return where traces go, without what may be secret in it."""
     parts = urlsplit(_endpoint(environ))
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -73,7 +73,7 @@ class _Span:
     error: str | None = None
 
     def note(self, name: str, **attributes: str | int | None) -> None:
-        """Adds an event of now."""
+        """Add an event of now."""
         self.events.append((name, time.time_ns(), _named(attributes)))
 
 
@@ -168,7 +168,7 @@ class Trace:
             self._working = {}
 
     def send(self) -> str:
-        """Sends the trace, and waits less than a second for the collector. What went wrong, in a sentence, or empty."""
+        """Send the trace, and wait less than a second for the collector. What went wrong, in a sentence, or empty."""
         with self._lock:
             spans, self._spans = self._spans, []
         try:
@@ -184,7 +184,10 @@ class Trace:
                 self._spans.append(span)
 
     def _span_of(self, change: Change, *, last: bool = False) -> _Span | None:
-        """The span of a change at work; under the lock it may have come to another host than the one it began with."""
+        """Return the span of a change at work.
+
+        Under the lock it may have come to another host than the one it began with.
+        """
         with self._lock:
             keys = [key for key in self._working if key == (change.id, change.host)]
             keys = keys or [key for key in self._working if key[0] == change.id]
@@ -194,7 +197,7 @@ class Trace:
 
 
 def _named(attributes: Mapping[str, str | int | None]) -> Attributes:
-    """The attributes that say something, as text that any collector takes."""
+    """Return the attributes that say something, as text that any collector takes."""
     return {
         _ATTRIBUTE + key: _text(value) if isinstance(value, str) else value
         for key, value in attributes.items()
@@ -217,7 +220,7 @@ def _send(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) -> st
 
 
 def _as_otel(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) -> list[ReadableSpan]:
-    """The SDK's spans of ours; none where the sampler of the environment, or of the parent, wants none."""
+    """Return the SDK's spans of ours; none where the sampler of the environment, or of the parent, wants none."""
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
     from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
@@ -252,7 +255,7 @@ def _as_otel(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) ->
 
 
 def _export(ready: Sequence[ReadableSpan], place: str) -> str:
-    """Sends spans from a thread that nobody waits for longer than that: no resolver of names keeps to a limit."""
+    """Send spans from a thread that nobody waits for longer than that: no resolver of names keeps to a limit."""
     import requests
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import SpanExportResult

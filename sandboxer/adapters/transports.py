@@ -25,7 +25,7 @@ class Transports:
         self._jumps: JumpPool | None = None
 
     def to(self, host: Host) -> HostTransport:
-        """The way to a host; it connects when it is first used."""
+        """Return the way to a host; it connects when it is first used."""
         name = host.metadata.name
         with self._lock:
             if name not in self._made:
@@ -39,7 +39,7 @@ class Transports:
         return TransportStats(sum(stats.connections for stats in each), sum(stats.commands for stats in each))
 
     def close(self) -> None:
-        """Ends every connection that was opened."""
+        """End every connection that was opened."""
         if self._made:
             with ThreadPoolExecutor(max_workers=len(self._made)) as pool:
                 list(pool.map(lambda transport: transport.close(), self._made.values()))

@@ -20,12 +20,12 @@ _ENDINGS = (".yaml", ".yml")
 
 
 def is_manifest(path: str) -> bool:
-    """Whether a path, relative to the fleet's root, is that of a manifest."""
+    """Return whether a path, relative to the fleet's root, is that of a manifest."""
     return path == FLEET_FILE or (path.startswith(tuple(f"{f}/" for f in FOLDERS)) and path.endswith(_ENDINGS))
 
 
 def count_in(path: str, size: int, files: int, total: int) -> int:
-    """The bytes of a fleet with one manifest more, ``files`` and ``total`` being those before it.
+    """Return the bytes of a fleet with one manifest more, ``files`` and ``total`` being those before it.
 
     A manifest takes some 1 to 5 KiB, and each is kept with the place of all that is in it: these limits hold what one
     run can cost to a few hundred MiB. Raises FleetTooLarge beyond them.
@@ -39,7 +39,7 @@ def count_in(path: str, size: int, files: int, total: int) -> int:
 
 
 def read_work_tree(root: Path) -> dict[str, bytes]:
-    """The manifests below a fleet's root, by path, sorted; a file over 1 MiB is cut one byte above that.
+    """Return the manifests below a fleet's root, by path, sorted; a file over 1 MiB is cut one byte above that.
 
     Raises SourceError where the fleet's file is missing, something cannot be read, or a link leaves the root.
     """
@@ -66,7 +66,7 @@ class _Walk:
         self._total = 0
 
     def take(self, top: str) -> None:
-        """Reads what lies at a path of the root, which may be nothing."""
+        """Read what lies at a path of the root, which may be nothing."""
         pending = [top]
         while pending:
             path = pending.pop()
@@ -76,7 +76,7 @@ class _Walk:
                 raise SourceError(f"{path!r} cannot be read: {error.strerror or error}") from error
 
     def _visit(self, path: str) -> list[str]:
-        """Reads a file, or gives what a folder holds."""
+        """Read a file, or gives what a folder holds."""
         self._seen += 1
         if self._seen > MAX_FILES:
             raise SourceError(f"more than {MAX_FILES} files below {', '.join(FOLDERS)}")

@@ -30,7 +30,7 @@ hosts as they are at that moment: the server keeps nothing.
 
 
 def create_app() -> FastAPI:
-    """The addresses alone, as ``schemas/openapi.json`` describes them; ``served`` puts a server behind them."""
+    """Return the addresses alone, as ``schemas/openapi.json`` describes them; ``served`` puts a server behind them."""
     app = FastAPI(
         title="Sandboxer",
         description=_ABOUT,
@@ -59,7 +59,10 @@ def create_app() -> FastAPI:
 
 
 def served(service: Service, auth: TokenAuth, *, listen_host: str | None) -> ASGIApp:
-    """The application of one server. ``listen_host`` is the one name that it goes by beside those of the loopback."""
+    """Return the application of one server.
+
+    ``listen_host`` is the one name that it goes by beside those of the loopback.
+    """
     app = create_app()
     app.state.service = service
 
@@ -80,7 +83,10 @@ def served(service: Service, auth: TokenAuth, *, listen_host: str | None) -> ASG
 
 
 def _refused(app: FastAPI, service: Service, request: Request, error: Exception) -> HttpProblem:
-    """Any error as a problem. What is wrong with the server itself is told to its owner, not to whoever asked."""
+    """Return any error as a problem.
+
+    What is wrong with the server itself is told to its owner, not to whoever asked.
+    """
     if isinstance(error, HttpProblem):
         return error
     if isinstance(error, RequestValidationError):
@@ -96,7 +102,7 @@ def _refused(app: FastAPI, service: Service, request: Request, error: Exception)
 
 
 def _allowed(app: FastAPI, path: str) -> str:
-    """Every method that an address takes; Starlette's own answer has those of its first route alone."""
+    """Return every method that an address takes; Starlette's own answer has those of its first route alone."""
     methods: set[str] = set()
     for route in (*app.routes, *sandboxes.router.routes, *queries.router.routes):
         if isinstance(route, Route) and route.path_regex.match(path):

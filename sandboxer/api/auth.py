@@ -28,7 +28,7 @@ class TokenAuth:
         self._throttle = rate_limit
 
     def __call__(self, scope: Scope, headers: Headers) -> Mapping[str, str]:
-        """Notes the Grant as ``grant`` in the scope; gives headers for the answer. Raises Refused: 401, 403 or 429."""
+        """Note the Grant as ``grant`` in the scope; return headers for the answer. Raises Refused: 401, 403 or 429."""
         grant = self._tokens.grant_of(digest(bearer(headers, REALM)))
         if grant is None:
             raise wrong_token("the token is none of this server's", REALM)

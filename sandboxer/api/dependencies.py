@@ -19,13 +19,13 @@ LONGEST_WAIT = 300
 
 
 def service_of(request: Request) -> Service:
-    """The server that answers this request."""
+    """Return the server that answers this request."""
     service: Service = request.app.state.service
     return service
 
 
 def grant_of(request: Request) -> Grant:
-    """Whose request it is."""
+    """Return whose request it is."""
     grant: Grant = request.scope["grant"]
     return grant
 
@@ -58,7 +58,10 @@ class NoQuery(BaseModel):
 
 
 async def new_request(request: Request, model: type[M]) -> M:
-    """The body of a request, as its model. Raises Refused: 400 for what is no JSON, 422 for JSON that does not fit."""
+    """Return the body of a request, as its model.
+
+    Raises Refused: 400 for what is no JSON, 422 for JSON that does not fit.
+    """
     data = await body_of(request, (JSON,))
     try:
         return model.model_validate_json(data)

@@ -62,7 +62,7 @@ _OWN = (("placement.hosts", "hosts"), ("secretRefs", "secret_refs"))
 
 
 def refused(error: SandboxerError, root: Path, *, usage: int = 409) -> HttpProblem:
-    """The answer to an error of ours. ``usage`` is the status of a call that makes no sense as things are."""
+    """Return the answer to an error of ours. ``usage`` is the status of a call that makes no sense as things are."""
     if isinstance(error, ManifestError):
         return _of_manifests(error)
     otherwise = (SandboxerError, usage if isinstance(error, UsageError) else 409, 0)
@@ -78,7 +78,7 @@ def refused(error: SandboxerError, root: Path, *, usage: int = 409) -> HttpProbl
 
 
 def without_paths(text: str, root: Path) -> str:
-    """A text without the folders of this server: the fleet's is ``.``, the home is ``~``."""
+    """Return a text without the folders of this server: the fleet's is ``.``, the home is ``~``."""
     cache = default_cache()
     for folder, instead in ((root.resolve(), "."), (root.absolute(), "."), (cache, "…"), (Path.home(), "~")):
         name = os.fspath(folder)
@@ -88,12 +88,15 @@ def without_paths(text: str, root: Path) -> str:
 
 
 def is_for_later(error: BaseException | None) -> bool:
-    """Whether an operation that ended so may end well when it is tried again: a host or a lock was not to be had."""
+    """Return whether an operation that ended so may end well when it is tried again.
+
+    A host or a lock was not to be had.
+    """
     return isinstance(error, TRANSIENT)
 
 
 def place(error: BaseException) -> str:
-    """An error that nobody foresaw: where it arose, and not what it says, for that may be anything."""
+    """Return an error that nobody foresaw: where it arose, and not what it says, for that may be anything."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -102,7 +105,7 @@ def place(error: BaseException) -> str:
 
 
 def _of_manifests(error: ManifestError) -> HttpProblem:
-    """What is wrong with what was asked for, all of it; what is wrong with the fleet is its owner's to see."""
+    """Return what is wrong with what was asked for, all of it; what is wrong with the fleet is its owner's to see."""
     errors = [finding for finding in error.diagnostics if finding.severity == "error"]
     asked = [finding for finding in errors if finding.location.file == FILE]
     if not asked:

@@ -27,16 +27,16 @@ class Maintenance:
         self._rounds = [(self.sweep, SWEEP_SECONDS), *([(self.reap, reap_every)] if reap_every else [])]
 
     def start(self) -> None:
-        """Begins."""
+        """Begin."""
         for act, seconds in self._rounds:
             threading.Thread(target=self._repeat, args=(act, seconds), name=act.__name__, daemon=True).start()
 
     def close(self) -> None:
-        """Begins no other round."""
+        """Begin no other round."""
         self._over.set()
 
     def sweep(self) -> None:
-        """Puts in line what was asked for without waiting, and which nobody is at any more."""
+        """Put in line what was asked for without waiting, and which nobody is at any more."""
         service = self._service
         kinds: dict[str, Kind] = {"resume": "make", "destroy": "destroy"}
         for one in service.client().abandoned(busy=service.operations.busy()):
@@ -48,7 +48,7 @@ class Maintenance:
             service.tell("info", f"goes on with {one.name} ({one.id}): {one.wants}")
 
     def reap(self) -> None:
-        """Deletes what has expired, within the guards."""
+        """Delete what has expired, within the guards."""
         for outcome in self._service.client().reap():
             change = outcome.change
             if outcome.ok:

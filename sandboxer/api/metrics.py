@@ -45,13 +45,13 @@ class Metrics:
         self._streams = self._gauge("sandboxer_api_streams", "Streams of events or logs that are open.")
 
     def follow(self, counts: Callable[[], tuple[int, int]], streams: Callable[[], int]) -> None:
-        """Reads what there is now from these when it is asked."""
+        """Read what there is now from these when it is asked."""
         self._running.set_function(lambda: counts()[0])
         self._waiting.set_function(lambda: counts()[1])
         self._streams.set_function(streams)
 
     def answered(self, scope: Scope, status: int) -> None:
-        """Counts an answer. Addresses that are none have one line together: whoever asks does not choose its label."""
+        """Count an answer. Addresses that are none have one line together: whoever asks does not choose its label."""
         route = getattr(scope.get("route"), "path", None) or (
             scope["path"] if scope["path"] in ("/healthz", "/readyz") else "none"
         )
@@ -59,18 +59,18 @@ class Metrics:
         self._requests.labels(method, route, str(status)).inc()
 
     def ended(self, kind: str, outcome: str, seconds: float) -> None:
-        """Counts an operation that ended."""
+        """Count an operation that ended."""
         self._operations.labels(kind, outcome).inc()
         self._seconds.labels(kind).observe(seconds)
 
     def begin(self, kinds: tuple[str, ...]) -> None:
-        """Gives each outcome a line from the beginning, so that an alert on it sees a zero and not nothing."""
+        """Return each outcome a line from the beginning, so that an alert on it sees a zero and not nothing."""
         for kind in kinds:
             for outcome in OUTCOMES:
                 self._operations.labels(kind, outcome)
 
     def text(self) -> bytes:
-        """All of them, in the text format."""
+        """Return all of them, in the text format."""
         return generate_latest(self._registry)
 
     def _gauge(self, name: str, words: str) -> Gauge:

@@ -36,18 +36,18 @@ _REF = "#/components/schemas/{model}"
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problems that an address may answer with."""
+    """Return the problems that an address may answer with."""
     return {status: _problem(status) for status in statuses}
 
 
 def body(model: type[BaseModel]) -> dict[str, Any]:
-    """The body that an address takes."""
+    """Return the body that an address takes."""
     content = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, in full."""
+    """Return the OpenAPI document, in full."""
     content = get_openapi(
         title=app.title,
         version=sandboxer.__version__,

@@ -44,7 +44,7 @@ class Job:
     future: Future[Any] = field(default_factory=Future)
 
     async def over(self, seconds: float) -> bool:
-        """Waits for its end, at most so long; whether it is over."""
+        """Wait for its end, at most so long; whether it is over."""
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
         def tell(_: Future[Any]) -> None:
@@ -77,7 +77,7 @@ class Operations:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Keeps a place in the line for what is decided in the block; one that ``submit`` did not take is given back.
+        """Keep a place in the line for what is decided in the block; one that ``submit`` did not take is given back.
 
         Raises Refused: 429 where there is none, 503 where the server ends.
         """
@@ -96,7 +96,7 @@ class Operations:
                 self._reserved -= 1
 
     def submit(self, identifier: str, kind: Kind, act: Callable[[], Any]) -> Job:
-        """Puts a job in line, or gives the same one that is there already. In the block of ``place``.
+        """Put a job in line, or gives the same one that is there already. In the block of ``place``.
 
         One to destroy takes the place of those that were not begun. Where the server ends it is handed over at once.
         """
@@ -122,17 +122,17 @@ class Operations:
         return job
 
     def busy(self) -> frozenset[str]:
-        """The ids of the sandboxes that something is done to, or is to be."""
+        """Return the ids of the sandboxes that something is done to, or is to be."""
         with self._changed:
             return frozenset(self._running) | {job.id for job in self._waiting}
 
     def counts(self) -> tuple[int, int]:
-        """How many run, and how many wait."""
+        """Return how many run, and how many wait."""
         with self._changed:
             return len(self._running), len(self._waiting)
 
     def close(self, grace: float) -> int:
-        """Begins nothing more, gives what runs so many seconds, and hands the rest over; gives how many those are."""
+        """Begin nothing more, gives what runs so many seconds, and hand the rest over; return how many those are."""
         with self._changed:
             self.closed = True
             left, self._waiting = self._waiting, []
@@ -149,7 +149,7 @@ class Operations:
         return len(left) + len(running)
 
     def hurry(self) -> None:
-        """Ends the wait of ``close`` now."""
+        """End the wait of ``close`` now."""
         with self._changed:
             self._hurried = True
             self._changed.notify_all()
@@ -189,7 +189,7 @@ class Operations:
 
 
 def _clean_up(job: Job, result: Any, failure: BaseException | None) -> None:
-    """Tells whoever waits. Of a job that ends at the moment when it is handed over, the first word counts."""
+    """Report whoever waits. Of a job that ends at the moment when it is handed over, the first word counts."""
     with suppress(Exception):
         if failure is not None:
             job.future.set_exception(failure)

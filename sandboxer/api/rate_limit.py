@@ -23,7 +23,7 @@ class RateLimit:
         self._policy = f'"token";q={rate.amount};w={rate.get_expiry()}'
 
     def take(self, name: str) -> dict[str, str]:
-        """Counts a request; gives the headers that say what is left. Raises Refused where nothing is."""
+        """Count a request; return the headers that say what is left. Raises Refused where nothing is."""
         taken = self._limiter.hit(self._rate, name)
         stats = self._limiter.get_window_stats(self._rate, name)
         seconds = max(1, math.ceil(stats.reset_time - time.time()))
@@ -35,7 +35,7 @@ class RateLimit:
 
 
 def parse_rate(text: str) -> RateLimitItem:
-    """The rate that ``--rate`` names, such as ``120/minute``. Raises UsageError."""
+    """Return the rate that ``--rate`` names, such as ``120/minute``. Raises UsageError."""
     try:
         rate = parse(text)
     except ValueError:

@@ -50,7 +50,7 @@ def serve(
     heartbeat: float = HEARTBEAT,
     started: Callable[[Server], None] | None = None,
 ) -> None:
-    """Serves the fleet in ``root`` until a signal ends it. ``announce`` gets the URL once it listens.
+    """Serve the fleet in ``root`` until a signal ends it. ``announce`` gets the URL once it listens.
 
     ``tell`` is the log; it is called from one thread at a time. ``started`` gets the server to be ended with. Raises
     SandboxerError where the address cannot be had, or the manifests cannot be used.
@@ -81,7 +81,7 @@ def service_for(
     tell: Tell,
     heartbeat: float = HEARTBEAT,
 ) -> Service:
-    """The parts of a server, its threads begun."""
+    """Return the parts of a server, its threads begun."""
     metrics = Metrics()
     metrics.begin(KINDS)
 
@@ -107,14 +107,14 @@ def service_for(
 
 
 def client_of(root: Path) -> Connect:
-    """Makes clients of a fleet; each call of one looks at the hosts anew."""
+    """Make clients of a fleet; each call of one looks at the hosts anew."""
     from sandboxer.client import Client
 
     return lambda warn: Client(root, warn=warn, remote=True)
 
 
 def check_manifests(root: Path) -> None:
-    """Raises SandboxerError where the fleet's manifests cannot be used. Asks no host."""
+    """Raise SandboxerError where the fleet's manifests cannot be used. Asks no host."""
     from sandboxer.wiring import Run
 
     with Run(root, find_inputs=False) as run:

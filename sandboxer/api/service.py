@@ -43,7 +43,7 @@ class Shared(Generic[T]):
         self._next: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
-        """What the call gives or raises."""
+        """Return what the call gives or raises."""
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._now))
         return await asyncio.shield(self._next)
@@ -82,36 +82,39 @@ class Service:
         self._listing = Shared(lambda: self.ask(self.reads, self._list))
 
     def client(self, warn: Callable[[str], None] | None = None) -> Client:
-        """A client; what it warns of goes to the log, unless ``warn`` wants it."""
+        """Return a client; what it warns of goes to the log, unless ``warn`` wants it."""
         return self.connect(warn or (lambda words: self.tell("warning", words)))
 
     # --- what is asked
 
     async def ask(self, workers: Workers, call: Callable[[], T], *, usage: int = 409) -> T:
-        """What a call of the library gives. Raises Refused; ``usage`` is the status of a call that makes no sense."""
+        """Return what a call of the library gives.
+
+        Raises Refused; ``usage`` is the status of a call that makes no sense.
+        """
         try:
             return await workers.call(call)
         except SandboxerError as error:
             raise self.refused(error, usage) from None
 
     def refused(self, error: SandboxerError, usage: int = 409) -> HttpProblem:
-        """The answer to an error of the library."""
+        """Return the answer to an error of the library."""
         return refused(error, self.root, usage=usage)
 
     async def find(self, grant: Grant, name: str) -> JsonObject | None:
-        """The handle of a sandbox; None where there surely is none that the token sees: another's is as none."""
+        """Return the handle of a sandbox; None where there surely is none that the token sees: another's is as none."""
         found = await self.ask(self.reads, lambda: self.client().find(name, grant.sees))
         return found.handle if found is not None else None
 
     async def there(self, grant: Grant, name: str) -> JsonObject:
-        """The handle of a sandbox. Raises Refused: 404 without one."""
+        """Return the handle of a sandbox. Raises Refused: 404 without one."""
         handle = await self.find(grant, name)
         if handle is None:
             raise absent(name)
         return handle
 
     async def handles(self) -> tuple[list[JsonObject], bool]:
-        """Every sandbox that the hosts show, and whether all of them answered in full. Raises Refused."""
+        """Return every sandbox that the hosts show, and whether all of them answered in full. Raises Refused."""
         return await self._listing.get()
 
     def _list(self) -> tuple[list[JsonObject], bool]:
@@ -122,7 +125,7 @@ class Service:
         return sorted(found, key=place_of), not warnings
 
     async def ready(self) -> None:
-        """Raises Refused where this server cannot serve: its manifests are broken, or it has not looked yet."""
+        """Raise Refused where this server cannot serve: its manifests are broken, or it has not looked yet."""
         if not self.swept or self.operations.closed:
             why = "this server ends" if self.operations.closed else "the first look is not over"
             raise HttpProblem(503, why, headers={"Retry-After": "1"})
@@ -137,7 +140,7 @@ class Service:
     # --- what is done
 
     def begin(self, identifier: str, kind: Kind) -> Job:
-        """Puts an operation on a sandbox in line; where the server ends it is handed over at once."""
+        """Put an operation on a sandbox in line; where the server ends it is handed over at once."""
         acts: dict[Kind, Callable[[str], Any]] = {
             "make": self._make,
             "recreate": lambda one: self.client().recreate(one).handle,
@@ -146,7 +149,7 @@ class Service:
         return self.operations.submit(identifier, kind, lambda: acts[kind](identifier))
 
     async def outcome(self, job: Job, seconds: float) -> tuple[bool, Any]:
-        """Whether a job is over within that time, and what it gave. Raises Refused where it failed.
+        """Return whether a job is over within that time, and what it gave. Raises Refused where it failed.
 
         One to make a sandbox that waits for a host or a lock is not over: it is tried again later.
         """
@@ -164,7 +167,7 @@ class Service:
         raise HttpProblem(500, "the server failed; its own output says where")
 
     def ended(self, job: Job, seconds: float, error: BaseException | None) -> None:
-        """Counts a job that ran, and logs it."""
+        """Count a job that ran, and log it."""
         outcome = "done" if error is None else "left" if is_for_later(error) else "failed"
         self.metrics.ended(job.kind, outcome, seconds)
         words = {"make": "made", "recreate": "made anew", "destroy": "destroyed"}[job.kind]
@@ -191,7 +194,7 @@ class Service:
 
 
 def place_of(handle: JsonObject) -> tuple[str, str]:
-    """Where a sandbox stands in a list."""
+    """Return where a sandbox stands in a list."""
     return str(handle["name"]), str(handle["id"])
 
 
@@ -201,13 +204,13 @@ def absent(name: str) -> HttpProblem:
 
 
 def must_be_imperative(handle: JsonObject) -> None:
-    """Raises Refused for a sandbox of git: the manifests say what becomes of it."""
+    """Raise Refused for a sandbox of git: the manifests say what becomes of it."""
     if handle["origin"] == "git":
         raise HttpProblem(409, f"{handle['name']} is of git: change its manifest")
 
 
 def words_of(error: BaseException) -> str:
-    """What went wrong, in a line."""
+    """Return what went wrong, in a line."""
     if isinstance(error, ManifestError):
         found = [one.message for one in error.diagnostics if one.severity == "error"]
         return "; ".join(found[:3]) or error.message

@@ -57,7 +57,10 @@ def settings_of(
     grace: float,
     warn: Callable[[str], None],
 ) -> Settings:
-    """The settings that the options name. Raises UsageError, also for an address that is open to others unasked."""
+    """Return the settings that the options name.
+
+    Raises UsageError, also for an address that is open to others unasked.
+    """
     host, port = parse_listen(listen, LISTEN)
     tls = _tls(tls_cert, tls_key)
     if not is_loopback(host):
@@ -88,7 +91,7 @@ def settings_of(
 
 
 def _tls(cert: str | None, key: str | None) -> tuple[str, str] | None:
-    """The files of certificate and key, found to fit. Raises UsageError."""
+    """Return the files of certificate and key, found to fit. Raises UsageError."""
     if cert is None and key is None:
         return None
     if cert is None or key is None:

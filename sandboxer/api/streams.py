@@ -33,7 +33,7 @@ class Reader:
     address: str = ""
 
     def shares(self) -> dict[str, int]:
-        """What a stream counts for, each with the most that may be open."""
+        """Return what a stream counts for, each with the most that may be open."""
         shares = {f"token {self.token}": MOST_OF_ONE}
         shares |= {f"consumer {self.consumer}": MOST_OF_ONE} if self.consumer else {}
         shares |= {f"address {self.address}": MOST_OF_ADDRESS} if self.address else {}
@@ -50,11 +50,11 @@ class Streams:
         self.closed = False
 
     def count(self) -> int:
-        """How many are open."""
+        """Return how many are open."""
         return len(self._feeds)
 
     def feed(self, reader: Reader, make: Callable[[], Iterator[T | None]]) -> StreamReader[T]:
-        """A feed for a reader, begun. Raises Refused: 429 where too many are open."""
+        """Return a feed for a reader, begun. Raises Refused: 429 where too many are open."""
         shares = reader.shares()
         with self._lock:
             if self.closed:
@@ -68,7 +68,7 @@ class Streams:
         return feed
 
     def close(self) -> None:
-        """Ends all of them."""
+        """End all of them."""
         with self._lock:
             self.closed = True
             feeds = list(self._feeds)
@@ -98,11 +98,11 @@ class StreamReader(Generic[T]):
         self._iterator: Iterator[T | None] | None = None
 
     def start(self) -> None:
-        """Begins."""
+        """Begin."""
         threading.Thread(target=self._run, name="stream", daemon=True).start()
 
     async def begun(self, seconds: float) -> None:
-        """Waits until there is something, or the end, at most so long. Raises what the iterator did before that."""
+        """Wait until there is something, or the end, at most so long. Raises what the iterator did before that."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 self._news.clear()
@@ -113,7 +113,7 @@ class StreamReader(Generic[T]):
             raise self._failure
 
     async def each(self, heartbeat: float) -> AsyncIterator[T | None]:
-        """What there is, in order; None after so many seconds without anything. Raises what the iterator did."""
+        """Return what there is, in order; None after so many seconds without anything. Raises what the iterator did."""
         while True:
             self._news.clear()
             while self._items:
@@ -148,7 +148,7 @@ class StreamReader(Generic[T]):
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """Closes it when the block is left."""
+        """Close it when the block is left."""
         try:
             yield
         finally:

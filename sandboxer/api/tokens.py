@@ -36,7 +36,7 @@ class Grant:
     consumer: tuple[str, str] | None = None
 
     def sees(self, handle: Mapping[str, Any]) -> bool:
-        """Whether it is told of a sandbox."""
+        """Return whether it is told of a sandbox."""
         return self.consumer is None or self.consumer == pair_of(handle.get("consumer"))
 
 
@@ -52,7 +52,7 @@ class Tokens:
     known: Sequence[tuple[bytes, Grant]]
 
     def grant_of(self, digest: bytes) -> Grant | None:
-        """What the token of this digest grants. All are compared, each in the same time, whichever it is."""
+        """Return what the token of this digest grants. All are compared, each in the same time, whichever it is."""
         found = None
         for known, grant in self.known:
             if hmac.compare_digest(known, digest):
@@ -69,7 +69,7 @@ def token_of_this_run() -> tuple[Tokens, Hidden]:
 
 
 def read_tokens(path: Path, warn: Callable[[str], None]) -> Tokens:
-    """The tokens of a file. Raises UsageError, with the line. ``warn`` is told where others may read it."""
+    """Return the tokens of a file. Raises UsageError, with the line. ``warn`` is told where others may read it."""
     where = f"--tokens {printable(str(path))}"
     try:
         mode = path.stat().st_mode

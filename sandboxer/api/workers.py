@@ -31,7 +31,7 @@ class Workers:
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
 
     async def call(self, function: Callable[[], T]) -> T:
-        """What the function gives or raises, called in a thread. Raises Refused (503) where the line is full."""
+        """Return what the function gives or raises, called in a thread. Raises Refused (503) where the line is full."""
         future: Future[T] = Future()
         try:
             self._line.put_nowait((future, function))

@@ -103,7 +103,10 @@ def _carry_out(run: Run, options: Options, how: CommandOptions) -> int:
 
 
 def _read_plan(name: str) -> SavedPlan:
-    """The saved plan, which has its own selectors and guards. Raises UsageError where others are given beside it."""
+    """Return the saved plan, which has its own selectors and guards.
+
+    Raises UsageError where others are given beside it.
+    """
     from sandboxer.cli.plan_file import read
 
     beside = list(given_options(click.get_current_context()))
@@ -116,7 +119,7 @@ def _read_plan(name: str) -> SavedPlan:
 
 
 def _carry_out_approved(run: Run, saved: SavedPlan, how: CommandOptions) -> int:
-    """Carries out what is still as it was approved. The plan was the question, so none is asked."""
+    """Carry out what is still as it was approved. The plan was the question, so none is asked."""
     with looking(run):
         decided = run.plan_approved(saved)
     if how.output == "text":
@@ -126,7 +129,7 @@ def _carry_out_approved(run: Run, saved: SavedPlan, how: CommandOptions) -> int:
 
 
 def _act(run: Run, decided: Plan, options: Options | None, how: CommandOptions) -> int:
-    """Carries a plan out and tells what came of it; gives the exit code."""
+    """Carry a plan out and report what came of it; return the exit code."""
     began = time.monotonic()
     with telling(run) as reporter:
         outcomes = _follow(run, decided, options, how)

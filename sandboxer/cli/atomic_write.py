@@ -11,7 +11,7 @@ from sandboxer.errors import UsageError
 
 
 def write_atomically(option: str, name: str, data: bytes) -> None:
-    """Writes the file of this name, which ``option`` asked for. Raises UsageError where that is not possible.
+    """Write the file of this name, which ``option`` asked for. Raises UsageError where that is not possible.
 
     What was there before stays until all of it lies beside it; a link stays, and what it leads to is written.
     """

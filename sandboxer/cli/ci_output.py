@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def in_ci(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether a CI system may read what is written."""
+    """Return whether a CI system may read what is written."""
     return any(environ.get(name, "").lower() not in ("", "0", "false") for name in VARIABLES)
 
 
@@ -32,7 +32,7 @@ def guard_output() -> None:
 
 
 def harmless_bytes() -> Callable[[bytes], bytes]:
-    """A function for bytes that come in pieces and go to standard error; as they are outside of CI."""
+    """Return a function for bytes that come in pieces and go to standard error; as they are outside of CI."""
     if not in_ci() or _is_file(2):
         return lambda data: data
     harmless, decoder = Harmless(), codecs.getincrementaldecoder("utf-8")("surrogateescape")

@@ -31,7 +31,7 @@ _SHOW_CURSOR = b"\x1b[?25h\n"
 
 @contextmanager
 def calling(lock_timeout: timedelta | None = None, *, warn: Callable[[str], None] | None = None) -> Iterator[Client]:
-    """A client that shows on standard error what it does, and warns there unless ``warn`` is told.
+    """Return a client that shows on standard error what it does, and warn there unless ``warn`` is told.
 
     Without ``lock_timeout`` it waits for no other client, which is well for what only looks. On Ctrl-C it says of what
     was begun how to show and to remove it, and lets it end by itself; a second Ctrl-C ends the program at once.
@@ -46,7 +46,7 @@ def calling(lock_timeout: timedelta | None = None, *, warn: Callable[[str], None
 
 
 def warned(words: str) -> None:
-    """Tells a person, or the log, of what went wrong and failed nothing."""
+    """Report a person, or the log, of what went wrong and failed nothing."""
     session().said("warning", f"{words}.")
 
 

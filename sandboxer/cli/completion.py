@@ -53,12 +53,12 @@ def completion(shell: str) -> int:
 
 
 def variable_of(program: str) -> str:
-    """The variable by which a shell asks the program of that name."""
+    """Return the variable by which a shell asks the program of that name."""
     return f"_{program}_COMPLETE".upper()
 
 
 def answer(program: str, instruction: str) -> NoReturn:
-    """Tells a shell what may come next, and ends the process: soon, and without a word but the answer."""
+    """Report a shell what may come next, and end the process: soon, and without a word but the answer."""
     threading.Timer(MOST_SECONDS, os._exit, (EXIT_DONE,)).start()
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the process ends
     with suppress(Exception, SystemExit, KeyboardInterrupt):
@@ -71,7 +71,7 @@ def answer(program: str, instruction: str) -> NoReturn:
 
 
 def completes(command: click.Command, name: str) -> None:
-    """Gives the parameters of a command that stand for sandboxes, profiles or hosts what completes them."""
+    """Return the parameters of a command that stand for sandboxes, profiles or hosts what completes them."""
     arguments = [one for one in command.params if isinstance(one, click.Argument)]
     for argument in arguments[: _NAMED.get(name, 0)]:
         argument.type = NamesOrFiles(sandboxes) if name == "cp" else Names(sandboxes)
@@ -87,7 +87,7 @@ class Names(click.types.StringParamType):
         self._find = find
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Those that begin so, without those that were given before."""
+        """Return those that begin so, without those that were given before."""
         given = ctx.params.get(param.name or "")
         before = set(given) if isinstance(given, list | tuple) else set()
         found = self._find(_folder(ctx))
@@ -103,14 +103,14 @@ class NamesOrFiles(Names):
     """One end of a copy: ``NAME:PATH``, or a file here where no name begins so."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Names with their colon; else the shell's own files."""
+        """Name with their colon; else the shell's own files."""
         found = [] if "/" in incomplete else super().shell_complete(ctx, param, incomplete)
         named = [CompletionItem(f"{item.value}:", help=item.help) for item in found]
         return named or [CompletionItem(incomplete, type="file")]
 
 
 def sandboxes(root: Path) -> dict[str, str]:
-    """The sandboxes that the hosts show within 2 seconds: names, and ids where an id is all that there is."""
+    """Return the sandboxes that the hosts show within 2 seconds: name, and ids where an id is all that there is."""
     from sandboxer.model.observed import Reachable
     from sandboxer.wiring import Run
 
@@ -137,17 +137,17 @@ def sandboxes(root: Path) -> dict[str, str]:
 
 
 def profiles(root: Path) -> dict[str, str]:
-    """The profiles of the manifests, and the extension of each."""
+    """Return the profiles of the manifests, and the extension of each."""
     return {name: profile.spec.extension for name, profile in _manifests(root).profiles.items()}
 
 
 def hosts(root: Path) -> dict[str, str]:
-    """The hosts of the manifests, and the address of each."""
+    """Return the hosts of the manifests, and the address of each."""
     return {name: host.spec.address or host.spec.connection for name, host in _manifests(root).hosts.items()}
 
 
 def in_git(root: Path) -> dict[str, str]:
-    """The sandboxes of the manifests, and the profile of each."""
+    """Return the sandboxes of the manifests, and the profile of each."""
     return {name: sandbox.spec.profile for name, sandbox in _manifests(root).sandboxes.items()}
 
 
@@ -168,13 +168,13 @@ _OPTIONS: Mapping[str, Callable[[Path], Mapping[str, str]]] = {
 
 
 def _manifests(root: Path) -> Manifests:
-    """The manifests, whatever else may be wrong with them; no host is asked."""
+    """Return the manifests, whatever else may be wrong with them; no host is asked."""
     from sandboxer.wiring import Run
 
     return Run(root).manifests
 
 
 def _folder(context: click.Context) -> Path:
-    """The fleet's folder: where the program runs, or what -C says, which no shell has expanded yet."""
+    """Return the fleet's folder: where the program runs, or what -C says, which no shell has expanded yet."""
     given: Any = context.find_root().params.get("directory")
     return Path(given).expanduser() if given else Path.cwd()

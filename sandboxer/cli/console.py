@@ -14,13 +14,13 @@ PIPED_WIDTH = 4096
 
 @cache
 def stdout() -> Console:
-    """The console of results. Where it is no terminal, no line is folded: other programs read lines."""
+    """Return the console of results. Where it is no terminal, no line is folded: other programs read lines."""
     return _console(stderr=False)
 
 
 @cache
 def stderr() -> Console:
-    """The console of everything else."""
+    """Return the console of everything else."""
     return _console(stderr=True)
 
 
@@ -38,7 +38,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def write(text: str) -> None:
-    """Writes machine output to stdout, as it is, with a line break at its end; JSON so that it is the same in CI."""
+    """Write machine output to stdout, as it is, with a line break at its end; JSON so that it is the same in CI."""
     if text[:1] in ("{", "["):
         from sandboxer.render.ci import harmless_json
 

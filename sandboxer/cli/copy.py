@@ -60,7 +60,7 @@ def cp(source: str, target: str) -> int:
 
 
 def _inside(text: str) -> _Inside | None:
-    """What a path means in a sandbox; None for a local one."""
+    """Return what a path means in a sandbox; None for a local one."""
     found = _INSIDE.fullmatch(text)
     return _Inside(found[1], found[2], found[3]) if found else None
 

@@ -100,7 +100,7 @@ def _once(options: Options, *, deep: bool, report_file: str | None, output: str)
 
 
 def _again_and_again(once: Callable[[], int], seconds: float) -> int:
-    """Runs ``once`` so far apart, a tenth more or less, until SIGTERM or Ctrl-C; gives its last exit code.
+    """Run ``once`` so far apart, a tenth more or less, until SIGTERM or Ctrl-C; return its last exit code.
 
     What is at work then comes to its end. An error of one time does not keep the next from its turn. Each time is a run
     of its own, which is told of as one.

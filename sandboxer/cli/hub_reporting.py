@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def telling(run: Run, **patience: Any) -> Iterator[Reporter]:
-    """Tells State Hub of what happens within, under the command's name; what it did not take is a warning after."""
+    """Report State Hub of what happens within, under the command's name; what it did not take is a warning after."""
     from sandboxer.wiring.reporting import reported
 
     name = click.get_current_context().info_name or ""

@@ -70,7 +70,7 @@ class LazyGroup(SummaryGroup):
         return GROUPS
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name; None where there is none, and click says so."""
+        """Return the command of a name; None where there is none, and click says so."""
         path = COMMANDS.get(cmd_name)
         if path is None:
             return None
@@ -119,7 +119,7 @@ def cli(context: click.Context, directory: str | None, log_format: str) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the command line; gives the exit code: 0 done, 1 any error, 2 differences where a command tells them so."""
+    """Run the command line; return the exit code: 0 done, 1 any error, 2 differences where a command tells them so."""
     program = _program()
     if request := os.environ.get(f"_{program}_COMPLETE".upper()):
         from sandboxer.cli.completion import answer
@@ -139,7 +139,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _program() -> str:
-    """The name that the program was called by."""
+    """Return the name that the program was called by."""
     called = os.path.basename(sys.argv[0]) if sys.argv else "sandboxer"  # noqa: PTH119 - a name, not a file
     return called if called in ("sandbox", "sandboxer") else "sandboxer"
 
@@ -171,7 +171,7 @@ def _run(arguments: Sequence[str], session: Session, program: str) -> int:
 
 
 def _asked_format(arguments: Sequence[str]) -> str:
-    """The format of the log, for a command line that is so wrong that its options were not read."""
+    """Return the format of the log, for a command line that is so wrong that its options were not read."""
     words = [*arguments, ""]
     given = (words[at + 1] for at, word in enumerate(arguments) if word == "--log-format")
     joined = (word.partition("=")[2] for word in arguments if word.startswith("--log-format="))
@@ -179,7 +179,10 @@ def _asked_format(arguments: Sequence[str]) -> str:
 
 
 def _ours(error: Exception) -> SandboxerError:
-    """An error that nobody foresaw, as one of ours: where it arose, and not what it says, for that may be anything."""
+    """Return an error that nobody foresaw, as one of ours.
+
+    Where it arose, and not what it says, for that may be anything.
+    """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

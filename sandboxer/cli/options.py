@@ -37,14 +37,14 @@ _SELECTORS = (
 
 
 def selectors(command: F) -> F:
-    """Adds the options that say what a run is about and which guards it lifts."""
+    """Add the options that say what a run is about and which guards it lifts."""
     for option in reversed(_SELECTORS):
         command = option(command)
     return command
 
 
 def options_of(given: dict[str, Any], **more: Any) -> Options:
-    """The planner's options from a command's own."""
+    """Return the planner's options from a command's own."""
     return Options(
         targets=frozenset(given["targets"]),
         excluded=frozenset(given["excluded"]),
@@ -78,7 +78,7 @@ class CommandOptions:
 
 
 def carries_out(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds the options of a command that carries a plan out; it gets them as its argument ``how``."""
+    """Add the options of a command that carries a plan out; it gets them as its argument ``how``."""
 
     @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
     @click.option("--parallelism", type=click.IntRange(1, 256), default=16, show_default=True, help="Hosts at once.")
@@ -96,7 +96,7 @@ def carries_out(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def output_option(*formats: str) -> Callable[[F], F]:
-    """The option `-o`, the first format being the default."""
+    """Return the option `-o`, the first format being the default."""
     return click.option(
         "-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True, help="The output's format."
     )
@@ -108,7 +108,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click 8
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """The time that the text names; a usage error with the reason where it names none."""
+        """Return the time that the text names; a usage error with the reason where it names none."""
         from sandboxer.model.quantity import parse_duration
 
         try:
@@ -123,7 +123,7 @@ class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 a
     name = "pair"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Key and value; a usage error where there is no equals sign."""
+        """Return key and value; a usage error where there is no equals sign."""
         if isinstance(value, tuple):
             return value
         key, equals, rest = str(value).partition("=")

@@ -62,14 +62,14 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
 
 
 def make_plan(run: Run, options: Options) -> Plan:
-    """Plans, and shows on a terminal how many hosts have answered."""
+    """Plan, and show on a terminal how many hosts have answered."""
     with looking(run):
         return run.plan(options)
 
 
 @contextmanager
 def looking(run: Run) -> Iterator[None]:
-    """Shows on a terminal how many hosts have answered, while the run looks at them."""
+    """Show on a terminal how many hosts have answered, while the run looks at them."""
     if not sys.stderr.isatty():
         yield
         return
@@ -88,7 +88,7 @@ def looking(run: Run) -> Iterator[None]:
 
 
 def show(decided: Plan, output: str, *, show_all: bool = False) -> None:
-    """Prints a plan in one of its formats."""
+    """Print a plan in one of its formats."""
     if output == "json":
         write(json.dumps(decided.to_json(), indent=2, ensure_ascii=False))
     elif output == "markdown":

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 
 def save(decided: Plan, approval: Approval, name: str) -> None:
-    """Writes a plan and its approval to the file of this name. Raises UsageError where that is not possible."""
+    """Write a plan and its approval to the file of this name. Raises UsageError where that is not possible."""
     write_atomically("--out", name, saved_bytes(decided, approval))
 
 
 def read(name: str) -> SavedPlan:
-    """The saved plan in the file of this name. Raises UsageError where there is no such file, else PlanRefused."""
+    """Return the saved plan in the file of this name.
+
+    Raises UsageError where there is no such file, else PlanRefused.
+    """
     path = Path(name)
     try:
         if path.exists() and not path.is_file():

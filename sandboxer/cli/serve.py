@@ -23,7 +23,7 @@ class Every(Duration):
     """A duration, or 0 for never."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """The time that the text names; a usage error with the reason where it names none."""
+        """Return the time that the text names; a usage error with the reason where it names none."""
         from datetime import timedelta
 
         return timedelta(0) if value == "0" else super().convert(value, param, ctx)

@@ -56,7 +56,7 @@ class Session:
         return self._log is not None
 
     def speak(self, log_format: str) -> None:
-        """Settles how it speaks: with ``json`` all that goes to standard error is a log, whoever writes it there.
+        """Settle how it speaks: with ``json`` all that goes to standard error is a log, whoever writes it there.
 
         What was settled before stays.
         """
@@ -68,7 +68,7 @@ class Session:
         self._format = self._format or log_format
 
     def close(self, code: int) -> None:
-        """Ends it, and the run that has begun with the exit code ``code``."""
+        """End it, and the run that has begun with the exit code ``code``."""
         if self._lines is None:
             self.end(code)
             return
@@ -80,7 +80,7 @@ class Session:
 
     @contextmanager
     def watching(self, run: Run) -> Iterator[None]:
-        """Tells what ``run`` reads and sees on the hosts."""
+        """Report what ``run`` reads and see on the hosts."""
         from sandboxer.wiring.secrecy import without_values
 
         self._begin()
@@ -128,11 +128,11 @@ class Session:
             stderr().print(error_text(error))
 
     def following(self, *views: ApplyView) -> Following:
-        """A view for an apply, which ``views`` follow too. What is hidden stays so in a log or a trace."""
+        """Return a view for an apply, which ``views`` follow too. What is hidden stays so in a log or a trace."""
         return Following(views, self._begin(), self._hide)
 
     def end(self, code: int) -> None:
-        """Ends the run, where one has begun, and sends its trace; what is told next is of another one."""
+        """End the run, where one has begun, and send its trace; what is told next is of another one."""
         if not self._begun:
             return
         if self._trace is not None:
@@ -146,14 +146,14 @@ class Session:
         self._begun, self._at, self.run_id = False, None, uuid.uuid4().hex
 
     def _hidden(self, error: SandboxerError) -> SandboxerError:
-        """The same error, without any secret in what it says."""
+        """Return the same error, without any secret in what it says."""
         same = type(error).__new__(type(error))
         same.__dict__.update(error.__dict__)
         same.message, same.hint = self._hide("", error.message), self._hide("", error.hint)
         return same
 
     def _begin(self) -> Sequence[RunListener]:
-        """Who is told; begins the run where that was not done yet."""
+        """Return who is told; begin the run where that was not done yet."""
         listeners: list[RunListener] = [self._log] if self._log is not None else []
         if not self._begun and self._wants_traces():
             from sandboxer.adapters.tracing import Trace
@@ -208,7 +208,7 @@ class Following:
         self._tell(outcome)
 
     def rest(self, outcomes: Sequence[Outcome]) -> None:
-        """Tells programs of those outcomes that nobody worked on, such as what was blocked from the start."""
+        """Report programs of those outcomes that nobody worked on, such as what was blocked from the start."""
         told = {id(outcome) for outcome in self._told}
         for outcome in outcomes:
             if id(outcome) not in told:
@@ -226,7 +226,7 @@ class Following:
 
 
 def session() -> Session:
-    """The session that the present command belongs to."""
+    """Return the session that the present command belongs to."""
     context = click.get_current_context(silent=True)
     found = context.find_object(Session) if context else None
     return found or Session()
@@ -234,7 +234,7 @@ def session() -> Session:
 
 @contextmanager
 def opened(**given: Any) -> Iterator[Run]:
-    """A run over the fleet in this folder, told of by the session; ``given`` are options of ``Run``."""
+    """Return a run over the fleet in this folder, told of by the session; ``given`` are options of ``Run``."""
     from pathlib import Path
 
     from sandboxer.wiring import Run

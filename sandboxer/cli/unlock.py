@@ -64,7 +64,10 @@ def unlock(name: str, end: bool, yes: bool, output: str) -> int:
 
 
 def _identify(run: Run, name: str) -> tuple[str, str, frozenset[str]]:
-    """Name and id of a sandbox, and the hosts where it might live. What is not in git is looked for on the hosts."""
+    """Return name and id of a sandbox, and the hosts where it might live.
+
+    What is not in git is looked for on the hosts.
+    """
     for desired in run.fleet.sandboxes.values():
         if name in (desired.name, desired.id):
             return desired.name, desired.id, frozenset((*desired.eligible, *desired.formerly))

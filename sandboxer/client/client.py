@@ -51,18 +51,23 @@ class Client:
     # --- what there is
 
     def list(self, wanted: query.SandboxFilter | None = None) -> list[Sandbox]:
-        """Every sandbox that the hosts show and ``wanted`` takes, git's and imperative ones alike.
+        """Return every sandbox that the hosts show and ``wanted`` takes, git's and imperative ones alike.
 
         ``warn`` is told of each host that did not answer in full.
         """
         return [Sandbox(self, handle) for handle in query.handles(self._context, wanted)]
 
     def get(self, name: str) -> Sandbox:
-        """The sandbox of a name or id. Raises SandboxNotFound where there surely is none, and else as ``find`` does."""
+        """Return the sandbox of a name or id.
+
+        Raises SandboxNotFound where there surely is none, and else as ``find`` does.
+        """
         return Sandbox(self, query.handle_named(self._context, name))
 
     def find(self, name: str, sees: Callable[[JsonObject], bool] | None = None) -> Sandbox | None:
-        """As ``get``, and None where there surely is none. Raises HostNotObserved where a host did not answer in full.
+        """Return what ``get`` does, and None where there surely is none.
+
+        Raises HostNotObserved where a host did not answer in full.
 
         One whose handle ``sees`` refuses is as one that is not there.
         """
@@ -70,7 +75,7 @@ class Client:
         return Sandbox(self, handle) if handle else None
 
     def events(self, name: str, *, follow: bool = False) -> Generator[Event | None]:
-        """The life of a sandbox, as the journals on the hosts tell it: each event once, the oldest first.
+        """Yield the life of a sandbox, as the journals on the hosts tell it: each event once, the oldest first.
 
         With ``follow`` it goes on until the life ends, and gives None about once a second where nothing is new, so that
         a caller can stop; closing the iterator ends the connections. The first step looks at the hosts, and raises
@@ -79,7 +84,7 @@ class Client:
         return events.events(self._context, name, follow=follow)
 
     def wait(self, name: str, phase: Literal["ready", "destroyed"] = "ready", timeout: float = 300.0) -> Sandbox | None:
-        """Waits until a sandbox is ready, or gone; gives it, None where it is gone.
+        """Wait until a sandbox is ready, or gone; return it, None where it is gone.
 
         Raises SandboxError after ``timeout`` seconds, and at once where it failed.
         """
@@ -104,7 +109,7 @@ class Client:
         by: str | None = None,
         wait: bool = True,
     ) -> Sandbox:
-        """Makes a sandbox and waits until it is ready; git neither knows nor ends it, its time to live does.
+        """Make a sandbox and wait until it is ready; git neither knows nor ends it, its time to live does.
 
         Everything is as a Sandbox manifest has it: ``inputs`` are repo and ref, ``ttl`` is a duration, ``consumer`` is
         ``actor/project``, ``secret_refs`` are sources by name, ``hosts`` narrow the profile's placement. Without a
@@ -134,18 +139,18 @@ class Client:
         return Sandbox(self, create.resume(self._context, request.id) if wait else made)
 
     def resume(self, name: str) -> Sandbox:
-        """Makes an imperative sandbox that is only on record, or was cut off, to its end; a ready one stays as it is.
+        """Make an imperative sandbox that is only on record, or was cut off, to its end; a ready one stays as it is.
 
         Raises SandboxLocked where another client is at it.
         """
         return Sandbox(self, create.resume(self._context, name))
 
     def recreate(self, name: str) -> Sandbox:
-        """Makes a sandbox anew: the same id, the same inputs at a fresh commit. An expired one of git too."""
+        """Make a sandbox anew: the same id, the same inputs at a fresh commit. An expired one of git too."""
         return Sandbox(self, create.recreate(self._context, name))
 
     def extend_ttl(self, name: str, by: timedelta) -> Sandbox:
-        """Puts the end of a sandbox off by so much; gives it as it is then.
+        """Put the end of a sandbox off by so much; return it as it is then.
 
         Raises UsageError beyond the profile's longest, and where it is in doubt which copy is meant. Where git has
         another end by now, and the next apply keeps to that, ``warn`` is told.
@@ -153,7 +158,7 @@ class Client:
         return Sandbox(self, destroy.extend_ttl(self._context, name, by))
 
     def destroy(self, name: str) -> bool:
-        """Removes a sandbox and every copy of it; False where there was none, which is success too.
+        """Remove a sandbox and every copy of it; False where there was none, which is success too.
 
         One of git's comes back with the next apply, of which ``warn`` is told. Raises SandboxError where a host on
         which it may be did not answer.
@@ -172,7 +177,7 @@ class Client:
         return unrecorded.destroy_unrecorded(self._context, identifier)
 
     def activity(self, name: str) -> Sandbox:
-        """Marks a sandbox as in use: phase `active`, and a later end where its profile has ``ttl.clock: activity``.
+        """Mark a sandbox as in use: phase `active`, and a later end where its profile has ``ttl.clock: activity``.
 
         Raises UsageError where there is none, or it is not ready.
         """
@@ -189,7 +194,8 @@ class Client:
         follow: bool = False,
         timestamps: bool = False,
     ) -> Logs:
-        """What the containers of a sandbox printed, a line at a time: of these ``services``, all of them without any.
+        """Return what the containers of a sandbox printed, a line at a time: of these ``services``, all of them
+        without any.
 
         ``tail`` is how many last lines of each container, None for all. With ``follow`` it goes on until no container
         runs any more; one that starts again is followed again. ``close`` ends it from any thread, on the host too.
@@ -202,7 +208,9 @@ class Client:
     def forward(
         self, name: str, port: str | int, *, local_port: int = 0, service: str | None = None, address: str = "127.0.0.1"
     ) -> Forward:
-        """A port of this machine that leads into a sandbox until it is closed; ``local_port`` 0 takes a free one.
+        """Return a port of this machine that leads into a sandbox until it is closed.
+
+        ``local_port`` 0 takes a free one.
 
         ``port`` is a name of the profile's reachability, or a container's port; ``service`` is needed where several
         have it. ``warn`` is told of what goes wrong with a connection. Raises UsageError, HostUnreachable.
@@ -215,7 +223,10 @@ class Client:
     def forward_all(
         self, name: str, ports: Sequence[PortRequest] = (), *, service: str | None = None, address: str = "127.0.0.1"
     ) -> Sequence[Forward]:
-        """As ``forward``, of several ports over one connection; without any, of all of the profile's reachability."""
+        """Return what ``forward`` does, of several ports over one connection.
+
+        Without any, of all of the profile's reachability.
+        """
         from sandboxer.client.connect.forward import forwards
 
         return forwards(self._context, name, ports, address, service)
@@ -229,7 +240,7 @@ class Client:
         terminal: Terminal | None = None,
         on_stderr: Callable[[bytes], None],
     ) -> Shell:
-        """Starts a command in a container of ``service``, without one in the workspace; without a command, a shell.
+        """Start a command in a container of ``service``, without one in the workspace; without a command, a shell.
 
         With a ``terminal`` it has that on all three streams. ``on_stderr`` gets standard error from another thread.
         Raises UsageError, SandboxError where the service does not run.
@@ -247,7 +258,7 @@ class Client:
         service: str | None = None,
         progress: Callable[[int], None] = lambda _bytes: None,
     ) -> Path:
-        """Copies a file or folder out of a container; gives where it lies now, whole, or nothing is changed.
+        """Copy a file or folder out of a container; return where it lies now, whole, or nothing is changed.
 
         Into a ``target`` that is a folder it goes under its own name. ``progress`` is told the bytes so far. Raises
         UsageError, also for what leads out of the target, and SandboxError where the engine cannot do it.
@@ -265,7 +276,7 @@ class Client:
         service: str | None = None,
         progress: Callable[[int], None] = lambda _bytes: None,
     ) -> str:
-        """Copies a file or folder into a container; gives where it lies there. It belongs to root there.
+        """Copy a file or folder into a container; return where it lies there. It belongs to root there.
 
         Into a ``path`` that is a folder it goes under its own name; a ``source`` that ends in ``/.`` means what is in
         it. ``progress`` is told the bytes so far. Raises UsageError, SandboxError.
@@ -277,19 +288,22 @@ class Client:
     # --- what whoever serves a fleet looks after
 
     def abandoned(self, busy: Collection[str] = ()) -> Sequence[Abandoned]:
-        """The imperative sandboxes to go on with: nobody waits for them, and nobody is at them. None with a busy id."""
+        """Return the imperative sandboxes to go on with: nobody waits for them, and nobody is at them.
+
+        None with a busy id.
+        """
         return maintenance.abandoned(self._context, busy)
 
     def give_up(self, name: str, why: str) -> None:
-        """Marks a sandbox that cannot be made as `failed`, told with ``why``; one that is ready, or gone, stays so."""
+        """Mark a sandbox that cannot be made as `failed`, told with ``why``; one that is ready, or gone, stays so."""
         maintenance.mark_failed(self._context, name, why)
 
     def reap(self) -> Sequence[Outcome]:
-        """Deletes what has expired, git's and others, as ``prune --expired-only`` does; gives what came of each."""
+        """Delete what has expired, git's and others, as ``prune --expired-only`` does; return what came of each."""
         return maintenance.reap(self._context)
 
     def plan(self) -> JsonObject:
-        """The plan of the fleet, as ``sandboxer plan -o json`` writes it. Reads only."""
+        """Return the plan of the fleet, as ``sandboxer plan -o json`` writes it. Reads only."""
         return query.plan(self._context)
 
     # --- how

@@ -66,7 +66,7 @@ class ClientContext:
         return ApplyOptions(lock_timeout=self.lock_timeout, only_requested=self.only_requested)
 
     def run(self, **given: Any) -> Run:
-        """A run of its own for each call: nothing is kept between two."""
+        """Return a run of its own for each call: nothing is kept between two."""
         run = Run(Path(self.root), remote=self.remote, **given)
         request: SandboxRequest | None = given.get("request")
         if self.remote and request is not None:  # before anybody is asked
@@ -75,7 +75,7 @@ class ClientContext:
         return run
 
     def plan(self, run: Run, options: Options | None = None) -> Plan:
-        """A plan after a look at every host."""
+        """Return a plan after a look at every host."""
         if self.around is None:
             return run.plan(options or Options())
         with self.around(run):
@@ -84,7 +84,7 @@ class ClientContext:
     def apply(
         self, run: Run, decided: Plan, command: str, *, of_git: bool, again: Options | None = None
     ) -> Sequence[Outcome]:
-        """Carries a plan out, State Hub being told of it as of ``command``.
+        """Carry a plan out, State Hub being told of it as of ``command``.
 
         What is no longer as planned is planned again with the options ``again``; without them it is blocked as stale.
         """
@@ -95,7 +95,7 @@ class ClientContext:
 
     @contextmanager
     def reported(self, run: Run, command: str) -> Iterator[Reporter]:
-        """Tells State Hub of what happens within, as of ``command``; of what it did not take, ``warn`` is told."""
+        """Report State Hub of what happens within, as of ``command``; of what it did not take, ``warn`` is told."""
         with reported(run, command) as reporter:
             yield reporter
         for problem in reporter.problems:
@@ -107,7 +107,7 @@ class ClientContext:
 
     @staticmethod
     def must_be_well(outcomes: Sequence[Outcome]) -> None:
-        """Raises for the first of them that is not.
+        """Raise for the first of them that is not.
 
         One of ``TRANSIENT`` where it may be later, else ProvisionFailed.
         """
@@ -122,5 +122,5 @@ class ClientContext:
 
 
 def only(decided: Plan, identifier: str) -> Plan:
-    """The plan without whatever else has the sandbox's name, such as an orphan of git's."""
+    """Return the plan without whatever else has the sandbox's name, such as an orphan of git's."""
     return replace(decided, changes=tuple(change for change in decided.changes if change.id == identifier))

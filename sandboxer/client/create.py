@@ -47,7 +47,7 @@ def new_request(
     detached: bool = False,
     key: str | None = None,
 ) -> SandboxRequest:
-    """The document of what a caller asks for, and who asks. Raises UsageError.
+    """Return the document of what a caller asks for, and who asks. Raises UsageError.
 
     With a ``key`` of the consumer's, its id and a name that is not given are made of the two.
     """
@@ -73,7 +73,7 @@ def new_request(
 
 
 def submit(context: ClientContext, request: SandboxRequest) -> JsonObject:
-    """Puts what is asked for on record on its host, in phase `requested`, and no more; gives its handle.
+    """Put what is asked for on record on its host, in phase `requested`, and no more; return its handle.
 
     What is there already under the same key, and was asked for with the same words, is given as it is.
     """
@@ -81,7 +81,7 @@ def submit(context: ClientContext, request: SandboxRequest) -> JsonObject:
 
 
 def create(context: ClientContext, request: SandboxRequest) -> JsonObject:
-    """Makes what is asked for, and waits until it is ready; gives its handle."""
+    """Make what is asked for, and wait until it is ready; return its handle."""
     options = Options(targets=frozenset({request.name}), allow_rollback=True)
     for _ in range(_TRIES):
         with context.run(request=request, read_secrets=True) as run:
@@ -101,7 +101,7 @@ def create(context: ClientContext, request: SandboxRequest) -> JsonObject:
 
 
 def resume(context: ClientContext, name: str) -> JsonObject:
-    """Makes a sandbox that was asked for, and was cut off or only put on record, to its end; gives its handle.
+    """Make a sandbox that was asked for, and was cut off or only put on record, to its end; return its handle.
 
     One that is ready stays as it is.
     """
@@ -124,7 +124,7 @@ def resume(context: ClientContext, name: str) -> JsonObject:
 
 
 def recreate(context: ClientContext, name: str) -> JsonObject:
-    """Makes a sandbox anew: the same id, the same inputs at a fresh commit. An expired one of git too."""
+    """Make a sandbox anew: the same id, the same inputs at a fresh commit. An expired one of git too."""
     with context.run(find_inputs=False) as run:
         copies = copies_of(run, context.plan(run), name)
         imperative = bool(copies) and copies[0].change.origin != "git"
@@ -148,7 +148,7 @@ def _make(context: ClientContext, request: SandboxRequest, command: str, options
 
 
 def _handle_of_made(context: ClientContext, run: Run, request: SandboxRequest) -> JsonObject:
-    """The handle of what a run has made, or found as it is wanted: then it is looked for anew."""
+    """Return the handle of what a run has made, or found as it is wanted: then it is looked for anew."""
     for observed in run.reporter.made.values():
         record = observed.record
         if record is not None and record.id == request.id and record.phase is not Phase.PROVISIONING:
@@ -167,7 +167,7 @@ def _must_be_free(request: SandboxRequest, there: Sequence[LocatedSandbox]) -> N
 
 
 def _must_be_the_same(record: Record | None, request: SandboxRequest) -> None:
-    """Raises where what has this id was not asked for with the same key and the same words."""
+    """Raise where what has this id was not asked for with the same key and the same words."""
     former = record.requested if record else None
     if former is None or former.key is None or former.key != request.requested.key:
         raise NameTaken(f"{request.id} is the id of another sandbox", hint="ask with another key")
@@ -176,7 +176,7 @@ def _must_be_the_same(record: Record | None, request: SandboxRequest) -> None:
 
 
 def _renew(context: ClientContext, name: str) -> JsonObject:
-    """As ``apply --replace`` of one sandbox that is in git."""
+    """Return what ``apply --replace`` does of one sandbox that is in git."""
     with context.run(read_secrets=True) as run:
         if name not in run.sound().sandboxes:
             hint = did_you_mean(name, run.sound().sandboxes) or "see `sandboxer list`"
@@ -197,6 +197,6 @@ def _consumer(text: str) -> dict[str, str]:
 
 
 def _name_after(profile: str, identifier: str) -> str:
-    """A name that nothing else has, after a profile's own."""
+    """Return a name that nothing else has, after a profile's own."""
     own = re.sub(r"[^a-z0-9-]", "-", profile.removeprefix("profile."))[:_SHORT_NAME].strip("-") or "sandbox"
     return f"{own}-{identifier[:6]}"

@@ -26,7 +26,7 @@ _TRIES = 3
 
 
 def destroy(context: ClientContext, name: str) -> bool:
-    """Removes a sandbox and every copy of it; False where there was none."""
+    """Remove a sandbox and every copy of it; False where there was none."""
     for _ in range(_TRIES):
         outcome = _destroy_once(context, name)
         if outcome is not None:
@@ -35,7 +35,7 @@ def destroy(context: ClientContext, name: str) -> bool:
 
 
 def _destroy_once(context: ClientContext, name: str) -> bool | None:
-    """Whether there was one; None where somebody changed it meanwhile."""
+    """Return whether there was one; None where somebody changed it meanwhile."""
     with context.run(find_inputs=False) as run:
         decided = context.plan(run)
         copies = copies_of(run, decided, name)
@@ -73,7 +73,7 @@ def _removal(copy: LocatedSandbox) -> Change:
 
 
 def extend_ttl(context: ClientContext, name: str, by: timedelta) -> JsonObject:
-    """Puts the end of a sandbox off by so much; gives its handle as it is then."""
+    """Put the end of a sandbox off by so much; return its handle as it is then."""
     with context.run() as run:
         home = _extendable(find(run, context.plan(run), name))
         record = _extend(context, run, home, by)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Event | None]:
-    """Each event once, the oldest first. With ``follow`` it goes on until the life ends; None is that nothing is new.
+    """Yield each event once, the oldest first.
+
+    With ``follow`` it goes on until the life ends; None is that nothing is new.
 
     ``warn`` is told of a silent host. Raises UsageError where no host has a journal, and HostError where one that had
     answered does not any more. The run is open for as long as the iterator is.
@@ -49,7 +51,7 @@ class _Journal:
         self.over = False
 
     def fresh(self) -> list[Event]:
-        """What was not given before. Raises HostError where a host does not answer any more."""
+        """Return what was not given before. Raises HostError where a host does not answer any more."""
         found = self._found()
         fresh = [event for event in found if event.id not in self.told]
         self.told.update(event.id for event in fresh)
@@ -58,7 +60,10 @@ class _Journal:
         return fresh
 
     def _found(self) -> list[Event]:
-        """One life after the other, each in the order of its numbers: the clocks of those who acted may differ."""
+        """Return one life after the other, each in the order of its numbers.
+
+        The clocks of those who acted may differ.
+        """
         lives: dict[str, dict[int, Event]] = {}
         for host in answering(self._run):
             for identifier in self._ids:

@@ -37,7 +37,7 @@ class SandboxFilter:
     by: str | None = None
 
     def takes(self, handle: JsonObject) -> bool:
-        """Whether the sandbox of a handle is among them."""
+        """Return whether the sandbox of a handle is among them."""
         labels = handle["labels"]
         return (
             (not self.hosts or handle["host"] in self.hosts)
@@ -50,13 +50,16 @@ class SandboxFilter:
 
 
 def plan(context: ClientContext) -> JsonObject:
-    """The plan of the fleet as JSON."""
+    """Return the plan of the fleet as JSON."""
     with context.run() as run:
         return context.plan(run).to_json()
 
 
 def handles(context: ClientContext, wanted: SandboxFilter | None = None) -> list[JsonObject]:
-    """Every sandbox that the hosts show and ``wanted`` takes; ``warn`` is told of each host that was not seen whole."""
+    """Return every sandbox that the hosts show and ``wanted`` takes.
+
+    ``warn`` is told of each host that was not seen whole.
+    """
     wanted = wanted or SandboxFilter()
     with context.run() as run:
         decided = context.plan(run)
@@ -68,13 +71,13 @@ def handles(context: ClientContext, wanted: SandboxFilter | None = None) -> list
 
 
 def observe(context: ClientContext, run: Run) -> None:
-    """Looks at every host, as a plan does, and plans nothing."""
+    """Look at every host, as a plan does, and plan nothing."""
     with context.around(run) if context.around else nullcontext():
         _ = run.observations
 
 
 def handle_named(context: ClientContext, name: str) -> JsonObject:
-    """The sandbox of a name or id. Raises SandboxNotFound where there surely is none, else HostNotObserved."""
+    """Return the sandbox of a name or id. Raises SandboxNotFound where there surely is none, else HostNotObserved."""
     with context.run() as run:
         home, *_ = find(run, context.plan(run), name)
         return handle_of(run, home)
@@ -83,8 +86,9 @@ def handle_named(context: ClientContext, name: str) -> JsonObject:
 def handle_if_there(
     context: ClientContext, name: str, *, find_inputs: bool = False, sees: Callable[[JsonObject], bool] | None = None
 ) -> JsonObject | None:
-    """As ``handle_named``, and None where there surely is none, or none that ``sees`` takes. Raises HostNotObserved
-    too.
+    """Return what ``handle_named`` does, and None where there surely is none, or none that ``sees`` takes.
+
+    Raises HostNotObserved too.
 
     Without ``find_inputs`` it is not told how one of git's compares with git.
     """
@@ -94,7 +98,7 @@ def handle_if_there(
 
 
 def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"], timeout: float) -> JsonObject | None:
-    """Waits until a sandbox is ready, or gone; gives its handle, None where it is gone."""
+    """Wait until a sandbox is ready, or gone; return its handle, None where it is gone."""
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -116,7 +120,9 @@ def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"]
 def copies_of(
     run: Run, decided: Plan, name: str, sees: Callable[[JsonObject], bool] | None = None
 ) -> Sequence[LocatedSandbox]:
-    """A sandbox's home, and copies of it that go; nothing where there surely is none, or none that ``sees`` takes.
+    """Return a sandbox's home, and copies of it that go.
+
+    Nothing where there surely is none, or none that ``sees`` takes.
 
     Raises UsageError where several sandboxes have that name, HostNotObserved where it may be where no look was whole.
     """
@@ -133,7 +139,7 @@ def copies_of(
 
 
 def require_observed(run: Run, name: str) -> None:
-    """Raises HostNotObserved where a sandbox that is not found may be on a host that did not answer in full."""
+    """Raise HostNotObserved where a sandbox that is not found may be on a host that did not answer in full."""
     unseen = sorted({*unreachable_hosts(run), *partial(run)})
     if unseen:
         message = f"{name} may be on {', '.join(unseen)}, which did not answer in full"

@@ -58,31 +58,31 @@ class Sandbox:
         return self.client.get(self.id)
 
     def recreate(self) -> Sandbox:
-        """Makes it anew, from the same inputs at a fresh commit."""
+        """Make it anew, from the same inputs at a fresh commit."""
         return self.client.recreate(self.id)
 
     def extend_ttl(self, by: timedelta) -> Sandbox:
-        """Lets it live longer."""
+        """Let it live longer."""
         return self.client.extend_ttl(self.id, by)
 
     def activity(self) -> Sandbox:
-        """Marks it as in use."""
+        """Mark it as in use."""
         return self.client.activity(self.id)
 
     def events(self, *, follow: bool = False) -> Generator[Event | None]:
-        """Its life, as Client.events tells it."""
+        """Yield its life, as Client.events tells it."""
         return self.client.events(self.id, follow=follow)
 
     def logs(self, *services: str, tail: int | None = None, follow: bool = False) -> Logs:
-        """What its containers print, as Client.logs tells it."""
+        """Return what its containers print, as Client.logs tells it."""
         return self.client.logs(self.id, services=services, tail=tail, follow=follow)
 
     def forward(self, port: str | int, *, local_port: int = 0, service: str | None = None) -> Forward:
-        """A port of this machine that leads into it, until that is closed."""
+        """Return a port of this machine that leads into it, until that is closed."""
         return self.client.forward(self.id, port, local_port=local_port, service=service)
 
     def destroy(self) -> None:
-        """Removes it; what is gone already is success."""
+        """Remove it; what is gone already is success."""
         self.client.destroy(self.id)
 
     def __enter__(self) -> Self:

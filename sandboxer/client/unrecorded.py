@@ -77,7 +77,7 @@ def destroy_unrecorded(context: ClientContext, identifier: str) -> list[Unrecord
 
 
 def _unclaimed(run: Run, identifier: str) -> list[ObservedSandbox]:
-    """The sights to remove, by host. A host that was not observed in full deletes nothing."""
+    """Return the sights to remove, by host. A host that was not observed in full deletes nothing."""
     if not re.fullmatch("[0-9a-f]{8}", identifier):
         hint = "an ID has 8 hex digits; `sandboxer plan` shows it behind the name"
         raise UsageError(f"--without-record {identifier!r}: not the ID of a sandbox", hint=hint)

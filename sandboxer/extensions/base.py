@@ -100,22 +100,22 @@ class Extension(Protocol):
     """
 
     def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
-        """Everything that is on the host, seen in one command that writes nothing.
+        """Return everything that is on the host, seen in one command that writes nothing.
 
         Raises HostUnreachable, CommandTimeout, OutputTooLarge or ObservationIncomplete: then nothing is known.
         """
 
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
-        """Makes the sandbox, or brings it to what is desired in place; gives the record as written at the end.
+        """Make the sandbox, or brings it to what is desired in place; return the record as written at the end.
 
         ``fresh`` starts a new life: what the former one left is removed first. Raises SandboxError.
         """
 
     def wait_ready(self, operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
-        """Waits until every service is up, at most ``timeout`` seconds; gives each one's state. Raises SandboxError."""
+        """Wait until every service is up, at most ``timeout`` seconds; return each one's state. Raises SandboxError."""
 
     def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
-        """Removes everything of the sandbox, its record last. What is not there is success.
+        """Remove everything of the sandbox, its record last. What is not there is success.
 
         With ``tombstone``, the digest of its document is kept, so that it does not come back by itself.
         """

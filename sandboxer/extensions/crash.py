@@ -19,7 +19,7 @@ _counting = threading.Lock()
 
 
 def crash_point(name: str) -> None:
-    """Passes a point: ``<step>.before`` it, ``<step>.sent`` once the host was asked, ``<step>.after`` its answer."""
+    """Pass a point: ``<step>.before`` it, ``<step>.sent`` once the host was asked, ``<step>.after`` its answer."""
     wanted = os.environ.get(VARIABLE)
     if not wanted:
         return

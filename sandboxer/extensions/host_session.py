@@ -120,7 +120,7 @@ class HostSession:
         self._session.__exit__(*((None, None, None) if ended else exc))
 
     def call(self, verb: str, *arguments: str, payload: bytes | Archive = b"", timeout: float = QUICK_SECONDS) -> Reply:
-        """Runs a verb, at most ``timeout`` seconds; its exit code is the caller's business.
+        """Run a verb, at most ``timeout`` seconds; its exit code is the caller's business.
 
         An archive is sent while it is made; what its making raises passes through, and ends the conversation.
         """
@@ -139,7 +139,7 @@ class HostSession:
     def must(
         self, what: str, verb: str, *arguments: str, payload: bytes | Archive = b"", timeout: float = QUICK_SECONDS
     ) -> Reply:
-        """As ``call``, and raises ProvisionFailed (StaleChange for a fenced write) unless it exits 0."""
+        """Return what ``call`` does, and raises ProvisionFailed (StaleChange for a fenced write) unless it exits 0."""
         return self._check(self.call(verb, *arguments, payload=payload, timeout=timeout), what)
 
     def _send(self, verb: str, arguments: tuple[str, ...], payload: bytes | Archive, seconds: int) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def begin(
     operation: Operation, desired: DesiredSandbox, *, uid: str | None = None, created_at: datetime | None = None
 ) -> Record:
-    """The first record of a life; ``uid`` and ``created_at`` are given where its containers are still there."""
+    """Return the first record of a life; ``uid`` and ``created_at`` are given where its containers are still there."""
     created = created_at or operation.clock()
     salt = secrets.token_hex(16)
     sealed = {**seal(desired, salt), "runtime": operation.target.engine}
@@ -59,7 +59,7 @@ def begin(
 
 
 def attempt(record: Record, desired: DesiredSandbox) -> Record:
-    """The record of work begun in place: what was applied stays as it was until the work has ended."""
+    """Return the record of work begun in place: what was applied stays as it was until the work has ended."""
     generation = record.generation + 1
     digest = digest_of(sealed_for(record, desired))
     return record.model_copy(
@@ -71,7 +71,7 @@ def attempt(record: Record, desired: DesiredSandbox) -> Record:
 
 
 def sealed_for(record: Record, desired: DesiredSandbox) -> dict[str, Any]:
-    """The desired spec as this record would hold it."""
+    """Return the desired spec as this record would hold it."""
     return {**seal(desired, record.salt, record.spec), "runtime": record.engine}
 
 
@@ -101,7 +101,7 @@ def applied(record: Record, desired: DesiredSandbox, operation: Operation, **fou
 
 
 def again(record: Record) -> Record:
-    """The next record, otherwise the same."""
+    """Return the next record, otherwise the same."""
     return record.model_copy(update={"generation": record.generation + 1})
 
 

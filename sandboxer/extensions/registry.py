@@ -33,7 +33,7 @@ class Registry:
     _loaded: dict[str, Extension] = field(default_factory=dict)
 
     def get(self, name: str) -> Extension:
-        """The backend of this name. Raises ExtensionError where there is none or it is not what it claims."""
+        """Return the backend of this name. Raises ExtensionError where there is none or it is not what it claims."""
         if name not in self._loaded:
             description = self.descriptions.get(name)
             if description is None:
@@ -58,7 +58,7 @@ class Registry:
 
 
 def check_class(name: str, kind: object, operations: Iterable[str]) -> None:
-    """Raises ExtensionError where a class lacks an operation that it must have or is described to have."""
+    """Raise ExtensionError where a class lacks an operation that it must have or is described to have."""
     if not inspect.isclass(kind):
         raise ExtensionError(f"extension `{name}`: its entry point is no class", hint="name a class as module:Class")
     claimed = tuple(operations)

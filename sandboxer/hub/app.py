@@ -76,7 +76,7 @@ class LifeQuery(BaseModel):
 
 
 def hub_of(request: Request) -> Hub:
-    """The hub that serves this request."""
+    """Return the hub that serves this request."""
     hub: Hub = request.app.state.hub
     return hub
 
@@ -170,7 +170,7 @@ def get_health(hub: TheHub) -> Response:
 def create_app(
     store: Store, broadcaster: Broadcaster, *, token: Hidden, listen_host: str, heartbeat: float = HEARTBEAT
 ) -> ASGIApp:
-    """The hub as an application. ``listen_host`` is the name that it goes by beside those of the loopback."""
+    """Return the hub as an application. ``listen_host`` is the name that it goes by beside those of the loopback."""
     app = FastAPI(title="State Hub", docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False)
     metrics = Metrics(store)
     app.state.hub = Hub(store, broadcaster, metrics, heartbeat)
@@ -194,7 +194,7 @@ def create_app(
 
 
 def _told(_request: Request, error: Exception) -> Response:
-    """Any error as a problem. What is wrong with the hub itself is told to its owner, not to whoever asked."""
+    """Return any error as a problem. What is wrong with the hub itself is told to its owner, not to whoever asked."""
     if isinstance(error, HttpProblem):
         return problem(error)
     if isinstance(error, RequestValidationError):

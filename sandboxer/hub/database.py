@@ -63,7 +63,7 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, and makes it where it is missing. Raises SandboxerError where that cannot be."""
+        """Open the file, and make it where it is missing. Raises SandboxerError where that cannot be."""
         self.path = path
         self._lock = -1
         self._open: list[sqlite3.Connection] = []
@@ -101,7 +101,7 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Closes the file, and leaves it to the next hub."""
+        """Close the file, and leave it to the next hub."""
         while self._open:
             with suppress(sqlite3.Error):
                 self._open.pop().close()
@@ -116,7 +116,10 @@ class Database:
 
 
 def _locked(path: Path) -> int:
-    """The lock, which the system ends with the process. It is of a file beside: the file itself is SQLite's to lock."""
+    """Return the lock, which the system ends with the process.
+
+    It is of a file beside: the file itself is SQLite's to lock.
+    """
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -129,7 +132,7 @@ def _locked(path: Path) -> int:
 
 
 def _private(path: Path) -> None:
-    """Makes the file where it is missing, and closes it to others where it is ours.
+    """Make the file where it is missing, and close it to others where it is ours.
 
     Before SQLite opens it: the files that it puts beside it do as this one does.
     """
@@ -142,7 +145,7 @@ def _private(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> str:
-    """Makes the tables in a new file; gives the file's name for itself. Raises SandboxerError for a file of others."""
+    """Make the tables in a new file; return the file's name for itself. Raises SandboxerError for a file of others."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

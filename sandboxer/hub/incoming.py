@@ -29,7 +29,7 @@ _MOST = 2**63 - 1
 
 
 def moment(text: str) -> datetime:
-    """The time that an RFC 3339 text in UTC names. Raises ValueError for any other text."""
+    """Return the time that an RFC 3339 text in UTC names. Raises ValueError for any other text."""
     if not _MOMENT.fullmatch(text):
         raise ValueError("must be a time as RFC 3339 has it, in UTC: 2026-11-24T12:00:00Z")
     # More digits than microseconds are cut: datetime holds no more.
@@ -38,7 +38,7 @@ def moment(text: str) -> datetime:
 
 
 def sortable(text: str) -> str:
-    """The same time in the one form whose texts sort as their times do."""
+    """Return the same time in the one form whose texts sort as their times do."""
     return moment(text).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -169,7 +169,7 @@ class Incoming:
 
 
 def event_of(raw: bytes) -> Incoming:
-    """The event of a request's body. Raises Refused, which names the field that is wrong."""
+    """Return the event of a request's body. Raises Refused, which names the field that is wrong."""
     given, body = _object(raw)
     for name in given:
         if not _ATTRIBUTE.fullmatch(name):
@@ -194,7 +194,7 @@ def event_of(raw: bytes) -> Incoming:
 
 
 def registration_of(raw: bytes, identifier: str) -> Registration:
-    """The registration of a request's body, which must be of this id. Raises Refused."""
+    """Return the registration of a request's body, which must be of this id. Raises Refused."""
     registration = _fitting(Registration, _object(raw)[0])
     if registration.id != identifier:
         raise HttpProblem(400, f"must be that of the address, {printable(identifier)}", field="id")
@@ -202,7 +202,7 @@ def registration_of(raw: bytes, identifier: str) -> Registration:
 
 
 def _data(envelope: _Envelope, source: Mapping[str, str | None]) -> SandboxData | None:
-    """The data of a known type. What it says of fleet, host and subject must be what the envelope says."""
+    """Return the data of a known type. What it says of fleet, host and subject must be what the envelope says."""
     model = _model(envelope.type)
     if model is None:
         return None
@@ -247,7 +247,7 @@ def _fitting(model: type[_Model], given: object, *, within: str = "") -> _Model:
 
 
 def _object(raw: bytes) -> tuple[dict[str, Any], str]:
-    """The JSON object of a body, and its text in one line. Raises Refused where it is none that can be kept."""
+    """Return the JSON object of a body, and its text in one line. Raises Refused where it is none that can be kept."""
     try:
         given = json.loads(raw.decode("utf-8"), parse_constant=_no_number)
         # Also finds a lone surrogate and a number without end, which JSON's reader lets through.

@@ -28,19 +28,19 @@ class Metrics:
     """A registry of its own: nothing of the process, nothing of another library."""
 
     def __init__(self, store: Store) -> None:
-        """Counts from zero; what is read from the store outlives the process."""
+        """Count from zero; what is read from the store outlives the process."""
         self._registry = CollectorRegistry()
         # Every status has a line from the beginning, so that an alert on it sees a zero and not nothing.
         self._answers = Tally(dict.fromkeys(STATUSES, 0))
         self._registry.register(_Numbers(store, self._answers))
 
     def answered(self, scope: Scope, status: int) -> None:
-        """Counts an answer, where it is one to an event. An error of the hub's own says nothing about the event."""
+        """Count an answer, where it is one to an event. An error of the hub's own says nothing about the event."""
         if (scope["method"], scope["path"]) == ("POST", "/events") and status < 500:
             self._answers[{201: "accepted", 200: "duplicate"}.get(status, "refused")] += 1
 
     def text(self) -> bytes:
-        """All of them, in the text format."""
+        """Return all of them, in the text format."""
         return generate_latest(self._registry)
 
 
@@ -54,7 +54,7 @@ class _Numbers(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """What there is now."""
+        """Yield what there is now."""
         there, failures, now = self._store.sandboxes(over=False), self._store.failures(), datetime.now(UTC)
         fleets = sorted({key.fleet for key, _ in there} | failures.keys())
         phases = Tally((key.fleet, life.phase or "unknown") for key, life in there)

@@ -26,7 +26,7 @@ class PageFile:
     etag: str
 
     def answer(self, known: str | None) -> Response:
-        """The file; or nothing, where the reader has it already as ``known`` says."""
+        """Return the file; or nothing, where the reader has it already as ``known`` says."""
         # Asked for anew each time: a page and a script of two releases do not fit together.
         headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
         if known is not None and self.etag in known:
@@ -35,7 +35,7 @@ class PageFile:
 
 
 def page_files() -> list[PageFile]:
-    """All files of the page; ``index.html`` is at ``/``."""
+    """Return all files of the page; ``index.html`` is at ``/``."""
     found = []
     for file in sorted(files("sandboxer.hub").joinpath("page").iterdir(), key=lambda one: one.name):
         suffix = file.name[file.name.rfind(".") :]

@@ -82,7 +82,7 @@ class Life:
 
 
 def after_event(life: Life | None, kind: str, data: SandboxData) -> Life:
-    """The life after one more event, whenever it arrives. Drift is not in it: see ``with_drift``."""
+    """Return the life after one more event, whenever it arrives. Drift is not in it: see ``with_drift``."""
     begun = sortable(data.at)
     if life is None:
         life = Life(uid=data.uid, begun=begun, name=data.name)
@@ -104,7 +104,7 @@ def after_event(life: Life | None, kind: str, data: SandboxData) -> Life:
 
 
 def with_drift(life: Life, told: Iterable[DetectedData | ResolvedData]) -> Life:
-    """The life with what of its drift is open, from all that was told of it, in the order of the numbers.
+    """Return the life with what of its drift is open, from all that was told of it, in the order of the numbers.
 
     A detection names all that there is, a resolution what is over; one without paths ends all. ``since`` is when the
     oldest of what is open was told first.
@@ -124,7 +124,7 @@ def with_drift(life: Life, told: Iterable[DetectedData | ResolvedData]) -> Life:
 
 
 def after_registration(life: Life | None, given: Registration, now: str) -> Life:
-    """The life after its identity was registered. Where events told its phase, they know it better."""
+    """Return the life after its identity was registered. Where events told its phase, they know it better."""
     begun = sortable(given.created_at or now)
     if life is None:
         life = Life(uid=given.uid, begun=begun, name=given.name)
@@ -144,5 +144,5 @@ def after_registration(life: Life | None, given: Registration, now: str) -> Life
 
 
 def without_registration(life: Life) -> Life | None:
-    """The life after its registration was removed; None where no event told of it."""
+    """Return the life after its registration was removed; None where no event told of it."""
     return replace(life, handle=None) if life.number else None

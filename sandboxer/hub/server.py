@@ -29,7 +29,7 @@ def serve(
     heartbeat: float = HEARTBEAT,
     started: Callable[[Server], None] | None = None,
 ) -> None:
-    """Serves until a signal ends it. ``announce`` gets the page's address, ``started`` the server to be ended with.
+    """Serve until a signal ends it. ``announce`` gets the page's address, ``started`` the server to be ended with.
 
     Raises SandboxerError where the file or the address cannot be had.
     """

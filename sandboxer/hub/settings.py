@@ -30,7 +30,10 @@ class Settings:
 
 
 def settings_of(listen: str, token: str | None, database: str | None) -> Settings:
-    """The settings that the options name. Raises UsageError, also where the hub would be open to a network unasked."""
+    """Return the settings that the options name.
+
+    Raises UsageError, also where the hub would be open to a network unasked.
+    """
     host, port = parse_listen(listen, LISTEN)
     if token is None and not is_loopback(host):
         raise UsageError(
@@ -43,7 +46,7 @@ def settings_of(listen: str, token: str | None, database: str | None) -> Setting
 
 
 def default_database() -> Path:
-    """Where the file lies unless something else is said: below the user's folder for state."""
+    """Return where the file lies unless something else is said: below the user's folder for state."""
     given = os.environ.get("XDG_STATE_HOME", "")
     # The specification has a relative path ignored.
     base = Path(given) if given.startswith("/") else Path.home() / ".local" / "state"
@@ -51,13 +54,16 @@ def default_database() -> Path:
 
 
 def address_of(settings: Settings, port: int) -> str:
-    """The address of the page. With a token of this run it carries that, behind the `#` that no browser sends."""
+    """Return the address of the page.
+
+    With a token of this run it carries that, behind the `#` that no browser sends.
+    """
     fragment = f"#token={settings.token.reveal()}" if settings.shown else ""
     return f"{url_of(settings.host, port)}/{fragment}"
 
 
 def _token(source: str) -> Hidden:
-    """The token that `env:NAME` or `file:PATH` stands for. Raises UsageError, which never shows it."""
+    """Return the token that `env:NAME` or `file:PATH` stands for. Raises UsageError, which never shows it."""
     kind, _, where = source.partition(":")
     if kind not in ("env", "file") or not where:
         # Whoever put the token itself here must not read it in a log.

@@ -56,17 +56,17 @@ class Store:
     """The database, for any thread. One writes at a time, one reads at a time, and neither waits for the other."""
 
     def __init__(self, path: Path) -> None:
-        """Opens it. Raises SandboxerError."""
+        """Open it. Raises SandboxerError."""
         self._database = Database(path)
         self._writing, self._reading = threading.Lock(), threading.Lock()
 
     def close(self) -> None:
-        """Closes it, once nobody writes or reads any more."""
+        """Close it, once nobody writes or reads any more."""
         with self._writing, self._reading:
             self._database.close()
 
     def add(self, event: Incoming) -> bool:
-        """Keeps an event, and what follows from it; on disk when this returns. False where it is there already."""
+        """Keep an event, and what follows from it; on disk when this returns. False where it is there already."""
         data = event.data
         row = (
             event.source,
@@ -92,7 +92,7 @@ class Store:
             return True
 
     def register(self, given: Registration) -> bool:
-        """Keeps the identity of a sandbox. False where this life was registered already: its handle is the new one."""
+        """Keep the identity of a sandbox. False where this life was registered already: its handle is the new one."""
         key = Key(given.fleet, given.id, given.host)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with self._writing, self._database.transaction() as connection:
@@ -101,7 +101,7 @@ class Store:
         return life is None or life.handle is None
 
     def unregister(self, sandbox: str, host: str, uid: str) -> bool:
-        """Removes the registration of this very life. False where there is none; another life's stays."""
+        """Remove the registration of this very life. False where there is none; another life's stays."""
         with self._writing, self._database.transaction() as connection:
             found = connection.execute(
                 "SELECT fleet, life FROM lives WHERE uid = ? AND sandbox = ? AND host = ?", (uid, sandbox, host)
@@ -134,7 +134,10 @@ class Store:
             return [Stored(*row) for row in self._database.read.execute(query, [*given, limit])]
 
     def sandboxes(self, *, over: bool) -> list[tuple[Key, Life]]:
-        """The life that each sandbox has on each host now, by fleet, host and name; with ``over`` also those gone."""
+        """Return the life that each sandbox has on each host now, by fleet, host and name.
+
+        With ``over`` also those gone.
+        """
         query = "SELECT fleet, sandbox, host, life FROM lives WHERE current = 1 AND over <= ?"
         with self._reading:
             rows = self._database.read.execute(query, (int(over),)).fetchall()
@@ -142,23 +145,23 @@ class Store:
         return sorted(found, key=lambda one: (one[0].fleet, one[0].host, one[1].name, one[0].sandbox))
 
     def failures(self) -> dict[str, int]:
-        """How many events of each fleet told that a sandbox failed, since the database was made."""
+        """Return how many events of each fleet told that a sandbox failed, since the database was made."""
         query = "SELECT fleet, count(*) FROM events WHERE type = ? GROUP BY fleet"
         with self._reading:
             return dict(self._database.read.execute(query, (SANDBOX_EVENT + Phase.FAILED,)).fetchall())
 
     def newest(self) -> int:
-        """The place of the event that arrived last; 0 where there is none."""
+        """Return the place of the event that arrived last; 0 where there is none."""
         with self._reading:
             (seq,) = self._database.read.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
         return int(seq)
 
     def cursor(self, seq: int) -> str:
-        """The name of a place, for others to give back."""
+        """Return the name of a place, for others to give back."""
         return f"{self._database.epoch}-{seq}"
 
     def place(self, cursor: str, field: str) -> int:
-        """The place that a cursor names. Raises Refused where it is none of this database."""
+        """Return the place that a cursor names. Raises Refused where it is none of this database."""
         match = _CURSOR.fullmatch(cursor)
         if match is None:
             raise HttpProblem(400, "is no cursor", field=field)
@@ -220,7 +223,7 @@ def _forget(connection: sqlite3.Connection, key: Key, uid: str) -> None:
 
 
 def _choose(connection: sqlite3.Connection, key: Key) -> None:
-    """Marks the life that was begun last as the one that is shown."""
+    """Mark the life that was begun last as the one that is shown."""
     where = "fleet = :fleet AND sandbox = :sandbox AND host = :host"
     newest = f"SELECT uid FROM lives WHERE {where} ORDER BY begun DESC, uid DESC LIMIT 1"  # noqa: S608 - constants
     connection.execute(f"UPDATE lives SET current = (uid = ({newest})) WHERE {where}", asdict(key))  # noqa: S608

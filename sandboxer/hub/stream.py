@@ -35,7 +35,7 @@ class Broadcaster:
 
     @contextmanager
     def reader(self, address: str) -> Iterator[None]:
-        """Counts a stream of this address while the block lasts."""
+        """Count a stream of this address while the block lasts."""
         self._readers[address] += 1
         try:
             yield
@@ -44,7 +44,7 @@ class Broadcaster:
             self._readers += Counter()  # what is at nought is forgotten
 
     def has_room(self, address: str) -> bool:
-        """Whether this address may open another stream."""
+        """Return whether this address may open another stream."""
         return self._readers.total() < MOST and self._readers[address] < MOST_OF_ADDRESS
 
     def ring(self, *, registration: bool = False) -> None:
@@ -54,19 +54,22 @@ class Broadcaster:
         self._rung = asyncio.Event()
 
     def close(self) -> None:
-        """Ends every stream."""
+        """End every stream."""
         self.closed = True
         self.ring()
 
     def next(self) -> asyncio.Event:
-        """What will be set when it rings next. To be asked for before looking, so that nothing falls in between."""
+        """Return what will be set when it rings next.
+
+        To be asked for before looking, so that nothing falls in between.
+        """
         return self._rung
 
 
 async def stream(
     store: Store, broadcaster: Broadcaster, after: int, heartbeat: float, address: str = ""
 ) -> AsyncIterator[str]:
-    """The text of a stream from a place on, until the hub ends or the reader at this address goes.
+    """Return the text of a stream from a place on, until the hub ends or the reader at this address goes.
 
     It begins with an ``id`` and no event: so a reader that is cut off before the first event knows where to go on.
     """

@@ -66,7 +66,7 @@ def pending_cleanups(
 
 
 def clean_up(hosts: list[PendingCleanup], transport: Callable[[str], HostTransport], fleet: Fleet, holder: str) -> None:
-    """Settles ``hosts`` side by side: sweeps, and notes the commit unless a newer one is noted or there is nothing.
+    """Settle ``hosts`` side by side: sweep, and note the commit unless a newer one is noted or there is nothing.
 
     ``holder`` says to others who is at work. A host that cannot be told is left: the next apply tells it.
     """

@@ -30,7 +30,7 @@ class Comparer:
     inputs: InputSource
 
     def compare(self, copies: Iterable[ObservedSandbox]) -> dict[tuple[str, str], Contents]:
-        """What differs in each of these sandboxes, by host and id; raises nothing of a host's or an input's."""
+        """Return what differs in each of these sandboxes, by host and id; raise nothing of a host's or an input's."""
         by_host: dict[str, list[ObservedSandbox]] = {}
         for observed in copies:
             if observed.record is not None and observed.record.inputs is not None:

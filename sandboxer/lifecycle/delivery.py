@@ -38,13 +38,13 @@ class Hub(Protocol):
         """Where it is, for messages."""
 
     def send(self, event: CloudEvent) -> None:
-        """Sends an event; once it returns, the hub has it."""
+        """Send an event; once it returns, the hub has it."""
 
     def register(self, registration: JsonObject) -> None:
-        """Registers the identity of a ready sandbox."""
+        """Register the identity of a ready sandbox."""
 
     def forget(self, identifier: str, host: str, uid: str) -> None:
-        """Removes the registration of one life of a sandbox."""
+        """Remove the registration of one life of a sandbox."""
 
 
 _Waiting: TypeAlias = "Event | CloudEvent | JsonObject"  # the last is a registration
@@ -61,7 +61,7 @@ class _Line:
     refused: HubError | None = None
 
     def add(self, event: Event, *, read: bool) -> None:
-        """Adds an event that is not there yet; one that was ``read`` may leave numbers out.
+        """Add an event that is not there yet; one that was ``read`` may leave numbers out.
 
         Of what the run adds, only what follows directly: between an event and an unknown one before it, an
         acknowledgement would take that one for told.
@@ -109,13 +109,13 @@ class Delivery:
             return sum(len(told) for told in self._told.values())
 
     def announce(self, event: CloudEvent) -> None:
-        """Sends an event that is in no journal: it is told once, or never."""
+        """Send an event that is in no journal: it is told once, or never."""
         with self._changed:
             self._add(_Line(""), ("", event.subject)).waiting.append(event)
             self._work()
 
     def begin(self, journals: Journals, hosts: Iterable[str]) -> None:
-        """Reads the journals of hosts, and sends what they have still to tell."""
+        """Read the journals of hosts, and send what they have still to tell."""
         with self._changed:
             self._journals = journals
             fresh = [host for host in hosts if host not in self._reading and host not in self._early]
@@ -135,13 +135,13 @@ class Delivery:
                 self._work()
 
     def renew(self, host: str, identifier: str, registration: JsonObject) -> None:
-        """Registers a sandbox anew, once all that its journal tells is told."""
+        """Register a sandbox anew, once all that its journal tells is told."""
         with self._changed:
             self._line(host, identifier).waiting.append(registration)
             self._work()
 
     def finish(self, *, grace: float = 2.0, most: float = 5.0) -> list[str]:
-        """Waits for the hub as long as it answers, and notes on the hosts what it has; gives what went wrong.
+        """Wait for the hub as long as it answers, and note on the hosts what it has; return what went wrong.
 
         It is given up ``grace`` seconds after it last took something while more was waiting, and after ``most`` seconds
         in any case.
@@ -176,7 +176,7 @@ class Delivery:
         return bool(self._reading) or any(line.waiting and line.refused is None for line in self._lines.values())
 
     def _work(self) -> None:
-        """Sees to it that somebody sends what waits."""
+        """See to it that somebody sends what waits."""
         waiting = sum(1 for line in self._lines.values() if line.waiting and not line.at_work)
         if waiting and not any(line.at_work for line in self._lines.values()):
             self._since = time.monotonic()
@@ -186,7 +186,10 @@ class Delivery:
         self._changed.notify_all()
 
     def _next(self) -> _Line | None:
-        """The next sandbox whose turn it is; None where there is nothing to do any more, or nobody to tell it."""
+        """Return the next sandbox whose turn it is.
+
+        None where there is nothing to do any more, or nobody to tell it.
+        """
         while not self._over and self._given_up is None:
             free = [one for one in self._lines.values() if one.waiting and not one.at_work and one.refused is None]
             pause = self._resume - time.monotonic()

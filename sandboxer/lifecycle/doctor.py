@@ -21,13 +21,13 @@ AT_ONCE = 32
 
 
 def check_hosts(patients: Sequence[CheckedHost], transport: Callable[[str], HostTransport]) -> list[HostReport]:
-    """Examines hosts, at most 32 at once; gives a checkup for each, in the order given. Raises nothing of a host's."""
+    """Examine hosts, at most 32 at once; return a checkup for each, in the order given. Raises nothing of a host's."""
     with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(patients))), thread_name_prefix="doctor") as pool:
         return list(pool.map(lambda checked: check_host(checked, transport), patients))
 
 
 def check_host(checked: CheckedHost, transport: Callable[[str], HostTransport]) -> HostReport:
-    """Examines one host, over one connection and in one command that changes nothing there."""
+    """Examine one host, over one connection and in one command that changes nothing there."""
     try:
         facts = ask(checked, transport(checked.name))
     except HostError as error:

@@ -47,7 +47,7 @@ CLOSE = (
 
 
 def check_ssh(facts: Facts) -> Iterator[Check]:
-    """The way to the host, and who vouches for its key."""
+    """Yield the way to the host, and who vouches for its key."""
     spec = facts.checked.host.spec
     if spec.connection == "local":
         yield Check("connection", "ok", "this machine itself, without SSH")
@@ -63,7 +63,7 @@ def check_ssh(facts: Facts) -> Iterator[Check]:
 
 
 def check_login(facts: Facts) -> Iterator[Check]:
-    """What the login shell does before anything of ours runs."""
+    """Yield what the login shell does before anything of ours runs."""
     if facts.login is not None:
         fine = Check("login shell", "ok", f"a command runs there within {max(facts.login, 0.01):.2f} s")
         yield from list(_login_problems(facts, facts.login)) or [fine]
@@ -86,14 +86,14 @@ def _start_file(shell: str) -> str:
 
 
 def check_system(facts: Facts) -> Iterator[Check]:
-    """How large the machine is."""
+    """Yield how large the machine is."""
     processors, memory = facts.text("cpus"), facts.text("memory")
     size = f"{processors or '?'} CPUs, {format_gib(int(memory) * 1024) if memory.isdecimal() else '?'} memory"
     yield Check("system", "ok", f"{facts.system.name}, {size}")
 
 
 def check_tools(facts: Facts) -> Iterator[Check]:
-    """The programs that our scripts run, each there and doing what it is used for."""
+    """Yield the programs that our scripts run, each there and doing what it is used for."""
     missing = tuple(facts.lines("missing"))
     # A tool that fails at two things fails at the second because of the first.
     broken = {tool: what for tool, _, what in (line.partition(" ") for line in reversed(facts.lines("broken")))}
@@ -112,7 +112,7 @@ def check_tools(facts: Facts) -> Iterator[Check]:
 
 
 def check_clock(facts: Facts) -> Iterator[Check]:
-    """Sandboxes expire by the host's clock and by ours."""
+    """Yield sandboxes expire by the host's clock and by ours."""
     if facts.skew is None:
         return
     if abs(facts.skew) > CLOCK_OFF:
@@ -124,7 +124,7 @@ def check_clock(facts: Facts) -> Iterator[Check]:
 
 
 def check_root(facts: Facts) -> Iterator[Check]:
-    """The folder of all sandboxes: ours alone, or to be made."""
+    """Yield the folder of all sandboxes: ours alone, or to be made."""
     folders, parent = facts.all("folder"), facts.one("parent")
     if unsafe := facts.text("way"):
         found, _, told = unsafe.partition(" may be written by other users")
@@ -162,7 +162,7 @@ def _folder_problem(facts: Facts, folder: str, state: str) -> Check | None:
 
 
 def check_disk(facts: Facts) -> Iterator[Check]:
-    """The file system of the root: space, files, and what it allows."""
+    """Yield the file system of the root: space, files, and what it allows."""
     *_, free, _, point = facts.lines("disk")[-1].split(None, 5)
     files, free_files, kind = facts.text("filesystem").split(None, 2)
     where, space = f"{point} ({kind})", int(free) * 1024
@@ -186,7 +186,7 @@ def check_disk(facts: Facts) -> Iterator[Check]:
 
 
 def check_sshd(facts: Facts) -> Iterator[Check]:
-    """What the SSH server allows on one connection, where the login may know."""
+    """Yield what the SSH server allows on one connection, where the login may know."""
     flags, system = facts.flags("sshd"), facts.system
     if not flags:
         return
@@ -207,7 +207,10 @@ def check_sshd(facts: Facts) -> Iterator[Check]:
 
 
 def check_firewall(facts: Facts) -> Iterator[Check]:
-    """Whether the host closes its own addresses to its containers, and these to other machines; no engine does."""
+    """Yield whether the host closes its own addresses to its containers, and these to other machines.
+
+    No engine does.
+    """
     rules, system = facts.text("firewall").lower(), facts.system
     within, without = (any(re.search(rf"{chain}[^}}]*? drop", rules) for chain in chains) for chains in _CHAINS)
     if within and without:
@@ -245,7 +248,7 @@ CHECKS: tuple[Callable[[Facts], Iterator[Check]], ...] = (
 
 
 def diagnose(facts: Facts) -> Iterator[Check]:
-    """All checks of one host. What it said and cannot be understood is a warning, and hides nothing else."""
+    """Yield all checks of one host. What it said and cannot be understood is a warning, and hide nothing else."""
     for check in CHECKS:
         try:
             yield from check(facts)
@@ -255,5 +258,5 @@ def diagnose(facts: Facts) -> Iterator[Check]:
 
 
 def format_gib(size: int) -> str:
-    """A size as people read it: ``23.5 GiB``."""
+    """Return a size as people read it: ``23.5 GiB``."""
     return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else format_size(size >> 20 << 20)

@@ -56,7 +56,10 @@ def check_cleaner(facts: Facts) -> Iterator[Check]:
 
 
 def span_of(age: str) -> timedelta | None:
-    """The time that a cleaner's age names: ``10d``, ``1w12h``, ``30 min``, seconds without a unit; None for no age."""
+    """Return the time that a cleaner's age names: ``10d``, ``1w12h``, ``30 min``, seconds without a unit.
+
+    None for no age.
+    """
     parts = _SPAN.findall(age)
     if not parts or _SPAN.sub("", age).strip() or not all(unit in _UNITS or not unit for _, unit in parts):
         return None
@@ -84,7 +87,7 @@ def _spare(name: str, root: str) -> str:
 
 
 def _rule_for(files: Mapping[str, str], root: str) -> tuple[str, str] | None:
-    """The file and age of the rule that cleans the root by age; None where there is none, or another spares it.
+    """Return the file and age of the rule that cleans the root by age; None where there is none, or another spares it.
 
     ``x`` spares a path and all below it; ``X`` only the path itself, which would not help.
     """
@@ -110,7 +113,7 @@ def _matches(words: list[str], paths: list[str]) -> bool:
 
 
 def _tmpreaper(text: str, root: str) -> str | None:
-    """The age of Debian's cron job, by its settings; None where it does nothing to the root."""
+    """Return the age of Debian's cron job, by its settings; None where it does nothing to the root."""
     settings = {key: value.strip("'\"") for key, value in re.findall(r"^\s*(\w+)=(.*?)\s*$", text, re.MULTILINE)}
     folders = [folder.removesuffix(".").rstrip("/") for folder in settings.get("TMPREAPER_DIRS", "/tmp/.").split()]  # noqa: S108
     if settings.get("SHOWWARNING") == "true" or not any(root.startswith(folder + "/") for folder in folders):
@@ -119,7 +122,7 @@ def _tmpreaper(text: str, root: str) -> str | None:
 
 
 def _tmpwatch(text: str, root: str) -> str | None:
-    """The age at which the cron job removes what is in the root's folder; None where it does not."""
+    """Return the age at which the cron job removes what is in the root's folder; None where it does not."""
     for command in re.sub(r"\\\n", " ", text).splitlines():
         words = command.split()
         if not any(posixpath.basename(word.strip('"')) == "tmpwatch" for word in words):

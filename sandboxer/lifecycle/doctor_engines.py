@@ -32,7 +32,7 @@ _SYSCTL = {
 
 
 def check_engine(facts: Facts) -> Iterator[Check]:
-    """The engine that new sandboxes get: there, the real one, answering, and allowed to this login."""
+    """Yield the engine that new sandboxes get: there, the real one, answering, and allowed to this login."""
     clients, chosen = facts.all("client"), facts.one("info")[0]
     runtime, system = facts.checked.runtime, facts.system
     shim = facts.text("shim") or facts.one("shim")[0]
@@ -103,7 +103,7 @@ def _answering(facts: Facts, chosen: str, shim: str) -> Check:
 
 
 def check_limits(facts: Facts) -> Iterator[Check]:
-    """Whether the engine can hold containers to their ceilings."""
+    """Yield whether the engine can hold containers to their ceilings."""
     info, chosen = facts.info(), facts.one("info")[0]
     if not _answers(facts):
         return
@@ -124,7 +124,7 @@ def check_limits(facts: Facts) -> Iterator[Check]:
 
 
 def check_builds(facts: Facts) -> Iterator[Check]:
-    """Whether the engine holds the steps of a build to the ceilings of containers; Docker's builders cannot."""
+    """Yield whether the engine holds the steps of a build to the ceilings of containers; Docker's builders cannot."""
     chosen = facts.one("info")[0]
     if not _answers(facts):
         return
@@ -140,7 +140,7 @@ def check_builds(facts: Facts) -> Iterator[Check]:
 
 
 def check_compose(facts: Facts) -> Iterator[Check]:
-    """The Compose that an apply would use, and whether it is new enough."""
+    """Yield the Compose that an apply would use, and whether it is new enough."""
     chosen = facts.one("info")[0]
     if not chosen or facts.one("info-code")[0] == _TIMED_OUT:
         return
@@ -168,7 +168,7 @@ def check_compose(facts: Facts) -> Iterator[Check]:
 
 
 def check_reading(facts: Facts) -> Iterator[Check]:
-    """Whether the Compose that reads a stranger's files can see anything else."""
+    """Yield whether the Compose that reads a stranger's files can see anything else."""
     words, system = facts.words("reading"), facts.system
     if not words or not facts.one("info")[0]:
         return
@@ -187,7 +187,7 @@ def check_reading(facts: Facts) -> Iterator[Check]:
 
 
 def check_rootless(facts: Facts) -> Iterator[Check]:
-    """What a Podman of an ordinary login needs to outlive that login."""
+    """Yield what a Podman of an ordinary login needs to outlive that login."""
     if facts.one("info")[0] == "podman" and facts.uid != "0":
         fine = Check("rootless", "ok", f"Podman of {facts.system.user} outlives its sessions")
         yield from list(_rootless_problems(facts)) or [fine]

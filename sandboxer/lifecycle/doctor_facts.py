@@ -63,19 +63,19 @@ class Facts:
     login: float | None = None
 
     def has(self, name: str) -> bool:
-        """Whether the host said anything by that name."""
+        """Return whether the host said anything by that name."""
         return self.sections.body(name) is not None
 
     def text(self, name: str) -> str:
-        """The words of a section; empty where there is none."""
+        """Return the words of a section; empty where there is none."""
         return (self.sections.body(name) or b"").decode("utf-8", "replace").strip()
 
     def lines(self, name: str) -> list[str]:
-        """The lines of a section that are not blank."""
+        """Return the lines of a section that are not blank."""
         return [line for line in self.text(name).splitlines() if line.strip()]
 
     def all(self, name: str) -> dict[str, str]:
-        """The words of all sections of a name, by their argument; a later one takes an earlier one's place."""
+        """Return the words of all sections of a name, by their argument; a later one takes an earlier one's place."""
         return {
             argument: body.decode("utf-8", "replace").strip()
             for found, argument, body in self.sections
@@ -87,16 +87,16 @@ class Facts:
         return next(reversed(self.all(name).items()), ("", ""))
 
     def words(self, name: str) -> dict[str, str]:
-        """The ``key=value`` lines of a section, quotes taken off."""
+        """Return the ``key=value`` lines of a section, quotes taken off."""
         pairs = (line.partition("=") for line in self.lines(name))
         return {key: value.strip("\"'") for key, _, value in pairs}
 
     def flags(self, name: str) -> dict[str, str]:
-        """The ``key value`` lines of a section."""
+        """Return the ``key value`` lines of a section."""
         return {line.split()[0]: line.partition(" ")[2] for line in self.lines(name)}
 
     def info(self) -> dict[str, Any]:
-        """What the engine says of itself; empty where that is nothing to be read."""
+        """Return what the engine says of itself; empty where that is nothing to be read."""
         try:
             value = json.loads(self.one("info")[1])
         except ValueError:
@@ -125,7 +125,7 @@ class Facts:
 
 
 def ask(checked: CheckedHost, transport: HostTransport) -> Facts:
-    """Asks a host everything, in one command. Raises HostError where there is no answer."""
+    """Ask a host everything, in one command. Raises HostError where there is no answer."""
     nonce = secrets.token_hex(16)
     spec = checked.host.spec
     lines = (nonce, spec.root, checked.fleet, checked.runtime, spec.connection, checked.compose_command or "")
@@ -152,7 +152,7 @@ def _took(facts: Facts) -> float:
 
 
 def _skew(facts: Facts, before: datetime, after: datetime) -> float | None:
-    """How far a clock is off that was read at some moment between two; 0 where it may be right."""
+    """Return how far a clock is off that was read at some moment between two; 0 where it may be right."""
     try:
         there = float(facts.text("clock"))
     except ValueError:

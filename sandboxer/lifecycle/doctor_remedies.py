@@ -51,21 +51,21 @@ class System:
         return int(number) if number.isdecimal() else 0
 
     def as_root(self, command: str) -> str:
-        """The command as this login types it to have it run as root."""
+        """Return the command as this login types it to have it run as root."""
         return command if self.is_root else f"sudo {command}"
 
     def install(self, *packages: str) -> str:
-        """How packages are installed here."""
+        """Return how packages are installed here."""
         command = _INSTALL.get(self.family)
         words = " ".join(packages)
         return self.as_root(f"{command} {words}") if command else f"install {words}"
 
     def install_tools(self, tools: tuple[str, ...]) -> str:
-        """How the programs of these names come here."""
+        """Return how the programs of these names come here."""
         return self.install(*sorted({_UTILITIES.get(tool, "coreutils") for tool in tools}))
 
     def install_docker(self) -> str:
-        """How a Docker Engine comes here."""
+        """Return how a Docker Engine comes here."""
         if self.family == "debian":
             # Debian 13 has the client in a package of its own.
             own_client = self.id == "debian" and self._major >= 13
@@ -77,11 +77,11 @@ class System:
         return f"install Docker Engine: {_DOCKER_CONFIG}"
 
     def install_engine(self) -> str:
-        """How the engine that is easiest to have comes here."""
+        """Return how the engine that is easiest to have comes here."""
         return self.install("podman", "podman-compose") if self.family == "rhel" else self.install_docker()
 
     def install_compose(self) -> str:
-        """How Compose v2 comes here."""
+        """Return how Compose v2 comes here."""
         if self.id == "ubuntu":
             return self.install("docker-compose-v2")
         if self.family == "debian" and self._major >= 13:
@@ -93,7 +93,7 @@ class System:
         return _COMPOSE_BY_HAND
 
     def install_podman_compose(self) -> str:
-        """How a podman-compose that is new enough comes here."""
+        """Return how a podman-compose that is new enough comes here."""
         if self.family == "debian" and self._major < 13:
             # Its own package is too old, and a login by SSH looks into no folder of its own for programs.
             pipx = self.as_root("env PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install podman-compose")
@@ -101,7 +101,7 @@ class System:
         return self.install("podman-compose")
 
     def start_service(self, service: str) -> str:
-        """How a service starts, now and at every boot."""
+        """Return how a service starts, now and at every boot."""
         if self.family == "alpine":
             return f"{self.as_root(f'rc-update add {service}')}\n{self.as_root(f'service {service} start')}"
         if self.systemd or self.family in ("fedora", "rhel"):
@@ -109,13 +109,13 @@ class System:
         return self.as_root(f"service {service} start")
 
     def restart_service(self, service: str) -> str:
-        """How a service that hangs starts anew."""
+        """Return how a service that hangs starts anew."""
         if self.systemd or self.family in ("fedora", "rhel"):
             return self.as_root(f"systemctl restart {service}")
         return self.as_root(f"service {service} restart")
 
     def set_clock(self) -> str:
-        """How the clock is kept right."""
+        """Return how the clock is kept right."""
         if self.family == "alpine":
             return f"{self.install('chrony')}\n{self.start_service('chronyd')}"
         if self.systemd:
@@ -123,6 +123,6 @@ class System:
         return f"{self.install('chrony')}\n{self.start_service('chrony' if self.family == 'debian' else 'chronyd')}"
 
     def write_file(self, path: str, line: str) -> str:
-        """How a file of one line is written."""
+        """Return how a file of one line is written."""
         tee = self.as_root(f"tee {path}")
         return f"echo '{line}' | {tee}"

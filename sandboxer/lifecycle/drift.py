@@ -27,7 +27,8 @@ def find_drift(
     inputs: InputSource | None = None,
     told: Callable[[str, Event], None] = lambda _host, _event: None,
 ) -> DriftReport:
-    """What drifted on the hosts of ``fleet_state``, with ``inputs`` file by file, and what is over since it was told.
+    """Return what drifted on the hosts of ``fleet_state``, with ``inputs`` file by file, and what is over since it was
+    told.
 
     What is told is noted on the hosts and in the journals, for which ``holder`` takes each sandbox's lock for a moment;
     what cannot be noted is a warning. ``told`` gets the host and the event that is in a journal there by now.

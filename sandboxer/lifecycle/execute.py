@@ -53,7 +53,7 @@ class Executor:
     placements: Placements = field(default_factory=Placements)
 
     def run(self, changes: Sequence[Change]) -> list[Outcome]:
-        """Carries out every change that acts; one that fails keeps no other from its turn. Gives all outcomes.
+        """Carry out every change that acts; one that fails keeps no other from its turn. Gives all outcomes.
 
         Blocked changes come out as they are. On an interrupt no further change is begun, and those at work are left to
         end by themselves: each is on record, and the next run goes on from there.
@@ -91,7 +91,7 @@ class Executor:
         return outcome
 
     def _attempt(self, change: Change) -> Outcome:
-        """Carries a change out; where the sandbox is no longer as planned, what the planner says of it now."""
+        """Carry a change out; where the sandbox is no longer as planned, what the planner says of it now."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._act(change)
@@ -135,7 +135,7 @@ class Executor:
         return self.operation_for(change, host, lambda step: self.view.progressed(change, step))
 
     def _placed(self, change: Change, operation: Operation) -> Operation:
-        """The work; where it begins a life that another client could begin elsewhere, so that only one does."""
+        """Return the work; where it begins a life that another client could begin elsewhere, so that only one does."""
         if change.action is not Action.CREATE and change.from_host is None:
             return operation
         return replace(operation, placing=lambda: self._placing(change, operation))

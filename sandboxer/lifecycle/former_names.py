@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def renamed_from(
     observations: Mapping[str, HostObservation], had_name: Callable[[str], bool]
 ) -> Iterator[tuple[str, str]]:
-    """Each host, with the fleet's former name that it has sandboxes of; none once there is one of the present name.
+    """Yield each host, with the fleet's former name that it has sandboxes of.
+
+    None once there is one of the present name.
 
     ``had_name`` tells whether a name was once this fleet's; it is asked only for folders beside the fleet's own.
     """

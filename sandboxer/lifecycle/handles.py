@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def handle(
     change: Change, observed: ObservedSandbox, desired: DesiredSandbox | None, host_clock: datetime, now: datetime
 ) -> JsonObject:
-    """The contract's handle of one sandbox: what the plan says of it, its record, and the way in, read live.
+    """Return the contract's handle of one sandbox: what the plan says of it, its record, and the way in, read live.
 
     Times are RFC 3339 in UTC, ``seconds_left`` counts to the end by both clocks. Without a record, what only a record
     tells is None. What is past its end and still there is in phase ``expired``.
@@ -69,7 +69,10 @@ def _consumer(record: Record | None) -> JsonObject | None:
 
 
 def reachability(observed: ObservedSandbox, record: Record) -> Iterator[JsonObject]:
-    """The ways in, from the live containers: a published loopback port, else an address that only the host reaches."""
+    """Yield the ways in, from the live containers.
+
+    A published loopback port, else an address that only the host reaches.
+    """
     for port in record.spec.get("reachability", {}).get("ports", ()):
         for container in observed.containers:
             if service_of(container) == port["service"] and container.state == "running":

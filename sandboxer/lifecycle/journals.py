@@ -48,7 +48,7 @@ class Journals:
     holder: str
 
     def read(self, host: str) -> list[Backlog]:
-        """Every life on a host and what it has still to tell, of a sandbox's lives the earlier one first.
+        """Return every life on a host and what it has still to tell, of a sandbox's lives the earlier one first.
 
         Raises what a transport raises, and ObservationIncomplete where the answer breaks off. Lines that are no events
         of the sandbox in whose journal they stand are left out.
@@ -56,18 +56,24 @@ class Journals:
         return self._ask(host, "read")
 
     def show(self, host: str, identifier: str) -> list[Backlog]:
-        """Every event that a host has of one sandbox, told or not, as ``read`` gives them; raises what that does."""
+        """Return every event that a host has of one sandbox, told or not, as ``read`` gives them.
+
+        Raise what that does.
+        """
         return self._ask(host, "show", identifier)
 
     def acknowledge(self, host: str, told: Sequence[tuple[str, str, int]]) -> None:
-        """Notes on a host the last events that State Hub has: id, uid and number of each, in order.
+        """Note on a host the last events that State Hub has: id, uid and number of each, in order.
 
         What is gone and told has no journal afterwards. Raises what a transport raises.
         """
         self._run(host, "-", ["acknowledge", *(f"{identifier} {uid} {number}" for identifier, uid, number in told)])
 
     def acknowledge_all(self, told: Mapping[str, Sequence[tuple[str, str, int]]]) -> list[str]:
-        """As ``acknowledge`` on several hosts side by side; gives a sentence for each that could not be told."""
+        """Return what ``acknowledge`` does on several hosts side by side.
+
+        Gives a sentence for each that could not be told.
+        """
 
         def one(host: str) -> str:
             try:
@@ -109,7 +115,10 @@ class Journals:
         yield from living
 
     def _lives(self, identifier: str, body: bytes, uid: str, cursor: int) -> Iterator[Backlog]:
-        """The lives in one file; ``uid`` and ``cursor`` are of the living one, which may have no line behind it."""
+        """Yield the lives in one file.
+
+        ``uid`` and ``cursor`` are of the living one, which may have no line behind it.
+        """
         by_uid: dict[str, dict[int, Event]] = {uid: {}} if uid else {}
         # What follows the last line break is still being written.
         for line in body.split(b"\n")[:-1]:

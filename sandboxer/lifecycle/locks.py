@@ -30,7 +30,9 @@ class LockInspector:
     transport: Callable[[str], HostTransport]
 
     def ask(self, host: str, *, end: bool = False) -> Lock:
-        """The lock on one host, in one command. With ``end`` its holder is ended: asked to, and killed after 5 s.
+        """Return the lock on one host, in one command.
+
+        With ``end`` its holder is ended: asked to, and killed after 5 s.
 
         Raises what a transport raises, and ObservationIncomplete where the answer is none.
         """
@@ -51,7 +53,7 @@ class LockInspector:
                 )
 
     def ask_all(self, hosts: list[str], *, end: bool = False) -> list[Lock]:
-        """The locks on these hosts, side by side; one that cannot be told is ``unknown``, with the reason."""
+        """Return the locks on these hosts, side by side; one that cannot be told is ``unknown``, with the reason."""
 
         def one(host: str) -> Lock:
             try:

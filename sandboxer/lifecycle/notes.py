@@ -38,7 +38,7 @@ class DriftNotes:
     told: Callable[[str, Event], None] = lambda _host, _event: None
 
     def write(self, notes: Sequence[Note]) -> list[str]:
-        """Writes ``notes``, each under its sandbox's lock; gives a sentence for each that could not be written.
+        """Write ``notes``, each under its sandbox's lock; return a sentence for each that could not be written.
 
         A sandbox that began another life meanwhile is left alone. Raises nothing of a host's.
         """

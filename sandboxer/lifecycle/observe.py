@@ -27,7 +27,7 @@ def observe_hosts(
     *,
     seen: Callable[[HostObservation, float], None] = lambda _observe, _seconds: None,
 ) -> dict[str, HostObservation]:
-    """Looks at every host of ``requests``, at most 32 at once; gives one look for each, by name.
+    """Look at every host of ``requests``, at most 32 at once; return one look for each, by name.
 
     ``transport`` gives the way to a host, ``extensions`` are the backends that may have sandboxes there, by name; what
     the first says of the host itself counts. ``seen`` is told each look as it comes, from several threads, and how many
@@ -46,7 +46,7 @@ def observe_hosts(
 
 
 def recorded_names(observations: Iterable[HostObservation]) -> Iterator[str]:
-    """The names of all sandboxes that have a record on hosts that answered."""
+    """Yield the names of all sandboxes that have a record on hosts that answered."""
     for observation in observations:
         if isinstance(observation, Reachable):
             yield from (found.record.name for found in observation.found.values() if found.record)
@@ -55,7 +55,7 @@ def recorded_names(observations: Iterable[HostObservation]) -> Iterator[str]:
 def observe_host(
     request: ObserveRequest, transport: Callable[[str], HostTransport], extensions: Mapping[str, Extension]
 ) -> HostObservation:
-    """One look at one host, with every extension that may have sandboxes there."""
+    """Return one look at one host, with every extension that may have sandboxes there."""
     try:
         observations = {
             name: extension.probe(transport(request.host), request) for name, extension in extensions.items()
@@ -67,7 +67,7 @@ def observe_host(
 
 
 def _merged(observations: Mapping[str, HostObservation]) -> HostObservation:
-    """Several extensions' looks at one host in one: complete only where all are.
+    """Return several extensions' looks at one host in one: complete only where all are.
 
     The host, and what Sandboxer itself keeps there, are as the first of them says. A sandbox is as the extension says
     that its record names: nobody else knows what there is to be seen of it.

@@ -40,7 +40,7 @@ class Placements:
 
     @contextmanager
     def begin(self, chosen: Operation, others: Sequence[Operation], *, name_id: str = "") -> Iterator[None]:
-        """Keeps every other client from placing the sandbox; for the time in which its first record is written.
+        """Keep every other client from placing the sandbox; for the time in which its first record is written.
 
         ``others`` is the work on each other host where it might live. ``name_id`` is given where its own id is not made
         of its name: the id that is, whose lock then stands for the name, which no other may have either.
@@ -73,7 +73,7 @@ class Placements:
 
 
 def _must_be_away(operation: Operation, *, by_name: bool) -> None:
-    """Raises StaleChange where the sandbox, or one of its name, is on a host by now."""
+    """Raise StaleChange where the sandbox, or one of its name, is on a host by now."""
     target = operation.target
     lines = (target.root, operation.fleet, operation.id, operation.name if by_name else "")
     data = "".join(f"{line}\n" for line in lines).encode()

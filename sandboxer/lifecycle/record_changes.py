@@ -24,7 +24,7 @@ Rewrite = tuple["Record", tuple[Phase, ...]]
 
 
 def extend(operation: Operation, by: timedelta, host_clock: datetime, now: datetime) -> Record:
-    """Moves the end of the sandbox that ``operation`` is about ``by`` so much; gives its record as written.
+    """Move the end of the sandbox that ``operation`` is about ``by`` so much; return its record as written.
 
     Raises UsageError where the profile does not allow it, StaleChange where another life of the sandbox has begun, and
     what a HostSession raises.
@@ -37,7 +37,7 @@ def extend(operation: Operation, by: timedelta, host_clock: datetime, now: datet
 
 
 def activate(operation: Operation, now: datetime) -> Record:
-    """Marks the sandbox as in use at ``now``: phase `active`, and a later end where its TTL counts from its last use.
+    """Mark the sandbox as in use at ``now``: phase `active`, and a later end where its TTL counts from its last use.
 
     Gives its record as written. Raises UsageError where it is not ready, and what ``extend`` raises.
     """
@@ -54,7 +54,7 @@ def activate(operation: Operation, now: datetime) -> Record:
 
 
 def give_up(operation: Operation) -> Record:
-    """Marks a sandbox that cannot be made as failed, if it is not ready by now; gives its record.
+    """Mark a sandbox that cannot be made as failed, if it is not ready by now; return its record.
 
     The reason of ``operation`` is told as why. Raises what ``extend`` raises.
     """
@@ -67,7 +67,7 @@ def give_up(operation: Operation) -> Record:
 
 
 def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None]) -> Record:
-    """Writes the record that ``change`` makes of the one that is there, and the events of the phases gone through."""
+    """Write the record that ``change`` makes of the one that is there, and the events of the phases gone through."""
     with HostSession(operation) as session:
         data = session.call("record").output.rstrip(b"\n") + b"\n"
         record = _record_of(operation, data)
@@ -94,7 +94,7 @@ def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None])
 
 
 def _record_of(operation: Operation, data: bytes) -> Record:
-    """The record in these bytes, of the life that the work is about."""
+    """Return the record in these bytes, of the life that the work is about."""
     if not data.strip():
         raise StaleChange(operation.name, f"{operation.name} is gone from {operation.target.host} meanwhile")
     try:

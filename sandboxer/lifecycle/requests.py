@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def request_of(operation: Operation) -> SandboxRequest:
-    """The document that the sandbox of ``operation`` was asked for with. Raises SandboxError where it is not there.
+    """Return the document that the sandbox of ``operation`` was asked for with.
+
+    Raises SandboxError where it is not there.
 
     Its lock is held for the moment in which it is read. Raises what a HostSession raises, too.
     """

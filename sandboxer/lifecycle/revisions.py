@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def newer_on_hosts(
     fleet: Fleet, observations: Mapping[str, HostObservation], is_ancestor: Callable[[str, str], bool | None]
 ) -> Iterator[str]:
-    """The hosts whose head the fleet's commit is a strict ancestor of; None from ``is_ancestor`` means: not known.
+    """Yield the hosts whose head the fleet's commit is a strict ancestor of.
+
+    None from ``is_ancestor`` means: not known.
 
     Then an earlier committer time counts. Git is asked once for each head, however many hosts share it.
     """

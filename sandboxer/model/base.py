@@ -43,7 +43,7 @@ class Strict(BaseModel):
 
 
 def problem(code: str, text: str, hint: str = "", path: tuple[str | int, ...] = ()) -> PydanticCustomError:
-    """The error that a validator raises: a diagnostic's code, words and hint.
+    """Return the error that a validator raises: a diagnostic's code, words and hint.
 
     ``text`` goes on where the name of the value stops: "must not be empty". ``path`` leads from the validated value to
     the part of it that is wrong.

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
         """Tells where in its file a part of a document stands."""
 
         def find(self, path: tuple[str | int, ...]) -> Location | None:
-            """The place of exactly this part; None where the document does not say it."""
+            """Return the place of exactly this part; None where the document does not say it."""
 
         def nearest(self, path: tuple[str | int, ...]) -> Location:
-            """The place of this part, or of the nearest that encloses it."""
+            """Return the place of this part, or of the nearest that encloses it."""
 
         def text(self, path: tuple[str | int, ...]) -> str | None:
-            """The scalar at ``path`` as it is written; None where there is none."""
+            """Return the scalar at ``path`` as it is written; None where there is none."""
 
         def span(self, path: tuple[str | int, ...], *, of_key: bool = False) -> tuple[Location, int]:
-            """The place and width of the value at ``path`` (or of its key), or of the nearest that encloses it."""
+            """Return the place and width of the value at ``path`` (or of its key), or of the nearest that encloses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class Document:
     places: Locator = field(repr=False, compare=False)
 
     def find(self, path: tuple[str | int, ...]) -> Location | None:
-        """Where the value at ``path`` was set; None where the document leaves it to a default."""
+        """Return where the value at ``path`` was set; None where the document leaves it to a default."""
         return self.places.find(path)
 
     def locate(self, path: tuple[str | int, ...] = ()) -> Location:
-        """Where ``path`` is, or else the nearest part that encloses it; the document's start for ``()``."""
+        """Return where ``path`` is, or else the nearest part that encloses it; the document's start for ``()``."""
         return self.places.nearest(path)
 
 

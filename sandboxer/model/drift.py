@@ -84,7 +84,7 @@ class DriftReport:
         return tuple(change for change in self.plan.changes if change.drift)
 
     def to_json(self) -> JsonObject:
-        """A plan's JSON, with ``since`` for each change, and ``resolved``."""
+        """Return a plan's JSON, with ``since`` for each change, and ``resolved``."""
         changes = []
         for change in self.plan.changes:
             since = self.since.get((change.host or "", change.id))
@@ -101,5 +101,5 @@ class DriftReport:
 
 
 def rfc3339(moment: datetime) -> str:
-    """A moment in UTC, to the second."""
+    """Return a moment in UTC, to the second."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

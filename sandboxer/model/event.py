@@ -76,7 +76,7 @@ class Event(BaseModel):
         return canonical(self.model_dump(mode="json", exclude=without)).decode()
 
     def halves(self) -> tuple[str, str]:
-        """The line before and behind its number, for a host that numbers it."""
+        """Return the line before and behind its number, for a host that numbers it."""
         mark = 10**15 + secrets.randbelow(10**15)
         before, _, behind = self.model_copy(update={"number": mark}).to_line().partition(str(mark))
         return before, behind
@@ -85,7 +85,7 @@ class Event(BaseModel):
 def events_of(
     record: Record, through: Sequence[Phase], *, former: Phase | None, after: int, at: datetime, reason: str
 ) -> list[Event]:
-    """The events of a life that goes on ``through`` these phases, numbered from ``after`` + 1.
+    """Return the events of a life that goes on ``through`` these phases, numbered from ``after`` + 1.
 
     ``former`` is the phase before them; None begins a life. Raises ValueError for a step that no life takes.
     """
@@ -99,7 +99,7 @@ def events_of(
 
 
 def gap_then(record: Record, phase: Phase, *, at: datetime, reason: str) -> list[Event]:
-    """The first events of a journal that begins in the middle of a life, because the former one is lost.
+    """Return the first events of a journal that begins in the middle of a life, because the former one is lost.
 
     Nobody knows how many were told: these are numbered from the time in seconds on, which no count reaches.
     """
@@ -111,7 +111,10 @@ def gap_then(record: Record, phase: Phase, *, at: datetime, reason: str) -> list
 
 
 def drift_event(record: Record, drift: Sequence[FieldChange], *, at: datetime, reason: str) -> Event:
-    """What is told of drift that changed: all that there is now, or that nothing is left of it. Its host numbers it."""
+    """Return what is told of drift that changed: all that there is now, or that nothing is left of it.
+
+    Its host numbers it.
+    """
     fields = tuple(_told(drift))
     kind = DRIFT_DETECTED if fields else DRIFT_RESOLVED
     event = _event(record, 1, kind, record.phase, None, at, reason)
@@ -130,7 +133,10 @@ def _told(drift: Sequence[FieldChange]) -> Iterator[Drifted]:
 
 
 def last_number(tail: bytes) -> int:
-    """The number of the last whole event at the end of a journal; 0 where there is none. A torn line is no event."""
+    """Return the number of the last whole event at the end of a journal; 0 where there is none.
+
+    A torn line is no event.
+    """
     for line in reversed(tail.splitlines()):
         try:
             return Event.model_validate_json(line).number

@@ -81,7 +81,7 @@ class Guards(Strict):
     allow_empty: bool = Field(False, description="Allow a fleet with no Sandbox manifest to delete all its sandboxes.")
 
     def most_deletes(self, sandboxes: int) -> int:
-        """How many of ``sandboxes`` one apply may delete; a share is rounded down."""
+        """Return how many of ``sandboxes`` one apply may delete; a share is rounded down."""
         if isinstance(self.max_deletes, int):
             return self.max_deletes
         return sandboxes * int(self.max_deletes.removesuffix("%")) // 100
@@ -117,7 +117,10 @@ class AllowedSecret(Strict):
         return {"anyOf": [{"type": "string", "pattern": SOURCE_PATTERN}, bound]}
 
     def permits(self, profile: str, consumer: str | None, *, imperative: bool) -> bool:
-        """Whether a sandbox of this profile and consumer may have it; an imperative one only where both are named."""
+        """Return whether a sandbox of this profile and consumer may have it.
+
+        An imperative one only where both are named.
+        """
         if imperative and (self.profiles is None or self.consumers is None):
             return False
         return (self.profiles is None or profile in self.profiles) and (
@@ -134,7 +137,7 @@ class Secrets(Strict):
     )
 
     def permits(self, source: str, profile: str, consumer: str | None, *, imperative: bool) -> bool:
-        """Whether a sandbox may be given what ``source`` names. The one place where that is decided."""
+        """Return whether a sandbox may be given what ``source`` names. The one place where that is decided."""
         return any(one.permits(profile, consumer, imperative=imperative) for one in self.allow if one.ref == source)
 
 

@@ -16,7 +16,7 @@ class Hidden:
     _value: str = field(repr=False)
 
     def reveal(self) -> str:
-        """The value itself. Whoever calls this answers for where it goes."""
+        """Return the value itself. Whoever calls this answers for where it goes."""
         return self._value
 
     def hmac(self, salt: str) -> str:

@@ -38,7 +38,7 @@ class HostReport:
         return all(check.status != "error" for check in self.checks)
 
     def to_json(self) -> JsonObject:
-        """As ``doctor -o json`` writes it."""
+        """Return what ``doctor -o json`` does writes it."""
         return {
             "name": self.host,
             "ok": self.ok,

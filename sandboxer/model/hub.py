@@ -134,7 +134,7 @@ class Registration(BaseModel):
 
 
 def cloud_event(event: Event) -> CloudEvent:
-    """An event of a journal, as it is sent."""
+    """Return an event of a journal, as it is sent."""
     fields = event.model_dump(include=set(SandboxData.model_fields))
     return CloudEvent(
         id=event.id,
@@ -147,14 +147,14 @@ def cloud_event(event: Event) -> CloudEvent:
 
 
 def run_event(kind: str, data: RunData, at: datetime) -> CloudEvent:
-    """The event of a run's start or end."""
+    """Return the event of a run's start or end."""
     digest = hashlib.sha256(f"{data.run_id}/{kind}".encode()).hexdigest()
     source = f"/fleets/{data.fleet}"
     return CloudEvent(id=digest, source=source, type=kind, subject=data.run_id, time=at, data=data)
 
 
 def progress(event: CloudEvent, workstream_id: str | None) -> Progress:
-    """The same in the form of older hubs."""
+    """Return the same in the form of older hubs."""
     return Progress(event_type=event.type, summary=_summary(event), detail=event.data, workstream_id=workstream_id)
 
 

@@ -21,12 +21,12 @@ COMPOSE_SERVICE = "com.docker.compose.service"
 
 
 def sandbox_id(fleet: str, name: str) -> str:
-    """The id of a sandbox that a manifest declares: the first 8 hex digits of SHA-256 of ``fleet/name``."""
+    """Return the id of a sandbox that a manifest declares: the first 8 hex digits of SHA-256 of ``fleet/name``."""
     return hashlib.sha256(f"{fleet}/{name}".encode()).hexdigest()[:8]
 
 
 def project_name(name: str, identifier: str) -> str:
-    """The compose project of a sandbox: ``sbx-<name>-<id>``, dots as dashes, for Compose allows none."""
+    """Return the compose project of a sandbox: ``sbx-<name>-<id>``, dots as dashes, for Compose allows none."""
     return f"sbx-{name.replace('.', '-')}-{identifier}"
 
 
@@ -43,7 +43,7 @@ class Ownership:
     until: str
 
     def labels(self) -> dict[str, str]:
-        """The labels that state this, for everything that a sandbox makes."""
+        """Return the labels that state this, for everything that a sandbox makes."""
         return {
             LABEL_FLEET: self.fleet,
             LABEL_ID: self.id,
@@ -56,7 +56,7 @@ class Ownership:
 
     @classmethod
     def of(cls, labels: dict[str, str]) -> Ownership | None:
-        """What these labels claim; None where they are not a sandbox's labels at all."""
+        """Return what these labels claim; None where they are not a sandbox's labels at all."""
         if LABEL_FLEET not in labels and LABEL_ID not in labels:
             return None
         names = (LABEL_FLEET, LABEL_ID, LABEL_NAME, LABEL_UID, LABEL_ROOT, LABEL_ORIGIN, LABEL_UNTIL)

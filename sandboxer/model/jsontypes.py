@@ -10,5 +10,5 @@ JsonObject = Mapping[str, JsonValue]
 
 
 def canonical(value: JsonValue) -> bytes:
-    """The one text of a value that digests are taken of: sorted keys, no spaces, UTF-8."""
+    """Return the one text of a value that digests are taken of: sorted keys, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

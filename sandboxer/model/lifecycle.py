@@ -39,7 +39,7 @@ TRANSITIONS: Mapping[Phase | None, frozenset[Phase]] = {
 
 
 def may_follow(former: Phase | None, phase: Phase) -> bool:
-    """Whether a sandbox may go from one phase to another; ``former`` is None where its life begins."""
+    """Return whether a sandbox may go from one phase to another; ``former`` is None where its life begins."""
     return phase in TRANSITIONS[former]
 
 

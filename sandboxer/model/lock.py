@@ -16,7 +16,10 @@ _LONGEST = 200  # characters of whoever it is
 
 
 def holder_line(who: str, commit: str | None) -> str:
-    """What a client says of itself as it asks for a lock: ``alice@ci-7 1f2e3d4c5a6b``, one line whatever ``who`` is."""
+    """Return what a client says of itself as it asks for a lock.
+
+    ``alice@ci-7 1f2e3d4c5a6b``, one line whatever ``who`` is.
+    """
     return f"{printable(who, _LONGEST)} {(commit or 'none')[:_COMMIT]}"
 
 
@@ -31,7 +34,10 @@ class Holder:
 
     @classmethod
     def parse(cls, text: str) -> Holder | None:
-        """The holder that a lock's file names, in the lines that the host wrote; None where it names none (yet)."""
+        """Return the holder that a lock's file names, in the lines that the host wrote.
+
+        None where it names none (yet).
+        """
         line, since, pid, *_ = [part.strip() for part in text.split("\n")[:3]] + ["", "", ""]
         who, _, commit = line.rpartition(" ")
         if not who:

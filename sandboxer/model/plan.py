@@ -149,7 +149,7 @@ class Plan:
         return {action: sum(1 for c in self.changes if c.action is action) for action in Action}
 
     def to_json(self) -> JsonObject:
-        """The contract's JSON of a plan."""
+        """Return the contract's JSON of a plan."""
         return {
             "format_version": FORMAT_VERSION,
             "fleet": self.fleet,

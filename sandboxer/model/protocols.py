@@ -52,16 +52,16 @@ class Session(Protocol):
     """
 
     def write(self, data: bytes) -> None:
-        """Sends bytes to the command's standard input; HostUnreachable when nobody reads them any more."""
+        """Send bytes to the command's standard input; HostUnreachable when nobody reads them any more."""
 
     def read_line(self, timeout: float) -> bytes:
-        """The next line of standard output without its newline; EOFError where the output has ended."""
+        """Return the next line of standard output without its newline; EOFError where the output has ended."""
 
     def read_exactly(self, count: int, timeout: float) -> bytes:
-        """The next ``count`` bytes of standard output; EOFError where it ended before."""
+        """Return the next ``count`` bytes of standard output; EOFError where it ended before."""
 
     def finish(self, timeout: float) -> CommandResult:
-        """Ends the input, waits for the command, and gives its exit code and what output was not read."""
+        """End the input, waits for the command, and return its exit code and what output was not read."""
 
     def __enter__(self) -> Self: ...
 
@@ -89,22 +89,25 @@ class Stream(Protocol):
         """The last of its standard error, for a message; empty where somebody else was given it."""
 
     def read(self, timeout: float) -> bytes:
-        """The next bytes of standard output, none at its end."""
+        """Return the next bytes of standard output, none at its end."""
 
     def write(self, data: bytes) -> None:
-        """Sends all of the bytes, however long it takes to be read; BrokenPipeError where nobody reads any more."""
+        """Send all of the bytes, however long it takes to be read; BrokenPipeError where nobody reads any more."""
 
     def end_input(self) -> None:
-        """Ends its standard input. Idempotent."""
+        """End its standard input. Idempotent."""
 
     def resize(self, columns: int, rows: int) -> None:
-        """Tells its terminal another size."""
+        """Report its terminal another size."""
 
     def wait(self, timeout: float) -> int:
-        """Its exit code, once its output was read to the end. Raises CommandTimeout, HostUnreachable without one."""
+        """Return its exit code, once its output was read to the end.
+
+        Raises CommandTimeout, HostUnreachable without one.
+        """
 
     def close(self) -> None:
-        """Ends it where it still runs. Idempotent."""
+        """End it where it still runs. Idempotent."""
 
     def __enter__(self) -> Self: ...
 
@@ -118,16 +121,16 @@ class Tunnel(Protocol):
         """The longest that ``recv`` and ``send`` wait before TimeoutError, in seconds."""
 
     def recv(self, size: int) -> bytes:
-        """Some bytes; none at the end. OSError where it was cut off."""
+        """Return some bytes; none at the end. OSError where it was cut off."""
 
     def send(self, data: bytes) -> int:
-        """Sends some of the bytes and gives their number. OSError where the other side takes no more."""
+        """Send some of the bytes and return their number. OSError where the other side takes no more."""
 
     def shutdown_write(self) -> None:
-        """Ends what is sent, and goes on receiving."""
+        """End what is sent, and go on receiving."""
 
     def close(self) -> None:
-        """Ends it both ways. Idempotent."""
+        """End it both ways. Idempotent."""
 
 
 class HostTransport(Protocol):
@@ -136,39 +139,39 @@ class HostTransport(Protocol):
     stats: TransportStats
 
     def run(self, command: Command) -> CommandResult:
-        """Runs a command to its end.
+        """Run a command to its end.
 
         Raises HostUnreachable, HostKeyRefused, CommandTimeout or OutputTooLarge. A non-zero exit is a result.
         """
 
     def open(self, command: Command) -> Session:
-        """Starts a command and gives the conversation with it. Safe to call from several threads at once."""
+        """Start a command and return the conversation with it. Safe to call from several threads at once."""
 
     def stream(
         self, command: Command, terminal: Terminal | None = None, on_stderr: Callable[[bytes], None] | None = None
     ) -> Stream:
-        """Starts a command whose output may be of any length and last for any time.
+        """Start a command whose output may be of any length and last for any time.
 
         ``command.timeout`` is for its start alone, and ``max_output`` does not count. With a ``terminal`` the command
         has that on all three streams, and what it prints is one. ``on_stderr`` gets standard error from another thread.
         """
 
     def tunnel(self, address: str, port: int) -> Tunnel:
-        """A connection that the host makes to an address that it reaches. Raises HostUnreachable."""
+        """Return a connection that the host makes to an address that it reaches. Raises HostUnreachable."""
 
     @property
     def lost(self) -> bool:
         """Whether there is no connection any more, or none could be made: another transport has to be made."""
 
     def close(self) -> None:
-        """Ends the connection and every session on it. Idempotent."""
+        """End the connection and every session on it. Idempotent."""
 
 
 class Clock(Protocol):
     """The runner's clock."""
 
     def now(self) -> datetime:
-        """The time now, aware, in UTC."""
+        """Return the time now, aware, in UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,7 @@ class ManifestSource(Protocol):
     """Where manifests are read from."""
 
     def read(self, revision: str | None) -> Revision:
-        """The manifests of a git revision, or of the work tree for None. Raises SourceError."""
+        """Return the manifests of a git revision, or of the work tree for None. Raises SourceError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,16 +243,16 @@ class InputSource(Protocol):
     """Where a sandbox's files are read from."""
 
     def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
-        """Finds the commit and lists its files, by the moment ``until`` of the monotonic clock, if any is given.
+        """Find the commit and list its files, by the moment ``until`` of the monotonic clock, if any is given.
 
         Raises InputUnavailable, also for links that leave the tree. Safe to call from several threads at once.
         """
 
     def give_up(self) -> None:
-        """Ends what is being resolved in other threads: nobody waits for it any more."""
+        """End what is being resolved in other threads: nobody waits for it any more."""
 
     def read(self, tree: InputTree, path: str) -> bytes:
-        """One file's bytes; raises InputUnavailable where the tree has no such file, or a large one."""
+        """Return one file's bytes; raise InputUnavailable where the tree has no such file, or a large one."""
 
     def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
-        """A POSIX tar of the tree (or of some of its paths): files 0644 or 0755, links as they are, owner 0."""
+        """Return a POSIX tar of the tree (or of some of its paths): files 0644 or 0755, links as they are, owner 0."""

@@ -24,7 +24,7 @@ _FOREIGN_SIZE = re.compile(r"([1-9][0-9]{0,15}) ?([kmgt])i?b?", re.IGNORECASE)
 
 
 def parse_duration(text: str) -> timedelta:
-    """The time that ``text`` names: a whole number of s, m, h or d. Raises ValueError with the reason."""
+    """Return the time that ``text`` names: a whole number of s, m, h or d. Raises ValueError with the reason."""
     if not re.fullmatch(DURATION_PATTERN, text) or "\n" in text:
         raise ValueError("a duration is a whole number and a unit: 90s, 15m, 8h or 2d")
     seconds = int(text[:-1]) * _SECONDS[text[-1]]
@@ -34,7 +34,10 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """The canonical text of a duration: its whole seconds in the largest unit that divides them; 26h is ``26h``."""
+    """Return the canonical text of a duration: its whole seconds in the largest unit that divides them.
+
+    26h is ``26h``.
+    """
     seconds = int(value.total_seconds())
     if seconds == 0:
         return "0s"
@@ -43,7 +46,10 @@ def format_duration(value: timedelta) -> str:
 
 
 def parse_size(text: str) -> int:
-    """The bytes that ``text`` names: a whole number of B, KiB, MiB, GiB or TiB. Raises ValueError with the reason."""
+    """Return the bytes that ``text`` names: a whole number of B, KiB, MiB, GiB or TiB.
+
+    Raises ValueError with the reason.
+    """
     match = _SIZE.fullmatch(text)
     if match is None:
         foreign = _FOREIGN_SIZE.fullmatch(text)
@@ -56,7 +62,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(count: int) -> str:
-    """The canonical text of a number of bytes: the largest unit that divides it; 1536 MiB is ``1536MiB``."""
+    """Return the canonical text of a number of bytes: the largest unit that divides it; 1536 MiB is ``1536MiB``."""
     if count == 0:
         return "0B"
     unit = next(unit for unit, size in _BYTES.items() if count % size == 0)

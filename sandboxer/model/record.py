@@ -157,7 +157,7 @@ class Record(_Part):
     images: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """The bytes of ``record.json``."""
+        """Return the bytes of ``record.json``."""
         return canonical(self.model_dump(mode="json")) + b"\n"
 
 
@@ -193,7 +193,7 @@ class RecordRefused(ValueError):
 
 
 def parse_record(data: bytes, *, fleet: str, identifier: str) -> Record:
-    """A record from its file's bytes, checked against the folder that it was found in.
+    """Return a record from its file's bytes, checked against the folder that it was found in.
 
     Raises RecordRefused, and nothing else, where it is truncated, not JSON, of a newer format, of another fleet or id,
     or says a phase that no record may have.
@@ -222,7 +222,7 @@ def parse_record(data: bytes, *, fleet: str, identifier: str) -> Record:
 
 
 def _whole(text: str) -> int:
-    """A number of a record's, of which later sums, comparisons and JSON are sure to work."""
+    """Return a number of a record's, of which later sums, comparisons and JSON are sure to work."""
     if len(text) > _LONGEST_INTEGER:
         raise RecordRefused("it holds a number that is too large")
     return int(text)

@@ -67,7 +67,7 @@ class Redactor:
         self._probes = {part[at : at + _PROBE] for part in self._known for at in range(_STEP)}
 
     def redact(self, text: str) -> str:
-        """The text with ``(hidden)`` in the place of each of them."""
+        """Return the text with ``(hidden)`` in the place of each of them."""
         if not text or not (self._known or self._short):
             return text
         spans = sorted(span for view in _views(text) for span in self._spans(view))
@@ -82,7 +82,7 @@ class Redactor:
         return "".join([*out, text[done:]])
 
     def _look_for(self, value: str) -> None:
-        """Looks for a value and its lines from end to end."""
+        """Look for a value and its lines from end to end."""
         lines = [line.strip() for line in _BREAK.split(value)]
         long_enough = [line for line in lines if len(line) >= _LINE] if len(lines) > 1 else []
         stripped = [value.strip()] if len(value.strip()) >= _LINE else []
@@ -93,7 +93,7 @@ class Redactor:
                 self._begins[form[:PIECE]] = (*self._begins.get(form[:PIECE], ()), form)
 
     def _spans(self, view: _View) -> Iterator[tuple[int, int]]:
-        """Where in the text, of which this is a view, something is to be replaced."""
+        """Yield where in the text, of which this is a view, something is to be replaced."""
         text, pieces = view.text, self._pieces
         begin = end = -1  # of the piece that is being read
         for at in self._places(text):
@@ -115,7 +115,7 @@ class Redactor:
                 at = text.find(short, at + len(short))
 
     def _places(self, text: str) -> Iterator[int]:
-        """Where in a text a part of something known stands, a part being 8 characters."""
+        """Yield where in a text a part of something known stands, a part being 8 characters."""
         probes, known = self._probes, self._known
         for probe in [at for at in range(0, len(text) - _PROBE + 1, _STEP) if text[at : at + _PROBE] in probes]:
             for at in range(max(probe - _STEP + 1, 0), probe + 1):
@@ -124,14 +124,14 @@ class Redactor:
 
 
 def _piece(view: _View, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where a piece of a secret stands, without the blanks around it; nowhere if it tells nothing."""
+    """Yield where a piece of a secret stands, without the blanks around it; nowhere if it tells nothing."""
     piece = view.text[start:end]
     if _tells(piece):
         yield view.span(start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
 
 
 def _tells(piece: str) -> bool:
-    """Whether a piece of a secret tells more than that a word or a number is in it."""
+    """Return whether a piece of a secret tells more than that a word or a number is in it."""
     if len(piece) >= _WORDS:
         return True
     words = re.findall(r"\w+", piece)
@@ -158,7 +158,7 @@ def _forms(value: str) -> set[str]:
 
 
 def _inner_base64(data: bytes, before: int) -> str:
-    """The characters that stand for nothing but ``data`` where so many bytes (of three) stand before it."""
+    """Return the characters that stand for nothing but ``data`` where so many bytes (of three) stand before it."""
     whole = base64.b64encode(bytes(before) + data).rstrip(b"=").decode()
     return whole[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
 
@@ -168,7 +168,7 @@ def _is_bytes(value: str) -> bool:
 
 
 def _in_halves(value: str) -> str:
-    """The value with two surrogates for each character that needs them in UTF-16."""
+    """Return the value with two surrogates for each character that needs them in UTF-16."""
     data = value.encode("utf-16-be", "surrogatepass")
     return "".join(chr(int.from_bytes(data[at : at + 2], "big")) for at in range(0, len(data), 2))
 
@@ -182,7 +182,7 @@ class _View:
         self.text, self._above, self._begins, self._there = text, above, begins, there
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Where in the outermost text a part of this one stands."""
+        """Return where in the outermost text a part of this one stands."""
         return self._place(start), self._place(end)
 
     def _place(self, at: int) -> int:
@@ -237,7 +237,7 @@ _DECODERS = (
 
 
 def _views(text: str) -> Iterator[_View]:
-    """The text, and what it is behind each of its encodings, one, two and three of them on top of each other."""
+    """Yield the text, and what it is behind each of its encodings, one, two and three of them on top of each other."""
     seen = {text}
     layer = [_View(text)]
     yield layer[0]

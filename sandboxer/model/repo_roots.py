@@ -29,12 +29,15 @@ class Location:
     path: tuple[str, ...]
 
     def holds(self, other: Location) -> bool:
-        """Whether another location is this one, or below it."""
+        """Return whether another location is this one, or below it."""
         return self.place == other.place and other.path[: len(self.path)] == self.path
 
 
 def location_of(repo: str, base: str) -> Location | None:
-    """The location that ``repo`` names, a folder being relative to ``base``; None where it may be read in two ways."""
+    """Return the location that ``repo`` names, a folder being relative to ``base``.
+
+    None where it may be read in two ways.
+    """
     if url := _URL.fullmatch(repo):
         scheme = url["scheme"].lower()
         place = (scheme, url["user"] or "", url["host"].lower().rstrip("."), url["port"] or _PORTS.get(scheme, ""))
@@ -51,7 +54,7 @@ def location_of(repo: str, base: str) -> Location | None:
 
 
 def root_of(root: str, base: str) -> Location | None:
-    """The location of an entry of the Fleet, in which ``..`` is the owner's own word."""
+    """Return the location of an entry of the Fleet, in which ``..`` is the owner's own word."""
     found = location_of(root, base)
     if found is not None or "://" in root or _SCP.fullmatch(root):
         return found

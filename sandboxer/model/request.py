@@ -72,7 +72,7 @@ class SandboxRequest:
         return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
 
     def manifest(self) -> bytes:
-        """The document as a file of a fleet: JSON, which is YAML too."""
+        """Return the document as a file of a fleet: JSON, which is YAML too."""
         return json.dumps(self.document, indent=2, ensure_ascii=False).encode() + b"\n"
 
     def to_bytes(self) -> bytes:

@@ -54,7 +54,7 @@ class RunListener(ApplyView, Protocol):
 
 
 def status_of(observation: HostObservation) -> HostStatus:
-    """What a look says of its host, in a plan's words."""
+    """Return what a look says of its host, in a plan's words."""
     if isinstance(observation, Reachable):
         return "unknown" if observation.error else "reachable"
     return "unknown" if observation.answered else "unreachable"

@@ -105,7 +105,7 @@ class SavedPlan(_Part):
     approval: Approval
 
     def check(self, fleet: str, fleet_root: str | None, manifests: str) -> None:
-        """Raises PlanRefused where it is not of this fleet (by name and first commit) or of other manifests."""
+        """Raise PlanRefused where it is not of this fleet (by name and first commit) or of other manifests."""
         if self.fleet != fleet:
             _refuse(f"the saved plan is of the fleet {printable(self.fleet)}, and this is {fleet}", "apply it there")
         theirs = self.approval.fleet_root
@@ -126,7 +126,7 @@ class SavedPlan(_Part):
 
 
 def saved_bytes(plan: Plan, approval: Approval) -> bytes:
-    """The file's bytes. Raises PlanRefused where it would be too large to be read back."""
+    """Return the file's bytes. Raises PlanRefused where it would be too large to be read back."""
     content = {**plan.to_json(), "approval": approval.model_dump(mode="json")}
     data = json.dumps({**content, "checksum": checksum(content)}, indent=2).encode() + b"\n"
     if len(data) > MAX_BYTES:
@@ -135,7 +135,7 @@ def saved_bytes(plan: Plan, approval: Approval) -> bytes:
 
 
 def parse_saved_plan(data: bytes) -> SavedPlan:
-    """A saved plan from its file's bytes. Raises PlanRefused, and nothing else, for anything that is none.
+    """Return a saved plan from its file's bytes. Raises PlanRefused, and nothing else, for anything that is none.
 
     Where the bytes are no JSON, the error has the place.
     """
@@ -181,7 +181,7 @@ def _content(data: bytes) -> dict[str, Any]:
 
 
 def checksum(content: Any) -> str:
-    """The checksum of a saved plan's other keys, as parsed: spaces and order do not count."""
+    """Return the checksum of a saved plan's other keys, as parsed: spaces and order do not count."""
     return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

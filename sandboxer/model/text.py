@@ -35,7 +35,7 @@ _NAME_RULE = "1 to 40 of a-z, 0-9, `.` and `-`, with a letter or digit at both e
 def _matching(
     pattern: str, text: str, hint: str, code: str = "bad-value", check: Callable[[str], object] | None = None
 ) -> tuple[AfterValidator, WithJsonSchema]:
-    """A validator for strings that ``pattern`` matches as a whole, and the schema that says the same."""
+    """Return a validator for strings that ``pattern`` matches as a whole, and the schema that says the same."""
     compiled = re.compile(pattern.removeprefix("^").removesuffix("$"))
 
     def validate(value: str) -> str:
@@ -50,18 +50,18 @@ def _matching(
 
 
 def printable(value: str, limit: int = 80) -> str:
-    """The text with control characters escaped, cut at ``limit``: safe to show in a message of one line."""
+    """Return the text with control characters escaped, cut at ``limit``: safe to show in a message of one line."""
     shown = _UNSHOWN.sub(lambda match: match[0].encode("unicode_escape").decode(), value[:limit])
     return shown if len(value) <= limit and len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def plain_line(value: str) -> str:
-    """The line as long as before, with a blank for each tab and a mark for what a terminal must not get."""
+    """Return the line as long as before, with a blank for each tab and a mark for what a terminal must not get."""
     return _UNSHOWN.sub("\ufffd", value.replace("\t", " "))
 
 
 def is_name(value: object) -> bool:
-    """Whether ``value`` could be the name of a manifest."""
+    """Return whether ``value`` could be the name of a manifest."""
     return isinstance(value, str) and re.fullmatch(NAME_PATTERN[1:-1], value) is not None
 
 
@@ -97,7 +97,7 @@ def _env_name(value: str) -> None:
 
 
 def _without_credentials(hint: str) -> AfterValidator:
-    """A validator of a location: no password or token is in it. What it says never repeats the value."""
+    """Return a validator of a location: no password or token is in it. What it says never repeats the value."""
 
     def validate(value: str) -> str:
         found = _USERINFO.match(value) if "${" not in value else None
@@ -250,7 +250,7 @@ HubUrl = Annotated[
 
 
 def is_host_key(value: str) -> bool:
-    """Whether the key after the type decodes, and says the same type: if not, no host can ever show it."""
+    """Return whether the key after the type decodes, and say the same type: if not, no host can ever show it."""
     kind, blob, *_ = value.split(" ")
     try:
         data = b64decode(blob, validate=True)

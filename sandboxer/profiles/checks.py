@@ -28,7 +28,7 @@ FLEET_FILE = "sandboxer.yaml"
 
 
 def check(report: Report, files: Iterable[str], documents: list[Document], built_in: Mapping[str, Extension]) -> None:
-    """Reports everything that is wrong between the documents. ``built_in`` are extensions that need no document."""
+    """Report everything that is wrong between the documents. ``built_in`` are extensions that need no document."""
     _check_fleets(report, files, documents)
     _check_duplicates(report, documents)
     known = _Known(documents, built_in)
@@ -70,7 +70,7 @@ class _Known:
 
 
 def _at(document: Document, *path: str | int) -> Any:
-    """The plain value at ``path``; None where there is none."""
+    """Return the plain value at ``path``; None where there is none."""
     value: Any = document.value
     for step in path:
         value = value.get(step) if isinstance(value, dict) else None

@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 def effective(sandbox: DesiredSandbox) -> dict[str, Any]:
-    """The effective specification: the profile merged in, the input's commit found, environment values Hidden.
+    """Return the effective specification: the profile merged in, the input's commit found, environment values Hidden.
 
     ``inputs.commit`` and ``workspace.digest`` say why, where the input cannot be had.
     """
@@ -46,7 +46,7 @@ def effective(sandbox: DesiredSandbox) -> dict[str, Any]:
 
 
 def shown(value: Any) -> Any:
-    """The value as plain data that may be printed, Hidden ones as ``(hidden)``."""
+    """Return the value as plain data that may be printed, Hidden ones as ``(hidden)``."""
     if isinstance(value, dict):
         return {key: shown(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -55,13 +55,13 @@ def shown(value: Any) -> Any:
 
 
 def explain(sandbox: DesiredSandbox, manifests: Manifests) -> list[Row]:
-    """Each effective value of ``spec`` with its source; an empty list or mapping is a value too."""
+    """Return each effective value of ``spec`` with its source; an empty list or mapping is a value too."""
     sources = _Sources(sandbox, manifests)
     return [Row(_text(path), value, sources.of(path)) for path, value in _leaves(effective(sandbox)["spec"])]
 
 
 def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Each value and its path. A list of plain values is one: manifests say it as a whole."""
+    """Yield each value and its path. A list of plain values is one: manifests say it as a whole."""
     children: list[tuple[str | int, Any]] = []
     if isinstance(value, dict):
         children = list(value.items())
@@ -86,14 +86,14 @@ class _Sources:
         self._profile = manifests.document("Profile", sandbox.profile.metadata.name)
 
     def of(self, path: Path) -> str:
-        """The source of the value at ``path`` below ``spec``."""
+        """Return the source of the value at ``path`` below ``spec``."""
         if path in (("inputs", "commit"), ("workspace", "digest")):
             given = self._sandbox.sandbox.spec.inputs
             return f"{given.repo} at {given.ref}"
         return next((str(place) for doc, at in self._places(path) if doc and (place := doc.find(at))), DEFAULT)
 
     def _places(self, path: Path) -> Iterator[tuple[Document | None, Path]]:
-        """Where the value may stand, what counts first in front."""
+        """Yield where the value may stand, what counts first in front."""
         if path[0] == "labels":
             yield self._own, ("metadata", *path)
         elif path[0] == "ttl":

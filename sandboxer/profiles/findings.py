@@ -34,7 +34,7 @@ _BOUNDS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "
 
 
 def report_errors(report: Report, document: Document, model: type[Strict], error: ValidationError) -> None:
-    """Reports each of a document's errors, except where its YAML was found wrong at the same place."""
+    """Report each of a document's errors, except where its YAML was found wrong at the same place."""
     known = report.places(document.file)
     errors = error.errors(include_url=False)
     unknown = {details["loc"] for details in errors if details["type"] == "extra_forbidden"}
@@ -49,12 +49,15 @@ def report_errors(report: Report, document: Document, model: type[Strict], error
 
 
 def _is_about_key(details: ErrorDetails) -> bool:
-    """Whether a mapping's key is wrong, and not its value: pydantic puts a word of its own behind the key then."""
+    """Return whether a mapping's key is wrong, and not its value.
+
+    Pydantic puts a word of its own behind the key then.
+    """
     return details["loc"][-1:] == ("[key]",) and len(details["loc"]) > 1 and details["type"] != "extra_forbidden"
 
 
 def subject(path: Path) -> str:
-    """How a message names a place in a document: ``spec.ports[0].name``."""
+    """Return how a message names a place in a document: ``spec.ports[0].name``."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{printable(step, 60)}" for step in path)
     return f"`{text.removeprefix('.')}`" if text else "the document"
 
@@ -96,7 +99,7 @@ def _report(report: Report, document: Document, model: type[Strict], path: Path,
 
 
 def _misspelt(path: Path, unknown: set[Path]) -> bool:
-    """Whether the key that is missing at ``path`` stands beside it under a wrong name: one finding is enough."""
+    """Return whether the key that is missing at ``path`` stands beside it under a wrong name: one finding is enough."""
     beside = [str(other[-1]) for other in unknown if other[:-1] == path[:-1]]
     return any(nearest(word, [str(path[-1])]) is not None for word in beside[:20])
 
@@ -144,14 +147,14 @@ def _description(model: type[Strict], path: Path) -> str:
 
 
 def _keys(kind: Any) -> list[str]:
-    """The YAML keys of a model."""
+    """Return the YAML keys of a model."""
     if isinstance(kind, type) and issubclass(kind, Strict):
         return [field.alias or name for name, field in kind.model_fields.items()]
     return []
 
 
 def _type_at(kind: Any, path: Path) -> Any:
-    """The type of the value at ``path``, with what may be None, lists and annotations taken off."""
+    """Return the type of the value at ``path``, with what may be None, lists and annotations taken off."""
     for step in path:
         kind = _bare(kind)
         if isinstance(kind, type) and issubclass(kind, Strict):

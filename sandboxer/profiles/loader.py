@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def load(files: Mapping[str, bytes]) -> Manifests:
-    """Reads a fleet's manifests: paths relative to the fleet's root, with forward slashes, and their bytes.
+    """Read a fleet's manifests: paths relative to the fleet's root, with forward slashes, and their bytes.
 
     Raises nothing for any content: what is wrong is in ``diagnostics``, and documents with errors have no model.
     """
@@ -55,7 +55,7 @@ def load(files: Mapping[str, bytes]) -> Manifests:
 
 @cache
 def built_in_extensions() -> Mapping[str, Extension]:
-    """The extensions that ship with Sandboxer, by the descriptions beside their code."""
+    """Return the extensions that ship with Sandboxer, by the descriptions beside their code."""
     folder = FilePath(sandboxer.__file__).parent / "extensions"
     found: dict[str, Extension] = {}
     for path in sorted(folder.glob("*/description.yaml")):
@@ -66,7 +66,7 @@ def built_in_extensions() -> Mapping[str, Extension]:
 
 
 def _by_name(documents: list[Document], kind: type[M]) -> dict[str, M]:
-    """The good documents of a kind, by name; the first where a name is given twice."""
+    """Return the good documents of a kind, by name; the first where a name is given twice."""
     found: dict[str, M] = {}
     for document in documents:
         if isinstance(document.model, kind):
@@ -75,7 +75,7 @@ def _by_name(documents: list[Document], kind: type[M]) -> dict[str, M]:
 
 
 def _read(file: str, data: bytes, report: Report, budget: yaml_nodes.Budget | None = None) -> Iterator[Document]:
-    """The documents of one file that are of a known kind; reports what is wrong with each by itself."""
+    """Yield the documents of one file that are of a known kind; report what is wrong with each by itself."""
     source = yaml_nodes.read(file, data, budget)
     report.add_source(source)
     for root in source.documents:
@@ -90,7 +90,10 @@ def _read(file: str, data: bytes, report: Report, budget: yaml_nodes.Budget | No
 
 
 def _kind(document: Document, report: Report) -> str | None:
-    """The document's kind where it is a known one; else that is its only finding, for its keys mean nothing then."""
+    """Return the document's kind where it is a known one.
+
+    Else that is its only finding, for its keys mean nothing then.
+    """
     value: Any = document.value.get("kind")
     if isinstance(value, str) and value in KINDS:
         return value
@@ -110,7 +113,7 @@ def _kind(document: Document, report: Report) -> str | None:
 
 
 def _validate(raw: Document, kind: str, report: Report) -> Document:
-    """The document with its model, or without one and with its errors reported."""
+    """Return the document with its model, or without one and with its errors reported."""
     metadata = raw.value.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     document = Document(kind, name if is_name(name) else None, raw.file, raw.value, None, raw.places)

@@ -36,7 +36,7 @@ class Report:
         self._shown: dict[tuple[str, int], str] = {}
 
     def add_source(self, source: Source) -> None:
-        """Makes a file's lines known, and takes over what was wrong with its YAML."""
+        """Make a file's lines known, and take over what was wrong with its YAML."""
         self._sources[source.file] = source
         for finding in source.findings:
             place = Location(source.file, finding.line + 1, finding.column + 1)
@@ -66,19 +66,19 @@ class Report:
         self._add("error", code, message, hint, Location(file), 1, masked=False)
 
     def room(self, file: str) -> bool:
-        """Whether another finding about this file would be kept."""
+        """Return whether another finding about this file would be kept."""
         return self._counts[file] < MAX_FINDINGS
 
     def skip(self, file: str) -> None:
-        """Counts a finding for which there is no room, and which is therefore not even put into words."""
+        """Count a finding for which there is no room, and which is therefore not even put into words."""
         self._counts[file] += 1
 
     def places(self, file: str) -> set[Location]:
-        """Where in this file something was found so far."""
+        """Return where in this file something was found so far."""
         return {found.location for found in self._found if found.location.file == file}
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """All that was kept, in the order of files and lines, with a word on what was not."""
+        """Return all that was kept, in the order of files and lines, with a word on what was not."""
         more = [
             Diagnostic("error", "too-many-findings", f"{count - MAX_FINDINGS} more findings in {file}", Location(file))
             for file, count in self._counts.items()
@@ -97,7 +97,7 @@ class Report:
         self._found.append(Diagnostic(severity, code, message, place, hint, shown, width))
 
     def _lines_of(self, file: str) -> list[str]:
-        """A file's lines, made once there is something to show of it."""
+        """Return a file's lines, made once there is something to show of it."""
         if file not in self._lines:
             source = self._sources.get(file)
             self._lines[file] = source.lines() if source else []
@@ -113,12 +113,12 @@ class Report:
 
 
 def is_sensitive(path: Path) -> bool:
-    """Whether what stands at ``path`` could be a secret that somebody wrote there."""
+    """Return whether what stands at ``path`` could be a secret that somebody wrote there."""
     return path[:2] in _SENSITIVE
 
 
 def _looks_sensitive(lines: list[str], index: int) -> bool:
-    """The same by the look of the lines and the keys that they are under, where broken YAML has no paths."""
+    """Return the same by the look of the lines and the keys that they are under, where broken YAML has no paths."""
     indent = None
     for line in reversed(lines[: index + 1]):
         key = _FIRST_KEY.match(line)
@@ -133,13 +133,13 @@ def _looks_sensitive(lines: list[str], index: int) -> bool:
 
 
 def _mask(line: str) -> str:
-    """The line up to its first key; what follows could be secret."""
+    """Return the line up to its first key; what follows could be secret."""
     keyed = _KEYED.match(line)
     return (keyed[1] + " ***") if keyed else "***"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that ``word`` was probably meant to be."""
+    """Return the known word that ``word`` was probably meant to be."""
     if len(word) > 80:
         return None
     # Costs some milliseconds, and good manifests never need it.

@@ -37,7 +37,7 @@ def resolve(
     secret: Callable[[SecretRef], SecretValue],
     former: Sequence[Manifests] = (),
 ) -> Fleet:
-    """The fleet as git wants it.
+    """Return the fleet as git wants it.
 
     ``former`` are the manifests of the parent commit (and of the commit itself, where the work tree differs from it):
     what might live on a host that they named is still looked for there. ``secret`` says whether a secret is to be had,
@@ -116,12 +116,18 @@ def _desired(
 
 
 def digest_of_document(value: Mapping[str, Any]) -> str:
-    """The digest of a document as parsed: comments, order and quoting do not count. What a tombstone is bound to."""
+    """Return the digest of a document as parsed: comments, order and quoting do not count.
+
+    What a tombstone is bound to.
+    """
     return "sha256:" + hashlib.sha256(canonical(_plain(value))).hexdigest()
 
 
 def digest_of_manifests(manifests: Manifests) -> str:
-    """The digest of all documents as parsed: in which file one stands, and after which other, does not count either."""
+    """Return the digest of all documents as parsed.
+
+    In which file one stands, and after which other, does not count either.
+    """
     documents = sorted(digest_of_document(document.value) for document in manifests.documents)
     return "sha256:" + hashlib.sha256(canonical(documents)).hexdigest()
 
@@ -135,13 +141,13 @@ def _plain(value: Any) -> Any:
 
 
 def _place(manifests: Manifests, sandbox: Sandbox) -> _Place:
-    """Where a sandbox's files are to be found."""
+    """Return where a sandbox's files are to be found."""
     given = sandbox.spec.inputs
     return given.repo, given.ref, manifests.profiles[sandbox.spec.profile].spec.workspace.path
 
 
 def _find_inputs(places: Iterable[_Place], inputs: InputSource | None) -> Mapping[_Place, _Found]:
-    """The tree at each place, or why it cannot be had; all of them together within 90 s."""
+    """Return the tree at each place, or why it cannot be had; all of them together within 90 s."""
     # Those on this machine come first: a server that is silent holds up no other's turn.
     wanted = sorted(set(places), key=lambda place: (":" in place[0], place))
     if inputs is None:
@@ -189,7 +195,8 @@ def _needed(profile: Profile) -> tuple[str, ...]:
 
 
 def effective_spec(profile: Profile, sandbox: Sandbox, tree: InputTree | None) -> dict[str, Any]:
-    """What is applied: the profile with the sandbox's own words over it, in the manifests' keys, as JSON can hold it.
+    """Return what is applied: the profile with the sandbox's own words over it, in the manifests' keys, as JSON can
+    hold it.
 
     Environment and secrets are not in it; they are hidden values. What is None is left out.
     """
@@ -212,7 +219,7 @@ def effective_spec(profile: Profile, sandbox: Sandbox, tree: InputTree | None) -
 
 
 def tiers(profile: Profile, sandbox: Sandbox, hosts: Mapping[str, Host]) -> tuple[tuple[str, ...], ...]:
-    """The hosts that each selector of the profile's placement matches, narrowed by the sandbox's, best first."""
+    """Return the hosts that each selector of the profile's placement matches, narrowed by the sandbox's, best first."""
     placement = profile.spec.placement
     selectors: Iterable[Mapping[str, str]] = (*placement.prefer, *placement.fallback) or ({},)
     allowed = sandbox.spec.placement.hosts

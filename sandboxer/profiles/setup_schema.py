@@ -23,7 +23,7 @@ _FORBIDDEN = frozenset({"$ref", "$dynamicRef", "$recursiveRef", "$schema", "$id"
 
 
 def check_schema(schema: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with a setup schema, as (path, message, hint)."""
+    """Yield what is wrong with a setup schema, as (path, message, hint)."""
     from jsonschema import Draft202012Validator  # slow, and few fleets need it
     from jsonschema.exceptions import best_match
 
@@ -37,7 +37,7 @@ def check_schema(schema: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def check_setup(setup: Mapping[str, Any], extension: Extension) -> Iterator[Problem]:
-    """What is wrong with a setup, as (path, message, hint). A schema that is itself wrong checks nothing."""
+    """Yield what is wrong with a setup, as (path, message, hint). A schema that is itself wrong checks nothing."""
     schema, name = extension.spec.setup_schema, extension.metadata.name
     if schema is None:
         if setup:
@@ -74,7 +74,7 @@ def _refusal(schema: Mapping[str, Any]) -> Problem | None:
 
 
 def _size(value: Any) -> int:
-    """How many values ``value`` holds, not counted beyond the limit."""
+    """Return how many values ``value`` holds, not counted beyond the limit."""
     count, pending = 0, [value]
     while pending and count <= MAX_VALUES:
         inner = pending.pop()

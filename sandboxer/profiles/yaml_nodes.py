@@ -65,7 +65,7 @@ class Source:
     findings: list[Finding] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """The lines of the text, made each time: most files need none."""
+        """Return the lines of the text, made each time: most files need none."""
         return _BREAK.split(self.text)
 
 
@@ -85,7 +85,7 @@ class _LimitError(Exception):
 
 
 def read(file: str, data: bytes, budget: Budget | None = None) -> Source:
-    """Reads a file's documents, as far as ``budget`` goes. Empty ones are left out.
+    """Read a file's documents, as far as ``budget`` goes. Empty ones are left out.
 
     Raises nothing: what is wrong is in ``findings``.
     """
@@ -119,7 +119,7 @@ def read(file: str, data: bytes, budget: Budget | None = None) -> Source:
 
 
 def _end(text: str) -> tuple[int, int]:
-    """Line and column, from 0, of what follows ``text``."""
+    """Return line and column, from 0, of what follows ``text``."""
     lines = _BREAK.split(text)
     return len(lines) - 1, len(lines[-1])
 
@@ -151,7 +151,7 @@ class _Builder:
         self._aliases = 0
 
     def run(self, events: Iterator[Any]) -> None:
-        """Reads the whole stream of events into the source's documents."""
+        """Read the whole stream of events into the source's documents."""
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
                 root = _Document(self, self._source.findings).build(events)
@@ -159,7 +159,7 @@ class _Builder:
                     self._source.documents.append(root)
 
     def count(self, size: int, event: Any) -> None:
-        """Counts ``size`` more values; refuses the file when they are too many."""
+        """Count ``size`` more values; refuse the file when they are too many."""
         self._nodes += size
         self._budget.left -= size
         if self._budget.left < 0:
@@ -171,7 +171,7 @@ class _Builder:
             raise _LimitError(_at(event, "too-many-values", message, "write less, or split it into several files"))
 
     def count_alias(self, event: Any) -> None:
-        """Counts an alias; refuses the file when they are too many."""
+        """Count an alias; refuse the file when they are too many."""
         self._aliases += 1
         if self._aliases > MAX_ALIASES:
             message = f"the file holds more than {MAX_ALIASES:,} aliases"
@@ -199,7 +199,7 @@ class _Document:
         self._anchors: dict[str, Node | None] = {}
 
     def build(self, events: Iterator[Any]) -> Node:
-        """Consumes events up to the document's end and gives its root."""
+        """Consume events up to the document's end and return its root."""
         root = Node(None, 0, 0)
         for event in events:
             kind = type(event)
@@ -250,7 +250,7 @@ class _Document:
         return node
 
     def _plain(self, event: Any, text: str) -> Any:
-        """What an unquoted scalar says."""
+        """Return what an unquoted scalar says."""
         if text in _WORDS:
             return _WORDS[text]
         if _INT.fullmatch(text):
@@ -307,7 +307,7 @@ class _Document:
         return node
 
     def _add(self, node: Node) -> None:
-        """Puts a finished node where it belongs: into a list, as a key, or as a key's value."""
+        """Put a finished node where it belongs: into a list, as a key, or as a key's value."""
         level = self._stack[-1]
         if not level.is_mapping:
             level.children[len(level.children)] = node
@@ -349,7 +349,7 @@ def _too_deep(event: Any) -> Finding:
 
 
 def describe(value: object) -> str:
-    """The kind of a plain value in YAML's words, with an article: ``a list``."""
+    """Return the kind of a plain value in YAML's words, with an article: ``a list``."""
     names = {
         bool: "a boolean",
         int: "an integer",

@@ -33,7 +33,7 @@ class Places:
     root: Node
 
     def node(self, path: Path) -> Node | None:
-        """The node at ``path``."""
+        """Return the node at ``path``."""
         node: Node | None = self.root
         for step in path:
             if node is None or node.children is None:
@@ -42,7 +42,7 @@ class Places:
         return node
 
     def span(self, path: Path, *, of_key: bool = False) -> tuple[Location, int]:
-        """The place and width of the value (or its key) at ``path``, or of the nearest that encloses it."""
+        """Return the place and width of the value (or its key) at ``path``, or of the nearest that encloses it."""
         node = self.node(path)
         while node is None:
             path, of_key = path[:-1], True
@@ -55,14 +55,14 @@ class Places:
         return Location(self.file, node.line + 1, node.column + 1), node.width
 
     def text(self, path: Path) -> str | None:
-        """The scalar at ``path`` as it is written, without quotes; None where there is none."""
+        """Return the scalar at ``path`` as it is written, without quotes; None where there is none."""
         node = self.node(path)
         return None if node is None else node.text
 
     def find(self, path: Path) -> Location | None:
-        """The place of exactly this part; None where the document does not say it."""
+        """Return the place of exactly this part; None where the document does not say it."""
         return None if self.node(path) is None else self.span(path, of_key=True)[0]
 
     def nearest(self, path: Path) -> Location:
-        """The place of this part, or of the nearest that encloses it."""
+        """Return the place of this part, or of the nearest that encloses it."""
         return self.span(path, of_key=True)[0]

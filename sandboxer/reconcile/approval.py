@@ -30,7 +30,7 @@ _NAMED = 5
 
 
 def approval_of(fleet: Fleet, manifests: str, options: Options) -> Approval:
-    """What a plan of ``fleet`` is bound to; ``manifests`` is the digest of them all."""
+    """Return what a plan of ``fleet`` is bound to; ``manifests`` is the digest of them all."""
     chosen = {name: getattr(options, name) for name in ApprovedOptions.model_fields}
     return Approval(
         fleet_root=fleet.root_commit, manifests=manifests, inputs=inputs_of(fleet), options=ApprovedOptions(**chosen)
@@ -38,18 +38,18 @@ def approval_of(fleet: Fleet, manifests: str, options: Options) -> Approval:
 
 
 def options_of(approved: ApprovedOptions) -> Options:
-    """The planner's options that a saved plan was made with."""
+    """Return the planner's options that a saved plan was made with."""
     return Options(**approved.model_dump())
 
 
 def inputs_of(fleet: Fleet) -> dict[str, ApprovedInput]:
-    """What each sandbox would be given; nothing of those whose input cannot be had."""
+    """Return what each sandbox would be given; nothing of those whose input cannot be had."""
     trees = {name: sandbox.tree for name, sandbox in fleet.sandboxes.items()}
     return {name: ApprovedInput(commit=tree.commit, digest=tree.digest) for name, tree in trees.items() if tree}
 
 
 def enforce(decided: Plan, saved: SavedPlan, inputs: Mapping[str, ApprovedInput]) -> Plan:
-    """The fresh plan, with every sandbox blocked as stale that is not as it was approved.
+    """Return the fresh plan, with every sandbox blocked as stale that is not as it was approved.
 
     ``decided`` must have been made with the saved plan's options; ``inputs`` are those of now. What is blocked anyway
     stays so, with its own reason, and a no-op stays one where nothing else was approved.
@@ -67,7 +67,7 @@ def enforce(decided: Plan, saved: SavedPlan, inputs: Mapping[str, ApprovedInput]
 
 
 def _by_sandbox(changes: Iterable[Of]) -> dict[tuple[str, str], list[Of]]:
-    """The changes by name and id: what is to be done to all copies of a sandbox is approved as one."""
+    """Return the changes by name and id: what is to be done to all copies of a sandbox is approved as one."""
     found: dict[tuple[str, str], list[Of]] = {}
     for change in changes:
         found.setdefault((change.sandbox, change.id), []).append(change)
@@ -77,7 +77,7 @@ def _by_sandbox(changes: Iterable[Of]) -> dict[tuple[str, str], list[Of]]:
 def _held(
     was: Sequence[ApprovedChange], now: Sequence[Change], objections: Sequence[str], unseen: Collection[str]
 ) -> Sequence[Change]:
-    """The changes of one sandbox, all or none of them let through."""
+    """Return the changes of one sandbox, all or none of them let through."""
     if not objections:
         return now
     message = f"{'; '.join(dict.fromkeys(objections))}; plan again"
@@ -101,7 +101,10 @@ def _held(
 
 
 def _mismatch(was: ApprovedChange | None, now: Change | None, unseen: Mapping[str, str]) -> str:
-    """Why ``now`` is not what was approved, in words; empty where it is, or where nothing would be done anyway."""
+    """Return why ``now`` is not what was approved, in words.
+
+    Empty where it is, or where nothing would be done anyway.
+    """
     approved, wanted = was is not None and was.acts, now is not None and now.acts
     if (now is not None and now.action is Action.BLOCKED) or not (approved or wanted):
         return ""
@@ -120,7 +123,7 @@ def _mismatch(was: ApprovedChange | None, now: Change | None, unseen: Mapping[st
 
 
 def _details(was: ApprovedChange, now: Change) -> Iterator[str]:
-    """What differs between two changes of one action and reason."""
+    """Yield what differs between two changes of one action and reason."""
     alike = True
     for what, before, after in (("on", was.host, now.host), ("from", was.from_host, now.from_host)):
         if before != after:
@@ -139,7 +142,7 @@ def _details(was: ApprovedChange, now: Change) -> Iterator[str]:
 
 
 def _differing(was: Iterable[ApprovedField], now: Iterable[FieldChange]) -> set[str]:
-    """The paths of the fields of which the two do not say the same."""
+    """Return the paths of the fields of which the two do not say the same."""
     before = {canonical(field.model_dump()): field.path for field in was}
     after = {canonical(field.to_json()): field.path for field in now}
     return {path for text, path in (before | after).items() if (text in before) != (text in after)}

@@ -32,7 +32,10 @@ def change_of(
     to_host: str | None = None,
     suspended: bool = False,
 ) -> Change:
-    """The change of a sandbox that is on a host. ``to_host`` is where a move leads; its home is ``from_host`` then."""
+    """Return the change of a sandbox that is on a host.
+
+    ``to_host`` is where a move leads; its home is ``from_host`` then.
+    """
     found = drift(observed)
     return Change(
         sandbox=observed.name,
@@ -54,13 +57,16 @@ def change_of(
 
 
 def unknown(observed: ObservedSandbox, reason: Reason, message: str) -> Change:
-    """The change of a sandbox of which nothing can be told for sure: blocked, and nothing said of how it fares."""
+    """Return the change of a sandbox of which nothing can be told for sure.
+
+    Blocked, and nothing said of how it fares.
+    """
     change = change_of(observed, Action.BLOCKED, reason, message, sync=Sync.UNKNOWN)
     return replace(change, health=Health.UNKNOWN, drift=())
 
 
 def unseen(observed: ObservedSandbox, unknown_host: UnknownHost) -> Change:
-    """The change of a sandbox whose host, or whose engine there, is not known in full."""
+    """Return the change of a sandbox whose host, or whose engine there, is not known in full."""
     return unknown(observed, unknown_host.reason, unknown_host.error)
 
 
@@ -75,7 +81,7 @@ def change_without(
     health: Health = Health.MISSING,
     pending: tuple[FieldChange, ...] = (),
 ) -> Change:
-    """The change of a sandbox that is on no host that answered."""
+    """Return the change of a sandbox that is on no host that answered."""
     return Change(
         sandbox=desired.name,
         id=desired.id,
@@ -90,12 +96,12 @@ def change_without(
 
 
 def blocked(change: Change, reason: Reason, message: str) -> Change:
-    """The change, wanted still and not safe to do now. What it would have destroyed stays."""
+    """Return the change, wanted still and not safe to do now. What it would have destroyed stays."""
     return replace(change, action=Action.BLOCKED, reason=reason, message=message, volumes=())
 
 
 def with_fingerprint(change: Change, copies: Iterable[ObservedSandbox]) -> Change:
-    """The change with its fingerprint: of what was decided and of what ``copies`` it was decided on.
+    """Return the change with its fingerprint: of what was decided and of what ``copies`` it was decided on.
 
     No clock, disk or health is in it, for these change by themselves.
     """

@@ -41,7 +41,7 @@ class Decider:
             self._names.setdefault(sandbox.id, set()).add(sandbox.name)
 
     def decide(self, desired: DesiredSandbox) -> Iterator[Change]:
-        """The change of this sandbox, and one more for each copy of it that should not be."""
+        """Yield the change of this sandbox, and one more for each copy of it that should not be."""
         copies = sorted(self.fleet_state.copies(desired.id), key=lambda observed: self._rank(observed, desired))
         namesakes = sorted(self._names[desired.id] - {desired.name})
         doubtful = next(
@@ -87,7 +87,7 @@ class Decider:
         return None
 
     def _unknown(self, desired: DesiredSandbox) -> UnknownHost | None:
-        """A host where it might live, and that did not say so or the contrary."""
+        """Return a host where it might live, and that did not say so or the contrary."""
         return self.fleet_state.first_unknown((*desired.eligible, *desired.formerly))
 
     # --- what it needs where it is nowhere
@@ -165,7 +165,7 @@ class Decider:
         copies: Sequence[ObservedSandbox],
         pending: tuple[FieldChange, ...],
     ) -> Change | None:
-        """The move of a sandbox away from where it should not be, or of one that was interrupted, on to its end."""
+        """Return the move of a sandbox away from where it should not be, or of one that was interrupted, on to its end."""
         if desired.sandbox.spec.suspend:
             return None
         if self._wanted(home.host, desired):
@@ -189,7 +189,10 @@ class Decider:
     def _interrupted_move(
         self, desired: DesiredSandbox, home: ObservedSandbox, copies: Sequence[ObservedSandbox]
     ) -> ObservedSandbox | None:
-        """Where a sandbox was moving from, if its new home was never ready: nothing is lost by making that anew."""
+        """Return where a sandbox was moving from, if its new home was never ready.
+
+        Nothing is lost by making that anew.
+        """
         if home.is_ready or home.record is None or home.record.desired_digest is not None:
             return None
         leaving = (copy for copy in copies if not self._wanted(copy.host, desired))
@@ -198,7 +201,7 @@ class Decider:
     def _made_anew(
         self, desired: DesiredSandbox, home: ObservedSandbox, record: Record, pending: tuple[FieldChange, ...]
     ) -> Change | None:
-        """What is half torn down has nothing worth keeping, and what a person asks to be replaced is."""
+        """Return what is half torn down has nothing worth keeping, and what a person asks to be replaced is."""
         if record.phase is Phase.DESTROYING:
             reason, message = Reason.REPLACE_INTERRUPTED, "its removal was interrupted"
         elif desired.name in self.replaced:
@@ -211,7 +214,7 @@ class Decider:
     def _cannot_begin(
         self, desired: DesiredSandbox, home: ObservedSandbox, pending: tuple[FieldChange, ...]
     ) -> Change | None:
-        """The blocked change of a sandbox that cannot begin a new life now; None where nothing is in its way."""
+        """Return the blocked change of a sandbox that cannot begin a new life now; None where nothing is in its way."""
         unknown_host = self._unknown(desired)
         if unknown_host is not None:
             message = f"{unknown_host.host} might have it too, and that cannot be told: {unknown_host.error}"
@@ -259,7 +262,10 @@ class Decider:
         return differences(applied, wanted)
 
     def _stray(self, home: ObservedSandbox, change: Change, stray: ObservedSandbox) -> Change:
-        """What becomes of a copy. The last one that is ready goes only where the home is, or is to be, without it."""
+        """Return what becomes of a copy.
+
+        The last one that is ready goes only where the home is, or is to be, without it.
+        """
         unknown_host = self.fleet_state.unknown_host(stray) or self.fleet_state.unknown_host(home)
         if unknown_host is not None:
             return unseen(stray, unknown_host)
@@ -274,7 +280,7 @@ class Decider:
 
 
 def drain_first(host: str) -> str:
-    """What to do about a sandbox on a host whose manifest is gone."""
+    """Return what to do about a sandbox on a host whose manifest is gone."""
     return (
         f"Host {host} is gone from git, and this sandbox lives there: bring the manifest back with `drain: true`, "
         "apply, and remove it then"
@@ -286,7 +292,7 @@ def _move(source: ObservedSandbox, target: str, why: str, pending: tuple[FieldCh
 
 
 def _unmet(desired: DesiredSandbox, kept: Mapping[str, object] | None = None) -> tuple[Reason, str] | None:
-    """What this run lacks to make it; a secret that the host already has, and keeps, is not lacking."""
+    """Return what this run lacks to make it; a secret that the host already has, and keep, is not lacking."""
     if desired.input_error is not None:
         return Reason.BLOCKED_INPUT, desired.input_error
     missing = [secret for secret in desired.secrets if not secret.present and secret.name not in (kept or {})]
@@ -303,7 +309,7 @@ def _no_room(desired: DesiredSandbox) -> str:
 
 
 def _as_wanted(desired: DesiredSandbox) -> str:
-    """What is said of one without differences: also where a secret could have changed and nobody can tell."""
+    """Return what is said of one without differences: also where a secret could have changed and nobody can tell."""
     absent = [secret.name for secret in desired.secrets if not secret.present]
     unread = [secret.name for secret in desired.secrets if secret.present and secret.value is None]
     if absent:

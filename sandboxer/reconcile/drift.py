@@ -20,22 +20,25 @@ _ONE_OFF = "com.docker.compose.oneoff"
 
 
 def config_hash(container: Container) -> str:
-    """What tells one definition of a service from another: Compose's own hash, else ours (podman-compose has none)."""
+    """Return what tells one definition of a service from another.
+
+    Compose's own hash, else ours (podman-compose has none).
+    """
     return container.labels.get(_CONFIG_HASH) or container.labels.get(LABEL_CONFIG, "")
 
 
 def service_of(container: Container) -> str:
-    """The compose service that a container belongs to; its own name where no label tells."""
+    """Return the compose service that a container belongs to; its own name where no label tells."""
     return container.labels.get(COMPOSE_SERVICE) or container.name
 
 
 def one_off(container: Container) -> bool:
-    """Whether a person runs it by hand beside the services (`compose run`): then it is theirs to end."""
+    """Return whether a person runs it by hand beside the services (`compose run`): then it is theirs to end."""
     return container.labels.get(_ONE_OFF, "").lower() == "true"
 
 
 def state_of(container: Container) -> str:
-    """A container's state in words: ``running``, ``running (unhealthy)``, ``exited (137)``."""
+    """Return a container's state in words: ``running``, ``running (unhealthy)``, ``exited (137)``."""
     if container.state == "exited":
         return f"exited ({container.exit_code})"
     if container.state == "running" and container.health in ("unhealthy", "starting"):
@@ -44,7 +47,7 @@ def state_of(container: Container) -> str:
 
 
 def drift(observed: ObservedSandbox) -> tuple[FieldChange, ...]:
-    """What differs from the record: old is what was recorded, new is what is there. Nothing without a record."""
+    """Return what differs from the record: old is what was recorded, new is what is there. Nothing without a record."""
     if observed.record is None:
         return (FieldChange("directory", "present", "missing"),) if observed.containers or observed.resources else ()
     return tuple(_drift(observed, observed.record))
@@ -71,7 +74,10 @@ def _drift(observed: ObservedSandbox, record: Record) -> Iterator[FieldChange]:
 
 
 def _files_drift(found: ObservedDirectory, recorded: WorkspaceFiles | None) -> FieldChange | None:
-    """Whether delivered files changed, by their number and the sums of their sizes and times; where both are known."""
+    """Return whether delivered files changed, by their number and the sums of their sizes and times.
+
+    Where both are known.
+    """
     seen = found.files
     if recorded is None or seen is None:
         return None
@@ -113,7 +119,7 @@ def _as_recorded(container: Container, service: Service) -> bool:
 
 
 def health(observed: ObservedSandbox, *, suspended: bool = False) -> Health:
-    """How the containers fare against the record."""
+    """Return how the containers fare against the record."""
     if suspended:
         return Health.SUSPENDED
     if observed.conflict or observed.engine_error or observed.unreadable:

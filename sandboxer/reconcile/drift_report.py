@@ -52,7 +52,7 @@ class Comparison:
                 yield observed
 
     def report(self, contents: Mapping[tuple[str, str], Contents] | None = None) -> DriftReport:
-        """What drifted, with what a comparison of ``contents`` found, by host and id.
+        """Return what drifted, with what a comparison of ``contents`` found, by host and id.
 
         What is Unknown is blocked. What is at work, or was left so, has no record to be compared with yet, and is a
         warning. The plan's stats are left for whoever looked.
@@ -66,7 +66,7 @@ class Comparison:
         return report.finished()
 
     def _sights(self) -> Iterator[ObservedSandbox]:
-        """What is ours by its record or by git; the rest is ambiguous, or nobody's."""
+        """Yield what is ours by its record or by git; the rest is ambiguous, or nobody's."""
         for host in sorted(self.fleet_state.observed_hosts):
             for observed in self.fleet_state.observed_hosts[host].copies.values():
                 lost = observed.record is None and (observed.found is None or observed.found.error == RECORD_MISSING)
@@ -74,7 +74,7 @@ class Comparison:
                     yield observed
 
     def _change(self, observed: ObservedSandbox, files: tuple[FieldChange, ...] = ()) -> Change:
-        """The sandbox as it drifted, with what becomes of that; ``files`` are those whose content differs."""
+        """Return the sandbox as it drifted, with what becomes of that; ``files`` are those whose content differs."""
         if observed.conflict:
             return unknown(observed, Reason.BLOCKED_AMBIGUOUS, observed.conflict)
         unknown_host = self.fleet_state.unknown_host(observed)
@@ -96,7 +96,7 @@ class Comparison:
         return replace(change_of(observed, action, reason, message, sync=sync, suspended=suspended), drift=found)
 
     def _verdict(self, observed: ObservedSandbox) -> tuple[Action, Reason, str]:
-        """What becomes of the drift of one sandbox."""
+        """Return what becomes of the drift of one sandbox."""
         desired, record, fleet_state = self._wanted.get(observed.id), observed.record, self.fleet_state
         if record is not None and expired(
             record.expires_at, fleet_state.observations[observed.host].clock, fleet_state.now
@@ -169,7 +169,7 @@ class _Report:
             )
 
     def finished(self) -> DriftReport:
-        """All that was added."""
+        """Return all that was added."""
         fleet = self.fleet_state.fleet
         changes = sorted(self.changes, key=lambda change: (change.sandbox, change.id, change.host or ""))
         plan = Plan(

@@ -34,19 +34,19 @@ class Expiry:
 
 
 def expired(expires_at: datetime, host_clock: datetime, now: datetime) -> bool:
-    """Whether the time is past by the host's clock and by the runner's: one wrong clock ends nothing early."""
+    """Return whether the time is past by the host's clock and by the runner's: one wrong clock ends nothing early."""
     return expires_at <= host_clock and expires_at <= now
 
 
 def expiry_of(desired: DesiredSandbox, created_at: datetime) -> datetime:
-    """When a sandbox made at ``created_at`` ends by its manifest: its ``expiresAt``, else its TTL from then."""
+    """Return when a sandbox made at ``created_at`` ends by its manifest: its ``expiresAt``, else its TTL from then."""
     if desired.expires_at is not None:
         return desired.expires_at
     return created_at + (desired.ttl or desired.profile.spec.ttl.default)
 
 
 def expiry_after(desired: DesiredSandbox, record: Record) -> datetime:
-    """When a sandbox that has a record ends: by git where git's word changed since, else by the record.
+    """Return when a sandbox that has a record ends: by git where git's word changed since, else by the record.
 
     So an expiry that was extended by hand stays until the manifest says another TTL.
     """
@@ -54,12 +54,15 @@ def expiry_after(desired: DesiredSandbox, record: Record) -> datetime:
 
 
 def says_otherwise(desired: DesiredSandbox, record: Record) -> bool:
-    """Whether git has another ``ttl`` or ``expiresAt`` than was applied."""
+    """Return whether git has another ``ttl`` or ``expiresAt`` than was applied."""
     return any(record.spec.get(key) != desired.spec.get(key) for key in ("ttl", "expiresAt"))
 
 
 def expiry_told(record: Record, desired: DesiredSandbox | None, host_clock: datetime, now: datetime) -> Expiry:
-    """The end of a sandbox, and what set it. Without ``desired`` a profile's default cannot be told from a TTL."""
+    """Return the end of a sandbox, and what set it.
+
+    Without ``desired`` a profile's default cannot be told from a TTL.
+    """
     ttl, moment = record.spec.get("ttl"), record.spec.get("expiresAt")
     source: Source = "ttl" if moment is None else "expiresAt"
     if record.expires_at != _set_by(record, ttl, moment):
@@ -71,7 +74,10 @@ def expiry_told(record: Record, desired: DesiredSandbox | None, host_clock: date
 
 
 def _set_by(record: Record, ttl: Any, moment: Any) -> datetime:
-    """The end by the spec that was applied; the record's own where what lies on the host cannot be read as one."""
+    """Return the end by the spec that was applied.
+
+    The record's own where what lies on the host cannot be read as one.
+    """
     try:
         return record.created_at + parse_duration(ttl) if moment is None else datetime.fromisoformat(moment)
     except (TypeError, ValueError):
@@ -98,7 +104,10 @@ def extended(record: Record, by: timedelta, host_clock: datetime, now: datetime)
 
 
 def kept_alive(record: Record, now: datetime) -> datetime:
-    """The end of a sandbox that is in use ``now``: later where its TTL counts from its last use, and never sooner."""
+    """Return the end of a sandbox that is in use ``now``.
+
+    Later where its TTL counts from its last use, and never sooner.
+    """
     if not _counts_from_use(record):
         return record.expires_at
     try:

@@ -55,12 +55,12 @@ EFFECTS: dict[str, Effect] = {
 
 
 def effect_of(path: str) -> Effect:
-    """The effect of the field at ``path``, such as ``spec.network.egress``. KeyError for a field of no spec."""
+    """Return the effect of the field at ``path``, such as ``spec.network.egress``. KeyError for a field of no spec."""
     return EFFECTS[path.split(".")[1]]
 
 
 def seal(desired: DesiredSandbox, salt: str, former: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The spec as a record holds it: environment and secrets as HMACs under the record's hex ``salt``.
+    """Return the spec as a record holds it: environment and secrets as HMACs under the record's hex ``salt``.
 
     ``former`` is the record's spec: a secret whose value this run does not have counts as unchanged, and a secret's
     version goes up by one where its value is another.
@@ -82,7 +82,7 @@ def _sealed(secret: SecretValue, salt: str, before: Mapping[str, Any] | None) ->
 
 
 def unsealed(desired: DesiredSandbox) -> dict[str, Any]:
-    """The spec of a sandbox that has no record, and so no salt: of hidden values only the names show."""
+    """Return the spec of a sandbox that has no record, and so no salt: of hidden values only the names show."""
     return {
         **desired.spec,
         "env": {name: str(value) for name, value in desired.env.items()},
@@ -91,13 +91,16 @@ def unsealed(desired: DesiredSandbox) -> dict[str, Any]:
 
 
 def digest_of(sealed: Mapping[str, Any]) -> str:
-    """The ``desired_digest`` of a sealed spec: of every field whose change reaches the containers."""
+    """Return the ``desired_digest`` of a sealed spec: of every field whose change reaches the containers."""
     covered = {key: value for key, value in sealed.items() if EFFECTS[key] is not Effect.RECORD}
     return "sha256:" + hashlib.sha256(canonical(covered)).hexdigest()
 
 
 def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any], path: str = "spec") -> tuple[FieldChange, ...]:
-    """Every field that differs, sorted by path; with no ``old``, every field that is set. HMACs show in short."""
+    """Return every field that differs, sorted by path; with no ``old``, every field that is set.
+
+    HMACs show in short.
+    """
     return tuple(_differences(old, new, path))
 
 
@@ -112,7 +115,7 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[FieldChange]:
 
 
 def _shown(value: Any) -> Any:
-    """A value as a plan may show it: of an HMAC or a digest, as much as tells two apart."""
+    """Return a value as a plan may show it: of an HMAC or a digest, as much as tells two apart."""
     if isinstance(value, str) and value.startswith(("hmac:", "sha256:")):
         kind, _, digest = value.partition(":")
         return f"{kind}:{digest[:12]}"

@@ -46,13 +46,13 @@ class FleetState:
     forgotten: frozenset[str] = frozenset()
 
     def copies(self, identifier: str) -> Iterator[ObservedSandbox]:
-        """What each host shows of one sandbox, by the hosts' names; nothing of those that show none."""
+        """Yield what each host shows of one sandbox, by the hosts' names; nothing of those that show none."""
         for host in sorted(self.observed_hosts):
             if identifier in self.observed_hosts[host].copies:
                 yield self.observed_hosts[host].copies[identifier]
 
     def observed(self, host: str | None, identifier: str) -> ObservedSandbox | None:
-        """What one host shows of one sandbox."""
+        """Return what one host shows of one sandbox."""
         return (
             self.observed_hosts[host].copies.get(identifier)
             if host is not None and host in self.observed_hosts
@@ -60,17 +60,17 @@ class FleetState:
         )
 
     def unknown_host(self, observed: ObservedSandbox) -> UnknownHost | None:
-        """Why this sight may not be all that there is: its host's gap, or its own engine's."""
+        """Return why this sight may not be all that there is: its host's gap, or its own engine's."""
         if observed.engine_error:
             return UnknownHost(observed.host, "unknown", Reason.BLOCKED_ENGINE, observed.engine_error)
         return self.unknown_hosts.get(observed.host)
 
     def first_unknown(self, hosts: Iterable[str]) -> UnknownHost | None:
-        """The first gap among ``hosts``: what might be there cannot be told."""
+        """Return the first gap among ``hosts``: what might be there cannot be told."""
         return next((self.unknown_hosts[host] for host in hosts if host in self.unknown_hosts), None)
 
     def hosts(self) -> Iterator[HostSummary]:
-        """How the look at each host went, by name."""
+        """Yield how the look at each host went, by name."""
         for name in sorted(self.fleet.hosts.keys() - self.forgotten):
             unknown_host = self.unknown_hosts.get(name)
             yield (
@@ -83,7 +83,7 @@ class FleetState:
 def fleet_state_of(
     fleet: Fleet, observations: Mapping[str, HostObservation], now: datetime, forget: frozenset[str] = frozenset()
 ) -> FleetState:
-    """Sorts the looks. Of ``forget``, a host is forgotten only where git has no more of it and it does not answer."""
+    """Sort the looks. Of ``forget``, a host is forgotten only where git has no more of it and it does not answer."""
     forgotten = frozenset(h for h in forget & fleet.retired if not isinstance(observations.get(h), Reachable))
     answered: dict[str, Reachable] = {}
     unknown_hosts: dict[str, UnknownHost] = {}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def guard(changes: Sequence[Change], fleet_state: FleetState, options: Options) -> list[Change]:
-    """The changes with those blocked that a guard stops: all of a kind or none, for a part would be as wrong."""
+    """Return the changes with those blocked that a guard stops: all of a kind or none, for a part would be as wrong."""
     foreign = _foreign(fleet_state, options)
     if foreign is not None:
         return [blocked(c, Reason.BLOCKED_GUARD, foreign) if _destroys(c) else c for c in changes]
@@ -38,7 +38,10 @@ def _counts(change: Change) -> bool:
 
 
 def _foreign(fleet_state: FleetState, options: Options) -> str | None:
-    """Whether this repository and another one share the fleet's name: each would take the other's for orphans."""
+    """Return whether this repository and another one share the fleet's name.
+
+    Each would take the other's for orphans.
+    """
     own = fleet_state.fleet.root_commit
     foreign = {record.fleet_root for record in _records(fleet_state) if record.fleet_root} - {own}
     if not foreign or own is None or options.adopt_fleet:
@@ -50,7 +53,7 @@ def _foreign(fleet_state: FleetState, options: Options) -> str | None:
 
 
 def _renamed(options: Options) -> str | None:
-    """Whether all would be made a second time because the fleet's name is another now."""
+    """Return whether all would be made a second time because the fleet's name is another now."""
     if not options.renamed:
         return None
     host, name = min(options.renamed)

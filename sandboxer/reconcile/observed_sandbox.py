@@ -102,7 +102,7 @@ class ObservedSandbox:
         return bool(self.containers or self.resources)
 
     def owners(self) -> Iterator[Ownership]:
-        """What each of its containers, networks and volumes says of whose it is."""
+        """Yield what each of its containers, networks and volumes says of whose it is."""
         yield from (owner for owner in (Ownership.of(dict(c.labels)) for c in self.containers) if owner)
         yield from (resource.owner for resource in self.resources if resource.owner)
 
@@ -116,7 +116,7 @@ class ObservedHost:
 
 
 def observed_host(observation: Reachable, fleet: str, root: str) -> ObservedHost:
-    """Sorts what a look found by sandbox. ``root`` is the Host's: labels that name another one are in doubt.
+    """Sort what a look found by sandbox. ``root`` is the Host's: labels that name another one are in doubt.
 
     A container that removes files for a client is gone in a moment, and nobody's.
     """

@@ -43,7 +43,7 @@ class Options:
     only_expired: bool = False
 
     def check(self, sandboxes: Collection[str], hosts: Collection[str]) -> None:
-        """Raises UsageError where a name is none of these ``sandboxes``, in git or on hosts, or of these ``hosts``."""
+        """Raise UsageError where a name is none of these ``sandboxes``, in git or on hosts, or of these ``hosts``."""
         for option, names, known, kind in (
             ("--target", self.targets, sandboxes, "sandbox in git or on the hosts"),
             ("--exclude", self.excluded, sandboxes, "sandbox in git or on the hosts"),
@@ -58,7 +58,7 @@ class Options:
                 raise UsageError(f"{option} {name}: there is no such {kind}", hint=hint)
 
     def wants(self, change: Change) -> bool:
-        """Whether the selectors let this change through."""
+        """Return whether the selectors let this change through."""
         if self.targets and change.sandbox not in self.targets:
             return False
         if change.sandbox in self.excluded:
@@ -68,7 +68,7 @@ class Options:
         return not self.hosts or change.host in self.hosts or change.from_host in self.hosts
 
     def pruning(self, change: Change) -> Change:
-        """The change, or with --no-prune none in its place where it deletes."""
+        """Return the change, or with --no-prune none in its place where it deletes."""
         if self.prune or change.action is not Action.DELETE:
             return change
         return replace(

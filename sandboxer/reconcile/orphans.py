@@ -48,7 +48,7 @@ def leftovers_of_git(fleet_state: FleetState) -> tuple[list[Change], list[Change
 
 
 def unwanted(fleet_state: FleetState) -> Iterator[ObservedSandbox]:
-    """All that the hosts show and git does not have, by host and id."""
+    """Yield all that the hosts show and git does not have, by host and id."""
     wanted = {sandbox.id for sandbox in fleet_state.fleet.sandboxes.values()}
     for host in sorted(fleet_state.observed_hosts):
         yield from (
@@ -59,7 +59,7 @@ def unwanted(fleet_state: FleetState) -> Iterator[ObservedSandbox]:
 
 
 def outlived(observed: ObservedSandbox, fleet_state: FleetState) -> bool:
-    """Whether it is an imperative sandbox whose record is gone, and past the last moment that its labels allow."""
+    """Return whether it is an imperative sandbox whose record is gone, and past the last moment that its labels allow."""
     if (
         observed.record
         or observed.conflict

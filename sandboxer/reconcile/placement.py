@@ -20,7 +20,7 @@ class HostCapacity:
     taken: dict[str, int] = field(default_factory=dict)
 
     def fits(self, host: str) -> bool:
-        """Whether one more sandbox may go there: in git, not cordoned, not draining, below its capacity."""
+        """Return whether one more sandbox may go there: in git, not cordoned, not draining, below its capacity."""
         manifest = self.hosts.get(host)
         if manifest is None or manifest.spec.cordon or manifest.spec.drain:
             return False
@@ -28,7 +28,7 @@ class HostCapacity:
         return most is None or self.taken.get(host, 0) < most
 
     def place(self, identifier: str, tiers: Iterable[Iterable[str]], *, without: str | None = None) -> str | None:
-        """The host for a sandbox, and its place there taken; None where no host of any tier has room."""
+        """Return the host for a sandbox, and its place there taken; None where no host of any tier has room."""
         for tier in tiers:
             fitting = [host for host in tier if host != without and self.fits(host)]
             if fitting:

@@ -32,7 +32,7 @@ __all__ = ["Options", "plan"]
 def plan(
     fleet: Fleet, observations: Mapping[str, HostObservation], now: datetime, options: Options | None = None
 ) -> Plan:
-    """Decides what each sandbox needs.
+    """Decide what each sandbox needs.
 
     ``observations`` holds one look for each of the fleet's hosts, by name; a host without one counts as not reached.
     ``now`` is the runner's clock, in UTC. The plan's stats are left for whoever looked.
@@ -58,7 +58,7 @@ def plan(
 
 
 def _decide(fleet_state: FleetState, options: Options) -> tuple[list[Change], list[Change], list[Change]]:
-    """The changes of what git wants, of what it does not, and what is none of its business."""
+    """Return the changes of what git wants, of what it does not, and what is none of its business."""
     taken = {
         host: sum(1 for observed in found.copies.values() if observed.record or observed.running)
         for host, found in fleet_state.observed_hosts.items()
@@ -70,7 +70,7 @@ def _decide(fleet_state: FleetState, options: Options) -> tuple[list[Change], li
 
 
 def _unless_stale(change: Change, fleet_state: FleetState, options: Options) -> Change:
-    """The change, blocked where a newer commit was applied on a host that it is about.
+    """Return the change, blocked where a newer commit was applied on a host that it is about.
 
     Those of a create are all where the newer commit may have said something of it.
     """
@@ -88,7 +88,7 @@ def _unless_stale(change: Change, fleet_state: FleetState, options: Options) -> 
 
 
 def _finished(changes: list[Change], fleet_state: FleetState) -> tuple[Change, ...]:
-    """The changes in a plan's order, each with its fingerprint."""
+    """Return the changes in a plan's order, each with its fingerprint."""
     ordered = sorted(changes, key=lambda change: (change.sandbox, change.id, change.host or "", change.action))
     return tuple(with_fingerprint(change, _seen(change, fleet_state)) for change in ordered)
 

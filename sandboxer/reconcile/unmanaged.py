@@ -37,7 +37,7 @@ def unmanaged(fleet_state: FleetState) -> Iterator[Unmanaged]:
 
 
 def warnings(fleet_state: FleetState, forget: frozenset[str]) -> Iterator[str]:
-    """What does not stop a plan and should not be missed, in a sentence each. ``forget`` is of --forget-host."""
+    """Yield what does not stop a plan and should not be missed, in a sentence each. ``forget`` is of --forget-host."""
     for name, observation in sorted(fleet_state.observations.items()):
         # Expiry goes by both clocks, so a sandbox there lives longer.
         if abs(observation.clock - fleet_state.now) > CLOCK_TOLERANCE:
@@ -67,7 +67,7 @@ def warnings(fleet_state: FleetState, forget: frozenset[str]) -> Iterator[str]:
 
 
 def _bare(observed: ObservedSandbox) -> bool:
-    """Whether it is a directory with nothing to say that it ever was ours."""
+    """Return whether it is a directory with nothing to say that it ever was ours."""
     return not observed.running and observed.found is not None and observed.found.error == RECORD_MISSING
 
 

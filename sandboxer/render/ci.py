@@ -25,7 +25,7 @@ class Harmless:
         self._blank, self._colon, self._tail = True, False, ""
 
     def __call__(self, text: str) -> str:
-        """The text, with a blank in the middle of whatever begins a command."""
+        """Return the text, with a blank in the middle of whatever begins a command."""
         return "".join(self._end(part) if part in "\r\n" else self._within(part) for part in _LINES.split(text) if part)
 
     def _end(self, end: str) -> str:

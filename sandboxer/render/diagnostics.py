@@ -95,7 +95,7 @@ def _block(found: Diagnostic, *, color: bool) -> str:
 
 
 def _window(found: Diagnostic) -> tuple[str, str, int]:
-    """The line, cut around the mark where it is long; the blanks before the mark; and the mark's width."""
+    """Return the line, cut around the mark where it is long; the blanks before the mark; and the mark's width."""
     line = found.source_line.rstrip()
     start = found.location.column - 1
     if start >= len(line):
@@ -112,7 +112,7 @@ def _window(found: Diagnostic) -> tuple[str, str, int]:
 
 
 def _columns(text: str) -> int:
-    """How many columns of a terminal the text takes."""
+    """Return how many columns of a terminal the text takes."""
     wide = sum(1 for char in text if unicodedata.east_asian_width(char) in "WF")
     return len(text) + wide - sum(1 for char in text if unicodedata.combining(char))
 

@@ -20,7 +20,7 @@ _SIGNS = {"ok": ("✓", "green"), "note": ("·", "cyan"), "warning": ("!", "bold
 
 
 def doctor_text(checkups: Sequence[HostReport]) -> Lines:
-    """The checks of each host below its name, remedies below what they mend, and a closing line of counts."""
+    """Return the checks of each host below its name, remedies below what they mend, and a closing line of counts."""
     out = Lines()
     width = max((cell_len(check.name) for each in checkups for check in each.checks), default=0)
     for report in checkups:

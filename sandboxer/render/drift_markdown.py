@@ -21,7 +21,7 @@ _NOTE = 400
 
 
 def drift_markdown(report: DriftReport) -> str:
-    """The drift as Markdown of at most 65,000 characters; what does not fit is left out, and that is said.
+    """Return the drift as Markdown of at most 65,000 characters; what does not fit is left out, and that is said.
 
     The first line marks it as this fleet's, so that the next run finds it and writes it anew.
     """

@@ -20,7 +20,10 @@ _FIELDS = 20
 
 
 def drift_text(report: DriftReport) -> Lines:
-    """The drift as something that a rich console prints: each sandbox that drifted or is Unknown, then what is over."""
+    """Return the drift as something that a rich console prints.
+
+    Each sandbox that drifted or is Unknown, then what is over.
+    """
     out = Lines()
     changes = report.plan.changes
     width = max((len(change.sandbox) for change in changes), default=0)

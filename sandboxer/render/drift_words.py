@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def verdict(report: DriftReport) -> str:
-    """How many sandboxes drifted, in a sentence, and how many of them the next apply repairs."""
+    """Return how many sandboxes drifted, in a sentence, and how many of them the next apply repairs."""
     hosts = plural(sum(host.status == "reachable" for host in report.plan.hosts), "host")
     drifted = report.drifted
     if not drifted:
@@ -26,7 +26,7 @@ def verdict(report: DriftReport) -> str:
 
 
 def unfinished(report: DriftReport) -> str:
-    """Why the comparison is not complete, in a sentence; empty where it is."""
+    """Return why the comparison is not complete, in a sentence; empty where it is."""
     said = [f"{safe(host.name)} is {host.status}" for host in report.plan.hosts if host.status != "reachable"]
     said = [named(said)] if said else []
     if unknown := sum(change.action is Action.BLOCKED for change in report.plan.changes):

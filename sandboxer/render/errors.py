@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def error_text(error: SandboxerError) -> Lines:
-    """The error as something that a rich console prints: its message in full, then its hint.
+    """Return the error as something that a rich console prints: its message in full, then its hint.
 
     The message begins with the host or sandbox that it is about; findings in manifests show with their lines.
     """

@@ -18,7 +18,7 @@ _WIDEST = 48
 
 
 def explain_text(rows: Iterable[tuple[str, object, str]]) -> Lines:
-    """Rows of path, value and source (``profiles/x.yaml:12:5`` or ``default``), in columns.
+    """Return rows of path, value and source (``profiles/x.yaml:12:5`` or ``default``), in columns.
 
     A value is anything that JSON holds, or Hidden; environment values and secrets show as ``(hidden)``.
     """

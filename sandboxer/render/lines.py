@@ -23,7 +23,7 @@ class Line:
     prefix: Text = field(default_factory=Text)
 
     def folded(self, console: Console, width: int) -> Iterator[Text]:
-        """The line as lines of at most ``width`` columns."""
+        """Yield the line as lines of at most ``width`` columns."""
         indent = self.prefix.cell_len
         if indent + self.body.cell_len <= width or width - indent < _NARROWEST:
             yield self.prefix + self.body
@@ -42,12 +42,12 @@ class Lines:
     lines: list[Line] = field(default_factory=list)
 
     def add(self, *parts: str | tuple[str, str], indent: int = 0, prefix: str | tuple[str, str] = "") -> None:
-        """Adds a line of parts, each a text or a text and its style; no parts make a blank line."""
+        """Add a line of parts, each a text or a text and its style; no parts make a blank line."""
         head = Text(" " * indent) + Text.assemble(prefix)
         self.lines.append(Line(Text.assemble(*parts), head))
 
     def blank(self) -> None:
-        """Adds a blank line, where there is something before it and it is not blank yet."""
+        """Add a blank line, where there is something before it and it is not blank yet."""
         if self.lines and (self.lines[-1].body or self.lines[-1].prefix):
             self.add()
 

@@ -81,15 +81,15 @@ class LiveView:
         self._live.stop()
 
     def started(self, change: Change) -> None:
-        """Shows a row for the change."""
+        """Show a row for the change."""
         self._show(change)
 
     def progressed(self, change: Change, step: str) -> None:
-        """Shows the step in the change's row."""
+        """Show the step in the change's row."""
         self._show(change, step=step)
 
     def ended(self, outcome: Outcome) -> None:
-        """Marks the change's row as done or failed."""
+        """Mark the change's row as done or failed."""
         self._show(outcome.change, outcome=outcome)
 
     def _show(self, change: Change, *, step: str | None = None, outcome: Outcome | None = None) -> None:
@@ -161,16 +161,16 @@ class PlainView:
             self._closed = True
 
     def started(self, change: Change) -> None:
-        """Writes that the work begins."""
+        """Write that the work begins."""
         self._write(f"{_place(change)}: {DOING_WORDS.get(change.action, change.action)}")
 
     def progressed(self, change: Change, step: str) -> None:
-        """Writes for whom it waits, as that may take long; other steps are for those who watch, and not for a log."""
+        """Write for whom it waits, as that may take long; other steps are for those who watch, and not for a log."""
         if step.startswith(WAITING):
             self._write(f"{_place(change)}: {safe(step)}")
 
     def ended(self, outcome: Outcome) -> None:
-        """Writes what came of it; where it failed, the whole error and the hint too."""
+        """Write what came of it; where it failed, the whole error and the hint too."""
         head = f"{_place(outcome.change)}: {outcome.word} ({seconds_text(outcome.seconds)})"
         self._write("\n".join([head, *_reasons(outcome)]))
 
@@ -189,7 +189,7 @@ def _place(change: Change) -> str:
 
 
 def _reasons(outcome: Outcome) -> list[str]:
-    """Why it failed or is blocked, and what to do, indented below its line."""
+    """Return why it failed or is blocked, and what to do, indented below its line."""
     if outcome.ok:
         return []
     lines = [f"    {line}".rstrip() for line in safe_lines(outcome.error or outcome.change.message)]
@@ -198,7 +198,7 @@ def _reasons(outcome: Outcome) -> list[str]:
 
 
 def apply_summary(outcomes: Sequence[Outcome], seconds: float) -> Lines:
-    """What came of an apply that took ``seconds``: every failure in full, then a line of counts."""
+    """Return what came of an apply that took ``seconds``: every failure in full, then a line of counts."""
     out = Lines()
     for outcome in outcomes:
         if outcome.ok:

@@ -49,7 +49,7 @@ class JsonLog:
         self._of: dict[str, JsonValue] = {}
 
     def begun(self, beginning: RunStart) -> None:
-        """Writes ``run.started``; what follows says of which run and command it is."""
+        """Write ``run.started``; what follows says of which run and command it is."""
         self._open, self._began = True, time.monotonic() - (self._clock() - beginning.at).total_seconds()
         self._of = {"run_id": beginning.run_id, "command": beginning.command}
         self._line("info", "run.started", beginning.at, {})
@@ -59,7 +59,7 @@ class JsonLog:
         self._of = {**self._of, "fleet": fleet}
 
     def hosts_observed(self, observation: HostObservation, seconds: float) -> None:
-        """Writes ``observation.done``, with why where the host was not seen in full."""
+        """Write ``observation.done``, with why where the host was not seen in full."""
         outcome = status_of(observation)
         self._write(
             _LEVELS[outcome],
@@ -71,7 +71,7 @@ class JsonLog:
         )
 
     def compared(self, report: DriftReport) -> None:
-        """Writes ``drift.found`` for each sandbox that drifted, and ``drift.resolved``; paths alone, and no value."""
+        """Write ``drift.found`` for each sandbox that drifted, and ``drift.resolved``; paths alone, and no value."""
         for change in report.drifted:
             paths = ", ".join(field.path for field in change.drift)
             self._of_change("warning", "drift.found", change, message=paths)
@@ -79,15 +79,15 @@ class JsonLog:
             self._write("info", "drift.resolved", host=one.host, sandbox=one.sandbox, message=", ".join(one.paths))
 
     def started(self, change: Change) -> None:
-        """Writes ``change.started``."""
+        """Write ``change.started``."""
         self._of_change("info", "change.started", change, reason=change.reason.value)
 
     def progressed(self, change: Change, step: str) -> None:
-        """Writes ``change.progressed`` with the step."""
+        """Write ``change.progressed`` with the step."""
         self._of_change("info", "change.progressed", change, step=step)
 
     def ended(self, outcome: Outcome) -> None:
-        """Writes ``change.ended``: what came of it, and where it did not go well, why and what to do."""
+        """Write ``change.ended``: what came of it, and where it did not go well, why and what to do."""
         level: Level = "info" if outcome.ok else "error"
         if outcome.change.action is Action.BLOCKED and not outcome.error:
             level = "warning"
@@ -103,11 +103,11 @@ class JsonLog:
         )
 
     def said(self, level: Level, message: str, host: str = "") -> None:
-        """Writes the sentence as ``message``, ``warning`` or ``error``."""
+        """Write the sentence as ``message``, ``warning`` or ``error``."""
         self._write(level, "message" if level == "info" else level, host=host, message=message)
 
     def failed(self, error: SandboxerError) -> None:
-        """Writes ``error``; before it ``manifest.finding`` for each finding, where the manifests are wrong."""
+        """Write ``error``; before it ``manifest.finding`` for each finding, where the manifests are wrong."""
         for found in error.diagnostics if isinstance(error, ManifestError) else ():
             self._write(
                 found.severity,
@@ -124,7 +124,7 @@ class JsonLog:
         self._write("error", "error", host=host, sandbox=sandbox, message=error.message, hint=error.hint)
 
     def over(self, exit_code: int) -> None:
-        """Writes ``run.finished``; what is told later is of the next run, or of none."""
+        """Write ``run.finished``; what is told later is of the next run, or of none."""
         level: Level = "error" if exit_code == 1 else "info"
         self._write(level, "run.finished", exit_code=exit_code, seconds=time.monotonic() - self._began)
         self._open = False
@@ -170,11 +170,11 @@ class Lines(io.TextIOBase):
         self._lock = threading.Lock()
 
     def writable(self) -> bool:
-        """Whether it takes text: it does."""
+        """Return whether it takes text: it does."""
         return True
 
     def write(self, text: str) -> int:
-        """Takes text; a line is said when it is complete."""
+        """Take text; a line is said when it is complete."""
         with self._lock:
             *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
@@ -183,5 +183,5 @@ class Lines(io.TextIOBase):
         return len(text)
 
     def finish(self) -> None:
-        """Says what is left, though no line break ended it."""
+        """Say what is left, though no line break ended it."""
         self.write("\n")

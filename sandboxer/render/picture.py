@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def export_svg(plan: Plan, *, width: int = 100) -> str:
-    """The plan as an SVG picture, ``width`` columns wide.
+    """Return the plan as an SVG picture, ``width`` columns wide.
 
     It names no font to fetch: whoever looks at the README contacts no address because of it.
     """

@@ -44,7 +44,7 @@ _NOTIFIES = "@#"
 
 
 def plan_markdown(plan: Plan) -> str:
-    """The plan as Markdown of at most 65,000 characters; what does not fit is left out, and that is said.
+    """Return the plan as Markdown of at most 65,000 characters; what does not fit is left out, and that is said.
 
     The first line marks the comment as this fleet's, so that the next run finds it and writes it anew. Of unmanaged
     things only the counts stand here: what else runs on a host is nothing for a pull request.
@@ -90,7 +90,7 @@ def _cells(change: Change) -> Iterator[str]:
 
 
 def details_of(change: Change, title: str = "") -> str:
-    """What folds out below the table: why, and each field; ``title`` says in short what the change is."""
+    """Return what folds out below the table: why, and each field; ``title`` says in short what the change is."""
     parts = [f"<summary>{escape(change.sandbox)}: {escape(title or where(change))}</summary>"]
     sentences = [*why(change), remedy(change).replace("`", "")]
     if said := [escape(line) for line in sentences if line]:
@@ -120,7 +120,7 @@ def _diff_of(field: FieldChange) -> Iterator[str]:
 
 
 def asides(plan: Plan) -> Iterator[str]:
-    """What there is to know beyond the changes, a list item each."""
+    """Yield what there is to know beyond the changes, a list item each."""
     for host in plan.hosts:
         if host.status != "reachable":
             error = escape(" ".join(safe_lines(host.error or "")))
@@ -139,7 +139,9 @@ def asides(plan: Plan) -> Iterator[str]:
 def fitting(
     pieces: Iterable[str], count: int, room: int, left_out: str, *, between: str = "\n", command: str = "plan"
 ) -> str:
-    """The first of ``count`` pieces, as many as there is room for, and how many had none. Makes no more than that.
+    """Return the first of ``count`` pieces, as many as there is room for, and how many had none.
+
+    Makes no more than that.
 
     ``command`` is the one that tells all.
     """
@@ -159,7 +161,7 @@ def cut(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """A stranger's text as Markdown that shows it, on one line: no markup, no link, no mention, no HTML."""
+    """Return a stranger's text as Markdown that shows it, on one line: no markup, no link, no mention, no HTML."""
     return _ACTIVE.sub(_entity, cut(safe(" ".join(text[: 4 * _CELL].split()))))
 
 

@@ -47,7 +47,7 @@ _INDENT = 6
 
 
 def plan_text(plan: Plan, *, show_all: bool = False) -> Lines:
-    """The plan as something that a rich console prints.
+    """Return the plan as something that a rich console prints.
 
     Only what changes or is blocked is shown in full; with ``show_all`` also what does not change, every field of what
     is created, and each unmanaged and imperative thing.
@@ -133,7 +133,7 @@ def _add_quiet(out: Lines, change: Change, width: int) -> None:
 
 
 def add_hosts(out: Lines, plan: Plan) -> None:
-    """Adds the hosts that were not seen in full, and why."""
+    """Add the hosts that were not seen in full, and why."""
     unseen = [host for host in plan.hosts if host.status != "reachable"]
     if not unseen:
         return
@@ -147,7 +147,7 @@ def add_hosts(out: Lines, plan: Plan) -> None:
 
 
 def add_warnings(out: Lines, plan: Plan) -> None:
-    """Adds what a person should know before acting."""
+    """Add what a person should know before acting."""
     warnings = ([DIRTY] if plan.dirty else []) + [safe(warning) for warning in plan.warnings]
     for thing in plan.unmanaged:
         if thing.kind == "ambiguous":

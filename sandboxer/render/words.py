@@ -48,17 +48,17 @@ _SECRET_SOURCE = re.compile(r"(env|file):.+")
 
 
 def safe(text: str) -> str:
-    """The text as one line that does nothing to a terminal: control characters are escaped."""
+    """Return the text as one line that does nothing to a terminal: control characters are escaped."""
     return printable(_TERMINAL_SEQUENCE.sub("", text).expandtabs(4), 1_000_000)
 
 
 def safe_lines(text: str) -> list[str]:
-    """The lines of a text, each of them safe; blank lines at its end are left out."""
+    """Return the lines of a text, each of them safe; blank lines at its end are left out."""
     return [safe(line).rstrip() for line in text.rstrip().splitlines()]
 
 
 def value_text(path: str, value: object) -> str:
-    """A field's value as people write it; environment values and secrets as ``(hidden)`` or their digest.
+    """Return a field's value as people write it; environment values and secrets as ``(hidden)`` or their digest.
 
     The planner lets no plain one through; this is the last door before the screen and relies on nobody.
     """
@@ -90,7 +90,7 @@ def changed_text(change: FieldChange) -> str:
 
 
 def effect_of_path(path: str) -> Effect | None:
-    """What a change of the field at this path does; None where the table does not know it."""
+    """Return what a change of the field at this path does; None where the table does not know it."""
     parts = path.split(".")
     return EFFECTS.get(parts[1]) if len(parts) > 1 and parts[0] == "spec" else None
 
@@ -102,7 +102,7 @@ def where(change: Change) -> str:
 
 
 def why(change: Change) -> list[str]:
-    """The sentences that say why, and what carrying it out means."""
+    """Return the sentences that say why, and what carrying it out means."""
     fields = (*change.pending, *change.drift)
     named = [field.path.removeprefix("spec.") for field in fields]
     # A message that only names fields says nothing that the list of fields below it does not.
@@ -117,13 +117,13 @@ def why(change: Change) -> list[str]:
 
 
 def destroyed(change: Change) -> str:
-    """The volumes that end with this change, in a sentence; empty where none does."""
+    """Return the volumes that end with this change, in a sentence; empty where none does."""
     names = ", ".join(safe(name) for name in change.volumes)
     return f"destroys {plural(len(change.volumes), 'volume')}: {names}" if change.acts and change.volumes else ""
 
 
 def remedy(change: Change) -> str:
-    """What to do about a blocked change; empty where its message says so."""
+    """Return what to do about a blocked change; empty where its message says so."""
     if change.action is not Action.BLOCKED:
         return ""
     if change.reason is Reason.BLOCKED_NO_HOST:
@@ -141,7 +141,7 @@ def counts(plan: Plan) -> str:
 
 
 def nothing_to_do(plan: Plan, *, more: str = "") -> str:
-    """The sentence of a plan without changes; ``more`` says where to read why some are left as they are."""
+    """Return the sentence of a plan without changes; ``more`` says where to read why some are left as they are."""
     living = [change for change in plan.changes if change.host]
     as_wanted = [c for c in living if c.reason is Reason.NO_OP_SYNCED and c.sync is Sync.SYNCED]
     apart, gone = len(living) - len(as_wanted), len(plan.changes) - len(living)
@@ -156,7 +156,7 @@ def nothing_to_do(plan: Plan, *, more: str = "") -> str:
 
 
 def incomplete(plan: Plan) -> str:
-    """Why a plan is not complete, in a sentence; empty where it is."""
+    """Return why a plan is not complete, in a sentence; empty where it is."""
     if plan.complete:
         return ""
     hosts = [f"{safe(host.name)} is {host.status}" for host in plan.hosts if host.status != "reachable"]
@@ -173,7 +173,7 @@ def unmanaged_counts(plan: Plan) -> list[str]:
 
 
 def named(things: Sequence[str]) -> str:
-    """The first few of them, and how many more there are."""
+    """Return the first few of them, and how many more there are."""
     rest = len(things) - _NAMED
     return ", ".join(things[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 

@@ -17,7 +17,7 @@ BODY_SECONDS = 30.0
 
 
 async def body_of(request: Request, types: tuple[str, ...]) -> bytes:
-    """The body of a request, if it is of one of these types, not too large and not too slow. Raises Refused."""
+    """Return the body of a request, if it is of one of these types, not too large and not too slow. Raises Refused."""
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() not in types:
         raise HttpProblem(415, f"the body must be {' or '.join(types)}", field="Content-Type")

@@ -47,7 +47,10 @@ class Connection:
         return cycle is not None and not cycle.response_complete
 
     def too_slow(self, now: float, limits: Limits) -> str:
-        """The step that took longer than it may; empty where none did. To be asked often: it notes what it sees."""
+        """Return the step that took longer than it may; empty where none did.
+
+        To be asked often: it notes what it sees.
+        """
         buffered = self.raw.get_write_buffer_size()
         if not buffered or buffered < self.buffered:
             self.stuck_since = now
@@ -134,11 +137,11 @@ class Connections:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def entrance(self) -> asyncio.Protocol:
-        """The protocol that a new connection begins with."""
+        """Return the protocol that a new connection begins with."""
         return _Entrance(self)
 
     def count(self) -> int:
-        """How many are open."""
+        """Return how many are open."""
         return len(self._open)
 
     async def watch(self) -> None:
@@ -213,7 +216,7 @@ class Connections:
         self._open.pop(connection, None)
 
     def _make_way(self, peer: str) -> bool:
-        """Whether there is a place for another one of this address, if need be that of one that owes a request."""
+        """Return whether there is a place for another one of this address, if need be that of one that owes a request."""
         limits = self.limits
         same = [one for one in self._open if one.peer == peer]
         if limits.of_address is not None and len(same) >= limits.of_address:
@@ -250,7 +253,7 @@ class _Entrance(asyncio.Protocol):
 
 
 def _peer(transport: asyncio.Transport) -> str:
-    """Whose connection it is: an address, of IPv6 the network that one customer gets."""
+    """Return whose connection it is: an address, of IPv6 the network that one customer gets."""
     name: Any = transport.get_extra_info("peername")
     if not isinstance(name, tuple):
         return ""
@@ -266,7 +269,7 @@ def _peer(transport: asyncio.Transport) -> str:
 
 
 def _answer(refused: HttpProblem) -> bytes:
-    """A whole answer in bytes, after which the connection ends."""
+    """Return a whole answer in bytes, after which the connection ends."""
     body = refused.body()
     title = {408: "Request Timeout", 503: "Service Unavailable"}[refused.status]
     lines = [f"HTTP/1.1 {refused.status} {title}", f"Content-Type: {MEDIA_TYPE}", f"Content-Length: {len(body)}"]

@@ -63,7 +63,7 @@ class Gate:
         self._called = called
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lets a request through, or answers it with a problem."""
+        """Let a request through, or answers it with a problem."""
         if scope["type"] != "http":
             return
 
@@ -107,14 +107,14 @@ class OneToken:
         self._called = called
 
     def __call__(self, _scope: Scope, headers: Headers) -> Mapping[str, str]:
-        """Raises Refused where the token is not there or is another one."""
+        """Raise Refused where the token is not there or is another one."""
         if not hmac.compare_digest(digest(bearer(headers, self._realm)), self._digest):
             raise wrong_token(f"the token is not that of this {self._called}", self._realm)
         return {}
 
 
 def bearer(headers: Headers, realm: str) -> bytes:
-    """The token that came with a request. Raises Refused where there is none, or where there are two."""
+    """Return the token that came with a request. Raises Refused where there is none, or where there are two."""
     given = headers.getlist("authorization")
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     if scheme.lower() != "bearer":
@@ -124,7 +124,7 @@ def bearer(headers: Headers, realm: str) -> bytes:
 
 
 def wrong_token(detail: str, realm: str) -> HttpProblem:
-    """The refusal of a token that is none of this server's."""
+    """Return the refusal of a token that is none of this server's."""
     return HttpProblem(401, detail, headers={"WWW-Authenticate": f'Bearer realm="{realm}", error="invalid_token"'})
 
 
@@ -134,12 +134,15 @@ def digest(token: bytes) -> bytes:
 
 
 def problem(refused: HttpProblem) -> Response:
-    """The answer to a request that is refused."""
+    """Return the answer to a request that is refused."""
     return Response(refused.body(), refused.status, refused.headers, MEDIA_TYPE)
 
 
 def _is_address(host: str, scope: Scope) -> bool:
-    """Whether it is the very address that the connection came in at. No name can be, so none can pretend to be."""
+    """Return whether it is the very address that the connection came in at.
+
+    No name can be, so none can pretend to be.
+    """
     try:
         return ipaddress.ip_address(host) == ipaddress.ip_address((scope.get("server") or ("",))[0])
     except ValueError:

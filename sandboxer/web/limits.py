@@ -34,7 +34,7 @@ class Limits:
         return min(1.0, min(self.handshake, self.headers, self.body, self.write) / 4)
 
     def within(self, descriptors: int) -> Limits:
-        """The same with no more connections than a process with so many descriptors can have."""
+        """Return the same with no more connections than a process with so many descriptors can have."""
         most = max(_FEWEST, min(self.connections, descriptors - _OTHER_DESCRIPTORS))
         return replace(self, connections=most, of_address=min(self.of_address, most) if self.of_address else None)
 

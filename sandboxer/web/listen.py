@@ -13,7 +13,7 @@ _LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/@\s]+)
 
 
 def parse_listen(text: str, example: str) -> tuple[str, int]:
-    """Host and port of ``--listen``. Raises UsageError, whose hint shows ``example``."""
+    """Return host and port of ``--listen``. Raises UsageError, whose hint shows ``example``."""
     match = _LISTEN.fullmatch(text)
     if match is None or int(match["port"]) > 65535:
         port = example.rpartition(":")[2]
@@ -24,7 +24,7 @@ def parse_listen(text: str, example: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address stands for this machine alone, without asking anyone."""
+    """Return whether a name or address stands for this machine alone, without asking anyone."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -35,7 +35,10 @@ def is_loopback(host: str) -> bool:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 is any free one. Raises SandboxerError where the address cannot be had."""
+    """Return a socket that listens there; port 0 is any free one.
+
+    Raises SandboxerError where the address cannot be had.
+    """
     # A name below `localhost` stands for the same, and few resolvers know it.
     known = "localhost" if host.lower().endswith(".localhost") else host
     try:
@@ -52,5 +55,5 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def url_of(host: str, port: int, scheme: str = "http") -> str:
-    """The URL of a server there, without a slash at its end."""
+    """Return the URL of a server there, without a slash at its end."""
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

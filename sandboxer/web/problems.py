@@ -37,7 +37,7 @@ class HttpProblem(Exception):
         self.errors = list(errors)
 
     def body(self) -> bytes:
-        """The problem document."""
+        """Return the problem document."""
         problem: dict[str, JsonValue] = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,

@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
         self.open: Connections | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts to listen on the sockets, and tells so."""
+        """Start to listen on the sockets, and report so."""
         await self.lifespan.startup()
         loop, limits = asyncio.get_running_loop(), self._limits
         self.open = Connections(limits, self._http, self.config.ssl)
@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
         return Http(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends."""
+        """End."""
         for server in self.servers:
             server.close()
         await self._ending()
@@ -80,7 +80,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Hears SIGINT and SIGTERM. Unlike uvicorn's own, does not raise them again: to be ended is no error here."""
+        """Hear SIGINT and SIGTERM. Unlike uvicorn's own, does not raise them again: to be ended is no error here."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -93,7 +93,7 @@ class Server(uvicorn.Server):
 
 
 def config_of(app: ASGIApp, grace_seconds: int, limits: Limits | None = None, **more: Any) -> uvicorn.Config:
-    """The settings that every server of this house has; ``grace_seconds`` after its end began all is over."""
+    """Return the settings that every server of this house has; ``grace_seconds`` after its end began all is over."""
     return uvicorn.Config(
         app,
         loop="asyncio",

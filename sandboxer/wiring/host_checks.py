@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_host(run: Run, names: Sequence[str] = ()) -> list[HostReport]:
-    """The doctor's findings on the hosts of these names; without any, on all of git's. Raises UsageError."""
+    """Return the doctor's findings on the hosts of these names; without any, on all of git's. Raises UsageError."""
     manifests = run.sound()
     unknown = [name for name in names if name not in manifests.hosts]
     if unknown:

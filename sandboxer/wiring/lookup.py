@@ -43,7 +43,7 @@ class LocatedSandbox:
         return self.change.reason is Reason.DELETE_STRAY
 
     def with_record(self, record: Record) -> LocatedSandbox:
-        """The same once its record says something else."""
+        """Return the same once its record says something else."""
         found = (
             replace(self.observed.found, record=record) if self.observed.found else ObservedDirectory(record.id, record)
         )
@@ -51,7 +51,7 @@ class LocatedSandbox:
 
 
 def located_sandboxes(run: Run, decided: Plan) -> Iterator[LocatedSandbox]:
-    """Every sandbox that the hosts show, git's and imperative ones alike, in the plan's order."""
+    """Yield every sandbox that the hosts show, git's and imperative ones alike, in the plan's order."""
     wanted = {sandbox.id: sandbox for sandbox in run.fleet.sandboxes.values()}
     for change in (*decided.changes, *decided.imperative):
         host = change.from_host or change.host or ""
@@ -61,14 +61,17 @@ def located_sandboxes(run: Run, decided: Plan) -> Iterator[LocatedSandbox]:
 
 
 def handle_of(run: Run, there: LocatedSandbox) -> JsonObject:
-    """The contract's handle of a sandbox."""
+    """Return the contract's handle of a sandbox."""
     from sandboxer.lifecycle.handles import handle
 
     return handle(there.change, there.observed, there.desired, there.clock, run.now())
 
 
 def handle_of_observed(run: Run, observed: ObservedSandbox, sync: Sync | None = None) -> JsonObject:
-    """The handle of what one host has, without a plan. Without ``sync``, as far as that can be told from there."""
+    """Return the handle of what one host has, without a plan.
+
+    Without ``sync``, as far as that can be told from there.
+    """
     from sandboxer.lifecycle.handles import handle
     from sandboxer.reconcile.change import change_of
 
@@ -100,12 +103,12 @@ def find(run: Run, decided: Plan, name: str) -> list[LocatedSandbox]:
 
 
 def answering(run: Run) -> list[str]:
-    """The hosts that answered, by name."""
+    """Return the hosts that answered, by name."""
     return sorted(name for name, observation in run.observations.items() if isinstance(observation, Reachable))
 
 
 def unreachable_hosts(run: Run) -> dict[str, str]:
-    """The hosts that did not, and why."""
+    """Return the hosts that did not, and why."""
     return {
         name: observation.error
         for name, observation in sorted(run.observations.items())
@@ -114,7 +117,7 @@ def unreachable_hosts(run: Run) -> dict[str, str]:
 
 
 def partial(run: Run) -> list[str]:
-    """The hosts that answered, and not in full: an engine is silent."""
+    """Return the hosts that answered, and not in full: an engine is silent."""
     observations = {
         name: observation for name, observation in run.observations.items() if isinstance(observation, Reachable)
     }
@@ -126,7 +129,7 @@ def partial(run: Run) -> list[str]:
 
 
 def ids_of(run: Run, name: str) -> set[str]:
-    """The ids that a name or an id may stand for: git's, and those that the hosts show."""
+    """Return the ids that a name or an id may stand for: git's, and those that the hosts show."""
     seen = {
         identifier
         for observation in run.observations.values()

@@ -26,7 +26,10 @@ def operation_for(
     progress: Callable[[str], None],
     how: ApplyOptions,
 ) -> Operation:
-    """The work for ``change`` on a host, as ``observation`` showed it. Raises SandboxerError where none can be done."""
+    """Return the work for ``change`` on a host, as ``observation`` showed it.
+
+    Raises SandboxerError where none can be done.
+    """
     manifest = run.fleet.hosts[host]
     if not isinstance(observation, Reachable):
         raise SandboxerError(f"{host} was not seen")

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def request_of(run: Run, home: LocatedSandbox, how: ApplyOptions) -> SandboxRequest:
-    """What an imperative sandbox was asked for with. Raises SandboxError where that is not known any more."""
+    """Return what an imperative sandbox was asked for with. Raises SandboxError where that is not known any more."""
     from sandboxer.lifecycle.requests import request_of as read
 
     return read(_work(run, home, how))
 
 
 def activate(run: Run, home: LocatedSandbox, how: ApplyOptions) -> Record:
-    """Marks a sandbox as in use; gives its record as written. Raises UsageError where it is not ready."""
+    """Mark a sandbox as in use; return its record as written. Raises UsageError where it is not ready."""
     from sandboxer.lifecycle.record_changes import activate as mark
 
     run.reporter.begin(run.observations)
@@ -33,7 +33,7 @@ def activate(run: Run, home: LocatedSandbox, how: ApplyOptions) -> Record:
 
 
 def give_up(run: Run, home: LocatedSandbox, why: str, how: ApplyOptions) -> Record:
-    """Marks a sandbox that was never ready as failed, which is told with ``why``; gives its record."""
+    """Mark a sandbox that was never ready as failed, which is told with ``why``; return its record."""
     from sandboxer.lifecycle.record_changes import give_up as mark
 
     run.reporter.begin(run.observations)

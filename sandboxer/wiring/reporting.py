@@ -43,7 +43,7 @@ class Reporter:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, observations: Mapping[str, HostObservation]) -> None:
-        """Sends what the journals of the hosts that answered have still to tell."""
+        """Send what the journals of the hosts that answered have still to tell."""
         self.commit = self.run.fleet.commit
         if self.delivery is not None:
             hosts = [name for name, observation in observations.items() if isinstance(observation, Reachable)]
@@ -74,7 +74,7 @@ class Reporter:
             self.delivery.renew(host, record.id, registration)
 
     def registration(self, uid: str, identifier: str, host: str) -> JsonObject | None:
-        """What a life of a sandbox is registered as; None where it is not ready any more."""
+        """Return what a life of a sandbox is registered as; None where it is not ready any more."""
         with self._lock:
             fresh = self.made.get((host, identifier))
         if fresh is not None:  # what has just become ready is as git wants it
@@ -93,7 +93,7 @@ class Reporter:
 
 @contextmanager
 def reported(run: Run, command: str, *, patience: float = 2.0, most: float = 5.0) -> Iterator[Reporter]:
-    """Tells State Hub of what happens within: that ``command`` runs, what the journals have to tell, and how it ends.
+    """Report State Hub of what happens within: that ``command`` runs, what the journals have to tell, and how it ends.
 
     Afterwards the hub has ``patience`` seconds to take what is left, and as long again with each thing that it takes,
     up to ``most`` seconds. Raises nothing of the hub's.

@@ -101,12 +101,12 @@ class Run:
         self.close()
 
     def close(self) -> None:
-        """Ends every connection that was opened."""
+        """End every connection that was opened."""
         self._transports.close()
 
     @staticmethod
     def now() -> datetime:
-        """The runner's clock, in UTC."""
+        """Return the runner's clock, in UTC."""
         return datetime.now(UTC)
 
     # --- what git says
@@ -140,7 +140,7 @@ class Run:
         return found
 
     def read_secrets(self) -> None:
-        """Reads the secrets of a fleet that was planned without. Raises UsageError where one cannot be read."""
+        """Read the secrets of a fleet that was planned without. Raises UsageError where one cannot be read."""
         self._read_secrets = True
         sandboxes = {
             name: replace(desired, secrets=tuple(map(self._secret, desired.sandbox.spec.secret_refs)))
@@ -166,7 +166,7 @@ class Run:
         return AllowedInputs(self.inputs, self.sound().fleet, self.root) if self._remote else self.inputs
 
     def sound(self) -> Manifests:
-        """The manifests, where nothing is wrong with them. Raises ManifestError."""
+        """Return the manifests, where nothing is wrong with them. Raises ManifestError."""
         if not self.manifests.ok:
             raise ManifestError(self.manifests.diagnostics)
         return self.manifests
@@ -227,7 +227,7 @@ class Run:
         return ObserveRequest(name, host.spec.root, fleet.metadata.name if fleet else "", runtime_of(host))
 
     def transport(self, name: str) -> HostTransport:
-        """The way to a host, made at first use."""
+        """Return the way to a host, made at first use."""
         return self._transports.to(self.sound().hosts.get(name) or self.fleet.hosts[name])
 
     # --- plan and apply
@@ -241,7 +241,7 @@ class Run:
         options.check({*self.sound().sandboxes, *recorded_names(self.observations.values())}, self.fleet.hosts)
 
     def drift(self, options: Options, *, deep: bool = False) -> DriftReport:
-        """Compares what runs with what is on record, with ``deep`` the delivered files' contents too.
+        """Compare what runs with what is on record, with ``deep`` the delivered files' contents too.
 
         What it tells is noted on the hosts, so that the next run can tell what is over. Raises as plan does.
         """
@@ -262,7 +262,7 @@ class Run:
         return replace(decided, stats=self._stats())
 
     def plan_approved(self, saved: SavedPlan) -> Plan:
-        """Plans anew as ``saved`` was planned, without secrets too, and blocks whatever is not as it was approved.
+        """Plan anew as ``saved`` was planned, without secrets too, and block whatever is not as it was approved.
 
         Raises PlanRefused, before any host is asked, where it is of another fleet or of other manifests; else as plan.
         """
@@ -274,14 +274,14 @@ class Run:
         return enforce(self._plan(options_of(saved.approval.options), self.observations), saved, inputs_of(self.fleet))
 
     def approval(self, options: Options) -> Approval:
-        """What the approval of a plan that was made with ``options`` is bound to."""
+        """Return what the approval of a plan that was made with ``options`` is bound to."""
         from sandboxer.profiles.resolve import digest_of_manifests
         from sandboxer.reconcile.approval import approval_of
 
         return approval_of(self.fleet, digest_of_manifests(self.sound()), options)
 
     def _aware(self, options: Options, observations: Mapping[str, HostObservation]) -> Options:
-        """The options, with the hosts where a newer commit was applied, or the fleet under another name."""
+        """Return the options, with the hosts where a newer commit was applied, or the fleet under another name."""
         from sandboxer.lifecycle.former_names import renamed_from
         from sandboxer.lifecycle.revisions import newer_on_hosts
 
@@ -302,7 +302,7 @@ class Run:
     def apply(
         self, decided: Plan, options: Options | None, how: ApplyOptions, view: ApplyView, *, of_git: bool = True
     ) -> list[Outcome]:
-        """Carries a plan out. One failure stops nothing else; each change has an outcome.
+        """Carry a plan out. One failure stops nothing else; each change has an outcome.
 
         Without ``of_git`` it is not what git says, and the commit is not noted on the hosts as applied there.
 
@@ -328,7 +328,7 @@ class Run:
         return outcomes
 
     def _clean_up(self, decided: Plan, *, of_git: bool) -> None:
-        """Sweeps what was left over, and notes the commit on every host where it is not older than the one noted."""
+        """Sweep what was left over, and note the commit on every host where it is not older than the one noted."""
         from sandboxer.lifecycle.cleanup import clean_up, pending_cleanups
 
         observations = {name: observation for name, observation in self.observations.items() if name not in self._newer}
@@ -357,7 +357,7 @@ class Run:
     def observed(
         self, host: str, identifier: str, observations: Mapping[str, HostObservation] | None = None
     ) -> ObservedSandbox | None:
-        """What the look at a host, or the one among ``observations``, showed of one sandbox."""
+        """Return what the look at a host, or the one among ``observations``, showed of one sandbox."""
         from sandboxer.reconcile.observed_sandbox import observed_host
 
         observation, manifest = (observations or self.observations).get(host), self.fleet.hosts.get(host)
@@ -366,7 +366,10 @@ class Run:
         return observed_host(observation, self.fleet.name, manifest.spec.root).copies.get(identifier)
 
     def _observations_of(self, change: Change) -> Mapping[str, HostObservation]:
-        """The looks that a change was planned on: of no newer ones it can be told whether the sandbox is as planned."""
+        """Return the looks that a change was planned on.
+
+        Of no newer ones it can be told whether the sandbox is as planned.
+        """
         return self._planned_on.get(change.fingerprint, self.observations)
 
     def _work(self, change: Change, host: str, progress: Callable[[str], None], how: ApplyOptions) -> Operation:
@@ -375,7 +378,7 @@ class Run:
         return operation_for(self, change, host, self._observations_of(change)[host], progress, how)
 
     def _might_live(self, change: Change) -> list[str]:
-        """The hosts where a sandbox of git's might live and that were seen in full, by name."""
+        """Return the hosts where a sandbox of git's might live and that were seen in full, by name."""
         desired = self.fleet.sandboxes.get(change.sandbox)
         known = self._observations_of(change)
         observations = {host: known.get(host) for host in (*desired.eligible, *desired.formerly)} if desired else {}
@@ -388,7 +391,7 @@ class Run:
     def extend(
         self, change: Change, host: str, by: timedelta, how: ApplyOptions, progress: Callable[[str], None]
     ) -> Record:
-        """Puts the end of a sandbox off; gives its record as written. Raises UsageError beyond what is allowed."""
+        """Put the end of a sandbox off; return its record as written. Raises UsageError beyond what is allowed."""
         from sandboxer.lifecycle.record_changes import extend
 
         observation = self.observations[host]
@@ -399,7 +402,7 @@ class Run:
         return record
 
     def _plan_again(self, change: Change, options: Options) -> Change | None:
-        """What the planner says of one sandbox after a fresh look at the hosts that it is about."""
+        """Return what the planner says of one sandbox after a fresh look at the hosts that it is about."""
         begins = change.action is Action.CREATE or change.from_host is not None
         names = {change.host, change.from_host, *(self._might_live(change) if begins else ())}
         requests = [self._observe_request(name, self.fleet.hosts[name]) for name in names if name is not None]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def without_values(run: Run, identifier: str, text: str) -> str:
-    """The text without any secret of the sandbox with this id, and without its environment's values.
+    """Return the text without any secret of the sandbox with this id, and without its environment's values.
 
     What counts as one is told in ``model.redaction``. Without an id it is a text about no sandbox in particular, and
     all secrets are looked for.

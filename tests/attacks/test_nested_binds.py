@@ -29,7 +29,7 @@ WRITTEN = ("sub", "sub/deep", "one")
 
 
 def nested(version: int, host: str) -> dict[str, Any]:
-    """One service that writes, and swaps all that it finds; and others that read below what it writes."""
+    """Return one service that writes, and swaps all that it finds; and others that read below what it writes."""
     swap = f"cd /data && rm -rf * && for name in sub ctx more one; do ln -s {PLANTED} $$name; done"
     check = {"test": ["CMD", "test", "-e", "/tmp/done"], "interval": "1s", "retries": 20}
     after: dict[str, Any] = {"depends_on": {"a": {"condition": "service_healthy"}}}
@@ -56,7 +56,7 @@ def nested(version: int, host: str) -> dict[str, Any]:
 
 
 def delivered(host: str) -> dict[str, str]:
-    """The files of the stack."""
+    """Return the files of the stack."""
     dockerfile = f"FROM {IMAGE}\nARG VERSION\nCOPY file /file\n"
     more = "COPY --from=more file /more\n" if host == "lab-4" else ""
     names = ("one", "sub/file", "sub/deep/file", "ctx/file", "more/file")
@@ -65,7 +65,7 @@ def delivered(host: str) -> dict[str, str]:
 
 
 def given(**changes: Any) -> dict[str, Any]:
-    """The hostile stack as a user would write it, with more keys for its reader."""
+    """Return the hostile stack as a user would write it, with more keys for its reader."""
     compose: dict[str, Any] = yaml.safe_load(GIVEN.read_text())
     for one in compose["services"].values():
         one["stop_signal"] = "SIGKILL"

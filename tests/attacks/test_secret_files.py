@@ -23,12 +23,12 @@ OWNED = {"source": "KEY", "target": "mine", "uid": "1000", "gid": "1001", "mode"
 
 
 def user(who: str, *secrets: Any, **keys: Any) -> dict[str, Any]:
-    """A service that runs as this user."""
+    """Return a service that runs as this user."""
     return service(user=who, secrets=list(secrets), **keys)
 
 
 def stack(**services: Any) -> dict[str, Any]:
-    """A compose file with a secret and a config that services may name."""
+    """Return a compose file with a secret and a config that services may name."""
     files = {"secrets": {"KEY": {"environment": "KEY"}}, "configs": {"c": {"file": "./conf"}}}
     return {"services": services, **files}
 

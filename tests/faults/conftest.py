@@ -19,7 +19,7 @@ _CALL = pytest.StashKey[pytest.TestReport]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keeps how the test itself went, for the row's figures."""
+    """Keep how the test itself went, for the row's figures."""
     report = yield
     if report.when == "call":
         item.stash[_CALL] = report

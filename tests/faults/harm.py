@@ -29,19 +29,19 @@ class Disk:
         self.lab.exec(self.host, ["mount", "-o", f"remount,{options}", self.path])
 
     def fill(self, *, leave: int = 0) -> None:
-        """Takes all the space but ``leave`` KiB."""
+        """Take all the space but ``leave`` KiB."""
         self.free()
         fill = 'dd if=/dev/zero of="$1/.fill" bs=4k 2>/dev/null; truncate -s "-$2K" "$1/.fill"'
         self.lab.exec(self.host, ["sh", "-c", fill, "sh", self.path, str(leave)])
 
     def free(self) -> None:
-        """Gives the space back."""
+        """Return the space back."""
         self.lab.exec(self.host, ["rm", "-f", f"{self.path}/.fill"])
 
 
 @contextmanager
 def small_disk(lab: Lab, host: str, path: str, options: str) -> Iterator[Disk]:
-    """A file system of its own at a path, with the limits of tmpfs; all that is on it is gone at the end."""
+    """Return a file system of its own at a path, with the limits of tmpfs; all that is on it is gone at the end."""
     lab.exec(host, ["mkdir", "-p", "-m", "700", path])
     lab.exec(host, ["mount", "-t", "tmpfs", "-o", f"mode=700,{options}", "tmpfs", path])
     try:
@@ -82,7 +82,7 @@ def read_only(lab: Lab, host: str, path: str) -> Iterator[None]:
 
 @contextmanager
 def in_place_of(lab: Lab, host: str, program: str, script: str) -> Iterator[None]:
-    """A shell script that a login finds before the program of that name, which it may call as ``$real``."""
+    """Return a shell script that a login finds before the program of that name, which it may call as ``$real``."""
     place = f"/usr/local/bin/{program}"
     real = lab.exec(host, ["sh", "-c", f"command -v {shlex.quote(program)}"]).stdout.strip()
     assert real != place, f"{program} stands in {place} already"

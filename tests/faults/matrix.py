@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 
 def size(quick: _T, full: _T) -> _T:
-    """How much of a row to run: ``full`` with ``SANDBOXER_FAULTS=full``, else ``quick``."""
+    """Return how much of a row to run: ``full`` with ``SANDBOXER_FAULTS=full``, else ``quick``."""
     return full if FULL else quick
 
 
@@ -53,20 +53,20 @@ class Row:
     _now: threading.local = field(default_factory=threading.local)  # hosts may be broken side by side
 
     def broke(self, what: str) -> None:
-        """Counts one fault that was injected; ``what`` says which, for whoever reads a failure."""
+        """Count one fault that was injected; ``what`` says which, for whoever reads a failure."""
         self.broken.append(what)
         self._now.broken = what
 
     def measured(self, what: str) -> None:
-        """Adds a figure to what the table says was found, in words: ``lock free after 31.2 s``."""
+        """Add a figure to what the table says was found, in words: ``lock free after 31.2 s``."""
         self.found.append(what)
 
     def most(self, what: str, figure: float) -> None:
-        """Adds the greatest of several figures; ``what`` has a place for it: ``{:.0f} s``."""
+        """Add the greatest of several figures; ``what`` has a place for it: ``{:.0f} s``."""
         self.most_found[what] = max(figure, self.most_found.get(what, 0.0))
 
     def clean(self, fleet: FleetRepo, *arguments: str) -> Picture:
-        """The picture of a clean run of what is committed, from nothing; afterwards nothing of it is there.
+        """Return the picture of a clean run of what is committed, from nothing; afterwards nothing of it is there.
 
         ``arguments`` go to ``apply``.
         """
@@ -104,7 +104,7 @@ class Row:
         return getattr(self._now, "broken", "nothing was broken")
 
     def write(self, test: str, *, passed: bool) -> None:
-        """Adds the figures as a line of JSON to the file that ``SANDBOXER_FAULTS_FIGURES`` names, if it names one."""
+        """Add the figures as a line of JSON to the file that ``SANDBOXER_FAULTS_FIGURES`` names, if it names one."""
         if not (path := os.environ.get(FIGURES)):
             return
         figures = {

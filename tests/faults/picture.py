@@ -74,14 +74,17 @@ Picture = Counter[Thing]
 
 
 def take(fleet: FleetRepo) -> Picture:
-    """Everything that is now on the hosts of a fleet, other fleets' things too. LabError where an engine is silent."""
+    """Return everything that is now on the hosts of a fleet, other fleets' things too.
+
+    LabError where an engine is silent.
+    """
     with ThreadPoolExecutor(max_workers=len(fleet.hosts)) as pool:
         pictures = pool.map(lambda host: list(_things(fleet, host)), fleet.hosts)
         return Counter(thing for things in pictures for thing in things)
 
 
 def steady(fleet: FleetRepo) -> Picture:
-    """As ``take``, twice the same: without what comes and goes, such as the process of a health check."""
+    """Return what ``take`` does, twice the same: without what comes and goes, such as the process of a health check."""
     last = take(fleet)
     for _ in range(20):
         now = take(fleet)
@@ -92,7 +95,7 @@ def steady(fleet: FleetRepo) -> Picture:
 
 
 def compare(clean: Picture, found: Picture) -> Difference:
-    """What ``found`` has otherwise than ``clean``."""
+    """Return what ``found`` has otherwise than ``clean``."""
     wanted, there = (Counter(thing.identity for thing in picture.elements()) for picture in (clean, found))
     lines: dict[str, set[str]] = {"leaked": set(), "doubled": set(), "missing": set(), "changed": set()}
     for thing in found - clean:
@@ -131,7 +134,7 @@ def _things(fleet: FleetRepo, host: str) -> Iterator[Thing]:
 
 
 def _inspected(lab: Lab, host: str, ids: list[str]) -> list[dict[str, Any]]:
-    """What the engines say of these containers; of one that went meanwhile they say nothing."""
+    """Return what the engines say of these containers; of one that went meanwhile they say nothing."""
     items: list[dict[str, Any]] = []
     for engine in lab.host(host).engines if ids else ():
         items += json.loads(lab.exec(host, [engine, "inspect", "--type", "container", *ids], check=False).stdout)
@@ -159,7 +162,7 @@ def _container(host: str, item: dict[str, Any]) -> Thing:
 
 
 def _root(top: Path, root: Path, host: str) -> Iterator[Thing]:
-    """Every path below the root of the sandboxes, what was delivered with its content, and the records."""
+    """Yield every path below the root of the sandboxes, what was delivered with its content, and the records."""
     for folder, folders, files in os.walk(root):
         for name in [*folders, *files]:
             path = Path(folder, name)

@@ -42,7 +42,7 @@ class Relay:
             _end(sock)
 
     def cut_after(self, count: int | None, how: How = "close") -> None:
-        """Cuts each later connection after so many bytes to the host; None cuts none."""
+        """Cut each later connection after so many bytes to the host; None cuts none."""
         self._limit, self._how = count, how
         if count is None:
             while self._stalled:

@@ -52,7 +52,7 @@ def test_nothing_accepted_is_lost_or_doubled(new_fleet: Callable[..., FleetRepo]
 
 
 def _round(fleet: FleetRepo, api: ServedApi, row: Row, number: int) -> int:
-    """Asks, kills, begins again, and asks again with the same keys; gives how many were accepted before the kill."""
+    """Ask, kills, begins again, and ask again with the same keys; return how many were accepted before the kill."""
     moment = random.uniform(0.3, LATEST)
 
     def ask(which: int) -> str | None:
@@ -89,7 +89,7 @@ def _round(fleet: FleetRepo, api: ServedApi, row: Row, number: int) -> int:
 
 
 def _running(fleet: FleetRepo) -> list[str]:
-    """The sandbox's id of each container that runs, on all hosts."""
+    """Return the sandbox's id of each container that runs, on all hosts."""
     found: list[str] = []
     for host in fleet.hosts:
         containers = fleet.engine(host, "ps", "-q", "--filter", f"label=dev.sandboxer.fleet={fleet.name}").split()

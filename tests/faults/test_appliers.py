@@ -62,7 +62,7 @@ def _want(fleet: FleetRepo, number: int) -> None:
 
 
 def _apply(fleet: FleetRepo) -> str | None:
-    """How a client ended: None for 0; the reason why it could not act for 1."""
+    """Return how a client ended: None for 0; the reason why it could not act for 1."""
     with fleet.start("apply", "-y", "-o", "json", "--lock-timeout", "300s") as process:
         stdout, stderr = process.communicate(timeout=900)
     assert process.returncode in (0, 1), stderr
@@ -75,6 +75,6 @@ def _apply(fleet: FleetRepo) -> str | None:
 
 
 def _journal(fleet: FleetRepo, host: str, name: str) -> list[int]:
-    """The numbers of the events that a sandbox's journal tells."""
+    """Return the numbers of the events that a sandbox's journal tells."""
     lines = fleet.sh(host, f"cat {fleet.folder(name)}/journal.jsonl").splitlines()
     return [json.loads(line)["number"] for line in lines]

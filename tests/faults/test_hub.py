@@ -59,7 +59,7 @@ def test_every_event_arrives_once(new_fleet: Callable[..., FleetRepo], row: Row,
 
 
 def _live(fleet: FleetRepo, row: Row) -> tuple[int, int]:
-    """Applies and destroys until enough was broken; gives how many runs that took, and how many lives began."""
+    """Apply and destroys until enough was broken; return how many runs that took, and how many lives began."""
     chance, runs, lives = random.Random(SEED), 0, 0
     there: set[str] = set()
     while len(row.broken) < FAULTS:
@@ -85,7 +85,7 @@ def _live(fleet: FleetRepo, row: Row) -> tuple[int, int]:
 
 
 def _journals(fleet: FleetRepo) -> dict[str, list[int]]:
-    """The numbers in the journals of what lives, by uid."""
+    """Return the numbers in the journals of what lives, by uid."""
     found: dict[str, list[int]] = defaultdict(list)
     for line in fleet.sh("lab-1", f"cat {fleet.root}/{fleet.name}/*/journal.jsonl", check=False).splitlines():
         event = json.loads(line)

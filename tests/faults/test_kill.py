@@ -54,7 +54,7 @@ class Life:
         return self.cleans[self.version, self.place]
 
     def want(self, version: int | None, place: str = "") -> None:
-        """Commits a version: another file, another command, and a service more or less; and maybe another host."""
+        """Commit a version: another file, another command, and a service more or less; and maybe another host."""
         self.version, self.place = version, place or self.place or self.fleet.hosts[0]
         if version is None:
             self.fleet.remove("one")
@@ -72,7 +72,7 @@ class Life:
         self.fleet.commit()
 
     def set_up(self) -> None:
-        """Notes what clean runs leave; afterwards there is nothing."""
+        """Note what clean runs leave; afterwards there is nothing."""
         for place in self.fleet.hosts:
             for version in (0, 1):
                 self.want(version, place)
@@ -84,7 +84,7 @@ class Life:
         self.want(None)
 
     def there(self) -> None:
-        """Sees to it that there is a version."""
+        """See to it that there is a version."""
         if self.version is None:
             self.want(0)
             self.fleet.apply()
@@ -202,7 +202,7 @@ def _fleet(new_fleet: Callable[..., FleetRepo], *hosts: str) -> FleetRepo:
 
 
 def _points(life: Life, action: Action, notes: Path) -> tuple[str, ...]:
-    """The crash points to die at: in full those that clean runs of the action pass, each once."""
+    """Return the crash points to die at: in full those that clean runs of the action pass, each once."""
     if not FULL:
         return action.quick
     for _ in range(action.ways):
@@ -221,7 +221,7 @@ def _kill_at(life: Life, action: Action, point: str, row: Row) -> None:
 
 
 def _dies(life: Life, action: Action, point: str) -> bool:
-    """Whether a run of the action dies at the point; else it must have done its work."""
+    """Return whether a run of the action dies at the point; else it must have done its work."""
     action.prepare(life)
     with life.fleet.start("apply", "-y", *action.arguments, env={VARIABLE: point}) as process:
         said = process.communicate(timeout=120)

@@ -51,7 +51,7 @@ def test_the_lock_ends_with_its_client(new_fleet: Callable[..., FleetRepo], row:
 
 
 def _meet(fleet: FleetRepo, host: str, faults: Sequence[str], row: Row) -> float:
-    """Lets a host meet these faults one after the other; gives the longest time until its lock was free."""
+    """Let a host meet these faults one after the other; return the longest time until its lock was free."""
     clean = _clean(fleet, host)
     longest = 0.0
     for how in faults:
@@ -118,7 +118,7 @@ def _let_go(fleet: FleetRepo, host: str) -> None:
 
 
 def _until_free(fleet: FleetRepo, host: str) -> float:
-    """Seconds until the sandbox's lock can be taken."""
+    """Return seconds until the sandbox's lock can be taken."""
     lock = f"{fleet.root}/{fleet.name}/.locks/{fleet.id('one')}"
     began = time.monotonic()
     until(lambda: fleet.lab.exec(host, ["flock", "-n", lock, "true"], check=False).returncode == 0, "the lock", 60)
@@ -126,6 +126,6 @@ def _until_free(fleet: FleetRepo, host: str) -> float:
 
 
 def _composing(fleet: FleetRepo, host: str) -> list[str]:
-    """The processes of Compose that work on the sandbox."""
+    """Return the processes of Compose that work on the sandbox."""
     processes = fleet.lab.snapshot(host).processes
     return [line for line in processes if "compose" in line and fleet.project("one") in line and "conmon" not in line]

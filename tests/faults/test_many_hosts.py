@@ -53,7 +53,7 @@ def _documents(fleet: FleetRepo, count: int) -> None:
 
 
 def _throttled(lab: Lab) -> int:
-    """How often the servers turned a connection away because too many came at once."""
+    """Return how often the servers turned a connection away because too many came at once."""
     logs = (Path(host.folder, "var/log/sshd.log").read_text(errors="replace") for host in lab.hosts)
     return sum(log.count("MaxStartups") for log in logs)
 

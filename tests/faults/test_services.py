@@ -102,7 +102,7 @@ _RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
 
 @contextmanager
 def _ports_taken(lab: Lab, host: str) -> Iterator[subprocess.Popen[str]]:
-    """A host with ten ports for Docker to choose from, each of them taken until the given process ends."""
+    """Return a host with ten ports for Docker to choose from, each of them taken until the given process ends."""
     usual = lab.exec(host, ["cat", _RANGE]).stdout
     lab.stop_engine(host, "stop")
     lab.exec(host, ["tee", _RANGE], input="40000 40009\n")

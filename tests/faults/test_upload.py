@@ -56,7 +56,7 @@ def _commit(fleet: FleetRepo, seed: int) -> None:
 
 
 def _delivered(things: Picture) -> dict[str, set[str]]:
-    """What is below each folder of delivered files, by the content that the folder is named for."""
+    """Return what is below each folder of delivered files, by the content that the folder is named for."""
     found: dict[str, set[str]] = {}
     for thing in things:
         place, _, path = thing.name.partition("/workspace/")
@@ -118,7 +118,7 @@ def test_an_archive_that_ends_between_two_files_is_not_taken_for_all_of_it(fleet
     text = script("root.sh", "names.sh", "cleaner.sh", "host_session.sh", *VERBS) + "\ntake_lock\nanswer 0 ''\nserve\n"
 
     def deliver(number: int, length: int) -> bool:
-        """Whether the host takes so many bytes for the whole archive."""
+        """Return whether the host takes so many bytes for the whole archive."""
         identifier = f"{number:08x}"
         header = f"{'0' * 32}\n{fleet.root}\n{fleet.name}\n{identifier}\n0\nwho\n"
         request = f"deliver 1 {len(archive)} 60\nwhole\n".encode()

@@ -32,7 +32,7 @@ class SimulatedBackend(ComposeSsh):
         self._looked = hosts_observed
 
     def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
-        """The look at a simulated host."""
+        """Return the look at a simulated host."""
         host: Any = transport
         try:
             observation: HostObservation = host.observation(request)
@@ -64,7 +64,7 @@ class SimulatedBench(HostSession):
         leave(self.host, self.key)
 
     def call(self, verb: str, *arguments: str, payload: bytes = b"", timeout: float = 60.0) -> Reply:
-        """Has the host do a verb."""
+        """Have the host do a verb."""
         self.host.point(self.host, f"{verb}.before")
         doing = getattr(self._verbs, verb)(*arguments, payload=payload)
         while True:
@@ -78,7 +78,7 @@ class SimulatedBench(HostSession):
         return Reply(code, text.encode())
 
     def operation(self, verb: str, *arguments: str, timeout: float) -> Reply:
-        """The same: nothing takes long here."""
+        """Return the same: nothing takes long here."""
         return self.call(verb, *arguments)
 
 
@@ -86,7 +86,7 @@ class SimulatedBox(SandboxDirectory):
     """A sandbox's folder on a simulated host: all but the look is the real one's."""
 
     def observation(self, *, everything: bool = False, only_names: bool = False) -> State:
-        """What is there now."""
+        """Return what is there now."""
         host: Any = self.operation.target.transport
         key = (self.operation.fleet, self.operation.id)
         host.point(host, "state.before")
@@ -121,11 +121,11 @@ class Waiting:
         self._now = 0.0
 
     def monotonic(self) -> float:
-        """Seconds slept so far."""
+        """Return seconds slept so far."""
         return self._now
 
     def sleep(self, seconds: float) -> None:
-        """Sleeps no time at all."""
+        """Sleep no time at all."""
         self._now += seconds
 
 
@@ -142,7 +142,7 @@ class InTurn:
         pass
 
     def map(self, function: Callable[[Any], Any], things: Iterable[Any]) -> Iterator[Any]:
-        """The results, in order."""
+        """Yield the results, in order."""
         return iter([function(thing) for thing in things])
 
     def shutdown(self, **_options: object) -> None:
@@ -151,7 +151,7 @@ class InTurn:
 
 @contextmanager
 def simulated() -> Iterator[None]:
-    """Has sandboxes made and removed on simulated hosts, in one thread."""
+    """Have sandboxes made and removed on simulated hosts, in one thread."""
     with ExitStack() as stack:
         for module in (provision, teardown):
             stack.enter_context(patch.object(module, "HostSession", SimulatedBench))

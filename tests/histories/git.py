@@ -59,17 +59,17 @@ class Commit:
         return json.dumps({"sandboxes": self.sandboxes, "hosts": self.hosts})
 
     def named(self, fleet: str, identifier: str) -> str | None:
-        """The name of its sandbox with this id."""
+        """Return the name of its sandbox with this id."""
         return next((name for name in self.sandboxes if sandbox_id(fleet, name) == identifier), None)
 
     def might_hold(self, name: str) -> frozenset[str]:
-        """The hosts that the sandbox's placement names."""
+        """Return the hosts that the sandbox's placement names."""
         spec = self.sandboxes.get(name)
         return frozenset() if spec is None else self.hosts.keys() & spec.get("placement", {}).get("hosts", self.hosts)
 
 
 def documents_of(fleet: str, sandboxes: Mapping[str, Spec], hosts: Mapping[str, Spec]) -> list[Spec]:
-    """The manifests of a commit."""
+    """Return the manifests of a commit."""
     made = [document("Fleet", fleet, {"guards": {"maxDeletes": 1}})]
     made += [document("Profile", name, profile(name)) for name in STACKS]
     made += [document("Host", name, {"address": f"{name}.example", **spec}) for name, spec in hosts.items()]
@@ -81,7 +81,7 @@ def documents_of(fleet: str, sandboxes: Mapping[str, Spec], hosts: Mapping[str, 
 
 
 def profile(name: str) -> Spec:
-    """The spec of the profile that runs a stack."""
+    """Return the spec of the profile that runs a stack."""
     return {
         "extension": "ext.compose-ssh",
         "workspace": {"path": f"stacks/{name}"},
@@ -91,7 +91,7 @@ def profile(name: str) -> Spec:
 
 
 def document(kind: str, name: str, spec: Spec, labels: Mapping[str, str] | None = None) -> Spec:
-    """A manifest, as YAML says it."""
+    """Return a manifest, as YAML says it."""
     metadata = {"name": name, "labels": dict(labels)} if labels else {"name": name}
     return {"apiVersion": "sandboxer.dev/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
@@ -114,35 +114,35 @@ class Repository:
         return frozenset(name for commit in self.commits for name in commit.sandboxes)
 
     def commit(self, **said: Mapping[str, Spec]) -> Commit:
-        """Commits other ``sandboxes`` or ``hosts``, each whole."""
+        """Commit other ``sandboxes`` or ``hosts``, each whole."""
         at = self.head.at + timedelta(minutes=1)
         self.commits.append(replace(self.head, id=self._id(len(self.commits)), at=at, **said))
         return self.head
 
     def is_ancestor(self, older: str, newer: str) -> bool | None:
-        """Whether one commit lies before another; None where one of them is not of this repository."""
+        """Return whether one commit lies before another; None where one of them is not of this repository."""
         ids = [commit.id for commit in self.commits]
         return ids.index(older) <= ids.index(newer) if {older, newer} <= set(ids) else None
 
     def had_name(self, name: str, commit: str | None) -> bool:
-        """Whether the fleet once had another name: it never had."""
+        """Return whether the fleet once had another name: it never had."""
         return False
 
     def before(self, commit: Commit) -> Commit | None:
-        """The commit before this one, where it says something else."""
+        """Return the commit before this one, where it says something else."""
         index = self.commits.index(commit)
         former = self.commits[index - 1] if index else None
         same = former and (former.sandboxes, former.hosts) == (commit.sandboxes, commit.hosts)
         return None if same else former
 
     def fleet_at(self, commit: Commit) -> Fleet:
-        """The fleet that a commit wants."""
+        """Return the fleet that a commit wants."""
         former = self.before(commit)
         fleet = _fleet(self.fleet, commit.text, former.text if former else None)
         return replace(fleet, commit=commit.id, root_commit=self.commits[0].id, committed_at=commit.at)
 
     def desired(self, name: str, spec: Spec) -> DesiredSandbox:
-        """A sandbox as it would be wanted, were it in git."""
+        """Return a sandbox as it would be wanted, were it in git."""
         return _fleet(self.fleet, replace(self.head, sandboxes={name: spec}).text, None).sandboxes[name]
 
     def _id(self, number: int) -> str:
@@ -150,7 +150,7 @@ class Repository:
 
 
 def manifests_of(fleet: str, commit: Commit) -> Manifests:
-    """The manifests of a commit, checked as when they are read from files."""
+    """Return the manifests of a commit, checked as when they are read from files."""
     return _manifests(fleet, commit.text)
 
 
@@ -187,7 +187,7 @@ class Files:
     """The files that sandboxes are given: a folder for each stack."""
 
     def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
-        """The tree of a folder, the same at every commit."""
+        """Return the tree of a folder, the same at every commit."""
         if path.rpartition("/")[2] not in STACKS:
             raise InputUnavailable(f"{repo} has no {path}")
         entries = {"compose.yaml": TreeEntry("compose.yaml", "0" * 40)}
@@ -198,10 +198,10 @@ class Files:
         """Nothing takes any time."""
 
     def read(self, tree: InputTree, path: str) -> bytes:
-        """The compose file."""
+        """Return the compose file."""
         return yaml.safe_dump(STACKS[tree.path.rpartition("/")[2]]).encode()
 
     def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
-        """What is delivered; of the files only that they are there counts."""
+        """Return what is delivered; of the files only that they are there counts."""
         data = tree.digest.encode()
         return Archive(len(data), (piece for piece in (data,)))

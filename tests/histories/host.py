@@ -84,7 +84,7 @@ class SimulatedHost:
     # --- as a transport
 
     def run(self, command: Command) -> CommandResult:
-        """Whether it has a sandbox, or the end of an apply; a look is asked of the backend."""
+        """Return whether it has a sandbox, or the end of an apply; a look is asked of the backend."""
         from tests.histories.verbs import clean_up
 
         if command.script != script("names.sh", "present.sh"):
@@ -97,7 +97,7 @@ class SimulatedHost:
         return CommandResult(0, b"here\n" if there else b"away\n", b"")
 
     def open(self, command: Command) -> object:
-        """Nothing is opened: the simulated workbench has a conversation of its own."""
+        """Return nothing is opened: the simulated workbench has a conversation of its own."""
         raise AssertionError(command.script)
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class SimulatedHost:
         return (self.moment() + self.newer_on_hosts).replace(microsecond=0)
 
     def observation(self, request: ObserveRequest) -> HostObservation:
-        """What a look shows."""
+        """Return what a look shows."""
         self.point(self)
         if not self.reachable:
             raise HostUnreachable(self.name, f"{self.name} does not answer")
@@ -153,26 +153,26 @@ class SimulatedHost:
     # --- the truth about one sandbox
 
     def found(self, key: Key) -> ObservedDirectory:
-        """Its folder, as a look reads it."""
+        """Return its folder, as a look reads it."""
         folder = self.folders[key]
         return replace(_read(folder.record, *key), has_workspace=bool(folder.trees), files=folder.sums)
 
     def record(self, key: Key) -> Record | None:
-        """Its record, where there is one that can be read."""
+        """Return its record, where there is one that can be read."""
         return self.found(key).record if key in self.folders else None
 
     def owners(self, key: Key, engines: Collection[Engine] = ENGINES) -> Iterator[Ownership]:
-        """What each of its containers, networks and volumes says of whose it is, as far as these engines have them."""
+        """Yield what each of its containers, networks and volumes says of whose it is, as far as these engines have them."""
         claims = [Ownership.of(dict(container.labels)) for container in self.of(key) if container.engine in engines]
         claims += [resource.owner for resource in self.resources.values() if resource.engine in engines]
         yield from (owner for owner in claims if owner and (owner.fleet, owner.id) == key)
 
     def of(self, key: Key) -> list[Container]:
-        """Its containers."""
+        """Return its containers."""
         return [c for c in self.containers.values() if (c.labels.get(LABEL_FLEET), c.labels.get(LABEL_ID)) == key]
 
     def has(self, key: Key) -> bool:
-        """Whether anything of it is here."""
+        """Return whether anything of it is here."""
         return key in self.folders or any(True for _ in self.owners(key))
 
     def discard(self, key: Key) -> None:
@@ -186,7 +186,7 @@ class SimulatedHost:
                 del self.resources[name]
 
     def sandboxes(self, fleet: str | None = None) -> set[Key]:
-        """All sandboxes, or all of one fleet, of which something is here."""
+        """Return all sandboxes, or all of one fleet, of which something is here."""
         labelled = (Ownership.of(dict(c.labels)) for c in self.containers.values())
         owners = [owner for owner in (*labelled, *(r.owner for r in self.resources.values())) if owner]
         known = self.folders.keys() | {(owner.fleet, owner.id) for owner in owners}

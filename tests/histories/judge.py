@@ -53,7 +53,7 @@ class Glimpse:
 
 
 def is_ready(record: Record | None) -> bool:
-    """Whether what the record says was applied to its end."""
+    """Return whether what the record says was applied to its end."""
     return record is not None and record.phase in _SETTLED and record.attempt is None
 
 
@@ -68,11 +68,11 @@ class Judge:
     # --- what is there, to be compared
 
     def everything(self) -> list[Any]:
-        """All that is on all hosts."""
+        """Return all that is on all hosts."""
         return [self._state(host, None) for host in self.world.hosts.values()]
 
     def apart_from(self, fleet: str) -> list[Any]:
-        """All that is on all hosts and not of this fleet."""
+        """Return all that is on all hosts and not of this fleet."""
         return [self._state(host, fleet) for host in self.world.hosts.values()]
 
     @staticmethod
@@ -93,19 +93,19 @@ class Judge:
         return [folders, others, heads, containers, resources, locks, set(host.directories)]
 
     def names(self, run: SimulatedRun) -> set[str]:
-        """What the records are called that a run could see."""
+        """Return what the records are called that a run could see."""
         hosts = [self.world.hosts[name] for name in run.fleet.hosts]
         shown = [host for host in hosts if host.reachable and not host.garbled and not host.linked]
         records = (host.record(key) for host in shown for key in host.folders if key[0] == run.git.fleet)
         return {record.name for record in records if record}
 
     def sound(self, name: str) -> bool:
-        """Whether nothing is broken about a host."""
+        """Return whether nothing is broken about a host."""
         host = self.world.hosts[name]
         return host.reachable and not host.garbled and not host.linked and not host.silent
 
     def conflict(self, host: SimulatedHost, key: Key, engines: Collection[Engine] = ENGINES) -> str | None:
-        """Why nobody can tell whether this is the fleet's to change, by what these engines have of it."""
+        """Return why nobody can tell whether this is the fleet's to change, by what these engines have of it."""
         owners = list(host.owners(key, engines))
         lives = {owner.uid for owner in owners}
         if any(owner.root != ROOT for owner in owners):
@@ -186,7 +186,7 @@ class Judge:
         return runtime not in ("auto", record.engine) or record.desired_digest is None
 
     def _expired(self, run: SimulatedRun, key: Key) -> bool:
-        """Whether a copy of it is past its end by its host's clock and by the runner's, then or now."""
+        """Return whether a copy of it is past its end by its host's clock and by the runner's, then or now."""
         for host in self.world.hosts.values():
             seen = run.glimpses.get(host.name)
             ends = self._ends(run.commit, host, key)

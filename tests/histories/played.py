@@ -55,7 +55,7 @@ class Step:
     given: dict[str, Any] = field(default_factory=dict)
 
     def on(self, world: Any) -> Any:
-        """Lets it happen in a world, and gives what came of it."""
+        """Let it happen in a world, and return what came of it."""
         return getattr(world, self.what)(**self.given)
 
     def __str__(self) -> str:
@@ -66,23 +66,23 @@ class SimulatedWorld(World):
     """The simulated hosts behind the same steps as the real ones, with the same answers."""
 
     def applied(self, fleet: str, death: str = "", **request: Any) -> list[Any] | None:
-        """What came of an apply; None where it was killed at the step ``death``."""
+        """Return what came of an apply; None where it was killed at the step ``death``."""
         interruption = Interruption("kill", death) if death else None
         outcomes = self.apply(fleet, interruption=interruption, **request)
         return None if outcomes is None else outcomes_of([outcome.to_json() for outcome in outcomes])
 
     def planned(self, fleet: str) -> dict[str, Any]:
-        """What a plan says."""
+        """Return what a plan says."""
         return plan_of(self.plan(fleet).to_json())
 
 
 def outcomes_of(said: list[Any]) -> list[Any]:
-    """What an apply's JSON says came of each change, without what differs from host to host and day to day."""
+    """Return what an apply's JSON says came of each change, without what differs from host to host and day to day."""
     return sorted([o["sandbox"], str(o["host"]), str(o["from_host"]), o["reason"], o["outcome"]] for o in said)
 
 
 def plan_of(said: Any) -> dict[str, Any]:
-    """What a plan's JSON says, without what differs from host to host and day to day."""
+    """Return what a plan's JSON says, without what differs from host to host and day to day."""
     words = ("sandbox", "id", "host", "from_host", "action", "reason", "sync", "health", "volumes")
     return {
         "hosts": [[host["name"], host["status"]] for host in said["hosts"]],
@@ -97,7 +97,7 @@ def plan_of(said: Any) -> dict[str, Any]:
 
 
 def history(seed: int) -> tuple[tuple[str, str], list[Step]]:
-    """Two fleets' names and a history of theirs: the same for the same seed.
+    """Return two fleets' names and a history of theirs: the same for the same seed.
 
     It is chosen while it is played on simulated hosts, so that most steps meet something.
     """

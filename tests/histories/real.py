@@ -162,7 +162,7 @@ class RealWorld:
             self.lab.exec(host, ["sh", "-c", script, "sh", record, "6" * 32])
 
     def clean_up(self) -> None:
-        """Leaves the hosts as they were."""
+        """Leave the hosts as they were."""
         self.heal()
         for host, container in self._foreign:
             self.lab.docker(host, "rm", "-f", container, check=False)

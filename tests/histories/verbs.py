@@ -227,7 +227,7 @@ class Verbs:
 
 
 def canonical_compose(stack: dict[str, Any], project: str, level: str) -> dict[str, Any]:
-    """A stack as ``docker compose config --format json`` prints it."""
+    """Return a stack as ``docker compose config --format json`` prints it."""
     services = {}
     for name, said in stack["services"].items():
         service = {key: value for key, value in said.items() if key not in ("environment", "volumes")}
@@ -247,7 +247,7 @@ def canonical_compose(stack: dict[str, Any], project: str, level: str) -> dict[s
 
 
 def clean_up(host: SimulatedHost, lines: str) -> None:
-    """Sweeps what was left, forgets tombstones, and notes the head where the fleet has anything and none is newer."""
+    """Sweep what was left, forgets tombstones, and note the head where the fleet has anything and none is newer."""
     host.point(host)
     _, _, fleet, _, _, _, _, noted, forgotten = lines.splitlines()
     if fleet not in host.fleets():
@@ -269,7 +269,7 @@ def clean_up(host: SimulatedHost, lines: str) -> None:
 
 
 def sweep(host: SimulatedHost, fleet: str, identifier: str) -> None:
-    """Removes what was being made or removed of one sandbox, whose lock is held."""
+    """Remove what was being made or removed of one sandbox, whose lock is held."""
     for (owner, name), whose in list(host.leftovers.items()):
         if (owner, whose) == (fleet, identifier):
             del host.leftovers[(owner, name)]

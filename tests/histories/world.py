@@ -132,7 +132,7 @@ class SimulatedRun(Run):
         return self.world.runner_clock
 
     def was_behind(self, change: Change, host: str) -> bool:
-        """Whether a newer commit was noted on a host when this change was planned."""
+        """Return whether a newer commit was noted on a host when this change was planned."""
         observation = self._observations_of(change)[host]
         head = observation.head.commit if isinstance(observation, Reachable) and observation.head else self.commit.id
         return head != self.commit.id and bool(self.git.is_ancestor(self.commit.id, head))
@@ -182,37 +182,37 @@ class World(Ground):
     # --- git
 
     def edit(self, fleet: str, name: str, **fields: Any) -> None:
-        """Commits a sandbox with other fields, or a new one; a field of None is left out."""
+        """Commit a sandbox with other fields, or a new one; a field of None is left out."""
         head = self.fleets[fleet].head
         spec = {"profile": "small", **head.sandboxes.get(name, {}), **fields}
         spec = {key: value for key, value in spec.items() if value is not None}
         self.fleets[fleet].commit(sandboxes={**head.sandboxes, name: spec})
 
     def drop(self, fleet: str, name: str) -> None:
-        """Commits the fleet without a sandbox."""
+        """Commit the fleet without a sandbox."""
         kept = {other: spec for other, spec in self.fleets[fleet].head.sandboxes.items() if other != name}
         self.fleets[fleet].commit(sandboxes=kept)
 
     def edit_host(self, fleet: str, host: str, **fields: Any) -> None:
-        """Commits a host with other fields, or one that is new."""
+        """Commit a host with other fields, or one that is new."""
         head = self.fleets[fleet].head
         spec = {key: value for key, value in {**head.hosts.get(host, {}), **fields}.items() if value is not None}
         self.fleets[fleet].commit(hosts={**head.hosts, host: spec})
 
     def drop_host(self, fleet: str, host: str) -> None:
-        """Commits the fleet without a host."""
+        """Commit the fleet without a host."""
         kept = {other: spec for other, spec in self.fleets[fleet].head.hosts.items() if other != host}
         self.fleets[fleet].commit(hosts=kept)
 
     # --- the program
 
     def run_of(self, fleet: str, back: int = 0) -> SimulatedRun:
-        """A run at the newest commit, or at one so many commits back."""
+        """Return a run at the newest commit, or at one so many commits back."""
         git = self.fleets[fleet]
         return SimulatedRun(self, git, git.commits[max(0, len(git.commits) - 1 - back)])
 
     def plan(self, fleet: str) -> Plan:
-        """A plan, which changes nothing."""
+        """Return a plan, which changes nothing."""
         before = self.judge.everything()
         run, options = self.run_of(fleet), Options(**FREELY)
         decided = self._within(run, options, lambda: run.plan(options))
@@ -227,7 +227,7 @@ class World(Ground):
         interruption: Interruption | None = None,
         **request: Any,
     ) -> list[Outcome] | None:
-        """Plans, and carries the plan out; None where it was killed, or has nothing to do with what is asked."""
+        """Plan, and carry the plan out; None where it was killed, or has nothing to do with what is asked."""
         run, options = self.run_of(fleet, back), _options(request)
         try:
             decided = self._within(run, options, lambda: run.plan(options))
@@ -239,12 +239,12 @@ class World(Ground):
         return self._carry_out(run, decided, options, interruption)
 
     def plan_for_later(self, fleet: str) -> None:
-        """Plans, and leaves the plan for a person to read."""
+        """Plan, and leave the plan for a person to read."""
         run, options = self.run_of(fleet), Options(**FREELY)
         self.waiting = Pending(run, self._within(run, options, lambda: run.plan(options)), options)
 
     def carry_out(self, interruption: Interruption | None = None) -> list[Outcome] | None:
-        """Carries out what waited."""
+        """Carry out what waited."""
         assert self.waiting is not None
         waiting, self.waiting = self.waiting, None
         return self._carry_out(waiting.run, waiting.decided, waiting.options, interruption)

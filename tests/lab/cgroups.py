@@ -19,18 +19,18 @@ _TOP = "sandboxer-lab"
 
 
 def mounts() -> list[Path]:
-    """Where the machine has its cgroup trees mounted."""
+    """Return where the machine has its cgroup trees mounted."""
     lines = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
     return [Path(where) for _, where, kind, *_ in lines if kind in {"cgroup", "cgroup2"}]
 
 
 def part(lab: str, host: str) -> str:
-    """A host's part, relative to each tree."""
+    """Return a host's part, relative to each tree."""
     return f"{_TOP}/{lab}/{host}"
 
 
 def create(lab: str, host: str) -> None:
-    """Makes the host's part in every tree, with all controllers that the tree has."""
+    """Make the host's part in every tree, with all controllers that the tree has."""
     trees = mounts()
     if not trees:
         raise LabError("no cgroup tree is mounted on this machine; an engine cannot run here")
@@ -45,7 +45,7 @@ def create(lab: str, host: str) -> None:
 
 
 def remove(lab: str) -> None:
-    """Removes the parts of all hosts of a lab; their processes must have ended."""
+    """Remove the parts of all hosts of a lab; their processes must have ended."""
     for tree in mounts():
         for folder in _deepest_first(tree / _TOP / lab):
             wait_until(lambda f=folder: _removed(f), seconds=10, what=f"the end of cgroup {folder}")  # type: ignore[misc]
@@ -54,7 +54,7 @@ def remove(lab: str) -> None:
 
 
 def leftovers(lab: str) -> list[Path]:
-    """What is left of a lab in the trees."""
+    """Return what is left of a lab in the trees."""
     return [tree / _TOP / lab for tree in mounts() if (tree / _TOP / lab).exists()]
 
 

@@ -40,7 +40,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 def answers(host: LabHost) -> bool:
-    """Whether Docker Engine answers on the host; LabError where the host itself has ended."""
+    """Return whether Docker Engine answers on the host; LabError where the host itself has ended."""
     host.init()
     try:
         return _request(host, "GET", "/_ping", timeout=2)[0] == 200
@@ -70,7 +70,7 @@ def containers(host: LabHost, label: str) -> list[dict[str, Any]] | None:
 
 
 def load(host: LabHost, archive: bytes) -> None:
-    """Loads an image into each engine of the host."""
+    """Load an image into each engine of the host."""
     if DOCKER in host.engines:
         status, answer = _request(host, "POST", "/images/load?quiet=1", body=archive, timeout=60)
         if status != 200 or b"errorDetail" in answer:
@@ -80,7 +80,7 @@ def load(host: LabHost, archive: bytes) -> None:
 
 
 def stop(host: LabHost, how: How) -> None:
-    """Stops Docker Engine: ``kill``: containers go on; ``stop``: they stop too; ``freeze``: it hangs."""
+    """Stop Docker Engine: ``kill``: containers go on; ``stop``: they stop too; ``freeze``: it hangs."""
     _docker_only(host)
     signal = {"kill": "KILL", "stop": "TERM", "freeze": "STOP"}[how]
     host.execute(["sh", "-c", _SIGNAL, "sh", signal])
@@ -92,7 +92,7 @@ def stop(host: LabHost, how: How) -> None:
 
 
 def start(host: LabHost) -> None:
-    """Starts Docker Engine again, however it was stopped, and waits until it answers."""
+    """Start Docker Engine again, however it was stopped, and wait until it answers."""
     _docker_only(host)
     daemon = ""
     if host.execute(["sh", "-c", _ENDED], check=False).returncode == 0:

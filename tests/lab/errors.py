@@ -14,7 +14,7 @@ class LabError(Exception):
 
 
 def wait_until(ready: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Asks ``ready`` again and again until it says yes; LabError that names ``what`` after ``seconds``."""
+    """Ask ``ready`` again and again until it says yes; LabError that names ``what`` after ``seconds``."""
     deadline = time.monotonic() + seconds
     pause = 0.005
     while not ready():

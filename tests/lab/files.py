@@ -54,7 +54,7 @@ _UNPRIVILEGED_UID = 4242
 
 
 def make(host: LabHost, addresses: Mapping[str, str], gateway: str, key_types: Collection[str]) -> tuple[str, ...]:
-    """Makes the folder of a host and returns its host keys, a line each.
+    """Make the folder of a host and return its host keys, a line each.
 
     ``addresses`` are those of all hosts, by name; ``gateway`` is this machine in the lab.
     """

@@ -36,7 +36,7 @@ class LabHost:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LabHost:
-        """The host that ``dataclasses.asdict`` wrote."""
+        """Return the host that ``dataclasses.asdict`` wrote."""
         return replace(cls(**data), engines=tuple(data["engines"]), host_keys=tuple(data["host_keys"]))
 
     @property
@@ -65,14 +65,14 @@ class LabHost:
         return Path(self.folder, "run/docker.sock")
 
     def init(self) -> Process:
-        """The host's first process; LabError where it has ended, with the last words of its logs."""
+        """Return the host's first process; LabError where it has ended, with the last words of its logs."""
         process = Process.read(Path(self.folder, "init"))
         if process is None or not process.alive():
             raise LabError(f"{self.name} is not running{self.last_words()}")
         return process
 
     def last_words(self) -> str:
-        """The last lines of the host's logs, for a message."""
+        """Return the last lines of the host's logs, for a message."""
         logs = (Path(self.folder, log) for log in ("start.log", "var/log/dockerd.log", "var/log/sshd.log"))
         words = [
             f"\n  {log.name}: {line}"
@@ -83,12 +83,12 @@ class LabHost:
         return "".join(words)
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """The command that, run on this machine, runs ``argv`` in the host's namespaces."""
+        """Return the command that, run on this machine, runs ``argv`` in the host's namespaces."""
         inside = ("--mount", "--uts", "--ipc", "--net", "--pid")
         return ["nsenter", f"--target={self.init().pid}", *inside, "--", *argv]
 
     def environment(self) -> dict[str, str]:
-        """A clean environment for what runs on the host."""
+        """Return a clean environment for what runs on the host."""
         return {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
 
     def execute(
@@ -100,7 +100,7 @@ class LabHost:
         timeout: float = 60,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a program as root in the host's namespaces, from ``/`` and with a clean environment.
+        """Run a program as root in the host's namespaces, from ``/`` and with a clean environment.
 
         Gives its exit code and output as text. LabError where it takes longer than ``timeout`` seconds and, unless
         ``check`` is false, where it fails.

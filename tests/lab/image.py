@@ -17,7 +17,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def archive(tag: str = IMAGE, labels: dict[str, str] | None = None) -> bytes:
-    """A ``docker load`` archive of one image: ``/bin/busybox``, a link for each applet, /tmp and two users.
+    """Return a ``docker load`` archive of one image: ``/bin/busybox``, a link for each applet, /tmp and two users.
 
     Equal arguments give an equal image id, on every machine with the same busybox; other labels give another id.
     Beware of ``wget -T``: Debian 12's busybox crashes in it. ``timeout 5 wget`` does the same.

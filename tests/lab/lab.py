@@ -35,7 +35,10 @@ _CUTS: dict[Cut, tuple[str, ...]] = {
 
 
 def default_name() -> str:
-    """The lab that a person starts from this checkout: ``SANDBOXER_LAB``, or a name that no other checkout has."""
+    """Return the lab that a person starts from this checkout.
+
+    ``SANDBOXER_LAB``, or a name that no other checkout has.
+    """
     checkout = Path(__file__).parents[2]
     return os.environ.get("SANDBOXER_LAB") or f"dev-{hashlib.sha256(os.fsencode(checkout)).hexdigest()[:8]}"
 
@@ -56,7 +59,7 @@ class Lab:
         cls, name: str | None = None, *, docker: int = 3, podman: int = 1, both: int = 0,
         owner: Process | None = None, reuse: bool = False,
     ) -> Self:  # fmt: skip
-        """Starts a lab and returns when every engine and every SSH server answers and the image is loaded.
+        """Start a lab and return when every engine and every SSH server answers and the image is loaded.
 
         Hosts are lab-1, lab-2, ...: first those with Docker, then with Podman, then with both. The last of two or more
         Docker hosts has the unprivileged login ``sbx`` and host keys of three types. Once its ``owner`` has ended, a
@@ -87,7 +90,7 @@ class Lab:
 
     @classmethod
     def attach(cls, name: str | None = None) -> Self:
-        """The running lab of that name, else this checkout's own; LabError where there is none or it is dead."""
+        """Return the running lab of that name, else this checkout's own; LabError where there is none or it is dead."""
         name = name or default_name()
         with state.lab_locked(name) as there:
             found = state.load(name) if there else None
@@ -101,7 +104,7 @@ class Lab:
 
     @classmethod
     def _running(cls, name: str, *, reuse: bool) -> Self | None:
-        """The lab of that name if it runs; one that is dead, or half up, is cleared away."""
+        """Return the lab of that name if it runs; one that is dead, or half up, is cleared away."""
         with state.lab_locked(name) as there:
             found = state.load(name) if there else None
             if found and state.running(found):
@@ -113,7 +116,7 @@ class Lab:
         return None
 
     def down(self) -> None:
-        """Ends the lab and removes all of it. Does nothing where it is gone already."""
+        """End the lab and remove all of it. Does nothing where it is gone already."""
         remove(self.name)
 
     def __enter__(self) -> Self:
@@ -155,7 +158,7 @@ class Lab:
         return self.folder / "ssh_config"
 
     def host(self, host: str | LabHost) -> LabHost:
-        """The host of that name."""
+        """Return the host of that name."""
         name = host if isinstance(host, str) else host.name
         for known in self.hosts:
             if known.name == name:
@@ -163,7 +166,10 @@ class Lab:
         raise LabError(f"the lab {self.name} has no host {name!r}; it has {', '.join(h.name for h in self.hosts)}")
 
     def host_manifests(self, root: str = "/tmp/sandboxer") -> str:
-        """A ``kind: Host`` document for each host; labels ``tier``, ``lab`` and ``engine``, the host key pinned."""
+        """Return a ``kind: Host`` document for each host.
+
+        Labels ``tier``, ``lab`` and ``engine``, the host key pinned.
+        """
         return manifests.host_manifests(self.hosts, root=root)
 
     # -- on its hosts
@@ -178,13 +184,13 @@ class Lab:
         timeout: float = 60,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a program on a host as root, not over its network; see LabHost.execute."""
+        """Run a program on a host as root, not over its network; see LabHost.execute."""
         return self.host(host).execute(argv, input=input, check=check, timeout=timeout, env=env)
 
     def docker(
         self, host: str | LabHost, *arguments: str, check: bool = True, timeout: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        """Runs the command of the host's engine: ``docker``, on a host with Podman alone ``podman``."""
+        """Run the command of the host's engine: ``docker``, on a host with Podman alone ``podman``."""
         return self.exec(host, [self.host(host).engine, *arguments], check=check, timeout=timeout)
 
     def ssh(
@@ -196,7 +202,7 @@ class Lab:
         check: bool = True,
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a shell command as the host's login, with the OpenSSH client and pinned keys."""
+        """Run a shell command as the host's login, with the OpenSSH client and pinned keys."""
         argv = ["ssh", "-F", str(self.ssh_config), self.host(host).name, command]
         try:
             done = subprocess.run(argv, input=input or "", capture_output=True, text=True, check=False, timeout=timeout)
@@ -207,13 +213,13 @@ class Lab:
         return done
 
     def load_image(self, host: str | LabHost, tag: str = image.IMAGE, labels: dict[str, str] | None = None) -> None:
-        """Loads the lab's image under a tag; with other ``labels`` it has another id."""
+        """Load the lab's image under a tag; with other ``labels`` it has another id."""
         engine.load(self.host(host), image.archive(tag, labels))
 
     # -- what may befall a host
 
     def cut(self, host: str | LabHost, how: Cut = "drop") -> AbstractContextManager[object]:
-        """Cuts a host off: ``drop`` lets packets vanish, ``refuse`` answers each TCP connection with a reset.
+        """Cut a host off: ``drop`` lets packets vanish, ``refuse`` answers each TCP connection with a reset.
 
         At once; what it returns heals the host on leaving, where it is used as a context manager.
         """
@@ -223,13 +229,13 @@ class Lab:
         return _undo(self.heal, host)
 
     def heal(self, host: str | LabHost) -> None:
-        """Ends every cut of a host."""
+        """End every cut of a host."""
         for cut in _CUTS.values():
             table, chain, *rule = cut
             self.exec(host, ["iptables", "--wait", "10", "-t", table, "-D", chain, *rule], check=False)
 
     def stop_engine(self, host: str | LabHost, how: engine.How = "kill") -> AbstractContextManager[object]:
-        """Stops Docker Engine: ``kill``: containers go on; ``stop``: they stop too; ``freeze``: it hangs.
+        """Stop Docker Engine: ``kill``: containers go on; ``stop``: they stop too; ``freeze``: it hangs.
 
         At once; what it returns starts the engine on leaving, where it is used as a context manager.
         """
@@ -237,13 +243,13 @@ class Lab:
         return _undo(self.start_engine, host)
 
     def start_engine(self, host: str | LabHost) -> None:
-        """Starts Docker Engine again, however it was stopped, and waits until it answers."""
+        """Start Docker Engine again, however it was stopped, and wait until it answers."""
         engine.start(self.host(host))
 
     # -- what is on a host
 
     def snapshot(self, host: str | LabHost) -> Snapshot:
-        """Everything on a host that could have leaked; LabError where its engine does not answer."""
+        """Return everything on a host that could have leaked; LabError where its engine does not answer."""
         return snapshot.take(self.host(host))
 
     def inspected(self, host: str | LabHost, label: str) -> list[dict[str, Any]] | None:
@@ -256,7 +262,7 @@ class Lab:
         return [] if done is None else None if done.returncode else json.loads(done.stdout)
 
     def leaked(self, host: str | LabHost, before: Snapshot, *, seconds: float = 30) -> dict[str, list[str]]:
-        """What is on a host that was not ``before``, by kind; what is on its way out has ``seconds`` to go."""
+        """Return what is on a host that was not ``before``, by kind; what is on its way out has ``seconds`` to go."""
         deadline = time.monotonic() + seconds
         while (leaked := self.snapshot(host).leaked_since(before)) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -264,7 +270,7 @@ class Lab:
 
 
 def remove(name: str) -> bool:
-    """Ends the lab of that name, running or dead, and removes all of it. Says whether there was one."""
+    """End the lab of that name, running or dead, and remove all of it. Says whether there was one."""
     with state.lab_locked(name) as there:
         if there:
             _tear_down(name)
@@ -272,7 +278,7 @@ def remove(name: str) -> bool:
 
 
 def clear_abandoned() -> None:
-    """Removes every lab of this machine whose owner has ended."""
+    """Remove every lab of this machine whose owner has ended."""
     for name in state.names():
         found = state.load(name)
         if found and found.abandoned():
@@ -280,7 +286,7 @@ def clear_abandoned() -> None:
 
 
 def _tear_down(name: str) -> None:
-    """Removes all of a lab whose lock is held; whatever was there already or is not yet."""
+    """Remove all of a lab whose lock is held; whatever was there already or is not yet."""
     found = state.load(name)
     kill_all(state.processes(name), seconds=30)
     if found:

@@ -39,7 +39,7 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def unavailable() -> str | None:
-    """Why this machine can never be a lab; None where it can."""
+    """Return why this machine can never be a lab; None where it can."""
     if not sys.platform.startswith("linux"):
         return f"the lab needs Linux, and this is {sys.platform}"
     if os.geteuid() != 0:
@@ -48,7 +48,7 @@ def unavailable() -> str | None:
 
 
 def prepare(*more: tuple[str, str]) -> None:
-    """Installs the Debian packages that are missing, if any; LabError where the lab cannot run here.
+    """Install the Debian packages that are missing, if any; LabError where the lab cannot run here.
 
     ``more`` are packages that the lab itself does without, each with a file that shows that it is there.
     """
@@ -81,7 +81,7 @@ def _apparmor_is_on() -> bool:
 
 
 def _known(package: str) -> str:
-    """The name under which this release of Debian has the package."""
+    """Return the name under which this release of Debian has the package."""
     known = subprocess.run(["apt-cache", "show", package], capture_output=True, check=False, timeout=60).returncode == 0
     return package if known else _IN_ANOTHER_PACKAGE.get(package, package)
 
@@ -107,7 +107,7 @@ def _apt(*arguments: str, seconds: float) -> None:
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    """Keeps Debian from starting what it installs: the machine itself shall get no new SSH server or engine."""
+    """Keep Debian from starting what it installs: the machine itself shall get no new SSH server or engine."""
     try:
         with _POLICY.open("x") as policy:
             policy.write("#!/bin/sh\nexit 101\n")

@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 def interface(network: int) -> str:
-    """The name of the machine's one interface to a lab."""
+    """Return the name of the machine's one interface to a lab."""
     return f"sbxlab{network}"
 
 
 def machine_address(network: int) -> str:
-    """The machine's own address in a lab."""
+    """Return the machine's own address in a lab."""
     return f"198.18.{network}.1"
 
 
 def host_address(network: int, number: int) -> str:
-    """The address of a lab's host, counted from 1."""
+    """Return the address of a lab's host, counted from 1."""
     return f"198.18.{network}.{10 + number}"
 
 
 def free_network(taken: Iterable[int]) -> int:
-    """The first network that no other lab has and that the machine knows no address of."""
+    """Return the first network that no other lab has and that the machine knows no address of."""
     known = [IPv4Network(route["dst"], strict=False) for route in _routes() if route["dst"][0].isdigit()]
     taken = set(taken)
     for number in range(1, 256):
@@ -47,7 +47,7 @@ def free_network(taken: Iterable[int]) -> int:
 
 
 def create_switch(network: int, holder: Process) -> None:
-    """Makes the bridge in the namespace that ``holder`` holds, and the machine's interface to it."""
+    """Make the bridge in the namespace that ``holder`` holds, and the machine's interface to it."""
     name = interface(network)
     ip("link", "add", name, "type", "veth", "peer", "name", "machine", "netns", str(holder.pid))
     ip("address", "add", f"{machine_address(network)}/24", "dev", name)
@@ -57,20 +57,20 @@ def create_switch(network: int, holder: Process) -> None:
 
 
 def plug_in(host: str, holder: Process, init: Process) -> None:
-    """Lays a cable between the switch and the host whose first process is ``init``; there it is eth0."""
+    """Lay a cable between the switch and the host whose first process is ``init``; there it is eth0."""
     ip("link", "add", host, "type", "veth", "peer", "name", "eth0", "netns", str(init.pid), within=holder)
     ip("link", "set", host, "master", "lab", "up", within=holder)
 
 
 def remove(network: int) -> None:
-    """Takes the machine's interface away, if the end of the switch has not yet done so."""
+    """Take the machine's interface away, if the end of the switch has not yet done so."""
     subprocess.run(["ip", "link", "delete", interface(network)], capture_output=True, check=False, timeout=10, env=_ENV)
     if any(link["ifname"] == interface(network) for link in json.loads(ip("-json", "link", "show"))):
         raise LabError(f"cannot delete the interface {interface(network)}")
 
 
 def ip(*arguments: str, within: Process | None = None) -> str:
-    """Runs ``ip``, here or in the network namespace of a process. LabError where it fails."""
+    """Run ``ip``, here or in the network namespace of a process. LabError where it fails."""
     enter = ["nsenter", f"--target={within.pid}", "--net"] if within else []
     done = subprocess.run([*enter, "ip", *arguments], capture_output=True, text=True, check=False, timeout=10, env=_ENV)
     if done.returncode != 0:

@@ -29,12 +29,12 @@ class Process:
 
     @classmethod
     def me(cls) -> Process:
-        """The process that asks."""
+        """Return the process that asks."""
         return cls.of(os.getpid())
 
     @classmethod
     def read(cls, path: Path) -> Process | None:
-        """The identity in a file of two numbers; None where it is absent or not yet complete."""
+        """Return the identity in a file of two numbers; None where it is absent or not yet complete."""
         try:
             pid, start = path.read_text().split()
             return cls(int(pid), int(start))
@@ -42,7 +42,7 @@ class Process:
             return None
 
     def alive(self) -> bool:
-        """Whether it still runs; a zombie does not."""
+        """Return whether it still runs; a zombie does not."""
         # One of our own children stays a zombie until somebody asks for it.
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
@@ -50,7 +50,7 @@ class Process:
         return start == self.start and state not in "ZX"
 
     def kill(self) -> None:
-        """Kills exactly this process, if it is there."""
+        """Kill exactly this process, if it is there."""
         # The handle keeps the id from going to another process between the check and the signal.
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(self.pid)
@@ -62,7 +62,7 @@ class Process:
 
 
 def kill_all(processes: Iterable[Process], *, seconds: float) -> None:
-    """Kills the processes and waits until each is gone; LabError where one stays."""
+    """Kill the processes and wait until each is gone; LabError where one stays."""
     doomed = list(processes)
     for process in doomed:
         process.kill()

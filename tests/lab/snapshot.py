@@ -43,7 +43,7 @@ class Snapshot:
     processes: tuple[str, ...]
 
     def leaked_since(self, before: Snapshot) -> dict[str, list[str]]:
-        """What is here and was not before, by kind; empty where nothing is."""
+        """Return what is here and was not before, by kind; empty where nothing is."""
         leaked = {}
         for kind in (field.name for field in fields(self)):
             if new := Counter(getattr(self, kind)) - Counter(getattr(before, kind)):
@@ -52,7 +52,7 @@ class Snapshot:
 
 
 def take(host: LabHost) -> Snapshot:
-    """Looks at the host; LabError where an engine does not answer."""
+    """Look at the host; LabError where an engine does not answer."""
     lists: dict[str, list[str]] = {kind: [] for kind in _LISTS}
     if DOCKER in host.engines:
         lists = _of_docker(host)

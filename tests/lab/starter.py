@@ -26,7 +26,7 @@ _SECONDS = 60.0  # for any single step; on an idle machine all of them together 
 
 
 def choose_hosts(lab: LabState, *, docker: int, podman: int, both: int) -> list[LabHost]:
-    """The hosts that a lab is to have, not yet made; LabError where they are none or too many."""
+    """Return the hosts that a lab is to have, not yet made; LabError where they are none or too many."""
     kinds = [(DOCKER,)] * docker + [(PODMAN,)] * podman + [(DOCKER, PODMAN)] * both
     if min(docker, podman, both) < 0 or not 1 <= len(kinds) <= 200:
         raise LabError(f"a lab has 1 to 200 hosts, not {docker} + {podman} + {both}")
@@ -45,7 +45,7 @@ def choose_hosts(lab: LabState, *, docker: int, podman: int, both: int) -> list[
 
 
 def start(lab: LabState, hosts: list[LabHost]) -> LabState:
-    """Starts the hosts and returns the lab's state once all of them are ready, written down."""
+    """Start the hosts and return the lab's state once all of them are ready, written down."""
     files.make_key(lab.folder / "id_ed25519", "ed25519")
     archive = image.archive()
     with state.base_locked():
@@ -70,7 +70,7 @@ def start(lab: LabState, hosts: list[LabHost]) -> LabState:
 
 
 def _give_up(lab: LabState, jobs: list[Future[LabHost]]) -> None:
-    """Ends what runs, for as long as some job may still start more: each of them waits for a host that is alive."""
+    """End what runs, for as long as some job may still start more: each of them waits for a host that is alive."""
     for job in jobs:
         job.cancel()
     while not all(job.done() for job in jobs):
@@ -118,7 +118,7 @@ def _start_host(lab: LabState, switch: Process, host: LabHost, addresses: dict[s
 
 
 def _spawn(role: str, folder: Path, *arguments: str) -> int:
-    """Starts ``host.sh`` in a session of its own, out of reach of Ctrl-C; returns the end that writes to its input."""
+    """Start ``host.sh`` in a session of its own, out of reach of Ctrl-C; return the end that writes to its input."""
     stdin, writer = os.pipe()
     log = os.open(folder / "start.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:

@@ -49,25 +49,25 @@ class LabState:
         return folder(self.name)
 
     def save(self, folder: Path | None = None) -> None:
-        """Writes it, at once or not at all."""
+        """Write it, at once or not at all."""
         new = (folder or self.folder) / "lab.json.new"
         new.write_text(json.dumps(asdict(self), indent=2))
         new.replace(new.with_suffix(""))
 
     def abandoned(self) -> bool:
-        """Whether the process that it was made for is gone."""
+        """Return whether the process that it was made for is gone."""
         return self.owner is not None and not self.owner.alive()
 
 
 def folder(name: str) -> Path:
-    """The folder of the lab of that name; LabError where it is none."""
+    """Return the folder of the lab of that name; LabError where it is none."""
     if not _NAME.fullmatch(name):
         raise LabError(f"{name!r} is no name for a lab: lower case letters, digits and dashes, at most 32")
     return BASE / name
 
 
 def load(name: str) -> LabState | None:
-    """The state of a lab; None where there is none, or one that died before it wrote any."""
+    """Return the state of a lab; None where there is none, or one that died before it wrote any."""
     try:
         data: dict[str, Any] = json.loads((folder(name) / "lab.json").read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -77,18 +77,18 @@ def load(name: str) -> LabState | None:
 
 
 def exists(name: str) -> bool:
-    """Whether there is anything of a lab of that name."""
+    """Return whether there is anything of a lab of that name."""
     return folder(name).exists()
 
 
 def running(lab: LabState) -> bool:
-    """Whether the lab came up and every process that holds it is alive."""
+    """Return whether the lab came up and every process that holds it is alive."""
     held = processes(lab.name)
     return bool(lab.hosts) and len(held) == 2 * len(lab.hosts) + 1 and all(process.alive() for process in held)
 
 
 def names() -> list[str]:
-    """The names of all labs of this machine, dead ones too."""
+    """Return the names of all labs of this machine, dead ones too."""
     try:
         return sorted(entry.name for entry in BASE.iterdir() if entry.is_dir() and _NAME.fullmatch(entry.name))
     except FileNotFoundError:
@@ -96,14 +96,14 @@ def names() -> list[str]:
 
 
 def processes(name: str) -> list[Process]:
-    """The processes that hold a lab: of each host and of the switch, in the order in which to end them."""
+    """Return the processes that hold a lab: of each host and of the switch, in the order in which to end them."""
     found = (Process.read(path) for pattern in ("*/process", "*/init") for path in sorted(folder(name).glob(pattern)))
     return [process for process in found if process]
 
 
 @contextmanager
 def base_locked() -> Iterator[None]:
-    """Holds the lock under which names and networks are given out; leaves no empty folder."""
+    """Hold the lock under which names and networks are given out; leave no empty folder."""
     with _locked(BASE, seconds=120, make=True):
         try:
             yield
@@ -114,7 +114,7 @@ def base_locked() -> Iterator[None]:
 
 @contextmanager
 def lab_locked(name: str, *, seconds: float = 180) -> Iterator[bool]:
-    """Holds a lab's lock; gives whether there is such a lab at all."""
+    """Hold a lab's lock; return whether there is such a lab at all."""
     try:
         with _locked(folder(name), seconds=seconds, make=False):
             yield True
@@ -126,7 +126,7 @@ def lab_locked(name: str, *, seconds: float = 180) -> Iterator[bool]:
 
 @contextmanager
 def created(lab: LabState) -> Iterator[None]:
-    """Makes a lab's folder, complete and locked from the moment that it can be seen; the lock is held."""
+    """Make a lab's folder, complete and locked from the moment that it can be seen; the lock is held."""
     draft = BASE / f".{lab.name}.new"
     shutil.rmtree(draft, ignore_errors=True)  # its maker died, for the base is locked
     with _locked(draft, seconds=10, make=True):

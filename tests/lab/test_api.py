@@ -36,7 +36,7 @@ CHECKS = (
 
 
 def _fleet(new_fleet: NewFleet, *hosts: str, **services: Any) -> FleetRepo:
-    """A fleet whose profile `profile.web` is for whoever asks; git itself wants nothing."""
+    """Return a fleet whose profile `profile.web` is for whoever asks; git itself wants nothing."""
     fleet = new_fleet(*hosts)
     ports = [{"name": "http", "service": "a", "port": 8080}]
     profile = {"reachability": {"ports": ports}, "ttl": {"default": "1h", "max": "2h"}}
@@ -55,7 +55,7 @@ def _assert_gone(fleet: FleetRepo, before: dict[str, Snapshot]) -> None:
 
 
 def _running(fleet: FleetRepo) -> list[str]:
-    """The ids of the sandboxes that have a container, one for each container on any host."""
+    """Return the ids of the sandboxes that have a container, one for each container on any host."""
     found = [item for host in fleet.hosts for item in fleet.containers(host).values()]
     return sorted(item["Config"]["Labels"]["dev.sandboxer.id"] for item in found)
 

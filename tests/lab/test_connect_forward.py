@@ -125,7 +125,7 @@ def test_a_hundred_at_once_share_one_connection(applied: FleetRepo, lab: Lab, ho
 
 
 def _to_ssh(pid: int, address: str) -> list[str]:
-    """The TCP connections of a process to an sshd."""
+    """Return the TCP connections of a process to an sshd."""
     inodes = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
     wanted = "".join(f"{int(part):02X}" for part in reversed(address.split("."))) + ":0016"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
@@ -133,7 +133,7 @@ def _to_ssh(pid: int, address: str) -> list[str]:
 
 
 def _rest(sock: socket.socket) -> bytes:
-    """All that comes until the other side ends it."""
+    """Return all that comes until the other side ends it."""
     with sock:
         return b"".join(iter(lambda: sock.recv(65536), b""))
 
@@ -244,7 +244,7 @@ def _resident(pid: int) -> int:
 
 
 def _stuck(fleet: FleetRepo) -> int:
-    """How many pieces the server in the container has sent, once that stays so for a second; else 0."""
+    """Return how many pieces the server in the container has sent, once that stays so for a second; else 0."""
     first, second = fleet.inside(
         "lab-1", "web", "a", "sh", "-c", "wc -l </tmp/count; sleep 1; wc -l </tmp/count"
     ).split()

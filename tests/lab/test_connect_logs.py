@@ -28,7 +28,7 @@ HOSTS = pytest.mark.parametrize("host", ["lab-1", "lab-3", "lab-4"], ids=["docke
 
 
 def _says(*lines: str, then: str = "exec sleep 9999", **keys: Any) -> dict[str, Any]:
-    """A service that prints these lines, and goes on."""
+    """Return a service that prints these lines, and go on."""
     return service("sh", "-c", "".join(f"echo {line};" for line in lines) + then, **keys)
 
 
@@ -51,7 +51,7 @@ def _started(fleet: FleetRepo, *arguments: str) -> Iterator[subprocess.Popen[str
 
 
 def _readers(fleet: FleetRepo, host: str) -> list[str]:
-    """The processes on a host that read a log, or wait for somebody who does."""
+    """Return the processes on a host that read a log, or wait for somebody who does."""
     found = fleet.sh(host, "for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$p 2>/dev/null; echo; done")
     return [line for line in found.splitlines() if re.search(r"logs --follow|eval \"\$s\"", line)]
 

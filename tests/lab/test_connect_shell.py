@@ -60,7 +60,7 @@ def _piped(fleet: FleetRepo, *arguments: str, given: bytes = b"") -> subprocess.
 
 
 def _inside(fleet: FleetRepo, host: str, word: str) -> str:
-    """The processes in the container whose command line has a word in it, but for the question itself."""
+    """Return the processes in the container whose command line has a word in it, but for the question itself."""
     script = f"ps -o args | grep {word} | grep -v grep"
     return fleet.inside(host, "web", "a", "sh", "-c", script, check=False)
 

@@ -29,7 +29,7 @@ LABELS = {f"dev.sandboxer.{name}" for name in ("fleet", "id", "name", "uid", "ro
 
 
 def ship(fleet: FleetRepo) -> list[str]:
-    """Puts the repository's own manifests, profiles and stacks into a fleet; gives the names of its sandboxes."""
+    """Put the repository's own manifests, profiles and stacks into a fleet; return the names of its sandboxes."""
     for folder in ("manifests", "profiles", "extensions", "examples"):
         shutil.copytree(REPOSITORY / folder, fleet.repo.path / folder, dirs_exist_ok=True)
     fleet.commit()

@@ -53,7 +53,7 @@ def assert_nothing_left(process: subprocess.Popen[str], tmp: Path) -> None:
 
 
 def interrupt(demo: subprocess.Popen[str], number: signal.Signals) -> None:
-    """Interrupts a demo in the middle of its apply, when sandboxes are coming up; it must clean up and say so."""
+    """Interrupt a demo in the middle of its apply, when sandboxes are coming up; it must clean up and say so."""
     assert demo.stdout is not None
     for line in demo.stdout:
         if line.startswith("$ sandboxer apply"):
@@ -106,7 +106,7 @@ def test_without_root_the_demo_uses_the_machines_own_docker_and_says_so(lab: Lab
 
 
 def checkout_and_packages() -> bytes:
-    """A tar of this checkout's files and of the packages that it is run with, compiled as they are."""
+    """Return a tar of this checkout's files and of the packages that it is run with, compiled as they are."""
     needed = ("pydantic", "pydantic_core", "annotated_types", "typing_inspection", "yaml", "rich", "markdown_it")
     needed += ("mdurl", "pygments", "click", "git", "gitdb", "smmap", "typing_extensions.py", "jsonschema", "attr")
     needed += ("attrs", "jsonschema_specifications", "referencing", "rpds")

@@ -42,14 +42,14 @@ def check_host(fleet: Path, *hosts: str) -> dict[str, HostReport]:
 
 
 def check(fleet: Path, host: str, name: str) -> Check:
-    """The worst check of that name."""
+    """Return the worst check of that name."""
     found = [each for each in check_host(fleet, host)[host].checks if each.name == name]
     return max(found, key=lambda each: ("ok", "note", "warning", "error").index(each.status))
 
 
 @contextmanager
 def file(lab: Lab, host: str, path: str, text: str) -> Iterator[None]:
-    """A file on a host, for a while."""
+    """Return a file on a host, for a while."""
     lab.exec(host, ["sh", "-c", f"cat > {shlex.quote(path)}"], input=text)
     try:
         yield
@@ -192,7 +192,7 @@ def test_the_firewalls_remedy_closes_the_hosts_own_addresses_and_nothing_else(la
 
 
 def _gateway(lab: Lab, host: str) -> str:
-    """The gateway of the network, as either engine tells it."""
+    """Return the gateway of the network, as either engine tells it."""
     (network,) = json.loads(lab.docker(host, "network", "inspect", "doctor").stdout)
     if "IPAM" in network:
         return str(network["IPAM"]["Config"][0]["Gateway"])

@@ -153,7 +153,10 @@ def test_self_heal_off_tells_drift_and_leaves_it(fleet: FleetRepo) -> None:
 
 
 def drift(fleet: FleetRepo, *arguments: str, code: int | None = 2) -> dict[str, Any]:
-    """What `drift` tells; it exits 2 where there is drift, 1 where something is Unknown or went wrong, 0 else."""
+    """Return what `drift` tells.
+
+    It exits 2 where there is drift, 1 where something is Unknown or went wrong, 0 else.
+    """
     told: dict[str, Any] = json.loads(fleet.run("drift", "-o", "json", *arguments, code=code, drifts=True))
     return told
 

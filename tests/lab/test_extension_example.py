@@ -50,13 +50,13 @@ def folders(new_fleet: Callable[..., FleetRepo], installed: Path) -> Folders:
 
 
 def add(fleet: FleetRepo, name: str, **spec: Any) -> None:
-    """Writes a Sandbox of the example's profile, and commits it."""
+    """Write a Sandbox of the example's profile, and commit it."""
     fleet.document(f"manifests/{name}.yaml", "Sandbox", name, {"profile": "profile.folder", **spec})
     fleet.commit()
 
 
 def remove(fleet: FleetRepo, *names: str) -> dict[str, str]:
-    """Takes sandboxes out of git and applies; gives the reasons."""
+    """Take sandboxes out of git and apply; return the reasons."""
     for name in names:
         fleet.remove(name)
     fleet.commit()
@@ -64,7 +64,7 @@ def remove(fleet: FleetRepo, *names: str) -> dict[str, str]:
 
 
 def drift_of(fleet: FleetRepo, *arguments: str) -> list[str]:
-    """The paths that `sandboxer drift` tells of `notes`."""
+    """Return the paths that `sandboxer drift` tells of `notes`."""
     told = json.loads(fleet.run("drift", "-o", "json", *arguments, code=2, drifts=True))
     (change,) = told["changes"]
     return [field["path"] for field in change["drift"]]

@@ -39,26 +39,26 @@ def hub(tmp_path: Path) -> Iterator[ServedHub]:
 
 
 def telling(new_fleet: Callable[..., FleetRepo], url: str, *hosts: str) -> FleetRepo:
-    """A fleet that tells the hub at ``url``."""
+    """Return a fleet that tells the hub at ``url``."""
     fleet = new_fleet(*(hosts or ("lab-1",)), stateHub={"url": url, "token": "env:STATE_HUB_TOKEN"})
     fleet.env["STATE_HUB_TOKEN"] = TOKEN
     return fleet
 
 
 def warnings(fleet: FleetRepo) -> list[str]:
-    """The warnings of the last command."""
+    """Return the warnings of the last command."""
     return [line for line in fleet.said[-1].splitlines() if line.startswith("Warning: ")]
 
 
 def valid(name: str, *documents: dict[str, Any]) -> None:
-    """Fails where a document is not as a schema says."""
+    """Fail where a document is not as a schema says."""
     schema = json.loads((ROOT / f"schemas/{name}.schema.json").read_text())
     for document in documents:
         Draft202012Validator(schema, format_checker=FormatChecker()).validate(document)
 
 
 def phases(events: list[dict[str, Any]]) -> list[str]:
-    """The phases that events came to, which must be numbered from 1 on, each once."""
+    """Return the phases that events came to, which must be numbered from 1 on, each once."""
     assert [event["data"]["number"] for event in events] == list(range(1, len(events) + 1))
     return [event["type"].removeprefix("dev.sandboxer.sandbox.") for event in events]
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.lab
 
 
 def _fleet(new_fleet: Callable[..., FleetRepo], *hosts: str) -> FleetRepo:
-    """A fleet with one sandbox in git, whose profile the imperative ones share."""
+    """Return a fleet with one sandbox in git, whose profile the imperative ones share."""
     fleet = new_fleet(*hosts)
     ports = [{"name": "http", "service": "a", "port": 8080}]
     profile = {"reachability": {"ports": ports}, "ttl": {"default": "1h", "max": "2h"}}
@@ -290,7 +290,7 @@ def test_a_destroy_that_is_interrupted_is_finished_by_the_next(new_fleet: Callab
 
 
 def _answered(fleet: FleetRepo, answer: str, *words: str, code: int = 0) -> str:
-    """Runs the program on a terminal, and answers what it asks; gives all that it wrote."""
+    """Run the program on a terminal, and answer what it asks; return all that it wrote."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [PROGRAM, "-C", str(fleet.repo.path), *words], stdin=theirs, stdout=theirs, stderr=theirs,

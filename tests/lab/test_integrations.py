@@ -135,7 +135,7 @@ def _repositories(folder: Path) -> None:
 
 
 def _run(command: str, api: ServedApi, folder: Path) -> dict[str, Any]:
-    """Runs a block of shell as it stands; curl tells the status behind the body, because its settings say so."""
+    """Run a block of shell as it stands; curl tells the status behind the body, because its settings say so."""
     (folder / ".curlrc").write_text('write-out = "\\n%{http_code}"\nmax-time = 330\nnoproxy = "*"\n')
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "SANDBOXER_URL": api.url, "TOKEN": api.token}
     done = subprocess.run(["sh", "-euc", command], env=env, capture_output=True, text=True, timeout=360, check=False)
@@ -161,7 +161,7 @@ def _compare(page: Path, name: str, answer: Any) -> None:
 
 
 def _programs(fleet: FleetRepo, page: Path) -> None:
-    """Runs the page's Python while its sandbox is there."""
+    """Run the page's Python while its sandbox is there."""
     for block in blocks(page):
         if block.language == "python":
             done = subprocess.run(

@@ -224,7 +224,7 @@ class _Traces:
         self.observation()
 
     def observation(self) -> None:
-        """Notes the processes of now: the lab's own, and all that descend from them."""
+        """Note the processes of now: the lab's own, and all that descend from them."""
         parents = dict(_parents())
         family = {process.pid for process in state.processes(self.name)}
         while more := {pid for pid, parent in parents.items() if parent in family} - family:
@@ -232,7 +232,7 @@ class _Traces:
         self.processes |= {Process.of(pid) for pid in family}
 
     def left(self) -> list[str]:
-        """What is there still."""
+        """Return what is there still."""
         others = _networks_of_others(self.name)
         links = [link["ifname"] for link in json.loads(network.ip("-json", "link", "show"))]
         others |= _networks_of_others(self.name)  # one that came up while we looked
@@ -247,7 +247,10 @@ class _Traces:
 
 
 def _networks_of_others(name: str) -> set[int]:
-    """The networks that other labs of this machine have; one of them may have taken over what this lab gave back."""
+    """Return the networks that other labs of this machine have.
+
+    One of them may have taken over what this lab gave back.
+    """
     return {other.network for other in map(state.load, state.names()) if other and other.name != name}
 
 

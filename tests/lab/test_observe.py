@@ -25,7 +25,7 @@ _NO_CURL = "\ndocker_api() { return 1; }\n"
 
 
 def docker_look(lab: Lab, *, without_api: bool = False) -> EngineObservation:
-    """What Docker on the host has, by its API where that may be used."""
+    """Return what Docker on the host has, by its API where that may be used."""
     request = ObserveRequest(HOST, "/tmp/sandboxer", "look-test")
     command, nonce = observe_command(request)
     # The function is defined last before the look begins, so that it counts.

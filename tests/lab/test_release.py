@@ -114,7 +114,7 @@ def _write(writer: FleetRepo, saved: str) -> dict[str, list[str]]:
 
 
 def _reasons(result: Any) -> dict[str, str]:
-    """The reason of each sandbox, which must be the same on both hosts."""
+    """Return the reason of each sandbox, which must be the same on both hosts."""
     found = {
         host: {name.removesuffix(f"-{host}"): why for name, why in result.reasons.items() if name.endswith(f"-{host}")}
         for host in HOSTS

@@ -23,7 +23,7 @@ HOSTS = ("lab-1", "lab-2", "lab-3")
 
 
 def _on_each(fleet: FleetRepo, seconds: str) -> str:
-    """A sandbox for each host, whose one service sleeps so long; gives the commit."""
+    """Return a sandbox for each host, whose one service sleeps so long; return the commit."""
     for host in HOSTS:
         fleet.sandbox(f"on-{host}", stack(a=service("sleep", seconds)), host=host)
     return fleet.commit()

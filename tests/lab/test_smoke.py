@@ -64,7 +64,7 @@ def test_the_seeds_lines_leave_nothing_on_the_host(
 
 
 def _start(lab: Lab, host: str, scratch: Path, **environment: str) -> subprocess.Popen[str]:
-    """Starts the script as somebody with an empty home would, in a group of its own, as a terminal does."""
+    """Start the script as somebody with an empty home would, in a group of its own, as a terminal does."""
     there = lab.host(host)
     scratch.mkdir()
     given = {
@@ -89,7 +89,7 @@ def _start(lab: Lab, host: str, scratch: Path, **environment: str) -> subprocess
 
 
 def _follow(lab: Lab, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Types what the runbook says into one shell, with values of the lab."""
+    """Type what the runbook says into one shell, with values of the lab."""
     there = lab.host("lab-1")
     spec = f"address: {there.address}, user: {there.user}, identityFile: {lab.identity_file}"
     values = f"HOST_SPEC='{{{spec}, hostKey: \"{there.host_key}\"}}'\nFLEET={folder.name}\nNAME={folder.name}-web\n"

@@ -23,7 +23,7 @@ sys.exit(main())
 
 
 def install(local: Path, engines: Collection[str]) -> None:
-    """Fills ``local``, to be mounted at /usr/local, with the Compose of each of the host's engines."""
+    """Fill ``local``, to be mounted at /usr/local, with the Compose of each of the host's engines."""
     (local / "bin").mkdir(parents=True)
     if "docker" in engines:
         plugins = local / "lib/docker/cli-plugins"

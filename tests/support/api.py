@@ -46,7 +46,7 @@ class ServedApi:
             self.end()
 
     def start(self) -> None:
-        """Serves, and returns once it listens."""
+        """Serve, and return once it listens."""
         home = self._fleet.repo.path.parent / "home"
         home.mkdir(exist_ok=True)
         words = ["--listen", self.url.removeprefix("http://"), "--rate", "100000/minute", *self._words]
@@ -71,7 +71,7 @@ class ServedApi:
         return self._log.read_text()
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Ends it; a signal that can be heard must end it with 0."""
+        """End it; a signal that can be heard must end it with 0."""
         process, self._process = self._process, None
         assert process is not None
         process.send_signal(number)
@@ -80,28 +80,28 @@ class ServedApi:
         assert "Traceback" not in self.said
 
     def ask(self, method: str, path: str, *, timeout: float = 120, **more: Any) -> httpx.Response:
-        """What it answers."""
+        """Return what it answers."""
         headers = {"Authorization": f"Bearer {self.token}", **more.pop("headers", {})}
         return httpx.request(method, self.url + path, headers=headers, timeout=timeout, trust_env=False, **more)
 
     def ask_until(self, method: str, path: str, *, seconds: float = 120, **more: Any) -> httpx.Response:
-        """The same, asked again where the answer is that a host did not answer just now, as `Retry-After` says."""
+        """Return the same, asked again where the answer is that a host did not answer just now, as `Retry-After` says."""
         deadline = time.monotonic() + seconds
         while (answer := self.ask(method, path, **more)).status_code == 503 and time.monotonic() < deadline:
             time.sleep(min(2.0, float(answer.headers["Retry-After"])))
         return answer
 
     def create(self, query: str = "", *, key: str | None = None, **body: Any) -> httpx.Response:
-        """Asks for a sandbox of the fleet's profile `profile.web`."""
+        """Ask for a sandbox of the fleet's profile `profile.web`."""
         headers = {"Idempotency-Key": key} if key else {}
         return self.ask("POST", f"/v1/sandboxes{query}", json={"profile": "profile.web", **body}, headers=headers)
 
     def get(self, path: str) -> Any:
-        """The JSON that it answers with."""
+        """Return the JSON that it answers with."""
         return self.ask("GET", path).raise_for_status().json()
 
     def there(self) -> dict[str, dict[str, Any]]:
-        """All sandboxes, by id."""
+        """Return all sandboxes, by id."""
         found: dict[str, dict[str, Any]] = {}
         after = ""
         while True:
@@ -113,7 +113,7 @@ class ServedApi:
             after = f"&after={page['next']}"
 
     def until_over(self, *ids: str, seconds: float = 240) -> dict[str, dict[str, Any]]:
-        """Waits until each of these is ready or failed; gives all that there is."""
+        """Wait until each of these is ready or failed; return all that there is."""
         found: dict[str, dict[str, Any]] = {}
 
         def over() -> bool:
@@ -125,5 +125,5 @@ class ServedApi:
         return found
 
     def phases_told(self, identifier: str) -> list[str]:
-        """The phases of a sandbox, as its events tell them."""
+        """Return the phases of a sandbox, as its events tell them."""
         return [one["data"]["phase"] for one in self.get(f"/v1/sandboxes/{identifier}/events?limit=1000")["items"]]

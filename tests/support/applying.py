@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def after_apply(decided: Plan, fleet: Fleet, observations: Mapping[str, HostObservation]) -> dict[str, HostObservation]:
-    """The looks once every change that acts was carried out."""
+    """Return the looks once every change that acts was carried out."""
     after = dict(observations)
     wanted = {sandbox.id: sandbox for sandbox in fleet.sandboxes.values()}
     for change in decided.changes:

@@ -26,19 +26,19 @@ class Bench:
     transports: dict[str, LocalTransport] = field(default_factory=dict)
 
     def transport(self, host: str) -> LocalTransport:
-        """The way to a host."""
+        """Return the way to a host."""
         return self.transports.setdefault(host, LocalTransport(host))
 
     def root(self, host: str) -> Path:
-        """The root on a host."""
+        """Return the root on a host."""
         return self.folder / host
 
     def directory(self, host: str) -> Path:
-        """The sandbox's folder."""
+        """Return the sandbox's folder."""
         return self.root(host) / FLEET / ID
 
     def lock(self, host: str) -> Path:
-        """The file of the sandbox's lock."""
+        """Return the file of the sandbox's lock."""
         return self.root(host) / FLEET / ".locks" / ID
 
     def operation(self, host: str = "one", *, who: str = WHO, timeout: float = 30.0, **given: Any) -> Operation:
@@ -62,10 +62,10 @@ class Bench:
         return Operation(**{**values, **given})
 
     def desk(self, *hosts: str) -> LockInspector:
-        """The desk that tells of the sandbox's locks."""
+        """Return the desk that tells of the sandbox's locks."""
         return LockInspector(FLEET, ID, {host: str(self.root(host)) for host in hosts or ("one",)}, self.transport)
 
     def close(self) -> None:
-        """Ends what still runs."""
+        """End what still runs."""
         for transport in self.transports.values():
             transport.close()

@@ -30,7 +30,7 @@ _QUIET = (
 
 @contextmanager
 def open_page(*, width: int = 1280, height: int = 800, dark: bool = False, refused: bool = False) -> Iterator[Page]:
-    """An empty page of a browser of its own; what it logs as an error fails the test at the end.
+    """Return an empty page of a browser of its own; what it logs as an error fails the test at the end.
 
     With ``refused``, connections may be refused, which Chromium calls an error. Installs Debian's Chromium where there
     is none. Raises LabError where that cannot be.

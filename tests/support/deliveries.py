@@ -44,23 +44,23 @@ class Deliveries:
 
 
 def numbers(lying: LyingHub, identifier: str = ID) -> list[tuple[str, int]]:
-    """The first digit of the life and the number of each event of a sandbox, as the hub was sent them."""
+    """Return the first digit of the life and the number of each event of a sandbox, as the hub was sent them."""
     said = [event["data"] for event in lying.events if event["subject"] == identifier]
     return [(data["uid"][0], data["number"]) for data in said]
 
 
 def of(uid: str, *numbers: int) -> list[tuple[str, int]]:
-    """What ``numbers`` gives of these."""
+    """Return what ``numbers`` gives of these."""
     return [(uid[0], number) for number in numbers]
 
 
 def finished(telling: Delivery) -> list[str]:
-    """What went wrong, once all is told that can be: this machine may be slow."""
+    """Return what went wrong, once all is told that can be: this machine may be slow."""
     return telling.finish(grace=30, most=60)
 
 
 def is_ready(telling: Delivery) -> None:
-    """Waits until what was read is told."""
+    """Wait until what was read is told."""
     deadline = time.monotonic() + 20
     while telling._reading or telling._workers:
         assert time.monotonic() < deadline
@@ -68,7 +68,7 @@ def is_ready(telling: Delivery) -> None:
 
 
 def started() -> CloudEvent:
-    """The event of a run's start."""
+    """Return the event of a run's start."""
     from sandboxer.model.hub import RUN_STARTED, RunData, run_event
 
     return run_event(RUN_STARTED, RunData(run_id=STARTED_RUN, fleet=FLEET, command="apply", commit=None, at=NOW), NOW)

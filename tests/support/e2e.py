@@ -52,17 +52,17 @@ rm -rf "$root/$fleet"; rmdir "$root" 2>/dev/null; exit 0
 
 
 def service(*command: str, **keys: Any) -> dict[str, Any]:
-    """A service of the lab's image; without a command it sleeps. It ends at once when it is stopped."""
+    """Return a service of the lab's image; without a command it sleeps. It ends at once when it is stopped."""
     return {"image": IMAGE, "command": list(command) or ["sleep", "9999"], "stop_signal": "SIGKILL", **keys}
 
 
 def web(**keys: Any) -> dict[str, Any]:
-    """A service that serves /www on port 8080."""
+    """Return a service that serves /www on port 8080."""
     return service("httpd", "-f", "-p", "8080", "-h", "/www", **keys)
 
 
 def stack(**services: Any) -> dict[str, Any]:
-    """A compose file of these services."""
+    """Return a compose file of these services."""
     return {"services": services}
 
 
@@ -87,7 +87,10 @@ class FleetRepo:
     def create(
         cls, lab: Lab, path: Path, *, hosts: Sequence[str] = (), root: str = ROOT, name: str = "", **spec: Any
     ) -> FleetRepo:
-        """A fleet of these hosts of the lab (all of them without any), with one profile; ``spec`` is the Fleet's."""
+        """Return a fleet of these hosts of the lab (all of them without any), with one profile.
+
+        ``spec`` is the Fleet's.
+        """
         name = name or "t-" + hashlib.sha256(os.fsencode(path)).hexdigest()[:10]
         names = tuple(hosts) or tuple(host.name for host in lab.hosts)
         fleet = cls(lab, GitRepo.create(path), name, names, root)
@@ -100,12 +103,12 @@ class FleetRepo:
     # --- what is in git
 
     def document(self, path: str, kind: str, name: str, spec: Any, **metadata: Any) -> None:
-        """Writes a manifest of one document."""
+        """Write a manifest of one document."""
         document = {"apiVersion": API, "kind": kind, "metadata": {"name": name, **metadata}, "spec": spec}
         self.repo.write(path, yaml.safe_dump(document, sort_keys=False, width=1000))
 
     def profile(self, name: str = PROFILE, **spec: Any) -> None:
-        """Writes a Profile: small and fast, unless ``spec`` says otherwise."""
+        """Write a Profile: small and fast, unless ``spec`` says otherwise."""
         defaults = {
             "extension": "ext.compose-ssh",
             "resources": {"cpus": 0.5, "memory": "64MiB", "pids": 64},
@@ -114,7 +117,7 @@ class FleetRepo:
         self.document(f"profiles/{name}.yaml", "Profile", name, defaults | spec)
 
     def sandbox(self, name: str, compose: Any = None, *, files: dict[str, str] | None = None, **spec: Any) -> None:
-        """Writes a Sandbox and, in a folder of its name, the files that it is given; a spec of None is left out."""
+        """Write a Sandbox and, in a folder of its name, the files that it is given; a spec of None is left out."""
         for path, content in (files or {}).items():
             self.repo.write(f"stacks/{name}/{path}", content)
         if compose is not None:
@@ -129,7 +132,7 @@ class FleetRepo:
         self.document(f"manifests/{name}.yaml", "Sandbox", name, {"profile": workspace, **spec}, labels=labels)
 
     def host(self, name: str, **spec: Any) -> None:
-        """Changes the spec of a Host."""
+        """Change the spec of a Host."""
         path = self.repo.path / "manifests/hosts.yaml"
         documents = list(yaml.safe_load_all(path.read_text()))
         for document in documents:
@@ -138,17 +141,17 @@ class FleetRepo:
         path.write_text(yaml.safe_dump_all(documents, sort_keys=False, width=1000))
 
     def remove(self, name: str) -> None:
-        """Takes a Sandbox out of git."""
+        """Take a Sandbox out of git."""
         (self.repo.path / f"manifests/{name}.yaml").unlink()
 
     def commit(self) -> str:
-        """Commits all of it."""
+        """Commit all of it."""
         return self.repo.commit()
 
     # --- the program
 
     def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        """Starts the program, as a user with an empty home would, and does not wait for it."""
+        """Start the program, as a user with an empty home would, and do not wait for it."""
         home = self.repo.path.parent / "home"
         home.mkdir(exist_ok=True)
         clean = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "200"}
@@ -170,7 +173,7 @@ class FleetRepo:
         timeout: float = 120,
         drifts: bool = False,
     ) -> str:
-        """Runs the program, which must exit with ``code`` (None: with any), and gives its standard output.
+        """Run the program, which must exit with ``code`` (None: with any), and return its standard output.
 
         It must tell no drift unless ``drifts``: what nobody touched is as it was left.
         """
@@ -188,19 +191,19 @@ class FleetRepo:
         return stdout
 
     def plan(self, *arguments: str, code: int | None = 0, **more: Any) -> Result:
-        """Plans, and gives what it says."""
+        """Plan, and return what it says."""
         return Result(json.loads(self.run("plan", "-o", "json", *arguments, code=code, **more)))
 
     def apply(self, *arguments: str, code: int | None = 0, **more: Any) -> Result:
-        """Applies without asking, and gives the outcomes."""
+        """Apply without asking, and return the outcomes."""
         return Result(json.loads(self.run("apply", "-y", "-o", "json", *arguments, code=code, **more)))
 
     def prune(self, *arguments: str, code: int | None = 0, **more: Any) -> Result:
-        """Prunes without asking, and gives the outcomes."""
+        """Prune without asking, and return the outcomes."""
         return Result(json.loads(self.run("prune", "-y", "-o", "json", *arguments, code=code, **more)))
 
     def get(self, name: str) -> dict[str, Any]:
-        """The handle of one sandbox."""
+        """Return the handle of one sandbox."""
         handle: dict[str, Any] = json.loads(self.run("get", name, "-o", "json"))
         return handle
 
@@ -213,23 +216,24 @@ class FleetRepo:
     # --- what is on a host
 
     def id(self, name: str) -> str:
-        """The id of a sandbox of this fleet."""
+        """Return the id of a sandbox of this fleet."""
         return sandbox_id(self.name, name)
 
     def project(self, name: str) -> str:
-        """The compose project of a sandbox of this fleet."""
+        """Return the compose project of a sandbox of this fleet."""
         return project_name(name, self.id(name))
 
     def folder(self, name: str) -> str:
-        """Where a sandbox lies on its host."""
+        """Return where a sandbox lies on its host."""
         return f"{self.root}/{self.name}/{self.id(name)}"
 
     def engine(self, host: str, *arguments: str, check: bool = True) -> str:
-        """What the host's engine prints."""
+        """Return what the host's engine prints."""
         return self.lab.docker(host, *arguments, check=check).stdout
 
     def containers(self, host: str, name: str | None = None) -> dict[str, dict[str, Any]]:
-        """The containers of one sandbox on a host, or of the whole fleet: what the engine's inspect says, by service.
+        """Return the containers of one sandbox on a host, or of the whole fleet: what the engine's inspect says, by
+        service.
 
         A service with several containers has a number behind its name from the second one on.
         """
@@ -250,28 +254,28 @@ class FleetRepo:
         return found
 
     def ids(self, host: str, name: str | None = None) -> dict[str, str]:
-        """The containers' ids, by service."""
+        """Return the containers' ids, by service."""
         return {key: item["Id"] for key, item in self.containers(host, name).items()}
 
     def inside(self, host: str, name: str, service: str, *command: str, check: bool = True) -> str:
-        """What a command prints in a service's container."""
+        """Return what a command prints in a service's container."""
         return self.engine(host, "exec", self.ids(host, name)[service], *command, check=check)
 
     def record(self, host: str, name: str) -> dict[str, Any]:
-        """The sandbox's record."""
+        """Return the sandbox's record."""
         record: dict[str, Any] = json.loads(self.sh(host, f"cat {self.folder(name)}/record.json"))
         return record
 
     def sh(self, host: str, script: str, *, check: bool = True) -> str:
-        """What a shell script prints as root on a host."""
+        """Return what a shell script prints as root on a host."""
         return self.lab.exec(host, ["sh", "-c", script], check=check).stdout
 
     def exists(self, host: str, path: str) -> bool:
-        """Whether there is something at a path of a host."""
+        """Return whether there is something at a path of a host."""
         return self.lab.exec(host, ["test", "-e", path], check=False).returncode == 0
 
     def clean_up(self) -> None:
-        """Removes all of the fleet from its hosts, whatever a test left."""
+        """Remove all of the fleet from its hosts, whatever a test left."""
 
         def clean(host: str) -> None:
             engine = self.lab.host(host).engine
@@ -315,13 +319,13 @@ class Result:
         return {host["name"]: host["status"] for host in hosts}
 
     def of(self, sandbox: str) -> dict[str, Any]:
-        """The one change of a sandbox."""
+        """Return the one change of a sandbox."""
         (change,) = [change for change in self.changes if change["sandbox"] == sandbox]
         return change
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Waits until something is true and gives it; fails after so many seconds."""
+    """Wait until something is true and return it; fail after so many seconds."""
     deadline = time.monotonic() + seconds
     pause = 0.02
     while not (found := condition()):

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def shipped_files() -> dict[str, bytes]:
-    """The demo's fleet with the example hosts, by path."""
+    """Return the demo's fleet with the example hosts, by path."""
     paths = [ROOT / "sandboxer.yaml"]
     for folder in ("manifests", "profiles", "extensions"):
         paths += sorted((ROOT / folder).rglob("*.y*ml"))

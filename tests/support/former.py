@@ -66,7 +66,7 @@ class FormerRelease:
         return {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def runs(self, fleet: FleetRepo) -> FleetRepo:
-        """The same fleet, with this release as the program."""
+        """Return the same fleet, with this release as the program."""
         return replace(fleet, program=(sys.executable, "-m", "sandboxer"), env=fleet.env | self.env)
 
 

@@ -33,7 +33,7 @@ def as_bytes(files: dict[str, str]) -> dict[str, bytes]:
 
 
 def archive_of(inputs: InputSource, tree: InputTree, paths: Iterable[str] | None = None) -> bytes:
-    """All bytes of an archive, which are as many as were announced."""
+    """Return all bytes of an archive, which are as many as were announced."""
     archive = inputs.archive(tree, paths)
     data = b"".join(archive.pieces)
     assert len(data) == archive.size
@@ -41,7 +41,7 @@ def archive_of(inputs: InputSource, tree: InputTree, paths: Iterable[str] | None
 
 
 def isolate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keeps the machine's git configuration, cache and hook variables away from the code under test."""
+    """Keep the machine's git configuration, cache and hook variables away from the code under test."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
@@ -59,7 +59,7 @@ class GitRepo:
 
     @classmethod
     def create(cls, path: Path, *options: str) -> GitRepo:
-        """An empty repository, on the branch ``main``."""
+        """Return an empty repository, on the branch ``main``."""
         path.mkdir(parents=True)
         repo = cls(path)
         repo.git("init", "-q", "-b", "main", *options)
@@ -73,7 +73,7 @@ class GitRepo:
         return repo
 
     def git(self, *args: str, stdin: bytes | None = None) -> str:
-        """Runs git in the work tree and gives what it prints, stripped."""
+        """Run git in the work tree and return what it prints, stripped."""
         at = f"{FIRST_COMMIT_AT + 60 * self.commits} +0000"
         who = {"NAME": "Test", "EMAIL": "test@example.invalid", "DATE": at}
         done = subprocess.run(
@@ -105,7 +105,7 @@ class GitRepo:
         return done.stdout.decode().strip()
 
     def write(self, path: str, content: str | bytes = "x\n", *, executable: bool = False) -> Path:
-        """Writes a file of the work tree."""
+        """Write a file of the work tree."""
         file = self.path / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -114,13 +114,13 @@ class GitRepo:
         return file
 
     def link(self, path: str, target: str) -> None:
-        """Makes a symbolic link in the work tree."""
+        """Make a symbolic link in the work tree."""
         file = self.path / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.symlink_to(target)
 
     def commit(self, files: dict[str, str] | None = None) -> str:
-        """Writes the files, commits everything, and gives the commit's id."""
+        """Write the files, commits everything, and return the commit's id."""
         for path, content in (files or {}).items():
             self.write(path, content)
         self.git("add", "-A", "-f")
@@ -129,5 +129,5 @@ class GitRepo:
         return self.git("rev-parse", "HEAD")
 
     def blob(self, content: str) -> str:
-        """The id of a blob, which is stored."""
+        """Return the id of a blob, which is stored."""
         return self.git("hash-object", "-w", "--stdin", stdin=content.encode())

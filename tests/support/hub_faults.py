@@ -51,7 +51,7 @@ class Between:
         ]
 
     def choose(self, request: Request) -> Answer:
-        """How this request is answered."""
+        """Return how this request is answered."""
         with self._lock:
             if self.honest or self._random.random() > SHARE:
                 return Answer(self._carry)
@@ -61,11 +61,11 @@ class Between:
         return answer()
 
     def close(self) -> None:
-        """Ends its connections."""
+        """End its connections."""
         self._client.close()
 
     def _forward(self, request: Request) -> Answer:
-        """Gives it to the hub, and gives what that answered."""
+        """Return it to the hub, and return what that answered."""
         kept = {name: request.headers[name] for name in ("authorization", "content-type") if name in request.headers}
         url = f"{self._url}{request.path}{'?' if request.query else ''}{request.query}"
         answer = self._client.request(request.method, url, content=request.body, headers=kept)
@@ -93,8 +93,8 @@ def _half(talk: Talk) -> None:
 
 
 def compare(told: Sequence[dict[str, Any]], journals: Mapping[str, Sequence[int]], lives: int) -> tuple[int, int]:
-    """How many events the hub has not, and how many it has more than once: a life is told from 1 to its last event,
-    which is the journal's last, or its end where it has none any more.
+    """Return how many events the hub has not, and how many it has more than once: a life is told from 1 to its last
+    event, which is the journal's last, or its end where it has none any more.
     """
     by_life: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in told:

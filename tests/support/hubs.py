@@ -59,11 +59,11 @@ class Talk:
     over: threading.Event
 
     def send(self, data: bytes) -> None:
-        """Sends bytes. Raises OSError where the client is gone."""
+        """Send bytes. Raises OSError where the client is gone."""
         self.sock.sendall(data)
 
     def cut(self) -> None:
-        """Ends the connection with a reset. Raises ConnectionError, which ends the turn."""
+        """End the connection with a reset. Raises ConnectionError, which ends the turn."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise ConnectionAbortedError("cut")
 
@@ -77,7 +77,7 @@ class Answer:
 
 
 def says(status: int, body: bytes | dict[str, Any] | None = None, **headers: str) -> Answer:
-    """An ordinary answer; ``_`` in the names of ``headers`` stands for ``-``."""
+    """Return an ordinary answer; ``_`` in the names of ``headers`` stands for ``-``."""
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     return Answer(lambda talk: talk.send(_head(status, len(data), headers) + data))
 
@@ -107,7 +107,7 @@ CUTS_UNREAD = Answer(Talk.cut, read=False)
 
 
 def endless(status: int) -> Answer:
-    """Sends a body without end, as fast as it is read."""
+    """Send a body without end, as fast as it is read."""
 
     def act(talk: Talk) -> None:
         talk.send(_head(status, None, {"Connection": "close"}))
@@ -118,7 +118,7 @@ def endless(status: int) -> Answer:
 
 
 def drips(head: bytes, seconds: float = 0.05) -> Answer:
-    """Sends ``head`` at once, and then a byte now and then without end."""
+    """Send ``head`` at once, and then a byte now and then without end."""
 
     def act(talk: Talk) -> None:
         talk.send(head)
@@ -203,7 +203,7 @@ class LyingHub:
                     pass
 
     def _one(self, sock: socket.socket) -> bool:
-        """Answers one request; gives whether another may follow."""
+        """Answer one request; return whether another may follow."""
         if self._tls is None and not sock.recv(1, socket.MSG_PEEK):
             return False
         with self._lock:
@@ -240,7 +240,7 @@ def _request(sock: socket.socket) -> Request | None:
 
 
 def self_signed(folder: Path) -> Path:
-    """A file of a key and a certificate for 127.0.0.1 that nobody vouches for."""
+    """Return a file of a key and a certificate for 127.0.0.1 that nobody vouches for."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -289,7 +289,7 @@ class ServedHub:
         self.stop()
 
     def start(self) -> None:
-        """Serves, and returns once it listens."""
+        """Serve, and return once it listens."""
         self._folder.mkdir(exist_ok=True)
         words = [PROGRAM, "hub", "serve", "--listen", f"127.0.0.1:{self._port}", "--token", "env:STATE_HUB_TOKEN"]
         words += ["--database", str(self._folder / "hub.sqlite")]
@@ -305,7 +305,7 @@ class ServedHub:
         assert said == f"State Hub on {self.url}/\n", said
 
     def stop(self) -> None:
-        """Ends it, if it serves."""
+        """End it, if it serves."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -314,13 +314,13 @@ class ServedHub:
         assert process.returncode == 0
 
     def ask(self, path: str, **query: str | int) -> Any:
-        """What it answers to a question."""
+        """Return what it answers to a question."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         answer = httpx.get(self.url + path, params=query, headers=headers, timeout=30, trust_env=False)
         return answer.raise_for_status().json()
 
     def events(self, **query: str | int) -> list[dict[str, Any]]:
-        """All events that fit, in the order in which they came."""
+        """Return all events that fit, in the order in which they came."""
         found: list[dict[str, Any]] = []
         after: dict[str, str | int] = {}
         while True:
@@ -331,12 +331,12 @@ class ServedHub:
             after = {"after": page["next"]}
 
     def duplicates(self) -> int:
-        """How many of the events that it was sent since it began it had already."""
+        """Return how many of the events that it was sent since it began it had already."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         text = httpx.get(f"{self.url}/metrics", headers=headers, timeout=30, trust_env=False).raise_for_status().text
         found = re.search(r'^sandboxer_hub_events_total\{status="duplicate"\} (\S+)$', text, re.MULTILINE)
         return int(float(found[1])) if found else 0
 
     def sandboxes(self, **query: str | int) -> dict[str, dict[str, Any]]:
-        """What it knows of the sandboxes, by name."""
+        """Return what it knows of the sandboxes, by name."""
         return {one["name"]: one for one in self.ask("/sandboxes", **query)["sandboxes"]}

@@ -24,13 +24,13 @@ WHOLE = (Phase.REQUESTED, Phase.PROVISIONING, Phase.READY, Phase.DESTROYING, Pha
 
 
 def life(uid: str, phases: int = len(WHOLE), *, identifier: str = ID, fleet: str = FLEET) -> list[Event]:
-    """A life's first events."""
+    """Return a life's first events."""
     record = RECORD.model_copy(update={"uid": uid, "id": identifier, "fleet": fleet})
     return events_of(record, WHOLE[:phases], former=None, after=0, at=NOW, reason="r")
 
 
 def document(kind: str, name: str, spec: str) -> str:
-    """A manifest."""
+    """Return a manifest."""
     return f"apiVersion: sandboxer.dev/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
 
 
@@ -48,12 +48,12 @@ class JournalHost:
 
     @classmethod
     def create(cls, folder: Path) -> JournalHost:
-        """An empty host."""
+        """Return an empty host."""
         session = Bench(folder)
         return cls(session, Journals(FLEET, {"one": str(session.root("one"))}, session.transport, "me"))
 
     def fleet(self) -> GitRepo:
-        """A fleet whose one host this is, committed in the folder `fleet`."""
+        """Return a fleet whose one host this is, committed in the folder `fleet`."""
         repo = GitRepo.create(self.session.folder / "fleet")
         repo.write("sandboxer.yaml", document("Fleet", FLEET, "{}"))
         root = json.dumps(str(self.session.root("one")))
@@ -62,7 +62,7 @@ class JournalHost:
         return repo
 
     def close(self) -> None:
-        """Ends what still runs."""
+        """End what still runs."""
         self.session.close()
 
     @property
@@ -71,15 +71,15 @@ class JournalHost:
         return self.session.root("one") / FLEET
 
     def directory(self, identifier: str = ID) -> Path:
-        """The folder of a sandbox."""
+        """Return the folder of a sandbox."""
         return self.home / identifier
 
     def kept(self, identifier: str = ID) -> Path:
-        """What a sandbox left that is gone."""
+        """Return what a sandbox left that is gone."""
         return self.home / ".journals" / f"{identifier}.jsonl"
 
     def lives(self, uid: str, journal: str, *, identifier: str = ID, cursor: str = "") -> None:
-        """Puts a living sandbox there."""
+        """Put a living sandbox there."""
         directory = self.directory(identifier)
         for folder in (self.session.root("one"), self.home, self.home / ".locks", directory):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -91,29 +91,29 @@ class JournalHost:
             (directory / "journal.acked").write_text(cursor)
 
     def left(self, journal: str, *, identifier: str = ID) -> None:
-        """Puts there what a sandbox left."""
+        """Put there what a sandbox left."""
         self.kept(identifier).parent.mkdir(parents=True, exist_ok=True)
         self.kept(identifier).write_text(journal)
 
     def remove(self, uid: str, *events: Event, identifier: str = ID) -> None:
-        """Removes the sandbox's folder, as a teardown does."""
+        """Remove the sandbox's folder, as a teardown does."""
         with HostSession(self.session.operation(id=identifier), "compose_ssh/verbs.sh") as session:
             session.must("not removed", "remove", "docker", uid, *(event.to_line() for event in events))
 
     def read(self) -> list[Backlog]:
-        """What is still to be told."""
+        """Return what is still to be told."""
         return self.journals.read("one")
 
     def numbers(self) -> list[tuple[str, int, list[int]]]:
-        """The same in short: the first digit of the life, the cursor, the events' numbers."""
+        """Return the same in short: the first digit of the life, the cursor, the events' numbers."""
         return [(one.uid[0], one.cursor, [event.number for event in one.events]) for one in self.read()]
 
     def told(self, *told: tuple[str, str, int]) -> None:
-        """Notes what was told."""
+        """Note what was told."""
         self.journals.acknowledge("one", told)
 
     def files(self) -> list[str]:
-        """All that is there, locks left out."""
+        """Return all that is there, locks left out."""
         root = self.session.root("one")
         found = sorted(str(path.relative_to(root)) for path in root.rglob("*")) if root.exists() else []
         return [path for path in found if ".locks" not in path]

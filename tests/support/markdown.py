@@ -49,7 +49,7 @@ def pages() -> list[Path]:
 
 
 def blocks(page: Path) -> list[Block]:
-    """The code blocks of a page, in order."""
+    """Return the code blocks of a page, in order."""
     found = []
     for match in _FENCE.finditer(page.read_text(encoding="utf-8")):
         language, _, name = match["info"].strip().partition(" ")
@@ -58,12 +58,12 @@ def blocks(page: Path) -> list[Block]:
 
 
 def prose(page: Path) -> str:
-    """A page without its code blocks."""
+    """Return a page without its code blocks."""
     return _FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
 def commands(page: Path) -> Iterator[str]:
-    """Every line of a shell block, and every code span, one command each; continued lines are joined."""
+    """Yield every line of a shell block, and every code span, one command each; continued lines are joined."""
     for block in blocks(page):
         if block.language == "sh":
             for line in block.text.replace("\\\n", " ").splitlines():

@@ -91,7 +91,7 @@ class FakeInputs:
 
 
 def manifests_of(case: Case) -> Manifests:
-    """The manifests of a situation, through the loader; they must be good."""
+    """Return the manifests of a situation, through the loader; they must be good."""
     secrets = {ref["from"] for spec in case.get("sandboxes", {}).values() for ref in spec.get("secretRefs", ())}
     documents = [_document("Fleet", FLEET, {"secrets": {"allow": sorted(secrets)}, **case.get("fleet", {})})]
     for name, given in case.get("hosts", {"lab-1": {}}).items():
@@ -117,7 +117,7 @@ _OF_GIT = ("fleet", "hosts", "profile", "sandboxes", "was", "git", "secrets")
 
 
 def fleet_of(case: Case) -> Fleet:
-    """The fleet that a situation's git wants."""
+    """Return the fleet that a situation's git wants."""
     return _fleet_of(json.dumps({key: case[key] for key in _OF_GIT if key in case}))
 
 
@@ -148,7 +148,7 @@ class Copy:
 
 
 def record_of(desired: DesiredSandbox, host: str, now: datetime = NOW, **given: Any) -> Record:
-    """The record of a sandbox that was applied and became ready; ``given`` are fields over that.
+    """Return the record of a sandbox that was applied and became ready; ``given`` are fields over that.
 
     Besides those of a record: ``age`` and ``extended``, durations, and ``working``, for an attempt that is begun.
     """
@@ -195,7 +195,7 @@ def record_of(desired: DesiredSandbox, host: str, now: datetime = NOW, **given: 
 
 
 def copy_of(case: Case, host: str, given: Any) -> Copy:
-    """One copy on a host: its name alone, or a mapping.
+    """Return one copy on a host: its name alone, or a mapping.
 
     ``name``; ``spec`` and ``profile``, as applied where that is not what git says now; ``origin: api``;
     ``record``: ``gone`` (no directory), ``missing`` (a directory without), ``unreadable``, or fields of the record;
@@ -251,7 +251,7 @@ def copy_of(case: Case, host: str, given: Any) -> Copy:
 
 
 def ownership(record: Record) -> Ownership:
-    """What the labels say of everything that a record's sandbox made."""
+    """Return what the labels say of everything that a record's sandbox made."""
     until = record.until.isoformat()
     return Ownership(record.fleet, record.id, record.name, record.uid, ROOT, record.origin, until)
 
@@ -266,12 +266,15 @@ def _found(record: Record, state: Any, *, has_workspace: bool) -> ObservedDirect
 
 
 def copy_with(record: Record) -> ObservedDirectory:
-    """The directory of a sandbox with this record."""
+    """Return the directory of a sandbox with this record."""
     return ObservedDirectory(record.id, record)
 
 
 def container_of(record: Record, owner: Ownership, service: str, state: str) -> Container:
-    """A container of a sandbox: ``running``, ``running unhealthy``, ``exited 137``; ``reconfigured``, ``repulled``."""
+    """Return a container of a sandbox: ``running``, ``running unhealthy``, ``exited 137``.
+
+    ``reconfigured``, ``repulled``.
+    """
     word, _, detail = state.partition(" ")
     config = f"config-{service}"
     image = "a" * 64
@@ -293,12 +296,12 @@ def container_of(record: Record, owner: Ownership, service: str, state: str) -> 
 
 
 def foreign_container(name: str, **labels: str) -> Container:
-    """A container that somebody else runs."""
+    """Return a container that somebody else runs."""
     return Container(name * 8, name, "docker", "theirs", "c" * 64, "running", 0, None, labels)
 
 
 def observation(case: Case, host: str, given: Case) -> HostObservation | None:
-    """What a host shows: ``copies``, and around them
+    """Return what a host shows: ``copies``, and around them
 
     ``unreachable: why``, ``garbled: why`` (it answered, and nobody can read it), ``never: true`` (no look at all),
     ``engine_error: why``, ``error: why`` (the look is incomplete), ``clock``: seconds that it is ahead, ``podman:
@@ -339,7 +342,7 @@ def observation(case: Case, host: str, given: Case) -> HostObservation | None:
 
 
 def looks_of(case: Case, fleet: Fleet | None = None) -> dict[str, HostObservation]:
-    """One look for each host of the fleet."""
+    """Return one look for each host of the fleet."""
     hosts = (fleet or fleet_of(case)).hosts
     observations = {host: observation(case, host, case.get("found", {}).get(host, {})) for host in hosts}
     return {host: seen for host, seen in observations.items() if seen is not None}
@@ -349,19 +352,19 @@ def looks_of(case: Case, fleet: Fleet | None = None) -> dict[str, HostObservatio
 
 
 def options_of(case: Case) -> Options:
-    """The options of a situation; lists stand for sets."""
+    """Return the options of a situation; list stand for sets."""
     given = {k: frozenset(v) if isinstance(v, list) else v for k, v in case.get("options", {}).items()}
     return Options(**given)
 
 
 def plan_of(case: Case) -> Plan:
-    """The plan of a situation."""
+    """Return the plan of a situation."""
     fleet = fleet_of(case)
     return plan(fleet, looks_of(case, fleet), NOW, options_of(case))
 
 
 def printed(decided: Plan) -> str:
-    """A plan, whole, as compact text; of a create's fields only how many there are, of fingerprints nothing."""
+    """Return a plan, whole, as compact text; of a create's fields only how many there are, of fingerprints nothing."""
     lines = [f"host {host.name}: {host.status}{f', {host.error}' if host.error else ''}" for host in decided.hosts]
     for change in decided.changes:
         lines += _printed(change)

@@ -25,13 +25,16 @@ def change(name: str, reason: Reason, **more: Any) -> Change:
 
 
 def fields(**values: tuple[Any, Any]) -> tuple[FieldChange, ...]:
-    """Field changes by path, double underscores for dots."""
+    """Return field changes by path, double underscores for dots."""
     return tuple(FieldChange(path.replace("__", "."), old, new) for path, (old, new) in values.items())
 
 
 def plan_of(*changes: Change, hosts: dict[str, str | None] | None = None, **more: Any) -> Plan:
-    """A plan of these changes; ``hosts`` maps those that were looked at to what was wrong, an error ``engine: …``
-    standing for a host that answered in part."""
+    """Return a plan of these changes.
+
+    ``hosts`` maps those that were looked at to what was wrong, an error ``engine: …`` standing for a host that answered
+    in part.
+    """
     hosts_observed = {"lab-1": None, "lab-2": None} if hosts is None else hosts
     summaries = tuple(
         HostSummary(

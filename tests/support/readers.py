@@ -35,7 +35,7 @@ podman_compose.main()
 
 
 def read(files: Mapping[str, str | bytes], *paths: str, podman: bool = False) -> SourceReport:
-    """What our reader makes of compose files; the first of all files is one, unless ``paths`` names them.
+    """Return what our reader makes of compose files; the first of all files is one, unless ``paths`` names them.
 
     What begins with ``-> `` is a link. Raises ComposeRefused.
     """
@@ -47,7 +47,7 @@ def read(files: Mapping[str, str | bytes], *paths: str, podman: bool = False) ->
 
 
 def put(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Makes a folder hold these files and nothing else."""
+    """Make a folder hold these files and nothing else."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for path, data in contents.items():
@@ -62,7 +62,7 @@ def put(folder: Path, contents: Mapping[str, bytes]) -> None:
 def compose_reads(
     folder: Path, *paths: str, podman: bool = False, options: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[bytes]:
-    """What a real Compose prints of the compose files in a folder."""
+    """Return what a real Compose prints of the compose files in a folder."""
     first = posixpath.dirname(paths[0])
     files = [word for path in paths for word in ("-f", os.path.relpath(path, first or "."))]
     program = [sys.executable, "-c", _PODMAN] if podman else [DOCKER_COMPOSE]
@@ -79,7 +79,7 @@ def compose_reads(
 
 
 def model_of(output: bytes, folder: Path, *, podman: bool = False) -> dict[str, Any]:
-    """A Compose's model in the long form, its ``x-`` fields left out."""
+    """Return a Compose's model in the long form, its ``x-`` fields left out."""
     model = yaml.load(output, Loader=yaml.CSafeLoader) if podman else json.loads(output)
     found: dict[str, Any] = _without_extensions(normalise(model, str(folder), literal=podman))
     return found
@@ -93,7 +93,7 @@ def _without_extensions(value: Any, depth: int = 0) -> Any:
 
 
 def differences(report: SourceReport, model: dict[str, Any], folder: Path) -> list[str]:
-    """What a Compose's model says that our reader did not see."""
+    """Return what a Compose's model says that our reader did not see."""
     findings = Findings("web")
     report.seen.compare(model, findings, root=str(folder), project=PROJECT)
     return list(findings.lines)

@@ -68,11 +68,11 @@ class Recorded:
     folder: Path
 
     def text(self, name: str) -> str:
-        """A file's text."""
+        """Return a file's text."""
         return (self.folder / name).read_text(encoding="utf-8")
 
     def json(self, name: str) -> Any:
-        """A file's JSON."""
+        """Return a file's JSON."""
         return json.loads(self.text(name))
 
     @property
@@ -86,7 +86,7 @@ class Recorded:
         return sorted(self.about["hosts"])
 
     def files(self, name: str) -> dict[str, Path]:
-        """All recorded files of that name, by host and path below the fleet's folder there."""
+        """Return all recorded files of that name, by host and path below the fleet's folder there."""
         found = {}
         for host in self.hosts:
             home = self.folder / "hosts" / host / "files" / self.about["fleet"]
@@ -94,18 +94,18 @@ class Recorded:
         return found
 
     def requests(self) -> list[dict[str, Any]]:
-        """What State Hub was sent by the flush, in an order of its own."""
+        """Return what State Hub was sent by the flush, in an order of its own."""
         found = [json.loads(line) for line in self.text("hub.jsonl").splitlines()]
         return [{**one, "body": without_the_moment(one["body"]) if one["body"] else None} for one in found]
 
 
 def recorded(name: str) -> Recorded:
-    """The states of the release of that name."""
+    """Return the states of the release of that name."""
     return Recorded(RELEASES / name)
 
 
 def told(requests: list[Request]) -> list[dict[str, Any]]:
-    """What a hub was sent, without what is of the run that sent it, in an order of its own."""
+    """Return what a hub was sent, without what is of the run that sent it, in an order of its own."""
     found = [
         {
             "method": one.method,
@@ -121,7 +121,7 @@ def told(requests: list[Request]) -> list[dict[str, Any]]:
 
 
 def without_the_moment(document: dict[str, Any]) -> dict[str, Any]:
-    """A document without what counts and times the run that printed it."""
+    """Return a document without what counts and times the run that printed it."""
     return {key: value for key, value in document.items() if key not in ("stats", "seconds_left")}
 
 
@@ -131,7 +131,8 @@ def without_the_moment(document: dict[str, Any]) -> dict[str, Any]:
 def engine_answers(
     execute: Callable[[str, bytes], bytes], host: str, fleet: str, engine: Engine
 ) -> tuple[int, dict[str, bytes]]:
-    """What this release's observation of a host is made of besides files: the host's clock, and the engine's answers.
+    """Return what this release's observation of a host is made of besides files: the host's clock, and the engine's
+    answers.
 
     ``execute`` runs a script with a standard input on the host, and returns its output.
     """
@@ -287,7 +288,7 @@ class Restored:
         return code, out.getvalue()
 
     def approved(self, data: bytes) -> Plan:
-        """What this release would do of a saved plan. Raises PlanRefused."""
+        """Return what this release would do of a saved plan. Raises PlanRefused."""
         with Run(self.repo.path) as present:
             return present.plan_approved(parse_saved_plan(data))
 
@@ -329,34 +330,34 @@ def hub_at_the_recorded_port(answer: Answer) -> Iterator[LyingHub]:
 
 
 def reread_record(data: bytes, fleet: str, identifier: str) -> bytes:
-    """A record as this release would write what it reads of it."""
+    """Return a record as this release would write what it reads of it."""
     return parse_record(data, fleet=fleet, identifier=identifier).to_bytes()
 
 
 def reread_request(identifier: str, data: bytes) -> bytes:
-    """The request of an imperative sandbox as this release would write what it reads of it."""
+    """Return the request of an imperative sandbox as this release would write what it reads of it."""
     request = SandboxRequest.parse(identifier, data)
     assert request is not None
     return request.to_bytes()
 
 
 def reread_events(text: str) -> str:
-    """The events of a journal as this release would write what it reads of them."""
+    """Return the events of a journal as this release would write what it reads of them."""
     return "".join(Event.model_validate_json(line).to_line() + "\n" for line in text.splitlines())
 
 
 def holder(data: bytes) -> str:
-    """Who holds a lock, as this release reads the lock's file."""
+    """Return who holds a lock, as this release reads the lock's file."""
     return str(Holder.parse(data.decode()) or "")
 
 
 def lives(present: Restored, host: str) -> dict[str, list[int]]:
-    """The numbers of the events that a host has still to tell, by id and life."""
+    """Return the numbers of the events that a host has still to tell, by id and life."""
     journals = Journals(present.states.about["fleet"], {host: ROOT}, lambda name: present.transports[name], "test")
     return {f"{life.id} {life.uid}": [event.number for event in life.events] for life in journals.read(host)}
 
 
 def on_branch(repo: Path) -> bytes:
-    """All of a repository's commits on its branch, as text."""
+    """Return all of a repository's commits on its branch, as text."""
     git = ["git", "-C", str(repo), "fast-export", "--reencode=no", "main"]
     return subprocess.run(git, capture_output=True, check=True, timeout=60).stdout

@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def request(query: bytes) -> tuple[str, int]:
-    """The name that a query asks for, and where its question ends."""
+    """Return the name that a query asks for, and where its question ends."""
     at, labels = 12, []
     while query[at]:
         labels.append(query[at + 1 : at + 1 + query[at]].decode("ascii", "backslashreplace"))
@@ -24,7 +24,7 @@ def request(query: bytes) -> tuple[str, int]:
 
 
 def answered(query: bytes, log: str) -> bytes:
-    """The answer to a query: one address, whatever the name."""
+    """Return the answer to a query: one address, whatever the name."""
     name, end = request(query)
     kind = struct.unpack(">H", query[end - 4 : end - 2])[0]
     with Path(log).open("a") as file:
@@ -45,7 +45,7 @@ def _serve_tcp(listener: socket.socket, log: str) -> None:
 
 
 def main(log: str) -> None:
-    """Answers until it is killed."""
+    """Answer until it is killed."""
     with socket.create_server(("127.0.0.1", 53)) as listener, socket.socket(type=socket.SOCK_DGRAM) as server:
         threading.Thread(target=_serve_tcp, args=(listener, log), daemon=True).start()
         server.bind(("127.0.0.1", 53))

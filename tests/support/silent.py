@@ -35,7 +35,7 @@ spec: {address: 127.0.0.1, port: 1, user: nobody}
 
 
 def silent_fleet(folder: Path) -> GitRepo:
-    """The fleet, committed, in a folder that is made."""
+    """Return the fleet, committed, in a folder that is made."""
     repo = GitRepo.create(folder)
     repo.write("sandboxer.yaml", FLEET)
     repo.write("manifests/web.yaml", MANIFESTS)
@@ -46,7 +46,7 @@ def silent_fleet(folder: Path) -> GitRepo:
 
 
 def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the real program, with no terminal."""
+    """Run the real program, with no terminal."""
     return subprocess.run(
         [PROGRAM, *words],
         env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, **environment},
@@ -59,7 +59,7 @@ def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def lines_of(text: str) -> list[dict[str, Any]]:
-    """The lines of a log, each held to what all of them have."""
+    """Return the lines of a log, each held to what all of them have."""
     lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
     for line in lines:
         assert list(line)[:4] == ["time", "level", "event", "run_id"]
@@ -73,5 +73,5 @@ def lines_of(text: str) -> list[dict[str, Any]]:
 
 
 def events_of(text: str) -> list[str]:
-    """The events of a log, in their order."""
+    """Return the events of a log, in their order."""
     return [line["event"] for line in lines_of(text)]

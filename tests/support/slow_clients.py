@@ -79,7 +79,7 @@ class SlowClients:
 
 
 def connect(url: str, first: bytes = b"", *, receive_buffer: int = 0) -> socket.socket:
-    """A connection to a server, on which ``first`` was sent."""
+    """Return a connection to a server, on which ``first`` was sent."""
     host, _, port = url.rpartition("/")[2].rpartition(":")
     one = socket.socket()
     if receive_buffer:
@@ -91,7 +91,10 @@ def connect(url: str, first: bytes = b"", *, receive_buffer: int = 0) -> socket.
 
 
 def ended_after(one: socket.socket, drip: Callable[[socket.socket], object] = lambda _: None) -> tuple[float, bytes]:
-    """How many seconds it took until the server ended a connection, and what it said; ``drip`` is called meanwhile."""
+    """Return how many seconds it took until the server ended a connection, and what it said.
+
+    ``drip`` is called meanwhile.
+    """
     began, said = time.monotonic(), b""
     one.settimeout(0.05)
     with one:

@@ -19,7 +19,7 @@ KINDS = ("rsa", "ecdsa", "ed25519")
 
 
 def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """Makes a key pair at ``path`` and ``path.pub``."""
+    """Make a key pair at ``path`` and ``path.pub``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)], check=True, timeout=30
@@ -33,7 +33,7 @@ def public_key(path: Path) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """The key's fingerprint, as OpenSSH itself prints it."""
+    """Return the key's fingerprint, as OpenSSH itself prints it."""
     return subprocess.run(
         ["ssh-keygen", "-lf", str(path)], check=True, capture_output=True, text=True, timeout=30
     ).stdout.split()[1]
@@ -90,7 +90,7 @@ class Sshd:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def stop(self) -> None:
-        """Stops the server and every connection to it."""
+        """Stop the server and every connection to it."""
         if self._process is None:
             return
         children = _descendants(self._process.pid)
@@ -102,7 +102,7 @@ class Sshd:
         self._process = None
 
     def drop_connections(self) -> None:
-        """Kills the processes that serve the connections, as an out-of-memory killer would."""
+        """Kill the processes that serve the connections, as an out-of-memory killer would."""
         assert self._process is not None
         for pid in _descendants(self._process.pid):
             with contextlib.suppress(ProcessLookupError):

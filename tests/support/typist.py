@@ -41,19 +41,19 @@ class Typist:
         os.close(self._theirs)
 
     def modes(self) -> list[Any]:
-        """How the terminal is set."""
+        """Return how the terminal is set."""
         return termios.tcgetattr(self._theirs)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Makes the window another size."""
+        """Make the window another size."""
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def type(self, keys: str) -> None:
-        """Types; a line ends with a carriage return, as the Enter key does."""
+        """Type; a line ends with a carriage return, as the Enter key does."""
         os.write(self._ours, keys.encode())
 
     def until(self, text: str, seconds: float = 30) -> None:
-        """Reads until a text is shown that was not yet; what is before it and itself is not looked at again."""
+        """Read until a text is shown that was not yet; what is before it and itself is not looked at again."""
         deadline = time.monotonic() + seconds
         while text not in self.shown:
             left = deadline - time.monotonic()
@@ -65,7 +65,7 @@ class Typist:
         self.shown = self.shown.partition(text)[2]
 
     def end(self, seconds: float = 60) -> int:
-        """Waits for the program's end and gives its exit code; what it still shows is read on."""
+        """Wait for the program's end and return its exit code; what it still shows is read on."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:
             assert time.monotonic() < deadline, f"it has not ended within {seconds:g} s: {self.shown!r}"

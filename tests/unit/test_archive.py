@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _tar(*entries: tuple[str, bytes | str | None, bytes]) -> io.BytesIO:
-    """A tar of entries: a name, what is in it or where it leads to, and its type."""
+    """Return a tar of entries: a name, what is in it or where it leads to, and its type."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content, kind in entries:

@@ -51,7 +51,7 @@ HOSTILE = [
 
 
 def obeyed(text: str) -> list[str]:
-    """The lines that a CI system would obey, read as its runner reads them."""
+    """Return the lines that a CI system would obey, read as its runner reads them."""
     lines = re.split(r"\r\n|\r|\n", text)
     return [
         line

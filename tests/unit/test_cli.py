@@ -31,7 +31,7 @@ spec: {profile: profile.web}
 
 
 def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the real program, with no terminal."""
+    """Run the real program, with no terminal."""
     return subprocess.run(
         [PROGRAM, *words],
         env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, **environment},

@@ -44,7 +44,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def complete(folder: Path, line: str, program: str = "sandboxer", *, shell: str = "bash") -> list[str]:
-    """What a shell is answered for a line whose last word is not finished."""
+    """Return what a shell is answered for a line whose last word is not finished."""
     variables = {
         "COMP_WORDS": line,
         "COMP_CWORD": str(len(line.split(" ")) - 1),
@@ -64,7 +64,7 @@ def offered(answer: Callable[[Path, str, str], list[str]], folder: Path, line: s
 
 
 def in_bash(folder: Path, line: str, program: str) -> list[str]:
-    """What a real bash offers for the line, with the script sourced as a person would."""
+    """Return what a real bash offers for the line, with the script sourced as a person would."""
     script = (
         'source <(sandboxer completion bash); complete -p "$1" >/dev/null || exit 1\n'
         'COMP_LINE=$2; COMP_WORDS=($2); [[ $2 == *" " ]] && COMP_WORDS+=(""); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n'

@@ -142,7 +142,7 @@ ANY = TEXT | LIST | MAP | st.integers(-2, 99) | st.booleans()
 
 @st.composite
 def stacks(draw: st.DrawFn) -> dict[str, Any]:
-    """Two services; one value in some stacks is of any kind."""
+    """Return two services; one value in some stacks is of any kind."""
     keys = draw(st.sets(st.sampled_from(sorted(PLAIN)), max_size=8))
     web = {key: draw(PLAIN[key]) for key in sorted(keys)}
     image = draw(st.sampled_from(("busybox:1", "registry.example/a/b:2", "docker:27")) | TEXT)
@@ -157,7 +157,7 @@ def stacks(draw: st.DrawFn) -> dict[str, Any]:
 
 
 async def command_lines(path: Path) -> list[tuple[dict[str, Any], list[str]]]:
-    """Each container, and the words that podman-compose would put behind ``podman create``."""
+    """Return each container, and the words that podman-compose would put behind ``podman create``."""
     tool = podman_compose.PodmanCompose()
     tool.commands = podman_compose.podman_compose.commands
     tool.global_args = tool._parse_args(["--dry-run", "-p", PROJECT, "-f", str(path), "up", "-d"])
@@ -172,7 +172,7 @@ async def command_lines(path: Path) -> list[tuple[dict[str, Any], list[str]]]:
 
 
 def check(words: list[str], image: str, command: list[str]) -> None:
-    """Reads a command line as Podman does, up to the image."""
+    """Read a command line as Podman does, up to the image."""
     rest = iter(words)
     for option in rest:
         if option in WITH_WORD:

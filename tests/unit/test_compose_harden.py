@@ -338,7 +338,7 @@ WRITTEN: dict[str, tuple[tuple[Any, ...], Any]] = {
 
 @st.composite
 def written(draw: st.DrawFn) -> dict[str, Any]:
-    """A stack as people write them; in one of three, one value of one service is a bad one."""
+    """Return a stack as people write them; in one of three, one value of one service is a bad one."""
     services: dict[str, dict[str, Any]] = {"db": {"image": "db:1"}}
     for name in draw(st.sets(st.sampled_from(["web", "api"]), min_size=1)):
         keys = draw(st.sets(st.sampled_from(sorted(WRITTEN)), max_size=8))

@@ -295,7 +295,7 @@ def test_a_path_in_that_folder_is_one_of_the_delivered_tree() -> None:
 
 
 def confined(folder: Path, command: str, *, seconds: int = 30) -> tuple[int, str, str]:
-    """The exit code, the output and the way of a command that is run as a Compose is."""
+    """Return the exit code, the output and the way of a command that is run as a Compose is."""
     text = f"{script('compose_ssh/confine.sh')}\nmost_seconds={seconds}\n"
     text += 'confined "$1" "$1/files" "" sh -c "$2"; code=$?; echo; echo "$code $way"'
     (folder / "box/files").mkdir(parents=True)

@@ -38,7 +38,7 @@ WORDS = st.sampled_from([
 
 
 def plain(text: str) -> bool:
-    """Whether a text may stand without quotes in flow style; a few that may not are tried all the same."""
+    """Return whether a text may stand without quotes in flow style; a few that may not are tried all the same."""
     return (
         not set(text) & set("{}[],#&*!|>'\"%@`:\n\x85\u2028\ufeff") and text == text.strip() and text not in ("", "-")
     )
@@ -46,7 +46,7 @@ def plain(text: str) -> bool:
 
 @st.composite
 def scalars(draw: st.DrawFn, words: st.SearchStrategy[str] = WORDS, *, key: bool = False, alias: bool = True) -> str:
-    """A scalar in one of YAML's many ways to write it."""
+    """Return a scalar in one of YAML's many ways to write it."""
     text = draw(words)
     way = draw(st.sampled_from(["plain"] * 6 + ["single", "double", "hex", "binary", "str", "alias", "bare", "bang"]))
     if way == "plain" and plain(text):
@@ -69,7 +69,7 @@ def scalars(draw: st.DrawFn, words: st.SearchStrategy[str] = WORDS, *, key: bool
 
 
 def keys(*names: str) -> st.SearchStrategy[str]:
-    """A key, now and then in quotes, or with a tag."""
+    """Return a key, now and then in quotes, or with a tag."""
     return scalars(st.sampled_from(names), key=True) | st.sampled_from(names)
 
 
@@ -115,7 +115,7 @@ def services(draw: st.DrawFn, *, merges: bool = True) -> str:
 
 @st.composite
 def texts(draw: st.DrawFn) -> str:
-    """A compose file."""
+    """Return a compose file."""
     lines = [draw(st.sampled_from(["", "", "", "\ufeff", "%YAML 1.1\n---", "%YAML 1.2\n---", "# é"]))]
     lines.append(f"x-s: &s {draw(scalars(alias=False))}")
     lines.append(f"x-base: &base {draw(st.just('{user: 0o17}') | services(merges=False))}")
@@ -136,7 +136,7 @@ FILES = {
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
-    """A folder for files beside what nobody may read."""
+    """Return a folder for files beside what nobody may read."""
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "outside.env").write_text(f"OUTSIDE={CANARY}\n")
         (Path(place) / "outside.yaml").write_text(f"services: {{base: {{image: y, environment: {{A: {CANARY}}}}}}}\n")

@@ -40,7 +40,7 @@ OTHERS = {"e2e"}
 
 
 def check_command(words: list[str]) -> None:
-    """Raises click's error where Sandboxer would not take this command line."""
+    """Raise click's error where Sandboxer would not take this command line."""
     arguments = words[1:]
     while arguments[:1] in (["-C"], ["--log-format"]):
         arguments = arguments[2:]
@@ -116,7 +116,7 @@ def test_the_manifests_of_a_page_are_a_good_fleet(page: Path) -> None:
 
 
 def problems(files: dict[str, bytes]) -> list[Diagnostic]:
-    """What the loader says of these files."""
+    """Return what the loader says of these files."""
     return list(load(files).diagnostics)
 
 

@@ -25,7 +25,7 @@ EARLIER = NOW - timedelta(hours=2)
 
 
 def fleet_state(case: dict[str, Any], *, told: dict[str, Any] | None = None) -> FleetState:
-    """The scene of a situation; ``told`` is noted of every sandbox that is found."""
+    """Return the scene of a situation; ``told`` is noted of every sandbox that is found."""
     fleet = fleet_of(case)
     observations = looks_of(case, fleet)
     for name, observation in observations.items():
@@ -36,7 +36,7 @@ def fleet_state(case: dict[str, Any], *, told: dict[str, Any] | None = None) -> 
 
 
 def one(copy: dict[str, Any], git: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """A fleet of one sandbox, web, that is on lab-1 as ``copy`` says."""
+    """Return a fleet of one sandbox, web, that is on lab-1 as ``copy`` says."""
     sandboxes = {} if git is None and copy.get("orphan") else {"web": git or {}}
     given = {key: value for key, value in copy.items() if key != "orphan"}
     return {"sandboxes": sandboxes, "found": {"lab-1": {"copies": [{"name": "web", **given}]}}, **more}

@@ -55,7 +55,7 @@ def repo(tmp_path: Path) -> GitRepo:
 
 
 def measured(repo: GitRepo, revision: str = "") -> tuple[int, str]:
-    """The peak memory of a run over a fleet in MiB, and what it says."""
+    """Return the peak memory of a run over a fleet in MiB, and what it says."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, revision],
         cwd=repo.path, check=True, capture_output=True, text=True, timeout=120,
@@ -65,7 +65,7 @@ def measured(repo: GitRepo, revision: str = "") -> tuple[int, str]:
 
 
 def big(kind: str) -> str:
-    """A manifest of a little less than 1 MiB."""
+    """Return a manifest of a little less than 1 MiB."""
     if kind == "comment":
         return "# " + "x" * (MIB - 100) + "\n"
     if kind == "lines":

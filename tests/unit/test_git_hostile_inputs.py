@@ -44,7 +44,7 @@ def repo(tmp_path: Path) -> GitRepo:
 
 
 def fleet_of_inputs(root: Path, inputs: GitInputs, *repos: str) -> Fleet:
-    """A fleet with a sandbox for each of these repositories."""
+    """Return a fleet with a sandbox for each of these repositories."""
     root.mkdir(exist_ok=True)
     sandboxes = {f"s{number}": {"inputs": {"repo": repo, "ref": "main"}} for number, repo in enumerate(repos)}
     return resolve(
@@ -222,7 +222,7 @@ class TestBorrowed:
 
     @staticmethod
     def _bare(private: GitRepo, at: Path) -> Path:
-        """A repository without objects whose branch is the private one's."""
+        """Return a repository without objects whose branch is the private one's."""
         subprocess.run(["git", "init", "-q", "--bare", "-b", "main", at], check=True, timeout=60)
         (at / "refs/heads/main").write_text(private.git("rev-parse", "HEAD") + "\n")
         return at

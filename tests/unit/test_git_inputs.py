@@ -294,7 +294,7 @@ def _words(entry: str) -> tuple[str, str, str, str]:
 
 
 def _forge(repo: GitRepo, lines: list[str]) -> str:
-    """A commit of a tree that git itself would not write."""
+    """Return a commit of a tree that git itself would not write."""
     raw = b""
     for line in lines:
         mode, _, blob, name = _words(line)

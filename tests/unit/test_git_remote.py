@@ -265,7 +265,7 @@ def test_what_ssh_leaves_behind_holds_up_nothing(tmp_path: Path, cache: Path, mo
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether a process is gone, or waits only for its parent to notice."""
+    """Return whether a process is gone, or waits only for its parent to notice."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:

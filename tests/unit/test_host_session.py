@@ -29,7 +29,7 @@ BLOCK = 262144  # bytes that are read at once
 
 
 def _talk(root: Path, *requests: tuple[str, tuple[str, ...], bytes]) -> list[tuple[int, bytes]]:
-    """The answers to these requests (verb, arguments, payload), that of the lock left out."""
+    """Return the answers to these requests (verb, arguments, payload), that of the lock left out."""
     sent = "".join(f"{line}\n" for line in (NONCE, root, "fleet", IDENTIFIER, 1, "somebody")).encode()
     for verb, arguments, payload in requests:
         lines = (f"{verb} {len(arguments)} {len(payload)}", *arguments)
@@ -283,7 +283,7 @@ class _Talk:
         return answer
 
     def children(self) -> list[str]:
-        """What runs in its session beside itself, whoever started it."""
+        """Return what runs in its session beside itself, whoever started it."""
         listed = subprocess.run(
             ["ps", "-o", "stat=,pid=,args=", "-s", str(self.process.pid)], capture_output=True, text=True, check=False
         )

@@ -68,7 +68,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(hub: StateHub, event: CloudEvent = READY) -> HubError:
-    """Sends an event, which must not be taken; the token must not be in what is said of that."""
+    """Send an event, which must not be taken; the token must not be in what is said of that."""
     with pytest.raises(HubError) as caught:
         hub.send(event)
     error = caught.value

@@ -40,7 +40,7 @@ def host(tmp_path: Path) -> Iterator[JournalHost]:
 
 
 def flush(host: JournalHost, url: str, code: int) -> str:
-    """What is said, standard output left out, which must be empty."""
+    """Return what is said, standard output left out, which must be empty."""
     done = subprocess.run(
         [PROGRAM, "-C", host.session.folder / "fleet", "hub", "flush"],
         env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "STATE_HUB_URL": url, "STATE_HUB_TOKEN": TOKEN},

@@ -39,7 +39,7 @@ READY = cloud_event(EVENTS[2])
 
 
 def every_event() -> list[CloudEvent]:
-    """One of each kind that is ever sent."""
+    """Return one of each kind that is ever sent."""
     failed = events_of(RECORD, (Phase.FAILED,), former=Phase.PROVISIONING, after=2, at=NOW, reason="r")
     journal: list[Event] = [*EVENTS, *failed, *gap_then(RECORD, Phase.PROVISIONING, at=NOW, reason="r")]
     journal += [drift_event(RECORD, fields, at=NOW, reason="repair_because_drift") for fields in (DRIFT, [])]

@@ -145,7 +145,7 @@ def test_all_of_a_sandbox_is_shown_told_or_not(host: JournalHost) -> None:
 
 
 def _last_seen(host: JournalHost) -> int:
-    """The last event's number, as whoever changes the sandbox sees it."""
+    """Return the last event's number, as whoever changes the sandbox sees it."""
     with HostSession(host.session.operation(), *VERBS) as session:
         reply = session.call("state", "docker", "containers")
         return last_number(Sections(reply.output + b"\n", session.nonce).body("journal") or b"")

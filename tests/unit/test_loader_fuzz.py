@@ -111,7 +111,7 @@ def documents() -> list[dict[str, Any]]:
 
 
 def paths(value: Any) -> list[tuple[Any, ...]]:
-    """The paths to every part of a plain value."""
+    """Return the paths to every part of a plain value."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [(), *((key, *rest) for key, inner in items for rest in paths(inner))]
 
@@ -178,7 +178,7 @@ def fill(text: str, head: str = "") -> bytes:
 
 
 def numbered(line: str, head: str = "") -> bytes:
-    """The same with a number in each."""
+    """Return the same with a number in each."""
     count = (LIMIT - len(head)) // (len(line) + 5)
     return (head + "".join(line.replace("N", str(index)) for index in range(count))).encode()[:LIMIT]
 
@@ -248,7 +248,7 @@ def ordinary() -> bytes:
 
 
 def read(content: bytes) -> tuple[Manifests, str, float]:
-    """The manifests with this file, what is said of them, and the seconds of work that it took."""
+    """Return the manifests with this file, what is said of them, and the seconds of work that it took."""
     start = time.process_time()
     manifests = load({**SHIPPED, "manifests/x.yaml": content})
     text = to_text(manifests.diagnostics)

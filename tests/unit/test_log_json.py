@@ -41,7 +41,7 @@ class Log:
         self.log.begun(BEGINNING)
 
     def told(self) -> list[dict[str, Any]]:
-        """The lines after the first, without what each of them has."""
+        """Return the lines after the first, without what each of them has."""
         lines = lines_of(self.stream.getvalue())
         assert lines[0]["event"] == "run.started"
         assert {(line["run_id"], line["command"]) for line in lines} == {("1" * 32, "apply")}

@@ -47,7 +47,7 @@ def run(model: dict[str, Any], *, podman: bool = False) -> Hardened:
 
 
 def given_to_engine(hardened: Hardened) -> Iterator[tuple[str, bool]]:
-    """Every path of the host in a compose file, and whether it is a volume's."""
+    """Yield every path of the host in a compose file, and whether it is a volume's."""
     for kind in ("configs", "secrets"):
         for entry in hardened.model.get(kind, {}).values():
             yield entry["file"].replace("$$", "$"), False

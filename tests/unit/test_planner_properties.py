@@ -23,7 +23,7 @@ FREELY = Options(max_deletes=10_000, allow_empty=True, adopt_fleet=True)
 
 
 def mostly(plain: Any, *odd: Any, times: int = 2) -> st.SearchStrategy[Any]:
-    """One of the odd values, and ``times`` as often the plain one: too many oddities hide each other."""
+    """Return one of the odd values, and ``times`` as often the plain one: too many oddities hide each other."""
     return st.sampled_from([plain] * (len(odd) * times) + list(odd))
 
 

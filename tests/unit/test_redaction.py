@@ -110,7 +110,7 @@ def test_no_window_of_a_secret_survives_in_any_encoding(name: str, lines: list[s
 
 
 def _decoded(shown: str) -> list[bytes]:
-    """What the base64 that was left stands for, wherever it begins."""
+    """Return what the base64 that was left stands for, wherever it begins."""
     rest = "".join(
         c for c in shown.replace("(hidden)", "").translate(str.maketrans("-_", "+/")) if c.isalnum() or c in "+/"
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _server(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server that serves each connection in a thread, and ends with all of them."""
+    """Return a server that serves each connection in a thread, and end with all of them."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listener, ThreadPoolExecutor(50) as pool:
 
         def accept() -> None:

@@ -47,7 +47,7 @@ def present(workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 def documents(text: str) -> list[Any]:
-    """The JSON of an output, a document or one a line, without what counts and times the run."""
+    """Return the JSON of an output, a document or one a line, without what counts and times the run."""
     try:
         found = [json.loads(text)]
     except json.JSONDecodeError:
@@ -56,7 +56,7 @@ def documents(text: str) -> list[Any]:
 
 
 def by_path(name: str) -> Any:
-    """A test for each recorded file of a name."""
+    """Return a test for each recorded file of a name."""
     files = STATES.files(name)
     assert files
     return pytest.mark.parametrize("path", files.values(), ids=files)

@@ -11,7 +11,7 @@ from scripts import faults
 
 
 def line(**figures: Any) -> str:
-    """What one test of a row writes."""
+    """Return what one test of a row writes."""
     whole = {
         "fault": "f",
         "must": "m",

@@ -48,7 +48,7 @@ class Screen:
         )
 
     def shows(self, view: LiveView) -> list[str]:
-        """The lines of the table as it stands."""
+        """Return the lines of the table as it stands."""
         # Another console than the view's own, which draws its table below whatever is printed.
         console = Console(width=80, color_system=None, get_time=lambda: self.seconds, _environ={})
         with console.capture() as capture:

@@ -16,7 +16,7 @@ CASE = {"hosts": {"lab-1": {}, "lab-2": {}}}
 
 
 def noted(commit: str, after: timedelta = HOUR) -> dict[str, Reachable | Unreachable]:
-    """Looks at two hosts on which one commit was applied, and at one that did not answer."""
+    """Look at two hosts on which one commit was applied, and at one that did not answer."""
     found: dict[str, Reachable | Unreachable] = {"lab-3": Unreachable("lab-3", "no answer")}
     for name, observation in looks_of(CASE).items():
         assert isinstance(observation, Reachable)

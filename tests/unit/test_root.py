@@ -51,7 +51,7 @@ CASES: dict[str, tuple[dict[str, tuple[int, int]], str]] = {
 
 
 def _unsafe(shell: list[str], root: str, stated: str = "", real: str = "") -> str:
-    """What is said of a root, where ``stat`` and ``id`` are told what to say and the folder is what it seems."""
+    """Return what is said of a root, where ``stat`` and ``id`` are told what to say and the folder is what it seems."""
     parts = [
         "id() { echo 4242; }",
         f"stat() {{ cat <<'END'\n{stated}END\n}}" if stated else "",

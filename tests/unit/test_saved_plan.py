@@ -36,7 +36,7 @@ MERGED = "d" * 40
 
 
 def there(*copies: Any, **more: Any) -> Case:
-    """A fleet that wants `web`, and these copies on lab-1."""
+    """Return a fleet that wants `web`, and these copies on lab-1."""
     return {"sandboxes": {"web": {"ttl": "8h"}}, "found": {"lab-1": {"copies": list(copies)}}, **more}
 
 
@@ -59,13 +59,13 @@ MOVING = on_two({"drain": True}, {}, found={"lab-1": {"copies": ["web"]}})
 
 
 def written(case: Case) -> bytes:
-    """The plan of a situation, saved."""
+    """Return the plan of a situation, saved."""
     approval = approval_of(fleet_of(case), digest_of_manifests(manifests_of(case)), options_of_case(case))
     return saved_bytes(plan_of(case), approval)
 
 
 def held(approved: Case, now: Case) -> Plan:
-    """What is let through in a situation that is ``now``, with the plan of another one approved."""
+    """Return what is let through in a situation that is ``now``, with the plan of another one approved."""
     return held_to(parse_saved_plan(written(approved)), now)
 
 
@@ -215,7 +215,7 @@ def test_a_no_op_that_was_applied_by_somebody_meanwhile_is_still_a_no_op() -> No
 
 
 def forged(data: bytes, change: Callable[[Case], None]) -> SavedPlan:
-    """The saved plan after somebody changed it, and knew how to make its checksum fit."""
+    """Return the saved plan after somebody changed it, and knew how to make its checksum fit."""
     content = json.loads(data)
     change(content)
     del content["checksum"]

@@ -25,7 +25,7 @@ def fleet(tmp_path: Path) -> GitRepo:
 
 
 def run(fleet: GitRepo, *words: str, code: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the program in the fleet's folder; ``code`` is Python that runs before it."""
+    """Run the program in the fleet's folder; ``code`` is Python that runs before it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "TRACE"))}
     start = f"import sys\n{code}\nfrom sandboxer.cli.main import run\nsys.exit(run(sys.argv[1:]))"
     return subprocess.run(

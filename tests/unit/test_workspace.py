@@ -24,7 +24,7 @@ SHELLS = [shell for shell in ("dash", "bash", "busybox sh") if shutil.which(shel
 
 
 def printed(folder: Path, names: int, *folders: str, shell: str = "sh", path: str = "") -> dict[str, FileSums]:
-    """What files.sh prints of folders below ``folder``."""
+    """Return what files.sh prints of folders below ``folder``."""
     text = script("compose_ssh/files.sh") + '\nfile_sums "$@"\n'
     words = [*shell.split(), "-c", text, "sh", str(folder), str(names), *folders]
     env = {"PATH": path or os.environ["PATH"], "LC_ALL": "C"}

@@ -86,7 +86,7 @@ def desired(run: Run) -> DesiredSandbox:
 
 
 def observed(backend: Extension, operation: Operation) -> ObservedDirectory | None:
-    """What a plan would be told of the sandbox."""
+    """Return what a plan would be told of the sandbox."""
     observation = backend.probe(
         operation.target.transport, ObserveRequest("here", operation.target.root, operation.fleet)
     )

@@ -153,12 +153,12 @@ def _wants_stream(request: Request) -> bool:
 
 
 def _is_for(grant: Grant, event: Event) -> bool:
-    """Whether an event is of a sandbox that the token sees; the sandbox itself may be gone."""
+    """Return whether an event is of a sandbox that the token sees; the sandbox itself may be gone."""
     return grant.consumer is None or grant.consumer == (event.actor_type, event.consumer)
 
 
 async def _asked(service: Service, ref: str, call: Any) -> Any:
-    """What a call about a journal gives. Raises Refused, 404 where no host has one."""
+    """Return what a call about a journal gives. Raises Refused, 404 where no host has one."""
     try:
         return await service.reads.call(call)
     except UsageError:
@@ -168,7 +168,7 @@ async def _asked(service: Service, ref: str, call: Any) -> Any:
 
 
 async def _begun(service: Service, feed: StreamReader[Any], seconds: float) -> None:
-    """Waits until a feed has something, or has failed. Raises Refused."""
+    """Wait until a feed has something, or has failed. Raises Refused."""
     try:
         await feed.begun(seconds)
     except SandboxerError as error:
@@ -180,7 +180,7 @@ async def _begun(service: Service, feed: StreamReader[Any], seconds: float) -> N
 
 
 def _reader(request: Request, service: Service, grant: Grant) -> Reader:
-    """Who a stream is for."""
+    """Return who a stream is for."""
     address = request.client.host if request.client and not service.behind_proxy else ""
     return Reader(grant.name, "/".join(grant.consumer or ()), address)
 
@@ -193,7 +193,7 @@ async def _event_stream(service: Service, grant: Grant, ref: str, after: str | N
 
 
 def _told_before(service: Service, grant: Grant, ref: str, after: str | None) -> frozenset[str]:
-    """The ids up to ``after``; none, where that is of a life that is gone.
+    """Return the ids up to ``after``; none, where that is of a life that is gone.
 
     Raises UsageError where there is no journal that the token sees: a stream of it would never begin.
     """

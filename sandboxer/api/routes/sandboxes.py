@@ -228,7 +228,7 @@ def _cursor(handle: JsonObject) -> str:
 
 
 def _place(cursor: str) -> tuple[str, str]:
-    """The place that a cursor names. Raises Refused."""
+    """Return the place that a cursor names. Raises Refused."""
     try:
         found: Any = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (ValueError, RecursionError):

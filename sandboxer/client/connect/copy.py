@@ -37,7 +37,7 @@ def copy_from(
     service: str | None,
     progress: Callable[[int], None],
 ) -> Path:
-    """Copies a file or folder out of a container; gives where it lies now. ``progress`` is told the bytes so far.
+    """Copy a file or folder out of a container; return where it lies now. ``progress`` is told the bytes so far.
 
     Into a target that is a folder it goes under its own name, else it becomes the target. Raises UsageError,
     SandboxError, HostError; the target is as before then.
@@ -71,7 +71,7 @@ def copy_from(
 def copy_to(
     context: ClientContext, name: str, source: str, path: str, service: str | None, progress: Callable[[int], None]
 ) -> str:
-    """Copies a file or folder into a container; gives where it lies there. ``progress`` is told the bytes so far.
+    """Copy a file or folder into a container; return where it lies there. ``progress`` is told the bytes so far.
 
     Into a path that is a folder it goes under its own name, else it becomes the path, whose folder must be there.
     A source that ends in ``/.`` means what is in the folder. Raises UsageError, SandboxError, HostError.
@@ -102,7 +102,7 @@ def _container(context: ClientContext, name: str, service: str | None) -> tuple[
 
 
 def _plain(path: str) -> tuple[str, bool]:
-    """A path in a container without what may be left out, and whether what is in the folder is meant."""
+    """Return a path in a container without what may be left out, and whether what is in the folder is meant."""
     if "\0" in path or not path:
         raise UsageError(f"{printable(path)!r} is no path", hint="NAME/SERVICE:PATH")
     whole = posixpath.normpath("/" + path.lstrip("/"))
@@ -110,7 +110,7 @@ def _plain(path: str) -> tuple[str, bool]:
 
 
 def _destination(transport: HostTransport, container: Container, path: str, source: str) -> tuple[str, str]:
-    """The folder in the container to unpack in, and the name to unpack as; empty for what is in the source."""
+    """Return the folder in the container to unpack in, and the name to unpack as; empty for what is in the source."""
     plain, _ = _plain(path)
     contents = source == "." or source.endswith("/.")
     kind = _FOLDER if plain == "/" else _kind(transport, container, plain)
@@ -124,7 +124,7 @@ def _destination(transport: HostTransport, container: Container, path: str, sour
 
 
 def _kind(transport: HostTransport, container: Container, path: str) -> bytes:
-    """What is at a path of a container, as a tar says it: ``5`` for a folder; empty where there is nothing."""
+    """Return what is at a path of a container, as a tar says it: ``5`` for a folder; empty where there is nothing."""
     result = transport.run(_command("kind", container, path))
     return result.stdout[156:157] if len(result.stdout) == _BLOCK else b""
 
@@ -139,7 +139,7 @@ def _command(way: str, container: Container, path: str) -> Command:
 
 
 def _must_be_well(stream: Stream, target: ConnectTarget, container: Container, path: str) -> None:
-    """Raises SandboxError with the engine's words where it could not do it, HostError where it does not end."""
+    """Raise SandboxError with the engine's words where it could not do it, HostError where it does not end."""
     host = target.observed.host
     try:
         while stream.read(_STALL):

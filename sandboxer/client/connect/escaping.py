@@ -7,7 +7,7 @@ from sandboxer.model.text import printable
 
 
 def escaped(word: str) -> str:
-    """The word as ``printf %b`` reads it: on one line. Raises UsageError for what no program can be given."""
+    """Return the word as ``printf %b`` reads it: on one line. Raises UsageError for what no program can be given."""
     if "\0" in word:
         raise UsageError(f"{printable(word)!r} has a zero byte in it")
     return word.replace("\\", "\\\\").replace("\n", "\\n")

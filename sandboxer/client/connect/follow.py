@@ -91,7 +91,7 @@ class LogFollower:
                 return
 
     def close(self) -> None:
-        """Ends all that runs for it, here and on the host. Idempotent."""
+        """End all that runs for it, here and on the host. Idempotent."""
         self._stop.set()
         self._connections.close()
         for thread in self._threads:
@@ -99,7 +99,7 @@ class LogFollower:
                 thread.join(5.0)
 
     def _ended(self, over: _Over) -> None:
-        """Notes where a log goes on. Raises SandboxError where the engine does not give it."""
+        """Note where a log goes on. Raises SandboxError where the engine does not give it."""
         self._reading.discard(over.source.id)
         self._since[over.source.id] = over.since
         failures = self._failures[over.source.id] = self._failures.get(over.source.id, 0) + over.failed
@@ -109,7 +109,7 @@ class LogFollower:
             raise SandboxError(name, message, hint="what it said for a reason is among the lines")
 
     def _over(self, now: dict[str, _Now]) -> bool:
-        """Begins to read what is not read yet; whether nothing runs, and is not about to."""
+        """Begin to read what is not read yet; whether nothing runs, and is not about to."""
         self._rounds += 1
         for identifier, container in now.items():
             ran = container.state != "created" and self._began.get(identifier) != container.began
@@ -139,7 +139,7 @@ class LogFollower:
             self._put(_unanswering(self._place.observed.host))
 
     def _put(self, piece: list[LogLine] | dict[str, _Now] | _Over | SandboxerError) -> None:
-        """Hands a piece over; waits where whoever reads is behind, and so does the host then."""
+        """Hand a piece over; wait where whoever reads is behind, and so does the host then."""
         put = False
         while not put and not self._stop.is_set():
             with contextlib.suppress(queue.Full):
@@ -215,7 +215,7 @@ class _Again:
         self._over = last is None
 
     def new(self, lines: list[bytes]) -> list[bytes]:
-        """The lines that come after the last one."""
+        """Return the lines that come after the last one."""
         found = []
         for line in lines:
             stamp, _, text = line.partition(b" ")
@@ -245,7 +245,7 @@ class _Connections:
         self._closed = False
 
     def stream(self, name: str, words: Sequence[str]) -> _Held:
-        """Starts a script of this package; raises HostError."""
+        """Start a script of this package; raise HostError."""
         with self._lock:
             if self._closed:
                 raise HostUnreachable(self._place.observed.host, "the logs were closed")

@@ -67,7 +67,7 @@ class Forward:
         return f"{self._destination.scheme}://{shown}:{self.local_port}"
 
     def to_json(self) -> JsonObject:
-        """What a program is told of it."""
+        """Return what a program is told of it."""
         return {
             "name": self._destination.name,
             "service": self._destination.service,
@@ -78,7 +78,7 @@ class Forward:
         }
 
     def close(self) -> None:
-        """Ends the port and every connection through it. Idempotent."""
+        """End the port and every connection through it. Idempotent."""
         self._link.left_by(self)
         self._relay.close()
 
@@ -92,7 +92,7 @@ class Forward:
 def forwards(
     context: ClientContext, name: str, request: Sequence[PortRequest], address: str, service: str | None
 ) -> list[Forward]:
-    """Forwards ports of a sandbox, all over one connection; without any, all of its reachability.
+    """Forward ports of a sandbox, all over one connection; without any, all of its reachability.
 
     ``service`` is whose they are where a port does not say so. Raises UsageError, HostError, SandboxError.
     """
@@ -114,13 +114,13 @@ def forwards(
 
 
 def _declared(target: ConnectTarget) -> list[_Destination]:
-    """The ports of the profile's reachability, whether something runs there now or not."""
+    """Return the ports of the profile's reachability, whether something runs there now or not."""
     ports = target.record.spec.get("reachability", {}).get("ports", ())
     return [_Destination(port["name"], port["service"], port["port"], _scheme(port["name"])) for port in ports]
 
 
 def _scheme(name: str) -> str:
-    """What a port speaks by its name, as in a handle."""
+    """Return what a port speaks by its name, as in a handle."""
     return name if name in ("http", "https") else "http" if "http" in name else "tcp"
 
 
@@ -133,7 +133,7 @@ def _all(target: ConnectTarget, service: str | None) -> list[_Destination]:
 
 
 def _destination(target: ConnectTarget, request: PortRequest, service: str | None) -> _Destination:
-    """What a port that is asked for means. Raises UsageError."""
+    """Return what a port that is asked for means. Raises UsageError."""
     declared = [destination for destination in _declared(target) if service in (None, destination.service)]
     named = [destination for destination in declared if request.port in (destination.name, str(destination.port))]
     exact = [destination for destination in named if destination.name == request.port] or named
@@ -166,12 +166,12 @@ class Link:
         self._closed = False
 
     def check(self) -> None:
-        """Connects. Raises HostUnreachable where that cannot be done."""
+        """Connect. Raises HostUnreachable where that cannot be done."""
         if self._transport.lost:
             self._transport.tunnel("127.0.0.1", 1)  # which says why
 
     def forward(self, destination: _Destination, address: str, local_port: int) -> Forward:
-        """Listens on a local port, and carries on what connects to it. Raises UsageError."""
+        """Listen on a local port, and carry on what connects to it. Raises UsageError."""
         relay = Relay(address, local_port, lambda: self._open(destination), self._failed)
         forward = Forward(destination, relay, self)
         self._users.add(forward)
@@ -186,12 +186,12 @@ class Link:
             self.close()
 
     def close(self) -> None:
-        """Ends the connection, and all that goes through it. Idempotent."""
+        """End the connection, and all that goes through it. Idempotent."""
         self._closed = True
         self._transports.close()
 
     def _open(self, destination: _Destination) -> Tunnel:
-        """The way to a port of a container. Raises HostError, SandboxError."""
+        """Return the way to a port of a container. Raises HostError, SandboxError."""
         try:
             return self._try(destination)
         except HostUnreachable:
@@ -202,7 +202,7 @@ class Link:
             return self._try(destination)
 
     def _try(self, destination: _Destination) -> Tunnel:
-        """Where the address that is known leads nowhere, it is looked up again, once."""
+        """Return where the address that is known leads nowhere, it is looked up again, once."""
         transport, asked_at = self._transport, time.monotonic()
         target = self._looked(transport, asked_at - FRESH, or_known=True)
         way = _way(target, destination)
@@ -225,7 +225,7 @@ class Link:
         return transport.tunnel(*again)
 
     def _looked(self, transport: HostTransport, newer_than: float, *, or_known: bool = False) -> ConnectTarget:
-        """What a look that began later than that showed; many who ask at once share one look."""
+        """Return what a look that began later than that showed; many who ask at once share one look."""
         with self._looking:
             if self._seen_at < newer_than:
                 began = time.monotonic()
@@ -254,7 +254,7 @@ class Link:
             self._say(f"a connection was refused: {error.message}")
 
     def _say(self, words: str) -> None:
-        """Warns; what a hundred connections have to say at once is said once."""
+        """Warn; what a hundred connections have to say at once is said once."""
         now = time.monotonic()
         with self._lock:
             known = now - self._said.get(words, -_SAME) < _SAME
@@ -265,7 +265,7 @@ class Link:
 
 
 def _way(target: ConnectTarget, destination: _Destination) -> tuple[str, int] | None:
-    """The address on the host that leads to a port; None where no container of the service runs."""
+    """Return the address on the host that leads to a port; None where no container of the service runs."""
     running = [container for container in target.services.get(destination.service, ()) if container.state == "running"]
     return next((way for container in running if (way := _way_to(container, destination.port))), None)
 

@@ -57,7 +57,7 @@ class Logs:
         return self
 
     def __next__(self) -> LogLine:
-        """The next line, however long it takes to come. Raises HostError, SandboxError."""
+        """Return the next line, however long it takes to come. Raises HostError, SandboxError."""
         try:
             return next(self._lines)
         except StopIteration:
@@ -71,7 +71,7 @@ class Logs:
             raise
 
     def close(self) -> None:
-        """Ends it. Idempotent."""
+        """End it. Idempotent."""
         if not self._closed.is_set():
             self._closed.set()
             self._end()
@@ -92,7 +92,7 @@ class LogOptions:
     timestamps: bool = False
 
     def takes(self, service: str) -> bool:
-        """Whether a service is among those that are wanted."""
+        """Return whether a service is among those that are wanted."""
         return not self.services or service in self.services
 
     @property
@@ -104,7 +104,7 @@ class LogOptions:
 def logs(
     context: ClientContext, name: str, *, services: Sequence[str], tail: int | None, follow: bool, timestamps: bool
 ) -> Logs:
-    """The logs of a sandbox. Raises UsageError where there is none, or it has no such service."""
+    """Return the logs of a sandbox. Raises UsageError where there is none, or it has no such service."""
     if tail is not None and tail < 0:
         raise UsageError(f"{tail} is no number of lines", hint="0 or more, or all")
     target = target_of(context, name)
@@ -121,7 +121,7 @@ def logs(
 
 
 def _at_once(target: ConnectTarget, options: LogOptions, transports: Transports) -> Iterator[LogLine]:
-    """What the engine has by now, one container after the other, in one command."""
+    """Yield what the engine has by now, one container after the other, in one command."""
     sources = [
         Source.of(container, service, len(containers))
         for service, containers in target.services.items()
@@ -155,7 +155,7 @@ def _patiently(stream: Stream, target: ConnectTarget) -> bytes:
 def _until(
     end: re.Pattern[bytes], lines: Iterator[bytes], source: Source, target: ConnectTarget
 ) -> Generator[LogLine, None, int]:
-    """The lines of one container, and the exit code behind them.
+    """Yield the lines of one container, and the exit code behind them.
 
     An empty line right before that is the script's, and not the log's.
     """
@@ -180,11 +180,11 @@ class Source:
 
     @classmethod
     def of(cls, container: Container, service: str, replicas: int) -> Source:
-        """One of so many containers of a service."""
+        """Return one of so many containers of a service."""
         return cls(container.id, service, number_of(container) if replicas > 1 else None)
 
     def line(self, data: bytes) -> LogLine:
-        """A line of it."""
+        """Return a line of it."""
         return LogLine(self.service, self.replica, data)
 
 
@@ -204,7 +204,7 @@ class Lines:
         return [part.removesuffix(b"\r") for line in whole for part in _parts(line)]
 
     def end(self) -> list[bytes]:
-        """What is left where the last line was not ended."""
+        """Return what is left where the last line was not ended."""
         rest, self._rest = self._rest, b""
         return [rest] if rest else []
 

@@ -43,7 +43,7 @@ def shell(
     terminal: Terminal | None,
     on_stderr: Callable[[bytes], None],
 ) -> Shell:
-    """Starts a command in a container of ``service``, without one in the workspace; without a command, a shell.
+    """Start a command in a container of ``service``, without one in the workspace; without a command, a shell.
 
     With a ``terminal`` all three streams are that. ``on_stderr`` gets standard error, from another thread. Raises
     UsageError, SandboxError, HostError.
@@ -66,7 +66,7 @@ def shell(
 
 
 def _workspace(target: ConnectTarget) -> str:
-    """The folder of the delivered files. Raises UsageError where a sandbox has none."""
+    """Return the folder of the delivered files. Raises UsageError where a sandbox has none."""
     inputs = target.record.inputs
     if inputs is None:
         services = ", ".join(target.services)

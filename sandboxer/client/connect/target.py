@@ -69,7 +69,10 @@ class ConnectTarget:
         return service
 
     def container(self, service: str | None, *, running: bool = True) -> Container:
-        """A container of a service, one that runs before others. Raises UsageError, SandboxError where none runs."""
+        """Return a container of a service, one that runs before others.
+
+        Raises UsageError, SandboxError where none runs.
+        """
         name = self.the_service(service)
         containers = self.services[name]
         found = next((container for container in containers if container.state == "running"), None)
@@ -84,7 +87,10 @@ class ConnectTarget:
         return f"the services {', '.join(names)}" if names else "no containers"
 
     def observe_again(self, transport: HostTransport) -> ConnectTarget:
-        """The same sandbox as a look at its host shows it now. Raises HostError, and SandboxError where it is gone."""
+        """Return the same sandbox as a look at its host shows it now.
+
+        Raises HostError, and SandboxError where it is gone.
+        """
         request = ObserveRequest(self.observed.host, self.host.spec.root, self.fleet, runtime_of(self.host))
         observation = self.extension.probe(transport, request)
         copies = (
@@ -99,13 +105,13 @@ class ConnectTarget:
 
 
 def number_of(container: Container) -> int:
-    """Which replica of its service a container is, from 1 on."""
+    """Return which replica of its service a container is, from 1 on."""
     told = container.labels.get(NUMBER, "")
     return int(told) if told.isdecimal() and len(told) < 10 else 1
 
 
 def target_of(context: ClientContext, name: str) -> ConnectTarget:
-    """Looks for the sandbox of a name or id; of one that moves, its home.
+    """Look for the sandbox of a name or id; of one that moves, its home.
 
     Raises UsageError where there is none, HostNotObserved where it may be on a host that did not answer, and
     SandboxError where it is not surely ours, or its engine does not answer.
@@ -123,7 +129,7 @@ def target_of(context: ClientContext, name: str) -> ConnectTarget:
 
 
 def sure(name: str, observed: ObservedSandbox) -> Record:
-    """The record of a sandbox that is ours without any doubt, and whose engine answers. Raises SandboxError."""
+    """Return the record of a sandbox that is ours without any doubt, and whose engine answers. Raises SandboxError."""
     conflict = observed.conflict or (None if observed.record else "its record is gone") or observed.engine_error
     if conflict or observed.record is None:
         raise SandboxError(

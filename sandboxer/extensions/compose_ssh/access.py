@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 def take_access(reference: dict[str, Any], scope: Scope) -> Access | None:
-    """Takes the three keys out of a reference; None where they say no more than the default."""
+    """Take the three keys out of a reference; None where they say no more than the default."""
     given = {key: reference.pop(key, None) for key in ("mode", "uid", "gid")}
     asked = {key: value for key, value in given.items() if value not in (None, "")}
     access = Access(
@@ -33,7 +33,7 @@ def take_access(reference: dict[str, Any], scope: Scope) -> Access | None:
 
 
 def _mode(value: Any, scope: Scope) -> int:
-    """Permission bits; text is octal, as Compose writes it."""
+    """Return permission bits; text is octal, as Compose writes it."""
     if isinstance(value, str) and _OCTAL.fullmatch(value):
         value = int(value.replace("o", ""), 8)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o777:

@@ -71,7 +71,7 @@ class Seen:
                 self.sections.setdefault(kind, {}).setdefault(name, []).append(plain if isinstance(plain, dict) else {})
 
     def compare(self, model: Mapping[str, Any], findings: Findings, *, root: str, project: str) -> None:
-        """Adds a finding for each part of Compose's model that no file says.
+        """Add a finding for each part of Compose's model that no file says.
 
         ``model`` is normalised, ``root`` is the folder on the host in which Compose read the files, and ``project`` the
         name that it was given.
@@ -131,7 +131,7 @@ class _Comparison:
                 self.differs(where)
 
     def _is_path(self, text: str, texts: _Texts) -> bool:
-        """Whether one of the texts leads to this path, from one of the folders."""
+        """Return whether one of the texts leads to this path, from one of the folders."""
         if not texts.paths and len(texts.all) * len(self._seen.folders) <= MAX_PATHS:
             folders = [posixpath.join(self._root, folder) for folder in self._seen.folders]
             written = [*texts.all, "."]
@@ -159,7 +159,7 @@ class _Texts:
 
 
 def _scalars(value: Any) -> Iterator[str]:
-    """The scalars in a value as text, at most so many; in no order."""
+    """Yield the scalars in a value as text, at most so many; in no order."""
     todo, left = [value], MAX_SCALARS
     while todo and left:
         left -= 1

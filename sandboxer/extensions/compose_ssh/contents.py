@@ -39,7 +39,7 @@ class Listing:
 
 
 def contents_command(root: str, fleet: str, identifiers: Iterable[str]) -> tuple[Command, str]:
-    """The command that lists the contents of these sandboxes on one host, and the nonce that marks its sections."""
+    """Return the command that lists the contents of these sandboxes on one host, and the nonce that marks its sections."""
     nonce = secrets.token_hex(16)
     data = "".join(f"{line}\n" for line in (nonce, root, fleet, *identifiers)).encode()
     text = script("root.sh", "compose_ssh/contents.sh")
@@ -47,7 +47,7 @@ def contents_command(root: str, fleet: str, identifiers: Iterable[str]) -> tuple
 
 
 def read_contents(host: str, nonce: str, result: CommandResult) -> dict[str, Listing]:
-    """The answer, by sandbox. Raises ObservationIncomplete where it broke off."""
+    """Return the answer, by sandbox. Raises ObservationIncomplete where it broke off."""
     sections = Sections(result.stdout, nonce)
     if not sections.complete:
         said = result.stderr.decode("utf-8", "replace").strip().splitlines()
@@ -70,7 +70,7 @@ def read_contents(host: str, nonce: str, result: CommandResult) -> dict[str, Lis
 
 
 def _place(name: bytes) -> tuple[str, str]:
-    """The id of ``<id>/workspace/<path>``, and the path."""
+    """Return the id of ``<id>/workspace/<path>``, and the path."""
     identifier, _, rest = os.fsdecode(name).partition("/")
     return identifier, rest.removeprefix("workspace/")
 
@@ -103,7 +103,10 @@ def _short(content: str) -> str:
 
 
 def _needed(record: Record, tree: InputTree, inputs: InputSource) -> Iterable[str]:
-    """The paths of the tree that were delivered: all of it, or with ``workspace.mode: none`` what Compose reads."""
+    """Return the paths of the tree that were delivered.
+
+    All of it, or with ``workspace.mode: none`` what Compose reads.
+    """
     if record.spec.get("workspace", {}).get("mode") == "copy":
         return tree.entries
     files = {path: inputs.read(tree, path) for path in record.spec.get("compose", {}).get("files", ())}
@@ -111,7 +114,7 @@ def _needed(record: Record, tree: InputTree, inputs: InputSource) -> Iterable[st
 
 
 def _mounted(tree: InputTree, places: set[str]) -> dict[str, str]:
-    """The path in the tree of everything that lies where ``places`` do, by place.
+    """Return the path in the tree of everything that lies where ``places`` do, by place.
 
     What is mounted lies in ``bind/<digest>/<name>``, by its own content.
     """
@@ -130,7 +133,7 @@ def _mounted(tree: InputTree, places: set[str]) -> dict[str, str]:
 
 
 def _contents(tree: InputTree, inputs: InputSource) -> Mapping[str, str]:
-    """What a listing says of each path of the tree where it is as it was delivered."""
+    """Return what a listing says of each path of the tree where it is as it was delivered."""
     import tarfile
 
     found = {path: f"link to {entry.target}" for path, entry in tree.entries.items() if entry.target is not None}

@@ -27,7 +27,7 @@ _UNFIT = re.compile(r'[:,"\\\x00-\x1f\x7f]')
 
 
 def escape(text: str) -> str:
-    """A text as a value of a compose file, which interpolates ``$``."""
+    """Return a text as a value of a compose file, which interpolates ``$``."""
     return text.replace("$", "$$")
 
 
@@ -43,7 +43,7 @@ class Delivery:
         self._secret_files: dict[str, SecretFile] = {}
 
     def find(self, path: Any, scope: Scope | None = None, *, optional: bool = False) -> str | None:
-        """The place in the tree that an absolute path of the model leads to; None, and a finding, where in none.
+        """Return the place in the tree that an absolute path of the model leads to; None, and a finding, where in none.
 
         Without a ``scope`` there is no finding; an ``optional`` path may also lead to nothing.
         """
@@ -70,7 +70,7 @@ class Delivery:
         return found
 
     def copy_for_writing(self, sources: Iterable[str], scope: Scope) -> None:
-        """Says which places containers write to; each gets a copy of its own. Call before ``place``."""
+        """Say which places containers write to; each gets a copy of its own. Call before ``place``."""
         self._writable.update(sources)
         for source in sorted(self._writable):
             around = [one for one in self._writable if not one or source == one or source.startswith(one + "/")]
@@ -79,7 +79,7 @@ class Delivery:
                 return
 
     def place(self, source: str, service: str, *, live: bool = False, access: Access | None = None) -> str:
-        """Where on the host a place of the tree will lie for this service, as a value of a compose file.
+        """Return where on the host a place of the tree will lie for this service, as a value of a compose file.
 
         A ``live`` one is the copy that containers write to, where they may write to this very place. Any other is as
         the input has it, as a file with an ``access`` of its own where one is given.
@@ -90,7 +90,7 @@ class Delivery:
         return escape(self._destination(*what))
 
     def place_secret(self, secret: DeliveredSecret, access: Access | None) -> str:
-        """Where on the host a secret's file will lie with this access, as a value of a compose file."""
+        """Return where on the host a secret's file will lie with this access, as a value of a compose file."""
         path = f"{secret.path}.{'.'.join(access.words)}" if access else secret.path
         self._secret_files[path] = SecretFile(secret.path, path, access or Access())
         return escape(path)
@@ -100,7 +100,7 @@ class Delivery:
         return tuple(file for _, file in sorted(self._secret_files.items()))
 
     def check_copies(self, scope: Scope) -> None:
-        """Refuses a file of which many services want each a copy of its own."""
+        """Refuse a file of which many services want each a copy of its own."""
         kinds: dict[str, int] = {}
         for name in [source for source, _, access in self._users if access] + [
             file.origin for file in self.secret_files()
@@ -113,7 +113,7 @@ class Delivery:
                 )
 
     def binds(self) -> tuple[Bind, ...]:
-        """Everything that was placed, sorted."""
+        """Return everything that was placed, sorted."""
         placed = sorted(self._users.items(), key=lambda item: (item[0][0], self._destination(*item[0])))
         return tuple(
             Bind(
@@ -128,7 +128,7 @@ class Delivery:
         )
 
     def inputs(self, service: str) -> str | None:
-        """The digest of what a service uses, for its label; None where it uses nothing."""
+        """Return the digest of what a service uses, for its label; None where it uses nothing."""
         used = sorted(self.used[service])
         return hashlib.sha256(canonical(used)).hexdigest()[:32] if used else None
 

@@ -79,11 +79,11 @@ class SandboxDirectory:
         return posixpath.join(self.path, ".compose", "files")
 
     def tree_path(self, tree: InputTree) -> str:
-        """Where a delivered tree lies."""
+        """Return where a delivered tree lies."""
         return posixpath.join(self.workspace, "tree", tree.digest)
 
     def observation(self, *, everything: bool = False, only_names: bool = False) -> State:
-        """What is there now; networks and volumes too where ``everything`` is asked for.
+        """Return what is there now; networks and volumes too where ``everything`` is asked for.
 
         Raises ObservationIncomplete where the engine or the record cannot be read, or a container of its:
         ``only_names`` is for who needs no more of containers than which there are. Raises StaleChange where the record
@@ -125,7 +125,7 @@ class SandboxDirectory:
         return State(record, trees, containers, found.resources)
 
     def observe_as_planned(self, *, only_names: bool = False) -> State:
-        """What is there, which must be what the plan was made on. Raises StaleChange where it is not."""
+        """Return what is there, which must be what the plan was made on. Raises StaleChange where it is not."""
         state = self.observation(only_names=only_names)
         record = state.record
         seen = (record.generation, record.uid) if record else (0, self.operation.expected_uid)
@@ -140,7 +140,7 @@ class SandboxDirectory:
         return state
 
     def begin(self, record: Record, request: bytes) -> Record:
-        """Makes the folder, with the record and the first events inside from its first moment.
+        """Make the folder, with the record and the first events inside from its first moment.
 
         ``request`` is what an imperative one was asked for with. Raises StaleChange where the host has no room for it,
         or another one of its name, by now.
@@ -152,7 +152,7 @@ class SandboxDirectory:
         return self._begin(record, "new", events, request, most=self.operation.target.capacity or 0, name=name)
 
     def adopt(self, record: Record, request: bytes) -> Record:
-        """Gives a life that goes on its record back, where folder or record were lost."""
+        """Return a life that goes on its record back, where folder or record were lost."""
         at, reason = self.operation.clock(), self.operation.reason
         if self._last_event:
             events = self._events(record, (Phase.PROVISIONING,), former=Phase.PROVISIONING, after=self._last_event)
@@ -161,7 +161,7 @@ class SandboxDirectory:
         return self._begin(record, "adopt", events, request)
 
     def rewrite(self, record: Record, *through: Phase, containers: Sequence[Container] = ()) -> Record:
-        """Writes the next record in the place of the last one seen, having gone ``through`` these phases if any.
+        """Write the next record in the place of the last one seen, having gone ``through`` these phases if any.
 
         ``containers`` are those that run by now, for whoever is told.
         Raises StaleChange where the record on the host is another now.
@@ -173,7 +173,7 @@ class SandboxDirectory:
         return self._write(record, events, what, "rewrite", digest, containers=containers)
 
     def remove(self, record: Record) -> None:
-        """Removes the folder, which ends the life; State Hub is told where there is one to be told."""
+        """Remove the folder, which ends the life; State Hub is told where there is one to be told."""
         (last,) = self._events(record, (Phase.DESTROYED,), former=Phase.DESTROYING, after=self._last_event)
         kept = (last.to_line(),) if self.operation.keeps_journal else ()
         self.session.must(
@@ -211,7 +211,7 @@ class SandboxDirectory:
         behind: bytes = b"",
         containers: Sequence[Container] = (),
     ) -> Record:
-        """A record and the events that led to it, in one request: on the host they change together.
+        """Return a record and the events that led to it, in one request: on the host they change together.
 
         ``behind`` the record in the payload may be more.
         """
@@ -225,16 +225,19 @@ class SandboxDirectory:
         return record
 
     def deliver(self, tree: InputTree, paths: tuple[str, ...] | None) -> None:
-        """Unpacks the tree (or those ``paths`` of it) under its digest, whole or not at all."""
+        """Unpack the tree (or those ``paths`` of it) under its digest, whole or not at all."""
         data = self.operation.inputs.archive(tree, paths)
         self.session.must("its files cannot be delivered", "deliver", tree.digest, payload=data)
 
     def files(self) -> dict[str, FileSums] | None:
-        """The sums of each delivered tree and each mounted folder, by its place; None where the host cannot tell."""
+        """Return the sums of each delivered tree and each mounted folder, by its place.
+
+        None where the host cannot tell.
+        """
         return self._sums(self.session.call("files"))
 
     def tidy(self, keep: Iterable[str]) -> dict[str, FileSums] | None:
-        """Removes what is delivered and none of ``keep``, and gives the sums of what stays.
+        """Remove what is delivered and none of ``keep``, and return the sums of what stays.
 
         What cannot be removed now is tried again by the next apply.
         """
@@ -245,11 +248,11 @@ class SandboxDirectory:
         return file_sums(reply.output) if reply.code == 0 else None
 
     def discard(self, places: Iterable[str]) -> None:
-        """Removes folders of the workspace, by their place in it."""
+        """Remove folders of the workspace, by their place in it."""
         self.session.must("its damaged files cannot be removed", "discard", *places)
 
     def bind(self, tree: InputTree, bind: Bind) -> bool:
-        """Puts a mounted file or folder under its content's name; tells whether it was not there."""
+        """Put a mounted file or folder under its content's name; report whether it was not there."""
         target = posixpath.relpath(bind.destination, self.workspace)
         how = (
             ["as", self.operation.target.engine, *bind.access.words]
@@ -260,28 +263,28 @@ class SandboxDirectory:
         return self.session.must(what, "bind", target, tree.digest, bind.source or ".", *how).text == "made"
 
     def put_secret_file(self, file: SecretFile) -> None:
-        """Makes a secret's file readable as services get it, in a copy of its own where that is not for all."""
+        """Make a secret's file readable as services get it, in a copy of its own where that is not for all."""
         origin, path = self.below(file.origin), self.below(file.path)
         what = f"{origin} cannot be put in place"
         self.session.must(what, "secret_file", origin, path, self.operation.target.engine, *file.access.words)
 
     def below(self, path: str) -> str:
-        """The place in the sandbox's folder of an absolute path of it."""
+        """Return the place in the sandbox's folder of an absolute path of it."""
         return posixpath.relpath(path, self.path)
 
     def put(self, name: str, data: bytes, mode: str = "600") -> None:
-        """Writes a file of the folder, whole or not at all."""
+        """Write a file of the folder, whole or not at all."""
         self.session.must(f"{name} cannot be written", "put", name, mode, payload=data)
 
     def read_secret(self, target: str) -> Hidden | None:
-        """A secret that an earlier run delivered, where this run has no value of its own."""
+        """Return a secret that an earlier run delivered, where this run has no value of its own."""
         from sandboxer.model.hidden import Hidden
 
         reply = self.session.call("show", target)
         return Hidden(reply.output.decode("utf-8", "surrogateescape")) if reply.code == 0 else None
 
     def compose_command(self) -> str:
-        """The Compose to use: the one that the Host or the runner names, else the one that is there."""
+        """Return the Compose to use: the one that the Host or the runner names, else the one that is there."""
         if self.operation.target.compose_command:
             return self.operation.target.compose_command
         if not self._compose:

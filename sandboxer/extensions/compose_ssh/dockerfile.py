@@ -78,14 +78,14 @@ class Instruction:
     inner: Instruction | None = None
 
     def arguments(self) -> list[str]:
-        """The words of ``text``, or those of the JSON form; the words that open here-documents are left out."""
+        """Return the words of ``text``, or those of the JSON form; the words that open here-documents are left out."""
         if self.words is not None:
             return list(self.words)
         return (_HERE.sub("", self.text) if self.heredocs else self.text).split()
 
 
 def decode(data: bytes) -> str:
-    """The text of a file. Raises DockerfileError where it is too long, or no text in UTF-8."""
+    """Return the text of a file. Raises DockerfileError where it is too long, or no text in UTF-8."""
     if len(data) > MAX_BYTES:
         raise DockerfileError(1, f"the file has {len(data)} bytes; at most {MAX_BYTES} are read")
     try:
@@ -95,7 +95,7 @@ def decode(data: bytes) -> str:
 
 
 def parse(text: str) -> tuple[Instruction, ...]:
-    """The instructions of a Dockerfile, in order. Raises DockerfileError."""
+    """Return the instructions of a Dockerfile, in order. Raises DockerfileError."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise DockerfileError(1, f"the file is longer than the {MAX_BYTES} bytes that are read")
     lines = [line.rstrip("\r") for line in text.removeprefix("\ufeff").split("\n")]
@@ -117,7 +117,7 @@ def parse(text: str) -> tuple[Instruction, ...]:
 
 
 def parse_one(text: str) -> Instruction:
-    """The one instruction of a text such as an image's ONBUILD trigger. Raises DockerfileError."""
+    """Return the one instruction of a text such as an image's ONBUILD trigger. Raises DockerfileError."""
     found = parse(text)
     if len(found) != 1:
         raise DockerfileError(1, "is not one instruction")
@@ -125,12 +125,12 @@ def parse_one(text: str) -> Instruction:
 
 
 def serialise(instructions: Iterable[Instruction]) -> str:
-    """A Dockerfile of these instructions, which every builder reads as ``parse`` does."""
+    """Return a Dockerfile of these instructions, which every builder reads as ``parse`` does."""
     return "".join(f"{line}\n" for one in instructions for line in _written(one))
 
 
 def json_text(words: Iterable[str]) -> str:
-    """Words in JSON form, as an instruction's text."""
+    """Return words in JSON form, as an instruction's text."""
     return json.dumps(list(words), ensure_ascii=False)
 
 
@@ -144,7 +144,7 @@ def _written(one: Instruction) -> Iterator[str]:
 
 
 def _directives(lines: list[str]) -> None:
-    """Refuses a directive that would change who reads the file, or how: among all lines before the first instruction.
+    """Refuse a directive that would change who reads the file, or how: among all lines before the first instruction.
 
     Readers differ in where directives end, so every comment up there counts. Docker's own frontend is what builders
     have built in: that line is left out with the other comments, and nothing is fetched for it.
@@ -173,7 +173,10 @@ class _Lines:
         self._next = 0
 
     def logical(self) -> Iterator[tuple[int, str]]:
-        """The number of its first line and the text of each instruction; comments and empty lines are left out."""
+        """Yield the number of its first line and the text of each instruction.
+
+        Comments and empty lines are left out.
+        """
         while self._next < len(self._lines):
             number = self._next + 1
             line, goes_on = self._physical()
@@ -191,7 +194,7 @@ class _Lines:
                 yield number, whole
 
     def raw(self) -> str | None:
-        """The next physical line as it is; None at the end."""
+        """Return the next physical line as it is; None at the end."""
         if self._next >= len(self._lines):
             return None
         self._next += 1
@@ -247,7 +250,7 @@ def _onbuild(rest: str, number: int, *, inner: bool) -> Instruction:
 
 
 def _json(keyword: str, rest: str, number: int) -> tuple[str, ...] | None:
-    """The words of the JSON form; None where it is none."""
+    """Return the words of the JSON form; None where it is none."""
     if keyword not in _JSON or not rest.startswith("["):
         return None
     try:
@@ -265,7 +268,7 @@ def _json(keyword: str, rest: str, number: int) -> tuple[str, ...] | None:
 
 
 def _openers(one: Instruction, number: int) -> list[tuple[str, bool]]:
-    """The names of the here-documents that an instruction opens, and whether each loses its tabs."""
+    """Return the names of the here-documents that an instruction opens, and whether each loses its tabs."""
     if one.keyword not in _HEREDOC or one.words is not None or not _MAYBE_HERE.search(one.text):
         return []
     plain = _QUOTED.sub("", one.text)
@@ -293,7 +296,10 @@ def _body(reader: _Lines, opener: tuple[str, bool], number: int) -> Heredoc:
 
 
 def _read_without_heredocs(lines: list[str]) -> Iterator[str]:
-    """The lines of a here-document and its end; and those that a backslash makes of several, its end among them."""
+    """Yield the lines of a here-document and its end.
+
+    And those that a backslash makes of several, its end among them.
+    """
     yield from lines
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
     for joint in (_JOINT, _JOINT_TRIMMED):

@@ -87,12 +87,12 @@ class CheckedDockerfile:
     bases: frozenset[str] = frozenset()
 
     def has_stage(self, target: str) -> bool:
-        """Whether a build's target is a stage, by name or number."""
+        """Return whether a build's target is a stage, by name or number."""
         return target.lower() in self.stages or (target.isdecimal() and int(target) < len(self.stages))
 
 
 def check_dockerfile(data: bytes | str, inputs: BuildInputs, refuse: Callable[[str], None]) -> CheckedDockerfile:
-    """What a Dockerfile becomes; ``refuse`` is told each thing that it may not do, with its line."""
+    """Return what a Dockerfile becomes; ``refuse`` is told each thing that it may not do, with its line."""
     try:
         instructions = parse(data if isinstance(data, str) else decode(data))
     except DockerfileError as error:
@@ -102,7 +102,7 @@ def check_dockerfile(data: bytes | str, inputs: BuildInputs, refuse: Callable[[s
 
 
 def problem_with_trigger(trigger: str, inputs: BuildInputs) -> str | None:
-    """Why a base image's ONBUILD trigger may not run in a build; None where it may."""
+    """Return why a base image's ONBUILD trigger may not run in a build; None where it may."""
     problems: list[str] = []
     try:
         one = parse_one(f"ONBUILD {trigger}")
@@ -140,7 +140,7 @@ class _Checker:
         return CheckedDockerfile(serialise(result), tuple(self._names), frozenset(self._images), frozenset(self._bases))
 
     def one(self, one: Instruction) -> Instruction:
-        """What becomes of one instruction."""
+        """Return what becomes of one instruction."""
         if one.inner is not None:
             self._trigger = True
             inner = self.one(one.inner)
@@ -201,7 +201,7 @@ class _Checker:
         return replace(one, flags=(), text=f"{base} AS {name}" if name else base)
 
     def _source(self, value: str | None, what: str) -> str:
-        """The stage or image that files are taken from."""
+        """Return the stage or image that files are taken from."""
         text = value or ""
         if self._trigger:
             self._no(f"{what} stands in ONBUILD, where it cannot be told what it names; remove it")
@@ -217,7 +217,10 @@ class _Checker:
         return text
 
     def _image(self, text: str, *, before: int) -> str:
-        """The image that a text names, as it is written; ``before`` is the number of stages that are no later ones."""
+        """Return the image that a text names, as it is written.
+
+        ``before`` is the number of stages that are no later ones.
+        """
         if text.lower() in self._names[before:] or text.isdecimal():
             self._no(
                 f"{text!r} is the name of a later stage, or a number; name a stage that stands before, or an image"
@@ -247,7 +250,7 @@ class _Checker:
         return one
 
     def _filled(self, text: str) -> str | None:
-        """The text with its variables filled in; None where that cannot be told."""
+        """Return the text with its variables filled in; None where that cannot be told."""
         unknown = "$" in _VARIABLE.sub("", text)
 
         def value(match: re.Match[str]) -> str:

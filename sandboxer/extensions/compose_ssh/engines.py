@@ -55,7 +55,7 @@ _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
 
 
 def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> EngineObservation | None:
-    """What one engine said; None where it was not asked. ``stderr`` is where its complaint would be.
+    """Return what one engine said; None where it was not asked. ``stderr`` is where its complaint would be.
 
     A container that is listed and not described, or not so that it can be understood, is unreadable by itself.
     """
@@ -92,7 +92,7 @@ def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> Engi
 
 
 def _complaint(failed: list[str], stderr: bytes) -> str:
-    """Why an engine did not answer: ``failed`` are its name, what it was asked, and the exit code."""
+    """Return why an engine did not answer: ``failed`` are its name, what it was asked, and the exit code."""
     code = failed[2] if len(failed) > 2 else ""
     if code in _KILLED:
         return f"`{failed[0]} {failed[1]}` did not end in time, and was killed"
@@ -103,7 +103,10 @@ def _complaint(failed: list[str], stderr: bytes) -> str:
 
 
 def _items(body: bytes) -> list[dict[str, Any]]:
-    """What an engine lists: an object a line, as templates are written; one list; or Docker's answer about volumes."""
+    """Return what an engine lists: an object a line, as templates are written.
+
+    One list; or Docker's answer about volumes.
+    """
     text = body.strip()
     if text.startswith(b"["):
         return json.loads(text)  # type: ignore[no-any-return]
@@ -113,7 +116,10 @@ def _items(body: bytes) -> list[dict[str, Any]]:
 
 
 def _lines(body: bytes) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """The objects of lines, each with its id; None in the place of one that is broken, cut off, or no object at all."""
+    """Yield the objects of lines, each with its id.
+
+    None in the place of one that is broken, cut off, or no object at all.
+    """
     for line in body.split(b"\n"):
         found = _IDENTIFIER.match(line)
         if found is None:
@@ -126,7 +132,7 @@ def _lines(body: bytes) -> Iterator[tuple[str, dict[str, Any] | None]]:
 
 
 def _from_client(engine: Engine, listed: bytes, described: bytes) -> list[Container]:
-    """Containers as the engine's client lists them, and those of the fleet as it describes them."""
+    """Return containers as the engine's client lists them, and those of the fleet as it describes them."""
     details = dict(_lines(described))
     containers = []
     for identifier, item in _lines(listed):
@@ -160,7 +166,10 @@ def _described(
 
 
 def _from_api(item: dict[str, Any]) -> Container:
-    """A container as Docker's API lists it. Exit code and health stand only in the words that ``docker ps`` shows."""
+    """Return a container as Docker's API lists it.
+
+    Exit code and health stand only in the words that ``docker ps`` shows.
+    """
     identifier = str(item["Id"])
     try:
         name = next((name for name in item["Names"] if name.count("/") == 1), identifier).removeprefix("/")
@@ -197,7 +206,7 @@ def _named(labels: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _stranger(engine: Engine, identifier: str, name: str, labels: dict[str, str]) -> Container:
-    """A container of somebody else's: what it is called, and what it belongs to."""
+    """Return a container of somebody else's: what it is called, and what it belongs to."""
     return Container(identifier, name[:LONGEST], engine, "", "", "unknown", 0, None, labels)
 
 

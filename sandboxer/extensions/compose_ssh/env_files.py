@@ -35,7 +35,7 @@ _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 
 
 def variables(data: bytes, outer: Mapping[str, str], most: int, *, raw: bool = False) -> dict[str, str | None]:
-    """The variables of a file that was checked; None is the value of a name alone.
+    """Return the variables of a file that was checked; None is the value of a name alone.
 
     ``${NAME}`` is a variable of the file, else one of ``outer``, and stays as it is in a ``raw`` file. Raises
     ValueError where all of them have more than ``most`` characters.
@@ -60,7 +60,7 @@ def _lines(text: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _bindings(text: str) -> Iterator[tuple[str, str | None]]:
-    """Names and values as written; a line that is neither is passed over."""
+    """Name and values as written; a line that is neither is passed over."""
     at = _end(_GAP, text, 0)
     while at < len(text):
         match = _BINDING.match(text, at)
@@ -95,7 +95,7 @@ def _fill(value: str, known: Mapping[str, str | None], most: int) -> str:
 
 
 def check(data: bytes) -> None:
-    """Raises ValueError with what is wrong: no UTF-8, a NUL, too large, or too large once it is filled in.
+    """Raise ValueError with what is wrong: no UTF-8, a NUL, too large, or too large once it is filled in.
 
     A value may use the ones before it, so that a few lines could come to gigabytes.
     """
@@ -133,5 +133,5 @@ def _check_filled_in(lines: list[str]) -> None:
 
 
 def _ends(text: str, quote: str) -> bool:
-    """Whether a quote that stands for itself is in a text."""
+    """Return whether a quote that stands for itself is in a text."""
     return re.search(rf"(?<!\\){quote}", text) is not None

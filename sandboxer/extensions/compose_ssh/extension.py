@@ -22,24 +22,24 @@ class ComposeSsh:
     """Docker Compose and podman-compose on any host with a shell."""
 
     def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
-        """The whole look at one host; see the Extension protocol."""
+        """Return the whole look at one host; see the Extension protocol."""
         command, nonce = observe_command(request)
         return read_observation(request, nonce, transport.run(command))
 
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
-        """Makes the sandbox or brings it to what is desired; see the Extension protocol."""
+        """Make the sandbox or brings it to what is desired; see the Extension protocol."""
         from sandboxer.extensions.compose_ssh.provision import provision
 
         return provision(operation, desired, fresh=fresh)
 
     def wait_ready(self, operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
-        """Waits until every recorded service is up or ended well; see the Extension protocol."""
+        """Wait until every recorded service is up or ended well; see the Extension protocol."""
         from sandboxer.extensions.compose_ssh.provision import wait_ready
 
         return wait_ready(operation, record, timeout)
 
     def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
-        """Removes everything of the sandbox, its record last; see the Extension protocol."""
+        """Remove everything of the sandbox, its record last; see the Extension protocol."""
         from sandboxer.extensions.compose_ssh.teardown import teardown
 
         teardown(operation, tombstone=tombstone)

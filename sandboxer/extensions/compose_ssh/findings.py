@@ -24,7 +24,7 @@ class Findings:
         self.lines[f"{printable(where, LONGEST)}: {printable(why, LONGEST)}"] = None
 
     def raise_any(self) -> None:
-        """Raises ComposeRefused with every finding, one a line; does nothing where there is none."""
+        """Raise ComposeRefused with every finding, one a line; do nothing where there is none."""
         if not self.lines:
             return
         lines = list(self.lines)

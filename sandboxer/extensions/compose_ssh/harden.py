@@ -41,7 +41,7 @@ _HANDLED = frozenset({
 
 
 def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
-    """What a normalised compose model becomes under a policy. Raises ComposeRefused with every finding."""
+    """Return what a normalised compose model becomes under a policy. Raises ComposeRefused with every finding."""
     findings = Findings(policy.sandbox)
     root = Scope("", policy, findings)
     top = root.only(dict(model), _TOP)
@@ -130,7 +130,10 @@ def _replicas(value: Any, scope: Scope) -> int:
 
 
 def _published(services: dict[str, dict[str, Any]], root: Scope) -> dict[str, dict[str, Any]]:
-    """The ports to publish on the host's loopback: those to be reached, each at a port that the engine chooses."""
+    """Return the ports to publish on the host's loopback.
+
+    Those to be reached, each at a port that the engine chooses.
+    """
     policy = root.policy
     ports: dict[str, set[int]] = {}
     for port in policy.ports:
@@ -152,7 +155,7 @@ def _published(services: dict[str, dict[str, Any]], root: Scope) -> dict[str, di
 
 
 def _stack(top: dict[str, Any], services: dict[str, Any], mounts: Mounts, root: Scope) -> dict[str, Any]:
-    """The whole model: of the top-level entries, those that a service uses."""
+    """Return the whole model: of the top-level entries, those that a service uses."""
     too_many(limits.CONTAINERS, sum(service.get("scale", 1) for service in services.values()), root.at("services"))
     declared = root.at("networks").mapping(top.get("networks"))
     joined = sorted({name for service in services.values() for name in service.get("networks", ())})
@@ -189,7 +192,10 @@ def _share_inputs(services: dict[str, dict[str, Any]], built: dict[str, str], de
 
 
 def _config_digest(service: dict[str, Any]) -> str:
-    """What tells a changed service where Compose keeps no hash of its own; how many and in what order do not count."""
+    """Return what tells a changed service where Compose keeps no hash of its own.
+
+    How many and in what order do not count.
+    """
     counted = {key: value for key, value in service.items() if key not in ("depends_on", "pull_policy", "scale")}
     return hashlib.sha256(canonical(counted)).hexdigest()[:32]
 

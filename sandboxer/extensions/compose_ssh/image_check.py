@@ -25,7 +25,7 @@ PULL_SECONDS = 900.0
 
 
 def check_images(directory: SandboxDirectory, hardened: Hardened) -> None:
-    """Raises ComposeRefused where an image of the stack is another sandbox's, or would have a build do what it may not.
+    """Raise ComposeRefused where an image of the stack is another sandbox's, or would have a build do what it may not.
 
     Raises ProvisionFailed where that cannot be told.
     """
@@ -43,7 +43,7 @@ def check_images(directory: SandboxDirectory, hardened: Hardened) -> None:
 
 
 def _observe(directory: SandboxDirectory, *names: str) -> list[dict[str, Any]]:
-    """What the engine says of those of these images that are there."""
+    """Return what the engine says of those of these images that are there."""
     return list(_read(directory, "images", *names))
 
 
@@ -87,7 +87,7 @@ def _triggers(directory: SandboxDirectory, name: str, findings: Findings) -> Non
 
 
 def _told(image: dict[str, Any]) -> list[Any]:
-    """The triggers of an image: Docker names them, Podman's store has its whole configuration."""
+    """Return the triggers of an image: Docker names them, Podman's store has its whole configuration."""
     config = image.get("config", {"config": {"OnBuild": image.get("triggers")}})
     inner = config.get("config") if isinstance(config, dict) else None
     triggers = inner.get("OnBuild") if isinstance(inner, dict) else None

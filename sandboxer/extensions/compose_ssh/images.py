@@ -60,7 +60,7 @@ class Images:
 
 
 def images_of(services: dict[str, Any]) -> Images:
-    """What is to be collected for these services."""
+    """Return what is to be collected for these services."""
     return Images(
         {
             service["image"]: name
@@ -71,7 +71,7 @@ def images_of(services: dict[str, Any]) -> Images:
 
 
 def image_keys(name: str, service: dict[str, Any], images: Images, mounts: Mounts, scope: Scope) -> dict[str, Any]:
-    """The ``image``, ``build`` and ``pull_policy`` of a service.
+    """Return the ``image``, ``build`` and ``pull_policy`` of a service.
 
     A built image is named after the sandbox: under the file's own name it would replace that of another sandbox.
     """
@@ -90,7 +90,7 @@ def image_keys(name: str, service: dict[str, Any], images: Images, mounts: Mount
 
 
 def own_name(project: str, service: str) -> str:
-    """The name of the image that a sandbox's service is built as; images have no capitals."""
+    """Return the name of the image that a sandbox's service is built as; images have no capitals."""
     return f"{project}-{service.lower()}"
 
 
@@ -129,7 +129,10 @@ _CHECKS: dict[str, Check] = {"no_cache": flag, "shm_size": _shm_size, "ulimits":
 
 
 def _arguments(value: Any, scope: Scope) -> dict[str, str]:
-    """A build's arguments that have a value. A name alone is one of the sandbox's variables, never of the host's."""
+    """Return a build's arguments that have a value.
+
+    A name alone is one of the sandbox's variables, never of the host's.
+    """
     own = {key: escape(text) for key, text in scope.policy.variables.items()}
     given = {key: own.get(key) if text is None else text for key, text in scope.mapping(value).items()}
     for key, text in given.items():
@@ -143,7 +146,7 @@ def _arguments(value: Any, scope: Scope) -> dict[str, str]:
 
 
 def _contexts(name: str, build: dict[str, Any], images: Images, delivery: Delivery, scope: Scope) -> None:
-    """Puts the folders that a build reads where their content says, and the Dockerfile as it was understood."""
+    """Put the folders that a build reads where their content says, and the Dockerfile as it was understood."""
     context = build.get("context")
     if isinstance(context, str) and REMOTE_CONTEXT.match(context):
         scope.at("context").refuse("would be fetched from elsewhere; commit it to the input repository")
@@ -176,7 +179,7 @@ def _contexts(name: str, build: dict[str, Any], images: Images, delivery: Delive
 def _dockerfile(
     build: dict[str, Any], context: str, source: str, images: Images, delivery: Delivery, scope: Scope
 ) -> None:
-    """Reads the Dockerfile as policy, and names the one to deliver in its place."""
+    """Read the Dockerfile as policy, and name the one to deliver in its place."""
     inline = build.pop("dockerfile_inline", None)
     ignored = b""
     data: bytes | str
@@ -210,7 +213,10 @@ def _dockerfile(
 
 
 def _path(given: Any, context: str, delivery: Delivery, scope: Scope) -> str | None:
-    """The place in the tree of the Dockerfile that the engine would take; None, and a finding, where there is none."""
+    """Return the place in the tree of the Dockerfile that the engine would take.
+
+    None, and a finding, where there is none.
+    """
     if given is None:
         names = _PODMAN_FILES if scope.policy.podman else _DOCKER_FILES
         found = next((one for name in names if (one := delivery.find(posixpath.join(context, name)))), None)
@@ -229,7 +235,10 @@ def _path(given: Any, context: str, delivery: Delivery, scope: Scope) -> str | N
 
 
 def _ignored(dockerfile: str, delivery: Delivery, scope: Scope) -> bytes:
-    """What BuildKit is told to leave out of the context by the file beside a Dockerfile; empty where there is none."""
+    """Return what BuildKit is told to leave out of the context by the file beside a Dockerfile.
+
+    Empty where there is none.
+    """
     try:
         path = delivery.tree.resolve(f"{dockerfile}.dockerignore")
     except NotInTreeError:

@@ -73,7 +73,7 @@ _oom_score_adj = number(0, 1000)
 
 
 def cap_add(value: Any, scope: Scope) -> list[str]:
-    """Capabilities on top of an engine's own: those that say nothing over the host."""
+    """Return capabilities on top of an engine's own: those that say nothing over the host."""
 
     def check(item: Any, here: Scope) -> str | None:
         name = str(item)
@@ -87,7 +87,7 @@ def cap_add(value: Any, scope: Scope) -> list[str]:
 
 
 def security_opt(value: Any, scope: Scope) -> list[str]:
-    """Only what confines a container more."""
+    """Return only what confines a container more."""
 
     def check(item: Any, here: Scope) -> str | None:
         if str(item).replace("=", ":") in ("no-new-privileges", "no-new-privileges:true"):
@@ -99,14 +99,14 @@ def security_opt(value: Any, scope: Scope) -> list[str]:
 
 
 def shown_word(item: Any) -> str:
-    """A word of a list for a message, without quotes where it needs none."""
+    """Return a word of a list for a message, without quotes where it needs none."""
     return (
         str(item) if NAME.fullmatch(str(item)) or re.fullmatch(r"[\w:=-]{1,80}", str(item), re.ASCII) else shown(item)
     )
 
 
 def oom_score_adj(value: Any, scope: Scope) -> int | None:
-    """How early the kernel ends the container's processes."""
+    """Return how early the kernel ends the container's processes."""
     if (given := whole(value)) is not None and given < 0:
         scope.refuse("may only be 0 or more: below it, the host's own processes would be killed first")
         return None
@@ -115,7 +115,10 @@ def oom_score_adj(value: Any, scope: Scope) -> int | None:
 
 
 def ulimits(value: Any, scope: Scope) -> dict[str, Any]:
-    """Limits of processes by name: one number, or ``soft`` and ``hard``; above the ceiling they are lowered to it."""
+    """Return limits of processes by name: one number, or ``soft`` and ``hard``.
+
+    Above the ceiling they are lowered to it.
+    """
     result: dict[str, Any] = {}
     for name, given in scope.mapping(value).items():
         here = scope.at(name)
@@ -138,7 +141,7 @@ _PAIR = (("soft", "hard"), ("hard", "soft"))
 
 
 def _least(soft: int, hard: int) -> int:
-    """The soft limit within the hard one, where -1 is more than any number."""
+    """Return the soft limit within the hard one, where -1 is more than any number."""
     if hard == -1:
         return soft
     return hard if soft == -1 else min(soft, hard)
@@ -156,7 +159,7 @@ def _ulimit(most: int) -> Check:
 
 
 def sysctls(value: Any, scope: Scope) -> dict[str, str]:
-    """Kernel parameters of the container's own network, by name and range."""
+    """Return kernel parameters of the container's own network, by name and range."""
     result = {}
     for name, given in scope.mapping(value).items():
         here = scope.at(name)
@@ -177,7 +180,7 @@ def sysctls(value: Any, scope: Scope) -> dict[str, str]:
 
 
 def one_of(*allowed: str, service: bool = False) -> Check:
-    """A check of a namespace: some words, and that of another service of the stack."""
+    """Return a check of a namespace: some words, and that of another service of the stack."""
 
     def check(value: Any, scope: Scope) -> Any:
         peer = value.removeprefix("service:") if isinstance(value, str) else ""

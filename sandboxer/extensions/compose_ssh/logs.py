@@ -41,7 +41,7 @@ _OF_PODMAN = ("max-size",)  # its one kind of file knows no more, and no contain
 
 
 def logging(value: Any, scope: Scope) -> dict[str, Any]:
-    """The logging of a service: by default a few files of a few MiB, and never more than the limits allow."""
+    """Return the logging of a service: by default a few files of a few MiB, and never more than the limits allow."""
     given = scope.only(scope.mapping(value), ("driver", "options"))
     driver = str(given.get("driver") or "json-file")
     if driver not in DRIVERS:

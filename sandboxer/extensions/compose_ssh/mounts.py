@@ -30,7 +30,7 @@ _mode = word(r"[0-9]{1,4}", "a mode, such as 1777", 4)
 
 
 def written_to(services: dict[str, Any], delivery: Delivery) -> Iterator[str]:
-    """The places in the tree that some service mounts and may write to."""
+    """Yield the places in the tree that some service mounts and may write to."""
     for service in services.values():
         volumes = service.get("volumes") if isinstance(service, dict) else None
         for volume in volumes if isinstance(volumes, list) else ():
@@ -52,7 +52,7 @@ class Mounts:
     secrets: dict[str, Any] = field(default_factory=dict)
 
     def of(self, name: str, service: dict[str, Any], scope: Scope) -> dict[str, Any]:
-        """The ``volumes``, ``configs``, ``secrets`` and ``volumes_from`` of a service: those it has."""
+        """Return the ``volumes``, ``configs``, ``secrets`` and ``volumes_from`` of a service: those it has."""
         lists = [service.get(key) for key in ("volumes", "configs", "secrets", "volumes_from", "tmpfs")]
         if too_many(limits.MOUNTS, sum(len(one) for one in lists if isinstance(one, list)), scope):
             return {}
@@ -73,7 +73,7 @@ class Mounts:
         return {key: items for key, items in present.items() if items}
 
     def environment(self, service: dict[str, Any], scope: Scope) -> dict[str, Any]:
-        """The ``environment`` of a service that has env files, with what they say; else nothing."""
+        """Return the ``environment`` of a service that has env files, with what they say; else nothing."""
         here = scope.at("env_file")
         given = service.get("env_file")
         if not given or (isinstance(given, list) and too_many(limits.MOUNTS, len(given), here)):
@@ -103,11 +103,11 @@ class Mounts:
             return {}
 
     def root_labels(self) -> dict[str, str]:
-        """The labels that everything of the sandbox carries, as values of a compose file."""
+        """Return the labels that everything of the sandbox carries, as values of a compose file."""
         return {key: escape(text) for key, text in sorted(self.root.policy.labels.items())}
 
     def references(self, value: Any, name: str, scope: Scope, *, mounted: bool = False) -> list[Any]:
-        """The secrets that a service or its build is given; ``mounted`` ones are files of the container."""
+        """Return the secrets that a service or its build is given; ``mounted`` ones are files of the container."""
         return [self._secret(item, name, here, mounted) for here, item in scope.items(value)]
 
     def _volume(self, item: Any, name: str, scope: Scope) -> dict[str, Any] | None:
@@ -179,7 +179,7 @@ class Mounts:
         self.volumes.add(source)
 
     def _reference(self, item: Any, kind: str, scope: Scope) -> tuple[dict[str, Any], str, dict[str, Any]] | None:
-        """A service's reference to a config or secret: itself, the name, and the top-level entry."""
+        """Return a service's reference to a config or secret: itself, the name, and the top-level entry."""
         reference = scope.only(scope.mapping(item), _REFERENCE)
         name = reference.get("source")
         section = self.model.get(kind)
@@ -253,7 +253,7 @@ class Mounts:
         return None
 
     def _access(self, reference: dict[str, Any], source: str, scope: Scope) -> Access | None:
-        """Who may read a file of the input; without a word of it everybody in the container, as git has it."""
+        """Return who may read a file of the input; without a word of it everybody in the container, as git has it."""
         access = take_access(reference, scope)
         if access is not None and not self.delivery.tree.is_file(source):
             scope.refuse("is a folder, which has no `uid`, `gid` and `mode` of its own; name a file")
@@ -263,7 +263,10 @@ class Mounts:
     def _named_so(
         self, entries: dict[str, Any], reference: dict[str, Any], access: Access | None, path: str, *, default: str
     ) -> dict[str, Any]:
-        """A reference to an entry of its file's own: one file may be given to several services in several ways."""
+        """Return a reference to an entry of its file's own.
+
+        One file may be given to several services in several ways.
+        """
         key = str(reference["source"])
         if access is not None:
             key = f"{key}.{'.'.join(access.words)}"
@@ -275,7 +278,7 @@ class Mounts:
 
 
 def target(value: Any, scope: Scope, *, relative: bool = False) -> None:
-    """Refuses a path in the container that is not absolute, or that could be read as more than a path."""
+    """Refuse a path in the container that is not absolute, or that could be read as more than a path."""
     good = (
         isinstance(value, str) and 0 < len(value) <= 1024 and not _UNFIT.search(value) and ".." not in value.split("/")
     )
@@ -284,7 +287,7 @@ def target(value: Any, scope: Scope, *, relative: bool = False) -> None:
 
 
 def _from(item: Any, scope: Scope) -> str | None:
-    """Another service's mounts, each as that service has it or read-only: Podman lets `rw` undo its `ro`."""
+    """Return another service's mounts, each as that service has it or read-only: Podman lets `rw` undo its `ro`."""
     if not isinstance(item, str) or item.startswith("container:"):
         scope.refuse("names a container outside the sandbox; name a service")
         return None

@@ -29,7 +29,7 @@ _MAC_WHAT = "is not a hardware address such as 02:42:ac:11:00:02"
 
 
 def valid_name(name: str, scope: Scope) -> bool:
-    """Whether this may be the name of a service, network, volume, secret or config; else a finding says so."""
+    """Return whether this may be the name of a service, network, volume, secret or config; else a finding says so."""
     if NAME.fullmatch(name):
         return True
     if len(name) > limits.NAME.most:
@@ -40,7 +40,7 @@ def valid_name(name: str, scope: Scope) -> bool:
 
 
 def alias(value: Any, scope: Scope) -> str | None:
-    """Another name of a service in a network; podman-compose joins them with ``,``."""
+    """Return another name of a service in a network; podman-compose joins them with ``,``."""
     if len(str(value)) <= limits.NAME.most and _HOST_NAME.fullmatch(str(value)):
         return str(value)
     scope.refuse(f"{shown(value)} is not a host name")
@@ -48,7 +48,7 @@ def alias(value: Any, scope: Scope) -> str | None:
 
 
 def mac_address(value: Any, scope: Scope) -> Any:
-    """A hardware address."""
+    """Return a hardware address."""
     if isinstance(value, str) and _MAC.fullmatch(value):
         return value
     scope.refuse(_MAC_WHAT)
@@ -56,7 +56,7 @@ def mac_address(value: Any, scope: Scope) -> Any:
 
 
 def dns(value: Any, scope: Scope) -> list[str]:
-    """Name servers, by address."""
+    """Return name servers, by address."""
     if scope.policy.egress == "deny":
         scope.refuse("asks outside the sandbox's networks, which `egress: deny` forbids; remove it")
         return []
@@ -79,7 +79,7 @@ def _address(value: Any) -> bool:
 
 
 def extra_hosts(value: Any, scope: Scope) -> list[str]:
-    """More names in the container's hosts file; the host itself is none under ``egress: deny``."""
+    """Return more names in the container's hosts file; the host itself is none under ``egress: deny``."""
 
     def check(item: Any, here: Scope) -> str | None:
         name, _, address = str(item).partition("=")
@@ -97,7 +97,7 @@ def extra_hosts(value: Any, scope: Scope) -> list[str]:
 
 
 def links(value: Any, scope: Scope) -> list[str]:
-    """Services of the stack, each with another name if need be."""
+    """Return services of the stack, each with another name if need be."""
 
     def check(item: Any, here: Scope) -> str | None:
         name, colon, other = str(item).partition(":")
@@ -111,7 +111,7 @@ def links(value: Any, scope: Scope) -> list[str]:
 
 
 def expose(value: Any, scope: Scope) -> list[str]:
-    """Ports and ranges of ports, of which the engine keeps a list."""
+    """Return ports and ranges of ports, of which the engine keeps a list."""
     total = 0
     if isinstance(value, list) and too_many(limits.EXPOSED, len(value), scope):
         return []
@@ -128,7 +128,7 @@ def expose(value: Any, scope: Scope) -> list[str]:
 
 
 def depends_on(value: Any, scope: Scope) -> dict[str, Any]:
-    """The services of the stack that start first."""
+    """Return the services of the stack that start first."""
     given = scope.mapping(value)
     if too_many(limits.ITEMS, len(given), scope):
         return {}
@@ -146,7 +146,7 @@ def depends_on(value: Any, scope: Scope) -> dict[str, Any]:
 
 
 def group_add(value: Any, scope: Scope) -> list[str]:
-    """More groups of the container's process, by a name or number of the container's own."""
+    """Return more groups of the container's process, by a name or number of the container's own."""
 
     def check(item: Any, here: Scope) -> str | None:
         if NAME.fullmatch(str(item)) and str(item) != "keep-groups":
@@ -158,7 +158,9 @@ def group_add(value: Any, scope: Scope) -> list[str]:
 
 
 def labels(value: Any, scope: Scope) -> dict[str, str]:
-    """A file's own labels, few enough to be read back; those that tell whose a container is are not for it to set.
+    """Return a file's own labels, few enough to be read back.
+
+    Those that tell whose a container is are not for it to set.
 
     A value is free text: podman-compose's ``--label KEY=VALUE`` is one word, and the first ``=`` ends the key.
     """

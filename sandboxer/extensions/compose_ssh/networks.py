@@ -38,7 +38,7 @@ _IMPATIENT = ("timeout:1", "attempts:1")
 
 
 def membership(service: dict[str, Any], scope: Scope) -> dict[str, Any]:
-    """The ``networks`` of a service; none where it shares another service's network or has none."""
+    """Return the ``networks`` of a service; none where it shares another service's network or has none."""
     if service.get("network_mode"):
         return {}
     here = scope.at("networks")
@@ -58,7 +58,7 @@ def membership(service: dict[str, Any], scope: Scope) -> dict[str, Any]:
 
 
 def names(service: dict[str, Any], scope: Scope) -> dict[str, Any]:
-    """The keys by which a service under ``egress: deny`` knows the names of its own stack, and no others.
+    """Return the keys by which a service under ``egress: deny`` knows the names of its own stack, and no others.
 
     An engine's resolver asks the host's name servers for what it does not know, and some do so for an internal network
     too, from the host itself. Docker's asks what it is told instead. Podman's is told by ``resolver.sh``.
@@ -78,7 +78,8 @@ def _words(value: Any) -> list[str]:
 
 
 def creation(name: str, network: dict[str, Any], project: str) -> tuple[str, list[str]]:
-    """The name of a hardened network on Podman, and the words of ``podman network create`` as podman-compose says them.
+    """Return the name of a hardened network on Podman, and the words of ``podman network create`` as podman-compose
+    says them.
 
     Each word becomes a line, so a line break in a label becomes a space.
     """
@@ -93,7 +94,7 @@ def creation(name: str, network: dict[str, Any], project: str) -> tuple[str, lis
 
 
 def made_volume(name: str, volume: dict[str, Any], project: str) -> tuple[str, list[str]]:
-    """The same of a hardened volume, and ``podman volume create``."""
+    """Return the same of a hardened volume, and ``podman volume create``."""
     return f"{project}_{name}", [word.replace("$$", "$") for word in _marks(volume, project)]
 
 
@@ -103,7 +104,7 @@ def _marks(resource: dict[str, Any], project: str) -> list[str]:
 
 
 def network(name: str, value: Any, scope: Scope) -> dict[str, Any]:
-    """A top-level network: a bridge of the sandbox's own, ``internal`` under ``egress: deny``."""
+    """Return a top-level network: a bridge of the sandbox's own, ``internal`` under ``egress: deny``."""
     given = _own(name, value, scope, _NETWORK)
     if given.pop("driver", "bridge") not in ("bridge", "default"):
         scope.at("driver").refuse("joins the host's own networks; use bridge")
@@ -126,7 +127,10 @@ def network(name: str, value: Any, scope: Scope) -> dict[str, Any]:
 
 
 def volume(name: str, value: Any, scope: Scope) -> dict[str, Any]:
-    """A top-level volume: a local one of the sandbox's own, without options, for ``o: bind`` is a way to any path."""
+    """Return a top-level volume.
+
+    A local one of the sandbox's own, without options, for ``o: bind`` is a way to any path.
+    """
     given = _own(name, value, scope, _VOLUME)
     if given.pop("driver", "local") not in ("local", "default"):
         scope.at("driver").refuse("keeps data outside the sandbox; use local")
@@ -140,7 +144,7 @@ def volume(name: str, value: Any, scope: Scope) -> dict[str, Any]:
 
 
 def _own(name: str, value: Any, scope: Scope, known: tuple[str, ...]) -> dict[str, Any]:
-    """What networks and volumes have alike: not from outside, no name of their own, our labels."""
+    """Return what networks and volumes have alike: not from outside, no name of their own, our labels."""
     given = scope.only(scope.mapping(value), known)
     if not off(given.pop("external", None)):
         scope.at("external").refuse("belongs to others and would be deleted with the sandbox; let the sandbox make it")

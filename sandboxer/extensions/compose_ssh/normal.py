@@ -18,7 +18,7 @@ _PROPAGATION = ("shared", "rshared", "slave", "rslave", "private", "rprivate")
 
 
 def normalise(model: Mapping[str, Any], project_dir: str, *, literal: bool = False) -> dict[str, Any]:
-    """The long form of a merged compose model; what is in it already, as from ``docker compose config``, stays.
+    """Return the long form of a merged compose model; what is in it already, as from ``docker compose config``, stays.
 
     ``project_dir`` is the absolute path on the host that relative paths start from. ``literal`` says that the values
     are interpolated and a ``$`` in them stands for itself, as ``podman-compose config`` prints them; in the result a
@@ -103,7 +103,7 @@ def _context(value: Any, project_dir: str) -> Any:
 
 
 def absolute(path: str, folder: str) -> str:
-    """A path made absolute and cleaned; one in a home directory stays as it is, for it is nobody's here."""
+    """Return a path made absolute and cleaned; one in a home directory stays as it is, for it is nobody's here."""
     return path if path.startswith("~") else posixpath.normpath(posixpath.join(folder, path))
 
 

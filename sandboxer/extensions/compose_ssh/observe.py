@@ -38,7 +38,7 @@ _ENGINES: tuple[Engine, ...] = ("docker", "podman")
 
 
 def observe_command(request: ObserveRequest) -> tuple[Command, str]:
-    """The command of one look, and the nonce that marks its sections."""
+    """Return the command of one look, and the nonce that marks its sections."""
     nonce = secrets.token_hex(16)
     lines = (nonce, request.root, request.fleet, request.runtime)
     text = script("root.sh", "compose_ssh/engine.sh", "compose_ssh/files.sh", "compose_ssh/observe.sh")
@@ -46,7 +46,7 @@ def observe_command(request: ObserveRequest) -> tuple[Command, str]:
 
 
 def read_observation(request: ObserveRequest, nonce: str, result: CommandResult) -> Reachable:
-    """The answer of a look. Raises ObservationIncomplete where it broke off, or says what nobody expects."""
+    """Return the answer of a look. Raises ObservationIncomplete where it broke off, or says what nobody expects."""
     sections = Sections(result.stdout, nonce)
     if not sections.complete:
         said = result.stderr.decode("utf-8", "replace").strip().splitlines()
@@ -173,7 +173,7 @@ def _found(fleet: str, sections: Sections) -> dict[str, ObservedDirectory]:
 
 
 def file_sums(printed: bytes) -> dict[str, FileSums]:
-    """What ``files.sh`` printed, by its keys; what has no files is not among them."""
+    """Return what ``files.sh`` printed, by its keys; what has no files is not among them."""
     lines = (_SUMS.fullmatch(line) for line in os.fsdecode(printed).splitlines())
     # A name of two lines below the workspace, which nothing of ours has, makes lines that are none.
     return {line[1]: FileSums(int(line[2]), int(line[3]), int(line[4])) for line in lines if line}

@@ -44,13 +44,13 @@ class Budget:
 
 
 def plain_form(documents: Iterable[Any], budget: Budget) -> bytes:
-    """The documents of one file, written out. Raises ValueError where they are too large or too deep."""
+    """Return the documents of one file, written out. Raises ValueError where they are too large or too deep."""
     given = [document for document in documents if document is not None] or [None]
     return b"".join(b"---\n" + _Writer(budget).text(without_extensions(document)) for document in given)
 
 
 def without_extensions(document: Any) -> Any:
-    """A document without its ``x-`` fields; in what holds names of the user's own they are no such fields."""
+    """Return a document without its ``x-`` fields; in what holds names of the user's own they are no such fields."""
     if not isinstance(document, dict):
         return document
     plain = _dropped(document)
@@ -70,7 +70,7 @@ def _dropped(mapping: dict[str, Any]) -> dict[str, Any]:
 
 
 def _within(value: Any, change: Callable[[Any], Any], *, each: bool = False, drop: bool = False) -> Any:
-    """A mapping changed, or each of its values; what is something else, or reset, stays as it is."""
+    """Return a mapping changed, or each of its values; what is something else, or reset, stays as it is."""
     if isinstance(value, Tagged):
         return Tagged(value.tag, _within(value.value, change, each=each, drop=drop)) if value.tag == OVERRIDE else value
     if not isinstance(value, dict):
@@ -126,7 +126,7 @@ def _scalar(value: str | None) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text in double quotes, in ASCII, as every dialect of YAML reads it back."""
+    """Return a text in double quotes, in ASCII, as every dialect of YAML reads it back."""
     return f'"{_ESCAPED.sub(_escape, text)}"'
 
 

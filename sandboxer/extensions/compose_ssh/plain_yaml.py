@@ -49,24 +49,24 @@ class Tagged:
 
 
 def bare(value: Any) -> Any:
-    """A value as it counts in its own file: what is reset is not there."""
+    """Return a value as it counts in its own file: what is reset is not there."""
     if isinstance(value, Tagged):
         return value.value if value.tag == OVERRIDE else None
     return value
 
 
 def is_number(text: str) -> bool:
-    """Whether Compose's YAML takes a scalar without quotes for a number."""
+    """Return whether Compose's YAML takes a scalar without quotes for a number."""
     return len(text) <= 64 and _NUMBER.fullmatch(text.replace("_", "")) is not None and text[:1] != "_"
 
 
 def is_bool(text: str) -> bool:
-    """Whether every dialect takes a scalar without quotes for a boolean."""
+    """Return whether every dialect takes a scalar without quotes for a boolean."""
     return text in _BOOL
 
 
 def documents(data: bytes) -> list[Any]:
-    """The file's documents, one after the other, for Compose merges them all.
+    """Return the file's documents, one after the other, for Compose merges them all.
 
     Mappings become dicts, sequences lists, null None, scalars ``Plain`` or, quoted, text; the value of a mapping may
     be ``Tagged``. Raises ValueError with the place and the reason: no YAML or UTF-8, over 1 MiB, nested deeper than
@@ -193,7 +193,7 @@ class _Composer:
         return str(key)
 
     def _merged(self, event: yaml.Event, value: Any) -> dict[str, Any]:
-        """What a merge key brings: of several mappings the first that has a key counts."""
+        """Return what a merge key brings: of several mappings the first that has a key counts."""
         merged: dict[str, Any] = {}
         for part in reversed(value if isinstance(value, list) else [value]):
             if not isinstance(part, dict):

@@ -155,7 +155,7 @@ class Hardened:
         return tuple(dict.fromkeys(named))
 
     def to_json(self) -> bytes:
-        """The compose file to run: the same bytes for the same model.
+        """Return the compose file to run: the same bytes for the same model.
 
         Some characters that JSON has as they are end a line to podman-compose, or are none: those are escaped.
         """

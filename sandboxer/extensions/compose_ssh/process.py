@@ -42,7 +42,7 @@ _restart = word(
 
 
 def environment(value: Any, scope: Scope) -> dict[str, str]:
-    """The variables of a process. A name alone is one of the sandbox's variables, or goes.
+    """Return the variables of a process. A name alone is one of the sandbox's variables, or goes.
 
     Both engines' Compose would give it the host's value when it starts the container.
 
@@ -67,7 +67,7 @@ def environment(value: Any, scope: Scope) -> dict[str, str]:
 
 
 def working_dir(value: Any, scope: Scope) -> str | None:
-    """A folder in the container; not in ``/proc``, where an engine's own open files would lead out of it."""
+    """Return a folder in the container; not in ``/proc``, where an engine's own open files would lead out of it."""
     if not isinstance(value, str) or len(value) > 1024 or not _FOLDER.fullmatch(value):
         scope.refuse(f"{shown(value)} is not an absolute path in the container")
         return None
@@ -79,7 +79,7 @@ def working_dir(value: Any, scope: Scope) -> str | None:
 
 
 def restart(value: Any, scope: Scope) -> str | None:
-    """When a container starts again; YAML of old reads a bare ``no`` as false."""
+    """Return when a container starts again; YAML of old reads a bare ``no`` as false."""
     return "no" if value is False else _restart(value, scope)
 
 
@@ -95,7 +95,7 @@ def restart_policy(value: Any, scope: Scope) -> dict[str, Any]:
 
 
 def healthcheck(value: Any, scope: Scope) -> dict[str, Any]:
-    """How health is checked: free words, that run in the container alone, and bounded times.
+    """Return how health is checked: free words, that run in the container alone, and bounded times.
 
     podman-compose makes one word of ``test``, as JSON, behind ``--health-cmd``.
     """

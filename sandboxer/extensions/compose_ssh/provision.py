@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def provision(operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
-    """Makes the sandbox or brings it to what is desired; ``fresh`` removes what a former life left of it first."""
+    """Make the sandbox or brings it to what is desired; ``fresh`` removes what a former life left of it first."""
     with HostSession(operation, *VERBS) as session:
         directory = SandboxDirectory(operation, session)
         before = directory.observe_as_planned()
@@ -54,7 +54,7 @@ def provision(operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> 
 
 
 def wait_ready(operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
-    """Waits until every recorded service is up or ended well, at most ``timeout`` seconds; gives each one's state."""
+    """Wait until every recorded service is up or ended well, at most ``timeout`` seconds; return each one's state."""
     deadline = time.monotonic() + timeout
     with HostSession(operation, *VERBS) as session:
         directory = SandboxDirectory(operation, session)
@@ -69,7 +69,10 @@ def wait_ready(operation: Operation, record: Record, timeout: float) -> Mapping[
 
 
 def _begin(directory: SandboxDirectory, desired: DesiredSandbox, before: State, uid: str) -> Record:
-    """The record of the work, on the host before anything else is. ``uid`` is of the life that goes on, if any."""
+    """Return the record of the work, on the host before anything else is.
+
+    ``uid`` is of the life that goes on, if any.
+    """
     operation = directory.operation
     if before.record is not None:
         if _only_the_record_differs(directory, before, desired):
@@ -140,7 +143,7 @@ def _bring_up(directory: SandboxDirectory, desired: DesiredSandbox, record: Reco
 
 
 def _variables(directory: SandboxDirectory, desired: DesiredSandbox, record: Record) -> Variables:
-    """The variables of the compose file, each secret's file delivered on the way."""
+    """Return the variables of the compose file, each secret's file delivered on the way."""
     sealed = records.sealed_for(record, desired)["secrets"]
     values, files = dict(desired.env), {}
     for secret in desired.secrets:
@@ -160,7 +163,7 @@ def _variables(directory: SandboxDirectory, desired: DesiredSandbox, record: Rec
 
 
 def _mounts(directory: SandboxDirectory, hardened: Hardened) -> dict[str, list[Bind]]:
-    """What is mounted, by its folder in the workspace: `bind/<digest>`, or `bind-rw/<digest>`."""
+    """Return what is mounted, by its folder in the workspace: `bind/<digest>`, or `bind-rw/<digest>`."""
     mounts: dict[str, list[Bind]] = {}
     for bind in hardened.binds:
         folder = "/".join(bind.destination.removeprefix(directory.workspace + "/").split("/")[:2])
@@ -169,7 +172,7 @@ def _mounts(directory: SandboxDirectory, hardened: Hardened) -> dict[str, list[B
 
 
 def _put_binds(directory: SandboxDirectory, tree: InputTree, hardened: Hardened) -> frozenset[str]:
-    """Puts every mounted file in place; gives the services whose file or folder was not there."""
+    """Put every mounted file in place; return the services whose file or folder was not there."""
     remade: set[str] = set()
     for bind in hardened.binds:
         if directory.bind(tree, bind):

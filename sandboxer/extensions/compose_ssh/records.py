@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def anonymous_volumes(containers: Iterable[Container]) -> frozenset[str]:
-    """The volumes of these containers that have no name of ours, and so no label either."""
+    """Return the volumes of these containers that have no name of ours, and so no label either."""
     return frozenset(name for container in containers for name in container.volumes if _ANONYMOUS.fullmatch(name))
 
 
@@ -33,7 +33,9 @@ def what_runs(
     *,
     former_volumes: frozenset[str] = frozenset(),
 ) -> Mapping[str, Any]:
-    """The parts of a record that are read from the containers after an apply; later looks are compared with them.
+    """Return the parts of a record that are read from the containers after an apply.
+
+    Later looks are compared with them.
 
     Networks and volumes are those that the containers use: no engine makes others, and to list them costs two calls.
     ``former_volumes`` are anonymous ones that nobody may use any more: they end with the sandbox, as all volumes do,
@@ -67,7 +69,10 @@ def what_runs(
 
 
 def delivered(sums: FileSums | None) -> WorkspaceFiles | None:
-    """The delivered files as a record holds them; None where nobody could tell, or where somebody set absurd times."""
+    """Return the delivered files as a record holds them.
+
+    None where nobody could tell, or where somebody set absurd times.
+    """
     if sums is None or max(abs(sums.bytes), abs(sums.seconds)) >= _ABSURD:
         return None
     return WorkspaceFiles(files=sums.files, bytes=sums.bytes, seconds=sums.seconds)
@@ -76,7 +81,7 @@ def delivered(sums: FileSums | None) -> WorkspaceFiles | None:
 def undisturbed(
     record: Record, containers: tuple[Container, ...], resources: tuple[Resource, ...], *, workspace: Workspace
 ) -> bool:
-    """Whether what runs is as the record says, seen under the lock."""
+    """Return whether what runs is as the record says, seen under the lock."""
     there = record.inputs is None or record.inputs.digest.removeprefix("sha256:") in workspace.trees
     found = ObservedDirectory(record.id, record, has_workspace=there, files=workspace.total)
     return not drift(ObservedSandbox(record.host, record.id, found, containers, resources))

@@ -37,7 +37,7 @@ _PROJECT = re.compile(r"sbx-[a-z0-9-]+-[0-9a-f]{8}")
 
 
 def problem_with_reference(text: object, project: str) -> str | None:
-    """Why a reference may not be used by the sandbox of this compose project; None where it may.
+    """Return why a reference may not be used by the sandbox of this compose project; None where it may.
 
     The reason is a clause that goes behind the place of the text (``services.web.image: ...``). ``project`` is the
     compose project, ``sbx-<name>-<id>``, whose own images may be named.
@@ -65,6 +65,6 @@ def tagged(text: str) -> str:
 
 
 def _others(name: str, project: str) -> bool:
-    """Whether a name without registry and folders can be read as that of an image built for another project."""
+    """Return whether a name without registry and folders can be read as that of an image built for another project."""
     projects = (name[: end.end()] for end in _PROJECT_END.finditer(name))
     return any(_PROJECT.fullmatch(one) and one != project for one in projects)

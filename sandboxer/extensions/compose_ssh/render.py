@@ -44,14 +44,14 @@ class Variables:
     secrets: Mapping[str, DeliveredSecret]
 
     def redact(self, text: str) -> str:
-        """The text without any of the values: a container's log or Compose's complaint may repeat one."""
+        """Return the text without any of the values: a container's log or Compose's complaint may repeat one."""
         plain = {name: value.reveal() for name, value in self.values.items()}
         secrets = [value for name, value in plain.items() if name in self.secrets]
         environment = [value for name, value in plain.items() if name not in self.secrets]
         return Redactor(secrets, environment).redact(text)
 
     def to_dotenv(self, *, podman: bool = False) -> bytes:
-        """An env file that Compose, or podman-compose, reads back to the very same values."""
+        """Return an env file that Compose, or podman-compose, reads back to the very same values."""
         lines = [_PODMAN_NAMES] if podman else []
         quoted = _quoted_for_podman if podman else _quoted
         lines += [f"{name}={quoted(value.reveal())}\n" for name, value in sorted(self.values.items())]
@@ -76,7 +76,7 @@ def _quoted(value: str) -> str:
 
 
 def sources(directory: SandboxDirectory, desired: DesiredSandbox, tree: InputTree, command: str) -> SourceReport:
-    """What Compose is to read, and what of the tree that needs. Raises ComposeRefused."""
+    """Return what Compose is to read, and what of the tree that needs. Raises ComposeRefused."""
     inputs, files = directory.operation.inputs, desired.profile.spec.compose.files
     return inspect(
         {path: inputs.read(tree, path) for path in files},
@@ -127,7 +127,10 @@ def render(
 
 
 def packed(report: SourceReport, variables: bytes) -> bytes:
-    """A tar of the folder in which Compose reads: ``variables``, and in ``files`` what it opens; no link is in it."""
+    """Return a tar of the folder in which Compose reads: ``variables``, and in ``files`` what it opens.
+
+    No link is in it.
+    """
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
         folders = {posixpath.dirname(path) for path in report.opened} | set(report.folders)
@@ -144,7 +147,7 @@ def packed(report: SourceReport, variables: bytes) -> bytes:
 
 
 def moved(value: Any, before: str, after: str) -> Any:
-    """The model with every path below one folder as it is below another, whichever way its ``$`` is written."""
+    """Return the model with every path below one folder as it is below another, whichever way its ``$`` is written."""
     if isinstance(value, dict):
         return {key: moved(item, before, after) for key, item in value.items()}
     if isinstance(value, list):
@@ -157,14 +160,14 @@ def moved(value: Any, before: str, after: str) -> Any:
 
 
 def _reason(said: str) -> str:
-    """What a Compose complains of: where it is a program's trace, the error at its end."""
+    """Return what a Compose complains of: where it is a program's trace, the error at its end."""
     _, found, trace = said.rpartition("Traceback (most recent call last):")
     lines = [line for line in trace.splitlines() if line.strip()]
     return lines[-1].strip() if found and lines else said
 
 
 def _parsed(output: bytes, *, podman: bool) -> dict[str, Any] | None:
-    """The model that a Compose printed; None where it is none."""
+    """Return the model that a Compose printed; None where it is none."""
     try:
         model = yaml.load(output, Loader=yaml.CSafeLoader) if podman else json.loads(output)
     except (ValueError, yaml.YAMLError, RecursionError):

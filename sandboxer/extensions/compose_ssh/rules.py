@@ -63,12 +63,12 @@ REFUSED = {
 
 
 def off(value: Any) -> bool:
-    """Whether a value says nothing or no, so that its key need not be there."""
+    """Return whether a value says nothing or no, so that its key need not be there."""
     return not value or (isinstance(value, str) and value.lower() == "false")
 
 
 def image(value: Any, scope: Scope) -> Any:
-    """The name of an image in a registry, and nothing that an engine would take for a path, an option or an id."""
+    """Return the name of an image in a registry, and nothing that an engine would take for a path, an option or an id."""
     problem = problem_with_reference(value, scope.policy.project)
     if problem is not None:
         scope.refuse(problem)
@@ -82,7 +82,7 @@ def _storage_opt(value: Any, scope: Scope) -> dict[str, Any]:
 
 
 def _tmpfs(value: Any, scope: Scope) -> str | None:
-    """A path with options; harden adds a size, and keeps it within the container's memory."""
+    """Return a path with options; harden adds a size, and keep it within the container's memory."""
     path, _, options = str(value).partition(":")
     if not isinstance(value, str) or len(value) > 1024 or not _TMPFS_PATH.fullmatch(path) or ".." in path.split("/"):
         scope.refuse(f"{shown(value)} is not an absolute path in the container, with options behind a `:`")
@@ -166,7 +166,10 @@ CHECKED: dict[str, Check] = {
 
 
 def plain_keys(service: dict[str, Any], scope: Scope, handled: frozenset[str]) -> dict[str, Any]:
-    """What stays of a service's keys by the table alone; ``handled`` are the keys that need more than their value."""
+    """Return what stays of a service's keys by the table alone.
+
+    ``handled`` are the keys that need more than their value.
+    """
     result = {}
     for key, value in sorted(service.items()):
         here = scope.at(key)

@@ -25,7 +25,7 @@ class Scope:
     services: frozenset[str] = frozenset()
 
     def at(self, key: object) -> Scope:
-        """The place of a key in the mapping here, or of an item of the list."""
+        """Return the place of a key in the mapping here, or of an item of the list."""
         step = f"[{key}]" if isinstance(key, int) else f".{key}" if self.where else str(key)
         return replace(self, where=self.where + step)
 
@@ -34,20 +34,20 @@ class Scope:
         self.findings.add(self.where, why)
 
     def mapping(self, value: Any) -> dict[str, Any]:
-        """The mapping that stands here; None counts as an empty one."""
+        """Return the mapping that stands here; None counts as an empty one."""
         if value is not None and not isinstance(value, dict):
             self.refuse("must be a mapping")
         return value if isinstance(value, dict) else {}
 
     def items(self, value: Any) -> Iterator[tuple[Scope, Any]]:
-        """The items of the list that stands here, each with its place; None counts as an empty one."""
+        """Yield the items of the list that stands here, each with its place; None counts as an empty one."""
         if value is not None and not isinstance(value, list):
             self.refuse("must be a list")
         for index, item in enumerate(value if isinstance(value, list) else ()):
             yield self.at(index), item
 
     def only(self, value: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
-        """What of a mapping is in ``known``; extension fields (``x-``) go, any other key is refused."""
+        """Return what of a mapping is in ``known``; extension fields (``x-``) go, any other key is refused."""
         for key in value:
             if key not in known and not key.startswith("x-"):
                 self.at(key).refuse("is not supported in a sandbox; remove it")

@@ -24,7 +24,7 @@ class Sections:
         return iter(self._parts)
 
     def body(self, name: str) -> bytes | None:
-        """The body of the last section of that name; None where there is none."""
+        """Return the body of the last section of that name; None where there is none."""
         return next((body for found, _, body in reversed(self._parts) if found == name), None)
 
 

@@ -61,7 +61,7 @@ def inspect(
     sandbox: str,
     podman: bool = False,
 ) -> SourceReport:
-    """Follows the compose files to everything that Compose would read.
+    """Follow the compose files to everything that Compose would read.
 
     ``files`` are the compose files in Compose's order, paths in the tree to bytes; the folder of the first one is the
     project directory. ``read`` gives the bytes of another path of ``entries``. ``podman`` says that podman-compose is
@@ -112,7 +112,7 @@ class _Look:
         self.findings.add(where, f"{why} ({file})")
 
     def parse(self, path: str, data: bytes) -> list[Any]:
-        """The documents of one compose file, each once."""
+        """Return the documents of one compose file, each once."""
         if path not in self._parsed:
             self.files.add(path)
             self._parsed[path] = []
@@ -124,7 +124,7 @@ class _Look:
         return self._parsed[path]
 
     def contents(self, order: list[str], *, podman: bool) -> dict[str, bytes]:
-        """What Compose is given for each path that it opens; ``order`` are the compose files that are merged."""
+        """Return what Compose is given for each path that it opens; ``order`` are the compose files that are merged."""
         budget = Budget()
         opened = dict(self._texts)
         files = self._without_tags(order) if podman else self.compose_files
@@ -138,7 +138,7 @@ class _Look:
         return opened
 
     def _without_tags(self, order: list[str]) -> dict[str, list[Any]]:
-        """The files as podman-compose reads them right: one document each, and every tag carried out."""
+        """Return the files as podman-compose reads them right: one document each, and every tag carried out."""
         done: dict[str, list[Any]] = {}
         for path, found in self.compose_files.items():
             if len(found) > 1:
@@ -271,7 +271,7 @@ class _Look:
         optional: bool = False,
         opened: bool = True,
     ) -> str | None:
-        """Where a path of a file leads, before links are followed; None, and a finding, where nowhere good."""
+        """Return where a path of a file leads, before links are followed; None, and a finding, where nowhere good."""
         if not self._step(where, file):
             return None
         if not isinstance(value, str) or not value:
@@ -317,14 +317,14 @@ class _Look:
         yield from found
 
     def _first(self, *what: str) -> bool:
-        """Whether a file is met in this way for the first time; Compose itself refuses the cycles."""
+        """Return whether a file is met in this way for the first time; Compose itself refuses the cycles."""
         if what in self._seen:
             return False
         self._seen.add(what)
         return True
 
     def _step(self, where: str, file: str) -> bool:
-        """Counts a step of the walk, so that aliases cannot make it endless."""
+        """Count a step of the walk, so that aliases cannot make it endless."""
         self._steps += 1
         if self._steps == MAX_STEPS:
             self.refuse(where, f"the files need more than {MAX_STEPS} steps to follow; make them smaller", file)
@@ -332,7 +332,7 @@ class _Look:
 
 
 def _plain(mapping: dict[str, Any]) -> dict[str, Any]:
-    """A mapping as it counts in its own file: without what is reset."""
+    """Return a mapping as it counts in its own file: without what is reset."""
     return {
         key: bare(value) for key, value in mapping.items() if not (isinstance(value, Tagged) and value.tag == RESET)
     }

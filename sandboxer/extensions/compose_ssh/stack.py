@@ -51,7 +51,7 @@ class Stack:
         return self.desired.profile.spec.readiness.timeout.total_seconds()
 
     def up(self, before: State) -> State:
-        """Brings the project to what is desired and waits until it is ready; gives what is there then.
+        """Bring the project to what is desired and wait until it is ready; return what is there then.
 
         Raises ProvisionFailed, with each failed container's state and last log lines.
         """
@@ -70,12 +70,15 @@ class Stack:
         return self.wait(deadline, reply)
 
     def _cannot_start(self, before: State) -> set[str]:
-        """Services whose containers were there before, and do not run now: the network that they name may be gone."""
+        """Return services whose containers were there before, and do not run now.
+
+        The network that they name may be gone.
+        """
         old = {container.id for container in before.containers}
         return {service_of(c) for c in self.directory.observation().containers if c.id in old and c.state != "running"}
 
     def _up_in_order(self, before: State, services: list[str], forced: set[str], deadline: float) -> State:
-        """What Docker Compose does by itself: those first that others wait for, and no former ones."""
+        """Return what Docker Compose does by itself: those first that others wait for, and no former ones."""
         reply = None
         self._remove_former(before)
         self._close_names()
@@ -108,7 +111,7 @@ class Stack:
             )
 
     def _close_names(self) -> None:
-        """Makes the networks under ``egress: deny``, so that no container on them ever asks for a name outside."""
+        """Make the networks under ``egress: deny``, so that no container on them ever asks for a name outside."""
         if self.desired.profile.spec.network.egress != "deny":
             return
         project = project_name(self.desired.name, self.desired.id)
@@ -118,7 +121,7 @@ class Stack:
             self.directory.session.must(what, "close_names", full, *words)
 
     def _make_volumes(self) -> None:
-        """Makes the volumes whose name another one's begins with: podman-compose would take that one for it.
+        """Make the volumes whose name another one's begins with: podman-compose would take that one for it.
 
         Podman would then make such a volume by itself, without the labels by which it ends with the sandbox.
         """
@@ -139,7 +142,7 @@ class Stack:
             left = [name for name in left if name not in wave]
 
     def wait(self, deadline: float, reply: Reply | None = None, names: AbstractSet[str] = frozenset()) -> State:
-        """Waits until every service, or each of ``names``, is up or ended well; ``deadline`` is of the monotonic clock.
+        """Wait until every service, or each of ``names``, is up or ended well; ``deadline`` is of the monotonic clock.
 
         ``reply`` is what Compose said: with `--wait` it gives up on all services when one ended, well or not, so its
         word alone is no verdict. Raises ProvisionFailed when a service failed or the time is over.
@@ -164,7 +167,7 @@ class Stack:
     # --- which services
 
     def _to_start(self, before: State) -> list[str]:
-        """All of them, but a one-shot that ended well and did not change: `up` would run it again."""
+        """Return all of them, but a one-shot that ended well and did not change: `up` would run it again."""
         configs = self._configs()
         done = {
             service.name
@@ -181,7 +184,7 @@ class Stack:
         return {name: given["labels"].get(LABEL_CONFIG, "") for name, given in self.hardened.model["services"].items()}
 
     def _forced(self, before: State) -> set[str]:
-        """What Compose would leave as it is: a bind holds the inode that it was given, and unhealthy is running.
+        """Return what Compose would leave as it is: a bind holds the inode that it was given, and unhealthy is running.
 
         podman-compose compares nothing at all, so for it whatever has another definition is forced.
         """
@@ -196,7 +199,7 @@ class Stack:
         return set(self.remade & there) | unhealthy | changed
 
     def _unpause(self, before: State) -> State:
-        """Lets paused containers go on, and gives what is there then.
+        """Let paused containers go on, and return what is there then.
 
         Docker calls a paused container unhealthy, until the next check after it goes on says otherwise.
         """
@@ -246,7 +249,8 @@ class Stack:
         return reply
 
     def _podman_build(self) -> list[str]:
-        """The network of a build, which podman-compose does not read from the file, and the ceilings of its steps.
+        """Return the network of a build, which podman-compose does not read from the file, and the ceilings of its
+        steps.
 
         Docker's builders know no such ceilings. Builds go one after the other: they share a control group.
         """
@@ -260,7 +264,10 @@ class Stack:
     # --- ready or not
 
     def _not_ready(self, state: State) -> set[str]:
-        """Services that are not up yet: without a container, or with one that neither runs well nor ended well."""
+        """Return services that are not up yet.
+
+        Without a container, or with one that neither runs well nor ended well.
+        """
         seen = self._by_service(state)
         return self._former(state) | {
             service.name
@@ -269,7 +276,10 @@ class Stack:
         }
 
     def _former(self, state: State) -> set[str]:
-        """Services that go on as they were defined before: Compose leaves them so where it could not change them."""
+        """Return services that go on as they were defined before.
+
+        Compose leaves them so where it could not change them.
+        """
         configs = self._configs()
         return {
             name
@@ -279,7 +289,7 @@ class Stack:
 
     @staticmethod
     def _by_service(state: State) -> dict[str, list[Container]]:
-        """The containers of each service, without what a person runs beside them by hand."""
+        """Return the containers of each service, without what a person runs beside them by hand."""
         found: dict[str, list[Container]] = {}
         for container in state.containers:
             if not one_off(container):
@@ -340,7 +350,7 @@ class Stack:
                 yield f"its last lines:\n{lines}"
 
     def _health_check(self, container: Container) -> str:
-        """What a health check that is not content printed last."""
+        """Return what a health check that is not content printed last."""
         if container.health in (None, "healthy"):
             return ""
         # Podman before 4.4 calls it otherwise.
@@ -354,5 +364,8 @@ class Stack:
 
 
 def _refused(reply: Reply | None) -> bool:
-    """Whether Docker itself would not do what Compose asked for: then what is there is not what was asked for."""
+    """Return whether Docker itself would not do what Compose asked for.
+
+    Then what is there is not what was asked for.
+    """
     return reply is not None and reply.code != 0 and ENGINE_REFUSED in reply.text

@@ -20,7 +20,7 @@ Path = tuple[str, ...]
 
 
 def carried_out(documents: Iterable[Any]) -> list[Any]:
-    """The documents, in the order in which they are merged, without any tag.
+    """Return the documents, in the order in which they are merged, without any tag.
 
     Raises ValueError where a tag stands below something that an earlier document does not write as a mapping.
     """
@@ -41,7 +41,7 @@ class _Look:
         self._steps = 0
 
     def stripped(self, value: Any, path: Path) -> Any:
-        """A mapping without tags; the paths of those that were there are noted."""
+        """Return a mapping without tags; the paths of those that were there are noted."""
         if not isinstance(value, dict) or id(value) in self._plain:
             return value
         self._steps += len(value) + 1

@@ -23,7 +23,7 @@ TEARDOWN_SECONDS = 180.0
 
 
 def teardown(operation: Operation, *, tombstone: str | None = None) -> None:
-    """Removes everything of a sandbox; with ``tombstone``, because it expired, its document's digest stays behind."""
+    """Remove everything of a sandbox; with ``tombstone``, because it expired, its document's digest stays behind."""
     with HostSession(operation, *VERBS) as session:
         directory = SandboxDirectory(operation, session)
         state = directory.observe_as_planned(only_names=True)
@@ -34,7 +34,7 @@ def teardown(operation: Operation, *, tombstone: str | None = None) -> None:
 
 
 def _remove_unrecorded(directory: SandboxDirectory, containers: Iterable[Container]) -> None:
-    """Removes every life that the labels name, where no record of any fleet below this root claims one."""
+    """Remove every life that the labels name, where no record of any fleet below this root claims one."""
     operation = directory.operation
     if claim := directory.claim():
         raise ProvisionFailed(
@@ -57,7 +57,7 @@ def remove(
     *,
     again: bool = False,
 ) -> None:
-    """Removes one life of a sandbox, its lock held by the caller all the while; ``containers`` are what it has now.
+    """Remove one life of a sandbox, its lock held by the caller all the while; ``containers`` are what it has now.
 
     With ``again`` it is to be made anew, which the record of an imperative one says: nobody else would know.
 
@@ -82,7 +82,7 @@ def remove(
 
 
 def tear_down(directory: SandboxDirectory, engine: str, uid: str, *volumes: str) -> None:
-    """Removes what the engine has of one life of the sandbox; ``volumes`` are those that no label tells."""
+    """Remove what the engine has of one life of the sandbox; ``volumes`` are those that no label tells."""
     operation = directory.operation
     reply = directory.session.call("teardown", engine, uid, *volumes, timeout=TEARDOWN_SECONDS)
     if reply.code != 0:

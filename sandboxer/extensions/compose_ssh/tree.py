@@ -38,20 +38,23 @@ class Tree:
                 self._folders.add(path)
 
     def is_file(self, path: str) -> bool:
-        """Whether a resolved path is a file rather than a folder."""
+        """Return whether a resolved path is a file rather than a folder."""
         return path in self._entries
 
     def is_link(self, path: str) -> bool:
-        """Whether a link itself lies at a path whose folders are resolved."""
+        """Return whether a link itself lies at a path whose folders are resolved."""
         entry = self._entries.get(path)
         return entry is not None and entry.target is not None
 
     def resolve(self, path: str) -> str:
-        """The file or folder that a path leads to. Raises NotInTreeError."""
+        """Return the file or folder that a path leads to. Raises NotInTreeError."""
         return self.trail(path)[-1]
 
     def trail(self, path: str) -> tuple[str, ...]:
-        """The links that a path goes through, and last the file or folder that it leads to. Raises NotInTreeError."""
+        """Return the links that a path goes through, and last the file or folder that it leads to.
+
+        Raises NotInTreeError.
+        """
         if posixpath.isabs(path):
             raise NotInTreeError("leads outside the sandbox's files")
         todo = posixpath.normpath(path).split("/")[::-1]

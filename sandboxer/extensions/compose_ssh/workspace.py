@@ -33,12 +33,15 @@ class Workspace:
         return FileSums(sum(s.files for s in every), sum(s.bytes for s in every), sum(s.seconds for s in every))
 
     def has_tree(self, tree: InputTree, paths: Iterable[str] | None) -> bool:
-        """Whether the tree, or those ``paths`` of it, lies there whole and nothing else with it."""
+        """Return whether the tree, or those ``paths`` of it, lies there whole and nothing else with it."""
         entries = tree.entries.values() if paths is None else [tree.entries[path] for path in paths]
         return tree.digest in self.trees and self._whole(f"tree/{tree.digest}", entries)
 
     def damaged(self, tree: InputTree, mounts: Mapping[str, Iterable[Bind]]) -> list[str]:
-        """The places of those ``mounts`` that are not whole, or not there; of writable ones only containers know."""
+        """Return the places of those ``mounts`` that are not whole, or not there.
+
+        Of writable ones only containers know.
+        """
         damaged = []
         for place, binds in mounts.items():
             # Sources of equal content and name are one, wherever they are in the tree.
@@ -57,6 +60,6 @@ class Workspace:
 
 
 def _below(source: str, tree: InputTree) -> Iterable[TreeEntry]:
-    """The entries of a file or folder of the tree; the empty path is the tree itself."""
+    """Return the entries of a file or folder of the tree; the empty path is the tree itself."""
     folder = source and f"{source}/"
     return (entry for path, entry in tree.entries.items() if path == source or path.startswith(folder))

@@ -36,7 +36,7 @@ GRANTS = {
 
 
 def handle(name: str = "web", **more: Any) -> dict[str, Any]:
-    """A handle of a sandbox that is ready; its id is made of its name."""
+    """Return a handle of a sandbox that is ready; its id is made of its name."""
     return {
         "id": hashlib.sha256(name.encode()).hexdigest()[:8],
         "name": name,
@@ -61,7 +61,7 @@ def handle(name: str = "web", **more: Any) -> dict[str, Any]:
 
 
 def event(number: int, **more: Any) -> Event:
-    """An event of the sandbox `web`."""
+    """Return an event of the sandbox `web`."""
     given: dict[str, Any] = {
         "number": number,
         "type": "dev.sandboxer.sandbox.ready",
@@ -105,18 +105,18 @@ class Library:
     warn: Callable[[str], None] = print
 
     def connect(self, warn: Callable[[str], None]) -> Any:
-        """A client, as a server makes it for each call."""
+        """Return a client, as a server makes it for each call."""
         self.warn = warn
         return self
 
     def add(self, name: str = "web", **more: Any) -> dict[str, Any]:
-        """Puts a sandbox there."""
+        """Put a sandbox there."""
         made = handle(name, **more)
         self.there[made["id"]] = made
         return made
 
     def called(self, method: str) -> int:
-        """How often a method was called."""
+        """Return how often a method was called."""
         return sum(call[0] == method for call in self.calls)
 
     def _call(self, method: str, *given: Any) -> None:
@@ -255,22 +255,22 @@ class RunningApi:
         assert not self._thread.is_alive()
 
     def end(self) -> None:
-        """Ends it as a signal would, and does not wait."""
+        """End it as a signal would, and do not wait."""
         self._servers[0].should_exit = True
 
     def of(self, token: str) -> httpx.Client:
-        """A client with a token."""
+        """Return a client with a token."""
         return httpx.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
         )
 
     def ask(self, method: str, path: str, token: str = ALL, **more: Any) -> httpx.Response:
-        """Asks with a token."""
+        """Ask with a token."""
         with self.of(token) as client:
             return client.request(method, path, **more)
 
     def create(self, query: str = "", token: str = ALL, **body: Any) -> httpx.Response:
-        """Asks for a sandbox."""
+        """Ask for a sandbox."""
         return self.ask("POST", f"/v1/sandboxes{query}", token, json={"profile": "profile.web", **body})
 
 

@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def serving(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server as a process, and the first line that it printed."""
+    """Return a server as a process, and the first line that it printed."""
     process = subprocess.Popen(
         [*COMMAND, "-C", str(folder), "serve", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -51,7 +51,7 @@ def serving(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], 
 
 
 def refused(folder: Path, *words: str) -> str:
-    """What is said to a command line that cannot be served."""
+    """Return what is said to a command line that cannot be served."""
     done = subprocess.run(
         [*COMMAND, "-C", str(folder), "serve", *words], capture_output=True, text=True, timeout=60, check=False
     )

@@ -31,7 +31,7 @@ class Line:
 
 
 def told(answer: httpx.Response) -> list[dict[str, str]]:
-    """The events of a stream that is over, each with its fields."""
+    """Return the events of a stream that is over, each with its fields."""
     found = []
     for block in answer.text.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.split("\n") if line and not line.startswith(":"))

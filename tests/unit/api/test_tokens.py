@@ -98,7 +98,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 
 
 def settings(**given: Any) -> Any:
-    """Settings, of what the command line gives without options but for these."""
+    """Return settings, of what the command line gives without options but for these."""
     defaults: dict[str, Any] = {
         "listen": "127.0.0.1:8700",
         "tokens": None,

@@ -58,36 +58,36 @@ class RunningHub:
         self.stop()
 
     def stop(self) -> None:
-        """Ends it as a signal would."""
+        """End it as a signal would."""
         self._servers[0].should_exit = True
         self._thread.join(30)
         assert not self._thread.is_alive()
 
     def post(self, event: dict[str, Any]) -> httpx.Response:
-        """Sends one event."""
+        """Send one event."""
         return self.client.post("/events", content=json.dumps(event), headers={"Content-Type": CLOUDEVENT})
 
     def take(self, *events: dict[str, Any]) -> None:
-        """Sends events, each of which must be new."""
+        """Send events, each of which must be new."""
         for event in events:
             answer = self.post(event)
             assert answer.status_code == 201, answer.text
 
     def put(self, handle: dict[str, Any]) -> httpx.Response:
-        """Registers a sandbox."""
+        """Register a sandbox."""
         return self.client.put(f"/sandboxes/{handle['id']}", json=handle)
 
     def events(self, **query: str | int) -> list[dict[str, Any]]:
-        """The events that fit, of the first page."""
+        """Return the events that fit, of the first page."""
         return self.client.get("/events", params=query).raise_for_status().json()["events"]
 
     def sandboxes(self, **query: str | int) -> list[dict[str, Any]]:
-        """The sandboxes that fit."""
+        """Return the sandboxes that fit."""
         return self.client.get("/sandboxes", params=query).raise_for_status().json()["sandboxes"]
 
 
 def event(number: int, kind: str = "sandbox.ready", *, minute: int | None = None, **data: Any) -> dict[str, Any]:
-    """An event of a sandbox; ``kind`` is its type without the beginning, ``minute`` that of its time."""
+    """Return an event of a sandbox; ``kind`` is its type without the beginning, ``minute`` that of its time."""
     at = f"2026-11-24T12:{number if minute is None else minute:02}:00Z"
     phase = kind.removeprefix("sandbox.") if kind.startswith("sandbox.") else "ready"
     said: dict[str, Any] = {
@@ -121,7 +121,7 @@ def event(number: int, kind: str = "sandbox.ready", *, minute: int | None = None
 
 
 def run_event(kind: str = "finished", **data: Any) -> dict[str, Any]:
-    """An event of a run."""
+    """Return an event of a run."""
     said = {"run_id": "run-1", "fleet": "acme", "command": "apply", "commit": None, "at": "2026-11-24T12:00:00Z"}
     if kind == "finished":
         said |= {"seconds": 3.5, "exit_code": 0, "summary": {"create": 1}}
@@ -139,7 +139,7 @@ def run_event(kind: str = "finished", **data: Any) -> dict[str, Any]:
 
 
 def handle(**more: Any) -> dict[str, Any]:
-    """What is registered of a sandbox."""
+    """Return what is registered of a sandbox."""
     return {
         "id": SANDBOX,
         "uid": UID,

@@ -24,7 +24,7 @@ GUARDED = [
 
 
 def ask(hub: RunningHub, method: str, path: str, **headers: str) -> httpx.Response:
-    """Asks with no header but these."""
+    """Ask with no header but these."""
     return httpx.request(method, hub.url.rstrip("/") + path, headers=headers, timeout=30, trust_env=False)
 
 

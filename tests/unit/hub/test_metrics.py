@@ -15,7 +15,7 @@ Numbers = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def numbers(hub: RunningHub) -> Numbers:
-    """All samples, by name and labels."""
+    """Return all samples, by name and labels."""
     answer = hub.client.get("/metrics").raise_for_status()
     assert answer.headers["Content-Type"].startswith("text/plain")
     families = text_string_to_metric_families(answer.text)

@@ -27,7 +27,7 @@ COMMAND = [sys.executable, "-m", "sandboxer", "hub", "serve"]
 
 @contextmanager
 def serving(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A hub as a process, and the one line that it printed."""
+    """Return a hub as a process, and the one line that it printed."""
     process = subprocess.Popen(
         [*COMMAND, *words],
         env={**os.environ, **environment},
@@ -44,7 +44,7 @@ def serving(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[
 
 
 def refused(*words: str, **environment: str) -> str:
-    """What is said to a command line that cannot be served."""
+    """Return what is said to a command line that cannot be served."""
     done = subprocess.run(
         [*COMMAND, *words], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
     )

@@ -103,7 +103,7 @@ def test_neither_order_nor_repetition_counts(events: list[dict[str, Any]], data:
 
 
 def projected(events: Any) -> list[dict[str, Any]]:
-    """What a store of its own makes of these events."""
+    """Return what a store of its own makes of these events."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "hub.sqlite")
         try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def messages(answer: httpx.Response) -> Iterator[dict[str, str]]:
-    """The blocks of a stream, comments under the name ``""``."""
+    """Yield the blocks of a stream, comments under the name ``""``."""
     block: dict[str, str] = {}
     for line in answer.iter_lines():
         if line:
