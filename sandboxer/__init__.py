@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """``Client`` and what it gives, imported when first asked for: ``sandboxer --version`` needs none."""
+    """Import ``Client`` and ``Sandbox`` on first access, as ``sandboxer --version`` needs neither."""
     if name in __all__:
         from sandboxer import client
 

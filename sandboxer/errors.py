@@ -1,32 +1,33 @@
-"""Every error that Sandboxer raises on purpose.
+"""Errors that Sandboxer raises on purpose.
 
-The tree; a caller catches the branch that it can act on::
+Catch the branch of the tree that you can act on::
 
-    SandboxerError                 what went wrong, and a hint that says what to do
-    ├── UsageError                 the command line or the call is wrong
-    │   ├── SandboxNotFound        there is no sandbox of that name or id
-    │   ├── NameTaken              there is one of that name already
-    │   └── KeyReused              something else was asked for with that key
+    SandboxerError                 base class: a message, and a hint that says what to do
+    ├── UsageError                 the command line or a call of the library is wrong
+    │   ├── SandboxNotFound        no sandbox has that name or ID
+    │   ├── NameTaken              a sandbox with that name or ID exists
+    │   └── KeyReused              the idempotency key belongs to a different request
     ├── PlanRefused                a saved plan that is damaged, or that approves something else
     ├── ManifestError              manifests with findings; carries the diagnostics
-    ├── SourceError                a git repository or revision that cannot be read
-    │   └── InputUnavailable       the repository that a sandbox takes as input
-    ├── ExtensionError             an extension that is missing, doubled or not what it claims
-    ├── HostError                  something on or about one host; carries its name
-    │   ├── HostUnreachable        no connection, or it went away
-    │   │   └── HostKeyRefused     the host's key is unknown or another one
-    │   ├── CommandTimeout         a command ran past its limit
-    │   ├── OutputTooLarge         a command printed more than its limit
-    │   └── ObservationIncomplete         the host answered, but not in full
-    ├── HubError                   State Hub did not take what it was sent
+    ├── SourceError                a git repository, revision or file that cannot be read
+    │   ├── FleetTooLarge          the fleet exceeds what one run may read
+    │   └── InputUnavailable       the input repository of a sandbox cannot be read
+    ├── ExtensionError             an extension that is missing, duplicated, or not what it claims to be
+    ├── HostError                  an error on or about one host; carries its name
+    │   ├── HostUnreachable        no connection, or the connection was lost
+    │   │   └── HostKeyRefused     the host's key is unknown or has changed
+    │   ├── CommandTimeout         a command exceeded its time limit
+    │   ├── OutputTooLarge         a command exceeded its output limit
+    │   └── ObservationIncomplete  the host answered, but not in full
+    ├── HubError                   State Hub did not accept what it was sent
     └── SandboxError               one sandbox could not be changed; carries its name
-        ├── ComposeRefused         its compose file asks for what a sandbox may not have
-        ├── HostNotObserved            it was not found, and may be on a host that did not answer in full
+        ├── ComposeRefused         its compose file requests what a sandbox may not have
+        ├── HostNotObserved        not found, but possibly on a host that could not be observed in full
         ├── SandboxLocked          another client holds its lock
-        ├── StaleChange            it is not as the plan saw it
-        └── ProvisionFailed        the engine could not make it as asked
+        ├── StaleChange            it has changed since it was planned
+        └── ProvisionFailed        the engine could not create, change or remove it
 
-Foreign exceptions never leave ``adapters/``: each adapter maps its library's onto these.
+Foreign exceptions never leave ``adapters/``: each adapter maps those of its library onto these.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class SandboxerError(Exception):
-    """Base of all: ``message`` says what is wrong and where, ``hint`` what to do about it (may be empty)."""
+    """The base class: ``message`` says what is wrong and where, ``hint`` what to do about it (may be empty)."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -49,25 +50,25 @@ class SandboxerError(Exception):
 
 
 class UsageError(SandboxerError):
-    """The command line, or a call of the library, does not make sense."""
+    """A wrong command line, or a wrong call of the library."""
 
 
 class SandboxNotFound(UsageError):
-    """There is no sandbox of that name or id."""
+    """No sandbox has that name or ID."""
 
 
 class NameTaken(UsageError):
-    """There is a sandbox of that name, or with that id, already."""
+    """A sandbox with that name or ID exists already."""
 
 
 class KeyReused(UsageError):
-    """What is asked for has the key of something else that was asked for."""
+    """The idempotency key belongs to a different request."""
 
 
 class PlanRefused(SandboxerError):
-    """A saved plan that cannot be applied: damaged, of another format or fleet, or of other manifests.
+    """A saved plan that cannot be applied: damaged, in another format, or for another fleet or other manifests.
 
-    ``line`` and ``column`` count from 1 where a place in the file is meant, and are 0 else.
+    ``line`` and ``column`` count from 1 where the error is at one position in the file, and are 0 otherwise.
     """
 
     def __init__(self, message: str, *, hint: str = "", line: int = 0, column: int = 0) -> None:
@@ -77,7 +78,7 @@ class PlanRefused(SandboxerError):
 
 
 class ManifestError(SandboxerError):
-    """Manifests that cannot be used. ``diagnostics`` holds every finding, errors and warnings."""
+    """Manifests that cannot be used. ``diagnostics`` holds all findings, errors and warnings."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
         errors = sum(1 for d in diagnostics if d.severity == "error")
@@ -90,19 +91,19 @@ class SourceError(SandboxerError):
 
 
 class FleetTooLarge(SourceError):
-    """A fleet has more manifests, or more in them, than one run may read."""
+    """A fleet with more manifests, or larger ones, than one run may read."""
 
 
 class InputUnavailable(SourceError):
-    """The input repository of a sandbox, or its ref, cannot be had."""
+    """The input repository of a sandbox, or its ref, cannot be read."""
 
 
 class ExtensionError(SandboxerError):
-    """An extension that is not there, is there twice, or cannot do what its description claims."""
+    """An extension that is missing, exists twice, or cannot do what its description claims."""
 
 
 class HostError(SandboxerError):
-    """Something on, or about, one host. ``host`` is its name in the fleet."""
+    """An error on, or about, one host. ``host`` is its name in the fleet."""
 
     def __init__(self, host: str, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -110,19 +111,19 @@ class HostError(SandboxerError):
 
 
 class HostUnreachable(HostError):
-    """There is no connection to the host, or it went away. Says nothing about what is on it."""
+    """No connection to the host, or the connection was lost. Implies nothing about what is on the host."""
 
 
 class HostKeyRefused(HostUnreachable):
-    """The host showed a key that is neither pinned nor known; nothing was sent to it."""
+    """The host presented a key that is neither pinned nor known; nothing was sent to it."""
 
 
 class CommandTimeout(HostError):
-    """A remote command did not end within its time limit."""
+    """A remote command did not finish within its time limit."""
 
 
 class OutputTooLarge(HostError):
-    """A remote command printed more than its limit; what it printed was not used."""
+    """A remote command exceeded its output limit; its output was not used."""
 
 
 class ObservationIncomplete(HostError):
@@ -130,10 +131,10 @@ class ObservationIncomplete(HostError):
 
 
 class HubError(SandboxerError):
-    """State Hub did not take something.
+    """State Hub did not accept what it was sent.
 
-    ``retry_after`` is in seconds, None where trying again now is of no use. ``of_this_alone`` says that what was sent
-    is refused and not the sender: other things may still be taken.
+    ``retry_after`` is in seconds, None where a retry is of no use. ``of_this_alone`` is true where the hub rejects what
+    was sent and not the sender: it may still accept other things.
     """
 
     def __init__(
@@ -153,11 +154,11 @@ class SandboxError(SandboxerError):
 
 
 class ComposeRefused(SandboxError):
-    """The compose file asks for something that no sandbox may have."""
+    """The compose file requests something that no sandbox may have."""
 
 
 class HostNotObserved(SandboxError):
-    """The sandbox was not found, and may be on a host that did not answer in full."""
+    """The sandbox was not found, but may be on a host that could not be observed in full."""
 
 
 class SandboxLocked(SandboxError):
@@ -165,11 +166,11 @@ class SandboxLocked(SandboxError):
 
 
 class StaleChange(SandboxError):
-    """The sandbox is no longer as the plan saw it."""
+    """The sandbox has changed since it was planned."""
 
 
 class ProvisionFailed(SandboxError):
-    """The engine could not make, change or remove the sandbox; the message carries its words."""
+    """The engine could not create, change or remove the sandbox; the message includes the engine's output."""
 
 
 TRANSIENT = (HostError, HostNotObserved, SandboxLocked, StaleChange)
@@ -177,7 +178,7 @@ TRANSIENT = (HostError, HostNotObserved, SandboxLocked, StaleChange)
 
 
 def extra_hint(extra: str) -> str:
-    """Return how to install an extra: from a clone, for ``sandboxer`` on PyPI is another project's package."""
+    """Return how to install an extra: from a clone, as ``sandboxer`` on PyPI is another project's package."""
     return (
         f"install the extra `{extra}` from a clone of Sandboxer's repository, in its folder: pip install '.[{extra}]'"
     )
