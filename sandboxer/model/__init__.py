@@ -1,1 +1,1 @@
-"""The values that every row speaks in: manifests, desired, observed, record, plan, diagnostics, and the seams."""
+"""The values that all layers share: manifests, desired, observed, record, plan and diagnostics; and the protocols."""

@@ -1,4 +1,4 @@
-"""What every manifest model has in common, and how a validator says what it found."""
+"""The base class of all manifest models, and the errors that their validators raise."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: A list in the manifest, a tuple in the model: what is frozen holds nothing that can grow.
+#: A list in the manifest, a tuple in the model: a frozen model holds nothing that can grow.
 Items = Annotated[tuple[T, ...], StrictMode(False)]
 
-# The names by which a problem travels inside of pydantic's error context.
+# The keys of a problem in pydantic's error context.
 PROBLEM_TEXT, PROBLEM_HINT, PROBLEM_PATH = "text", "hint", "path"
 
 
@@ -37,17 +37,17 @@ class Strict(BaseModel):
         validate_by_alias=True,
         serialize_by_alias=True,
         field_title_generator=_title,
-        # Most models are parts of others: only what is validated by itself is worth a validator.
+        # Most models are parts of others: build a validator only for those that are validated by themselves.
         defer_build=True,
     )
 
 
 def problem(code: str, text: str, hint: str = "", path: tuple[str | int, ...] = ()) -> PydanticCustomError:
-    """Return the error that a validator raises: a diagnostic's code, words and hint.
+    """Return the error that a validator raises: a diagnostic's code, text and hint.
 
-    ``text`` goes on where the name of the value stops: "must not be empty". ``path`` leads from the validated value to
-    the part of it that is wrong.
+    ``text`` continues a sentence that begins with the name of the value: "must not be empty". ``path`` leads from the
+    validated value to the part of it that is wrong.
     """
     context: dict[str, Any] = {PROBLEM_TEXT: text, PROBLEM_HINT: hint, PROBLEM_PATH: path}
-    # A code is one of the package's own constants: the annotation wants a literal, and all callers pass one.
+    # A code is one of the package's own constants: the annotation requires a literal, and all callers pass one.
     return PydanticCustomError(code, "{text}", context)

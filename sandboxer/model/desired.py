@@ -1,4 +1,4 @@
-"""What git wants: each sandbox with its profile merged in, its files found, and where it may live."""
+"""The desired state: each sandbox with its profile merged in, its input resolved, and its eligible hosts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SecretValue:
-    """A secret that the sandbox asks for: where from, and its value where this run may read it and has it.
+    """A secret that the sandbox requests: its source, and its value where this run has it and may read it.
 
-    ``present`` tells whether the runner has it, also where the value was not read (a plan never reads one).
+    ``present`` says whether the runner has it, even where the value was not read (a plan never reads one).
     """
 
     name: str
@@ -30,13 +30,14 @@ class SecretValue:
 
 @dataclass(frozen=True, slots=True)
 class DesiredSandbox:
-    """One sandbox as git wants it.
+    """One desired sandbox.
 
-    ``spec`` is the effective specification, profile merged in, in the manifest's own keys, without environment values
-    and secrets: those are in ``env`` and ``secrets``, hidden. ``spec_digest`` is of the Sandbox document as parsed.
-    ``tiers`` are the names of the hosts that each placement selector matches, in its order of preference, and
-    ``formerly`` those that it matched in the parent commit. ``input_error`` says why its files cannot be had; ``tree``
-    is None then, and where nothing is delivered. ``request`` is what an imperative one was asked for with.
+    ``spec`` is the effective specification, profile merged in, under the manifest's own keys, without environment
+    values and secrets: those are in ``env`` and ``secrets``, hidden. ``spec_digest`` is the digest of the Sandbox
+    document as parsed. ``tiers`` are the names of the hosts that each placement selector matches, in order of
+    preference, and ``formerly`` those that it matched in the parent commit. ``input_error`` says why the input cannot
+    be read; ``tree`` is then None, as it is where nothing is delivered. ``request`` is the request of an imperative
+    sandbox.
     """
 
     fleet: str
@@ -59,16 +60,16 @@ class DesiredSandbox:
 
     @property
     def eligible(self) -> tuple[str, ...]:
-        """The hosts that its placement matches now, each once, in order of preference."""
+        """The hosts that the placement matches now, each once, in order of preference."""
         return tuple(dict.fromkeys(name for tier in self.tiers for name in tier))
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """A fleet at one commit, ready to be planned: its hosts, its sandboxes, and where the commit stands.
+    """A fleet at one commit, ready to be planned: its hosts, its sandboxes, and the commit.
 
-    ``hosts`` are those to look at; ``retired`` names the ones among them that only the parent commit still had.
-    ``documents`` counts the Sandbox documents in git, for an empty fleet is guarded.
+    ``hosts`` are the hosts to observe; ``retired`` names those among them that only the parent commit still had.
+    ``documents`` counts the Sandbox documents in git: a guard protects an empty fleet.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""One finding about a manifest: what is wrong, where, and what to do about it."""
+"""A finding about a manifest: what is wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Location:
-    """A place in a file. ``line`` and ``column`` count from 1, columns in characters."""
+    """A position in a file. ``line`` and ``column`` count from 1, columns in characters."""
 
     file: str
     line: int = 1
@@ -22,10 +22,10 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """A finding. ``code`` is stable and for programs, ``message`` and ``hint`` are for people.
+    """A finding. ``code`` is stable and for programs; ``message`` and ``hint`` are for people.
 
-    ``source_line`` is the line as it stands in the file, its values masked where they could be secret; ``length`` is
-    how many characters from ``location`` on are meant.
+    ``source_line`` is the line as in the file, with values masked that could be secret; ``length`` is the number of
+    affected characters from ``location`` on.
     """
 
     severity: Severity
@@ -40,7 +40,7 @@ class Diagnostic:
         return f"{self.location}: {self.severity}[{self.code}]: {self.message}"
 
 
-#: Every code there is, and the rule that it stands for.
+#: All codes, each with the rule that it stands for.
 CODES: dict[str, str] = {
     "ambiguous-number": "A number whose spelling would be lost is quoted.",
     "bad-alias": "An alias names an anchor before it, and not what it is part of.",

@@ -1,4 +1,4 @@
-"""Manifests as read: each document with its place in its file, and all of them with what was found."""
+"""Manifests as read: each document with the position of its parts, and all documents with their findings."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
     from sandboxer.model.manifest import AnyManifest, Extension, Fleet, Host, Profile, Sandbox
 
     class Locator(Protocol):
-        """Tells where in its file a part of a document stands."""
+        """The positions of a document's parts in its file."""
 
         def find(self, path: tuple[str | int, ...]) -> Location | None:
-            """Return the place of exactly this part; None where the document does not say it."""
+            """Return the position of exactly this part; None where the document does not contain it."""
 
         def nearest(self, path: tuple[str | int, ...]) -> Location:
-            """Return the place of this part, or of the nearest that encloses it."""
+            """Return the position of this part, or of the nearest one that encloses it."""
 
         def text(self, path: tuple[str | int, ...]) -> str | None:
-            """Return the scalar at ``path`` as it is written; None where there is none."""
+            """Return the scalar at ``path`` as written; None where no scalar is there."""
 
         def span(self, path: tuple[str | int, ...], *, of_key: bool = False) -> tuple[Location, int]:
-            """Return the place and width of the value at ``path`` (or of its key), or of the nearest that encloses it."""
+            """Return the position and width of the value (or key) at ``path``, or of the nearest one around it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """One YAML document of a known kind.
 
-    ``value`` is what it says, as plain mappings, lists and scalars; comments, order and quoting are gone. ``model`` is
-    None where it has errors. Paths are of YAML keys and list indices: ``("spec", "ttl")``.
+    ``value`` is its content as plain mappings, lists and scalars, without comments, order and quoting. ``model`` is
+    None where the document has errors. Paths consist of YAML keys and list indices: ``("spec", "ttl")``.
     """
 
     kind: str
@@ -44,19 +44,19 @@ class Document:
     places: Locator = field(repr=False, compare=False)
 
     def find(self, path: tuple[str | int, ...]) -> Location | None:
-        """Return where the value at ``path`` was set; None where the document leaves it to a default."""
+        """Return the position of the value at ``path``; None where the document leaves it to a default."""
         return self.places.find(path)
 
     def locate(self, path: tuple[str | int, ...] = ()) -> Location:
-        """Return where ``path`` is, or else the nearest part that encloses it; the document's start for ``()``."""
+        """Return the position of ``path``, or of the nearest part that encloses it; the document's start for ``()``."""
         return self.places.nearest(path)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """All manifests of a fleet at one revision. Only documents without errors are in the mappings, by name.
+    """All manifests of a fleet at one revision. The mappings hold, by name, only documents without errors.
 
-    ``extensions`` also holds those that ship with Sandboxer, where no document describes them anew.
+    ``extensions`` also holds those that ship with Sandboxer, unless a document replaces their description.
     """
 
     fleet: Fleet | None
@@ -73,9 +73,9 @@ class Manifests:
         return all(found.severity != "error" for found in self.diagnostics)
 
     def models(self) -> Manifests:
-        """Return the models without their documents, which know the place of every value and take much memory."""
+        """Return the models without their documents, which hold the position of every value and take much memory."""
         return replace(self, documents=(), diagnostics=())
 
     def document(self, kind: str, name: str) -> Document | None:
-        """The document that says this kind and name; None where there is none, as for a built-in extension."""
+        """Return the document of this kind and name; None without one, as for a built-in extension."""
         return next((found for found in self.documents if found.kind == kind and found.name == name), None)

@@ -1,4 +1,4 @@
-"""What ``drift`` tells: a plan cut to what is not as it was applied, and what was told before and is over."""
+"""The result of ``drift``: a plan reduced to what drifted, and drift that was reported before and is resolved."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Drift of one sandbox that was told and is no longer there: its paths, and since when they were told, in UTC."""
+    """Resolved drift of one sandbox: the paths that were reported, and since when they were reported, in UTC."""
 
     sandbox: str
     id: str
@@ -25,7 +25,7 @@ class Resolved:
     since: datetime
 
     def to_json(self) -> JsonObject:
-        """As it stands in the JSON of a drift."""
+        """Return it as in the JSON of a drift report."""
         return {
             "sandbox": self.sandbox,
             "id": self.id,
@@ -37,10 +37,10 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is to be noted beside a sandbox's record: each path that drifted, and since when it is told.
+    """A note to write beside a sandbox's record: each path that drifted, and since when it is reported.
 
-    Without any path the note is to be removed. ``uid`` is of the life that it is about. ``former`` is the SHA-256 of
-    the note that this one follows, empty without one, and ``event`` what the journal tells of it.
+    Without any path, the note is to be removed. ``uid`` is the life that it is about. ``former`` is the SHA-256 of the
+    note that this one follows, empty without one, and ``event`` what the journal says about it.
     """
 
     host: str
@@ -52,17 +52,17 @@ class Note:
     former: str = ""
 
     def to_json(self) -> JsonObject:
-        """As it lies on the host."""
+        """Return the content of the note's file on the host."""
         return {"format_version": "1.0", "told": {path: rfc3339(since) for path, since in sorted(self.told.items())}}
 
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """What drifted, as the changes of a plan, git's sandboxes and imperative ones alike; ``at`` is when, in UTC.
+    """What drifted, as the changes of a plan, for git's sandboxes and imperative ones alike; ``at`` is when, in UTC.
 
-    ``compared`` counts the sandboxes that have a record to be compared with; ``errors`` say what could not be compared,
-    a sentence each. ``since`` is when the drift of one was told first, by host and id; one that cannot be noted is not
-    in it. ``notes`` are what has to be written for the next run to know what this one told.
+    ``compared`` counts the sandboxes that have a record to compare with; ``errors`` say what could not be compared, a
+    sentence each. ``since`` is when a sandbox's drift was first reported, by host and ID; drift that cannot be noted is
+    not in it. ``notes`` are to be written so that the next run knows what this one reported.
     """
 
     plan: Plan
@@ -75,12 +75,12 @@ class DriftReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every host was seen in full, and everything compared."""
+        """Whether every host was observed in full, and everything was compared."""
         return self.plan.complete and not self.errors
 
     @property
     def drifted(self) -> tuple[Change, ...]:
-        """The sandboxes that are not as they were applied."""
+        """The sandboxes that differ from what was applied."""
         return tuple(change for change in self.plan.changes if change.drift)
 
     def to_json(self) -> JsonObject:
@@ -101,5 +101,5 @@ class DriftReport:
 
 
 def rfc3339(moment: datetime) -> str:
-    """Return a moment in UTC, to the second."""
+    """Return a moment in UTC, to the second, in the format of RFC 3339."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""Events: what a sandbox's journal tells of its life, a line each, and State Hub after it."""
+"""Events: the lines of a sandbox's journal, which are also reported to State Hub."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ class Event(BaseModel):
         return hashlib.sha256(f"{self.uid}/{self.number}".encode()).hexdigest()
 
     def to_line(self) -> str:
-        """As it stands in ``journal.jsonl``, without the line break."""
+        """Return its line in ``journal.jsonl``, without the line break."""
         without = {"drift"} if self.drift is None else set()
         return canonical(self.model_dump(mode="json", exclude=without)).decode()
 
     def halves(self) -> tuple[str, str]:
-        """Return the line before and behind its number, for a host that numbers it."""
+        """Return the parts of the line before and after its number, for a host that numbers it."""
         mark = 10**15 + secrets.randbelow(10**15)
         before, _, behind = self.model_copy(update={"number": mark}).to_line().partition(str(mark))
         return before, behind
@@ -85,9 +85,9 @@ class Event(BaseModel):
 def events_of(
     record: Record, through: Sequence[Phase], *, former: Phase | None, after: int, at: datetime, reason: str
 ) -> list[Event]:
-    """Return the events of a life that goes on ``through`` these phases, numbered from ``after`` + 1.
+    """Return the events of a life that passes ``through`` these phases, numbered from ``after`` + 1.
 
-    ``former`` is the phase before them; None begins a life. Raises ValueError for a step that no life takes.
+    ``former`` is the phase before them; None begins a life. Raise ValueError for a transition that no life makes.
     """
     events = []
     for number, phase in enumerate(through, after + 1):
@@ -101,7 +101,7 @@ def events_of(
 def gap_then(record: Record, phase: Phase, *, at: datetime, reason: str) -> list[Event]:
     """Return the first events of a journal that begins in the middle of a life, because the former one is lost.
 
-    Nobody knows how many were told: these are numbered from the time in seconds on, which no count reaches.
+    The number of lost events is unknown: these are numbered from the time in seconds on, which no count reaches.
     """
     number = int(at.timestamp())
     return [
@@ -111,9 +111,9 @@ def gap_then(record: Record, phase: Phase, *, at: datetime, reason: str) -> list
 
 
 def drift_event(record: Record, drift: Sequence[FieldChange], *, at: datetime, reason: str) -> Event:
-    """Return what is told of drift that changed: all that there is now, or that nothing is left of it.
+    """Return the event of drift that changed: all that is there now, or that it is resolved.
 
-    Its host numbers it.
+    The host numbers it.
     """
     fields = tuple(_told(drift))
     kind = DRIFT_DETECTED if fields else DRIFT_RESOLVED
@@ -122,7 +122,7 @@ def drift_event(record: Record, drift: Sequence[FieldChange], *, at: datetime, r
 
 
 def _told(drift: Sequence[FieldChange]) -> Iterator[Drifted]:
-    """As much of it as a hub takes at once: a name on a host may have any length."""
+    """Yield as much of the drift as a hub accepts at once: a name on a host may have any length."""
     room = MOST_DRIFT_BYTES
     for one in drift[:MOST_DRIFT]:
         told = Drifted(path=one.path[:MOST_PATH], old=one.old, new=one.new)
@@ -133,9 +133,9 @@ def _told(drift: Sequence[FieldChange]) -> Iterator[Drifted]:
 
 
 def last_number(tail: bytes) -> int:
-    """Return the number of the last whole event at the end of a journal; 0 where there is none.
+    """Return the number of the last complete event at the end of a journal; 0 without one.
 
-    A torn line is no event.
+    A torn line is not an event.
     """
     for line in reversed(tail.splitlines()):
         try:

@@ -1,4 +1,4 @@
-"""The manifests of a fleet's ground: Fleet, Host and Extension."""
+"""The manifests that describe a fleet itself: Fleet, Host and Extension."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class StateHub(Strict):
         None, description="Where to read the token: env:NAME or file:PATH. Never the token itself."
     )
     format: HubFormat = Field("cloudevents", description="The event format. `progress` is for older hubs.")
-    # An older hub's own word, and so written as there.
+    # An older hub's name for it, and so spelled as there.
     workstream_id: Line | None = Field(
         None, alias="workstream_id", description="The workstream under which an older hub files the events."
     )
@@ -81,7 +81,7 @@ class Guards(Strict):
     allow_empty: bool = Field(False, description="Allow a fleet with no Sandbox manifest to delete all its sandboxes.")
 
     def most_deletes(self, sandboxes: int) -> int:
-        """Return how many of ``sandboxes`` one apply may delete; a share is rounded down."""
+        """Return how many of ``sandboxes`` one apply may delete; a percentage is rounded down."""
         if isinstance(self.max_deletes, int):
             return self.max_deletes
         return sandboxes * int(self.max_deletes.removesuffix("%")) // 100
@@ -119,7 +119,7 @@ class AllowedSecret(Strict):
     def permits(self, profile: str, consumer: str | None, *, imperative: bool) -> bool:
         """Return whether a sandbox of this profile and consumer may have it.
 
-        An imperative one only where both are named.
+        An imperative sandbox may only where the entry names both.
         """
         if imperative and (self.profiles is None or self.consumers is None):
             return False
@@ -137,7 +137,7 @@ class Secrets(Strict):
     )
 
     def permits(self, source: str, profile: str, consumer: str | None, *, imperative: bool) -> bool:
-        """Return whether a sandbox may be given what ``source`` names. The one place where that is decided."""
+        """Return whether a sandbox may have the secret at ``source``. The only place that decides this."""
         return any(one.permits(profile, consumer, imperative=imperative) for one in self.allow if one.ref == source)
 
 

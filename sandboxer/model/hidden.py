@@ -11,17 +11,17 @@ SHOWN = "(hidden)"
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """A string that prints as ``(hidden)``; only ``reveal`` gives it, on its way to a host."""
+    """A string that prints as ``(hidden)``; only ``reveal`` returns it, on its way to a host."""
 
     _value: str = field(repr=False)
 
     def reveal(self) -> str:
-        """Return the value itself. Whoever calls this answers for where it goes."""
+        """Return the value itself. The caller is responsible for where it goes."""
         return self._value
 
     def hmac(self, salt: str) -> str:
-        """``hmac:`` and the HMAC-SHA-256 of the value under a hex salt: tells a change and nothing else."""
-        data = self._value.encode("utf-8", "surrogatepass")  # a variable may hold bytes that are no text
+        """Return ``hmac:`` and the value's HMAC-SHA-256 under a hex salt, which reveals only whether it changed."""
+        data = self._value.encode("utf-8", "surrogatepass")  # a variable may hold bytes that are not text
         return "hmac:" + hmac.new(bytes.fromhex(salt), data, hashlib.sha256).hexdigest()
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What the doctor says of a host: each prerequisite, what was found, and what to do about it."""
+"""What ``doctor`` reports of a host: each prerequisite, what was found, and what to do about it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Status = Literal["ok", "note", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One prerequisite. ``remedy`` is what to type or write to mend it, several lines of it maybe; empty where ok.
+    """One prerequisite. ``remedy`` is what to type or write to fix it, possibly several lines; empty where ok.
 
-    A ``note`` is nothing to mend, and good to know. A ``warning`` works for now; with an ``error`` nothing can be
-    applied on the host.
+    A ``note`` needs no fix, and is good to know. A ``warning`` works for now; with an ``error`` nothing can be applied
+    on the host.
     """
 
     name: str
@@ -27,18 +27,18 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class HostReport:
-    """Everything that was checked on one host, in the order in which it matters."""
+    """Everything that was checked on one host, in order of importance."""
 
     host: str
     checks: tuple[Check, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is in the way of an apply; warnings are not."""
+        """Whether nothing prevents an apply; warnings do not."""
         return all(check.status != "error" for check in self.checks)
 
     def to_json(self) -> JsonObject:
-        """Return what ``doctor -o json`` does writes it."""
+        """Return it as ``doctor -o json`` prints it."""
         return {
             "name": self.host,
             "ok": self.ok,

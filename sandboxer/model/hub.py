@@ -1,6 +1,6 @@
 """What State Hub is sent: CloudEvents 1.0 of lifecycle, drift and runs; the older progress form; registrations.
 
-``docs/events.md`` has the contract; the JSON Schemas in ``schemas/`` are written from these models.
+``docs/events.md`` has the contract; the JSON Schemas in ``schemas/`` are generated from these models.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class CloudEvent(_Part):
     data: SandboxData | RunData = Field(description="What happened, in full.")
 
     def to_json(self) -> JsonObject:
-        """As it is sent; keys that say nothing are left out."""
+        """Return the JSON to send, without keys that have no value."""
         content: JsonObject = self.model_dump(mode="json")
         data = content["data"]
         if isinstance(data, dict) and data.get("drift") is None:
@@ -96,7 +96,7 @@ class Progress(_Part):
     workstream_id: str | None = Field(description="stateHub.workstream_id of the fleet.")
 
     def to_json(self) -> JsonObject:
-        """As it is sent."""
+        """Return the JSON to send."""
         return self.model_dump(mode="json", exclude_none=False)
 
 
@@ -134,7 +134,7 @@ class Registration(BaseModel):
 
 
 def cloud_event(event: Event) -> CloudEvent:
-    """Return an event of a journal, as it is sent."""
+    """Return the CloudEvent of a journal's event."""
     fields = event.model_dump(include=set(SandboxData.model_fields))
     return CloudEvent(
         id=event.id,
@@ -147,14 +147,14 @@ def cloud_event(event: Event) -> CloudEvent:
 
 
 def run_event(kind: str, data: RunData, at: datetime) -> CloudEvent:
-    """Return the event of a run's start or end."""
+    """Return the CloudEvent of a run's start or end."""
     digest = hashlib.sha256(f"{data.run_id}/{kind}".encode()).hexdigest()
     source = f"/fleets/{data.fleet}"
     return CloudEvent(id=digest, source=source, type=kind, subject=data.run_id, time=at, data=data)
 
 
 def progress(event: CloudEvent, workstream_id: str | None) -> Progress:
-    """Return the same in the form of older hubs."""
+    """Return the event in the form of older hubs."""
     return Progress(event_type=event.type, summary=_summary(event), detail=event.data, workstream_id=workstream_id)
 
 

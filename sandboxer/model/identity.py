@@ -1,4 +1,4 @@
-"""How a sandbox is named on a host: its id, its compose project, its labels and its paths."""
+"""The identity of a sandbox on a host: its ID, its compose project, its labels and its paths."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ COMPOSE_SERVICE = "com.docker.compose.service"
 
 
 def sandbox_id(fleet: str, name: str) -> str:
-    """Return the id of a sandbox that a manifest declares: the first 8 hex digits of SHA-256 of ``fleet/name``."""
+    """Return the ID of a sandbox that a manifest declares: the first 8 hex digits of SHA-256 of ``fleet/name``."""
     return hashlib.sha256(f"{fleet}/{name}".encode()).hexdigest()[:8]
 
 
 def project_name(name: str, identifier: str) -> str:
-    """Return the compose project of a sandbox: ``sbx-<name>-<id>``, dots as dashes, for Compose allows none."""
+    """Return the compose project of a sandbox: ``sbx-<name>-<id>``, with dashes for dots, which Compose forbids."""
     return f"sbx-{name.replace('.', '-')}-{identifier}"
 
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """What the labels of a container, network or volume claim: whose it is. Compared with the record's words."""
+    """The owner that the labels of a container, network or volume claim, to compare with the record."""
 
     fleet: str
     id: str
@@ -43,7 +43,7 @@ class Ownership:
     until: str
 
     def labels(self) -> dict[str, str]:
-        """Return the labels that state this, for everything that a sandbox makes."""
+        """Return the labels of this owner, for everything that a sandbox creates."""
         return {
             LABEL_FLEET: self.fleet,
             LABEL_ID: self.id,
@@ -56,7 +56,7 @@ class Ownership:
 
     @classmethod
     def of(cls, labels: dict[str, str]) -> Ownership | None:
-        """Return what these labels claim; None where they are not a sandbox's labels at all."""
+        """Return the owner that these labels claim; None where they are not a sandbox's labels."""
         if LABEL_FLEET not in labels and LABEL_ID not in labels:
             return None
         names = (LABEL_FLEET, LABEL_ID, LABEL_NAME, LABEL_UID, LABEL_ROOT, LABEL_ORIGIN, LABEL_UNTIL)

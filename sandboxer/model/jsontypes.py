@@ -1,4 +1,4 @@
-"""What JSON can hold, for the type checker, and its one canonical text."""
+"""The types of JSON values, for the type checker, and their canonical text."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ JsonObject = Mapping[str, JsonValue]
 
 
 def canonical(value: JsonValue) -> bytes:
-    """Return the one text of a value that digests are taken of: sorted keys, no spaces, UTF-8."""
+    """Return the canonical text of a value, for digests: sorted keys, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,4 +1,4 @@
-"""The words for where a sandbox is in its life, how it compares and how it fares; each list is closed."""
+"""The states of a sandbox: its phase, its sync and its health, and what a plan does about them; each list is closed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Phase(StrEnum):
     EXPIRED = "expired"
 
 
-#: The life of a sandbox: after which phase which may come. None is before the first. A phase that may follow itself is
-#: work that was interrupted and is begun again.
+#: The life of a sandbox: which phases may follow each phase. None is before the first. A phase that may follow itself
+#: is an interrupted operation that starts again.
 TRANSITIONS: Mapping[Phase | None, frozenset[Phase]] = {
     None: frozenset({Phase.REQUESTED}),
     Phase.REQUESTED: frozenset({Phase.PROVISIONING, Phase.FAILED, Phase.EXPIRED, Phase.DESTROYING}),
@@ -63,7 +63,7 @@ class Health(StrEnum):
 
 
 class Action(StrEnum):
-    """What a plan wants done to one sandbox. The order is that of a plan's summary."""
+    """What a plan does to one sandbox. The order is that of a plan's summary."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -75,7 +75,7 @@ class Action(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why. A reason explains an action and never steers one; readers tolerate new members."""
+    """Why a plan does it. A reason explains an action and never steers one; readers tolerate new members."""
 
     CREATE_ABSENT = "create_because_absent"
     UPDATE_CHANGED = "update_because_changed"
@@ -100,7 +100,7 @@ class Reason(StrEnum):
     BLOCKED_AMBIGUOUS = "blocked_because_ambiguous"
     BLOCKED_NO_HOST = "blocked_because_no_host"
     BLOCKED_INPUT = "blocked_because_input_unavailable"
-    BLOCKED_SECRET = "blocked_because_secret_missing"  # noqa: S105 - the contract's word, no secret
+    BLOCKED_SECRET = "blocked_because_secret_missing"  # noqa: S105 - a word of the contract, not a secret
     BLOCKED_GUARD = "blocked_because_guard"
     BLOCKED_LOCKED = "blocked_because_locked"
     BLOCKED_STALE = "blocked_because_stale"

@@ -1,4 +1,4 @@
-"""Who holds a sandbox's lock on a host, and since when: what the file of the lock says."""
+"""The lock of a sandbox on a host: its holder, and since when, as in the lock's file."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject
 
 _COMMIT = 12  # digits
-_LONGEST = 200  # characters of whoever it is
+_LONGEST = 200  # characters of the holder's name
 
 
 def holder_line(who: str, commit: str | None) -> str:
-    """Return what a client says of itself as it asks for a lock.
+    """Return how a client identifies itself when it requests a lock.
 
     ``alice@ci-7 1f2e3d4c5a6b``, one line whatever ``who`` is.
     """
@@ -25,7 +25,7 @@ def holder_line(who: str, commit: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock. ``since`` is by the host's clock, ``pid`` its process there; None where the file tells none."""
+    """The holder of a lock. ``since`` is by the host's clock, ``pid`` its process there; None if missing."""
 
     who: str
     commit: str | None = None
@@ -34,9 +34,9 @@ class Holder:
 
     @classmethod
     def parse(cls, text: str) -> Holder | None:
-        """Return the holder that a lock's file names, in the lines that the host wrote.
+        """Return the lock holder from a lock's file, in the lines that the host wrote.
 
-        None where it names none (yet).
+        None where the file does not name one (yet).
         """
         line, since, pid, *_ = [part.strip() for part in text.split("\n")[:3]] + ["", "", ""]
         who, _, commit = line.rpartition(" ")
@@ -51,21 +51,21 @@ class Holder:
         return cls(printable(who, _LONGEST), None if commit == "none" else commit, began, number)
 
     def __str__(self) -> str:
-        """``alice@ci-7, commit 1f2e3d4c5a6b, since 12:03:10Z``."""
+        """Return ``alice@ci-7, commit 1f2e3d4c5a6b, since 12:03:10Z``."""
         commit = f", commit {self.commit}" if self.commit else ""
         return f"{self.who}{commit}" + (f", since {self.since:%H:%M:%SZ}" if self.since else "")
 
     def to_json(self) -> JsonObject:
-        """As `unlock -o json` shows it."""
+        """Return it as ``unlock -o json`` shows it."""
         since = f"{self.since:%Y-%m-%dT%H:%M:%SZ}" if self.since else None
         return {"who": self.who, "commit": self.commit, "since": since, "pid": self.pid}
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """The lock of one sandbox on one host. ``here`` tells whether the sandbox has a directory there.
+    """The lock of one sandbox on one host. ``here`` says whether the sandbox has a directory there.
 
-    ``holder`` is whoever has it, or had it until it was ``ended``. ``error`` says why the status is ``unknown``.
+    ``holder`` has the lock, or had it until it was ``ended``. ``error`` says why the status is ``unknown``.
     """
 
     host: str
@@ -76,7 +76,7 @@ class Lock:
     error: str | None = None
 
     def to_json(self) -> JsonObject:
-        """As `unlock -o json` shows it."""
+        """Return it as ``unlock -o json`` shows it."""
         return {
             "host": self.host,
             "status": self.status,

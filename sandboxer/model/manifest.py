@@ -1,7 +1,7 @@
-"""The manifests: Fleet, Host, Profile, Extension and Sandbox, as their YAML says them.
+"""The models of the manifests: Fleet, Host, Profile, Extension and Sandbox.
 
-Keys are camelCase in YAML and snake_case here. The descriptions of the fields are what an editor shows: they end up in
-``schemas/``. What needs two documents to tell (a reference, a TTL against its profile) is not checked here.
+Keys are camelCase in YAML and snake_case here. Editors show the descriptions of the fields: they end up in
+``schemas/``. What needs two documents to check (a reference, a TTL against its profile) is not checked here.
 """
 
 from __future__ import annotations

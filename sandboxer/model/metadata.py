@@ -1,4 +1,4 @@
-"""What every manifest begins with: its version, its kind, and what it says of itself."""
+"""What every manifest begins with: its version, its kind and its metadata."""
 
 from __future__ import annotations
 

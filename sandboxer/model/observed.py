@@ -1,4 +1,4 @@
-"""What a look at a host found. A failed look is a value of its own, so that nobody reads it as an absence."""
+"""The observation of a host. A failed observation is a value of its own, so that nobody takes it for an absence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Engine = Literal["docker", "podman"]
 ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead", "unknown"]
 ContainerHealth = Literal["starting", "healthy", "unhealthy"]
 
-#: What ``ObservedDirectory.error`` says of a sandbox's directory without a record: lost, where another error means
+#: The ``ObservedDirectory.error`` of a sandbox's directory without a record: lost, where another error means
 #: unreadable.
 RECORD_MISSING = "its directory has no record"
 
@@ -33,11 +33,11 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container of either engine, in any state. ``health`` is None where it has no health check.
+    """One container of either engine, in any state. ``health`` is None without a health check.
 
     ``networks`` are the names of its networks, ``addresses`` maps them to its addresses there while it runs, and
-    ``volumes`` are the names of the volumes that it mounts, those that the engine made for it alone included.
-    ``unreadable`` says why nothing but its id, its name and its labels is known, where that is so.
+    ``volumes`` are the names of the volumes that it mounts, including those that the engine made for it alone.
+    ``unreadable`` says why only its ID, its name and its labels are known, where that is so.
     """
 
     id: str
@@ -58,7 +58,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A network or a volume, by its engine's id (a volume's id is its name), and whose its labels say it is."""
+    """A network or a volume, by its engine's ID (a volume's ID is its name), and the owner that its labels claim."""
 
     kind: Literal["network", "volume"]
     id: str
@@ -69,7 +69,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class EngineObservation:
-    """What one engine said. ``error`` is None where it answered in full; otherwise the lists mean nothing."""
+    """What one engine returned. ``error`` is None where it answered in full; otherwise the lists mean nothing."""
 
     engine: Engine
     error: str | None = None
@@ -79,9 +79,9 @@ class EngineObservation:
 
 @dataclass(frozen=True, slots=True)
 class FileSums:
-    """The delivered files of a sandbox: how many, and the sums of their sizes and of their times of change.
+    """The delivered files of a sandbox: their number, and the sums of their sizes and modification times.
 
-    Their order does not count. Files that containers may write to are not among them.
+    Their order does not count. Files that containers may write to are not included.
     """
 
     files: int = 0
@@ -91,11 +91,11 @@ class FileSums:
 
 @dataclass(frozen=True, slots=True)
 class ObservedDirectory:
-    """A sandbox's directory: its record, or the reason why what lies there is none.
+    """A sandbox's directory: its record, or why its record cannot be used.
 
-    ``has_workspace`` tells whether delivered files are there at all, ``files`` their sums, None where the host could
-    not tell. ``told`` is the drift that ``sandboxer drift`` told last: each path, and since when; ``reported_digest``
-    is the SHA-256 of the file that says so, empty without one.
+    ``has_workspace`` says whether delivered files are there at all; ``files`` are their sums, None where the host could
+    not determine them. ``told`` is the drift that ``sandboxer drift`` reported last: each path, and since when;
+    ``reported_digest`` is the SHA-256 of the file that holds it, empty without one.
     """
 
     id: str
@@ -109,7 +109,7 @@ class ObservedDirectory:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """What expired on a host and may not come back by itself, until the document it is bound to changes."""
+    """An expired sandbox, which may not come back by itself until the document that it is bound to changes."""
 
     id: str
     spec_digest: str
@@ -125,11 +125,11 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Reachable:
-    """A host that answered. ``error`` is None where the look is complete; otherwise it says what is missing.
+    """A host that answered. ``error`` is None where the observation is complete, and says what is missing otherwise.
 
-    ``engine`` is the one that new sandboxes here get, None where there is none. ``directories`` are the paths below
-    the root, relative to it, that are not sandboxes of this fleet. ``leftovers`` are staging and trash folders of it,
-    and locks of nothing. Times are the host's own; ``free_bytes`` is of the file system that holds the root.
+    ``engine`` is the one that new sandboxes here get, None without one. ``directories`` are the paths below the root,
+    relative to it, that are not sandboxes of this fleet. ``leftovers`` are its staging and trash directories, and locks
+    that belong to nothing. Times are the host's own; ``free_bytes`` is of the file system that holds the root.
     """
 
     host: str
@@ -150,9 +150,10 @@ class Reachable:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """A host that could not be looked at: nothing is known of what is on it.
+    """A host that could not be observed: nothing is known of what is on it.
 
-    ``answered`` tells a host that was there and whose answer could not be used from one that did not answer.
+    ``answered`` is true for a host that answered in a way that could not be used, and false for one that did not
+    answer.
     """
 
     host: str

@@ -1,4 +1,4 @@
-"""What came of carrying a plan out: one outcome for each change, and how a view follows it while it runs."""
+"""The outcome of an applied plan, one for each change, and the protocol of a view that follows it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ WAITING = "waiting for"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one change. ``error`` is empty where it went well; ``seconds`` is how long it took.
+    """The outcome of one change. ``error`` is empty on success; ``seconds`` is how long it took.
 
-    ``transient`` is an error that may be none when the same is tried again: the host was lost.
-    ``change`` is the one that was carried out: under the lock a change may have been planned anew.
+    ``transient`` marks an error that may not recur on a retry: the host was lost. ``change`` is the one that was
+    carried out: a change may have been replanned under the lock.
     """
 
     change: Change
@@ -42,7 +42,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the sandbox is as the change wanted it."""
+        """Whether the change was carried out without an error, and was not blocked."""
         return not self.error and self.change.action is not Action.BLOCKED
 
     @property
@@ -51,7 +51,7 @@ class Outcome:
         return "failed" if self.error else DONE_WORDS[self.change.action]
 
     def to_json(self) -> JsonObject:
-        """As it stands in the JSON of an apply."""
+        """Return it as in the JSON of an apply."""
         return {
             **self.change.to_json(),
             "outcome": self.word,
@@ -62,16 +62,16 @@ class Outcome:
 
 
 class ApplyView(Protocol):
-    """Follows an apply. Called from several threads, one call at a time for each sandbox."""
+    """A view that follows an apply. Called from several threads, one call at a time for each sandbox."""
 
     def started(self, change: Change) -> None:
-        """Work on a change begins."""
+        """Report that a change begins."""
 
     def progressed(self, change: Change, step: str) -> None:
-        """Work on a change has come to a step: ``recording``, ``delivering``, ``starting``, ``destroying``.
+        """Report that a change reached a step: ``recording``, ``delivering``, ``starting``, ``destroying``.
 
-        Or it waits for another client: the step begins with ``WAITING``, and names that one.
+        Or that it waits for another client: the step then begins with ``WAITING``, and names that client.
         """
 
     def ended(self, outcome: Outcome) -> None:
-        """Work on a change is over, well or not."""
+        """Report that a change ended, successfully or not."""

@@ -17,24 +17,23 @@ HostStatus = Literal["reachable", "unreachable", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field that differs. In ``pending`` old is the record's and new is git's; in ``drift`` new is what runs."""
+    """One field that differs. In ``pending``, old is the record's and new is git's; in ``drift``, new is what runs."""
 
     path: str
     old: JsonValue
     new: JsonValue
 
     def to_json(self) -> JsonObject:
-        """As it stands in a plan's JSON."""
+        """Return it as in a plan's JSON."""
         return {"path": self.path, "old": self.old, "new": self.new}
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a plan wants for one sandbox on one host.
+    """What a plan does to one sandbox on one host.
 
-    ``message`` says it in a sentence. ``generation`` and ``uid`` are the record's as the plan saw it (0 and empty
-    where there was none): the executor plans again where they are no longer so. ``volumes`` are those that a replace
-    or delete will destroy.
+    ``message`` says it in a sentence. ``generation`` and ``uid`` are the record's as planned (0 and empty without a
+    record): the executor plans again where they have changed. ``volumes`` are those that a replace or delete destroys.
     """
 
     sandbox: str
@@ -60,7 +59,7 @@ class Change:
         return self.action not in (Action.NO_OP, Action.BLOCKED)
 
     def to_json(self) -> JsonObject:
-        """As it stands in a plan's JSON."""
+        """Return it as in a plan's JSON."""
         return {
             "sandbox": self.sandbox,
             "id": self.id,
@@ -80,46 +79,46 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class HostSummary:
-    """How the look at one host went. ``error`` is None where it was complete."""
+    """The result of observing one host. ``error`` is None where the observation was complete."""
 
     name: str
     status: HostStatus
     error: str | None = None
 
     def to_json(self) -> JsonObject:
-        """As it stands in a plan's JSON."""
+        """Return it as in a plan's JSON."""
         return {"name": self.name, "status": self.status, "error": self.error}
 
 
 @dataclass(frozen=True, slots=True)
 class Unmanaged:
-    """Something on a host that is not ours: told, never touched. ``kind`` is ``ambiguous`` where it claims to be."""
+    """Something on a host that is not ours: listed, not touched. ``kind`` is ``ambiguous`` if it claims to be ours."""
 
     host: str
     kind: Literal["compose_project", "container", "directory", "ambiguous"]
     name: str
 
     def to_json(self) -> JsonObject:
-        """As it stands in a plan's JSON."""
+        """Return it as in a plan's JSON."""
         return {"host": self.host, "kind": self.kind, "name": self.name}
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a plan cost: SSH connections and remote commands, as the transports counted them, and seconds."""
+    """The cost of a plan: SSH connections and remote commands, as the transports counted them, and seconds."""
 
     connections: int = 0
     commands: int = 0
     seconds: float = 0.0
 
     def to_json(self) -> JsonObject:
-        """As it stands in a plan's JSON."""
+        """Return it as in a plan's JSON."""
         return {"connections": self.connections, "commands": self.commands, "seconds": round(self.seconds, 3)}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The whole decision for a fleet; ``imperative`` are sandboxes that git leaves alone."""
+    """All decisions for a fleet; ``imperative`` are sandboxes that git leaves alone."""
 
     fleet: str
     commit: str | None
@@ -133,7 +132,7 @@ class Plan:
 
     @property
     def complete(self) -> bool:
-        """Whether every host was seen in full and nothing is blocked; an incomplete plan exits 1."""
+        """Whether every host was observed in full and nothing is blocked; an incomplete plan exits 1."""
         return all(h.status == "reachable" for h in self.hosts) and not any(
             c.action is Action.BLOCKED for c in self.changes
         )
@@ -145,11 +144,11 @@ class Plan:
 
     @property
     def summary(self) -> dict[Action, int]:
-        """How many changes there are of each action."""
+        """The number of changes of each action."""
         return {action: sum(1 for c in self.changes if c.action is action) for action in Action}
 
     def to_json(self) -> JsonObject:
-        """Return the contract's JSON of a plan."""
+        """Return the plan's JSON, as the contract has it."""
         return {
             "format_version": FORMAT_VERSION,
             "fleet": self.fleet,

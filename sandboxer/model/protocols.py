@@ -1,6 +1,6 @@
-"""The seams between the rows: what discovery and execution ask of a transport, a clock, a source of manifests.
+"""The protocols between the layers: what discovery and execution require of a transport, a clock and a source.
 
-Each is a small Protocol; the real ones live in ``adapters/``.
+Each is a small Protocol; the implementations are in ``adapters/``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One program for a host's ``sh``: constant text from this package, and data that reaches its standard input.
+    """A program for a host's ``sh``: constant text from this package, and data for its standard input.
 
-    ``script`` is POSIX shell and never built from values; ``stdin`` follows it and carries every parameter.
-    ``timeout`` is in seconds for the whole command, ``max_output`` in bytes for stdout and stderr each.
+    ``script`` is POSIX shell and never built from values; ``stdin`` follows it and carries every parameter. ``timeout``
+    is in seconds for the whole command, ``max_output`` in bytes for stdout and stderr each.
     """
 
     script: str
@@ -29,7 +29,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a command left: its exit code, and its output as bytes, for it may be of any encoding."""
+    """The result of a command: its exit code, and its output as bytes, which may be in any encoding."""
 
     exit_code: int
     stdout: bytes
@@ -38,30 +38,30 @@ class CommandResult:
 
 @dataclass(slots=True)
 class TransportStats:
-    """How often a transport connected and how many commands it ran; counted where it happens."""
+    """How often a transport connected and how many commands it ran, as the transport itself counts them."""
 
     connections: int = 0
     commands: int = 0
 
 
 class Session(Protocol):
-    """A running command that one talks with. Use as a context manager: leaving it ends the command's input.
+    """An interactive session with a running command. Use as a context manager: leaving it ends the command's input.
 
-    Every read is bounded by the ``timeout`` given to it, in seconds, and raises CommandTimeout when it passes,
-    HostUnreachable when the connection is lost, and OutputTooLarge beyond the command's ``max_output``.
+    Each read is bounded by its ``timeout``, in seconds. Raise CommandTimeout if it passes, HostUnreachable if the
+    connection is lost, and OutputTooLarge beyond the command's ``max_output``.
     """
 
     def write(self, data: bytes) -> None:
-        """Send bytes to the command's standard input; HostUnreachable when nobody reads them any more."""
+        """Send bytes to the command's standard input. Raise HostUnreachable if nobody reads them any more."""
 
     def read_line(self, timeout: float) -> bytes:
-        """Return the next line of standard output without its newline; EOFError where the output has ended."""
+        """Return the next line of standard output without its newline. Raise EOFError if the output has ended."""
 
     def read_exactly(self, count: int, timeout: float) -> bytes:
-        """Return the next ``count`` bytes of standard output; EOFError where it ended before."""
+        """Return the next ``count`` bytes of standard output. Raise EOFError if it ends before."""
 
     def finish(self, timeout: float) -> CommandResult:
-        """End the input, waits for the command, and return its exit code and what output was not read."""
+        """End the input, wait for the command, and return its exit code and the unread output."""
 
     def __enter__(self) -> Self: ...
 
@@ -70,7 +70,7 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The terminal that a command is given: its type, as in ``TERM``, and its size in characters."""
+    """The terminal of a command: its type, as in ``TERM``, and its size in characters."""
 
     kind: str = "xterm"
     columns: int = 80
@@ -78,36 +78,36 @@ class Terminal:
 
 
 class Stream(Protocol):
-    """A running command whose input and output pass through, however much it is. Close it at the end.
+    """A running command whose input and output pass through, whatever their size. Close it at the end.
 
-    Nothing is kept: who does not read is not written to. A read that waits too long raises TimeoutError, a connection
-    that is lost HostUnreachable. Reading, writing and closing may each be done by a thread of its own.
+    Nothing is buffered: a reader that does not read is not written to. A read that waits too long raises TimeoutError,
+    a lost connection HostUnreachable. Reading, writing and closing may each happen in a different thread.
     """
 
     @property
     def said(self) -> str:
-        """The last of its standard error, for a message; empty where somebody else was given it."""
+        """The end of its standard error, for a message; empty where standard error goes elsewhere."""
 
     def read(self, timeout: float) -> bytes:
-        """Return the next bytes of standard output, none at its end."""
+        """Return the next bytes of standard output; empty at its end."""
 
     def write(self, data: bytes) -> None:
-        """Send all of the bytes, however long it takes to be read; BrokenPipeError where nobody reads any more."""
+        """Send all of the bytes, however long that takes. Raise BrokenPipeError if nobody reads any more."""
 
     def end_input(self) -> None:
         """End its standard input. Idempotent."""
 
     def resize(self, columns: int, rows: int) -> None:
-        """Report its terminal another size."""
+        """Report the new size of its terminal."""
 
     def wait(self, timeout: float) -> int:
         """Return its exit code, once its output was read to the end.
 
-        Raises CommandTimeout, HostUnreachable without one.
+        Raise CommandTimeout or HostUnreachable if there is none.
         """
 
     def close(self) -> None:
-        """End it where it still runs. Idempotent."""
+        """End it if it still runs. Idempotent."""
 
     def __enter__(self) -> Self: ...
 
@@ -115,53 +115,54 @@ class Stream(Protocol):
 
 
 class Tunnel(Protocol):
-    """A TCP connection that a host makes for us, with the methods of a socket; one thread each way."""
+    """A TCP connection that a host makes for us, with the methods of a socket; one thread for each direction."""
 
     def settimeout(self, seconds: float | None) -> None:
-        """The longest that ``recv`` and ``send`` wait before TimeoutError, in seconds."""
+        """Set how long ``recv`` and ``send`` wait before they raise TimeoutError, in seconds."""
 
     def recv(self, size: int) -> bytes:
-        """Return some bytes; none at the end. OSError where it was cut off."""
+        """Return some bytes; empty at the end. Raise OSError if the connection is lost."""
 
     def send(self, data: bytes) -> int:
-        """Send some of the bytes and return their number. OSError where the other side takes no more."""
+        """Send some of the bytes and return their number. Raise OSError if the other side accepts no more."""
 
     def shutdown_write(self) -> None:
-        """End what is sent, and go on receiving."""
+        """End the sending direction, and keep receiving."""
 
     def close(self) -> None:
-        """End it both ways. Idempotent."""
+        """Close both directions. Idempotent."""
 
 
 class HostTransport(Protocol):
-    """A way to run commands on one host: SSH, or this machine itself. Connects at first use, once."""
+    """A way to run commands on one host: over SSH, or on this machine itself. Connects once, at first use."""
 
     stats: TransportStats
 
     def run(self, command: Command) -> CommandResult:
-        """Run a command to its end.
+        """Run a command and return its result. A non-zero exit code is a result.
 
-        Raises HostUnreachable, HostKeyRefused, CommandTimeout or OutputTooLarge. A non-zero exit is a result.
+        Raise HostUnreachable, HostKeyRefused, CommandTimeout or OutputTooLarge.
         """
 
     def open(self, command: Command) -> Session:
-        """Start a command and return the conversation with it. Safe to call from several threads at once."""
+        """Start a command and return a session with it. Safe to call from several threads at once."""
 
     def stream(
         self, command: Command, terminal: Terminal | None = None, on_stderr: Callable[[bytes], None] | None = None
     ) -> Stream:
         """Start a command whose output may be of any length and last for any time.
 
-        ``command.timeout`` is for its start alone, and ``max_output`` does not count. With a ``terminal`` the command
-        has that on all three streams, and what it prints is one. ``on_stderr`` gets standard error from another thread.
+        ``command.timeout`` applies to its start alone, and ``max_output`` does not apply. With a ``terminal``, all
+        three streams are the terminal, and its output is one stream. ``on_stderr`` gets standard error, from another
+        thread.
         """
 
     def tunnel(self, address: str, port: int) -> Tunnel:
-        """Return a connection that the host makes to an address that it reaches. Raises HostUnreachable."""
+        """Return a connection that the host makes to an address in its reach. Raise HostUnreachable if it cannot."""
 
     @property
     def lost(self) -> bool:
-        """Whether there is no connection any more, or none could be made: another transport has to be made."""
+        """Whether the connection is lost, or could not be made: a new transport is needed."""
 
     def close(self) -> None:
         """End the connection and every session on it. Idempotent."""
@@ -171,15 +172,15 @@ class Clock(Protocol):
     """The runner's clock."""
 
     def now(self) -> datetime:
-        """Return the time now, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """The files of a fleet at one point: of the work tree, or of a commit.
+    """The files of a fleet at one revision: the work tree, or a commit.
 
     ``files`` maps paths relative to the fleet's root, with forward slashes, to bytes. ``commit`` is the commit that
-    they belong to (None where the fleet is in no repository), ``root_commit`` the repository's first one (None in a
+    they belong to (None where the fleet is not in a repository), ``root_commit`` the repository's first one (None in a
     shallow clone), ``committed_at`` the committer's time in UTC, ``dirty`` whether the files differ from the commit.
     """
 
@@ -191,15 +192,15 @@ class Revision:
 
 
 class ManifestSource(Protocol):
-    """Where manifests are read from."""
+    """A source of manifests."""
 
     def read(self, revision: str | None) -> Revision:
-        """Return the manifests of a git revision, or of the work tree for None. Raises SourceError."""
+        """Return the manifests of a git revision, or of the work tree for None. Raise SourceError on failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """One delivered file: its path, whether it is executable, its git blob id; ``target`` where it is a link."""
+    """One delivered file: its path, whether it is executable, its git blob ID; ``target`` where it is a link."""
 
     path: str
     blob: str
@@ -208,16 +209,16 @@ class TreeEntry:
 
     @property
     def seconds(self) -> int:
-        """Its time of change wherever it is delivered: a moment of 2001 to 2010 that another content would not have."""
+        """The modification time at every delivery: a moment of 2001 to 2010 that other content would not have."""
         return 1_000_000_000 + int(self.blob[:7], 16)
 
 
 @dataclass(frozen=True, slots=True)
 class InputTree:
-    """The files that a sandbox is given: those that one commit tracks below one path, submodules left out.
+    """The input of a sandbox: the files that one commit tracks below one path, without submodules.
 
-    ``repo`` and ``ref`` are as the manifest says, ``commit`` is what ``ref`` named when it was planned, ``path``
-    the folder within, ``digest`` the SHA-256 of the sorted entries: equal trees have equal digests whatever the commit.
+    ``repo`` and ``ref`` are as in the manifest, ``commit`` is what ``ref`` named when it was planned, ``path`` the
+    directory within, ``digest`` the SHA-256 of the sorted entries: equal trees have equal digests whatever the commit.
     """
 
     repo: str
@@ -230,9 +231,9 @@ class InputTree:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Bytes that are made while they are sent: how many, and they themselves in pieces, to be taken once.
+    """Bytes that are produced while they are sent: their number, and an iterator over them, to be consumed once.
 
-    Who does not take them all closes ``pieces``. Taking a piece may raise InputUnavailable.
+    Close ``pieces`` unless all are consumed. The iterator may raise InputUnavailable.
     """
 
     size: int
@@ -240,19 +241,20 @@ class Archive:
 
 
 class InputSource(Protocol):
-    """Where a sandbox's files are read from."""
+    """A source of inputs."""
 
     def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
-        """Find the commit and list its files, by the moment ``until`` of the monotonic clock, if any is given.
+        """Find the commit and list its files, by the moment ``until`` of the monotonic clock, if given.
 
-        Raises InputUnavailable, also for links that leave the tree. Safe to call from several threads at once.
+        Raise InputUnavailable if that fails, also for links that leave the tree. Safe to call from several threads at
+        once.
         """
 
     def give_up(self) -> None:
-        """End what is being resolved in other threads: nobody waits for it any more."""
+        """Stop resolving in other threads: nobody waits for the result any more."""
 
     def read(self, tree: InputTree, path: str) -> bytes:
-        """Return one file's bytes; raise InputUnavailable where the tree has no such file, or a large one."""
+        """Return the bytes of one file. Raise InputUnavailable if the tree does not have it, or it is too large."""
 
     def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
         """Return a POSIX tar of the tree (or of some of its paths): files 0644 or 0755, links as they are, owner 0."""

@@ -24,7 +24,7 @@ _FOREIGN_SIZE = re.compile(r"([1-9][0-9]{0,15}) ?([kmgt])i?b?", re.IGNORECASE)
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the time that ``text`` names: a whole number of s, m, h or d. Raises ValueError with the reason."""
+    """Return the time that ``text`` names: a whole number of s, m, h or d. Raise ValueError with the reason."""
     if not re.fullmatch(DURATION_PATTERN, text) or "\n" in text:
         raise ValueError("a duration is a whole number and a unit: 90s, 15m, 8h or 2d")
     seconds = int(text[:-1]) * _SECONDS[text[-1]]
@@ -36,7 +36,7 @@ def parse_duration(text: str) -> timedelta:
 def format_duration(value: timedelta) -> str:
     """Return the canonical text of a duration: its whole seconds in the largest unit that divides them.
 
-    26h is ``26h``.
+    26 hours are ``26h``.
     """
     seconds = int(value.total_seconds())
     if seconds == 0:
@@ -48,7 +48,7 @@ def format_duration(value: timedelta) -> str:
 def parse_size(text: str) -> int:
     """Return the bytes that ``text`` names: a whole number of B, KiB, MiB, GiB or TiB.
 
-    Raises ValueError with the reason.
+    Raise ValueError with the reason otherwise.
     """
     match = _SIZE.fullmatch(text)
     if match is None:

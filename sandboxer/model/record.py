@@ -1,7 +1,7 @@
 """The record: the file on a host that says what was applied there. It is the marker of ownership.
 
-It comes back from the host as bytes that anyone with access there may have changed, so it is checked like any
-foreign input: what does not fit is no record, and what has no record that fits is Unknown.
+It comes back from the host as bytes that anyone with access there may have changed, so it is checked like any foreign
+input: bytes that do not fit are not a record, and a sandbox without a valid record is Unknown.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ _Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
 _Uid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?$")]
 _Digest = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+:[0-9a-f]+$", max_length=200)]
-# An engine gives it to a volume without a name. A teardown removes what is listed so, and no record may list others.
+# The name that an engine gives to a volume without one. A teardown removes the volumes listed here, so a record may
+# list no others.
 _Anonymous = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Hmac = Annotated[str, StringConstraints(pattern=r"^hmac:[0-9a-f]{64}$")]
 
-# Far enough from the ends of the calendar that a TTL can be added to any time of a record.
+# Far enough from the ends of the calendar that a TTL can be added to any time in a record.
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 _LONGEST_INTEGER = 16
 
@@ -45,7 +46,7 @@ Utc = Annotated[datetime, AfterValidator(_utc)]
 
 
 class _Part(BaseModel):
-    # A newer release may add keys; they live through a rewrite by this one.
+    # A newer release may add keys; they survive a rewrite by this one.
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
@@ -193,10 +194,10 @@ class RecordRefused(ValueError):
 
 
 def parse_record(data: bytes, *, fleet: str, identifier: str) -> Record:
-    """Return a record from its file's bytes, checked against the folder that it was found in.
+    """Return a record from its file's bytes, checked against the directory that it was found in.
 
-    Raises RecordRefused, and nothing else, where it is truncated, not JSON, of a newer format, of another fleet or id,
-    or says a phase that no record may have.
+    Raise RecordRefused, and nothing else, if it is truncated, not JSON, of a newer format, of another fleet or ID, or
+    has a phase that no record may have.
     """
     if len(data) > MAX_BYTES:
         raise RecordRefused("it is larger than 1 MiB")
@@ -222,7 +223,7 @@ def parse_record(data: bytes, *, fleet: str, identifier: str) -> Record:
 
 
 def _whole(text: str) -> int:
-    """Return a number of a record's, of which later sums, comparisons and JSON are sure to work."""
+    """Return a number of a record that is safe for later sums, comparisons and JSON."""
     if len(text) > _LONGEST_INTEGER:
         raise RecordRefused("it holds a number that is too large")
     return int(text)

@@ -1,14 +1,14 @@
-"""Texts without secrets in them, as they are, line by line, in pieces, or written in a common encoding.
+"""Redaction of secrets from texts: as they are, line by line, in pieces, or in a common encoding.
 
 What is replaced by ``(hidden)``:
 
 * a secret, and each of its lines that has 6 characters or more (a ``}`` alone would blank out half of a text);
-* a piece of a secret of 8 characters or more, such as a message that was cut off shows. One of up to 15 that reads as
+* a piece of a secret of 8 characters or more, such as in a truncated message. A piece of up to 15 that reads as
   words or numbers, such as ``postgres``, stays where the secret has more than that;
 * an environment value of more than 3 characters, and its lines, but no pieces of it.
 
-Each is found as plain text, in base64 (standard and for URLs, wherever in the encoded bytes it begins), in hexadecimal,
-and behind percent encoding, backslash escapes (JSON, Go, Python, shell), HTML entities and quotes that a shell or YAML
+Each is found as plain text, in base64 (standard and for URLs, at any offset in the encoded bytes), in hexadecimal, and
+behind percent encoding, backslash escapes (JSON, Go, Python, shell), HTML entities and quotes that a shell or YAML
 doubles, up to three of them on top of each other. Values over 128 KiB are found as plain text alone.
 """
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 PIECE = 8
-_WORDS = 16  # from here on a piece may read as it likes
+_WORDS = 16  # from this length on, a piece is replaced whatever it reads as
 _LINE = 6
 _ENVIRONMENT = 4
 _ENCODED = 6  # fewer characters of an encoding would be found everywhere
 _LONG = 16 * 1024
 _TOO_LONG = 128 * 1024
 _PROBE = 4
-_STEP = PIECE - _PROBE + 1  # so far from one probe to the next, one lies within every piece
+_STEP = PIECE - _PROBE + 1  # with this distance between two probes, one lies within every piece
 _LAYERS = 3
 _MAX_VIEWS = 12
 
@@ -49,7 +49,7 @@ _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "a
 
 
 class Redactor:
-    """Takes certain secrets and environment values out of texts; made once for many of them."""
+    """A redactor of certain secrets and environment values; built once, for many texts."""
 
     def __init__(self, secrets: Iterable[str], environment: Iterable[str] = ()) -> None:
         self._short: set[str] = set()
@@ -67,7 +67,7 @@ class Redactor:
         self._probes = {part[at : at + _PROBE] for part in self._known for at in range(_STEP)}
 
     def redact(self, text: str) -> str:
-        """Return the text with ``(hidden)`` in the place of each of them."""
+        """Return the text with ``(hidden)`` in place of each secret and environment value."""
         if not text or not (self._known or self._short):
             return text
         spans = sorted(span for view in _views(text) for span in self._spans(view))
@@ -82,7 +82,7 @@ class Redactor:
         return "".join([*out, text[done:]])
 
     def _look_for(self, value: str) -> None:
-        """Look for a value and its lines from end to end."""
+        """Add a value and its lines to what is looked for in full."""
         lines = [line.strip() for line in _BREAK.split(value)]
         long_enough = [line for line in lines if len(line) >= _LINE] if len(lines) > 1 else []
         stripped = [value.strip()] if len(value.strip()) >= _LINE else []
@@ -93,7 +93,7 @@ class Redactor:
                 self._begins[form[:PIECE]] = (*self._begins.get(form[:PIECE], ()), form)
 
     def _spans(self, view: _View) -> Iterator[tuple[int, int]]:
-        """Yield where in the text, of which this is a view, something is to be replaced."""
+        """Yield the ranges of the original text to replace, as found in this view of it."""
         text, pieces = view.text, self._pieces
         begin = end = -1  # of the piece that is being read
         for at in self._places(text):
@@ -115,7 +115,7 @@ class Redactor:
                 at = text.find(short, at + len(short))
 
     def _places(self, text: str) -> Iterator[int]:
-        """Yield where in a text a part of something known stands, a part being 8 characters."""
+        """Yield each position of a known part (8 characters) in a text."""
         probes, known = self._probes, self._known
         for probe in [at for at in range(0, len(text) - _PROBE + 1, _STEP) if text[at : at + _PROBE] in probes]:
             for at in range(max(probe - _STEP + 1, 0), probe + 1):
@@ -124,14 +124,14 @@ class Redactor:
 
 
 def _piece(view: _View, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield where a piece of a secret stands, without the blanks around it; nowhere if it tells nothing."""
+    """Yield the range of a piece of a secret, without surrounding blanks; nothing if it reveals nothing."""
     piece = view.text[start:end]
     if _tells(piece):
         yield view.span(start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
 
 
 def _tells(piece: str) -> bool:
-    """Return whether a piece of a secret tells more than that a word or a number is in it."""
+    """Return whether a piece of a secret reveals more than that the secret contains a word or a number."""
     if len(piece) >= _WORDS:
         return True
     words = re.findall(r"\w+", piece)
@@ -142,13 +142,13 @@ def _tells(piece: str) -> bool:
 
 
 def _forms(value: str) -> set[str]:
-    """A value as it may stand in a text behind no escapes: as it is, and in what has letters of its own."""
+    """Return the forms of a value without escapes: itself, and encodings with an alphabet of their own."""
     forms = {value}
     data = value.encode("utf-8", "surrogateescape" if _is_bytes(value) else "surrogatepass")
     if not value.isascii():
-        # As escapes of bytes or of UTF-16 give it back, and as it looks where it is no text.
+        # As escapes of bytes or of UTF-16 decode to, and with replacement characters for what is not text.
         forms |= {data.decode("latin-1"), _in_halves(value), data.decode("utf-8", "replace")}
-    forms |= {form.replace(" ", "+") for form in forms}  # as an HTML form and a query have a blank
+    forms |= {form.replace(" ", "+") for form in forms}  # spaces as in an HTML form or a query
     if len(data) > _TOO_LONG:
         return forms
     encoded = {data.hex(), data.hex().upper(), base64.b64encode(data).rstrip(b"=").decode()}
@@ -158,7 +158,7 @@ def _forms(value: str) -> set[str]:
 
 
 def _inner_base64(data: bytes, before: int) -> str:
-    """Return the characters that stand for nothing but ``data`` where so many bytes (of three) stand before it."""
+    """Return the base64 characters that depend on ``data`` alone, with ``before`` bytes (modulo 3) in front of it."""
     whole = base64.b64encode(bytes(before) + data).rstrip(b"=").decode()
     return whole[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
 
@@ -174,7 +174,7 @@ def _in_halves(value: str) -> str:
 
 
 class _View:
-    """A text behind a layer of encoding: what it is in, and where in that the parts begin that it is made of."""
+    """A text behind a layer of encoding: its enclosing text, and where in that text its parts begin."""
 
     __slots__ = ("_above", "_begins", "_there", "text")
 
@@ -182,17 +182,17 @@ class _View:
         self.text, self._above, self._begins, self._there = text, above, begins, there
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Return where in the outermost text a part of this one stands."""
+        """Return the range in the outermost text of a part of this one."""
         return self._place(start), self._place(end)
 
     def _place(self, at: int) -> int:
         if self._above is None:
             return at
         part = bisect_right(self._begins, at) - 1
-        return self._above._place(self._there[part] + at - self._begins[part])  # noqa: SLF001  # one of its own kind
+        return self._above._place(self._there[part] + at - self._begins[part])  # noqa: SLF001  # of the same class
 
     def decoded(self, pattern: re.Pattern[str], meaning: Callable[[str], str]) -> _View | None:
-        """This text with what the pattern finds as what it means; None where it finds nothing."""
+        """Return this text with each match of the pattern decoded; None without a match."""
         parts: list[str] = []
         begins, there = [0], [0]
         done = length = 0
@@ -237,7 +237,7 @@ _DECODERS = (
 
 
 def _views(text: str) -> Iterator[_View]:
-    """Yield the text, and what it is behind each of its encodings, one, two and three of them on top of each other."""
+    """Yield the text, and its decoded forms: behind one, two and three encodings on top of each other."""
     seen = {text}
     layer = [_View(text)]
     yield layer[0]

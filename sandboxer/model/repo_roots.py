@@ -1,7 +1,6 @@
-"""Which repositories a request from elsewhere may use: URLs and folders compared by whole segments.
+"""The repositories that a request from elsewhere may use: URLs and directories compared by whole segments.
 
-Nothing here asks the machine: what is a folder is compared as it is written, and the links on its way are followed by
-whoever reads it.
+Nothing here accesses the file system: a directory is compared as written, and its reader follows the links in its path.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ _URL = re.compile(
 )
 _SCP = re.compile(r"(?:(?P<user>[^/:@]+)@)?(?P<host>[^/:@\[\]]+):(?P<path>.*)")
 _PORTS = {"https": "443", "ssh": "22"}
-_ODD = re.compile(r"[%\\?#\x00-\x20\x7f]")  # read as something else by some server or other
+_ODD = re.compile(r"[%\\?#\x00-\x20\x7f]")  # some servers read these as something else
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a repository is. ``place`` is scheme, user, host and port; empty for a folder. ``path`` are segments."""
+    """A repository location. ``place`` is scheme, user, host and port; empty for a directory. ``path`` are segments."""
 
     place: tuple[str, ...]
     path: tuple[str, ...]
@@ -34,9 +33,9 @@ class Location:
 
 
 def location_of(repo: str, base: str) -> Location | None:
-    """Return the location that ``repo`` names, a folder being relative to ``base``.
+    """Return the location that ``repo`` names, a directory relative to ``base``.
 
-    None where it may be read in two ways.
+    None where it could be read in two ways.
     """
     if url := _URL.fullmatch(repo):
         scheme = url["scheme"].lower()
@@ -45,7 +44,7 @@ def location_of(repo: str, base: str) -> Location | None:
     if "://" in repo or "::" in repo.partition("/")[0]:
         return None
     if scp := _SCP.fullmatch(repo):
-        # Such a path is relative to the home of the user there, unless it begins with a slash.
+        # Such a path is relative to the user's home there, unless it begins with a slash.
         kind = "ssh" if scp["path"].startswith("/") else "scp"
         return _with_path((kind, scp["user"] or "", scp["host"].lower().rstrip("."), _PORTS["ssh"]), scp["path"])
     if ".." in repo.split("/"):
@@ -54,7 +53,7 @@ def location_of(repo: str, base: str) -> Location | None:
 
 
 def root_of(root: str, base: str) -> Location | None:
-    """Return the location of an entry of the Fleet, in which ``..`` is the owner's own word."""
+    """Return the location of an entry of the Fleet, which may contain ``..`` as the fleet's owner wrote it."""
     found = location_of(root, base)
     if found is not None or "://" in root or _SCP.fullmatch(root):
         return found

@@ -1,4 +1,4 @@
-"""A sandbox that somebody asks for, without git: the document that a manifest would be, its id, and who asked."""
+"""A request for a sandbox without git: the document that a manifest would be, its ID, and the requester."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sandboxer.model.record import Requested
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# As a file of the fleet, so that it is checked as one, with everything else that the fleet says.
+# As a file of the fleet, so that it is checked like one, with everything else in the fleet.
 FILE = "manifests/(asked for).yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxRequest:
-    """What is asked for. ``document`` is a Sandbox as a manifest would say it; ``id`` is not made of its name."""
+    """A request. ``document`` is a Sandbox as in a manifest; ``id`` is not derived from its name."""
 
     id: str
     document: Mapping[str, Any]
@@ -39,7 +39,7 @@ class SandboxRequest:
         identifier: str = "",
         key: str | None = None,
     ) -> SandboxRequest:
-        """One that is not there yet. Its id is random, unless ``identifier`` says which, for a ``key`` of its own."""
+        """Return a new request. Its ID is random, unless ``identifier`` is given, as for an idempotency ``key``."""
         document: dict[str, Any] = {
             "apiVersion": API_VERSION,
             "kind": "Sandbox",
@@ -56,7 +56,7 @@ class SandboxRequest:
 
     @classmethod
     def parse(cls, identifier: str, data: bytes) -> SandboxRequest | None:
-        """One that was asked for before, from what lies beside its record; None where those bytes are none."""
+        """Return the request stored beside a record; None where the bytes are not a request."""
         try:
             given = json.loads(data.decode())
             document, requested = given["document"], Requested.model_validate(given["requested"])
@@ -72,11 +72,11 @@ class SandboxRequest:
         return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
 
     def manifest(self) -> bytes:
-        """Return the document as a file of a fleet: JSON, which is YAML too."""
+        """Return the document as a file of a fleet: JSON, which is also YAML."""
         return json.dumps(self.document, indent=2, ensure_ascii=False).encode() + b"\n"
 
     def to_bytes(self) -> bytes:
-        """As it lies beside the record."""
+        """Return the bytes that are stored beside the record."""
         return canonical({"document": self.document, "requested": self.requested.model_dump(mode="json")}) + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""Who is told what a command does while it runs: a log, a trace."""
+"""The protocol of listeners to a run, such as a log or a trace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Level = Literal["info", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class RunStart:
-    """The begin of a run: its id, its command without options (``hub flush``, empty where none was read), and when."""
+    """The start of a run: its ID, its command without options (``hub flush``, empty if none was read), and the time."""
 
     run_id: str
     command: str
@@ -29,32 +29,32 @@ class RunStart:
 
 
 class RunListener(ApplyView, Protocol):
-    """Is told of one run after another, from ``begun`` to ``over``. Called from several threads; raises nothing."""
+    """A listener to one run after another, from ``begun`` to ``over``. Called from several threads; raises nothing."""
 
     def begun(self, beginning: RunStart) -> None:
-        """A run begins."""
+        """Report that a run begins."""
 
     def of_fleet(self, fleet: str) -> None:
-        """The manifests were read, and this is the fleet's name."""
+        """Report the fleet's name, once the manifests were read."""
 
     def hosts_observed(self, observation: HostObservation, seconds: float) -> None:
-        """The look at a host is over, well or not, after so many seconds."""
+        """Report that the observation of a host ended, successfully or not, and how long it took."""
 
     def compared(self, report: DriftReport) -> None:
-        """What runs was compared with what was applied."""
+        """Report the comparison of what runs with what was applied."""
 
     def said(self, level: Level, message: str, host: str) -> None:
-        """A sentence for whoever watches; ``host`` is the one that it is about, or empty."""
+        """Report a message for people; ``host`` is the one that it is about, or empty."""
 
     def failed(self, error: SandboxerError) -> None:
-        """The run ends, or cannot do what it was asked for, for this reason."""
+        """Report why the run ends, or cannot do what was requested."""
 
     def over(self, exit_code: int) -> None:
-        """The run is over."""
+        """Report that the run ended."""
 
 
 def status_of(observation: HostObservation) -> HostStatus:
-    """Return what a look says of its host, in a plan's words."""
+    """Return the status of an observed host, as a plan names it."""
     if isinstance(observation, Reachable):
         return "unknown" if observation.error else "reachable"
     return "unknown" if observation.answered else "unreachable"

@@ -1,7 +1,7 @@
-"""A saved plan: the plan's JSON, and with it what its approval is bound to. It approves, and never tells what to do.
+"""A saved plan: a plan's JSON, and what its approval is bound to. It approves changes, and never commands them.
 
 It comes back as bytes that anyone may have changed, so it is checked like any foreign input. The checksum finds damage
-and slips of the hand; against a forger stands that only what a fresh plan wants too is ever done.
+and accidental edits; the protection against forgery is that only what a fresh plan contains too is ever done.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class SavedPlan(_Part):
     approval: Approval
 
     def check(self, fleet: str, fleet_root: str | None, manifests: str) -> None:
-        """Raise PlanRefused where it is not of this fleet (by name and first commit) or of other manifests."""
+        """Raise PlanRefused if it is for another fleet (by name and first commit) or for other manifests."""
         if self.fleet != fleet:
             _refuse(f"the saved plan is of the fleet {printable(self.fleet)}, and this is {fleet}", "apply it there")
         theirs = self.approval.fleet_root
@@ -126,7 +126,7 @@ class SavedPlan(_Part):
 
 
 def saved_bytes(plan: Plan, approval: Approval) -> bytes:
-    """Return the file's bytes. Raises PlanRefused where it would be too large to be read back."""
+    """Return the file's bytes. Raise PlanRefused if they would be too many to be read back."""
     content = {**plan.to_json(), "approval": approval.model_dump(mode="json")}
     data = json.dumps({**content, "checksum": checksum(content)}, indent=2).encode() + b"\n"
     if len(data) > MAX_BYTES:
@@ -135,9 +135,9 @@ def saved_bytes(plan: Plan, approval: Approval) -> bytes:
 
 
 def parse_saved_plan(data: bytes) -> SavedPlan:
-    """Return a saved plan from its file's bytes. Raises PlanRefused, and nothing else, for anything that is none.
+    """Return a saved plan from its file's bytes. Raise PlanRefused, and nothing else, if they are not one.
 
-    Where the bytes are no JSON, the error has the place.
+    Where the bytes are not JSON, the error has the position.
     """
     content = _content(data)
     version = content.get("format_version")

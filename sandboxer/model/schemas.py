@@ -50,7 +50,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def _close(part: Any) -> None:
-    """Say of mappings with free keys that no key may break the pattern; pydantic leaves that open."""
+    """Forbid keys that break the pattern in mappings with free keys; pydantic leaves that open."""
     if isinstance(part, dict):
         if "patternProperties" in part:
             part["additionalProperties"] = False
@@ -62,12 +62,12 @@ def _close(part: Any) -> None:
 
 
 def texts() -> dict[str, str]:
-    """Return the files' text, by name."""
+    """Return the text of each file, by name."""
     return {name: json.dumps(content, indent=2) + "\n" for name, content in schemas().items()}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write or checks the schemas in a folder; 1 where a check finds a difference."""
+    """Write or check the schemas in a directory; return 1 where a check finds a difference."""
     parser = argparse.ArgumentParser(prog="python -m sandboxer.model.schemas", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where the files differ")
     parser.add_argument("folder", metavar="DIR", type=Path)

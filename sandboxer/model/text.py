@@ -1,4 +1,4 @@
-"""The kinds of text in manifests: names, labels, paths, users, keys. What travels to a host as a line is one line."""
+"""The types of text in manifests: names, labels, paths, users, keys. What goes to a host as a line is one line."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LINE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
 SOURCE_PATTERN = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f\x7f-\x9f\u2028\u2029]+)$"
 RESERVED_LABELS = "dev.sandboxer."
 
-# Everything up to the last `@` before a path: of a URL, or of `user@host:path`.
+# Everything up to the last `@` before a path, in a URL or in `user@host:path`.
 _USERINFO = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):[/\\]{2,})?(?P<user>[^/\\?#]*)@")
 _SECRET_QUERY = re.compile(
     r"[?&;#][^=&;#]*(?:token|passw|pwd|secret|api[_-]?key|private[_-]?key|access[_-]?key|auth|credential|jwt|bearer"
     r"|sig(?:nature)?)[^=&;#]*=|[?&;#](?:key|pat)=",
     re.IGNORECASE,
 )
-# Control characters, line separators, and what turns the direction of text round.
+# Control characters, line separators, and characters that change the direction of text.
 _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 _NAME_RULE = "1 to 40 of a-z, 0-9, `.` and `-`, with a letter or digit at both ends"
 
@@ -35,7 +35,7 @@ _NAME_RULE = "1 to 40 of a-z, 0-9, `.` and `-`, with a letter or digit at both e
 def _matching(
     pattern: str, text: str, hint: str, code: str = "bad-value", check: Callable[[str], object] | None = None
 ) -> tuple[AfterValidator, WithJsonSchema]:
-    """Return a validator for strings that ``pattern`` matches as a whole, and the schema that says the same."""
+    """Return a validator for strings that ``pattern`` matches as a whole, and the corresponding schema."""
     compiled = re.compile(pattern.removeprefix("^").removesuffix("$"))
 
     def validate(value: str) -> str:
@@ -50,13 +50,13 @@ def _matching(
 
 
 def printable(value: str, limit: int = 80) -> str:
-    """Return the text with control characters escaped, cut at ``limit``: safe to show in a message of one line."""
+    """Return the text with control characters escaped, cut at ``limit``: safe to show in a one-line message."""
     shown = _UNSHOWN.sub(lambda match: match[0].encode("unicode_escape").decode(), value[:limit])
     return shown if len(value) <= limit and len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def plain_line(value: str) -> str:
-    """Return the line as long as before, with a blank for each tab and a mark for what a terminal must not get."""
+    """Return the line at the same length, with a blank for each tab and a mark for what a terminal must not get."""
     return _UNSHOWN.sub("\ufffd", value.replace("\t", " "))
 
 
@@ -97,11 +97,11 @@ def _env_name(value: str) -> None:
 
 
 def _without_credentials(hint: str) -> AfterValidator:
-    """Return a validator of a location: no password or token is in it. What it says never repeats the value."""
+    """Return a validator that rejects a password or token in a location. Its message never repeats the value."""
 
     def validate(value: str) -> str:
         found = _USERINFO.match(value) if "${" not in value else None
-        # Over http a name alone is a token as often as not; ssh needs a name to log in with.
+        # Over HTTP, a name alone is often a token; SSH needs a name to log in with.
         if found and found["scheme"] and found["scheme"].lower() != "ssh":
             raise problem("literal-secret", "holds a user name, password or token before the `@`", hint)
         if found and ":" in found["user"]:
@@ -250,7 +250,7 @@ HubUrl = Annotated[
 
 
 def is_host_key(value: str) -> bool:
-    """Return whether the key after the type decodes, and say the same type: if not, no host can ever show it."""
+    """Return whether the key decodes and names the type in front of it; no host can ever present one that does not."""
     kind, blob, *_ = value.split(" ")
     try:
         data = b64decode(blob, validate=True)
