@@ -1,1 +1,1 @@
-"""What should happen, decided from values alone: no I/O, no clock, no logging, no prompt."""
+"""Decisions about what should happen, made from values alone: no I/O, no clock, no logging, no prompt."""

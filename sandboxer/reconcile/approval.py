@@ -1,6 +1,6 @@
-"""A saved plan is an approval, not a programme: of a fresh plan only what is exactly as it was approved is let through.
+"""A saved plan as an approval, not a program: a fresh plan's changes pass only if they are exactly as approved.
 
-So a plan file that was forged can never do what a fresh plan would not.
+So a forged plan file can never do what a fresh plan would not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NAMED = 5
 
 
 def approval_of(fleet: Fleet, manifests: str, options: Options) -> Approval:
-    """Return what a plan of ``fleet`` is bound to; ``manifests`` is the digest of them all."""
+    """Return what approving a plan of ``fleet`` is bound to; ``manifests`` is the digest of all its manifests."""
     chosen = {name: getattr(options, name) for name in ApprovedOptions.model_fields}
     return Approval(
         fleet_root=fleet.root_commit, manifests=manifests, inputs=inputs_of(fleet), options=ApprovedOptions(**chosen)
@@ -43,7 +43,7 @@ def options_of(approved: ApprovedOptions) -> Options:
 
 
 def inputs_of(fleet: Fleet) -> dict[str, ApprovedInput]:
-    """Return what each sandbox would be given; nothing of those whose input cannot be had."""
+    """Return the input of each sandbox, by name, without those whose input cannot be read."""
     trees = {name: sandbox.tree for name, sandbox in fleet.sandboxes.items()}
     return {name: ApprovedInput(commit=tree.commit, digest=tree.digest) for name, tree in trees.items() if tree}
 
@@ -51,8 +51,8 @@ def inputs_of(fleet: Fleet) -> dict[str, ApprovedInput]:
 def enforce(decided: Plan, saved: SavedPlan, inputs: Mapping[str, ApprovedInput]) -> Plan:
     """Return the fresh plan, with every sandbox blocked as stale that is not as it was approved.
 
-    ``decided`` must have been made with the saved plan's options; ``inputs`` are those of now. What is blocked anyway
-    stays so, with its own reason, and a no-op stays one where nothing else was approved.
+    ``decided`` must have been made with the saved plan's options; ``inputs`` are the current ones. A change that is
+    blocked anyway stays blocked, with its own reason, and a no-op stays one where nothing else was approved.
     """
     was, now = _by_sandbox(saved.changes), _by_sandbox(decided.changes)
     unseen = {host.name: host.error or host.status for host in decided.hosts if host.status != "reachable"}
@@ -67,7 +67,7 @@ def enforce(decided: Plan, saved: SavedPlan, inputs: Mapping[str, ApprovedInput]
 
 
 def _by_sandbox(changes: Iterable[Of]) -> dict[tuple[str, str], list[Of]]:
-    """Return the changes by name and id: what is to be done to all copies of a sandbox is approved as one."""
+    """Return the changes by name and ID: the changes of all copies of a sandbox are approved together."""
     found: dict[tuple[str, str], list[Of]] = {}
     for change in changes:
         found.setdefault((change.sandbox, change.id), []).append(change)
@@ -77,7 +77,7 @@ def _by_sandbox(changes: Iterable[Of]) -> dict[tuple[str, str], list[Of]]:
 def _held(
     was: Sequence[ApprovedChange], now: Sequence[Change], objections: Sequence[str], unseen: Collection[str]
 ) -> Sequence[Change]:
-    """Return the changes of one sandbox, all or none of them let through."""
+    """Return the changes of one sandbox: all pass, or all are blocked."""
     if not objections:
         return now
     message = f"{'; '.join(dict.fromkeys(objections))}; plan again"
@@ -123,7 +123,7 @@ def _mismatch(was: ApprovedChange | None, now: Change | None, unseen: Mapping[st
 
 
 def _details(was: ApprovedChange, now: Change) -> Iterator[str]:
-    """Yield what differs between two changes of one action and reason."""
+    """Yield the differences between two changes of the same action and reason."""
     alike = True
     for what, before, after in (("on", was.host, now.host), ("from", was.from_host, now.from_host)):
         if before != after:
@@ -142,7 +142,7 @@ def _details(was: ApprovedChange, now: Change) -> Iterator[str]:
 
 
 def _differing(was: Iterable[ApprovedField], now: Iterable[FieldChange]) -> set[str]:
-    """Return the paths of the fields of which the two do not say the same."""
+    """Return the paths of the fields that differ between the two."""
     before = {canonical(field.model_dump()): field.path for field in was}
     after = {canonical(field.to_json()): field.path for field in now}
     return {path for text, path in (before | after).items() if (text in before) != (text in after)}
@@ -154,9 +154,9 @@ def _few(names: Collection[str]) -> str:
 
 
 def _other_input(name: str, saved: SavedPlan, decided: Plan, inputs: Mapping[str, ApprovedInput]) -> str:
-    """In which other files or commit the input of a sandbox is; empty where it is as approved.
+    """Return how the commit of a sandbox's input changed since the approval; empty where the input is as approved.
 
-    An input that is the fleet's own commit may be another commit, with the same files, just as the fleet's may.
+    An input from the fleet's own commit may be at another commit with the same files, as the fleet itself may.
     """
     was, now = saved.approval.inputs.get(name), inputs.get(name)
     if was == now:

@@ -1,4 +1,4 @@
-"""Making a change of a sight: the parts that every change has, and the fingerprint that an approval is held to."""
+"""Changes made from observations: the parts that all changes have, and the fingerprint that binds an approval."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def change_of(
 ) -> Change:
     """Return the change of a sandbox that is on a host.
 
-    ``to_host`` is where a move leads; its home is ``from_host`` then.
+    ``to_host`` is the target of a move; the sandbox's home is then ``from_host``.
     """
     found = drift(observed)
     return Change(
@@ -57,16 +57,16 @@ def change_of(
 
 
 def unknown(observed: ObservedSandbox, reason: Reason, message: str) -> Change:
-    """Return the change of a sandbox of which nothing can be told for sure.
+    """Return the change of a sandbox of which nothing is certain.
 
-    Blocked, and nothing said of how it fares.
+    It is blocked, and its health is Unknown.
     """
     change = change_of(observed, Action.BLOCKED, reason, message, sync=Sync.UNKNOWN)
     return replace(change, health=Health.UNKNOWN, drift=())
 
 
 def unseen(observed: ObservedSandbox, unknown_host: UnknownHost) -> Change:
-    """Return the change of a sandbox whose host, or whose engine there, is not known in full."""
+    """Return the change of a sandbox whose host, or whose engine there, was not observed in full."""
     return unknown(observed, unknown_host.reason, unknown_host.error)
 
 
@@ -81,7 +81,7 @@ def change_without(
     health: Health = Health.MISSING,
     pending: tuple[FieldChange, ...] = (),
 ) -> Change:
-    """Return the change of a sandbox that is on no host that answered."""
+    """Return the change of a sandbox that is not on any host that answered."""
     return Change(
         sandbox=desired.name,
         id=desired.id,
@@ -96,14 +96,14 @@ def change_without(
 
 
 def blocked(change: Change, reason: Reason, message: str) -> Change:
-    """Return the change, wanted still and not safe to do now. What it would have destroyed stays."""
+    """Return the change as blocked: still desired, but not safe to do now. It no longer destroys anything."""
     return replace(change, action=Action.BLOCKED, reason=reason, message=message, volumes=())
 
 
 def with_fingerprint(change: Change, copies: Iterable[ObservedSandbox]) -> Change:
-    """Return the change with its fingerprint: of what was decided and of what ``copies`` it was decided on.
+    """Return the change with its fingerprint: of the decision, and of the ``copies`` that it was based on.
 
-    No clock, disk or health is in it, for these change by themselves.
+    It does not cover clock, disk or health, because these change by themselves.
     """
     seen: list[JsonValue] = [[s.host, s.uid, s.generation, [f"{c.id} {c.state}" for c in s.containers]] for s in copies]
     decided: JsonObject = {

@@ -1,4 +1,4 @@
-"""One sandbox that git wants: where it is, whether that can be told, and what it needs."""
+"""The decision about one desired sandbox: where it is, whether that is certain, and what it needs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _UNHEALED = "it drifted, and says selfHeal: false"
 
 @dataclass(slots=True)
 class Decider:
-    """Decides for one sandbox after the other; ``capacity`` is taken as they are placed.
+    """The decisions about desired sandboxes, one by one; they take ``capacity`` as sandboxes are placed.
 
-    ``replaced`` are the names of those to make anew.
+    ``replaced`` are the names of the sandboxes to recreate.
     """
 
     fleet_state: FleetState
@@ -41,7 +41,7 @@ class Decider:
             self._names.setdefault(sandbox.id, set()).add(sandbox.name)
 
     def decide(self, desired: DesiredSandbox) -> Iterator[Change]:
-        """Yield the change of this sandbox, and one more for each copy of it that should not be."""
+        """Yield the change of this sandbox, and one more for each copy of it that should not exist."""
         copies = sorted(self.fleet_state.copies(desired.id), key=lambda observed: self._rank(observed, desired))
         namesakes = sorted(self._names[desired.id] - {desired.name})
         doubtful = next(
@@ -49,7 +49,7 @@ class Decider:
             None,
         )
         if doubtful is not None:
-            # What is there may say any name; it is about the one that git wants.
+            # The observed copy may carry any name; the change is about the desired sandbox.
             yield replace(unknown(doubtful[0], Reason.BLOCKED_AMBIGUOUS, doubtful[1]), sandbox=desired.name)
         elif namesakes:
             message = f"{desired.id} is the id of {' and '.join(namesakes)} too: rename one of them"
@@ -65,7 +65,10 @@ class Decider:
     # --- where it is
 
     def _rank(self, observed: ObservedSandbox, desired: DesiredSandbox) -> tuple[object, ...]:
-        """Home first: ready where git wants it; else where git wants it; else ready; of equals the eldest."""
+        """Return the sort key that puts the home first.
+
+        Ready on a desired host; else on a desired host; else ready; of equals the oldest.
+        """
         wanted = self._wanted(observed.host, desired)
         born = observed.record.created_at.timestamp() if observed.record else 0.0
         return not (wanted and observed.is_ready), not wanted, not observed.is_ready, born, observed.host
@@ -87,10 +90,10 @@ class Decider:
         return None
 
     def _unknown(self, desired: DesiredSandbox) -> UnknownHost | None:
-        """Return a host where it might live, and that did not say so or the contrary."""
+        """Return a host that may have the sandbox but was not observed in full."""
         return self.fleet_state.first_unknown((*desired.eligible, *desired.formerly))
 
-    # --- what it needs where it is nowhere
+    # --- what it needs where it does not exist
 
     def _absent(self, desired: DesiredSandbox) -> Change:
         unknown_host = self._unknown(desired)
@@ -122,7 +125,7 @@ class Decider:
         tombstones = (observation.tombstones.get(desired.id) for observation in self.fleet_state.observations.values())
         return any(tombstone is not None and tombstone.spec_digest == desired.spec_digest for tombstone in tombstones)
 
-    # --- what it needs where it is
+    # --- what it needs where it exists
 
     def _present(self, desired: DesiredSandbox, home: ObservedSandbox, copies: Sequence[ObservedSandbox]) -> Change:
         record = home.record
@@ -165,7 +168,7 @@ class Decider:
         copies: Sequence[ObservedSandbox],
         pending: tuple[FieldChange, ...],
     ) -> Change | None:
-        """Return the move of a sandbox away from where it should not be, or of one that was interrupted, on to its end."""
+        """Return the move away from a host where the sandbox should not be, or the rest of an interrupted one."""
         if desired.sandbox.spec.suspend:
             return None
         if self._wanted(home.host, desired):
@@ -189,9 +192,9 @@ class Decider:
     def _interrupted_move(
         self, desired: DesiredSandbox, home: ObservedSandbox, copies: Sequence[ObservedSandbox]
     ) -> ObservedSandbox | None:
-        """Return where a sandbox was moving from, if its new home was never ready.
+        """Return the source of an interrupted move, if the sandbox was never ready in its new home.
 
-        Nothing is lost by making that anew.
+        Recreating it there loses nothing.
         """
         if home.is_ready or home.record is None or home.record.desired_digest is not None:
             return None
@@ -201,7 +204,10 @@ class Decider:
     def _made_anew(
         self, desired: DesiredSandbox, home: ObservedSandbox, record: Record, pending: tuple[FieldChange, ...]
     ) -> Change | None:
-        """Return what is half torn down has nothing worth keeping, and what a person asks to be replaced is."""
+        """Return the replacement of a sandbox that was half torn down, or whose replacement was requested.
+
+        What is half torn down has nothing worth keeping.
+        """
         if record.phase is Phase.DESTROYING:
             reason, message = Reason.REPLACE_INTERRUPTED, "its removal was interrupted"
         elif desired.name in self.replaced:
@@ -214,7 +220,7 @@ class Decider:
     def _cannot_begin(
         self, desired: DesiredSandbox, home: ObservedSandbox, pending: tuple[FieldChange, ...]
     ) -> Change | None:
-        """Return the blocked change of a sandbox that cannot begin a new life now; None where nothing is in its way."""
+        """Return the blocked change of a sandbox that cannot begin a new life now; None where nothing prevents it."""
         unknown_host = self._unknown(desired)
         if unknown_host is not None:
             message = f"{unknown_host.host} might have it too, and that cannot be told: {unknown_host.error}"
@@ -250,21 +256,22 @@ class Decider:
         return change_of(home, Action.REPAIR, Reason.REPAIR_DRIFT, _fields(drifted))
 
     def _pending(self, desired: DesiredSandbox, home: ObservedSandbox, record: Record) -> tuple[FieldChange, ...]:
-        # What a newer release recorded, and this one does not know, is no difference.
+        # A field that a newer release recorded, and this one does not know, is not a difference.
         applied = {key: value for key, value in record.spec.items() if key in EFFECTS}
         wanted = seal(desired, record.salt, record.spec)
         runtime = self.fleet_state.fleet.hosts[home.host].spec.runtime
-        # `auto` keeps the engine that it has; only a Host that names another one changes it.
+        # `auto` keeps the current engine; only a Host that names another one changes it.
         wanted["runtime"] = applied.get("runtime") if runtime == "auto" else runtime
         if desired.input_error is not None:
-            # What cannot be fetched cannot be compared.
+            # An input that cannot be fetched cannot be compared.
             wanted["workspace"] = applied.get("workspace")
         return differences(applied, wanted)
 
     def _stray(self, home: ObservedSandbox, change: Change, stray: ObservedSandbox) -> Change:
-        """Return what becomes of a copy.
+        """Return the change of a copy.
 
-        The last one that is ready goes only where the home is, or is to be, without it.
+        It is deleted only if the home is ready, moves away, or is itself deleted, so that the last ready copy is not
+        lost.
         """
         unknown_host = self.fleet_state.unknown_host(stray) or self.fleet_state.unknown_host(home)
         if unknown_host is not None:
@@ -280,7 +287,7 @@ class Decider:
 
 
 def drain_first(host: str) -> str:
-    """Return what to do about a sandbox on a host whose manifest is gone."""
+    """Return what to do about a sandbox on a host whose manifest was removed."""
     return (
         f"Host {host} is gone from git, and this sandbox lives there: bring the manifest back with `drain: true`, "
         "apply, and remove it then"
@@ -292,7 +299,7 @@ def _move(source: ObservedSandbox, target: str, why: str, pending: tuple[FieldCh
 
 
 def _unmet(desired: DesiredSandbox, kept: Mapping[str, object] | None = None) -> tuple[Reason, str] | None:
-    """Return what this run lacks to make it; a secret that the host already has, and keep, is not lacking."""
+    """Return what this run lacks to create it; a secret that the host already has, and keeps, is not missing."""
     if desired.input_error is not None:
         return Reason.BLOCKED_INPUT, desired.input_error
     missing = [secret for secret in desired.secrets if not secret.present and secret.name not in (kept or {})]
@@ -309,7 +316,7 @@ def _no_room(desired: DesiredSandbox) -> str:
 
 
 def _as_wanted(desired: DesiredSandbox) -> str:
-    """Return what is said of one without differences: also where a secret could have changed and nobody can tell."""
+    """Return the message for a sandbox without differences, even where a secret may have changed unnoticed."""
     absent = [secret.name for secret in desired.secrets if not secret.present]
     unread = [secret.name for secret in desired.secrets if secret.present and secret.value is None]
     if absent:

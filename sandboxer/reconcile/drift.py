@@ -1,4 +1,4 @@
-"""Live against record: how a sandbox fares, and what is not as the last apply left it."""
+"""The comparison of live with record: a sandbox's health, and its drift since the last apply."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ONE_OFF = "com.docker.compose.oneoff"
 
 
 def config_hash(container: Container) -> str:
-    """Return what tells one definition of a service from another.
+    """Return the hash that distinguishes one definition of a service from another.
 
     Compose's own hash, else ours (podman-compose has none).
     """
@@ -28,12 +28,12 @@ def config_hash(container: Container) -> str:
 
 
 def service_of(container: Container) -> str:
-    """Return the compose service that a container belongs to; its own name where no label tells."""
+    """Return the compose service of a container; the container's own name where no label names one."""
     return container.labels.get(COMPOSE_SERVICE) or container.name
 
 
 def one_off(container: Container) -> bool:
-    """Return whether a person runs it by hand beside the services (`compose run`): then it is theirs to end."""
+    """Return whether a person runs it beside the services (`compose run`): it is then theirs to end."""
     return container.labels.get(_ONE_OFF, "").lower() == "true"
 
 
@@ -47,7 +47,7 @@ def state_of(container: Container) -> str:
 
 
 def drift(observed: ObservedSandbox) -> tuple[FieldChange, ...]:
-    """Return what differs from the record: old is what was recorded, new is what is there. Nothing without a record."""
+    """Return the differences from the record: old is recorded, new is observed. Without a record: a lost directory."""
     if observed.record is None:
         return (FieldChange("directory", "present", "missing"),) if observed.containers or observed.resources else ()
     return tuple(_drift(observed, observed.record))
@@ -66,7 +66,7 @@ def _drift(observed: ObservedSandbox, record: Record) -> Iterator[FieldChange]:
         yield from _service_drift(f"services.{name}", service, by_service.pop(name, []))
     for name in sorted(by_service):
         yield FieldChange(f"services.{name}", None, "extra")
-    # One that is there beyond the record, as a volume that an update left, does no harm and no repair removes it.
+    # A resource beyond the record, such as a volume that an update left, does no harm, and no repair removes it.
     for kind, recorded in (("network", record.networks), ("volume", record.volumes)):
         present = {resource.name for resource in observed.resources if resource.kind == kind}
         for name in sorted(set(recorded) - present):
@@ -74,9 +74,9 @@ def _drift(observed: ObservedSandbox, record: Record) -> Iterator[FieldChange]:
 
 
 def _files_drift(found: ObservedDirectory, recorded: WorkspaceFiles | None) -> FieldChange | None:
-    """Return whether delivered files changed, by their number and the sums of their sizes and times.
+    """Return the drift of the delivered files, by their number and the sums of their sizes and times.
 
-    Where both are known.
+    None where they are unchanged, or either side is unknown.
     """
     seen = found.files
     if recorded is None or seen is None:
@@ -93,7 +93,7 @@ def _files(sums: FileSums | WorkspaceFiles) -> str:
 
 def _service_drift(path: str, service: Service, containers: list[Container]) -> Iterator[FieldChange]:
     if not containers and service.completed:
-        return  # it has done its work, and needs no container any more
+        return  # it has finished, and no longer needs a container
     if not containers and service.replicas:
         yield FieldChange(path, "present", "missing")
     elif len(containers) != service.replicas:
@@ -114,12 +114,12 @@ def _count(containers: int) -> str:
 def _as_recorded(container: Container, service: Service) -> bool:
     if service.one_shot or service.completed:
         return container.state == "running" or (container.state == "exited" and container.exit_code == 0)
-    # A health check that still runs is progress; only its verdict is drift.
+    # A health check in progress is not drift; only its verdict is.
     return container.state == "running" and container.health != "unhealthy"
 
 
 def health(observed: ObservedSandbox, *, suspended: bool = False) -> Health:
-    """Return how the containers fare against the record."""
+    """Return the health of the containers compared with the record."""
     if suspended:
         return Health.SUSPENDED
     if observed.conflict or observed.engine_error or observed.unreadable:

@@ -1,4 +1,4 @@
-"""All that the hosts show against what is on record: what drifted, and what was told of it before and is over."""
+"""The comparison of all observed sandboxes with their records: what drifted, and which reported drift is resolved."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a comparison of contents found of one sandbox: its files that differ, or why it could not be made."""
+    """The result of comparing a sandbox's contents: its files that differ, or why they could not be compared."""
 
     files: tuple[FieldChange, ...] = ()
     error: str = ""
@@ -36,7 +36,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Compares every sandbox that the selectors let through with its record, whatever git says of it."""
+    """The comparison of every sandbox that the selectors include with its record, whatever git says about it."""
 
     fleet_state: FleetState
     options: Options
@@ -46,16 +46,16 @@ class Comparison:
         self._wanted.update({sandbox.id: sandbox for sandbox in self.fleet_state.fleet.sandboxes.values()})
 
     def comparable(self) -> Iterator[ObservedSandbox]:
-        """The sandboxes that have a record to be compared with."""
+        """Yield the sandboxes that have a record to compare with."""
         for observed in self._sights():
             if _settled(observed, self.fleet_state) and self.options.wants(self._change(observed)):
                 yield observed
 
     def report(self, contents: Mapping[tuple[str, str], Contents] | None = None) -> DriftReport:
-        """Return what drifted, with what a comparison of ``contents`` found, by host and id.
+        """Return what drifted, with the results of comparing ``contents``, by host and ID.
 
-        What is Unknown is blocked. What is at work, or was left so, has no record to be compared with yet, and is a
-        warning. The plan's stats are left for whoever looked.
+        What is Unknown is blocked. A sandbox whose operation runs or was interrupted has no record to compare with yet,
+        and is a warning. The caller fills in the plan's stats.
         """
         report = _Report(self.fleet_state)
         for observed in self._sights():
@@ -66,7 +66,7 @@ class Comparison:
         return report.finished()
 
     def _sights(self) -> Iterator[ObservedSandbox]:
-        """Yield what is ours by its record or by git; the rest is ambiguous, or nobody's."""
+        """Yield what is ours by its record or by git; the rest is ambiguous or unmanaged."""
         for host in sorted(self.fleet_state.observed_hosts):
             for observed in self.fleet_state.observed_hosts[host].copies.values():
                 lost = observed.record is None and (observed.found is None or observed.found.error == RECORD_MISSING)
@@ -74,7 +74,7 @@ class Comparison:
                     yield observed
 
     def _change(self, observed: ObservedSandbox, files: tuple[FieldChange, ...] = ()) -> Change:
-        """Return the sandbox as it drifted, with what becomes of that; ``files`` are those whose content differs."""
+        """Return the sandbox's drift as a change; ``files`` are those whose content differs."""
         if observed.conflict:
             return unknown(observed, Reason.BLOCKED_AMBIGUOUS, observed.conflict)
         unknown_host = self.fleet_state.unknown_host(observed)
@@ -96,7 +96,7 @@ class Comparison:
         return replace(change_of(observed, action, reason, message, sync=sync, suspended=suspended), drift=found)
 
     def _verdict(self, observed: ObservedSandbox) -> tuple[Action, Reason, str]:
-        """Return what becomes of the drift of one sandbox."""
+        """Return what happens to the drift of one sandbox: action, reason and message."""
         desired, record, fleet_state = self._wanted.get(observed.id), observed.record, self.fleet_state
         if record is not None and expired(
             record.expires_at, fleet_state.observations[observed.host].clock, fleet_state.now
@@ -138,7 +138,7 @@ class _Report:
     resolved: list[Resolved] = field(default_factory=list)
 
     def add(self, observed: ObservedSandbox, change: Change, error: str) -> None:
-        """One sandbox; ``error`` says why its contents could not be compared."""
+        """Add one sandbox; ``error`` says why its contents could not be compared."""
         what = f"{observed.name} on {observed.host}"
         if _settled(observed, self.fleet_state):
             self.compared += 1
@@ -169,7 +169,7 @@ class _Report:
             )
 
     def finished(self) -> DriftReport:
-        """Return all that was added."""
+        """Return the report of all that was added."""
         fleet = self.fleet_state.fleet
         changes = sorted(self.changes, key=lambda change: (change.sandbox, change.id, change.host or ""))
         plan = Plan(

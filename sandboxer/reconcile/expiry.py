@@ -1,4 +1,4 @@
-"""When a sandbox ends, why then, and how far that may be put off."""
+"""The expiry of a sandbox: when it is, what set it, and how far it can be extended."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """The end of a sandbox as its record has it.
+    """The expiry of a sandbox, as in its record.
 
-    ``source`` says what set it: the sandbox's own ``ttl``, the ``profile``'s default, ``expiresAt``, that it was
-    ``extended`` by hand, or its last ``activity``. ``ttl`` is the one that was applied, None under ``expiresAt``.
-    ``left`` is zero once it is past by both clocks.
+    ``source`` says what set it: the sandbox's own ``ttl``, the ``profile``'s default, ``expiresAt``, an extension by
+    hand (``extended``), or its last ``activity``. ``ttl`` is the one that was applied, None under ``expiresAt``.
+    ``left`` is zero once the expiry has passed by both clocks.
     """
 
     at: datetime
@@ -34,21 +34,21 @@ class Expiry:
 
 
 def expired(expires_at: datetime, host_clock: datetime, now: datetime) -> bool:
-    """Return whether the time is past by the host's clock and by the runner's: one wrong clock ends nothing early."""
+    """Return whether it has passed by the host's clock and by the runner's: one wrong clock expires nothing early."""
     return expires_at <= host_clock and expires_at <= now
 
 
 def expiry_of(desired: DesiredSandbox, created_at: datetime) -> datetime:
-    """Return when a sandbox made at ``created_at`` ends by its manifest: its ``expiresAt``, else its TTL from then."""
+    """Return the expiry by the manifest: its ``expiresAt``, else ``created_at`` plus its TTL."""
     if desired.expires_at is not None:
         return desired.expires_at
     return created_at + (desired.ttl or desired.profile.spec.ttl.default)
 
 
 def expiry_after(desired: DesiredSandbox, record: Record) -> datetime:
-    """Return when a sandbox that has a record ends: by git where git's word changed since, else by the record.
+    """Return the expiry of a sandbox with a record: by git where its manifest changed since, else by the record.
 
-    So an expiry that was extended by hand stays until the manifest says another TTL.
+    So an expiry that was extended by hand holds until the manifest has another TTL.
     """
     return expiry_of(desired, record.created_at) if says_otherwise(desired, record) else record.expires_at
 
@@ -59,9 +59,9 @@ def says_otherwise(desired: DesiredSandbox, record: Record) -> bool:
 
 
 def expiry_told(record: Record, desired: DesiredSandbox | None, host_clock: datetime, now: datetime) -> Expiry:
-    """Return the end of a sandbox, and what set it.
+    """Return the expiry of a sandbox, and what set it.
 
-    Without ``desired`` a profile's default cannot be told from a TTL.
+    Without ``desired``, a profile's default cannot be distinguished from a TTL.
     """
     ttl, moment = record.spec.get("ttl"), record.spec.get("expiresAt")
     source: Source = "ttl" if moment is None else "expiresAt"
@@ -74,9 +74,9 @@ def expiry_told(record: Record, desired: DesiredSandbox | None, host_clock: date
 
 
 def _set_by(record: Record, ttl: Any, moment: Any) -> datetime:
-    """Return the end by the spec that was applied.
+    """Return the expiry that the applied spec sets.
 
-    The record's own where what lies on the host cannot be read as one.
+    The record's own expiry where the value on the host cannot be parsed.
     """
     try:
         return record.created_at + parse_duration(ttl) if moment is None else datetime.fromisoformat(moment)
@@ -85,7 +85,7 @@ def _set_by(record: Record, ttl: Any, moment: Any) -> datetime:
 
 
 def extended(record: Record, by: timedelta, host_clock: datetime, now: datetime) -> datetime:
-    """The end that is later ``by`` so much. Raises UsageError where that is past too, or beyond the latest allowed."""
+    """Return the expiry extended ``by`` a duration. Raise UsageError if that is past too, or beyond the limit."""
     until, room = record.expires_at + by, record.until - record.expires_at
     least = _MINUTE * max((min(host_clock, now) - record.expires_at) // _MINUTE + 1, 1)
     more = f"{format_duration(by)} more would be until {_moment(until)}"
@@ -104,15 +104,15 @@ def extended(record: Record, by: timedelta, host_clock: datetime, now: datetime)
 
 
 def kept_alive(record: Record, now: datetime) -> datetime:
-    """Return the end of a sandbox that is in use ``now``.
+    """Return the expiry of a sandbox that is in use ``now``.
 
-    Later where its TTL counts from its last use, and never sooner.
+    It is later where the TTL counts from the last use, and never earlier.
     """
     if not _counts_from_use(record):
         return record.expires_at
     try:
         ttl = parse_duration(record.spec["ttl"])
-    except (KeyError, TypeError, ValueError):  # it has an end of its own, or what lies on the host is no duration
+    except (KeyError, TypeError, ValueError):  # it expires at a fixed time, or the host has no valid duration
         return record.expires_at
     return max(record.expires_at, min(now.replace(microsecond=0) + ttl, record.until))
 

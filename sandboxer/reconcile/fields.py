@@ -1,4 +1,4 @@
-"""The one table that says what a change of a field does, and the digest of what reaches the containers."""
+"""The table of what a change of each field does, and the digest of what reaches the containers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Effect(IntEnum):
-    """What a changed field takes; the greatest of all changed fields decides."""
+    """The effect of a changed field; the greatest effect of all changed fields decides."""
 
     RECORD = 1
     """The record alone is written anew."""
@@ -55,7 +55,7 @@ EFFECTS: dict[str, Effect] = {
 
 
 def effect_of(path: str) -> Effect:
-    """Return the effect of the field at ``path``, such as ``spec.network.egress``. KeyError for a field of no spec."""
+    """Return the effect of the field at ``path``, such as ``spec.network.egress``. Raise KeyError if no spec has it."""
     return EFFECTS[path.split(".")[1]]
 
 
@@ -63,7 +63,7 @@ def seal(desired: DesiredSandbox, salt: str, former: Mapping[str, Any] | None = 
     """Return the spec as a record holds it: environment and secrets as HMACs under the record's hex ``salt``.
 
     ``former`` is the record's spec: a secret whose value this run does not have counts as unchanged, and a secret's
-    version goes up by one where its value is another.
+    version increases by one where its value changed.
     """
     known: Mapping[str, Any] = (former or {}).get("secrets", {})
     sealed = dict(desired.spec)
@@ -82,7 +82,7 @@ def _sealed(secret: SecretValue, salt: str, before: Mapping[str, Any] | None) ->
 
 
 def unsealed(desired: DesiredSandbox) -> dict[str, Any]:
-    """Return the spec of a sandbox that has no record, and so no salt: of hidden values only the names show."""
+    """Return the spec of a sandbox without a record, and so without a salt: only names stand for hidden values."""
     return {
         **desired.spec,
         "env": {name: str(value) for name, value in desired.env.items()},
@@ -97,9 +97,9 @@ def digest_of(sealed: Mapping[str, Any]) -> str:
 
 
 def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any], path: str = "spec") -> tuple[FieldChange, ...]:
-    """Return every field that differs, sorted by path; with no ``old``, every field that is set.
+    """Return every field that differs, sorted by path; without ``old``, every field that is set.
 
-    HMACs show in short.
+    HMACs are shortened.
     """
     return tuple(_differences(old, new, path))
 
@@ -115,7 +115,7 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[FieldChange]:
 
 
 def _shown(value: Any) -> Any:
-    """Return a value as a plan may show it: of an HMAC or a digest, as much as tells two apart."""
+    """Return a value as a plan may show it: an HMAC or digest shortened to what distinguishes two of them."""
     if isinstance(value, str) and value.startswith(("hmac:", "sha256:")):
         kind, _, digest = value.partition(":")
         return f"{kind}:{digest[:12]}"

@@ -1,4 +1,4 @@
-"""What the planner decides on: the fleet, and each host's look sorted by sandbox. What is not known is a gap."""
+"""The planner's input: the fleet, and each host's observation by sandbox. What was not observed is Unknown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UnknownHost:
-    """Why a host is not known in full: its status, the reason for what that blocks, and the error in words."""
+    """Why a host was not observed in full: its status, the reason for what that blocks, and the error in words."""
 
     host: str
     status: HostStatus
@@ -32,10 +32,10 @@ class UnknownHost:
 
 @dataclass(frozen=True, slots=True)
 class FleetState:
-    """All that a decision rests on. ``now`` is the runner's clock.
+    """The state that decisions are based on. ``now`` is the runner's clock.
 
-    ``observations`` and ``observed_hosts`` are of the hosts that answered, ``unknown_hosts`` of those whose look is
-    missing or not complete: one that answered in part is in all three. A host that is forgotten is in none.
+    ``observations`` and ``observed_hosts`` hold the hosts that answered, ``unknown_hosts`` those whose observation is
+    missing or incomplete: one that answered in part is in all three. A forgotten host is in none.
     """
 
     fleet: Fleet
@@ -46,13 +46,13 @@ class FleetState:
     forgotten: frozenset[str] = frozenset()
 
     def copies(self, identifier: str) -> Iterator[ObservedSandbox]:
-        """Yield what each host shows of one sandbox, by the hosts' names; nothing of those that show none."""
+        """Yield each host's observation of one sandbox, by the hosts' names, without hosts that do not have it."""
         for host in sorted(self.observed_hosts):
             if identifier in self.observed_hosts[host].copies:
                 yield self.observed_hosts[host].copies[identifier]
 
     def observed(self, host: str | None, identifier: str) -> ObservedSandbox | None:
-        """Return what one host shows of one sandbox."""
+        """Return one host's observation of one sandbox; None where the host does not have it."""
         return (
             self.observed_hosts[host].copies.get(identifier)
             if host is not None and host in self.observed_hosts
@@ -60,17 +60,17 @@ class FleetState:
         )
 
     def unknown_host(self, observed: ObservedSandbox) -> UnknownHost | None:
-        """Return why this sight may not be all that there is: its host's gap, or its own engine's."""
+        """Return why this observation may be incomplete: its host is Unknown, or its own engine is."""
         if observed.engine_error:
             return UnknownHost(observed.host, "unknown", Reason.BLOCKED_ENGINE, observed.engine_error)
         return self.unknown_hosts.get(observed.host)
 
     def first_unknown(self, hosts: Iterable[str]) -> UnknownHost | None:
-        """Return the first gap among ``hosts``: what might be there cannot be told."""
+        """Return the first of ``hosts`` that is Unknown: what is on it is not certain."""
         return next((self.unknown_hosts[host] for host in hosts if host in self.unknown_hosts), None)
 
     def hosts(self) -> Iterator[HostSummary]:
-        """Yield how the look at each host went, by name."""
+        """Yield the result of observing each host, by name."""
         for name in sorted(self.fleet.hosts.keys() - self.forgotten):
             unknown_host = self.unknown_hosts.get(name)
             yield (
@@ -83,7 +83,7 @@ class FleetState:
 def fleet_state_of(
     fleet: Fleet, observations: Mapping[str, HostObservation], now: datetime, forget: frozenset[str] = frozenset()
 ) -> FleetState:
-    """Sort the looks. Of ``forget``, a host is forgotten only where git has no more of it and it does not answer."""
+    """Return the observations by sandbox. Of ``forget``, only retired hosts that do not answer are forgotten."""
     forgotten = frozenset(h for h in forget & fleet.retired if not isinstance(observations.get(h), Reachable))
     answered: dict[str, Reachable] = {}
     unknown_hosts: dict[str, UnknownHost] = {}
@@ -115,7 +115,7 @@ def _reason(observation: Reachable) -> Reason:
 
 
 def _same_machine(observed_hosts: Mapping[str, ObservedHost]) -> Iterable[frozenset[str]]:
-    """Names of hosts that show one uid. A uid is random, so two hosts can share one only by being one."""
+    """Return names of hosts that share a uid. A uid is random, so hosts that share one are the same machine."""
     seen: dict[str, set[str]] = {}
     for host, found in observed_hosts.items():
         for observed in found.copies.values():

@@ -1,4 +1,4 @@
-"""Guards: what one run may delete without being asked twice."""
+"""Guards: limits on what one run may delete without explicit permission."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def guard(changes: Sequence[Change], fleet_state: FleetState, options: Options) -> list[Change]:
-    """Return the changes with those blocked that a guard stops: all of a kind or none, for a part would be as wrong."""
+    """Return the changes with those blocked that a guard stops: all of a kind or none, as a part would be as wrong."""
     foreign = _foreign(fleet_state, options)
     if foreign is not None:
         return [blocked(c, Reason.BLOCKED_GUARD, foreign) if _destroys(c) else c for c in changes]
@@ -33,14 +33,14 @@ def _destroys(change: Change) -> bool:
 
 
 def _counts(change: Change) -> bool:
-    # Expiry was decided when the sandbox was made; the rest is decided now, perhaps by mistake.
+    # Expiry was decided when the sandbox was created; the rest is decided now, perhaps by mistake.
     return _destroys(change) and change.reason is not Reason.DELETE_EXPIRED
 
 
 def _foreign(fleet_state: FleetState, options: Options) -> str | None:
-    """Return whether this repository and another one share the fleet's name.
+    """Return why to block, if this repository and another one share the fleet's name.
 
-    Each would take the other's for orphans.
+    Each would treat the other's sandboxes as orphans.
     """
     own = fleet_state.fleet.root_commit
     foreign = {record.fleet_root for record in _records(fleet_state) if record.fleet_root} - {own}
@@ -53,7 +53,7 @@ def _foreign(fleet_state: FleetState, options: Options) -> str | None:
 
 
 def _renamed(options: Options) -> str | None:
-    """Return whether all would be made a second time because the fleet's name is another now."""
+    """Return why to block, if the fleet was renamed and all its sandboxes would be created a second time."""
     if not options.renamed:
         return None
     host, name = min(options.renamed)
@@ -87,7 +87,7 @@ def _most(limit: int | str, sandboxes: int) -> int:
 
 
 def _records(fleet_state: FleetState) -> Iterator[Record]:
-    """The records that are git's; imperative sandboxes are nobody's orphans."""
+    """Yield the records of git's sandboxes; imperative sandboxes are never orphans."""
     for found in fleet_state.observed_hosts.values():
         for observed in found.copies.values():
             if observed.record is not None and observed.record.origin == "git":

@@ -1,4 +1,4 @@
-"""What one host shows of each sandbox, and whether its record and its labels agree that it is ours."""
+"""The observation of a host by sandbox, and whether record and labels agree that a sandbox is ours."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ObservedSandbox:
-    """One sandbox of the fleet on one host: its directory, containers, networks and volumes, as far as there are any.
+    """One sandbox of the fleet on one host: whatever exists of its directory, containers, networks and volumes.
 
-    ``conflict`` says why record and labels do not agree; nothing is done to it then. ``engine_error`` says that the
-    engine which has its containers did not answer.
+    ``conflict`` says why record and labels disagree; nothing is then done to it. ``engine_error`` says that the engine
+    which has its containers did not answer.
     """
 
     host: str
@@ -36,17 +36,17 @@ class ObservedSandbox:
 
     @property
     def record(self) -> Record | None:
-        """Its record, where there is one that can be read."""
+        """The record; None where it is missing or cannot be read."""
         return self.found.record if self.found else None
 
     @property
     def generation(self) -> int:
-        """The generation of its record; 0 without one."""
+        """The generation of the record; 0 without one."""
         return self.record.generation if self.record else 0
 
     @property
     def uid(self) -> str:
-        """The uid of this life of it: the record's, else what all labels say, else empty."""
+        """The uid of its current life: the record's, else the one that all labels agree on, else empty."""
         if self.record:
             return self.record.uid
         uids = {owner.uid for owner in self.owners()}
@@ -54,21 +54,21 @@ class ObservedSandbox:
 
     @property
     def name(self) -> str:
-        """Its name by the record, else by its labels, else its id."""
+        """The name from the record, else from the labels, else the ID."""
         if self.record:
             return self.record.name
         return min((owner.name for owner in self.owners() if owner.name), default=self.id)
 
     @property
     def origin(self) -> str | None:
-        """``git`` or ``api``, by the record, else by its labels; None where neither tells."""
+        """``git`` or ``api``, from the record, else from the labels; None without either."""
         if self.record:
             return self.record.origin
         return next((owner.origin for owner in self.owners()), None)
 
     @property
     def engine(self) -> Engine | None:
-        """The engine that has it: the record's, else that of what carries its labels; None where nothing does."""
+        """The engine that has it: the record's, else that of whatever carries its labels; None without either."""
         if self.record:
             return self.record.engine
         engines = [c.engine for c in self.containers] + [r.engine for r in self.resources]
@@ -76,7 +76,7 @@ class ObservedSandbox:
 
     @property
     def until(self) -> datetime | None:
-        """The latest moment that its labels let it live to; None where one of them tells none."""
+        """The latest moment that its labels allow it to live to; None where one of them lacks it."""
         try:
             moments = [datetime.fromisoformat(owner.until) for owner in self.owners()]
         except ValueError:
@@ -87,38 +87,38 @@ class ObservedSandbox:
     def unreadable(self) -> str | None:
         """Why one of its containers is not known in full; None where all are.
 
-        It is there and its labels are known, so it can be removed; nothing else can be decided.
+        The container exists and its labels are known, so it can be removed; nothing else can be decided.
         """
         return next((container.unreadable for container in self.containers if container.unreadable), None)
 
     @property
     def is_ready(self) -> bool:
-        """Whether it is ready: a move leaves the old home only then."""
+        """Whether it is ready, with no attempt in progress: a move deletes the old home only then."""
         return self.record is not None and self.record.phase in (Phase.READY, Phase.ACTIVE) and not self.record.attempt
 
     @property
     def running(self) -> bool:
-        """Whether an engine has anything of it."""
+        """Whether an engine has any container, network or volume of it."""
         return bool(self.containers or self.resources)
 
     def owners(self) -> Iterator[Ownership]:
-        """Yield what each of its containers, networks and volumes says of whose it is."""
+        """Yield the owner that each of its containers, networks and volumes claims."""
         yield from (owner for owner in (Ownership.of(dict(c.labels)) for c in self.containers) if owner)
         yield from (resource.owner for resource in self.resources if resource.owner)
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedHost:
-    """All sights of one host, and the containers that nobody's record or label claims for this fleet."""
+    """All observed sandboxes of one host, and the containers that no record or label claims for this fleet."""
 
     copies: Mapping[str, ObservedSandbox] = field(default_factory=dict)
     others: tuple[Container, ...] = ()
 
 
 def observed_host(observation: Reachable, fleet: str, root: str) -> ObservedHost:
-    """Sort what a look found by sandbox. ``root`` is the Host's: labels that name another one are in doubt.
+    """Return a host's observation by sandbox. ``root`` is the Host's: labels that name another one are in conflict.
 
-    A container that removes files for a client is gone in a moment, and nobody's.
+    A container that removes files for a client ends in a moment, and belongs to no sandbox.
     """
     containers: defaultdict[str, list[Container]] = defaultdict(list)
     resources: defaultdict[str, list[Resource]] = defaultdict(list)
@@ -156,8 +156,8 @@ def _conflict(observed: ObservedSandbox, fleet: str, root: str) -> str | None:
     if observed.record is not None:
         return _disagreement(observed.record, owners, fleet)
     lives = len({owner.uid for owner in owners})
-    # A cleaner of /tmp takes files before directories: a record that is missing, with containers of one life, is a
-    # loss and no doubt. A record that is there and cannot be read may say anything.
+    # A cleaner of /tmp removes files before directories: a missing record, with containers of one life, is a loss and
+    # not a conflict. A record that exists and cannot be read may say anything.
     if observed.found is not None and (observed.found.error != RECORD_MISSING or lives == 0):
         return observed.found.error
     return None if lives == 1 else "its containers are of several lives, and no record tells which counts"

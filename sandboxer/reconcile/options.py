@@ -1,4 +1,4 @@
-"""What a run asks of the planner beyond the manifests."""
+"""The planner's options: what a run requests beyond the manifests."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a run asks for beyond the manifests.
+    """The options of one run of the planner.
 
-    ``targets``, ``excluded`` and ``hosts`` limit which changes there are, deletes included, and never what is looked
-    at. ``replaced`` are sandboxes to make anew. ``stale`` are hosts where a newer commit was applied, ``renamed`` hosts
-    with a former name of the fleet that they have sandboxes of. The rest lift a guard: a number of deletes, an empty
-    fleet, another repository's sandboxes, a host that is gone, an older commit (``stale`` is empty then), another name
-    (``renamed`` is). Without ``prune`` nothing is deleted; with ``only_deletes`` nothing else is done, and with
-    ``only_expired`` only that.
+    ``targets``, ``excluded`` and ``hosts`` limit the changes, deletes included, and never what is observed.
+    ``replaced`` are sandboxes to recreate. ``stale`` are hosts where a newer commit was applied, ``renamed`` hosts with
+    a former name of the fleet under which they have sandboxes. The rest lift a guard: a number of deletes, an empty
+    fleet, another repository's sandboxes, a removed host, an older commit (``stale`` is empty then), another name
+    (``renamed`` is empty then). Without ``prune`` nothing is deleted; with ``only_deletes`` nothing else is done, and
+    with ``only_expired`` only expired sandboxes are deleted.
     """
 
     targets: frozenset[str] = frozenset()
@@ -43,7 +43,7 @@ class Options:
     only_expired: bool = False
 
     def check(self, sandboxes: Collection[str], hosts: Collection[str]) -> None:
-        """Raise UsageError where a name is none of these ``sandboxes``, in git or on hosts, or of these ``hosts``."""
+        """Raise UsageError if a name is not one of these ``sandboxes``, in git or on hosts, or of these ``hosts``."""
         for option, names, known, kind in (
             ("--target", self.targets, sandboxes, "sandbox in git or on the hosts"),
             ("--exclude", self.excluded, sandboxes, "sandbox in git or on the hosts"),
@@ -58,7 +58,7 @@ class Options:
                 raise UsageError(f"{option} {name}: there is no such {kind}", hint=hint)
 
     def wants(self, change: Change) -> bool:
-        """Return whether the selectors let this change through."""
+        """Return whether the selectors include this change."""
         if self.targets and change.sandbox not in self.targets:
             return False
         if change.sandbox in self.excluded:
@@ -68,7 +68,7 @@ class Options:
         return not self.hosts or change.host in self.hosts or change.from_host in self.hosts
 
     def pruning(self, change: Change) -> Change:
-        """Return the change, or with --no-prune none in its place where it deletes."""
+        """Return the change; with --no-prune, a no-op in place of a delete."""
         if self.prune or change.action is not Action.DELETE:
             return change
         return replace(

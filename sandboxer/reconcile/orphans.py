@@ -1,4 +1,4 @@
-"""Sandboxes on the hosts that git does not want: orphans, and the imperative ones that it never knew."""
+"""Sandboxes on the hosts that git does not declare: orphans and imperative sandboxes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def leftovers_of_git(fleet_state: FleetState) -> tuple[list[Change], list[Change]]:
-    """The changes for what is ours and has no manifest, and apart from them the imperative sandboxes that stay.
+    """Return the changes of what is ours without a manifest, and separately the imperative sandboxes that stay.
 
-    Without a record there is a change only for an imperative sandbox that has outlived its labels; all else that has
-    neither record nor manifest is unmanaged, kind ambiguous.
+    Without a record, only an imperative sandbox that has outlived its labels gets a change; anything else without
+    record and manifest is unmanaged, of kind ambiguous.
     """
     changes: list[Change] = []
     imperative: list[Change] = []
@@ -48,7 +48,7 @@ def leftovers_of_git(fleet_state: FleetState) -> tuple[list[Change], list[Change
 
 
 def unwanted(fleet_state: FleetState) -> Iterator[ObservedSandbox]:
-    """Yield all that the hosts show and git does not have, by host and id."""
+    """Yield every observed sandbox that git does not have, by host and ID."""
     wanted = {sandbox.id for sandbox in fleet_state.fleet.sandboxes.values()}
     for host in sorted(fleet_state.observed_hosts):
         yield from (
@@ -59,7 +59,7 @@ def unwanted(fleet_state: FleetState) -> Iterator[ObservedSandbox]:
 
 
 def outlived(observed: ObservedSandbox, fleet_state: FleetState) -> bool:
-    """Return whether it is an imperative sandbox whose record is gone, and past the last moment that its labels allow."""
+    """Return whether this is an imperative sandbox without a record that has passed the limit in its labels."""
     if (
         observed.record
         or observed.conflict

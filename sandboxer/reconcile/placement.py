@@ -1,4 +1,4 @@
-"""On which host a sandbox goes: the first selector with room, and among its hosts a rendezvous hash of the id."""
+"""The placement of a sandbox: the first selector with capacity, then a rendezvous hash of the ID among its hosts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class HostCapacity:
-    """How many sandboxes each host has, planned ones included. Placed in the order of names, it is stable."""
+    """The number of sandboxes on each host, planned ones included. Stable if sandboxes are placed in order of name."""
 
     hosts: Mapping[str, Host]
     taken: dict[str, int] = field(default_factory=dict)
 
     def fits(self, host: str) -> bool:
-        """Return whether one more sandbox may go there: in git, not cordoned, not draining, below its capacity."""
+        """Return whether a host takes one more sandbox: in git, not cordoned, not draining, below its capacity."""
         manifest = self.hosts.get(host)
         if manifest is None or manifest.spec.cordon or manifest.spec.drain:
             return False
@@ -28,7 +28,7 @@ class HostCapacity:
         return most is None or self.taken.get(host, 0) < most
 
     def place(self, identifier: str, tiers: Iterable[Iterable[str]], *, without: str | None = None) -> str | None:
-        """Return the host for a sandbox, and its place there taken; None where no host of any tier has room."""
+        """Return the host for a sandbox, and count the sandbox there; None where no host of any tier has capacity."""
         for tier in tiers:
             fitting = [host for host in tier if host != without and self.fits(host)]
             if fitting:

@@ -1,6 +1,6 @@
-"""The planner: desired against record against live, in; one change for each sandbox, with its reason, out.
+"""The planner: from desired, record and live state to one change, with its reason, for each sandbox.
 
-A look that failed is never read as an absence: what cannot be told is blocked, with the host that keeps it so.
+A failed observation is never taken for an absence: what is not certain is blocked, with the host that is the cause.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = ["Options", "plan"]
 def plan(
     fleet: Fleet, observations: Mapping[str, HostObservation], now: datetime, options: Options | None = None
 ) -> Plan:
-    """Decide what each sandbox needs.
+    """Return the plan: what each sandbox needs.
 
-    ``observations`` holds one look for each of the fleet's hosts, by name; a host without one counts as not reached.
-    ``now`` is the runner's clock, in UTC. The plan's stats are left for whoever looked.
+    ``observations`` holds one observation for each of the fleet's hosts, by name; a host without one counts as
+    unreachable. ``now`` is the runner's clock, in UTC. The caller fills in the plan's stats.
     """
     options = options or Options()
     fleet_state = fleet_state_of(fleet, observations, now, options.forgotten)
@@ -58,7 +58,7 @@ def plan(
 
 
 def _decide(fleet_state: FleetState, options: Options) -> tuple[list[Change], list[Change], list[Change]]:
-    """Return the changes of what git wants, of what it does not, and what is none of its business."""
+    """Return the changes of desired sandboxes, of orphans, and of imperative sandboxes."""
     taken = {
         host: sum(1 for observed in found.copies.values() if observed.record or observed.running)
         for host, found in fleet_state.observed_hosts.items()
@@ -70,9 +70,9 @@ def _decide(fleet_state: FleetState, options: Options) -> tuple[list[Change], li
 
 
 def _unless_stale(change: Change, fleet_state: FleetState, options: Options) -> Change:
-    """Return the change, blocked where a newer commit was applied on a host that it is about.
+    """Return the change, blocked where a newer commit was applied on a host that it affects.
 
-    Those of a create are all where the newer commit may have said something of it.
+    A create affects all hosts where the newer commit may already have decided about the sandbox.
     """
     if not change.acts or not options.stale:
         return change

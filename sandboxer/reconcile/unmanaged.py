@@ -1,4 +1,4 @@
-"""What is on the hosts and not ours: listed, never touched. And what a person should know before acting."""
+"""What is on the hosts but not ours (listed, never touched), and the warnings to read before acting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLOCK_TOLERANCE = timedelta(seconds=60)
 
 
 def unmanaged(fleet_state: FleetState) -> Iterator[Unmanaged]:
-    """Compose projects, single containers and directories that no record of this fleet covers, by host and name."""
+    """Yield compose projects, single containers and directories that no record here covers, by host and name."""
     for host in sorted(fleet_state.observed_hosts):
         others = fleet_state.observed_hosts[host].others
         projects = {c.labels[COMPOSE_PROJECT] for c in others if c.labels.get(COMPOSE_PROJECT)}
@@ -37,9 +37,9 @@ def unmanaged(fleet_state: FleetState) -> Iterator[Unmanaged]:
 
 
 def warnings(fleet_state: FleetState, forget: frozenset[str]) -> Iterator[str]:
-    """Yield what does not stop a plan and should not be missed, in a sentence each. ``forget`` is of --forget-host."""
+    """Yield warnings that do not stop a plan, a sentence each. ``forget`` is from --forget-host."""
     for name, observation in sorted(fleet_state.observations.items()):
-        # Expiry goes by both clocks, so a sandbox there lives longer.
+        # A sandbox expires only by both clocks, so one there lives longer.
         if abs(observation.clock - fleet_state.now) > CLOCK_TOLERANCE:
             seconds = round((observation.clock - fleet_state.now).total_seconds())
             direction = "ahead of" if seconds > 0 else "behind"
@@ -67,7 +67,7 @@ def warnings(fleet_state: FleetState, forget: frozenset[str]) -> Iterator[str]:
 
 
 def _bare(observed: ObservedSandbox) -> bool:
-    """Return whether it is a directory with nothing to say that it ever was ours."""
+    """Return whether this is a directory without any sign that it ever was ours."""
     return not observed.running and observed.found is not None and observed.found.error == RECORD_MISSING
 
 
