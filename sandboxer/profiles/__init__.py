@@ -1,1 +1,1 @@
-"""From YAML to manifests: reading, locating, checking. Whatever comes in, only manifests and diagnostics come out."""
+"""From YAML to manifests: reading, locating and checking. Any input yields only manifests and diagnostics."""

@@ -1,6 +1,6 @@
-"""What takes more than one document to tell: references, duplicates, and limits that another document sets.
+"""Checks across documents: references, duplicates, and limits that another document sets.
 
-The checks read the plain documents, so that one with an error elsewhere is checked all the same.
+The checks read the plain documents, so that they also cover a document with an error elsewhere.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FLEET_FILE = "sandboxer.yaml"
 
 
 def check(report: Report, files: Iterable[str], documents: list[Document], built_in: Mapping[str, Extension]) -> None:
-    """Report everything that is wrong between the documents. ``built_in`` are extensions that need no document."""
+    """Report every error between the documents. ``built_in`` are extensions that need no document."""
     _check_fleets(report, files, documents)
     _check_duplicates(report, documents)
     known = _Known(documents, built_in)
@@ -46,7 +46,7 @@ def check(report: Report, files: Iterable[str], documents: list[Document], built
 
 
 class _Known:
-    """Which names there are, also of documents with errors, and the models of those without."""
+    """The names of all documents, including those with errors, and the models of those without."""
 
     def __init__(self, documents: list[Document], built_in: Mapping[str, Extension]) -> None:
         self.names: dict[str, set[str]] = defaultdict(set)
@@ -70,7 +70,7 @@ class _Known:
 
 
 def _at(document: Document, *path: str | int) -> Any:
-    """Return the plain value at ``path``; None where there is none."""
+    """Return the plain value at ``path``; None without one."""
     value: Any = document.value
     for step in path:
         value = value.get(step) if isinstance(value, dict) else None
@@ -93,7 +93,7 @@ def _check_fleets(report: Report, files: Iterable[str], documents: list[Document
 
 def _check_duplicates(report: Report, documents: list[Document]) -> None:
     first: dict[tuple[str, str], Document] = {}
-    for document in sorted(documents, key=lambda one: one.file == REQUEST_FILE):  # what is asked for comes last
+    for document in sorted(documents, key=lambda one: one.file == REQUEST_FILE):  # the request comes last
         if document.name is None or document.kind == "Fleet":
             continue
         other = first.setdefault((document.kind, document.name), document)
@@ -124,7 +124,7 @@ def _check_sandbox(report: Report, document: Document, known: _Known) -> None:
 
 
 def _check_secret(report: Report, document: Document, path: Path, source: str, known: _Known) -> None:
-    """The Fleet must allow the secret to this very sandbox. What is asked for is told no more than that it does not."""
+    """Report a secret that the Fleet does not allow to this sandbox. A request learns no more than that."""
     actor, project = _at(document, "spec", "consumer", "actor"), _at(document, "spec", "consumer", "project")
     consumer = f"{actor}/{project}" if isinstance(actor, str) and isinstance(project, str) else None
     profile, imperative = str(_at(document, "spec", "profile")), document.file == REQUEST_FILE
@@ -145,7 +145,7 @@ def _check_secret(report: Report, document: Document, path: Path, source: str, k
 
 
 def _check_allowed(report: Report, document: Document, known: _Known) -> None:
-    """Secrets are bound to profiles that there are."""
+    """Report secrets that are bound to profiles that do not exist."""
     for index, entry in _items(_at(document, "spec", "secrets", "allow")):
         for number, name in _items(entry.get("profiles") if isinstance(entry, dict) else None):
             path: Path = ("spec", "secrets", "allow", index, "profiles", number)
@@ -153,7 +153,7 @@ def _check_allowed(report: Report, document: Document, known: _Known) -> None:
 
 
 def _check_host_fits(report: Report, document: Document, path: Path, host: Any, profile: Any, known: _Known) -> None:
-    """A host that is named must be one that the profile's extension reaches and whose engine it drives."""
+    """Report a named host that the profile's extension cannot reach, or whose engine it cannot drive."""
     if not (isinstance(host, str) and host in known.hosts and isinstance(profile, str) and profile in known.profiles):
         return
     extension = known.extensions.get(known.profiles[profile].spec.extension)

@@ -1,4 +1,4 @@
-"""What a sandbox effectively is, and the manifest and line that said each part of it."""
+"""The effective values of a sandbox, and the manifest and line that set each of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Path = tuple[str | int, ...]
 
 DEFAULT = "default"
-# What the Sandbox says; everything else is its profile's.
+# The keys that the Sandbox sets; everything else comes from its profile.
 _OWN = frozenset({"profile", "inputs", "expiresAt", "consumer", "syncPolicy", "suspend", "env", "secretRefs"})
 
 
@@ -28,9 +28,9 @@ class Row(NamedTuple):
 
 
 def effective(sandbox: DesiredSandbox) -> dict[str, Any]:
-    """Return the effective specification: the profile merged in, the input's commit found, environment values Hidden.
+    """Return the effective specification: the profile merged in, the input's commit, environment values as Hidden.
 
-    ``inputs.commit`` and ``workspace.digest`` say why, where the input cannot be had.
+    Where the input cannot be read, ``inputs.commit`` and ``workspace.digest`` say why.
     """
     spec = dict(sandbox.spec)
     missing = f"unavailable: {sandbox.input_error}" if sandbox.input_error else None
@@ -46,7 +46,7 @@ def effective(sandbox: DesiredSandbox) -> dict[str, Any]:
 
 
 def shown(value: Any) -> Any:
-    """Return the value as plain data that may be printed, Hidden ones as ``(hidden)``."""
+    """Return the value as plain data that may be printed, with ``(hidden)`` for Hidden values."""
     if isinstance(value, dict):
         return {key: shown(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -55,13 +55,13 @@ def shown(value: Any) -> Any:
 
 
 def explain(sandbox: DesiredSandbox, manifests: Manifests) -> list[Row]:
-    """Return each effective value of ``spec`` with its source; an empty list or mapping is a value too."""
+    """Return each effective value of ``spec`` with its source; an empty list or mapping is also a value."""
     sources = _Sources(sandbox, manifests)
     return [Row(_text(path), value, sources.of(path)) for path, value in _leaves(effective(sandbox)["spec"])]
 
 
 def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Yield each value and its path. A list of plain values is one: manifests say it as a whole."""
+    """Yield each value and its path. A list of plain values is one value: manifests set it as a whole."""
     children: list[tuple[str | int, Any]] = []
     if isinstance(value, dict):
         children = list(value.items())
@@ -78,7 +78,7 @@ def _text(path: Path) -> str:
 
 
 class _Sources:
-    """Where the parts of one sandbox were said."""
+    """The sources of one sandbox's values."""
 
     def __init__(self, sandbox: DesiredSandbox, manifests: Manifests) -> None:
         self._sandbox = sandbox
@@ -93,7 +93,7 @@ class _Sources:
         return next((str(place) for doc, at in self._places(path) if doc and (place := doc.find(at))), DEFAULT)
 
     def _places(self, path: Path) -> Iterator[tuple[Document | None, Path]]:
-        """Yield where the value may stand, what counts first in front."""
+        """Yield the places that may set the value, by descending precedence."""
         if path[0] == "labels":
             yield self._own, ("metadata", *path)
         elif path[0] == "ttl":

@@ -1,4 +1,4 @@
-"""Turns what pydantic found in a document into diagnostics: in YAML's words, with the place and a hint."""
+"""The conversion of pydantic's errors to diagnostics: in YAML's terms, with the position and a hint."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BOUNDS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "
 
 
 def report_errors(report: Report, document: Document, model: type[Strict], error: ValidationError) -> None:
-    """Report each of a document's errors, except where its YAML was found wrong at the same place."""
+    """Report each of a document's errors, unless its YAML already has a finding at the same position."""
     known = report.places(document.file)
     errors = error.errors(include_url=False)
     unknown = {details["loc"] for details in errors if details["type"] == "extra_forbidden"}
@@ -51,13 +51,13 @@ def report_errors(report: Report, document: Document, model: type[Strict], error
 def _is_about_key(details: ErrorDetails) -> bool:
     """Return whether a mapping's key is wrong, and not its value.
 
-    Pydantic puts a word of its own behind the key then.
+    Pydantic then appends ``[key]`` to the location.
     """
     return details["loc"][-1:] == ("[key]",) and len(details["loc"]) > 1 and details["type"] != "extra_forbidden"
 
 
 def subject(path: Path) -> str:
-    """Return how a message names a place in a document: ``spec.ports[0].name``."""
+    """Return the name of a part of a document in messages: ``spec.ports[0].name``."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{printable(step, 60)}" for step in path)
     return f"`{text.removeprefix('.')}`" if text else "the document"
 
@@ -99,7 +99,7 @@ def _report(report: Report, document: Document, model: type[Strict], path: Path,
 
 
 def _misspelt(path: Path, unknown: set[Path]) -> bool:
-    """Return whether the key that is missing at ``path`` stands beside it under a wrong name: one finding is enough."""
+    """Return whether the key missing at ``path`` is there under a misspelt name: one finding is enough."""
     beside = [str(other[-1]) for other in unknown if other[:-1] == path[:-1]]
     return any(nearest(word, [str(path[-1])]) is not None for word in beside[:20])
 
@@ -154,7 +154,7 @@ def _keys(kind: Any) -> list[str]:
 
 
 def _type_at(kind: Any, path: Path) -> Any:
-    """Return the type of the value at ``path``, with what may be None, lists and annotations taken off."""
+    """Return the type of the value at ``path``, without None, lists and annotations."""
     for step in path:
         kind = _bare(kind)
         if isinstance(kind, type) and issubclass(kind, Strict):

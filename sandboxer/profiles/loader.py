@@ -1,4 +1,4 @@
-"""Files in, manifests out: every document parsed, validated and checked against the others, all findings at once."""
+"""From files to manifests: every document parsed, validated and checked against the others, with all findings."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 def load(files: Mapping[str, bytes]) -> Manifests:
     """Read a fleet's manifests: paths relative to the fleet's root, with forward slashes, and their bytes.
 
-    Raises nothing for any content: what is wrong is in ``diagnostics``, and documents with errors have no model.
+    Never raise for any content: errors are in ``diagnostics``, and documents with errors have no model.
     """
     report = Report()
     budget = yaml_nodes.Budget()
     documents: list[Document] = []
     for file in sorted(files):
         documents += _read(file, files[file], report, budget)
-        if budget.left < 0:  # of what was not read nothing can be said
+        if budget.left < 0:  # nothing can be checked about what was not read
             break
     built_in = built_in_extensions()
     if budget.left >= 0:
@@ -55,7 +55,7 @@ def load(files: Mapping[str, bytes]) -> Manifests:
 
 @cache
 def built_in_extensions() -> Mapping[str, Extension]:
-    """Return the extensions that ship with Sandboxer, by the descriptions beside their code."""
+    """Return the extensions that ship with Sandboxer, from the descriptions beside their code."""
     folder = FilePath(sandboxer.__file__).parent / "extensions"
     found: dict[str, Extension] = {}
     for path in sorted(folder.glob("*/description.yaml")):
@@ -66,7 +66,7 @@ def built_in_extensions() -> Mapping[str, Extension]:
 
 
 def _by_name(documents: list[Document], kind: type[M]) -> dict[str, M]:
-    """Return the good documents of a kind, by name; the first where a name is given twice."""
+    """Return the valid documents of a kind, by name; the first where a name occurs twice."""
     found: dict[str, M] = {}
     for document in documents:
         if isinstance(document.model, kind):
@@ -75,7 +75,7 @@ def _by_name(documents: list[Document], kind: type[M]) -> dict[str, M]:
 
 
 def _read(file: str, data: bytes, report: Report, budget: yaml_nodes.Budget | None = None) -> Iterator[Document]:
-    """Yield the documents of one file that are of a known kind; report what is wrong with each by itself."""
+    """Yield the documents of one file that are of a known kind; report the errors of each document."""
     source = yaml_nodes.read(file, data, budget)
     report.add_source(source)
     for root in source.documents:
@@ -90,9 +90,9 @@ def _read(file: str, data: bytes, report: Report, budget: yaml_nodes.Budget | No
 
 
 def _kind(document: Document, report: Report) -> str | None:
-    """Return the document's kind where it is a known one.
+    """Return the document's kind if it is known.
 
-    Else that is its only finding, for its keys mean nothing then.
+    Otherwise that is its only finding, as its keys then mean nothing.
     """
     value: Any = document.value.get("kind")
     if isinstance(value, str) and value in KINDS:
@@ -113,7 +113,7 @@ def _kind(document: Document, report: Report) -> str | None:
 
 
 def _validate(raw: Document, kind: str, report: Report) -> Document:
-    """Return the document with its model, or without one and with its errors reported."""
+    """Return the document with its model, or without a model and with its errors reported."""
     metadata = raw.value.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     document = Document(kind, name if is_name(name) else None, raw.file, raw.value, None, raw.places)
@@ -138,7 +138,7 @@ def _check_version(document: Document, report: Report) -> bool:
 
 
 def _check_numbers(document: Document, report: Report) -> None:
-    """An environment holds text: a number whose spelling is not its only one has to be quoted."""
+    """Report a number whose text would change: an environment holds text, so it has to be quoted."""
     spec = document.value.get("spec")
     env = spec.get("env") if document.kind == "Sandbox" and isinstance(spec, dict) else None
     for name, value in env.items() if isinstance(env, dict) else ():

@@ -1,4 +1,4 @@
-"""Collects findings as diagnostics: with the line shown, secrets masked, in the order of the files, bounded."""
+"""The findings of one load as diagnostics: with their line, secrets masked, in the order of the files, bounded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Report:
         self._shown: dict[tuple[str, int], str] = {}
 
     def add_source(self, source: Source) -> None:
-        """Make a file's lines known, and take over what was wrong with its YAML."""
+        """Add a file's lines, and its YAML findings."""
         self._sources[source.file] = source
         for finding in source.findings:
             place = Location(source.file, finding.line + 1, finding.column + 1)
@@ -56,13 +56,13 @@ class Report:
         of_key: bool = False,
         severity: Severity = "error",
     ) -> None:
-        """A finding about the value at ``path`` of a document, or about its key."""
+        """Add a finding about the value at ``path`` of a document, or about its key."""
         place, width = document.places.span(path, of_key=of_key)
         masked = code == "literal-secret" or is_sensitive(path)
         self._add(severity, code, message, hint, place, width, masked=masked)
 
     def add_file(self, file: str, code: str, message: str, hint: str) -> None:
-        """A finding about a file as a whole."""
+        """Add a finding about a file as a whole."""
         self._add("error", code, message, hint, Location(file), 1, masked=False)
 
     def room(self, file: str) -> bool:
@@ -70,15 +70,15 @@ class Report:
         return self._counts[file] < MAX_FINDINGS
 
     def skip(self, file: str) -> None:
-        """Count a finding for which there is no room, and which is therefore not even put into words."""
+        """Count a finding that would not be kept, and whose text is therefore not even built."""
         self._counts[file] += 1
 
     def places(self, file: str) -> set[Location]:
-        """Return where in this file something was found so far."""
+        """Return the positions of this file's findings so far."""
         return {found.location for found in self._found if found.location.file == file}
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Return all that was kept, in the order of files and lines, with a word on what was not."""
+        """Return the kept findings, in the order of files and lines, and a count of those not kept."""
         more = [
             Diagnostic("error", "too-many-findings", f"{count - MAX_FINDINGS} more findings in {file}", Location(file))
             for file, count in self._counts.items()
@@ -97,14 +97,14 @@ class Report:
         self._found.append(Diagnostic(severity, code, message, place, hint, shown, width))
 
     def _lines_of(self, file: str) -> list[str]:
-        """Return a file's lines, made once there is something to show of it."""
+        """Return a file's lines, split once they are needed."""
         if file not in self._lines:
             source = self._sources.get(file)
             self._lines[file] = source.lines() if source else []
         return self._lines[file]
 
     def _line(self, place: Location) -> str:
-        """The line as it is shown, made once: a hundred findings on a line of 1 MiB share it."""
+        """Return the line as shown, computed once: a hundred findings on a line of 1 MiB share it."""
         key = (place.file, place.line)
         if key not in self._shown:
             lines = self._lines_of(place.file)
@@ -113,12 +113,12 @@ class Report:
 
 
 def is_sensitive(path: Path) -> bool:
-    """Return whether what stands at ``path`` could be a secret that somebody wrote there."""
+    """Return whether the value at ``path`` could be a secret that somebody wrote there."""
     return path[:2] in _SENSITIVE
 
 
 def _looks_sensitive(lines: list[str], index: int) -> bool:
-    """Return the same by the look of the lines and the keys that they are under, where broken YAML has no paths."""
+    """Return the same for broken YAML, which has no paths, judging by the lines and the keys above them."""
     indent = None
     for line in reversed(lines[: index + 1]):
         key = _FIRST_KEY.match(line)
@@ -133,7 +133,7 @@ def _looks_sensitive(lines: list[str], index: int) -> bool:
 
 
 def _mask(line: str) -> str:
-    """Return the line up to its first key; what follows could be secret."""
+    """Return the line up to its first key; the rest could be secret."""
     keyed = _KEYED.match(line)
     return (keyed[1] + " ***") if keyed else "***"
 
@@ -142,7 +142,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that ``word`` was probably meant to be."""
     if len(word) > 80:
         return None
-    # Costs some milliseconds, and good manifests never need it.
+    # Takes some milliseconds to import, and valid manifests never need it.
     from difflib import get_close_matches
 
     by_folded = {candidate.lower(): candidate for candidate in known}
@@ -151,7 +151,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``did you mean `x`?``, or the known words where none is near."""
+    """Return ``did you mean `x`?``, or the known words where none is close."""
     words = sorted(known)
     if match := nearest(word, words):
         return f"did you mean `{match}`?"

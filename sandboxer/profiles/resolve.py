@@ -1,4 +1,4 @@
-"""Manifests to desired sandboxes: the profile merged in, the input's commit found, the possible hosts named."""
+"""From manifests to desired sandboxes: the profile merged in, the input's commit resolved, the eligible hosts named."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def resolve(
     secret: Callable[[SecretRef], SecretValue],
     former: Sequence[Manifests] = (),
 ) -> Fleet:
-    """Return the fleet as git wants it.
+    """Return the desired fleet.
 
-    ``former`` are the manifests of the parent commit (and of the commit itself, where the work tree differs from it):
-    what might live on a host that they named is still looked for there. ``secret`` says whether a secret is to be had,
-    and its value where this run may read it. Without ``inputs`` none is read. Raises ManifestError where the manifests
-    have errors.
+    ``former`` are the manifests of the parent commit (and of the commit itself, where the work tree differs from it): a
+    sandbox may still be on a host that they named, so that host is still observed. ``secret`` returns whether a secret
+    is available, and its value where this run may read it. Without ``inputs``, no input is read. Raise ManifestError if
+    the manifests have errors.
     """
     if not manifests.ok or manifests.fleet is None:
         raise ManifestError(manifests.diagnostics)
     name = manifests.fleet.metadata.name
-    # Newest first: of a host that is gone, its last manifest counts.
+    # Newest first: the last manifest of a removed host counts.
     gone = {host: model for old in reversed(former) for host, model in old.hosts.items() if host not in manifests.hosts}
     hosts = {**gone, **manifests.hosts}
     documents = {document.name: document.value for document in manifests.documents if document.kind == "Sandbox"}
@@ -71,7 +71,7 @@ def resolve(
 
 
 def with_request(fleet: Fleet, request: SandboxRequest, inputs: InputSource) -> Fleet:
-    """Return the fleet with the requested sandbox: resolved as git's are, imperative, and with its input."""
+    """Return the fleet with the requested sandbox: resolved like git's, imperative, and with its input."""
     git = fleet.sandboxes[request.name]
     given = git.sandbox.spec.inputs
     place = (given.repo, given.ref, git.profile.spec.workspace.path)
@@ -118,7 +118,7 @@ def _desired(
 def digest_of_document(value: Mapping[str, Any]) -> str:
     """Return the digest of a document as parsed: comments, order and quoting do not count.
 
-    What a tombstone is bound to.
+    A tombstone is bound to it.
     """
     return "sha256:" + hashlib.sha256(canonical(_plain(value))).hexdigest()
 
@@ -126,7 +126,7 @@ def digest_of_document(value: Mapping[str, Any]) -> str:
 def digest_of_manifests(manifests: Manifests) -> str:
     """Return the digest of all documents as parsed.
 
-    In which file one stands, and after which other, does not count either.
+    The files that they are in, and their order, do not count either.
     """
     documents = sorted(digest_of_document(document.value) for document in manifests.documents)
     return "sha256:" + hashlib.sha256(canonical(documents)).hexdigest()
@@ -141,14 +141,14 @@ def _plain(value: Any) -> Any:
 
 
 def _place(manifests: Manifests, sandbox: Sandbox) -> _Place:
-    """Return where a sandbox's files are to be found."""
+    """Return the location of a sandbox's files."""
     given = sandbox.spec.inputs
     return given.repo, given.ref, manifests.profiles[sandbox.spec.profile].spec.workspace.path
 
 
 def _find_inputs(places: Iterable[_Place], inputs: InputSource | None) -> Mapping[_Place, _Found]:
-    """Return the tree at each place, or why it cannot be had; all of them together within 90 s."""
-    # Those on this machine come first: a server that is silent holds up no other's turn.
+    """Return the tree at each location, or why it cannot be read; all of them together within 90 s."""
+    # Local ones come first: an unresponsive server delays no other.
     wanted = sorted(set(places), key=lambda place: (":" in place[0], place))
     if inputs is None:
         return dict.fromkeys(wanted, (None, "its input was not read"))
@@ -166,7 +166,7 @@ def _find_inputs(places: Iterable[_Place], inputs: InputSource | None) -> Mappin
         running = [pool.submit(find, place) for place in wanted]
         try:
             return {place: future.result() for place, future in zip(wanted, running, strict=True)}
-        except BaseException:  # an interrupt waits for no server, nor for a git that starts just now
+        except BaseException:  # an interrupt waits for no server, nor for a git that is just starting
             pool.shutdown(wait=False, cancel_futures=True)
             while wait(running, timeout=0.2).not_done:
                 inputs.give_up()
@@ -174,7 +174,7 @@ def _find_inputs(places: Iterable[_Place], inputs: InputSource | None) -> Mappin
 
 
 def _checked(profile: Profile, sandbox: Sandbox, found: _Found) -> _Found:
-    """A tree that has what the profile names, or why it cannot be had."""
+    """Return a tree that has what the profile names, or why it cannot be used."""
     tree, _ = found
     missing = [path for path in _needed(profile) if path not in tree.entries] if tree else []
     if tree and missing:
@@ -187,7 +187,7 @@ def _checked(profile: Profile, sandbox: Sandbox, found: _Found) -> _Found:
 def _needed(profile: Profile) -> tuple[str, ...]:
     """Return the compose files that an input must have: those that the profile names.
 
-    A profile that names none means `compose.yaml`, where it is one of ext.compose-ssh; another backend may need none.
+    A profile that names none means `compose.yaml` if its extension is ext.compose-ssh; another backend may need none.
     """
     compose = profile.spec.compose
     named = "files" in compose.model_fields_set or profile.spec.extension == "ext.compose-ssh"
@@ -195,10 +195,9 @@ def _needed(profile: Profile) -> tuple[str, ...]:
 
 
 def effective_spec(profile: Profile, sandbox: Sandbox, tree: InputTree | None) -> dict[str, Any]:
-    """Return what is applied: the profile with the sandbox's own words over it, in the manifests' keys, as JSON can
-    hold it.
+    """Return what is applied: the profile, overridden by the sandbox, under the manifests' keys and as JSON values.
 
-    Environment and secrets are not in it; they are hidden values. What is None is left out.
+    Environment and secrets are not included, as they are hidden values. Keys without a value are left out.
     """
     kind = profile.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     own = sandbox.spec.model_dump(mode="json", by_alias=True, exclude_none=True)

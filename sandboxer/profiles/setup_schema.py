@@ -1,6 +1,6 @@
-"""The ``setup`` of a profile against its extension's ``setupSchema``: JSON Schema, kept to what cannot run away.
+"""The check of a profile's ``setup`` against its extension's ``setupSchema``: JSON Schema with bounded cost.
 
-References could be fetched from elsewhere and patterns can take for ever, so neither is allowed, and both sides are
+References could be fetched from elsewhere and patterns can take forever, so neither is allowed, and both sides are
 small.
 """
 
@@ -23,7 +23,7 @@ _FORBIDDEN = frozenset({"$ref", "$dynamicRef", "$recursiveRef", "$schema", "$id"
 
 
 def check_schema(schema: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with a setup schema, as (path, message, hint)."""
+    """Yield the errors of a setup schema, as (path, message, hint)."""
     from jsonschema import Draft202012Validator  # slow, and few fleets need it
     from jsonschema.exceptions import best_match
 
@@ -37,7 +37,7 @@ def check_schema(schema: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def check_setup(setup: Mapping[str, Any], extension: Extension) -> Iterator[Problem]:
-    """Yield what is wrong with a setup, as (path, message, hint). A schema that is itself wrong checks nothing."""
+    """Yield the errors of a setup, as (path, message, hint). A schema that is itself invalid checks nothing."""
     schema, name = extension.spec.setup_schema, extension.metadata.name
     if schema is None:
         if setup:
@@ -62,7 +62,8 @@ def _refusal(schema: Mapping[str, Any]) -> Problem | None:
     while pending:
         path, value = pending.pop()
         if isinstance(value, dict):
-            # Names of properties too: telling them from keywords takes a reading of the schema that could be tricked.
+            # Includes property names: to tell them from keywords, the schema has to be interpreted, which could be
+            # tricked.
             keyword = next((key for key in value if key in _FORBIDDEN), None)
             if keyword is not None:
                 hint = "references and patterns are left out; say what you can with the other keywords"
@@ -74,7 +75,7 @@ def _refusal(schema: Mapping[str, Any]) -> Problem | None:
 
 
 def _size(value: Any) -> int:
-    """Return how many values ``value`` holds, not counted beyond the limit."""
+    """Return how many values ``value`` holds; counting stops beyond the limit."""
     count, pending = 0, [value]
     while pending and count <= MAX_VALUES:
         inner = pending.pop()

@@ -1,7 +1,7 @@
-"""YAML, bounded and located: plain values, each with its place, and a finding for whatever is wrong.
+"""Bounded YAML with positions: plain values, each with its position, and a finding for each error.
 
-Scalars are read by the core schema of YAML 1.2, decimal numbers only: ``no`` and ``0644`` are strings as they look,
-not a boolean and an octal number. Tags and merge keys are refused. Limits are checked while libyaml parses, before
+Scalars are read by the core schema of YAML 1.2, decimal numbers only: ``no`` and ``0644`` are strings, as they look,
+not a boolean and an octal number. Tags and merge keys are rejected. Limits are checked while libyaml parses, before
 anything is built, so that no document costs more than a second or a few dozen MiB.
 """
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 MAX_ALIASES = 1_000
-#: Values in one file, each alias counted as all that it stands for.
+#: Values in one file, with each alias counted as all the values that it stands for.
 MAX_NODES = 50_000
-#: Values in all files of a fleet together, counted so: more than 5,000 sandboxes have, and some 100 MiB of memory.
+#: Values in all files of a fleet, counted likewise: more than 5,000 sandboxes have, and some 100 MiB of memory.
 MAX_NODES_IN_ALL = 200_000
 
 __all__ = ["MAX_NODES", "MAX_NODES_IN_ALL", "Budget", "Finding", "Node", "Path", "Places", "Source", "describe", "read"]
@@ -44,7 +44,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong with the YAML itself. ``line`` and ``column`` count from 0; ``path`` is where in the document."""
+    """An error in the YAML itself. ``line`` and ``column`` count from 0; ``path`` is its path in the document."""
 
     code: str
     message: str
@@ -57,7 +57,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Source:
-    """One file: its text, its documents as far as they could be read, and what was wrong with the YAML."""
+    """One file: its text, its documents as far as they could be read, and the errors in the YAML."""
 
     file: str
     text: str = ""
@@ -65,19 +65,19 @@ class Source:
     findings: list[Finding] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """Return the lines of the text, made each time: most files need none."""
+        """Return the lines of the text, split at each call: most files do not need them."""
         return _BREAK.split(self.text)
 
 
 @dataclass(slots=True)
 class Budget:
-    """How many values may still be read of a fleet's files."""
+    """The number of values that may still be read from a fleet's files."""
 
     left: int = MAX_NODES_IN_ALL
 
 
 class _LimitError(Exception):
-    """A limit was passed: nothing more of this file is read."""
+    """A limit was exceeded: nothing more of this file is read."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.code)
@@ -85,9 +85,9 @@ class _LimitError(Exception):
 
 
 def read(file: str, data: bytes, budget: Budget | None = None) -> Source:
-    """Read a file's documents, as far as ``budget`` goes. Empty ones are left out.
+    """Read a file's documents, as far as ``budget`` allows. Empty ones are left out.
 
-    Raises nothing: what is wrong is in ``findings``.
+    Never raise: errors are in ``findings``.
     """
     source = Source(file)
     if len(data) > MAX_BYTES:
@@ -125,7 +125,7 @@ def _end(text: str) -> tuple[int, int]:
 
 
 def _syntax_error(error: yaml.YAMLError) -> Finding:
-    """libyaml's words, at libyaml's place."""
+    """Return libyaml's message at libyaml's position."""
     mark, opened = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
     parts = [part for part in (getattr(error, "problem", None), getattr(error, "context", None)) if part]
     message = ", ".join(parts) or "not valid YAML"
@@ -142,7 +142,7 @@ def _syntax_error(error: yaml.YAMLError) -> Finding:
 
 
 class _Builder:
-    """Builds nodes from libyaml's events, counting as it goes."""
+    """A builder of nodes from libyaml's events, which counts them."""
 
     def __init__(self, source: Source, budget: Budget) -> None:
         self._source = source
@@ -159,7 +159,7 @@ class _Builder:
                     self._source.documents.append(root)
 
     def count(self, size: int, event: Any) -> None:
-        """Count ``size`` more values; refuse the file when they are too many."""
+        """Count ``size`` more values; reject the file if there are too many."""
         self._nodes += size
         self._budget.left -= size
         if self._budget.left < 0:
@@ -171,7 +171,7 @@ class _Builder:
             raise _LimitError(_at(event, "too-many-values", message, "write less, or split it into several files"))
 
     def count_alias(self, event: Any) -> None:
-        """Count an alias; refuse the file when they are too many."""
+        """Count an alias; reject the file if there are too many."""
         self._aliases += 1
         if self._aliases > MAX_ALIASES:
             message = f"the file holds more than {MAX_ALIASES:,} aliases"
@@ -180,7 +180,7 @@ class _Builder:
 
 @dataclass(slots=True)
 class _Open:
-    """A mapping or list whose end has not come yet."""
+    """A mapping or list that has not ended yet."""
 
     node: Node
     children: dict[str | int, Node]
@@ -190,7 +190,7 @@ class _Open:
 
 
 class _Document:
-    """Builds one document. The stack holds what is open, the outermost first."""
+    """A builder of one document. The stack holds what is open, outermost first."""
 
     def __init__(self, builder: _Builder, findings: list[Finding]) -> None:
         self._builder = builder
@@ -250,7 +250,7 @@ class _Document:
         return node
 
     def _plain(self, event: Any, text: str) -> Any:
-        """Return what an unquoted scalar says."""
+        """Return the value of an unquoted scalar."""
         if text in _WORDS:
             return _WORDS[text]
         if _INT.fullmatch(text):
@@ -277,7 +277,7 @@ class _Document:
         self._builder.count(target.size, event)
         if len(self._stack) + target.height > MAX_DEPTH:
             raise _LimitError(_too_deep(event))
-        # A node of its own: the same value under another key.
+        # A new node: the same value under another key.
         return Node(
             target.value, target.line, target.column, target.width, target.children, None, target.text, target.size,
             target.height,
@@ -307,7 +307,7 @@ class _Document:
         return node
 
     def _add(self, node: Node) -> None:
-        """Put a finished node where it belongs: into a list, as a key, or as a key's value."""
+        """Add a finished node to its parent: to a list, as a key, or as a key's value."""
         level = self._stack[-1]
         if not level.is_mapping:
             level.children[len(level.children)] = node
@@ -349,7 +349,7 @@ def _too_deep(event: Any) -> Finding:
 
 
 def describe(value: object) -> str:
-    """Return the kind of a plain value in YAML's words, with an article: ``a list``."""
+    """Return the kind of a plain value in YAML's terms, with an article: ``a list``."""
     names = {
         bool: "a boolean",
         int: "an integer",
