@@ -1,1 +1,1 @@
-"""What people and programs read: plans, handles and diagnostics as text, JSON, Markdown and more."""
+"""The output for people and programs: plans, handles and diagnostics as text, JSON, Markdown and more."""

@@ -1,25 +1,25 @@
-"""What a CI system would take for a command in a log, made plain text.
+"""Text in which a CI system finds no commands.
 
-GitHub Actions obeys a line that begins with ``::name`` behind any white space, and ``##[name`` anywhere in it; Azure
-Pipelines ``##vso[name`` and ``##[name``, TeamCity ``##teamcity[name``. A container, a host or an engine says what it
-likes, and much of it is shown. One blank more, and each of them is a line like any other.
+GitHub Actions executes a line that begins with ``::name`` after any white space, and ``##[name`` anywhere in it; Azure
+Pipelines ``##vso[name`` and ``##[name``, TeamCity ``##teamcity[name``. A container, a host or an engine controls its
+output, and much of that is printed. With one more blank, each of these is a line like any other.
 """
 
 from __future__ import annotations
 
 import re
 
-#: Where one of these is set, whoever reads our output may obey it.
+#: Where one of these is set, the reader of our output may execute commands in it.
 VARIABLES = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")
 
 _LINES = re.compile(r"([\r\n])")
 _BEGINNING = re.compile(r"\s*(:?)(:?)")
 _BRACKET = re.compile(r"##[A-Za-z]*(?=\[)", re.IGNORECASE)
-_KEPT = 16  # characters of a line that a command's beginning may have come with before
+_KEPT = 16  # characters of a line that may hold the beginning of a command
 
 
 class Harmless:
-    """Makes text harmless as it comes, in pieces of any length: what it has given is never taken back."""
+    """A filter that makes streamed text harmless, in pieces of any length: what it has returned is final."""
 
     def __init__(self) -> None:
         self._blank, self._colon, self._tail = True, False, ""
@@ -43,7 +43,7 @@ class Harmless:
         return " ".join(text[begin:end] for begin, end in zip([0, *at], [*at, len(text)], strict=True))
 
     def _note(self, text: str) -> None:
-        """What the line is so far: nothing but white space, that and one colon, or something else."""
+        """Track whether the line so far is only white space, white space and one colon, or something else."""
         begun = (f":{text}" if self._colon else text.lstrip()) if self._blank else ""
         self._colon = begun == ":"
         self._blank = self._blank and begun in ("", ":")
@@ -51,5 +51,5 @@ class Harmless:
 
 
 def harmless_json(text: str) -> str:
-    """JSON that says the same, and in which no command begins: a bracket is written as its number."""
+    """Return equal JSON in which no command begins: a bracket is written as an escape."""
     return re.sub(r"(##[A-Za-z]*)\[", r"\1\\u005b", text)

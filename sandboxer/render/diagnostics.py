@@ -1,4 +1,4 @@
-"""Diagnostics as text with the line shown, as JSON, as GitHub annotations, and as SARIF 2.1.0."""
+"""Diagnostics as text with the affected line, as JSON, as GitHub annotations, and as SARIF 2.1.0."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _RESET = "\x1b[0m"
 
 
 def to_text(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
-    """As a good compiler prints them: each with its line and a mark below it, and a count at the end."""
+    """Return them as a compiler prints them: each with its line and a mark below it, and a count at the end."""
     blocks = [_block(found, color=color) for found in diagnostics]
     return "\n".join([*blocks, _counts(diagnostics, color=color)]) + "\n"
 
 
 def to_json(diagnostics: Sequence[Diagnostic]) -> str:
-    """As one JSON object: ``format_version``, ``valid``, and the ``diagnostics``."""
+    """Return them as one JSON object: ``format_version``, ``valid``, and the ``diagnostics``."""
     content = {
         "format_version": "1.0",
         "valid": all(found.severity != "error" for found in diagnostics),
@@ -49,12 +49,12 @@ def to_json(diagnostics: Sequence[Diagnostic]) -> str:
 
 
 def to_github(diagnostics: Sequence[Diagnostic]) -> str:
-    """As workflow commands, one a line: GitHub shows them beside the lines of a pull request."""
+    """Return them as workflow commands, one a line: GitHub shows them beside the lines of a pull request."""
     return "".join(_annotation(found) + "\n" for found in diagnostics)
 
 
 def to_sarif(diagnostics: Sequence[Diagnostic]) -> str:
-    """As a SARIF 2.1.0 log of one run, with a rule for each code that was found."""
+    """Return them as a SARIF 2.1.0 log of one run, with a rule for each code that was found."""
     codes = sorted({found.code for found in diagnostics})
     driver = {
         "name": "sandboxer",
@@ -95,11 +95,11 @@ def _block(found: Diagnostic, *, color: bool) -> str:
 
 
 def _window(found: Diagnostic) -> tuple[str, str, int]:
-    """Return the line, cut around the mark where it is long; the blanks before the mark; and the mark's width."""
+    """Return the line, cut around the mark if it is long; the blanks before the mark; and the mark's width."""
     line = found.source_line.rstrip()
     start = found.location.column - 1
     if start >= len(line):
-        # Beyond what is shown, as behind a mask, or at the line's end: its last word stands for it.
+        # Beyond the visible part, as behind a mask, or at the line's end: mark the last word instead.
         start = len(line) - len(line.split()[-1])
     end = max(min(start + found.length, len(line)), start + 1)
     if len(line) > _WIDTH:

@@ -1,4 +1,4 @@
-"""Checkups as text for people, and as JSON."""
+"""Host reports as text for people, and as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIGNS = {"ok": ("✓", "green"), "note": ("·", "cyan"), "warning": ("!", "bold
 
 
 def doctor_text(checkups: Sequence[HostReport]) -> Lines:
-    """Return the checks of each host below its name, remedies below what they mend, and a closing line of counts."""
+    """Return the checks of each host below its name, remedies below what they fix, and a closing line of counts."""
     out = Lines()
     width = max((cell_len(check.name) for each in checkups for check in each.checks), default=0)
     for report in checkups:
@@ -56,7 +56,7 @@ def _many(count: int, what: str) -> str:
 
 
 def doctor_json(checkups: Sequence[HostReport]) -> str:
-    """As one JSON object: ``format_version``, ``ok``, and the ``hosts`` with their checks."""
+    """Return the reports as one JSON object: ``format_version``, ``ok``, and the ``hosts`` with their checks."""
     content = {
         "format_version": "1.0",
         "ok": all(report.ok for report in checkups),

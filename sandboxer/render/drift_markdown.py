@@ -1,4 +1,4 @@
-"""A drift as a comment or a job's summary, in GitHub's Markdown; strangers' words show as they are and do nothing."""
+"""A drift report as a comment or a job's summary, in GitHub's Markdown; untrusted text is shown and has no effect."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NOTE = 400
 
 
 def drift_markdown(report: DriftReport) -> str:
-    """Return the drift as Markdown of at most 65,000 characters; what does not fit is left out, and that is said.
+    """Return the drift as Markdown of at most 65,000 characters; what does not fit is left out, and a line says so.
 
-    The first line marks it as this fleet's, so that the next run finds it and writes it anew.
+    The first line marks it as this fleet's, so that the next run finds it and rewrites it.
     """
     changes = report.plan.changes
     head, table = _head(report), _table(report)

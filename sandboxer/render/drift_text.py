@@ -1,4 +1,4 @@
-"""A drift for people, on a terminal or in a log."""
+"""A drift report for people, on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIELDS = 20
 def drift_text(report: DriftReport) -> Lines:
     """Return the drift as something that a rich console prints.
 
-    Each sandbox that drifted or is Unknown, then what is over.
+    Each sandbox that drifted or is Unknown, then what is resolved.
     """
     out = Lines()
     changes = report.plan.changes

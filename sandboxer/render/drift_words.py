@@ -1,4 +1,4 @@
-"""The words that every face of a drift shares."""
+"""The words that all renderings of drift share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def verdict(report: DriftReport) -> str:
 
 
 def unfinished(report: DriftReport) -> str:
-    """Return why the comparison is not complete, in a sentence; empty where it is."""
+    """Return why the comparison is incomplete, in a sentence; empty where it is complete."""
     said = [f"{safe(host.name)} is {host.status}" for host in report.plan.hosts if host.status != "reachable"]
     said = [named(said)] if said else []
     if unknown := sum(change.action is Action.BLOCKED for change in report.plan.changes):
@@ -37,7 +37,7 @@ def unfinished(report: DriftReport) -> str:
 
 
 def resolution(resolved: Resolved) -> str:
-    """``web on lab-1: services.web, drifted since 2026-11-24 10:00:00Z``."""
+    """Return ``web on lab-1: services.web, drifted since 2026-11-24 10:00:00Z``."""
     paths = named([safe(path) for path in resolved.paths])
     since = f"{resolved.since:%Y-%m-%d %H:%M:%SZ}"
     return f"{safe(resolved.sandbox)} on {safe(resolved.host)}: {paths}, drifted since {since}"

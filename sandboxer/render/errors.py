@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def error_text(error: SandboxerError) -> Lines:
     """Return the error as something that a rich console prints: its message in full, then its hint.
 
-    The message begins with the host or sandbox that it is about; findings in manifests show with their lines.
+    The message begins with the host or sandbox that it is about; findings in manifests are shown with their lines.
     """
     if isinstance(error, ManifestError):
         coloured = to_text(error.diagnostics, color=True).rstrip("\n")

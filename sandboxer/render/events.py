@@ -16,7 +16,7 @@ _STYLES = {Phase.READY: "green", Phase.ACTIVE: "green", Phase.FAILED: "red", Pha
 
 
 def event_line(event: Event) -> Text:
-    """Return when, where, what happened, and why."""
+    """Return a line with when, where, what and why."""
     line = Text().append(f"{event.at:%Y-%m-%d %H:%M:%SZ}  {event.host}  ", "dim")
     if event.type == DRIFT_DETECTED:
         line.append("drift detected", "yellow").append(f"  {', '.join(one.path for one in event.drift or ())}")

@@ -1,4 +1,4 @@
-"""Effective values and where each was said, for ``render NAME --explain``."""
+"""Effective values and their sources, for ``render NAME --explain``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _GAP = 3
-# A value longer than this does not push all sources to the right; its own source just follows it.
+# A longer value does not push all sources to the right; its own source just follows it.
 _WIDEST = 48
 
 
 def explain_text(rows: Iterable[tuple[str, object, str]]) -> Lines:
     """Return rows of path, value and source (``profiles/x.yaml:12:5`` or ``default``), in columns.
 
-    A value is anything that JSON holds, or Hidden; environment values and secrets show as ``(hidden)``.
+    A value is any JSON value, or Hidden; environment values and secrets are shown as ``(hidden)``.
     """
     shown = [(safe(path), value_text(path, value), safe(source)) for path, value, source in rows]
     paths = max((cell_len(path) for path, _, _ in shown), default=0)

@@ -1,4 +1,4 @@
-"""Text that folds on a narrow terminal with its indentation kept, and is never cut or folded elsewhere."""
+"""Text that folds on a narrow terminal with its indentation kept, and is otherwise neither cut nor folded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NARROWEST = 24
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: ``prefix`` stands before it once; where ``body`` is folded, it goes on as far in as it began."""
+    """One line: ``prefix`` precedes it once; where ``body`` is folded, its next lines are indented to its start."""
 
     body: Text
     prefix: Text = field(default_factory=Text)
@@ -42,12 +42,12 @@ class Lines:
     lines: list[Line] = field(default_factory=list)
 
     def add(self, *parts: str | tuple[str, str], indent: int = 0, prefix: str | tuple[str, str] = "") -> None:
-        """Add a line of parts, each a text or a text and its style; no parts make a blank line."""
+        """Add a line of parts, each a text or a text and its style; without parts, add a blank line."""
         head = Text(" " * indent) + Text.assemble(prefix)
         self.lines.append(Line(Text.assemble(*parts), head))
 
     def blank(self) -> None:
-        """Add a blank line, where there is something before it and it is not blank yet."""
+        """Add a blank line, unless it would be the first line or follow another blank one."""
         if self.lines and (self.lines[-1].body or self.lines[-1].prefix):
             self.add()
 

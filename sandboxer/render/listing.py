@@ -1,4 +1,4 @@
-"""Handles for people: all of them as a table, one of them in full."""
+"""Handles for people: all of them as a table, or one of them in full."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _STYLES = {
 def list_table(handles: Sequence[JsonObject], *, wide: bool) -> Lines:
     """Return the handles as columns, a line each.
 
-    ``wide`` adds the end and what set it, profile, consumer and the ways in.
+    ``wide`` adds the expiry and its source, the profile, the consumer and the ways in.
     """
     out = Lines()
     if not handles:
@@ -91,7 +91,7 @@ def _cells(handle: JsonObject) -> tuple[str, ...]:
 
 
 def handle_text(handle: JsonObject, now: datetime) -> Lines:
-    """Return one sandbox in full: a fact a line, and each way in with what it takes to use it. ``now`` is aware."""
+    """Return one sandbox in full: a fact a line, and each way in with how to use it. ``now`` is aware."""
     labels: Any = handle.get("labels") or {}
     facts = {
         **{key: _word(handle.get(key)) for key in ("id", "host", "phase", "sync", "health")},
@@ -118,7 +118,7 @@ def handle_text(handle: JsonObject, now: datetime) -> Lines:
 
 
 def extended_text(handle: JsonObject) -> Lines:
-    """Return what came of extending a sandbox's life: when it ends now, and in what time."""
+    """Return the result of an extension: when the sandbox expires now, and in how long."""
     out = Lines()
     out.add((_word(handle.get("name")), "bold"), f" ends at {_end(handle)}")
     return out
@@ -145,13 +145,13 @@ def _consumer(handle: JsonObject) -> str:
 
 
 def time_left(handle: JsonObject) -> str:
-    """Return what is left of a sandbox's life: ``6h05m``; ``expired`` where nothing is, ``-`` where no record tells."""
+    """Return a sandbox's remaining life: ``6h05m``; ``expired`` where nothing is left, ``-`` without a record."""
     seconds: Any = handle.get("seconds_left")
     return "-" if seconds is None else age(timedelta(seconds=seconds)) if seconds else "expired"
 
 
 def expiry_source(handle: JsonObject) -> str:
-    """Return what set the end: ``ttl 8h``, ``profile, ttl 4h``, ``expiresAt``, ``extended, ttl 8h``."""
+    """Return what set the expiry: ``ttl 8h``, ``profile, ttl 4h``, ``expiresAt``, ``extended, ttl 8h``."""
     source, ttl = handle.get("expiry_source"), handle.get("ttl")
     words = [*([_word(source)] if source != "ttl" else []), *([f"ttl {_word(ttl)}"] if ttl else [])]
     return ", ".join(words) or "-"
@@ -178,7 +178,7 @@ def _when(value: object, now: datetime) -> str:
 
 
 def age(span: timedelta) -> str:
-    """Return a span in its two largest units: ``3d4h``, ``2h05m``, ``12m30s``, ``45s``."""
+    """Return a duration in its two largest units: ``3d4h``, ``2h05m``, ``12m30s``, ``45s``."""
     seconds = max(int(span.total_seconds()), 0)
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if days:

@@ -1,4 +1,4 @@
-"""An apply while it runs: a live table on a terminal, plain lines elsewhere, and what came of it at the end."""
+"""The views of an apply: a live table on a terminal, plain lines elsewhere, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DOING_WORDS = {
     Action.DELETE: "deleting",
 }
 _PER_SECOND = 8
-# Of the terminal's lines, what the header, the note below the table and the cursor take.
+# The lines of the terminal that the header, the note below the table and the cursor take.
 _AROUND = 3
 
 
@@ -50,9 +50,9 @@ class _Row:
 
 
 class LiveView:
-    """An ApplyView for a terminal: a table whose rows tell step and seconds while the work goes on.
+    """An ApplyView for a terminal: a table whose rows show step and seconds while the apply runs.
 
-    To be used with ``with``. Safe to call from several threads, also after it was left: calls are ignored then.
+    Use as a context manager. Safe to call from several threads, also after it was left: calls are then ignored.
     """
 
     def __init__(self, console: Console) -> None:
@@ -133,7 +133,7 @@ class LiveView:
 
 
 def _fitting(rows: list[_Row], height: int) -> tuple[list[_Row], int]:
-    """As many rows as fit, those at work before those that ended, and how many are left out."""
+    """Return as many rows as fit, running ones before ended ones, and how many are left out."""
     if len(rows) <= height:
         return rows, 0
     working = [row for row in rows if row.outcome is None]
@@ -143,9 +143,9 @@ def _fitting(rows: list[_Row], height: int) -> tuple[list[_Row], int]:
 
 
 class PlainView:
-    """An ApplyView for logs: one line as work on a sandbox begins, one where it waits, and one as it ends.
+    """An ApplyView for logs: one line as a change begins, one where it waits, and one as it ends.
 
-    ``stream`` takes text. To be used with ``with``. Safe to call from several threads, also after it was left.
+    ``stream`` takes text. Use as a context manager. Safe to call from several threads, also after it was left.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -161,16 +161,16 @@ class PlainView:
             self._closed = True
 
     def started(self, change: Change) -> None:
-        """Write that the work begins."""
+        """Write that the change begins."""
         self._write(f"{_place(change)}: {DOING_WORDS.get(change.action, change.action)}")
 
     def progressed(self, change: Change, step: str) -> None:
-        """Write for whom it waits, as that may take long; other steps are for those who watch, and not for a log."""
+        """Write which client it waits for, as that may take long; other steps are for live views, and not for a log."""
         if step.startswith(WAITING):
             self._write(f"{_place(change)}: {safe(step)}")
 
     def ended(self, outcome: Outcome) -> None:
-        """Write what came of it; where it failed, the whole error and the hint too."""
+        """Write the outcome; where it failed, the whole error and the hint too."""
         head = f"{_place(outcome.change)}: {outcome.word} ({seconds_text(outcome.seconds)})"
         self._write("\n".join([head, *_reasons(outcome)]))
 
@@ -178,7 +178,7 @@ class PlainView:
         with self._lock:
             if self._closed:
                 return
-            # Whoever read the log has gone; the work goes on.
+            # The reader of the log is gone; the apply continues.
             with suppress(OSError):
                 self._stream.write(text + "\n")
                 self._stream.flush()
@@ -198,7 +198,7 @@ def _reasons(outcome: Outcome) -> list[str]:
 
 
 def apply_summary(outcomes: Sequence[Outcome], seconds: float) -> Lines:
-    """Return what came of an apply that took ``seconds``: every failure in full, then a line of counts."""
+    """Return the summary of an apply that took ``seconds``: every failure in full, then a line of counts."""
     out = Lines()
     for outcome in outcomes:
         if outcome.ok:

@@ -1,4 +1,4 @@
-"""The locks of a sandbox for people: a host a line."""
+"""The locks of a sandbox for people: a line for each host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STYLES = {"free": "green", "held": "yellow", "unknown": "red"}
 
 
 def locks_text(sandbox: str, locks: Sequence[Lock]) -> Lines:
-    """For each host the status of the lock, and who holds it, or what became of that."""
+    """Return the status of the lock on each host, and its holder, or how that holder ended."""
     out = Lines()
     out.add((safe(sandbox), "bold"))
     width = max((len(safe(lock.host)) for lock in locks), default=0)

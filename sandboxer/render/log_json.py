@@ -1,4 +1,4 @@
-"""What a command does while it runs, as a log: one JSON object a line, for programs."""
+"""The log of a running command for programs: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def _now() -> datetime:
 
 
 class JsonLog:
-    """A Witness that writes to ``stream``: each line has ``time``, ``level`` and ``event``, and says whose run it is.
+    """A RunListener that writes to ``stream``: each line has ``time``, ``level`` and ``event``, and names its run.
 
-    Keys that say nothing are left out. Lines are ASCII, so that no character in one can end it. Where the stream is
-    gone, the work goes on. ``clock`` gives the time in UTC.
+    Keys without a value are left out. Lines are ASCII, so that no character in one can end it. If the stream is gone,
+    the run continues. ``clock`` returns the time in UTC.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], datetime] = _now) -> None:
@@ -49,17 +49,17 @@ class JsonLog:
         self._of: dict[str, JsonValue] = {}
 
     def begun(self, beginning: RunStart) -> None:
-        """Write ``run.started``; what follows says of which run and command it is."""
+        """Write ``run.started``; later lines name this run and command."""
         self._open, self._began = True, time.monotonic() - (self._clock() - beginning.at).total_seconds()
         self._of = {"run_id": beginning.run_id, "command": beginning.command}
         self._line("info", "run.started", beginning.at, {})
 
     def of_fleet(self, fleet: str) -> None:
-        """What follows says of which fleet it is."""
+        """Name this fleet in later lines."""
         self._of = {**self._of, "fleet": fleet}
 
     def hosts_observed(self, observation: HostObservation, seconds: float) -> None:
-        """Write ``observation.done``, with why where the host was not seen in full."""
+        """Write ``look.done``, with the error where the host was not observed in full."""
         outcome = status_of(observation)
         self._write(
             _LEVELS[outcome],
@@ -71,7 +71,7 @@ class JsonLog:
         )
 
     def compared(self, report: DriftReport) -> None:
-        """Write ``drift.found`` for each sandbox that drifted, and ``drift.resolved``; paths alone, and no value."""
+        """Write ``drift.found`` for each sandbox that drifted, and ``drift.resolved``; paths only, without values."""
         for change in report.drifted:
             paths = ", ".join(field.path for field in change.drift)
             self._of_change("warning", "drift.found", change, message=paths)
@@ -87,7 +87,7 @@ class JsonLog:
         self._of_change("info", "change.progressed", change, step=step)
 
     def ended(self, outcome: Outcome) -> None:
-        """Write ``change.ended``: what came of it, and where it did not go well, why and what to do."""
+        """Write ``change.ended``: the outcome, and where it did not succeed, why and what to do."""
         level: Level = "info" if outcome.ok else "error"
         if outcome.change.action is Action.BLOCKED and not outcome.error:
             level = "warning"
@@ -107,7 +107,7 @@ class JsonLog:
         self._write(level, "message" if level == "info" else level, host=host, message=message)
 
     def failed(self, error: SandboxerError) -> None:
-        """Write ``error``; before it ``manifest.finding`` for each finding, where the manifests are wrong."""
+        """Write ``error``, and before it ``manifest.finding`` for each finding of invalid manifests."""
         for found in error.diagnostics if isinstance(error, ManifestError) else ():
             self._write(
                 found.severity,
@@ -124,7 +124,7 @@ class JsonLog:
         self._write("error", "error", host=host, sandbox=sandbox, message=error.message, hint=error.hint)
 
     def over(self, exit_code: int) -> None:
-        """Write ``run.finished``; what is told later is of the next run, or of none."""
+        """Write ``run.finished``; later calls belong to the next run, or are ignored."""
         level: Level = "error" if exit_code == 1 else "info"
         self._write(level, "run.finished", exit_code=exit_code, seconds=time.monotonic() - self._began)
         self._open = False
@@ -144,10 +144,10 @@ class JsonLog:
         }
         line |= {key: _clean(value) for key, value in {**self._of, **more}.items() if value not in (None, "")}
         with self._lock:
-            # Threads that were left to themselves after an interrupt may still have something to say.
+            # Threads that were abandoned after an interrupt may still report something.
             if not self._open:
                 return
-            with suppress(OSError, ValueError):  # whoever read the log has gone
+            with suppress(OSError, ValueError):  # the reader of the log is gone
                 self._stream.write(json.dumps(line) + "\n")
                 self._stream.flush()
 
@@ -159,9 +159,9 @@ def _clean(value: JsonValue) -> JsonValue:
 
 
 class Lines(io.TextIOBase):
-    """A stream for whoever writes text where a log is wanted: ``said`` gets each line that is not blank.
+    """A stream for code that writes text where a log is required: ``said`` gets each line that is not blank.
 
-    It is no terminal, so nobody draws or asks there.
+    It is not a terminal, so nothing draws or prompts there.
     """
 
     def __init__(self, said: Callable[[str], None]) -> None:
@@ -170,11 +170,11 @@ class Lines(io.TextIOBase):
         self._lock = threading.Lock()
 
     def writable(self) -> bool:
-        """Return whether it takes text: it does."""
+        """Return True, as it takes text."""
         return True
 
     def write(self, text: str) -> int:
-        """Take text; a line is said when it is complete."""
+        """Take text; a line is reported when it is complete."""
         with self._lock:
             *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
@@ -183,5 +183,5 @@ class Lines(io.TextIOBase):
         return len(text)
 
     def finish(self) -> None:
-        """Say what is left, though no line break ended it."""
+        """Report the rest, even without a line break at its end."""
         self.write("\n")

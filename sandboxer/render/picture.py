@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def export_svg(plan: Plan, *, width: int = 100) -> str:
     """Return the plan as an SVG picture, ``width`` columns wide.
 
-    It names no font to fetch: whoever looks at the README contacts no address because of it.
+    It references no font to fetch, so a reader of the README contacts no address because of it.
     """
     console = Console(
         record=True,

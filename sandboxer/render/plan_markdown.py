@@ -1,6 +1,6 @@
 """A plan as the comment of a pull request, in GitHub's Markdown.
 
-Every word that comes from a manifest or a host is a stranger's: it shows as it is and does nothing.
+All text from a manifest or a host is untrusted: it is shown as it is and has no effect.
 """
 
 from __future__ import annotations
@@ -38,16 +38,17 @@ _CELL = 1_000
 _ROWS = 20_000
 _ASIDE = 6_000
 _NOTE = 200
-# What Markdown reads as markup anywhere, what it reads so where a line begins, and what makes links of plain words.
+# What Markdown reads as markup anywhere, what it reads as markup at the beginning of a line, and what makes links of
+# plain words.
 _ACTIVE = re.compile(r"[\\`*_\[\]<>#|~&@$]|^[^A-Za-z0-9]|^\d(?=\d*[.)](\s|$))|:(?=//)|(?<=www)\.", re.IGNORECASE)
 _NOTIFIES = "@#"
 
 
 def plan_markdown(plan: Plan) -> str:
-    """Return the plan as Markdown of at most 65,000 characters; what does not fit is left out, and that is said.
+    """Return the plan as Markdown of at most 65,000 characters; what does not fit is left out, and a line says so.
 
-    The first line marks the comment as this fleet's, so that the next run finds it and writes it anew. Of unmanaged
-    things only the counts stand here: what else runs on a host is nothing for a pull request.
+    The first line marks the comment as this fleet's, so that the next run finds it and rewrites it. Unmanaged things
+    are only counted: what else runs on a host does not belong in a pull request.
     """
     shown = [change for change in plan.changes if change.action is not Action.NO_OP]
     head = _head(plan)
@@ -90,7 +91,7 @@ def _cells(change: Change) -> Iterator[str]:
 
 
 def details_of(change: Change, title: str = "") -> str:
-    """Return what folds out below the table: why, and each field; ``title`` says in short what the change is."""
+    """Return the details below the table: the reason, and each field; ``title`` is a short name of the change."""
     parts = [f"<summary>{escape(change.sandbox)}: {escape(title or where(change))}</summary>"]
     sentences = [*why(change), remedy(change).replace("`", "")]
     if said := [escape(line) for line in sentences if line]:
@@ -120,7 +121,7 @@ def _diff_of(field: FieldChange) -> Iterator[str]:
 
 
 def asides(plan: Plan) -> Iterator[str]:
-    """Yield what there is to know beyond the changes, a list item each."""
+    """Yield what to know beyond the changes, a list item each."""
     for host in plan.hosts:
         if host.status != "reachable":
             error = escape(" ".join(safe_lines(host.error or "")))
@@ -139,11 +140,10 @@ def asides(plan: Plan) -> Iterator[str]:
 def fitting(
     pieces: Iterable[str], count: int, room: int, left_out: str, *, between: str = "\n", command: str = "plan"
 ) -> str:
-    """Return the first of ``count`` pieces, as many as there is room for, and how many had none.
+    """Return the first of ``count`` pieces, as many as fit in ``room``, and how many do not.
 
-    Makes no more than that.
-
-    ``command`` is the one that tells all.
+    ``room`` is in characters. Consumes only as many of ``pieces`` as needed. ``command`` is the one that shows
+    everything.
     """
     kept: list[str] = []
     for piece in pieces:
@@ -161,10 +161,10 @@ def cut(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Return a stranger's text as Markdown that shows it, on one line: no markup, no link, no mention, no HTML."""
+    """Return untrusted text as Markdown that shows it, on one line: no markup, no link, no mention, no HTML."""
     return _ACTIVE.sub(_entity, cut(safe(" ".join(text[: 4 * _CELL].split()))))
 
 
 def _entity(match: re.Match[str]) -> str:
-    # GitHub looks for mentions and issues after the entities are resolved; a blank of no width keeps them from it.
+    # GitHub looks for mentions and issues after it resolves the entities; a blank of no width keeps them from it.
     return f"&#{ord(match[0])};" + ("&#8203;" if match[0] in _NOTIFIES else "")

@@ -133,7 +133,7 @@ def _add_quiet(out: Lines, change: Change, width: int) -> None:
 
 
 def add_hosts(out: Lines, plan: Plan) -> None:
-    """Add the hosts that were not seen in full, and why."""
+    """Add the hosts that were not observed in full, and why."""
     unseen = [host for host in plan.hosts if host.status != "reachable"]
     if not unseen:
         return
@@ -147,7 +147,7 @@ def add_hosts(out: Lines, plan: Plan) -> None:
 
 
 def add_warnings(out: Lines, plan: Plan) -> None:
-    """Add what a person should know before acting."""
+    """Add the warnings to read before acting."""
     warnings = ([DIRTY] if plan.dirty else []) + [safe(warning) for warning in plan.warnings]
     for thing in plan.unmanaged:
         if thing.kind == "ambiguous":

@@ -1,4 +1,4 @@
-"""The words and signs that every face of a plan shares: actions, values, counts, remedies."""
+"""The words and signs that all renderings of a plan share: actions, values, counts, remedies."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _SECRET_SOURCE = re.compile(r"(env|file):.+")
 
 
 def safe(text: str) -> str:
-    """Return the text as one line that does nothing to a terminal: control characters are escaped."""
+    """Return the text as one line that has no effect on a terminal: control characters are escaped."""
     return printable(_TERMINAL_SEQUENCE.sub("", text).expandtabs(4), 1_000_000)
 
 
@@ -60,7 +60,7 @@ def safe_lines(text: str) -> list[str]:
 def value_text(path: str, value: object) -> str:
     """Return a field's value as people write it; environment values and secrets as ``(hidden)`` or their digest.
 
-    The planner lets no plain one through; this is the last door before the screen and relies on nobody.
+    The planner passes no plain one; this is the last check before the screen and relies on no other.
     """
     if isinstance(value, Hidden) or (_is_secret(path) and not _may_show(path, value)):
         return SHOWN
@@ -85,18 +85,18 @@ def _may_show(path: str, value: object) -> bool:
 
 
 def changed_text(change: FieldChange) -> str:
-    """``spec.ttl: 4h -> 8h``."""
+    """Return ``spec.ttl: 4h -> 8h``."""
     return f"{safe(change.path)}: {value_text(change.path, change.old)} -> {value_text(change.path, change.new)}"
 
 
 def effect_of_path(path: str) -> Effect | None:
-    """Return what a change of the field at this path does; None where the table does not know it."""
+    """Return the effect of a change of the field at this path; None where the table does not list it."""
     parts = path.split(".")
     return EFFECTS.get(parts[1]) if len(parts) > 1 and parts[0] == "spec" else None
 
 
 def where(change: Change) -> str:
-    """``create on lab-1``, ``replace on lab-1, from lab-2``, ``blocked``."""
+    """Return ``create on lab-1``, ``replace on lab-1, from lab-2``, ``blocked``."""
     host = f" on {safe(change.host)}" if change.host else ""
     return f"{change.action}{host}" + (f", from {safe(change.from_host)}" if change.from_host else "")
 
@@ -105,7 +105,7 @@ def why(change: Change) -> list[str]:
     """Return the sentences that say why, and what carrying it out means."""
     fields = (*change.pending, *change.drift)
     named = [field.path.removeprefix("spec.") for field in fields]
-    # A message that only names fields says nothing that the list of fields below it does not.
+    # A message that only names fields repeats the list of fields below it.
     told = any(change.message == name or change.message.startswith((f"{name}, ", f"{name} and ")) for name in named)
     lines = [] if told else safe_lines(change.message)
     if change.action is Action.UPDATE and all(effect_of_path(f.path) is Effect.RECORD for f in fields):
@@ -117,7 +117,7 @@ def why(change: Change) -> list[str]:
 
 
 def destroyed(change: Change) -> str:
-    """Return the volumes that end with this change, in a sentence; empty where none does."""
+    """Return the volumes that this change destroys, in a sentence; empty without any."""
     names = ", ".join(safe(name) for name in change.volumes)
     return f"destroys {plural(len(change.volumes), 'volume')}: {names}" if change.acts and change.volumes else ""
 
@@ -132,7 +132,7 @@ def remedy(change: Change) -> str:
 
 
 def counts(plan: Plan) -> str:
-    """``3 to create, 0 to update, 0 to replace, 1 to repair, 0 to delete; 1 blocked, 4 unchanged``."""
+    """Return ``3 to create, 0 to update, 0 to replace, 1 to repair, 0 to delete; 1 blocked, 4 unchanged``."""
     summary = plan.summary
     acting = [a for a in Action if a not in (Action.NO_OP, Action.BLOCKED)]
     blocked = f"{summary[Action.BLOCKED]} blocked, " if summary[Action.BLOCKED] else ""
@@ -156,7 +156,7 @@ def nothing_to_do(plan: Plan, *, more: str = "") -> str:
 
 
 def incomplete(plan: Plan) -> str:
-    """Return why a plan is not complete, in a sentence; empty where it is."""
+    """Return why a plan is incomplete, in a sentence; empty where it is complete."""
     if plan.complete:
         return ""
     hosts = [f"{safe(host.name)} is {host.status}" for host in plan.hosts if host.status != "reachable"]
@@ -167,7 +167,7 @@ def incomplete(plan: Plan) -> str:
 
 
 def unmanaged_counts(plan: Plan) -> list[str]:
-    """``2 unmanaged things on lab-1``, a host each; those that claim to be ours are not among them."""
+    """Return ``2 unmanaged things on lab-1`` for each host, without those that claim to be ours."""
     things = Counter(thing.host for thing in plan.unmanaged if thing.kind != "ambiguous")
     return [f"{plural(count, 'unmanaged thing')} on {safe(host)}" for host, count in sorted(things.items())]
 
@@ -179,12 +179,12 @@ def named(things: Sequence[str]) -> str:
 
 
 def plural(count: int, thing: str) -> str:
-    """``1 host``, ``2 hosts``, ``3 sandboxes``."""
+    """Return ``1 host``, ``2 hosts``, ``3 sandboxes``."""
     return f"{count} {thing}{'' if count == 1 else 'es' if thing.endswith('x') else 's'}"
 
 
 def seconds_text(seconds: float) -> str:
-    """``2.1 s``, ``1 min 05 s``."""
+    """Return ``2.1 s``, ``1 min 05 s``."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -192,5 +192,5 @@ def seconds_text(seconds: float) -> str:
 
 
 def list_of(actions: Iterable[tuple[str, int]]) -> str:
-    """``3 created, 1 repaired`` of words and how often; those that never happened are left out."""
+    """Return ``3 created, 1 repaired`` from words and counts; zero counts are left out."""
     return ", ".join(f"{count} {word}" for word, count in actions if count)
