@@ -1,7 +1,7 @@
 """Who may read the file of a secret or a config in a container: the ``uid``, ``gid`` and ``mode`` of its long form.
 
-An engine mounts such a file as it lies on the host, and neither can change its owner or mode there. So a file that is
-asked for with one of them is a copy of its own, which has them on the host too.
+An engine mounts such a file as it is on the host, and cannot change its owner or mode in the container. A file that is
+requested with one of them is therefore a separate copy, which has them on the host too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 def take_access(reference: dict[str, Any], scope: Scope) -> Access | None:
-    """Take the three keys out of a reference; None where they say no more than the default."""
+    """Take the three keys out of a reference and return them; return None where they only repeat the default."""
     given = {key: reference.pop(key, None) for key in ("mode", "uid", "gid")}
     asked = {key: value for key, value in given.items() if value not in (None, "")}
     access = Access(

@@ -1,4 +1,4 @@
-"""How much a container may use: the lowest of what the file says, the profile's ceiling and the host's own size."""
+"""How much a container may use: the lowest of the compose file's limit, the profile's ceiling and the host's size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LARGEST = 2**62
 def resources(service: dict[str, Any], scope: Scope) -> tuple[dict[str, Any], int | None]:
     """Return the ``deploy.resources`` of a service, and its ``memswap_limit`` in bytes where the file limits swap.
 
-    They stand for all the older keys in ``KEYS``, which may not stand beside them.
+    They replace all the older keys in ``KEYS``, which Compose does not accept beside them.
     """
     policy = scope.policy
     here = scope.at("deploy").at("resources")
@@ -50,7 +50,7 @@ def resources(service: dict[str, Any], scope: Scope) -> tuple[dict[str, Any], in
 
 
 def in_memory(service: dict[str, Any], memory: int) -> None:
-    """Keep what a container stores in memory, its tmpfs mounts and ``/dev/shm``, within its own; each gets a size."""
+    """Keep what a container stores in memory (tmpfs mounts, ``/dev/shm``) within its memory; give each a size."""
     if "shm_size" in service:
         service["shm_size"] = _at_most(service["shm_size"], memory)
     if "tmpfs" in service:
@@ -67,7 +67,7 @@ def _at_most(value: Any, most: int) -> Any:
 
 
 def _sized(entry: str, memory: int) -> str:
-    """Return a tmpfs as ``path:options``; the kernel's default, and a share, are of the host's memory."""
+    """Return a tmpfs as ``path:options`` with a size: the kernel's default, and a share, are of the host's memory."""
     path, _, options = entry.partition(":")
     words = [word for word in options.split(",") if word]
     sizes = [size(word.removeprefix("size=")) for word in words if word.startswith("size=")]
@@ -76,7 +76,7 @@ def _sized(entry: str, memory: int) -> str:
 
 
 def _swap(total: float | None, asked: float | None, memory: int) -> int | None:
-    """Return memory and swap together: as much swap as the file allows beside its memory, but no more than memory."""
+    """Return the limit of memory and swap together: swap as the file allows it, but no more than the memory."""
     if total is None or asked is None:
         return None
     return memory + int(min(max(total - asked, 0), memory))
@@ -102,7 +102,7 @@ def _count(value: Any, scope: Scope) -> float | None:
 
 
 def _number(value: Any, scope: Scope, what: str) -> float | None:
-    """Return a positive number; None where there is no limit, which Compose also writes 0 or -1."""
+    """Return a positive number; None for no limit, which Compose also writes as 0 or -1."""
     if value is None:
         return None
     try:
@@ -116,7 +116,7 @@ def _number(value: Any, scope: Scope, what: str) -> float | None:
 
 
 def _bytes(value: Any, scope: Scope) -> float | None:
-    """Return bytes of a size such as 512m or 1GiB, units of 1024 as Docker counts; None where there is no limit."""
+    """Return the bytes of a size such as 512m or 1GiB, in units of 1024 as Docker counts; None for no limit."""
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         return _number(value, scope, "a memory size")
@@ -129,5 +129,5 @@ def _lowest(*values: float | None) -> float | None:
 
 
 def _text(number: float) -> str:
-    """Return a number of cpus, rounded down so that it stays within the host; the engines know no less than 0.01."""
+    """Return a number of CPUs, rounded down so that it stays within the host; engines accept no less than 0.01."""
     return f"{max(math.floor(number * 1000), 10) / 1000:.3f}".rstrip("0").rstrip(".")

@@ -1,7 +1,7 @@
-"""What the raw files say, and whether Compose's reading of them says no more: two readers, one meaning.
+"""Compares the raw files with Compose's reading of them, which must say no more than the files do.
 
-Compose is given a plain form of what was seen, so the two agree. Where they do not, one of them has a fault that
-somebody may use, and the sandbox is refused rather than made from what only one of them saw.
+Compose is given a plain form of what was read here, so the two agree. Where they do not, one of the two readers has a
+fault that somebody may exploit, and the sandbox is refused rather than created from what only one of them read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_PATHS = 500_000
 
 _WHY = "Compose reads this file differently; write it in the plain long form"
 _TOP = frozenset({"name", "services", "version", *SECTIONS})
-# What Compose adds to each service, and to one that has another key.
+# Keys that Compose adds to each service, or to one that has another key.
 _ALWAYS = frozenset({"command", "entrypoint", "networks"})
 _WITH = {
     "env_file": ("environment",),
@@ -50,19 +50,19 @@ _DEFAULTS = frozenset({".", "Dockerfile"})
 
 @dataclass(slots=True)
 class Seen:
-    """The mappings that make up each service and each top-level entry, and the folders that their paths start from."""
+    """The mappings that make up each service and each top-level entry, and the base directories of their paths."""
 
     services: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     sections: dict[str, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
 
     def service(self, name: str, service: dict[str, Any], folder: str) -> None:
-        """A part of a service, as one file says it."""
+        """Add a part of a service, as one file writes it."""
         self.services.setdefault(name, []).append(service)
         self.folders.add(folder)
 
     def document(self, document: dict[str, Any], folder: str) -> None:
-        """The top-level entries of one document."""
+        """Add the top-level entries of one document."""
         self.folders.add(folder)
         for kind in SECTIONS:
             section = bare(document.get(kind))
@@ -71,10 +71,10 @@ class Seen:
                 self.sections.setdefault(kind, {}).setdefault(name, []).append(plain if isinstance(plain, dict) else {})
 
     def compare(self, model: Mapping[str, Any], findings: Findings, *, root: str, project: str) -> None:
-        """Add a finding for each part of Compose's model that no file says.
+        """Add a finding for each part of Compose's model that no file contains.
 
-        ``model`` is normalised, ``root`` is the folder on the host in which Compose read the files, and ``project`` the
-        name that it was given.
+        ``model`` is normalised. ``root`` is the directory on the host in which Compose read the files. ``project`` is
+        the project name that Compose was given.
         """
         _Comparison(self, findings, posixpath.normpath(root), project).model(model)
 
@@ -131,7 +131,7 @@ class _Comparison:
                 self.differs(where)
 
     def _is_path(self, text: str, texts: _Texts) -> bool:
-        """Return whether one of the texts leads to this path, from one of the folders."""
+        """Return whether one of the texts leads to this path from one of the directories."""
         if not texts.paths and len(texts.all) * len(self._seen.folders) <= MAX_PATHS:
             folders = [posixpath.join(self._root, folder) for folder in self._seen.folders]
             written = [*texts.all, "."]
@@ -140,9 +140,9 @@ class _Comparison:
 
 
 class _Texts:
-    """All scalars in some values, and what stands before a colon in them.
+    """All scalars in some values, and what precedes a colon in them.
 
-    ``open`` says that a variable is among them; ``paths`` are those that they may lead to, once it was asked for.
+    ``open`` says that one of them holds a variable. ``paths`` are the paths that they may lead to, computed on demand.
     """
 
     def __init__(self, values: Any) -> None:
@@ -154,12 +154,12 @@ class _Texts:
                 plain = text.replace("$$", "")
                 self.open = self.open or "$" in plain
                 self.all |= {text.replace("$$", "$"), text.partition(":")[0], text.lower(), text.partition("=")[2]}
-                if isinstance(text, Plain) and is_number(text):  # as podman-compose reads it: Compose wants text here
+                if isinstance(text, Plain) and is_number(text):  # as podman-compose reads it; Compose expects text here
                     self.all.add(str(yaml.safe_load(text)))
 
 
 def _scalars(value: Any) -> Iterator[str]:
-    """Yield the scalars in a value as text, at most so many; in no order."""
+    """Yield the scalars in a value as text, at most ``MAX_SCALARS`` of them, in no particular order."""
     todo, left = [value], MAX_SCALARS
     while todo and left:
         left -= 1

@@ -1,7 +1,7 @@
-# Runs a command that reads a stranger's files where it sees nothing but programs and one folder: a mount namespace with
-# a root of its own, no network, its own processes. Where the host has no such thing it runs as it is, within limits.
+# Runs a command that reads a stranger's files where it sees only programs and one directory: a mount namespace with its
+# own root, no network, its own processes. If the host does not support that, it runs without, within limits.
 
-# In the new namespaces: builds the root, leaves the old one, and becomes the command. It says so on descriptor 3.
+# In the new namespaces: builds the root, leaves the old one, and becomes the command. It reports that on descriptor 3.
 # shellcheck disable=SC2016 # for the shell in there
 confine='
 PATH=$PATH:/usr/sbin:/sbin place=$1 new=$2 folder=$3 program=$4 options=$5; shift 5
@@ -43,27 +43,27 @@ fi
 exec "$@"
 '
 
-# Beyond these the command is ended, whatever it does with a signal; and it does not hold a lock on.
+# Beyond these limits the command is ended, whatever it does with a signal; and it does not keep a lock held.
 most_seconds=30
 within_bounds() { # seconds, command...
   { ulimit -t 20; ulimit -v 2097152; ulimit -f 16384; } 2>/dev/null
   exec timeout -k 2 "$@" 9>&-
 }
 
-# Options of unshare, and of mount. A program that cannot be started in there, for its parts lie elsewhere, is no way.
+# Options of unshare, and of mount. A way counts only if the program can be started in there, with all its parts.
 as_root='-m -n -i -p -f rbind,ro' as_user='-U -r -m -n -i -p -f rbind'
 
-# The first of these in which a command ends well; nothing where none is. Nothing on the host is changed for that.
+# The first of these in which a command succeeds; nothing if there is none. Nothing on the host is changed for that.
 way_to_confine() { # command...
   for way in "$as_root" "$as_user"; do
-    # Descriptor 3 begins in there: the timeout of BusyBox would keep one of its own open for all its seconds.
+    # Descriptor 3 is opened in there: the timeout of BusyBox would keep its own copy open for all its seconds.
     # shellcheck disable=SC2086 # several options
     said=$(timeout 20 unshare ${way% *} sh -c "exec 3>&1 >/dev/null;$confine" sh /usr /tmp /usr "$(command -v "$1")" "${way##* }" "$@" 2>/dev/null </dev/null) &&
       [ "$said" = entered ] && { echo "$way"; return; }
   done
 }
 
-# The first way that the host offers counts; it stands in $way then, which is empty where there is none.
+# The first way that the host supports is used; it is in $way then, which is empty if there is none.
 confined() { # the one folder, the folder in it to run in, the program's path or nothing, command...
   place=$1 folder=$2 program=$3; shift 3
   rm -rf "$place.root"; mkdir -p "$place.root" || return 1

@@ -1,4 +1,4 @@
-"""The content of what was delivered, file by file: as it lies on a host, against the input at the record's commit."""
+"""The content of delivered files, file by file: on a host, compared with the input at the record's commit."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from sandboxer.model.record import Record
 
 CONTENTS_SECONDS = 600.0
-MAX_OUTPUT = 256 * 1024 * 1024  # bytes; a file is a line
+MAX_OUTPUT = 256 * 1024 * 1024  # bytes; each file is one line
 _SUM = re.compile(rb"(\\?)([0-9a-f]{64}) [ *](.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What lies below a sandbox's ``workspace``: the digest of each file, the target of each link, by path."""
+    """The content of a sandbox's ``workspace``: the digest of each file and the target of each link, by path."""
 
     files: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
 
 
 def contents_command(root: str, fleet: str, identifiers: Iterable[str]) -> tuple[Command, str]:
-    """Return the command that lists the contents of these sandboxes on one host, and the nonce that marks its sections."""
+    """Return the command that lists the contents of sandboxes on one host, and the nonce that marks its sections."""
     nonce = secrets.token_hex(16)
     data = "".join(f"{line}\n" for line in (nonce, root, fleet, *identifiers)).encode()
     text = script("root.sh", "compose_ssh/contents.sh")
@@ -47,7 +47,7 @@ def contents_command(root: str, fleet: str, identifiers: Iterable[str]) -> tuple
 
 
 def read_contents(host: str, nonce: str, result: CommandResult) -> dict[str, Listing]:
-    """Return the answer, by sandbox. Raises ObservationIncomplete where it broke off."""
+    """Return the listings, by sandbox. Raise ObservationIncomplete if the output is incomplete."""
     sections = Sections(result.stdout, nonce)
     if not sections.complete:
         said = result.stderr.decode("utf-8", "replace").strip().splitlines()
@@ -58,7 +58,7 @@ def read_contents(host: str, nonce: str, result: CommandResult) -> dict[str, Lis
     found: dict[str, Listing] = {}
     for line in (sections.body("files") or b"").split(b"\n"):
         if match := _SUM.fullmatch(line):
-            # GNU's sha256sum says by a backslash in front that it wrote a backslash in the name as two.
+            # GNU's sha256sum puts a backslash in front of the line where it doubled one in the name.
             name = match[3].replace(rb"\\", b"\\") if match[1] else match[3]
             identifier, path = _place(name)
             found.setdefault(identifier, Listing()).files[path] = match[2].decode()
@@ -70,16 +70,16 @@ def read_contents(host: str, nonce: str, result: CommandResult) -> dict[str, Lis
 
 
 def _place(name: bytes) -> tuple[str, str]:
-    """Return the id of ``<id>/workspace/<path>``, and the path."""
+    """Return the id and the path of ``<id>/workspace/<path>``."""
     identifier, _, rest = os.fsdecode(name).partition("/")
     return identifier, rest.removeprefix("workspace/")
 
 
 def differences(record: Record, listing: Listing, tree: InputTree, inputs: InputSource) -> tuple[FieldChange, ...]:
-    """Every delivered file that is not as ``tree`` has it, in the delivered tree or where a service mounts it.
+    """Return every delivered file that differs from ``tree``, in the delivered tree or where a service mounts it.
 
-    ``tree`` is the one that the record names. Raises InputUnavailable where its contents cannot be read, and
-    ComposeRefused where its compose files can no longer be followed.
+    ``tree`` is the one that the record names. Raise InputUnavailable if its contents cannot be read, and
+    ComposeRefused if its compose files can no longer be followed.
     """
     home = f"tree/{tree.digest}"
     needed = {f"{home}/{path}": path for path in _needed(record, tree, inputs)}
@@ -105,7 +105,7 @@ def _short(content: str) -> str:
 def _needed(record: Record, tree: InputTree, inputs: InputSource) -> Iterable[str]:
     """Return the paths of the tree that were delivered.
 
-    All of it, or with ``workspace.mode: none`` what Compose reads.
+    That is all of it, or with ``workspace.mode: none`` the files that Compose reads.
     """
     if record.spec.get("workspace", {}).get("mode") == "copy":
         return tree.entries
@@ -114,9 +114,9 @@ def _needed(record: Record, tree: InputTree, inputs: InputSource) -> Iterable[st
 
 
 def _mounted(tree: InputTree, places: set[str]) -> dict[str, str]:
-    """Return the path in the tree of everything that lies where ``places`` do, by place.
+    """Return the path in the tree of each mounted file at ``places``, keyed by its path in the workspace.
 
-    What is mounted lies in ``bind/<digest>/<name>``, by its own content.
+    Mounted files are in ``bind/<digest>/<name>``, the digest being that of their own content.
     """
     folders = {tuple(place.split("/")[1:3]) for place in places}
     view = Tree(tree.entries)
@@ -133,7 +133,7 @@ def _mounted(tree: InputTree, places: set[str]) -> dict[str, str]:
 
 
 def _contents(tree: InputTree, inputs: InputSource) -> Mapping[str, str]:
-    """Return what a listing says of each path of the tree where it is as it was delivered."""
+    """Return what a listing says of each path of the tree when it is as it was delivered."""
     import tarfile
 
     found = {path: f"link to {entry.target}" for path, entry in tree.entries.items() if entry.target is not None}
@@ -147,14 +147,14 @@ def _contents(tree: InputTree, inputs: InputSource) -> Mapping[str, str]:
 
 
 class _Pieces:
-    """Pieces of bytes as a file that is read once, from its beginning to its end."""
+    """Chunks of bytes as a file that is read once, from its beginning to its end."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._left = bytearray()
 
     def read(self, size: int) -> bytes:
-        """So many bytes, or fewer at the end."""
+        """Return ``size`` bytes, or fewer at the end."""
         while len(self._left) < size and (piece := next(self._pieces, None)) is not None:
             self._left += piece
         data = bytes(self._left[:size])

@@ -1,6 +1,6 @@
 # The delivered files of some sandboxes, each with the SHA-256 of its content; links, each with its target.
-# Reads lines: nonce, root, fleet, then ids. Writes sections as the look does, and nothing else anywhere.
-# A name of two lines is left out: no line could tell it from two names.
+# Reads lines: nonce, root, fleet, then ids. Prints sections as observe.sh does, and writes nothing.
+# A name with a line break is left out: a line could not tell it from two names.
 LC_ALL=C; export LC_ALL
 read -r nonce; read -r root; read -r fleet
 section() { printf '\n@%s %s\n' "$nonce" "$*"; }

@@ -1,6 +1,6 @@
-# Files out of a container, or into it, as a tar on standard output or input.
-# Reads lines: out, in or kind; engine; container's id; path, as `printf %b` reads it. `out` gives what is at the path,
-# where that is a link what it leads to; `in` unpacks into the folder at the path. `kind` gives the first block of `out`.
+# Copies files out of a container, or into it, as a tar on standard output or input.
+# Reads lines: out, in or kind; engine; container's id; path, as `printf %b` reads it. `out` prints what is at the path,
+# or what a link there leads to; `in` unpacks into the directory at the path. `kind` prints the first block of `out`.
 read -r way; read -r engine; read -r id; IFS= read -r path
 path=$(printf '%b.' "$path"); path=${path%.}
 follow=

@@ -1,8 +1,8 @@
-"""Which of the input's files a stack uses, and where on the host each must lie: under its own content's path.
+"""Which of the input's files a stack uses, and the path of each on the host, which contains the content's digest.
 
-So another content is another path: exactly the services that use it are created again. What any service may write to
-is a copy of its own, seen by every service that mounts the very same file or folder. Nothing else is read from such a
-copy, and nothing below it is ever named to an engine: a container can put a link there, to any place of the host.
+Changed content therefore has another path, and exactly the services that use it are recreated. What a service may write
+to is a separate copy, shared by every service that mounts the very same file or directory. Nothing else is read from
+such a copy, and nothing below it is ever named to an engine: a container can put a link there, to any path of the host.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _UNFIT = re.compile(r'[:,"\\\x00-\x1f\x7f]')
 
 
 def escape(text: str) -> str:
-    """Return a text as a value of a compose file, which interpolates ``$``."""
+    """Return a text as a value of a compose file, in which ``$`` starts an interpolation."""
     return text.replace("$", "$$")
 
 
 class Delivery:
-    """Collects what is used. ``used`` holds, for each service, what its inputs' digest is taken of."""
+    """Collects the files that are used. ``used`` maps each service to what its inputs' digest is computed from."""
 
     def __init__(self, policy: Policy, services: Iterable[str]) -> None:
         self.tree = Tree(policy.entries)
@@ -43,9 +43,9 @@ class Delivery:
         self._secret_files: dict[str, SecretFile] = {}
 
     def find(self, path: Any, scope: Scope | None = None, *, optional: bool = False) -> str | None:
-        """Return the place in the tree that an absolute path of the model leads to; None, and a finding, where in none.
+        """Return the path in the tree that an absolute path of the model leads to; None, and a finding, if none.
 
-        Without a ``scope`` there is no finding; an ``optional`` path may also lead to nothing.
+        Without a ``scope`` nothing is reported; an ``optional`` path may also lead to nothing.
         """
         try:
             return self._find(path)
@@ -70,7 +70,7 @@ class Delivery:
         return found
 
     def copy_for_writing(self, sources: Iterable[str], scope: Scope) -> None:
-        """Say which places containers write to; each gets a copy of its own. Call before ``place``."""
+        """Register the paths that containers write to; each gets a separate copy. Call before ``place``."""
         self._writable.update(sources)
         for source in sorted(self._writable):
             around = [one for one in self._writable if not one or source == one or source.startswith(one + "/")]
@@ -79,10 +79,10 @@ class Delivery:
                 return
 
     def place(self, source: str, service: str, *, live: bool = False, access: Access | None = None) -> str:
-        """Return where on the host a place of the tree will lie for this service, as a value of a compose file.
+        """Return where a path of the tree will be on the host for this service, as a value of a compose file.
 
-        A ``live`` one is the copy that containers write to, where they may write to this very place. Any other is as
-        the input has it, as a file with an ``access`` of its own where one is given.
+        With ``live`` it is the copy that containers write to, if they may write to this very path. Otherwise it is as
+        the input has it, or a file with its own ``access`` if one is given.
         """
         what = (source, live and source in self._writable, access)
         self._users.setdefault(what, set()).add(service)
@@ -90,17 +90,17 @@ class Delivery:
         return escape(self._destination(*what))
 
     def place_secret(self, secret: DeliveredSecret, access: Access | None) -> str:
-        """Return where on the host a secret's file will lie with this access, as a value of a compose file."""
+        """Return where a secret's file with this access will be on the host, as a value of a compose file."""
         path = f"{secret.path}.{'.'.join(access.words)}" if access else secret.path
         self._secret_files[path] = SecretFile(secret.path, path, access or Access())
         return escape(path)
 
     def secret_files(self) -> tuple[SecretFile, ...]:
-        """Return every file of a secret that a service is given, sorted."""
+        """Return every secret file that a service is given, sorted."""
         return tuple(file for _, file in sorted(self._secret_files.items()))
 
     def check_copies(self, scope: Scope) -> None:
-        """Refuse a file of which many services want each a copy of its own."""
+        """Add a finding for each file of which too many services request a separate copy."""
         kinds: dict[str, int] = {}
         for name in [source for source, _, access in self._users if access] + [
             file.origin for file in self.secret_files()
@@ -128,7 +128,7 @@ class Delivery:
         )
 
     def inputs(self, service: str) -> str | None:
-        """Return the digest of what a service uses, for its label; None where it uses nothing."""
+        """Return the digest of what a service uses, for its label; None if it uses nothing."""
         used = sorted(self.used[service])
         return hashlib.sha256(canonical(used)).hexdigest()[:32] if used else None
 
@@ -136,7 +136,7 @@ class Delivery:
         digest = self.tree.digest(source)
         folder = "bind"
         if writable:
-            # Two folders of equal content, such as empty ones for uploads, must not become one.
+            # Two directories of equal content, such as empty ones for uploads, must not become one.
             folder = "bind-rw"
             digest = hashlib.sha256(f"{source}\0{digest}".encode()).hexdigest()
         elif access is not None:

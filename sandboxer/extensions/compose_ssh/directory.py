@@ -1,4 +1,4 @@
-"""A sandbox's folder on its host: what is in it, its record written and fenced, its files delivered."""
+"""A sandbox's directory on its host: its content, its record (written behind a fence) and the delivered files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ VERBS = (
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is there of one sandbox while its lock is held: nobody else changes it now."""
+    """What exists of one sandbox while its lock is held, so that nobody else changes it."""
 
     record: Record | None
     trees: frozenset[str]
@@ -48,7 +48,7 @@ class State:
 
 
 class SandboxDirectory:
-    """The folder of one sandbox. Every write goes through the workbench, and so happens under the lock."""
+    """The directory of one sandbox. Every write goes through the session, and so happens under the lock."""
 
     def __init__(self, operation: Operation, session: HostSession) -> None:
         self.operation = operation
@@ -60,34 +60,34 @@ class SandboxDirectory:
 
     @property
     def record(self) -> Record | None:
-        """The record as it was last seen or written; None where there is none."""
+        """The record as it was last observed or written; None if there is none."""
         return self._record
 
     @property
     def path(self) -> str:
-        """Its absolute path on the host."""
+        """The directory's absolute path on the host."""
         return posixpath.join(self.operation.target.root, self.operation.fleet, self.operation.id)
 
     @property
     def workspace(self) -> str:
-        """The folder of what is delivered."""
+        """The directory of delivered files."""
         return posixpath.join(self.path, "workspace")
 
     @property
     def reading(self) -> str:
-        """The folder in which Compose reads the compose files; it is there only meanwhile."""
+        """The directory in which Compose reads the compose files; it exists only during that step."""
         return posixpath.join(self.path, ".compose", "files")
 
     def tree_path(self, tree: InputTree) -> str:
-        """Return where a delivered tree lies."""
+        """Return the path of a delivered tree."""
         return posixpath.join(self.workspace, "tree", tree.digest)
 
     def observation(self, *, everything: bool = False, only_names: bool = False) -> State:
-        """Return what is there now; networks and volumes too where ``everything`` is asked for.
+        """Return what exists now; networks and volumes too if ``everything`` is requested.
 
-        Raises ObservationIncomplete where the engine or the record cannot be read, or a container of its:
-        ``only_names`` is for who needs no more of containers than which there are. Raises StaleChange where the record
-        is no longer what was seen or written here before.
+        Raise ObservationIncomplete if the engine, the record or one of the sandbox's containers cannot be read; with
+        ``only_names``, for callers that need only to know which containers exist, a container may be unreadable. Raise
+        StaleChange if the record is no longer the one that was observed or written here before.
         """
         operation, engine = self.operation, self.operation.target.engine
         reply = self.session.call("state", engine, "all" if everything else "containers")
@@ -110,7 +110,7 @@ class SandboxDirectory:
         except RecordRefused as refused:
             raise ObservationIncomplete(operation.target.host, f"{broken}: {refused}") from refused
         if self._record is not None and data != self._written:
-            # Under the lock only somebody's hands can do that, and what this client knows is no longer true.
+            # Under the lock only a manual change can do that, and what this client knows is no longer true.
             how = "removed" if not data else "changed"
             raise StaleChange(
                 operation.name,
@@ -125,7 +125,7 @@ class SandboxDirectory:
         return State(record, trees, containers, found.resources)
 
     def observe_as_planned(self, *, only_names: bool = False) -> State:
-        """Return what is there, which must be what the plan was made on. Raises StaleChange where it is not."""
+        """Return what exists, which must be what the plan was made from. Raise StaleChange if it is not."""
         state = self.observation(only_names=only_names)
         record = state.record
         seen = (record.generation, record.uid) if record else (0, self.operation.expected_uid)
@@ -140,19 +140,19 @@ class SandboxDirectory:
         return state
 
     def begin(self, record: Record, request: bytes) -> Record:
-        """Make the folder, with the record and the first events inside from its first moment.
+        """Create the directory, with the record and the first events in it from its first moment.
 
-        ``request`` is what an imperative one was asked for with. Raises StaleChange where the host has no room for it,
-        or another one of its name, by now.
+        ``request`` is what an imperative sandbox was requested with. Raise StaleChange if the host has meanwhile
+        reached its capacity, or has another sandbox of this name.
         """
         started = (Phase.REQUESTED,) if self.operation.only_requested else (Phase.REQUESTED, Phase.PROVISIONING)
         events = self._events(record, started, former=None, after=0)
-        # Of git's there is none twice, for its id is made of it; and what is made anew has it already.
+        # A sandbox of git's exists once, for its id is derived from it; a recreated one has its name already.
         name = record.name if request and not self.operation.expected_uid else ""
         return self._begin(record, "new", events, request, most=self.operation.target.capacity or 0, name=name)
 
     def adopt(self, record: Record, request: bytes) -> Record:
-        """Return a life that goes on its record back, where folder or record were lost."""
+        """Write the record of a life that continues although its directory or record was lost."""
         at, reason = self.operation.clock(), self.operation.reason
         if self._last_event:
             events = self._events(record, (Phase.PROVISIONING,), former=Phase.PROVISIONING, after=self._last_event)
@@ -161,10 +161,10 @@ class SandboxDirectory:
         return self._begin(record, "adopt", events, request)
 
     def rewrite(self, record: Record, *through: Phase, containers: Sequence[Container] = ()) -> Record:
-        """Write the next record in the place of the last one seen, having gone ``through`` these phases if any.
+        """Write the next record in place of the last one observed, after the phases in ``through``, if any.
 
-        ``containers`` are those that run by now, for whoever is told.
-        Raises StaleChange where the record on the host is another now.
+        ``containers`` are those that run now, for the receiver of the events. Raise StaleChange if the record on the
+        host is another one.
         """
         former = self._record.phase if self._record else None
         events = self._events(record, through, former=former, after=self._last_event)
@@ -173,7 +173,7 @@ class SandboxDirectory:
         return self._write(record, events, what, "rewrite", digest, containers=containers)
 
     def remove(self, record: Record) -> None:
-        """Remove the folder, which ends the life; State Hub is told where there is one to be told."""
+        """Remove the directory, which ends the life, and report the last event; with a State Hub the host keeps it."""
         (last,) = self._events(record, (Phase.DESTROYED,), former=Phase.DESTROYING, after=self._last_event)
         kept = (last.to_line(),) if self.operation.keeps_journal else ()
         self.session.must(
@@ -183,11 +183,11 @@ class SandboxDirectory:
         self.operation.told(last, record, ())
 
     def claim(self) -> str:
-        """Return the place of a record of any fleet below this root that claims one of the lives, else nothing."""
+        """Return the path of a record, of any fleet below this root, that claims one of the lives; else nothing."""
         return self.session.must("its root cannot be searched for records", "claim", *self.operation.lives).text
 
     def remove_unrecorded(self) -> None:
-        """Remove the folder of a sandbox that has no record. Raises ProvisionFailed, also where there is one."""
+        """Remove the directory of a sandbox without a record. Raise StaleChange if there is one, or ProvisionFailed."""
         engine, life = self.operation.target.engine, self.operation.lives[0]
         self.session.must("its directory cannot be removed", "remove_unrecorded", engine, life)
 
@@ -211,9 +211,9 @@ class SandboxDirectory:
         behind: bytes = b"",
         containers: Sequence[Container] = (),
     ) -> Record:
-        """Return a record and the events that led to it, in one request: on the host they change together.
+        """Write a record and the events that led to it in one request, so that on the host they change together.
 
-        ``behind`` the record in the payload may be more.
+        ``behind`` is what follows the record in the payload.
         """
         if events:
             record = record.model_copy(update={"phase": events[-1].phase, "last_event": events[-1].number})
@@ -225,21 +225,18 @@ class SandboxDirectory:
         return record
 
     def deliver(self, tree: InputTree, paths: tuple[str, ...] | None) -> None:
-        """Unpack the tree (or those ``paths`` of it) under its digest, whole or not at all."""
+        """Unpack the tree (or only ``paths`` of it) under its digest, whole or not at all."""
         data = self.operation.inputs.archive(tree, paths)
         self.session.must("its files cannot be delivered", "deliver", tree.digest, payload=data)
 
     def files(self) -> dict[str, FileSums] | None:
-        """Return the sums of each delivered tree and each mounted folder, by its place.
-
-        None where the host cannot tell.
-        """
+        """Return the sums of each delivered tree and each mounted directory, by path; None if the host cannot tell."""
         return self._sums(self.session.call("files"))
 
     def tidy(self, keep: Iterable[str]) -> dict[str, FileSums] | None:
-        """Remove what is delivered and none of ``keep``, and return the sums of what stays.
+        """Remove what was delivered and is not in ``keep``, and return the sums of what stays.
 
-        What cannot be removed now is tried again by the next apply.
+        The next apply tries again to remove what cannot be removed now.
         """
         return self._sums(self.session.call("tidy", self.operation.target.engine, *keep))
 
@@ -248,11 +245,11 @@ class SandboxDirectory:
         return file_sums(reply.output) if reply.code == 0 else None
 
     def discard(self, places: Iterable[str]) -> None:
-        """Remove folders of the workspace, by their place in it."""
+        """Remove directories of the workspace, given by their paths in it."""
         self.session.must("its damaged files cannot be removed", "discard", *places)
 
     def bind(self, tree: InputTree, bind: Bind) -> bool:
-        """Put a mounted file or folder under its content's name; report whether it was not there."""
+        """Put a mounted file or directory under its content's name; return whether it was missing."""
         target = posixpath.relpath(bind.destination, self.workspace)
         how = (
             ["as", self.operation.target.engine, *bind.access.words]
@@ -263,28 +260,28 @@ class SandboxDirectory:
         return self.session.must(what, "bind", target, tree.digest, bind.source or ".", *how).text == "made"
 
     def put_secret_file(self, file: SecretFile) -> None:
-        """Make a secret's file readable as services get it, in a copy of its own where that is not for all."""
+        """Make a secret's file readable as services get it, in a separate copy where that is not for everybody."""
         origin, path = self.below(file.origin), self.below(file.path)
         what = f"{origin} cannot be put in place"
         self.session.must(what, "secret_file", origin, path, self.operation.target.engine, *file.access.words)
 
     def below(self, path: str) -> str:
-        """Return the place in the sandbox's folder of an absolute path of it."""
+        """Return the path, relative to the sandbox's directory, of an absolute path in it."""
         return posixpath.relpath(path, self.path)
 
     def put(self, name: str, data: bytes, mode: str = "600") -> None:
-        """Write a file of the folder, whole or not at all."""
+        """Write a file of the directory, whole or not at all."""
         self.session.must(f"{name} cannot be written", "put", name, mode, payload=data)
 
     def read_secret(self, target: str) -> Hidden | None:
-        """Return a secret that an earlier run delivered, where this run has no value of its own."""
+        """Return a secret that an earlier run delivered, for a run that has no value for it."""
         from sandboxer.model.hidden import Hidden
 
         reply = self.session.call("show", target)
         return Hidden(reply.output.decode("utf-8", "surrogateescape")) if reply.code == 0 else None
 
     def compose_command(self) -> str:
-        """Return the Compose to use: the one that the Host or the runner names, else the one that is there."""
+        """Return the Compose to use: the one that the Host or the runner names, else the one found on the host."""
         if self.operation.target.compose_command:
             return self.operation.target.compose_command
         if not self._compose:

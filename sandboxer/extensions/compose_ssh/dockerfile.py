@@ -1,9 +1,9 @@
-"""The language of Dockerfiles: a stranger's text to instructions, and instructions to a text that has one meaning.
+"""The language of Dockerfiles: parses a stranger's text, and writes instructions as text that has one meaning.
 
-BuildKit, Docker's classic builder and Buildah read one file each in its own way: of parser directives, of two
-backslashes at the end of a line, of blanks that are no ASCII, of here-documents. So no builder gets a stranger's bytes.
-``parse`` refuses what can be read in two ways, and ``serialise`` writes the rest so that every builder reads the same:
-no comment, no directive, an instruction a line, its keyword in capitals.
+BuildKit, Docker's classic builder and Buildah each read one file in their own way: parser directives, two backslashes
+at the end of a line, blanks that are not ASCII, here-documents. So no builder is given a stranger's bytes. ``parse``
+refuses what can be read in two ways, and ``serialise`` writes the rest so that every builder reads the same: no
+comment, no directive, one instruction a line, its keyword in capitals.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 256 * 1024
 MAX_INSTRUCTIONS = 1000
-MAX_LINE = 60_000  # BuildKit reads no longer line than 64 KiB
+MAX_LINE = 60_000  # BuildKit reads no line longer than 64 KiB
 
 KEYWORDS = frozenset({
     "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
@@ -38,7 +38,7 @@ _HERE = re.compile(r"""(?<![^ \t])[0-9]*<<(-?)("[A-Za-z_]\w*"|'[A-Za-z_]\w*'|[A-
 _MAYBE_HERE = re.compile(r"(?<![^ \t])[0-9]*<<-?[^ \t<-]|\$\{[^}]*<<")
 _QUOTED = re.compile(r"""(?<![^ \t=])(?:"[^"\\$`]*"|'[^'\\]*')(?![^ \t])""")
 _UNCLEAR = re.compile(r"[\"'`\\]|\$\{(?!\w+\})", re.ASCII)
-# What is an instruction to a builder that knows no here-documents, and could ask for more than a container's rights.
+# An instruction to a builder that knows no here-documents, which could request more than a container's rights.
 _HIDDEN = re.compile(
     r"\s*(?:(ADD|COPY|ONBUILD|LABEL)[ \t]+\S|(RUN)[ \t]+--|(FROM)[ \t]+(\S+)[ \t]*(\S*))", re.IGNORECASE
 )
@@ -47,7 +47,7 @@ _JOINT_TRIMMED = re.compile(r"\\[ \t]*\n\s*")
 
 
 class DockerfileError(ValueError):
-    """What cannot be read, or not in one way only; the text says where and what to do."""
+    """A Dockerfile that cannot be read, or can be read in several ways; the message says where, and what to do."""
 
     def __init__(self, line: int, why: str) -> None:
         super().__init__(f"line {line}: {why}")
@@ -55,7 +55,7 @@ class DockerfileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Heredoc:
-    """A here-document: its word as it is written, the name that ends it, whether tabs in front go, and its lines."""
+    """A here-document: its word as written, the name that ends it, whether leading tabs are removed, and its lines."""
 
     name: str
     chomp: bool
@@ -64,9 +64,9 @@ class Heredoc:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One instruction. ``text`` is what follows keyword and flags, in one line; ``words`` are its JSON form's, if any.
+    """One instruction. ``text`` is what follows keyword and flags, in one line; ``words`` are those of its JSON form.
 
-    ``inner`` is the instruction that an ONBUILD holds. ``flags`` are pairs of a name and a value (None: without one).
+    ``inner`` is the instruction that an ONBUILD holds. ``flags`` are pairs of a name and a value, None without a value.
     """
 
     keyword: str
@@ -78,14 +78,14 @@ class Instruction:
     inner: Instruction | None = None
 
     def arguments(self) -> list[str]:
-        """Return the words of ``text``, or those of the JSON form; the words that open here-documents are left out."""
+        """Return the words of ``text`` or of the JSON form, without those that open here-documents."""
         if self.words is not None:
             return list(self.words)
         return (_HERE.sub("", self.text) if self.heredocs else self.text).split()
 
 
 def decode(data: bytes) -> str:
-    """Return the text of a file. Raises DockerfileError where it is too long, or no text in UTF-8."""
+    """Return the text of a file. Raise DockerfileError if it is too long, or not UTF-8."""
     if len(data) > MAX_BYTES:
         raise DockerfileError(1, f"the file has {len(data)} bytes; at most {MAX_BYTES} are read")
     try:
@@ -95,7 +95,7 @@ def decode(data: bytes) -> str:
 
 
 def parse(text: str) -> tuple[Instruction, ...]:
-    """Return the instructions of a Dockerfile, in order. Raises DockerfileError."""
+    """Return the instructions of a Dockerfile, in order. Raise DockerfileError if it cannot be read in one way only."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise DockerfileError(1, f"the file is longer than the {MAX_BYTES} bytes that are read")
     lines = [line.rstrip("\r") for line in text.removeprefix("\ufeff").split("\n")]
@@ -117,7 +117,7 @@ def parse(text: str) -> tuple[Instruction, ...]:
 
 
 def parse_one(text: str) -> Instruction:
-    """Return the one instruction of a text such as an image's ONBUILD trigger. Raises DockerfileError."""
+    """Return the only instruction of a text such as an image's ONBUILD trigger. Raise DockerfileError as ``parse``."""
     found = parse(text)
     if len(found) != 1:
         raise DockerfileError(1, "is not one instruction")
@@ -125,7 +125,7 @@ def parse_one(text: str) -> Instruction:
 
 
 def serialise(instructions: Iterable[Instruction]) -> str:
-    """Return a Dockerfile of these instructions, which every builder reads as ``parse`` does."""
+    """Return a Dockerfile with these instructions, which every builder reads as ``parse`` does."""
     return "".join(f"{line}\n" for one in instructions for line in _written(one))
 
 
@@ -144,10 +144,10 @@ def _written(one: Instruction) -> Iterator[str]:
 
 
 def _directives(lines: list[str]) -> None:
-    """Refuse a directive that would change who reads the file, or how: among all lines before the first instruction.
+    """Refuse a directive that would change who reads the file, or how, among the lines before the first instruction.
 
-    Readers differ in where directives end, so every comment up there counts. Docker's own frontend is what builders
-    have built in: that line is left out with the other comments, and nothing is fetched for it.
+    Readers differ in where directives end, so every comment there counts. Docker's own frontend is built into builders:
+    its line is left out with the other comments, and nothing is fetched for it.
     """
     for number, line in enumerate(lines, 1):
         if line.strip() and not line.lstrip().startswith("#"):
@@ -173,10 +173,7 @@ class _Lines:
         self._next = 0
 
     def logical(self) -> Iterator[tuple[int, str]]:
-        """Yield the number of its first line and the text of each instruction.
-
-        Comments and empty lines are left out.
-        """
+        """Yield the first line's number and the text of each instruction, without comments and empty lines."""
         while self._next < len(self._lines):
             number = self._next + 1
             line, goes_on = self._physical()
@@ -194,7 +191,7 @@ class _Lines:
                 yield number, whole
 
     def raw(self) -> str | None:
-        """Return the next physical line as it is; None at the end."""
+        """Return the next physical line unchanged; None at the end."""
         if self._next >= len(self._lines):
             return None
         self._next += 1
@@ -250,7 +247,7 @@ def _onbuild(rest: str, number: int, *, inner: bool) -> Instruction:
 
 
 def _json(keyword: str, rest: str, number: int) -> tuple[str, ...] | None:
-    """Return the words of the JSON form; None where it is none."""
+    """Return the words of the JSON form; None if it is not in that form."""
     if keyword not in _JSON or not rest.startswith("["):
         return None
     try:
@@ -268,7 +265,7 @@ def _json(keyword: str, rest: str, number: int) -> tuple[str, ...] | None:
 
 
 def _openers(one: Instruction, number: int) -> list[tuple[str, bool]]:
-    """Return the names of the here-documents that an instruction opens, and whether each loses its tabs."""
+    """Return the names of the here-documents that an instruction opens, and whether each has its tabs removed."""
     if one.keyword not in _HEREDOC or one.words is not None or not _MAYBE_HERE.search(one.text):
         return []
     plain = _QUOTED.sub("", one.text)
@@ -296,10 +293,7 @@ def _body(reader: _Lines, opener: tuple[str, bool], number: int) -> Heredoc:
 
 
 def _read_without_heredocs(lines: list[str]) -> Iterator[str]:
-    """Yield the lines of a here-document and its end.
-
-    And those that a backslash makes of several, its end among them.
-    """
+    """Yield the lines of a here-document with its end, and those that result from joining lines at a backslash."""
     yield from lines
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
     for joint in (_JOINT, _JOINT_TRIMMED):

@@ -1,8 +1,8 @@
-"""What a Dockerfile may ask for, and the one that the engine gets in its place.
+"""What a Dockerfile may contain, and the Dockerfile that the engine is given in its place.
 
-The engine's builder fetches, reads and runs for whoever wrote the file: ``ADD`` any address that the host reaches,
+The engine's builder fetches, reads and runs for the author of the file: ``ADD`` any address that the host reaches,
 ``FROM`` and ``--from`` any image on it, ``RUN --mount`` any cache. So every instruction is in a table here, every image
-is a name by the grammar, and what is left is written anew. A function of values: nothing here asks a host.
+is a name by the grammar, and what remains is written out again. A function of values: nothing here calls a host.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ def _anything(path: str) -> bool:  # noqa: ARG001
 
 @dataclass(frozen=True, slots=True)
 class BuildInputs:
-    """What a Dockerfile is read with.
+    """The context in which a Dockerfile is read.
 
     ``project`` is the sandbox's compose project, ``args`` are the build's arguments, ``contexts`` the names of its
-    other contexts. ``plain`` says of a path in the build context that it leads to something there, through no link.
+    other contexts. ``plain`` returns whether a path in the build context leads to something there, through no link.
     """
 
     project: str
@@ -76,9 +76,9 @@ class BuildInputs:
 
 @dataclass(frozen=True, slots=True)
 class CheckedDockerfile:
-    """The Dockerfile to build by, the names of its stages, and the images from outside that it uses.
+    """The Dockerfile to build from, the names of its stages, and the images from outside that it uses.
 
-    ``bases`` are those of ``images`` that a stage starts from, whose ONBUILD triggers would run.
+    ``bases`` are those of ``images`` that a stage starts from; their ONBUILD triggers would run.
     """
 
     text: str = ""
@@ -92,7 +92,7 @@ class CheckedDockerfile:
 
 
 def check_dockerfile(data: bytes | str, inputs: BuildInputs, refuse: Callable[[str], None]) -> CheckedDockerfile:
-    """Return what a Dockerfile becomes; ``refuse`` is told each thing that it may not do, with its line."""
+    """Return the checked Dockerfile; ``refuse`` is called with each thing that is not allowed, and its line."""
     try:
         instructions = parse(data if isinstance(data, str) else decode(data))
     except DockerfileError as error:
@@ -102,7 +102,7 @@ def check_dockerfile(data: bytes | str, inputs: BuildInputs, refuse: Callable[[s
 
 
 def problem_with_trigger(trigger: str, inputs: BuildInputs) -> str | None:
-    """Return why a base image's ONBUILD trigger may not run in a build; None where it may."""
+    """Return why a base image's ONBUILD trigger may not run in a build; None if it may."""
     problems: list[str] = []
     try:
         one = parse_one(f"ONBUILD {trigger}")
@@ -113,15 +113,15 @@ def problem_with_trigger(trigger: str, inputs: BuildInputs) -> str | None:
 
 
 class _Checker:
-    """Goes through the instructions once; what it gives is written anew, in what it refuses nothing is."""
+    """Goes through the instructions once and writes them out again; the result has nothing of what it refuses."""
 
     def __init__(self, inputs: BuildInputs, refuse: Callable[[str], None]) -> None:
         self._build_inputs = inputs
         self._refuse = refuse
-        self._names: list[str] = []  # of all stages, by their order; empty where one has none
+        self._names: list[str] = []  # of all stages, by their order; empty for one without a name
         self._stage = -1
-        self._values: dict[str, str | None] = {}  # of the arguments before the first FROM; None where one has none
-        self._unclear: set[str] = set()  # those of them that cannot be told
+        self._values: dict[str, str | None] = {}  # of the arguments before the first FROM; None for one without a value
+        self._unclear: set[str] = set()  # those of them whose value is unknown
         self._images: set[str] = set()
         self._bases: set[str] = set()
         self._line = 1
@@ -140,7 +140,7 @@ class _Checker:
         return CheckedDockerfile(serialise(result), tuple(self._names), frozenset(self._images), frozenset(self._bases))
 
     def one(self, one: Instruction) -> Instruction:
-        """Return what becomes of one instruction."""
+        """Return the instruction to use in place of one."""
         if one.inner is not None:
             self._trigger = True
             inner = self.one(one.inner)
@@ -191,17 +191,17 @@ class _Checker:
         if base.lower() in self._names[: self._stage]:
             base = base.lower()
         elif base in self._build_inputs.contexts:
-            # Podman takes an image of that name, which nobody has looked at.
+            # Podman takes an image of that name, which nobody has checked.
             self._no(f"`FROM {base}` names a context; start from scratch, and copy from it (COPY --from={base} / /)")
         elif base != "scratch":
             base = self._image(base, before=self._stage + 1)
             if base in self._images:
                 self._bases.add(base)
-        # A builder would fetch what an image is for another platform, and nobody has looked at that.
+        # A builder would fetch the image for another platform, which nobody has checked.
         return replace(one, flags=(), text=f"{base} AS {name}" if name else base)
 
     def _source(self, value: str | None, what: str) -> str:
-        """Return the stage or image that files are taken from."""
+        """Return the stage or image that files are copied from."""
         text = value or ""
         if self._trigger:
             self._no(f"{what} stands in ONBUILD, where it cannot be told what it names; remove it")
@@ -217,9 +217,9 @@ class _Checker:
         return text
 
     def _image(self, text: str, *, before: int) -> str:
-        """Return the image that a text names, as it is written.
+        """Return the image that a text names, as it is to be written.
 
-        ``before`` is the number of stages that are no later ones.
+        ``before`` is the number of stages that may be named: those that are not later ones.
         """
         if text.lower() in self._names[before:] or text.isdecimal():
             self._no(
@@ -231,7 +231,7 @@ class _Checker:
             self._no(problem)
             return text
         name = tagged(text)
-        # Also where it is another context's name: a builder may know that by another spelling, and take the image.
+        # Also if it is another context's name: a builder may know that by another spelling, and take the image.
         self._images.add(name)
         return text if text in self._build_inputs.contexts else name
 
@@ -250,7 +250,7 @@ class _Checker:
         return one
 
     def _filled(self, text: str) -> str | None:
-        """Return the text with its variables filled in; None where that cannot be told."""
+        """Return the text with its variables filled in; None if their values are unknown."""
         unknown = "$" in _VARIABLE.sub("", text)
 
         def value(match: re.Match[str]) -> str:
@@ -279,7 +279,7 @@ class _Checker:
         return replace(one, flags=flags)
 
     def _add(self, one: Instruction) -> Instruction:
-        """A source that is told to lie in the context is a file to every builder, whatever a variable holds."""
+        """Return an ADD whose sources every builder takes for files of the context, whatever a variable holds."""
         words = list(one.words) if one.words is not None else one.text.split()
         sources = self._sources(one)
         for source in sources:
@@ -341,7 +341,7 @@ class _Checker:
         if self._build_inputs.podman:
             self._mount_on_podman(kind, given)
         if kind == "cache":
-            # Of one name there is one cache on a host: another sandbox's would be read, and written to.
+            # For one name there is one cache on a host: another sandbox's would be read, and written to.
             told = given.get("id") or next((given[key] for key in _TARGET if key in given), "")
             ours = f"{self._build_inputs.project}-"
             if not re.fullmatch(f"{ours}[0-9a-f]{{16}}", told):
@@ -351,7 +351,7 @@ class _Checker:
         return ",".join(written)
 
     def _mount_on_podman(self, kind: str, given: dict[str, str]) -> None:
-        """Podman before 4.9.4 follows a link in what is mounted out to the host, and writes to what is bound."""
+        """Refuse what Podman before 4.9.4 allows: a link in a mount leads out to the host, and binds are written to."""
         source = given.get("source", given.get("src", ""))
         if "from" in given and kind in ("bind", "cache"):
             self._no(f"`RUN --mount=type={kind},from=` can reach the host by a link on Podman; use COPY --from")

@@ -1,12 +1,12 @@
-# Shared by the look and the workbench; both define `section`.
+# Shared by observe.sh and sessions; both define `section`.
 # Podman's stand-in for the docker command is a script that names podman.
 real_docker() {
   client=$(command -v docker) || return 1
   case $(head -c 2 "$client") in '#!') ! grep -q podman "$client" ;; *) true ;; esac
 }
 
-# What a container says of itself may be a stranger's words, of any length: so each engine is asked for named fields
-# alone, and each is cut. Of what is not the fleet's own, its name, its project and whose it is are all that is asked.
+# What a container says about itself may be a stranger's text, of any length: so each engine is queried for named fields
+# only, and each is cut. Of containers outside the fleet, only the name, the project and the ownership are queried.
 whose='dev.sandboxer.fleet dev.sandboxer.id dev.sandboxer.uid dev.sandboxer.name dev.sandboxer.root dev.sandboxer.origin dev.sandboxer.until'
 labels() { # what gives a label in a template, keys...; sets fields
   from=$1 fields=; shift
@@ -20,7 +20,7 @@ listing() { # engine; sets format
 }
 details() { # engine; sets format
   labels 'index .Config.Labels' dev.sandboxer.config com.docker.compose.service com.docker.compose.container-number com.docker.compose.oneoff com.docker.compose.config-hash
-  # Podman before 4.4 has it by this name alone, and later ones by this as well.
+  # Podman before 4.4 has only this name for it, and later versions have it as well.
   image=.ImageName health='{{json .State.Healthcheck.Status}}'
   [ "$1" = podman ] || image=.Config.Image health='{{if .State.Health}}{{json .State.Health.Status}}{{else}}""{{end}}'
   # shellcheck disable=SC2016 # variables of the template
@@ -35,8 +35,8 @@ resource() { # engine and kind; sets format
   format="{$identity,\"Labels\":{$fields}}"
 }
 
-# What a command says goes into a variable of this shell, its lines cut at 16 KiB; with its exit code, or 76 where it
-# said too much. What does not end is killed.
+# The output of a command goes into a variable of this shell, its lines cut at 16 KiB; with its exit code, or 76 if it
+# printed too much. A command that does not end is killed.
 ASK_SECONDS=15 LONGEST_LINE=16384 EX_MUCH=76
 bounded() { # bytes at most, command...; sets said
   most=$1; shift
@@ -50,9 +50,9 @@ ended() {
     *) return "$EX_MUCH" ;;
   esac
 }
-# As bounded, of so many things at a time that it never is too much; sets described. What was said before a failure counts.
-# Podman takes its time for each. On a host that is starved of it, what one call did not say in time is not described, and
-# the others are asked for all the same; a second such call ends it.
+# As bounded, for so many things at a time that it never is too much; sets described. Output before a failure counts.
+# Podman takes its time for each. On a starved host, what one call did not print in time is not described, and the
+# others are queried all the same; a second such call ends it.
 each() { # command with its options as words, where each is a line; things...
   command=$1 described='' slow=0; shift
   case $command in podman*) batch=20 ;; *) batch=50 ;; esac
@@ -80,8 +80,8 @@ in_lines() { # a command, its words a line each
 was_killed() { case $1 in 124 | 137 | 143) ;; *) return 1 ;; esac; }
 
 # What an engine has: all its containers, and the networks and volumes that carry our labels; or, with a filter, what
-# that names. Its words count only with its exit code. What ends between two calls makes it ask again; a container that
-# is listed and still not described is unknown by itself.
+# that names. Its output counts only with its exit code. It is queried again if something ended between two calls; a
+# container that is listed and still not described is unknown by itself.
 ask() { # engine, label of containers (empty: all), label of networks and volumes (empty: none)
   engine=$1
   section engine "$engine"
@@ -118,7 +118,7 @@ $format" "$@"; code=$?
   section engine-answered "$engine"
 }
 
-# The ids of the fleet's own containers; no other value can look so, for in those a quote has a backslash before it.
+# The ids of the fleet's own containers; no other value can look so, because in those a quote has a backslash before it.
 our_ids() {
   printf '%s\n' "$listed" | sed -n 's/^{"id":"\([0-9a-f]*\)".*"dev\.sandboxer\.fleet":"'"$fleet"'".*/\1/p'
 }
@@ -144,14 +144,14 @@ $format" "$@"
   return "$code"
 }
 
-# Where curl is, Docker's own API tells everything in one program's start, where its client takes four or more. The
-# client alone knows other ways to a daemon: a context, a daemon that is far away.
+# With curl, Docker's own API returns everything in one program's start, where its client takes four or more. Only the
+# client supports other ways to a daemon: a context, a remote daemon.
 docker_api() {
   case ${DOCKER_HOST:-unix:///var/run/docker.sock} in unix://*) socket=${DOCKER_HOST:-unix:///var/run/docker.sock}; socket=${socket#unix://} ;; *) return 1 ;; esac
   [ -S "$socket" ] && [ -w "$socket" ] && command -v curl >/dev/null && { [ ! -f "$HOME/.docker/config.json" ] || ! grep -q '"currentContext"' "$HOME/.docker/config.json"; }
 }
-# The API gives all that a container says of itself. Where that is more than any host of honest containers says, the
-# client is asked instead, for named fields.
+# The API returns all that a container says about itself. If that is more than a host of honest containers says, the
+# client is queried instead, for named fields.
 MOST_API=2097152
 ask_api() { # label of containers (empty: all), label of networks and volumes (empty: none); fails where it is too much
   set -- "/containers/json?all=1${1:+&$(label_filter "$1")}" ${2:+"/networks?$(label_filter "$2")" "/volumes?$(label_filter "$2")"}

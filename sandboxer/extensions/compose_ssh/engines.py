@@ -1,4 +1,4 @@
-"""What the engines of a host said, read into values: Docker by its API or its client, Podman by its client."""
+"""Reads the output of a host's engines into values: Docker by its API or its client, Podman by its client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sandboxer.extensions.compose_ssh.sections import Sections
 
-#: The labels that anything here asks for. What else a container is labelled with is a stranger's word, of any length.
+#: The labels that are read here. Any other label of a container is a stranger's text, of any length.
 NAMED_LABELS = (
     LABEL_FLEET,
     LABEL_ID,
@@ -55,20 +55,20 @@ _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
 
 
 def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> EngineObservation | None:
-    """Return what one engine said; None where it was not asked. ``stderr`` is where its complaint would be.
+    """Return the observation of one engine; None if it was not queried. ``stderr`` may hold its error message.
 
-    A container that is listed and not described, or not so that it can be understood, is unreadable by itself.
+    A container that is listed and not described, or whose description cannot be understood, is unreadable by itself.
     """
     bodies: dict[str, bytes] = {}
     answered = asked = False
     failed = ""
-    following = iter(("networks", "volumes", "nothing"))  # what the API is asked for after the containers
+    following = iter(("networks", "volumes", "nothing"))  # what the API is queried for after the containers
     for name, argument, body in sections:
         if argument.split(" ")[0] == engine:
             asked = asked or name == "engine"
             answered = answered or name == "engine-answered"
             failed = argument if name == "engine-failed" else failed
-            # A list that was asked for again counts as it came last.
+            # Of a list that was requested again, the last output counts.
             bodies[next(following, "nothing") if name == "next" else name] = body
     if not asked:
         return None
@@ -92,7 +92,7 @@ def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> Engi
 
 
 def _complaint(failed: list[str], stderr: bytes) -> str:
-    """Return why an engine did not answer: ``failed`` are its name, what it was asked, and the exit code."""
+    """Return why an engine did not answer: ``failed`` holds its name, its command, and the exit code."""
     code = failed[2] if len(failed) > 2 else ""
     if code in _KILLED:
         return f"`{failed[0]} {failed[1]}` did not end in time, and was killed"
@@ -103,10 +103,7 @@ def _complaint(failed: list[str], stderr: bytes) -> str:
 
 
 def _items(body: bytes) -> list[dict[str, Any]]:
-    """Return what an engine lists: an object a line, as templates are written.
-
-    One list; or Docker's answer about volumes.
-    """
+    """Return what an engine lists: one object a line, as templates print it, one JSON list, or Docker's volumes."""
     text = body.strip()
     if text.startswith(b"["):
         return json.loads(text)  # type: ignore[no-any-return]
@@ -118,12 +115,12 @@ def _items(body: bytes) -> list[dict[str, Any]]:
 def _lines(body: bytes) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """Yield the objects of lines, each with its id.
 
-    None in the place of one that is broken, cut off, or no object at all.
+    The object is None if it is broken, truncated, or not an object at all.
     """
     for line in body.split(b"\n"):
         found = _IDENTIFIER.match(line)
         if found is None:
-            continue  # an empty line, or what is no container's
+            continue  # an empty line, or one that is not a container's
         try:
             item = json.loads(line)
         except (ValueError, RecursionError):
@@ -132,14 +129,14 @@ def _lines(body: bytes) -> Iterator[tuple[str, dict[str, Any] | None]]:
 
 
 def _from_client(engine: Engine, listed: bytes, described: bytes) -> list[Container]:
-    """Return containers as the engine's client lists them, and those of the fleet as it describes them."""
+    """Return containers as the engine's client lists them, with details of those of the fleet as it describes them."""
     details = dict(_lines(described))
     containers = []
     for identifier, item in _lines(listed):
         try:
             name, labels = str(item["name"]), _named(item["labels"])  # type: ignore[index]
         except (KeyError, TypeError, AttributeError):
-            # All that is ours has labels that we wrote, which are short and plain.
+            # All of ours have labels that we wrote, which are short and plain.
             name, labels = identifier, {}
         name = next((one for one in name.split(",") if "/" not in one), identifier)
         if labels.get(LABEL_ID):
@@ -168,7 +165,7 @@ def _described(
 def _from_api(item: dict[str, Any]) -> Container:
     """Return a container as Docker's API lists it.
 
-    Exit code and health stand only in the words that ``docker ps`` shows.
+    Its exit code and health are only in the text that ``docker ps`` shows.
     """
     identifier = str(item["Id"])
     try:
@@ -201,12 +198,12 @@ def _from_api(item: dict[str, Any]) -> Container:
 
 
 def _named(labels: Mapping[str, Any]) -> dict[str, str]:
-    """The labels that are used, each as long as a template prints it. A template prints empty ones too."""
+    """Return the used labels, cut to a template's length, without empty ones: a template prints those of no label."""
     return {key: str(labels[key])[:LONGEST] for key in NAMED_LABELS if labels.get(key)}
 
 
 def _stranger(engine: Engine, identifier: str, name: str, labels: dict[str, str]) -> Container:
-    """Return a container of somebody else's: what it is called, and what it belongs to."""
+    """Return a container of somebody else: only its name, and the labels that say what it belongs to."""
     return Container(identifier, name[:LONGEST], engine, "", "", "unknown", 0, None, labels)
 
 

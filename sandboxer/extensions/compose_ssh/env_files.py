@@ -1,7 +1,7 @@
-"""What an env file or a label file may be: text, and small also once its variables are filled in. And what one says.
+"""What an env file or a label file may be: text, and small also once its variables are filled in; and what it holds.
 
-podman-compose reads env files when it starts containers, and fills in what the host's own environment holds: a name
-alone is the host's value, and ``*`` is all of them. So they are read here, and no engine is ever given one.
+podman-compose reads env files when it starts containers, and fills in values of the host's own environment: a name
+alone is the host's value, and ``*`` is all of them. So the files are read here, and no engine is ever given one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_LINES = 5_000
 _ASSIGNMENT = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*[=:][ \t]*([\"']?)", re.ASCII)
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 
-# As python-dotenv reads them, by which podman-compose does; no part of it can be matched in two ways.
+# As python-dotenv reads them, which podman-compose uses; no part of it can be matched in two ways.
 _GAP = re.compile(r"\s*+")
 _REST = re.compile(r"[^\r\n]*+")
 _BINDING = re.compile(
@@ -35,10 +35,10 @@ _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 
 
 def variables(data: bytes, outer: Mapping[str, str], most: int, *, raw: bool = False) -> dict[str, str | None]:
-    """Return the variables of a file that was checked; None is the value of a name alone.
+    """Return the variables of a checked file; the value of a name alone is None.
 
-    ``${NAME}`` is a variable of the file, else one of ``outer``, and stays as it is in a ``raw`` file. Raises
-    ValueError where all of them have more than ``most`` characters.
+    ``${NAME}`` is a variable of the file, else one of ``outer``; in a ``raw`` file it stays as it is. Raise ValueError
+    if all of them together have more than ``most`` characters.
     """
     text = data.decode("utf-8-sig", "replace")
     found: dict[str, str | None] = {}
@@ -60,7 +60,7 @@ def _lines(text: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _bindings(text: str) -> Iterator[tuple[str, str | None]]:
-    """Name and values as written; a line that is neither is passed over."""
+    """Yield names and values as written; skip a line that is neither."""
     at = _end(_GAP, text, 0)
     while at < len(text):
         match = _BINDING.match(text, at)
@@ -95,9 +95,9 @@ def _fill(value: str, known: Mapping[str, str | None], most: int) -> str:
 
 
 def check(data: bytes) -> None:
-    """Raise ValueError with what is wrong: no UTF-8, a NUL, too large, or too large once it is filled in.
+    """Raise ValueError with what is wrong: not UTF-8, a NUL, too large, or too large once it is filled in.
 
-    A value may use the ones before it, so that a few lines could come to gigabytes.
+    A value may use those before it, so a few lines could grow to gigabytes.
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"has {len(data)} bytes; the limit is {MAX_BYTES}")
@@ -113,7 +113,7 @@ def check(data: bytes) -> None:
 
 
 def _check_filled_in(lines: list[str]) -> None:
-    """An upper bound, for the dialects differ: a line within quotes counts for their variable, and for its own."""
+    """Check an upper bound, because dialects differ: a line in quotes counts for their variable and for its own."""
     sizes: dict[str, int] = {}
     total = 0
     quoted = quote = ""
@@ -133,5 +133,5 @@ def _check_filled_in(lines: list[str]) -> None:
 
 
 def _ends(text: str, quote: str) -> bool:
-    """Return whether a quote that stands for itself is in a text."""
+    """Return whether a text has the quote, not escaped by a backslash."""
     return re.search(rf"(?<!\\){quote}", text) is not None

@@ -1,6 +1,6 @@
-"""ext.compose-ssh: sandboxes as compose projects, made over one conversation with the host's shell."""
+"""ext.compose-ssh: sandboxes as compose projects, managed over one session with the host's shell."""
 
-# What changes a host is imported when something is changed: a plan needs none of it.
+# Modules that change a host are imported when something is changed: a plan needs none of them.
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 class ComposeSsh:
-    """Docker Compose and podman-compose on any host with a shell."""
+    """Backend for Docker Compose and podman-compose on any host with a shell."""
 
     def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
-        """Return the whole look at one host; see the Extension protocol."""
+        """Observe one host; see the Extension protocol."""
         command, nonce = observe_command(request)
         return read_observation(request, nonce, transport.run(command))
 
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
-        """Make the sandbox or brings it to what is desired; see the Extension protocol."""
+        """Create the sandbox, or bring it to what is desired; see the Extension protocol."""
         from sandboxer.extensions.compose_ssh.provision import provision
 
         return provision(operation, desired, fresh=fresh)
 
     def wait_ready(self, operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
-        """Wait until every recorded service is up or ended well; see the Extension protocol."""
+        """Wait until every recorded service is up or has ended well; see the Extension protocol."""
         from sandboxer.extensions.compose_ssh.provision import wait_ready
 
         return wait_ready(operation, record, timeout)

@@ -1,4 +1,4 @@
-"""What a compose file asks for and may not have, collected, so that one message tells it all."""
+"""Findings: everything that a compose file contains and may not have, collected into one message."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ LONGEST = 600
 
 @dataclass(slots=True)
 class Findings:
-    """Findings in the order in which they were made, each once."""
+    """Findings in the order in which they were added, each once."""
 
     sandbox: str
     lines: dict[str, None] = field(default_factory=dict)
 
     def add(self, where: str, why: str) -> None:
-        """``where`` is the path within the file (``services.web.pid``), ``why`` the reason and what to do."""
+        """Add one: ``where`` is the path in the file (``services.web.pid``), ``why`` the reason and what to do."""
         self.lines[f"{printable(where, LONGEST)}: {printable(why, LONGEST)}"] = None
 
     def raise_any(self) -> None:
-        """Raise ComposeRefused with every finding, one a line; do nothing where there is none."""
+        """Raise ComposeRefused with every finding, one a line; do nothing if there are none."""
         if not self.lines:
             return
         lines = list(self.lines)

@@ -1,6 +1,6 @@
-# The log of one container as it goes on, until the container stops or whoever reads is gone.
+# Follows the log of one container, until the container stops or the reader is gone.
 # Reads lines: engine, id, how many lines to begin with (all or a number), timestamps (yes or no), since (a time, or
-# empty). At the end it says on standard error from which time on the log goes on should the container start again.
+# empty). At the end it prints on standard error from which time the log continues should the container start again.
 LC_ALL=C; export LC_ALL
 read -r engine; read -r id; read -r tail; read -r timestamps; read -r since
 [ "$tail" = all ] && tail= # which Podman has no word for
@@ -10,7 +10,7 @@ case $engine in
   *) format='{{.State.FinishedAt}}' ;;
 esac
 finished() { timeout 20 "$engine" inspect --type container --format "$format" "$id" 2>/dev/null </dev/null; }
-# As precise as this `date` can tell it; whole seconds are the earlier moment.
+# As precise as this `date` can be; whole seconds are the earlier moment.
 clock() {
   moment=$(date -u +%Y-%m-%dT%H:%M:%S.%N)
   case $moment in *.[0-9]*[0-9]) echo "${moment}Z" ;; *) date -u +%Y-%m-%dT%H:%M:%S.000000000Z ;; esac
@@ -19,7 +19,7 @@ began=$(clock)
 # shellcheck disable=SC2086 # an option or none
 "$engine" logs --follow ${tail:+--tail "$tail"} $timestamps ${since:+--since "$since"} "$id" 2>&1 </dev/null &
 child=$!
-# The end of standard input is how this side learns that nobody reads any more.
+# The end of standard input is how this side learns that the reader is gone.
 exec 3<&0
 { cat >/dev/null; kill "$child"; } <&3 2>/dev/null &
 waiter=$!
@@ -29,7 +29,7 @@ code=$?
 since=$(clock)
 after=$(finished) || after=
 kill "$waiter" 2>/dev/null
-# A log that ended and whose container did not, goes on from now, else from the moment that the container stopped at.
+# If the log ended and its container did not, it continues from now, else from the moment that the container stopped at.
 [ "$(printf '%s\n' "$began" "$after" | sort | tail -n 1)" = "$began" ] || since=$after
 [ -z "$after" ] || echo "@since $since" >&2
 exit "$code"

@@ -1,8 +1,8 @@
-"""The grammar of a compose model's values: what each may be written as, on both engines the same.
+"""The grammar of a compose model's values: the forms that each may have, the same for both engines.
 
 podman-compose puts values on a command line and joins them with ``,``, ``:`` and ``=`` (see rules), and Compose splits
-some of them again. So each value is a word of a known form, a number, a duration or a size, or free text where whatever
-reads it takes all of it for text. Every check refuses what does not fit, with what does, and returns what stays.
+some of them again. So each value is a word of a known form, a number, a duration or a size, or free text if its reader
+takes all of it as text. Every check refuses a value that does not fit, says what does, and returns what is kept.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([kmgtp]?)(?:i?b)?", re.IGNORECA
 
 
 def shown(value: Any) -> str:
-    """Return a value for a message: short, and nothing that a terminal would act on."""
+    """Return a value for a message: short, and without anything that a terminal would act on."""
     return printable(repr(value), 80)
 
 
 def too_many(limit: Limit, count: int, scope: Scope) -> bool:
-    """Return whether there is more than a limit allows; then a finding says so."""
+    """Return whether there is more than a limit allows, and add a finding if so."""
     if count > limit.most:
         scope.refuse(f"{limit.what}: there are {count}, and at most {limit.most} are allowed")
     return count > limit.most
 
 
 def too_large(limit: Limit, size: int, scope: Scope) -> bool:
-    """Return whether a text has more bytes or characters than a limit allows; then a finding says so."""
+    """Return whether a text has more bytes or characters than a limit allows, and add a finding if so."""
     if size > limit.most:
         scope.refuse(f"{limit.what}: {size} is too long, and at most {limit.shown} are allowed")
     return size > limit.most
@@ -64,7 +64,7 @@ def word(pattern: str, what: str, longest: int = 255) -> Check:
 
 
 def flag(value: Any, scope: Scope) -> bool | None:
-    """Return yes or no; a text that only one of the engines would take for either is refused."""
+    """Return a boolean; refuse a text that only one of the engines would take for one."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in ("true", "false"):
@@ -74,7 +74,7 @@ def flag(value: Any, scope: Scope) -> bool | None:
 
 
 def whole(value: Any) -> int | None:
-    """Return the whole number that a value is, or is written as; None where it is none."""
+    """Return the whole number that a value is or spells; None if it is not one."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     if isinstance(value, float):
@@ -84,7 +84,7 @@ def whole(value: Any) -> int | None:
 
 
 def number(low: int, high: int, *, lowered: bool = False) -> Check:
-    """Return a check of a whole number from ``low`` to ``high``; a larger one is refused, or lowered to it."""
+    """Return a check of a whole number from ``low`` to ``high``; a larger one is refused, or lowered to ``high``."""
 
     def check(value: Any, scope: Scope) -> int | None:
         given = whole(value)
@@ -97,14 +97,14 @@ def number(low: int, high: int, *, lowered: bool = False) -> Check:
 
 
 def seconds(value: Any) -> float | None:
-    """Return the seconds of a duration such as 1m30s; None where it is none."""
+    """Return the seconds of a duration such as 1m30s; None if it is not one."""
     if not isinstance(value, str) or len(value) > 40 or not _DURATION.fullmatch(value):
         return None
     return sum(float(amount) * _SECONDS[unit] for amount, unit in _PART.findall(value))
 
 
 def duration(least: int, most: int) -> Check:
-    """Return a check of a duration, which becomes at least and at most so many seconds."""
+    """Return a check of a duration, which is limited to between ``least`` and ``most`` seconds."""
 
     def check(value: Any, scope: Scope) -> str | None:
         time = seconds(value)
@@ -117,7 +117,7 @@ def duration(least: int, most: int) -> Check:
 
 
 def size(value: Any) -> int | None:
-    """Return the bytes of a size such as 64m or 1GiB, in units of 1024; None where it is none."""
+    """Return the bytes of a size such as 64m or 1GiB, in units of 1024; None if it is not one."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return int(value) if math.isfinite(value) and 0 <= value < 2**62 else None
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
@@ -128,7 +128,7 @@ def size(value: Any) -> int | None:
 
 
 def capped_size(most: int) -> Check:
-    """Return a check of a size, which becomes ``most`` bytes where it is larger."""
+    """Return a check of a size, which is lowered to ``most`` bytes if it is larger."""
 
     def check(value: Any, scope: Scope) -> str | None:
         given = size(value)
@@ -152,7 +152,7 @@ def is_text(value: Any) -> bool:
 
 
 def listed(check: Check, limit: Limit = ITEMS) -> Check:
-    """Return a check of a list, each item by itself."""
+    """Return a check of a list that checks each item by itself."""
 
     def check_all(value: Any, scope: Scope) -> list[Any]:
         if isinstance(value, list) and too_many(limit, len(value), scope):
@@ -173,9 +173,9 @@ def _can_be_split(text: str) -> bool:
 
 
 def free_words(value: Any, scope: Scope) -> Any:
-    """Return a command or entrypoint.
+    """Return a command or entrypoint: one text or a list of them.
 
-    One text or a list of them, free of form, for nothing but the container reads them.
+    Their form is free, because only the container reads them.
     """
     items = value if isinstance(value, list) else [value]
     if too_many(WORDS, len(items), scope):

@@ -1,7 +1,7 @@
-"""The compose model that may run: what no sandbox may have refused, what would clash or escape taken out or closed.
+"""Hardens a compose model: refuses what no sandbox may have, and removes or closes what would clash or escape.
 
-A pure function: the same model and policy give the same result, byte for byte, so that Compose's own hashes tell
-exactly what changed.
+A pure function: the same model and policy give the same result, byte for byte, so Compose's own hashes show exactly
+what changed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _HANDLED = frozenset({
 
 
 def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
-    """Return what a normalised compose model becomes under a policy. Raises ComposeRefused with every finding."""
+    """Return the hardened form of a normalised compose model. Raise ComposeRefused with every finding."""
     findings = Findings(policy.sandbox)
     root = Scope("", policy, findings)
     top = root.only(dict(model), _TOP)
@@ -70,7 +70,7 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
     told = tuple(_told(name, service, result) for name, service in result.items())
     if policy.podman:
         # Podman ties a container to those that podman-compose says it depends on, and would start each that has ended
-        # again: a migration would run twice. So the order of starting is kept by whoever starts.
+        # again: a migration would run twice. So the caller that starts services keeps the order.
         for service in result.values():
             service.pop("depends_on", None)
     return Hardened(
@@ -100,7 +100,7 @@ def _service(name: str, service: dict[str, Any], images: Images, mounts: Mounts,
     service = service | mounts.environment(service, scope)
     result = {"logging": logging(None, scope)} | plain_keys(service, scope, _HANDLED)
     result |= image_keys(name, service, images, mounts, scope)
-    if "build" in result:  # for the host's platform, whose base images are those that were looked at
+    if "build" in result:  # for the host's platform, whose base images are the ones that were checked
         result.pop("platform", None)
     result |= mounts.of(name, service, scope)
     joined = networks.membership(service, scope)
@@ -130,10 +130,7 @@ def _replicas(value: Any, scope: Scope) -> int:
 
 
 def _published(services: dict[str, dict[str, Any]], root: Scope) -> dict[str, dict[str, Any]]:
-    """Return the ports to publish on the host's loopback.
-
-    Those to be reached, each at a port that the engine chooses.
-    """
+    """Return the ports to publish on the host's loopback: the reachable ones, each at a port that the engine picks."""
     policy = root.policy
     ports: dict[str, set[int]] = {}
     for port in policy.ports:
@@ -155,7 +152,7 @@ def _published(services: dict[str, dict[str, Any]], root: Scope) -> dict[str, di
 
 
 def _stack(top: dict[str, Any], services: dict[str, Any], mounts: Mounts, root: Scope) -> dict[str, Any]:
-    """Return the whole model: of the top-level entries, those that a service uses."""
+    """Return the whole model, with those top-level entries that a service uses."""
     too_many(limits.CONTAINERS, sum(service.get("scale", 1) for service in services.values()), root.at("services"))
     declared = root.at("networks").mapping(top.get("networks"))
     joined = sorted({name for service in services.values() for name in service.get("networks", ())})
@@ -179,7 +176,7 @@ def _stack(top: dict[str, Any], services: dict[str, Any], mounts: Mounts, root: 
 
 
 def _share_inputs(services: dict[str, dict[str, Any]], built: dict[str, str], delivery: Delivery) -> None:
-    """What a service uses through another: the image that it builds, the volumes that are taken from it."""
+    """Count for each service what it uses through another: the image that it builds, the volumes taken from it."""
     peers: dict[str, set[str]] = {}
     for name, service in services.items():
         sources = {str(item).split(":")[0] for item in service.get("volumes_from") or ()}
@@ -192,9 +189,9 @@ def _share_inputs(services: dict[str, dict[str, Any]], built: dict[str, str], de
 
 
 def _config_digest(service: dict[str, Any]) -> str:
-    """Return what tells a changed service where Compose keeps no hash of its own.
+    """Return a digest that identifies a changed service where Compose keeps no hash of its own.
 
-    How many and in what order do not count.
+    The number of containers and their order do not count.
     """
     counted = {key: value for key, value in service.items() if key not in ("depends_on", "pull_policy", "scale")}
     return hashlib.sha256(canonical(counted)).hexdigest()[:32]

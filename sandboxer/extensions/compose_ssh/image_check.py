@@ -1,8 +1,8 @@
-"""What lies on the host under the names that a stack uses, looked at right before the engine is told to use it.
+"""Checks the images that exist on the host under the names that a stack uses, right before the engine uses them.
 
-A tag may have been given by hand, and an engine finds an image by more than its name. So what counts is what is there:
-an image that carries another sandbox's label is refused, and so are the triggers of a base image that no Dockerfile of
-a sandbox may have. A base that is not here yet is fetched first, or nobody could look at it.
+A tag may have been given by hand, and an engine finds an image by more than its name. So only the images that exist
+count: one that carries another sandbox's label is refused, and so are triggers of a base image that no Dockerfile of a
+sandbox may have. A missing base is fetched first, because otherwise nobody could check it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PULL_SECONDS = 900.0
 
 
 def check_images(directory: SandboxDirectory, hardened: Hardened) -> None:
-    """Raise ComposeRefused where an image of the stack is another sandbox's, or would have a build do what it may not.
+    """Raise ComposeRefused if an image is another sandbox's, or would make a build do what it may not.
 
-    Raises ProvisionFailed where that cannot be told.
+    Raise ProvisionFailed if that cannot be determined.
     """
     others = [name for name in hardened.images if name not in hardened.bases]
     findings = Findings(directory.operation.name)
@@ -43,7 +43,7 @@ def check_images(directory: SandboxDirectory, hardened: Hardened) -> None:
 
 
 def _observe(directory: SandboxDirectory, *names: str) -> list[dict[str, Any]]:
-    """Return what the engine says of those of these images that are there."""
+    """Return the engine's description of those of these images that exist."""
     return list(_read(directory, "images", *names))
 
 
@@ -87,7 +87,7 @@ def _triggers(directory: SandboxDirectory, name: str, findings: Findings) -> Non
 
 
 def _told(image: dict[str, Any]) -> list[Any]:
-    """Return the triggers of an image: Docker names them, Podman's store has its whole configuration."""
+    """Return the triggers of an image: Docker lists them, Podman's store has the whole configuration."""
     config = image.get("config", {"config": {"OnBuild": image.get("triggers")}})
     inner = config.get("config") if isinstance(config, dict) else None
     triggers = inner.get("OnBuild") if isinstance(inner, dict) else None

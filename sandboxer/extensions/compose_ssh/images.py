@@ -1,4 +1,4 @@
-"""How a service's image comes to be: built from the input's files alone, under a name of the sandbox's own."""
+"""Where a service's image comes from: built from the input's files alone, under a name that only the sandbox has."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _REFUSED = {
     "sbom": _FRONTEND,
     "ssh": "hands the host's SSH agent or keys to the build; use a build secret",
 }
-# In the order in which podman-compose looks for one; BuildKit takes the last where the first of its own is not there.
+# In podman-compose's order of search; BuildKit takes the last one if the first of its own is missing.
 _PODMAN_FILES = ("Containerfile", "ContainerFile", "containerfile", "Dockerfile", "DockerFile", "dockerfile")
 _DOCKER_FILES = ("Dockerfile", "dockerfile")
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -46,11 +46,11 @@ _CONTEXT = re.compile(r"[a-z0-9][a-z0-9._/-]{0,127}")
 
 @dataclass(slots=True)
 class Images:
-    """Collects what a stack's images are made of.
+    """Collects what a stack's images are built from.
 
-    ``built`` maps each image name that a service builds to the service: others that name it get the same image.
+    ``built`` maps the name of each image that a service builds to that service: others that name it get the same image.
     ``named`` are the images from outside, ``bases`` those of them that builds start from, and ``files`` the Dockerfiles
-    to deliver, by their place below the workspace.
+    to deliver, by their path below the workspace.
     """
 
     built: dict[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Images:
 
 
 def images_of(services: dict[str, Any]) -> Images:
-    """Return what is to be collected for these services."""
+    """Return the collection for these services, before anything was added."""
     return Images(
         {
             service["image"]: name
@@ -73,7 +73,7 @@ def images_of(services: dict[str, Any]) -> Images:
 def image_keys(name: str, service: dict[str, Any], images: Images, mounts: Mounts, scope: Scope) -> dict[str, Any]:
     """Return the ``image``, ``build`` and ``pull_policy`` of a service.
 
-    A built image is named after the sandbox: under the file's own name it would replace that of another sandbox.
+    A built image is named after the sandbox: under the name in the file it would replace another sandbox's.
     """
     asked = service.get("image")
     if service.get("build") is not None:
@@ -90,7 +90,7 @@ def image_keys(name: str, service: dict[str, Any], images: Images, mounts: Mount
 
 
 def own_name(project: str, service: str) -> str:
-    """Return the name of the image that a sandbox's service is built as; images have no capitals."""
+    """Return the name of the image that a sandbox's service is built as; image names have no capitals."""
     return f"{project}-{service.lower()}"
 
 
@@ -131,7 +131,7 @@ _CHECKS: dict[str, Check] = {"no_cache": flag, "shm_size": _shm_size, "ulimits":
 def _arguments(value: Any, scope: Scope) -> dict[str, str]:
     """Return a build's arguments that have a value.
 
-    A name alone is one of the sandbox's variables, never of the host's.
+    A name alone is one of the sandbox's variables, never one of the host's.
     """
     own = {key: escape(text) for key, text in scope.policy.variables.items()}
     given = {key: own.get(key) if text is None else text for key, text in scope.mapping(value).items()}
@@ -146,7 +146,7 @@ def _arguments(value: Any, scope: Scope) -> dict[str, str]:
 
 
 def _contexts(name: str, build: dict[str, Any], images: Images, delivery: Delivery, scope: Scope) -> None:
-    """Put the folders that a build reads where their content says, and the Dockerfile as it was understood."""
+    """Set the directories that a build reads to where their content is delivered, and use the checked Dockerfile."""
     context = build.get("context")
     if isinstance(context, str) and REMOTE_CONTEXT.match(context):
         scope.at("context").refuse("would be fetched from elsewhere; commit it to the input repository")
@@ -179,7 +179,7 @@ def _contexts(name: str, build: dict[str, Any], images: Images, delivery: Delive
 def _dockerfile(
     build: dict[str, Any], context: str, source: str, images: Images, delivery: Delivery, scope: Scope
 ) -> None:
-    """Read the Dockerfile as policy, and name the one to deliver in its place."""
+    """Check the Dockerfile against the policy, and name the one to deliver in its place."""
     inline = build.pop("dockerfile_inline", None)
     ignored = b""
     data: bytes | str
@@ -213,10 +213,7 @@ def _dockerfile(
 
 
 def _path(given: Any, context: str, delivery: Delivery, scope: Scope) -> str | None:
-    """Return the place in the tree of the Dockerfile that the engine would take.
-
-    None, and a finding, where there is none.
-    """
+    """Return the path in the tree of the Dockerfile that the engine would take; None, and a finding, if none."""
     if given is None:
         names = _PODMAN_FILES if scope.policy.podman else _DOCKER_FILES
         found = next((one for name in names if (one := delivery.find(posixpath.join(context, name)))), None)
@@ -235,10 +232,7 @@ def _path(given: Any, context: str, delivery: Delivery, scope: Scope) -> str | N
 
 
 def _ignored(dockerfile: str, delivery: Delivery, scope: Scope) -> bytes:
-    """Return what BuildKit is told to leave out of the context by the file beside a Dockerfile.
-
-    Empty where there is none.
-    """
+    """Return the file beside a Dockerfile that tells BuildKit what to leave out of the context; empty if none."""
     try:
         path = delivery.tree.resolve(f"{dockerfile}.dockerignore")
     except NotInTreeError:

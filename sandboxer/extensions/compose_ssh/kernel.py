@@ -1,4 +1,4 @@
-"""What a container asks of the kernel: capabilities, namespaces, limits, parameters, its share of the CPUs."""
+"""What a container requests of the kernel: capabilities, namespaces, limits, parameters, its share of the CPUs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CAPABILITIES = frozenset({
     "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
 })  # fmt: skip
 
-# The most of each, in the kernel's own unit; -1 is without limit, where the memory ceiling limits it all the same.
-# What is left out takes the CPU from others: `nice`, `rtprio`, `rttime`.
+# The most of each, in the kernel's own unit; -1 is unlimited, where the memory ceiling limits it all the same.
+# Those that take the CPU from others are left out: `nice`, `rtprio`, `rttime`.
 ULIMITS = {
     "as": -1, "core": -1, "cpu": -1, "data": -1, "fsize": -1, "locks": -1, "memlock": -1, "msgqueue": 8 << 20,
     "nofile": 1 << 20, "nproc": 1 << 20, "rss": -1, "sigpending": 1 << 17, "stack": -1,
@@ -25,8 +25,8 @@ ULIMITS = {
 
 _FLAG = ((0, 1),)
 _BUFFER = ((4096, 16 << 20),) * 3
-# Parameters that a network namespace has to itself, each with the range of its numbers. Others of `net.` belong to the
-# whole host and are not even there in a container (`net.core.rmem_max`, `net.ipv4.tcp_mem`), load modules into its
+# Parameters that each network namespace has to itself, with the range of their numbers. Others of `net.` belong to the
+# whole host and do not even exist in a container (`net.core.rmem_max`, `net.ipv4.tcp_mem`), load modules into its
 # kernel (`tcp_congestion_control`), or are shared in some kernels (`net.netfilter`, `net.bridge`).
 SYSCTLS: dict[str, tuple[tuple[int, int], ...]] = {
     "net.core.somaxconn": ((1, 65535),),
@@ -73,7 +73,7 @@ _oom_score_adj = number(0, 1000)
 
 
 def cap_add(value: Any, scope: Scope) -> list[str]:
-    """Return capabilities on top of an engine's own: those that say nothing over the host."""
+    """Return the capabilities beyond an engine's default ones; only those without power over the host are allowed."""
 
     def check(item: Any, here: Scope) -> str | None:
         name = str(item)
@@ -87,7 +87,7 @@ def cap_add(value: Any, scope: Scope) -> list[str]:
 
 
 def security_opt(value: Any, scope: Scope) -> list[str]:
-    """Return only what confines a container more."""
+    """Return the security options; only one that confines the container more is allowed."""
 
     def check(item: Any, here: Scope) -> str | None:
         if str(item).replace("=", ":") in ("no-new-privileges", "no-new-privileges:true"):
@@ -99,14 +99,14 @@ def security_opt(value: Any, scope: Scope) -> list[str]:
 
 
 def shown_word(item: Any) -> str:
-    """Return a word of a list for a message, without quotes where it needs none."""
+    """Return a word of a list for a message, without quotes if it needs none."""
     return (
         str(item) if NAME.fullmatch(str(item)) or re.fullmatch(r"[\w:=-]{1,80}", str(item), re.ASCII) else shown(item)
     )
 
 
 def oom_score_adj(value: Any, scope: Scope) -> int | None:
-    """Return how early the kernel ends the container's processes."""
+    """Return the score by which the kernel decides how early to end the container's processes."""
     if (given := whole(value)) is not None and given < 0:
         scope.refuse("may only be 0 or more: below it, the host's own processes would be killed first")
         return None
@@ -117,7 +117,7 @@ def oom_score_adj(value: Any, scope: Scope) -> int | None:
 def ulimits(value: Any, scope: Scope) -> dict[str, Any]:
     """Return limits of processes by name: one number, or ``soft`` and ``hard``.
 
-    Above the ceiling they are lowered to it.
+    Numbers above the ceiling are lowered to it.
     """
     result: dict[str, Any] = {}
     for name, given in scope.mapping(value).items():
@@ -141,7 +141,7 @@ _PAIR = (("soft", "hard"), ("hard", "soft"))
 
 
 def _least(soft: int, hard: int) -> int:
-    """Return the soft limit within the hard one, where -1 is more than any number."""
+    """Return the soft limit, at most the hard one; -1 is more than any number."""
     if hard == -1:
         return soft
     return hard if soft == -1 else min(soft, hard)
@@ -159,7 +159,7 @@ def _ulimit(most: int) -> Check:
 
 
 def sysctls(value: Any, scope: Scope) -> dict[str, str]:
-    """Return kernel parameters of the container's own network, by name and range."""
+    """Return kernel parameters of the container's own network, each checked by name and range."""
     result = {}
     for name, given in scope.mapping(value).items():
         here = scope.at(name)
@@ -180,7 +180,7 @@ def sysctls(value: Any, scope: Scope) -> dict[str, str]:
 
 
 def one_of(*allowed: str, service: bool = False) -> Check:
-    """Return a check of a namespace: some words, and that of another service of the stack."""
+    """Return a check of a namespace: one of some words, or with ``service`` that of another service of the stack."""
 
     def check(value: Any, scope: Scope) -> Any:
         peer = value.removeprefix("service:") if isinstance(value, str) else ""

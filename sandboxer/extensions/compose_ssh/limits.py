@@ -1,7 +1,7 @@
-"""How much of everything a compose file may ask for: one table, each row with its reason.
+"""How much of everything a compose file may request: one table, each row with its reason.
 
-What costs memory or disk while a container runs is lowered to the limit; what is a mistake or an attack at that size is
-refused. Memory, CPUs and processes are the profile's to limit; see ceilings.
+What costs memory or disk while a container runs is lowered to the limit; what can only be a mistake or an attack at
+that size is refused. The profile limits memory, CPUs and processes; see ceilings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ KIB, MIB = 1024, 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most of something, told as ``shown``; ``lowered`` says that more is lowered to it rather than refused."""
+    """The most of something, printed as ``shown``; with ``lowered``, more is lowered to it rather than refused."""
 
     most: int
     what: str
@@ -60,7 +60,7 @@ CPU_SHARES = Limit(
     1024, "`cpu_shares`", "1024", "more than the default takes CPU time from other sandboxes", lowered=True
 )
 
-HEALTH_INTERVAL = 1  # second: the least, for each check is a process that the host pays for
+HEALTH_INTERVAL = 1  # second: the minimum, because each check is a process that the host pays for
 DEFAULT_LOG_SIZE = 10 * MIB
 DEFAULT_LOG_FILES = 3
 

@@ -1,4 +1,4 @@
-"""Where a container's output goes: files of the engine, of bounded size whether or not the file says so."""
+"""Where a container's output goes: files of the engine, of bounded size whether or not the compose file says so."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from sandboxer.extensions.compose_ssh.grammar import Check
     from sandboxer.extensions.compose_ssh.scope import Scope
 
-# Not journald: what a container writes would displace the host's own messages in the host's journal.
+# Not journald: a container's output would displace the host's own messages in its journal.
 DRIVERS = ("json-file", "local", "none")
 _NAMES = word(r"[A-Za-z0-9_.,/-]*", "a list of names", 255)
 _PATTERN = word(r"[^\x00-\x1f\x7f,\"]*", "a regular expression without `,` and quotes", 255)
 _FLAG = word("true|false", "true or false", 5)
-# An engine runs a tag as a template for each container: `{{pad .Name 2000000000 0}}` is memory of Docker's daemon.
+# An engine runs a tag as a template for each container: `{{pad .Name 2000000000 0}}` uses memory of Docker's daemon.
 _FIELDS = "DaemonName|FullID|ID|ImageFullID|ImageID|ImageName|Name"
 _TAG = word(
     rf"(?:[A-Za-z0-9_.:/ -]|{{{{ ?\.(?:{_FIELDS}) ?}}}})*",
@@ -37,7 +37,7 @@ OPTIONS: dict[str, Check] = {
     "tag": _TAG,
 }
 _OF_DRIVER = {"json-file": OPTIONS.keys(), "local": ("compress", "max-buffer-size", "max-file", "max-size", "mode")}
-_OF_PODMAN = ("max-size",)  # its one kind of file knows no more, and no container starts with a tag
+_OF_PODMAN = ("max-size",)  # its only kind of file supports no more, and no container starts with a tag
 
 
 def logging(value: Any, scope: Scope) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a container is given beside its image: volumes, configs, secrets and what env files say."""
+"""What a container is given beside its image: volumes, configs, secrets and the content of env files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _mode = word(r"[0-9]{1,4}", "a mode, such as 1777", 4)
 
 
 def written_to(services: dict[str, Any], delivery: Delivery) -> Iterator[str]:
-    """Yield the places in the tree that some service mounts and may write to."""
+    """Yield the paths in the tree that some service mounts and may write to."""
     for service in services.values():
         volumes = service.get("volumes") if isinstance(service, dict) else None
         for volume in volumes if isinstance(volumes, list) else ():
@@ -42,7 +42,7 @@ def written_to(services: dict[str, Any], delivery: Delivery) -> Iterator[str]:
 
 @dataclass(slots=True)
 class Mounts:
-    """Rewrites the mounts of services, and collects the top-level entries that they turn out to need."""
+    """Rewrites the mounts of services, and collects the top-level entries that they need."""
 
     model: dict[str, Any]
     root: Scope
@@ -52,13 +52,13 @@ class Mounts:
     secrets: dict[str, Any] = field(default_factory=dict)
 
     def of(self, name: str, service: dict[str, Any], scope: Scope) -> dict[str, Any]:
-        """Return the ``volumes``, ``configs``, ``secrets`` and ``volumes_from`` of a service: those it has."""
+        """Return the ``volumes``, ``configs``, ``secrets`` and ``volumes_from`` that a service has."""
         lists = [service.get(key) for key in ("volumes", "configs", "secrets", "volumes_from", "tmpfs")]
         if too_many(limits.MOUNTS, sum(len(one) for one in lists if isinstance(one, list)), scope):
             return {}
         volumes = [self._volume(item, name, here) for here, item in scope.at("volumes").items(service.get("volumes"))]
         configs = [self._config(item, name, here) for here, item in scope.at("configs").items(service.get("configs"))]
-        if scope.policy.podman:  # podman-compose knows no configs: a mount of the same file is what Compose makes too
+        if scope.policy.podman:  # podman-compose has no configs: mount the same file, which is what Compose does too
             volumes += configs
             configs = []
         found: dict[str, list[Any]] = {
@@ -73,7 +73,7 @@ class Mounts:
         return {key: items for key, items in present.items() if items}
 
     def environment(self, service: dict[str, Any], scope: Scope) -> dict[str, Any]:
-        """Return the ``environment`` of a service that has env files, with what they say; else nothing."""
+        """Return the ``environment`` of a service that has env files, their content included; else nothing."""
         here = scope.at("env_file")
         given = service.get("env_file")
         if not given or (isinstance(given, list) and too_many(limits.MOUNTS, len(given), here)):
@@ -119,7 +119,7 @@ class Mounts:
         if kind == "bind":
             self._bind(volume, name, scope)
         elif kind == "volume" and volume.get("source") is None and scope.policy.podman:
-            # podman-compose knows no volume without a name, and gives its own names no labels.
+            # podman-compose has no volumes without a name, and gives the names that it makes up no labels.
             told = hashlib.sha256(str(volume.get("target")).encode()).hexdigest()[:8]
             volume["source"] = f"anonymous-{name}-{told}"
             self.volumes.add(volume["source"])
@@ -162,7 +162,7 @@ class Mounts:
         if "nocopy" in options:
             options["nocopy"] = flag(options["nocopy"], here.at("nocopy"))
         if "subpath" in options and scope.policy.podman:
-            # Docker opens it without leaving the volume, from version 26 on; Podman follows links out of it.
+            # Docker, from version 26 on, opens it without leaving the volume; Podman follows links out of it.
             here.at("subpath").refuse("is not kept inside the volume by Podman; mount the whole volume")
         elif "subpath" in options:
             path = _subpath(options["subpath"], here.at("subpath"))
@@ -179,7 +179,7 @@ class Mounts:
         self.volumes.add(source)
 
     def _reference(self, item: Any, kind: str, scope: Scope) -> tuple[dict[str, Any], str, dict[str, Any]] | None:
-        """Return a service's reference to a config or secret: itself, the name, and the top-level entry."""
+        """Return a service's reference to a config or secret: the reference, its name, and the top-level entry."""
         reference = scope.only(scope.mapping(item), _REFERENCE)
         name = reference.get("source")
         section = self.model.get(kind)
@@ -225,7 +225,7 @@ class Mounts:
         if found is None:
             return None
         reference, name, entry = found
-        if not mounted:  # a build's step says who may read it
+        if not mounted:  # the build's step itself says who may read it
             take_access(reference, scope)
             if scope.policy.podman and "/" in str(reference.get("target")):
                 scope.at("target").refuse("is the name of a build secret, which has no `/` on Podman")
@@ -253,7 +253,7 @@ class Mounts:
         return None
 
     def _access(self, reference: dict[str, Any], source: str, scope: Scope) -> Access | None:
-        """Return who may read a file of the input; without a word of it everybody in the container, as git has it."""
+        """Return who may read a file of the input; None, the default, is everybody in the container, as git has it."""
         access = take_access(reference, scope)
         if access is not None and not self.delivery.tree.is_file(source):
             scope.refuse("is a folder, which has no `uid`, `gid` and `mode` of its own; name a file")
@@ -263,7 +263,7 @@ class Mounts:
     def _named_so(
         self, entries: dict[str, Any], reference: dict[str, Any], access: Access | None, path: str, *, default: str
     ) -> dict[str, Any]:
-        """Return a reference to an entry of its file's own.
+        """Return a reference to a separate entry for the file.
 
         One file may be given to several services in several ways.
         """
@@ -287,7 +287,7 @@ def target(value: Any, scope: Scope, *, relative: bool = False) -> None:
 
 
 def _from(item: Any, scope: Scope) -> str | None:
-    """Return another service's mounts, each as that service has it or read-only: Podman lets `rw` undo its `ro`."""
+    """Return another service's mounts, as that service has them or read-only: Podman lets `rw` undo its `ro`."""
     if not isinstance(item, str) or item.startswith("container:"):
         scope.refuse("names a container outside the sandbox; name a service")
         return None

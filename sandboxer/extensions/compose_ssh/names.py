@@ -1,4 +1,4 @@
-"""What a container is called, what it calls others, and where it looks names up."""
+"""The names of containers: their own, those that they give each other, and where they look names up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAC_WHAT = "is not a hardware address such as 02:42:ac:11:00:02"
 
 
 def valid_name(name: str, scope: Scope) -> bool:
-    """Return whether this may be the name of a service, network, volume, secret or config; else a finding says so."""
+    """Return whether a service, network, volume, secret or config may have this name; add a finding if not."""
     if NAME.fullmatch(name):
         return True
     if len(name) > limits.NAME.most:
@@ -48,7 +48,7 @@ def alias(value: Any, scope: Scope) -> str | None:
 
 
 def mac_address(value: Any, scope: Scope) -> Any:
-    """Return a hardware address."""
+    """Return a hardware address; refuse anything else."""
     if isinstance(value, str) and _MAC.fullmatch(value):
         return value
     scope.refuse(_MAC_WHAT)
@@ -56,7 +56,7 @@ def mac_address(value: Any, scope: Scope) -> Any:
 
 
 def dns(value: Any, scope: Scope) -> list[str]:
-    """Return name servers, by address."""
+    """Return name servers, which must be addresses; refuse them all under ``egress: deny``."""
     if scope.policy.egress == "deny":
         scope.refuse("asks outside the sandbox's networks, which `egress: deny` forbids; remove it")
         return []
@@ -79,7 +79,7 @@ def _address(value: Any) -> bool:
 
 
 def extra_hosts(value: Any, scope: Scope) -> list[str]:
-    """Return more names in the container's hosts file; the host itself is none under ``egress: deny``."""
+    """Return additional entries of the container's hosts file; the host itself is refused under ``egress: deny``."""
 
     def check(item: Any, here: Scope) -> str | None:
         name, _, address = str(item).partition("=")
@@ -97,7 +97,7 @@ def extra_hosts(value: Any, scope: Scope) -> list[str]:
 
 
 def links(value: Any, scope: Scope) -> list[str]:
-    """Return services of the stack, each with another name if need be."""
+    """Return links to services of the stack, each with another name if needed."""
 
     def check(item: Any, here: Scope) -> str | None:
         name, colon, other = str(item).partition(":")
@@ -111,7 +111,7 @@ def links(value: Any, scope: Scope) -> list[str]:
 
 
 def expose(value: Any, scope: Scope) -> list[str]:
-    """Return ports and ranges of ports, of which the engine keeps a list."""
+    """Return ports and ranges of ports; their number is limited because the engine keeps a list of them."""
     total = 0
     if isinstance(value, list) and too_many(limits.EXPOSED, len(value), scope):
         return []
@@ -140,13 +140,13 @@ def depends_on(value: Any, scope: Scope) -> dict[str, Any]:
         flag(known.get("restart", False), here.at("restart"))
         if known.get("condition", _CONDITIONS[0]) not in _CONDITIONS:
             here.at("condition").refuse(f"must be one of {', '.join(_CONDITIONS)}")
-        if name in scope.services:  # else it is in a profile that is not active
+        if name in scope.services:  # else it is in a compose profile that is not active
             result[name] = known
     return result
 
 
 def group_add(value: Any, scope: Scope) -> list[str]:
-    """Return more groups of the container's process, by a name or number of the container's own."""
+    """Return additional groups of the container's process, by a name or number that the container defines."""
 
     def check(item: Any, here: Scope) -> str | None:
         if NAME.fullmatch(str(item)) and str(item) != "keep-groups":
@@ -160,9 +160,8 @@ def group_add(value: Any, scope: Scope) -> list[str]:
 def labels(value: Any, scope: Scope) -> dict[str, str]:
     """Return a file's own labels, few enough to be read back.
 
-    Those that tell whose a container is are not for it to set.
-
-    A value is free text: podman-compose's ``--label KEY=VALUE`` is one word, and the first ``=`` ends the key.
+    It may not set those that say whose a container is. A value is free text: podman-compose's ``--label KEY=VALUE`` is
+    one word, and the first ``=`` ends the key.
     """
     given = scope.mapping(value)
     if too_many(limits.LABELS, len(given), scope):

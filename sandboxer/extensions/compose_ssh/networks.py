@@ -1,4 +1,4 @@
-"""The networks and volumes of a stack: its own alone, and closed where egress is denied."""
+"""The networks and volumes of a stack: only its own, and closed if egress is denied."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _CHECKS = {
     "priority": _priority,
 }
 
-# Docker asks it from inside the container, whose networks lead nowhere else: no machine has an address of RFC 5737.
-# Not the container's own loopback, where a name server of the stack's would be asked what it has just asked itself.
+# Docker queries it from inside the container, whose networks lead nowhere else: no machine has an address of RFC 5737.
+# Not the container's own loopback, where a name server of the stack would be sent the queries that it sent itself.
 _NOWHERE = "192.0.2.1"
-# Nobody answers for a name of the outside: so whoever asks waits for one second once, and for no suffix more.
+# Nobody answers for names of the outside: so a query waits one second, once, and tries no other suffix.
 _IMPATIENT = ("timeout:1", "attempts:1")
 
 
 def membership(service: dict[str, Any], scope: Scope) -> dict[str, Any]:
-    """Return the ``networks`` of a service; none where it shares another service's network or has none."""
+    """Return the ``networks`` of a service; empty if it shares another service's network or has none."""
     if service.get("network_mode"):
         return {}
     here = scope.at("networks")
@@ -58,16 +58,16 @@ def membership(service: dict[str, Any], scope: Scope) -> dict[str, Any]:
 
 
 def names(service: dict[str, Any], scope: Scope) -> dict[str, Any]:
-    """Return the keys by which a service under ``egress: deny`` knows the names of its own stack, and no others.
+    """Return the keys with which a service under ``egress: deny`` resolves the names of its own stack, and no others.
 
-    An engine's resolver asks the host's name servers for what it does not know, and some do so for an internal network
-    too, from the host itself. Docker's asks what it is told instead. Podman's is told by ``resolver.sh``.
+    An engine's resolver forwards unknown names to the host's name servers, and some do so for an internal network too,
+    from the host itself. Docker's forwards to the configured server instead. Podman's is configured by ``resolver.sh``.
     """
     if scope.policy.egress != "deny" or service.get("network_mode"):
         return {}
     options = [text for text in _words(service.get("dns_opt")) if text.partition(":")[0] not in ("timeout", "attempts")]
     if not scope.policy.podman and not any(text.startswith("ndots:") for text in options):
-        # Told a number, Docker answers at once for a name without a dot that it does not know.
+        # With this option Docker answers at once for an unknown name without a dot.
         options.append("ndots:1")
     keys = {"dns_opt": [*options, *_IMPATIENT], "dns_search": _words(service.get("dns_search")) or ["."]}
     return keys if scope.policy.podman else {"dns": [_NOWHERE]} | keys
@@ -78,10 +78,9 @@ def _words(value: Any) -> list[str]:
 
 
 def creation(name: str, network: dict[str, Any], project: str) -> tuple[str, list[str]]:
-    """Return the name of a hardened network on Podman, and the words of ``podman network create`` as podman-compose
-    says them.
+    """Return the name of a hardened network on Podman, and the arguments of ``podman network create``.
 
-    Each word becomes a line, so a line break in a label becomes a space.
+    They are those that podman-compose passes. Each becomes a line, so a line break in a label becomes a space.
     """
     options = network.get("driver_opts") or {}
     words = [
@@ -94,7 +93,7 @@ def creation(name: str, network: dict[str, Any], project: str) -> tuple[str, lis
 
 
 def made_volume(name: str, volume: dict[str, Any], project: str) -> tuple[str, list[str]]:
-    """Return the same of a hardened volume, and ``podman volume create``."""
+    """Return the name of a hardened volume on Podman, and the arguments of ``podman volume create``."""
     return f"{project}_{name}", [word.replace("$$", "$") for word in _marks(volume, project)]
 
 
@@ -104,7 +103,7 @@ def _marks(resource: dict[str, Any], project: str) -> list[str]:
 
 
 def network(name: str, value: Any, scope: Scope) -> dict[str, Any]:
-    """Return a top-level network: a bridge of the sandbox's own, ``internal`` under ``egress: deny``."""
+    """Return a top-level network: a bridge that only the sandbox has, ``internal`` under ``egress: deny``."""
     given = _own(name, value, scope, _NETWORK)
     if given.pop("driver", "bridge") not in ("bridge", "default"):
         scope.at("driver").refuse("joins the host's own networks; use bridge")
@@ -119,7 +118,7 @@ def network(name: str, value: Any, scope: Scope) -> dict[str, Any]:
     if not off(ipam.get("config")) or ipam.get("driver", "default") != "default":
         scope.at("ipam").refuse("fixes addresses, so two copies of the stack would clash; the engine chooses them")
     if scope.policy.podman and scope.policy.egress == "allow":
-        # Podman leads packets from one network to another, which Docker does not.
+        # Podman forwards packets between networks, which Docker does not.
         options = {**options, "isolate": "true"}
     internal = scope.policy.egress == "deny" or not off(given.pop("internal", None))
     given.pop("internal", None)
@@ -127,9 +126,9 @@ def network(name: str, value: Any, scope: Scope) -> dict[str, Any]:
 
 
 def volume(name: str, value: Any, scope: Scope) -> dict[str, Any]:
-    """Return a top-level volume.
+    """Return a top-level volume: a local one that only the sandbox has.
 
-    A local one of the sandbox's own, without options, for ``o: bind`` is a way to any path.
+    It has no options, because ``o: bind`` can mount any path.
     """
     given = _own(name, value, scope, _VOLUME)
     if given.pop("driver", "local") not in ("local", "default"):
@@ -138,13 +137,13 @@ def volume(name: str, value: Any, scope: Scope) -> dict[str, Any]:
         scope.at("driver_opts").refuse("can mount any path of the host; remove it")
     for key, text in given["labels"].items() if scope.policy.podman else ():
         if key not in scope.policy.labels and ("," in text or '"' in text):
-            # `podman volume create --label` takes a list: what is behind a comma is another label.
+            # `podman volume create --label` takes a list: text after a comma is another label.
             scope.at("labels").at(key).refuse("has a `,` or quotes, which Podman takes apart; leave them out")
     return given
 
 
 def _own(name: str, value: Any, scope: Scope, known: tuple[str, ...]) -> dict[str, Any]:
-    """Return what networks and volumes have alike: not from outside, no name of their own, our labels."""
+    """Return what networks and volumes have in common: not external, no custom name, our labels."""
     given = scope.only(scope.mapping(value), known)
     if not off(given.pop("external", None)):
         scope.at("external").refuse("belongs to others and would be deleted with the sandbox; let the sandbox make it")

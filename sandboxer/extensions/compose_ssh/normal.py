@@ -1,4 +1,4 @@
-"""One form for what Compose lets be written in several: the long one, as ``docker compose config`` prints it."""
+"""Normalises what Compose accepts in several forms to the long one, as ``docker compose config`` prints it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _PROPAGATION = ("shared", "rshared", "slave", "rslave", "private", "rprivate")
 
 
 def normalise(model: Mapping[str, Any], project_dir: str, *, literal: bool = False) -> dict[str, Any]:
-    """Return the long form of a merged compose model; what is in it already, as from ``docker compose config``, stays.
+    """Return the long form of a merged compose model; parts already in it, as from ``docker compose config``, stay.
 
     ``project_dir`` is the absolute path on the host that relative paths start from. ``literal`` says that the values
-    are interpolated and a ``$`` in them stands for itself, as ``podman-compose config`` prints them; in the result a
-    ``$`` is always written ``$$``, for ``up`` interpolates again. Values of a wrong type stay as they are: harden
-    refuses them. Published ports stay in short syntax, for none of them is kept.
+    are interpolated and a ``$`` in them stands for itself, as ``podman-compose config`` prints them. In the result a
+    ``$`` is always written ``$$``, because ``up`` interpolates again. Values of a wrong type stay as they are: harden
+    refuses them. Published ports stay in short syntax, because none of them is kept.
     """
     result: dict[str, Any] = _copy(dict(model), literal)
     for kind in ("services", "networks", "volumes", "secrets", "configs"):
@@ -75,7 +75,7 @@ def _service(service: Any, project_dir: str) -> Any:
 
 
 def _shared(part: dict[str, Any]) -> None:
-    """What services and builds write alike."""
+    """Normalise the keys that services and builds have in common."""
     for key in _LISTS:
         if part.get(key) is not None and not isinstance(part[key], list | dict):
             part[key] = [part[key]]
@@ -103,7 +103,7 @@ def _context(value: Any, project_dir: str) -> Any:
 
 
 def absolute(path: str, folder: str) -> str:
-    """Return a path made absolute and cleaned; one in a home directory stays as it is, for it is nobody's here."""
+    """Return a path made absolute and cleaned; one in a home directory stays as it is, because nobody has one here."""
     return path if path.startswith("~") else posixpath.normpath(posixpath.join(folder, path))
 
 
@@ -146,7 +146,7 @@ def _source(item: Any) -> Any:
 
 
 def _hosts(value: Any) -> Any:
-    """Names of hosts as ``name=address``, which both engines' Compose tells apart from an IPv6 address's colons."""
+    """Return host entries as ``name=address``: both Compose tools tell its ``=`` from the colons of an IPv6 address."""
     if isinstance(value, dict):
         pairs = [(name, address) for name, many in value.items() for address in _as_list(many)]
         return [f"{name}={address}" for name, address in pairs]

@@ -1,4 +1,4 @@
-"""One look at a host: the command, and its answer read into values. What is not understood in full is no answer."""
+"""Observes a host: the command, and its output read into values. Output not understood in full counts as none."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ENGINES: tuple[Engine, ...] = ("docker", "podman")
 
 
 def observe_command(request: ObserveRequest) -> tuple[Command, str]:
-    """Return the command of one look, and the nonce that marks its sections."""
+    """Return the command that observes one host, and the nonce that marks its sections."""
     nonce = secrets.token_hex(16)
     lines = (nonce, request.root, request.fleet, request.runtime)
     text = script("root.sh", "compose_ssh/engine.sh", "compose_ssh/files.sh", "compose_ssh/observe.sh")
@@ -46,7 +46,7 @@ def observe_command(request: ObserveRequest) -> tuple[Command, str]:
 
 
 def read_observation(request: ObserveRequest, nonce: str, result: CommandResult) -> Reachable:
-    """Return the answer of a look. Raises ObservationIncomplete where it broke off, or says what nobody expects."""
+    """Return the observation. Raise ObservationIncomplete if the output is incomplete, or not as expected."""
     sections = Sections(result.stdout, nonce)
     if not sections.complete:
         said = result.stderr.decode("utf-8", "replace").strip().splitlines()
@@ -173,9 +173,9 @@ def _found(fleet: str, sections: Sections) -> dict[str, ObservedDirectory]:
 
 
 def file_sums(printed: bytes) -> dict[str, FileSums]:
-    """Return what ``files.sh`` printed, by its keys; what has no files is not among them."""
+    """Return what ``files.sh`` printed, by its keys; what has no files is left out."""
     lines = (_SUMS.fullmatch(line) for line in os.fsdecode(printed).splitlines())
-    # A name of two lines below the workspace, which nothing of ours has, makes lines that are none.
+    # A name with a line break below the workspace, which nothing of ours has, makes lines that do not match.
     return {line[1]: FileSums(int(line[2]), int(line[3]), int(line[4])) for line in lines if line}
 
 
@@ -196,7 +196,7 @@ def _each_json(sections: Sections, wanted: str, use: Callable[[str, Any], None])
             try:
                 use(argument, json.loads(body))
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                # Half a file is as good as none: it is written anew by whoever has something to say in it.
+                # Half a file is worth nothing: whoever has something to note writes it again.
                 continue
 
 

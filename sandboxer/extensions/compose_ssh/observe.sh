@@ -1,7 +1,7 @@
-# The look: everything that a plan needs to know of one host, in one command that writes nothing.
+# Observes a host: everything that a plan needs to know of it, in one command that writes nothing.
 # Reads lines from standard input: nonce, root, fleet, runtime (auto, docker or podman).
-# Writes sections, each behind a line `@<nonce> <name>`; the last is `end`, without which the look is not complete.
-# The nonce is fresh, so that nothing that lies on the host can pass for the start of a section.
+# Prints sections, each behind a line `@<nonce> <name>`; the last is `end`, without which the observation is incomplete.
+# The nonce is fresh, so that nothing on the host can pass for the start of a section.
 LC_ALL=C; export LC_ALL
 read -r nonce; read -r root; read -r fleet; read -r runtime
 section() { printf '\n@%s %s\n' "$nonce" "$*"; }
@@ -12,7 +12,7 @@ host_facts() {
   read -r _ memory _ </proc/meminfo; section memory; echo "$memory"
   place=$root; while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
   section disk; df -Pk "$place"
-  # As `id -u` and `nproc` say, without a program for either.
+  # As `id -u` and `nproc` print, without a program for either.
   while read -r key value effective _; do
     case $key in Uid:) uid=$effective ;; Cpus_allowed_list:) processors=$value; break ;; esac
   done </proc/self/status
@@ -21,7 +21,7 @@ host_facts() {
   section cpus; echo "$cpus"
 }
 
-# As many names as a megabyte holds. Those behind it are not told.
+# As many names as a megabyte holds. The rest is not reported.
 names() { # what comes before each, paths...
   before=$1 left=1048576; shift
   for entry in "$@"; do
@@ -33,8 +33,8 @@ names() { # what comes before each, paths...
   done
 }
 
-# Each record has its limit, and those behind the first ones have one together, for a look has one: what is beyond it is
-# unknown by itself, and takes no other's place.
+# Each record has its limit, and those after the first ten share one, because an observation has one: a record beyond it
+# is unknown by itself, and does not displace another.
 records_seen=0 left_for_records=6291456
 record() { # id, file
   records_seen=$((records_seen + 1))
@@ -47,7 +47,7 @@ record() { # id, file
   section record "$1"; head -c 1048577 "$2"
 }
 
-# A record is read only from a regular file: a link could show any file of the host as ours.
+# A record is read only from a regular file: a link could present any file of the host as ours.
 records() {
   way_to_root; [ -z "$unsafe" ] || { section way; echo "$unsafe"; return; }
   section root
@@ -64,7 +64,7 @@ records() {
     [ -f "$file" ] || continue
     id=${file##*/}; section tombstone "${id%.json}"; head -c 65536 "$file"
   done
-  # What a client held that was killed before, or after, there was a sandbox.
+  # Leftover locks of clients that were killed before, or after, the sandbox existed.
   section locks; names .locks/ "$home"/.locks/*
   folders=
   for folder in "$home"/*; do
@@ -82,7 +82,7 @@ records() {
       section record-missing "$id"
     fi
   done
-  # What is delivered; what containers may write to is a copy of its own, and not looked at.
+  # What is delivered; what containers may write to is a separate copy, and not observed.
   # shellcheck disable=SC2086 # words
   command -v find >/dev/null 2>&1 && { section files; [ -z "$folders" ] || file_sums "$home" 1 $folders; }
 }

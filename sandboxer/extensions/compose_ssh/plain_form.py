@@ -1,8 +1,8 @@
-"""A compose file's own plain form, which is all that Compose is given: nothing in it has two meanings.
+"""The plain form of a compose file, which is all that Compose is given: nothing in it has two meanings.
 
-JSON's shape in ASCII, every key in quotes; no anchors, aliases or merge keys, and no tag but ``!reset`` and
-``!override``. Without quotes stand only null and what Compose's YAML takes for a number or a boolean, for that is what
-the file had there; all other scalars are strings in every dialect. What is named ``x-`` is left out.
+JSON's syntax in ASCII, every key in quotes; no anchors, aliases or merge keys, and no tag but ``!reset`` and
+``!override``. Unquoted are only null and what Compose's YAML takes for a number or a boolean, because the file had it
+there; all other scalars are strings in every dialect. Fields named ``x-`` are left out.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ MAX_BYTES = 4 * 1024 * 1024
 
 _SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
 _PARTS = ("build", "deploy", "develop", "healthcheck", "logging")
-# YAML 1.1 takes these for booleans, as podman-compose does, and Compose for strings: each reads them as before.
+# YAML 1.1, and so podman-compose, takes these for booleans, and Compose for strings: each reads them as before.
 _WORDS = re.compile(r"(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)", re.ASCII)
 _ESCAPED = re.compile(r'["\\]|[^\x20-\x7e]')
 
 
 @dataclass(slots=True)
 class Budget:
-    """How much all files together may still come to, aliases written out. Raises ValueError beyond."""
+    """How much all files together may still come to, with aliases written out. Raise ValueError beyond."""
 
     nodes: int = MAX_NODES
     bytes: int = MAX_BYTES
 
     def spend(self, size: int) -> None:
-        """One value of so many bytes."""
+        """Count one value of ``size`` bytes."""
         self.nodes -= 1
         self.bytes -= size
         if self.nodes < 0 or self.bytes < 0:
@@ -44,13 +44,13 @@ class Budget:
 
 
 def plain_form(documents: Iterable[Any], budget: Budget) -> bytes:
-    """Return the documents of one file, written out. Raises ValueError where they are too large or too deep."""
+    """Return the documents of one file, written out. Raise ValueError if they are too large or too deep."""
     given = [document for document in documents if document is not None] or [None]
     return b"".join(b"---\n" + _Writer(budget).text(without_extensions(document)) for document in given)
 
 
 def without_extensions(document: Any) -> Any:
-    """Return a document without its ``x-`` fields; in what holds names of the user's own they are no such fields."""
+    """Return a document without its ``x-`` fields; in a mapping of the user's own names they are not such fields."""
     if not isinstance(document, dict):
         return document
     plain = _dropped(document)
@@ -70,7 +70,7 @@ def _dropped(mapping: dict[str, Any]) -> dict[str, Any]:
 
 
 def _within(value: Any, change: Callable[[Any], Any], *, each: bool = False, drop: bool = False) -> Any:
-    """Return a mapping changed, or each of its values; what is something else, or reset, stays as it is."""
+    """Return a mapping changed, or each of its values; what is not a mapping, or is reset, stays as it is."""
     if isinstance(value, Tagged):
         return Tagged(value.tag, _within(value.value, change, each=each, drop=drop)) if value.tag == OVERRIDE else value
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""A compose file as plain data, before any engine reads it: bounded, anchors and merge keys resolved, no tags.
+"""Reads a compose file as plain data before any engine does: bounded, anchors and merge keys resolved, no tags.
 
 Scalars stay text because YAML's dialects disagree on ``no`` or ``2001-01-01``, and only the text is the same in all.
-What two dialects read otherwise is refused here, so that the data has one meaning: see ``plain_form``.
+What two dialects read differently is refused here, so that the data has one meaning: see ``plain_form``.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Plain(str):
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A value that takes the place of what other files say (``!override``), or takes that away (``!reset``)."""
+    """A value that replaces what other files say (``!override``), or removes it (``!reset``)."""
 
     tag: str
     value: Any
 
 
 def bare(value: Any) -> Any:
-    """Return a value as it counts in its own file: what is reset is not there."""
+    """Return a value as it counts in its own file: None if it is reset."""
     if isinstance(value, Tagged):
         return value.value if value.tag == OVERRIDE else None
     return value
@@ -66,11 +66,11 @@ def is_bool(text: str) -> bool:
 
 
 def documents(data: bytes) -> list[Any]:
-    """Return the file's documents, one after the other, for Compose merges them all.
+    """Return the file's documents in order; Compose merges them all.
 
     Mappings become dicts, sequences lists, null None, scalars ``Plain`` or, quoted, text; the value of a mapping may
-    be ``Tagged``. Raises ValueError with the place and the reason: no YAML or UTF-8, over 1 MiB, nested deeper than
-    64, more than 1,000 aliases or 100,000 nodes, an alias inside of itself, a tag, a key twice or of another kind.
+    be ``Tagged``. Raise ValueError with the place and the reason: not YAML or UTF-8, over 1 MiB, nested deeper than
+    64, more than 1,000 aliases or 100,000 nodes, an alias inside itself, a tag, a key twice or of another kind.
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"has {len(data)} bytes; the limit is {MAX_BYTES}")
@@ -86,15 +86,15 @@ def documents(data: bytes) -> list[Any]:
 
 
 class _Missing:
-    """What an alias names whose anchor does not come before it."""
+    """The value of an alias whose anchor does not come before it."""
 
 
 class _Open:
-    """What an anchor names whose value has not come to its end."""
+    """The value of an anchor that is not complete yet."""
 
 
 class _Composer:
-    """Turns events to data. An aliased value is built once and shared, so that an alias bomb stays small."""
+    """Turns events into data. An aliased value is built once and shared, so that an alias bomb stays small."""
 
     def __init__(self, events: Iterator[yaml.Event]) -> None:
         self._events = events
@@ -193,7 +193,7 @@ class _Composer:
         return str(key)
 
     def _merged(self, event: yaml.Event, value: Any) -> dict[str, Any]:
-        """Return what a merge key brings: of several mappings the first that has a key counts."""
+        """Return the content of a merge key: of several mappings, the first that has a key counts."""
         merged: dict[str, Any] = {}
         for part in reversed(value if isinstance(value, list) else [value]):
             if not isinstance(part, dict):

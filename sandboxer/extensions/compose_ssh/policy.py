@@ -1,4 +1,4 @@
-"""What a sandbox may have, and what its compose file becomes: the values that go into hardening and come out."""
+"""The input and output of hardening: what a sandbox may have, and what its compose file becomes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 @dataclass(frozen=True, slots=True)
 class ReachablePort:
-    """A container port that users want to reach, by a name of their own."""
+    """A container port that users want to reach, under a name that they choose."""
 
     name: str
     service: str
@@ -29,7 +29,7 @@ class ReachablePort:
 
 @dataclass(frozen=True, slots=True)
 class DeliveredSecret:
-    """Where a secret's file lies on the host, and the number of its version: another value has another number."""
+    """The path of a secret's file on the host, and the number of its version: another value has another number."""
 
     path: str
     version: int
@@ -41,13 +41,13 @@ def _unread(path: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What hardening goes by.
+    """The parameters of hardening.
 
-    ``labels`` are put on everything that is made. ``tree_dir`` is where on the host the input's files lie, and
-    ``entries`` are those files; what the stack mounts is told to lie below ``workspace``, by its content. ``cpus``,
-    ``memory`` (bytes) and ``pids`` are the ceilings of each container, None where there is none; ``host_cpus`` and
-    ``host_memory`` the host's own size. ``podman`` says that podman-compose will run the result; ``variables`` are what
-    the compose file may use as ``${NAME}``. ``read`` returns the content of one of the ``entries``.
+    ``labels`` are put on everything that is created. ``tree_dir`` is the path on the host of the input's files, and
+    ``entries`` are those files; what the stack mounts is given a path below ``workspace``, by its content. ``cpus``,
+    ``memory`` (bytes) and ``pids`` are the ceilings of each container, None for no ceiling; ``host_cpus`` and
+    ``host_memory`` the host's own size. ``podman`` says that podman-compose will run the result; ``variables`` are
+    those that the compose file may use as ``${NAME}``. ``read`` returns the content of one of the ``entries``.
     """
 
     sandbox: str
@@ -73,7 +73,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The mode of a file in a container, and its owner there: None is root where the login is root, else the login."""
+    """The mode of a file in a container, and its owner there: None is root if the login is root, else the login."""
 
     mode: int = 0o444
     uid: int | None = None
@@ -81,18 +81,18 @@ class Access:
 
     @property
     def words(self) -> tuple[str, str, str]:
-        """Mode, user and group as a verb is told them."""
+        """Mode, user and group as arguments of a verb."""
         uid, gid = ("-" if number is None else str(number) for number in (self.uid, self.gid))
         return f"{self.mode:03o}", uid, gid
 
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """Files of the input that must lie at ``destination`` on the host before the stack starts.
+    """Files of the input that must be at ``destination`` on the host before the stack starts.
 
-    ``source`` is a file or folder in the tree (empty: all of it), ``services`` use it. A ``writable`` one is a copy
-    that containers may change; ``digest`` is its source's content, and no other sandbox's or source's copy is shared.
-    One with an ``access`` is a copy too, of a file.
+    ``source`` is a file or directory in the tree (empty: all of it), used by ``services``. A ``writable`` one is a copy
+    that containers may change; ``digest`` is its source's content, and no other sandbox or source shares the copy.
+    One with an ``access`` is also a copy, of a file.
     """
 
     source: str
@@ -105,7 +105,7 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """A secret's file at ``path``, as services get it; ``origin`` is the file that was delivered, maybe itself."""
+    """A secret's file at ``path``, as services get it; ``origin`` is the delivered file, possibly the same one."""
 
     origin: str
     path: str
@@ -114,9 +114,9 @@ class SecretFile:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service: whether it ends well by ending, is built from the input, and how many containers it has.
+    """One service: whether it succeeds by ending, is built from the input, and how many containers it has.
 
-    ``after`` maps the services that it starts after to Compose's word for what it waits for.
+    ``after`` maps the services that it starts after to Compose's name for the condition.
     """
 
     name: str
@@ -128,10 +128,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Hardened:
-    """What may run. ``inputs`` maps services to the digest of what they use that Compose does not see.
+    """A stack that may run. ``inputs`` maps services to the digest of what they use that Compose does not see.
 
     ``images`` are those from outside that it names, ``bases`` those of them that a build starts from, and
-    ``dockerfiles`` what must lie below the workspace for the builds, by its place.
+    ``dockerfiles`` are the files that the builds need below the workspace, by path.
     """
 
     model: dict[str, Any] = field(repr=False)
@@ -145,7 +145,7 @@ class Hardened:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Every path of the host that the model names."""
+        """Every path on the host that the model names."""
         builds = [service["build"] for service in self.model["services"].values() if "build" in service]
         named = (
             *(bind.destination for bind in self.binds),
@@ -157,7 +157,7 @@ class Hardened:
     def to_json(self) -> bytes:
         """Return the compose file to run: the same bytes for the same model.
 
-        Some characters that JSON has as they are end a line to podman-compose, or are none: those are escaped.
+        Escape the characters that JSON leaves as they are and podman-compose takes for line ends or for none at all.
         """
         text = canonical(self.model).decode()
         return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()

@@ -1,4 +1,4 @@
-"""What a container's process is: its command, its environment, who it runs as, how its health is checked."""
+"""A container's process: its command, its environment, the user that it runs as, its health check."""
 
 from __future__ import annotations
 
@@ -42,12 +42,11 @@ _restart = word(
 
 
 def environment(value: Any, scope: Scope) -> dict[str, str]:
-    """Return the variables of a process. A name alone is one of the sandbox's variables, or goes.
+    """Return the variables of a process. A name alone is one of the sandbox's variables, or is left out.
 
-    Both engines' Compose would give it the host's value when it starts the container.
-
-    With a value, podman-compose's ``-e NAME=VALUE`` is one word, of which all behind the first ``=`` is the value; and
-    a name without ``*`` never takes any of the host's variables.
+    Both engines' Compose would give it the host's value when it starts the container. With a value, podman-compose's
+    ``-e NAME=VALUE`` is one word, of which everything after the first ``=`` is the value; and a name without ``*``
+    never takes any of the host's variables.
     """
     given = scope.mapping(value)
     if too_many(limits.VARIABLES, len(given), scope):
@@ -67,7 +66,7 @@ def environment(value: Any, scope: Scope) -> dict[str, str]:
 
 
 def working_dir(value: Any, scope: Scope) -> str | None:
-    """Return a folder in the container; not in ``/proc``, where an engine's own open files would lead out of it."""
+    """Return a directory in the container; not in ``/proc``, where an engine's own open files would lead out of it."""
     if not isinstance(value, str) or len(value) > 1024 or not _FOLDER.fullmatch(value):
         scope.refuse(f"{shown(value)} is not an absolute path in the container")
         return None
@@ -79,12 +78,12 @@ def working_dir(value: Any, scope: Scope) -> str | None:
 
 
 def restart(value: Any, scope: Scope) -> str | None:
-    """Return when a container starts again; YAML of old reads a bare ``no`` as false."""
+    """Return when a container is restarted; YAML 1.1 reads a bare ``no`` as false."""
     return "no" if value is False else _restart(value, scope)
 
 
 def restart_policy(value: Any, scope: Scope) -> dict[str, Any]:
-    """``deploy.restart_policy``."""
+    """Return a checked ``deploy.restart_policy``."""
     checks: dict[str, Check] = {
         "condition": word("none|on-failure|any", "none, on-failure or any"),
         "delay": duration(0, 3600),
@@ -95,9 +94,9 @@ def restart_policy(value: Any, scope: Scope) -> dict[str, Any]:
 
 
 def healthcheck(value: Any, scope: Scope) -> dict[str, Any]:
-    """Return how health is checked: free words, that run in the container alone, and bounded times.
+    """Return the health check: free words, which run only in the container, and bounded times.
 
-    podman-compose makes one word of ``test``, as JSON, behind ``--health-cmd``.
+    podman-compose makes ``test`` one word, as JSON, behind ``--health-cmd``.
     """
     most = limits.HEALTH_TIME.most
     time = duration(limits.HEALTH_INTERVAL, most)
@@ -111,7 +110,7 @@ def healthcheck(value: Any, scope: Scope) -> dict[str, Any]:
         "timeout": time,
     }
     checked = _each(value, scope, checks)
-    if scope.policy.podman:  # which only has it together with a test of its own for the start
+    if scope.policy.podman:  # which supports it only together with a separate test for the start
         checked.pop("start_interval", None)
     return checked
 
@@ -131,7 +130,7 @@ def _test(value: Any, scope: Scope) -> Any:
 
 
 def hooks(value: Any, scope: Scope) -> list[dict[str, Any]]:
-    """``post_start`` and ``pre_stop``: commands in the container, with no more rights than it has."""
+    """Return ``post_start`` or ``pre_stop``: commands in the container, with no more rights than it has."""
     checks: dict[str, Check] = {
         "command": free_words,
         "environment": _hook_environment,
@@ -145,7 +144,7 @@ def hooks(value: Any, scope: Scope) -> list[dict[str, Any]]:
 
 
 def _hook_environment(value: Any, scope: Scope) -> dict[str, str]:
-    """As that of a service; Compose leaves it in the form in which it is written."""
+    """Return the variables as those of a service; Compose leaves them in the form in which they are written."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         pairs = [item.partition("=") for item in value]
         value = {name: text if equals else None for name, equals, text in pairs}

@@ -1,4 +1,4 @@
-"""Making a sandbox, or bringing it in place to what is desired: recorded first, ready last."""
+"""Creates a sandbox, or brings it in place to what is desired: recorded first, ready last."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def provision(operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
-    """Make the sandbox or brings it to what is desired; ``fresh`` removes what a former life left of it first."""
+    """Create the sandbox, or bring it to what is desired; ``fresh`` first removes what a former life left of it."""
     with HostSession(operation, *VERBS) as session:
         directory = SandboxDirectory(operation, session)
         before = directory.observe_as_planned()
@@ -47,14 +47,14 @@ def provision(operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> 
         try:
             return _bring_up(directory, desired, record, before)
         except (HostUnreachable, CommandTimeout, OutputTooLarge):
-            raise  # the conversation is over: nothing more can be written
+            raise  # the session is over: nothing more can be written
         except SandboxerError:
             _note_failure(directory)
             raise
 
 
 def wait_ready(operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
-    """Wait until every recorded service is up or ended well, at most ``timeout`` seconds; return each one's state."""
+    """Wait at most ``timeout`` seconds until every recorded service is up or has ended well; return their states."""
     deadline = time.monotonic() + timeout
     with HostSession(operation, *VERBS) as session:
         directory = SandboxDirectory(operation, session)
@@ -69,9 +69,9 @@ def wait_ready(operation: Operation, record: Record, timeout: float) -> Mapping[
 
 
 def _begin(directory: SandboxDirectory, desired: DesiredSandbox, before: State, uid: str) -> Record:
-    """Return the record of the work, on the host before anything else is.
+    """Write the record of the operation to the host before anything else, and return it.
 
-    ``uid`` is of the life that goes on, if any.
+    ``uid`` is that of the life that continues, if any.
     """
     operation = directory.operation
     if before.record is not None:
@@ -85,7 +85,7 @@ def _begin(directory: SandboxDirectory, desired: DesiredSandbox, before: State, 
             return directory.begin(records.begin(operation, desired), request)
     if not before.containers:
         return directory.adopt(records.begin(operation, desired, uid=uid), request)
-    # The record is gone and its containers are not: the same life goes on, as old as its labels say.
+    # The record is lost and its containers are not: the same life continues, as old as its labels say.
     until = datetime.fromisoformat(before.containers[0].labels[LABEL_UNTIL]).astimezone(UTC)
     longest = max(desired.profile.spec.ttl.max, desired.ttl or timedelta())
     record = records.begin(operation, desired, uid=uid, created_at=min(operation.clock(), until - longest))
@@ -143,7 +143,7 @@ def _bring_up(directory: SandboxDirectory, desired: DesiredSandbox, record: Reco
 
 
 def _variables(directory: SandboxDirectory, desired: DesiredSandbox, record: Record) -> Variables:
-    """Return the variables of the compose file, each secret's file delivered on the way."""
+    """Return the variables of the compose file, having delivered each secret's file."""
     sealed = records.sealed_for(record, desired)["secrets"]
     values, files = dict(desired.env), {}
     for secret in desired.secrets:
@@ -163,7 +163,7 @@ def _variables(directory: SandboxDirectory, desired: DesiredSandbox, record: Rec
 
 
 def _mounts(directory: SandboxDirectory, hardened: Hardened) -> dict[str, list[Bind]]:
-    """Return what is mounted, by its folder in the workspace: `bind/<digest>`, or `bind-rw/<digest>`."""
+    """Return the mounts by their directory in the workspace: `bind/<digest>`, or `bind-rw/<digest>`."""
     mounts: dict[str, list[Bind]] = {}
     for bind in hardened.binds:
         folder = "/".join(bind.destination.removeprefix(directory.workspace + "/").split("/")[:2])
@@ -172,7 +172,7 @@ def _mounts(directory: SandboxDirectory, hardened: Hardened) -> dict[str, list[B
 
 
 def _put_binds(directory: SandboxDirectory, tree: InputTree, hardened: Hardened) -> frozenset[str]:
-    """Put every mounted file in place; return the services whose file or folder was not there."""
+    """Put every mounted file in place; return the services whose file or directory was missing."""
     remade: set[str] = set()
     for bind in hardened.binds:
         if directory.bind(tree, bind):
@@ -181,9 +181,9 @@ def _put_binds(directory: SandboxDirectory, tree: InputTree, hardened: Hardened)
 
 
 def _note_failure(directory: SandboxDirectory) -> None:
-    """The record says `failed`, where it still can be written: the error that is on its way up matters more."""
+    """Record the phase `failed` if that is still possible: the error being raised matters more."""
     record = directory.record
-    if record is None or record.attempt is None:  # nothing was begun, or it had come to its end
+    if record is None or record.attempt is None:  # nothing was begun, or it was already complete
         return
     try:
         directory.rewrite(records.again(record), Phase.FAILED)

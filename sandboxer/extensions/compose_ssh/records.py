@@ -1,4 +1,4 @@
-"""The parts of a record that are read from the stack once it is up; ``extensions/records.py`` has the rest."""
+"""The parts of a record that are read from the running stack; ``extensions/records.py`` has the rest."""
 
 from __future__ import annotations
 
@@ -35,11 +35,9 @@ def what_runs(
 ) -> Mapping[str, Any]:
     """Return the parts of a record that are read from the containers after an apply.
 
-    Later looks are compared with them.
-
-    Networks and volumes are those that the containers use: no engine makes others, and to list them costs two calls.
-    ``former_volumes`` are anonymous ones that nobody may use any more: they end with the sandbox, as all volumes do,
-    and no label would tell of them.
+    Later observations are compared with them. Networks and volumes are those that the containers use: no engine creates
+    others, and to list them takes two calls. ``former_volumes`` are anonymous ones that may no longer be in use: they
+    are deleted with the sandbox, as all volumes are, and no label identifies them.
     """
     by_service: dict[str, list[Container]] = {}
     for container in containers:
@@ -71,7 +69,7 @@ def what_runs(
 def delivered(sums: FileSums | None) -> WorkspaceFiles | None:
     """Return the delivered files as a record holds them.
 
-    None where nobody could tell, or where somebody set absurd times.
+    Return None if they are unknown, or if somebody set absurd times.
     """
     if sums is None or max(abs(sums.bytes), abs(sums.seconds)) >= _ABSURD:
         return None
@@ -81,7 +79,7 @@ def delivered(sums: FileSums | None) -> WorkspaceFiles | None:
 def undisturbed(
     record: Record, containers: tuple[Container, ...], resources: tuple[Resource, ...], *, workspace: Workspace
 ) -> bool:
-    """Return whether what runs is as the record says, seen under the lock."""
+    """Return whether what runs is as the record says; call under the lock."""
     there = record.inputs is None or record.inputs.digest.removeprefix("sha256:") in workspace.trees
     found = ObservedDirectory(record.id, record, has_workspace=there, files=workspace.total)
     return not drift(ObservedSandbox(record.host, record.id, found, containers, resources))

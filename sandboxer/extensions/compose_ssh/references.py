@@ -1,8 +1,8 @@
-"""Which references to an image a stranger's file may hold: names in a registry, and nothing that is read otherwise.
+"""The image references that a stranger's file may hold: names in a registry, and nothing that is read otherwise.
 
 An engine takes more than names: Podman a transport (``docker-archive:/any/file``) and a path, both of them the id of
-any image of the host or the beginning of one, and podman-compose puts the text on a command line, where a leading dash
-makes an option of it. And a name may be that of an image that was built for another sandbox.
+any image of the host or a prefix of one, and podman-compose puts the text on a command line, where a leading dash makes
+it an option. And a name may be that of an image that was built for another sandbox.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import re
 
 LONGEST = 255
 
-# What stands before the first colon of a reference and makes Podman (containers/image) read the rest as its own kind of
-# address. `docker` is none of them where no `//` follows: Podman then takes the text for a name, so `docker:27` is one.
+# The text before the first colon of a reference that makes Podman (containers/image) read the rest as another kind of
+# address. `docker` is not one of them unless `//` follows: Podman then takes the text for a name, such as `docker:27`.
 TRANSPORTS = frozenset({
     "atomic", "containers-storage", "dir", "docker-archive", "docker-daemon", "oci", "oci-archive", "ostree", "sif",
     "tarball",
 })  # fmt: skip
 _DIGESTS = frozenset({"md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake3"})
 
-# As distribution/reference has it, without IPv6 hosts, and capitals only where every version takes them for a host's.
+# As in distribution/reference, without IPv6 hosts, and with capitals only where every version takes them for a host's.
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _ANY_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _PORT = r":[0-9]{1,5}"
@@ -31,16 +31,16 @@ _REFERENCE = re.compile(
     re.ASCII,
 )
 _HEX = re.compile(r"[0-9a-f]+")
-# A compose project of ours, and what is built for it: sbx-<name>-<id>[-<service>].
+# A compose project of ours, and the images built for it: sbx-<name>-<id>[-<service>].
 _PROJECT_END = re.compile(r"(?<=-)[0-9a-f]{8}(?![a-z0-9])")
 _PROJECT = re.compile(r"sbx-[a-z0-9-]+-[0-9a-f]{8}")
 
 
 def problem_with_reference(text: object, project: str) -> str | None:
-    """Return why a reference may not be used by the sandbox of this compose project; None where it may.
+    """Return why the sandbox of this compose project may not use a reference; None if it may.
 
-    The reason is a clause that goes behind the place of the text (``services.web.image: ...``). ``project`` is the
-    compose project, ``sbx-<name>-<id>``, whose own images may be named.
+    The reason is a clause that follows the place of the text (``services.web.image: ...``). ``project`` is the compose
+    project, ``sbx-<name>-<id>``, whose own images may be named.
     """
     if not isinstance(text, str):
         return "is not text; write the name of an image, such as registry.example/app:1.2"
@@ -60,11 +60,11 @@ def problem_with_reference(text: object, project: str) -> str | None:
 
 
 def tagged(text: str) -> str:
-    """Return the reference as no engine takes it for the beginning of an image's id: ``db`` is ``db:latest``."""
+    """Return the reference in a form that no engine takes for a prefix of an image's id: ``db`` is ``db:latest``."""
     return f"{text}:latest" if _HEX.fullmatch(text) else text
 
 
 def _others(name: str, project: str) -> bool:
-    """Return whether a name without registry and folders can be read as that of an image built for another project."""
+    """Return whether a name without registry and path can be read as that of an image built for another project."""
     projects = (name[: end.end()] for end in _PROJECT_END.finditer(name))
     return any(_PROJECT.fullmatch(one) and one != project for one in projects)

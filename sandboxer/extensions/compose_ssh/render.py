@@ -1,7 +1,7 @@
 """The compose file of a sandbox: as Compose itself reads it, then hardened, and never otherwise.
 
-Compose is given no bytes of a stranger's but env files: it reads our own plain form of each compose file, in a folder
-that holds nothing else, and what it reads must be what was seen in the files.
+The only bytes of a stranger's that Compose is given are env files: it reads our own plain form of each compose file, in
+a directory that holds nothing else, and what it reads must match what was read from the files here.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """What a compose file may use as ``${NAME}``, and the secrets among it."""
+    """The variables that a compose file may use as ``${NAME}``, and the secrets among them."""
 
     values: Mapping[str, Hidden]
     secrets: Mapping[str, DeliveredSecret]
 
     def redact(self, text: str) -> str:
-        """Return the text without any of the values: a container's log or Compose's complaint may repeat one."""
+        """Return the text without any of the values: a container's log or Compose's messages may repeat one."""
         plain = {name: value.reveal() for name, value in self.values.items()}
         secrets = [value for name, value in plain.items() if name in self.secrets]
         environment = [value for name, value in plain.items() if name not in self.secrets]
@@ -58,8 +58,8 @@ class Variables:
         return "".join(lines).encode("utf-8", "surrogateescape")
 
 
-# podman-compose fills in ${NAME} whatever the quotes, and takes a backslash before the last one for an escape: so what
-# it would take for more than itself is written as a variable, and what is filled in is not read again.
+# podman-compose fills in ${NAME} whatever the quotes, and takes a backslash before the last one for an escape. So what
+# it would misread is written as a variable, whose value it does not read again.
 _PODMAN_NAMES = "SANDBOXER_DOLLAR='$'\nSANDBOXER_QUOTE=\"'\"\nSANDBOXER_BACKSLASH=\\\n"
 _PODMAN_WORDS = str.maketrans({"$": "${SANDBOXER_DOLLAR}", "'": "${SANDBOXER_QUOTE}", "\\": "${SANDBOXER_BACKSLASH}"})
 
@@ -76,7 +76,7 @@ def _quoted(value: str) -> str:
 
 
 def sources(directory: SandboxDirectory, desired: DesiredSandbox, tree: InputTree, command: str) -> SourceReport:
-    """Return what Compose is to read, and what of the tree that needs. Raises ComposeRefused."""
+    """Return what Compose is to read, and what it needs of the tree. Raise ComposeRefused if it may not be read."""
     inputs, files = directory.operation.inputs, desired.profile.spec.compose.files
     return inspect(
         {path: inputs.read(tree, path) for path in files},
@@ -96,7 +96,7 @@ def render(
     variables: Variables,
     report: SourceReport,
 ) -> Hardened:
-    """Compose's own reading of the files, made into what may run. Raises ComposeRefused, ProvisionFailed."""
+    """Return Compose's own reading of the files, hardened. Raise ComposeRefused or ProvisionFailed."""
     spec = desired.profile.spec.compose
     folder = posixpath.dirname(spec.files[0])
     podman = "podman" in command
@@ -127,9 +127,9 @@ def render(
 
 
 def packed(report: SourceReport, variables: bytes) -> bytes:
-    """Return a tar of the folder in which Compose reads: ``variables``, and in ``files`` what it opens.
+    """Return a tar of the directory in which Compose reads: ``variables``, and in ``files`` what it opens.
 
-    No link is in it.
+    It contains no links.
     """
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -147,7 +147,7 @@ def packed(report: SourceReport, variables: bytes) -> bytes:
 
 
 def moved(value: Any, before: str, after: str) -> Any:
-    """Return the model with every path below one folder as it is below another, whichever way its ``$`` is written."""
+    """Return the model with each path below one directory moved below another, whichever way its ``$`` is written."""
     if isinstance(value, dict):
         return {key: moved(item, before, after) for key, item in value.items()}
     if isinstance(value, list):
@@ -160,14 +160,14 @@ def moved(value: Any, before: str, after: str) -> Any:
 
 
 def _reason(said: str) -> str:
-    """Return what a Compose complains of: where it is a program's trace, the error at its end."""
+    """Return the message of Compose; of a Python traceback, the error at its end."""
     _, found, trace = said.rpartition("Traceback (most recent call last):")
     lines = [line for line in trace.splitlines() if line.strip()]
     return lines[-1].strip() if found and lines else said
 
 
 def _parsed(output: bytes, *, podman: bool) -> dict[str, Any] | None:
-    """Return the model that a Compose printed; None where it is none."""
+    """Return the model that Compose printed; None if it is not a mapping."""
     try:
         model = yaml.load(output, Loader=yaml.CSafeLoader) if podman else json.loads(output)
     except (ValueError, yaml.YAMLError, RecursionError):

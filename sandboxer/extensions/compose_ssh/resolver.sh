@@ -1,9 +1,9 @@
 # Closes the names of a network under `egress: deny` on Podman; behind host_session.sh.
-# Podman's resolver (aardvark-dns) asks the host's servers for what it does not know, for an `internal` network too. A
-# network may have a server of its own instead, and what is asked of this one is never sent: it is no machine's address,
-# and the resolver may not broadcast. Podman 4.4 takes it as an option of the network. Before that only the resolver's own
-# file takes it, whose first line is `<gateways> <servers>`; the empty line behind it keeps the file, and so the first
-# line, when the network's last container stops.
+# Podman's resolver (aardvark-dns) forwards unknown names to the host's servers, for an `internal` network too. A
+# network may have its own server instead, and a query to this one is never sent: it is no machine's address, and the
+# resolver may not broadcast. Podman 4.4 takes it as an option of the network. Before that only the resolver's own file
+# takes it, whose first line is `<gateways> <servers>`; the empty line behind it keeps the file, and so the first line,
+# when the network's last container stops.
 NOWHERE=255.255.255.255
 
 do_close_names() { # network, words of `podman network create`...
@@ -22,7 +22,7 @@ do_close_names() { # network, words of `podman network create`...
   tell_resolver
 }
 
-# The gateways of a network, and the servers where it has any of its own, with commas between.
+# The gateways of a network, and its own servers if it has any, with commas between.
 gateways_of() { # network
   said=$(podman network inspect "$1" 9>&-) || return
   # shellcheck disable=SC2046 # words
@@ -35,7 +35,7 @@ resolver_files() {
 }
 tell_resolver() { [ ! -s "${file%/*}/aardvark.pid" ] || kill -HUP "$(cat "${file%/*}/aardvark.pid")" 2>/dev/null; return 0; }
 
-# A file whose network is gone would be in the way of the next network that has the same addresses.
+# A file whose network is gone would conflict with the next network that has the same addresses.
 forget_names() {
   file=
   for left in "$(resolver_files)"/sbx-*-"$id"_*; do

@@ -1,15 +1,14 @@
-"""Which keys of a service may stay, and in which form: one table. What is in no row is refused, until somebody has
-thought about it.
+"""The keys of a service that may stay, and their forms, as one table: a key in no row is refused until considered.
 
-A check gets a value and its place, refuses what may not be, and gives what stays; None takes the key away. Each value
-has a grammar because podman-compose puts it on a command line. As podman-compose 1.6 does it, a value is
+A check gets a value and its scope, refuses what is not allowed, and returns what is kept; None removes the key. Each
+value has a grammar because podman-compose puts it on a command line. As podman-compose 1.6 does it, a value is
 
 - a word by itself where Podman expects a name: the image, the command behind it, and names that begin with the project;
 - the word behind an option that takes one (``--user VALUE``, ``--label KEY=VALUE``), which is never an option itself;
-- a part of a word that Podman takes apart at ``,``, ``:`` or ``=``, and some of them also at quotes and ends of lines:
+- a part of a word that Podman splits at ``,``, ``:`` or ``=``, and some of them also at quotes and line ends:
   names and aliases of networks, mounts, ports, hosts, limits, logging, groups, capabilities.
 
-So what the first and the last are made of is narrow, and free text is only in the second and behind the image.
+So the first and the last have a narrow grammar, and free text is only in the second and behind the image.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NAME", "extra_hosts", "image", "labels", "mac_address", "off", "plain_keys"]
 
-# Two copies of one stack would clash on these, or they say what the profile decides.
+# Two copies of one stack would clash on these, or they set what the profile decides.
 DROPPED = frozenset({"container_name", "cpu_count", "cpu_percent", "develop", "ports", "profiles", "pull_policy"})
 
 _NO_RIGHTS = "gives rights over the host; remove it"
@@ -63,12 +62,12 @@ REFUSED = {
 
 
 def off(value: Any) -> bool:
-    """Return whether a value says nothing or no, so that its key need not be there."""
+    """Return whether a value says nothing or no, so that its key is not needed."""
     return not value or (isinstance(value, str) and value.lower() == "false")
 
 
 def image(value: Any, scope: Scope) -> Any:
-    """Return the name of an image in a registry, and nothing that an engine would take for a path, an option or an id."""
+    """Return the name of an image in a registry; refuse what an engine would take for a path, an option or an id."""
     problem = problem_with_reference(value, scope.policy.project)
     if problem is not None:
         scope.refuse(problem)
@@ -82,7 +81,7 @@ def _storage_opt(value: Any, scope: Scope) -> dict[str, Any]:
 
 
 def _tmpfs(value: Any, scope: Scope) -> str | None:
-    """Return a path with options; harden adds a size, and keep it within the container's memory."""
+    """Return a path with options; harden adds a size, to keep it within the container's memory."""
     path, _, options = str(value).partition(":")
     if not isinstance(value, str) or len(value) > 1024 or not _TMPFS_PATH.fullmatch(path) or ".." in path.split("/"):
         scope.refuse(f"{shown(value)} is not an absolute path in the container, with options behind a `:`")
@@ -111,7 +110,7 @@ _TMPFS_OPTION = re.compile(
     re.ASCII,
 )
 
-# Kept where they have their form.
+# Kept if they have their form.
 FORMS: dict[str, Check] = {
     "attach": flag,
     "cap_drop": kernel.cap_drop,
@@ -144,7 +143,7 @@ FORMS: dict[str, Check] = {
     "working_dir": process.working_dir,
 }
 
-# Kept where their value stays within the sandbox.
+# Kept if their value stays within the sandbox.
 CHECKED: dict[str, Check] = {
     "cap_add": kernel.cap_add,
     "cgroup": kernel.one_of("private"),
@@ -166,9 +165,9 @@ CHECKED: dict[str, Check] = {
 
 
 def plain_keys(service: dict[str, Any], scope: Scope, handled: frozenset[str]) -> dict[str, Any]:
-    """Return what stays of a service's keys by the table alone.
+    """Return what the table alone keeps of a service's keys.
 
-    ``handled`` are the keys that need more than their value.
+    ``handled`` are the keys whose check needs more than their value.
     """
     result = {}
     for key, value in sorted(service.items()):

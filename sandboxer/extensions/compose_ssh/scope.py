@@ -1,4 +1,4 @@
-"""A place in the compose model while it is checked: where it is, and how to refuse what is there."""
+"""Scope: a place in the compose model while it is checked, and how to refuse what is there."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """``where`` is the path of a value in the model, ``services`` are the names of the stack's services.
+    """A place in the model: ``where`` is the path of a value, ``services`` are the names of the stack's services.
 
-    The readers below give what is usable and refuse the rest.
+    The readers below return what is usable and refuse the rest.
     """
 
     where: str
@@ -25,29 +25,29 @@ class Scope:
     services: frozenset[str] = frozenset()
 
     def at(self, key: object) -> Scope:
-        """Return the place of a key in the mapping here, or of an item of the list."""
+        """Return the scope of a key in the mapping here, or of an item of the list."""
         step = f"[{key}]" if isinstance(key, int) else f".{key}" if self.where else str(key)
         return replace(self, where=self.where + step)
 
     def refuse(self, why: str) -> None:
-        """A finding about this place: the reason, and what to do."""
+        """Add a finding about this place: the reason, and what to do."""
         self.findings.add(self.where, why)
 
     def mapping(self, value: Any) -> dict[str, Any]:
-        """Return the mapping that stands here; None counts as an empty one."""
+        """Return the mapping here; None counts as an empty one."""
         if value is not None and not isinstance(value, dict):
             self.refuse("must be a mapping")
         return value if isinstance(value, dict) else {}
 
     def items(self, value: Any) -> Iterator[tuple[Scope, Any]]:
-        """Yield the items of the list that stands here, each with its place; None counts as an empty one."""
+        """Yield the items of the list here, each with its scope; None counts as an empty list."""
         if value is not None and not isinstance(value, list):
             self.refuse("must be a list")
         for index, item in enumerate(value if isinstance(value, list) else ()):
             yield self.at(index), item
 
     def only(self, value: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
-        """Return what of a mapping is in ``known``; extension fields (``x-``) go, any other key is refused."""
+        """Return the keys of a mapping that are in ``known``; drop extension fields (``x-``), refuse any other key."""
         for key in value:
             if key not in known and not key.startswith("x-"):
                 self.at(key).refuse("is not supported in a sandbox; remove it")

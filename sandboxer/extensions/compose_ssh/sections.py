@@ -1,4 +1,4 @@
-"""What a script wrote, cut at the marks that it put: a fresh nonce, which nothing on the host can pass for."""
+"""Splits a script's output at the marks that it prints: a fresh nonce, which nothing on the host can imitate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Sections:
-    """What a script wrote, cut at its nonce: ``(name, argument, body)`` in order."""
+    """The output of a script, split at its nonce: ``(name, argument, body)`` in order."""
 
     def __init__(self, output: bytes, nonce: str) -> None:
         mark = f"\n@{nonce} ".encode()
@@ -17,14 +17,14 @@ class Sections:
 
     @property
     def complete(self) -> bool:
-        """Whether the script came to its end."""
+        """Whether the script ran to its end."""
         return bool(self._parts) and self._parts[-1][0] == "end"
 
     def __iter__(self) -> Iterator[tuple[str, str, bytes]]:
         return iter(self._parts)
 
     def body(self, name: str) -> bytes | None:
-        """Return the body of the last section of that name; None where there is none."""
+        """Return the body of the last section of that name; None if there is none."""
         return next((body for found, _, body in reversed(self._parts) if found == name), None)
 
 

@@ -1,5 +1,5 @@
-# A command, or a shell, in a container or in the workspace on the host; whatever follows the parameters is its input.
-# Reads lines: engine; the container's id, empty for the workspace; the folder of the workspace; terminal (yes or no);
+# A command, or a shell, in a container or in the workspace on the host; its input follows the parameters.
+# Reads lines: engine; the container's id, empty for the workspace; the workspace's directory; terminal (yes or no);
 # its type; a fresh word; how many words the command has; these, as `printf %b` reads them.
 read -r engine; read -r id; IFS= read -r folder; read -r terminal; read -r kind; read -r fresh; read -r count
 set --
@@ -10,7 +10,7 @@ while [ "$count" -gt 0 ]; do
   count=$((count - 1))
 done
 
-# As long as whoever asked is there. Its connection may end without a word, and then sshd's process for it is gone; a
+# Runs only as long as the caller is there. Its connection may break silently, and then sshd's process for it is gone; a
 # command without a terminal would never notice.
 watched() {
   child='' gone=''
@@ -34,7 +34,7 @@ in_workspace() {
   exec "${SHELL:-sh}" -l
 }
 
-# An engine's client that goes leaves what it started in the container. So that goes too: its environment tells it.
+# An engine's client that ends leaves what it started in the container. End that too: its environment identifies it.
 hang_up() {
   # shellcheck disable=SC2016 # for the shell in the container
   timeout 20 "$engine" exec "$id" sh -c '

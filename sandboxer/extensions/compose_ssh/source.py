@@ -1,9 +1,9 @@
-"""A look at the raw compose files before any engine reads them.
+"""Inspects the raw compose files before any engine reads them.
 
 Compose follows ``include``, ``extends``, ``env_file`` and ``label_file`` to whatever file they name, and trusts what
-it reads. So each of them is followed here first, and only through the files of the input: what leaves them, what a
-variable would decide, and what would be fetched from elsewhere is refused. What was found is all that Compose is
-given, each compose file in its plain form.
+it reads. So each of them is followed here first, and only through the files of the input: a path that leaves them, that
+depends on a variable, or that would be fetched from elsewhere is refused. Compose is given only what was found, each
+compose file in its plain form.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 class SourceReport:
     """What Compose will read and what it will need.
 
-    ``files`` are the paths in the tree that Compose opens, the compose files and links on the way included; ``builds``
-    tells whether a service is built, ``contexts`` from which folders, as far as the raw files tell; ``variables`` are
-    the names that the files take from the environment. ``opened`` is what Compose is given in their place: a content
-    for each path that it opens, without links; ``folders`` must be there too. ``seen`` is what the files say.
+    ``files`` are the paths in the tree that Compose opens, compose files and the links on the way included. ``builds``
+    says whether a service is built, ``contexts`` from which directories, as far as the raw files show. ``variables``
+    are the names that the files take from the environment. ``opened`` is what Compose is given in their place: the
+    content of each path that it opens, without links; ``folders`` must exist too. ``seen`` is what the files say.
     """
 
     files: tuple[str, ...]
@@ -63,10 +63,10 @@ def inspect(
 ) -> SourceReport:
     """Follow the compose files to everything that Compose would read.
 
-    ``files`` are the compose files in Compose's order, paths in the tree to bytes; the folder of the first one is the
-    project directory. ``read`` gives the bytes of another path of ``entries``. ``podman`` says that podman-compose is
-    to read them. Raises ComposeRefused with every finding, in the name of ``sandbox``; what ``read`` raises passes
-    through.
+    ``files`` are the compose files in Compose's order, paths in the tree to bytes; the directory of the first one is
+    the project directory. ``read`` returns the bytes of another path of ``entries``. ``podman`` says that
+    podman-compose will read them. Raise ComposeRefused with every finding, in the name of ``sandbox``; errors of
+    ``read`` pass through.
     """
     look = _Look(Tree(entries), read, Findings(sandbox))
     project = posixpath.dirname(next(iter(files), ""))
@@ -112,7 +112,7 @@ class _Look:
         self.findings.add(where, f"{why} ({file})")
 
     def parse(self, path: str, data: bytes) -> list[Any]:
-        """Return the documents of one compose file, each once."""
+        """Return the documents of one compose file; parse each file once."""
         if path not in self._parsed:
             self.files.add(path)
             self._parsed[path] = []
@@ -138,7 +138,7 @@ class _Look:
         return opened
 
     def _without_tags(self, order: list[str]) -> dict[str, list[Any]]:
-        """Return the files as podman-compose reads them right: one document each, and every tag carried out."""
+        """Return the files in a form that podman-compose reads right: one document each, and every tag carried out."""
         done: dict[str, list[Any]] = {}
         for path, found in self.compose_files.items():
             if len(found) > 1:
@@ -154,7 +154,7 @@ class _Look:
         return done
 
     def text(self, path: str, real: str) -> None:
-        """An env file or label file that Compose opens at ``path``."""
+        """Take an env file or label file that Compose opens at ``path``."""
         if path in self._texts:
             return
         data = self.read(real)
@@ -167,7 +167,7 @@ class _Look:
             self.findings.add(path, f"is one env file too many; all of them may have {MAX_TEXT} bytes")
 
     def dotenv(self, folder: str) -> None:
-        """Compose reads a project's ``.env`` by itself where there is one."""
+        """Take the project's ``.env`` if there is one: Compose reads it by itself."""
         path = posixpath.join(folder, ".env")
         try:
             trail = self.tree.trail(path)
@@ -178,7 +178,7 @@ class _Look:
             self.text(path, trail[-1])
 
     def document(self, document: Any, folder: str, file: str) -> None:
-        """One document: its includes and all of its services."""
+        """Follow one document: its includes and all of its services."""
         if document is None:
             return
         if not isinstance(document, dict):
@@ -194,7 +194,7 @@ class _Look:
             self.service(service, folder, file, f"services.{name}", name)
 
     def include(self, include: Any, folder: str, file: str, where: str) -> None:
-        """An include: its paths are relative to the including project, what is in them to its own directory."""
+        """Follow an include: its paths are relative to the including project, those in its files to its directory."""
         long = _plain(include) if isinstance(include, dict) else {"path": include}
         paths = [self.path(item, folder, file, where, code=True) for item in _listed(long.get("path"))]
         if not paths or paths[0] is None:
@@ -217,7 +217,7 @@ class _Look:
                     self.document(document, own, path)
 
     def service(self, given: Any, folder: str, file: str, where: str, owner: str) -> None:
-        """A service: the files that it names, and the service that it extends. It counts as a part of ``owner``."""
+        """Follow a service: the files that it names, and the service that it extends; it is a part of ``owner``."""
         service = bare(given)
         if not isinstance(service, dict) or not self._step(where, file):
             return
@@ -242,7 +242,7 @@ class _Look:
         try:
             self.contexts.add(self.tree.resolve(posixpath.join(folder, str(context))))
         except NotInTreeError:
-            return  # the engine's canonical form is what decides on it
+            return  # the engine's canonical form decides on it
 
     def _extends(self, extends: Any, folder: str, file: str, where: str, owner: str) -> None:
         long = _plain(extends) if isinstance(extends, dict) else {"service": extends}
@@ -271,7 +271,7 @@ class _Look:
         optional: bool = False,
         opened: bool = True,
     ) -> str | None:
-        """Return where a path of a file leads, before links are followed; None, and a finding, where nowhere good."""
+        """Return where a path of a file leads, before links are followed; None, and a finding, if it is not allowed."""
         if not self._step(where, file):
             return None
         if not isinstance(value, str) or not value:
@@ -317,14 +317,14 @@ class _Look:
         yield from found
 
     def _first(self, *what: str) -> bool:
-        """Return whether a file is met in this way for the first time; Compose itself refuses the cycles."""
+        """Return whether a file is reached in this way for the first time; Compose itself refuses cycles."""
         if what in self._seen:
             return False
         self._seen.add(what)
         return True
 
     def _step(self, where: str, file: str) -> bool:
-        """Count a step of the walk, so that aliases cannot make it endless."""
+        """Count a step of the walk, so that aliases cannot make it endless; return whether to go on."""
         self._steps += 1
         if self._steps == MAX_STEPS:
             self.refuse(where, f"the files need more than {MAX_STEPS} steps to follow; make them smaller", file)

@@ -1,4 +1,4 @@
-"""Starting the stack: only what changed is made anew, and it is ready before anybody is told so."""
+"""Starts the stack: only what changed is recreated, and it is ready before its readiness is reported."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ENGINE_REFUSED = "Error response from daemon"
 START_SECONDS = 900.0
 POLL_SECONDS = 0.5
 RECOVERY_SECONDS = 30.0
-_SWAPPED = 71  # what lies where a mount is to be read from is not what was put there
+_SWAPPED = 71  # the path that a mount is to be read from no longer holds what was put there
 
 
 @dataclass(slots=True)
 class Stack:
-    """One compose project on its host, as hardened. ``remade`` are services whose mounted files were put anew."""
+    """One compose project on its host, as hardened. ``remade`` are services whose mounted files were put back."""
 
     directory: SandboxDirectory
     desired: DesiredSandbox
@@ -51,9 +51,9 @@ class Stack:
         return self.desired.profile.spec.readiness.timeout.total_seconds()
 
     def up(self, before: State) -> State:
-        """Bring the project to what is desired and wait until it is ready; return what is there then.
+        """Bring the project to what is desired and wait until it is ready; return what exists then.
 
-        Raises ProvisionFailed, with each failed container's state and last log lines.
+        Raise ProvisionFailed, with each failed container's state and last log lines.
         """
         before = self._unpause(before)
         services = self._to_start(before)
@@ -70,15 +70,15 @@ class Stack:
         return self.wait(deadline, reply)
 
     def _cannot_start(self, before: State) -> set[str]:
-        """Return services whose containers were there before, and do not run now.
+        """Return services whose containers existed before, and do not run now.
 
-        The network that they name may be gone.
+        The network that they refer to may be gone.
         """
         old = {container.id for container in before.containers}
         return {service_of(c) for c in self.directory.observation().containers if c.id in old and c.state != "running"}
 
     def _up_in_order(self, before: State, services: list[str], forced: set[str], deadline: float) -> State:
-        """Return what Docker Compose does by itself: those first that others wait for, and no former ones."""
+        """Do what Docker Compose does by itself: start first those that others wait for, and remove former ones."""
         reply = None
         self._remove_former(before)
         self._close_names()
@@ -111,7 +111,7 @@ class Stack:
             )
 
     def _close_names(self) -> None:
-        """Make the networks under ``egress: deny``, so that no container on them ever asks for a name outside."""
+        """Create the networks under ``egress: deny`` so that no container on them ever queries a name outside."""
         if self.desired.profile.spec.network.egress != "deny":
             return
         project = project_name(self.desired.name, self.desired.id)
@@ -121,9 +121,9 @@ class Stack:
             self.directory.session.must(what, "close_names", full, *words)
 
     def _make_volumes(self) -> None:
-        """Make the volumes whose name another one's begins with: podman-compose would take that one for it.
+        """Create volumes whose name another volume's name begins with: podman-compose would take that one for it.
 
-        Podman would then make such a volume by itself, without the labels by which it ends with the sandbox.
+        Podman would then create such a volume by itself, without the labels by which it is deleted with the sandbox.
         """
         project = project_name(self.desired.name, self.desired.id)
         volumes = self.hardened.model.get("volumes", {})
@@ -136,7 +136,7 @@ class Stack:
         after = {service.name: service.after.keys() for service in self.hardened.services}
         left = list(services)
         while left:
-            # A circle is an error of Compose's; should one come here, it starts together.
+            # A cycle is an error in Compose; should one come here, its services start together.
             wave = [name for name in left if not after[name] & set(left)] or left
             yield wave
             left = [name for name in left if name not in wave]
@@ -144,8 +144,8 @@ class Stack:
     def wait(self, deadline: float, reply: Reply | None = None, names: AbstractSet[str] = frozenset()) -> State:
         """Wait until every service, or each of ``names``, is up or ended well; ``deadline`` is of the monotonic clock.
 
-        ``reply`` is what Compose said: with `--wait` it gives up on all services when one ended, well or not, so its
-        word alone is no verdict. Raises ProvisionFailed when a service failed or the time is over.
+        ``reply`` is Compose's: with `--wait` it gives up on all services when one ended, well or not, so its exit code
+        alone decides nothing. Raise ProvisionFailed when a service failed or the time is over.
         """
         while True:
             state = self.directory.observation()
@@ -160,14 +160,14 @@ class Stack:
                 self._fail(reply, state)
             for container in state.containers:
                 if container.engine == "podman" and container.health == "starting":
-                    # Podman runs health checks by systemd timers, and where there is no systemd nobody does.
+                    # Podman runs health checks by systemd timers, and without systemd nobody does.
                     self.directory.session.call("engine", "podman", "healthcheck", "run", container.id)
             time.sleep(POLL_SECONDS)
 
     # --- which services
 
     def _to_start(self, before: State) -> list[str]:
-        """Return all of them, but a one-shot that ended well and did not change: `up` would run it again."""
+        """Return all services but each one-shot that ended well and did not change: `up` would run it again."""
         configs = self._configs()
         done = {
             service.name
@@ -184,9 +184,9 @@ class Stack:
         return {name: given["labels"].get(LABEL_CONFIG, "") for name, given in self.hardened.model["services"].items()}
 
     def _forced(self, before: State) -> set[str]:
-        """Return what Compose would leave as it is: a bind holds the inode that it was given, and unhealthy is running.
+        """Return services to recreate that Compose would leave: a bind holds its old inode, and unhealthy is running.
 
-        podman-compose compares nothing at all, so for it whatever has another definition is forced.
+        podman-compose compares nothing at all, so with it every service with another definition is forced.
         """
         configs = self._configs()
         there = {service_of(container) for container in before.containers}
@@ -199,9 +199,9 @@ class Stack:
         return set(self.remade & there) | unhealthy | changed
 
     def _unpause(self, before: State) -> State:
-        """Let paused containers go on, and return what is there then.
+        """Unpause paused containers, and return what exists then.
 
-        Docker calls a paused container unhealthy, until the next check after it goes on says otherwise.
+        Docker calls a paused container unhealthy until its first health check after that says otherwise.
         """
         paused = {container.id for container in before.containers if container.state == "paused"}
         if not paused:
@@ -234,7 +234,7 @@ class Stack:
         if set(names) != {service.name for service in self.hardened.services}:
             words += [word for word in ("--no-deps",) if word not in words] + names
         project = project_name(self.desired.name, self.desired.id)
-        # What the engine opens is looked at again first: containers of an earlier apply run by now.
+        # What the engine opens is checked again first: containers of an earlier apply may be running.
         sources = [self.directory.below(path) for path in self.hardened.sources]
         words = [self.command, project, str(len(sources)), *sources, *words]
         reply = self.directory.session.call("compose", *words, timeout=self._timeout + START_SECONDS)
@@ -249,10 +249,10 @@ class Stack:
         return reply
 
     def _podman_build(self) -> list[str]:
-        """Return the network of a build, which podman-compose does not read from the file, and the ceilings of its
-        steps.
+        """Return the options of Podman's builds: their network, and the ceilings of their steps.
 
-        Docker's builders know no such ceilings. Builds go one after the other: they share a control group.
+        podman-compose does not read the network of a build from the file, and Docker's builders have no such ceilings.
+        Builds run one after the other: they share a control group.
         """
         spec, target = self.desired.profile.spec, self.directory.operation.target
         memory = min(spec.resources.memory or target.memory_bytes, target.memory_bytes)
@@ -266,7 +266,7 @@ class Stack:
     def _not_ready(self, state: State) -> set[str]:
         """Return services that are not up yet.
 
-        Without a container, or with one that neither runs well nor ended well.
+        They have no container, or one that neither runs well nor ended well.
         """
         seen = self._by_service(state)
         return self._former(state) | {
@@ -276,9 +276,9 @@ class Stack:
         }
 
     def _former(self, state: State) -> set[str]:
-        """Return services that go on as they were defined before.
+        """Return services that still run as they were defined before.
 
-        Compose leaves them so where it could not change them.
+        Compose leaves them so if it could not change them.
         """
         configs = self._configs()
         return {
@@ -289,7 +289,7 @@ class Stack:
 
     @staticmethod
     def _by_service(state: State) -> dict[str, list[Container]]:
-        """Return the containers of each service, without what a person runs beside them by hand."""
+        """Return the containers of each service, without one-off containers that a person runs beside them."""
         found: dict[str, list[Container]] = {}
         for container in state.containers:
             if not one_off(container):
@@ -328,7 +328,7 @@ class Stack:
 
     @staticmethod
     def _engine_words(reply: Reply) -> str:
-        # podman-compose says each id and name that it makes or starts, and these say nothing of a cause.
+        # podman-compose prints each id and name that it creates or starts, and these say nothing about a cause.
         lines = [line.strip() for line in reply.text.splitlines() if " " in line.strip()]
         return "\n".join(lines[-LOG_LINES:])
 
@@ -350,10 +350,10 @@ class Stack:
                 yield f"its last lines:\n{lines}"
 
     def _health_check(self, container: Container) -> str:
-        """Return what a health check that is not content printed last."""
+        """Return the last output of a health check that fails."""
         if container.health in (None, "healthy"):
             return ""
-        # Podman before 4.4 calls it otherwise.
+        # Podman before 4.4 has another name for it.
         last = "{{range .%s.Log}}{{println (json .Output)}}{{end}}"
         field = "State.Health" if container.engine == "docker" else "State.Healthcheck"
         reply = self.directory.session.call(
@@ -364,8 +364,5 @@ class Stack:
 
 
 def _refused(reply: Reply | None) -> bool:
-    """Return whether Docker itself would not do what Compose asked for.
-
-    Then what is there is not what was asked for.
-    """
+    """Return whether Docker itself refused what Compose requested: then what exists is not what was requested."""
     return reply is not None and reply.code != 0 and ENGINE_REFUSED in reply.text

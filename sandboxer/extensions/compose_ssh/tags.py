@@ -1,7 +1,7 @@
-"""``!reset`` and ``!override`` carried out before podman-compose reads a file: its own ways with them are others.
+"""Carries out ``!reset`` and ``!override`` before podman-compose reads a file, because it treats them differently.
 
-As in Compose: what either stands on counts in its own file as it is written there, and takes away what the files
-before it say at the same place.
+As in Compose: a tagged value counts in its own file as it is written there, and removes what the files before it say
+at the same place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Path = tuple[str, ...]
 def carried_out(documents: Iterable[Any]) -> list[Any]:
     """Return the documents, in the order in which they are merged, without any tag.
 
-    Raises ValueError where a tag stands below something that an earlier document does not write as a mapping.
+    Raise ValueError if a tag is below something that an earlier document does not write as a mapping.
     """
     done: list[Any] = []
     for document in documents:
@@ -41,7 +41,7 @@ class _Look:
         self._steps = 0
 
     def stripped(self, value: Any, path: Path) -> Any:
-        """Return a mapping without tags; the paths of those that were there are noted."""
+        """Return a mapping without tags, and note the paths of those that it had."""
         if not isinstance(value, dict) or id(value) in self._plain:
             return value
         self._steps += len(value) + 1

@@ -1,4 +1,4 @@
-"""Removing a sandbox: what its engine has of it, then its folder, the record last."""
+"""Removes a sandbox: what its engine has of it, then its directory, the record last."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TEARDOWN_SECONDS = 180.0
 
 
 def teardown(operation: Operation, *, tombstone: str | None = None) -> None:
-    """Remove everything of a sandbox; with ``tombstone``, because it expired, its document's digest stays behind."""
+    """Remove everything of a sandbox; ``tombstone``, the document's digest of an expired one, is kept."""
     with HostSession(operation, *VERBS) as session:
         directory = SandboxDirectory(operation, session)
         state = directory.observe_as_planned(only_names=True)
@@ -34,7 +34,7 @@ def teardown(operation: Operation, *, tombstone: str | None = None) -> None:
 
 
 def _remove_unrecorded(directory: SandboxDirectory, containers: Iterable[Container]) -> None:
-    """Remove every life that the labels name, where no record of any fleet below this root claims one."""
+    """Remove every life that the labels name, if no record of any fleet below this root claims one of them."""
     operation = directory.operation
     if claim := directory.claim():
         raise ProvisionFailed(
@@ -57,12 +57,12 @@ def remove(
     *,
     again: bool = False,
 ) -> None:
-    """Remove one life of a sandbox, its lock held by the caller all the while; ``containers`` are what it has now.
+    """Remove one life of a sandbox, while the caller holds its lock; ``containers`` are those that it has now.
 
-    With ``again`` it is to be made anew, which the record of an imperative one says: nobody else would know.
+    With ``again`` it is to be recreated, which the record of an imperative one says: nothing else would.
 
-    Where work on it was cut off, they have anonymous volumes that are not on record yet: an engine that makes a
-    container anew gives it those of the former by name, and so does not take them for anonymous any more.
+    After an interrupted operation, containers may have anonymous volumes that are not on record yet: an engine that
+    recreates a container gives it those of the former one by name, and no longer takes them for anonymous.
     """
     operation, session = directory.operation, directory.session
     operation.progress("destroying")
@@ -82,7 +82,7 @@ def remove(
 
 
 def tear_down(directory: SandboxDirectory, engine: str, uid: str, *volumes: str) -> None:
-    """Remove what the engine has of one life of the sandbox; ``volumes`` are those that no label tells."""
+    """Remove what the engine has of one life of the sandbox; ``volumes`` are those that no label identifies."""
     operation = directory.operation
     reply = directory.session.call("teardown", engine, uid, *volumes, timeout=TEARDOWN_SECONDS)
     if reply.code != 0:

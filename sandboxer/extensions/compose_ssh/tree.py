@@ -1,4 +1,4 @@
-"""The delivered files, asked by path: what a path leads to, links followed, and the digest of what lies there."""
+"""Queries of the delivered files by path: what a path leads to, links followed, and the digest of its content."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ MAX_LINKS = 40
 
 
 class NotInTreeError(ValueError):
-    """A path that leads to none of the delivered files; the text says how."""
+    """A path that leads to none of the delivered files; the message says how."""
 
 
 class NotTrackedError(NotInTreeError):
-    """The path stays inside the tree, and nothing is delivered there."""
+    """A path that stays inside the tree and leads to nothing that is delivered."""
 
 
 class Tree:
-    """Read-only view of an input tree's entries. Paths are relative to it; the empty path is the tree itself."""
+    """A read-only view of an input tree's entries. Paths are relative to it; the empty path is the tree itself."""
 
     def __init__(self, entries: Mapping[str, TreeEntry]) -> None:
         self._entries = entries
@@ -38,22 +38,22 @@ class Tree:
                 self._folders.add(path)
 
     def is_file(self, path: str) -> bool:
-        """Return whether a resolved path is a file rather than a folder."""
+        """Return whether a resolved path is a file rather than a directory."""
         return path in self._entries
 
     def is_link(self, path: str) -> bool:
-        """Return whether a link itself lies at a path whose folders are resolved."""
+        """Return whether a path, with its directories resolved, is itself a link."""
         entry = self._entries.get(path)
         return entry is not None and entry.target is not None
 
     def resolve(self, path: str) -> str:
-        """Return the file or folder that a path leads to. Raises NotInTreeError."""
+        """Return the file or directory that a path leads to. Raise NotInTreeError if it leads to none."""
         return self.trail(path)[-1]
 
     def trail(self, path: str) -> tuple[str, ...]:
-        """Return the links that a path goes through, and last the file or folder that it leads to.
+        """Return the links that a path goes through, and last the file or directory that it leads to.
 
-        Raises NotInTreeError.
+        Raise NotInTreeError if it leads to none.
         """
         if posixpath.isabs(path):
             raise NotInTreeError("leads outside the sandbox's files")
@@ -87,7 +87,7 @@ class Tree:
         return entry.path
 
     def digest(self, path: str) -> str:
-        """SHA-256, in hex, of the content at a resolved path: names, modes, blobs and link targets below it."""
+        """Return the SHA-256, in hex, of the content at a resolved path: names, modes, blobs and link targets."""
         if path not in self._digests:
             self._digests[path] = hashlib.sha256(canonical(self._content(path))).hexdigest()
         return self._digests[path]

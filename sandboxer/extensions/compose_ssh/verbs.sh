@@ -1,7 +1,7 @@
-# What a workbench can do for a compose project; see host_session.sh for how it is asked.
+# The verbs of a session about a compose project; see host_session.sh for its requests.
 section() { printf '\n@%s %s\n' "$nonce" "$*"; }
 
-# What is here of this sandbox, now that nobody else may change it; networks and volumes too where `all` is asked for.
+# What exists of this sandbox, now that nobody else may change it; networks and volumes too if `all` is requested.
 do_state() { # engine, containers or all
   end_builds; do_sweep "$1" >/dev/null
   section record; do_record
@@ -13,7 +13,7 @@ do_state() { # engine, containers or all
   section end
 } 2>/dev/null
 
-# A tree comes whole or not at all: it is unpacked beside its place and renamed.
+# A tree is delivered whole or not at all: it is unpacked beside its path and renamed.
 do_deliver() { # digest; a tar
   place=$box/workspace/tree/$1
   rm -rf "$place.new"; mkdir -p "$place.new" || return 1
@@ -21,9 +21,9 @@ do_deliver() { # digest; a tar
   rm -rf "$place.new"; return 1 # half of it is worth nothing, and may be all of the disk
 }
 
-# Each mounted file or folder lies under its own content's name, so that only a change of it changes its path.
-# Says `made` where it was not there, for a container that mounts an older one holds that inode. A mark beside it says
-# so still to who goes on after a kill; the tidying at the end takes it away.
+# Each mounted file or directory has a path made of its own content, so that only a change of it changes its path.
+# Prints `made` if it was missing, because a container that mounts an older one holds that inode. A mark beside it says
+# so also to a client that resumes after a kill; `tidy`, at the end, removes the mark.
 # Only what is read-only for all shares its inode with the tree.
 do_bind() { # place below workspace/, tree, path in the tree, ro, rw or as; of the latter: engine, mode, user, group
   no_link "workspace/tree/$2/$3" && no_link "workspace/${1%/*}" || return 1
@@ -38,8 +38,8 @@ do_bind() { # place below workspace/, tree, path in the tree, ro, rw or as; of t
   : >"$mark" && mv "$place.new" "$place" && echo made
 }
 
-# A secret's file as containers get it. The folder around it keeps everybody else out, whatever its mode: what is
-# mounted is the file, and no container comes by that folder.
+# A secret's file as containers get it. The directory around it keeps everybody else out, whatever its mode: only the
+# file is mounted, and no container gets to that directory.
 do_secret_file() { # secret, its copy (or the same), engine, mode, user, group; paths below the sandbox's folder
   no_link "$1" && no_link "$2" || return 1
   [ "$1" != "$2" ] || { chmod "$4" "$box/$1"; return; }
@@ -47,7 +47,7 @@ do_secret_file() { # secret, its copy (or the same), engine, mode, user, group; 
   rm -f "$box/$2.new" && cp "$box/$1" "$box/$2.new" && give "$box/$2.new" "$3" "$4" "$5" "$6" && mv -f "$box/$2.new" "$box/$2"
 }
 
-# Mode and owner of a file in a container. Only root can give a file away; where the login is another, it stays its own.
+# Mode and owner of a file in a container. Only root can give a file away; any other login stays its owner.
 give() { # file, engine, mode, user or -, group or -
   if [ "$(id -u)" = 0 ]; then
     first_user "$2" || return 1
@@ -61,7 +61,7 @@ give() { # file, engine, mode, user or -, group or -
   chmod "$3" "$1"
 }
 
-# Which user of the host a container's root is. Docker's userns-remap tells it in the name of its folder.
+# The host's user that a container's root is. Docker's userns-remap shows it in the name of its directory.
 first_user() { # engine; sets first_uid, first_gid
   first_uid=0 first_gid=0
   [ "$1" = docker ] || return 0
@@ -70,7 +70,7 @@ first_user() { # engine; sets first_uid, first_gid
   case $first_uid$first_gid in *[!0-9]*) echo "docker maps users, and does not say to which"; return 1 ;; esac
 }
 
-# Nothing on the way to a place is a link: nobody but the login can have put one there.
+# No part of the path is a link: nobody but the login can have put one there.
 no_link() { # path below the sandbox's folder
   at=$box rest=$1/
   while [ ! -L "$at" ]; do
@@ -80,8 +80,8 @@ no_link() { # path below the sandbox's folder
   echo "$at is a link, which Sandboxer never makes there; remove it"; return 1
 }
 
-# What an engine is about to be given is there, at the end of folders that are the login's and that nobody else may
-# write to: so what was looked at is what it opens. A container's own copy is the last step of the way, never a part.
+# What an engine is about to be given exists, below directories of the login's that nobody else may write to: so the
+# engine opens what was checked. A container's own copy is the last part of the path, never one in between.
 unswapped() { # how many, paths below the sandbox's folder; whatever follows
   left=$1 ways=; shift
   for path in "$@"; do
@@ -98,17 +98,17 @@ unswapped() { # how many, paths below the sandbox's folder; whatever follows
   [ -z "$strange" ] || { echo "a folder in $box is not the login user's alone: $strange"; return 1; }
 }
 
-# What is damaged is made again whole, by `deliver` or `bind`.
+# Damaged files are restored whole, by `deliver` or `bind`.
 do_discard() { for place in "$@"; do rm -rf "$box/workspace/$place" || return 1; done; } # places below workspace/
 
-# How many files there are in each delivered tree and each mounted folder, and the sums of their sizes and times.
+# How many files each delivered tree and each mounted directory has, and the sums of their sizes and times.
 do_files() {
   command -v find >/dev/null || return 1
   set --; for folder in "$box"/workspace/tree/* "$box"/workspace/bind/*; do [ -e "$folder" ] && set -- "$@" "${folder#"$box"/workspace/}"; done
   [ "$#" = 0 ] || file_sums "$box/workspace" 2 "$@"
 }
 
-# What the last apply no longer needs. Names to keep come as arguments: `tree/<digest>`, `bind/<digest>`, ...
+# Removes what the last apply no longer needs. Names to keep are arguments: `tree/<digest>`, `bind/<digest>`, ...
 do_tidy() { # engine, names...; says as do_files does what is kept
   engine=$1; shift; keep=" $* "
   for folder in "$box"/workspace/*/* "$box"/secrets/*; do
@@ -118,8 +118,8 @@ do_tidy() { # engine, names...; says as do_files does what is kept
   do_files
 }
 
-# The Compose that is there. Docker's plugin is a program by itself: called so, it starts once, where `docker compose`
-# starts twice and asks it first what it is.
+# The Compose on the host. Docker's plugin is a program by itself: called directly, it starts once, where
+# `docker compose` starts twice and first queries it for what it is.
 compose_of() { # engine
   [ "$1" = podman ] && { if command -v podman-compose >/dev/null; then echo podman-compose; else echo podman compose; fi; return; }
   for folder in "$HOME/.docker" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker; do
@@ -130,10 +130,10 @@ compose_of() { # engine
 }
 
 
-# Compose reads a stranger's file without any variable of the host: what is not there is not filled in for ${HOME}. Only
-# ${PWD} is, which Compose sets itself: the folder of the compose file. So a tool is called by its path, and Docker's plugin
-# by its own, for `docker` finds those of a HOME by HOME. podman-compose would ask Podman for its version, for which it needs
-# a PATH, and `podman compose` looks for its helper in one.
+# Compose reads a stranger's file without any variable of the host: what is not set cannot be filled in for ${HOME}.
+# Only ${PWD} can, which Compose sets itself: the directory of the compose file. So a tool is called by its path, and so
+# is Docker's plugin, because `docker` finds those of a HOME by HOME. podman-compose would query Podman for its version,
+# for which it needs a PATH, and `podman compose` looks for its helper in one.
 bare() { # command
   case $1 in
     podman-compose) echo "$(command -v podman-compose) --dry-run" ;;
@@ -144,8 +144,8 @@ bare() { # command
 }
 by_path() { program=$(command -v "${1%% *}") && echo "$program${1#"${1%% *}"}"; }
 
-# Compose reads the files in a folder that holds nothing else, and is there only meanwhile; among them the variables that
-# were declared. What it prints and complains of is bounded too.
+# Compose reads the files in a directory that holds nothing else and exists only during that step, with the declared
+# variables. Its output and its error messages are bounded too.
 do_render() { # command, project, folder in it, options...; a tar of what Compose reads
   command=$1 project=$2 place=$box/.compose folder=$box/.compose/files/$3; shift 3
   rm -rf "$place" && mkdir "$place" && tar -x -o -p -f - -C "$place" || return 1
@@ -157,8 +157,8 @@ do_render() { # command, project, folder in it, options...; a tar of what Compos
   rm -rf "$place" "$box/.rendered" "$box/.problems"; return "$code"
 }
 
-# Docker ends a build whose client is gone. Podman's steps run on where theirs was killed, and nobody else builds for the
-# sandbox while its lock is held.
+# Docker ends a build whose client is gone. Podman's steps continue after their client is killed, and nobody else builds
+# for the sandbox while its lock is held.
 end_builds() { # sets build_group
   build_group=sandboxer-build-$fleet-$id
   for group in /sys/fs/cgroup/"$build_group" /sys/fs/cgroup/*/"$build_group"; do
@@ -168,8 +168,8 @@ end_builds() { # sets build_group
   done 2>/dev/null
 }
 
-# Of the images that are here, a line each: whose sandbox's it is. What an engine says else of one than that it has none
-# of that name is no answer.
+# Which sandbox each of the images on the host belongs to, one a line. Any error of an engine except that it has no
+# image of that name is not a reply.
 image_format='{"sandbox":{{with .Config}}{{with .Labels}}{{json (index . "dev.sandboxer.id")}}{{else}}""{{end}}{{else}}""{{end}}}'
 do_images() { # engine, names...
   engine=$1; shift
@@ -188,8 +188,8 @@ do_images() { # engine, names...
   rm -f "$box/.images" "$box/.problems"; return "$code"
 }
 
-# What an image has a build do that starts from it. Podman shows that nowhere but in the image's whole configuration,
-# whose digest is the image's id.
+# What an image has a build do that starts from it. Podman shows that only in the image's whole configuration, whose
+# digest is the image's id.
 do_triggers() { # engine, name
   [ "$1" = podman ] || { timeout 20 docker image inspect --format '{"triggers":{{with .Config}}{{json .OnBuild}}{{else}}null{{end}}}' "$2" | head -c 1048576; return; }
   found=$(timeout 20 podman image inspect --format '{{.Id}}' "$2") && store=$(timeout 20 podman info --format '{{.Store.GraphRoot}}/{{.Store.GraphDriverName}}-images') || return 1
@@ -206,9 +206,9 @@ do_compose() { # command, project, how many places it is given, these (below the
   unswapped "$count" "$@" || return 71
   shift "$count"; cd "$box" || return 1
   end_builds
-  # Each step of a build by Podman gets this control group, where the login may make one: so it is found, and so ended.
+  # Each step of a build by Podman gets this control group, if the login may create one: so it can be found and ended.
   case "$(id -u) $*" in "0 "*--podman-build-args=*) set -- "--podman-build-args=--cgroup-parent=/$build_group" "$@" ;; esac
-  # What Podman's starts would have the limit as well, containers among it. A daemon's client is all of Docker's.
+  # What Podman's client starts would get the limit as well, containers included. All of Docker's is a daemon's client.
   case $command in *podman*) ;; *) ulimit -v "$MOST_COMPOSE" ;; esac
   # shellcheck disable=SC2086
   BUILDX_CONFIG=$box/.buildx $command -p "$project" -f "$box/compose.json" "$@" # else a build leaves files in HOME
@@ -227,7 +227,7 @@ do_engine() { timeout 30 "$@"; } # engine, words...
 # A line may be as long as a container likes.
 do_logs() { timeout 30 "$1" logs --tail "$2" "$3" 2>&1 | tail -c 4096; } # engine, lines, container
 
-# Where Docker could not end a container cleanly, a network keeps its endpoint, and only force takes that away.
+# If Docker could not end a container cleanly, a network keeps its endpoint, and only force removes that.
 free_of_the_dead() { # networks...
   [ "$engine" = docker ] && for network in "$@"; do
     # shellcheck disable=SC2016 # variables of the template
@@ -236,7 +236,7 @@ free_of_the_dead() { # networks...
   done
 }
 
-# One container that cannot be ended keeps none of the others, and no call waits for it for long.
+# One container that cannot be ended does not keep the others, and no call waits long for it.
 limited() { timeout 45 "$@"; }
 some_at_a_time() { # command as words, things...
   command=$1; shift
@@ -247,7 +247,7 @@ some_at_a_time() { # command as words, things...
   done
 }
 
-# Podman lists nothing at all where somebody else's volume goes in that very moment; asked again, it does.
+# Podman lists nothing at all if somebody else's volume is removed at that very moment; queried again, it does.
 listed_of() { # a command that lists
   for try in 1 2 3 4 5; do
     found=$(limited "$@"); code=$?
@@ -257,15 +257,15 @@ listed_of() { # a command that lists
   return "$code"
 }
 
-# Podman removes no container that another hangs on, which was made after it: by `depends_on`, or for its network. It lists
-# the oldest first.
+# Podman removes no container that another one depends on, which was created after it: by `depends_on`, or for its
+# network. It lists the oldest first.
 newest_first() { # containers...
   turned=; for container in "$@"; do turned="$container $turned"; done
   for container in $turned; do limited podman rm -f -v -t 0 "$container" >/dev/null; done
 }
 
-# The volumes of one life. Podman 4.3 takes several labels of a volume for alternatives, so it is asked for each by
-# itself, and what every answer names is ours.
+# The volumes of one life. Podman 4.3 takes several labels of a volume for alternatives, so it is queried for each by
+# itself, and what every reply names is ours.
 own_volumes() { # words of a filter...
   [ "$engine" = podman ] || { listed_of docker volume ls -q "$@"; return; }
   of_fleet=$(listed_of podman volume ls -q --filter "label=dev.sandboxer.fleet=$fleet") &&
@@ -277,8 +277,9 @@ own_volumes() { # words of a filter...
   done
 }
 
-# Removes by label and id alone, whatever else a container says of itself; and only where every label agrees. Then looks
-# again, for success is an absence that was seen. What others hang on goes once those are gone, in a later round.
+# Removes by label and id only, whatever else a container says about itself; and only if every label agrees. Then
+# observes again, because success is an absence that was observed. What others depend on is removed after them, in a
+# later round.
 do_teardown() { # engine, uid, volumes on record...
   end_builds
   engine=$1 uid=$2; shift 2

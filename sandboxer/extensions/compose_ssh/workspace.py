@@ -1,4 +1,4 @@
-"""What is delivered of a sandbox on its host, and whether it is still whole; told by numbers, sizes and times alone."""
+"""The delivered files of a sandbox on its host, and whether they are whole, judged by numbers, sizes and times."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The delivered ``trees``, by digest, and the sums of each tree and each mounted folder, by its place.
+    """The delivered ``trees``, by digest, and the sums of each tree and each mounted directory, by path.
 
-    ``files`` is None where they are not known: then what is there counts as whole.
+    ``files`` is None if the sums are unknown: then what exists counts as whole.
     """
 
     trees: frozenset[str] = frozenset()
@@ -26,21 +26,21 @@ class Workspace:
 
     @property
     def total(self) -> FileSums | None:
-        """The sums of all of it, as a look tells them."""
+        """The sums of all files, as an observation reports them."""
         if self.files is None:
             return None
         every = self.files.values()
         return FileSums(sum(s.files for s in every), sum(s.bytes for s in every), sum(s.seconds for s in every))
 
     def has_tree(self, tree: InputTree, paths: Iterable[str] | None) -> bool:
-        """Return whether the tree, or those ``paths`` of it, lies there whole and nothing else with it."""
+        """Return whether the tree, or only ``paths`` of it, is there whole, with nothing else beside it."""
         entries = tree.entries.values() if paths is None else [tree.entries[path] for path in paths]
         return tree.digest in self.trees and self._whole(f"tree/{tree.digest}", entries)
 
     def damaged(self, tree: InputTree, mounts: Mapping[str, Iterable[Bind]]) -> list[str]:
-        """Return the places of those ``mounts`` that are not whole, or not there.
+        """Return the paths of those ``mounts`` that are not whole, or missing.
 
-        Of writable ones only containers know.
+        The state of writable ones is known only to containers.
         """
         damaged = []
         for place, binds in mounts.items():
@@ -60,6 +60,6 @@ class Workspace:
 
 
 def _below(source: str, tree: InputTree) -> Iterable[TreeEntry]:
-    """Return the entries of a file or folder of the tree; the empty path is the tree itself."""
+    """Return the entries of a file or directory of the tree; the empty path is the tree itself."""
     folder = source and f"{source}/"
     return (entry for path, entry in tree.entries.items() if path == source or path.startswith(folder))
