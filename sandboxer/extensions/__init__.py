@@ -1,1 +1,1 @@
-"""What a backend must answer, and the one that is built in: compose stacks on hosts over SSH."""
+"""The contract of backends, and the built-in one: compose stacks on hosts over SSH."""

@@ -1,4 +1,4 @@
-"""What a backend must answer: the Extension protocol, and the values that go in and come out."""
+"""The contract of a backend: the Extension protocol, and the values that it takes and returns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Runtime = Literal["docker", "podman", "auto"]
 
 @dataclass(frozen=True, slots=True)
 class ObserveRequest:
-    """What a look asks of one host: which root, whose fleet, and which engine new sandboxes there would get."""
+    """What to observe on one host: the root, the fleet, and the engine that new sandboxes there would get."""
 
     host: str
     root: str
@@ -32,11 +32,12 @@ class ObserveRequest:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where work on a sandbox is done. ``compose_command`` is None where the host's own is to be found.
+    """The host that an operation runs on, and how to reach it.
 
-    ``cpus`` and ``memory_bytes`` are the host's own size. ``capacity`` is how many sandboxes of the fleet it
-    takes, None for any. ``holder`` says to others who holds the lock, as
-    ``holder_line`` writes it, and ``lock_timeout`` how many seconds to wait for it.
+    ``cpus`` and ``memory_bytes`` are the host's own size. ``capacity`` is how many sandboxes of the fleet it takes,
+    None for any number. ``compose_command`` is None where the backend is to find the host's own. ``holder`` names the
+    lock holder to other clients, as ``holder_line`` writes it. ``lock_timeout`` is how many seconds to wait for the
+    lock.
     """
 
     host: str
@@ -53,7 +54,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Which commit of the fleet is applied, for the record and the host's head."""
+    """The commit of the fleet that is applied, for the record and for the head noted on the host."""
 
     fleet_root: str | None = None
     fleet_commit: str | None = None
@@ -62,17 +63,16 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One change to carry out: on what, where, and for which ``reason`` of the plan's.
+    """One change to carry out: the sandbox, its target, and the plan's ``reason``.
 
-    ``expected`` is the generation and uid of the record that the plan saw; the backend raises StaleChange where it is
-    another once the lock is held. ``fresh`` means that the sandbox begins a new life: a create or a replace.
-    ``lives`` are all uids that its labels name where there is no record: a removal ends each of them.
-    ``progress`` is told each step in a word or two. ``placing`` is entered around the first write of a new life: until
-    it is left, no other client begins one on another host. Entering it raises SandboxError or HostError. ``told`` gets
-    each event that is in the journal by now, the record with it, and on ``ready`` the containers; it never waits. With
-    ``keeps_journal`` there is a State Hub, and what it was not told yet outlives the sandbox. With
-    ``only_requested`` a new life may stop at its record, in phase `requested`, to be gone on with later; a backend may
-    make the whole all the same.
+    ``expected_generation`` and ``expected_uid`` are those of the record that the plan observed; the backend raises
+    StaleChange where the record is another one once the lock is held. ``lives`` are all uids that the sandbox's labels
+    name where there is no record: a teardown removes each of them. ``progress`` is called with each step in a word or
+    two. ``placing`` is entered around the first write of a new life: until it is left, no other client begins a life on
+    another host. Entering it raises SandboxError or HostError. ``told`` is called with each event that is in the
+    journal, with the record, and on ``ready`` with the containers; it must not block. ``keeps_journal`` says that there
+    is a State Hub: events that it has not acknowledged outlive the sandbox. With ``only_requested`` a new life may stop
+    at its record, in phase `requested`, to be resumed later; a backend may also create the whole sandbox.
     """
 
     target: Target
@@ -94,30 +94,32 @@ class Operation:
 
 
 class Extension(Protocol):
-    """A backend that makes sandboxes on hosts.
+    """A backend that manages sandboxes on hosts.
 
-    An instance is shared by threads and keeps no state between calls. Errors are those of ``sandboxer.errors``.
+    An instance is shared by threads and keeps no state between calls. It raises the errors of ``sandboxer.errors``.
     """
 
     def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
-        """Return everything that is on the host, seen in one command that writes nothing.
+        """Observe everything on the host with one command that writes nothing.
 
-        Raises HostUnreachable, CommandTimeout, OutputTooLarge or ObservationIncomplete: then nothing is known.
+        Raise HostUnreachable, CommandTimeout, OutputTooLarge or ObservationIncomplete: then nothing is known.
         """
 
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
-        """Make the sandbox, or brings it to what is desired in place; return the record as written at the end.
+        """Create the sandbox, or bring it to what is desired in place; return the record as it was written last.
 
-        ``fresh`` starts a new life: what the former one left is removed first. Raises SandboxError.
+        ``fresh`` starts a new life, for a create or a replace: what the former one left is removed first. Raise
+        SandboxError on failure.
         """
 
     def wait_ready(self, operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
-        """Wait until every service is up, at most ``timeout`` seconds; return each one's state. Raises SandboxError."""
+        """Wait at most ``timeout`` seconds until every service is up; return their states. Raise SandboxError."""
 
     def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
-        """Remove everything of the sandbox, its record last. What is not there is success.
+        """Remove everything of the sandbox, its record last. Succeed where there is nothing to remove.
 
-        With ``tombstone``, the digest of its document is kept, so that it does not come back by itself.
+        ``tombstone`` is the digest of an expired sandbox's document: it is kept, so that the sandbox does not come back
+        by itself.
         """
 
 

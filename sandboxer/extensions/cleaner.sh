@@ -1,9 +1,9 @@
-# Removes what the login may not remove itself, for a container wrote it as root; before host_session.sh.
-# No image of the host has a part in it, for any of them may be a stranger's. Root needs none, and Podman without root
-# has means of its own. Docker is given an image without content: one empty layer and an empty configuration, as a tar
-# in the layouts of both Docker and OCI. It is known by its digest (of the configuration where Docker keeps images
-# itself, of the manifest where containerd does), has no name, and whoever loaded it removes it. What runs in it is the
-# host's own `rm`.
+# Removes what the login may not remove because a container wrote it as root; before host_session.sh.
+# It uses no image of the host, because any of them may be a stranger's. Root needs none, and Podman without root has
+# its own means. Docker is given an image without content: one empty layer and an empty configuration, as a tar in the
+# layouts of both Docker and OCI. It is identified by its digest (of the configuration where Docker keeps images itself,
+# of the manifest where containerd does), has no name, and is removed by the client that loaded it. What runs in it is
+# the host's own `rm`.
 empty_image() {
   printf '\037\213\010\000\000\000\000\000\002\003\355\230Ko\332@\024F\371)\325lK\315\274<c\263\355\266\313\252\233'
   printf '\012U\363\204\251\214\215\260\211\222\042\376{/&!\042,\022\001q\253\366\236\215\315 \017W\330\347\233;n\134'
@@ -27,7 +27,7 @@ EMPTY_CONFIG=sha256:b367940644f28372a4fb1d12743b8778e4a837a7a49f4190b5efb6dae87d
 EMPTY_MANIFEST=sha256:2899631ca1c322111249b88f3601da5900d6956e54d1fb30644bbb433642fe07
 CLEANING_SECONDS=40
 
-# Gives the digest of the empty image in `image`, where Docker has it under its own digest.
+# Sets `image` to the digest of the empty image, if Docker has it under its own digest.
 has_empty_image() {
   for image in "$EMPTY_CONFIG" "$EMPTY_MANIFEST"; do
     [ "$(timeout 20 docker image inspect --format '{{.Id}}' "$image" 2>/dev/null 9>&-)" = "$image" ] && return
@@ -35,14 +35,14 @@ has_empty_image() {
   return 1
 }
 
-# One that is loaded twice, or removed by another cleaner before it is used here, is loaded again.
+# An image that is loaded twice, or that another cleaner removed before it is used here, is loaded again.
 empty_folder() { # folder; what is in it goes, and the folder stays
   loaded='' cleaner=sandboxer-cleaner-$id-$$ gone=$1
   set --; for mounted in /bin /lib /lib64 /usr; do [ -d "$mounted" ] && set -- "$@" -v "$mounted:$mounted:ro"; done
   for try in 1 2 3; do
     has_empty_image || { loaded=yes; empty_image | timeout 20 docker load -q >/dev/null 9>&-; has_empty_image; } ||
       { echo "docker cannot load the empty image that would remove $gone"; return 1; }
-    # As the host's root where Docker maps users, for only that one may change what belongs to the login.
+    # As the host's root where Docker maps users, because only that user may change what belongs to the login.
     said=$(timeout "$CLEANING_SECONDS" docker run --rm --name "$cleaner" --label "dev.sandboxer.cleaner=$id" \
       --user 0:0 --userns host --network none --ipc none --cap-drop ALL --cap-add DAC_OVERRIDE --cap-add FOWNER --read-only \
       --security-opt no-new-privileges --pids-limit 16 --memory 256m --log-driver none --no-healthcheck --workdir / \
@@ -54,7 +54,7 @@ empty_folder() { # folder; what is in it goes, and the folder stays
   [ -z "$loaded" ] || timeout 20 docker image rm "$image" >/dev/null 2>&1 9>&-
 }
 
-# A file or a link the login can remove, whoever it belongs to; and an empty folder.
+# Removes a file or link that the login can remove, whoever owns it; or an empty directory.
 force_remove() { # path
   said=
   if [ "$(id -u)" = 0 ]; then :

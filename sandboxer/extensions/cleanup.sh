@@ -1,8 +1,8 @@
-# The end of an apply on one host, behind host_session.sh: sweeps what a kill left of folders that were being made or
-# removed and of locks, forgets tombstones that no manifest keeps any more, notes the newest fleet commit where the fleet
-# has anything, and leaves no empty folder.
+# The end of an apply on one host, behind host_session.sh: removes leftovers of killed runs (directories that were being
+# created or removed, and locks), forgets tombstones that no manifest keeps any more, notes the newest fleet commit if
+# the fleet has anything here, and leaves no empty directory.
 # Reads three more lines: the engine, the new head as one line of JSON (empty: none to note), and the ids of the
-# tombstones to forget. An older head takes no newer one's place.
+# tombstones to forget. An older head does not replace a newer one.
 read -r engine; read -r head; read -r forgotten
 ours || exit 0
 patience=10 # seconds in all
@@ -11,8 +11,8 @@ for leftover in "$home"/.staging-* "$home"/.trash-*; do
   id=$(id_within "$leftover" | head -n 1); box=$home/$id; lock=$home/.locks/$id
   [ -n "$id" ] || { rmdir "$leftover"; continue; }
   mkdir -p "$home/.locks"
-  # Who holds the lock is at work on it, or its client is gone and it ends within seconds: then what it was at is still
-  # there. The next one opened here gives this one up.
+  # The lock holder is working on it, or its client is gone and it ends within seconds: then the leftover still exists.
+  # The next lock that is opened here releases this one.
   command exec 9>>"$lock" || continue
   until flock -n 9; do
     [ "$patience" -gt 0 ] && [ -d "$leftover" ] || continue 2

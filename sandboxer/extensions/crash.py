@@ -1,7 +1,7 @@
-"""Crash points: places where a run can be made to die as by ``kill -9``, so that what follows can be tried.
+"""Crash points: places where a run can be made to die as by ``kill -9``, to test what follows.
 
-Inert unless ``SANDBOXER_CRASH_AT`` is set: ``<point>`` or ``<point>#<n>`` kills this process when it passes that point
-the n-th time (the first without a number); ``@FILE`` kills nothing, and adds each point passed to that file.
+Inert unless ``SANDBOXER_CRASH_AT`` is set. ``<point>`` or ``<point>#<n>`` kills this process when it passes that point
+the n-th time (the first without a number). ``@FILE`` kills nothing, and appends each point passed to that file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _counting = threading.Lock()
 
 
 def crash_point(name: str) -> None:
-    """Pass a point: ``<step>.before`` it, ``<step>.sent`` once the host was asked, ``<step>.after`` its answer."""
+    """Pass a point: ``<step>.before`` a request, ``<step>.sent`` once it is sent, ``<step>.after`` its reply."""
     wanted = os.environ.get(VARIABLE)
     if not wanted:
         return

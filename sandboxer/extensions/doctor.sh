@@ -1,8 +1,8 @@
-# The doctor's questions: what a host has of what Sandboxer needs. Facts alone; what they mean is told elsewhere.
+# The doctor's checks: which parts of what Sandboxer needs a host has. Facts only; they are judged elsewhere.
 # Reads lines from standard input: nonce, root, fleet, runtime (auto, docker or podman), connection (ssh or local),
-# and the Compose that is asked for, empty where it is to be found.
-# Writes sections as the look does. Nothing on the host is changed: the file that the lock is tried on has no name.
-# Any tool may be missing, so what tells that needs none: the shell alone.
+# and the requested Compose, empty if it is to be found.
+# Writes sections as observe.sh does. Nothing on the host is changed: the file that the lock is tried on has no name.
+# Any tool may be missing, so these checks need none of them: only the shell.
 LC_ALL=C; export LC_ALL
 read -r nonce; read -r root; read -r fleet; read -r runtime; read -r connection; read -r compose
 section() { printf '\n@%s %s\n' "$nonce" "$*"; }
@@ -10,10 +10,10 @@ has() { command -v "$1" >/dev/null 2>&1; }
 within() { if timeout 5 sh -c : 2>/dev/null; then timeout "$@"; else shift; "$@"; fi; }
 up() { read -r now _ </proc/uptime; echo "$now"; }
 
-# Everything that the scripts of this package run, `sh` and its own words left out.
+# Everything that the scripts of this package run, except `sh` and its built-in commands.
 tools='cat chmod chown cp cut date dd df env find flock grep head id ls mkdir mv nproc rm rmdir sed sha256sum sleep sort stat sync tail tar timeout'
 
-# A tool counts as broken where it does not do what it is used for: an old busybox, a stub.
+# A tool counts as broken if it does not do what it is used for: an old busybox, a stub.
 try() { # tool, what is expected of it, the expected output, words
   tool=$1 what=$2 expected=$3; shift 3
   has "$tool" || return 0
@@ -24,7 +24,7 @@ first_bytes() { printf abcdef | head -c 3; }
 whole_block() { printf abcdef | dd bs=6 count=1 iflag=fullblock; }
 unpack() { head -c 10240 /dev/zero | tar -x -o -p -f - -C "$place"; }
 lock() { # one holder, or two of one lock: the second must be told so
-  # Where another user can change the way to the root, a link could lead out of it while the file is made.
+  # Where another user can change the path to the root, a link could lead out of it while the file is made.
   holders=$1; set -- /tmp "$HOME"; [ -n "$unsafe" ] || set -- "$place" "$@"
   for folder in "$@"; do
     [ -d "$folder" ] && [ -w "$folder" ] || continue
@@ -62,7 +62,7 @@ system_facts() {
   section memory; sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo
 }
 
-# The root itself, its parent, or the nearest folder above it that is there, and the file system below.
+# The root itself, its parent, or the nearest existing directory above it, and the file system of that.
 root_facts() {
   [ -z "$unsafe" ] || { section way; echo "$unsafe"; }
   for folder in "$root" "$root/$fleet"; do
@@ -93,7 +93,7 @@ engine_facts() {
   section info-code "$code"; printf '%s\n' "$said"
   socket=${DOCKER_HOST:-unix:///var/run/docker.sock}; socket=${socket#unix://}
   [ -S "$socket" ] && { section socket "$socket"; stat -c '%G' "$socket"; }
-  # A Compose asks its engine even for its own version: one that hangs would take it along.
+  # A Compose queries its engine even for its own version: an engine that hangs would make it hang too.
   [ "$code" = 124 ] || compose_facts
 }
 compose_facts() {
@@ -106,7 +106,7 @@ compose_facts() {
   section compose-code "$code"; printf '%s\n' "$said"
 }
 
-# Whether Compose can be kept to the files that it is to read, and what may be in the way.
+# Whether Compose can be confined to the files that it is to read, and what may prevent that.
 reading_facts() {
   section reading
   # shellcheck disable=SC2086 # a command of several words
@@ -129,7 +129,7 @@ rootless_facts() {
   done
 }
 
-# Whoever cleans temporary folders would clean away sandboxes too.
+# A job that cleans temporary directories would remove sandboxes too.
 cleaner_facts() {
   if [ -d /run/systemd/system ] && has systemd-tmpfiles; then
     for folder in /usr/lib /usr/local/lib /run /etc; do
@@ -143,7 +143,7 @@ cleaner_facts() {
   [ -e /etc/cron.daily/tmpwatch ] && { section reaper tmpwatch; sed '/^ *#/d' /etc/cron.daily/tmpwatch 2>/dev/null; }
 }
 
-# What the server allows is root's to read. Rules of our own carry our name: see docs/hosts.md.
+# Only root can read the server's limits. Rules of our own carry our name: see docs/hosts.md.
 guarded_facts() {
   [ "$(id -u)" = 0 ] || return 0
   PATH=$PATH:/usr/sbin:/sbin
@@ -155,7 +155,7 @@ guarded_facts() {
   { has iptables && within 5 iptables -S | grep sandboxer; has nft && within 5 nft list table inet sandboxer; } 2>/dev/null
 }
 
-# The login shell once more, as sshd starts it, for what it prints is dropped before anybody sees it.
+# The login shell once more, as sshd starts it, because what it prints is normally dropped unread.
 shell_facts() {
   [ "$connection" = ssh ] && [ -x "${SHELL:-}" ] || return 0
   section shell "$SHELL"

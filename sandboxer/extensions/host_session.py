@@ -1,7 +1,7 @@
-"""The client's half of ``host_session.sh``: one conversation about one sandbox, under its lock.
+"""The client's half of ``host_session.sh``: a session with one host about one sandbox, under the sandbox's lock.
 
-The heartbeat tells the host that somebody is still there; when it stops, the host ends what it does and gives the
-lock up. So a client that dies leaves no lock behind.
+The heartbeat tells the host that the client is alive. When it stops, the host ends what it is doing and releases the
+lock, so a client that dies leaves no lock behind.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 10.0
 QUICK_SECONDS = 60.0
-GRACE_SECONDS = 20.0  # the host ends what takes too long, and says so; only where it says nothing, this side gives up
+GRACE_SECONDS = 20.0  # the host ends what takes too long and reports it; only if it does not, this side gives up
 LONGEST_SECONDS = 3600.0
 MESSAGE_LINES = 8
 REQUEST_FILE = "asked.json"
@@ -42,33 +42,33 @@ _BEAT, _HAVE_IT = b"\n", b"E\n"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a verb answered: its exit code and what it printed."""
+    """The reply to a verb: its exit code and what it printed."""
 
     code: int
     output: bytes
 
     @property
     def text(self) -> str:
-        """The output as text, whatever its bytes."""
+        """The output as text; invalid UTF-8 is replaced."""
         return self.output.decode("utf-8", "replace").strip()
 
     @property
     def words(self) -> str:
-        """The output as part of a message: each line once, and of many the first."""
+        """The output as part of a message: each line once, and only the first ``MESSAGE_LINES`` of many."""
         lines = list(dict.fromkeys(line.strip() for line in self.text.splitlines() if line.strip()))
         more = len(lines) - MESSAGE_LINES
         return "\n".join(lines[:MESSAGE_LINES]) + (f"\nand {more} lines more" if more > 0 else "")
 
 
 class HostSession:
-    """A conversation about one sandbox. Entering it takes the lock; leaving it gives the lock up.
+    """A session with one host about one sandbox. Entering it takes the lock; leaving it releases the lock.
 
-    Raises SandboxLocked when another client holds the lock for too long, ProvisionFailed where the host refuses, and
-    HostUnreachable or CommandTimeout when the host no longer answers.
+    Raise SandboxLocked if another client holds the lock for too long, ProvisionFailed if the host refuses, and
+    HostUnreachable or CommandTimeout if the host no longer answers.
     """
 
     def __init__(self, operation: Operation, *verbs: str) -> None:
-        """``verbs`` are the shell files that hold the backend's own verbs."""
+        """Prepare a session; ``verbs`` are the shell files that define the backend's own verbs."""
         self._work = operation
         self._nonce = secrets.token_hex(16)
         self._script = (
@@ -78,11 +78,11 @@ class HostSession:
         self._session: Session
         self._writing = threading.Lock()
         self._stopped = threading.Event()
-        self._torn = False  # whether a request was begun and not sent whole: the host waits for the rest, and gives up
+        self._torn = False  # a request was begun and not sent whole: the host waits for the rest, and gives up
 
     @property
     def nonce(self) -> str:
-        """What marks the sections in a verb's output."""
+        """The mark of the sections in a verb's output."""
         return self._nonce
 
     def __enter__(self) -> Self:
@@ -115,14 +115,14 @@ class HostSession:
 
     def __exit__(self, *exc: object) -> None:
         self._stopped.set()
-        # After an error of the sandbox's own the host is idle, and ends by itself as after a success.
+        # After an error of the sandbox's own, the host is idle and ends by itself, as after a success.
         ended = bool(exc) and isinstance(exc[1], SandboxError) and not self._torn
         self._session.__exit__(*((None, None, None) if ended else exc))
 
     def call(self, verb: str, *arguments: str, payload: bytes | Archive = b"", timeout: float = QUICK_SECONDS) -> Reply:
-        """Run a verb, at most ``timeout`` seconds; its exit code is the caller's business.
+        """Run a verb for at most ``timeout`` seconds; the caller judges its exit code.
 
-        An archive is sent while it is made; what its making raises passes through, and ends the conversation.
+        An archive is sent while it is produced. An error from producing it passes through, and ends the session.
         """
         crash_point(f"{verb}.before")
         size = payload.size if isinstance(payload, Archive) else len(payload)
@@ -131,7 +131,7 @@ class HostSession:
             self._send(verb, arguments, payload, seconds)
         crash_point(f"{verb}.sent")
         reply = self._read_reply(seconds + GRACE_SECONDS)
-        with self._writing, suppress(SandboxerError):  # where it breaks off now, whoever asks next is told
+        with self._writing, suppress(SandboxerError):  # if it breaks off here, the next request reports it
             self._session.write(_HAVE_IT)
         crash_point(f"{verb}.after")
         return reply
@@ -139,14 +139,14 @@ class HostSession:
     def must(
         self, what: str, verb: str, *arguments: str, payload: bytes | Archive = b"", timeout: float = QUICK_SECONDS
     ) -> Reply:
-        """Return what ``call`` does, and raises ProvisionFailed (StaleChange for a fenced write) unless it exits 0."""
+        """Return what ``call`` does. Raise ProvisionFailed (StaleChange for a fenced write) unless the verb exits 0."""
         return self._check(self.call(verb, *arguments, payload=payload, timeout=timeout), what)
 
     def _send(self, verb: str, arguments: tuple[str, ...], payload: bytes | Archive, seconds: int) -> None:
         if self._torn:
             raise SandboxerError(f"the conversation about {self._work.name} ended in the middle of a request")
         if any("\n" in argument for argument in arguments):
-            # Arguments are lines; what may hold a newline is a payload.
+            # Arguments are lines; anything that may contain a newline goes into a payload.
             raise SandboxerError(f"an argument of {verb} holds a line break")
         size = payload.size if isinstance(payload, Archive) else len(payload)
         head = f"{verb} {len(arguments)} {size} {seconds}\n" + "".join(f"{argument}\n" for argument in arguments)
@@ -199,4 +199,4 @@ class HostSession:
                 try:
                     self._session.write(_BEAT)
                 except SandboxerError:
-                    return  # whoever reads next is told why
+                    return  # the next read reports why

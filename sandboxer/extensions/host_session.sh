@@ -1,11 +1,11 @@
-# One conversation about one sandbox: takes its lock, then does what standard input asks for, a request at a time.
-# First come lines: nonce, root, fleet, id, seconds to wait for the lock, who asks.
+# One session about one sandbox: takes its lock, then carries out the requests on standard input, one at a time.
+# First come lines: nonce, root, fleet, id, seconds to wait for the lock, the holder's name.
 # A request is a line `<verb> <count of arguments> <bytes of payload> <seconds>`, then the arguments, a line each, then
-# the payload. The answer is a line `@<nonce> <exit code> <bytes>`, then so many bytes. What has not ended within
-# its seconds is ended here, whatever it does with a TERM, and the answer says so: code 72.
-# While another client has the lock, the first answer is who: code 73, and what the lock's file says.
-# When the client has the answer it says a line `E`, and all the while, at least every 30 s, an empty one. A client that
-# is gone ends everything here, the lock with it: there is no stale lock.
+# the payload. The reply is a line `@<nonce> <exit code> <bytes>`, then so many bytes. A verb that has not ended within
+# its seconds is ended here, even if it ignores TERM, and the reply says so: code 72.
+# While another client has the lock, the first reply names the holder: code 73, and the content of the lock's file.
+# When the client has the reply it sends a line `E`, and all the while, at least every 30 s, an empty one. If the client
+# is gone, everything here ends, the lock with it: there is no stale lock.
 LC_ALL=C; export LC_ALL; umask 077
 for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'); do
   case $name in HOME | PATH | LC_ALL | DOCKER_HOST | XDG_RUNTIME_DIR | PWD) ;; *) unset "$name" 2>/dev/null ;; esac
@@ -17,8 +17,8 @@ answer() { printf '@%s %s %s\n%s' "$nonce" "$1" "${#2}" "$2"; }
 refuse() { answer "$1" "$2"; exit 0; }
 EX_REFUSED=77 EX_LOCKED=75 EX_STALE=74 EX_WAITING=73
 
-# All processes that this shell started: those of its session, for `timeout` makes a group of its own. Where somebody
-# else's are in the session, which no sshd does, those of its group.
+# All processes that this shell started: those of its session, because `timeout` makes a separate group. If the session
+# has somebody else's processes, which no sshd does, those of its group.
 read -r words <"/proc/$$/stat"
 # shellcheck disable=SC2086 # the words behind the program's name: state, parent, group, session
 set -- ${words##*) }
@@ -31,7 +31,7 @@ members() {
     if [ -n "$session" ]; then [ "$5" = "$session" ]; else [ "$4" = "$group" ]; fi && [ "$2" != Z ] && echo "$1"
   done 2>/dev/null
 }
-# Gives them two seconds to end by themselves. What is started meanwhile is ended too.
+# Gives them two seconds to end by themselves. Processes started meanwhile are ended too.
 end_work() { # processes to spare...
   read -r self _ </proc/self/stat
   spared=" $self $* "
@@ -45,7 +45,7 @@ end_work() { # processes to spare...
 }
 end_all() { trap '' TERM; end_work "$$"; kill -KILL "$$"; exit 1; }
 
-# Only a folder of ours, and no link: another user of the machine could have put one into /tmp first.
+# Only a directory of ours, and no link: another user of the machine could have put one into /tmp first.
 own_root() { safe_way; own_folder "$root"; safe_way; }
 safe_way() { way_to_root; [ -z "$unsafe" ] || refuse $EX_REFUSED "$unsafe; set another spec.root on the Host, such as /var/lib/sandboxer"; }
 own_folder() {
@@ -57,7 +57,7 @@ own_folder() {
   chmod 700 "$1"
 }
 
-# Whoever deletes a sandbox removes its lock's file too, so the file that is locked must still be the one in place.
+# A client that deletes a sandbox removes its lock's file too, so the locked file must still be the one in place.
 lock_in_place() { [ "$(stat -c %i "$lock" 2>/dev/null)" = "$(stat -L -c %i "/proc/$$/fd/9")" ]; }
 
 take_lock() {
@@ -68,7 +68,7 @@ take_lock() {
     safe_way
     [ "$(stat -c '%u %a %F' "$root" "$home" "$home/.locks" 2>/dev/null)" = "$ours" ] || {
       own_root; own_folder "$home"; own_folder "$home/.locks"; }
-    # Whoever closes the fleet's last sandbox here may just have removed a folder again.
+    # A client that removes the fleet's last sandbox here may just have removed a directory again.
     command exec 9>>"$lock" || { tries=$((tries + 1)); [ "$tries" -lt 10 ] && continue; refuse $EX_REFUSED "$lock cannot be written: $( { : >>"$lock"; } 2>&1)"; }
     flock -n 9 || { [ "$left" -gt 0 ] && answer $EX_WAITING "$(head -c 400 "$lock")" && timeout "$left" flock 9; } ||
       refuse $EX_LOCKED "$(head -c 400 "$lock")"
@@ -78,9 +78,9 @@ take_lock() {
   printf '%s\n%s\n%s\n' "$holder" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$$" >"$lock"
 }
 
-# All bytes of a request's payload and not one more, even where the verb takes none of them: what is left would be read
-# as requests, and it is a stranger's file. So a disk that is full ends no reading here. A client that stalls for 30 s
-# is gone, and so is one of whom only a part came: tar would take what ends between two files for all of them.
+# Reads all bytes of a request's payload and not one more, even if the verb takes none of them: the rest would be read
+# as requests, and it is a stranger's file. So a full disk does not end the reading. A client that stalls for 30 s is
+# gone, and so is one that sent only a part: tar would take what ends between two files for all of them.
 take() {
   trap '' PIPE
   left=$payload
@@ -92,16 +92,16 @@ take() {
   done
 }
 
-# A file is whole or not there: written beside its place, its size compared, then renamed. What ownership and recovery
-# hang on outlives a power cut too (durably); what is delivered need not, for it is delivered again.
+# A file is whole or missing: written beside its path, its size compared, then renamed. What ownership and recovery
+# depend on survives a power cut too (durably); what is delivered need not, because it can be delivered again.
 put_file() { # path, bytes, mode, durably or nothing
-  # Who sweeps takes an empty folder away: it is made again until there is something in it.
+  # A concurrent sweep removes an empty directory: it is created again until there is something in it.
   for _ in 1 2 3 4 5; do mkdir -p "${1%/*}" && command : >"$1.new" && break; done 2>/dev/null
   mkdir -p "${1%/*}" && cat >"$1.new" && [ "$(stat -c %s "$1.new")" = "$2" ] && chmod "$3" "$1.new" &&
     { [ -z "$4" ] || sync "$1.new"; } && mv -f "$1.new" "$1" && { [ -z "$4" ] || sync "${1%/*}"; }
 }
 
-# An event is on disk before the record that counts it. A line that a kill cut short is ended, and is no event.
+# An event is on disk before the record that counts it. A line truncated by a kill is ended, and is not an event.
 tell() { # folder, events...
   journal=$1/journal.jsonl; shift
   [ "$#" -gt 0 ] || return 0
@@ -116,7 +116,7 @@ untold() { # a sandbox's folder
   read -r uid number 2>/dev/null <"$1/journal.acked" || uid='' number=''
   case $number in '' | *[!0-9]*) cat "$1/journal.jsonl" ;; *) behind "$1/journal.jsonl" ;; esac
 }
-# What stands in a file behind the event of this uid and number: all of it, where that is not in it.
+# The part of a file behind the event of this uid and number: all of it, if the event is not in it.
 behind() {
   line="\"number\":$number,.*\"uid\":\"$uid\""
   if grep -q "$line" "$1"; then sed -n "/$line/,\$p" "$1" | tail -n +2; else cat "$1"; fi
@@ -124,13 +124,13 @@ behind() {
 
 # --- verbs -------------------------------------------------------------------------------------------------------
 
-# Whose a folder is that was being made or removed: its record says so, and before there is one its name.
+# The id of a directory that was being created or removed: from its record, or before there is one from its name.
 id_within() {
   grep -o '"id":"[0-9a-f]\{8\}"' "$1/record.json" 2>/dev/null | head -n 1 | cut -d '"' -f 4
   for part in "$1"/*; do part=${part##*/}; case ${part%.new} in ????????) echo "${part%.new}" ;; esac; done
 }
 
-# What is swept is ours by its name, and by what is inside, whose id is the one whose lock is held.
+# Sweeps only what is ours by its name and by its content, whose id is the one whose lock is held.
 do_sweep() { # engine
   engine=$1
   for folder in "$home"/.staging-* "$home"/.trash-*; do
@@ -140,13 +140,13 @@ do_sweep() { # engine
   return 0
 }
 
-# The last whole event may be a long one, and torn ones may stand behind it.
+# The last whole event may be a long one, and torn ones may follow it.
 do_journal_end() { tail -c 524288 "$box/journal.jsonl" | tail -n 5; } 2>/dev/null
 do_record() { [ -f "$box/record.json" ] && [ ! -L "$box/record.json" ] && head -c 1048577 "$box/record.json"; return 0; }
 
-# The folder appears with its record inside, or not at all. One that a cleaner of /tmp took the record from is adopted.
-# Behind the record in the payload, so many bytes are what an imperative one was asked for with.
-# Its name, where that is given, is one that no other sandbox of the fleet here has.
+# The directory appears with its record in it, or not at all. One that lost its record to a cleaner of /tmp is adopted.
+# Behind the record in the payload are the given number of bytes: what an imperative sandbox was requested with.
+# If the name is given, no other sandbox of the fleet here may have it.
 do_begin() { # uid, new or adopt, how many sandboxes at most (0: any), bytes behind the record, name, events...; the record
   staging=$home/.staging-$1 how=$2 most=$3 behind=$4 name=$5; shift 5
   put_file "$staging/$id" "$payload" 600 durably && keep_asked "$behind" && tell "$staging" "$@" &&
@@ -168,8 +168,8 @@ keep_asked() { # bytes
     head -c "$((payload - $1))" "$staging/$id" | put_file "$staging/$id" "$((payload - $1))" 600 durably
 }
 
-# Whoever adds a sandbox of the fleet to this host counts and adds under one lock, which ends with the verb: so that
-# clients together exceed no limit, and give no name twice.
+# A client that adds a sandbox of the fleet to this host counts and adds under one lock, which ends with the verb. So
+# clients together exceed no limit, and use no name twice.
 settle_in() {
   if [ "$most" -gt 0 ] || [ -n "$name" ]; then
     { command exec 8>>"$home/.locks/.placement" && timeout 30 flock 8; } || {
@@ -183,7 +183,7 @@ settle_in() {
   mv "$staging" "$box"
 }
 
-# The record is replaced only where it still is the one that the client saw: a late writer is fenced off.
+# The record is replaced only if it still is the one that the client observed: a late writer is fenced off.
 do_rewrite() { # SHA-256 of the record to replace, events...; the new record
   former=$1; shift
   put_file "$box/.record.next" "$payload" 600 durably || return 1
@@ -198,7 +198,7 @@ do_put() { put_file "$box/$1" "$payload" "$2" ''; } # path below the sandbox's f
 do_tombstone() { put_file "$home/.tombstones/$id.json" "$payload" 600 durably; }
 do_forget_tombstone() { [ -d "$home/.tombstones" ] && rm -f "$home/.tombstones/$id.json" && rmdir "$home/.tombstones" 2>/dev/null; return 0; }
 
-# Renaming away makes the removal atomic for everybody else; the record goes last, so that a kill leaves it sweepable.
+# The rename makes the removal atomic for everybody else; the record goes last, so that a kill leaves it sweepable.
 do_remove() { # engine, uid; and the last event, where State Hub is to be told
   engine=$1 trash=$home/.trash-$2
   [ -d "$box" ] && { keep_journal "$2" "$3" && mv "$box" "$trash" || return 1; }
@@ -206,7 +206,7 @@ do_remove() { # engine, uid; and the last event, where State Hub is to be told
   [ ! -e "$trash" ]
 }
 
-# The place of a record, of whichever fleet below this root, that is of one of these lives; nothing where there is none.
+# The path of a record, of any fleet below this root, that belongs to one of these lives; nothing if there is none.
 do_claim() { # uids...
   for record in "$root"/*/*/record.json; do
     [ -f "$record" ] && [ ! -L "$record" ] || continue
@@ -215,7 +215,7 @@ do_claim() { # uids...
   return 0
 }
 
-# The folder of a sandbox that never had a record, or lost it. Under its own name in the trash, a kill leaves it sweepable.
+# The directory of a sandbox that never had a record, or lost it. Under its id in the trash, a kill leaves it sweepable.
 do_remove_unrecorded() { # engine, uid
   engine=$1 trash=$home/.trash-$2
   [ -e "$box" ] || [ -L "$box" ] || return 0
@@ -225,30 +225,30 @@ do_remove_unrecorded() { # engine, uid
   [ ! -e "$trash" ]
 }
 
-# What State Hub has still to be told outlives the sandbox, its last event included; of one life once, at most 1 MiB.
+# Events that State Hub has not acknowledged outlive the sandbox, the last one included; once per life, at most 1 MiB.
 keep_journal() { # uid, the last event or nothing
   kept=$home/.journals/$id.jsonl
   [ -n "$2" ] && ! grep -F "$1" "$kept" 2>/dev/null | grep -q '"type":"dev.sandboxer.sandbox.destroyed"' || return 0
   { [ ! -L "$home/.journals" ] && mkdir -p "$home/.journals"; } || { echo "$home/.journals cannot be made"; return 1; }
-  # An empty line ends one that a power cut tore, and is no event.
+  # An empty line ends one torn by a power cut, and is not an event.
   rm -f "$kept.new" && { cat "$kept" 2>/dev/null; untold "$box"; [ -z "$(tail -c 1 "$box/journal.jsonl" 2>/dev/null)" ] || echo; printf '%s\n' "$2" | cat; } | tail -c 1048576 >"$kept.new" &&
     sync "$kept.new" && mv -f "$kept.new" "$kept" && sync "$home/.journals"
 }
 
-# What a container wrote as root the login may not be able to remove: see cleaner.sh.
+# The login may not be able to remove what a container wrote as root: see cleaner.sh.
 discard() {
   for entry in "$1"/* "$1"/.[!.]*; do
     case $entry in */record.json) continue ;; esac
     { [ -e "$entry" ] || [ -L "$entry" ]; } && { rm -rf "$entry" 2>/dev/null || force_remove "$entry"; }
   done
-  # What is left keeps its record, which says whose lock is to be held to try again.
+  # A leftover keeps its record, which says whose lock is to be held to try again.
   # shellcheck disable=SC2010 # whether there is any other name, whatever it is
   ls -A "$1" | grep -q -v -x record.json || { rm -f "$1/record.json"; rmdir "$1"; }
 }
-# Where there is no sandbox nothing of it stays, its lock included.
+# If the sandbox does not exist, nothing of it stays, its lock included.
 leave() { [ -e "$box" ] || [ -L "$box" ] || { rm -f "$lock"; leave_no_empty_home; }; }
 
-# Where the fleet has nothing any more, which of its commits was the newest says nothing either.
+# If the fleet has nothing here any more, the newest of its commits means nothing either.
 # shellcheck disable=SC2010 # whether there is any other name, whatever it is
 leave_no_empty_home() {
   rmdir "$home/.journals" 2>/dev/null
@@ -259,7 +259,7 @@ leave_no_empty_home() {
   rmdir "$home/.locks" 2>/dev/null; rmdir "$home" 2>/dev/null; rmdir "$root" 2>/dev/null; return 0
 }
 
-# --- the conversation --------------------------------------------------------------------------------------------
+# --- the session -------------------------------------------------------------------------------------------------
 
 # Each command of a verb runs without the lock's descriptor, so that what outlives its verb holds no lock.
 serve() {
@@ -273,7 +273,7 @@ serve() {
     { take; heed; } | { out=$(perform "$verb" "$@" | gather "$seconds"); reply "$out"; }
   done
 }
-# A request whole, without its payload: of a client that is cut off in the middle of one, the rest never comes.
+# Reads a whole request, without its payload: if the client is interrupted in the middle of one, the rest never comes.
 # shellcheck disable=SC2016 # for another shell
 read_request='
   IFS= read -r line && printf "%s\n" "$line" || exit
@@ -281,13 +281,12 @@ read_request='
   left=${2:-0}
   while [ "$left" -gt 0 ]; do IFS= read -r line && printf "%s\n" "$line" || exit; left=$((left - 1)); done
   echo .'
-# A verb's exit code comes behind what it printed, marked as ours; where it does not come, the verb was ended for
-# printing too much.
+# A verb's exit code comes behind its output, marked as ours; without it, the verb was ended for printing too much.
 MOST_OUTPUT=4194304 EX_TOO_MUCH=76 EX_OVER=72 newline='
 '
 perform() { verb=$1; shift; { in_root && "do_$verb" "$@"; } 2>&1 9>&-; printf '\n%s %s' "$nonce" "$?"; }
-# The folder that we are in is the root whose lock we took. What is there by its name now must be the same, by device
-# and inode: else nothing is written any more, and nothing started.
+# The current directory is the root whose lock we took. The path must still lead to the same one, by device and inode:
+# otherwise nothing more is written or started.
 in_root() { [ . -ef "$root" ] || { echo "$root is no longer the folder that was locked"; return $EX_REFUSED; }; }
 reply() { # what a verb printed, with its mark
   case $1 in
@@ -298,8 +297,8 @@ reply() { # what a verb printed, with its mark
   esac
 }
 is_over() { answer $EX_OVER "$verb did not end within $seconds s, and was ended"; }
-# What a verb prints, until it ends, its time is over, or it has printed too much. `$()` waits for all of it, so what
-# goes on then is ended; only this shell stays, those that wait for it, and the conversation.
+# The output of a verb, until it ends, its time is over, or it has printed too much. `$()` waits for all of it, so what
+# still runs then is ended; only this shell, the processes that wait for it, and the session stay.
 gather() { # seconds
   { said=$(timeout "$1" dd bs=65536 count=64 iflag=fullblock 2>&1 >&5 5>&- 9>&-); } 5>&1
   case $?-$said in
@@ -316,7 +315,7 @@ forebears() {
   while [ "$above" != "$$" ] && [ "$above" -gt 1 ]; do echo "$above"; read -r _ _ _ above _ <"/proc/$above/stat"; done
   echo "$$"
 }
-# While a verb is at work its client is heard, and what it says is taken a byte at a time: no more than is meant for here.
+# While a verb runs, input from its client is read one byte at a time: no more than is meant for this function.
 heed() {
   exec >&-
   while :; do

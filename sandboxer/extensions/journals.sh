@@ -1,14 +1,15 @@
-# What State Hub has still to be told of a fleet's sandboxes on one host, and what it has been told; behind host_session.sh.
+# Which events of a fleet's sandboxes on one host State Hub has acknowledged, and which not; behind host_session.sh.
 # Reads one more line: `read`; `show` and then a line `<id>`; or `acknowledge` and then a line `<id> <uid> <number>` for each last acknowledged event.
-# `read` prints sections, each behind a line `@<nonce> <name> ...`: `life <id> <uid> <number>` for each sandbox there is,
-# with the cursor where it has one, and its events behind that; `kept <id>` for each that is gone; and at last `end`.
+# `read` prints sections, each behind a line `@<nonce> <name> ...`: `life <id> <uid> <number>` for each existing
+# sandbox, with the cursor if it has one, and the events behind that; `kept <id>` for each removed one; and at last
+# `end`.
 # `show` prints the same of one sandbox, all its events.
-# What is left of a sandbox that went is kept for 30 days, of at most 1,000 of them.
+# The events of a removed sandbox are kept for 30 days, for at most 1,000 of them.
 read -r wish
 section() { printf '\n@%s %s\n' "$nonce" "$*"; }
 MOST_BYTES=262144 MOST_DAYS=30 MOST_KEPT=1000
 
-# A life may end meanwhile: what it leaves is read last, so that it is read at least once.
+# A life may end meanwhile: kept events are read last, so that they are read at least once.
 read_all() {
   for box in "$home"/????????; do
     [ -f "$box/record.json" ] && [ ! -L "$box" ] || continue
@@ -28,7 +29,7 @@ show() {
   [ ! -L "$home/$id" ] && [ -f "$journal" ] && [ ! -L "$journal" ] && { section life "$id"; cat "$journal"; }
 }
 
-# Also where nothing is ever told, because the hub is gone.
+# Also if nothing is ever reported, because the hub is gone.
 drop_old() {
   [ -d "$home/.journals" ] && [ ! -L "$home/.journals" ] || return 0
   command -v find >/dev/null 2>&1 && find "$home/.journals" -name '*.jsonl' -mtime "+$MOST_DAYS" -exec rm -f {} +
@@ -38,14 +39,14 @@ drop_old() {
 
 acknowledge() {
   if [ -d "$box" ] && [ ! -L "$box" ] && grep -q -F "\"uid\":\"$uid\"" "$box/record.json"; then
-    # A cursor of ours names its life, so it says nothing of one that begins in this instant.
+    # Our cursor names its life, so it does not apply to one that begins in this instant.
     printf '%s %s\n' "$uid" "$number" >"$box/journal.acked.$$" && mv -f "$box/journal.acked.$$" "$box/journal.acked"
     return
   fi
   kept=$home/.journals/$id.jsonl
   [ ! -L "$home/.journals" ] && [ ! -L "$kept" ] || return 0
   grep -q "\"number\":$number,.*\"uid\":\"$uid\"" "$kept" || return 0
-  # Whoever removes the next life adds to the file. The next lock that is opened gives this one up.
+  # A client that removes the next life adds to the file. The next lock that is opened releases this one.
   command exec 9>>"$lock" && timeout 5 flock 9 && lock_in_place || return 0
   behind "$kept" >"$kept.new" && if [ -s "$kept.new" ]; then mv -f "$kept.new" "$kept"; else rm -f "$kept" "$kept.new"; fi
   [ -e "$box" ] || rm -f "$lock"

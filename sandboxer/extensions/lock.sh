@@ -1,9 +1,9 @@
-# Who holds the lock of one sandbox, and where that is asked for, its end; behind host_session.sh. Makes no file.
-# Reads one more line: `ask` or `end`. Answers with a line of three words, and then what the lock's file says:
+# Finds the lock holder of one sandbox, and ends it if requested; behind host_session.sh. Creates no file.
+# Reads one more line: `ask` or `end`. Prints a line of three words, and then the content of the lock's file:
 # held or free; here or away, for whether the sandbox is on this host; ended or kept, for what became of the holder.
 read -r wish
 
-# Who waits for a lock has its file open as well; of the descriptor of one who has it, the kernel says `lock:`.
+# A client that waits for a lock has its file open as well; for the holder's descriptor, the kernel shows `lock:`.
 holders() { # gives their process groups
   # shellcheck disable=SC2013 # these paths have no blank
   for info in $(grep -l '^lock:' /proc/[0-9]*/fdinfo/9 2>/dev/null); do
@@ -18,7 +18,7 @@ holders() { # gives their process groups
 end_holders() {
   groups=$(holders); [ -n "$groups" ] || return 1
   for signal in TERM KILL; do
-    # Of a holder that leads its session, all that is in that: `timeout` leaves the group.
+    # If a holder leads its session, all processes in that: `timeout` leaves the group.
     for session in $(holders | grep -x -F "$groups"); do
       # shellcheck disable=SC2046 # words
       kill "-$signal" "-$session" $(members) 2>/dev/null
@@ -33,7 +33,7 @@ end_holders() {
   return 1
 }
 
-# Opened to read, so that nothing is made; whoever asks for it in the same instant waits that instant.
+# Opened for reading, so that nothing is created; a client that requests the lock in this instant waits only for that.
 is_held() { [ -f "$lock" ] && [ ! -L "$lock" ] && command exec 9<"$lock" && ! flock -n -s 9; }
 
 state=free here=away end=kept said=

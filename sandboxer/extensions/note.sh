@@ -1,20 +1,20 @@
-# What `drift` told of sandboxes, noted beside their records until it is over, and told in their journals; behind
-# host_session.sh. Reads six more lines for each: id, uid, the SHA-256 of the note that this one follows (empty: of none),
-# the note as one line of JSON, empty where there is to be none any more, and what stands in the journal's line before
-# and behind its number. The record is not touched.
+# Notes what `drift` observed of sandboxes beside their records, until it is over, and reports it in their journals;
+# behind host_session.sh. Reads six more lines for each: id, uid, the SHA-256 of the note that this one follows (empty:
+# of none), the note as one line of JSON, empty if there is to be none any more, and the parts of the journal's line
+# before and behind its number. The record is not touched.
 # Prints a line `<id> told <number>` for each that is noted, `<id> not <why>` for each that could not be.
 ours || exit 0
 lives() { [ ! -L "$box" ] && grep -q -F "\"uid\":\"$uid\"" "$box/record.json"; }
-# Another job that saw the same was faster, and has told it.
+# Another job that observed the same was faster, and has reported it.
 is_first() { [ "$(sha256sum <"$box/drift.json" | cut -d ' ' -f 1)" = "$former" ]; }
 numbers() { sed -n "s/.*\"$1\":\([0-9]\{1,15\}\)[,}].*/\1/p" | tail -n 1; }
-# The number behind the journal's last, and behind the one that the record counts.
+# The number after the journal's last one, and after the one that the record counts.
 next_number() {
   last=$(tail -c 65536 "$box/journal.jsonl" | numbers number); counted=$(numbers last_event <"$box/record.json")
   [ "${last:-0}" -ge "${counted:-0}" ] || last=$counted
   number=$((${last:-0} + 1))
 }
-# The lock that is opened for one gives up the lock of the one before.
+# The lock that is opened for one releases the lock of the one before.
 write_note() {
   lives || return 0
   command exec 9>>"$lock" || { why="$lock cannot be opened"; return; }

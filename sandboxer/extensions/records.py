@@ -1,6 +1,6 @@
-"""Records of a sandbox's life, for every backend: how one begins, how it goes on, and what it says once it is ready.
+"""A record through a sandbox's life, for every backend: its first version, an attempt, and what was applied.
 
-The record is a pure value here: a backend writes it to the host.
+A record is a pure value here; the backend writes it to the host.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def begin(
     operation: Operation, desired: DesiredSandbox, *, uid: str | None = None, created_at: datetime | None = None
 ) -> Record:
-    """Return the first record of a life; ``uid`` and ``created_at`` are given where its containers are still there."""
+    """Return the first record of a life; pass ``uid`` and ``created_at`` where its containers still exist."""
     created = created_at or operation.clock()
     salt = secrets.token_hex(16)
     sealed = {**seal(desired, salt), "runtime": operation.target.engine}
@@ -59,7 +59,7 @@ def begin(
 
 
 def attempt(record: Record, desired: DesiredSandbox) -> Record:
-    """Return the record of work begun in place: what was applied stays as it was until the work has ended."""
+    """Return the record of an attempt in place: what was applied stays recorded until the attempt has ended."""
     generation = record.generation + 1
     digest = digest_of(sealed_for(record, desired))
     return record.model_copy(
@@ -76,7 +76,7 @@ def sealed_for(record: Record, desired: DesiredSandbox) -> dict[str, Any]:
 
 
 def applied(record: Record, desired: DesiredSandbox, operation: Operation, **found: Any) -> Record:
-    """The record once what is desired runs: the attempt is over. ``found`` is what the engine shows now."""
+    """Return the record once what is desired runs: the attempt is over. ``found`` is read from the engine."""
     sealed = sealed_for(record, desired)
     spec = desired.sandbox.spec
     return record.model_copy(
@@ -101,7 +101,7 @@ def applied(record: Record, desired: DesiredSandbox, operation: Operation, **fou
 
 
 def again(record: Record) -> Record:
-    """Return the next record, otherwise the same."""
+    """Return the next generation of a record, otherwise unchanged."""
     return record.model_copy(update={"generation": record.generation + 1})
 
 

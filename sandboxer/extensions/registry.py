@@ -1,4 +1,4 @@
-"""Which backend makes which sandbox: descriptions from the fleet, code from entry points and this package."""
+"""The registry of backends: descriptions from the fleet, code from entry points and this package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUILT_IN = {"compose-ssh": "sandboxer.extensions.compose_ssh.extension:ComposeSs
 
 @dataclass(slots=True)
 class Registry:
-    """Finds the code behind an extension's description, once, and holds it to what the description claims.
+    """Loads the code behind an extension's description once, and checks it against the description's claims.
 
     ``descriptions`` are those of the fleet and the built-in ones, by name.
     """
@@ -33,7 +33,7 @@ class Registry:
     _loaded: dict[str, Extension] = field(default_factory=dict)
 
     def get(self, name: str) -> Extension:
-        """Return the backend of this name. Raises ExtensionError where there is none or it is not what it claims."""
+        """Return the backend of this name. Raise ExtensionError if there is none, or it is not what it claims to be."""
         if name not in self._loaded:
             description = self.descriptions.get(name)
             if description is None:
@@ -58,7 +58,7 @@ class Registry:
 
 
 def check_class(name: str, kind: object, operations: Iterable[str]) -> None:
-    """Raise ExtensionError where a class lacks an operation that it must have or is described to have."""
+    """Raise ExtensionError if a class lacks an operation that is required or that its description claims."""
     if not inspect.isclass(kind):
         raise ExtensionError(f"extension `{name}`: its entry point is no class", hint="name a class as module:Class")
     claimed = tuple(operations)
@@ -90,10 +90,10 @@ def _parameters(method: Callable[..., object]) -> tuple[str, ...]:
 def build_registry(
     descriptions: Mapping[str, Description], entry_points: Iterable[EntryPoint] | None = None
 ) -> Registry:
-    """A registry of what is described and what is installed.
+    """Return a registry of the described and the installed extensions.
 
-    Raises ExtensionError where two packages register one implementation, or one takes a built-in's name. Nothing of a
-    third party's is imported before a sandbox needs it.
+    Raise ExtensionError if two packages register one implementation, or one takes a built-in's name. No third-party
+    code is imported before a sandbox needs it.
     """
     if entry_points is None:
         from importlib.metadata import entry_points as installed

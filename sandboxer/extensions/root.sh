@@ -1,14 +1,14 @@
-# Whether the way to the root is one that no other user of the host can change; in front of whatever works below a root.
-# Who owns a folder above it, may write to one, or owns a link there could put something else in the root's place in the
-# middle of an apply. In a sticky folder such as /tmp only what is in it counts.
+# Whether no other user of the host can change the path to the root; before every script that works below a root.
+# A user who owns a directory above it, may write to one, or owns a link there could replace the root in the middle of
+# an apply. In a sticky directory such as /tmp only the entry itself counts.
 
-# Sets `unsafe` to what is wrong, and to nothing where nothing is. The usual roots need no program for it.
+# Sets `unsafe` to what is wrong, or to nothing. The usual roots need no external program for it.
 way_to_root() {
   unsafe='' above=${root%/*}
   case $above in /tmp | /var/tmp) [ -k "$above" ] && [ ! -L "$above" ] && return ;; esac
   links='' followed=0
   each_folder "$above"
-  # Links of root's are followed, each by itself: who has a folder on the way from one to the next has what is behind.
+  # Root's links are followed one by one: the owner of a directory between two links controls what is behind it.
   while [ -n "$links" ] && [ -z "$unsafe" ] && [ "$followed" -lt 40 ]; do
     link=${links%%"$line_break"*} links=${links#*"$line_break"} followed=$((followed + 1))
     target=$(readlink "$link")
@@ -42,7 +42,7 @@ each_folder() { # path
   set +f; unset IFS
 }
 
-# A folder of the fleet that is ours, below a root that is.
+# A directory of the fleet that is ours, below a root that is.
 ours() {
   [ -d "$home" ] && [ ! -L "$home" ] && [ -O "$home" ] && [ ! -L "$root" ] && [ -O "$root" ] && way_to_root && [ -z "$unsafe" ]
 }

@@ -1,4 +1,4 @@
-"""The shell files of extensions: what runs on hosts is constant text, never built from values."""
+"""The shell files of extensions: scripts that run on hosts are constant text, never built from values."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from importlib.resources import files
 
 @cache
 def script(*names: str) -> str:
-    """Return the text of shell files, one after the other.
+    """Return the text of shell files, joined in the given order.
 
-    A name is a path relative to this folder, or for a file of another package ``package:path``.
+    A name is a path relative to this directory, or ``package:path`` for a file of another package.
     """
     return "\n".join(_text(*name.rpartition(":")) for name in names)
 
