@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class FolderBackend:
-    """Sandboxes as folders. One instance serves all threads, so it keeps nothing between calls."""
+    """Sandboxes as directories. One instance serves all threads, so it keeps no state between calls."""
 
     def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
-        """Return what is on the host. Raise a HostError where that cannot be told in full."""
+        """Observe the host. Raise a HostError if it cannot be observed in full."""
         return observe(transport, request)
 
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
-        """Make the sandbox, or bring it to what is desired; return its record."""
+        """Create the sandbox, or bring it to what is desired; return its record."""
         with Folder(operation) as folder:
             record = folder.observe_as_planned()
             _check_extension(operation, record, desired)
@@ -37,25 +37,25 @@ class FolderBackend:
                 record = None
             if record is None:
                 request = desired.request.to_bytes() if desired.request else b""
-                with operation.placing():  # no other client begins it on another host meanwhile
+                with operation.placing():  # meanwhile no other client creates it on another host
                     record = folder.begin(records.begin(operation, desired), request)
             else:
                 record = folder.rewrite(records.attempt(record, desired), Phase.PROVISIONING)
             try:
                 files = _deliver(folder, desired)
             except (HostUnreachable, CommandTimeout, OutputTooLarge):
-                raise  # the conversation is over: the next apply finds the attempt on record, and repeats it
+                raise  # the session is over: the next apply finds the attempt on record, and repeats it
             except SandboxerError:
                 folder.note_failure()
                 raise
             return folder.rewrite(records.applied(record, desired, operation, workspace_files=files), Phase.READY)
 
     def wait_ready(self, operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
-        """Return the state of each service: a folder has none, and is ready as soon as it is delivered."""
+        """Return the state of each service: a directory has none, and is ready as soon as it is delivered."""
         return {}
 
     def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
-        """Remove the folder, its record last. What is not there is success."""
+        """Remove the directory, its record last. Succeed if there is nothing to remove."""
         with Folder(operation) as folder:
             record = folder.observe_as_planned()
             if record is not None:
@@ -63,7 +63,7 @@ class FolderBackend:
 
 
 def _deliver(folder: Folder, desired: DesiredSandbox) -> WorkspaceFiles:
-    """Deliver the files of the commit, and the note of `setup` where the profile has one; return their sums."""
+    """Deliver the files of the commit, and the note of `setup` if the profile has one; return their sums."""
     tree = desired.tree
     if tree is None:
         raise ProvisionFailed(desired.name, f"{desired.name} has no input: {desired.input_error}")
@@ -76,7 +76,7 @@ def _deliver(folder: Folder, desired: DesiredSandbox) -> WorkspaceFiles:
 
 
 def _check_extension(operation: Operation, record: Record | None, desired: DesiredSandbox) -> None:
-    """Raise ProvisionFailed where another backend made the sandbox: what that one has to remove is unknown here."""
+    """Raise ProvisionFailed if another backend created the sandbox: what to remove of that is unknown here."""
     wanted = desired.profile.spec.extension
     if record is not None and record.extension != wanted:
         raise ProvisionFailed(

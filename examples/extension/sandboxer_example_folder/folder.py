@@ -1,4 +1,4 @@
-"""The folder of one sandbox on its host: observed, recorded, delivered and removed, all under the sandbox's lock."""
+"""The directory of one sandbox on its host: observed, recorded, delivered and removed under the sandbox's lock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REMOVE_SECONDS = 300.0
 
 
 class Folder:
-    """One conversation with the host about one sandbox. Entering it takes the lock, leaving it gives the lock up."""
+    """A session with the host about one sandbox. Entering it takes the lock; leaving it releases the lock."""
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
@@ -40,7 +40,7 @@ class Folder:
         self._bench.__exit__(*exc)
 
     def observe_as_planned(self) -> Record | None:
-        """Return the record, now that nobody else may change it. Raise StaleChange where the plan saw another one."""
+        """Return the record, now that nobody else may change it. Raise StaleChange if it is not the planned one."""
         operation, host = self.operation, self.operation.target.host
         data = self._bench.must("its record cannot be read", "record").output
         try:
@@ -60,9 +60,9 @@ class Folder:
         return self._record
 
     def begin(self, record: Record, request: bytes) -> Record:
-        """Make the folder, with its record and first events inside from its first moment; return the record.
+        """Create the directory, with its record and first events in it from its first moment; return the record.
 
-        `asked` is what an imperative sandbox was asked for with, empty for one of git's.
+        `request` is what an imperative sandbox was requested with, empty for one of git's.
         """
         capacity = self.operation.target.capacity or 0
         name = record.name if request and not self.operation.expected_uid else ""
@@ -70,34 +70,34 @@ class Folder:
         return self._write("begin", arguments, record, (Phase.REQUESTED, Phase.PROVISIONING), behind=request)
 
     def rewrite(self, record: Record, *through: Phase) -> Record:
-        """Write the next record, having gone `through` these phases. Raise StaleChange where another one is there."""
+        """Write the next record, after the phases in `through`. Raise StaleChange if the host has another record."""
         return self._write("rewrite", (hashlib.sha256(self._written).hexdigest(),), record, through)
 
     def note_failure(self) -> None:
-        """Let the record say `failed`, where it still can be written: the error on its way up matters more."""
+        """Record the phase `failed` if that is still possible: the error being raised matters more."""
         if self._record is not None:
             with suppress(SandboxerError):
                 self.rewrite(records.again(self._record), Phase.FAILED)
 
     def deliver(self, tree: InputTree) -> None:
-        """Put the files of a commit in the place of those that were there, all of them or none."""
+        """Replace the delivered files with those of a commit, all of them or none."""
         archive = self.operation.inputs.archive(tree)
         self._bench.must("its files cannot be delivered", "deliver", tree.digest, payload=archive)
 
     def put(self, path: str, content: bytes) -> None:
-        """Write one file of the folder, whole or not at all."""
+        """Write one file of the directory, whole or not at all."""
         self._bench.must(f"{path} cannot be written", "put", path, "600", payload=content)
 
     def sums(self) -> WorkspaceFiles:
-        """Return the sums of what is delivered: a later look is compared with them."""
+        """Return the sums of what is delivered, which later observations are compared with."""
         files, size, seconds = map(int, self._bench.must("its files cannot be counted", "sums").text.split())
         return WorkspaceFiles(files=files, bytes=size, seconds=seconds)
 
     def remove(self, record: Record, *, tombstone: str | None = None, again: bool = False) -> None:
-        """Remove the folder, `record` last.
+        """Remove the directory, `record` last.
 
-        With `tombstone` the sandbox expired, and that digest stays behind, so that it does not come back by itself.
-        With `again` it is to be made once more, which the record of an imperative one has to say.
+        `tombstone` is the digest of an expired sandbox's document: it is kept, so that the sandbox does not come back
+        by itself. With `again` it is to be recreated, which the record of an imperative sandbox has to say.
         """
         operation = self.operation
         requested = record.requested.model_copy(update={"again": again}) if record.requested else None
@@ -126,7 +126,7 @@ class Folder:
     def _write(
         self, verb: str, arguments: tuple[str, ...], record: Record, through: tuple[Phase, ...], behind: bytes = b""
     ) -> Record:
-        """Write a record and the events that led to it in one request: the host puts the journal's lines first."""
+        """Write a record and the events that led to it in one request; the host writes the journal's lines first."""
         at, former = self.operation.clock(), self._record.phase if self._record else None
         events = events_of(record, through, former=former, after=self._last_event, at=at, reason=self.operation.reason)
         if events:

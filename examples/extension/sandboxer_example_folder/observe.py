@@ -1,4 +1,4 @@
-"""Observe a host: the command, and its answer read into values. An answer that is not understood in full is none."""
+"""Observes a host: the command, and its output read into values. Output not understood in full counts as none."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def observe(transport: HostTransport, request: ObserveRequest) -> Reachable:
-    """Return what is on the host.
+    """Return the observation of the host.
 
-    Raise ObservationIncomplete where the answer is not whole, and what the transport raises.
+    Raise ObservationIncomplete if the output is incomplete; errors of the transport pass through.
     """
     nonce = secrets.token_hex(16)
     header = "".join(f"{line}\n" for line in (nonce, request.root, request.fleet)).encode()
@@ -62,5 +62,5 @@ def _found(request: ObserveRequest, identifier: str, sections: Mapping[str, byte
     except RecordRefused as refused:
         return ObservedDirectory(identifier, None, f"its record cannot be read: {refused}")
     sums = sections.get(f"workspace {identifier}")
-    files = FileSums(*map(int, sums.split())) if sums else None  # None: the host could not tell
+    files = FileSums(*map(int, sums.split())) if sums else None  # None: the host could not count them
     return ObservedDirectory(identifier, record, has_workspace=sums is not None, files=files)

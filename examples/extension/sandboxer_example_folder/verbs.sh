@@ -1,8 +1,8 @@
-# What the workbench can do for this backend: each function `do_<verb>` answers a call of that name. The workbench sets
-# `box`, the sandbox's folder, and holds its lock. Values come as arguments, contents on standard input.
+# The verbs of this backend: each function `do_<verb>` answers a call of that name. The session sets `box`, the
+# sandbox's directory, and holds its lock. Values come as arguments, contents on standard input.
 # shellcheck shell=dash disable=SC2154
 
-# How many files there are below a folder, and the sums of their sizes and times of change. Fails where that is unknown.
+# How many files a directory has, and the sums of their sizes and times of change. Fails if that is unknown.
 sums() { # folder
   listed=$(find "$1" -type f -exec stat -c %s:%Y {} +) || return 1
   files=0 bytes=0 seconds=0
@@ -12,7 +12,7 @@ sums() { # folder
   echo "$files $bytes $seconds"
 }
 
-# All files come beside their place and are renamed: a delivery that breaks off leaves what was there as it was.
+# All files come beside their path and are renamed: an interrupted delivery leaves the former files as they were.
 do_deliver() { # digest; a tar
   new=$box/workspace.new
   rm -rf "$new" && mkdir -p "$new/tree/$1" && tar -x -o -p -f - -C "$new/tree/$1" &&

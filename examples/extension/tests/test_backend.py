@@ -1,4 +1,4 @@
-"""The backend on this machine: the real shell, the real lock and a real commit; no host and no engine is needed."""
+"""Tests of the backend on this machine: the real shell, lock and commit; no host and no engine is needed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ spec: {profile: profile.folder}
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    """A fleet in a repository, with this package's Extension and Profile."""
+    """Yield a run on a fleet in a repository, with this package's Extension and Profile."""
     folder = tmp_path / "fleet"
     shutil.copytree(FLEET, folder)
     for path, text in MANIFESTS.items():
@@ -55,7 +55,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 @pytest.fixture
 def operation(run: Run, tmp_path: Path) -> Iterator[Operation]:
-    """Work on a sandbox that is not there yet; its host is this machine."""
+    """Yield an operation on a sandbox that does not exist yet; its host is this machine."""
     transport = LocalTransport("here")
     yield Operation(
         target=Target("here", str(tmp_path / "root"), transport, "docker", None, 1.0, 1, "an author"),
@@ -75,18 +75,18 @@ def operation(run: Run, tmp_path: Path) -> Iterator[Operation]:
 
 @pytest.fixture
 def backend(run: Run) -> Extension:
-    """The backend as Sandboxer finds it: by entry point, and held to what its description claims."""
+    """Return the backend as Sandboxer finds it: by entry point, and checked against its description's claims."""
     return build_registry(run.sound().extensions).get("ext.folder")
 
 
 @pytest.fixture
 def desired(run: Run) -> DesiredSandbox:
-    """The sandbox as git wants it."""
+    """Return the sandbox as git declares it."""
     return run.fleet.sandboxes["one"]
 
 
 def observed(backend: Extension, operation: Operation) -> ObservedDirectory | None:
-    """Return what a plan would be told of the sandbox."""
+    """Return what a plan would be given of the sandbox."""
     observation = backend.probe(
         operation.target.transport, ObserveRequest("here", operation.target.root, operation.fleet)
     )
