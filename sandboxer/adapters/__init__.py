@@ -1,4 +1,4 @@
-"""The edge: everything that speaks to the world (hosts, git, State Hub), each behind a seam of ``model``.
+"""Adapters to the outside world (hosts, git, State Hub), each behind a protocol of ``model``.
 
-A library's own exception never leaves this package: every adapter maps it onto one of ``sandboxer.errors``.
+A library's own exception never leaves this package: every adapter maps it to one of ``sandboxer.errors``.
 """

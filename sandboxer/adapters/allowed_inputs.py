@@ -1,6 +1,6 @@
-"""The inputs that a request from elsewhere may use: those below the Fleet's ``spec.api.repoRoots``, and its own.
+"""The inputs that a remote request may use: those below the Fleet's ``spec.api.repoRoots``, and the fleet's own.
 
-One refusal for everything outside, whether it is there or not, and before anything is asked about it.
+Every path outside gets the same error, whether it exists or not, and before anything is read from it.
 """
 
 from __future__ import annotations
@@ -20,24 +20,27 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import Archive, InputSource, InputTree
 
 OUTSIDE = "this repository is not one that requests over the API may use: spec.api.repoRoots of the Fleet lists those"
-# A folder of this machine: no part of a URL, nor of what was asked for.
+# A directory of this machine that is neither part of a URL nor part of the request.
 _FOLDER = re.compile(r"(?<![\w:/.~-])/[^\s'\",;]+")
 
 
 def check_allowed(repo: str, fleet: Fleet | None, root: Path) -> None:
-    """Raise InputUnavailable, always the same one, where a repository is none that the Fleet in ``root`` lets in."""
+    """Raise InputUnavailable if the Fleet in ``root`` does not allow the repository; the error is always the same."""
     if repo != OWN and not _is_within(repo, fleet.spec.api.repo_roots if fleet else (), _base(root)):
         raise InputUnavailable(OUTSIDE, hint="use the fleet's own repository, or add the folder or URL there")
 
 
 class AllowedInputs:
-    """``inputs``, of which only those that the Fleet in ``root`` lets in can be had."""
+    """An input source that limits ``inputs`` to those that the Fleet in ``root`` allows."""
 
     def __init__(self, inputs: InputSource, fleet: Fleet | None, root: Path) -> None:
         self._inputs, self._fleet, self._root = inputs, fleet, root
 
     def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
-        """As the inputs do. Raises InputUnavailable, which names no folder of this machine."""
+        """Resolve an allowed input, as ``InputSource.resolve`` does.
+
+        Raise InputUnavailable, which names no directory of this machine.
+        """
         check_allowed(repo, self._fleet, self._root)
         try:
             return self._inputs.resolve(repo, ref, path, until)
@@ -52,20 +55,20 @@ class AllowedInputs:
             raise InputUnavailable(message) from None
 
     def give_up(self) -> None:
-        """As the inputs do."""
+        """Stop all running git processes, as ``InputSource.give_up`` does."""
         self._inputs.give_up()
 
     def read(self, tree: InputTree, path: str) -> bytes:
-        """As the inputs do."""
+        """Return one file of an input, as ``InputSource.read`` does."""
         return self._inputs.read(tree, path)
 
     def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
-        """As the inputs do."""
+        """Return an archive of an input, as ``InputSource.archive`` does."""
         return self._inputs.archive(tree, paths)
 
 
 def _base(root: Path) -> str:
-    """Return what folders are relative to: lexical, as the inputs are found."""
+    """Return the directory that paths are relative to: lexical, as for the inputs."""
     return os.path.abspath(root)  # noqa: PTH100
 
 
@@ -75,14 +78,14 @@ def _is_within(repo: str, roots: Sequence[str], base: str) -> bool:
     holding = [root for root in known if where is not None and root.holds(where)]
     if where is None or not holding:
         return False
-    # Only what is below a root as it is written is looked for on the disk.
+    # Only a path that is lexically below a root is checked on the disk.
     return bool(where.place) or any(_really_within(where.path, root.path) for root in holding)
 
 
 def _really_within(path: Sequence[str], root: Sequence[str]) -> bool:
-    """Return whether a folder is below another one once the links on both ways are followed."""
+    """Return whether a directory is below another one after all links in both paths are resolved."""
     try:
         real, top = (Path("/", *parts).resolve() for parts in (path, root))
-    except (OSError, RuntimeError):  # links that lead in a circle
+    except (OSError, RuntimeError):  # a circle of links
         return False
     return real.is_relative_to(top)

@@ -1,7 +1,7 @@
 """Files as a tar stream: packed from this machine, and unpacked on it without ever leaving the target.
 
-A tar that comes from a container may hold anything. It is unpacked into a folder of its own beside the target, nothing
-in it is written through a link, and only what came whole and stays inside is put in place.
+A tar from a container may contain anything. It is unpacked into a separate directory beside the target, nothing in it
+is written through a link, and only what arrived complete and stays inside is moved to its place.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ Parts = tuple[str, ...]
 
 
 class Reader(Protocol):
-    """Where a tar is read from."""
+    """A source of tar bytes."""
 
     def read(self, size: int) -> bytes:
-        """Return some bytes, at most so many; none at the end."""
+        """Return at most ``size`` bytes; empty at the end."""
 
 
 class Writer(Protocol):
-    """Where a tar is written to."""
+    """A sink for tar bytes."""
 
     def write(self, data: bytes) -> int:
-        """Take all of the bytes."""
+        """Write all of the bytes."""
 
 
 def pack(source: Path, name: str, writer: Writer, warn: Callable[[str], None]) -> None:
-    """Write a file or folder as a tar in which it is called ``name``; an empty name means what is in the folder.
+    """Write a file or directory as a tar, under ``name``; an empty name packs the directory's content.
 
-    Everything belongs to root in it. Links are kept as they are, what is no file, folder or link is left out, and
-    ``warn`` is told. Raises UsageError for what cannot be read, and whatever ``writer`` raises.
+    Everything in it belongs to root. Links are kept as they are. What is not a file, directory or link is left out and
+    reported to ``warn``. Raise UsageError if something cannot be read, and whatever ``writer`` raises.
     """
 
     def member(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -63,10 +63,10 @@ def pack(source: Path, name: str, writer: Writer, warn: Callable[[str], None]) -
 
 
 class Unpacking:
-    """Unpacks one file or folder for ``target``, which it becomes with ``put`` and not before.
+    """An unpacked file or directory that becomes ``target`` only with ``put``.
 
-    ``warn`` is told what is left out. Use as a context manager: what was not put in place is removed. Raises
-    UsageError for a target that cannot be written, and for what must not be unpacked.
+    ``warn`` receives what is left out. Use as a context manager: without ``put``, everything is removed at the end.
+    Raise UsageError if the target cannot be written, or if something must not be unpacked.
     """
 
     def __init__(self, target: Path, warn: Callable[[str], None]) -> None:
@@ -85,7 +85,7 @@ class Unpacking:
         shutil.rmtree(self._aside, ignore_errors=True)
 
     def take(self, reader: Reader) -> None:
-        """Unpack a tar with one thing at its top, under whatever name. Raises EOFError where it is none, or torn."""
+        """Unpack a tar that has one entry at its top, under any name. Raise EOFError if it has none or is truncated."""
         with _local("write", self._target):
             try:
                 with tarfile.open(fileobj=reader, mode="r|", bufsize=_BLOCK) as tar:  # type: ignore[call-overload]
@@ -100,7 +100,7 @@ class Unpacking:
                 raise _refused(link.relative_to(self._root), "is a link that leads out of what is copied")
 
     def put(self) -> None:
-        """Put it in place of the target; a folder that is there already is merged with, file by file."""
+        """Move the result to the target; merge a directory into an existing one, file by file."""
         with _local("write", self._target):
             if self._root.is_dir() and os.path.lexists(self._target):
                 moves = list(_moves(self._root, self._target))
@@ -133,7 +133,7 @@ class Unpacking:
             self._warn(f"{printable(entry.name)} is no file, folder or link, and is left out")
 
     def _make_folders(self, parts: Parts) -> None:
-        """The folder and those above it, each really one: nothing is written through a link."""
+        """Create the directory and its parents, each a real directory: nothing is written through a link."""
         for length in range(len(parts) + 1):
             folder = parts[:length]
             if folder not in self._folders:
@@ -144,7 +144,7 @@ class Unpacking:
                 self._folders.add(folder)
 
     def _make_way(self, parts: Parts, place: Path) -> None:
-        """A name that comes again counts as it came last."""
+        """Make the path free for an entry; of entries with the same name, the last one counts."""
         if parts in self._folders:
             raise _refused("/".join(parts), "is in it twice, and one of them is a folder")
         self._files.discard(parts)
@@ -171,7 +171,7 @@ class Unpacking:
 
 
 def parts_of(name: str) -> Parts:
-    """Return the parts of a path in a tar. Raises UsageError where it goes up."""
+    """Return the parts of a path in a tar. Raise UsageError if it contains ``..``."""
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
         raise _refused(name, "leads out of what is copied")
@@ -179,13 +179,13 @@ def parts_of(name: str) -> Parts:
 
 
 def _within(root: Path, link: Path) -> bool:
-    """Return whether a link stays inside, whatever links are on its way; its target need not be there."""
+    """Return whether a link stays inside, through all links on its path; its target need not exist."""
     whole = os.path.realpath(root)
     return os.path.commonpath([whole, os.path.realpath(link)]) == whole
 
 
 def _moves(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield what goes where, so that a folder is merged into another; nothing where they do not fit."""
+    """Yield the moves that merge one directory into another; nothing where the two do not fit."""
     if target.is_symlink() or not target.is_dir():
         raise UsageError(f"{target} is no folder, and what is copied is one", hint=_ELSEWHERE)
     for path in sorted(source.iterdir()):
@@ -207,7 +207,7 @@ def _refused(name: object, why: str) -> UsageError:
 
 @contextlib.contextmanager
 def _local(verb: str, path: Path) -> Iterator[None]:
-    """End the errors of this machine's files here; those of whoever reads or writes the stream are not such."""
+    """Map this machine's errors to UsageError; those of the stream's reader or writer pass through."""
     try:
         yield
     except (BrokenPipeError, TimeoutError, ConnectionError):

@@ -23,7 +23,7 @@ LOGIN_LINE = f"exec sh -c '{SHELL_CODE}'"
 
 
 def frame(script: str) -> tuple[bytes, bytes]:
-    """Return the marker line to look for in the output, and the bytes to send before the script's own input."""
+    """Return the marker line to find in the output, and the bytes to send before the script's own input."""
     marker = secrets.token_hex(12)
     text = f"{script}\n#{marker}\n".encode()
     return f"{marker}\n".encode(), f"{marker} {len(text)}\n".encode() + text

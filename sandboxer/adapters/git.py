@@ -55,7 +55,7 @@ class _Commit:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What was read, and the commit it belongs to, for the question of what was there before."""
+    """The manifests that were read, and their commit, for the question of what came before."""
 
     revision: Revision
     place: GitLocation | None = None
@@ -63,10 +63,10 @@ class _Look:
 
 
 class FleetRepository:
-    """The manifests of the fleet whose ``sandboxer.yaml`` lies in ``root``, which may be a folder of a repository.
+    """The manifests of the fleet whose ``sandboxer.yaml`` is in ``root``, which may be a subdirectory of a repository.
 
-    Reads alone: neither work tree nor index is written, no lock taken, nothing fetched. ``timeout`` is in seconds
-    for each question to git.
+    Read-only: it writes neither work tree nor index, takes no lock and fetches nothing. ``timeout`` is in seconds, for
+    each git command.
     """
 
     def __init__(self, root: Path, timeout: float = 60.0) -> None:
@@ -76,7 +76,7 @@ class FleetRepository:
         self._work_tree: dict[str, bytes] | None = None
 
     def files(self, revision: str | None) -> Mapping[str, bytes]:
-        """Return the files that the next ``read`` gives; of a work tree, without asking git anything."""
+        """Return the files that the next ``read`` returns; those of a work tree without a git command."""
         if revision is not None:
             return (
                 self._observations[revision].revision if revision in self._observations else self.read(revision)
@@ -88,20 +88,19 @@ class FleetRepository:
     def read(self, revision: str | None) -> Revision:
         """Return the manifests of a git revision, or of the work tree for None.
 
-        A file over 1 MiB comes with its first bytes alone, one more than 1 MiB. A repository without a commit is
-        dirty, a fleet in no repository is not. Raises SourceError.
+        Of a file over 1 MiB, only the first 1 MiB and one byte are read. A repository without a commit is dirty; a
+        fleet outside a repository is not. Raise SourceError if the manifests cannot be read.
         """
         look = self._look_at_work_tree() if revision is None else self._look_at_commit(revision)
         self._observations[revision] = look
         return look.revision
 
     def history(self, revision: str | None) -> tuple[Revision, ...]:
-        """Return what git had before what ``read`` gave, newest first, each only where its manifests differ from the
-        next.
+        """Return the revisions before the one that ``read`` returned, newest first, as far as their manifests differ.
 
-        For the work tree: HEAD where that differs, and HEAD's first parent. For a revision: its first parent. A
-        parent that a shallow clone lacks, or that is no readable fleet, is left out: it was never applied. So is one
-        that is too large.
+        For the work tree: HEAD if it differs, and HEAD's first parent. For a revision: its first parent. A parent is
+        left out if a shallow clone lacks it, or if it is not a readable fleet: it was never applied. So is one that is
+        too large.
         """
         if revision not in self._observations:
             self.read(revision)
@@ -123,10 +122,10 @@ class FleetRepository:
         return tuple(before)
 
     def is_ancestor(self, older: str, newer: str) -> bool | None:
-        """Return whether one commit is a strict ancestor of another; None where that cannot be told.
+        """Return whether one commit is a strict ancestor of another; None if that is unknown.
 
-        It cannot where a commit is unknown here, or where a shallow clone lacks the history between. Raises
-        SourceError only where git cannot be asked at all.
+        It is unknown if a commit is missing here, or if a shallow clone lacks the history between the two. Raise
+        SourceError only if git does not run at all.
         """
         place = self._locate()
         if place is None or is_odd(older) or is_odd(newer):
@@ -143,9 +142,9 @@ class FleetRepository:
         return forth
 
     def had_name(self, name: str, commit: str | None) -> bool:
-        """Return whether ``sandboxer.yaml`` said ``name.
+        """Return whether the fleet was once named ``name``.
 
-        <name>`` in the history of a commit, as far as this clone has it.
+        The answer is by ``sandboxer.yaml`` in the history of ``commit``, as far as this clone has it.
         """
         place = self._locate()
         if place is None or commit is None or is_odd(commit):
@@ -167,7 +166,7 @@ class FleetRepository:
         with self._objects(place) as objects:
             try:
                 head = _commit(objects, place, "HEAD")
-            except SourceError:  # a commit whose manifests are refused; these are read, so they differ
+            except SourceError:  # a commit whose manifests are invalid; these are valid, so they differ
                 head = _commit(objects, place, "HEAD", manifests=False)
         if head is None:
             return _Look(Revision(files, dirty=True), place)
@@ -209,7 +208,7 @@ class FleetRepository:
         return SourceError(f"there is no revision {revision!r} in the repository of {self.root}", hint=hint)
 
     def _root_commit(self, place: GitLocation, commit: str) -> str | None:
-        """Return the end of the line of first parents: a history that is merged in later does not change it."""
+        """Return the root of the line of first parents: a history that is merged in later does not change it."""
         if place.shallow:
             return None
         args = ("rev-list", "--first-parent", "--max-parents=0", commit)
@@ -224,7 +223,7 @@ class FleetRepository:
         changed = [path for path, data in files.items() if _blob_id(data, committed[path]) != committed[path]]
         if not changed or len(changed) > _MAX_REHASHED:
             return bool(changed)
-        # Git itself knows which line endings and filters lie between a file and its blob.
+        # Only git knows which line endings and filters lie between a file and its blob.
         answer = ask(*place.options, "hash-object", "--", *changed, timeout=self._timeout)
         return answer.output.decode().split() != [committed[path] for path in changed]
 
@@ -240,7 +239,7 @@ def _sha1(data: bytes) -> hashlib._Hash:
 
 
 def _commit(objects: Objects, place: GitLocation, name: str, *, manifests: bool = True) -> _Commit | None:
-    """Return a commit and where its manifests are; None where the repository does not have it."""
+    """Return a commit and the location of its manifests; None if the repository lacks it."""
     found = objects.get(f"{name}^{{commit}}")
     if found is None:
         return None
@@ -255,12 +254,12 @@ def _committed_at(head: bytes) -> datetime | None:
     found = _COMMITTER.search(head)
     try:
         return datetime.fromtimestamp(int(found[1]), UTC) if found else None
-    except (ValueError, OverflowError, OSError):  # commits may carry any number
+    except (ValueError, OverflowError, OSError):  # commits may contain any number
         return None
 
 
 def _manifests(objects: Objects, fleet: GitObject) -> dict[str, str]:
-    """Return the manifests below a fleet's tree, each with the id of its content; links in that tree are followed."""
+    """Return the manifests below a fleet's tree with the ids of their blobs; links inside that tree are followed."""
     found: dict[str, str] = {}
     pending = [("", fleet.id)]
     seen = 0

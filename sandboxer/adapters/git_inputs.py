@@ -1,4 +1,4 @@
-"""The files that sandboxes are given, from git repositories: a path's objects, or a URL's by way of a cache."""
+"""The input files of sandboxes, from git repositories: local ones by path, remote ones by URL through a cache."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 1024 * 1024  # bytes of a blob
 _REMEMBERED_IN_ALL = 32 * 1024 * 1024
-_MAX_READ = 16 * 1024 * 1024  # bytes of a file that is read by itself
+_MAX_READ = 16 * 1024 * 1024  # bytes of a single file
 _BLOCK = 256 * 1024
-_MAX_LISTED = 500_000  # files of all trees of a run
-_PER_SERVER = 4  # questions at once: an OpenSSH server lets no more than ten log in at a time
+_MAX_LISTED = 500_000  # files in all trees of a run
+_PER_SERVER = 4  # commands at once: an OpenSSH server allows no more than ten logins at a time
 
 _K = TypeVar("_K", bound="Hashable")
 _V = TypeVar("_V")
 
 
 class _Once(Generic[_K, _V]):
-    """Answers to questions, each asked once however many threads want it; a refusal is remembered as well."""
+    """A cache that computes each answer once, for all threads; errors are cached as well."""
 
     def __init__(self, find: Callable[[_K], _V]) -> None:
         self._find = find
@@ -72,13 +72,13 @@ class _Once(Generic[_K, _V]):
 
 
 class GitInputs:
-    """Resolves and reads input repositories.
+    """A resolver and reader of input repositories.
 
-    ``repo`` is a path relative to ``fleet_root`` (of a repository, bare or not, or of a folder in one), or an https
-    or ssh URL. One object answers the same question the same way, refusals included: make one for each run. Safe to
-    use from several threads. ``timeout`` is in seconds for each question to git; ``protocols`` are those that URLs
-    may have. With ``revision``, HEAD of the fleet's own repository is that one: what is planned, and not what happens
-    to be checked out.
+    ``repo`` is a path relative to ``fleet_root`` (a repository, bare or not, or a directory in one), or an https or ssh
+    URL. One object always returns the same answer to the same request, errors included: create one for each run. Safe
+    to use from several threads. ``timeout`` is in seconds for each git command; ``protocols`` are those that URLs may
+    have. With ``revision``, HEAD of the fleet's own repository means that revision: the planned one, and not what
+    happens to be checked out.
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class GitInputs:
         self._lock = threading.Lock()
 
     def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
-        """Return the commit that a branch, tag, commit or HEAD names, and the files it tracks below ``path``.
+        """Return the commit that a branch, tag, commit or HEAD names, and its tracked files below ``path``.
 
-        A branch comes before a tag of the same name; a local repository without that branch is looked through for
-        ``origin``'s. What is not found at the moment ``until`` (of the monotonic clock) is given up, and every git
-        that was asked is ended. Raises InputUnavailable.
+        A branch comes before a tag of the same name; a local repository without that branch is searched for
+        ``origin``'s. At the moment ``until`` (of the monotonic clock) the search stops, and all its git processes are
+        terminated. Raise InputUnavailable if there is no such commit or path, or the time is over.
         """
         folder = _folder(path)
         with _about(repo, ref), self._patience.until(until):
@@ -124,17 +124,17 @@ class GitInputs:
         return InputTree(repo, ref, commit, folder or ".", listing.digest, listing.entries)
 
     def give_up(self) -> None:
-        """End every git that is running: for an interrupt, after which nothing is asked any more."""
+        """Stop every running git process: for an interrupt, after which nothing more is requested."""
         self._patience.is_lost = True
         end_all()
 
     def size(self, tree: InputTree) -> int:
-        """Return the bytes of a tree's files together. Raises InputUnavailable."""
+        """Return the total size of a tree's files in bytes. Raise InputUnavailable if it cannot be read."""
         with _about(tree.repo, tree.ref):
             return self._listing_of(tree).size
 
     def read(self, tree: InputTree, path: str) -> bytes:
-        """Return one file's bytes, through links; raise InputUnavailable where the tree has no such file."""
+        """Return one file's bytes, through links; raise InputUnavailable if the tree has no such file."""
         entry = None if path.startswith("/") else tree.entries.get(follow(tree.entries, path))
         if entry is None or entry.target is not None:
             raise InputUnavailable(f"{redact(tree.repo)} at {tree.commit[:12]} has no file {path!r} in {tree.path}")
@@ -154,11 +154,11 @@ class GitInputs:
         return found.data
 
     def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
-        """Return a POSIX tar of the tree, or of some of its paths and the folders above them; equal input, equal bytes.
+        """Return a POSIX tar of the tree, or of some of its paths with their parents; equal input gives equal bytes.
 
-        It is read from git while it is taken: no more than a block of it is here at a time.
+        It is read from git while it is consumed: no more than one block of it is in memory.
 
-        Files are 0644 or 0755 with the blob's exact bytes, links as they are, folders 0755, owner and time 0. Raises
+        Files are 0644 or 0755 with the blob's exact bytes, links as they are, directories 0755, owner and time 0. Raise
         InputUnavailable, also for a path that the tree does not have.
         """
         wanted = tree.entries.keys() if paths is None else set(paths)
@@ -174,7 +174,7 @@ class GitInputs:
     def _pieces(
         self, tree: InputTree, place: GitLocation, entries: list[TreeEntry], sizes: Mapping[str, int]
     ) -> Generator[bytes]:
-        # Git waits for whoever takes the pieces, and that may be a slow line.
+        # Git waits for the reader of the blocks, which may be behind a slow connection.
         timeout = 2 * self._patience.limit
         with _about(tree.repo, tree.ref), Objects(place, timeout=timeout) as objects:
             yield from pack(entries, sizes, objects.blocks)
@@ -183,7 +183,7 @@ class GitInputs:
         return self._listings((tree.repo, tree.commit, _folder(tree.path)))
 
     def _place_of(self, tree: InputTree) -> GitLocation:
-        """Return where the commit of a tree is, which is fetched where that was not done yet."""
+        """Return the repository that has the commit of a tree; fetch the commit first if needed."""
         source = self._sources(tree.repo)
         if isinstance(source, RemoteRepository):
             source.fetch(tree.commit)
@@ -202,7 +202,7 @@ class GitInputs:
             with self._lock:
                 turns = self._turns.setdefault(server_of(repo), threading.Semaphore(_PER_SERVER))
             return RemoteRepository(repo, protocol, cache, self._protocols, self._patience, turns)
-        folder = Path(os.path.abspath(self._root / repo))  # noqa: PTH100  # lexical, as a shell would understand it
+        folder = Path(os.path.abspath(self._root / repo))  # noqa: PTH100  # lexical, as in a shell
         if not folder.is_dir():
             raise SourceError(f"there is no folder {folder}", hint="A path is relative to the fleet's root.")
         place = locate(folder, self._patience.seconds())
@@ -210,12 +210,12 @@ class GitInputs:
             raise SourceError(
                 f"{folder} is no git repository", hint="Clone or initialise it there, or correct the path."
             )
-        if self._own("") != place.common:  # what the fleet's own borrows is read for its manifests anyway
+        if self._own("") != place.common:  # whatever the fleet's own borrows is read for its manifests anyway
             refuse_borrowed(place)
         return place
 
     def _find_own(self, _key: str) -> str:
-        """Return the git folder of the fleet's repository; empty where it is in none."""
+        """Return the git directory of the fleet's repository; empty if it is in none."""
         try:
             place = locate(self._root, self._patience.seconds())
         except SourceError:
@@ -275,7 +275,7 @@ class GitInputs:
         return listing
 
     def _list(self, place: GitLocation, tree: str, commit: str) -> bytes:
-        """Return what git tells of all files below a tree, as far as they are not too many."""
+        """Return git's list of all files below a tree, within the limit on their number."""
         words = ("ls-tree", "-r", "-z", "-l", "--full-tree", tree)
         listed = bytearray()
         count = 0
@@ -295,12 +295,12 @@ def _place(source: RemoteRepository | GitLocation) -> GitLocation:
 
 
 def _top(place: GitLocation) -> str:
-    """Return the folder of the repository that a folder lies in."""
+    """Return the top directory of the repository that a directory is in."""
     return (place.options[1].rstrip("/") + "/").removesuffix(place.prefix)
 
 
 def _folder(path: str) -> str:
-    """Return a workspace path without what means nothing; empty for the whole repository."""
+    """Return a normalized workspace path; empty for the whole repository."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/") or ".." in parts or "\n" in path:
         raise InputUnavailable(
@@ -311,7 +311,7 @@ def _folder(path: str) -> str:
 
 @contextlib.contextmanager
 def _about(repo: str, ref: str) -> Iterator[None]:
-    """Whatever goes wrong is told as this input being unavailable."""
+    """Turn every failure into InputUnavailable for this input."""
     where = " at ".join(repr(word) if is_odd(word) else redact(word) for word in (repo, ref))
     try:
         yield

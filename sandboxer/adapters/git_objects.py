@@ -1,4 +1,4 @@
-"""A conversation with ``git cat-file``: objects by name, from the object store alone."""
+"""A session with ``git cat-file``: objects by name, from the object store alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 256 * 1024
 _CHUNK = 1024 * 1024
-_STREAMED = "core.bigFileThreshold=1m"  # git itself gives larger ones out piece by piece, where it can
+_STREAMED = "core.bigFileThreshold=1m"  # git itself streams larger blobs, where it can
 
 _FOUND = re.compile(rb"([0-9a-f]{40,64}) ([a-z]+) (\d+)")
 _LINK_ENDS = re.compile(rb"(symlink|dangling|loop|notdir) (\d+)")
@@ -25,9 +25,9 @@ _LINK_ENDS = re.compile(rb"(symlink|dangling|loop|notdir) (\d+)")
 
 @dataclass(frozen=True, slots=True)
 class GitObject:
-    """An object: its id, its kind (``blob, tree, commit, tag``), and its bytes up to the limit that was asked for.
+    """An object: its id, its kind (``blob, tree, commit, tag``), and its bytes up to the requested limit.
 
-    Where links are followed and one leads nowhere, the kind says how (``symlink``: out of the tree, ``dangling``,
+    If links are followed and one leads nowhere, the kind says how (``symlink``: out of the tree, ``dangling``,
     ``loop``, ``notdir``) and the id is empty.
     """
 
@@ -38,10 +38,10 @@ class GitObject:
 
 
 class Objects:
-    """A conversation with one ``git cat-file``: objects by name, one after another, from the object store alone.
+    """A session with one ``git cat-file``: objects by name, one after another, from the object store alone.
 
-    ``timeout`` in seconds is for all of it. With ``follow``, names like ``tree:path`` are followed through symbolic
-    links that stay in that tree.
+    ``timeout`` in seconds is for the whole session. With ``follow``, names like ``tree:path`` are followed through
+    symbolic links that stay in that tree.
     """
 
     def __init__(self, place: GitLocation, *, timeout: float, follow: bool = False) -> None:
@@ -60,9 +60,9 @@ class Objects:
             self._process.__exit__(kind, exc, tb)
 
     def get(self, name: str, limit: int = MAX_OUTPUT) -> GitObject | None:
-        """Return the object that a name means, with at most ``limit`` of its bytes; None where there is none.
+        """Return the named object with at most ``limit`` of its bytes; None if it does not exist.
 
-        Raises SourceError where the name means several, or git went away.
+        Raise SourceError if the name is ambiguous, or git has ended.
         """
         if "\n" in name:
             return None
@@ -80,9 +80,7 @@ class Objects:
     def blocks(self, blob: str, size: int) -> Iterator[bytes]:
         """Yield a blob's bytes, a block at a time; ``timeout`` is for each block.
 
-        Raises SourceError unless it is all there.
-
-        Each one that is begun has to be read to its end before the next question.
+        The caller must read each blob to its end before the next request. Raise SourceError unless all of it is there.
         """
         self._process.renew()
         found = _FOUND.fullmatch(self._asked(blob))
@@ -127,7 +125,10 @@ class Objects:
 
 
 def tree_entries(tree: GitObject) -> Iterator[tuple[str, str, str]]:
-    """Yield the entries of a tree object: mode (as git writes it, ``40000`` a folder), name, id. Raises SourceError."""
+    """Yield the entries of a tree object: mode (as git writes it, ``40000`` for a directory), name, id.
+
+    Raise SourceError if the tree cannot be parsed.
+    """
     width = len(tree.id) // 2
     data, at = tree.data, 0
     while at < len(data):

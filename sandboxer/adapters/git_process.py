@@ -1,6 +1,6 @@
-"""How git is asked: bounded in time and output, without prompts, without locks, deaf to a hook's environment.
+"""Git commands: bounded in time and output, without prompts, without locks, independent of a hook's environment.
 
-GitPython starts the processes. Its own readers of refs and objects stay unused: they know neither reftable nor
+GitPython starts the processes. Its own readers of refs and objects stay unused: they support neither reftable nor
 SHA-256 repositories, nor git's check of who owns a repository.
 """
 
@@ -36,7 +36,7 @@ _NO_TRANSPORT = "none"
 _GRACE = 2.0  # seconds between TERM and KILL
 _LAST_WORDS = 0.5  # seconds for the rest of standard error once git has ended
 
-# Git sets these for its hooks; inherited, they would point every question at the repository whose hook this is.
+# Git sets these for its hooks; inherited, they would point every command at the hook's repository.
 _OF_HOOKS = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -55,7 +55,7 @@ _OF_HOOKS = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
-# Nothing that is asked here needs a program of the repository's own choice, and a stranger may have configured it.
+# No command here needs a program of the repository's choice, and a stranger may have configured one.
 _QUIET = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 _ALWAYS = {
     "GIT_OPTIONAL_LOCKS": "0",
@@ -72,9 +72,9 @@ _SECRETS = ((re.compile(r"(?i)\b(https?://)[^/\s]*@"), r"\1"), (re.compile(r"(\w
 
 
 def redact(text: str) -> str:
-    """Return the text without what stands before the host of its URLs.
+    """Return the text without the credentials in its URLs.
 
-    An https URL's user and password, ssh's password.
+    They stand before the host: an https URL's user and password, ssh's password.
     """
     for pattern, kept in _SECRETS:
         text = pattern.sub(kept, text)
@@ -82,23 +82,23 @@ def redact(text: str) -> str:
 
 
 def unprintable(name: str) -> bool:
-    """Return whether a name has control characters or bytes that are not UTF-8, and so cannot be told or delivered safely."""
+    """Return whether a name has control characters or bytes that are not UTF-8: unsafe to print or deliver."""
     return bool(_CONTROL.search(name)) or any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def is_odd(value: str) -> bool:
-    """Return whether a value is none that git may be handed: empty, like an option, or unprintable."""
+    """Return whether a value must not be passed to git: it is empty, unprintable, or looks like an option."""
     return not value or value.startswith("-") or unprintable(value)
 
 
 def refuse_odd(what: str, value: str) -> None:
-    """Refuse a value that git may not be handed. Raises SourceError, which calls it ``what``."""
+    """Raise SourceError, which calls the value ``what``, if the value must not be passed to git."""
     if is_odd(value):
         raise SourceError(f"{what} {value!r} is not one that git can be asked for", hint=f"Name a {what} that exists.")
 
 
 class Patience:
-    """How long git may take: ``limit`` seconds for each question, and all those of a thread until a common moment."""
+    """The time limits for git: ``limit`` seconds for each command, and a common deadline for those of a thread."""
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
@@ -107,7 +107,7 @@ class Patience:
 
     @contextlib.contextmanager
     def until(self, moment: float | None) -> Iterator[None]:
-        """Within, this thread's questions end at ``moment`` (of the monotonic clock), if any is given."""
+        """End this thread's commands inside the block at ``moment`` (of the monotonic clock), if there is one."""
         before = self._own.__dict__.get("until")
         self._own.until = moment
         try:
@@ -117,12 +117,12 @@ class Patience:
 
     @property
     def is_over(self) -> bool:
-        """Whether the common moment has passed."""
+        """Whether the common deadline has passed."""
         until = self._own.__dict__.get("until")
         return until is not None and time.monotonic() >= until
 
     def seconds(self) -> float:
-        """Return the time for the next question. Raises SourceError where there is none left."""
+        """Return the seconds for the next command. Raise SourceError if there are none left."""
         until = self._own.__dict__.get("until")
         left = self.limit if until is None else min(self.limit, until - time.monotonic())
         if left <= 0 or self.is_lost:
@@ -131,9 +131,9 @@ class Patience:
 
 
 class Process:
-    """One running git. Past its time limit (seconds) it is ended, and every read finds the end of its output.
+    """One running git process. After its time limit (seconds) it is terminated, and every read gets an end of file.
 
-    ``protocols`` are those it may fetch by, colons between; descriptors in ``keep`` stay open in it.
+    ``protocols`` are those that it may fetch by, separated by colons; descriptors in ``keep`` stay open in it.
     """
 
     def __init__(
@@ -158,28 +158,31 @@ class Process:
 
     @property
     def input(self) -> IO[bytes]:
-        """What git reads."""
+        """The standard input of git."""
         return _pipe(self._process.stdin)
 
     @property
     def output(self) -> IO[bytes]:
-        """What git prints."""
+        """The standard output of git."""
         return _pipe(self._process.stdout)
 
     def renew(self) -> None:
-        """Return it its whole time again: it goes on, and what takes long is whoever takes what it prints."""
+        """Restart the time limit: git makes progress, and only the reader of its output is slow."""
         if time.monotonic() - self._renewed > self._timeout / 4:
             self._watch.cancel()
             self._watch = self._watched()
 
     def finish(self) -> tuple[int, str]:
-        """End its input, waits for it, and return exit code and standard error. Raises SourceError past the limit."""
-        with contextlib.suppress(OSError):  # it may have gone before it read all
+        """Close its input, wait for it, and return exit code and standard error.
+
+        Raise SourceError if the time limit passes.
+        """
+        with contextlib.suppress(OSError):  # it may have ended before it read everything
             self.input.close()
         self._process.wait()  # bounded by the watch
         self._drain.join(_LAST_WORDS)
         if self._expired:
-            self._watch.join()  # what it started gets its last signal before anyone is told that it ended
+            self._watch.join()  # its children get their last signal before anyone learns that it ended
             raise SourceError(
                 f"{self.words}: not done within {self._timeout:g} s, and ended",
                 hint="Try the same by hand: a slow disk or network, or a prompt that nobody sees, is the usual cause.",
@@ -189,7 +192,7 @@ class Process:
         return self._process.returncode, redact(told)
 
     def end(self) -> None:
-        """Stop it and every process it started; harmless where it has ended."""
+        """Stop it and every process that it started; harmless if it has ended."""
         for how in (signal.SIGTERM, signal.SIGKILL):  # on TERM git removes its own lock files
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, how)
@@ -207,7 +210,7 @@ class Process:
         for stream in (self.input, self.output):
             with contextlib.suppress(OSError):
                 stream.close()
-        self._handle.proc = None  # all is done that the handle would do
+        self._handle.proc = None  # nothing is left for the handle to do
 
     def _watched(self) -> threading.Timer:
         self._renewed = time.monotonic()
@@ -222,7 +225,7 @@ class Process:
             self.end()
 
     def _read_errors(self) -> None:
-        """Keep the end of what git says; a process that it left behind may hold this open for long."""
+        """Keep the end of git's standard error; a leftover child may hold this open for long."""
         with _pipe(self._process.stderr) as stream:
             while chunk := os.read(stream.fileno(), 8192):
                 self._stderr = (self._stderr + chunk)[-8192:]
@@ -232,7 +235,7 @@ _running: weakref.WeakSet[Process] = weakref.WeakSet()
 
 
 def end_all() -> None:
-    """End every git that is running and all that these started, whoever asked them."""
+    """Stop every running git process and all that these started, of any thread."""
     for process in list(_running):
         process.end()
 
@@ -246,14 +249,14 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 def _start(
     args: tuple[str, ...], env: Mapping[str, str], keep: tuple[int, ...]
 ) -> tuple[Git.AutoInterrupt, subprocess.Popen[bytes]]:
-    """Return the process, and GitPython's handle on it, which ends it when it is let go."""
+    """Return the process, and GitPython's handle on it, which terminates it on garbage collection."""
     missing = SourceError("git cannot be run on this machine", hint="Install git, and see that it is on PATH.")
     try:
         from git import Git
         from git.exc import GitCommandNotFound
     except ImportError as error:
         raise missing from error
-    # GitPython adds to the environment and cannot take from it.
+    # GitPython adds to the environment and cannot remove from it.
     misleading = [word for name in _OF_HOOKS if name in os.environ for word in ("-u", name)]
     command = [*(["env", *misleading] if misleading else []), Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *_QUIET, *args]
     try:
@@ -275,7 +278,7 @@ def _start(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a git command left: exit code, standard output, and standard error without credentials."""
+    """The result of a git command: exit code, standard output, and standard error without credentials."""
 
     status: int
     output: bytes
@@ -289,9 +292,9 @@ def ask(
     environment: Mapping[str, str] | None = None,
     keep: tuple[int, ...] = (),
 ) -> Answer:
-    """Run one git command to its end, within ``timeout`` seconds. A non-zero exit is an answer, not an error.
+    """Run one git command to its end, within ``timeout`` seconds. A non-zero exit is a result, not an error.
 
-    Raises SourceError where git is missing, is too slow, or prints more than 64 MiB.
+    Raise SourceError if git is missing, is too slow, or prints more than 64 MiB.
     """
     with Process(args, timeout=timeout, protocols=protocols, environment=environment, keep=keep) as process:
         output = process.output.read(MAX_OUTPUT + 1)
@@ -303,11 +306,11 @@ def ask(
 
 @dataclass(frozen=True, slots=True)
 class GitLocation:
-    """A folder in a repository: the options that point git at it, its path from the top (ends with ``/``, or empty),
-    and whether the clone is shallow.
+    """A directory in a repository.
 
-    ``git_dir`` is the repository's own folder, ``common`` the one that it shares with its linked work trees, both
-    without links on the way.
+    It has the options that point git at it, its path from the top (empty, or with a ``/`` at the end), and whether the
+    clone is shallow. ``git_dir`` is the repository's own directory, ``common`` the one that it shares with its linked
+    work trees, both with all links resolved.
     """
 
     options: tuple[str, ...]
@@ -317,15 +320,15 @@ class GitLocation:
     common: str = ""
 
     def within(self, commit: str, path: str = "") -> str:
-        """Return the name, for git, of what a commit has at a path below this folder."""
+        """Return git's name for a path below this directory in a commit."""
         inside = (self.prefix + path).strip("/")
         return f"{commit}:{inside}" if inside else f"{commit}^{{tree}}"
 
 
 def locate(folder: Path, timeout: float) -> GitLocation | None:
-    """Return where in a repository a folder lies; None where it is in none.
+    """Return the location of a directory in its repository; None if it is in none.
 
-    Raises SourceError where git refuses the repository, or where there is one that it cannot use.
+    Raise SourceError if git refuses the repository, or cannot use it.
     """
     options = ("-C", str(folder))
     words = ("--show-prefix", "--is-shallow-repository", "--absolute-git-dir", "--git-common-dir")
@@ -343,7 +346,7 @@ def locate(folder: Path, timeout: float) -> GitLocation | None:
 
 
 def failure(message: str, errors: str) -> SourceError:
-    """Return what git said, as our error, with what to do where that is known."""
+    """Return git's error as ours, with a hint where a remedy is known."""
     if owned := re.search(r"dubious ownership in repository at '([^']*)'", errors):
         return SourceError(
             f"{message}: it belongs to another user, and git does not trust it",

@@ -1,4 +1,4 @@
-"""Input repositories behind a URL: which URLs are taken, and the cache that their commits are fetched into."""
+"""Input repositories behind a URL: the allowed URLs, and the cache for fetched commits."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCP_LIKE = re.compile(r"[^/:]+:")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NO_BRANCH = re.compile(r"[\s~^:?*\[\\]|\.\.|@\{|/$|\.lock$")
-# How servers say that they give out what branches and tags point at, and nothing else, or nothing shallow.
+# Messages of servers that serve only what branches and tags point at, or nothing shallow.
 _ONLY_BRANCHES = re.compile(r"not our ref|unadvertised|couldn't find remote ref|does not support shallow")
-_UNLIMITED = 2147483647  # git's own word for a depth without limit
+_UNLIMITED = 2147483647  # git's own value for an unlimited depth
 _POLL = 0.05
 
 
 def protocol_of(repo: str, allowed: tuple[str, ...]) -> str | None:
     """Return the protocol of a URL (``ssh`` for ``host:path``); None for a path.
 
-    Raises InputUnavailable for a protocol that is not allowed.
+    Raise InputUnavailable if the protocol is not allowed.
     """
     if url := _URL.match(repo):
         protocol = url[1].lower()
@@ -53,22 +53,22 @@ def protocol_of(repo: str, allowed: tuple[str, ...]) -> str | None:
 
 
 def server_of(repo: str) -> str:
-    """Return what stands for the server in a URL or ``host:path``, user and port included."""
+    """Return the server in a URL or ``host:path``, user and port included."""
     return repo.partition("://")[2].partition("/")[0] if "://" in repo else repo.partition(":")[0]
 
 
 def default_cache() -> Path:
-    """Return where fetched commits are kept: ``$XDG_CACHE_HOME/sandboxer/git``, else below ``~/.cache``."""
+    """Return the directory of fetched commits: ``$XDG_CACHE_HOME/sandboxer/git``, else below ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "sandboxer" / "git"
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteRepository:
-    """One repository behind a URL, and its bare twin in the cache, which other runs may use at the same time.
+    """One repository behind a URL, and its bare copy in the cache, which other runs may use at the same time.
 
-    ``patience`` is for each question to git, and for the wait for another run's fetch; ``turns`` lets so many of this
-    run's questions to its server run at once.
+    ``patience`` is for each git command, and for the wait for another run's fetch; ``turns`` limits how many of this
+    run's commands use its server at once.
     """
 
     url: str
@@ -80,13 +80,13 @@ class RemoteRepository:
 
     @property
     def place(self) -> GitLocation:
-        """Where git finds the twin; it may not be there yet."""
+        """The location of the copy for git; it may not exist yet."""
         return GitLocation(("--git-dir", str(self._folder)), "", shallow=True)
 
     def resolve(self, ref: str) -> str:
-        """Return the commit that a branch, a tag or ``HEAD`` names there now; a full commit id is itself.
+        """Return the current commit of a branch, a tag or ``HEAD`` there; a full commit id is returned as it is.
 
-        A branch comes before a tag of the same name. Raises SourceError.
+        A branch comes before a tag of the same name. Raise SourceError if there is none.
         """
         if _COMMIT.fullmatch(ref):
             return ref
@@ -101,8 +101,8 @@ class RemoteRepository:
         raise self._unknown(ref)
 
     def fetch(self, commit: str) -> None:
-        """See to it that the commit and its files are in the cache. Raises SourceError."""
-        # Another run may just be making the twin: without the lock, what cannot be read only says nothing.
+        """Ensure that the commit and its files are in the cache. Raise SourceError if they cannot be fetched."""
+        # Another run may be creating the copy: without the lock, a failed read proves nothing.
         with contextlib.suppress(SourceError):
             if self._has(commit):
                 return
@@ -120,7 +120,7 @@ class RemoteRepository:
                 raise _refused(f"commit {commit[:12]} cannot be fetched", refusal)
 
     def _list(self, *names: str) -> dict[str, str]:
-        # From the top, where no repository's own settings reach: none do when it is fetched, either.
+        # From the top, where no repository's own settings apply: none apply to the fetch, either.
         answer = self._ask("-C", "/", "ls-remote", "--", self.url, *names)
         if answer.status:
             raise _refused("it cannot be reached", answer.errors)
@@ -147,9 +147,9 @@ class RemoteRepository:
             return objects.get(f"{_kept(commit)}^{{tree}}", 0) is not None
 
     def _make(self, commit: str) -> None:
-        """Make the twin; harmless where it is there."""
+        """Create the copy; harmless if it exists."""
         for stale in (*self._folder.glob("*.lock"), *self._folder.glob("refs/**/*.lock")):
-            stale.unlink(missing_ok=True)  # of a fetch that was killed: whoever is here holds our lock
+            stale.unlink(missing_ok=True)  # from a fetch that was killed: we hold the lock
         hashes = ("--object-format=sha256",) if len(commit) == 64 else ()
         words = ("init", "--quiet", "--bare", "--template=", *hashes)
         answer = ask(*words, "--", str(self._folder), timeout=self.patience.seconds())
@@ -157,7 +157,7 @@ class RemoteRepository:
             raise failure(f"the cache {self._folder} cannot be made", answer.errors)
 
     def _fetch(self, lock: int, *args: str) -> str:
-        """Return what git says against a fetch; empty where it went well."""
+        """Return git's error message about a fetch; empty on success."""
         fetch = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
         answer = self._ask(*self.place.options, *fetch, *args, keep=(lock,))
         return (answer.errors or f"git fetch ended with {answer.status}") if answer.status else ""
@@ -180,7 +180,7 @@ class RemoteRepository:
             self.turns.release()
 
     def _ssh(self) -> dict[str, str]:
-        """OpenSSH asks nothing, unless the user has chosen how ssh is run."""
+        """Return an environment in which OpenSSH never prompts, unless the user has configured how ssh is run."""
         if self.protocol != "ssh" or os.environ.keys() & {"GIT_SSH_COMMAND", "GIT_SSH"}:
             return {}
         if ask("-C", "/", "config", "--get", "core.sshCommand", timeout=self.patience.seconds()).status == 0:
@@ -193,7 +193,7 @@ class RemoteRepository:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:
-        """Hold the twin alone. Git inherits the lock: a fetch that outlives a killed run keeps it."""
+        """Hold the copy's lock. Git inherits the lock: a fetch that outlives a killed run keeps it."""
         self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(f"{self._folder}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -224,7 +224,7 @@ def _kept(commit: str) -> str:
 
 
 def _refused(message: str, errors: str) -> SourceError:
-    """Return what git said against a remote, with what to do about it."""
+    """Return git's error about a remote, with a hint."""
     if "Host key verification failed" in errors:
         hint = "Add its host key to known_hosts, checked against what its owner publishes."
     elif re.search("Permission denied|Authentication failed|could not read (Username|Password)", errors):

@@ -1,8 +1,8 @@
-"""Where a repository keeps its objects and refs: in folders of its own, or it is not read as an input.
+"""Where a repository keeps its objects and refs: in its own directories, or it is not read as an input.
 
-What a stranger put somewhere as files can be a repository for git: two files with another's objects behind them
-(``commondir``), a list of other object stores (``alternates``), or links. By any of these an input would deliver what
-only whoever runs Sandboxer may read.
+Files from a stranger can form a repository for git: two files with another's objects behind them (``commondir``), a
+list of other object stores (``alternates``), or links. Through any of these an input would deliver files that only the
+user who runs Sandboxer may read.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _MAX_LOOKED_AT = 200_000
 
 
 def refuse_borrowed(place: GitLocation) -> None:
-    """Refuse a repository whose objects or refs are another's; a linked work tree is part of its repository.
+    """Raise SourceError if a repository's objects or refs are another's.
 
-    Raises SourceError.
+    A linked work tree is part of its repository.
     """
     folder, common = Path(place.git_dir), Path(place.common)
     if folder not in (common, common / "worktrees" / folder.name):
@@ -48,7 +48,7 @@ def refuse_borrowed(place: GitLocation) -> None:
 
 
 def _links(common: Path) -> Iterator[str]:
-    """Yield the links among what holds objects and refs."""
+    """Yield the links among the directories of objects and refs."""
     yield from (name for name in _OWN if (common / name).is_symlink())
     pending = [common / "objects", common / "refs"]
     seen = 0

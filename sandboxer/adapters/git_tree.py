@@ -1,4 +1,4 @@
-"""A tree that a sandbox is given: its listing, the rules for its names and links, its digest, its archive."""
+"""The tree that a sandbox receives: its listing, the rules for its names and links, its digest, its archive."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MAX_TARGET = 4096
 _MAX_HOPS = 40
 _NARROWER = "Narrow the profile's workspace.path to the folder that is needed."
 _BUFFER = 256 * 1024
-_IN_A_HEADER = 100  # bytes of a name or target that ustar has room for, whatever is in them
+_IN_A_HEADER = 100  # bytes of a name or target that fit in ustar, whatever they are
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of one tree by path, their digest, and their sizes in bytes: together, and of each that is no link."""
+    """The files of one tree by path, their digest, their total size in bytes, and that of each that is not a link."""
 
     entries: Mapping[str, TreeEntry]
     digest: str
@@ -34,10 +34,10 @@ class Listing:
 
 
 def list_tree(raw: bytes, target_of: Callable[[str], bytes]) -> Listing:
-    """Read what ``git ls-tree -r -z -l`` printed; ``target_of`` gives a link's bytes by its blob.
+    """Parse the output of ``git ls-tree -r -z -l``; ``target_of`` returns a link's bytes by its blob.
 
-    Submodules are left out. Raises InputUnavailable for names that cannot be delivered safely, for links that leave
-    the tree, for objects that the repository lacks, and for more than 100,000 files or 1 GiB.
+    Submodules are left out. Raise InputUnavailable for names that cannot be delivered safely, for links that leave the
+    tree, for objects that the repository lacks, and for more than 100,000 files or 1 GiB.
     """
     refuse_too_many(raw.count(b"\0"), len(raw))
     entries: dict[str, TreeEntry] = {}
@@ -50,7 +50,7 @@ def list_tree(raw: bytes, target_of: Callable[[str], bytes]) -> Listing:
         if mode == SUBMODULE:
             continue
         _refuse_name(path, entries)
-        if not length.isdigit():  # git's own word for it is BAD
+        if not length.isdigit():  # git writes BAD
             raise InputUnavailable(f"the repository lacks the content of {path}", hint=WHOLE_CLONE)
         target = _target(path, target_of(blob)) if mode == LINK else None
         entries[path] = TreeEntry(path, blob, mode == "100755", target)
@@ -70,18 +70,15 @@ def list_tree(raw: bytes, target_of: Callable[[str], bytes]) -> Listing:
 
 
 def refuse_too_many(count: int, listed: int) -> None:
-    """Refuse a tree of more files than a sandbox may have, or with a list of more than 64 MiB.
-
-    Raises InputUnavailable.
-    """
+    """Raise InputUnavailable for more files than a sandbox may have, or a list of more than 64 MiB."""
     if count > MAX_FILES or listed > MAX_OUTPUT:
         raise InputUnavailable(f"it has more than {MAX_FILES:,} files, the limit for a sandbox", hint=_NARROWER)
 
 
 def follow(entries: Mapping[str, TreeEntry], path: str) -> str:
-    """Return the path that a path of the tree stands for, through all links; it may name nothing, or a folder.
+    """Return the path that a path of the tree resolves to; it may not exist, or be a directory.
 
-    Raises InputUnavailable where a link leaves the tree or leads around in circles.
+    Raise InputUnavailable if a link leaves the tree or is part of a circle.
     """
     done: list[str] = []
     todo = path.split("/")[::-1]
@@ -112,17 +109,16 @@ def follow(entries: Mapping[str, TreeEntry], path: str) -> str:
 def pack(
     entries: Iterable[TreeEntry], sizes: Mapping[str, int], blocks: Callable[[str, int], Iterator[bytes]]
 ) -> Iterator[bytes]:
-    """Yield a POSIX (ustar) archive of some entries and the folders they lie in, in pieces.
+    """Yield a POSIX (ustar) archive of some entries and their directories, in blocks.
 
-    As long as ``packed_size`` says.
+    Its length is that of ``packed_size``. ``sizes`` are the bytes of each file, and ``blocks`` yields a blob's, given
+    their number.
 
-    ``sizes`` are the bytes of each file, and ``blocks`` gives a blob's, of which it is told the number.
-
-    The same entries give the same bytes: sorted, owner 0, modes 0644, 0755 and 0777 for links. A file's time is made
-    of its content, for an image builder takes a file of the same size and time for the same file. A name too long for
-    ustar is written as GNU's tar does, which busybox's reads as well; it does not read pax headers.
+    The same entries give the same bytes: sorted, owner 0, modes 0644, 0755 and 0777 for links. A file's time is derived
+    from its content, because an image builder takes a file of the same size and time for the same file. A name too long
+    for ustar is written as GNU tar does, which busybox reads as well; it does not read pax headers.
     """
-    import tarfile  # an apply alone packs, and this import takes longer than a plan takes to read all of git
+    import tarfile  # only an apply packs, and this import takes longer than a plan needs to read all of git
 
     out = bytearray()
     for folder, entry in _members(entries):
@@ -147,7 +143,7 @@ def pack(
 
 
 def packed_size(entries: Iterable[TreeEntry], sizes: Mapping[str, int]) -> int:
-    """Return the bytes of what ``pack`` gives."""
+    """Return the length in bytes of the archive that ``pack`` yields."""
     import tarfile
 
     total = 2 * tarfile.BLOCKSIZE
@@ -162,7 +158,7 @@ def packed_size(entries: Iterable[TreeEntry], sizes: Mapping[str, int]) -> int:
 
 
 def _members(entries: Iterable[TreeEntry]) -> Iterator[tuple[str, TreeEntry | None]]:
-    """Yield the entries by path, and None for each folder, which comes before what is in it."""
+    """Yield the entries by path, and None for each directory, which comes before its content."""
     folders: set[str] = set()
     for entry in sorted(entries, key=lambda entry: entry.path):
         parts = entry.path.split("/")[:-1]
@@ -199,7 +195,10 @@ def _refuse_name(path: str, entries: Mapping[str, TreeEntry]) -> None:
 
 
 def _refuse_nested(entries: Mapping[str, TreeEntry]) -> None:
-    """No file below another file or link: only a forged tree has that, and it would be written through the link."""
+    """Raise InputUnavailable for a file below a file or link.
+
+    Only a forged tree has one, and it would be written through the link.
+    """
     folders = {path.rpartition("/")[0] for path in entries}
     while folders:
         if both := folders & entries.keys():

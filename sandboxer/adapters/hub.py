@@ -1,7 +1,7 @@
-"""State Hub over HTTP: what it took, and in one sentence why it took something not.
+"""The HTTP client of State Hub; it reports in one sentence why the hub did not acknowledge something.
 
-A hub is believed only where it answers as RFC 9110 and the CloudEvents HTTP binding have it: 200 comes with a body, and
-201, 202 and 204 may come without. Redirects are not followed, for the token would go along.
+An answer counts only if it is as RFC 9110 and the CloudEvents HTTP binding define it: 200 comes with a body, and 201,
+202 and 204 may come without. Redirects are not followed, because the token would go along.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
 class StateHub:
-    """One State Hub, safe to use from several threads. ``settings`` are the fleet's; ``root`` is the fleet's folder.
+    """A client of one State Hub, safe to use from several threads.
 
-    Raises HubError where the settings name a variable or a file that is not there.
+    ``settings`` are the fleet's; ``root`` is the fleet's directory. Raise HubError if the settings name a variable or a
+    file that does not exist.
     """
 
     def __init__(self, settings: Settings, root: Path) -> None:
@@ -55,27 +56,27 @@ class StateHub:
 
     @property
     def place(self) -> str:
-        """Where it is, for messages: its address without what may be secret in it."""
+        """The hub's address for messages, without the parts that may be secret."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def send(self, event: CloudEvent) -> None:
-        """Send an event; once it returns, the hub has it. Raises HubError."""
+        """Send an event; once it returns, the hub has acknowledged it. Raise HubError otherwise."""
         if self._format == "progress":
             self._request("POST", "/progress", progress(event, self._workstream).to_json())
         else:
             self._request("POST", "/events", event.to_json(), kind="application/cloudevents+json", names=event.id)
 
     def register(self, registration: JsonObject) -> None:
-        """Register the identity of a ready sandbox. Raises HubError."""
+        """Register the identity of a ready sandbox. Raise HubError if the hub does not acknowledge it."""
         self._request("PUT", f"/sandboxes/{registration['id']}", registration)
 
     def forget(self, identifier: str, host: str, uid: str) -> None:
-        """Remove the registration of one life of a sandbox; absent is success. Raises HubError."""
+        """Remove the registration of one life of a sandbox; absent is success. Raise HubError otherwise."""
         self._request("DELETE", f"/sandboxes/{identifier}", None, query={"host": host, "uid": uid}, absent=True)
 
     def close(self) -> None:
-        """End its connections; a request that is under way fails."""
+        """Close its connections; a request in progress fails."""
         for way in list(self._ways):
             with suppress(Exception):
                 way.client.close()
@@ -115,7 +116,7 @@ class StateHub:
         _check(response, body, names)
 
     def _way(self) -> _Way:
-        """This thread's connection."""
+        """Return this thread's connection."""
         way: _Way | None = getattr(self._mine, "way", None)
         if way is None:
             way = self._mine.way = _Way()
@@ -124,15 +125,16 @@ class StateHub:
 
 
 class _Way:
-    """One thread's connection to the hub, which can be ended from another one: each read has a limit of its own, and
-    a hub that sends a byte now and then would keep all of them.
+    """One thread's connection to the hub, which another thread can close.
+
+    Each read has its own time limit; a hub that sends a byte now and then would keep within all of them.
     """
 
     def __init__(self) -> None:
         import httpx
 
         limit = httpx.Timeout(REQUEST_SECONDS, connect=min(CONNECT_SECONDS, REQUEST_SECONDS))
-        # Compressed, a few bytes could become very many.
+        # Compressed, a few bytes could expand to very many.
         headers = {"User-Agent": "sandboxer", "Accept": "application/json", "Accept-Encoding": "identity"}
         self.client = httpx.Client(timeout=limit, headers=headers, follow_redirects=False)
         self.extensions = {"trace": self._connected}
@@ -144,7 +146,7 @@ class _Way:
 
     @contextmanager
     def until(self, moment: float) -> Iterator[_Way]:
-        """The way to use for one request, which is ended at that moment."""
+        """Yield the connection for one request, and close it at that moment."""
         timer = threading.Timer(moment - time.monotonic(), self._end)
         timer.daemon = True
         timer.start()
@@ -156,12 +158,12 @@ class _Way:
     def _end(self) -> None:
         if self._socket is not None:
             with suppress(OSError):
-                # Not a TLS socket's own way: that one would take off what another thread reads with.
+                # Not the shutdown of a TLS socket: that one would remove what another thread reads with.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 def _url(text: str) -> str:
-    """Return the URL that a fleet names, its variable put in. Raises HubError."""
+    """Return the URL that a fleet names, with its variable resolved. Raise HubError if it cannot be."""
     name = text[2:-1] if text.startswith("$") else ""
     value = os.environ.get(name, "") if name else text
     if not value:
@@ -181,7 +183,7 @@ def _names_a_hub(url: str) -> bool:
 
 
 def _token(source: str, root: Path) -> Hidden:
-    """Return the token's value. Raises HubError where this machine does not have it."""
+    """Return the token's value. Raise HubError if this machine does not have it."""
     kind, _, where = source.partition(":")
     try:
         value = os.environ.get(where, "") if kind == "env" else (root / Path(where).expanduser()).read_text().strip()
@@ -195,7 +197,7 @@ def _token(source: str, root: Path) -> Hidden:
 
 
 def _body(response: httpx.Response) -> bytes:
-    """Return the answer's body as it came, of which no more is taken than is of use."""
+    """Return the raw body of the response, limited to what is of use."""
     body = b""
     for part in response.iter_raw():
         body += part
@@ -205,7 +207,7 @@ def _body(response: httpx.Response) -> bytes:
 
 
 def _check(response: httpx.Response, body: bytes, names: str) -> None:
-    """Raise HubError where the answer is none that acknowledges. ``names`` is the id of what was sent."""
+    """Raise HubError unless the response acknowledges the request; ``names`` is the ID of what was sent."""
     status = response.status_code
     said = f"it answered {status} {response.reason_phrase}".rstrip()
     if status not in _TAKEN:
@@ -223,7 +225,7 @@ def _check(response: httpx.Response, body: bytes, names: str) -> None:
 
 
 def _detail(body: bytes) -> str:
-    """Return what a problem document says (RFC 9457), as the end of a sentence."""
+    """Return the detail of a problem document (RFC 9457), as the end of a sentence."""
     from sandboxer.model.text import printable
 
     with suppress(ValueError):
@@ -234,7 +236,7 @@ def _detail(body: bytes) -> str:
 
 
 def _pause(header: str | None) -> float:
-    """Return the seconds of a ``Retry-After``; a date, or none, is no more than a moment."""
+    """Return the seconds of a ``Retry-After``; a date, or no header, counts as a moment."""
     return float(header) if header and header.isascii() and header.isdecimal() and len(header) < 7 else 0.0
 
 

@@ -1,4 +1,4 @@
-"""The terminal that the program itself runs on: its size, and its keys one by one; and what is typed, passed on."""
+"""The terminal that the program itself runs on: its size, its keys one by one, and forwarding them to a command."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 _CHUNK = 32 * 1024
 _SLICE = 5.0  # seconds
-_END_LIMIT = 30.0  # seconds that a command may take to end once its output has
+_END_LIMIT = 30.0  # seconds that a command may take to end once its output has ended
 _KEYS, _OUTPUT = 0, 1
 
 
 def is_terminal() -> bool:
-    """Return whether keys come from a terminal, and output goes to one."""
+    """Return whether both input and output are a terminal."""
     return os.isatty(_KEYS) and os.isatty(_OUTPUT)
 
 
@@ -38,15 +38,15 @@ def size() -> tuple[int, int]:
 
 
 class Raw:
-    """The terminal gives each key as it is typed, Ctrl-C too, until it is left: then it is as it was before.
+    """The terminal in raw mode: each key arrives as it is typed, Ctrl-C too. At the end the old mode is restored.
 
-    So also where the program is asked to end (SIGTERM, SIGHUP), which is SystemExit.
+    So too if the program is asked to end (SIGTERM, SIGHUP), which raises SystemExit.
     """
 
     def __enter__(self) -> Self:
         self._before = termios.tcgetattr(_KEYS)
         self._handlers = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
-        tty.setraw(_KEYS, termios.TCSADRAIN)  # what was typed ahead stays
+        tty.setraw(_KEYS, termios.TCSADRAIN)  # keeps what was typed ahead
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -61,10 +61,10 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def carry(stream: Stream, *, resizes: bool) -> int:
-    """Pass standard input to a command and its output on, until it ends; return its exit code.
+    """Forward standard input to a command, and its output back, until it ends; return its exit code.
 
-    With ``resizes`` it is told each new size of the terminal. Raises HostError where the connection is lost,
-    BrokenPipeError where nobody reads the output any more.
+    With ``resizes``, it receives each new size of the terminal. Raise HostError if the connection is lost, and
+    BrokenPipeError if nobody reads the output any more.
     """
     sys.stdout.flush()
     typing = _Typing(stream)
@@ -92,17 +92,17 @@ def _show(stream: Stream) -> None:
 
 
 def write(number: int, data: bytes) -> None:
-    """Write all of the bytes to a descriptor, past any buffer."""
+    """Write all of the bytes to a descriptor, bypassing any buffer."""
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(number, view) :]
-        except BlockingIOError:  # it is one that somebody else set so, as some terminals are
+        except BlockingIOError:  # somebody else made it non-blocking, as some terminals are
             select.select([], [number], [], _SLICE)
 
 
 class _Typing:
-    """Passes on what is typed, in a thread of its own."""
+    """A thread that forwards what is typed."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -114,7 +114,7 @@ class _Typing:
         self._thread.start()
 
     def tell(self, word: bytes) -> None:
-        """Wake the thread: ``w`` for another size, ``q`` for the end. A signal handler may call it."""
+        """Wake the thread: ``w`` for a new size, ``q`` for the end. Safe to call from a signal handler."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._teller, word)
 
@@ -128,7 +128,7 @@ class _Typing:
     def _run(self) -> None:
         from sandboxer.errors import HostError
 
-        with contextlib.suppress(HostError, OSError):  # whoever reads the output says so
+        with contextlib.suppress(HostError, OSError):  # the reader of the output reports it
             sources = [self._told, _KEYS]
             while True:
                 ready = self._ready(sources)
@@ -149,7 +149,7 @@ class _Typing:
             return [_KEYS]
 
     def _pass_on(self) -> bool:
-        """Send the next keys; False at their end."""
+        """Send the next keys; return False at their end."""
         try:
             data = os.read(_KEYS, _CHUNK)
         except OSError:

@@ -1,7 +1,7 @@
 """Paramiko, imported without invoke.
 
-Paramiko takes invoke where it is installed, for the one thing that is never wanted here: to run the commands of
-``Match exec`` in an ssh_config. Without it the import takes half the time, and no ssh_config can have a command run.
+Paramiko uses invoke, where it is installed, for one thing that must never happen here: to run the commands of ``Match
+exec`` in an ssh_config. Without it the import takes half the time, and no ssh_config can have a command run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 _MISSING = object()
 _there = sys.modules.get("invoke", _MISSING)
-sys.modules["invoke"] = None  # type: ignore[assignment]  # what Python reads as: there is no such module
+sys.modules["invoke"] = None  # type: ignore[assignment]  # Python reads None as: there is no such module
 try:
     import paramiko
 finally:

@@ -1,4 +1,4 @@
-"""This machine as a host: the same conversation as over SSH, with a process instead of a channel."""
+"""This machine as a host: the same session as over SSH, with a process instead of a channel."""
 
 from __future__ import annotations
 
@@ -29,11 +29,14 @@ _T = TypeVar("_T")
 _Talk = TypeVar("_Talk", ShellSession, ProcessStream)
 _CHUNK = 64 * 1024
 _SLICE = 0.2  # seconds
-_TERM_LIMIT = 2.0  # seconds between the request to end and the end
+_TERM_LIMIT = 2.0  # seconds between TERM and KILL
 
 
 class LocalTransport:
-    """Runs commands on this machine (``model.seams.HostTransport``). ``host`` is its name in the fleet."""
+    """The transport that runs commands on this machine (``model.protocols.HostTransport``).
+
+    ``host`` is its name in the fleet.
+    """
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -43,17 +46,17 @@ class LocalTransport:
         self.stats = TransportStats()
 
     def run(self, command: Command) -> CommandResult:
-        """Run a command to its end; see the seam for what it raises."""
+        """Run a command to its end; the protocol documents the errors."""
         return self._session(command).run()
 
     def open(self, command: Command) -> ShellSession:
-        """Start a command and return the conversation with it."""
+        """Start a command and return the session with it."""
         return self._session(command).start()
 
     def stream(
         self, command: Command, terminal: Terminal | None = None, on_stderr: Callable[[bytes], None] | None = None
     ) -> ProcessStream:
-        """Start a command whose output may be of any length; see the seam."""
+        """Start a command whose output may be of any length; see the protocol."""
 
         def make(process: Streamed, ended: Callable[[], None]) -> ProcessStream:
             return ProcessStream(self._host, process, command, ended, on_stderr)
@@ -61,16 +64,16 @@ class LocalTransport:
         return self._begin(make, terminal).start()
 
     def tunnel(self, address: str, port: int) -> LocalTunnel:
-        """Return a connection to an address that this machine reaches. Raises HostUnreachable."""
+        """Return a connection to an address that this machine reaches. Raise HostUnreachable if it does not."""
         return LocalTunnel.to(self._host, address, port)
 
     @property
     def lost(self) -> bool:
-        """This machine is there until the transport is closed."""
+        """Whether the transport was closed; until then this machine is reachable."""
         return self._closed
 
     def close(self) -> None:
-        """End every command that still runs."""
+        """End every command that is still running."""
         with self._lock:
             self._closed = True
             sessions = list(self._sessions)
@@ -106,13 +109,16 @@ def _process(terminal: Terminal | None) -> Streamed:
 
 
 def home_folder() -> str:
-    """Return where a login shell of this machine would start."""
+    """Return the directory in which a login shell of this machine would start."""
     home = os.environ.get("HOME", "/")
     return home if Path(home).is_dir() else "/"
 
 
 def exit_code(process: subprocess.Popen[bytes], timeout: float) -> int | None:
-    """Return the exit code of a process; None where a signal ended it. TimeoutError where it does not end in time."""
+    """Return the exit code of a process; None if a signal ended it.
+
+    Raise TimeoutError if it does not end within ``timeout`` seconds.
+    """
     try:
         code = process.wait(timeout)
     except subprocess.TimeoutExpired:
@@ -121,7 +127,7 @@ def exit_code(process: subprocess.Popen[bytes], timeout: float) -> int | None:
 
 
 class LocalProcess:
-    """A shell in a process group of its own, so that it can be ended with its children (``session.Process``)."""
+    """A shell in its own process group, so that it can be ended with its children (``session.Process``)."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -156,7 +162,7 @@ class LocalProcess:
         return None
 
     def resize(self, columns: int, rows: int) -> None:
-        """It has no terminal."""
+        """Do nothing: it has no terminal."""
 
     def end(self, *, forcibly: bool) -> None:
         self.end_input()
@@ -175,7 +181,7 @@ class LocalProcess:
 
 
 class LocalPipe:
-    """One end of a pipe. Waits in slices under a lock, so that another thread can close it in between."""
+    """One end of a pipe; waits in slices under a lock, so that another thread can close it in between."""
 
     def __init__(self, end: IO[bytes] | None) -> None:
         if end is None:

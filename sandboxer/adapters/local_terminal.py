@@ -1,4 +1,4 @@
-"""A shell on this machine with a terminal of its own, as sshd would give it one (``session.Process``)."""
+"""A shell on this machine with its own terminal, as sshd would provide it (``session.Process``)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sandboxer.adapters.local import LocalPipe, exit_code, home_folder
 if TYPE_CHECKING:
     from sandboxer.model.protocols import Terminal
 
-_TERM_LIMIT = 2.0  # seconds between the request to end and the end
+_TERM_LIMIT = 2.0  # seconds between hang-up and KILL
 
 
 class LocalTerminal:
-    """The shell is the leader of a session whose terminal is the other end of what is read and written here."""
+    """A shell that leads a POSIX session; the other end of its terminal is read and written here."""
 
     def __init__(self, terminal: Terminal) -> None:
         ours, theirs = pty.openpty()
@@ -38,14 +38,14 @@ class LocalTerminal:
                 cwd=home_folder(),
                 env={**os.environ, "TERM": terminal.kind},
                 start_new_session=True,
-                preexec_fn=_take_terminal,  # noqa: PLW1509 - one system call, which no other way can make
+                preexec_fn=_take_terminal,  # noqa: PLW1509 - one system call, which only the child can make
             )
         except BaseException:
             os.close(ours)
             raise
         finally:
             os.close(theirs)
-        # A file each, for a read that waits would keep what is typed from being written.
+        # A file for each direction: a read that waits would block writes of what is typed.
         self._input = LocalPipe(os.fdopen(os.dup(ours), "wb", buffering=0))
         self._output = LocalPipe(os.fdopen(ours, "rb", buffering=0))
         self._number = ours
@@ -54,7 +54,7 @@ class LocalTerminal:
         try:
             return self._output.read(timeout)
         except OSError as error:
-            if error.errno == errno.EIO:  # as Linux says that nobody has the other end any more
+            if error.errno == errno.EIO:  # Linux: the other end is closed
                 return b""
             raise
 
@@ -65,7 +65,7 @@ class LocalTerminal:
         return self._input.write(data, timeout)
 
     def end_input(self) -> None:
-        """A terminal has no end of input but the character for it, which is the user's to type."""
+        """Do nothing: a terminal's end of input is a character, which only the user types."""
 
     def wait(self, timeout: float) -> int | None:
         return exit_code(self._process, timeout)
@@ -78,7 +78,7 @@ class LocalTerminal:
             _resize(self._number, columns, rows)
 
     def end(self, *, forcibly: bool) -> None:
-        """Hang up, as a terminal does; what does not end by that is killed."""
+        """Hang up, as a terminal does, and kill what does not end by that."""
         self._input.close()
         self._output.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -98,7 +98,7 @@ def _resize(number: int, columns: int, rows: int) -> None:
 
 
 def _quiet(number: int) -> None:
-    """As over SSH: no echo and no waiting for lines while a script arrives."""
+    """Turn off echo and line mode while a script arrives, as over SSH."""
     modes = termios.tcgetattr(number)
     modes[0] &= ~(termios.ICRNL | termios.IXON)
     modes[3] &= ~(termios.ISIG | termios.ICANON | termios.ECHO)

@@ -1,4 +1,4 @@
-"""A TCP connection of this machine, with the methods of one that a host makes for us (``model.seams.Tunnel``)."""
+"""A TCP connection of this machine, with the methods of one that a host opens for us (``model.protocols.Tunnel``)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _LIMIT = 10.0  # seconds
 
 
 class LocalTunnel:
-    """A socket whose ways end one after the other."""
+    """A socket whose two directions can be closed separately."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
 
     @classmethod
     def to(cls, host: str, address: str, port: int) -> LocalTunnel:
-        """Connect; raise HostUnreachable within 10 seconds where nothing answers. ``host`` is its name."""
+        """Connect within 10 seconds; raise HostUnreachable if nothing answers. ``host`` is its name."""
         try:
             sock = socket.create_connection((address, port), _LIMIT)
         except OSError as error:
@@ -31,7 +31,7 @@ class LocalTunnel:
         return cls(sock)
 
     def settimeout(self, seconds: float | None) -> None:
-        """The longest that a read or a write may wait, in seconds."""
+        """Limit how long a read or a write may wait, in seconds."""
         self._socket.settimeout(seconds)
 
     def recv(self, size: int) -> bytes:
@@ -43,12 +43,12 @@ class LocalTunnel:
         return self._socket.send(data)
 
     def shutdown_write(self) -> None:
-        """End what is sent."""
+        """Close the sending direction."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """End it both ways, and wake whoever reads."""
+        """Close both directions, and wake the reader."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

@@ -1,4 +1,4 @@
-"""Carries TCP connections to this machine on to somewhere else: a listener, and for each connection two pumps."""
+"""A relay of TCP connections from this machine: a listener, and two pumps for each connection."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     from sandboxer.model.protocols import Tunnel
 
-AT_ONCE = 512  # connections of one relay; more wait
+AT_ONCE = 512  # connections of one relay; further ones wait
 _WAITING = 1024  # connections that wait to be accepted
 _CHUNK = 32 * 1024
-_SLICE = 2.0  # seconds until a pump sees that the other one has failed
+_SLICE = 2.0  # seconds until a pump notices that the other one has failed
 _END_LIMIT = 5.0
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is closed then is reset
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing then sends a reset
 
 
 class Relay:
-    """Listens on an address of this machine; ``connect`` makes the way on for each connection.
+    """A listener on an address of this machine; ``connect`` opens the tunnel for each connection.
 
-    It may raise SandboxerError, which ends that connection alone; ``failed`` is told what it said. ``port`` 0 takes a
-    free one. Raises UsageError where the port cannot be had.
+    If it raises SandboxerError, only that connection ends, and ``failed`` receives the error. ``port`` 0 takes a free
+    one. Raise UsageError if the port is not available.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Relay:
         self._accepting.start()
 
     def close(self) -> None:
-        """End the listener and every connection. Idempotent."""
+        """Close the listener and every connection. Idempotent."""
         if self._closed.is_set():
             return
         self._closed.set()
@@ -76,7 +76,7 @@ class Relay:
             connection.start()
 
     def _next(self) -> socket.socket | None:
-        """Return the next connection; None where it was gone again, or the relay is closed."""
+        """Return the next connection; None if it is gone already, or the relay is closed."""
         with contextlib.suppress(OSError):
             ready, _, _ = select.select([self._listener, self._wake], [], [])
             if self._listener in ready and not self._closed.is_set():
@@ -92,7 +92,7 @@ class Relay:
 
 
 class _Connection:
-    """One connection and its way on: what comes from either side goes to the other, and so does its end."""
+    """One connection and its tunnel: data from either side goes to the other, and so does its end."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class _Connection:
         self._down.join(timeout)
 
     def abort(self) -> None:
-        """End it both ways at once; the pumps see it."""
+        """Close both sides at once; the pumps notice it."""
         self._aborted.set()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -140,14 +140,14 @@ class _Connection:
             self._over(self)
 
     def _reset(self) -> None:
-        """To whoever connected, what was cut off must not look like an answer that is complete."""
+        """Reset the client's connection: an interrupted answer must not look complete."""
         self._aborted.set()
         with contextlib.suppress(OSError):
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self._sock.shutdown(socket.SHUT_RD)  # wakes the other pump, and tells the peer nothing
+            self._sock.shutdown(socket.SHUT_RD)  # wakes the other pump, and sends nothing to the peer
 
     def _pump_down(self, tunnel: Tunnel) -> None:
-        """From there to here. A reader that is slow here keeps the other side waiting: nothing is heaped up."""
+        """Copy from the tunnel to the client. A slow client makes the other side wait: nothing piles up."""
         try:
             while not self._aborted.is_set():
                 try:
@@ -162,7 +162,7 @@ class _Connection:
             self._reset()
 
     def _pump_up(self) -> None:
-        """From here to there. Where that takes no more there may be still an answer on its way, which comes through."""
+        """Copy from the client to the tunnel. If the tunnel takes no more, an answer on its way still arrives."""
         tunnel = self._tunnel
         if tunnel is None:
             return
@@ -170,7 +170,7 @@ class _Connection:
             while data := self._sock.recv(_CHUNK):
                 if not self._send(tunnel, data):
                     return
-        except OSError:  # whoever connected is gone
+        except OSError:  # the client is gone
             self._aborted.set()
         if not self._aborted.is_set():
             tunnel.shutdown_write()

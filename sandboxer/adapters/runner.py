@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 def who() -> str:
-    """``user@machine``; the user is ``unknown`` where this machine cannot name it."""
+    """Return ``user@machine``; the user is ``unknown`` if this machine cannot name it."""
     user = "unknown"
     with suppress(OSError, KeyError):
         user = getpass.getuser()

@@ -1,4 +1,4 @@
-"""The runner's own secrets: what a manifest's `env:NAME` and `file:PATH` stand for on this machine."""
+"""The runner's own secrets: the values of a manifest's `env:NAME` and `file:PATH` on this machine."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 def secret_of(reference: SecretRef, root: Path, *, read: bool) -> SecretValue:
     """Return whether this machine has the secret, and with ``read`` its value.
 
-    A relative path is of the fleet's ``root``.
-
-    Raises UsageError where it is there and cannot be read as text.
+    A relative path is relative to the fleet's ``root``. Raise UsageError if it exists and cannot be read as text.
     """
     kind, _, where = reference.from_.partition(":")
     path = root / Path(where).expanduser()

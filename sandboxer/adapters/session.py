@@ -1,4 +1,4 @@
-"""The conversation with a started shell, the same for every transport; what differs is behind ``Process``."""
+"""The session with a started shell, the same for every transport; the differences are behind ``Process``."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 NOISE_LIMIT = 1024 * 1024  # bytes that a login shell may print before the marker
 STALL_LIMIT = 60.0  # seconds that a write may wait with nobody reading
-LEAVE_LIMIT = 5.0  # seconds that a command gets to end by itself when its session is left
-PIPE_SIZE = 32 * 1024  # bytes of input that any transport takes in without being read; more needs a thread
+LEAVE_LIMIT = 5.0  # seconds that a command gets to end by itself when its session is closed
+PIPE_SIZE = 32 * 1024  # bytes of input that any transport accepts before they are read; more needs a thread
 SHOWN = 2000  # characters of standard error in a message
 
 
 class Process(Protocol):
-    """A shell that was started somewhere. Times are in seconds; a wait that passes raises TimeoutError."""
+    """A shell that was started somewhere. Times are in seconds; a wait that exceeds them raises TimeoutError."""
 
     def read_stdout(self, timeout: float) -> bytes:
-        """Return the next bytes, or none where the output has ended. OSError where it was cut off."""
+        """Return the next bytes, or none at the end of the output. Raise OSError if it was interrupted."""
 
     def read_stderr(self, timeout: float) -> bytes:
-        """Return what ``read_stdout`` does, and only ever called from one other thread."""
+        """Return the next bytes of standard error, as ``read_stdout`` does; only one other thread calls it."""
 
     def write(self, data: memoryview, timeout: float) -> int:
-        """Send some of the bytes and return their number. OSError when nobody reads them any more."""
+        """Send some of the bytes and return their number. Raise OSError if nobody reads them any more."""
 
     def end_input(self) -> None:
         """End standard input. Idempotent; raise nothing."""
@@ -41,18 +41,18 @@ class Process(Protocol):
     def wait(self, timeout: float) -> int | None:
         """Return the exit code.
 
-        None where it will never be known (the connection was lost, a signal ended the shell).
+        It is None if it will never be known (the connection was lost, a signal ended the shell).
         """
 
     def lost(self) -> str | None:
-        """Return why the connection is gone, None while it stands."""
+        """Return why the connection is gone; None while it is open."""
 
     def end(self, *, forcibly: bool) -> None:
-        """Let go of the command, and first terminates it with its children when asked to. Idempotent."""
+        """Release the command; with ``forcibly``, first terminate it with its children. Idempotent."""
 
 
 class ShellSession:
-    """A conversation with one running command (``model.seams.Session``). ``on_end`` is called once, when it is over."""
+    """A session with one running command (``model.protocols.Session``); calls ``on_end`` once, at its end."""
 
     def __init__(self, host: str, process: Process, command: Command, on_end: Callable[[], None]) -> None:
         self._host, self._process, self._command, self._on_end = host, process, command, on_end
@@ -63,7 +63,7 @@ class ShellSession:
         self._keep_tail = True
         self._err = bytearray()
         self._end_lock = threading.Lock()
-        # Nobody reads standard error while a conversation goes on; unread, it would block the command in the end.
+        # Nobody reads standard error during a session; unread, it would eventually block the command.
         self._drain = threading.Thread(target=self._drain_stderr, name=f"stderr of {host}", daemon=True)
         self._feeder = threading.Thread(target=self._feed, name=f"stdin of {host}", daemon=True)
 
@@ -80,7 +80,7 @@ class ShellSession:
     # --- the two ways to use it ---
 
     def start(self) -> ShellSession:
-        """Send the script and the command's input, for a conversation that goes on from there."""
+        """Send the script and the command's input, for a session that continues from there."""
         self._drain.start()
         try:
             self.write(self._head + self._command.stdin)
@@ -97,7 +97,7 @@ class ShellSession:
         try:
             if len(self._head) + len(self._command.stdin) <= PIPE_SIZE:
                 self._feed()
-            else:  # the command may print before it has read all
+            else:  # the command may print before it has read everything
                 self._feeder.start()
             return self._collect(timeout, time.monotonic() + timeout)
         except BaseException:
@@ -106,10 +106,13 @@ class ShellSession:
         finally:
             self.end()
 
-    # --- model.seams.Session ---
+    # --- model.protocols.Session ---
 
     def write(self, data: bytes) -> None:
-        """Send bytes to the command; HostUnreachable when it ended, CommandTimeout when it reads nothing for 60 s."""
+        """Send bytes to the command.
+
+        Raise HostUnreachable if it has ended, CommandTimeout if it reads nothing for 60 s.
+        """
         try:
             self._send(data)
         except TimeoutError:
@@ -133,7 +136,7 @@ class ShellSession:
         return self._take(count, count)
 
     def finish(self, timeout: float) -> CommandResult:
-        """End the input and return the exit code and the output that was not read; of stderr the last part."""
+        """Close the input and return exit code and unread output; of standard error only the last part."""
         self._process.end_input()
         try:
             return self._collect(timeout, time.monotonic() + timeout)
@@ -144,7 +147,7 @@ class ShellSession:
             self.end()
 
     def end(self, *, forcibly: bool = False) -> None:
-        """Let go of the command. Idempotent, and safe to call from another thread."""
+        """Release the command. Idempotent, and safe to call from another thread."""
         with self._end_lock:
             if self._ended:
                 return
@@ -167,7 +170,7 @@ class ShellSession:
             raise EOFError(f"the output of the command on {self._host} has ended")
 
     def _fill(self, timeout: float, deadline: float) -> bool:
-        """Read some output into the buffer; False where it has ended."""
+        """Read some output into the buffer; return False at its end."""
         if self._eof:
             return False
         try:
@@ -191,7 +194,7 @@ class ShellSession:
         return not self._eof
 
     def _find_marker(self) -> None:
-        """Drop what the login shell printed, up to the marker."""
+        """Drop the login shell's output, up to the marker."""
         noise, found, rest = self._out.partition(self._marker)
         if found:
             self._out, self._marked, self._received = rest, True, len(rest)
@@ -207,7 +210,7 @@ class ShellSession:
             raise self._timed_out(timeout) from None
         if code is None:
             raise self._gone(self._process.lost() or "it was ended by a signal")
-        # All of it has arrived; a child left behind may still hold the pipe open, and is not waited for.
+        # All of it has arrived; a leftover child may still hold the pipe open, and is not waited for.
         self._drain.join(1.0)
         if self._over_stderr:
             raise self._too_large("standard error")
@@ -234,7 +237,7 @@ class ShellSession:
     # --- input ---
 
     def _feed(self) -> None:
-        # A command need not read its input; its exit code and output say how it went.
+        # A command need not read its input; its exit code and output show the result.
         with contextlib.suppress(OSError):
             self._send(self._head)
             self._send(self._command.stdin)
@@ -245,7 +248,7 @@ class ShellSession:
         while view:
             view = view[self._process.write(view, STALL_LIMIT) :]
 
-    # --- what went wrong ---
+    # --- errors ---
 
     def _said(self) -> str:
         text = bytes(self._err).decode(errors="replace").strip()[-SHOWN:]

@@ -1,4 +1,4 @@
-"""Hosts over SSH, by paramiko: one connection to each, several commands on it at once."""
+"""Hosts over SSH, by paramiko: one connection to each, with several commands on it at once."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ __all__ = ["JumpPool", "SshTarget", "SshTransport"]
 
 _SESSIONS = 8  # sshd allows 10 on a connection
 _OPEN_LIMIT = 30.0  # seconds that sshd gets to answer at all
-_REFUSED_LIMIT = 2.0  # seconds that sshd gets to clear up after the last session that we ended
+_REFUSED_LIMIT = 2.0  # seconds that sshd gets to clean up after the last session that we ended
 _CHUNK = 64 * 1024
 _PACKET = 32 * 1024
 _SLICE = 0.25  # seconds
-_TUNNEL_WINDOW = 256 * 1024  # bytes that wait on this side for somebody who reads slowly
+_TUNNEL_WINDOW = 256 * 1024  # bytes that wait on this side for a slow reader
 _T = TypeVar("_T")
 _Talk = TypeVar("_Talk", ShellSession, ProcessStream)
 
 
 class SshTransport:
-    """Runs commands on one host over SSH (``model.seams.HostTransport``).
+    """The transport that runs commands on one host over SSH (``model.protocols.HostTransport``).
 
-    The connection is opened at first use, once: a failure to connect, and a connection that was lost, is told to all
-    who come later. ``jumps`` is shared by the transports of one process; ``connect_timeout`` is in seconds.
+    The connection is opened at first use, once: after a failure to connect, or a lost connection, every later call gets
+    that error. ``jumps`` is shared by the transports of one process; ``connect_timeout`` is in seconds.
     """
 
     def __init__(self, target: SshTarget, *, connect_timeout: float = 10.0, jumps: JumpPool | None = None) -> None:
@@ -55,25 +55,25 @@ class SshTransport:
         self.stats = TransportStats()
 
     def run(self, command: Command) -> CommandResult:
-        """Run a command to its end; see the seam for what it raises."""
+        """Run a command to its end; the protocol documents the errors."""
         return self._session(command).run()
 
     def open(self, command: Command) -> ShellSession:
-        """Start a command and return the conversation with it."""
+        """Start a command and return the session with it."""
         return self._session(command).start()
 
     def stream(
         self, command: Command, terminal: Terminal | None = None, on_stderr: Callable[[bytes], None] | None = None
     ) -> ProcessStream:
-        """Start a command whose output may be of any length; see the seam."""
+        """Start a command whose output may be of any length; see the protocol."""
         return self._begin(
             command, terminal, lambda process, ended: ProcessStream(self._host, process, command, ended, on_stderr)
         ).start()
 
     def tunnel(self, address: str, port: int) -> TunnelSocket:
-        """Return a socket-like connection that the host makes for us to an address it reaches.
+        """Return a socket-like connection that the host opens for us to an address that it reaches.
 
-        Raises HostUnreachable.
+        Raise HostUnreachable if it does not reach it.
         """
         try:
             return self._connection.get().tunnel(address, port, self._timeout, _TUNNEL_WINDOW)
@@ -86,7 +86,7 @@ class SshTransport:
 
     @property
     def lost(self) -> bool:
-        """Whether there is no connection any more, or none could be made. Connects where that was not done yet."""
+        """Whether the connection is gone, or could not be opened. Connects first if needed."""
         try:
             self._connection.get()
         except HostUnreachable:
@@ -94,7 +94,7 @@ class SshTransport:
         return False
 
     def close(self) -> None:
-        """End the sessions and the connection, and its jump hosts' where they are not shared."""
+        """Close the sessions and the connection, and those to its jump hosts if they are not shared."""
         with self._lock:
             sessions = list(self._sessions)
         for session in sessions:
@@ -141,7 +141,7 @@ class SshTransport:
         self._slots.release()
 
     def _channel(self, connection: Connection, deadline: float, terminal: Terminal | None) -> ChannelSocket:
-        """Return a channel with a shell on it. Waits where sshd allows fewer at once than we do."""
+        """Return a channel with a shell on it. Wait if sshd allows fewer at once than we do."""
         patience = time.monotonic() + _REFUSED_LIMIT
         while True:
             asked = time.monotonic()
@@ -204,12 +204,13 @@ class _ChannelProcess:
     def end(self, *, forcibly: bool) -> None:
         with contextlib.suppress(*LOST):
             if forcibly:
-                # sshd passes it on to the children too, but not where the login is root; they find their pipes closed.
+                # sshd passes it on to the children too, but not if the login is root; then they find their pipes
+                # closed.
                 self._channel.request("signal", "TERM")
             self._channel.close()
 
     def _patiently(self, timeout: float, action: Callable[[], _T]) -> _T:
-        """A channel has one time limit for all of its threads, so each waits in slices, up to its own limit."""
+        """Run an action in slices up to its own limit: all threads of a channel share one time limit."""
         deadline = time.monotonic() + timeout
         while True:
             left = max(0.0, deadline - time.monotonic())

@@ -1,4 +1,4 @@
-"""Logging in with a key: the manifest's, else the agent's, else those of ssh_config. Never a password."""
+"""Login with a key: the manifest's, else the agent's, else those of ssh_config. Never a password."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AGENT_LIMIT = 10.0  # seconds; an agent may ask its user to confirm
 
 @dataclass(slots=True)
 class KeyRing:
-    """The keys to offer to one endpoint, loaded only as they are asked for. ``tried`` says what became of each."""
+    """The keys to offer to one endpoint, loaded on demand. ``tried`` says what happened with each."""
 
     endpoint: Endpoint
     tried: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class KeyRing:
             self._agent.close()
 
     def offers(self) -> Iterator[tuple[str, paramiko.PKey]]:
-        """Yield each key with the words for it, best first and none twice."""
+        """Yield each key once, with its description, best first."""
         offered: set[bytes] = set()
         for name, key in self._candidates():
             if key.asbytes() not in offered:
@@ -46,7 +46,7 @@ class KeyRing:
                 yield name, key
 
     def refused(self, reason: str = "") -> HostUnreachable:
-        """Return the error for a login that no key opened."""
+        """Return the error for a login that no key was accepted for."""
         endpoint = self.endpoint
         nothing = f"the agent holds no key, and there is none of {', '.join(map(str, endpoint.identities))}"
         tried = "; ".join(self.tried) or nothing
@@ -86,7 +86,7 @@ class KeyRing:
             why = "has a passphrase, and no agent holds it"
         except OSError as error:
             why = f"cannot be read ({error.strerror})"
-        except Exception:  # noqa: BLE001 - the library raises what its parser and its parser's library raise
+        except Exception:  # noqa: BLE001 - the library raises its parser's errors, and those of its parser's library
             why = "is no private key that can be used"
         public = _public_blob(path)
         held = [key for key in self._agent_keys() if key.blob == public]
@@ -122,7 +122,7 @@ class _Agent(AgentSSH):
 
 
 def _public_blob(path: Path) -> bytes:
-    """Return the public half of a key file: beside it, or the file itself."""
+    """Return the public half of a key file: from the file beside it, or from itself."""
     for candidate in (path.with_name(path.name + ".pub"), path):
         with contextlib.suppress(OSError, ValueError, paramiko.SSHException):
             return paramiko.pkey.PublicBlob.from_file(str(candidate)).key_blob

@@ -1,8 +1,8 @@
-"""paramiko's connection and channels, made fit for several threads.
+"""Paramiko's connection and channels, made safe for several threads.
 
-As the library has it, its reading thread answers the end of a channel at once, beside whatever another thread is just
-sending on it. What arrives after that answer refers to a channel that sshd has forgotten, or given to somebody else,
-and sshd then ends the whole connection. Here only the channel's user says that it has ended, after all else.
+In the library, the reading thread acknowledges the end of a channel at once, while another thread may be sending on it.
+What arrives after that refers to a channel that sshd has forgotten, or given to somebody else, and sshd then ends the
+whole connection. Here only the channel's user sends the end, after everything else.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
     from sandboxer.model.protocols import Terminal
 
-_GONE = (paramiko.SSHException, OSError, EOFError)  # what the library raises on a connection that is no more
+_GONE = (paramiko.SSHException, OSError, EOFError)  # what the library raises on a connection that is gone
 
-# RFC 4254, section 8: what a terminal must not do while it is a script that arrives on it, each by its number. It
-# echoes nothing, and waits for no line (ICRNL, IXON, ISIG, ICANON, ECHO). Output stays as on any terminal.
+# RFC 4254, section 8: the terminal modes that are off while a script arrives on it, each by its number. It echoes
+# nothing, and waits for no line (ICRNL, IXON, ISIG, ICANON, ECHO). Output stays as on any terminal.
 _QUIET = b"".join(bytes([mode, 0, 0, 0, 0]) for mode in (36, 38, 50, 51, 53)) + b"\0"
-# What the library logs, its tracebacks included, is told by our own errors.
+# Our own errors report what the library logs, its tracebacks included.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
 def _ended_there(channel: paramiko.Channel, _: paramiko.Message) -> None:
-    """The other side has closed a channel: wakes everyone who waits on it, and leaves the answer to its user."""
+    """Wake everyone who waits on a channel that the other side has closed, and leave the answer to its user."""
     with channel.lock:
         channel.eof_received = True
         channel.in_buffer.close()
@@ -58,7 +58,7 @@ class Connection(paramiko.Transport):
         super().__init__(sock, packetizer_class=_Packetizer)  # type: ignore[arg-type]  # it only needs the methods
 
     def session(self, line: str, timeout: float, terminal: Terminal | None = None) -> ChannelSocket:
-        """Return a channel on which the login shell runs a command line, with a terminal where one is given."""
+        """Return a channel on which the login shell runs a command line, with ``terminal`` if one is given."""
         channel = ChannelSocket(self, self.open_session(timeout=timeout))
         if terminal is not None:
             channel.request("pty-req", terminal.kind, terminal.columns, terminal.rows, 0, 0, _QUIET)
@@ -66,12 +66,12 @@ class Connection(paramiko.Transport):
         return channel
 
     def tcp(self, address: str, port: int, timeout: float) -> ChannelSocket:
-        """Return a connection that the other side makes for us."""
+        """Return a connection that the other side opens for us."""
         channel = self.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=timeout)
         return ChannelSocket(self, channel)
 
     def tunnel(self, address: str, port: int, timeout: float, window: int) -> TunnelSocket:
-        """Return what ``tcp`` does; not more than ``window`` bytes wait here to be read."""
+        """Return a tunnel like ``tcp``; at most ``window`` bytes wait here to be read."""
         origin = ("127.0.0.1", 0)
         channel = self.open_channel("direct-tcpip", (address, port), origin, window_size=window, timeout=timeout)
         return TunnelSocket(self, channel)
@@ -85,19 +85,19 @@ class ChannelSocket:
         self._sending = threading.Lock()
 
     def settimeout(self, seconds: float | None) -> None:
-        """The longest that a read or a write may wait, in seconds; one limit for all threads."""
+        """Limit how long a read or a write may wait, in seconds; one limit for all threads."""
         self._channel.settimeout(seconds)
 
     def recv(self, size: int) -> bytes:
-        """Return some bytes; none at the end. TimeoutError when its time has passed."""
+        """Return some bytes; none at the end. Raise TimeoutError after the time limit."""
         return self._channel.recv(size)
 
     def recv_stderr(self, size: int) -> bytes:
-        """Return what ``recv`` does, of standard error."""
+        """Return some bytes of standard error, as ``recv`` does."""
         return self._channel.recv_stderr(size)
 
     def send(self, data: bytes) -> int:
-        """Send some of the bytes and return their number. OSError where the other side takes no more."""
+        """Send some of the bytes and return their number. Raise OSError if the other side takes no more."""
         with self._sending:
             if not self.ended:
                 sent = self._channel.send(data)
@@ -112,7 +112,7 @@ class ChannelSocket:
             view = view[self.send(bytes(view[: 32 * 1024])) :]
 
     def request(self, kind: str, *values: str | bytes | int) -> None:
-        """Ask sshd for something and waits for no answer, which the library would do without a time limit."""
+        """Send sshd a request without waiting for an answer; the library would wait without a time limit."""
         message = paramiko.Message()
         message.add_byte(cMSG_CHANNEL_REQUEST)
         message.add_int(self._channel.remote_chanid)
@@ -125,19 +125,19 @@ class ChannelSocket:
                 self._connection._send_user_message(message)  # type: ignore[attr-defined]  # noqa: SLF001
 
     def shutdown_write(self) -> None:
-        """End what is sent."""
+        """Close the sending direction."""
         with self._sending:
             if not self._channel.closed:
                 self._channel.shutdown_write()
 
     def close(self) -> None:
-        """End the channel. Idempotent."""
+        """Close the channel. Idempotent."""
         with self._sending:
             self._channel.close()
 
     @property
     def ended(self) -> bool:
-        """Whether the other side, or this one, is through with it."""
+        """Whether the other side, or this one, has ended it."""
         return self._channel.closed or self._channel.status_event.is_set()
 
     @property
@@ -145,12 +145,12 @@ class ChannelSocket:
         """Whether ``close`` was called, or the connection is gone."""
         return self._channel.closed
 
-    _closed = closed  # as the library asks a socket
+    _closed = closed  # the name that the library expects of a socket
 
     def exit_code(self, timeout: float) -> int | None:
-        """Return the command's exit code, None where it ended without one.
+        """Return the command's exit code; None if it ended without one.
 
-        TimeoutError when it has not ended in time.
+        Raise TimeoutError if it has not ended in time.
         """
         if not self._channel.status_event.wait(timeout):
             raise TimeoutError
@@ -158,28 +158,28 @@ class ChannelSocket:
 
 
 class TunnelSocket(ChannelSocket):
-    """A channel that tells its end from that of the connection (``model.seams.Tunnel``)."""
+    """A channel that distinguishes its end from that of the connection (``model.protocols.Tunnel``)."""
 
     def recv(self, size: int) -> bytes:
-        """Return some bytes; none at the end, and ConnectionResetError where it was cut off."""
+        """Return some bytes; none at the end. Raise ConnectionResetError if it was interrupted."""
         data = super().recv(size)
         if not data and not self._connection.is_active():
             raise ConnectionResetError("the connection to the host was lost")
         return data
 
     def send(self, data: bytes) -> int:
-        """Send some of the bytes; OSError where the other side takes no more."""
+        """Send some of the bytes; raise OSError if the other side takes no more."""
         try:
             return super().send(data)
         except (paramiko.SSHException, EOFError) as error:
             raise ConnectionResetError(str(error)) from None
 
     def shutdown_write(self) -> None:
-        """End what is sent; nothing happens where the connection is gone."""
+        """Close the sending direction; do nothing if the connection is gone."""
         with contextlib.suppress(*_GONE):
             super().shutdown_write()
 
     def close(self) -> None:
-        """End it both ways. Idempotent."""
+        """Close both directions. Idempotent."""
         with contextlib.suppress(*_GONE):
             super().close()

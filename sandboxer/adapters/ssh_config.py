@@ -1,7 +1,7 @@
-"""From a host's manifest and the user's ssh_config to the endpoint to connect to.
+"""Resolution of a host's manifest and the user's ssh_config to the endpoint to connect to.
 
-What the manifest says wins over ssh_config. No program is ever run for it: ``Match exec`` blocks are left out, and a
-``ProxyCommand`` is refused.
+The manifest overrides ssh_config. No program is ever run for it: ``Match exec`` blocks are left out, and a
+``ProxyCommand`` is an error.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _JUMP = re.compile(r"(?:(?P<user>[^@]+)@)?(?:\[(?P<v6>[^]]+)]|(?P<host>[^:@]+))(
 
 @dataclass(frozen=True, slots=True)
 class SshTarget:
-    """How a Host manifest says that it is reached; None leaves it to ssh_config.
+    """The connection settings of a Host manifest; None leaves a value to ssh_config.
 
     ``host`` is the name in the fleet, ``address`` a name, an address or an alias of ssh_config, ``identity_file`` a
     path to a private key, ``host_key`` the pinned public key ("ssh-ed25519 AAAA...").
@@ -50,10 +50,10 @@ class SshTarget:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One SSH server and all that is needed to log in to it; ``jump`` is the server to go through first.
+    """One SSH server and everything needed to log in to it; ``jump`` is the server to go through first.
 
-    ``only_identity`` is the manifest's key, and then the only one to try. ``known_as`` are the names to look for in
-    the ``known_hosts`` files. Times are in seconds.
+    ``only_identity`` is the manifest's key, and then the only one to try. ``known_as`` are the names to look up in the
+    ``known_hosts`` files. Times are in seconds.
     """
 
     host: str
@@ -72,20 +72,20 @@ class Endpoint:
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
-        """``lab-1 (198.18.0.11:22)``: how messages name it."""
+        """Return the name for messages: ``lab-1 (198.18.0.11:22)``."""
         place = place_of(self.address, self.port)
         return place if self.host == self.address else f"{self.host} ({place})"
 
 
 def place_of(address: str, port: int) -> str:
-    """``address:port``, with the brackets that an IPv6 address needs."""
+    """Return ``address:port``, with the brackets that an IPv6 address needs."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def resolve(target: SshTarget) -> Endpoint:
     """Return the endpoint that a manifest and ssh_config describe together.
 
-    Raises HostUnreachable for a bad ssh_config.
+    Raise HostUnreachable for an invalid ssh_config.
     """
     home = Path(os.environ.get("HOME") or Path.home())
     return _Resolver(target.host, home).endpoint(target, via=None, depth=0)
@@ -185,7 +185,7 @@ class _Resolver:
     # --- reading ---
 
     def _lines(self, path: Path, depth: int = 0) -> Iterator[str]:
-        """Yield the lines of a file with its includes in place, and the blocks left out that would need a program."""
+        """Yield the lines of a file with its includes in place, without blocks that would need a program."""
         try:
             text = path.read_text(encoding="utf-8", errors="surrogateescape")
         except (FileNotFoundError, NotADirectoryError):
@@ -212,7 +212,7 @@ class _Resolver:
             yield from self._lines(Path(found), depth + 1)
 
     def _match(self, line: str, criteria: str) -> str:
-        """Return a Match line with its keywords in lower case, or one that never matches where it cannot be judged here."""
+        """Return a Match line with lower-case keywords, or one that never matches if it cannot be evaluated here."""
         words, plain = iter(_words(criteria)), ["Match"]
         for word in words:
             keyword = word.lower()
@@ -238,7 +238,7 @@ def _words(text: str) -> list[str]:
 
 
 def _known_names(alias: str | None, address: str, port: int) -> tuple[str, ...]:
-    """As OpenSSH looks them up: the port counts, but a key known for the bare name is known too."""
+    """Return the names to look up, as OpenSSH does: the port counts, but a key for the bare name is known too."""
     if alias:
         return (alias.lower(),)
     name = address.lower()

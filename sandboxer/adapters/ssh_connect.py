@@ -1,4 +1,4 @@
-"""Opening one SSH connection: TCP or a jump host, the handshake, the host's key, the login; and what went wrong."""
+"""Opening one SSH connection: TCP or a jump host, the handshake, the host's key, the login; and its errors."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
     from sandboxer.adapters.ssh_config import Endpoint
 
-# What the library raises when a connection fails or is gone.
+# What the library raises if a connection fails or is gone.
 LOST = (paramiko.SSHException, OSError, EOFError)
 
 _HANDSHAKES = 8  # sshd starts to drop connections at 10 that are not logged in
 _TRIES = 3
 _DEAD_AFTER = 45_000  # milliseconds without an acknowledgement
-# Encryption and integrity in one pass, where the server has it.
+# Encryption and integrity in one pass, where the server supports it.
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 
 
 class _DroppedEarly(Exception):
-    """The server hung up before it said a word, as sshd does beyond MaxStartups."""
+    """The server hung up before it sent anything, as sshd does beyond MaxStartups."""
 
 
 class Shared:
-    """A connection that is opened once, by whoever needs it first; its failure too is told to all."""
+    """A connection that its first user opens, once; a failure too is shared by all."""
 
     def __init__(self, host: str, open_it: Callable[[], Connection]) -> None:
         self._host, self._open = host, open_it
@@ -47,7 +47,7 @@ class Shared:
         self._failure: HostUnreachable | None = None
 
     def get(self) -> Connection:
-        """Return the connection. Raises HostUnreachable, the same one each time."""
+        """Return the connection. Raise HostUnreachable, the same one each time."""
         with self._lock:
             if self._transport is not None and not self._transport.is_active():
                 self._failure = lost(self._host, self._transport.saved_exception)
@@ -62,7 +62,7 @@ class Shared:
             return self._transport
 
     def close(self, why: HostUnreachable) -> None:
-        """Close the connection, and raise ``why`` for whoever comes later. Idempotent."""
+        """Close the connection, and raise ``why`` for every later user. Idempotent."""
         with self._lock:
             transport, self._transport = self._transport, None
             self._failure = self._failure or why
@@ -71,9 +71,9 @@ class Shared:
 
 
 class JumpPool:
-    """What the connections of one run share: the jump hosts; and of one process, how many handshakes go on at once."""
+    """The jump hosts that the connections of one run share, and the process's limit on simultaneous handshakes."""
 
-    # A server has many runs at once, and an sshd one limit for all of them.
+    # A server has many runs at once, and each sshd one limit for all of them.
     _handshakes: ClassVar[dict[str, threading.BoundedSemaphore]] = {}
     _all = threading.Lock()
 
@@ -89,7 +89,7 @@ class JumpPool:
 
     @contextlib.contextmanager
     def handshake(self, endpoint: Endpoint, timeout: float) -> Iterator[None]:
-        """Wait for its turn, at most 8 at once to one address or through one jump host."""
+        """Wait for a free handshake: at most 8 at once to one address or through one jump host."""
         first = endpoint.jump or endpoint
         with self._all:
             slot = self._handshakes.setdefault(
@@ -111,9 +111,9 @@ class JumpPool:
 
 
 def connect(endpoint: Endpoint, timeout: float, pool: JumpPool) -> Connection:
-    """A connection that is logged in, within the time limit (seconds).
+    """Return a connection that is logged in, within the time limit (seconds).
 
-    Raises HostUnreachable or HostKeyRefused, whatever went wrong.
+    Raise HostUnreachable or HostKeyRefused for every failure.
     """
     timeout = endpoint.connect_timeout or timeout
     through = _jump(endpoint, timeout, pool)
@@ -143,10 +143,10 @@ def _jump(endpoint: Endpoint, timeout: float, pool: JumpPool) -> Connection | No
 
 
 def shut(transport: Connection) -> None:
-    """Close a connection at once, and waits for its thread to end."""
+    """Close a connection at once, and wait for its thread to end."""
     sock = transport.sock
     with contextlib.suppress(*LOST):
-        # Wakes the thread that reads; closing alone would leave it to its next look, a tenth of a second on.
+        # Wakes the reading thread; closing alone would leave it to its next poll, a tenth of a second later.
         sock.shutdown(socket.SHUT_RDWR) if isinstance(sock, socket.socket) else sock.close()
     with contextlib.suppress(*LOST):
         transport.close()
@@ -190,7 +190,7 @@ def _tcp(endpoint: Endpoint, deadline: float) -> socket.socket:
             failure = error
             continue
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # With this the keepalive notices a silent network; without, the system takes a quarter of an hour.
+        # With this the keepalive notices a dead network; without it, the system takes a quarter of an hour.
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER)
         return sock
@@ -245,7 +245,7 @@ def _left(deadline: float) -> float:
     return left
 
 
-# --- what went wrong ---
+# --- errors ---
 
 
 def explain(endpoint: Endpoint, error: BaseException, timeout: float) -> HostUnreachable:
@@ -268,7 +268,7 @@ def explain(endpoint: Endpoint, error: BaseException, timeout: float) -> HostUnr
 
 
 def reason_of(error: BaseException | None) -> str:
-    """Return a few words for what ended a connection."""
+    """Return in a few words what ended a connection."""
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
     if isinstance(error, paramiko.ChannelException):
@@ -279,7 +279,7 @@ def reason_of(error: BaseException | None) -> str:
 
 
 def lost(host: str, error: BaseException | None) -> HostUnreachable:
-    """Return our error for a connection that stood and is gone."""
+    """Return our error for a lost connection."""
     return HostUnreachable(
         host,
         f"the connection to {host} was lost: {reason_of(error)}",

@@ -1,4 +1,4 @@
-"""Which key a host must show: the one pinned in its manifest, else those of known_hosts; any other is refused."""
+"""The keys that a host may present: the one pinned in its manifest, else those of known_hosts; no other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sandboxer.adapters.ssh_config import Endpoint
 
-# A key of this type may be shown under any of these algorithms, best first.
+# A key of this type may be presented under any of these algorithms, best first.
 _ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 
 
@@ -33,12 +33,12 @@ class HostKey:
 
     @property
     def fingerprint(self) -> str:
-        """As OpenSSH prints it."""
+        """The fingerprint as OpenSSH prints it."""
         return "SHA256:" + base64.b64encode(hashlib.sha256(self.blob).digest()).decode().rstrip("=")
 
     @property
     def line(self) -> str:
-        """As it stands in a manifest and in known_hosts."""
+        """The key as it stands in a manifest and in known_hosts."""
         return f"{self.type} {base64.b64encode(self.blob).decode()}"
 
     def __str__(self) -> str:
@@ -46,12 +46,12 @@ class HostKey:
 
 
 class HostKeyCheck:
-    """The keys that one endpoint may show. Raises HostKeyRefused where the pinned one cannot be read."""
+    """The keys that one endpoint may present. Raise HostKeyRefused if the pinned one cannot be read."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._trusted: list[HostKey] = []
-        self._also: list[HostKey] = []  # known for the name without the port: fine where shown, not expected
+        self._also: list[HostKey] = []  # known for the name without the port: accepted if presented, not expected
         self._revoked: list[HostKey] = []
         if endpoint.pinned is not None:
             self._trusted.append(_pinned(endpoint, endpoint.pinned))
@@ -65,13 +65,13 @@ class HostKeyCheck:
                     (self._trusted if matched[0] == endpoint.known_as[0] else self._also).append(key)
 
     def preferred(self, algorithms: Sequence[str]) -> list[str]:
-        """Return these host key algorithms with those first whose keys are known, so that the host shows such a key."""
+        """Return the algorithms with those of known keys first, so that the host presents such a key."""
         known = [name for key in (*self._trusted, *self._also) for name in _ALGORITHMS.get(key.type, (key.type,))]
         first = [name for name in dict.fromkeys(known) if name in algorithms]
         return first + [name for name in algorithms if name not in first]
 
     def verify(self, key_type: str, blob: bytes) -> None:
-        """Raise HostKeyRefused unless this is a key that the host may show."""
+        """Raise HostKeyRefused unless the host may present this key."""
         shown = HostKey(key_type, blob)
         if any(key.blob == blob for key in self._revoked):
             raise self._refused(f"shows {shown}, which known_hosts marks as revoked", "give the host a new key")
@@ -128,14 +128,14 @@ def _key(key_type: str, text: str, source: str) -> HostKey | None:
 
 
 def _read(path: Path) -> Iterator[tuple[list[str], bool, HostKey]]:
-    """Yield the lines of a known_hosts file: their host patterns, whether revoked, and the key.
+    """Yield the lines of a known_hosts file: host patterns, whether revoked, and the key.
 
-    A bad line is skipped.
+    An invalid line is skipped.
     """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return  # what cannot be read is not known, and so refused
+        return  # an unreadable file makes no key known
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         marker = words.pop(0) if words and words[0].startswith("@") else ""

@@ -1,4 +1,4 @@
-"""A started shell whose input and output pass through (``model.seams.Stream``), the same for every transport."""
+"""A started shell with streamed input and output (``model.protocols.Stream``), the same for every transport."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Streamed(Process, Protocol):
     """A process that may have a terminal."""
 
     def resize(self, columns: int, rows: int) -> None:
-        """Report its terminal another size; without one nothing happens."""
+        """Pass a new size to its terminal; do nothing if it has none."""
 
 
 class ProcessStream:
-    """One running command. ``on_end`` is called once, when it is over; ``on_stderr`` gets its standard error."""
+    """One running command. ``on_end`` is called once, at its end; ``on_stderr`` receives its standard error."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class ProcessStream:
         self._drain = threading.Thread(target=self._drain_stderr, name=f"stderr of {host}", daemon=True)
 
     def start(self) -> Self:
-        """Send the script and the command's input; return once the script runs. Raises HostError."""
+        """Send the script and the command's input, and wait until the script runs. Raise HostError if it does not."""
         marker, head = frame(self._command.script)
         self._drain.start()
         try:
@@ -65,7 +65,7 @@ class ProcessStream:
         except TimeoutError:
             raise self._silent() from None
         except BrokenPipeError:
-            pass  # what it says for itself is the better reason
+            pass  # its own error message is the better reason
         # A terminal writes a carriage return before the line's end.
         shown, noise = re.compile(re.escape(marker[:-1]) + rb"\r?\n"), b""
         while not (found := shown.search(noise)):
@@ -78,11 +78,11 @@ class ProcessStream:
             noise += chunk
         self._early = noise[found.end() :]
 
-    # --- model.seams.Stream ---
+    # --- model.protocols.Stream ---
 
     @property
     def said(self) -> str:
-        """The last of its standard error, where that was not given to somebody else."""
+        """The end of its standard error, unless ``on_stderr`` receives it."""
         return bytes(self._err).decode(errors="replace").strip()[-SHOWN:]
 
     def read(self, timeout: float) -> bytes:
@@ -101,21 +101,21 @@ class ProcessStream:
         return chunk
 
     def write(self, data: bytes) -> None:
-        """Send all of the bytes; wait as long as there is somebody who may read them."""
+        """Send all of the bytes; wait as long as somebody may read them."""
         self._send(memoryview(data))
 
     def end_input(self) -> None:
-        """End its standard input."""
+        """Close its standard input."""
         self._process.end_input()
 
     def resize(self, columns: int, rows: int) -> None:
-        """Report its terminal another size."""
+        """Pass a new size to its terminal."""
         self._process.resize(columns, rows)
 
     def wait(self, timeout: float) -> int:
         """Return its exit code.
 
-        CommandTimeout where it does not end in time, HostUnreachable where there will be none.
+        Raise CommandTimeout if it does not end in time, HostUnreachable if there will be no exit code.
         """
         try:
             code = self._process.wait(timeout)
@@ -123,13 +123,13 @@ class ProcessStream:
             message = f"the command on {self._host} has ended its output and not itself for {timeout:g} s"
             raise CommandTimeout(self._host, message, hint=f"see what {self._host} is busy with") from None
         if threading.current_thread() is not self._drain:
-            self._drain.join(1.0)  # a child left behind may hold the pipe open, and is not waited for
+            self._drain.join(1.0)  # a leftover child may hold the pipe open, and is not waited for
         if code is None:
             raise self._gone("it was ended by a signal")
         return code
 
     def close(self) -> None:
-        """End it where it still runs. Idempotent, and safe to call from another thread."""
+        """End it if it still runs. Idempotent, and safe to call from another thread."""
         self.end(forcibly=True)
 
     def __enter__(self) -> Self:
@@ -139,7 +139,7 @@ class ProcessStream:
         self.close()
 
     def end(self, *, forcibly: bool) -> None:
-        """Let go of the command. Idempotent, and safe to call from another thread."""
+        """Release the command. Idempotent, and safe to call from another thread."""
         with self._end_lock:
             if self._ended:
                 return
@@ -149,10 +149,13 @@ class ProcessStream:
             self._drain.join(LEAVE_LIMIT)
         self._on_end()
 
-    # --- within ---
+    # --- internals ---
 
     def _send(self, view: memoryview, limit: float | None = None) -> None:
-        """Send all of it. TimeoutError where none of it is read for ``limit`` seconds, BrokenPipeError by nobody."""
+        """Send all of it.
+
+        Raise TimeoutError if none of it is read for ``limit`` seconds, BrokenPipeError if there is no reader any more.
+        """
         patience = time.monotonic() + limit if limit else None
         while view:
             try:
@@ -179,7 +182,7 @@ class ProcessStream:
                 else:
                     self._err = (self._err + chunk)[-_KEPT:]
 
-    # --- what went wrong ---
+    # --- errors ---
 
     def _silent(self) -> CommandTimeout:
         seconds = f"{self._command.timeout:g} s"

@@ -1,6 +1,6 @@
-"""A trace of a run, for OpenTelemetry: noted as plain values while it runs, and sent over OTLP/HTTP once it is over.
+"""A trace of a run, for OpenTelemetry: kept as plain values while it runs, and sent over OTLP/HTTP at its end.
 
-Only what sends it needs the extra, and imports it: a run that nobody asked a trace of has none of its cost.
+Only the sending needs the extra, and imports it: a run without a requested trace has none of its cost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sandboxer.model.plan import Change
     from sandboxer.model.run_listener import Level, RunStart
 
-# With what it takes to load the SDK, a collector that hangs costs a run less than a second.
+# With the time to load the SDK, a collector that hangs costs a run less than a second.
 SEND_SECONDS = 0.7
 _REQUEST_SECONDS = 0.6
 MOST_SPANS = 10_000
@@ -40,13 +40,13 @@ _ATTRIBUTE = "sandboxer."
 
 Attributes = dict[str, str | int]
 
-# What the SDK has to say of a collector, a person is told in one sentence, and not in its own.
+# Our own sentence reports what the SDK logs about a collector.
 logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
 logging.getLogger("opentelemetry").propagate = False
 
 
 def wanted(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment asks for traces."""
+    """Return whether the environment requests traces."""
     off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
     return not off and bool(_endpoint(environ))
 
@@ -56,14 +56,14 @@ def _endpoint(environ: Mapping[str, str]) -> str:
 
 
 def _place(environ: Mapping[str, str]) -> str:
-    """Return where traces go, without what may be secret in it."""
+    """Return the address of the collector, without the parts that may be secret."""
     parts = urlsplit(_endpoint(environ))
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @dataclass(slots=True)
 class _Span:
-    """Something that took time; times are in nanoseconds since 1970, as OpenTelemetry has them."""
+    """An operation with a duration; times are in nanoseconds since 1970, as in OpenTelemetry."""
 
     name: str
     began: int
@@ -73,15 +73,15 @@ class _Span:
     error: str | None = None
 
     def note(self, name: str, **attributes: str | int | None) -> None:
-        """Add an event of now."""
+        """Add an event with the current time."""
         self.events.append((name, time.time_ns(), _named(attributes)))
 
 
 class Trace:
-    """A Witness that sends each run as a trace, where the environment says.
+    """A RunListener that sends each run as a trace, if the environment requests it.
 
-    A run is a span; below it there is one for each look and each change, with the steps as events. ``TRACEPARENT`` of
-    the environment is what the run is a part of.
+    A run is a span; below it is one for each observation and each change, with the steps as events. ``TRACEPARENT`` of
+    the environment is the parent of the run.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -92,7 +92,7 @@ class Trace:
         self._working: dict[tuple[str, str | None], _Span] = {}
 
     def begun(self, beginning: RunStart) -> None:
-        """The run's span begins."""
+        """Begin the run's span."""
         name = f"sandboxer {beginning.command}".rstrip()
         told = _named({"run_id": beginning.run_id, "command": beginning.command})
         with self._lock:
@@ -100,17 +100,17 @@ class Trace:
             self._spans, self._working = [], {}
 
     def of_fleet(self, fleet: str) -> None:
-        """An attribute of the run."""
+        """Add the fleet to the run's attributes."""
         self._root.attributes |= _named({"fleet": fleet})
 
     def hosts_observed(self, look: HostObservation, seconds: float) -> None:
-        """A span of its own."""
+        """Add a span for the observation."""
         ended = time.time_ns()
         told = _named({"host": look.host, "outcome": status_of(look)})
         self._add(_Span(f"look {look.host}", ended - int(seconds * 1e9), ended, told, error=look.error))
 
     def compared(self, report: DriftReport) -> None:
-        """Events of the run; paths alone, and never values."""
+        """Add events to the run; paths alone, and never values."""
         for change in report.drifted:
             paths = ", ".join(found.path for found in change.drift)
             self._root.note("drift.found", host=change.host, sandbox=change.sandbox, paths=paths)
@@ -118,14 +118,14 @@ class Trace:
             self._root.note("drift.resolved", host=one.host, sandbox=one.sandbox, paths=", ".join(one.paths))
 
     def started(self, change: Change) -> None:
-        """A span of its own begins."""
+        """Begin a span for the change."""
         span = _Span(f"change {change.sandbox}", time.time_ns(), attributes=_of_change(change))
         self._add(span)
         with self._lock:
             self._working[change.id, change.host] = span
 
     def progressed(self, change: Change, step: str) -> None:
-        """An event of the change's span; without one, of the run."""
+        """Add an event to the change's span; without one, to the run's."""
         span = self._span_of(change)
         if span is None:
             self._root.note("step", step=step, host=change.host, sandbox=change.sandbox)
@@ -133,29 +133,29 @@ class Trace:
             span.note("step", step=step)
 
     def ended(self, outcome: Outcome) -> None:
-        """The change's span ends, as an error where it did not go well."""
+        """End the change's span, as an error if the change failed."""
         change, span = outcome.change, self._span_of(outcome.change, last=True)
-        if span is None:  # blocked from the start, so nobody worked on it
+        if span is None:  # blocked from the start, so never started
             span = _Span(f"change {change.sandbox}", time.time_ns())
             self._add(span)
-        # What was planned anew under the lock may be another action than the one that began.
+        # A change that was planned again under the lock may have another action than the one that began.
         span.attributes |= _of_change(change) | _named({"outcome": outcome.word})
         span.error = None if outcome.ok else outcome.error or change.message or outcome.word
         span.ended = time.time_ns()
 
     def said(self, level: Level, message: str, host: str = "") -> None:
-        """An event of the run, where it is a warning or worse."""
+        """Add an event to the run, for a warning or an error."""
         if level == "error":
             self._root.error = self._root.error or message
         elif level == "warning":
             self._root.note(level, message=message, host=host)
 
     def failed(self, error: SandboxerError) -> None:
-        """The run is an error."""
+        """Mark the run as an error."""
         self._root.error = error.message
 
     def over(self, exit_code: int) -> None:
-        """The run's span ends, and with it whatever was cut off. ``send`` sends it."""
+        """End the run's span and every interrupted one. ``send`` sends them."""
         root = self._root
         root.ended = time.time_ns()
         root.attributes |= _named({"exit_code": exit_code})
@@ -168,14 +168,14 @@ class Trace:
             self._working = {}
 
     def send(self) -> str:
-        """Send the trace, and wait less than a second for the collector. What went wrong, in a sentence, or empty."""
+        """Send the trace, and wait less than a second for the collector; return an error sentence, or an empty one."""
         with self._lock:
             spans, self._spans = self._spans, []
         try:
             return _send(self._root, spans, self._environ)
         except ModuleNotFoundError as error:
             return f"no trace is sent, for {error.name} is missing: {extra_hint('otel')}"
-        except Exception as error:  # noqa: BLE001 - a trace is a report on the work, and never fails it
+        except Exception as error:  # noqa: BLE001 - a trace only reports, and never fails the run
             return f"no trace is sent: {type(error).__name__} of the OpenTelemetry SDK; see the OTEL_ variables"
 
     def _add(self, span: _Span) -> None:
@@ -184,9 +184,9 @@ class Trace:
                 self._spans.append(span)
 
     def _span_of(self, change: Change, *, last: bool = False) -> _Span | None:
-        """Return the span of a change at work.
+        """Return the span of a change in progress.
 
-        Under the lock it may have come to another host than the one it began with.
+        Planned again under the lock, it may be on another host than at its start.
         """
         with self._lock:
             keys = [key for key in self._working if key == (change.id, change.host)]
@@ -197,7 +197,7 @@ class Trace:
 
 
 def _named(attributes: Mapping[str, str | int | None]) -> Attributes:
-    """Return the attributes that say something, as text that any collector takes."""
+    """Return the attributes that have a value, as text that any collector accepts."""
     return {
         _ATTRIBUTE + key: _text(value) if isinstance(value, str) else value
         for key, value in attributes.items()
@@ -220,7 +220,7 @@ def _send(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) -> st
 
 
 def _as_otel(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) -> list[ReadableSpan]:
-    """Return the SDK's spans of ours; none where the sampler of the environment, or of the parent, wants none."""
+    """Return our spans as the SDK's; none if the sampler of the environment, or of the parent, drops them."""
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
     from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
@@ -255,7 +255,7 @@ def _as_otel(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) ->
 
 
 def _export(ready: Sequence[ReadableSpan], place: str) -> str:
-    """Send spans from a thread that nobody waits for longer than that: no resolver of names keeps to a limit."""
+    """Send spans in a daemon thread with a limited wait: no name resolver keeps to a time limit."""
     import requests
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import SpanExportResult

@@ -1,4 +1,4 @@
-"""The ways to a fleet's hosts: each is made at first use, and all are ended together."""
+"""The transports of a fleet's hosts: each is created at first use, and all are closed together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Transports:
-    """One transport for each host, safe to ask for from several threads. Key files are relative to ``root``."""
+    """One transport for each host, safe to use from several threads. Key files are relative to ``root``."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -25,7 +25,7 @@ class Transports:
         self._jumps: JumpPool | None = None
 
     def to(self, host: Host) -> HostTransport:
-        """Return the way to a host; it connects when it is first used."""
+        """Return the transport of a host; it connects at first use."""
         name = host.metadata.name
         with self._lock:
             if name not in self._made:
@@ -34,12 +34,12 @@ class Transports:
 
     @property
     def stats(self) -> TransportStats:
-        """Connections and commands of all of them together."""
+        """The connections and commands of all transports together."""
         each = [transport.stats for transport in self._made.values()]
         return TransportStats(sum(stats.connections for stats in each), sum(stats.commands for stats in each))
 
     def close(self) -> None:
-        """End every connection that was opened."""
+        """Close every connection that was opened."""
         if self._made:
             with ThreadPoolExecutor(max_workers=len(self._made)) as pool:
                 list(pool.map(lambda transport: transport.close(), self._made.values()))

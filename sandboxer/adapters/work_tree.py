@@ -1,4 +1,4 @@
-"""Which files are manifests, and their bytes as they lie in a work tree."""
+"""The manifest files of a fleet, and their bytes in a work tree."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sandboxer.errors import FleetTooLarge, SourceError
 
 FLEET_FILE = "sandboxer.yaml"
 FOLDERS = ("manifests", "profiles", "extensions")
-MAX_FILES = 20_000  # of any kind, below the folders of manifests
+MAX_FILES = 20_000  # of any kind, below the directories of manifests
 MAX_MANIFESTS = 2_000
 MAX_IN_ALL = 16 * 1024 * 1024
-MAX_READ = 1024 * 1024 + 1  # one byte more than a manifest may have, so that the loader sees that it is too large
+MAX_READ = 1024 * 1024 + 1  # one byte more than a manifest may have, so that the loader notices that it is too large
 
 _ENDINGS = (".yaml", ".yml")
 
@@ -25,10 +25,10 @@ def is_manifest(path: str) -> bool:
 
 
 def count_in(path: str, size: int, files: int, total: int) -> int:
-    """Return the bytes of a fleet with one manifest more, ``files`` and ``total`` being those before it.
+    """Return the bytes of a fleet with one manifest more; ``files`` and ``total`` are those before it.
 
-    A manifest takes some 1 to 5 KiB, and each is kept with the place of all that is in it: these limits hold what one
-    run can cost to a few hundred MiB. Raises FleetTooLarge beyond them.
+    A manifest takes some 1 to 5 KiB, and each is kept with the position of everything in it: these limits keep the cost
+    of one run to a few hundred MiB. Raise FleetTooLarge beyond them.
     """
     hint = "Split the fleet into several, each with its own sandboxer.yaml."
     if files >= MAX_MANIFESTS:
@@ -39,9 +39,9 @@ def count_in(path: str, size: int, files: int, total: int) -> int:
 
 
 def read_work_tree(root: Path) -> dict[str, bytes]:
-    """Return the manifests below a fleet's root, by path, sorted; a file over 1 MiB is cut one byte above that.
+    """Return the manifests below a fleet's root, by path, sorted; one over 1 MiB is cut one byte above that.
 
-    Raises SourceError where the fleet's file is missing, something cannot be read, or a link leaves the root.
+    Raise SourceError if the fleet's file is missing, something cannot be read, or a link leaves the root.
     """
     walk = _Walk(root)
     if not root.is_dir():
@@ -66,7 +66,7 @@ class _Walk:
         self._total = 0
 
     def take(self, top: str) -> None:
-        """Read what lies at a path of the root, which may be nothing."""
+        """Read what is at a path of the root, if anything."""
         pending = [top]
         while pending:
             path = pending.pop()
@@ -76,14 +76,14 @@ class _Walk:
                 raise SourceError(f"{path!r} cannot be read: {error.strerror or error}") from error
 
     def _visit(self, path: str) -> list[str]:
-        """Read a file, or gives what a folder holds."""
+        """Read a file, or return the content of a directory."""
         self._seen += 1
         if self._seen > MAX_FILES:
             raise SourceError(f"more than {MAX_FILES} files below {', '.join(FOLDERS)}")
         where = self._root / path
         try:
             mode = where.lstat().st_mode
-        except FileNotFoundError:  # no such folder, or gone since its folder was listed
+        except FileNotFoundError:  # no such directory, or gone since it was listed
             return []
         if stat.S_ISDIR(mode):
             if path == FLEET_FILE:
