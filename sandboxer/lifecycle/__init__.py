@@ -1,1 +1,1 @@
-"""Looking at hosts and carrying plans out. What to do is decided in ``reconcile``; here it is seen and done."""
+"""Observation of hosts and execution of plans. ``reconcile`` decides what to do; this package does it."""

@@ -1,6 +1,6 @@
-"""The end of an apply on each host: what a kill once left is swept, and the newest applied commit is noted.
+"""The end of an apply on each host: remove leftovers of killed runs, and note the newest applied commit.
 
-So an older commit is told from a newer one, and no folder stays that nobody may remove.
+So an older commit is told from a newer one, and no directory stays that nobody may remove.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _ID = re.compile(r"[0-9a-f]{8}")
 
 @dataclass(frozen=True, slots=True)
 class PendingCleanup:
-    """A host to settle: its name, its root, and the engine whose containers may remove what is root's.
+    """A host to clean up: its name, its root, and the engine whose containers may remove root's files.
 
-    ``forgotten`` are ids whose tombstones have no manifest any more.
+    ``forgotten`` are the ids of tombstones whose manifest is gone.
     """
 
     host: str
@@ -45,9 +45,9 @@ class PendingCleanup:
 def pending_cleanups(
     fleet: Fleet, observations: Mapping[str, HostObservation], *, forget: bool
 ) -> list[PendingCleanup]:
-    """The hosts where something was left over, or where another commit than the fleet's is noted.
+    """Return the hosts with leftovers, or with another noted commit than the fleet's.
 
-    With ``forget``, tombstones go whose manifest is gone; without, all stay.
+    With ``forget``, tombstones whose manifest is gone are removed; without it, all stay.
     """
     head, wanted = _head(fleet), {sandbox.id for sandbox in fleet.sandboxes.values()}
     found: list[PendingCleanup] = []
@@ -66,9 +66,10 @@ def pending_cleanups(
 
 
 def clean_up(hosts: list[PendingCleanup], transport: Callable[[str], HostTransport], fleet: Fleet, holder: str) -> None:
-    """Settle ``hosts`` side by side: sweep, and note the commit unless a newer one is noted or there is nothing.
+    """Clean up ``hosts`` in parallel: remove leftovers, and note the commit.
 
-    ``holder`` says to others who is at work. A host that cannot be told is left: the next apply tells it.
+    The commit is not noted if the host has a newer one, or if the fleet has no commit. ``holder`` tells other clients
+    who holds the lock. A host that cannot be cleaned up is skipped: the next apply does it.
     """
     head = _head(fleet)
     noted = _json(head.commit, head.committed_at) if head else ""

@@ -1,4 +1,4 @@
-"""Comparing what was delivered, content by content: one more command for a host, and the inputs read from git."""
+"""Comparison of delivered contents: one more command for each host, and the inputs read from git."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class Comparer:
-    """Compares contents. ``roots`` are the hosts' roots, by name."""
+    """A comparer of delivered contents. ``roots`` are the hosts' roots, by name."""
 
     fleet: str
     roots: Mapping[str, str]
@@ -30,7 +30,10 @@ class Comparer:
     inputs: InputSource
 
     def compare(self, copies: Iterable[ObservedSandbox]) -> dict[tuple[str, str], Contents]:
-        """Return what differs in each of these sandboxes, by host and id; raise nothing of a host's or an input's."""
+        """Return what differs in each of these sandboxes, by host and id.
+
+        Errors of a host or of an input are part of the result.
+        """
         by_host: dict[str, list[ObservedSandbox]] = {}
         for observed in copies:
             if observed.record is not None and observed.record.inputs is not None:
@@ -59,7 +62,7 @@ class Comparer:
             return Contents(error=error.message)
 
     def _tree(self, record: Record, given: Input) -> InputTree:
-        """The very tree that was delivered. Raises InputUnavailable where it cannot be had."""
+        """Return the very tree that was delivered. Raise InputUnavailable if it is not available."""
         tree = self.inputs.resolve(given.repo, given.commit, record.spec.get("workspace", {}).get("path", "."))
         if f"sha256:{tree.digest}" != given.digest:
             raise InputUnavailable(f"{given.repo} at {given.commit[:12]} no longer has what was delivered")

@@ -1,8 +1,8 @@
-"""Telling State Hub, in the background of a run: what the hosts' journals have still to tell, and what the run adds.
+"""Delivery to State Hub in the background of a run: unacknowledged events of the hosts' journals, and the run's own.
 
 The journals are the source, the hub is a projection. Each sandbox's events go in their order, one at a time; the hub's
 acknowledgements are noted on the hosts at the end. Nothing here slows a run or fails it: the threads are daemons, and
-whatever was not taken stays in the journals for the next run, from whichever machine.
+whatever was not acknowledged stays in the journals for the next run, from any machine.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 AT_ONCE = 4
 ATTEMPTS = 4
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
-# After these a sandbox is registered as it is then.
+# After each of these events, the sandbox is registered with its current state.
 _REGISTERING = frozenset({SANDBOX_EVENT + "ready", DRIFT_DETECTED, DRIFT_RESOLVED})
 
 
 class Hub(Protocol):
-    """A State Hub. Everything raises HubError where it is not taken; nothing takes longer than some seconds."""
+    """A State Hub. A method raises HubError if the hub does not acknowledge; none takes more than some seconds."""
 
     @property
     def place(self) -> str:
-        """Where it is, for messages."""
+        """The hub's address, for messages."""
 
     def send(self, event: CloudEvent) -> None:
-        """Send an event; once it returns, the hub has it."""
+        """Send an event; once it returns, the hub has acknowledged it."""
 
     def register(self, registration: JsonObject) -> None:
         """Register the identity of a ready sandbox."""
@@ -52,7 +52,7 @@ _Waiting: TypeAlias = "Event | CloudEvent | JsonObject"  # the last is a registr
 
 @dataclass(slots=True)
 class _Line:
-    """What one sandbox on one host has to tell: waiting events in order, and the last known number of each life."""
+    """The queue of one sandbox on one host: waiting events in order, and the last known number of each life."""
 
     host: str
     waiting: deque[_Waiting] = field(default_factory=deque)
@@ -63,8 +63,8 @@ class _Line:
     def add(self, event: Event, *, read: bool) -> None:
         """Add an event that is not there yet; one that was ``read`` may leave numbers out.
 
-        Of what the run adds, only what follows directly: between an event and an unknown one before it, an
-        acknowledgement would take that one for told.
+        Of the run's own events, only the direct successor is added: an acknowledgement covers all earlier numbers, so a
+        gap before it would count as acknowledged.
         """
         last = self.last.get(event.uid)
         begins = event.number == 1 or event.type == JOURNAL_GAP
@@ -77,12 +77,12 @@ class _Line:
 
 
 class Delivery:
-    """Tells ``hub`` of one run.
+    """The delivery of one run's events to ``hub``.
 
-    ``registration`` gives what a life of a sandbox is registered as: asked with its uid, the sandbox's id and the host;
-    None where it is not ready any more.
+    ``registration`` takes the uid of a life of a sandbox, the sandbox's id and the host, and returns its registration,
+    or None if it is not ready any more.
 
-    Every method may be called from any thread, and but for ``finish`` none waits.
+    Every method may be called from any thread, and only ``finish`` waits.
     """
 
     def __init__(self, hub: Hub, registration: Callable[[str, str, str], JsonObject | None]) -> None:
@@ -104,18 +104,18 @@ class Delivery:
 
     @property
     def sent(self) -> int:
-        """How many sandboxes' journals the hub has been told of something."""
+        """The number of sandboxes of which the hub has acknowledged an event."""
         with self._changed:
             return sum(len(told) for told in self._told.values())
 
     def announce(self, event: CloudEvent) -> None:
-        """Send an event that is in no journal: it is told once, or never."""
+        """Send an event that is in no journal: it is sent once, or never."""
         with self._changed:
             self._add(_Line(""), ("", event.subject)).waiting.append(event)
             self._work()
 
     def begin(self, journals: Journals, hosts: Iterable[str]) -> None:
-        """Read the journals of hosts, and send what they have still to tell."""
+        """Read the journals of hosts, and send their unacknowledged events."""
         with self._changed:
             self._journals = journals
             fresh = [host for host in hosts if host not in self._reading and host not in self._early]
@@ -126,7 +126,7 @@ class Delivery:
             threading.Thread(target=self._read, args=(journals, host), name=f"journals-{host}", daemon=True).start()
 
     def tell(self, event: Event, host: str) -> None:
-        """An event that is in the journal of a sandbox on ``host`` by now."""
+        """Send an event that is already in the journal of a sandbox on ``host``."""
         with self._changed:
             if host in self._reading:
                 self._early[host].append(event)
@@ -135,15 +135,15 @@ class Delivery:
                 self._work()
 
     def renew(self, host: str, identifier: str, registration: JsonObject) -> None:
-        """Register a sandbox anew, once all that its journal tells is told."""
+        """Register a sandbox again, after all waiting events of its journal."""
         with self._changed:
             self._line(host, identifier).waiting.append(registration)
             self._work()
 
     def finish(self, *, grace: float = 2.0, most: float = 5.0) -> list[str]:
-        """Wait for the hub as long as it answers, and note on the hosts what it has; return what went wrong.
+        """Wait for the hub as long as it answers, note its acknowledgements on the hosts, and return the problems.
 
-        It is given up ``grace`` seconds after it last took something while more was waiting, and after ``most`` seconds
+        The wait ends ``grace`` seconds after its last acknowledgement while more is waiting, and after ``most`` seconds
         in any case.
         """
         until = time.monotonic() + most
@@ -164,7 +164,7 @@ class Delivery:
         noted = self._journals.acknowledge_all(told) if self._journals else []
         return [*self._problems, *said, *noted]
 
-    # --- under the condition
+    # --- with the condition held
 
     def _line(self, host: str, identifier: str) -> _Line:
         return self._add(_Line(host), (host, identifier))
@@ -176,7 +176,7 @@ class Delivery:
         return bool(self._reading) or any(line.waiting and line.refused is None for line in self._lines.values())
 
     def _work(self) -> None:
-        """See to it that somebody sends what waits."""
+        """Ensure that a thread sends the waiting events."""
         waiting = sum(1 for line in self._lines.values() if line.waiting and not line.at_work)
         if waiting and not any(line.at_work for line in self._lines.values()):
             self._since = time.monotonic()
@@ -186,9 +186,9 @@ class Delivery:
         self._changed.notify_all()
 
     def _next(self) -> _Line | None:
-        """Return the next sandbox whose turn it is.
+        """Return the next sandbox with something to send.
 
-        None where there is nothing to do any more, or nobody to tell it.
+        None if nothing is left to do, or the hub was given up.
         """
         while not self._over and self._given_up is None:
             free = [one for one in self._lines.values() if one.waiting and not one.at_work and one.refused is None]
@@ -250,7 +250,7 @@ class Delivery:
                 self._send(event, line.host)
             except HubError as error:
                 failed: HubError | None = error
-            except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on, and other sandboxes are told
+            except Exception as error:  # noqa: BLE001 - the run goes on, and other sandboxes are delivered
                 failed = HubError(f"{type(error).__name__} in this program", of_this_alone=True)
             else:
                 failed = None
@@ -275,7 +275,7 @@ class Delivery:
                 self._hub.register(registration)
         except HubError as error:
             if not error.of_this_alone:
-                raise  # a hub that knows no registrations has the events all the same
+                raise  # a hub without registrations still has the events
 
     def _took(self, line: _Line, event: _Waiting) -> None:
         line.waiting.popleft()
@@ -289,7 +289,7 @@ class Delivery:
             return
         self._failed = error
         now = time.monotonic()
-        if now >= self._resume:  # what failed beside another is no attempt of its own
+        if now >= self._resume:  # a failure beside another one is the same attempt
             self._failures += 1
         pause = max(error.retry_after or 0.0, FIRST_PAUSE * 2**self._failures)
         if error.retry_after is None or self._failures >= ATTEMPTS or pause > LONGEST_PAUSE:

@@ -1,4 +1,4 @@
-"""The doctor: each host examined by itself, side by side; what keeps one from answering is one more finding."""
+"""The doctor: each host is checked separately, in parallel; whatever keeps one from answering is one more finding."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ AT_ONCE = 32
 
 
 def check_hosts(patients: Sequence[CheckedHost], transport: Callable[[str], HostTransport]) -> list[HostReport]:
-    """Examine hosts, at most 32 at once; return a checkup for each, in the order given. Raises nothing of a host's."""
+    """Check hosts, at most 32 at once; return a report for each, in the given order.
+
+    Errors of a host are part of its report.
+    """
     with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(patients))), thread_name_prefix="doctor") as pool:
         return list(pool.map(lambda checked: check_host(checked, transport), patients))
 
 
 def check_host(checked: CheckedHost, transport: Callable[[str], HostTransport]) -> HostReport:
-    """Examine one host, over one connection and in one command that changes nothing there."""
+    """Check one host, over one connection and in one command that changes nothing there."""
     try:
         facts = ask(checked, transport(checked.name))
     except HostError as error:

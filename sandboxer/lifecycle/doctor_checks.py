@@ -1,4 +1,4 @@
-"""What the doctor says of a host, engine apart: the way there, its tools, its root, what might get in the way."""
+"""The doctor's checks of a host, apart from its engine: the connection, tools, the root, and what may interfere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CHAINS = (("chain input", "-a input"), ("chain forward", "-a forward", "-a dock
 _ELSEWHERE = "set another spec.root on the Host, such as /var/lib/sandboxer"
 _OVER_NETWORK = ("nfs", "smb", "cifs", "fuse", "afs", "9p", "v9fs", "ceph")
 # Answers to the host's own connections pass: that is how a sandbox is reached. Podman's containers ask it for names, at
-# the address of their own network alone. What other machines begin passes where a port is published to them.
+# the address of their own network alone. Connections from other machines pass if a port is published to them.
 CLOSE = (
     "nft 'table inet sandboxer; delete table inet sandboxer; table inet sandboxer { "
     'chain loopback { type filter hook prerouting priority raw - 10; iifname != "lo" ip daddr 127.0.0.0/8 drop; }; '
@@ -47,7 +47,7 @@ CLOSE = (
 
 
 def check_ssh(facts: Facts) -> Iterator[Check]:
-    """Yield the way to the host, and who vouches for its key."""
+    """Yield how the host is reached, and what vouches for its key."""
     spec = facts.checked.host.spec
     if spec.connection == "local":
         yield Check("connection", "ok", "this machine itself, without SSH")
@@ -63,7 +63,7 @@ def check_ssh(facts: Facts) -> Iterator[Check]:
 
 
 def check_login(facts: Facts) -> Iterator[Check]:
-    """Yield what the login shell does before anything of ours runs."""
+    """Yield what the login shell does before our script runs."""
     if facts.login is not None:
         fine = Check("login shell", "ok", f"a command runs there within {max(facts.login, 0.01):.2f} s")
         yield from list(_login_problems(facts, facts.login)) or [fine]
@@ -86,14 +86,14 @@ def _start_file(shell: str) -> str:
 
 
 def check_system(facts: Facts) -> Iterator[Check]:
-    """Yield how large the machine is."""
+    """Yield the size of the machine."""
     processors, memory = facts.text("cpus"), facts.text("memory")
     size = f"{processors or '?'} CPUs, {format_gib(int(memory) * 1024) if memory.isdecimal() else '?'} memory"
     yield Check("system", "ok", f"{facts.system.name}, {size}")
 
 
 def check_tools(facts: Facts) -> Iterator[Check]:
-    """Yield the programs that our scripts run, each there and doing what it is used for."""
+    """Yield whether the programs that our scripts run are there and do what they are used for."""
     missing = tuple(facts.lines("missing"))
     # A tool that fails at two things fails at the second because of the first.
     broken = {tool: what for tool, _, what in (line.partition(" ") for line in reversed(facts.lines("broken")))}
@@ -112,7 +112,7 @@ def check_tools(facts: Facts) -> Iterator[Check]:
 
 
 def check_clock(facts: Facts) -> Iterator[Check]:
-    """Yield sandboxes expire by the host's clock and by ours."""
+    """Yield whether the host's clock agrees with ours: sandboxes expire by both."""
     if facts.skew is None:
         return
     if abs(facts.skew) > CLOCK_OFF:
@@ -124,7 +124,7 @@ def check_clock(facts: Facts) -> Iterator[Check]:
 
 
 def check_root(facts: Facts) -> Iterator[Check]:
-    """Yield the folder of all sandboxes: ours alone, or to be made."""
+    """Yield whether the directory of all sandboxes is ours alone, or can be created."""
     folders, parent = facts.all("folder"), facts.one("parent")
     if unsafe := facts.text("way"):
         found, _, told = unsafe.partition(" may be written by other users")
@@ -162,7 +162,7 @@ def _folder_problem(facts: Facts, folder: str, state: str) -> Check | None:
 
 
 def check_disk(facts: Facts) -> Iterator[Check]:
-    """Yield the file system of the root: space, files, and what it allows."""
+    """Yield the state of the root's file system: space, files, and mount options."""
     *_, free, _, point = facts.lines("disk")[-1].split(None, 5)
     files, free_files, kind = facts.text("filesystem").split(None, 2)
     where, space = f"{point} ({kind})", int(free) * 1024
@@ -186,7 +186,7 @@ def check_disk(facts: Facts) -> Iterator[Check]:
 
 
 def check_sshd(facts: Facts) -> Iterator[Check]:
-    """Yield what the SSH server allows on one connection, where the login may know."""
+    """Yield the SSH server's limits for one connection, if the login may read them."""
     flags, system = facts.flags("sshd"), facts.system
     if not flags:
         return
@@ -209,7 +209,7 @@ def check_sshd(facts: Facts) -> Iterator[Check]:
 def check_firewall(facts: Facts) -> Iterator[Check]:
     """Yield whether the host closes its own addresses to its containers, and these to other machines.
 
-    No engine does.
+    No engine does this by itself.
     """
     rules, system = facts.text("firewall").lower(), facts.system
     within, without = (any(re.search(rf"{chain}[^}}]*? drop", rules) for chain in chains) for chains in _CHAINS)
@@ -248,7 +248,7 @@ CHECKS: tuple[Callable[[Facts], Iterator[Check]], ...] = (
 
 
 def diagnose(facts: Facts) -> Iterator[Check]:
-    """Yield all checks of one host. What it said and cannot be understood is a warning, and hide nothing else."""
+    """Yield all checks of one host. An answer that cannot be parsed is a warning, and hides no other check."""
     for check in CHECKS:
         try:
             yield from check(facts)
@@ -258,5 +258,5 @@ def diagnose(facts: Facts) -> Iterator[Check]:
 
 
 def format_gib(size: int) -> str:
-    """Return a size as people read it: ``23.5 GiB``."""
+    """Return a size for people: ``23.5 GiB``."""
     return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else format_size(size >> 20 << 20)

@@ -1,4 +1,4 @@
-"""Who empties temporary folders by age on a host, and whether that reaches a sandbox that still lives."""
+"""Programs that empty temporary directories by age on a host, and whether they reach a sandbox that is still alive."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"(\d+) ?([a-z]*)")
 _ELSEWHERE = "set another spec.root on the Host, such as /var/lib/sandboxer"
-# Debian's cron job keeps what was used within a week, unless its settings say otherwise.
+# Debian's cron job keeps what was used within a week, unless its settings differ.
 _TMPREAPER_AGE = "7d"
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaner:
-    """One that removes what nobody used for ``age``, as its settings write it. ``remedy`` spares the root."""
+    """A program that removes what nobody used for ``age``, in the words of its settings. ``remedy`` spares the root."""
 
     name: str
     where: str
@@ -36,7 +36,7 @@ class Cleaner:
 
 
 def check_cleaner(facts: Facts) -> Iterator[Check]:
-    """Whoever empties temporary folders by age must leave the root alone, or come later than any sandbox's end."""
+    """Yield whether every such program spares the root, or cleans later than any sandbox's expiry."""
     root, longest = facts.checked.root, facts.checked.longest_life
     if not root.startswith(("/tmp/", "/var/tmp/")):  # noqa: S108 - the folders that cleaners clean
         return
@@ -56,7 +56,7 @@ def check_cleaner(facts: Facts) -> Iterator[Check]:
 
 
 def span_of(age: str) -> timedelta | None:
-    """Return the time that a cleaner's age names: ``10d``, ``1w12h``, ``30 min``, seconds without a unit.
+    """Return the duration of a cleaner's age: ``10d``, ``1w12h``, ``30 min``, seconds without a unit.
 
     None for no age.
     """
@@ -87,9 +87,9 @@ def _spare(name: str, root: str) -> str:
 
 
 def _rule_for(files: Mapping[str, str], root: str) -> tuple[str, str] | None:
-    """Return the file and age of the rule that cleans the root by age; None where there is none, or another spares it.
+    """Return file and age of the rule that cleans the root by age; None if there is none, or another spares it.
 
-    ``x`` spares a path and all below it; ``X`` only the path itself, which would not help.
+    ``x`` spares a path and everything below it; ``X`` only the path itself, which would not help.
     """
     above = [root]
     while above[-1] != "/":
@@ -113,16 +113,16 @@ def _matches(words: list[str], paths: list[str]) -> bool:
 
 
 def _tmpreaper(text: str, root: str) -> str | None:
-    """Return the age of Debian's cron job, by its settings; None where it does nothing to the root."""
+    """Return the age in the settings of Debian's cron job; None if it does not touch the root."""
     settings = {key: value.strip("'\"") for key, value in re.findall(r"^\s*(\w+)=(.*?)\s*$", text, re.MULTILINE)}
     folders = [folder.removesuffix(".").rstrip("/") for folder in settings.get("TMPREAPER_DIRS", "/tmp/.").split()]  # noqa: S108
     if settings.get("SHOWWARNING") == "true" or not any(root.startswith(folder + "/") for folder in folders):
-        return None  # its own warning was never read, so it does not run; or it cleans other folders
+        return None  # its own warning was never read, so it does not run; or it cleans other directories
     return settings.get("TMPREAPER_TIME") or _TMPREAPER_AGE
 
 
 def _tmpwatch(text: str, root: str) -> str | None:
-    """Return the age at which the cron job removes what is in the root's folder; None where it does not."""
+    """Return the age at which the cron job removes what is in the root's directory; None if it does not."""
     for command in re.sub(r"\\\n", " ", text).splitlines():
         words = command.split()
         if not any(posixpath.basename(word.strip('"')) == "tmpwatch" for word in words):

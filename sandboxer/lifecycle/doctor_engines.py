@@ -1,4 +1,4 @@
-"""What the doctor says of a host's engine and Compose."""
+"""The doctor's checks of a host's engine and Compose."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIMED_OUT = "124"
 _ANSWER_SECONDS = 20
 _DELEGATE = "/etc/systemd/system/user@.service.d/delegate.conf"
 
-# What keeps an ordinary login from a namespace of its own: the kernel's key, the value that does, one that does not.
+# What keeps an ordinary login from a new namespace: the kernel's key, the value that does, one that does not.
 _NAMESPACES = (
     ("unprivileged_userns_clone", "0", "1"),
     ("apparmor_restrict_unprivileged_userns", "1", "0"),
@@ -32,7 +32,7 @@ _SYSCTL = {
 
 
 def check_engine(facts: Facts) -> Iterator[Check]:
-    """Yield the engine that new sandboxes get: there, the real one, answering, and allowed to this login."""
+    """Yield whether the engine for new sandboxes is there, is the real one, answers, and is open to this login."""
     clients, chosen = facts.all("client"), facts.one("info")[0]
     runtime, system = facts.checked.runtime, facts.system
     shim = facts.text("shim") or facts.one("shim")[0]
@@ -59,12 +59,12 @@ def check_engine(facts: Facts) -> Iterator[Check]:
 
 
 def _answers(facts: Facts) -> bool:
-    # A docker client before 23 exits with 0 where its daemon does not answer, and says so in what it prints.
+    # A docker client before 23 exits with 0 if its daemon does not answer, and says so only in its output.
     return facts.one("info-code")[0] == "0" and not facts.info().get("ServerErrors")
 
 
 def _silent(facts: Facts, chosen: str) -> Check:
-    """An engine that is installed, and does not answer: why, and what to do."""
+    """Return why an installed engine does not answer, and what to do."""
     code, said = facts.one("info-code")
     errors = facts.info().get("ServerErrors") or []
     words = " ".join([*(str(error) for error in errors), said]).strip()
@@ -124,7 +124,7 @@ def check_limits(facts: Facts) -> Iterator[Check]:
 
 
 def check_builds(facts: Facts) -> Iterator[Check]:
-    """Yield whether the engine holds the steps of a build to the ceilings of containers; Docker's builders cannot."""
+    """Yield whether the engine holds build steps to the ceilings of containers; Docker's builders cannot."""
     chosen = facts.one("info")[0]
     if not _answers(facts):
         return
@@ -168,7 +168,7 @@ def check_compose(facts: Facts) -> Iterator[Check]:
 
 
 def check_reading(facts: Facts) -> Iterator[Check]:
-    """Yield whether the Compose that reads a stranger's files can see anything else."""
+    """Yield whether the Compose that reads a stranger's files can read anything else."""
     words, system = facts.words("reading"), facts.system
     if not words or not facts.one("info")[0]:
         return
@@ -218,7 +218,10 @@ def _version(text: str) -> str:
 
 
 def _old_or_ok(check: str, what: str, version: str, found: str, remedy: str) -> Check:
-    """Compose before its second version is another program; anything else too old is worth a try."""
+    """Return the check of a version.
+
+    An outdated Docker Compose is an error, because version 1 is another program; anything else too old may still work.
+    """
     number = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     oldest = _OLDEST[what]
     if not number:

@@ -1,4 +1,4 @@
-"""The doctor's questions to one host, and its answers as it gave them."""
+"""The doctor's one command on a host, and its raw answers."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from sandboxer.model.manifest import Host
     from sandboxer.model.protocols import CommandResult, HostTransport
 
-# More than all time limits inside of it together that one broken host can use up.
+# More than all time limits in it together that one broken host can use up.
 SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedHost:
-    """A host to examine, as its manifest has it. ``runtime`` and ``compose_command`` are what an apply would use.
+    """A host to check, by its manifest. ``runtime`` and ``compose_command`` are what an apply would use.
 
-    ``compose_command`` is None where the host's own is to be found. ``longest_life`` is how long a sandbox of the
-    fleet may live at most, None where no profile tells.
+    ``compose_command`` is None if the host's own is to be detected. ``longest_life`` is the longest that a sandbox of
+    the fleet may live, None if no profile limits it.
     """
 
     host: Host
@@ -46,14 +46,16 @@ class CheckedHost:
 
     @property
     def root(self) -> str:
-        """The folder that holds all sandboxes there."""
+        """The directory of all sandboxes there."""
         return self.host.spec.root
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one host answered. ``skew`` is how far its clock is off ours, ``login`` how long it took until our script
-    ran there, both in seconds; ``login`` is None for this machine itself.
+    """The answers of one host.
+
+    ``skew`` is the difference between its clock and ours, ``login`` the time until our script ran there, both in
+    seconds; ``login`` is None for this machine itself.
     """
 
     checked: CheckedHost
@@ -63,11 +65,11 @@ class Facts:
     login: float | None = None
 
     def has(self, name: str) -> bool:
-        """Return whether the host said anything by that name."""
+        """Return whether the answer has a section of that name."""
         return self.sections.body(name) is not None
 
     def text(self, name: str) -> str:
-        """Return the words of a section; empty where there is none."""
+        """Return the text of a section; empty if there is none."""
         return (self.sections.body(name) or b"").decode("utf-8", "replace").strip()
 
     def lines(self, name: str) -> list[str]:
@@ -75,7 +77,7 @@ class Facts:
         return [line for line in self.text(name).splitlines() if line.strip()]
 
     def all(self, name: str) -> dict[str, str]:
-        """Return the words of all sections of a name, by their argument; a later one takes an earlier one's place."""
+        """Return the texts of all sections of a name, by their argument; a later one replaces an earlier one."""
         return {
             argument: body.decode("utf-8", "replace").strip()
             for found, argument, body in self.sections
@@ -83,11 +85,11 @@ class Facts:
         }
 
     def one(self, name: str) -> tuple[str, str]:
-        """Argument and words of the last section of a name; both empty where there is none."""
+        """Return argument and text of the last section of a name; both empty if there is none."""
         return next(reversed(self.all(name).items()), ("", ""))
 
     def words(self, name: str) -> dict[str, str]:
-        """Return the ``key=value`` lines of a section, quotes taken off."""
+        """Return the ``key=value`` lines of a section, without quotes."""
         pairs = (line.partition("=") for line in self.lines(name))
         return {key: value.strip("\"'") for key, _, value in pairs}
 
@@ -96,7 +98,7 @@ class Facts:
         return {line.split()[0]: line.partition(" ")[2] for line in self.lines(name)}
 
     def info(self) -> dict[str, Any]:
-        """Return what the engine says of itself; empty where that is nothing to be read."""
+        """Return the engine's description of itself; empty if it cannot be parsed."""
         try:
             value = json.loads(self.one("info")[1])
         except ValueError:
@@ -125,7 +127,7 @@ class Facts:
 
 
 def ask(checked: CheckedHost, transport: HostTransport) -> Facts:
-    """Ask a host everything, in one command. Raises HostError where there is no answer."""
+    """Collect all facts of a host, in one command. Raise HostError if it does not answer."""
     nonce = secrets.token_hex(16)
     spec = checked.host.spec
     lines = (nonce, spec.root, checked.fleet, checked.runtime, spec.connection, checked.compose_command or "")
@@ -152,7 +154,7 @@ def _took(facts: Facts) -> float:
 
 
 def _skew(facts: Facts, before: datetime, after: datetime) -> float | None:
-    """Return how far a clock is off that was read at some moment between two; 0 where it may be right."""
+    """Return the skew of a clock that was read at some moment between two; 0 if it may be right."""
     try:
         there = float(facts.text("clock"))
     except ValueError:

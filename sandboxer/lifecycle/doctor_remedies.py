@@ -1,4 +1,4 @@
-"""What to type on a host to mend what is missing, in the words of its own distribution."""
+"""Remedies: the commands to type on a host, as its distribution needs them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DOCKER_CONFIG = "https://docs.docker.com/engine/install/"
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A host's distribution, by its /etc/os-release, and who logs in there."""
+    """A host's distribution, by its /etc/os-release, and the user who logs in there."""
 
     id: str = ""
     like: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class System:
 
     @property
     def family(self) -> Family:
-        """Whose package names and tools it has."""
+        """The distribution whose package names and tools it has."""
         names = (self.id, *self.like)
         for family, members in (
             ("debian", {"debian", "ubuntu"}),
@@ -51,23 +51,23 @@ class System:
         return int(number) if number.isdecimal() else 0
 
     def as_root(self, command: str) -> str:
-        """Return the command as this login types it to have it run as root."""
+        """Return the command as this login types it to run it as root."""
         return command if self.is_root else f"sudo {command}"
 
     def install(self, *packages: str) -> str:
-        """Return how packages are installed here."""
+        """Return the command that installs packages."""
         command = _INSTALL.get(self.family)
         words = " ".join(packages)
         return self.as_root(f"{command} {words}") if command else f"install {words}"
 
     def install_tools(self, tools: tuple[str, ...]) -> str:
-        """Return how the programs of these names come here."""
+        """Return the command that installs the programs of these names."""
         return self.install(*sorted({_UTILITIES.get(tool, "coreutils") for tool in tools}))
 
     def install_docker(self) -> str:
-        """Return how a Docker Engine comes here."""
+        """Return the commands that install a Docker Engine."""
         if self.family == "debian":
-            # Debian 13 has the client in a package of its own.
+            # Debian 13 has the client in a separate package.
             own_client = self.id == "debian" and self._major >= 13
             return self.install("docker.io", *(["docker-cli"] if own_client else []))
         if self.family == "fedora":
@@ -77,11 +77,11 @@ class System:
         return f"install Docker Engine: {_DOCKER_CONFIG}"
 
     def install_engine(self) -> str:
-        """Return how the engine that is easiest to have comes here."""
+        """Return the commands that install the engine that is easiest to get here."""
         return self.install("podman", "podman-compose") if self.family == "rhel" else self.install_docker()
 
     def install_compose(self) -> str:
-        """Return how Compose v2 comes here."""
+        """Return the commands that install Compose v2."""
         if self.id == "ubuntu":
             return self.install("docker-compose-v2")
         if self.family == "debian" and self._major >= 13:
@@ -93,15 +93,16 @@ class System:
         return _COMPOSE_BY_HAND
 
     def install_podman_compose(self) -> str:
-        """Return how a podman-compose that is new enough comes here."""
+        """Return the command that installs a podman-compose that is new enough."""
         if self.family == "debian" and self._major < 13:
-            # Its own package is too old, and a login by SSH looks into no folder of its own for programs.
+            # The distribution's package is too old, and a login by SSH searches no directory of the user's for
+            # programs.
             pipx = self.as_root("env PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install podman-compose")
             return f"{self.install('pipx')}\n{pipx}"
         return self.install("podman-compose")
 
     def start_service(self, service: str) -> str:
-        """Return how a service starts, now and at every boot."""
+        """Return the command that starts a service, now and at every boot."""
         if self.family == "alpine":
             return f"{self.as_root(f'rc-update add {service}')}\n{self.as_root(f'service {service} start')}"
         if self.systemd or self.family in ("fedora", "rhel"):
@@ -109,13 +110,13 @@ class System:
         return self.as_root(f"service {service} start")
 
     def restart_service(self, service: str) -> str:
-        """Return how a service that hangs starts anew."""
+        """Return the command that restarts a service that hangs."""
         if self.systemd or self.family in ("fedora", "rhel"):
             return self.as_root(f"systemctl restart {service}")
         return self.as_root(f"service {service} restart")
 
     def set_clock(self) -> str:
-        """Return how the clock is kept right."""
+        """Return the command that keeps the clock right."""
         if self.family == "alpine":
             return f"{self.install('chrony')}\n{self.start_service('chronyd')}"
         if self.systemd:
@@ -123,6 +124,6 @@ class System:
         return f"{self.install('chrony')}\n{self.start_service('chrony' if self.family == 'debian' else 'chronyd')}"
 
     def write_file(self, path: str, line: str) -> str:
-        """Return how a file of one line is written."""
+        """Return the command that writes a file of one line."""
         tee = self.as_root(f"tee {path}")
         return f"echo '{line}' | {tee}"

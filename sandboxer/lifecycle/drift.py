@@ -1,4 +1,4 @@
-"""Drift: the looks compared with the records, the contents with git where that is asked for, and what is told noted."""
+"""Drift: observations compared with the records, on request contents with git, and the reported drift noted."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ def find_drift(
     inputs: InputSource | None = None,
     told: Callable[[str, Event], None] = lambda _host, _event: None,
 ) -> DriftReport:
-    """Return what drifted on the hosts of ``fleet_state``, with ``inputs`` file by file, and what is over since it was
-    told.
+    """Return the drift on the hosts of ``fleet_state``, and the drift that is resolved since it was reported.
 
-    What is told is noted on the hosts and in the journals, for which ``holder`` takes each sandbox's lock for a moment;
-    what cannot be noted is a warning. ``told`` gets the host and the event that is in a journal there by now.
-    Raises nothing of a host's.
+    With ``inputs``, contents are compared file by file. Reported drift is noted on the hosts and in the journals, for
+    which ``holder`` takes each sandbox's lock for a moment; a note that fails is a warning. ``told`` receives the host
+    and the event once it is in a journal there. Errors of a host are part of the report.
     """
     roots = {name: host.spec.root for name, host in fleet_state.fleet.hosts.items()}
     comparison, contents = Comparison(fleet_state, options), {}

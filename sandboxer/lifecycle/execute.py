@@ -1,4 +1,4 @@
-"""Execution: carries a plan out, hosts side by side. Every *what* was decided in the plan; this knows only how."""
+"""Execution: carry out a plan, hosts in parallel. The plan decides *what*; this module knows only how."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Carries changes out.
+    """The executor of changes.
 
-    ``extension_of`` gives the backend of a change, ``operation_for`` the work for it on a host (by name),
-    ``might_live`` the hosts that answered and on which it might be, ``plan_again`` what
-    the planner says of one sandbox after a fresh look at its host, or is None where only what is planned may be done.
-    ``parallelism`` is how many hosts are worked on at once; on each, up to 4 sandboxes are. ``hide`` takes out of an
-    error what must not be shown.
+    ``extension_of`` returns the backend of a change, ``operation_for`` its operation on a host (by name),
+    ``might_live`` the hosts that answered and may have the sandbox. ``plan_again`` returns the planner's change for one
+    sandbox after a fresh observation of its host; it is None if only the planned changes may be carried out.
+    ``parallelism`` is the number of hosts at once; each has up to 4 sandboxes at once. ``hide`` removes secrets from an
+    error.
     """
 
     desired: Mapping[str, DesiredSandbox]
@@ -53,10 +53,10 @@ class Executor:
     placements: Placements = field(default_factory=Placements)
 
     def run(self, changes: Sequence[Change]) -> list[Outcome]:
-        """Carry out every change that acts; one that fails keeps no other from its turn. Gives all outcomes.
+        """Carry out every change that acts, and return all outcomes; a failed change stops no other.
 
-        Blocked changes come out as they are. On an interrupt no further change is begun, and those at work are left to
-        end by themselves: each is on record, and the next run goes on from there.
+        Blocked changes are returned as they are. On an interrupt no further change begins, and those in progress end by
+        themselves: each is on record, and the next run resumes it.
         """
         outcomes = [Outcome(change) for change in changes if change.action is Action.BLOCKED]
         by_host: dict[str, list[Change]] = {}
@@ -91,7 +91,7 @@ class Executor:
         return outcome
 
     def _attempt(self, change: Change) -> Outcome:
-        """Carry a change out; where the sandbox is no longer as planned, what the planner says of it now."""
+        """Carry out a change; if the sandbox is no longer as planned, carry out what the planner decides now."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._act(change)
@@ -126,7 +126,10 @@ class Executor:
     def _move(
         self, change: Change, extension: Extension, desired: DesiredSandbox, operation: Operation, from_host: str
     ) -> None:
-        """There first, and ready; then here. Between the two a crash leaves a copy too many and never one too few."""
+        """Provision on the new host until ready, then tear down on the old one.
+
+        A crash between the two leaves one copy too many, and never one too few.
+        """
         extension.provision(operation, desired, fresh=True)
         crash_point("move.between")
         extension.teardown(self._work(change, from_host))
@@ -135,7 +138,10 @@ class Executor:
         return self.operation_for(change, host, lambda step: self.view.progressed(change, step))
 
     def _placed(self, change: Change, operation: Operation) -> Operation:
-        """Return the work; where it begins a life that another client could begin elsewhere, so that only one does."""
+        """Return the operation, with a lock on the placement if it begins a life.
+
+        Another client could begin the same life elsewhere; so only one of them does.
+        """
         if change.action is not Action.CREATE and change.from_host is None:
             return operation
         return replace(operation, placing=lambda: self._placing(change, operation))

@@ -1,4 +1,4 @@
-"""Whether the fleet had another name before: what was applied under that one would stay, and be made a second time."""
+"""Detection of a renamed fleet: sandboxes applied under its former name would stay, and be created a second time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 def renamed_from(
     observations: Mapping[str, HostObservation], had_name: Callable[[str], bool]
 ) -> Iterator[tuple[str, str]]:
-    """Yield each host, with the fleet's former name that it has sandboxes of.
+    """Yield each host with the fleet's former name under which it has sandboxes.
 
-    None once there is one of the present name.
-
-    ``had_name`` tells whether a name was once this fleet's; it is asked only for folders beside the fleet's own.
+    Nothing is yielded once there is a sandbox under the present name. ``had_name`` returns whether a name was once this
+    fleet's; it is called only for directories beside the fleet's own.
     """
     seen = [observation for observation in observations.values() if isinstance(observation, Reachable)]
     if any(found.record for observation in seen for found in observation.found.values()):

@@ -1,4 +1,4 @@
-"""Handles: what a person or a program is told of a sandbox that exists, and how to reach it."""
+"""Handles: the description of an existing sandbox for people and programs, and how to reach it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 def handle(
     change: Change, observed: ObservedSandbox, desired: DesiredSandbox | None, host_clock: datetime, now: datetime
 ) -> JsonObject:
-    """Return the contract's handle of one sandbox: what the plan says of it, its record, and the way in, read live.
+    """Return the contract's handle of one sandbox, from the plan, its record and its live containers.
 
-    Times are RFC 3339 in UTC, ``seconds_left`` counts to the end by both clocks. Without a record, what only a record
-    tells is None. What is past its end and still there is in phase ``expired``.
+    Times are RFC 3339 in UTC; ``seconds_left`` counts to the expiry by both clocks. Without a record, values that only
+    a record has are None. A sandbox that still exists after its expiry is in phase ``expired``.
     """
     record = observed.record
     expiry = expiry_told(record, desired, host_clock, now) if record else None
@@ -69,9 +69,9 @@ def _consumer(record: Record | None) -> JsonObject | None:
 
 
 def reachability(observed: ObservedSandbox, record: Record) -> Iterator[JsonObject]:
-    """Yield the ways in, from the live containers.
+    """Yield how each port is reached, by the live containers.
 
-    A published loopback port, else an address that only the host reaches.
+    It is a published loopback port, or else an address that only the host reaches.
     """
     for port in record.spec.get("reachability", {}).get("ports", ()):
         for container in observed.containers:

@@ -1,4 +1,4 @@
-"""The journals on the hosts: what State Hub has still to be told, and how far it was told."""
+"""The journals on the hosts: the events that State Hub has not acknowledged yet, and the acknowledgements."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What one life of a sandbox has still to tell: ``events`` in order, behind the one numbered ``cursor`` (or 0)."""
+    """The unacknowledged ``events`` of one life of a sandbox, in order, after the one numbered ``cursor`` (or 0)."""
 
     id: str
     uid: str
@@ -34,13 +34,16 @@ class Backlog:
 
     @property
     def last(self) -> int:
-        """The number of its last event that is known."""
+        """The number of its last known event."""
         return self.events[-1].number if self.events else self.cursor
 
 
 @dataclass(frozen=True, slots=True)
 class Journals:
-    """The journals of a fleet. ``roots`` are the hosts' roots, by name; ``holder`` says to others who is at work."""
+    """The journals of a fleet.
+
+    ``roots`` are the hosts' roots, by name; ``holder`` tells other clients who holds the lock.
+    """
 
     fleet: str
     roots: Mapping[str, str]
@@ -48,31 +51,31 @@ class Journals:
     holder: str
 
     def read(self, host: str) -> list[Backlog]:
-        """Return every life on a host and what it has still to tell, of a sandbox's lives the earlier one first.
+        """Return the unacknowledged events of every life on a host; of a sandbox's lives the earlier one first.
 
-        Raises what a transport raises, and ObservationIncomplete where the answer breaks off. Lines that are no events
+        Raise what a transport raises, and ObservationIncomplete if the answer is cut short. Lines that are not events
         of the sandbox in whose journal they stand are left out.
         """
         return self._ask(host, "read")
 
     def show(self, host: str, identifier: str) -> list[Backlog]:
-        """Return every event that a host has of one sandbox, told or not, as ``read`` gives them.
+        """Return every event that a host has of one sandbox, acknowledged or not, as ``read`` does.
 
-        Raise what that does.
+        Raise what that raises.
         """
         return self._ask(host, "show", identifier)
 
     def acknowledge(self, host: str, told: Sequence[tuple[str, str, int]]) -> None:
-        """Note on a host the last events that State Hub has: id, uid and number of each, in order.
+        """Note State Hub's last acknowledged events on a host: id, uid and number of each, in order.
 
-        What is gone and told has no journal afterwards. Raises what a transport raises.
+        A sandbox that is gone and fully acknowledged has no journal afterwards. Raise what a transport raises.
         """
         self._run(host, "-", ["acknowledge", *(f"{identifier} {uid} {number}" for identifier, uid, number in told)])
 
     def acknowledge_all(self, told: Mapping[str, Sequence[tuple[str, str, int]]]) -> list[str]:
-        """Return what ``acknowledge`` does on several hosts side by side.
+        """Note acknowledgements on several hosts in parallel, as ``acknowledge`` does.
 
-        Gives a sentence for each that could not be told.
+        Return a sentence for each host that failed.
         """
 
         def one(host: str) -> str:
@@ -103,7 +106,7 @@ class Journals:
         return self.transport(host).run(command).stdout
 
     def _backlogs(self, sections: Sections) -> Iterator[Backlog]:
-        """Of one sandbox, what is kept of lives that ended comes before what lives now."""
+        """Yield the lives of a sandbox; those that ended come before the current one."""
         living: list[Backlog] = []
         for name, argument, body in sections:
             identifier, *cursor = argument.split() or [""]
@@ -117,7 +120,7 @@ class Journals:
     def _lives(self, identifier: str, body: bytes, uid: str, cursor: int) -> Iterator[Backlog]:
         """Yield the lives in one file.
 
-        ``uid`` and ``cursor`` are of the living one, which may have no line behind it.
+        ``uid`` and ``cursor`` are of the current one, which may have no line after the cursor.
         """
         by_uid: dict[str, dict[int, Event]] = {uid: {}} if uid else {}
         # What follows the last line break is still being written.

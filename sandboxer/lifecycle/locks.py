@@ -1,4 +1,4 @@
-"""Who holds a sandbox's lock, asked of hosts side by side; and, where that is wanted, the holder's end."""
+"""The holder of a sandbox's lock, queried on hosts in parallel; on request, the holder is ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ASK_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class LockInspector:
-    """Asks hosts for the lock of one sandbox. ``roots`` are the hosts' roots, by name."""
+    """An inspector of one sandbox's lock on hosts. ``roots`` are the hosts' roots, by name."""
 
     fleet: str
     id: str
@@ -32,9 +32,8 @@ class LockInspector:
     def ask(self, host: str, *, end: bool = False) -> Lock:
         """Return the lock on one host, in one command.
 
-        With ``end`` its holder is ended: asked to, and killed after 5 s.
-
-        Raises what a transport raises, and ObservationIncomplete where the answer is none.
+        With ``end`` its holder is ended: first asked to end, and killed after 5 s. Raise what a transport raises, and
+        ObservationIncomplete if the answer cannot be parsed.
         """
         lines = ("-", self.roots[host], self.fleet, self.id, "0", "-", "end" if end else "ask")
         data = "".join(f"{line}\n" for line in lines).encode()
@@ -53,7 +52,7 @@ class LockInspector:
                 )
 
     def ask_all(self, hosts: list[str], *, end: bool = False) -> list[Lock]:
-        """Return the locks on these hosts, side by side; one that cannot be told is ``unknown``, with the reason."""
+        """Return the locks on these hosts, read in parallel; an unreadable one is ``unknown``, with the reason."""
 
         def one(host: str) -> Lock:
             try:

@@ -1,4 +1,7 @@
-"""Noting on the hosts what ``drift`` told, so that the next run can tell what is over; one command for a host."""
+"""Notes on the hosts of the drift that was reported, so that the next run detects what is resolved.
+
+One command is needed for each host.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ NOTE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class DriftNotes:
-    """Writes notes, and what the journals tell of them.
+    """The writer of drift notes, and of their events in the journals.
 
-    ``roots`` are the hosts' roots, by name; ``holder`` says to others who is at work. ``told`` gets the
-    host and the event that is in a journal there by now, from several threads.
+    ``roots`` are the hosts' roots, by name; ``holder`` tells other clients who holds the lock. ``told`` receives the
+    host and the event once it is in a journal there, from several threads.
     """
 
     fleet: str
@@ -40,7 +43,7 @@ class DriftNotes:
     def write(self, notes: Sequence[Note]) -> list[str]:
         """Write ``notes``, each under its sandbox's lock; return a sentence for each that could not be written.
 
-        A sandbox that began another life meanwhile is left alone. Raises nothing of a host's.
+        A sandbox that began another life meanwhile is left alone. Errors of a host are part of the result.
         """
         by_host: dict[str, list[Note]] = {}
         for note in notes:

@@ -1,4 +1,4 @@
-"""Discovery: one look at each host, side by side. A look that fails says so, and keeps no other from its own."""
+"""Observation of hosts: once each, in parallel. A failed one is reported, and stops no other."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ def observe_hosts(
     *,
     seen: Callable[[HostObservation, float], None] = lambda _observe, _seconds: None,
 ) -> dict[str, HostObservation]:
-    """Look at every host of ``requests``, at most 32 at once; return one look for each, by name.
+    """Observe every host of ``requests``, at most 32 at once; return one observation for each, by name.
 
-    ``transport`` gives the way to a host, ``extensions`` are the backends that may have sandboxes there, by name; what
-    the first says of the host itself counts. ``seen`` is told each look as it comes, from several threads, and how many
-    seconds it took. Raises nothing of a host's: an unreachable one is a value.
+    ``transport`` returns the transport of a host. ``extensions`` are the backends that may have sandboxes there, by
+    name; the first one's observation of the host itself counts. ``seen`` receives each observation as it arrives, from
+    several threads, and its duration in seconds. Errors of a host are part of the result: an unreachable one is a
+    value.
     """
     request = list(requests)
 
@@ -55,7 +56,7 @@ def recorded_names(observations: Iterable[HostObservation]) -> Iterator[str]:
 def observe_host(
     request: ObserveRequest, transport: Callable[[str], HostTransport], extensions: Mapping[str, Extension]
 ) -> HostObservation:
-    """Return one look at one host, with every extension that may have sandboxes there."""
+    """Return one observation of one host, by every extension that may have sandboxes there."""
     try:
         observations = {
             name: extension.probe(transport(request.host), request) for name, extension in extensions.items()
@@ -67,10 +68,10 @@ def observe_host(
 
 
 def _merged(observations: Mapping[str, HostObservation]) -> HostObservation:
-    """Return several extensions' looks at one host in one: complete only where all are.
+    """Return several extensions' observations of one host as one: complete only if all are.
 
-    The host, and what Sandboxer itself keeps there, are as the first of them says. A sandbox is as the extension says
-    that its record names: nobody else knows what there is to be seen of it.
+    The host, and Sandboxer's own data there, are as in the first one. A sandbox is as in that of the extension that its
+    record names: no other extension knows how to observe it.
     """
     first, *others = observations.values()
     for observation in others:

@@ -1,9 +1,9 @@
-"""Placing a new life on one host, so that no two clients place it on two.
+"""Placement of a new life on one host, so that two clients never place it on two.
 
-Whoever begins it holds the sandbox's lock on that host, and until its first record is written there, the lock on the
-first host where it might live as well; and looks once more that it is on no other. Two clients that chose different
-hosts meet at the first one. The host that was chosen is locked first and the first by name last, by everybody, so that
-no two wait for each other.
+The client that begins it holds the sandbox's lock on that host, and, until its first record is written there, the lock
+on the first host where it may exist as well; and it checks once more that no other host has it. Two clients that chose
+different hosts meet at the first one. Every client locks the chosen host first and the first by name last, so that no
+two wait for each other.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from sandboxer.extensions.base import Operation
 
-# A connection carries 8 sessions: 4 of sandboxes on the host itself, so many of others that are placed elsewhere, and
-# one that is left for looks. Those end by themselves, so whoever holds a session comes to its end.
+# A connection carries 8 sessions: 4 of sandboxes on the host itself, this many of others that are placed elsewhere, and
+# one left for observations. Those end by themselves, so whoever holds a session comes to its end.
 AT_ONCE = 3
 ASK_SECONDS = 30.0
 
@@ -40,13 +40,12 @@ class Placements:
 
     @contextmanager
     def begin(self, chosen: Operation, others: Sequence[Operation], *, name_id: str = "") -> Iterator[None]:
-        """Keep every other client from placing the sandbox; for the time in which its first record is written.
+        """Keep every other client from placing the sandbox, until its first record is written.
 
-        ``others`` is the work on each other host where it might live. ``name_id`` is given where its own id is not made
-        of its name: the id that is, whose lock then stands for the name, which no other may have either.
-        Raises StaleChange where one of them has it, and
-        the plan did not see it there, SandboxLocked where another client holds the lock on the first one, and what a
-        transport raises where one of them cannot be asked.
+        ``others`` are the operations on each other host where it may exist. ``name_id`` is given if the sandbox's own
+        id is not derived from its name: it is the derived one, whose lock then stands for the name, which no other
+        sandbox may have either. Raise StaleChange if another host has the sandbox, unknown to the plan; SandboxLocked
+        if another client holds the lock on the first host; and what a transport raises if a host cannot be queried.
         """
         first = min((chosen, *others), key=lambda operation: operation.target.host)
         with ExitStack() as held:
@@ -73,7 +72,7 @@ class Placements:
 
 
 def _must_be_away(operation: Operation, *, by_name: bool) -> None:
-    """Raise StaleChange where the sandbox, or one of its name, is on a host by now."""
+    """Raise StaleChange if the sandbox, or one of its name, is on a host now."""
     target = operation.target
     lines = (target.root, operation.fleet, operation.id, operation.name if by_name else "")
     data = "".join(f"{line}\n" for line in lines).encode()

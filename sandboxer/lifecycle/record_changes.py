@@ -1,4 +1,4 @@
-"""What is changed of a sandbox's record alone, under its lock: its end is put off, it is in use, it is given up."""
+"""Changes of a sandbox's record alone, under its lock: a later expiry, in use, given up."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Rewrite = tuple["Record", tuple[Phase, ...]]
 
 
 def extend(operation: Operation, by: timedelta, host_clock: datetime, now: datetime) -> Record:
-    """Move the end of the sandbox that ``operation`` is about ``by`` so much; return its record as written.
+    """Move the expiry of the sandbox of ``operation`` by ``by``; return its record as written.
 
-    Raises UsageError where the profile does not allow it, StaleChange where another life of the sandbox has begun, and
-    what a HostSession raises.
+    Raise UsageError if the profile does not allow it, StaleChange if another life of the sandbox has begun, and what a
+    HostSession raises.
     """
 
     def later(record: Record) -> Rewrite:
@@ -37,9 +37,9 @@ def extend(operation: Operation, by: timedelta, host_clock: datetime, now: datet
 
 
 def activate(operation: Operation, now: datetime) -> Record:
-    """Mark the sandbox as in use at ``now``: phase `active`, and a later end where its TTL counts from its last use.
+    """Mark the sandbox as in use at ``now``: phase `active`, and a later expiry if its TTL counts from its last use.
 
-    Gives its record as written. Raises UsageError where it is not ready, and what ``extend`` raises.
+    Return its record as written. Raise UsageError if it is not ready, and what ``extend`` raises.
     """
 
     def used(record: Record) -> Rewrite:
@@ -54,9 +54,9 @@ def activate(operation: Operation, now: datetime) -> Record:
 
 
 def give_up(operation: Operation) -> Record:
-    """Mark a sandbox that cannot be made as failed, if it is not ready by now; return its record.
+    """Mark a sandbox that cannot be created as failed, unless it is ready now; return its record.
 
-    The reason of ``operation`` is told as why. Raises what ``extend`` raises.
+    The event has the reason of ``operation``. Raise what ``extend`` raises.
     """
 
     def failed(record: Record) -> Rewrite | None:
@@ -67,7 +67,7 @@ def give_up(operation: Operation) -> Record:
 
 
 def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None]) -> Record:
-    """Write the record that ``change`` makes of the one that is there, and the events of the phases gone through."""
+    """Write the record that ``change`` makes of the present one, and the events of the phases in between."""
     with HostSession(operation) as session:
         data = session.call("record").output.rstrip(b"\n") + b"\n"
         record = _record_of(operation, data)
@@ -94,7 +94,7 @@ def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None])
 
 
 def _record_of(operation: Operation, data: bytes) -> Record:
-    """Return the record in these bytes, of the life that the work is about."""
+    """Return the record in these bytes, if it is of the life that the operation is about."""
     if not data.strip():
         raise StaleChange(operation.name, f"{operation.name} is gone from {operation.target.host} meanwhile")
     try:

@@ -1,4 +1,4 @@
-"""What an imperative sandbox was asked for with, read from beside its record."""
+"""The request of an imperative sandbox, read from beside its record."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ if TYPE_CHECKING:
 
 
 def request_of(operation: Operation) -> SandboxRequest:
-    """Return the document that the sandbox of ``operation`` was asked for with.
+    """Return the request of the sandbox of ``operation``.
 
-    Raises SandboxError where it is not there.
-
-    Its lock is held for the moment in which it is read. Raises what a HostSession raises, too.
+    Its lock is held while it is read. Raise SandboxError if the request is gone, and what a HostSession raises.
     """
     with HostSession(operation) as session:
         reply = session.call("show", REQUEST_FILE)

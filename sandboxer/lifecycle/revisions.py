@@ -1,4 +1,4 @@
-"""Which hosts are ahead: where a newer commit of the fleet was applied than the one at hand."""
+"""Hosts to which a newer commit of the fleet was applied than the present one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 def newer_on_hosts(
     fleet: Fleet, observations: Mapping[str, HostObservation], is_ancestor: Callable[[str, str], bool | None]
 ) -> Iterator[str]:
-    """Yield the hosts whose head the fleet's commit is a strict ancestor of.
+    """Yield the hosts whose noted commit is newer: the fleet's commit is a strict ancestor of it.
 
-    None from ``is_ancestor`` means: not known.
-
-    Then an earlier committer time counts. Git is asked once for each head, however many hosts share it.
+    None from ``is_ancestor`` means unknown; then an earlier committer time decides. Git is queried once for each noted
+    commit, however many hosts share it.
     """
 
     @cache

@@ -1,4 +1,4 @@
-"""The one place that joins the edges to the lifecycle."""
+"""The only package that connects the adapters to the lifecycle."""
 
 from sandboxer.wiring.run import ApplyOptions, Run
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def check_host(run: Run, names: Sequence[str] = ()) -> list[HostReport]:
-    """Return the doctor's findings on the hosts of these names; without any, on all of git's. Raises UsageError."""
+    """Return the doctor's reports on the hosts of these names; without any, on all of git's.
+
+    Raise UsageError if a host is not in the fleet.
+    """
     manifests = run.sound()
     unknown = [name for name in names if name not in manifests.hosts]
     if unknown:

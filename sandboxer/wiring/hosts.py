@@ -1,4 +1,4 @@
-"""What is asked for on a host: by its manifest, or by the environment of the runner."""
+"""The engine and the Compose requested for a host: by its manifest, or by the environment of the runner."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ COMPOSE_VARIABLE = "SANDBOXER_COMPOSE_CMD"
 
 
 def compose_command_of(host: Host) -> str | None:
-    """The Compose that is asked for: by the Host, else by the runner's environment."""
+    """Return the requested Compose command: the Host's, else that of the runner's environment."""
     return host.spec.compose_command or os.environ.get(COMPOSE_VARIABLE) or None
 
 
 def runtime_of(host: Host) -> Runtime:
-    """The engine that is asked for; a Compose of Podman's asks for Podman."""
+    """Return the requested engine; a Compose of Podman's implies Podman."""
     command = compose_command_of(host) or ""
     if host.spec.runtime == "auto" and os.path.basename(command).startswith("podman"):  # noqa: PTH119 - no path
         return "podman"

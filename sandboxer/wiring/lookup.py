@@ -1,4 +1,4 @@
-"""What is on the hosts, for the commands that are about it: all of it as handles, or one sandbox by name or id."""
+"""Lookup of sandboxes on the hosts, for the commands on them: all of them as handles, or one by name or id."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LocatedSandbox:
-    """One sandbox that is on a host: what the plan says of it, what the look showed, when by the host's own clock.
+    """One sandbox on a host: its change in the plan, its observation, and the host's clock at that time.
 
-    ``desired`` is what git wants of it, None where git does not know it.
+    ``desired`` is its desired state in git, None if git does not have it.
     """
 
     change: Change
@@ -39,11 +39,11 @@ class LocatedSandbox:
 
     @property
     def stray(self) -> bool:
-        """Whether it is a copy that goes, its home being another host."""
+        """Whether it is a copy to delete, its home being another host."""
         return self.change.reason is Reason.DELETE_STRAY
 
     def with_record(self, record: Record) -> LocatedSandbox:
-        """Return the same once its record says something else."""
+        """Return the same sandbox with another record."""
         found = (
             replace(self.observed.found, record=record) if self.observed.found else ObservedDirectory(record.id, record)
         )
@@ -51,7 +51,7 @@ class LocatedSandbox:
 
 
 def located_sandboxes(run: Run, decided: Plan) -> Iterator[LocatedSandbox]:
-    """Yield every sandbox that the hosts show, git's and imperative ones alike, in the plan's order."""
+    """Yield every observed sandbox, git's and imperative ones alike, in the plan's order."""
     wanted = {sandbox.id: sandbox for sandbox in run.fleet.sandboxes.values()}
     for change in (*decided.changes, *decided.imperative):
         host = change.from_host or change.host or ""
@@ -68,9 +68,9 @@ def handle_of(run: Run, there: LocatedSandbox) -> JsonObject:
 
 
 def handle_of_observed(run: Run, observed: ObservedSandbox, sync: Sync | None = None) -> JsonObject:
-    """Return the handle of what one host has, without a plan.
+    """Return the handle of an observed sandbox, without a plan.
 
-    Without ``sync``, as far as that can be told from there.
+    Without ``sync``, it is derived from the observation as far as possible.
     """
     from sandboxer.lifecycle.handles import handle
     from sandboxer.reconcile.change import change_of
@@ -82,10 +82,10 @@ def handle_of_observed(run: Run, observed: ObservedSandbox, sync: Sync | None = 
 
 
 def find(run: Run, decided: Plan, name: str) -> list[LocatedSandbox]:
-    """Return the sandbox of a name or id, its home before copies that go.
+    """Return the copies of the sandbox with a name or id, its home before those to delete.
 
-    Raises SandboxNotFound where there surely is none, HostNotObserved where it may be on a host that was not seen in
-    full.
+    Raise SandboxNotFound if it certainly does not exist, HostNotObserved if it may be on a host that was not observed
+    in full.
     """
     there = list(located_sandboxes(run, decided))
     found = [one for one in there if name in (one.change.sandbox, one.change.id)]
@@ -103,12 +103,12 @@ def find(run: Run, decided: Plan, name: str) -> list[LocatedSandbox]:
 
 
 def answering(run: Run) -> list[str]:
-    """Return the hosts that answered, by name."""
+    """Return the names of the hosts that answered."""
     return sorted(name for name, observation in run.observations.items() if isinstance(observation, Reachable))
 
 
 def unreachable_hosts(run: Run) -> dict[str, str]:
-    """Return the hosts that did not, and why."""
+    """Return the hosts that did not answer, each with the reason."""
     return {
         name: observation.error
         for name, observation in sorted(run.observations.items())
@@ -117,7 +117,7 @@ def unreachable_hosts(run: Run) -> dict[str, str]:
 
 
 def partial(run: Run) -> list[str]:
-    """Return the hosts that answered, and not in full: an engine is silent."""
+    """Return the hosts that answered incompletely: an engine did not respond."""
     observations = {
         name: observation for name, observation in run.observations.items() if isinstance(observation, Reachable)
     }
@@ -129,7 +129,7 @@ def partial(run: Run) -> list[str]:
 
 
 def ids_of(run: Run, name: str) -> set[str]:
-    """Return the ids that a name or an id may stand for: git's, and those that the hosts show."""
+    """Return the ids that a name or an id may stand for: git's, and those that were observed."""
     seen = {
         identifier
         for observation in run.observations.values()

@@ -1,4 +1,4 @@
-"""The work for one change on one host, from what a run knows of both."""
+"""The operation for one change on one host, from the run's knowledge of both."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def operation_for(
     progress: Callable[[str], None],
     how: ApplyOptions,
 ) -> Operation:
-    """Return the work for ``change`` on a host, as ``observation`` showed it.
+    """Return the operation for ``change`` on a host, by its ``observation``.
 
-    Raises SandboxerError where none can be done.
+    Raise SandboxerError if none is possible.
     """
     manifest = run.fleet.hosts[host]
     if not isinstance(observation, Reachable):

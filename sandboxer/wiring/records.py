@@ -1,4 +1,4 @@
-"""What is read or changed of one sandbox's record alone, and what lies beside it."""
+"""Reads and changes of one sandbox's record alone, and of the files beside it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def request_of(run: Run, home: LocatedSandbox, how: ApplyOptions) -> SandboxRequest:
-    """Return what an imperative sandbox was asked for with. Raises SandboxError where that is not known any more."""
+    """Return the request of an imperative sandbox. Raise SandboxError if it is gone."""
     from sandboxer.lifecycle.requests import request_of as read
 
     return read(_work(run, home, how))
 
 
 def activate(run: Run, home: LocatedSandbox, how: ApplyOptions) -> Record:
-    """Mark a sandbox as in use; return its record as written. Raises UsageError where it is not ready."""
+    """Mark a sandbox as in use; return its record as written. Raise UsageError if it is not ready."""
     from sandboxer.lifecycle.record_changes import activate as mark
 
     run.reporter.begin(run.observations)
@@ -33,7 +33,7 @@ def activate(run: Run, home: LocatedSandbox, how: ApplyOptions) -> Record:
 
 
 def give_up(run: Run, home: LocatedSandbox, why: str, how: ApplyOptions) -> Record:
-    """Mark a sandbox that was never ready as failed, which is told with ``why``; return its record."""
+    """Mark a sandbox that was never ready as failed, with the reason ``why``; return its record."""
     from sandboxer.lifecycle.record_changes import give_up as mark
 
     run.reporter.begin(run.observations)

@@ -1,4 +1,4 @@
-"""Telling State Hub of a run: nothing where the fleet has none, and never in the way of the run."""
+"""Reports of a run to State Hub: none if the fleet has no hub, and never in the way of the run."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Reporter:
-    """Tells State Hub of one run; does nothing where ``delivery`` is None.
+    """The reporter of one run to State Hub; does nothing if ``delivery`` is None.
 
-    ``exit_code`` and ``summary`` are what the run's end is told with. ``problems`` are sentences, once it is over.
-    ``made`` is what the run knows better than its looks, by host and id: what it has just begun, made or marked.
+    ``exit_code`` and ``summary`` go into the event of the run's end. ``problems`` are sentences, set at the end.
+    ``made`` is what the run knows better than its observations, by host and id: what it has just begun, created or
+    marked.
     """
 
     run: Run
@@ -43,14 +44,14 @@ class Reporter:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, observations: Mapping[str, HostObservation]) -> None:
-        """Send what the journals of the hosts that answered have still to tell."""
+        """Send the unacknowledged events in the journals of the hosts that answered."""
         self.commit = self.run.fleet.commit
         if self.delivery is not None:
             hosts = [name for name, observation in observations.items() if isinstance(observation, Reachable)]
             self.delivery.begin(self.run.journals, hosts)
 
     def told(self, host: str, event: Event, record: Record, containers: Sequence[Container]) -> None:
-        """An event that is in the journal by now, with the record, and on ``ready`` the containers."""
+        """Send an event that is in the journal, and keep its record, and on ``ready`` the containers."""
         from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
         with self._lock:
@@ -61,12 +62,12 @@ class Reporter:
             self.delivery.tell(event, host)
 
     def noted(self, host: str, event: Event) -> None:
-        """An event of drift that is in the journal by now."""
+        """Send an event of drift that is in the journal."""
         if self.delivery is not None:
             self.delivery.tell(event, host)
 
     def renewed(self, host: str, record: Record) -> None:
-        """The record of a sandbox that is registered says something else by now, and no event tells it."""
+        """Register a sandbox again after a change of its record that has no event."""
         observed = self.run.observed(host, record.id)
         if self.delivery is None or observed is None:
             return
@@ -74,10 +75,10 @@ class Reporter:
             self.delivery.renew(host, record.id, registration)
 
     def registration(self, uid: str, identifier: str, host: str) -> JsonObject | None:
-        """Return what a life of a sandbox is registered as; None where it is not ready any more."""
+        """Return the registration of a life of a sandbox; None if it is not ready any more."""
         with self._lock:
             fresh = self.made.get((host, identifier))
-        if fresh is not None:  # what has just become ready is as git wants it
+        if fresh is not None:  # what has just become ready is as desired
             return self._registered(fresh, uid, Sync.SYNCED)
         observed = self.run.observed(host, identifier)
         return self._registered(observed, uid) if observed else None
@@ -93,10 +94,10 @@ class Reporter:
 
 @contextmanager
 def reported(run: Run, command: str, *, patience: float = 2.0, most: float = 5.0) -> Iterator[Reporter]:
-    """Report State Hub of what happens within: that ``command`` runs, what the journals have to tell, and how it ends.
+    """Report to State Hub that ``command`` runs, the waiting events of the journals, and how the run ends.
 
-    Afterwards the hub has ``patience`` seconds to take what is left, and as long again with each thing that it takes,
-    up to ``most`` seconds. Raises nothing of the hub's.
+    Afterwards the hub has ``patience`` seconds to acknowledge the rest, and as long again after each acknowledgement,
+    up to ``most`` seconds. Errors of the hub are not raised.
     """
     reporter = run.reporter = Reporter(run)
     reporter.delivery = _delivery(run, reporter)
