@@ -1,6 +1,6 @@
-"""One run over a fleet: from a folder with manifests to looks, plans and applies."""
+"""One run over a fleet: from a directory with manifests to observations, plans and applies."""
 
-# What serves only once the hosts were asked is imported where it is used, so that they are asked the sooner.
+# What is needed only after the observation is imported where it is used, so that hosts are queried sooner.
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ApplyOptions:
-    """How an apply goes about it: hosts at once, seconds to wait for another client's lock, and how far to go."""
+    """The options of an apply: hosts at once, seconds to wait for another client's lock, and how far to go."""
 
     parallelism: int = 16
     lock_timeout: float = 60.0
@@ -63,12 +63,12 @@ class ApplyOptions:
 class Run:
     """One run of Sandboxer over a fleet: everything is read at most once, and closed at the end.
 
-    ``root`` is the folder of ``sandboxer.yaml``; ``revision`` a git revision to read the manifests from, None for the
-    work tree. ``read_secrets`` is for plans that are applied at once: one that is shown never reads a secret. Without
-    ``find_inputs`` no sandbox's input is looked for, and nothing can be planned. With ``request``, an imperative
-    sandbox is there beside git's, and its input alone is looked for: with ``remote`` one of ``api.repoRoots``.
-    ``run_id`` names the run to whoever is told of it; ``on_fleet`` gets the fleet's name, ``on_observation`` each look
-    and its seconds, from several threads. Use as a context manager.
+    ``root`` is the directory of ``sandboxer.yaml``; ``revision`` a git revision to read the manifests from, None for
+    the work tree. ``read_secrets`` is for plans that are applied at once: a plan to display never reads a secret.
+    Without ``find_inputs`` no sandbox's input is resolved, and nothing can be planned. With ``request``, an imperative
+    sandbox is added to git's, and only its input is resolved: with ``remote`` one of ``api.repoRoots``. ``run_id``
+    names the run in reports; ``on_fleet`` receives the fleet's name, ``on_observation`` each observation and its
+    duration in seconds, from several threads. Use as a context manager.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Run:
         self._transports, self._began = Transports(root), time.monotonic()
         self.reporter = Reporter(self)
         self._newer: frozenset[str] = frozenset()
-        # What each change that was planned again was planned on, by its fingerprint; every other one on `looks`.
+        # The observations of each change that was planned again, by its fingerprint; others are on `observations`.
         self._planned_on: dict[str, Mapping[str, HostObservation]] = {}
         self.on_fleet: Callable[[str], None] = lambda _name: None
         self.on_observation: Callable[[HostObservation, float], None] = lambda _observe, _seconds: None
@@ -127,12 +127,12 @@ class Run:
 
     @cached_property
     def files(self) -> Revision:
-        """The manifests' files and the commit that they are of. Raises SourceError."""
+        """The manifests' files and their commit. Raises SourceError."""
         return self.repository.read(self.revision)
 
     @cached_property
     def manifests(self) -> Manifests:
-        """The manifests, findings and all. Raises SourceError where they cannot be read at all."""
+        """The manifests with their findings. Raises SourceError if they cannot be read at all."""
         files = self.repository.files(self.revision)
         found = load({**files, FILE: self._request.manifest()} if self._request else files)
         if found.fleet is not None:
@@ -140,7 +140,7 @@ class Run:
         return found
 
     def read_secrets(self) -> None:
-        """Read the secrets of a fleet that was planned without. Raises UsageError where one cannot be read."""
+        """Read the secrets of a fleet that was planned without. Raise UsageError if one cannot be read."""
         self._read_secrets = True
         sandboxes = {
             name: replace(desired, secrets=tuple(map(self._secret, desired.sandbox.spec.secret_refs)))
@@ -150,7 +150,7 @@ class Run:
 
     @cached_property
     def fleet(self) -> Fleet:
-        """The fleet as git wants it, each input's commit found. Raises ManifestError, SourceError."""
+        """The desired fleet, each input's commit resolved. Raises ManifestError, SourceError."""
         from sandboxer.profiles.resolve import resolve, with_request
 
         former = [load(revision.files).models() for revision in self.repository.history(self.revision)]
@@ -160,13 +160,13 @@ class Run:
 
     @property
     def _request_inputs(self) -> InputSource:
-        """The repositories that what is asked for may take its files from."""
+        """The repositories that a request may take its files from."""
         from sandboxer.adapters.allowed_inputs import AllowedInputs
 
         return AllowedInputs(self.inputs, self.sound().fleet, self.root) if self._remote else self.inputs
 
     def sound(self) -> Manifests:
-        """Return the manifests, where nothing is wrong with them. Raises ManifestError."""
+        """Return the manifests if they have no errors. Raise ManifestError otherwise."""
         if not self.manifests.ok:
             raise ManifestError(self.manifests.diagnostics)
         return self.manifests
@@ -179,7 +179,7 @@ class Run:
 
     @property
     def has_hub(self) -> bool:
-        """Whether the fleet has a State Hub, reachable or not: what it was not told is kept for it."""
+        """Whether the fleet has a State Hub, reachable or not: unacknowledged events are kept for it."""
         fleet = self.sound().fleet
         return fleet is not None and fleet.spec.state_hub is not None
 
@@ -205,13 +205,13 @@ class Run:
 
     @cached_property
     def extensions(self) -> Mapping[str, Extension]:
-        """The backends that may have sandboxes on the hosts, by name; ext.compose-ssh, first, tells of the host."""
+        """The backends that may have sandboxes on the hosts, by name; the first, ext.compose-ssh, observes the host."""
         named = {profile.spec.extension for profile in self.sound().profiles.values()} - {SHIPPED}
         return {name: self.registry.get(name) for name in (SHIPPED, *sorted(named))}
 
     @cached_property
     def observations(self) -> dict[str, HostObservation]:
-        """One look at every host of the fleet. While the hosts answer, the inputs are found."""
+        """One observation of every host of the fleet; meanwhile the inputs are resolved."""
         extensions = self.extensions
         hosts = self.sound().hosts
         requests = [self._observe_request(name, host) for name, host in hosts.items()]
@@ -227,13 +227,13 @@ class Run:
         return ObserveRequest(name, host.spec.root, fleet.metadata.name if fleet else "", runtime_of(host))
 
     def transport(self, name: str) -> HostTransport:
-        """Return the way to a host, made at first use."""
+        """Return the transport of a host, created at first use."""
         return self._transports.to(self.sound().hosts.get(name) or self.fleet.hosts[name])
 
     # --- plan and apply
 
     def plan(self, options: Options) -> Plan:
-        """Plans: reads only. Raises ManifestError, SourceError, ExtensionError, UsageError."""
+        """Return a plan; reads only. Raise ManifestError, SourceError, ExtensionError, UsageError."""
         self._check(options)
         return self._plan(options, self.observations)
 
@@ -241,9 +241,9 @@ class Run:
         options.check({*self.sound().sandboxes, *recorded_names(self.observations.values())}, self.fleet.hosts)
 
     def drift(self, options: Options, *, deep: bool = False) -> DriftReport:
-        """Compare what runs with what is on record, with ``deep`` the delivered files' contents too.
+        """Compare what runs with the records, with ``deep`` the delivered files' contents too.
 
-        What it tells is noted on the hosts, so that the next run can tell what is over. Raises as plan does.
+        Reported drift is noted on the hosts, so that the next run detects what is resolved. Raise what ``plan`` raises.
         """
         from sandboxer.lifecycle.drift import find_drift
         from sandboxer.reconcile.fleet_state import fleet_state_of
@@ -262,9 +262,9 @@ class Run:
         return replace(decided, stats=self._stats())
 
     def plan_approved(self, saved: SavedPlan) -> Plan:
-        """Plan anew as ``saved`` was planned, without secrets too, and block whatever is not as it was approved.
+        """Plan again as ``saved`` was planned, without secrets too, and block whatever was not approved.
 
-        Raises PlanRefused, before any host is asked, where it is of another fleet or of other manifests; else as plan.
+        Raise PlanRefused, before any host is contacted, for another fleet or other manifests; else as ``plan``.
         """
         from sandboxer.profiles.resolve import digest_of_manifests
         from sandboxer.reconcile.approval import enforce, inputs_of, options_of
@@ -274,14 +274,14 @@ class Run:
         return enforce(self._plan(options_of(saved.approval.options), self.observations), saved, inputs_of(self.fleet))
 
     def approval(self, options: Options) -> Approval:
-        """Return what the approval of a plan that was made with ``options`` is bound to."""
+        """Return what the approval of a plan with ``options`` is bound to."""
         from sandboxer.profiles.resolve import digest_of_manifests
         from sandboxer.reconcile.approval import approval_of
 
         return approval_of(self.fleet, digest_of_manifests(self.sound()), options)
 
     def _aware(self, options: Options, observations: Mapping[str, HostObservation]) -> Options:
-        """Return the options, with the hosts where a newer commit was applied, or the fleet under another name."""
+        """Return the options, with the hosts that have a newer commit, or the fleet under another name."""
         from sandboxer.lifecycle.former_names import renamed_from
         from sandboxer.lifecycle.revisions import newer_on_hosts
 
@@ -302,11 +302,10 @@ class Run:
     def apply(
         self, decided: Plan, options: Options | None, how: ApplyOptions, view: ApplyView, *, of_git: bool = True
     ) -> list[Outcome]:
-        """Carry a plan out. One failure stops nothing else; each change has an outcome.
+        """Carry out a plan. One failure stops nothing else; each change has an outcome.
 
-        Without ``of_git`` it is not what git says, and the commit is not noted on the hosts as applied there.
-
-        Where a sandbox is no longer as planned, it is planned again with ``options``; without them it is left as it is.
+        Without ``of_git`` the plan is not git's, and the commit is not noted on the hosts as applied. A sandbox that is
+        no longer as planned is planned again with ``options``; without them it is left as it is.
         """
         from sandboxer.lifecycle.execute import Executor
 
@@ -328,11 +327,11 @@ class Run:
         return outcomes
 
     def _clean_up(self, decided: Plan, *, of_git: bool) -> None:
-        """Sweep what was left over, and note the commit on every host where it is not older than the one noted."""
+        """Remove leftovers, and note the commit on every host that has no newer one."""
         from sandboxer.lifecycle.cleanup import clean_up, pending_cleanups
 
         observations = {name: observation for name, observation in self.observations.items() if name not in self._newer}
-        # What a guard keeps from being deleted in bulk is not to be forgotten in bulk either.
+        # What a guard keeps from being deleted in bulk must not be forgotten in bulk either.
         guarded = any(change.reason is Reason.BLOCKED_GUARD for change in decided.changes)
         fleet = self.fleet if of_git else replace(self.fleet, commit=None)
         clean_up(
@@ -348,7 +347,7 @@ class Run:
 
     @property
     def holder(self) -> str:
-        """Who asks, for whoever waits for a lock."""
+        """The lock holder's name, for other clients that wait."""
         from sandboxer.adapters.runner import who
         from sandboxer.model.lock import holder_line
 
@@ -357,7 +356,7 @@ class Run:
     def observed(
         self, host: str, identifier: str, observations: Mapping[str, HostObservation] | None = None
     ) -> ObservedSandbox | None:
-        """Return what the look at a host, or the one among ``observations``, showed of one sandbox."""
+        """Return the observation of one sandbox on a host, from ``observations`` or the run's own."""
         from sandboxer.reconcile.observed_sandbox import observed_host
 
         observation, manifest = (observations or self.observations).get(host), self.fleet.hosts.get(host)
@@ -366,10 +365,7 @@ class Run:
         return observed_host(observation, self.fleet.name, manifest.spec.root).copies.get(identifier)
 
     def _observations_of(self, change: Change) -> Mapping[str, HostObservation]:
-        """Return the looks that a change was planned on.
-
-        Of no newer ones it can be told whether the sandbox is as planned.
-        """
+        """Return the observations that a change was planned on: newer ones could not show that it is stale."""
         return self._planned_on.get(change.fingerprint, self.observations)
 
     def _work(self, change: Change, host: str, progress: Callable[[str], None], how: ApplyOptions) -> Operation:
@@ -378,7 +374,7 @@ class Run:
         return operation_for(self, change, host, self._observations_of(change)[host], progress, how)
 
     def _might_live(self, change: Change) -> list[str]:
-        """Return the hosts where a sandbox of git's might live and that were seen in full, by name."""
+        """Return the fully observed hosts where a sandbox of git's may exist, by name."""
         desired = self.fleet.sandboxes.get(change.sandbox)
         known = self._observations_of(change)
         observations = {host: known.get(host) for host in (*desired.eligible, *desired.formerly)} if desired else {}
@@ -391,7 +387,7 @@ class Run:
     def extend(
         self, change: Change, host: str, by: timedelta, how: ApplyOptions, progress: Callable[[str], None]
     ) -> Record:
-        """Put the end of a sandbox off; return its record as written. Raises UsageError beyond what is allowed."""
+        """Extend the life of a sandbox; return its record as written. Raise UsageError beyond the allowed time."""
         from sandboxer.lifecycle.record_changes import extend
 
         observation = self.observations[host]
@@ -402,7 +398,7 @@ class Run:
         return record
 
     def _plan_again(self, change: Change, options: Options) -> Change | None:
-        """Return what the planner says of one sandbox after a fresh look at the hosts that it is about."""
+        """Return the planner's change for one sandbox after a fresh observation of its hosts."""
         begins = change.action is Action.CREATE or change.from_host is not None
         names = {change.host, change.from_host, *(self._might_live(change) if begins else ())}
         requests = [self._observe_request(name, self.fleet.hosts[name]) for name in names if name is not None]

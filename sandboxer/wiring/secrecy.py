@@ -1,4 +1,4 @@
-"""The last door before a log: what a run knows to be hidden does not pass, whoever wrote the text."""
+"""The last filter before a log: hidden values that a run knows do not pass, whoever wrote the text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def without_values(run: Run, identifier: str, text: str) -> str:
     """Return the text without any secret of the sandbox with this id, and without its environment's values.
 
-    What counts as one is told in ``model.redaction``. Without an id it is a text about no sandbox in particular, and
-    all secrets are looked for.
+    ``model.redaction`` defines what counts as one. Without an id the text is about no sandbox in particular, and all
+    secrets are removed.
     """
-    fleet: Fleet | None = run.__dict__.get("fleet")  # a cached property: what was not read yet cannot be told
+    fleet: Fleet | None = run.__dict__.get("fleet")  # a cached property: what was not read yet cannot be printed
     if fleet is None or not text:
         return text
     made: dict[str, tuple[Fleet, Redactor]] = run.__dict__.setdefault("_redactors", {})
