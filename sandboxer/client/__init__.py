@@ -1,11 +1,11 @@
-"""The library: sandboxes in one call each, without git. The commands and the HTTP API call exactly this.
+"""Sandboxer's Python library: one call for each operation, without git. The commands and the HTTP API use it too.
 
 ::
 
     with Client("fleet").create(profile="profile.compose-e2e", inputs={"repo": "."}) as sandbox:
         print(sandbox.handle["reachability"])
 
-What can go wrong is in ``sandboxer.errors``, one tree.
+All errors are in ``sandboxer.errors``, one tree.
 """
 
 from sandboxer.client.client import Client

@@ -1,4 +1,4 @@
-"""The client: what a caller may ask of a fleet's sandboxes. How it is done is in the files beside this one."""
+"""The client: what a caller may do with a fleet's sandboxes. The modules beside this one implement it."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The sandboxes of a fleet. ``root`` is the folder of its ``sandboxer.yaml``.
+    """A client for the sandboxes of a fleet. ``root`` is the directory of its ``sandboxer.yaml``.
 
-    Every call looks at the hosts anew and keeps nothing; a client may be used from several threads. ``lock_timeout`` is
-    how many seconds to wait for another client at the same sandbox. ``view`` is told what is done, ``warn`` what went
-    wrong and failed nothing. ``around`` is entered while the hosts are looked at. ``remote`` is for whoever passes on
-    what others ask for: then inputs must be of the Fleet's ``api.repoRoots``, or its own repository.
+    Every call observes the hosts again and keeps nothing; a client may be used from several threads. ``lock_timeout``
+    is how many seconds to wait for another client at the same sandbox. ``view`` receives the progress of changes,
+    ``warn`` problems that fail nothing. ``around`` is entered while the hosts are observed. ``remote`` is for servers
+    that pass on requests of others: then inputs must be of the Fleet's ``api.repoRoots``, or its own repository.
 
-    Every method raises ManifestError, SourceError or ExtensionError where the fleet cannot be used, UsageError where
-    what is asked for makes no sense, and SandboxError or HostError where it cannot be done.
+    Every method raises ManifestError, SourceError or ExtensionError if the fleet cannot be used, UsageError if the
+    request makes no sense, and SandboxError or HostError if it cannot be carried out.
     """
 
     root: Path | str = "."
@@ -48,50 +48,48 @@ class Client:
     around: Callable[[Run], AbstractContextManager[None]] | None = None
     remote: bool = False
 
-    # --- what there is
+    # --- query
 
     def list(self, wanted: query.SandboxFilter | None = None) -> list[Sandbox]:
-        """Return every sandbox that the hosts show and ``wanted`` takes, git's and imperative ones alike.
+        """Return every observed sandbox that ``wanted`` takes, git's and imperative ones alike.
 
-        ``warn`` is told of each host that did not answer in full.
+        ``warn`` receives each host that did not answer in full.
         """
         return [Sandbox(self, handle) for handle in query.handles(self._context, wanted)]
 
     def get(self, name: str) -> Sandbox:
-        """Return the sandbox of a name or id.
+        """Return the sandbox with a name or id.
 
-        Raises SandboxNotFound where there surely is none, and else as ``find`` does.
+        Raise SandboxNotFound if it certainly does not exist, and else what ``find`` raises.
         """
         return Sandbox(self, query.handle_named(self._context, name))
 
     def find(self, name: str, sees: Callable[[JsonObject], bool] | None = None) -> Sandbox | None:
-        """Return what ``get`` does, and None where there surely is none.
+        """Return the sandbox as ``get`` does, and None if it certainly does not exist.
 
-        Raises HostNotObserved where a host did not answer in full.
-
-        One whose handle ``sees`` refuses is as one that is not there.
+        One whose handle ``sees`` refuses counts as absent. Raise HostNotObserved if a host did not answer in full.
         """
         handle = query.handle_if_there(self._context, name, find_inputs=True, sees=sees)
         return Sandbox(self, handle) if handle else None
 
     def events(self, name: str, *, follow: bool = False) -> Generator[Event | None]:
-        """Yield the life of a sandbox, as the journals on the hosts tell it: each event once, the oldest first.
+        """Yield the events of a sandbox from the journals on the hosts: each event once, the oldest first.
 
-        With ``follow`` it goes on until the life ends, and gives None about once a second where nothing is new, so that
-        a caller can stop; closing the iterator ends the connections. The first step looks at the hosts, and raises
-        UsageError where none has a journal. ``warn`` is told of a silent host.
+        With ``follow`` it continues until the life ends, and yields None about once a second if nothing is new, so that
+        a caller can stop; closing the iterator ends the connections. The first step observes the hosts, and raises
+        UsageError if none has a journal. ``warn`` receives each unreachable host.
         """
         return events.events(self._context, name, follow=follow)
 
     def wait(self, name: str, phase: Literal["ready", "destroyed"] = "ready", timeout: float = 300.0) -> Sandbox | None:
-        """Wait until a sandbox is ready, or gone; return it, None where it is gone.
+        """Wait until a sandbox is ready, or gone; return it, None if it is gone.
 
-        Raises SandboxError after ``timeout`` seconds, and at once where it failed.
+        Raise SandboxError after ``timeout`` seconds, and at once if it failed.
         """
         handle = query.wait(self._context, name, phase, timeout)
         return Sandbox(self, handle) if handle else None
 
-    # --- what changes it
+    # --- change
 
     def create(
         self,
@@ -109,15 +107,15 @@ class Client:
         by: str | None = None,
         wait: bool = True,
     ) -> Sandbox:
-        """Make a sandbox and wait until it is ready; git neither knows nor ends it, its time to live does.
+        """Create a sandbox and wait until it is ready; git neither knows nor ends it, its time to live does.
 
-        Everything is as a Sandbox manifest has it: ``inputs`` are repo and ref, ``ttl`` is a duration, ``consumer`` is
+        Everything is as in a Sandbox manifest: ``inputs`` are repo and ref, ``ttl`` is a duration, ``consumer`` is
         ``actor/project``, ``secret_refs`` are sources by name, ``hosts`` narrow the profile's placement. Without a
-        ``name`` it gets one after its profile.
+        ``name`` it gets one derived from its profile.
 
-        Asked again with the same ``key`` of the same consumer, it gives the one that is there; KeyReused where other
-        words are asked for with it, NameTaken where the name has another sandbox. ``by`` says who asks, else
-        ``user@machine``. Without ``wait`` it is only put on record, in phase `requested`, and ``resume`` makes it.
+        A second request with the same ``key`` of the same consumer returns the existing one. Raise KeyReused if that
+        request differs, NameTaken if another sandbox has the name. ``by`` names the requester, else ``user@machine``.
+        Without ``wait`` the request is only recorded, in phase `requested`, and ``resume`` creates the sandbox.
         """
         request = create.new_request(
             profile,
@@ -139,51 +137,51 @@ class Client:
         return Sandbox(self, create.resume(self._context, request.id) if wait else made)
 
     def resume(self, name: str) -> Sandbox:
-        """Make an imperative sandbox that is only on record, or was cut off, to its end; a ready one stays as it is.
+        """Finish creating an imperative sandbox that is only requested, or interrupted; a ready one stays as it is.
 
-        Raises SandboxLocked where another client is at it.
+        Raise SandboxLocked if another client holds its lock.
         """
         return Sandbox(self, create.resume(self._context, name))
 
     def recreate(self, name: str) -> Sandbox:
-        """Make a sandbox anew: the same id, the same inputs at a fresh commit. An expired one of git too."""
+        """Recreate a sandbox: the same id, the same inputs at a fresh commit. Also an expired one of git's."""
         return Sandbox(self, create.recreate(self._context, name))
 
     def extend_ttl(self, name: str, by: timedelta) -> Sandbox:
-        """Put the end of a sandbox off by so much; return it as it is then.
+        """Move the expiry of a sandbox by ``by``; return its new state.
 
-        Raises UsageError beyond the profile's longest, and where it is in doubt which copy is meant. Where git has
-        another end by now, and the next apply keeps to that, ``warn`` is told.
+        Raise UsageError beyond the profile's maximum, and if it is ambiguous which copy is meant. If git now has
+        another expiry, which the next apply restores, ``warn`` receives that.
         """
         return Sandbox(self, destroy.extend_ttl(self._context, name, by))
 
     def destroy(self, name: str) -> bool:
-        """Remove a sandbox and every copy of it; False where there was none, which is success too.
+        """Remove a sandbox and every copy of it; return False if there was none, which is success too.
 
-        One of git's comes back with the next apply, of which ``warn`` is told. Raises SandboxError where a host on
-        which it may be did not answer.
+        One of git's comes back with the next apply, of which ``warn`` is notified. Raise SandboxError if a host that
+        may have it did not answer.
         """
         return destroy.destroy(self._context, name)
 
     def unrecorded(self, identifier: str) -> Sequence[Unrecorded]:
         """Return what carries the labels of an ID that no record and no manifest claims, a value for each host.
 
-        Raises UsageError for an ID that is claimed, HostNotObserved where a host did not answer in full.
+        Raise UsageError for an ID that is claimed, HostNotObserved if a host did not answer in full.
         """
         return unrecorded.unrecorded(self._context, identifier)
 
     def destroy_unrecorded(self, identifier: str) -> Sequence[Unrecorded]:
-        """Remove what ``unrecorded`` returns, and return it. Raises as it does, and SandboxError where it fails."""
+        """Remove what ``unrecorded`` returns, and return it. Raise what that raises, and SandboxError on failure."""
         return unrecorded.destroy_unrecorded(self._context, identifier)
 
     def activity(self, name: str) -> Sandbox:
-        """Mark a sandbox as in use: phase `active`, and a later end where its profile has ``ttl.clock: activity``.
+        """Mark a sandbox as in use: phase `active`, and a later expiry if its profile has ``ttl.clock: activity``.
 
-        Raises UsageError where there is none, or it is not ready.
+        Raise UsageError if it does not exist, or is not ready.
         """
         return Sandbox(self, maintenance.mark_active(self._context, name))
 
-    # --- what is in it
+    # --- connect
 
     def logs(
         self,
@@ -194,12 +192,11 @@ class Client:
         follow: bool = False,
         timestamps: bool = False,
     ) -> Logs:
-        """Return what the containers of a sandbox printed, a line at a time: of these ``services``, all of them
-        without any.
+        """Return the output of a sandbox's containers by line, of these ``services``, or of all without any.
 
-        ``tail`` is how many last lines of each container, None for all. With ``follow`` it goes on until no container
-        runs any more; one that starts again is followed again. ``close`` ends it from any thread, on the host too.
-        Raises UsageError for a sandbox or a service that is not there.
+        ``tail`` is how many last lines of each container, None for all. With ``follow`` it continues until no container
+        runs any more; one that restarts is followed again. ``close`` ends it from any thread, on the host too. Raise
+        UsageError for a sandbox or a service that does not exist.
         """
         from sandboxer.client.connect.logs import logs
 
@@ -208,12 +205,11 @@ class Client:
     def forward(
         self, name: str, port: str | int, *, local_port: int = 0, service: str | None = None, address: str = "127.0.0.1"
     ) -> Forward:
-        """Return a port of this machine that leads into a sandbox until it is closed.
+        """Return a local port that is forwarded to a sandbox until it is closed.
 
-        ``local_port`` 0 takes a free one.
-
-        ``port`` is a name of the profile's reachability, or a container's port; ``service`` is needed where several
-        have it. ``warn`` is told of what goes wrong with a connection. Raises UsageError, HostUnreachable.
+        ``port`` is a name of the profile's reachability, or a container's port; ``service`` is needed if several have
+        it. ``local_port`` 0 takes a free one. ``warn`` receives the errors of a connection. Raise UsageError,
+        HostUnreachable.
         """
         from sandboxer.client.connect.forward import PortRequest, forwards
 
@@ -223,9 +219,9 @@ class Client:
     def forward_all(
         self, name: str, ports: Sequence[PortRequest] = (), *, service: str | None = None, address: str = "127.0.0.1"
     ) -> Sequence[Forward]:
-        """Return what ``forward`` does, of several ports over one connection.
+        """Forward several ports over one connection, as ``forward`` does.
 
-        Without any, of all of the profile's reachability.
+        Without any, forward the profile's whole reachability.
         """
         from sandboxer.client.connect.forward import forwards
 
@@ -242,8 +238,8 @@ class Client:
     ) -> Shell:
         """Start a command in a container of ``service``, without one in the workspace; without a command, a shell.
 
-        With a ``terminal`` it has that on all three streams. ``on_stderr`` gets standard error from another thread.
-        Raises UsageError, SandboxError where the service does not run.
+        With a ``terminal``, that is all three streams. ``on_stderr`` receives standard error in another thread. Raise
+        UsageError, and SandboxError if the service does not run.
         """
         from sandboxer.client.connect.shell import shell
 
@@ -258,10 +254,10 @@ class Client:
         service: str | None = None,
         progress: Callable[[int], None] = lambda _bytes: None,
     ) -> Path:
-        """Copy a file or folder out of a container; return where it lies now, whole, or nothing is changed.
+        """Copy a file or directory out of a container; return its new path. It is copied whole, or nothing changes.
 
-        Into a ``target`` that is a folder it goes under its own name. ``progress`` is told the bytes so far. Raises
-        UsageError, also for what leads out of the target, and SandboxError where the engine cannot do it.
+        A ``target`` that is a directory receives it under its own name. ``progress`` receives the number of bytes so
+        far. Raise UsageError, also for what leads out of the target, and SandboxError if the engine fails.
         """
         from sandboxer.client.connect.copy import copy_from
 
@@ -276,37 +272,40 @@ class Client:
         service: str | None = None,
         progress: Callable[[int], None] = lambda _bytes: None,
     ) -> str:
-        """Copy a file or folder into a container; return where it lies there. It belongs to root there.
+        """Copy a file or directory into a container; return its path there. It belongs to root there.
 
-        Into a ``path`` that is a folder it goes under its own name; a ``source`` that ends in ``/.`` means what is in
-        it. ``progress`` is told the bytes so far. Raises UsageError, SandboxError.
+        A ``path`` that is a directory receives it under its own name; a ``source`` that ends in ``/.`` means its
+        content. ``progress`` receives the number of bytes so far. Raise UsageError, SandboxError.
         """
         from sandboxer.client.connect.copy import copy_to
 
         return copy_to(self._context, name, str(source), path, service, progress)
 
-    # --- what whoever serves a fleet looks after
+    # --- maintenance, for servers of a fleet
 
     def abandoned(self, busy: Collection[str] = ()) -> Sequence[Abandoned]:
-        """Return the imperative sandboxes to go on with: nobody waits for them, and nobody is at them.
+        """Return the imperative sandboxes to resume: nobody waits for them, and nobody holds their lock.
 
-        None with a busy id.
+        None with a ``busy`` id is among them.
         """
         return maintenance.abandoned(self._context, busy)
 
     def give_up(self, name: str, why: str) -> None:
-        """Mark a sandbox that cannot be made as `failed`, told with ``why``; one that is ready, or gone, stays so."""
+        """Mark a sandbox that cannot be created as `failed`, with the reason ``why``.
+
+        One that is ready, or gone, stays so.
+        """
         maintenance.mark_failed(self._context, name, why)
 
     def reap(self) -> Sequence[Outcome]:
-        """Delete what has expired, git's and others, as ``prune --expired-only`` does; return what came of each."""
+        """Delete expired sandboxes, git's and others, as ``prune --expired-only`` does; return the outcome of each."""
         return maintenance.reap(self._context)
 
     def plan(self) -> JsonObject:
-        """Return the plan of the fleet, as ``sandboxer plan -o json`` writes it. Reads only."""
+        """Return the plan of the fleet, as ``sandboxer plan -o json`` writes it. Read-only."""
         return query.plan(self._context)
 
-    # --- how
+    # --- internals
 
     @property
     def _context(self) -> ClientContext:

@@ -1,4 +1,4 @@
-"""How a client goes about it: a run over the fleet, a plan of it, and the carrying out."""
+"""The context of a client's calls: a run over the fleet, its plan, and its apply."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from sandboxer.model.request import SandboxRequest
     from sandboxer.wiring.reporting import Reporter
 
-NO_GUARD = 1_000_000  # against many at once: here one sandbox, named by a person, is carried out and no other
+NO_GUARD = 1_000_000  # guards protect from bulk deletion: here one sandbox, named by a person, is changed
 
 
-# What a change that was not carried out is told as.
+# The error for a change that was not carried out, by its reason.
 _KINDS: Mapping[Reason, type[SandboxError]] = {
     Reason.BLOCKED_LOCKED: SandboxLocked,
     Reason.BLOCKED_STALE: StaleChange,
@@ -36,21 +36,21 @@ _KINDS: Mapping[Reason, type[SandboxError]] = {
 
 
 class NullView:
-    """Follows nothing."""
+    """A view that ignores everything."""
 
     def started(self, change: Change) -> None:
-        """Work on a change begins."""
+        """Ignore the start of a change."""
 
     def progressed(self, change: Change, step: str) -> None:
-        """Work on a change has come to a step."""
+        """Ignore a step of a change."""
 
     def ended(self, outcome: Outcome) -> None:
-        """Work on a change is over."""
+        """Ignore the end of a change."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientContext:
-    """The way to a fleet, and whom to tell; its fields are those of Client."""
+    """The fleet and the callbacks; its fields are those of Client."""
 
     root: Path | str = "."
     lock_timeout: float = 60.0
@@ -62,20 +62,20 @@ class ClientContext:
 
     @property
     def how(self) -> ApplyOptions:
-        """How a change is carried out."""
+        """The options of an apply."""
         return ApplyOptions(lock_timeout=self.lock_timeout, only_requested=self.only_requested)
 
     def run(self, **given: Any) -> Run:
-        """Return a run of its own for each call: nothing is kept between two."""
+        """Return a new run for each call: nothing is kept between two."""
         run = Run(Path(self.root), remote=self.remote, **given)
         request: SandboxRequest | None = given.get("request")
-        if self.remote and request is not None:  # before anybody is asked
+        if self.remote and request is not None:  # before any host is contacted
             sound = run.sound()
             check_allowed(sound.sandboxes[request.name].spec.inputs.repo, sound.fleet, run.root)
         return run
 
     def plan(self, run: Run, options: Options | None = None) -> Plan:
-        """Return a plan after a look at every host."""
+        """Return a plan after an observation of every host."""
         if self.around is None:
             return run.plan(options or Options())
         with self.around(run):
@@ -84,7 +84,7 @@ class ClientContext:
     def apply(
         self, run: Run, decided: Plan, command: str, *, of_git: bool, again: Options | None = None
     ) -> Sequence[Outcome]:
-        """Carry a plan out, State Hub being told of it as of ``command``.
+        """Carry out a plan, and report it to State Hub as ``command``.
 
         What is no longer as planned is planned again with the options ``again``; without them it is blocked as stale.
         """
@@ -95,21 +95,21 @@ class ClientContext:
 
     @contextmanager
     def reported(self, run: Run, command: str) -> Iterator[Reporter]:
-        """Report State Hub of what happens within, as of ``command``; of what it did not take, ``warn`` is told."""
+        """Report to State Hub what happens inside, as ``command``; ``warn`` receives what it did not acknowledge."""
         with reported(run, command) as reporter:
             yield reporter
         for problem in reporter.problems:
             self.warn(problem)
 
     def carry_out(self, run: Run, decided: Plan, command: str, *, of_git: bool, again: Options | None = None) -> None:
-        """As ``apply``. Raises ProvisionFailed for the first thing that did not go well."""
+        """Carry out a plan, as ``apply`` does. Raise ProvisionFailed for the first failure."""
         self.must_be_well(self.apply(run, decided, command, of_git=of_git, again=again))
 
     @staticmethod
     def must_be_well(outcomes: Sequence[Outcome]) -> None:
-        """Raise for the first of them that is not.
+        """Raise an error for the first outcome that failed.
 
-        One of ``TRANSIENT`` where it may be later, else ProvisionFailed.
+        One of ``TRANSIENT`` if it may succeed later, else ProvisionFailed.
         """
         for outcome in outcomes:
             if outcome.ok:
@@ -122,5 +122,5 @@ class ClientContext:
 
 
 def only(decided: Plan, identifier: str) -> Plan:
-    """Return the plan without whatever else has the sandbox's name, such as an orphan of git's."""
+    """Return the plan without other sandboxes of the same name, such as an orphan of git's."""
     return replace(decided, changes=tuple(change for change in decided.changes if change.id == identifier))

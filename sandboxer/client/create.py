@@ -1,4 +1,4 @@
-"""Making a sandbox that is asked for, going on with one that was cut off, or making one anew."""
+"""Creation of a requested sandbox, resuming an interrupted one, and recreation."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def new_request(
     detached: bool = False,
     key: str | None = None,
 ) -> SandboxRequest:
-    """Return the document of what a caller asks for, and who asks. Raises UsageError.
+    """Return the request of a caller, with the requester. Raise UsageError if it is invalid.
 
-    With a ``key`` of the consumer's, its id and a name that is not given are made of the two.
+    With a ``key`` of the consumer's, its id, and a name that is not given, are derived from the two.
     """
     spec: dict[str, Any] = {"profile": profile}
     spec |= {"inputs": dict(inputs)} if inputs else {}
@@ -73,15 +73,15 @@ def new_request(
 
 
 def submit(context: ClientContext, request: SandboxRequest) -> JsonObject:
-    """Put what is asked for on record on its host, in phase `requested`, and no more; return its handle.
+    """Record a request on its host, in phase `requested`, and no more; return its handle.
 
-    What is there already under the same key, and was asked for with the same words, is given as it is.
+    An existing sandbox with the same key and an equal request is returned as it is.
     """
     return create(replace(context, only_requested=True), request)
 
 
 def create(context: ClientContext, request: SandboxRequest) -> JsonObject:
-    """Make what is asked for, and wait until it is ready; return its handle."""
+    """Create the requested sandbox, and wait until it is ready; return its handle."""
     options = Options(targets=frozenset({request.name}), allow_rollback=True)
     for _ in range(_TRIES):
         with context.run(request=request, read_secrets=True) as run:
@@ -94,14 +94,14 @@ def create(context: ClientContext, request: SandboxRequest) -> JsonObject:
             _must_be_free(request, there)
             outcomes = context.apply(run, only(decided, request.id), "create", of_git=False)
         if any(outcome.change.reason is Reason.BLOCKED_STALE for outcome in outcomes):
-            continue  # somebody begins the same one, or one of its name, at this moment
+            continue  # another client begins the same one, or one of its name, right now
         context.must_be_well(outcomes)
         return _handle_of_made(context, run, request)
     raise SandboxError(request.name, f"{request.name} is changed by others all the while", hint="try again")
 
 
 def resume(context: ClientContext, name: str) -> JsonObject:
-    """Make a sandbox that was asked for, and was cut off or only put on record, to its end; return its handle.
+    """Finish creating a sandbox that was interrupted, or only requested; return its handle.
 
     One that is ready stays as it is.
     """
@@ -124,7 +124,7 @@ def resume(context: ClientContext, name: str) -> JsonObject:
 
 
 def recreate(context: ClientContext, name: str) -> JsonObject:
-    """Make a sandbox anew: the same id, the same inputs at a fresh commit. An expired one of git too."""
+    """Recreate a sandbox: the same id, the same inputs at a fresh commit. Also an expired one of git's."""
     with context.run(find_inputs=False) as run:
         copies = copies_of(run, context.plan(run), name)
         imperative = bool(copies) and copies[0].change.origin != "git"
@@ -148,7 +148,7 @@ def _make(context: ClientContext, request: SandboxRequest, command: str, options
 
 
 def _handle_of_made(context: ClientContext, run: Run, request: SandboxRequest) -> JsonObject:
-    """Return the handle of what a run has made, or found as it is wanted: then it is looked for anew."""
+    """Return the handle of what a run has created, or found as desired, by a fresh observation."""
     for observed in run.reporter.made.values():
         record = observed.record
         if record is not None and record.id == request.id and record.phase is not Phase.PROVISIONING:
@@ -167,7 +167,7 @@ def _must_be_free(request: SandboxRequest, there: Sequence[LocatedSandbox]) -> N
 
 
 def _must_be_the_same(record: Record | None, request: SandboxRequest) -> None:
-    """Raise where what has this id was not asked for with the same key and the same words."""
+    """Raise an error if the existing sandbox of this id has another key, or another request."""
     former = record.requested if record else None
     if former is None or former.key is None or former.key != request.requested.key:
         raise NameTaken(f"{request.id} is the id of another sandbox", hint="ask with another key")
@@ -176,7 +176,7 @@ def _must_be_the_same(record: Record | None, request: SandboxRequest) -> None:
 
 
 def _renew(context: ClientContext, name: str) -> JsonObject:
-    """Return what ``apply --replace`` does of one sandbox that is in git."""
+    """Recreate one sandbox that is in git, as ``apply --replace`` does."""
     with context.run(read_secrets=True) as run:
         if name not in run.sound().sandboxes:
             hint = did_you_mean(name, run.sound().sandboxes) or "see `sandboxer list`"
@@ -197,6 +197,6 @@ def _consumer(text: str) -> dict[str, str]:
 
 
 def _name_after(profile: str, identifier: str) -> str:
-    """Return a name that nothing else has, after a profile's own."""
+    """Return a unique name, derived from a profile's."""
     own = re.sub(r"[^a-z0-9-]", "-", profile.removeprefix("profile."))[:_SHORT_NAME].strip("-") or "sandbox"
     return f"{own}-{identifier[:6]}"

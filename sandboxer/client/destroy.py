@@ -1,4 +1,4 @@
-"""The end of a sandbox that somebody names: now, with every copy of it and nothing else; or later than it was to be."""
+"""The end of a sandbox that somebody names: now, with every copy of it and nothing else; or a later expiry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TRIES = 3
 
 
 def destroy(context: ClientContext, name: str) -> bool:
-    """Remove a sandbox and every copy of it; False where there was none."""
+    """Remove a sandbox and every copy of it; return False if there was none."""
     for _ in range(_TRIES):
         outcome = _destroy_once(context, name)
         if outcome is not None:
@@ -35,7 +35,7 @@ def destroy(context: ClientContext, name: str) -> bool:
 
 
 def _destroy_once(context: ClientContext, name: str) -> bool | None:
-    """Return whether there was one; None where somebody changed it meanwhile."""
+    """Return whether there was one; None if another client changed it meanwhile."""
     with context.run(find_inputs=False) as run:
         decided = context.plan(run)
         copies = copies_of(run, decided, name)
@@ -73,7 +73,7 @@ def _removal(copy: LocatedSandbox) -> Change:
 
 
 def extend_ttl(context: ClientContext, name: str, by: timedelta) -> JsonObject:
-    """Put the end of a sandbox off by so much; return its handle as it is then."""
+    """Move the expiry of a sandbox by ``by``; return its new handle."""
     with context.run() as run:
         home = _extendable(find(run, context.plan(run), name))
         record = _extend(context, run, home, by)
@@ -81,7 +81,7 @@ def extend_ttl(context: ClientContext, name: str, by: timedelta) -> JsonObject:
 
 
 def _extendable(found: Sequence[LocatedSandbox]) -> LocatedSandbox:
-    """The one copy that may be extended. Raises UsageError where it is in doubt which one, or whether it is ours."""
+    """Return the one copy that may be extended. Raise UsageError if it is ambiguous, or not certainly ours."""
     copies = [there for there in found if not there.stray]
     name, hosts = found[0].change.sandbox, ", ".join(there.observed.host for there in found)
     if len(copies) != 1:

@@ -1,4 +1,4 @@
-"""The life of a sandbox, as the journals on the hosts tell it."""
+"""The events of a sandbox, from the journals on the hosts."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Event | None]:
     """Yield each event once, the oldest first.
 
-    With ``follow`` it goes on until the life ends; None is that nothing is new.
-
-    ``warn`` is told of a silent host. Raises UsageError where no host has a journal, and HostError where one that had
-    answered does not any more. The run is open for as long as the iterator is.
+    With ``follow`` it continues until the life ends; None means that nothing is new. ``warn`` receives each unreachable
+    host. Raise UsageError if no host has a journal, and HostError if one that answered before does not any more. The
+    run is open for as long as the iterator is.
     """
     with context.run(find_inputs=False) as run:
         observe(context, run)
@@ -42,7 +41,7 @@ def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Even
 
 
 class _Journal:
-    """What the hosts tell of one sandbox. ``told`` are the ids of what was given; ``over``: its life ended."""
+    """One sandbox's journals. ``told`` are the ids of the yielded events; ``over``: its life ended."""
 
     def __init__(self, run: Run, name: str) -> None:
         self._run = run
@@ -51,18 +50,18 @@ class _Journal:
         self.over = False
 
     def fresh(self) -> list[Event]:
-        """Return what was not given before. Raises HostError where a host does not answer any more."""
+        """Return the events that were not returned before. Raise HostError if a host does not answer any more."""
         found = self._found()
         fresh = [event for event in found if event.id not in self.told]
         self.told.update(event.id for event in fresh)
-        gone = bool(self.told) and not found  # without a State Hub a journal goes with its sandbox
+        gone = bool(self.told) and not found  # without a State Hub a journal ends with its sandbox
         self.over = gone or (bool(found) and found[-1].type.endswith(".destroyed"))
         return fresh
 
     def _found(self) -> list[Event]:
         """Return one life after the other, each in the order of its numbers.
 
-        The clocks of those who acted may differ.
+        The clocks of the clients that acted may differ.
         """
         lives: dict[str, dict[int, Event]] = {}
         for host in answering(self._run):

@@ -1,4 +1,4 @@
-"""What whoever serves a fleet looks after: sandboxes that were cut off, and those whose time is over."""
+"""Maintenance by a fleet's server: interrupted sandboxes, and expired ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST_REASON = 300
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """A sandbox on which work was begun, and nobody is at it. It ``wants`` to be made, or removed, to the end."""
+    """An interrupted sandbox that no client works on. It ``wants`` its creation, or its removal, to be finished."""
 
     id: str
     name: str
@@ -36,7 +36,7 @@ class Abandoned:
 
 
 def abandoned(context: ClientContext, busy: Collection[str]) -> list[Abandoned]:
-    """Return the imperative sandboxes that nobody waits for and nobody is at, but for those whose ids are ``busy``."""
+    """Return the imperative sandboxes that nobody waits for and whose lock is free, except the ``busy`` ids."""
     with context.run(find_inputs=False) as run:
         found = list(_cut_off(run, context, busy))
         return [one for one, home in found if _is_free(run, home)]
@@ -55,7 +55,7 @@ def _cut_off(run: Run, context: ClientContext, busy: Collection[str]) -> Iterato
 
 
 def _is_free(run: Run, home: LocatedSandbox) -> bool:
-    """Return whether nobody holds its lock; no, where that cannot be told."""
+    """Return whether nobody holds its lock; False if that is unknown."""
     host = home.observed.host
     desk = LockInspector(run.fleet.name, home.change.id, {host: run.fleet.hosts[host].spec.root}, run.transport)
     try:
@@ -65,7 +65,7 @@ def _is_free(run: Run, home: LocatedSandbox) -> bool:
 
 
 def reap(context: ClientContext) -> Sequence[Outcome]:
-    """Delete what has expired, of git's and of others, within the guards; return what came of each."""
+    """Delete expired sandboxes, git's and others, within the guards; return the outcome of each."""
     with context.run() as run:
         decided = context.plan(run, Options(only_deletes=True, only_expired=True))
         if not decided.differences:
@@ -74,7 +74,7 @@ def reap(context: ClientContext) -> Sequence[Outcome]:
 
 
 def mark_active(context: ClientContext, name: str) -> JsonObject:
-    """Mark a sandbox as in use, and return its handle. Raises UsageError where there is none, or it is not ready."""
+    """Mark a sandbox as in use, and return its handle. Raise UsageError if it does not exist, or is not ready."""
     with context.run(find_inputs=False) as run:
         home = _sure(copies_of(run, context.plan(run), name), name)
         with context.reported(run, "activity"):
@@ -83,7 +83,10 @@ def mark_active(context: ClientContext, name: str) -> JsonObject:
 
 
 def mark_failed(context: ClientContext, name: str, why: str) -> None:
-    """Mark a sandbox that cannot be made as failed, telling ``why``; one that is ready, or gone, stays as it is."""
+    """Mark a sandbox that cannot be created as failed, with the reason ``why``.
+
+    One that is ready, or gone, stays as it is.
+    """
     with context.run(find_inputs=False) as run:
         copies = copies_of(run, context.plan(run), name)
         if copies:
@@ -93,7 +96,7 @@ def mark_failed(context: ClientContext, name: str, why: str) -> None:
 
 
 def _sure(copies: Sequence[LocatedSandbox], name: str) -> LocatedSandbox:
-    """Return the home of a sandbox that is ours without any doubt. Raises SandboxNotFound, UsageError."""
+    """Return the home of a sandbox that is certainly ours. Raise SandboxNotFound, UsageError."""
     if not copies:
         raise SandboxNotFound(f"there is no sandbox {name} on the hosts", hint="see `sandboxer list`")
     if copies[0].observed.conflict or copies[0].observed.record is None:

@@ -1,4 +1,4 @@
-"""What there is, asked anew each time: all sandboxes, or the one of a name or id."""
+"""Queries, with a fresh observation each time: all sandboxes, or the one with a name or id."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ POLL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SandboxFilter:
-    """Which sandboxes a caller asks for: on one of these hosts, in one of these phases, with all of these labels.
+    """A filter of sandboxes: on one of these hosts, in one of these phases, with all of these labels.
 
-    What is empty narrows nothing. ``imperative`` leaves git's out, ``by`` all that somebody else asked for.
+    An empty value filters nothing. ``imperative`` leaves git's out, ``by`` everything that another requester created.
     """
 
     hosts: Sequence[str] = ()
@@ -37,7 +37,7 @@ class SandboxFilter:
     by: str | None = None
 
     def takes(self, handle: JsonObject) -> bool:
-        """Return whether the sandbox of a handle is among them."""
+        """Return whether the filter takes the sandbox of a handle."""
         labels = handle["labels"]
         return (
             (not self.hosts or handle["host"] in self.hosts)
@@ -56,9 +56,9 @@ def plan(context: ClientContext) -> JsonObject:
 
 
 def handles(context: ClientContext, wanted: SandboxFilter | None = None) -> list[JsonObject]:
-    """Return every sandbox that the hosts show and ``wanted`` takes.
+    """Return every observed sandbox that ``wanted`` takes.
 
-    ``warn`` is told of each host that was not seen whole.
+    ``warn`` receives each host that was not observed in full.
     """
     wanted = wanted or SandboxFilter()
     with context.run() as run:
@@ -71,13 +71,16 @@ def handles(context: ClientContext, wanted: SandboxFilter | None = None) -> list
 
 
 def observe(context: ClientContext, run: Run) -> None:
-    """Look at every host, as a plan does, and plan nothing."""
+    """Observe every host, as a plan does, and plan nothing."""
     with context.around(run) if context.around else nullcontext():
         _ = run.observations
 
 
 def handle_named(context: ClientContext, name: str) -> JsonObject:
-    """Return the sandbox of a name or id. Raises SandboxNotFound where there surely is none, else HostNotObserved."""
+    """Return the sandbox with a name or id.
+
+    Raise SandboxNotFound if it certainly does not exist, else HostNotObserved.
+    """
     with context.run() as run:
         home, *_ = find(run, context.plan(run), name)
         return handle_of(run, home)
@@ -86,11 +89,9 @@ def handle_named(context: ClientContext, name: str) -> JsonObject:
 def handle_if_there(
     context: ClientContext, name: str, *, find_inputs: bool = False, sees: Callable[[JsonObject], bool] | None = None
 ) -> JsonObject | None:
-    """Return what ``handle_named`` does, and None where there surely is none, or none that ``sees`` takes.
+    """Return the sandbox as ``handle_named`` does; None if it certainly does not exist, or ``sees`` refuses it.
 
-    Raises HostNotObserved too.
-
-    Without ``find_inputs`` it is not told how one of git's compares with git.
+    Without ``find_inputs``, one of git's is not compared with git. Raise HostNotObserved too.
     """
     with context.run(find_inputs=find_inputs) as run:
         found = copies_of(run, context.plan(run), name, sees)
@@ -98,12 +99,12 @@ def handle_if_there(
 
 
 def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"], timeout: float) -> JsonObject | None:
-    """Wait until a sandbox is ready, or gone; return its handle, None where it is gone."""
+    """Wait until a sandbox is ready, or gone; return its handle, None if it is gone."""
     deadline = time.monotonic() + timeout
     while True:
         try:
             found = handle_if_there(context, name)
-        except HostNotObserved:  # what may be there is not gone
+        except HostNotObserved:  # what may exist is not gone
             found, now = None, "not seen"
         else:
             now = str(found["phase"]) if found else Phase.DESTROYED.value
@@ -120,11 +121,10 @@ def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"]
 def copies_of(
     run: Run, decided: Plan, name: str, sees: Callable[[JsonObject], bool] | None = None
 ) -> Sequence[LocatedSandbox]:
-    """Return a sandbox's home, and copies of it that go.
+    """Return a sandbox's home, and its copies that are to be deleted.
 
-    Nothing where there surely is none, or none that ``sees`` takes.
-
-    Raises UsageError where several sandboxes have that name, HostNotObserved where it may be where no look was whole.
+    The result is empty if it certainly does not exist, or ``sees`` refuses it. Raise UsageError if several sandboxes
+    have that name, HostNotObserved if it may be on a host that was not observed in full.
     """
     there = [one for one in located_sandboxes(run, decided) if name in (one.change.sandbox, one.change.id)]
     hidden = {one.change.id for one in there if sees is not None and not sees(handle_of(run, one))}
@@ -139,7 +139,7 @@ def copies_of(
 
 
 def require_observed(run: Run, name: str) -> None:
-    """Raise HostNotObserved where a sandbox that is not found may be on a host that did not answer in full."""
+    """Raise HostNotObserved if a sandbox that was not found may be on a host that did not answer in full."""
     unseen = sorted({*unreachable_hosts(run), *partial(run)})
     if unseen:
         message = f"{name} may be on {', '.join(unseen)}, which did not answer in full"

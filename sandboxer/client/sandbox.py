@@ -1,4 +1,4 @@
-"""What the library gives: a sandbox as it was seen, and what can be done with it."""
+"""The library's result: an observed sandbox, and the operations on it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A sandbox as it was when it was asked for: its ``handle``, as ``sandboxer get -o json`` writes it.
+    """A sandbox at the time of a query: its ``handle``, as ``sandboxer get -o json`` writes it.
 
-    Its methods are those of its client, which see for what they raise; each gives what is there by then. As a context
+    Its methods are those of its client, which documents their errors; each returns the state at that time. As a context
     manager it is destroyed at the end.
     """
 
@@ -39,7 +39,7 @@ class Sandbox:
 
     @property
     def phase(self) -> str:
-        """Where it is in its life: ``ready``, ``failed``."""
+        """Its phase in the lifecycle: ``ready``, ``failed``."""
         return str(self.handle["phase"])
 
     @property
@@ -49,20 +49,20 @@ class Sandbox:
 
     @property
     def reachability(self) -> Sequence[JsonObject]:
-        """The ways in, each with ``name``, ``service``, ``port``, ``address``, ``host_port``, ``url`` and ``via``."""
+        """Its ports, each with ``name``, ``service``, ``port``, ``address``, ``host_port``, ``url`` and ``via``."""
         ways: Any = self.handle["reachability"]
         return list(ways)
 
     def refresh(self) -> Sandbox:
-        """The same as it is now."""
+        """Return it in its present state."""
         return self.client.get(self.id)
 
     def recreate(self) -> Sandbox:
-        """Make it anew, from the same inputs at a fresh commit."""
+        """Recreate it, from the same inputs at a fresh commit."""
         return self.client.recreate(self.id)
 
     def extend_ttl(self, by: timedelta) -> Sandbox:
-        """Let it live longer."""
+        """Extend its life."""
         return self.client.extend_ttl(self.id, by)
 
     def activity(self) -> Sandbox:
@@ -70,19 +70,19 @@ class Sandbox:
         return self.client.activity(self.id)
 
     def events(self, *, follow: bool = False) -> Generator[Event | None]:
-        """Yield its life, as Client.events tells it."""
+        """Yield its events, as Client.events does."""
         return self.client.events(self.id, follow=follow)
 
     def logs(self, *services: str, tail: int | None = None, follow: bool = False) -> Logs:
-        """Return what its containers print, as Client.logs tells it."""
+        """Return its containers' output, as Client.logs does."""
         return self.client.logs(self.id, services=services, tail=tail, follow=follow)
 
     def forward(self, port: str | int, *, local_port: int = 0, service: str | None = None) -> Forward:
-        """Return a port of this machine that leads into it, until that is closed."""
+        """Return a local port that is forwarded to it until it is closed."""
         return self.client.forward(self.id, port, local_port=local_port, service=service)
 
     def destroy(self) -> None:
-        """Remove it; what is gone already is success."""
+        """Remove it; if it is gone already, that is success."""
         self.client.destroy(self.id)
 
     def __enter__(self) -> Self:

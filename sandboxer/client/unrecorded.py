@@ -1,4 +1,4 @@
-"""What carries the labels of a sandbox without record and manifest: shown, and removed where a person says so."""
+"""Resources with a sandbox's labels, but without record and manifest: listed, and removed on a person's request."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Unrecorded:
     folder: str
 
     def to_json(self) -> JsonObject:
-        """Return it as it stands in the JSON of ``destroy --without-record``."""
+        """Return it as in the JSON of ``destroy --without-record``."""
         return {
             "sandbox": self.name,
             "id": self.id,
@@ -54,8 +54,8 @@ class Unrecorded:
 def unrecorded(context: ClientContext, identifier: str) -> list[Unrecorded]:
     """Return what carries the labels of an ID that no record and no manifest claims, a value for each host.
 
-    Raises UsageError for what is no ID and for one that is claimed, HostNotObserved where none was found and a host
-    did not answer in full.
+    Raise UsageError for an invalid ID and for one that is claimed, HostNotObserved if none was found and a host did not
+    answer in full.
     """
     with context.run(find_inputs=False) as run:
         context.plan(run)
@@ -63,7 +63,10 @@ def unrecorded(context: ClientContext, identifier: str) -> list[Unrecorded]:
 
 
 def destroy_unrecorded(context: ClientContext, identifier: str) -> list[Unrecorded]:
-    """Remove it and return what was removed. Raises as ``unrecorded``, and SandboxError where something is left."""
+    """Remove it and return what was removed.
+
+    Raise what ``unrecorded`` raises, and SandboxError if something is left.
+    """
     with context.run(find_inputs=False) as run:
         decided = context.plan(run)
         copies = _unclaimed(run, identifier)
@@ -77,7 +80,11 @@ def destroy_unrecorded(context: ClientContext, identifier: str) -> list[Unrecord
 
 
 def _unclaimed(run: Run, identifier: str) -> list[ObservedSandbox]:
-    """Return the sights to remove, by host. A host that was not observed in full deletes nothing."""
+    """Return the observations to remove, by host.
+
+    Raise UsageError for an invalid or claimed ID, HostNotObserved if a host with its labels was not observed in full,
+    or, if none was found, if any host was not.
+    """
     if not re.fullmatch("[0-9a-f]{8}", identifier):
         hint = "an ID has 8 hex digits; `sandboxer plan` shows it behind the name"
         raise UsageError(f"--without-record {identifier!r}: not the ID of a sandbox", hint=hint)

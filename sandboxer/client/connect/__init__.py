@@ -1,4 +1,4 @@
-"""Reaching into a sandbox that runs: its logs, its ports, a shell in it, files to it and from it."""
+"""Access to a running sandbox: its logs, its ports, a shell in it, copies of files to it and from it."""
 
 from sandboxer.client.connect.forward import Forward
 from sandboxer.client.connect.logs import LogLine, Logs

@@ -1,4 +1,4 @@
-"""Copying files and folders into a container and out of it, as tar streams that the engine makes and takes."""
+"""Copies of files and directories to and from a container, as tar streams that the engine writes and reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container
     from sandboxer.model.protocols import HostTransport, Stream
 
-_STALL = 120.0  # seconds that an engine may take to go on
+_STALL = 120.0  # seconds without progress of an engine
 _BLOCK = 512
 _FOLDER = b"5"
 
@@ -37,10 +37,10 @@ def copy_from(
     service: str | None,
     progress: Callable[[int], None],
 ) -> Path:
-    """Copy a file or folder out of a container; return where it lies now. ``progress`` is told the bytes so far.
+    """Copy a file or directory out of a container; return its new path.
 
-    Into a target that is a folder it goes under its own name, else it becomes the target. Raises UsageError,
-    SandboxError, HostError; the target is as before then.
+    A target that is a directory receives it under its own name, else it becomes the target. ``progress`` receives the
+    number of bytes so far. Raise UsageError, SandboxError, HostError; then the target is unchanged.
     """
     target, container = _container(context, name, service)
     plain, contents = _plain(path)
@@ -71,10 +71,11 @@ def copy_from(
 def copy_to(
     context: ClientContext, name: str, source: str, path: str, service: str | None, progress: Callable[[int], None]
 ) -> str:
-    """Copy a file or folder into a container; return where it lies there. ``progress`` is told the bytes so far.
+    """Copy a file or directory into a container; return its path there.
 
-    Into a path that is a folder it goes under its own name, else it becomes the path, whose folder must be there.
-    A source that ends in ``/.`` means what is in the folder. Raises UsageError, SandboxError, HostError.
+    A path that is a directory receives it under its own name, else it becomes the path, whose parent must exist. A
+    source that ends in ``/.`` means the content of the directory. ``progress`` receives the number of bytes so far.
+    Raise UsageError, SandboxError, HostError.
     """
     if not Path(source).exists():
         raise UsageError(f"there is no {source}", hint="name a file or folder of this machine")
@@ -102,7 +103,7 @@ def _container(context: ClientContext, name: str, service: str | None) -> tuple[
 
 
 def _plain(path: str) -> tuple[str, bool]:
-    """Return a path in a container without what may be left out, and whether what is in the folder is meant."""
+    """Return a normalized path in a container, and whether it means the content of the directory."""
     if "\0" in path or not path:
         raise UsageError(f"{printable(path)!r} is no path", hint="NAME/SERVICE:PATH")
     whole = posixpath.normpath("/" + path.lstrip("/"))
@@ -110,7 +111,7 @@ def _plain(path: str) -> tuple[str, bool]:
 
 
 def _destination(transport: HostTransport, container: Container, path: str, source: str) -> tuple[str, str]:
-    """Return the folder in the container to unpack in, and the name to unpack as; empty for what is in the source."""
+    """Return the directory in the container to unpack in, and the name to unpack as; empty for the source's content."""
     plain, _ = _plain(path)
     contents = source == "." or source.endswith("/.")
     kind = _FOLDER if plain == "/" else _kind(transport, container, plain)
@@ -124,7 +125,7 @@ def _destination(transport: HostTransport, container: Container, path: str, sour
 
 
 def _kind(transport: HostTransport, container: Container, path: str) -> bytes:
-    """Return what is at a path of a container, as a tar says it: ``5`` for a folder; empty where there is nothing."""
+    """Return the tar type of a path in a container: ``5`` for a directory; empty if nothing is there."""
     result = transport.run(_command("kind", container, path))
     return result.stdout[156:157] if len(result.stdout) == _BLOCK else b""
 
@@ -139,7 +140,7 @@ def _command(way: str, container: Container, path: str) -> Command:
 
 
 def _must_be_well(stream: Stream, target: ConnectTarget, container: Container, path: str) -> None:
-    """Raise SandboxError with the engine's words where it could not do it, HostError where it does not end."""
+    """Raise SandboxError with the engine's message if it failed, HostError if it does not end."""
     host = target.observed.host
     try:
         while stream.read(_STALL):

@@ -1,4 +1,4 @@
-"""Words that reach a script on standard input, a line each, whatever is in them."""
+"""Escaping of words for a script's standard input, one on each line, whatever they contain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sandboxer.model.text import printable
 
 
 def escaped(word: str) -> str:
-    """Return the word as ``printf %b`` reads it: on one line. Raises UsageError for what no program can be given."""
+    """Return the word as ``printf %b`` reads it, on one line. Raise UsageError if no program can be given it."""
     if "\0" in word:
         raise UsageError(f"{printable(word)!r} has a zero byte in it")
     return word.replace("\\", "\\\\").replace("\n", "\\n")

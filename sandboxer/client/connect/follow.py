@@ -1,7 +1,7 @@
-"""Following the logs of a sandbox: each container that runs, and those that come later, until none runs any more.
+"""Following the logs of a sandbox: each container that runs, and those that start later, until none runs any more.
 
-A container's log is a command on the host that ends when the container stops. Another command tells all the while which
-containers there are; one that runs, and whose log is not read, is read from where it was left.
+A container's log is a command on the host that ends when the container stops. Another command continuously lists the
+containers; the log of one that runs and is not being read is read from where it stopped.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from sandboxer.client.connect.target import ConnectTarget
     from sandboxer.model.protocols import HostTransport, Stream
 
-ROUND = 2  # seconds between two looks at which containers there are
-_SILENT = 90.0  # seconds without such a look: the host does not answer any more
-_QUIET_ROUNDS = 3  # looks without anything that runs, until it is over: an update stops before it starts
-_FAILURES = 3  # times that an engine may fail to give a log
-_WAITING = 8  # pieces of logs that wait for whoever reads; each is at most what one read gives
+ROUND = 2  # seconds between two lists of the containers
+_SILENT = 90.0  # seconds without such a list: the host does not answer any more
+_QUIET_ROUNDS = 3  # lists without a running container until the end: an update stops before it starts
+_FAILURES = 3  # times that an engine may fail to return a log
+_WAITING = 8  # pieces of logs that wait for the reader; each is at most one read
 _ON_ONE = 7  # commands on one connection; sshd takes 10
 _ALIVE = frozenset({"running", "restarting", "paused"})
 _STAMP = re.compile(rb"\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)")
@@ -40,7 +40,7 @@ _SINCE = re.compile(r"@since ([0-9TZ:.+-]{10,40})")
 
 @dataclass(frozen=True, slots=True)
 class _Now:
-    """One container as the last round has it; each run of it began at another time."""
+    """One container in the latest list; each run of it has another start time."""
 
     source: Source
     state: str
@@ -49,7 +49,7 @@ class _Now:
 
 @dataclass(frozen=True, slots=True)
 class _Over:
-    """The log of a container is at its end; ``since`` is where it would go on, None where that is not known."""
+    """The end of a container's log; ``since`` is where it would continue, None if that is unknown."""
 
     source: Source
     since: str | None
@@ -57,7 +57,7 @@ class _Over:
 
 
 class LogFollower:
-    """The logs of one sandbox as they go on. ``lines`` is for one thread, ``close`` for any."""
+    """A follower of one sandbox's logs. ``lines`` is for one thread, ``close`` for any."""
 
     def __init__(self, target: ConnectTarget, options: LogOptions) -> None:
         self._place, self._wanted = target, options
@@ -68,13 +68,13 @@ class LogFollower:
         self._reading: set[str] = set()
         self._since: dict[str, str | None] = {}
         self._began: dict[str, str] = {}  # the run of each container that was read last
-        self._last: dict[str, bytes] = {}  # the time of the last line of each container, where lines have one
+        self._last: dict[str, bytes] = {}  # the time of each container's last line, if lines have one
         self._failures: dict[str, int] = {}
         self._rounds = self._quiet = 0
         self._lived = False
 
     def lines(self) -> Iterator[LogLine]:
-        """Each line as it comes, until no container runs any more. Raises HostError."""
+        """Yield each line as it arrives, until no container runs any more. Raise HostError."""
         self._start(self._watch)
         while not self._stop.is_set():
             try:
@@ -91,7 +91,7 @@ class LogFollower:
                 return
 
     def close(self) -> None:
-        """End all that runs for it, here and on the host. Idempotent."""
+        """End everything that runs for it, here and on the host. Idempotent."""
         self._stop.set()
         self._connections.close()
         for thread in self._threads:
@@ -99,7 +99,7 @@ class LogFollower:
                 thread.join(5.0)
 
     def _ended(self, over: _Over) -> None:
-        """Note where a log goes on. Raises SandboxError where the engine does not give it."""
+        """Note where a log continues. Raise SandboxError if the engine does not return it."""
         self._reading.discard(over.source.id)
         self._since[over.source.id] = over.since
         failures = self._failures[over.source.id] = self._failures.get(over.source.id, 0) + over.failed
@@ -109,7 +109,7 @@ class LogFollower:
             raise SandboxError(name, message, hint="what it said for a reason is among the lines")
 
     def _over(self, now: dict[str, _Now]) -> bool:
-        """Begin to read what is not read yet; whether nothing runs, and is not about to."""
+        """Start to read new containers; return whether nothing runs, and nothing is about to."""
         self._rounds += 1
         for identifier, container in now.items():
             ran = container.state != "created" and self._began.get(identifier) != container.began
@@ -122,7 +122,7 @@ class LogFollower:
         self._quiet = 0 if alive or self._reading else self._quiet + 1
         return self._quiet >= (_QUIET_ROUNDS if self._lived else 1)
 
-    # --- in threads of their own
+    # --- in separate threads
 
     def _start(self, work: Callable[[], None]) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
@@ -139,7 +139,7 @@ class LogFollower:
             self._put(_unanswering(self._place.observed.host))
 
     def _put(self, piece: list[LogLine] | dict[str, _Now] | _Over | SandboxerError) -> None:
-        """Hand a piece over; wait where whoever reads is behind, and so does the host then."""
+        """Hand over a piece; wait while the reader is behind, which makes the host wait too."""
         put = False
         while not put and not self._stop.is_set():
             with contextlib.suppress(queue.Full):
@@ -163,7 +163,7 @@ class LogFollower:
                     found = []
 
     def _round(self, lines: Sequence[bytes]) -> dict[str, _Now]:
-        """The containers that are wanted, by id."""
+        """Return the requested containers, by id."""
         found: list[_Now] = []
         for line in lines:
             identifier, state, began, service, number, once = (*line.decode(errors="replace").split("|"), *[""] * 6)[:6]
@@ -204,10 +204,10 @@ class LogFollower:
 
 
 class _Again:
-    """Leaves out what was read before, by the time in front of each line, which is shown only with ``keep``.
+    """A filter of lines that were read before, by the time in front of each, which is output only with ``keep``.
 
-    Podman notices the end of a container late, and may have told by then what it printed after a restart. Docker does
-    not, and writes a time into the midst of long lines, so that its lines are not read so.
+    Podman notices the end of a container late, and may by then have returned output from after a restart. Docker does
+    not, and writes a time into the middle of long lines, so that its lines are not filtered.
     """
 
     def __init__(self, last: bytes | None, *, keep: bool) -> None:
@@ -235,7 +235,7 @@ def _unanswering(host: str) -> HostError:
 
 
 class _Connections:
-    """As many connections to the host as its commands at once need: one, but for the largest sandboxes."""
+    """The connections to the host, as many as its simultaneous commands need: one, but for the largest sandboxes."""
 
     def __init__(self, target: ConnectTarget) -> None:
         self._place = target
@@ -245,7 +245,7 @@ class _Connections:
         self._closed = False
 
     def stream(self, name: str, words: Sequence[str]) -> _Held:
-        """Start a script of this package; raise HostError."""
+        """Start a script of this package; raise HostError if it does not start."""
         with self._lock:
             if self._closed:
                 raise HostUnreachable(self._place.observed.host, "the logs were closed")
@@ -272,7 +272,7 @@ class _Connections:
 
 
 class _Held:
-    """A stream that gives its place on the connection up at its end."""
+    """A stream that frees its slot on the connection at its end."""
 
     def __init__(self, stream: Stream, busy: set[int], mine: int) -> None:
         self._stream, self._busy, self._mine = stream, busy, mine

@@ -1,4 +1,4 @@
-"""Forwarding: a port of this machine that leads into a sandbox, over one SSH connection to its host."""
+"""Forwarding of local ports to a sandbox, over one SSH connection to its host."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import HostTransport, Tunnel
 
 FRESH = 30.0  # seconds that an address counts as known: another sandbox may have it later
-_LOOPBACK, _ANY = "127.0.0.1", ("", "0.0.0.0", "::")  # noqa: S104 - nothing is bound to it, it is what engines say
-_SAME = 10.0  # seconds in which what went wrong is not said twice
+_LOOPBACK, _ANY = "127.0.0.1", ("", "0.0.0.0", "::")  # noqa: S104 - not a bind address: engines report these
+_SAME = 10.0  # seconds in which the same error is not repeated
 
 
 @dataclass(frozen=True, slots=True)
 class PortRequest:
-    """One port that shall be forwarded: a name of the profile's reachability or a number, and from which local port.
+    """One port to forward: a name of the profile's reachability or a number, and the local port.
 
     ``local_port`` 0 takes a free one. ``service`` is needed for a number that several services may mean.
     """
@@ -40,7 +40,7 @@ class PortRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Destination:
-    """A port of a service; ``name`` is as the profile has it, else the number."""
+    """A port of a service; ``name`` is as in the profile, else the number."""
 
     name: str
     service: str
@@ -49,7 +49,7 @@ class _Destination:
 
 
 class Forward:
-    """A local port that leads into a sandbox until ``close``. Use as a context manager."""
+    """A local port that is forwarded to a sandbox until ``close``. Use as a context manager."""
 
     def __init__(self, destination: _Destination, relay: Relay, link: Link) -> None:
         self._destination, self._relay, self._link = destination, relay, link
@@ -61,13 +61,13 @@ class Forward:
 
     @property
     def url(self) -> str:
-        """Where it is reached: ``http://127.0.0.1:43127``."""
+        """The URL of the local port: ``http://127.0.0.1:43127``."""
         address = self._relay.address
         shown = f"[{address}]" if ":" in address else address
         return f"{self._destination.scheme}://{shown}:{self.local_port}"
 
     def to_json(self) -> JsonObject:
-        """Return what a program is told of it."""
+        """Return it as JSON, for programs."""
         return {
             "name": self._destination.name,
             "service": self._destination.service,
@@ -78,7 +78,7 @@ class Forward:
         }
 
     def close(self) -> None:
-        """End the port and every connection through it. Idempotent."""
+        """Close the port and every connection through it. Idempotent."""
         self._link.left_by(self)
         self._relay.close()
 
@@ -92,9 +92,9 @@ class Forward:
 def forwards(
     context: ClientContext, name: str, request: Sequence[PortRequest], address: str, service: str | None
 ) -> list[Forward]:
-    """Forward ports of a sandbox, all over one connection; without any, all of its reachability.
+    """Forward ports of a sandbox over one connection; without any, its whole reachability.
 
-    ``service`` is whose they are where a port does not say so. Raises UsageError, HostError, SandboxError.
+    ``service`` is the default for ports that name none. Raise UsageError, HostError, SandboxError.
     """
     target = target_of(context, name)
     targets = [(_destination(target, one, one.service or service), one.local_port) for one in request]
@@ -120,7 +120,7 @@ def _declared(target: ConnectTarget) -> list[_Destination]:
 
 
 def _scheme(name: str) -> str:
-    """Return what a port speaks by its name, as in a handle."""
+    """Return the URL scheme of a port by its name, as in a handle."""
     return name if name in ("http", "https") else "http" if "http" in name else "tcp"
 
 
@@ -133,7 +133,7 @@ def _all(target: ConnectTarget, service: str | None) -> list[_Destination]:
 
 
 def _destination(target: ConnectTarget, request: PortRequest, service: str | None) -> _Destination:
-    """Return what a port that is asked for means. Raises UsageError."""
+    """Return the destination of a requested port. Raise UsageError if there is none."""
     declared = [destination for destination in _declared(target) if service in (None, destination.service)]
     named = [destination for destination in declared if request.port in (destination.name, str(destination.port))]
     exact = [destination for destination in named if destination.name == request.port] or named
@@ -153,7 +153,7 @@ def _destination(target: ConnectTarget, request: PortRequest, service: str | Non
 
 
 class Link:
-    """The one connection to a sandbox's host that its forwards share, made anew where it was lost."""
+    """The one connection to a sandbox's host that its forwards share, opened again if it is lost."""
 
     def __init__(self, target: ConnectTarget, warn: Callable[[str], None]) -> None:
         self._place, self._warn = target, warn
@@ -166,19 +166,19 @@ class Link:
         self._closed = False
 
     def check(self) -> None:
-        """Connect. Raises HostUnreachable where that cannot be done."""
+        """Connect. Raise HostUnreachable if that fails."""
         if self._transport.lost:
-            self._transport.tunnel("127.0.0.1", 1)  # which says why
+            self._transport.tunnel("127.0.0.1", 1)  # its error says why
 
     def forward(self, destination: _Destination, address: str, local_port: int) -> Forward:
-        """Listen on a local port, and carry on what connects to it. Raises UsageError."""
+        """Listen on a local port, and forward its connections. Raise UsageError if the port is not available."""
         relay = Relay(address, local_port, lambda: self._open(destination), self._failed)
         forward = Forward(destination, relay, self)
         self._users.add(forward)
         return forward
 
     def left_by(self, forward: Forward) -> None:
-        """A forward ends; the last one ends the connection."""
+        """Remove a closed forward; the last one closes the connection."""
         with self._lock:
             self._users.discard(forward)
             last = not self._users
@@ -186,12 +186,12 @@ class Link:
             self.close()
 
     def close(self) -> None:
-        """End the connection, and all that goes through it. Idempotent."""
+        """Close the connection, and everything that goes through it. Idempotent."""
         self._closed = True
         self._transports.close()
 
     def _open(self, destination: _Destination) -> Tunnel:
-        """Return the way to a port of a container. Raises HostError, SandboxError."""
+        """Return the tunnel to a port of a container. Raise HostError, SandboxError."""
         try:
             return self._try(destination)
         except HostUnreachable:
@@ -202,7 +202,7 @@ class Link:
             return self._try(destination)
 
     def _try(self, destination: _Destination) -> Tunnel:
-        """Return where the address that is known leads nowhere, it is looked up again, once."""
+        """Return the tunnel; if the known address leads nowhere, observe it again, once."""
         transport, asked_at = self._transport, time.monotonic()
         target = self._looked(transport, asked_at - FRESH, or_known=True)
         way = _way(target, destination)
@@ -215,7 +215,7 @@ class Link:
         target = self._looked(transport, asked_at)
         again = _way(target, destination)
         if again is None:
-            target.container(destination.service)  # says in which state it is
+            target.container(destination.service)  # its error has the container's state
             raise SandboxError(
                 target.name, f"{destination.service} of {target.name} does not run", hint="see `sandboxer get`"
             )
@@ -225,7 +225,7 @@ class Link:
         return transport.tunnel(*again)
 
     def _looked(self, transport: HostTransport, newer_than: float, *, or_known: bool = False) -> ConnectTarget:
-        """Return what a look that began later than that showed; many who ask at once share one look."""
+        """Return an observation that began after ``newer_than``; simultaneous callers share one."""
         with self._looking:
             if self._seen_at < newer_than:
                 began = time.monotonic()
@@ -239,7 +239,7 @@ class Link:
             return self._place
 
     def _renew(self, lost: HostTransport) -> None:
-        """Another connection in place of one that was lost; it is opened by whoever uses it first."""
+        """Replace a lost connection by a new one, which its first user opens."""
         with self._renewing:
             if self._transport is not lost or self._closed:
                 return
@@ -254,7 +254,7 @@ class Link:
             self._say(f"a connection was refused: {error.message}")
 
     def _say(self, words: str) -> None:
-        """Warn; what a hundred connections have to say at once is said once."""
+        """Warn; the same message of a hundred connections is given once."""
         now = time.monotonic()
         with self._lock:
             known = now - self._said.get(words, -_SAME) < _SAME
@@ -265,7 +265,7 @@ class Link:
 
 
 def _way(target: ConnectTarget, destination: _Destination) -> tuple[str, int] | None:
-    """Return the address on the host that leads to a port; None where no container of the service runs."""
+    """Return the address on the host of a port; None if no container of the service runs."""
     running = [container for container in target.services.get(destination.service, ()) if container.state == "running"]
     return next((way for container in running if (way := _way_to(container, destination.port))), None)
 

@@ -1,4 +1,4 @@
-"""The logs of a sandbox's containers, as ``docker compose logs`` shows them: at once, or as they go on."""
+"""The logs of a sandbox's containers, as ``docker compose logs`` shows them: at once, or followed."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import Stream
 
 MAX_LINE = 64 * 1024  # bytes; a longer line comes in parts
-QUIET_LIMIT = 600.0  # seconds that an engine may take to go on with a log that it has
+QUIET_LIMIT = 600.0  # seconds without progress of an engine that has a log
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line that a container printed: its service, which replica where there are several, and the bytes."""
+    """One line of a container's output: its service, the replica if there are several, and the bytes."""
 
     service: str
     replica: int | None
@@ -37,7 +37,7 @@ class LogLine:
 
     @property
     def source(self) -> str:
-        """Which container it is of: ``web``, or ``web-2`` of several."""
+        """The container of the line: ``web``, or ``web-2`` of several."""
         return self.service if self.replica is None else f"{self.service}-{self.replica}"
 
     @property
@@ -57,7 +57,7 @@ class Logs:
         return self
 
     def __next__(self) -> LogLine:
-        """Return the next line, however long it takes to come. Raises HostError, SandboxError."""
+        """Return the next line, however long it takes to arrive. Raise HostError, SandboxError."""
         try:
             return next(self._lines)
         except StopIteration:
@@ -85,26 +85,26 @@ class Logs:
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """Which logs are wanted: of which services (all without any), how many last lines (None: all), with times."""
+    """The requested logs: services (all without any), the number of last lines (None: all), with times or not."""
 
     services: frozenset[str] = frozenset()
     tail: int | None = None
     timestamps: bool = False
 
     def takes(self, service: str) -> bool:
-        """Return whether a service is among those that are wanted."""
+        """Return whether a service is requested."""
         return not self.services or service in self.services
 
     @property
     def words(self) -> tuple[str, str]:
-        """How many last lines, and whether with times, as the scripts are told it."""
+        """The number of last lines, and whether with times, as parameters of the scripts."""
         return ("all" if self.tail is None else str(self.tail), "yes" if self.timestamps else "no")
 
 
 def logs(
     context: ClientContext, name: str, *, services: Sequence[str], tail: int | None, follow: bool, timestamps: bool
 ) -> Logs:
-    """Return the logs of a sandbox. Raises UsageError where there is none, or it has no such service."""
+    """Return the logs of a sandbox. Raise UsageError if it does not exist, or has no such service."""
     if tail is not None and tail < 0:
         raise UsageError(f"{tail} is no number of lines", hint="0 or more, or all")
     target = target_of(context, name)
@@ -121,7 +121,7 @@ def logs(
 
 
 def _at_once(target: ConnectTarget, options: LogOptions, transports: Transports) -> Iterator[LogLine]:
-    """Yield what the engine has by now, one container after the other, in one command."""
+    """Yield what the engine has now, one container after the other, in one command."""
     sources = [
         Source.of(container, service, len(containers))
         for service, containers in target.services.items()
@@ -155,7 +155,7 @@ def _patiently(stream: Stream, target: ConnectTarget) -> bytes:
 def _until(
     end: re.Pattern[bytes], lines: Iterator[bytes], source: Source, target: ConnectTarget
 ) -> Generator[LogLine, None, int]:
-    """Yield the lines of one container, and the exit code behind them.
+    """Yield the lines of one container, and return the exit code after them.
 
     An empty line right before that is the script's, and not the log's.
     """
@@ -172,7 +172,7 @@ def _until(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A container whose log is read; ``replica`` is None where its service has no other."""
+    """A container whose log is read; ``replica`` is None if its service has no other."""
 
     id: str
     service: str
@@ -180,22 +180,22 @@ class Source:
 
     @classmethod
     def of(cls, container: Container, service: str, replicas: int) -> Source:
-        """Return one of so many containers of a service."""
+        """Return the source for one of ``replicas`` containers of a service."""
         return cls(container.id, service, number_of(container) if replicas > 1 else None)
 
     def line(self, data: bytes) -> LogLine:
-        """Return a line of it."""
+        """Return a line of this source."""
         return LogLine(self.service, self.replica, data)
 
 
 class Lines:
-    """Cuts bytes into lines; of one that is too long it makes several, so that no more is held than that."""
+    """A splitter of bytes into lines; it cuts a line that is too long, so that no more than that is in memory."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def of(self, chunk: bytes) -> list[bytes]:
-        """The lines that are complete with the next bytes."""
+        """Return the lines that are complete with the next bytes."""
         *whole, rest = (self._rest + chunk).split(b"\n")
         while len(rest) > MAX_LINE:
             whole.append(rest[:MAX_LINE])
@@ -204,7 +204,7 @@ class Lines:
         return [part.removesuffix(b"\r") for line in whole for part in _parts(line)]
 
     def end(self) -> list[bytes]:
-        """Return what is left where the last line was not ended."""
+        """Return the rest, if the last line has no end."""
         rest, self._rest = self._rest, b""
         return [rest] if rest else []
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Shell:
-    """A shell that runs: its ``stream``, and the connection that is its own. Use as a context manager."""
+    """A running shell: its ``stream``, and its separate connection. Use as a context manager."""
 
     def __init__(self, stream: Stream, transports: Transports) -> None:
         self.stream, self._transports = stream, transports
@@ -45,7 +45,7 @@ def shell(
 ) -> Shell:
     """Start a command in a container of ``service``, without one in the workspace; without a command, a shell.
 
-    With a ``terminal`` all three streams are that. ``on_stderr`` gets standard error, from another thread. Raises
+    With a ``terminal``, that is all three streams. ``on_stderr`` receives standard error, in another thread. Raise
     UsageError, SandboxError, HostError.
     """
     if terminal is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,60}", terminal.kind):
@@ -66,7 +66,7 @@ def shell(
 
 
 def _workspace(target: ConnectTarget) -> str:
-    """Return the folder of the delivered files. Raises UsageError where a sandbox has none."""
+    """Return the directory of the delivered files. Raise UsageError if the sandbox has none."""
     inputs = target.record.inputs
     if inputs is None:
         services = ", ".join(target.services)

@@ -1,4 +1,4 @@
-"""Where the sandbox that is reached into lives: its host, its containers by service, and the way there."""
+"""The sandbox to connect to: its host, its containers by service, and the connection there."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ NUMBER = "com.docker.compose.container-number"
 
 @dataclass(frozen=True, slots=True)
 class ConnectTarget:
-    """One sandbox where it lives, as one look saw it. ``folder`` is the fleet's, which key files are relative to."""
+    """One sandbox on its host, as one observation showed it.
+
+    ``folder`` is the fleet's directory, which key files are relative to.
+    """
 
     name: str
     folder: Path
@@ -44,12 +47,12 @@ class ConnectTarget:
 
     @property
     def engine(self) -> Engine:
-        """The engine that has its containers."""
+        """The engine that runs its containers."""
         return self.record.engine
 
     @property
     def services(self) -> Mapping[str, Sequence[Container]]:
-        """The containers of each service, in any state, the first replica first; what a person runs beside is none."""
+        """The containers of each service, in any state, the first replica first; without a person's one-off ones."""
         found: dict[str, list[Container]] = {}
         for container in self.observed.containers:
             if not one_off(container) and container.engine == self.engine:
@@ -57,7 +60,7 @@ class ConnectTarget:
         return {name: sorted(found[name], key=number_of) for name in sorted(found)}
 
     def the_service(self, service: str | None) -> str:
-        """The service that is meant, the only one where none is named. Raises UsageError."""
+        """Return the given service, or the only one if none is given. Raise UsageError if there is no such service."""
         services = self.services
         if service is None and len(services) == 1:
             return next(iter(services))
@@ -71,7 +74,7 @@ class ConnectTarget:
     def container(self, service: str | None, *, running: bool = True) -> Container:
         """Return a container of a service, one that runs before others.
 
-        Raises UsageError, SandboxError where none runs.
+        Raise UsageError for an unknown service, SandboxError if none runs.
         """
         name = self.the_service(service)
         containers = self.services[name]
@@ -87,9 +90,9 @@ class ConnectTarget:
         return f"the services {', '.join(names)}" if names else "no containers"
 
     def observe_again(self, transport: HostTransport) -> ConnectTarget:
-        """Return the same sandbox as a look at its host shows it now.
+        """Return the same sandbox by a fresh observation of its host.
 
-        Raises HostError, and SandboxError where it is gone.
+        Raise HostError, and SandboxError if it is gone.
         """
         request = ObserveRequest(self.observed.host, self.host.spec.root, self.fleet, runtime_of(self.host))
         observation = self.extension.probe(transport, request)
@@ -105,16 +108,16 @@ class ConnectTarget:
 
 
 def number_of(container: Container) -> int:
-    """Return which replica of its service a container is, from 1 on."""
+    """Return the number of a container's replica, from 1 on."""
     told = container.labels.get(NUMBER, "")
     return int(told) if told.isdecimal() and len(told) < 10 else 1
 
 
 def target_of(context: ClientContext, name: str) -> ConnectTarget:
-    """Look for the sandbox of a name or id; of one that moves, its home.
+    """Return the sandbox with a name or id; of one that moves, its home.
 
-    Raises UsageError where there is none, HostNotObserved where it may be on a host that did not answer, and
-    SandboxError where it is not surely ours, or its engine does not answer.
+    Raise UsageError if it does not exist, HostNotObserved if it may be on a host that did not answer, and SandboxError
+    if it is not certainly ours, or its engine does not answer.
     """
     with context.run(find_inputs=False) as run:
         decided = context.plan(run)
@@ -129,7 +132,7 @@ def target_of(context: ClientContext, name: str) -> ConnectTarget:
 
 
 def sure(name: str, observed: ObservedSandbox) -> Record:
-    """Return the record of a sandbox that is ours without any doubt, and whose engine answers. Raises SandboxError."""
+    """Return the record of a sandbox that is certainly ours, and whose engine answers. Raise SandboxError otherwise."""
     conflict = observed.conflict or (None if observed.record else "its record is gone") or observed.engine_error
     if conflict or observed.record is None:
         raise SandboxError(
