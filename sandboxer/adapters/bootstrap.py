@@ -1,4 +1,4 @@
-"""How a script reaches a shell: as data, after one constant line that any login shell understands.
+"""Delivery of a script to a shell: as data, after one constant line that any login shell understands.
 
 The line goes through whatever login shell the account has (bash, fish, csh), so it is one single-quoted word without
 backslash, quote or exclamation mark. It starts ``sh``, which reads the script from standard input::
@@ -7,8 +7,8 @@ backslash, quote or exclamation mark. It starts ``sh``, which reads the script f
     <script>
     #<marker>
 
-prints the marker on a line of its own and runs the script; what follows on standard input is the script's. All output
-before the marker is the login shell's own noise. A script that arrives cut short lacks the marker, and is not run.
+prints the marker on a separate line and runs the script; what follows on standard input is the script's. All output
+before the marker is noise of the login shell. A truncated script lacks the marker, and is not run.
 """
 
 from __future__ import annotations

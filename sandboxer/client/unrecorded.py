@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Unrecorded:
     """The containers, networks and volumes on one host that carry the labels of a sandbox without a record.
 
-    ``folder`` is the sandbox's directory there, empty where it is gone.
+    ``folder`` is the sandbox's directory there, empty if it is gone.
     """
 
     id: str

@@ -1,6 +1,6 @@
 """The end of an apply on each host: remove leftovers of killed runs, and note the newest applied commit.
 
-So an older commit is told from a newer one, and no directory stays that nobody may remove.
+So a later run recognizes an older commit, and no directory stays that nobody may remove.
 """
 
 from __future__ import annotations
