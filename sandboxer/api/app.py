@@ -1,5 +1,5 @@
-"""The API's HTTP as an application: the addresses behind the gate, and every error as a problem."""
-# Without `from __future__ import annotations`: FastAPI reads the annotations of what it calls.
+"""The API as an ASGI application: the routes behind the gate, and every error as a problem."""
+# Without `from __future__ import annotations`: FastAPI reads the annotations of the functions that it calls.
 
 from typing import Any
 
@@ -30,7 +30,7 @@ hosts as they are at that moment: the server keeps nothing.
 
 
 def create_app() -> FastAPI:
-    """Return the addresses alone, as ``schemas/openapi.json`` describes them; ``served`` puts a server behind them."""
+    """Return the routes alone, as ``schemas/openapi.json`` describes them; ``served`` puts a server behind them."""
     app = FastAPI(
         title="Sandboxer",
         description=_ABOUT,
@@ -61,7 +61,7 @@ def create_app() -> FastAPI:
 def served(service: Service, auth: TokenAuth, *, listen_host: str | None) -> ASGIApp:
     """Return the application of one server.
 
-    ``listen_host`` is the one name that it goes by beside those of the loopback.
+    ``listen_host`` is the host name that it accepts beside those of the loopback.
     """
     app = create_app()
     app.state.service = service
@@ -73,10 +73,10 @@ def served(service: Service, auth: TokenAuth, *, listen_host: str | None) -> ASG
         app.add_exception_handler(kind, told)
 
     async def calm(scope: Scope, receive: Receive, send: Send) -> None:
-        """An error that nobody foresaw was answered by then; it is told in a line."""
+        """Run the application; an unforeseen error, already answered at this point, becomes one line of the log."""
         try:
             await app(scope, receive, send)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on
+        except Exception as error:  # noqa: BLE001 - the server survives any error
             service.tell("error", f"{scope['method']} {printable(scope['path'])}: {place(error)}")
 
     return Gate(calm, check=auth, listen_host=listen_host, free=FREE, answered=service.metrics.answered)
@@ -85,7 +85,7 @@ def served(service: Service, auth: TokenAuth, *, listen_host: str | None) -> ASG
 def _refused(app: FastAPI, service: Service, request: Request, error: Exception) -> HttpProblem:
     """Return any error as a problem.
 
-    What is wrong with the server itself is told to its owner, not to whoever asked.
+    A fault of the server itself is reported to its owner, not to the client.
     """
     if isinstance(error, HttpProblem):
         return error
@@ -102,7 +102,7 @@ def _refused(app: FastAPI, service: Service, request: Request, error: Exception)
 
 
 def _allowed(app: FastAPI, path: str) -> str:
-    """Return every method that an address takes; Starlette's own answer has those of its first route alone."""
+    """Return every method that a path accepts; Starlette's own answer lists only those of its first route."""
     methods: set[str] = set()
     for route in (*app.routes, *sandboxes.router.routes, *queries.router.routes):
         if isinstance(route, Route) and route.path_regex.match(path):

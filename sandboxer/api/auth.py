@@ -1,4 +1,4 @@
-"""Who comes in: the check that the gate asks of every request but those for health."""
+"""Authorization: the check that the gate makes for every request except those for health."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ READING = frozenset({"GET", "HEAD"})
 
 
 class TokenAuth:
-    """Knows a token's holder, how often they asked, and whether they may change anything."""
+    """Check of a token: its grant, its request rate, and whether it may change anything."""
 
     def __init__(self, tokens: Tokens, rate_limit: RateLimit) -> None:
         self._tokens = tokens
         self._throttle = rate_limit
 
     def __call__(self, scope: Scope, headers: Headers) -> Mapping[str, str]:
-        """Note the Grant as ``grant`` in the scope; return headers for the answer. Raises Refused: 401, 403 or 429."""
+        """Store the Grant as ``grant`` in the scope; return headers for the response.
+
+        Raise HttpProblem: 401, 403 or 429.
+        """
         grant = self._tokens.grant_of(digest(bearer(headers, REALM)))
         if grant is None:
             raise wrong_token("the token is none of this server's", REALM)

@@ -1,5 +1,5 @@
-"""What every address needs of a request: the server, whose it is, and a body that is as it must be."""
-# Without `from __future__ import annotations`: FastAPI reads the annotations of what it calls.
+"""What every route needs from a request: the server, its grant, and a valid body."""
+# Without `from __future__ import annotations`: FastAPI reads the annotations of the functions that it calls.
 
 from typing import Annotated, TypeVar
 
@@ -25,7 +25,7 @@ def service_of(request: Request) -> Service:
 
 
 def grant_of(request: Request) -> Grant:
-    """Return whose request it is."""
+    """Return the grant of this request."""
     grant: Grant = request.scope["grant"]
     return grant
 
@@ -60,7 +60,7 @@ class NoQuery(BaseModel):
 async def new_request(request: Request, model: type[M]) -> M:
     """Return the body of a request, as its model.
 
-    Raises Refused: 400 for what is no JSON, 422 for JSON that does not fit.
+    Raise HttpProblem: 400 for invalid JSON, 422 for JSON that does not fit the model.
     """
     data = await body_of(request, (JSON,))
     try:
@@ -69,6 +69,6 @@ async def new_request(request: Request, model: type[M]) -> M:
         found = error.errors(include_url=False, include_context=False, include_input=False)
     if any(one["type"] == "json_invalid" for one in found):
         raise HttpProblem(400, "the body is no JSON")
-    # The first part of the place is the model itself; values are never repeated.
+    # The first part of the location is the model itself; values are never repeated.
     errors = [{"detail": one["msg"], "field": printable(".".join(str(part) for part in one["loc"]))} for one in found]
     raise HttpProblem(422, "the body is not as it must be", errors=errors[:100])

@@ -1,4 +1,4 @@
-"""What the library raises, as an answer: which status, and which words. The server's own folders are not in them."""
+"""The library's errors as HTTP problems: their status and wording, without the server's own folders."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 LOST_SECONDS, BUSY_SECONDS, BROKEN_SECONDS = 10, 5, 30
 
-# The first that fits counts: status, and after how many seconds to try again (0: that is of no use).
+# The first match counts: the status, and the seconds until a retry (0: a retry is of no use).
 _STATUSES: tuple[tuple[type[SandboxerError], int, int], ...] = (
     (SandboxNotFound, 404, 0),
     (KeyReused, 422, 0),
@@ -53,16 +53,16 @@ _FIELDS: dict[type[SandboxerError], str] = {
     NameTaken: "name",
     InputUnavailable: "inputs.repo",
 }
-# Names are of the whole fleet; whose one is, where it is and which id it has is for those who see it.
+# Names are unique in the whole fleet; the owner, host and ID of one are only for clients that may see it.
 _TAKEN = "is taken in this fleet: ask with another one, or without"
 
-# A place in the document that was made of a request, and the same in the request.
+# A path in the document that was made from a request, which is also the path in the request.
 _PATH = re.compile(r"(?:spec|metadata)(?:\.[A-Za-z_][\w.\[\]-]*)")
 _OWN = (("placement.hosts", "hosts"), ("secretRefs", "secret_refs"))
 
 
 def refused(error: SandboxerError, root: Path, *, usage: int = 409) -> HttpProblem:
-    """Return the answer to an error of ours. ``usage`` is the status of a call that makes no sense as things are."""
+    """Return the problem for an error of the library. ``usage`` is the status of a call that is invalid at present."""
     if isinstance(error, ManifestError):
         return _of_manifests(error)
     otherwise = (SandboxerError, usage if isinstance(error, UsageError) else 409, 0)
@@ -78,7 +78,7 @@ def refused(error: SandboxerError, root: Path, *, usage: int = 409) -> HttpProbl
 
 
 def without_paths(text: str, root: Path) -> str:
-    """Return a text without the folders of this server: the fleet's is ``.``, the home is ``~``."""
+    """Return a text without the folders of this server: the fleet's is ``.``, the home directory is ``~``."""
     cache = default_cache()
     for folder, instead in ((root.resolve(), "."), (root.absolute(), "."), (cache, "…"), (Path.home(), "~")):
         name = os.fspath(folder)
@@ -88,15 +88,15 @@ def without_paths(text: str, root: Path) -> str:
 
 
 def is_for_later(error: BaseException | None) -> bool:
-    """Return whether an operation that ended so may end well when it is tried again.
+    """Return whether an operation that ended with this error may succeed when it is retried.
 
-    A host or a lock was not to be had.
+    A host or a lock was unavailable.
     """
     return isinstance(error, TRANSIENT)
 
 
 def place(error: BaseException) -> str:
-    """Return an error that nobody foresaw: where it arose, and not what it says, for that may be anything."""
+    """Return the code location of an unforeseen error, without its message, which may contain anything."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -105,13 +105,13 @@ def place(error: BaseException) -> str:
 
 
 def _of_manifests(error: ManifestError) -> HttpProblem:
-    """Return what is wrong with what was asked for, all of it; what is wrong with the fleet is its owner's to see."""
+    """Return every fault of the request; faults of the fleet are for its owner to see."""
     errors = [finding for finding in error.diagnostics if finding.severity == "error"]
     asked = [finding for finding in errors if finding.location.file == FILE]
     if not asked:
         detail = "the fleet's manifests have errors: its owner sees them with `sandboxer validate`"
         return HttpProblem(503, detail, headers={"Retry-After": str(BROKEN_SECONDS)})
-    if all(finding.code == "duplicate-name" for finding in asked):  # of a manifest, which is a place in the fleet
+    if all(finding.code == "duplicate-name" for finding in asked):  # the location is in a manifest of the fleet
         return HttpProblem(409, _TAKEN, field="name")
     asked = [finding for finding in asked if finding.code != "duplicate-name"]
     return HttpProblem(422, "what is asked for cannot be made", errors=[_finding(finding) for finding in asked])

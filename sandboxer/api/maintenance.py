@@ -1,4 +1,4 @@
-"""What the server does by itself: it goes on with what was cut off, and deletes what has expired."""
+"""Periodic work of the server: it resumes interrupted operations and deletes expired sandboxes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SWEEP_SECONDS = 60.0
 
 
 class Maintenance:
-    """Sweeps at once and every minute; reaps every so many seconds, never with 0. Each in a thread of its own."""
+    """Sweeps immediately and every minute; reaps every given number of seconds, or never with 0. Each has a thread."""
 
     def __init__(self, service: Service, reap_every: float) -> None:
         self._service = service
@@ -27,16 +27,16 @@ class Maintenance:
         self._rounds = [(self.sweep, SWEEP_SECONDS), *([(self.reap, reap_every)] if reap_every else [])]
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         for act, seconds in self._rounds:
             threading.Thread(target=self._repeat, args=(act, seconds), name=act.__name__, daemon=True).start()
 
     def close(self) -> None:
-        """Begin no other round."""
+        """Start no further round."""
         self._over.set()
 
     def sweep(self) -> None:
-        """Put in line what was asked for without waiting, and which nobody is at any more."""
+        """Queue interrupted operations, and requested ones that nobody waits for or works on."""
         service = self._service
         kinds: dict[str, Kind] = {"resume": "make", "destroy": "destroy"}
         for one in service.client().abandoned(busy=service.operations.busy()):
@@ -44,11 +44,11 @@ class Maintenance:
                 with service.operations.place():
                     service.begin(one.id, kinds[one.wants])
             except HttpProblem:
-                return  # the line is full, and the next round finds it again
+                return  # the queue is full; the next round finds it again
             service.tell("info", f"goes on with {one.name} ({one.id}): {one.wants}")
 
     def reap(self) -> None:
-        """Delete what has expired, within the guards."""
+        """Delete expired sandboxes, within the guards."""
         for outcome in self._service.client().reap():
             change = outcome.change
             if outcome.ok:
@@ -63,7 +63,7 @@ class Maintenance:
                 act()
             except SandboxerError as error:
                 self._service.tell("warning", f"{act.__name__}: {error.message}")
-            except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on
+            except Exception as error:  # noqa: BLE001 - the server survives any error
                 self._service.tell("error", f"{act.__name__}: {place(error)}")
             if act == self.sweep:
                 self._service.swept = True

@@ -1,4 +1,4 @@
-"""The server's numbers, for Prometheus: what it was asked, and what became of the operations."""
+"""The server's metrics, for Prometheus: its requests, and the outcomes of its operations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECONDS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 
 
 class Metrics:
-    """A registry of its own: nothing of the process, nothing of another library."""
+    """Metrics in a separate registry: without those of the process or of other libraries."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -45,13 +45,13 @@ class Metrics:
         self._streams = self._gauge("sandboxer_api_streams", "Streams of events or logs that are open.")
 
     def follow(self, counts: Callable[[], tuple[int, int]], streams: Callable[[], int]) -> None:
-        """Read what there is now from these when it is asked."""
+        """Read the current counts of operations and streams from these functions at each scrape."""
         self._running.set_function(lambda: counts()[0])
         self._waiting.set_function(lambda: counts()[1])
         self._streams.set_function(streams)
 
     def answered(self, scope: Scope, status: int) -> None:
-        """Count an answer. Addresses that are none have one line together: whoever asks does not choose its label."""
+        """Count a response. Unknown paths share one label, so that clients cannot create labels."""
         route = getattr(scope.get("route"), "path", None) or (
             scope["path"] if scope["path"] in ("/healthz", "/readyz") else "none"
         )
@@ -59,18 +59,18 @@ class Metrics:
         self._requests.labels(method, route, str(status)).inc()
 
     def ended(self, kind: str, outcome: str, seconds: float) -> None:
-        """Count an operation that ended."""
+        """Count a finished operation."""
         self._operations.labels(kind, outcome).inc()
         self._seconds.labels(kind).observe(seconds)
 
     def begin(self, kinds: tuple[str, ...]) -> None:
-        """Return each outcome a line from the beginning, so that an alert on it sees a zero and not nothing."""
+        """Create a series for each outcome at the start, so that an alert sees zero rather than no data."""
         for kind in kinds:
             for outcome in OUTCOMES:
                 self._operations.labels(kind, outcome)
 
     def text(self) -> bytes:
-        """Return all of them, in the text format."""
+        """Return all metrics, in the text format."""
         return generate_latest(self._registry)
 
     def _gauge(self, name: str, words: str) -> Gauge:

@@ -1,4 +1,4 @@
-"""What is asked, and what is answered. The committed ``schemas/openapi.json`` is written from these."""
+"""Models of requests and responses. The committed ``schemas/openapi.json`` is generated from these."""
 
 from __future__ import annotations
 

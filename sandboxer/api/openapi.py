@@ -1,4 +1,4 @@
-"""How the addresses are described beyond what FastAPI sees by itself: bodies, problems, and the bearer token."""
+"""OpenAPI details that FastAPI does not derive by itself: bodies, problems, and the bearer token."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ _REF = "#/components/schemas/{model}"
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the problems that an address may answer with."""
+    """Return the problems that a route may answer with."""
     return {status: _problem(status) for status in statuses}
 
 
 def body(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the body that an address takes."""
+    """Return the description of the body that a route accepts."""
     content = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document, in full."""
+    """Return the complete OpenAPI document."""
     content = get_openapi(
         title=app.title,
         version=sandboxer.__version__,
@@ -68,7 +68,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             if path in ("/healthz", "/readyz"):
                 operation["security"] = []
-            # What FastAPI adds for every question that does not fit is a 400 here, and a problem.
+            # FastAPI adds a 422 for every invalid query; here that is a 400, and a problem.
             own = {code: one for code, one in operation["responses"].items() if "HTTPValidationError" not in str(one)}
             operation["responses"] = dict(sorted(own.items()))
     for name in ("HTTPValidationError", "ValidationError"):

@@ -1,6 +1,6 @@
-"""The line of operations: what changes a sandbox, a fixed number at once, the rest in the order in which it came.
+"""The queue of operations that change sandboxes: a fixed number run at once, the rest wait in order of arrival.
 
-Nothing here is kept: a sandbox that was asked for is on record on its host before it stands in this line.
+Nothing here is persistent: a requested sandbox is on record on its host before it enters this queue.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _FIRST_GUESS, _LONGEST_RETRY = 5.0, 60  # seconds
 
 
 class HandedOver(Exception):
-    """This server ends before the operation is done; the sandbox's record says how far it came."""
+    """The server ends before the operation is finished; the sandbox's record says how far it came."""
 
 
 class Superseded(Exception):
-    """The operation was not begun, for the sandbox is to be destroyed."""
+    """The operation did not start because the sandbox is to be destroyed."""
 
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """One operation on one sandbox. ``act`` is called in a thread, once."""
+    """One operation on one sandbox. ``act`` is called once, in a thread."""
 
     id: str
     kind: Kind
@@ -44,11 +44,11 @@ class Job:
     future: Future[Any] = field(default_factory=Future)
 
     async def over(self, seconds: float) -> bool:
-        """Wait for its end, at most so long; whether it is over."""
+        """Wait at most this many seconds for the end of the job; return whether it ended."""
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
         def tell(_: Future[Any]) -> None:
-            with suppress(RuntimeError):  # the loop ended before
+            with suppress(RuntimeError):  # the loop ended first
                 loop.call_soon_threadsafe(done.set)
 
         self.future.add_done_callback(tell)
@@ -59,9 +59,9 @@ class Job:
 
 
 class Operations:
-    """At most ``at_once`` jobs run, and ``queue`` wait. Two for one sandbox never run side by side.
+    """Queue in which at most ``at_once`` jobs run and ``queue`` wait. Two for one sandbox never run side by side.
 
-    ``ended`` is told of every job that ran, with its seconds and its error or None.
+    ``ended`` is called for every job that ran, with its seconds and its error or None.
     """
 
     def __init__(self, at_once: int, queue: int, ended: Callable[[Job, float, BaseException | None], None]) -> None:
@@ -77,9 +77,9 @@ class Operations:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Keep a place in the line for what is decided in the block; one that ``submit`` did not take is given back.
+        """Reserve a place in the queue during the block; release it at the end if ``submit`` did not use it.
 
-        Raises Refused: 429 where there is none, 503 where the server ends.
+        Raise HttpProblem: 429 if the queue is full, 503 if the server is shutting down.
         """
         with self._changed:
             self._must_be_open()
@@ -96,9 +96,9 @@ class Operations:
                 self._reserved -= 1
 
     def submit(self, identifier: str, kind: Kind, act: Callable[[], Any]) -> Job:
-        """Put a job in line, or gives the same one that is there already. In the block of ``place``.
+        """Queue a job, or return an equal one that is already queued. Call it in the block of ``place``.
 
-        One to destroy takes the place of those that were not begun. Where the server ends it is handed over at once.
+        A destroy supersedes jobs that have not started. If the server is shutting down, hand the job over at once.
         """
         dropped: list[Job] = []
         with self._changed:
@@ -122,17 +122,17 @@ class Operations:
         return job
 
     def busy(self) -> frozenset[str]:
-        """Return the ids of the sandboxes that something is done to, or is to be."""
+        """Return the IDs of the sandboxes with a running or waiting operation."""
         with self._changed:
             return frozenset(self._running) | {job.id for job in self._waiting}
 
     def counts(self) -> tuple[int, int]:
-        """Return how many run, and how many wait."""
+        """Return the numbers of running and of waiting jobs."""
         with self._changed:
             return len(self._running), len(self._waiting)
 
     def close(self, grace: float) -> int:
-        """Begin nothing more, gives what runs so many seconds, and hand the rest over; return how many those are."""
+        """Start nothing more, wait ``grace`` seconds for running jobs, and hand over the rest; return their number."""
         with self._changed:
             self.closed = True
             left, self._waiting = self._waiting, []
@@ -177,7 +177,7 @@ class Operations:
             began, result, failure = time.monotonic(), None, None
             try:
                 result = job.act()
-            except BaseException as error:  # noqa: BLE001 - it is told to whoever waits
+            except BaseException as error:  # noqa: BLE001 - reported to the waiting clients
                 failure = error
             seconds = time.monotonic() - began
             self._ended(job, seconds, failure)
@@ -189,7 +189,7 @@ class Operations:
 
 
 def _clean_up(job: Job, result: Any, failure: BaseException | None) -> None:
-    """Report whoever waits. Of a job that ends at the moment when it is handed over, the first word counts."""
+    """Report the outcome to the waiting clients. If a job ends while it is handed over, the first outcome counts."""
     with suppress(Exception):
         if failure is not None:
             job.future.set_exception(failure)

@@ -1,4 +1,4 @@
-"""How often each token may ask."""
+"""The request rate of each token."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sandboxer.web.problems import HttpProblem
 
 
 class RateLimit:
-    """So many requests of a token in a window that moves with the clock; kept in this process alone."""
+    """Limit of the requests per token in a moving window; kept in this process alone."""
 
     def __init__(self, rate: RateLimitItem) -> None:
         self._rate = rate
@@ -23,7 +23,7 @@ class RateLimit:
         self._policy = f'"token";q={rate.amount};w={rate.get_expiry()}'
 
     def take(self, name: str) -> dict[str, str]:
-        """Count a request; return the headers that say what is left. Raises Refused where nothing is."""
+        """Count a request; return the headers with the remaining quota. Raise HttpProblem if there is none left."""
         taken = self._limiter.hit(self._rate, name)
         stats = self._limiter.get_window_stats(self._rate, name)
         seconds = max(1, math.ceil(stats.reset_time - time.time()))
@@ -35,7 +35,7 @@ class RateLimit:
 
 
 def parse_rate(text: str) -> RateLimitItem:
-    """Return the rate that ``--rate`` names, such as ``120/minute``. Raises UsageError."""
+    """Return the rate that ``--rate`` names, such as ``120/minute``. Raise UsageError if it is invalid."""
     try:
         rate = parse(text)
     except ValueError:

@@ -1,6 +1,6 @@
-"""Writes the OpenAPI document of the API.
+"""Writer of the API's OpenAPI document.
 
-``python -m sandboxer.api.schema DIR`` writes ``openapi.json``; with ``--check`` it writes nothing and fails where it
+``python -m sandboxer.api.schema DIR`` writes ``openapi.json``; with ``--check`` it writes nothing and fails if the file
 differs.
 """
 
@@ -17,12 +17,12 @@ NAME = "openapi.json"
 
 
 def text() -> str:
-    """Return the document, as it is committed."""
+    """Return the document as it is committed."""
     return json.dumps(create_app().openapi(), indent=2, ensure_ascii=False) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write or checks the document in a folder; 1 where a check finds a difference."""
+    """Write or check the document in a folder; return 1 if a check finds a difference."""
     parser = argparse.ArgumentParser(prog="python -m sandboxer.api.schema", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where the file differs")
     parser.add_argument("folder", metavar="DIR", type=Path)

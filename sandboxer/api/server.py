@@ -1,4 +1,4 @@
-"""The API as a process: serves until it is told to end, finishes what runs, and hands over what it cannot."""
+"""The API as a process: it serves until stopped, finishes running operations, and hands over the rest."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     Connect = Callable[[Callable[[str], None]], Client]
     Tell = Callable[[Level, str], None]
 
-# Each look is a connection to every host, beside those of the operations; and sshd drops some from ten at once on.
+# Each observation is a connection to every host, beside those of the operations; from ten at once, sshd drops some.
 READERS, WRITERS, WAITING = 4, 4, 200
 
-# What is being answered when all else is over may come to its end.
+# For responses in progress when everything else has ended.
 _LAST_SECONDS = 3
 _LOOK_SECONDS = 0.2
 
@@ -50,10 +50,10 @@ def serve(
     heartbeat: float = HEARTBEAT,
     started: Callable[[Server], None] | None = None,
 ) -> None:
-    """Serve the fleet in ``root`` until a signal ends it. ``announce`` gets the URL once it listens.
+    """Serve the fleet in ``root`` until a signal stops it. ``announce`` is called with the URL once it listens.
 
-    ``tell`` is the log; it is called from one thread at a time. ``started`` gets the server to be ended with. Raises
-    SandboxerError where the address cannot be had, or the manifests cannot be used.
+    ``tell`` writes the log; it is called from one thread at a time. ``started`` gets the server, so that a caller can
+    stop it. Raise SandboxerError if the address is unavailable or the manifests are invalid.
     """
     check = check or (lambda: check_manifests(root))
     check()
@@ -70,7 +70,7 @@ def serve(
             asyncio.run(_serve(settings, service, listener, announce, started))
     finally:
         with lock:
-            over.set()  # a thread that is still at work must not write while the interpreter ends
+            over.set()  # a thread that still works must not write while the interpreter exits
 
 
 def service_for(
@@ -81,7 +81,7 @@ def service_for(
     tell: Tell,
     heartbeat: float = HEARTBEAT,
 ) -> Service:
-    """Return the parts of a server, its threads begun."""
+    """Return the parts of a server, with its threads started."""
     metrics = Metrics()
     metrics.begin(KINDS)
 
@@ -107,14 +107,14 @@ def service_for(
 
 
 def client_of(root: Path) -> Connect:
-    """Make clients of a fleet; each call of one looks at the hosts anew."""
+    """Return a factory of clients for a fleet; each call of a client observes the hosts again."""
     from sandboxer.client import Client
 
     return lambda warn: Client(root, warn=warn, remote=True)
 
 
 def check_manifests(root: Path) -> None:
-    """Raise SandboxerError where the fleet's manifests cannot be used. Asks no host."""
+    """Raise SandboxerError if the fleet's manifests are invalid. Connects to no host."""
     from sandboxer.wiring import Run
 
     with Run(root, find_inputs=False) as run:

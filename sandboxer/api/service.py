@@ -1,4 +1,4 @@
-"""What the addresses work with: the library, in threads, the line of operations, and who sees what."""
+"""What the routes work with: the library, in threads; the queue of operations; and the visibility of sandboxes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _READY_SECONDS = 5.0
 
 
 class Shared(Generic[T]):
-    """One call for all who ask for the same thing before it begins; it never began before they asked."""
+    """One call shared by all callers that request it before it begins; it never began before their request."""
 
     def __init__(self, call: Callable[[], Awaitable[T]]) -> None:
         self._call = call
@@ -43,7 +43,7 @@ class Shared(Generic[T]):
         self._next: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
-        """Return what the call gives or raises."""
+        """Return or raise what the shared call does."""
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._now))
         return await asyncio.shield(self._next)
@@ -57,9 +57,9 @@ class Shared(Generic[T]):
 
 @dataclass
 class Service:
-    """One server's parts. ``connect`` gives a client that tells what goes wrong, and fails nothing, to its argument.
+    """The parts of one server. ``connect`` returns a client that reports problems to its argument and fails nothing.
 
-    ``check`` raises SandboxerError where the manifests cannot be used. ``tell`` is the server's own log.
+    ``check`` raises SandboxerError if the manifests are invalid. ``tell`` is the server's own log.
     """
 
     root: Path
@@ -78,19 +78,19 @@ class Service:
     _listing: Shared[tuple[list[JsonObject], bool]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """One look serves all who ask for the list at once."""
+        """Let one observation serve all requests for the list."""
         self._listing = Shared(lambda: self.ask(self.reads, self._list))
 
     def client(self, warn: Callable[[str], None] | None = None) -> Client:
-        """Return a client; what it warns of goes to the log, unless ``warn`` wants it."""
+        """Return a client; its warnings go to the log unless ``warn`` is given."""
         return self.connect(warn or (lambda words: self.tell("warning", words)))
 
-    # --- what is asked
+    # --- queries
 
     async def ask(self, workers: Workers, call: Callable[[], T], *, usage: int = 409) -> T:
-        """Return what a call of the library gives.
+        """Return the result of a call of the library.
 
-        Raises Refused; ``usage`` is the status of a call that makes no sense.
+        Raise HttpProblem if it fails; ``usage`` is the status of a call that is invalid at present.
         """
         try:
             return await workers.call(call)
@@ -98,23 +98,23 @@ class Service:
             raise self.refused(error, usage) from None
 
     def refused(self, error: SandboxerError, usage: int = 409) -> HttpProblem:
-        """Return the answer to an error of the library."""
+        """Return the problem for an error of the library."""
         return refused(error, self.root, usage=usage)
 
     async def find(self, grant: Grant, name: str) -> JsonObject | None:
-        """Return the handle of a sandbox; None where there surely is none that the token sees: another's is as none."""
+        """Return the handle of a sandbox; None if surely none is visible to the token, as for another consumer's."""
         found = await self.ask(self.reads, lambda: self.client().find(name, grant.sees))
         return found.handle if found is not None else None
 
     async def there(self, grant: Grant, name: str) -> JsonObject:
-        """Return the handle of a sandbox. Raises Refused: 404 without one."""
+        """Return the handle of a sandbox. Raise HttpProblem (404) if there is none."""
         handle = await self.find(grant, name)
         if handle is None:
             raise absent(name)
         return handle
 
     async def handles(self) -> tuple[list[JsonObject], bool]:
-        """Return every sandbox that the hosts show, and whether all of them answered in full. Raises Refused."""
+        """Return every sandbox on the hosts, and whether all hosts answered in full. Raise HttpProblem on errors."""
         return await self._listing.get()
 
     def _list(self) -> tuple[list[JsonObject], bool]:
@@ -125,7 +125,7 @@ class Service:
         return sorted(found, key=place_of), not warnings
 
     async def ready(self) -> None:
-        """Raise Refused where this server cannot serve: its manifests are broken, or it has not looked yet."""
+        """Raise HttpProblem if this server is not ready: invalid manifests, or hosts that were not observed yet."""
         if not self.swept or self.operations.closed:
             why = "this server ends" if self.operations.closed else "the first look is not over"
             raise HttpProblem(503, why, headers={"Retry-After": "1"})
@@ -137,10 +137,10 @@ class Service:
                 raise HttpProblem(503, detail, headers={"Retry-After": "5"}) from None
             self._checked = time.monotonic()
 
-    # --- what is done
+    # --- operations
 
     def begin(self, identifier: str, kind: Kind) -> Job:
-        """Put an operation on a sandbox in line; where the server ends it is handed over at once."""
+        """Queue an operation on a sandbox; if the server is shutting down, hand it over at once."""
         acts: dict[Kind, Callable[[str], Any]] = {
             "make": self._make,
             "recreate": lambda one: self.client().recreate(one).handle,
@@ -149,9 +149,9 @@ class Service:
         return self.operations.submit(identifier, kind, lambda: acts[kind](identifier))
 
     async def outcome(self, job: Job, seconds: float) -> tuple[bool, Any]:
-        """Return whether a job is over within that time, and what it gave. Raises Refused where it failed.
+        """Return whether a job ended within this time, and its result. Raise HttpProblem if it failed.
 
-        One to make a sandbox that waits for a host or a lock is not over: it is tried again later.
+        A create that waits for a host or a lock has not ended: it is retried later.
         """
         if not await job.over(seconds):
             return False, None
@@ -167,7 +167,7 @@ class Service:
         raise HttpProblem(500, "the server failed; its own output says where")
 
     def ended(self, job: Job, seconds: float, error: BaseException | None) -> None:
-        """Count a job that ran, and log it."""
+        """Count a finished job, and log it."""
         outcome = "done" if error is None else "left" if is_for_later(error) else "failed"
         self.metrics.ended(job.kind, outcome, seconds)
         words = {"make": "made", "recreate": "made anew", "destroy": "destroyed"}[job.kind]
@@ -186,7 +186,7 @@ class Service:
             raise
 
     def _give_up(self, client: Client, identifier: str, error: Exception) -> None:
-        """What was accepted ends as ready or as failed: nobody finds it on record as `requested` for ever."""
+        """Record an accepted create as failed: an accepted sandbox ends ready or failed, never `requested` for ever."""
         try:
             client.give_up(identifier, words_of(error))
         except SandboxerError as other:
@@ -194,23 +194,23 @@ class Service:
 
 
 def place_of(handle: JsonObject) -> tuple[str, str]:
-    """Return where a sandbox stands in a list."""
+    """Return the sort key of a sandbox in a list."""
     return str(handle["name"]), str(handle["id"])
 
 
 def absent(name: str) -> HttpProblem:
-    """The answer where there is no such sandbox, or none that the token sees."""
+    """Return the problem for a sandbox that does not exist or is not visible to the token."""
     return HttpProblem(404, f"there is no sandbox {name}")
 
 
 def must_be_imperative(handle: JsonObject) -> None:
-    """Raise Refused for a sandbox of git: the manifests say what becomes of it."""
+    """Raise HttpProblem for a sandbox from git: its manifest decides what happens to it."""
     if handle["origin"] == "git":
         raise HttpProblem(409, f"{handle['name']} is of git: change its manifest")
 
 
 def words_of(error: BaseException) -> str:
-    """Return what went wrong, in a line."""
+    """Return the error in one line."""
     if isinstance(error, ManifestError):
         found = [one.message for one in error.diagnostics if one.severity == "error"]
         return "; ".join(found[:3]) or error.message

@@ -1,4 +1,4 @@
-"""What a server runs with: from the words of a command line."""
+"""Settings of a server, from the options of the command line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ LISTEN = "127.0.0.1:8700"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``token`` is to be told: there only where it was made for this run. ``reap_every`` and ``grace`` are seconds."""
+    """Settings of a server. ``token`` is set only if it was generated for this run, to be announced.
+
+    ``reap_every`` and ``grace`` are in seconds.
+    """
 
     host: str
     port: int
@@ -59,7 +62,7 @@ def settings_of(
 ) -> Settings:
     """Return the settings that the options name.
 
-    Raises UsageError, also for an address that is open to others unasked.
+    Raise UsageError if they are invalid, or if an address would be open to others unintentionally.
     """
     host, port = parse_listen(listen, LISTEN)
     tls = _tls(tls_cert, tls_key)
@@ -77,27 +80,27 @@ def settings_of(
         tokens=known,
         token=token,
         tls=tls,
-        # A page of elsewhere may reach the loopback, and has no token; behind a proxy, or a name of its own, the name
-        # that a client asked for is not known here.
+        # A foreign page may reach the loopback, and has no token; behind a proxy, or with a host name of its own, the
+        # name that a client requested is not known here.
         any_name=behind_proxy or not is_loopback(host),
         operations=operations,
         queue=queue,
         rate=parse_rate(rate),
         reap_every=reap_every,
         grace=grace,
-        # Whoever comes by way of a proxy comes from its address.
+        # Clients behind a proxy all come from its address.
         limits=replace(Limits(), of_address=None) if behind_proxy else Limits(),
     )
 
 
 def _tls(cert: str | None, key: str | None) -> tuple[str, str] | None:
-    """Return the files of certificate and key, found to fit. Raises UsageError."""
+    """Return the files of certificate and key after checking that they fit. Raise UsageError if they do not."""
     if cert is None and key is None:
         return None
     if cert is None or key is None:
         raise UsageError("--tls-cert and --tls-key belong together")
     try:
-        # Without a question for a passphrase, which nobody would answer.
+        # Without a prompt for a passphrase, which nobody would answer.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: "")
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)

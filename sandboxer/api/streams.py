@@ -1,4 +1,4 @@
-"""Streams: what an iterator of the library gives, carried from its thread to whoever listens."""
+"""Streams: the items of a library's iterator, passed from its thread to the client that reads them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ T = TypeVar("T")
 MOST, MOST_OF_ONE, MOST_OF_ADDRESS = 64, 16, 32
 HEARTBEAT = 15.0
 _BUSY_SECONDS = 10
-_AHEAD = 256  # how far the thread may be before a reader that is slow
+_AHEAD = 256  # how many items the thread may be ahead of a slow reader
 _LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who opens a stream. ``address`` is empty where it says nothing, for a proxy stands before everybody."""
+    """Who opens a stream. ``address`` is empty where it means nothing because of a proxy in front."""
 
     token: str
     consumer: str = ""
     address: str = ""
 
     def shares(self) -> dict[str, int]:
-        """Return what a stream counts for, each with the most that may be open."""
+        """Return what a stream counts towards, each with its maximum of open streams."""
         shares = {f"token {self.token}": MOST_OF_ONE}
         shares |= {f"consumer {self.consumer}": MOST_OF_ONE} if self.consumer else {}
         shares |= {f"address {self.address}": MOST_OF_ADDRESS} if self.address else {}
@@ -41,7 +41,7 @@ class Reader:
 
 
 class Streams:
-    """How many are open, of each token, consumer and address, and in all; and the way to end them."""
+    """All open streams, counted per token, consumer, address and in total; and the way to end them."""
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
@@ -50,11 +50,11 @@ class Streams:
         self.closed = False
 
     def count(self) -> int:
-        """Return how many are open."""
+        """Return the number of open streams."""
         return len(self._feeds)
 
     def feed(self, reader: Reader, make: Callable[[], Iterator[T | None]]) -> StreamReader[T]:
-        """Return a feed for a reader, begun. Raises Refused: 429 where too many are open."""
+        """Return a started stream for a reader. Raise HttpProblem (429) if too many are open."""
         shares = reader.shares()
         with self._lock:
             if self.closed:
@@ -78,14 +78,15 @@ class Streams:
     def _over(self, shares: Mapping[str, int], feed: StreamReader[Any]) -> None:
         with self._lock:
             self._open.subtract(shares.keys())
-            self._open += Counter()  # what is at nought is forgotten
+            self._open += Counter()  # drops the counts of zero
             self._feeds.discard(feed)
 
 
 class StreamReader(Generic[T]):
-    """One iterator in a thread of its own, read by one coroutine. A reader that is slow holds the thread up, no more.
+    """One iterator in a separate thread, read by one coroutine. A slow reader only delays the thread.
 
-    The iterator's None says that nothing is new. Its thread ends with it, or with the next step after ``close``.
+    The iterator's None means that nothing is new. The thread ends with the iterator, or with its next step after
+    ``close``.
     """
 
     def __init__(self, make: Callable[[], Iterator[T | None]], over: Callable[[], None]) -> None:
@@ -98,11 +99,11 @@ class StreamReader(Generic[T]):
         self._iterator: Iterator[T | None] | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         threading.Thread(target=self._run, name="stream", daemon=True).start()
 
     async def begun(self, seconds: float) -> None:
-        """Wait until there is something, or the end, at most so long. Raises what the iterator did before that."""
+        """Wait at most this many seconds for an item or the end. Raise the iterator's error if it comes first."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 self._news.clear()
@@ -113,7 +114,7 @@ class StreamReader(Generic[T]):
             raise self._failure
 
     async def each(self, heartbeat: float) -> AsyncIterator[T | None]:
-        """Return what there is, in order; None after so many seconds without anything. Raises what the iterator did."""
+        """Yield items in order, and None after this many seconds without one. Raise the iterator's error."""
         while True:
             self._news.clear()
             while self._items:
@@ -135,20 +136,20 @@ class StreamReader(Generic[T]):
         return self._alive or self._ended
 
     def close(self) -> None:
-        """Nobody reads any more."""
+        """Stop reading."""
         with self._room:
             self._closed = True
             self._room.notify_all()
         self._tell()
-        # A generator is closed by its own thread, at its next step. What waits for a line that may never come has a
-        # `close` for others, which may itself wait for a host.
+        # A generator is closed by its own thread, at its next step. An iterator that waits for a line that may never
+        # come has a `close` for other threads, which may itself wait for a host.
         end = None if isinstance(self._iterator, Generator) else getattr(self._iterator, "close", None)
         if end is not None and not self._ended:
             threading.Thread(target=end, name="stream-end", daemon=True).start()
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """Close it when the block is left."""
+        """Close the stream at the end of the block."""
         try:
             yield
         finally:
@@ -167,7 +168,7 @@ class StreamReader(Generic[T]):
                 close = getattr(iterator, "close", None)
                 if close is not None:
                     close()
-        except Exception as error:  # noqa: BLE001 - it is told to whoever reads
+        except Exception as error:  # noqa: BLE001 - reported to the reader
             self._failure = error
         finally:
             self._ended = True
@@ -186,5 +187,5 @@ class StreamReader(Generic[T]):
         return not self._closed
 
     def _tell(self) -> None:
-        with suppress(RuntimeError):  # the loop ended before
+        with suppress(RuntimeError):  # the loop ended first
             self._loop.call_soon_threadsafe(self._news.set)

@@ -1,4 +1,4 @@
-"""Who may ask: tokens, of which the server knows the digests alone, what each may do and for whom."""
+"""Tokens: the server knows only their digests, what each may do, and for which consumer."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ _CONSUMER = re.compile(r"(adm|agt|atm)/([^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the holder of one token may do. ``consumer`` is whose sandboxes it is bound to, None where to nobody's."""
+    """Permissions of one token. ``consumer`` is the one whose sandboxes it is bound to; None is no restriction."""
 
     name: str
     write: bool
     consumer: tuple[str, str] | None = None
 
     def sees(self, handle: Mapping[str, Any]) -> bool:
-        """Return whether it is told of a sandbox."""
+        """Return whether the token may see a sandbox."""
         return self.consumer is None or self.consumer == pair_of(handle.get("consumer"))
 
 
 def pair_of(consumer: Any) -> tuple[str, str] | None:
-    """Actor and project of a handle's consumer; None where it has none."""
+    """Return actor and project of a handle's consumer; None if it has none."""
     return (str(consumer["actor"]), str(consumer["project"])) if isinstance(consumer, dict) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Every token's SHA-256, and what it grants."""
+    """The SHA-256 and the grant of every token."""
 
     known: Sequence[tuple[bytes, Grant]]
 
     def grant_of(self, digest: bytes) -> Grant | None:
-        """Return what the token of this digest grants. All are compared, each in the same time, whichever it is."""
+        """Return the grant of the token with this digest. All digests are compared, in constant time."""
         found = None
         for known, grant in self.known:
             if hmac.compare_digest(known, digest):
@@ -61,7 +61,7 @@ class Tokens:
 
 
 def token_of_this_run() -> tuple[Tokens, Hidden]:
-    """A token that ends with the process and may do everything; and the token itself, to be told once."""
+    """Return a token with all permissions that is valid for this process, and the token itself to show once."""
     from sandboxer.web.gate import digest
 
     token = secrets.token_urlsafe(32)
@@ -69,7 +69,10 @@ def token_of_this_run() -> tuple[Tokens, Hidden]:
 
 
 def read_tokens(path: Path, warn: Callable[[str], None]) -> Tokens:
-    """Return the tokens of a file. Raises UsageError, with the line. ``warn`` is told where others may read it."""
+    """Return the tokens of a file. Raise UsageError, with the line, if it is invalid.
+
+    ``warn`` is called if other users may read the file.
+    """
     where = f"--tokens {printable(str(path))}"
     try:
         mode = path.stat().st_mode
@@ -127,7 +130,7 @@ def _entry(where: str, node: yaml.Node) -> tuple[bytes, Grant]:
     if not _NAME.fullmatch(name):
         raise wrong(given["name"], "`name` must be letters, digits, `.`, `_`, `@` and `-`")
     if not re.fullmatch("[0-9a-f]{64}", digest):
-        # What stands there may be the token itself, and is not shown.
+        # This value may be the token itself, so it is not shown.
         raise wrong(given["sha256"], "`sha256` must be 64 hex digits", 'printf %s "$TOKEN" | sha256sum')
     scopes = [_text(one) for one in given["scopes"].value] if isinstance(given["scopes"], yaml.SequenceNode) else []
     if not scopes or not set(scopes) <= set(SCOPES):

@@ -1,7 +1,7 @@
-"""Threads that call the client: a fixed number, and a line before them that does not grow without end.
+"""Threads that call the client: a fixed number, with a bounded queue before them.
 
-They are daemons: at the end of the process nothing waits for a host. What a thread was at is then as if the process had
-been killed, and the hosts' records say how far it came.
+They are daemons: at the end of the process nothing waits for a host. The work of a thread is then interrupted as if the
+process had been killed, and the hosts' records say how far it came.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BUSY_SECONDS = 5
 
 
 class Workers:
-    """``count`` threads, for which at most ``waiting`` calls stand in line."""
+    """Pool of ``count`` threads; at most ``waiting`` calls are queued."""
 
     def __init__(self, name: str, count: int, waiting: int) -> None:
         self._line: queue.Queue[tuple[Future[Any], Callable[[], Any]]] = queue.Queue(waiting)
@@ -31,7 +31,7 @@ class Workers:
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
 
     async def call(self, function: Callable[[], T]) -> T:
-        """Return what the function gives or raises, called in a thread. Raises Refused (503) where the line is full."""
+        """Call the function in a thread; return or raise what it does. Raise HttpProblem (503) if the queue is full."""
         future: Future[T] = Future()
         try:
             self._line.put_nowait((future, function))
@@ -44,10 +44,10 @@ class Workers:
         while True:
             future, call = self._line.get()
             if not future.set_running_or_notify_cancel():
-                continue  # whoever asked has gone
+                continue  # the caller has gone
             try:
                 result = call()
-            except BaseException as error:  # noqa: BLE001 - it is told to whoever asked
+            except BaseException as error:  # noqa: BLE001 - reported to the caller
                 future.set_exception(error)
             else:
                 future.set_result(result)

@@ -1,5 +1,5 @@
-"""The hub's HTTP: which address does what. What is decided here is only how a thing is told."""
-# Without `from __future__ import annotations`: FastAPI reads the annotations of what it calls.
+"""The hub's HTTP routes. They decide only how something is presented."""
+# Without `from __future__ import annotations`: FastAPI reads the annotations of the functions that it calls.
 
 import json
 import sqlite3
@@ -34,7 +34,7 @@ router = APIRouter()
 
 @dataclass(frozen=True)
 class Hub:
-    """What the addresses work with."""
+    """The objects that the routes work with."""
 
     store: Store
     broadcaster: Broadcaster
@@ -103,7 +103,7 @@ def get_events(hub: TheHub, query: Annotated[EventsQuery, Query()]) -> Response:
     found = hub.store.events(after, query.limit + 1, wanted)
     page = found[: query.limit]
     following = json.dumps(hub.store.cursor(page[-1].seq) if len(found) > len(page) else None)
-    # The events are kept as the JSON that they came as; to read and write them again would gain nothing.
+    # The events are kept as the JSON that was received; parsing and writing them again would gain nothing.
     text = f'{{"events":[{",".join(one.body for one in page)}],"next":{following}}}'
     return Response(text.encode(), media_type="application/json")
 
@@ -170,7 +170,7 @@ def get_health(hub: TheHub) -> Response:
 def create_app(
     store: Store, broadcaster: Broadcaster, *, token: Hidden, listen_host: str, heartbeat: float = HEARTBEAT
 ) -> ASGIApp:
-    """Return the hub as an application. ``listen_host`` is the name that it goes by beside those of the loopback."""
+    """Return the hub as an application. ``listen_host`` is accepted as a host name beside those of the loopback."""
     app = FastAPI(title="State Hub", docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False)
     metrics = Metrics(store)
     app.state.hub = Hub(store, broadcaster, metrics, heartbeat)
@@ -194,7 +194,7 @@ def create_app(
 
 
 def _told(_request: Request, error: Exception) -> Response:
-    """Return any error as a problem. What is wrong with the hub itself is told to its owner, not to whoever asked."""
+    """Return any error as a problem. A fault of the hub itself is reported to its owner, not to the client."""
     if isinstance(error, HttpProblem):
         return problem(error)
     if isinstance(error, RequestValidationError):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # "sbx1", so that the file of another program is never taken for ours; and the version of the tables below.
 APPLICATION, VERSION = 0x73627831, 1
 
-# Where the former stands in every file of SQLite.
+# Where SQLite stores the application ID in every file.
 _APPLICATION_AT = 68
 
 _TABLES = """
@@ -57,13 +57,13 @@ CREATE INDEX lives_of_uid ON lives (uid);
 
 
 class Database:
-    """The open file. ``write`` and ``read`` are connections of their own, so that a reader never waits for the disk.
+    """The open file. ``write`` and ``read`` are separate connections, so that a reader never waits for the disk.
 
-    ``epoch`` names this file: a cursor of another one is found out by it.
+    ``epoch`` names this file, so that a cursor of another file is detected.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, and make it where it is missing. Raises SandboxerError where that cannot be."""
+        """Open the file, or create it if it is missing. Raise SandboxerError if that fails."""
         self.path = path
         self._lock = -1
         self._open: list[sqlite3.Connection] = []
@@ -74,7 +74,7 @@ class Database:
             self.write = self._connect()
             self.epoch = _prepare(self.write, path)
             self.write.execute("PRAGMA journal_mode = WAL")
-            # An event is answered for only when it would outlive a power cut.
+            # An event is acknowledged only when it would outlive a power cut.
             self.write.execute("PRAGMA synchronous = FULL")
             self.read = self._connect()
             self.read.execute("PRAGMA query_only = ON")
@@ -90,7 +90,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that is on disk when the block is left, and that leaves no trace where the block raises."""
+        """Run the block in a transaction: on disk when the block ends, without a trace if the block raises."""
         self.write.execute("BEGIN IMMEDIATE")
         try:
             yield self.write
@@ -101,7 +101,7 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Close the file, and leave it to the next hub."""
+        """Close the file, and release it for the next hub."""
         while self._open:
             with suppress(sqlite3.Error):
                 self._open.pop().close()
@@ -116,9 +116,9 @@ class Database:
 
 
 def _locked(path: Path) -> int:
-    """Return the lock, which the system ends with the process.
+    """Return the lock, which the system releases with the process.
 
-    It is of a file beside: the file itself is SQLite's to lock.
+    It is on a separate file: SQLite locks the database itself.
     """
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -132,9 +132,9 @@ def _locked(path: Path) -> int:
 
 
 def _private(path: Path) -> None:
-    """Make the file where it is missing, and close it to others where it is ours.
+    """Create the file if it is missing, and close it to other users if it is ours.
 
-    Before SQLite opens it: the files that it puts beside it do as this one does.
+    This comes before SQLite opens it, because SQLite gives the files beside it the same permissions.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -145,7 +145,7 @@ def _private(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> str:
-    """Make the tables in a new file; return the file's name for itself. Raises SandboxerError for a file of others."""
+    """Create the tables in a new file; return the file's epoch. Raise SandboxerError if another program owns it."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

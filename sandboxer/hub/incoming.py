@@ -1,4 +1,4 @@
-"""What comes in: CloudEvents and registrations, checked as any foreign input is. Only what fits is kept."""
+"""Incoming CloudEvents and registrations, validated as any foreign input is. Only valid ones are kept."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _MOST = 2**63 - 1
 
 
 def moment(text: str) -> datetime:
-    """Return the time that an RFC 3339 text in UTC names. Raises ValueError for any other text."""
+    """Return the time of an RFC 3339 text in UTC. Raise ValueError for any other text."""
     if not _MOMENT.fullmatch(text):
         raise ValueError("must be a time as RFC 3339 has it, in UTC: 2026-11-24T12:00:00Z")
-    # More digits than microseconds are cut: datetime holds no more.
+    # Digits beyond microseconds are cut off: datetime holds no more.
     plain = re.sub(r"(\.\d{6})\d+", r"\1", text.upper())
     return datetime.fromisoformat(plain).astimezone(UTC)
 
 
 def sortable(text: str) -> str:
-    """Return the same time in the one form whose texts sort as their times do."""
+    """Return the same time in the one form whose texts sort by time."""
     return moment(text).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -57,7 +57,7 @@ _EventId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Part(BaseModel):
-    # Strict, for "3" is no number. What a newer sender adds is kept.
+    # Strict, since "3" is no number. Additional fields of a newer sender are kept.
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
 
@@ -156,7 +156,7 @@ class Registration(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """An event that fits. ``body`` is its JSON; ``data`` is None where this release does not know the type."""
+    """A valid event. ``body`` is its JSON; ``data`` is None if this release does not know the type."""
 
     id: str
     source: str
@@ -169,7 +169,7 @@ class Incoming:
 
 
 def event_of(raw: bytes) -> Incoming:
-    """Return the event of a request's body. Raises Refused, which names the field that is wrong."""
+    """Return the event in a request's body. Raise HttpProblem, naming the field at fault, if it is invalid."""
     given, body = _object(raw)
     for name in given:
         if not _ATTRIBUTE.fullmatch(name):
@@ -194,7 +194,7 @@ def event_of(raw: bytes) -> Incoming:
 
 
 def registration_of(raw: bytes, identifier: str) -> Registration:
-    """Return the registration of a request's body, which must be of this id. Raises Refused."""
+    """Return the registration in a request's body. Raise HttpProblem if it is invalid or of another ID."""
     registration = _fitting(Registration, _object(raw)[0])
     if registration.id != identifier:
         raise HttpProblem(400, f"must be that of the address, {printable(identifier)}", field="id")
@@ -202,7 +202,7 @@ def registration_of(raw: bytes, identifier: str) -> Registration:
 
 
 def _data(envelope: _Envelope, source: Mapping[str, str | None]) -> SandboxData | None:
-    """Return the data of a known type. What it says of fleet, host and subject must be what the envelope says."""
+    """Return the data of a known type. Its fleet, host and subject must equal those of the envelope."""
     model = _model(envelope.type)
     if model is None:
         return None
@@ -247,10 +247,10 @@ def _fitting(model: type[_Model], given: object, *, within: str = "") -> _Model:
 
 
 def _object(raw: bytes) -> tuple[dict[str, Any], str]:
-    """Return the JSON object of a body, and its text in one line. Raises Refused where it is none that can be kept."""
+    """Return the JSON object of a body, and its text in one line. Raise HttpProblem if it cannot be kept."""
     try:
         given = json.loads(raw.decode("utf-8"), parse_constant=_no_number)
-        # Also finds a lone surrogate and a number without end, which JSON's reader lets through.
+        # Also detects a lone surrogate and an infinite number, which JSON's reader accepts.
         body = json.dumps(given, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         body.encode("utf-8")
     except (ValueError, RecursionError) as error:

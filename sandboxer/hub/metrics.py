@@ -1,4 +1,4 @@
-"""The hub's numbers, for Prometheus: what there is, read from the database when asked, and what was taken in."""
+"""The hub's metrics, for Prometheus: its state, read from the database at each scrape, and the received events."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ STATUSES = ("accepted", "duplicate", "refused")
 
 
 class Metrics:
-    """A registry of its own: nothing of the process, nothing of another library."""
+    """Metrics in a separate registry: without those of the process or of other libraries."""
 
     def __init__(self, store: Store) -> None:
-        """Count from zero; what is read from the store outlives the process."""
+        """Count from zero; values from the store outlive the process."""
         self._registry = CollectorRegistry()
-        # Every status has a line from the beginning, so that an alert on it sees a zero and not nothing.
+        # Every status has a series from the start, so that an alert sees zero rather than no data.
         self._answers = Tally(dict.fromkeys(STATUSES, 0))
         self._registry.register(_Numbers(store, self._answers))
 
     def answered(self, scope: Scope, status: int) -> None:
-        """Count an answer, where it is one to an event. An error of the hub's own says nothing about the event."""
+        """Count a response to an event. The hub's own errors do not count: they say nothing about the event."""
         if (scope["method"], scope["path"]) == ("POST", "/events") and status < 500:
             self._answers[{201: "accepted", 200: "duplicate"}.get(status, "refused")] += 1
 
     def text(self) -> bytes:
-        """Return all of them, in the text format."""
+        """Return all metrics, in the text format."""
         return generate_latest(self._registry)
 
 
@@ -50,11 +50,11 @@ class _Numbers(Collector):
         self._answers = answers
 
     def describe(self) -> list[Metric]:
-        """Nothing: so that the database is not asked at registration."""
+        """Return nothing, so that registration does not query the database."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what there is now."""
+        """Yield the current values."""
         there, failures, now = self._store.sandboxes(over=False), self._store.failures(), datetime.now(UTC)
         fleets = sorted({key.fleet for key, _ in there} | failures.keys())
         phases = Tally((key.fleet, life.phase or "unknown") for key, life in there)

@@ -1,4 +1,4 @@
-"""The page's files, as they are in the package: read once, told apart by their digest."""
+"""The page's files from the package: read once, and identified by their digest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """One file of the page, and the address that it is at."""
+    """One file of the page, and its path on the server."""
 
     path: str
     content: bytes
@@ -26,8 +26,8 @@ class PageFile:
     etag: str
 
     def answer(self, known: str | None) -> Response:
-        """Return the file; or nothing, where the reader has it already as ``known`` says."""
-        # Asked for anew each time: a page and a script of two releases do not fit together.
+        """Return the file, or an empty response if the reader's ``known`` version is current."""
+        # Revalidated each time: a page and a script of two releases do not fit together.
         headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
         if known is not None and self.etag in known:
             return Response(None, 304, headers)

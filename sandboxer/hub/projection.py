@@ -1,6 +1,6 @@
-"""What events add up to: pure functions from a life and an event to that life afterwards.
+"""The projection: pure functions from a life and an event to the life after it.
 
-The order in which events arrive does not count, only their numbers do: a late one never takes a later one's place.
+Only the numbers of events count, not their order of arrival: a late event never overrides one with a higher number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DRIFTS = (DRIFT_DETECTED, DRIFT_RESOLVED)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Which sandbox, and where: a sandbox that moves is on two hosts for a while."""
+    """Identity of a sandbox on a host: a sandbox that moves is on two hosts for a while."""
 
     fleet: str
     sandbox: str
@@ -31,10 +31,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One life of a sandbox on a host, as far as it was told.
+    """One life of a sandbox on a host, as far as events report it.
 
-    ``begun`` is the earliest time known of it, in the form that sorts; of several lives the one begun last is shown.
-    The numbers are those of the events that told a thing last: 0 where none did.
+    ``begun`` is its earliest known time, in the form that sorts; of several lives the one begun last is shown. The
+    numbers are those of the last events that reported a value: 0 if none did.
     """
 
     uid: str
@@ -59,7 +59,7 @@ class Life:
         return self.phase == Phase.DESTROYED
 
     def row(self, key: Key) -> dict[str, Any]:
-        """The sandbox as it is listed. Health and sync are those of its registration: no event tells them."""
+        """Return the sandbox as it is listed. Health and sync come from its registration: no event reports them."""
         handle = self.handle or {}
         return {
             "id": key.sandbox,
@@ -82,7 +82,7 @@ class Life:
 
 
 def after_event(life: Life | None, kind: str, data: SandboxData) -> Life:
-    """Return the life after one more event, whenever it arrives. Drift is not in it: see ``with_drift``."""
+    """Return the life after one more event, whenever it arrives. Drift is separate: see ``with_drift``."""
     begun = sortable(data.at)
     if life is None:
         life = Life(uid=data.uid, begun=begun, name=data.name)
@@ -95,7 +95,7 @@ def after_event(life: Life | None, kind: str, data: SandboxData) -> Life:
             "consumer": data.consumer,
             "last_event_at": data.at,
         }
-    # What drifts does not change the phase, and its reason is not the phase's.
+    # Drift does not change the phase, and its reason is not the phase's.
     if kind not in DRIFTS and data.number > life.phase_number:
         changes |= {"phase_number": data.number, "phase": data.phase.value, "reason": data.reason}
     if "expires_at" in data.model_fields_set and data.number > life.expires_number:
@@ -104,10 +104,10 @@ def after_event(life: Life | None, kind: str, data: SandboxData) -> Life:
 
 
 def with_drift(life: Life, told: Iterable[DetectedData | ResolvedData]) -> Life:
-    """Return the life with what of its drift is open, from all that was told of it, in the order of the numbers.
+    """Return the life with its open drift, from all its drift events in the order of their numbers.
 
-    A detection names all that there is, a resolution what is over; one without paths ends all. ``since`` is when the
-    oldest of what is open was told first.
+    A detection names all the current drift, a resolution the resolved part; one without paths resolves all. ``since``
+    is the time of the first report of the oldest open drift.
     """
     drift: dict[str, tuple[str, dict[str, Any]]] = {}
     for data in told:
@@ -124,7 +124,7 @@ def with_drift(life: Life, told: Iterable[DetectedData | ResolvedData]) -> Life:
 
 
 def after_registration(life: Life | None, given: Registration, now: str) -> Life:
-    """Return the life after its identity was registered. Where events told its phase, they know it better."""
+    """Return the life after a registration. A phase that events reported takes precedence."""
     begun = sortable(given.created_at or now)
     if life is None:
         life = Life(uid=given.uid, begun=begun, name=given.name)
@@ -144,5 +144,5 @@ def after_registration(life: Life | None, given: Registration, now: str) -> Life
 
 
 def without_registration(life: Life) -> Life | None:
-    """Return the life after its registration was removed; None where no event told of it."""
+    """Return the life after its registration was removed; None if there are no events of it."""
     return replace(life, handle=None) if life.number else None

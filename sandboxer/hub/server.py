@@ -1,4 +1,4 @@
-"""The hub as a process: opens its file and its socket, serves until it is told to end, and ends cleanly."""
+"""The hub as a process: opens its file and its socket, serves until it is stopped, and shuts down cleanly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sandboxer.hub.settings import Settings
 
-# What is under way may come to its end; five seconds after the signal all is over.
+# Time for requests in progress; five seconds after the signal everything has ended.
 _GRACE_SECONDS = 3
 
 
@@ -29,9 +29,9 @@ def serve(
     heartbeat: float = HEARTBEAT,
     started: Callable[[Server], None] | None = None,
 ) -> None:
-    """Serve until a signal ends it. ``announce`` gets the page's address, ``started`` the server to be ended with.
+    """Serve until a signal stops the hub. ``announce`` gets the page's URL, ``started`` the server, to stop it.
 
-    Raises SandboxerError where the file or the address cannot be had.
+    Raise SandboxerError if the file or the address is unavailable.
     """
     store = Store(settings.database)
     try:
@@ -54,7 +54,7 @@ async def _serve(
     port = listener.getsockname()[1]
 
     async def ending() -> None:
-        broadcaster.close()  # a stream would go on for ever
+        broadcaster.close()  # a stream would never end
 
     server = Server(
         config_of(app, _GRACE_SECONDS, settings.limits),

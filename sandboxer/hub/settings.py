@@ -1,4 +1,4 @@
-"""Where the hub listens, what its token is, and where its file lies: from the words of a command line."""
+"""Settings of the hub, from the options of the command line: its address, its token and its file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LISTEN = "127.0.0.1:8600"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a hub runs with. ``shown`` says whether its token is to be told: only where it was made for this run."""
+    """Settings of a hub. ``shown`` says whether its token may be printed: only if it was generated for this run."""
 
     host: str
     port: int
@@ -32,7 +32,7 @@ class Settings:
 def settings_of(listen: str, token: str | None, database: str | None) -> Settings:
     """Return the settings that the options name.
 
-    Raises UsageError, also where the hub would be open to a network unasked.
+    Raise UsageError if they are invalid, or if the hub would be open to a network unintentionally.
     """
     host, port = parse_listen(listen, LISTEN)
     if token is None and not is_loopback(host):
@@ -46,27 +46,27 @@ def settings_of(listen: str, token: str | None, database: str | None) -> Setting
 
 
 def default_database() -> Path:
-    """Return where the file lies unless something else is said: below the user's folder for state."""
+    """Return the default path of the file: below the user's directory for state."""
     given = os.environ.get("XDG_STATE_HOME", "")
-    # The specification has a relative path ignored.
+    # The XDG specification says to ignore a relative path.
     base = Path(given) if given.startswith("/") else Path.home() / ".local" / "state"
     return base / "sandboxer" / "hub.sqlite"
 
 
 def address_of(settings: Settings, port: int) -> str:
-    """Return the address of the page.
+    """Return the URL of the page.
 
-    With a token of this run it carries that, behind the `#` that no browser sends.
+    A token that was generated for this run follows `#`, a part that no browser sends.
     """
     fragment = f"#token={settings.token.reveal()}" if settings.shown else ""
     return f"{url_of(settings.host, port)}/{fragment}"
 
 
 def _token(source: str) -> Hidden:
-    """Return the token that `env:NAME` or `file:PATH` stands for. Raises UsageError, which never shows it."""
+    """Return the token that `env:NAME` or `file:PATH` refers to. Raise UsageError, which never contains it."""
     kind, _, where = source.partition(":")
     if kind not in ("env", "file") or not where:
-        # Whoever put the token itself here must not read it in a log.
+        # A user who gave the token itself must not read it in a log.
         raise UsageError("--token must say where the token is, never the token", hint="env:NAME or file:PATH")
     try:
         value = (

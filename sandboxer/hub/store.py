@@ -1,4 +1,4 @@
-"""What the hub keeps: every event in the order of arrival, and what the events of each sandbox add up to."""
+"""The hub's store: every event in the order of arrival, and the state that a sandbox's events add up to."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CURSOR = re.compile(r"([0-9a-f]{8})-(\d{1,18})")
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events are asked for: None is any. ``type`` may end in ``*``."""
+    """Filter of events: None matches any. ``type`` may end in ``*``."""
 
     fleet: str | None = None
     host: str | None = None
@@ -46,27 +46,27 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An event with its place in the order of arrival, and its JSON as it came, in one line."""
+    """An event with its place in the order of arrival, and its JSON as received, in one line."""
 
     seq: int
     body: str
 
 
 class Store:
-    """The database, for any thread. One writes at a time, one reads at a time, and neither waits for the other."""
+    """The database, usable from any thread. One writes and one reads at a time, and neither waits for the other."""
 
     def __init__(self, path: Path) -> None:
-        """Open it. Raises SandboxerError."""
+        """Open the database. Raise SandboxerError if that fails."""
         self._database = Database(path)
         self._writing, self._reading = threading.Lock(), threading.Lock()
 
     def close(self) -> None:
-        """Close it, once nobody writes or reads any more."""
+        """Close the database after current reads and writes."""
         with self._writing, self._reading:
             self._database.close()
 
     def add(self, event: Incoming) -> bool:
-        """Keep an event, and what follows from it; on disk when this returns. False where it is there already."""
+        """Store an event and its effects; both are on disk on return. Return False if the event is already stored."""
         data = event.data
         row = (
             event.source,
@@ -92,7 +92,7 @@ class Store:
             return True
 
     def register(self, given: Registration) -> bool:
-        """Keep the identity of a sandbox. False where this life was registered already: its handle is the new one."""
+        """Store a sandbox's identity. Return False if this life was already registered: its handle is replaced."""
         key = Key(given.fleet, given.id, given.host)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with self._writing, self._database.transaction() as connection:
@@ -101,7 +101,7 @@ class Store:
         return life is None or life.handle is None
 
     def unregister(self, sandbox: str, host: str, uid: str) -> bool:
-        """Remove the registration of this very life. False where there is none; another life's stays."""
+        """Remove the registration of this life. Return False if there is none; another life's stays."""
         with self._writing, self._database.transaction() as connection:
             found = connection.execute(
                 "SELECT fleet, life FROM lives WHERE uid = ? AND sandbox = ? AND host = ?", (uid, sandbox, host)
@@ -116,7 +116,7 @@ class Store:
         return bool(registered)
 
     def events(self, after: int, limit: int, wanted: EventFilter = EventFilter()) -> list[Stored]:
-        """At most ``limit`` of the events wanted that arrived after this place, oldest first."""
+        """Return at most ``limit`` matching events that arrived after this place, oldest first."""
         conditions: list[str] = ["seq > ?"]
         given: list[Any] = [after]
         for column in ("fleet", "host", "sandbox"):
@@ -134,9 +134,9 @@ class Store:
             return [Stored(*row) for row in self._database.read.execute(query, [*given, limit])]
 
     def sandboxes(self, *, over: bool) -> list[tuple[Key, Life]]:
-        """Return the life that each sandbox has on each host now, by fleet, host and name.
+        """Return the current life of each sandbox on each host, by fleet, host and name.
 
-        With ``over`` also those gone.
+        With ``over``, include those that are gone.
         """
         query = "SELECT fleet, sandbox, host, life FROM lives WHERE current = 1 AND over <= ?"
         with self._reading:
@@ -145,23 +145,23 @@ class Store:
         return sorted(found, key=lambda one: (one[0].fleet, one[0].host, one[1].name, one[0].sandbox))
 
     def failures(self) -> dict[str, int]:
-        """Return how many events of each fleet told that a sandbox failed, since the database was made."""
+        """Return each fleet's number of events that report a failed sandbox, since the database was created."""
         query = "SELECT fleet, count(*) FROM events WHERE type = ? GROUP BY fleet"
         with self._reading:
             return dict(self._database.read.execute(query, (SANDBOX_EVENT + Phase.FAILED,)).fetchall())
 
     def newest(self) -> int:
-        """Return the place of the event that arrived last; 0 where there is none."""
+        """Return the place of the event that arrived last; 0 if there is none."""
         with self._reading:
             (seq,) = self._database.read.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
         return int(seq)
 
     def cursor(self, seq: int) -> str:
-        """Return the name of a place, for others to give back."""
+        """Return the cursor of a place, for clients to send back."""
         return f"{self._database.epoch}-{seq}"
 
     def place(self, cursor: str, field: str) -> int:
-        """Return the place that a cursor names. Raises Refused where it is none of this database."""
+        """Return the place of a cursor. Raise HttpProblem if the cursor is not of this database."""
         match = _CURSOR.fullmatch(cursor)
         if match is None:
             raise HttpProblem(400, "is no cursor", field=field)
@@ -223,7 +223,7 @@ def _forget(connection: sqlite3.Connection, key: Key, uid: str) -> None:
 
 
 def _choose(connection: sqlite3.Connection, key: Key) -> None:
-    """Mark the life that was begun last as the one that is shown."""
+    """Mark the life that began last as the one that is shown."""
     where = "fleet = :fleet AND sandbox = :sandbox AND host = :host"
     newest = f"SELECT uid FROM lives WHERE {where} ORDER BY begun DESC, uid DESC LIMIT 1"  # noqa: S608 - constants
     connection.execute(f"UPDATE lives SET current = (uid = ({newest})) WHERE {where}", asdict(key))  # noqa: S608

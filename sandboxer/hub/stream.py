@@ -1,4 +1,4 @@
-"""Server-sent events: each stored event to everyone who listens, from where they left off."""
+"""Server-sent events: each stored event, sent to every reader from its last position."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _AT_ONCE = 100
 
 
 class Broadcaster:
-    """Wakes every stream when there is something new. For one event loop.
+    """Signal that wakes every stream when something new is stored. For one event loop.
 
-    What is new is not in it: a stream reads that from the database, from its own place on, so a slow reader costs no
-    memory and misses nothing.
+    It does not carry the events: a stream reads them from the database, from its own position, so a slow reader costs
+    no memory and misses nothing.
     """
 
     def __init__(self) -> None:
-        """Nothing has rung yet."""
+        """Create the broadcaster without readers."""
         self._rung = asyncio.Event()
         self.registrations = 0
         self.closed = False
@@ -35,20 +35,20 @@ class Broadcaster:
 
     @contextmanager
     def reader(self, address: str) -> Iterator[None]:
-        """Count a stream of this address while the block lasts."""
+        """Count a stream of this address during the block."""
         self._readers[address] += 1
         try:
             yield
         finally:
             self._readers[address] -= 1
-            self._readers += Counter()  # what is at nought is forgotten
+            self._readers += Counter()  # drops the counts of zero
 
     def has_room(self, address: str) -> bool:
         """Return whether this address may open another stream."""
         return self._readers.total() < MOST and self._readers[address] < MOST_OF_ADDRESS
 
     def ring(self, *, registration: bool = False) -> None:
-        """Something was stored; a registration is counted, for it has no place in the order of events."""
+        """Wake the streams after a write; count a registration, which has no place in the order of events."""
         self.registrations += registration
         self._rung.set()
         self._rung = asyncio.Event()
@@ -59,9 +59,9 @@ class Broadcaster:
         self.ring()
 
     def next(self) -> asyncio.Event:
-        """Return what will be set when it rings next.
+        """Return the event that the next wake-up sets.
 
-        To be asked for before looking, so that nothing falls in between.
+        Call it before reading, so that nothing is missed in between.
         """
         return self._rung
 
@@ -69,9 +69,10 @@ class Broadcaster:
 async def stream(
     store: Store, broadcaster: Broadcaster, after: int, heartbeat: float, address: str = ""
 ) -> AsyncIterator[str]:
-    """Return the text of a stream from a place on, until the hub ends or the reader at this address goes.
+    """Yield the text of a stream from a place on, until the hub ends or the reader at this address goes.
 
-    It begins with an ``id`` and no event: so a reader that is cut off before the first event knows where to go on.
+    It begins with an ``id`` and no event, so that a reader that is disconnected before the first event knows where to
+    resume.
     """
     with broadcaster.reader(address):
         registrations = broadcaster.registrations

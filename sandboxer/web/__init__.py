@@ -1,4 +1,4 @@
-"""What the HTTP servers share: refusals as RFC 9457 has them, the gate in front, bodies, an address, and a clean end.
+"""Parts shared by the HTTP servers: RFC 9457 problems, the gate, request bodies, listening, and a clean shutdown.
 
-It knows neither hosts nor events. FastAPI and uvicorn come with the extras ``hub`` and ``api``.
+This package knows neither hosts nor events. FastAPI and uvicorn come with the extras ``hub`` and ``api``.
 """

@@ -1,4 +1,4 @@
-"""The body of a request: of a type that is taken, not too large, not too slow."""
+"""Reading a request body: an accepted type, within the size limit, and in time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ BODY_SECONDS = 30.0
 
 
 async def body_of(request: Request, types: tuple[str, ...]) -> bytes:
-    """Return the body of a request, if it is of one of these types, not too large and not too slow. Raises Refused."""
+    """Return the body of a request that has one of these content types.
+
+    Raise HttpProblem if the type is not accepted, or if the body is too large or too slow.
+    """
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() not in types:
         raise HttpProblem(415, f"the body must be {' or '.join(types)}", field="Content-Type")

@@ -1,7 +1,7 @@
-"""Connections of a server: counted before anything is read, and ended where a step takes too long.
+"""Connections of a server: counted before anything is read, and closed if a step takes too long.
 
-Whoever holds a connection without a complete request makes way for whoever comes: such a connection costs its client
-nothing, and must not cost others theirs. A request that is being answered is never ended for another one.
+A connection without a complete request makes way for a new one: it costs its client nothing, and must not cost other
+clients theirs. A request that is being answered is never ended in favor of another one.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """One connection, from its first moment; ``waiting_since`` is when it began to owe us a request.
+    """One connection from the moment it is accepted; ``waiting_since`` is when the client began to owe a request.
 
-    ``http`` is None during the TLS handshake. ``buffered`` is what its reader has not taken, since ``stuck_since``.
+    ``http`` is None during the TLS handshake. ``buffered`` is the data that the reader has not taken since
+    ``stuck_since``.
     """
 
     raw: asyncio.Transport
@@ -42,14 +43,14 @@ class Connection:
 
     @property
     def answering(self) -> bool:
-        """Whether a request of it is being answered."""
+        """Whether a request on this connection is being answered."""
         cycle: Any = self.http.cycle if self.http is not None else None  # None until the first request
         return cycle is not None and not cycle.response_complete
 
     def too_slow(self, now: float, limits: Limits) -> str:
-        """Return the step that took longer than it may; empty where none did.
+        """Return the name of the step that exceeded its limit, or an empty string.
 
-        To be asked often: it notes what it sees.
+        Call it often: it records what it observes between calls.
         """
         buffered = self.raw.get_write_buffer_size()
         if not buffered or buffered < self.buffered:
@@ -72,21 +73,21 @@ class Connection:
 
 
 class Http(H11Protocol):
-    """uvicorn's HTTP/1.1, which notes when each step of its connection began."""
+    """uvicorn's HTTP/1.1 protocol, which also notes when each step of its connection began."""
 
     connection: Connection | None = None
     left: Callable[[Connection], None] | None = None
     early = b""
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; what comes at the very end of a TLS handshake is kept until the connection is known."""
+        """Handle received data; data from the very end of a TLS handshake is kept until the connection is known."""
         if self.connection is None:
             self.early += data
         else:
             super().data_received(data)
 
     def handle_events(self) -> None:
-        """Handle what came; a request that is complete up to its body begins now."""
+        """Handle parsed events; a request whose headers are complete begins here."""
         before = self.cycle
         super().handle_events()
         if self.connection is not None and self.cycle is not before:
@@ -99,27 +100,27 @@ class Http(H11Protocol):
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """Note that the reader takes nothing."""
+        """Note that the reader accepts no data."""
         super().pause_writing()
         if self.connection is not None:
             self.connection.paused_since = self.loop.time()
 
     def resume_writing(self) -> None:
-        """Note that it takes something again."""
+        """Note that the reader accepts data again."""
         super().resume_writing()
         if self.connection is not None:
             self.connection.paused_since = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        if self.connection is None:  # right after the handshake: whoever made it sees that it is closed
+        if self.connection is None:  # right after the handshake: its maker sees that the connection is closed
             return
         super().connection_lost(exc)
         if self.left is not None:
             self.left(self.connection)
 
     def end(self, step: str) -> None:
-        """End the connection: with an answer where a part of a request has come, and the client may still read it."""
+        """End the connection, with an answer if part of a request has arrived and the client may still read it."""
         if self.transport.is_closing() and self.connection is not None:
             self.connection.raw.abort()
             return
@@ -129,11 +130,11 @@ class Http(H11Protocol):
 
 
 class Connections:
-    """All connections of one server. ``make`` gives the HTTP for one; ``tls`` is None where that is not spoken here."""
+    """All connections of one server. ``make`` creates the HTTP protocol for one; ``tls`` is None without TLS."""
 
     def __init__(self, limits: Limits, make: Callable[[], Http], tls: ssl.SSLContext | None) -> None:
         self.limits, self._make, self._tls = limits, make, tls
-        self._open: dict[Connection, None] = {}  # in the order in which they came
+        self._open: dict[Connection, None] = {}  # in the order of arrival
         self._tasks: set[asyncio.Task[None]] = set()
 
     def entrance(self) -> asyncio.Protocol:
@@ -141,11 +142,11 @@ class Connections:
         return _Entrance(self)
 
     def count(self) -> int:
-        """Return how many are open."""
+        """Return the number of open connections."""
         return len(self._open)
 
     async def watch(self) -> None:
-        """End what takes too long, until cancelled."""
+        """Close connections that exceed a limit, until cancelled."""
         while True:
             await asyncio.sleep(self.limits.look_every)
             now = asyncio.get_running_loop().time()
@@ -157,13 +158,13 @@ class Connections:
                     one.raw.abort()
 
     def close(self) -> None:
-        """End those on which HTTP has not begun; the others are the server's to end."""
+        """Close the connections on which HTTP has not begun; the server closes the others."""
         for one in list(self._open):
             if one.http is None:
                 one.raw.abort()
 
     def arrived(self, raw: asyncio.Transport) -> None:
-        """Take a new connection in, or turn it away."""
+        """Accept a new connection, or turn it away."""
         now = asyncio.get_running_loop().time()
         connection = Connection(raw, _peer(raw), now, stuck_since=now)
         if not self._make_way(connection.peer):
@@ -194,7 +195,7 @@ class Connections:
                 ssl_handshake_timeout=self.limits.handshake,
                 ssl_shutdown_timeout=self.limits.idle,
             )
-        except OSError:  # of ssl and of time too: whoever it is speaks no TLS, or not in time
+        except OSError:  # OSError covers ssl errors and timeouts: the client speaks no TLS, or not in time
             secured = None
         if secured is None or secured.is_closing():
             connection.raw.abort()
@@ -216,7 +217,7 @@ class Connections:
         self._open.pop(connection, None)
 
     def _make_way(self, peer: str) -> bool:
-        """Return whether there is a place for another one of this address, if need be that of one that owes a request."""
+        """Return whether another connection from this address fits, closing one that owes a request if necessary."""
         limits = self.limits
         same = [one for one in self._open if one.peer == peer]
         if limits.of_address is not None and len(same) >= limits.of_address:
@@ -230,7 +231,7 @@ class Connections:
         return self._drop(max(waiting.values(), key=len, default=[]))
 
     def _drop(self, among: list[Connection]) -> bool:
-        """End the one that owes a request for the longest; whether there was one."""
+        """Close the connection that has owed a request the longest; return whether there was one."""
         idle = [one for one in among if not one.answering]
         if not idle:
             return False
@@ -241,19 +242,19 @@ class Connections:
 
 
 class _Entrance(asyncio.Protocol):
-    """Hands a connection over as soon as it is there."""
+    """Protocol that hands a connection over as soon as it is made."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has come."""
+        """Hand the new connection over."""
         if isinstance(transport, asyncio.Transport):
             self._connections.arrived(transport)
 
 
 def _peer(transport: asyncio.Transport) -> str:
-    """Return whose connection it is: an address, of IPv6 the network that one customer gets."""
+    """Return the peer a connection is counted for: its address, or for IPv6 the network that one customer gets."""
     name: Any = transport.get_extra_info("peername")
     if not isinstance(name, tuple):
         return ""
@@ -269,7 +270,7 @@ def _peer(transport: asyncio.Transport) -> str:
 
 
 def _answer(refused: HttpProblem) -> bytes:
-    """Return a whole answer in bytes, after which the connection ends."""
+    """Return a complete response as bytes; the connection ends after it."""
     body = refused.body()
     title = {408: "Request Timeout", 503: "Service Unavailable"}[refused.status]
     lines = [f"HTTP/1.1 {refused.status} {title}", f"Content-Type: {MEDIA_TYPE}", f"Content-Length: {len(body)}"]

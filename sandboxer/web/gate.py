@@ -1,4 +1,4 @@
-"""What every request passes first: for whom it is, whether it may, and the headers of every answer."""
+"""The gate in front of every request: its Host header, its authorization, and the headers of every response."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sandboxer.model.hidden import Hidden
 
-    #: Lets a request in, and gives what headers its answer has beside the others; or raises Refused.
+    #: Admits a request and returns additional headers for its response, or raises HttpProblem.
     Check = Callable[[Scope, Headers], Mapping[str, str]]
 
 HEADERS = {
@@ -38,10 +38,10 @@ _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(:\d{1,5})?")
 
 
 class Gate:
-    """An application in front of another. ``free`` are the paths that ``check`` is not asked for: nothing is in them.
+    """ASGI application in front of another. ``check`` is not called for the ``free`` paths, which hold no secrets.
 
-    ``listen_host`` is the name that it goes by beside those of the loopback; with None it goes by any. ``answered`` is
-    called with the scope and the status of every answer.
+    ``listen_host`` is the accepted host name beside those of the loopback; None accepts any. ``answered`` is called
+    with the scope and the status of every response.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Gate:
         answered: Callable[[Scope, int], None],
         called: str = "server",
     ) -> None:
-        """``called`` is what the refusal of another name calls it."""
+        """Create the gate. ``called`` names the server in the problem for an unrecognized host name."""
         self._app = app
         self._check = check
         self._listen_host = listen_host.lower() if listen_host is not None else None
@@ -63,7 +63,7 @@ class Gate:
         self._called = called
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answers it with a problem."""
+        """Forward a request, or answer it with a problem."""
         if scope["type"] != "http":
             return
 
@@ -88,7 +88,10 @@ class Gate:
         await self._app(scope, receive, with_headers)
 
     def _check_host(self, headers: Headers, scope: Scope) -> None:
-        """A page of elsewhere can have its own name point at this machine. Then that name stands in ``Host``."""
+        """Raise HttpProblem for an unrecognized Host header.
+
+        A foreign page can point its own name at this machine. That name then stands in ``Host``.
+        """
         if self._listen_host is None:
             return
         given = headers.getlist("host")
@@ -99,7 +102,7 @@ class Gate:
 
 
 class OneToken:
-    """A check for servers with one token, of which it keeps only the digest; ``realm`` is whose."""
+    """Check for servers with one token, of which only the digest is kept; ``realm`` names the server."""
 
     def __init__(self, token: Hidden, realm: str, called: str) -> None:
         self._digest = digest(token.reveal().encode())
@@ -107,14 +110,14 @@ class OneToken:
         self._called = called
 
     def __call__(self, _scope: Scope, headers: Headers) -> Mapping[str, str]:
-        """Raise Refused where the token is not there or is another one."""
+        """Raise HttpProblem if the token is missing or wrong."""
         if not hmac.compare_digest(digest(bearer(headers, self._realm)), self._digest):
             raise wrong_token(f"the token is not that of this {self._called}", self._realm)
         return {}
 
 
 def bearer(headers: Headers, realm: str) -> bytes:
-    """Return the token that came with a request. Raises Refused where there is none, or where there are two."""
+    """Return the bearer token of a request. Raise HttpProblem if there is none, or more than one."""
     given = headers.getlist("authorization")
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     if scheme.lower() != "bearer":
@@ -124,24 +127,24 @@ def bearer(headers: Headers, realm: str) -> bytes:
 
 
 def wrong_token(detail: str, realm: str) -> HttpProblem:
-    """Return the refusal of a token that is none of this server's."""
+    """Return the problem for an invalid token."""
     return HttpProblem(401, detail, headers={"WWW-Authenticate": f'Bearer realm="{realm}", error="invalid_token"'})
 
 
 def digest(token: bytes) -> bytes:
-    """Of equal length whatever was sent, so that a comparison tells nothing."""
+    """Return a token's digest. Its length is always the same, so a comparison reveals nothing."""
     return hashlib.sha256(token).digest()
 
 
 def problem(refused: HttpProblem) -> Response:
-    """Return the answer to a request that is refused."""
+    """Return the response for a problem."""
     return Response(refused.body(), refused.status, refused.headers, MEDIA_TYPE)
 
 
 def _is_address(host: str, scope: Scope) -> bool:
-    """Return whether it is the very address that the connection came in at.
+    """Return whether the host is the very address on which the connection arrived.
 
-    No name can be, so none can pretend to be.
+    No name can be an address, so no name can pretend to be one.
     """
     try:
         return ipaddress.ip_address(host) == ipaddress.ip_address((scope.get("server") or ("",))[0])

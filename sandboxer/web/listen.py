@@ -1,4 +1,4 @@
-"""Where a server listens: from the words of a command line to a socket."""
+"""Listening addresses: from a command-line option to a socket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/@\s]+)
 
 
 def parse_listen(text: str, example: str) -> tuple[str, int]:
-    """Return host and port of ``--listen``. Raises UsageError, whose hint shows ``example``."""
+    """Return host and port of ``--listen``. Raise UsageError, with ``example`` in its hint, if the text is invalid."""
     match = _LISTEN.fullmatch(text)
     if match is None or int(match["port"]) > 65535:
         port = example.rpartition(":")[2]
@@ -24,7 +24,7 @@ def parse_listen(text: str, example: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a name or address stands for this machine alone, without asking anyone."""
+    """Return whether a name or address stands for this machine alone, without resolving it."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -35,15 +35,15 @@ def is_loopback(host: str) -> bool:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there; port 0 is any free one.
+    """Return a socket that listens on this address; port 0 is any free port.
 
-    Raises SandboxerError where the address cannot be had.
+    Raise SandboxerError if the address is unavailable.
     """
     # A name below `localhost` stands for the same, and few resolvers know it.
     known = "localhost" if host.lower().endswith(".localhost") else host
     try:
         found = socket.getaddrinfo(known, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        # The older family first, so that `localhost` is where most clients try first.
+        # IPv4 first: most clients try `localhost` there first.
         family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
         return socket.create_server(address[:2], family=family, backlog=128)
     except (OSError, UnicodeError) as error:
@@ -55,5 +55,5 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def url_of(host: str, port: int, scheme: str = "http") -> str:
-    """Return the URL of a server there, without a slash at its end."""
+    """Return the URL of a server on this address, without a trailing slash."""
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -1,4 +1,4 @@
-"""Refusals: what is wrong with a request, told as RFC 9457 has it."""
+"""Problems: why a request was rejected, in the format of RFC 9457."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class HttpProblem(Exception):
-    """A request that is not carried out. ``field`` is the part of it that is wrong, empty where it is no one part.
+    """A rejected request. ``field`` is the part of the request at fault, or empty if there is no single one.
 
-    ``errors`` are several findings, each with its ``detail`` and where it is.
+    ``errors`` holds several findings, each with its ``detail`` and its location.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A server as a process: serves until it is told to end, and ends cleanly."""
+"""A server as a process: serves until it is stopped, and shuts down cleanly."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 
-# How many connections are accepted before the first of them is looked at, and how many wait for that in the kernel.
+# How many connections are accepted before the first of them is handled, and how many wait in the kernel.
 _ACCEPTED_AT_ONCE, _BACKLOG = 32, 1024
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which tells when it listens, ends what goes on before it waits for it, and exits with 0.
+    """uvicorn's server, which reports that it listens, ends open work before it waits for it, and exits with 0.
 
-    Its connections are counted and timed by ``limits``, from the accepted socket on.
+    ``limits`` counts and times its connections from the accepted socket on.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class Server(uvicorn.Server):
         ending: Callable[[], Awaitable[None]],
         limits: Limits | None = None,
     ) -> None:
-        """``listening`` is called once, when requests are answered and signals are heard.
+        """Create the server. ``listening`` is called once, when it answers requests and handles signals.
 
-        ``ending`` is awaited once no more connections are taken, and before those that there are are waited for.
+        ``ending`` is awaited after it stops accepting connections and before it waits for the open ones.
         """
         super().__init__(config)
         self._listening = listening
@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
         self.open: Connections | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen on the sockets, and report so."""
+        """Start to listen on the sockets, and report it."""
         await self.lifespan.startup()
         loop, limits = asyncio.get_running_loop(), self._limits
         self.open = Connections(limits, self._http, self.config.ssl)
@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
         return Http(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End."""
+        """Stop accepting connections, and shut down."""
         for server in self.servers:
             server.close()
         await self._ending()
@@ -80,7 +80,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Hear SIGINT and SIGTERM. Unlike uvicorn's own, does not raise them again: to be ended is no error here."""
+        """Handle SIGINT and SIGTERM. Unlike uvicorn, do not raise them again: being stopped is no error here."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -93,7 +93,7 @@ class Server(uvicorn.Server):
 
 
 def config_of(app: ASGIApp, grace_seconds: int, limits: Limits | None = None, **more: Any) -> uvicorn.Config:
-    """Return the settings that every server of this house has; ``grace_seconds`` after its end began all is over."""
+    """Return the settings that all servers share; ``grace_seconds`` after shutdown begins, everything has ended."""
     return uvicorn.Config(
         app,
         loop="asyncio",
@@ -102,7 +102,7 @@ def config_of(app: ASGIApp, grace_seconds: int, limits: Limits | None = None, **
         lifespan="off",
         log_config=None,
         access_log=False,
-        # What a proxy says of a client is believed by nobody here.
+        # Proxy headers about the client are not trusted.
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=grace_seconds,

@@ -1,5 +1,5 @@
-"""The addresses that tell: events, logs, the plan, and how the server is."""
-# Without `from __future__ import annotations`: FastAPI reads the annotations of what it calls.
+"""Routes that read: events, logs, the plan, and the server's state."""
+# Without `from __future__ import annotations`: FastAPI reads the annotations of the functions that it calls.
 
 import json
 from collections.abc import AsyncIterator
@@ -153,12 +153,12 @@ def _wants_stream(request: Request) -> bool:
 
 
 def _is_for(grant: Grant, event: Event) -> bool:
-    """Return whether an event is of a sandbox that the token sees; the sandbox itself may be gone."""
+    """Return whether an event is of a sandbox that the token may see; the sandbox itself may be gone."""
     return grant.consumer is None or grant.consumer == (event.actor_type, event.consumer)
 
 
 async def _asked(service: Service, ref: str, call: Any) -> Any:
-    """Return what a call about a journal gives. Raises Refused, 404 where no host has one."""
+    """Return the result of a call about a journal. Raise HttpProblem (404) if no host has one."""
     try:
         return await service.reads.call(call)
     except UsageError:
@@ -168,7 +168,7 @@ async def _asked(service: Service, ref: str, call: Any) -> Any:
 
 
 async def _begun(service: Service, feed: StreamReader[Any], seconds: float) -> None:
-    """Wait until a feed has something, or has failed. Raises Refused."""
+    """Wait until a stream has an item or has failed. Raise HttpProblem if it failed."""
     try:
         await feed.begun(seconds)
     except SandboxerError as error:
@@ -180,7 +180,7 @@ async def _begun(service: Service, feed: StreamReader[Any], seconds: float) -> N
 
 
 def _reader(request: Request, service: Service, grant: Grant) -> Reader:
-    """Return who a stream is for."""
+    """Return whom a stream is for."""
     address = request.client.host if request.client and not service.behind_proxy else ""
     return Reader(grant.name, "/".join(grant.consumer or ()), address)
 
@@ -193,9 +193,9 @@ async def _event_stream(service: Service, grant: Grant, ref: str, after: str | N
 
 
 def _told_before(service: Service, grant: Grant, ref: str, after: str | None) -> frozenset[str]:
-    """Return the ids up to ``after``; none, where that is of a life that is gone.
+    """Return the IDs up to ``after``; an empty set if that one belongs to an earlier life.
 
-    Raises UsageError where there is no journal that the token sees: a stream of it would never begin.
+    Raise UsageError if the token sees no journal: a stream of it would never begin.
     """
     found = [one for one in service.client().events(ref) if one and _is_for(grant, one)]
     if not found:
@@ -215,13 +215,13 @@ async def _events(
                     yield ": still here\n\n"
                 elif one.id not in told and _is_for(grant, one):
                     yield _event(one)
-        except Exception as error:  # noqa: BLE001 - the answer has begun
+        except Exception as error:  # noqa: BLE001 - the response has begun
             yield _broken_off(service, error)
 
 
 def _event(event: Event) -> str:
     data = json.dumps(cloud_event(event).to_json(), ensure_ascii=False)
-    # The type comes from a file on a host, and is no JSON here.
+    # The type comes from a file on a host, and is not encoded as JSON here.
     return f"id: {event.id}\nevent: {printable(event.type)}\ndata: {data}\n\n"
 
 
@@ -235,7 +235,7 @@ async def _log_events(service: Service, feed: StreamReader[Any]) -> AsyncIterato
                 else:
                     data = {"service": one.service, "source": one.source, "text": one.text}
                     yield f"event: line\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
-        except Exception as error:  # noqa: BLE001 - the answer has begun
+        except Exception as error:  # noqa: BLE001 - the response has begun
             yield _broken_off(service, error)
 
 
@@ -245,7 +245,7 @@ async def _log_lines(service: Service, feed: StreamReader[Any]) -> AsyncIterator
             async for one in feed.each(service.heartbeat):
                 if one is not None:
                     yield f"{one.source} | {one.text}\n".encode()
-        except Exception as error:  # noqa: BLE001 - the answer has begun
+        except Exception as error:  # noqa: BLE001 - the response has begun
             yield f"(broken off: {_why(service, error)})\n".encode()
 
 

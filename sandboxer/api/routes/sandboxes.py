@@ -1,5 +1,5 @@
-"""The addresses of sandboxes: which there are, making them, and what changes them."""
-# Without `from __future__ import annotations`: FastAPI reads the annotations of what it calls.
+"""Routes of sandboxes: list, create and change them."""
+# Without `from __future__ import annotations`: FastAPI reads the annotations of the functions that it calls.
 
 import base64
 import json
@@ -176,7 +176,7 @@ async def activity(service: TheService, grant: TheGrant, ref: Ref, _: Annotated[
 
 
 def consumer_for(grant: Grant, asked: CreateSandbox) -> str | None:
-    """For whom a sandbox is made. Raises Refused (403) where a token that is bound to another one asks."""
+    """Return the consumer of a new sandbox. Raise HttpProblem (403) if the token is bound to another one."""
     own = (asked.consumer.actor, asked.consumer.project) if asked.consumer else None
     if grant.consumer is not None and own not in (None, grant.consumer):
         raise HttpProblem(403, "this token is bound to another consumer", field="consumer")
@@ -211,7 +211,7 @@ async def _answer(service: Service, grant: Grant, job: Job, handle: JsonObject, 
 
 
 async def _fresh(service: Service, grant: Grant, handle: JsonObject) -> JsonObject:
-    """The sandbox as it is by now; as it was, where its host does not answer."""
+    """Return the sandbox as it is now; as it was, if its host does not answer."""
     try:
         return await service.find(grant, str(handle["id"])) or handle
     except HttpProblem:
@@ -228,7 +228,7 @@ def _cursor(handle: JsonObject) -> str:
 
 
 def _place(cursor: str) -> tuple[str, str]:
-    """Return the place that a cursor names. Raises Refused."""
+    """Return the place that a cursor names. Raise HttpProblem if it is invalid."""
     try:
         found: Any = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (ValueError, RecursionError):
