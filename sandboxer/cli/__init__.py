@@ -1,1 +1,1 @@
-"""The command line. Each command is a module of its own, loaded when it is used."""
+"""The command line. Each command is a separate module, imported when it is used."""

@@ -105,7 +105,7 @@ def _carry_out(run: Run, options: Options, how: CommandOptions) -> int:
 def _read_plan(name: str) -> SavedPlan:
     """Return the saved plan, which has its own selectors and guards.
 
-    Raises UsageError where others are given beside it.
+    Raise UsageError if others are given beside it.
     """
     from sandboxer.cli.plan_file import read
 
@@ -119,7 +119,7 @@ def _read_plan(name: str) -> SavedPlan:
 
 
 def _carry_out_approved(run: Run, saved: SavedPlan, how: CommandOptions) -> int:
-    """Carry out what is still as it was approved. The plan was the question, so none is asked."""
+    """Carry out the changes that are still as approved. The plan was the question, so there is no prompt."""
     with looking(run):
         decided = run.plan_approved(saved)
     if how.output == "text":
@@ -129,7 +129,7 @@ def _carry_out_approved(run: Run, saved: SavedPlan, how: CommandOptions) -> int:
 
 
 def _act(run: Run, decided: Plan, options: Options | None, how: CommandOptions) -> int:
-    """Carry a plan out and report what came of it; return the exit code."""
+    """Carry out a plan and report the outcome; return the exit code."""
     began = time.monotonic()
     with telling(run) as reporter:
         outcomes = _follow(run, decided, options, how)

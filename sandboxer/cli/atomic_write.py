@@ -1,4 +1,4 @@
-"""Files that a command writes: whole or not at all."""
+"""Atomic writes of a command's files: complete or not at all."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sandboxer.errors import UsageError
 
 
 def write_atomically(option: str, name: str, data: bytes) -> None:
-    """Write the file of this name, which ``option`` asked for. Raises UsageError where that is not possible.
+    """Write the file of this name, which ``option`` names. Raise UsageError if that is not possible.
 
-    What was there before stays until all of it lies beside it; a link stays, and what it leads to is written.
+    The previous file stays until the new one is complete beside it; a symbolic link stays, and its target is written.
     """
     path = Path(os.path.realpath(name))
     beside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")

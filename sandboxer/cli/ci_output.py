@@ -1,4 +1,4 @@
-"""The program's output under a CI system: whatever is written, and whoever writes it, speaks no commands there."""
+"""Output under a CI system: no output, from whatever source, contains commands for it."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 def in_ci(environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether a CI system may read what is written."""
+    """Return whether a CI system may read the output."""
     return any(environ.get(name, "").lower() not in ("", "0", "false") for name in VARIABLES)
 
 
 def guard_output() -> None:
-    """Make standard output and error harmless for the rest of the process, where a CI system may read them.
+    """Make standard output and error harmless for the rest of the process if a CI system may read them.
 
-    A file is written as it is: nobody obeys what is in one.
+    A file is written unchanged: nothing executes commands in one.
     """
     if in_ci():
         sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
 
 
 def harmless_bytes() -> Callable[[bytes], bytes]:
-    """Return a function for bytes that come in pieces and go to standard error; as they are outside of CI."""
+    """Return a filter for chunks of bytes that go to standard error; outside of CI it changes nothing."""
     if not in_ci() or _is_file(2):
         return lambda data: data
     harmless, decoder = Harmless(), codecs.getincrementaldecoder("utf-8")("surrogateescape")
@@ -44,11 +44,11 @@ def _guarded(stream: TextIO) -> TextIO:
         descriptor = stream.fileno()
         if _is_file(descriptor):
             return stream
-    except (OSError, ValueError, AttributeError):  # closed, or none of the system's
+    except (OSError, ValueError, AttributeError):  # closed, or not a stream of the system
         return stream
     stream.flush()
     buffer = cast("io.BufferedWriter", _HarmlessBuffer(stream.buffer))
-    # What cannot be written in the encoding of the log must not be an error here either.
+    # A character that the log's encoding lacks must not raise an error here either.
     return io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=bool(stream.line_buffering))
 
 
@@ -60,7 +60,7 @@ def _is_file(descriptor: int) -> bool:
 
 
 class _HarmlessBuffer(io.BufferedIOBase):
-    """Bytes on their way to a log."""
+    """Binary buffer that makes bytes on their way to a log harmless."""
 
     def __init__(self, under: BinaryIO) -> None:
         self._under, self._harmless = under, Harmless()

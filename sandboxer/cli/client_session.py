@@ -1,4 +1,4 @@
-"""The library as the commands call it: what it does is shown, and Ctrl-C says what it leaves."""
+"""The library as the commands use it: progress is shown, and Ctrl-C reports what it leaves behind."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ _SHOW_CURSOR = b"\x1b[?25h\n"
 
 @contextmanager
 def calling(lock_timeout: timedelta | None = None, *, warn: Callable[[str], None] | None = None) -> Iterator[Client]:
-    """Return a client that shows on standard error what it does, and warn there unless ``warn`` is told.
+    """Yield a client that shows progress on standard error, and its warnings there unless ``warn`` is given.
 
-    Without ``lock_timeout`` it waits for no other client, which is well for what only looks. On Ctrl-C it says of what
-    was begun how to show and to remove it, and lets it end by itself; a second Ctrl-C ends the program at once.
+    Without ``lock_timeout`` it does not wait for other clients, which suits commands that only read. On Ctrl-C it
+    prints how to show and remove the changes that have begun, and lets them end; a second Ctrl-C ends the program at
+    once.
     """
     from sandboxer.client import Client
 
@@ -46,14 +47,14 @@ def calling(lock_timeout: timedelta | None = None, *, warn: Callable[[str], None
 
 
 def warned(words: str) -> None:
-    """Report a person, or the log, of what went wrong and failed nothing."""
+    """Report a failure that does not fail the command, to a person or the log."""
     session().said("warning", f"{words}.")
 
 
 class ProgressView:
-    """The view of an apply, which begins with the first change: before that the hosts are looked at.
+    """View of an apply that begins with the first change: before it the hosts are observed.
 
-    ``begun`` are the changes that work was begun on, but for what is gone.
+    ``begun`` holds the changes that have begun, except those of deleted sandboxes.
     """
 
     def __init__(self, stack: ExitStack) -> None:
@@ -64,19 +65,19 @@ class ProgressView:
 
     @property
     def begun(self) -> list[Change]:
-        """What an interrupt leaves behind."""
+        """The changes that an interrupt leaves behind."""
         with self._lock:
             return list(self._open.values())
 
     def started(self, change: Change) -> None:
-        """Work on a change begins."""
+        """Show that a change begins."""
         with self._lock:
             self._open[change.id, change.host] = change
             self._view = self._view or session().following(*self._screen())
         self._view.started(change)
 
     def progressed(self, change: Change, step: str) -> None:
-        """Work on a change has come to a step; what no change is about, such as a wait for a lock, is a line."""
+        """Show that a change has reached a step; one without a change, such as a wait for a lock, becomes a line."""
         if self._view is not None:
             self._view.progressed(change, step)
             return
@@ -85,7 +86,7 @@ class ProgressView:
             stderr().print(f"{change.sandbox} on {change.host}: {step}", markup=False)
 
     def ended(self, outcome: Outcome) -> None:
-        """Work on a change is over."""
+        """Show that a change has ended."""
         with self._lock:
             if outcome.ok and outcome.change.action is Action.DELETE:
                 self._open.pop((outcome.change.id, outcome.change.host), None)
@@ -111,8 +112,8 @@ def _watched(run: Run) -> Iterator[None]:
 
 @contextmanager
 def _interruptible(view: ProgressView) -> Iterator[None]:
-    """The first Ctrl-C is as ever, and says what it leaves; a second one waits for nothing: no host, no State Hub."""
-    present = session()  # no other thread would find it
+    """Let the first Ctrl-C also print what it leaves; a second one waits for nothing: no host, no State Hub."""
+    present = session()  # another thread would not find it
 
     def tell() -> None:
         for change in view.begun:
@@ -125,10 +126,10 @@ def _interruptible(view: ProgressView) -> Iterator[None]:
 
     def first(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, second)
-        threading.Thread(target=tell).start()  # a signal may come in the middle of a line
+        threading.Thread(target=tell).start()  # a signal may arrive in the middle of a line
         raise KeyboardInterrupt
 
-    # Whoever started the program with Ctrl-C ignored wants it so.
+    # If the program was started with Ctrl-C ignored, that is intended.
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return

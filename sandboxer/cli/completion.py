@@ -1,7 +1,7 @@
-"""``sandboxer completion``, and what a shell is answered: names of sandboxes come live from the hosts.
+"""``sandboxer completion``, and the answers to a shell: names of sandboxes come live from the hosts.
 
-A shell asks by running the program with a variable set, as click has it. Whatever goes wrong, the answer is that there
-is nothing to complete: an error would land in the middle of somebody's command line.
+A shell asks by running the program with click's variable set. After any failure the answer is that there is nothing to
+complete: an error message would land in the middle of the user's command line.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SHELLS = ("bash", "zsh", "fish")
 PROGRAMS = ("sandboxer", "sandbox")
-#: How long somebody who pressed Tab waits at most: for the hosts, and for all of it.
+#: The longest wait after Tab, in seconds: for the hosts, and in total.
 OBSERVE_SECONDS, MOST_SECONDS = 2.2, 3.0
 
 
@@ -53,25 +53,25 @@ def completion(shell: str) -> int:
 
 
 def variable_of(program: str) -> str:
-    """Return the variable by which a shell asks the program of that name."""
+    """Return the variable by which a shell asks the program of this name."""
     return f"_{program}_COMPLETE".upper()
 
 
 def answer(program: str, instruction: str) -> NoReturn:
-    """Report a shell what may come next, and end the process: soon, and without a word but the answer."""
+    """Print the completions for a shell, and end the process: soon, and without any other output."""
     threading.Timer(MOST_SECONDS, os._exit, (EXIT_DONE,)).start()
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the process ends
     with suppress(Exception, SystemExit, KeyboardInterrupt):
         shell_complete(cli, {}, program, variable_of(program), instruction)
         sys.stdout.flush()
-    os._exit(EXIT_DONE)  # connections to hosts that are silent are not waited for
+    os._exit(EXIT_DONE)  # unfinished connections are not waited for
 
 
-# --- what is completed
+# --- completed values
 
 
 def completes(command: click.Command, name: str) -> None:
-    """Return the parameters of a command that stand for sandboxes, profiles or hosts what completes them."""
+    """Attach completion to the parameters of a command that stand for sandboxes, profiles or hosts."""
     arguments = [one for one in command.params if isinstance(one, click.Argument)]
     for argument in arguments[: _NAMED.get(name, 0)]:
         argument.type = NamesOrFiles(sandboxes) if name == "cp" else Names(sandboxes)
@@ -81,36 +81,36 @@ def completes(command: click.Command, name: str) -> None:
 
 
 class Names(click.types.StringParamType):
-    """A name that is completed by those that ``find`` gives for a fleet's folder, each with a word about it."""
+    """A name, completed by the names that ``find`` returns for a fleet's folder, each with a description."""
 
     def __init__(self, find: Callable[[Path], Mapping[str, str]]) -> None:
         self._find = find
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return those that begin so, without those that were given before."""
+        """Return the names with this prefix, except those given before."""
         given = ctx.params.get(param.name or "")
         before = set(given) if isinstance(given, list | tuple) else set()
         found = self._find(_folder(ctx))
         return [
             CompletionItem(name, help=found[name])
             for name in sorted(found)
-            # A shell expands what it is given: nothing but a name is.
+            # A shell expands its input: complete nothing but names.
             if name.startswith(incomplete) and name not in before and re.fullmatch(NAME_PATTERN, name)
         ]
 
 
 class NamesOrFiles(Names):
-    """One end of a copy: ``NAME:PATH``, or a file here where no name begins so."""
+    """One end of a copy: ``NAME:PATH``, or a local file if no name has this prefix."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Name with their colon; else the shell's own files."""
+        """Return names with their colon, or else the shell's own files."""
         found = [] if "/" in incomplete else super().shell_complete(ctx, param, incomplete)
         named = [CompletionItem(f"{item.value}:", help=item.help) for item in found]
         return named or [CompletionItem(incomplete, type="file")]
 
 
 def sandboxes(root: Path) -> dict[str, str]:
-    """Return the sandboxes that the hosts show within 2 seconds: name, and ids where an id is all that there is."""
+    """Return the sandboxes observed within 2 seconds: their names, and the IDs of those without a record."""
     from sandboxer.model.observed import Reachable
     from sandboxer.wiring import Run
 
@@ -168,13 +168,13 @@ _OPTIONS: Mapping[str, Callable[[Path], Mapping[str, str]]] = {
 
 
 def _manifests(root: Path) -> Manifests:
-    """Return the manifests, whatever else may be wrong with them; no host is asked."""
+    """Return the manifests, whatever else is wrong with them; connects to no host."""
     from sandboxer.wiring import Run
 
     return Run(root).manifests
 
 
 def _folder(context: click.Context) -> Path:
-    """Return the fleet's folder: where the program runs, or what -C says, which no shell has expanded yet."""
+    """Return the fleet's folder: the working directory, or the value of -C, which no shell has expanded yet."""
     given: Any = context.find_root().params.get("directory")
     return Path(given).expanduser() if given else Path.cwd()

@@ -1,4 +1,4 @@
-"""Where output goes: results to stdout, everything else to stderr; colour and width by what is there."""
+"""Consoles: results go to stdout, everything else to stderr; colour and width depend on the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PIPED_WIDTH = 4096
 
 @cache
 def stdout() -> Console:
-    """Return the console of results. Where it is no terminal, no line is folded: other programs read lines."""
+    """Return the console of results. Outside of a terminal it folds no line: other programs read lines."""
     return _console(stderr=False)
 
 
@@ -38,7 +38,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def write(text: str) -> None:
-    """Write machine output to stdout, as it is, with a line break at its end; JSON so that it is the same in CI."""
+    """Write machine output to stdout unchanged, with a trailing line break; escape JSON so that CI keeps it intact."""
     if text[:1] in ("{", "["):
         from sandboxer.render.ci import harmless_json
 

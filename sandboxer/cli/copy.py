@@ -15,7 +15,7 @@ from sandboxer.cli.console import stdout
 from sandboxer.cli.main import EXIT_DONE
 
 _INSIDE = re.compile(r"([a-z0-9][a-z0-9.-]{0,39})(?:/([A-Za-z0-9][A-Za-z0-9._-]*))?:(.*)", re.DOTALL)
-_OFTEN = 0.2  # seconds between two words of progress
+_OFTEN = 0.2  # seconds between two progress updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,13 @@ def cp(source: str, target: str) -> int:
 
 
 def _inside(text: str) -> _Inside | None:
-    """Return what a path means in a sandbox; None for a local one."""
+    """Return the path in a sandbox that the text names; None for a local path."""
     found = _INSIDE.fullmatch(text)
     return _Inside(found[1], found[2], found[3]) if found else None
 
 
 class _Progress:
-    """How much was copied by now, on a terminal."""
+    """Progress of a copy, shown on a terminal."""
 
     def __init__(self) -> None:
         self._shown = sys.stderr.isatty()
@@ -82,7 +82,7 @@ class _Progress:
             sys.stderr.flush()
 
     def __call__(self, count: int) -> None:
-        """So many bytes were copied."""
+        """Add this number of copied bytes."""
         now = time.monotonic()
         if self._shown and now - self._last > _OFTEN:
             self._last, self._began = now, True

@@ -100,10 +100,10 @@ def _once(options: Options, *, deep: bool, report_file: str | None, output: str)
 
 
 def _again_and_again(once: Callable[[], int], seconds: float) -> int:
-    """Run ``once`` so far apart, a tenth more or less, until SIGTERM or Ctrl-C; return its last exit code.
+    """Call ``once`` repeatedly, at intervals varied by a tenth, until SIGTERM or Ctrl-C; return its last exit code.
 
-    What is at work then comes to its end. An error of one time does not keep the next from its turn. Each time is a run
-    of its own, which is told of as one.
+    The current round then ends normally. An error of one round does not prevent the next. Each round is reported as a
+    separate run.
     """
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -117,7 +117,7 @@ def _again_and_again(once: Callable[[], int], seconds: float) -> int:
             code = EXIT_ERROR
         session().end(code)
         sys.stdout.flush()
-        stopped.wait(seconds * random.uniform(0.9, 1.1))  # noqa: S311 - so that jobs do not meet
+        stopped.wait(seconds * random.uniform(0.9, 1.1))  # noqa: S311 - so that jobs do not coincide
     return code
 
 

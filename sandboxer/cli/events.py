@@ -55,4 +55,4 @@ def _show(event: Event, output: str) -> None:
         from sandboxer.render.events import event_line
 
         stdout().print(event_line(event))
-    sys.stdout.flush()  # whoever reads through a pipe follows too
+    sys.stdout.flush()  # a reader of the pipe follows too

@@ -1,4 +1,4 @@
-"""How a group of commands shows them in its help, and what it says to a name that it does not have."""
+"""Groups of commands: their help, and the suggestion for an unknown name."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_WHOLE = 1000  # characters: no summary is cut; in a narrow terminal it is folded
+_WHOLE = 1000  # characters: no summary is cut; a narrow terminal folds it
 
 
 class SummaryGroup(click.Group):
-    """A group that lists its commands in sections, each command with its whole summary."""
+    """Group that lists its commands in sections, each command with its whole summary."""
 
     def sections(self, ctx: click.Context) -> Mapping[str, Sequence[str]]:
-        """Return the names of the commands of each section, by its title."""
+        """Return the command names of each section, by its title."""
         return {"Commands": self.list_commands(ctx)}
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each section, the summaries of all of them in one column."""
+        """Write each section; all summaries stand in one column."""
         widest = max(map(len, self.list_commands(ctx)))
         for title, names in self.sections(ctx).items():
             commands = [(name, self.get_command(ctx, name)) for name in names]
@@ -32,12 +32,12 @@ class SummaryGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that a command line begins with.
 
-        Raise UsageError for an unknown one, with the one that was probably meant.
+        Raise UsageError for an unknown one, with the most similar name.
         """
         name, known = args[0], self.list_commands(ctx)
         if name in known or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        from difflib import get_close_matches  # only a wrong name needs it
+        from difflib import get_close_matches  # needed only for a wrong name
 
         near = get_close_matches(name.lower(), known, 1)
         raise click.UsageError(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""), ctx)

@@ -14,7 +14,7 @@ from sandboxer.cli.session import opened, session
 
 FLUSH_PATIENCE, FLUSH_MOST = 15.0, 600.0  # seconds
 
-# What the extra brings; each is imported only where the hub is served.
+# Packages of the extra; each is imported only where the hub is served.
 _EXTRA = frozenset({"fastapi", "starlette", "uvicorn", "prometheus_client"})
 
 

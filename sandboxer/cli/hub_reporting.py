@@ -1,4 +1,4 @@
-"""Telling State Hub of a command, and a person where that did not go well."""
+"""Reports of a command's events to State Hub, with a warning if that fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def telling(run: Run, **patience: Any) -> Iterator[Reporter]:
-    """Report State Hub of what happens within, under the command's name; what it did not take is a warning after."""
+    """Report the events within the block to State Hub, under the command's name; warn of what it did not take."""
     from sandboxer.wiring.reporting import reported
 
     name = click.get_current_context().info_name or ""

@@ -203,9 +203,9 @@ def _need_a_terminal(*, yes: bool) -> None:
 
 
 def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequence[str] | None:
-    """Return the ids of all imperative sandboxes, after showing them; None where somebody says no.
+    """Return the IDs of all imperative sandboxes, after showing them; None if the user declines.
 
-    Of each host that was not seen whole there is a warning, and a sentence in ``unseen``.
+    For each host that was not observed in full, print a warning and append a sentence to ``unseen``.
     """
     from sandboxer.adapters.runner import who
     from sandboxer.client import SandboxFilter
@@ -249,7 +249,7 @@ def wait(name: str, phase: str, timeout: timedelta, output: str) -> int:
 
 
 def _go_on_with(sandbox: Sandbox) -> None:
-    """Have it made by a process of its own, which outlives this one and its terminal."""
+    """Finish the create in a separate process, which outlives this one and its terminal."""
     nothing = subprocess.DEVNULL
     words = [sys.executable, "-m", "sandboxer", "resume", "--give-up", sandbox.id]
     subprocess.Popen(words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)

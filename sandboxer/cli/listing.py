@@ -1,4 +1,4 @@
-"""``sandboxer get`` and ``sandboxer list``: what there is, and how to reach it."""
+"""``sandboxer get`` and ``sandboxer list``: the sandboxes, and how to reach them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sandboxer.model.jsontypes import JsonObject
 
-# Of what is gone there is nothing to list.
+# Destroyed sandboxes are not listed.
 _PHASES = [phase.value for phase in Phase if phase is not Phase.DESTROYED]
 
 

@@ -27,7 +27,7 @@ class _Tail(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 
     name = "lines"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        """Return the number; a usage error where it is none."""
+        """Return the number; fail with a usage error if the text is not one."""
         if value == "all":
             return None
         if not str(value).isdecimal() or len(str(value)) > 9:
@@ -68,7 +68,7 @@ def logs(name: str, follow: bool, services: tuple[str, ...], tail: int | None, t
 
 
 class _Show:
-    """Writes lines to standard output: as they are for programs, with nothing that harms a terminal on one."""
+    """Writer of log lines to standard output: unchanged for programs, harmless on a terminal."""
 
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()
@@ -77,7 +77,7 @@ class _Show:
         self._styles: dict[str, int] = {}
 
     def __call__(self, line: LogLine) -> None:
-        """Write one."""
+        """Write one line."""
         sys.stdout.buffer.write(self._for_people(line) if self._terminal else self._for_programs(line))
 
     def _for_programs(self, line: LogLine) -> bytes:
@@ -93,7 +93,7 @@ class _Show:
 
 
 def harmless(text: str) -> str:
-    """Return the text with a mark for whatever a terminal would do something at but tabs and colours."""
+    """Return the text with a mark for each control character, except tabs and colours."""
     from sandboxer.model.text import plain_line
 
     parts = _COLOUR.split(text)

@@ -1,4 +1,4 @@
-"""The program: its commands, its exit codes, and how errors reach a person."""
+"""The program: its commands, its exit codes, and the presentation of errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ COMMANDS = {
 }
 
 
-# As `--help` shows them.
+# As `--help` lists them.
 GROUPS = {
     "Reconcile": ("validate", "plan", "apply", "prune", "drift", "render"),
     "Sandboxes": ("create", "get", "list", "recreate", "destroy", "resume", "wait", "extend-ttl", "events"),
@@ -59,24 +59,24 @@ GROUPS = {
 
 
 class LazyGroup(SummaryGroup):
-    """A group whose commands are imported only when they are asked for, so that ``--version`` costs nothing."""
+    """Group that imports its commands only when they are used, so that ``--version`` costs nothing."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of all commands, group by group."""
         return [name for names in GROUPS.values() for name in names]
 
     def sections(self, ctx: click.Context) -> Mapping[str, Sequence[str]]:  # noqa: ARG002 - as above
-        """Return the names of the commands of each group, by its title."""
+        """Return the command names of each group, by its title."""
         return GROUPS
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of a name; None where there is none, and click says so."""
+        """Return the command of a name; None for an unknown one, which click then reports."""
         path = COMMANDS.get(cmd_name)
         if path is None:
             return None
         module, name = path.split(":")
         command: click.Command = getattr(import_module(module), name)
-        if ctx.resilient_parsing:  # a shell asks what may come next
+        if ctx.resilient_parsing:  # a shell asks for completions
             from sandboxer.cli.completion import completes
 
             completes(command, cmd_name)
@@ -119,7 +119,7 @@ def cli(context: click.Context, directory: str | None, log_format: str) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; return the exit code: 0 done, 1 any error, 2 differences where a command tells them so."""
+    """Run the command line; return the exit code: 0 done, 1 error, 2 differences if a command reports them."""
     program = _program()
     if request := os.environ.get(f"_{program}_COMPLETE".upper()):
         from sandboxer.cli.completion import answer
@@ -133,13 +133,13 @@ def run(arguments: Sequence[str]) -> int:
             raise
         session.failed(_ours(error))
     finally:
-        with suppress(KeyboardInterrupt):  # whoever asks again does not want to wait for a trace
+        with suppress(KeyboardInterrupt):  # a user who interrupts again wants no traceback
             session.close(code)
     return code
 
 
 def _program() -> str:
-    """Return the name that the program was called by."""
+    """Return the name by which the program was called."""
     called = os.path.basename(sys.argv[0]) if sys.argv else "sandboxer"  # noqa: PTH119 - a name, not a file
     return called if called in ("sandbox", "sandboxer") else "sandboxer"
 
@@ -161,7 +161,7 @@ def _run(arguments: Sequence[str], session: Session, program: str) -> int:
         session.said("error", "Interrupted.")
         return EXIT_ERROR
     except BrokenPipeError:
-        # Whoever read our output has seen enough; what is buffered has nowhere to go.
+        # The reader of our output has closed it; buffered output has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
     except SandboxerError as error:
@@ -171,7 +171,7 @@ def _run(arguments: Sequence[str], session: Session, program: str) -> int:
 
 
 def _asked_format(arguments: Sequence[str]) -> str:
-    """Return the format of the log, for a command line that is so wrong that its options were not read."""
+    """Return the requested log format of a command line whose options could not be parsed."""
     words = [*arguments, ""]
     given = (words[at + 1] for at, word in enumerate(arguments) if word == "--log-format")
     joined = (word.partition("=")[2] for word in arguments if word.startswith("--log-format="))
@@ -179,9 +179,9 @@ def _asked_format(arguments: Sequence[str]) -> str:
 
 
 def _ours(error: Exception) -> SandboxerError:
-    """Return an error that nobody foresaw, as one of ours.
+    """Return an unforeseen error as a SandboxerError.
 
-    Where it arose, and not what it says, for that may be anything.
+    It names the code location, not the message, which may contain anything.
     """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

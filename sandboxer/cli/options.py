@@ -37,7 +37,7 @@ _SELECTORS = (
 
 
 def selectors(command: F) -> F:
-    """Add the options that say what a run is about and which guards it lifts."""
+    """Add the options that select sandboxes and lift guards."""
     for option in reversed(_SELECTORS):
         command = option(command)
     return command
@@ -61,7 +61,7 @@ def options_of(given: dict[str, Any], **more: Any) -> Options:
 
 
 def given_options(context: click.Context) -> Iterator[str]:
-    """Of the options that a saved plan was made with, those that are on the command line, as ``--target``."""
+    """Yield the given options that belong to a saved plan, such as ``--target``."""
     for parameter in context.command.params:
         decides = parameter.name in Options.__dataclass_fields__ or parameter.name == "no_prune"
         if decides and context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT:
@@ -70,7 +70,7 @@ def given_options(context: click.Context) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class CommandOptions:
-    """How a plan is carried out: without asking where ``yes``, told in the format ``output``."""
+    """How a plan is carried out: without confirmation if ``yes``, reported in the format ``output``."""
 
     yes: bool
     output: str
@@ -96,7 +96,7 @@ def carries_out(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def output_option(*formats: str) -> Callable[[F], F]:
-    """Return the option `-o`, the first format being the default."""
+    """Return the option `-o`; the first format is the default."""
     return click.option(
         "-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True, help="The output's format."
     )
@@ -108,7 +108,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click 8
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Return the time that the text names; a usage error with the reason where it names none."""
+        """Return the duration; fail with a usage error and the reason if the text is not one."""
         from sandboxer.model.quantity import parse_duration
 
         try:
@@ -123,12 +123,12 @@ class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 a
     name = "pair"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Return key and value; a usage error where there is no equals sign."""
+        """Return key and value; fail with a usage error if there is no equals sign."""
         if isinstance(value, tuple):
             return value
         key, equals, rest = str(value).partition("=")
         if not equals or not key:
-            # The value is not shown: it may be one that nobody shall see.
+            # The value is not shown: it may be secret.
             self.fail("it must be KEY=VALUE", param, ctx)
         return key, rest
 

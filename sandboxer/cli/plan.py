@@ -62,14 +62,14 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
 
 
 def make_plan(run: Run, options: Options) -> Plan:
-    """Plan, and show on a terminal how many hosts have answered."""
+    """Return a plan; on a terminal, show how many hosts have answered."""
     with looking(run):
         return run.plan(options)
 
 
 @contextmanager
 def looking(run: Run) -> Iterator[None]:
-    """Show on a terminal how many hosts have answered, while the run looks at them."""
+    """Show on a terminal how many hosts have answered while the run observes them."""
     if not sys.stderr.isatty():
         yield
         return

@@ -1,4 +1,4 @@
-"""A saved plan as a file: written whole or not at all, and read only where it is one."""
+"""A saved plan as a file: written atomically, and validated when read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def save(decided: Plan, approval: Approval, name: str) -> None:
-    """Write a plan and its approval to the file of this name. Raises UsageError where that is not possible."""
+    """Write a plan and its approval to the file of this name. Raise UsageError if that is not possible."""
     write_atomically("--out", name, saved_bytes(decided, approval))
 
 
 def read(name: str) -> SavedPlan:
     """Return the saved plan in the file of this name.
 
-    Raises UsageError where there is no such file, else PlanRefused.
+    Raise UsageError if there is no such file, and PlanRefused if it is no valid plan.
     """
     path = Path(name)
     try:

@@ -55,7 +55,7 @@ def render(name: str, explained: bool, ref: str | None, output: str) -> int:
 
 
 def _find(fleet: Fleet, name: str) -> DesiredSandbox:
-    """Return the sandbox of that name or id. Raises UsageError, with the name that may have been meant."""
+    """Return the sandbox of this name or ID. Raise UsageError, with a similar name, if there is none."""
     for sandbox in fleet.sandboxes.values():
         if name in (sandbox.name, sandbox.id):
             return sandbox

@@ -15,7 +15,7 @@ from sandboxer.cli.session import session
 if TYPE_CHECKING:
     from datetime import timedelta
 
-# What the extra brings; each is imported only where the API is served.
+# Packages of the extra; each is imported only where the API is served.
 _EXTRA = frozenset({"fastapi", "starlette", "uvicorn", "prometheus_client", "limits"})
 
 
@@ -23,7 +23,7 @@ class Every(Duration):
     """A duration, or 0 for never."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Return the time that the text names; a usage error with the reason where it names none."""
+        """Return the duration; fail with a usage error and the reason if the text is not one."""
         from datetime import timedelta
 
         return timedelta(0) if value == "0" else super().convert(value, param, ctx)

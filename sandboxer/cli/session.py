@@ -1,4 +1,4 @@
-"""One run of the program, and who is told what it does: a person or a log on standard error, and a trace."""
+"""The session: it reports the program's runs to a person or a log on standard error, and to a trace."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ LOG_VARIABLE = "SANDBOXER_LOG_FORMAT"
 
 
 class Session:
-    """Tells of one run after another; most commands are one. A run begins with the first thing that there is to tell.
+    """Reports of consecutive runs; most commands are one. A run begins with the first event that is reported.
 
-    ``run_id`` is the present run's, and ``command`` the words of the command. It speaks to people until ``speak`` says
-    otherwise. ``environ`` says whether traces are wanted.
+    ``run_id`` is the present run's ID, and ``command`` the words of the command. Output is for people until ``speak``
+    changes that. ``environ`` says whether traces are requested.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -56,19 +56,19 @@ class Session:
         return self._log is not None
 
     def speak(self, log_format: str) -> None:
-        """Settle how it speaks: with ``json`` all that goes to standard error is a log, whoever writes it there.
+        """Set the output format: with ``json`` everything on standard error is a log, whoever writes it there.
 
-        What was settled before stays.
+        Only the first call counts.
         """
         if not self._format and log_format == "json":
             from sandboxer.render.log_json import JsonLog, Lines
 
             self._log, self._lines = JsonLog(self._stderr), Lines(lambda line: self.said("info", line))
-            sys.stderr = self._lines  # as much of a file as anybody writes to
+            sys.stderr = self._lines  # enough of a file for all its writers
         self._format = self._format or log_format
 
     def close(self, code: int) -> None:
-        """End it, and the run that has begun with the exit code ``code``."""
+        """End the session, and its run with the exit code ``code``."""
         if self._lines is None:
             self.end(code)
             return
@@ -76,11 +76,11 @@ class Session:
         self.end(code)
         sys.stderr = self._stderr
 
-    # --- what a run tells
+    # --- reports of a run
 
     @contextmanager
     def watching(self, run: Run) -> Iterator[None]:
-        """Report what ``run`` reads and see on the hosts."""
+        """Report what ``run`` reads and observes on the hosts."""
         from sandboxer.wiring.secrecy import without_values
 
         self._begin()
@@ -89,22 +89,22 @@ class Session:
         yield
 
     def of_fleet(self, fleet: str) -> None:
-        """The name of the fleet, once it is read."""
+        """Report the name of the fleet, once it is read."""
         for listener in self._begin():
             listener.of_fleet(fleet)
 
     def hosts_observed(self, observation: HostObservation, seconds: float) -> None:
-        """A look that is over."""
+        """Report a finished observation of a host."""
         for listener in self._begin():
             listener.hosts_observed(observation, seconds)
 
     def compared(self, report: DriftReport) -> None:
-        """What a comparison with the records found."""
+        """Report the result of a comparison with the records."""
         for listener in self._begin():
             listener.compared(report)
 
     def said(self, level: Level, message: str, host: str = "") -> None:
-        """A sentence; on a person's terminal a warning or an error begins as one."""
+        """Report a message; on a terminal, a prefix marks it as a warning or an error."""
         for listener in self._begin():
             listener.said(level, self._hide("", message), host)
         if not self.logs:
@@ -115,7 +115,7 @@ class Session:
             stderr().print(f"{begins}{message}", style=style, markup=False, soft_wrap=True)
 
     def failed(self, error: SandboxerError, show: Callable[[], None] | None = None) -> None:
-        """An error that ends the run, or a round of it; ``show`` is how people see it, where not as any other."""
+        """Report an error that ends the run or one round of it; ``show`` replaces its usual display for people."""
         error = self._hidden(error)
         for listener in self._begin():
             listener.failed(error)
@@ -128,17 +128,17 @@ class Session:
             stderr().print(error_text(error))
 
     def following(self, *views: ApplyView) -> Following:
-        """Return a view for an apply, which ``views`` follow too. What is hidden stays so in a log or a trace."""
+        """Return a view for an apply, which also calls ``views``. Hidden values stay hidden in logs and traces."""
         return Following(views, self._begin(), self._hide)
 
     def end(self, code: int) -> None:
-        """End the run, where one has begun, and send its trace; what is told next is of another one."""
+        """End the current run, if any, and send its trace; the next report begins another run."""
         if not self._begun:
             return
         if self._trace is not None:
             self._trace.over(code)
             problem = self._trace.send()
-            if problem and problem not in self._complaints:  # a watch that says so each time is not read
+            if problem and problem not in self._complaints:  # a message that a watch repeats each round goes unread
                 self._complaints.add(problem)
                 self.said("warning", problem)
         if self._log is not None:
@@ -146,14 +146,14 @@ class Session:
         self._begun, self._at, self.run_id = False, None, uuid.uuid4().hex
 
     def _hidden(self, error: SandboxerError) -> SandboxerError:
-        """Return the same error, without any secret in what it says."""
+        """Return the same error without secrets in its message."""
         same = type(error).__new__(type(error))
         same.__dict__.update(error.__dict__)
         same.message, same.hint = self._hide("", error.message), self._hide("", error.hint)
         return same
 
     def _begin(self) -> Sequence[RunListener]:
-        """Return who is told; begin the run where that was not done yet."""
+        """Return the listeners; begin the run if it has not begun."""
         listeners: list[RunListener] = [self._log] if self._log is not None else []
         if not self._begun and self._wants_traces():
             from sandboxer.adapters.tracing import Trace
@@ -172,14 +172,14 @@ class Session:
 
     def _wants_traces(self) -> bool:
         if not any(name.startswith("OTEL_EXPORTER_OTLP_") for name in self._environ):
-            return False  # not even the look at the rest of the environment costs an import
+            return False  # not even checking the rest of the environment costs an import
         from sandboxer.adapters.tracing import wanted
 
         return wanted(self._environ)
 
 
 class Following:
-    """An ApplyView that several follow; those that write for programs get no hidden value, whatever an error says."""
+    """An ApplyView with several views; those that write for programs get no hidden value, whatever an error says."""
 
     def __init__(
         self, views: Sequence[ApplyView], listeners: Sequence[RunListener], hide: Callable[[str, str], str]
@@ -190,25 +190,25 @@ class Following:
         self._told: list[Outcome] = []
 
     def started(self, change: Change) -> None:
-        """Work on a change begins."""
+        """Report that a change begins."""
         for view in (*self._views, *self._witnesses):
             view.started(change)
 
     def progressed(self, change: Change, step: str) -> None:
-        """Work on a change has come to a step."""
+        """Report that a change has reached a step."""
         for view in self._views:
             view.progressed(change, step)
         for listener in self._witnesses:
             listener.progressed(change, self._hide(change.id, step))
 
     def ended(self, outcome: Outcome) -> None:
-        """Work on a change is over."""
+        """Report that a change has ended."""
         for view in self._views:
             view.ended(outcome)
         self._tell(outcome)
 
     def rest(self, outcomes: Sequence[Outcome]) -> None:
-        """Report programs of those outcomes that nobody worked on, such as what was blocked from the start."""
+        """Report to programs the outcomes of changes that never began, such as blocked ones."""
         told = {id(outcome) for outcome in self._told}
         for outcome in outcomes:
             if id(outcome) not in told:
@@ -226,7 +226,7 @@ class Following:
 
 
 def session() -> Session:
-    """Return the session that the present command belongs to."""
+    """Return the session of the present command."""
     context = click.get_current_context(silent=True)
     found = context.find_object(Session) if context else None
     return found or Session()
@@ -234,7 +234,7 @@ def session() -> Session:
 
 @contextmanager
 def opened(**given: Any) -> Iterator[Run]:
-    """Return a run over the fleet in this folder, told of by the session; ``given`` are options of ``Run``."""
+    """Yield a run over the fleet in this folder, reported by the session; ``given`` are options of ``Run``."""
     from pathlib import Path
 
     from sandboxer.wiring import Run

@@ -13,16 +13,16 @@ _COMMAND = "sandboxer.command"
 
 
 class _WithCommand(click.Command):
-    """A command whose words behind ``--`` are a command of their own, whatever they look like."""
+    """Command that takes the words behind ``--`` as another command, whatever they look like."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the words behind the first ``--`` away, and keep them."""
+        """Remove the words behind the first ``--``, and keep them."""
         at = args.index("--") if "--" in args else len(args)
         ctx.meta[_COMMAND] = tuple(args[at + 1 :])
         return super().parse_args(ctx, args[:at])
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Return the words of the usage line."""
+        """Return the parts of the usage line."""
         return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
 
 

@@ -1,4 +1,4 @@
-"""Commands that go on until somebody ends them, which is no failure then."""
+"""Signals for commands that run until they are stopped, which is no failure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def until_interrupted() -> Iterator[None]:
-    """What is within is ended well by Ctrl-C and by SIGTERM."""
+    """End the block without an error on Ctrl-C and SIGTERM."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -64,9 +64,9 @@ def unlock(name: str, end: bool, yes: bool, output: str) -> int:
 
 
 def _identify(run: Run, name: str) -> tuple[str, str, frozenset[str]]:
-    """Return name and id of a sandbox, and the hosts where it might live.
+    """Return name and ID of a sandbox, and the hosts that may have it.
 
-    What is not in git is looked for on the hosts.
+    Sandboxes that are not in git are looked up on the hosts.
     """
     for desired in run.fleet.sandboxes.values():
         if name in (desired.name, desired.id):

@@ -1,7 +1,7 @@
 """Connections of a server: counted before anything is read, and closed if a step takes too long.
 
 A connection without a complete request makes way for a new one: it costs its client nothing, and must not cost other
-clients theirs. A request that is being answered is never ended in favor of another one.
+clients theirs. A request that is being answered is never ended for another one.
 """
 
 from __future__ import annotations
