@@ -1,1 +1,1 @@
-"""Benchmarks: each prints ratios to a floor that is measured in the same run, for machines differ and are noisy."""
+"""Benchmarks: each prints ratios to a floor measured in the same run, because machines differ and are noisy."""

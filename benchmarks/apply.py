@@ -1,7 +1,7 @@
 """``python -m benchmarks.apply``: a fresh apply of 12 sandboxes on 4 hosts, as a ratio to the floor.
 
-The floor is the same 12 ``docker compose up --wait`` run by hand through the same number of connections, side by side;
-the files lie on the hosts already. Interpreter start counts on both sides. Every round begins and ends on bare hosts.
+The floor is the same 12 ``docker compose up --wait``, run directly over the same number of connections, in parallel;
+the files are already on the hosts. Interpreter start counts on both sides. Every round begins and ends on clean hosts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _put_by_hand(lab: Lab) -> list[list[str]]:
 
 
 def clear(lab: Lab) -> None:
-    """Bare hosts again: by hand, so that no round finds what another one left."""
+    """Clean the hosts directly, so that no round finds leftovers of another one."""
     for host in lab.hosts:
         ids = lab.docker(host, "ps", "-aq").stdout.split()
         if ids:

@@ -1,10 +1,10 @@
 """``python -m benchmarks.create``: one ``sandboxer create`` on a warm host, as a ratio to the same work by hand.
 
-By hand is ``tar`` to ``ssh`` to ``docker compose up -d --wait``: one connection, opened in the time that is taken, the
-same project and the same image, which is there. Ours is the command, whose interpreter start counts against it, and the
-library in a program that runs already, as a harness or ``sandboxer serve`` is one. Two stacks: an application
-behind a database that takes two seconds to be healthy, as a real one does, and the smallest, which is ready as soon as
-its one container runs. Both are taken in turn, and what they made is removed before the next.
+By hand is ``tar`` to ``ssh`` to ``docker compose up -d --wait``: one connection, opened within the measured time, the
+same project and the same image, which is already on the host. Ours is the command, whose interpreter start counts
+against it, and the library in a running program, as in a harness or ``sandboxer serve``. There are two stacks: an
+application behind a database that takes two seconds to be healthy, as a real one does, and the smallest, which is ready
+as soon as its one container runs. Both sides run in turn, and each run's sandbox is removed before the next.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ services:
 
 @contextmanager
 def _fleet(lab: Lab) -> Iterator[Path]:
-    """Return a fleet of the lab's host, with a profile for each stack; each stack is in a folder of its number."""
+    """Yield a fleet of the lab's host, with a profile for each stack; each stack is in a folder of its number."""
     with tempfile.TemporaryDirectory(prefix="sandboxer-bench-") as name:
         folder = Path(name)
         files = {
@@ -86,7 +86,7 @@ def _by_hand(lab: Lab, stack: Path) -> list[str | Path]:
 
 
 def _quiet(words: list[str | Path]) -> list[str | Path]:
-    """Return the same without what it says on the way."""
+    """Return the command without its progress output."""
     return ["/bin/sh", "-c", 'exec "$0" "$@" 2>/dev/null', *words]
 
 

@@ -1,4 +1,4 @@
-"""The fleet that is measured: 12 sandboxes of one profile on the lab's hosts, in a git repository of its own."""
+"""The measured fleet: 12 sandboxes of one profile on the lab's hosts, in a temporary git repository."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ spec: {{profile: profile.bench, placement: {{hosts: [{host}]}}}}
 
 @contextmanager
 def fleet(*, docker: int = 0, both: int = 0) -> Iterator[tuple[Lab, Path]]:
-    """Return a lab with the hosts asked for, and the fleet's folder: 12 sandboxes, the same number on each host."""
+    """Yield a lab with these hosts, and the fleet's folder: 12 sandboxes, the same number on each host."""
     with (
         Lab.up(docker=docker, podman=0, both=both, owner=Process.me()) as lab,
         tempfile.TemporaryDirectory(prefix="sandboxer-bench-") as name,
@@ -78,13 +78,13 @@ def fleet(*, docker: int = 0, both: int = 0) -> Iterator[tuple[Lab, Path]]:
 
 
 def git(folder: Path, *words: str) -> None:
-    """Run git in the folder, as nobody in particular."""
+    """Run git in the folder, with a neutral identity."""
     author = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
     subprocess.run(["git", "-C", str(folder), *author, *words], check=True, timeout=60)
 
 
 def sandboxer(folder: Path, *words: str) -> None:
-    """Run sandboxer on the fleet; CalledProcessError, its output shown, where it does not exit 0."""
+    """Run sandboxer on the fleet; raise CalledProcessError, with its output shown, if it does not exit with 0."""
     done = subprocess.run([PROGRAM, "-C", folder, *words], capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0:
         print(done.stdout, done.stderr, file=sys.stderr)

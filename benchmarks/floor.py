@@ -1,7 +1,7 @@
-"""The floors: what no tool that goes over SSH with paramiko can be faster than, and nothing else.
+"""The floors: the least work of any tool that uses SSH through paramiko, and nothing else.
 
-``python -m benchmarks.floor FILE``: FILE is JSON with ``hosts`` (address, port, user, key file) and ``commands``, for
-each host the commands to run on its one connection, side by side. The hosts are worked on side by side too.
+``python -m benchmarks.floor FILE``: FILE is JSON with ``hosts`` (address, port, user, key file) and ``commands``, a
+list for each host, run in parallel on its one connection. The hosts are handled in parallel too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _host(host: dict[str, Any], commands: list[str]) -> None:
 
 
 def main() -> None:
-    """Read the file that the command line names, and do what it says."""
+    """Run the commands of the file that the command line names."""
     work = json.loads(Path(sys.argv[1]).read_text())
     with ThreadPoolExecutor(max_workers=len(work["hosts"])) as pool:
         list(pool.map(_host, work["hosts"], work["commands"]))

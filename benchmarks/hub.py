@@ -1,7 +1,7 @@
-"""``python -m benchmarks.hub``: an apply that tells a State Hub which hangs, as a ratio to one that tells none.
+"""``python -m benchmarks.hub``: an apply with a State Hub that hangs, as a ratio to one without a hub.
 
-Both make the same 12 sandboxes on 4 hosts from nothing. The hub takes each connection and each request, and never
-answers. Every round begins and ends on bare hosts.
+Both create the same 12 sandboxes on 4 hosts. The hub accepts each connection and each request, and never answers. Every
+round begins and ends on clean hosts.
 """
 
 from __future__ import annotations

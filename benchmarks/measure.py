@@ -1,4 +1,4 @@
-"""Running a program and taking its time and its memory; comparing two in one run, turn by turn."""
+"""Measurement of a program's time and memory, and paired comparison of two in one run."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Taken:
 
 
 def take(words: Sequence[str | Path]) -> Taken:
-    """Run a program to its end, its output thrown away. Raises SystemExit where it does not exit 0."""
+    """Run a program to its end and discard its output. Raise SystemExit if it does not exit with 0."""
     began = time.monotonic()
     null = os.open(os.devnull, os.O_WRONLY)
     actions = [(os.POSIX_SPAWN_DUP2, null, 1)]
-    # As installed, a program has its bytecode: the first, uncounted run of each writes it.
+    # An installed program has its bytecode: the first, uncounted run of each writes it.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     child = os.posix_spawn(str(words[0]), [str(word) for word in words], environment, file_actions=actions)
     _, status, usage = os.wait4(child, 0)
@@ -44,7 +44,7 @@ def take(words: Sequence[str | Path]) -> Taken:
 def compare(
     floor: Callable[[], Taken], ours: Callable[[], Taken], *, pairs: int
 ) -> tuple[list[Taken], list[Taken], float]:
-    """Take both in turn, ``pairs`` times; return what was taken, and the median of the pairs' ratios."""
+    """Measure both in turn, ``pairs`` times; return both series, and the median of the pairs' ratios."""
     floors, mine = [], []
     floor(), ours()
     for _ in range(pairs):

@@ -1,8 +1,7 @@
 """``python -m benchmarks.plan``: a no-op plan of 12 sandboxes on 4 hosts, as a ratio to the floor.
 
-The floor is a Python program that opens the same number of paramiko connections, side by side, each running
-``docker ps -a``. Interpreter start counts on both sides. Printed for hosts with Docker alone, and for hosts with both
-engines.
+The floor is a Python program that opens the same number of paramiko connections in parallel, each running ``docker ps
+-a``. Interpreter start counts on both sides. It measures hosts with Docker alone, and hosts with both engines.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ HOSTS, PAIRS = 4, 15
 
 
 def measure(what: str, **engines: int) -> None:
-    """Bring up hosts and sandboxes, and print one line of figures."""
+    """Start hosts and sandboxes, and print one line of figures."""
     with fleet(**engines) as (lab, folder):
         sandboxer(folder, "apply", "-y")
         words, file = floor_program(lab, [["docker ps -a"]] * len(lab.hosts))

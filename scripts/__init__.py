@@ -1,1 +1,1 @@
-"""What the Makefile runs and the product does not need."""
+"""Scripts that the Makefile runs and the product does not need."""

@@ -1,4 +1,4 @@
-"""``make demo``: the main job on real hosts, from the first plan to the last clean-up, checked at every step."""
+"""``make demo``: the main use on real hosts, from the first plan to the last clean-up, checked at every step."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Demo:
-    """The show, step by step. Every step runs real commands and checks what came of them on the hosts."""
+    """The demo, step by step. Every step runs real commands and checks their effects on the hosts."""
 
     fleet: Fleet
     hosts: Hosts
@@ -41,7 +41,7 @@ class Demo:
     handles: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def play(self) -> None:
-        """All of it. Raises ShowFailed at the first thing that is not as it should be."""
+        """Run all steps. Raise ShowFailed at the first failed check."""
         self.validate()
         self.plan()
         self.apply()
@@ -134,7 +134,7 @@ class Demo:
     # --- on the hosts
 
     def fetch(self, handle: dict[str, Any], path: str, via: str, expected: str) -> None:
-        """Fetch a page through the way in that a sandbox's handle names, and show it."""
+        """Fetch a page through the connection that a sandbox's handle names, and show it."""
         (way,) = handle["reachability"]
         self.check(way["via"] == via, f"{handle['name']} is on {handle['host']}, the way in is {way['url']} ({via})")
         command = self.hosts.connect(handle["host"], way["address"], way["host_port"] or way["port"])
@@ -148,13 +148,13 @@ class Demo:
             raise ShowFailed(f"the page of {handle['name']} does not say {expected!r}")
 
     def container(self, handle: dict[str, Any], service: str) -> str:
-        """Return the name of the container of one service of a sandbox."""
+        """Return the container name of one service of a sandbox."""
         host = handle["host"]
         filters = (f"label=dev.sandboxer.id={handle['id']}", f"label=com.docker.compose.service={service}")
         return self.ask_host(host, "ps", "--format={{.Names}}", *(f"--filter={each}" for each in filters)).strip()
 
     def containers(self) -> set[tuple[str, str]]:
-        """Return host and id of every container of the fleet."""
+        """Return host and ID of every container of the fleet."""
         mine = f"--filter=label=dev.sandboxer.fleet={self.hosts.fleet}"
         return {
             (host, identifier)
@@ -163,9 +163,9 @@ class Demo:
         }
 
     def ask_host(self, host: str, *words: str) -> str:
-        """Return what a host's engine says. Raises ShowFailed."""
+        """Return the output of a host's engine. Raise ShowFailed if it fails."""
         command = self.hosts.command(host, self.hosts.engine(host), *words)
-        if command[0] == "ssh":  # the shell over there shall leave the braces alone
+        if command[0] == "ssh":  # the remote shell must leave the braces alone
             command = [word if "{" not in word else f"'{word}'" for word in command]
         done = run(command, timeout=60)
         if done.returncode != 0:
@@ -173,29 +173,29 @@ class Demo:
         return done.stdout
 
     def do(self, host: str, *words: str) -> None:
-        """Do something on a host behind Sandboxer's back, and show it."""
+        """Run an engine command on a host behind Sandboxer's back, and show it."""
         self.fleet.show(*self.hosts.command(host, *words))
         self.say(self.ask_host(host, *words[1:]).rstrip(), "dim")
 
-    # --- what the audience sees
+    # --- output
 
     def step(self, title: str) -> None:
-        """The heading of the next step."""
+        """Print the heading of the next step."""
         self.console.print()
         self.console.rule(f"{next(self.numbers)}  {title}", align="left", style="blue")
 
     def say(self, text: str, style: str = "") -> None:
-        """Some words."""
+        """Print a text."""
         self.console.print(text, style=style, markup=False)
 
     def check(self, holds: bool, what: str, found: object = None) -> None:
-        """Say that ``what`` holds; raise ShowFailed where it does not."""
+        """Print that ``what`` holds; raise ShowFailed if it does not."""
         if not holds:
             raise ShowFailed(f"this should hold, and does not: {what}" + (f"\n{found}" if found else ""))
         self.check_told(what)
 
     def check_told(self, what: str) -> None:
-        """Say what was just seen to hold."""
+        """Print the result of a successful check."""
         self.say(f"✓ {what}", "green")
 
 
@@ -204,10 +204,10 @@ def _counted(number: int, what: str) -> str:
 
 
 def main() -> int:
-    """Play the demo; 0 where all of it was as it should be. Whatever happens, nothing is left behind."""
+    """Run the demo; return 0 if every check passed. Whatever happens, nothing is left behind."""
     began = time.monotonic()
     interrupts.install()
-    if isinstance(sys.stdout, TextIOWrapper):  # a locale without our symbols is no reason to fail
+    if isinstance(sys.stdout, TextIOWrapper):  # a locale without our symbols must not fail
         sys.stdout.reconfigure(errors="replace")
     console = Console(highlight=False, soft_wrap=True)
     try:
@@ -234,7 +234,7 @@ def _play(console: Console) -> None:
 
         hub = stack.enter_context(open_hub(folder))
         hosts = stack.enter_context(open_hosts(folder, say))
-        # From here on the end is near, and nobody shall disturb the cleaning.
+        # From here on, nothing may interrupt the clean-up.
         stack.callback(interrupts.ignore)
         fleet = Fleet.create(
             folder, console, name=hosts.fleet, hosts=hosts.manifests(), image=hosts.image, env={**hosts.env, **hub.env}

@@ -1,8 +1,7 @@
-"""``python -m scripts.duplicates [FOLDER]``: tell of code that stands in two places, twelve equal lines or more.
+"""``python -m scripts.duplicates [FOLDER]``: report duplicated code, of twelve equal lines or more.
 
-Only what does something counts. Blank lines, comments, docstrings and imports are left out, and so are declarations:
-signatures with their decorators, and what stands in a module or a class outside of any function. Lines are equal
-whatever their indentation.
+Only statements count. Blank lines, comments, docstrings and imports are left out, and so are declarations: signatures
+with their decorators, and the lines of a module or a class outside of any function. Indentation is ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Two places with the same ``length`` lines of code, each as a file and the number of its first line."""
+    """Two locations with the same ``length`` lines of code, each as a file and its first line number."""
 
     first: tuple[str, int]
     second: tuple[str, int]
@@ -35,7 +34,7 @@ class Duplicate:
 
 
 def code(name: str, text: str) -> list[tuple[int, str]]:
-    """Return the lines of a file that do something, each with its number and without its indentation."""
+    """Return the statements of a file as lines, each with its number and without its indentation."""
     lines = list(enumerate((line.strip() for line in text.splitlines()), start=1))
     if name.endswith(".py"):
         kept = _inside_functions(ast.parse(text))
@@ -61,7 +60,7 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def duplicates(files: Iterable[tuple[str, str]], run: int = RUN) -> Iterator[Duplicate]:
-    """Yield each pair of places with at least ``run`` equal lines, in files given as name and text; each run once."""
+    """Yield each pair of locations with ``run`` or more equal lines, of files given as name and text; each run once."""
     sources = {name: code(name, text) for name, text in files}
     places: dict[tuple[str, ...], list[tuple[str, int]]] = {}
     for name, lines in sources.items():
@@ -72,7 +71,7 @@ def duplicates(files: Iterable[tuple[str, str]], run: int = RUN) -> Iterator[Dup
         for second in others:
             before = (first[0], first[1] - 1), (second[0], second[1] - 1)
             if _equal(sources, *before, 1):
-                continue  # the middle of a longer run, which was told at its beginning
+                continue  # the middle of a longer run that was already reported
             length = run
             while _equal(sources, first, second, length + 1):
                 length += 1
@@ -91,7 +90,7 @@ def _equal(
 
 
 def main(arguments: list[str]) -> int:
-    """Print each duplicate below a folder, by default the product's; return 1 where there is any."""
+    """Print each duplicate below a folder, by default the product's; return 1 if there is any."""
     folder = Path(arguments[0] if arguments else "sandboxer")
     paths = sorted(path for path in folder.rglob("*") if path.suffix in {".py", *_COMMENTS})
     found = list(duplicates((str(path), path.read_text(encoding="utf-8")) for path in paths))

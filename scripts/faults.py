@@ -1,6 +1,6 @@
-"""``make faults``: runs the whole fault matrix, and writes the table of docs/reliability.md from what it found.
+"""``make faults``: run the whole fault matrix, and write the table of docs/reliability.md from its results.
 
-``python -m scripts.faults --from FILE`` writes the table from the figures of earlier runs, which tests add to the
+``python -m scripts.faults --from FILE`` writes the table from the figures of earlier runs, which tests append to the
 file that ``SANDBOXER_FAULTS_FIGURES`` names; of several runs of one test the last counts.
 """
 
@@ -33,7 +33,7 @@ _ROW = re.compile(rf"^\| (?!fault \||--- \||{_TOTAL} \|)(?P<fault>.*?) \| (?P<mu
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the tests of one row found, together."""
+    """Combined figures of the tests of one row."""
 
     broken: int
     leaked: int
@@ -43,7 +43,7 @@ class Figures:
 
 
 def rows() -> dict[str, str]:
-    """Every row that has a test: the fault, and what must hold."""
+    """Return every row that has a test: the fault, and what must hold."""
     found = {}
     for file in sorted(TESTS.glob("test_*.py")):
         module = importlib.import_module(f"tests.faults.{file.stem}")
@@ -94,7 +94,7 @@ def _most(tests: Sequence[dict[str, Any]]) -> tuple[str, ...]:
 
 
 def page(text: str, figures: dict[str, Figures], musts: dict[str, str]) -> str:
-    """Return the page with its table written anew: the rows in the order that they have there, new ones behind."""
+    """Return the page with its table regenerated: existing rows keep their order, new ones follow."""
     order = [fault for fault in shown(text) if fault in musts]
     order += [fault for fault in musts if fault not in order]
     lines = [_line(HEADS), _line(["---"] * len(HEADS))]
@@ -123,7 +123,7 @@ def run(figures: Path, arguments: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the matrix, or takes earlier figures, and write the table; 1 where a row failed or is missing."""
+    """Run the matrix, or take earlier figures, and write the table; return 1 if a row failed or is missing."""
     parser = argparse.ArgumentParser(prog="python -m scripts.faults", description=__doc__)
     parser.add_argument("--from", dest="file", type=Path, metavar="FILE", help="figures of earlier runs")
     given, arguments = parser.parse_known_args(argv)  # the rest is pytest's

@@ -1,4 +1,4 @@
-"""``python -m scripts.fields``: writes the tables of docs/manifests.md from the models; a test holds them equal."""
+"""``python -m scripts.fields``: write the tables of docs/manifests.md from the models; a test holds them equal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE = REPOSITORY / "docs/manifests.md"
 _EFFECT_WORDS = {Effect.RECORD: "record", Effect.IN_PLACE: "in place", Effect.REPLACE: "replace"}
 _MARKED = re.compile(r"<!-- (fields|compose): (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
-# Where a field of a manifest is called otherwise in the spec that is applied, or is not in it.
+# Fields of a manifest that have another name in the applied spec, or are not in it.
 _SPEC_KEYS = {
     "Sandbox": {"secretRefs": "secrets", "metadata.labels": "labels", "placement": "(move)", "metadata.name": "(name)"},
     "Profile": {"placement": "(move)", "ttl.max": "(limit)", "metadata.name": "profile", "metadata.labels": "(none)"},
@@ -38,7 +38,7 @@ _OUTSIDE = {
 
 
 def page(text: str) -> str:
-    """Return the page with everything between its marks written anew."""
+    """Return the page with everything between its marks regenerated."""
 
     def written(match: re.Match[str]) -> str:
         what, name = match.groups()
@@ -48,7 +48,7 @@ def page(text: str) -> str:
 
 
 def compose_keys(fate: str) -> str:
-    """Return keys of a service that are ``kept``, ``checked``, ``dropped`` or ``refused``, or ``ceilings``, as Markdown."""
+    """Return service keys by fate (``kept``, ``checked``, ``dropped``, ``refused``, ``ceilings``) as Markdown."""
     if fate == "refused":
         lines = [_line(["key", "reason, and what to do"]), _line(["---", "---"])]
         return "\n".join([*lines, *(_line([f"`{key}`", why]) for key, why in sorted(rules.REFUSED.items()))]) + "\n"
@@ -61,7 +61,7 @@ def compose_keys(fate: str) -> str:
 
 
 def table(kind: str) -> str:
-    """Return one kind's fields as a Markdown table: name, what it holds, default, meaning, what a change of it does."""
+    """Return one kind's fields as a Markdown table: name, type, default, meaning, and the effect of a change."""
     effects = kind in _SPEC_KEYS
     heads = ["field", "type", "default", "meaning", *(["effect of a change"] if effects else [])]
     lines = [_line(heads), _line(["---"] * len(heads))]
@@ -72,7 +72,7 @@ def table(kind: str) -> str:
 
 
 def effect(kind: str, path: str) -> str:
-    """Return what a change of a manifest's field does, in words. KeyError for a field that nobody has thought about."""
+    """Return the effect of a change of a field, in words. Raise KeyError for a field without a declared effect."""
     plain = path.removeprefix("spec.").replace("[]", "")
     renamed = _SPEC_KEYS[kind]
     known = next((renamed[key] for key in (plain, plain.split(".")[0]) if key in renamed), plain.split(".")[0])
@@ -111,7 +111,7 @@ def _field(
     shape = _shape(given)
     inner = shape.get("items", {}) if shape.get("type") == "array" else shape
     target = definitions.get(inner.get("$ref", "").rpartition("/")[2], {})
-    # What may be plain text too is shown with the fields of its long form.
+    # A field that also accepts plain text is shown with the fields of its long form.
     target = next((option for option in target.get("anyOf", ()) if "properties" in option), target)
     if "properties" not in target:
         yield path, _holds(shape), _default(given, needed), _escaped(meaning)
@@ -127,7 +127,7 @@ def _field(
 
 
 def _shape(given: dict[str, Any]) -> dict[str, Any]:
-    """Return what a field holds where it is given at all."""
+    """Return the schema of a field's value, without null."""
     options = [option for option in given.get("anyOf", ()) if option.get("type") != "null"]
     return options[0] if len(options) == 1 else given
 

@@ -1,4 +1,4 @@
-"""The demo's hosts: the lab's, or where there can be none, this machine with its own Docker."""
+"""Hosts of the demo: the lab's, or, where no lab can run, this machine with its own Docker."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
     from tests.lab import Snapshot
 
-# Where the lab's image cannot be made, for want of a static busybox, this one does the same.
+# Replaces the lab's image where that cannot be made because a static busybox is missing.
 _PUBLIC_IMAGE = "busybox:stable"
 
 
 class Hosts(Protocol):
-    """What the demo asks of its hosts, whichever they are."""
+    """Interface of the demo's hosts, whichever they are."""
 
     @property
     def fleet(self) -> str:
-        """What the fleet on them is called."""
+        """The name of the fleet on them."""
 
     @property
     def image(self) -> str:
-        """The image that is there for its stacks."""
+        """The image that is available for its stacks."""
 
     @property
     def env(self) -> Mapping[str, str]:
-        """What the programs' environment must have to work on them."""
+        """Environment variables that programs need to use them."""
 
     def manifests(self) -> str:
         """Return their Host documents."""
@@ -53,25 +53,25 @@ class Hosts(Protocol):
         """Return the command of a host's engine."""
 
     def command(self, host: str, *words: str) -> list[str]:
-        """Return what runs ``words`` on a host, as a person would type it here."""
+        """Return the command that runs ``words`` on a host, as a person would type it here."""
 
     def connect(self, host: str, address: str, port: int) -> list[str] | None:
-        """Return what joins standard input and output with a port that only the host reaches.
+        """Return the command that connects standard input and output to a port that only the host reaches.
 
-        None where we reach it too.
+        Return None if this machine reaches it too.
         """
 
     @property
     def watched(self) -> str:
-        """The kinds of things that ``leaked`` looks for, in words."""
+        """The kinds of things that ``leaked`` checks, in words."""
 
     def leaked(self) -> dict[str, dict[str, list[str]]]:
-        """By host and kind, what is there and was not before; empty where nothing is."""
+        """Return the leftovers by host and kind; empty if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabHosts:
-    """The hosts of a lab, as they were when it came up."""
+    """Hosts of a lab, compared with their state when it came up."""
 
     lab: Lab
     before: Mapping[str, Snapshot]
@@ -81,11 +81,11 @@ class LabHosts:
 
     @property
     def env(self) -> Mapping[str, str]:
-        """A home of its own: what a user has in ~/.ssh/config is none of the lab's."""
+        """A separate home: the user's ~/.ssh/config does not affect the lab."""
         return {"HOME": str(self.home)}
 
     def manifests(self) -> str:
-        """Return their Host documents, keys pinned."""
+        """Return their Host documents, with pinned keys."""
         return self.lab.host_manifests()
 
     def names(self) -> tuple[str, ...]:
@@ -93,31 +93,31 @@ class LabHosts:
         return tuple(host.name for host in self.lab.hosts)
 
     def engine(self, host: str) -> str:
-        """``docker`` or ``podman``."""
+        """Return ``docker`` or ``podman``."""
         return self.lab.host(host).engine
 
     def command(self, host: str, *words: str) -> list[str]:
-        """Over SSH."""
+        """Return the command over SSH."""
         return ["ssh", "-F", str(self.lab.ssh_config), host, *words]
 
     def connect(self, host: str, address: str, port: int) -> list[str]:
-        """Over SSH too."""
+        """Return the command over SSH."""
         return ["ssh", "-F", str(self.lab.ssh_config), "-W", f"{address}:{port}", host]
 
     @property
     def watched(self) -> str:
-        """All that a snapshot of the lab holds."""
+        """Everything that a snapshot of the lab holds."""
         return "container, network, volume, image, file or process"
 
     def leaked(self) -> dict[str, dict[str, list[str]]]:
-        """Return everything on the hosts counts, whoever made it."""
+        """Return everything new on the hosts, whoever made it."""
         found = {host: self.lab.leaked(host, before) for host, before in self.before.items()}
         return {host: kinds for host, kinds in found.items() if kinds}
 
 
 @dataclass(frozen=True, slots=True)
 class OwnDocker:
-    """This machine as the only host, with a root, a fleet name and an image tag that nobody else has."""
+    """This machine as the only host, with a root, a fleet name and an image tag that are unique."""
 
     root: Path
     fleet: str
@@ -125,7 +125,7 @@ class OwnDocker:
 
     @property
     def env(self) -> Mapping[str, str]:
-        """The project's own Compose is at hand where Docker has none."""
+        """Makes the project's own Compose available if Docker has none."""
         return {"PATH": f"{os.environ.get('PATH', '')}:{Path(sys.executable).parent}"}
 
     def manifests(self) -> str:
@@ -143,19 +143,19 @@ class OwnDocker:
         return ("this-machine",)
 
     def engine(self, _host: str) -> str:
-        """Docker."""
+        """Return ``docker``."""
         return "docker"
 
     def command(self, _host: str, *words: str) -> list[str]:
-        """Here."""
+        """Return the command unchanged: it runs here."""
         return list(words)
 
     def connect(self, _host: str, _address: str, _port: int) -> None:
-        """We are on the host."""
+        """Return None: this machine is the host."""
 
     @property
     def watched(self) -> str:
-        """What can carry a label, and what lies below the root."""
+        """Everything that can carry a label, and everything below the root."""
         return "container, network, volume or file"
 
     def leaked(self) -> dict[str, dict[str, list[str]]]:
@@ -166,7 +166,7 @@ class OwnDocker:
         return {"this-machine": found} if found else {}
 
     def clear(self) -> None:
-        """Remove what a show that broke off has left."""
+        """Remove the leftovers of an interrupted demo."""
         for kind, words in _LISTS.items():
             if things := docker(*words, *self._ours()).split():
                 docker(*_REMOVALS[kind], *things)
@@ -181,9 +181,9 @@ _REMOVALS = {"containers": ("rm", "-f", "-v"), "networks": ("network", "rm"), "v
 
 @contextmanager
 def open_hosts(folder: Path, say: Callable[[str], None]) -> Iterator[Hosts]:
-    """The lab's hosts, else this machine's Docker; all of it is gone afterwards.
+    """Yield the lab's hosts, or else this machine's Docker; everything on them is removed afterwards.
 
-    ``folder`` is for files of theirs, and ``say`` is told what there is. Raises ShowFailed where there is neither.
+    ``folder`` is for their files, and ``say`` is called with what is used. Raise ShowFailed if there is neither.
     """
     reason = unavailable()
     if reason is None:
@@ -229,7 +229,7 @@ def _own_docker(folder: Path, reason: str) -> Iterator[OwnDocker]:
 
 
 def _make_image(tag: str) -> None:
-    """The lab's image where this machine has a busybox to make it of, else the public one, under ``tag``."""
+    """Make an image with ``tag``: the lab's if this machine has a static busybox, else the public one."""
     try:
         docker("load", data=archive(tag))
         docker("run", "--rm", "--network", "none", tag, "true")
@@ -239,7 +239,7 @@ def _make_image(tag: str) -> None:
 
 
 def docker(*words: str, data: bytes = b"") -> str:
-    """Run this machine's docker. Raises ShowFailed where there is none, or where it fails."""
+    """Run this machine's docker. Raise ShowFailed if it is missing or fails."""
     try:
         done = run(["docker", *words], timeout=SECONDS, data=data)
     except OSError as error:
@@ -250,9 +250,9 @@ def docker(*words: str, data: bytes = b"") -> str:
 
 
 def fetch(command: list[str] | None, way: Mapping[str, Any], path: str) -> str:
-    """Return one page of a sandbox, by one of its handle's ways in: through ``command``, or straight.
+    """Return one page of a sandbox over one of its handle's connections: through ``command``, or directly.
 
-    Raises ShowFailed.
+    Raise ShowFailed if it cannot be fetched.
     """
     if command is None:
         connection = http.client.HTTPConnection(way["address"], way["host_port"] or way["port"], timeout=20)

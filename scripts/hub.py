@@ -1,4 +1,4 @@
-"""A State Hub beside a show, for as long as that runs."""
+"""A State Hub beside a demo, for the time that it runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LISTENS = re.compile(r"State Hub on (?P<url>http://[^/]+)/#token=(?P<token>\S+)
 
 @dataclass(frozen=True, slots=True)
 class RunningHub:
-    """A State Hub that listens at ``url`` and knows one token; ``page`` is the address for a person."""
+    """A running State Hub at ``url`` with one token; ``page`` is the address for a person."""
 
     url: str
     token: str
@@ -37,11 +37,11 @@ class RunningHub:
 
     @property
     def env(self) -> Mapping[str, str]:
-        """What the environment of programs must have to tell it something, as sandboxer.yaml names it."""
+        """Environment variables that programs need to report to it, as sandboxer.yaml names them."""
         return {"STATE_HUB_URL": self.url, "STATE_HUB_TOKEN": self.token}
 
     def phases(self) -> dict[str, str]:
-        """Return the phase of each sandbox that it knows of, those that are destroyed too."""
+        """Return the phase of each sandbox that it knows, destroyed ones included."""
         headers = {"Authorization": f"Bearer {self.token}"}
         answer = httpx.get(f"{self.url}/sandboxes", params={"all": "1"}, headers=headers, timeout=SECONDS)
         found: list[dict[str, Any]] = answer.raise_for_status().json()["sandboxes"]
@@ -50,7 +50,7 @@ class RunningHub:
 
 @contextmanager
 def open_hub(folder: Path) -> Iterator[RunningHub]:
-    """Run a State Hub that keeps its file in ``folder``, and end it. Raises ShowFailed where it does not begin."""
+    """Run a State Hub with its file in ``folder`` during the block. Raise ShowFailed if it does not start."""
     serve = ("hub", "serve", "--listen", "127.0.0.1:0", "--database", str(folder / "hub.sqlite"))
     with interrupts.held():
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin, for a program that must leave nothing behind: an interrupt never loses sight of a child."""
+"""Signal handling for a program that must leave nothing behind: an interrupt never loses track of a child process."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Interrupts:
-    """What a signal does now: it interrupts; or it waits, for as long as it is ``held``."""
+    """State of the signal handling: a signal interrupts, or it is delayed while ``held``."""
 
     held = False
     came = False
 
 
 def install() -> None:
-    """From now on the first of these signals raises KeyboardInterrupt, and no further one disturbs the cleaning up."""
+    """Let the first of these signals raise KeyboardInterrupt; further ones do not disturb the clean-up."""
     for number in _SIGNALS:
         signal.signal(number, _on_signal)
 
 
 def ignore() -> None:
-    """From now on nothing interrupts."""
+    """Ignore further interrupts."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -42,7 +42,7 @@ def _on_signal(_number: int, _frame: object) -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Inside, a signal waits for the end: what is half made there would be out of sight for whoever cleans up."""
+    """Delay signals until the end of the block: a clean-up could not see what is half made there."""
     _Interrupts.held = True
     try:
         yield
@@ -58,7 +58,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, with ``data`` on its standard input; return its exit code and output as text.
 
-    Whatever interrupts that, the program is ended too. Raises OSError where there is none, and TimeoutExpired after
+    On any interruption the program is ended too. Raise OSError if it cannot be started, and TimeoutExpired after
     ``timeout`` seconds. ``given`` goes to Popen.
     """
     pipe = subprocess.PIPE if capture else None

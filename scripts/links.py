@@ -1,4 +1,4 @@
-"""``python -m scripts.links``: follow every internal link and anchor of all pages.
+"""``python -m scripts.links``: check every internal link and anchor of all pages.
 
 A page may link to files of this repository and their headings, and to the few standards in ``OUTSIDE``.
 """
@@ -19,7 +19,7 @@ OUTSIDE = ("https://keepachangelog.com/", "https://semver.org/")
 
 
 def problems(page: Path, root: Path = ROOT) -> Iterator[str]:
-    """Yield a line for each link of a page that leads nowhere, or out of the repository at ``root``."""
+    """Yield a line for each link of a page that is broken, or leads out of the repository at ``root``."""
     for link in links(page):
         if link.startswith(OUTSIDE):
             continue
@@ -37,7 +37,7 @@ def problems(page: Path, root: Path = ROOT) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print every link that leads nowhere; return 1 where there is any."""
+    """Print every broken link; return 1 if there is any."""
     found = [line for page in pages() for line in problems(page)]
     for line in found:
         sys.stderr.write(f"{line}\n")

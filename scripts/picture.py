@@ -19,7 +19,7 @@ TARGET = REPOSITORY / "docs/images/plan.svg"
 
 
 def main() -> int:
-    """Write the picture: something of every kind that befalls a fleet, told in one plan."""
+    """Write the picture: one plan with a change of every kind."""
     console = Console(highlight=False)
     with TemporaryDirectory(prefix="sandboxer-picture-") as temporary:
         folder = Path(temporary)
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _change(fleet: Fleet) -> None:
-    """A commit that adds a sandbox, changes another, and removes a third."""
+    """Commit a new sandbox, a change of another, and the removal of a third."""
     manifests = fleet.folder / "manifests"
     orders = (manifests / "orders.yaml").read_text(encoding="utf-8")
     (manifests / "checkout-e2e.yaml").write_text(orders.replace("name: orders", "name: checkout-e2e"), encoding="utf-8")

@@ -1,7 +1,7 @@
-"""``python -m scripts.registry [FOLDER]``: hold registry/ to its schemas, to its index, and to the product.
+"""``python -m scripts.registry [FOLDER]``: check registry/ against its schemas, its index, and the product.
 
 A page of ``registry/capabilities/`` begins with front matter, which ``registry/schemas/capability.schema.json``
-describes; a row of ``registry/indexes/capabilities.yaml`` repeats what a catalogue shows of it.
+describes; a row of ``registry/indexes/capabilities.yaml`` repeats the part that a catalogue shows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REPEATED = ("id", "name", "domain", "status", "summary")
 
 
 def problems(root: Path = ROOT) -> Iterator[str]:
-    """Yield a line for each thing that is wrong with the registry of the repository at ``root``."""
+    """Yield a line for each problem with the registry of the repository at ``root``."""
     page, index = _validators(root)
     capabilities: dict[str, Any] = {}
     for path in sorted((root / PAGES).glob("*.md")):
@@ -53,7 +53,7 @@ def problems(root: Path = ROOT) -> Iterator[str]:
 
 
 def front_matter(path: Path) -> Any:
-    """Return what stands between the two lines of dashes at a page's beginning; None where there is no such thing."""
+    """Return the front matter between the two lines of dashes at a page's beginning; None if there is none."""
     parts = path.read_text(encoding="utf-8").split("---\n", 2)
     return yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
 
@@ -75,7 +75,7 @@ def _violations(place: str, validator: Draft202012Validator, content: Any) -> It
 
 
 def _untrue(root: Path, place: str, stem: str, content: Any) -> Iterator[str]:
-    """Yield what a page claims and the repository does not have."""
+    """Yield the claims of a page that the repository does not fulfil."""
     if content["id"] != stem:
         yield f"{place}: id: {content['id']}, and the file is called {stem}.md"
     named = [content["specification"], *content["boundaries"]]
@@ -88,7 +88,7 @@ def _untrue(root: Path, place: str, stem: str, content: Any) -> Iterator[str]:
 
 
 def _unlike_product(root: Path, place: str, content: Any) -> Iterator[str]:
-    """Yield where a page's words are not those of the specification, the API, the library, the program or the models."""
+    """Yield the words of a page that differ from the specification, API, library, program or models."""
     core = _operations(root / content["specification"], "library")
     if content["operations"] != core:
         yield f"{place}: operations: the specification has {', '.join(core)}"
@@ -114,7 +114,7 @@ def _operations(page: Path, column: str) -> list[str]:
 
 
 def _leads_in(root: Path, interface: Any) -> bool:
-    """Return whether a request, class, command or kind is there."""
+    """Return whether a request, class, command or kind exists."""
     entry = interface["entry"]
     match interface["kind"]:
         case "http":
@@ -133,7 +133,7 @@ def _leads_in(root: Path, interface: Any) -> bool:
 
 
 def _unlike(rows: list[dict[str, Any]], capabilities: dict[str, Any]) -> Iterator[str]:
-    """Yield where index and pages differ."""
+    """Yield the differences between index and pages."""
     listed = [row["page"] for row in rows]
     yield from (f"{INDEX}: {page} has {listed.count(page)} rows, not one" for page in sorted({*listed, *capabilities})
                 if listed.count(page) != 1)  # fmt: skip
@@ -147,7 +147,7 @@ def _unlike(rows: list[dict[str, Any]], capabilities: dict[str, Any]) -> Iterato
 
 
 def main(arguments: list[str]) -> int:
-    """Print every problem of the registry in a folder, by default this repository's; return 1 where there is any."""
+    """Print every problem of the registry in a folder, by default this repository's; return 1 if there is any."""
     found = list(problems(Path(arguments[0]) if arguments else ROOT))
     for line in found:
         sys.stderr.write(f"{line}\n")

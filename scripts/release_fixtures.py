@@ -1,7 +1,7 @@
-"""``python -m scripts.release_fixtures COMMIT NAME``: record what the program of a commit leaves on the lab's hosts.
+"""``python -m scripts.release_fixtures COMMIT NAME``: record what a commit's program leaves on the lab's hosts.
 
-Writes ``tests/cases/release/NAME/``, which ``tests/unit/test_release.py`` has the present program read. Needs root on
-Linux, for the lab. See the README.md there for what is in it, and when to record anew.
+Writes ``tests/cases/release/NAME/``, which ``tests/unit/test_release.py`` lets the present program read. Needs root on
+Linux, for the lab. The README.md there describes the content, and when to record again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.support.release import HUB_PORT, RELEASES, ROOT, TOKEN, engine_answer
 if TYPE_CHECKING:
     from tests.support.e2e import FleetRepo
 
-# All that is below the root but secrets.
+# Everything below the root except secrets.
 _LIST = r"""
 cd "$1" || exit
 find . -mindepth 1 -name secrets -prune -o \( -type d -o -type f \) -printf '%y %m %Ts %P\n' | LC_ALL=C sort -k 4
@@ -35,7 +35,7 @@ find . -mindepth 1 -name secrets -prune -o \( -type d -o -type f \) -printf '%y 
 
 @dataclass(slots=True)
 class Recorder:
-    """One recording: the fleet on the lab, the hub that it tells, and the folder that all of it is written to."""
+    """One recording: the fleet on the lab, the hub that it reports to, and the folder that it is written to."""
 
     former: FormerRelease
     lab: Lab
@@ -45,7 +45,7 @@ class Recorder:
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def record(self) -> None:
-        """Write all that there is on the hosts, and what the program says of it."""
+        """Write everything on the hosts, and the program's output about it."""
         self.at = datetime.now(UTC).replace(microsecond=0)
         hosts = {name: self._host(name, lab_name) for name, (lab_name, _) in ENGINES.items()}
         self._write("fleet.fast-export", on_branch(self.fleet.repo.path).decode())
@@ -97,7 +97,7 @@ class Recorder:
 
 
 def main(words: list[str]) -> int:
-    """Record the program of the commit of the first word under the name of the second; return 0."""
+    """Record the program of the commit in the first word under the name in the second; return 0."""
     commit, name = words
     folder = RELEASES / name
     began = time.monotonic()

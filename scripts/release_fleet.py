@@ -25,7 +25,7 @@ IMPERATIVE = ("made", "requested")
 TTL = {"default": "1h", "max": "8h"}
 PORTS = [{"name": "http", "service": "app", "port": 8080}]
 
-# What the program is run with once everything is there, and what it says is recorded; the last two change the hosts.
+# Commands that run on the complete fleet, with recorded output; the last two change the hosts.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "plan.json": ("plan", "-o", "json"),
     "plan-replace.json": ("plan", "--detailed-exitcode", "--replace", "web-docker", "-o", "json"),
@@ -47,14 +47,14 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(slots=True)
 class RecordedFleet:
-    """The fleet, as the program of ``former`` is run on it."""
+    """The fleet, as the program of ``former`` manages it."""
 
     fleet: FleetRepo
     saved: Path
 
     @classmethod
     def create(cls, lab: Lab, folder: Path, former: FormerRelease) -> RecordedFleet:
-        """A fleet whose repository says nothing of the lab that it is on: its commits are the same on every one."""
+        """Return a fleet whose repository does not mention its lab: its commits are the same on every one."""
         hub = {"url": f"http://127.0.0.1:{HUB_PORT}", "token": "env:STATE_HUB_TOKEN"}
         fleet = FleetRepo.create(
             lab,
@@ -110,7 +110,7 @@ class RecordedFleet:
         self._broken()
 
     def make_untold(self) -> None:
-        """Change, end and request some while the hub takes nothing, and save a plan of what is left to do."""
+        """Change, delete and request sandboxes while the hub accepts nothing, and save a plan of further changes."""
         fleet = self.fleet
         for host, (_, engine) in ENGINES.items():
             fleet.remove(f"gone-{engine}")
@@ -129,7 +129,7 @@ class RecordedFleet:
         fleet.run("plan", "--out", str(self.saved), drifts=True)
 
     def _first(self, host: str, engine: str) -> None:
-        """The sandboxes of the first commit."""
+        """Write the sandboxes of the first commit."""
         for name in ("updated", "extended", "drifted", "healed", "gone"):
             volumes = {"volumes": ["./conf:/conf:ro"]} if name == "updated" else {}
             files = {"conf/a": "one\n"} if name == "updated" else None
@@ -138,7 +138,7 @@ class RecordedFleet:
         self._sandbox(f"pending-{engine}", host, stack(app=service()), ttl="2h", env={"LEVEL": "a"})
 
     def _web(self, host: str, engine: str) -> None:
-        """One with something of everything. It comes last: deletes of fc41863 on Podman take others' volumes."""
+        """Write one that uses every feature. It comes last: deletes of fc41863 on Podman take others' volumes."""
         build = {"build": ".", "command": ["sleep", "9999"], "stop_signal": "SIGKILL"}
         compose = stack(
             app=web(
@@ -161,7 +161,7 @@ class RecordedFleet:
         )
 
     def _broken(self) -> None:
-        """One sandbox that never gets ready, and one whose apply dies in the middle."""
+        """Create a sandbox that never gets ready, and one whose apply is killed midway."""
         fleet = self.fleet
         never = {"test": ["CMD", "false"], "interval": "1s", "retries": 1}
         for host, (_, engine) in ENGINES.items():

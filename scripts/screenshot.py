@@ -19,7 +19,7 @@ TARGET = REPOSITORY / "docs/images/state-hub.png"
 
 
 def main() -> int:
-    """Write the picture: four sandboxes, one of them drifted, and the life of that one."""
+    """Write the picture: four sandboxes, one of them with drift, and that one's timeline."""
     console = Console(highlight=False)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sandboxer-screenshot-")))

@@ -1,8 +1,8 @@
-"""``python -m scripts.shell``: hold every shell file that git tracks to shellcheck.
+"""``python -m scripts.shell``: check every shell file that git tracks with shellcheck.
 
-The product's files are fragments: a host gets several of them, one after the other, as one program. So what is checked
-is each program that the package sends, and a finding is told at its place in the fragment. A file with a first line of
-``#!`` is a program of its own, in the dialect of that line.
+The product's files are fragments: a host receives several of them in sequence, as one program. So each program that the
+package sends is checked, and a finding is reported at its line of the fragment. A file with a first line of ``#!`` is a
+program by itself, in the dialect of that line.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 FRAGMENTS = Path("sandboxer/extensions")
 DIALECT = "dash"  # a host's `sh` is dash, busybox's ash or bash: all of them have what dash has
-# What one program leaves unused or unset, another does not: unused variables, variables that nothing sets, code and
-# functions that nothing reaches. Such a finding counts where every program with the fragment has it.
+# Unused variables, variables that nothing sets, unreachable code and unreachable functions: one program may leave
+# unused or unset what another uses. Such a finding counts only if every program with the fragment has it.
 PARTIAL = {2034, 2154, 2317, 2329}
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class Finding:
-    """What shellcheck says of a line of a file, by the number of its rule."""
+    """A finding of shellcheck about a line of a file, by the number of its rule."""
 
     file: str
     line: int
@@ -44,7 +44,7 @@ class Finding:
 
 
 def tracked(root: Path = ROOT) -> list[str]:
-    """Return the tracked shell files: those that are called so, and those whose first line names a shell."""
+    """Return the tracked shell files: those with the suffix, and those whose first line names a shell."""
     listed = subprocess.run(["git", "-C", str(root), "ls-files", "-z"], capture_output=True, check=True, timeout=60)
     names = [name for name in listed.stdout.decode().split("\0") if name and (root / name).is_file()]
     return [name for name in names if name.endswith(".sh") or _names_a_shell(root / name)]
@@ -59,8 +59,8 @@ def _names_a_shell(path: Path) -> bool:
 def programs(sources: Iterable[str], fragments: set[str]) -> list[tuple[str, ...]]:
     """Return the programs that Python sources make with ``script(...)``, each as the names of its fragments.
 
-    A starred argument stands for whichever constant tuple of fragments there is; a fragment that no call names is a
-    program of its own.
+    A starred argument stands for every constant tuple of fragments; a fragment that no call names is a program by
+    itself.
     """
     trees = [ast.parse(source) for source in sources]
     tuples = [names for tree in trees for node in ast.walk(tree) if (names := _fragments(node, fragments))]
@@ -83,7 +83,7 @@ def _fragments(node: ast.AST, fragments: set[str]) -> tuple[str, ...]:
 
 
 def check(root: Path, folder: Path, sent: list[tuple[str, ...]]) -> list[Finding]:
-    """Return what shellcheck finds in programs whose fragments lie in ``folder`` below ``root``."""
+    """Return shellcheck's findings in programs whose fragments are in ``folder`` below ``root``."""
     found: dict[tuple[str, int, int, int], Finding] = {}
     times: Counter[tuple[str, int, int, int]] = Counter()
     with tempfile.TemporaryDirectory() as place:
@@ -103,7 +103,7 @@ def check(root: Path, folder: Path, sent: list[tuple[str, ...]]) -> list[Finding
 def _in_fragment(finding: Finding, root: Path, folder: Path, program: tuple[str, ...]) -> Finding:
     line = finding.line
     for name in program:
-        # Between two of them is a line break, which ends the first one's last line once more.
+        # Between two fragments is a line break, which ends the first one's last line once more.
         lines = (root / folder / name).read_text(encoding="utf-8").count("\n") + 1
         if line <= lines:
             return replace(finding, file=str(folder / name), line=line)
@@ -128,7 +128,7 @@ def _shellcheck(options: list[str], paths: list[Path]) -> Iterator[Finding]:
 
 
 def main() -> int:
-    """Print every finding; return 1 where there is any."""
+    """Print every finding; return 1 if there is any."""
     names = tracked()
     fragments = {str(Path(name).relative_to(FRAGMENTS)) for name in names if Path(name).is_relative_to(FRAGMENTS)}
     sources = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "sandboxer").rglob("*.py"))]

@@ -1,7 +1,7 @@
-"""``python -m scripts.specification``: hold the tables of docs/meta-framework.md to the code.
+"""``python -m scripts.specification``: check the tables of docs/meta-framework.md against the code.
 
-Each row of a table with the column ``status`` is *implemented*, and then found in the code, or *reserved*, and then
-not there. What the code has must have a row. So the page neither promises what is missing nor misses what is there.
+Each row of a table with the column ``status`` is *implemented*, and then must be in the code, or *reserved*, and then
+must not be there. Whatever the code has must have a row. So the page neither promises nor omits anything.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 PAGE = ROOT / "docs/meta-framework.md"
 IMPLEMENTED, RESERVED = "implemented", "*reserved*"
 
-# What is no operation of its own: it makes others possible, or belongs to whoever serves a fleet.
+# Not operations in themselves: they make others possible, or are for programs that serve a fleet.
 _INNER = {"unrecorded", "forward_all", "abandoned", "give_up", "reap"}
-# What serves a fleet or its manifests, and is no operation on a sandbox.
+# Commands for a fleet or its manifests, not operations on a sandbox.
 _SERVING = {"unlock", "render", "doctor", "hub", "serve", "completion"}
 _CAPABILITIES = {"isolation": Isolation, "scopes": Scope, "connections": Connection, "runtimes": Runtime}
 
 
 def problems(page: Path = PAGE) -> Iterator[str]:
-    """Yield a line for each row that the code does not bear out, and for each thing of the code that has no row."""
+    """Yield a line for each row that the code contradicts, and for each thing in the code that has no row."""
     rows: dict[str, Rows] = {}
     try:
         shown = tables(page)
@@ -116,7 +116,7 @@ def _operations(rows: Rows) -> Iterator[str]:
 
 
 def _requests() -> set[tuple[str, str]]:
-    """Return the requests about sandboxes that the HTTP API takes."""
+    """Return the requests about sandboxes that the HTTP API accepts."""
     described = json.loads((ROOT / "schemas/openapi.json").read_text(encoding="utf-8"))["paths"]
     return {
         (m.upper(), _plain(path)) for path, methods in described.items() if path.startswith("/v1/") for m in methods
@@ -160,7 +160,7 @@ def _backend(rows: Rows) -> Iterator[str]:
 
 
 def _keys(rows: Rows) -> Iterator[str]:
-    """Yield a key of the attribution is one of a Consumer, and one of an event's data."""
+    """Yield the keys of the attribution that a Consumer or an event's data does not have."""
     for row in rows:
         for title, prefix, model in (
             ("in a manifest or request", "consumer.", Consumer),
@@ -184,7 +184,7 @@ def _capabilities(rows: Rows) -> Iterator[str]:
 
 
 def _policies(rows: Rows) -> Iterator[str]:
-    """A policy is implemented where a manifest can express it: the words of its row are valid for that kind."""
+    """Yield wrong policies: one is implemented if the words of its row are valid in a manifest of that kind."""
     for row in rows:
         (name,) = _words(row["policy"])
         how = re.fullmatch(r"(Profile|Sandbox) `(\{.+\})`", row["expressed as"])
@@ -208,7 +208,7 @@ def _invalid(kind: str, spec: dict[str, Any]) -> Iterator[str]:
 
 
 def _compared(title: str, rows: Rows, there: Iterable[str]) -> Iterator[str]:
-    """Yield what of the first column is implemented and not there, reserved and there, or there without a row."""
+    """Yield rows that are implemented and missing, or reserved and present, and things without a row."""
     known, shown = set(there), set()
     for row in rows:
         for name in _words(row[title]):
@@ -227,7 +227,7 @@ def _plain(path: str) -> str:
 
 
 def main() -> int:
-    """Print every problem of the page; return 1 where there is any."""
+    """Print every problem of the page; return 1 if there is any."""
     found = list(problems())
     for line in found:
         sys.stderr.write(f"{PAGE.relative_to(ROOT)}: {line}\n")

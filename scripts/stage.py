@@ -1,4 +1,4 @@
-"""A fleet to show things with: this repository's own manifests in a git repository of their own, and the program."""
+"""A fleet for demos: this repository's own manifests in a separate git repository, and the program."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _AUTHOR = {"NAME": "Demo", "EMAIL": "demo@example.org"}
 
 
 class ShowFailed(Exception):
-    """Something is not as it should be; the message says what."""
+    """A check of a demo failed; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The fleet in ``folder``. ``env`` is the environment of every program that is run for it."""
+    """The fleet in ``folder``. ``env`` is the environment of every program that runs for it."""
 
     folder: Path
     env: Mapping[str, str]
@@ -41,9 +41,9 @@ class Fleet:
     def create(
         cls, parent: Path, console: Console, *, name: str, hosts: str, image: str, env: Mapping[str, str]
     ) -> Fleet:
-        """Copy what this repository ships into a new repository below ``parent``, and commit it.
+        """Copy this repository's manifests into a new repository below ``parent``, and commit them.
 
-        ``hosts`` are its Host documents, ``name`` is its name, and ``image`` what its stacks run.
+        ``hosts`` are its Host documents, ``name`` is its name, and ``image`` is the image of its stacks.
         """
         folder = parent / "fleet"
         folder.mkdir()
@@ -60,7 +60,7 @@ class Fleet:
         return fleet
 
     def git(self, *arguments: str) -> str:
-        """Run git in the fleet's repository and return what it printed. Raises ShowFailed."""
+        """Run git in the fleet's repository and return its output. Raise ShowFailed if it fails."""
         done = run(["git", *arguments], timeout=60, cwd=self.folder, env=self.env)
         if done.returncode != 0:
             raise ShowFailed(f"git {shlex.join(arguments)}: exit {done.returncode}\n{done.stderr.strip()}")
@@ -72,7 +72,7 @@ class Fleet:
         self.git("commit", "--quiet", "--message", message)
 
     def remove(self, *names: str) -> None:
-        """Take sandboxes out of git, as a person would, and show it."""
+        """Remove sandboxes from git, as a person would, and show it."""
         paths = [f"manifests/{name}.yaml" for name in names]
         message = f"Remove {', '.join(names)}"
         self.show("git", "rm", "--quiet", *paths)
@@ -85,7 +85,7 @@ class Fleet:
         self.console.print(f"$ {shlex.join(words)}", style="bold", markup=False)
 
     def sandboxer(self, *arguments: str, code: int = 0) -> None:
-        """Run Sandboxer for all to see. Raises ShowFailed where it exits with another code than ``code``."""
+        """Run Sandboxer visibly. Raise ShowFailed if it exits with another code than ``code``."""
         self.show("sandboxer", *arguments)
         done = run(_program(arguments), timeout=SECONDS, capture=False, cwd=self.folder, env=self.env)
         if done.returncode != code:
@@ -93,7 +93,7 @@ class Fleet:
         self.console.print(f"(exit code {code})", style="dim", markup=False)
 
     def ask(self, *arguments: str) -> Any:
-        """Return what Sandboxer says as JSON, not shown: for the checks. Raises ShowFailed where it says none."""
+        """Return Sandboxer's JSON output, not shown: for the checks. Raise ShowFailed if there is none."""
         arguments = (*arguments, "-o", "json")
         done = run(_program(arguments), timeout=SECONDS, cwd=self.folder, env=self.env)
         try:
@@ -113,7 +113,7 @@ def _program(arguments: Sequence[str]) -> list[str]:
 
 
 def _environment(parent: Path, more: Mapping[str, str]) -> dict[str, str]:
-    """Return nothing of the user's own git, and of Sandboxer's settings: the same show for everybody."""
+    """Return an environment without the user's git and Sandboxer settings: the same demo for everybody."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SANDBOXER_"))}
     authors = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _AUTHOR.items()}
     own = {

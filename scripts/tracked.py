@@ -1,4 +1,4 @@
-"""``python -m scripts.tracked [FOLDER]``: refuse large files and binaries that git tracks, the docs' pictures aside."""
+"""``python -m scripts.tracked [FOLDER]``: reject large files and binaries in git, except the docs' pictures."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 MAX_BYTES = 1024 * 1024
 PICTURES = "docs/images/"
-_START = 8000  # git itself looks for a NUL in as many bytes
+_START = 8000  # git also checks as many bytes for a NUL
 
 
 def problems(root: Path) -> list[str]:
-    """Return a line for each tracked file that does not belong into the repository at ``root``.
+    """Return a line for each tracked file that does not belong in the repository at ``root``.
 
-    Raises subprocess.CalledProcessError where that is no repository.
+    Raise subprocess.CalledProcessError if that is no repository.
     """
     listed = subprocess.run(["git", "-C", str(root), "ls-files", "-z"], capture_output=True, check=True, timeout=60)
     names = [name.decode("utf-8", "surrogateescape") for name in listed.stdout.split(b"\0") if name]
@@ -35,7 +35,7 @@ def _problem(path: Path, name: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Print every problem of the repository in a folder, by default the current one; return 1 where there is any."""
+    """Print every problem of the repository in a folder, by default the current one; return 1 if there is any."""
     found = problems(Path(arguments[0] if arguments else "."))
     for line in found:
         sys.stderr.write(f"{line}\n")
