@@ -1,6 +1,6 @@
-"""``make faults``: run the whole fault matrix, and write the table of docs/reliability.md from its results.
+"""``make faults``: runs the whole fault matrix, and writes the table of docs/reliability.md from what it found.
 
-``python -m scripts.faults --from FILE`` writes the table from the figures of earlier runs, which tests append to the
+``python -m scripts.faults --from FILE`` writes the table from the figures of earlier runs, which tests add to the
 file that ``SANDBOXER_FAULTS_FIGURES`` names; of several runs of one test the last counts.
 """
 

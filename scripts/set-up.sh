@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the virtual environment: what constraints.txt pins, each download held to its hash, and this project on top.
+# Creates the virtual environment: the pinned versions of constraints.txt, checked by hash, and this project.
 set -eu
 venv=$1
 python=${PYTHON:-python3}
@@ -8,7 +8,7 @@ python=${PYTHON:-python3}
   exit 1
 }
 if [ ! -x "$venv/bin/pip" ] && ! "$python" -m venv "$venv" >/dev/null 2>&1; then
-  # Debian keeps the venv module in a package of its own.
+  # Debian has the venv module in a separate package.
   { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || { echo "install python3-venv, then try again" >&2; exit 1; }
   { apt-get update -qq && apt-get install -y -qq python3-venv; } >/dev/null
   "$python" -m venv --clear "$venv"

@@ -1,1 +1,1 @@
-"""What tests are made with."""
+"""Building blocks of the tests."""

@@ -1,4 +1,4 @@
-"""``sandboxer serve`` as a process over a fleet of the lab, and what is asked of it."""
+"""``sandboxer serve`` as a process over a fleet of the lab, and requests to it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ END_SECONDS = 60
 
 
 class ServedApi:
-    """A server over a fleet, on one port for as long as the block lasts; it can be ended, killed and begun again.
+    """A server over a fleet, on one port during the block; it can be stopped, killed and restarted.
 
-    ``words`` are options of ``serve``, ``env`` its environment beside the fleet's. ``said`` is what it wrote.
+    ``words`` are options of ``serve``, ``env`` its environment beside the fleet's. ``said`` is its log.
     """
 
     def __init__(self, fleet: FleetRepo, *words: str, env: dict[str, str] | None = None) -> None:
@@ -46,7 +46,7 @@ class ServedApi:
             self.end()
 
     def start(self) -> None:
-        """Serve, and return once it listens."""
+        """Start the server, and return once it listens."""
         home = self._fleet.repo.path.parent / "home"
         home.mkdir(exist_ok=True)
         words = ["--listen", self.url.removeprefix("http://"), "--rate", "100000/minute", *self._words]
@@ -67,11 +67,11 @@ class ServedApi:
 
     @property
     def said(self) -> str:
-        """Its log, of all its lives."""
+        """Its log, across restarts."""
         return self._log.read_text()
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it; a signal that can be heard must end it with 0."""
+        """Stop it; after a signal that can be handled it must exit with 0."""
         process, self._process = self._process, None
         assert process is not None
         process.send_signal(number)
@@ -80,28 +80,28 @@ class ServedApi:
         assert "Traceback" not in self.said
 
     def ask(self, method: str, path: str, *, timeout: float = 120, **more: Any) -> httpx.Response:
-        """Return what it answers."""
+        """Return its response to a request."""
         headers = {"Authorization": f"Bearer {self.token}", **more.pop("headers", {})}
         return httpx.request(method, self.url + path, headers=headers, timeout=timeout, trust_env=False, **more)
 
     def ask_until(self, method: str, path: str, *, seconds: float = 120, **more: Any) -> httpx.Response:
-        """Return the same, asked again where the answer is that a host did not answer just now, as `Retry-After` says."""
+        """Return its response, repeating the request while a host does not answer, as `Retry-After` says."""
         deadline = time.monotonic() + seconds
         while (answer := self.ask(method, path, **more)).status_code == 503 and time.monotonic() < deadline:
             time.sleep(min(2.0, float(answer.headers["Retry-After"])))
         return answer
 
     def create(self, query: str = "", *, key: str | None = None, **body: Any) -> httpx.Response:
-        """Ask for a sandbox of the fleet's profile `profile.web`."""
+        """Request a sandbox of the fleet's profile `profile.web`."""
         headers = {"Idempotency-Key": key} if key else {}
         return self.ask("POST", f"/v1/sandboxes{query}", json={"profile": "profile.web", **body}, headers=headers)
 
     def get(self, path: str) -> Any:
-        """Return the JSON that it answers with."""
+        """Return the JSON of its response."""
         return self.ask("GET", path).raise_for_status().json()
 
     def there(self) -> dict[str, dict[str, Any]]:
-        """Return all sandboxes, by id."""
+        """Return all sandboxes, by ID."""
         found: dict[str, dict[str, Any]] = {}
         after = ""
         while True:
@@ -113,7 +113,7 @@ class ServedApi:
             after = f"&after={page['next']}"
 
     def until_over(self, *ids: str, seconds: float = 240) -> dict[str, dict[str, Any]]:
-        """Wait until each of these is ready or failed; return all that there is."""
+        """Wait until each of these is ready or failed; return all sandboxes."""
         found: dict[str, dict[str, Any]] = {}
 
         def over() -> bool:
@@ -125,5 +125,5 @@ class ServedApi:
         return found
 
     def phases_told(self, identifier: str) -> list[str]:
-        """Return the phases of a sandbox, as its events tell them."""
+        """Return the phases of a sandbox, as its events report them."""
         return [one["data"]["phase"] for one in self.get(f"/v1/sandboxes/{identifier}/events?limit=1000")["items"]]

@@ -1,4 +1,4 @@
-"""Carrying plans out on values: what the hosts would show after an apply in which everything went well."""
+"""Applying plans to values: what the hosts would show after an apply without failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def after_apply(decided: Plan, fleet: Fleet, observations: Mapping[str, HostObservation]) -> dict[str, HostObservation]:
-    """Return the looks once every change that acts was carried out."""
+    """Return the observations after every change of the plan was carried out."""
     after = dict(observations)
     wanted = {sandbox.id: sandbox for sandbox in fleet.sandboxes.values()}
     for change in decided.changes:

@@ -1,4 +1,4 @@
-"""Work on one sandbox on this machine, each folder a host of its own: the real shell and the real lock, no engine."""
+"""Operations on one sandbox on this machine, each folder a host: the real shell and the real lock, no engine."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ WHO, COMMIT = "alice@ci-7", "1f2e3d4c5a6b7788"
 
 @dataclass
 class Bench:
-    """Hosts below ``folder``, by name; all connections end with ``close``."""
+    """Hosts below ``folder``, by name; ``close`` ends all connections."""
 
     folder: Path
     transports: dict[str, LocalTransport] = field(default_factory=dict)
 
     def transport(self, host: str) -> LocalTransport:
-        """Return the way to a host."""
+        """Return the transport to a host."""
         return self.transports.setdefault(host, LocalTransport(host))
 
     def root(self, host: str) -> Path:
@@ -42,7 +42,7 @@ class Bench:
         return self.root(host) / FLEET / ".locks" / ID
 
     def operation(self, host: str = "one", *, who: str = WHO, timeout: float = 30.0, **given: Any) -> Operation:
-        """Work on the sandbox on a host."""
+        """Return an operation on the sandbox on a host."""
         target = Target(
             host, str(self.root(host)), self.transport(host), "docker", None, 1.0, 1, holder_line(who, COMMIT), timeout
         )
@@ -62,7 +62,7 @@ class Bench:
         return Operation(**{**values, **given})
 
     def desk(self, *hosts: str) -> LockInspector:
-        """Return the desk that tells of the sandbox's locks."""
+        """Return the inspector of the sandbox's locks."""
         return LockInspector(FLEET, ID, {host: str(self.root(host)) for host in hosts or ("one",)}, self.transport)
 
     def close(self) -> None:

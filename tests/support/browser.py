@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = "/usr/bin/chromium"
 SECONDS = 20
-# Nothing but the page itself is asked for, and a root's Chromium cannot have its own sandbox.
+# Chromium requests nothing but the page itself; as root it cannot have its own sandbox.
 _QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -30,10 +30,10 @@ _QUIET = (
 
 @contextmanager
 def open_page(*, width: int = 1280, height: int = 800, dark: bool = False, refused: bool = False) -> Iterator[Page]:
-    """Return an empty page of a browser of its own; what it logs as an error fails the test at the end.
+    """Yield an empty page of a separate browser; an error in its log fails the test at the end.
 
-    With ``refused``, connections may be refused, which Chromium calls an error. Installs Debian's Chromium where there
-    is none. Raises LabError where that cannot be.
+    With ``refused``, connections may be refused, which Chromium logs as an error. Install Debian's Chromium if there is
+    none. Raise LabError if that fails.
     """
     machine.prepare(("chromium", CHROMIUM))
     with sync_playwright() as playwright:

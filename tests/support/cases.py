@@ -1,4 +1,4 @@
-"""Case files: a text that must come out exactly so. ``SANDBOXER_UPDATE_CASES=1`` writes them anew; read the diff."""
+"""Case files: exact expected texts. ``SANDBOXER_UPDATE_CASES=1`` regenerates them; read the diff."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CASES = Path(__file__).parent.parent / "cases"
 
 
 def compare(case: str, text: str) -> None:
-    """Compare a text with the case file of that path below ``tests/cases``."""
+    """Compare a text with the case file of this path below ``tests/cases``."""
     path = CASES / case
     if os.environ.get("SANDBOXER_UPDATE_CASES"):
         path.write_text(text, encoding="utf-8")
@@ -23,7 +23,7 @@ def compare(case: str, text: str) -> None:
 
 
 def piped(renderable: RenderableType) -> str:
-    """Return what a pipe gets of it: no colour, no line folded or cut."""
+    """Return the text as written to a pipe: no colour, no line folded or cut."""
     console = Console(width=4096, soft_wrap=True, force_terminal=False, highlight=False, color_system=None)
     with console.capture() as capture:
         console.print(renderable)
@@ -31,7 +31,7 @@ def piped(renderable: RenderableType) -> str:
 
 
 def on_terminal(renderable: RenderableType, width: int, *, color: bool = False) -> str:
-    """Return what a terminal of that width gets of it."""
+    """Return the text as written to a terminal of this width."""
     system = "truecolor" if color else None
     console = Console(width=width, force_terminal=True, highlight=False, color_system=system, _environ={})  # type: ignore[arg-type]
     with console.capture() as capture:

@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry's for tests: takes OTLP over HTTP on 127.0.0.1, and gives the spans as plain values."""
+"""An OpenTelemetry collector for tests: it accepts OTLP over HTTP on 127.0.0.1, and returns spans as plain values."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.support.hubs import Answer, LyingHub, says
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# The parent that the standard has as its example.
+# The parent in the standard's example.
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TAKES_SPANS = says(200, b"", Content_Type="application/x-protobuf")
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A span as it came in; ``parent`` is a span's id, ``error`` None where the span's status is none."""
+    """A span as received; ``parent`` is a span's ID, ``error`` is None if the span has no error status."""
 
     name: str
     trace: str
@@ -32,24 +32,24 @@ class Seen:
 
 
 class Collector(LyingHub):
-    """The collector; ``answers`` are what it says first, ``otherwise`` what it says then."""
+    """The collector; ``answers`` are its first responses, ``otherwise`` is every later one."""
 
     def __init__(self, *answers: Answer, otherwise: Answer = TAKES_SPANS) -> None:
         super().__init__(*answers, otherwise=otherwise)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that make a program send its traces here."""
+        """Variables that make a program send its traces here."""
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
     @property
     def resources(self) -> list[dict[str, Any]]:
-        """The attributes of whoever sent, a request each."""
+        """The resource attributes of each request's sender."""
         return [_values(group.resource.attributes) for group in self._groups()]
 
     @property
     def spans(self) -> list[Seen]:
-        """All spans that were taken, in the order of their begin."""
+        """All received spans, by start time."""
         found = [span for group in self._groups() for scope in group.scope_spans for span in scope.spans]
         return [_seen(span) for span in sorted(found, key=lambda span: span.start_time_unix_nano)]
 

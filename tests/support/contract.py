@@ -1,4 +1,4 @@
-"""The pages of docs/integrations: what they ask the HTTP API, and what they say of the answer."""
+"""The pages of docs/integrations: their requests to the HTTP API, and what they say about the responses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FORMS = {"time": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "duration": r"(\d+[smhd])+
 
 
 def fleet_spec(page: Path) -> Any:
-    """Return the Fleet's spec that a page asks for."""
+    """Return the Fleet's spec that a page requires."""
     given = [block.text for block in blocks(page) if (block.language, block.name) == ("yaml", "sandboxer.yaml")]
     return yaml.safe_load(given[0])["spec"] if given else {}
 
@@ -42,13 +42,13 @@ def requests(page: Path) -> Iterator[tuple[str, int, str]]:
 
 
 def response(page: Path, name: str) -> Any:
-    """Return the JSON that a page shows as the answer to one of its requests; None where it shows none."""
+    """Return the JSON that a page shows as the response to one of its requests; None if it shows none."""
     shown = [block.text for block in blocks(page) if (block.language, block.name) == ("json", name)]
     return json.loads(shown[0]) if shown else None
 
 
 def table(page: Path, heading: str) -> dict[str, set[str]]:
-    """Return the fields of the table below a heading, each with the types that it may have."""
+    """Return the fields of the table below a heading, each with its allowed types."""
     text = page.read_text(encoding="utf-8").split(f" {heading}\n")[1]
     part = re.split(r"^#+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
     rows = re.findall(r"^\| `([^`]+)` \| ([\w ]+) \|", part, re.MULTILINE)
@@ -69,7 +69,7 @@ def fields(answer: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def wrong_types(answer: Any, expected: Mapping[str, set[str]]) -> dict[str, Any]:
-    """Return the fields whose value is not of a type that the table says."""
+    """Return the fields whose value has none of the types in the table."""
     return {path: value for path, value in fields(answer).items() if type_of(value) not in expected[path]}
 
 

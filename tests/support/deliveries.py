@@ -1,4 +1,4 @@
-"""Deliveries as a run makes them, to a hub that lies."""
+"""Deliveries as a run makes them, to a LyingHub."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STARTED_RUN = "7" * 32
 
 
 class Deliveries:
-    """Makes what tells a hub, as if the fleet were in ``folder``; by itself it registers nothing."""
+    """Factory of deliveries to a hub, as if the fleet were in ``folder``; it registers nothing by itself."""
 
     def __init__(self, folder: Path, *, token: str = TOKEN) -> None:
         self._folder = folder
@@ -44,23 +44,23 @@ class Deliveries:
 
 
 def numbers(lying: LyingHub, identifier: str = ID) -> list[tuple[str, int]]:
-    """Return the first digit of the life and the number of each event of a sandbox, as the hub was sent them."""
+    """Return the first digit of the life and the number of each event of a sandbox that the hub received."""
     said = [event["data"] for event in lying.events if event["subject"] == identifier]
     return [(data["uid"][0], data["number"]) for data in said]
 
 
 def of(uid: str, *numbers: int) -> list[tuple[str, int]]:
-    """Return what ``numbers`` gives of these."""
+    """Return what ``numbers`` returns for these events."""
     return [(uid[0], number) for number in numbers]
 
 
 def finished(telling: Delivery) -> list[str]:
-    """Return what went wrong, once all is told that can be: this machine may be slow."""
+    """Return the problems once everything possible is delivered: this machine may be slow."""
     return telling.finish(grace=30, most=60)
 
 
 def is_ready(telling: Delivery) -> None:
-    """Wait until what was read is told."""
+    """Wait until everything that was read is delivered."""
     deadline = time.monotonic() + 20
     while telling._reading or telling._workers:
         assert time.monotonic() < deadline

@@ -22,8 +22,10 @@ DEBIAN_12 = "ID=debian\nVERSION_ID=12\nPRETTY_NAME=Debian 12"
 def checked(
     root: str = "/tmp/sandboxer", *, compose: str | None = None, longest: timedelta | None = None, **spec: object
 ) -> CheckedHost:
-    """Return a host called ``here``, this machine unless ``spec`` says another; ``compose`` is what a run asks for, and
-    ``longest`` the longest life of a sandbox."""
+    """Return a host called ``here``: this machine, unless ``spec`` describes another.
+
+    ``compose`` is what a run requests, and ``longest`` the longest life of a sandbox.
+    """
     given = {"connection": "local", "root": root} | spec
     host = Host.model_validate(
         {"apiVersion": "sandboxer.dev/v1", "kind": "Host", "metadata": {"name": "here"}, "spec": given}
@@ -32,13 +34,13 @@ def checked(
 
 
 def told(sections: dict[str, str], request: CheckedHost | None = None, **more: float) -> Facts:
-    """Return facts as a host would have given them; a key may be `name argument`."""
+    """Return facts as a host would report them; a key may be `name argument`."""
     sections = {"system": DEBIAN_12, "login": "0 root"} | sections
     output = "".join(f"\n@n {name}\n{body}\n" for name, body in sections.items()) + "\n@n end\n"
     return Facts(request or checked(), Sections(output.encode(), "n"), CommandResult(0, output.encode(), b""), **more)
 
 
 def only(checks: Iterator[Check]) -> Check:
-    """Return the one check that there is."""
+    """Return the only check."""
     (check,) = checks
     return check

@@ -1,6 +1,6 @@
-"""A fleet for end-to-end tests: a real git repository, the real program as a process of its own, and real hosts.
+"""A fleet for end-to-end tests: a real git repository, the real program as a separate process, and real hosts.
 
-What a test asks of a host it asks the host: its engine and its files, not the program's word for them.
+Tests check the host itself, its engine and its files, rather than trust the program's output.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROOT = "/tmp/sandboxer"
 PROFILE = "profile.test"
 API = "sandboxer.dev/v1"
 
-# Everything of a fleet on a host, whatever state a test left it in; its engine is the first word.
+# Removes everything of a fleet on a host, whatever state a test left it in; its engine is the first word.
 _CLEAN = """
 engine=$1 fleet=$2 root=$3
 mine="--filter label=dev.sandboxer.fleet=$fleet"
@@ -68,9 +68,9 @@ def stack(**services: Any) -> dict[str, Any]:
 
 @dataclass
 class FleetRepo:
-    """A fleet in a repository of its own, and what there is of it on the lab's hosts.
+    """A fleet in a temporary repository, and its sandboxes on the lab's hosts.
 
-    Its name is its own, so fleets share hosts without seeing each other. ``said`` is all that the program ever wrote,
+    Its name is unique, so fleets share hosts without seeing each other. ``said`` is all output of the program,
     ``program`` the words that start it.
     """
 
@@ -87,7 +87,7 @@ class FleetRepo:
     def create(
         cls, lab: Lab, path: Path, *, hosts: Sequence[str] = (), root: str = ROOT, name: str = "", **spec: Any
     ) -> FleetRepo:
-        """Return a fleet of these hosts of the lab (all of them without any), with one profile.
+        """Return a fleet of these hosts of the lab (of all hosts if none are given), with one profile.
 
         ``spec`` is the Fleet's.
         """
@@ -100,7 +100,7 @@ class FleetRepo:
         fleet.profile()
         return fleet
 
-    # --- what is in git
+    # --- in git
 
     def document(self, path: str, kind: str, name: str, spec: Any, **metadata: Any) -> None:
         """Write a manifest of one document."""
@@ -117,7 +117,7 @@ class FleetRepo:
         self.document(f"profiles/{name}.yaml", "Profile", name, defaults | spec)
 
     def sandbox(self, name: str, compose: Any = None, *, files: dict[str, str] | None = None, **spec: Any) -> None:
-        """Write a Sandbox and, in a folder of its name, the files that it is given; a spec of None is left out."""
+        """Write a Sandbox and its input files, in a folder of its name; a spec of None is left out."""
         for path, content in (files or {}).items():
             self.repo.write(f"stacks/{name}/{path}", content)
         if compose is not None:
@@ -141,11 +141,11 @@ class FleetRepo:
         path.write_text(yaml.safe_dump_all(documents, sort_keys=False, width=1000))
 
     def remove(self, name: str) -> None:
-        """Take a Sandbox out of git."""
+        """Remove a Sandbox from git."""
         (self.repo.path / f"manifests/{name}.yaml").unlink()
 
     def commit(self) -> str:
-        """Commit all of it."""
+        """Commit all changes."""
         return self.repo.commit()
 
     # --- the program
@@ -156,7 +156,7 @@ class FleetRepo:
         home.mkdir(exist_ok=True)
         clean = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "200"}
         return subprocess.Popen(
-            # Whoever runs the tests in the background may have Ctrl-C ignored, and so would the program.
+            # The tests may run in the background with Ctrl-C ignored, which the program would inherit.
             ["env", "--default-signal=INT", *self.program, "-C", str(self.repo.path), *arguments],
             env=clean | self.env | (env or {}),
             stdin=subprocess.DEVNULL,
@@ -173,9 +173,9 @@ class FleetRepo:
         timeout: float = 120,
         drifts: bool = False,
     ) -> str:
-        """Run the program, which must exit with ``code`` (None: with any), and return its standard output.
+        """Run the program, which must exit with ``code`` (None: any), and return its standard output.
 
-        It must tell no drift unless ``drifts``: what nobody touched is as it was left.
+        It must report no drift unless ``drifts``: what nobody touched must be unchanged.
         """
         with self.start(*arguments, env=env) as process:
             try:
@@ -191,15 +191,15 @@ class FleetRepo:
         return stdout
 
     def plan(self, *arguments: str, code: int | None = 0, **more: Any) -> Result:
-        """Plan, and return what it says."""
+        """Plan, and return the plan."""
         return Result(json.loads(self.run("plan", "-o", "json", *arguments, code=code, **more)))
 
     def apply(self, *arguments: str, code: int | None = 0, **more: Any) -> Result:
-        """Apply without asking, and return the outcomes."""
+        """Apply without confirmation, and return the outcomes."""
         return Result(json.loads(self.run("apply", "-y", "-o", "json", *arguments, code=code, **more)))
 
     def prune(self, *arguments: str, code: int | None = 0, **more: Any) -> Result:
-        """Prune without asking, and return the outcomes."""
+        """Prune without confirmation, and return the outcomes."""
         return Result(json.loads(self.run("prune", "-y", "-o", "json", *arguments, code=code, **more)))
 
     def get(self, name: str) -> dict[str, Any]:
@@ -208,15 +208,15 @@ class FleetRepo:
         return handle
 
     def assert_synced(self) -> None:
-        """Nothing differs, and everything was seen."""
+        """Fail unless a plan has no changes and every host was observed in full."""
         result = self.plan(code=None)
         assert set(result.actions.values()) <= {"no-op"}, result.data
         assert result.data["complete"], result.data
 
-    # --- what is on a host
+    # --- on a host
 
     def id(self, name: str) -> str:
-        """Return the id of a sandbox of this fleet."""
+        """Return the ID of a sandbox of this fleet."""
         return sandbox_id(self.name, name)
 
     def project(self, name: str) -> str:
@@ -224,18 +224,18 @@ class FleetRepo:
         return project_name(name, self.id(name))
 
     def folder(self, name: str) -> str:
-        """Return where a sandbox lies on its host."""
+        """Return the directory of a sandbox on its host."""
         return f"{self.root}/{self.name}/{self.id(name)}"
 
     def engine(self, host: str, *arguments: str, check: bool = True) -> str:
-        """Return what the host's engine prints."""
+        """Return the output of the host's engine."""
         return self.lab.docker(host, *arguments, check=check).stdout
 
     def containers(self, host: str, name: str | None = None) -> dict[str, dict[str, Any]]:
-        """Return the containers of one sandbox on a host, or of the whole fleet: what the engine's inspect says, by
-        service.
+        """Return the containers of one sandbox on a host, or of the whole fleet, by service.
 
-        A service with several containers has a number behind its name from the second one on.
+        The values are the output of the engine's inspect. From the second container of a service on, its name has a
+        number appended.
         """
         label = f"dev.sandboxer.id={self.id(name)}" if name else f"dev.sandboxer.fleet={self.name}"
 
@@ -254,11 +254,11 @@ class FleetRepo:
         return found
 
     def ids(self, host: str, name: str | None = None) -> dict[str, str]:
-        """Return the containers' ids, by service."""
+        """Return the containers' IDs, by service."""
         return {key: item["Id"] for key, item in self.containers(host, name).items()}
 
     def inside(self, host: str, name: str, service: str, *command: str, check: bool = True) -> str:
-        """Return what a command prints in a service's container."""
+        """Return the output of a command in a service's container."""
         return self.engine(host, "exec", self.ids(host, name)[service], *command, check=check)
 
     def record(self, host: str, name: str) -> dict[str, Any]:
@@ -267,15 +267,15 @@ class FleetRepo:
         return record
 
     def sh(self, host: str, script: str, *, check: bool = True) -> str:
-        """Return what a shell script prints as root on a host."""
+        """Return the output of a shell script run as root on a host."""
         return self.lab.exec(host, ["sh", "-c", script], check=check).stdout
 
     def exists(self, host: str, path: str) -> bool:
-        """Return whether there is something at a path of a host."""
+        """Return whether a path exists on a host."""
         return self.lab.exec(host, ["test", "-e", path], check=False).returncode == 0
 
     def clean_up(self) -> None:
-        """Remove all of the fleet from its hosts, whatever a test left."""
+        """Remove everything of the fleet from its hosts, whatever a test left."""
 
         def clean(host: str) -> None:
             engine = self.lab.host(host).engine
@@ -287,13 +287,13 @@ class FleetRepo:
 
 @dataclass(frozen=True)
 class Result:
-    """What a plan or an apply said, as JSON."""
+    """The JSON of a plan or an apply."""
 
     data: dict[str, Any]
 
     @property
     def changes(self) -> list[dict[str, Any]]:
-        """A plan's changes, or an apply's outcomes."""
+        """The changes of a plan, or the outcomes of an apply."""
         changes: list[dict[str, Any]] = self.data.get("outcomes", self.data.get("changes"))
         return changes
 
@@ -325,7 +325,7 @@ class Result:
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Wait until something is true and return it; fail after so many seconds."""
+    """Wait until a condition is true and return its value; fail after this many seconds."""
     deadline = time.monotonic() + seconds
     pause = 0.02
     while not (found := condition()):

@@ -16,14 +16,14 @@ EXAMPLE = ROOT / "examples/extension"
 
 
 def copy_example(folder: Path) -> Path:
-    """Copy the package to a folder, for a build leaves files beside what it builds; return the copy."""
+    """Copy the package to a folder, because a build leaves files beside its source; return the copy."""
     source = folder / "source"
     shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
     return source
 
 
 def install_example(folder: Path) -> Path:
-    """Install the package below a folder; return what PYTHONPATH has to name."""
+    """Install the package below a folder; return the value for PYTHONPATH."""
     target = folder / "installed"
     offline = ["--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--no-cache-dir"]
     words = [sys.executable, "-m", "pip", "install", "-q", *offline, "--target", str(target), str(copy_example(folder))]

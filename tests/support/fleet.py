@@ -1,4 +1,4 @@
-"""The manifests that this repository ships, and what it takes to read them as a fleet."""
+"""The manifests that this repository ships, and the files to read them as a fleet."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def shipped_files() -> dict[str, bytes]:
 
 
 def example_files() -> list[Path]:
-    """Every manifest that is shipped or shown in the documentation."""
+    """Return every manifest that is shipped or shown in the documentation."""
     folders = [ROOT / folder for folder in ("manifests", "profiles", "extensions", "docs", "examples/extension/fleet")]
     return [ROOT / "sandboxer.yaml", *(path for folder in folders for path in sorted(folder.rglob("*.y*ml")))]

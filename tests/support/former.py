@@ -1,4 +1,4 @@
-"""A former release: its program, taken from this repository's own history, and run on what this one runs on."""
+"""A former release: its program, taken from this repository's history, and run on the same hosts as this one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COMMIT = "fc41863bd786e36e7c1bfdbfc6b0fff53870d9c1"
 """The release before this one."""
 
-# Asks for a sandbox and leaves it at that, as a server does that dies then.
+# Requests a sandbox and does nothing more, like a server that dies at that point.
 _REQUEST = """\
 import json, sys
 from sandboxer.client import Client
@@ -46,7 +46,7 @@ class FormerRelease:
 
     @classmethod
     def install(cls, folder: Path, commit: str = COMMIT) -> FormerRelease:
-        """Put the program of ``commit`` into ``folder``. Raises NotInHistoryError."""
+        """Install the program of ``commit`` in ``folder``. Raise NotInHistoryError if there is no such commit."""
         git = ["git", "-C", str(ROOT), "archive", "--format=tar", commit, "sandboxer"]
         done = subprocess.run(git, capture_output=True, timeout=60, check=False)
         if done.returncode:
@@ -62,7 +62,7 @@ class FormerRelease:
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables that make Python take this release's modules and no others."""
+        """Variables that make Python use this release's modules and no others."""
         return {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def runs(self, fleet: FleetRepo) -> FleetRepo:
@@ -71,7 +71,7 @@ class FormerRelease:
 
 
 def request(fleet: FleetRepo, name: str, profile: str, host: str) -> str:
-    """Have the fleet's release put a request for a sandbox on its host, and nothing more. Return the sandbox's id."""
+    """Let the fleet's release write a request for a sandbox to its host, and nothing more. Return the sandbox's ID."""
     done = subprocess.run(
         [sys.executable, "-c", _REQUEST, str(fleet.repo.path), name, profile, host],
         env={"PATH": os.environ["PATH"], "HOME": str(fleet.repo.path.parent / "home"), "LANG": "C.UTF-8"} | fleet.env,

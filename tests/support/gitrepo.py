@@ -28,12 +28,12 @@ FLEET = {
 
 
 def as_bytes(files: dict[str, str]) -> dict[str, bytes]:
-    """The files as they are on disk."""
+    """Return the files as they are on disk."""
     return {path: text.encode() for path, text in files.items()}
 
 
 def archive_of(inputs: InputSource, tree: InputTree, paths: Iterable[str] | None = None) -> bytes:
-    """Return all bytes of an archive, which are as many as were announced."""
+    """Return all bytes of an archive, after checking that they are as many as announced."""
     archive = inputs.archive(tree, paths)
     data = b"".join(archive.pieces)
     assert len(data) == archive.size
@@ -67,13 +67,13 @@ class GitRepo:
 
     @classmethod
     def fleet(cls, path: Path) -> GitRepo:
-        """``FLEET`` in one commit, beside files that are no manifests."""
+        """Return a repository with ``FLEET`` in one commit, beside files that are no manifests."""
         repo = cls.create(path)
         repo.commit({**FLEET, "README.md": "not a manifest\n", "manifests/notes.txt": "nor this\n"})
         return repo
 
     def git(self, *args: str, stdin: bytes | None = None) -> str:
-        """Run git in the work tree and return what it prints, stripped."""
+        """Run git in the work tree and return its output, stripped."""
         at = f"{FIRST_COMMIT_AT + 60 * self.commits} +0000"
         who = {"NAME": "Test", "EMAIL": "test@example.invalid", "DATE": at}
         done = subprocess.run(
@@ -114,13 +114,13 @@ class GitRepo:
         return file
 
     def link(self, path: str, target: str) -> None:
-        """Make a symbolic link in the work tree."""
+        """Create a symbolic link in the work tree."""
         file = self.path / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.symlink_to(target)
 
     def commit(self, files: dict[str, str] | None = None) -> str:
-        """Write the files, commits everything, and return the commit's id."""
+        """Write the files, commit everything, and return the commit's ID."""
         for path, content in (files or {}).items():
             self.write(path, content)
         self.git("add", "-A", "-f")
@@ -129,5 +129,5 @@ class GitRepo:
         return self.git("rev-parse", "HEAD")
 
     def blob(self, content: str) -> str:
-        """Return the id of a blob, which is stored."""
+        """Store a blob and return its ID."""
         return self.git("hash-object", "-w", "--stdin", stdin=content.encode())

@@ -1,4 +1,4 @@
-"""Faults on the way to a State Hub, at random, and whether the hub has every event once all the same."""
+"""Random faults between the program and a State Hub, and a check that the hub still has every event exactly once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SHARE = 0.6  # of the requests are broken
 
 
 class Between:
-    """What stands between the program and its hub: it breaks requests at random, and carries the others.
+    """A proxy between the program and its hub: it breaks requests at random, and forwards the others.
 
-    ``broke`` is told of each. Nothing is broken any more where it is ``honest``.
+    ``broke`` is called with each fault. Once ``honest`` is set, nothing is broken any more.
     """
 
     def __init__(self, url: str, broke: Callable[[str], None], seed: int) -> None:
@@ -65,7 +65,7 @@ class Between:
         self._client.close()
 
     def _forward(self, request: Request) -> Answer:
-        """Return it to the hub, and return what that answered."""
+        """Forward the request to the hub, and return the hub's answer."""
         kept = {name: request.headers[name] for name in ("authorization", "content-type") if name in request.headers}
         url = f"{self._url}{request.path}{'?' if request.query else ''}{request.query}"
         answer = self._client.request(request.method, url, content=request.body, headers=kept)
@@ -93,8 +93,9 @@ def _half(talk: Talk) -> None:
 
 
 def compare(told: Sequence[dict[str, Any]], journals: Mapping[str, Sequence[int]], lives: int) -> tuple[int, int]:
-    """Return how many events the hub has not, and how many it has more than once: a life is told from 1 to its last
-    event, which is the journal's last, or its end where it has none any more.
+    """Return how many events the hub lacks, and how many it has more than once.
+
+    A life is reported from event 1 to its last: the journal's last one, or its end if it has no journal any more.
     """
     by_life: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in told:

@@ -1,4 +1,4 @@
-"""State Hubs for tests: one that answers whatever a test wants, and the program's own as a process.
+"""State Hubs for tests: one with arbitrary answers, and the program's own as a process.
 
 Both really listen on 127.0.0.1.
 """
@@ -35,7 +35,7 @@ LISTEN_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, as it came in."""
+    """One request, as received."""
 
     method: str
     path: str
@@ -45,7 +45,7 @@ class Request:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The body."""
+        """The body as JSON."""
         content: dict[str, Any] = json.loads(self.body)
         return content
 
@@ -59,18 +59,18 @@ class Talk:
     over: threading.Event
 
     def send(self, data: bytes) -> None:
-        """Send bytes. Raises OSError where the client is gone."""
+        """Send bytes. Raise OSError if the client is gone."""
         self.sock.sendall(data)
 
     def cut(self) -> None:
-        """End the connection with a reset. Raises ConnectionError, which ends the turn."""
+        """End the connection with a reset. Raise ConnectionError, which ends the turn."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise ConnectionAbortedError("cut")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a hub does with one request; ``read`` is whether it reads it first."""
+    """How a hub treats one request; ``read`` is whether it reads it first."""
 
     act: Callable[[Talk], None]
     read: bool = True
@@ -107,7 +107,7 @@ CUTS_UNREAD = Answer(Talk.cut, read=False)
 
 
 def endless(status: int) -> Answer:
-    """Send a body without end, as fast as it is read."""
+    """Return an answer with an endless body, sent as fast as it is read."""
 
     def act(talk: Talk) -> None:
         talk.send(_head(status, None, {"Connection": "close"}))
@@ -118,7 +118,7 @@ def endless(status: int) -> Answer:
 
 
 def drips(head: bytes, seconds: float = 0.05) -> Answer:
-    """Send ``head`` at once, and then a byte now and then without end."""
+    """Return an answer that sends ``head`` at once, and then a byte now and then without end."""
 
     def act(talk: Talk) -> None:
         talk.send(head)
@@ -129,7 +129,7 @@ def drips(head: bytes, seconds: float = 0.05) -> Answer:
 
 
 class LyingHub:
-    """A hub on a port of its own: to each request the next of ``answers``; then what ``choose`` says, or ``otherwise``.
+    """A hub on a free port: it answers with the next of ``answers``; then by ``choose``, or with ``otherwise``.
 
     ``requests`` are those that it read. With ``certificate``, a file of a key and a certificate, it speaks TLS.
     ``port`` 0 is any free one.
@@ -175,7 +175,7 @@ class LyingHub:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The events that it was sent, repetitions too."""
+        """The events that it received, repetitions included."""
         return [request.json for request in list(self.requests) if request.path.endswith("/events")]
 
     def _start(self, target: Callable[..., None], *arguments: object) -> None:
@@ -240,7 +240,7 @@ def _request(sock: socket.socket) -> Request | None:
 
 
 def self_signed(folder: Path) -> Path:
-    """Return a file of a key and a certificate for 127.0.0.1 that nobody vouches for."""
+    """Return a file with a key and a self-signed certificate for 127.0.0.1."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -272,7 +272,7 @@ def self_signed(folder: Path) -> Path:
 
 
 class ServedHub:
-    """``sandboxer hub serve`` as a process, with its file in ``folder``; it can be ended and begun again."""
+    """``sandboxer hub serve`` as a process, with its file in ``folder``; it can be stopped and restarted."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -289,7 +289,7 @@ class ServedHub:
         self.stop()
 
     def start(self) -> None:
-        """Serve, and return once it listens."""
+        """Start it, and return once it listens."""
         self._folder.mkdir(exist_ok=True)
         words = [PROGRAM, "hub", "serve", "--listen", f"127.0.0.1:{self._port}", "--token", "env:STATE_HUB_TOKEN"]
         words += ["--database", str(self._folder / "hub.sqlite")]
@@ -305,7 +305,7 @@ class ServedHub:
         assert said == f"State Hub on {self.url}/\n", said
 
     def stop(self) -> None:
-        """End it, if it serves."""
+        """Stop it, if it runs."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -314,13 +314,13 @@ class ServedHub:
         assert process.returncode == 0
 
     def ask(self, path: str, **query: str | int) -> Any:
-        """Return what it answers to a question."""
+        """Return the JSON of its response to a query."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         answer = httpx.get(self.url + path, params=query, headers=headers, timeout=30, trust_env=False)
         return answer.raise_for_status().json()
 
     def events(self, **query: str | int) -> list[dict[str, Any]]:
-        """Return all events that fit, in the order in which they came."""
+        """Return all matching events, in the order of arrival."""
         found: list[dict[str, Any]] = []
         after: dict[str, str | int] = {}
         while True:
@@ -331,12 +331,12 @@ class ServedHub:
             after = {"after": page["next"]}
 
     def duplicates(self) -> int:
-        """Return how many of the events that it was sent since it began it had already."""
+        """Return how many of the events received since its start it already had."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         text = httpx.get(f"{self.url}/metrics", headers=headers, timeout=30, trust_env=False).raise_for_status().text
         found = re.search(r'^sandboxer_hub_events_total\{status="duplicate"\} (\S+)$', text, re.MULTILINE)
         return int(float(found[1])) if found else 0
 
     def sandboxes(self, **query: str | int) -> dict[str, dict[str, Any]]:
-        """Return what it knows of the sandboxes, by name."""
+        """Return its state of the sandboxes, by name."""
         return {one["name"]: one for one in self.ask("/sandboxes", **query)["sandboxes"]}

@@ -24,7 +24,7 @@ WHOLE = (Phase.REQUESTED, Phase.PROVISIONING, Phase.READY, Phase.DESTROYING, Pha
 
 
 def life(uid: str, phases: int = len(WHOLE), *, identifier: str = ID, fleet: str = FLEET) -> list[Event]:
-    """Return a life's first events."""
+    """Return the first events of a life."""
     record = RECORD.model_copy(update={"uid": uid, "id": identifier, "fleet": fleet})
     return events_of(record, WHOLE[:phases], former=None, after=0, at=NOW, reason="r")
 
@@ -35,13 +35,13 @@ def document(kind: str, name: str, spec: str) -> str:
 
 
 def lines(events: Iterable[Event]) -> str:
-    """As they stand in a journal."""
+    """Return the events as lines of a journal."""
     return "".join(f"{event.to_line()}\n" for event in events)
 
 
 @dataclass
 class JournalHost:
-    """A host of one fleet, which is a folder here; ended with ``close``."""
+    """A host of one fleet in a local folder; end it with ``close``."""
 
     session: Bench
     journals: Journals
@@ -53,7 +53,7 @@ class JournalHost:
         return cls(session, Journals(FLEET, {"one": str(session.root("one"))}, session.transport, "me"))
 
     def fleet(self) -> GitRepo:
-        """Return a fleet whose one host this is, committed in the folder `fleet`."""
+        """Return a fleet with this one host, committed in the folder `fleet`."""
         repo = GitRepo.create(self.session.folder / "fleet")
         repo.write("sandboxer.yaml", document("Fleet", FLEET, "{}"))
         root = json.dumps(str(self.session.root("one")))
@@ -71,15 +71,15 @@ class JournalHost:
         return self.session.root("one") / FLEET
 
     def directory(self, identifier: str = ID) -> Path:
-        """Return the folder of a sandbox."""
+        """Return the directory of a sandbox."""
         return self.home / identifier
 
     def kept(self, identifier: str = ID) -> Path:
-        """Return what a sandbox left that is gone."""
+        """Return the kept journals of a destroyed sandbox."""
         return self.home / ".journals" / f"{identifier}.jsonl"
 
     def lives(self, uid: str, journal: str, *, identifier: str = ID, cursor: str = "") -> None:
-        """Put a living sandbox there."""
+        """Write the files of a living sandbox."""
         directory = self.directory(identifier)
         for folder in (self.session.root("one"), self.home, self.home / ".locks", directory):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -91,17 +91,17 @@ class JournalHost:
             (directory / "journal.acked").write_text(cursor)
 
     def left(self, journal: str, *, identifier: str = ID) -> None:
-        """Put there what a sandbox left."""
+        """Write the kept journal of a destroyed sandbox."""
         self.kept(identifier).parent.mkdir(parents=True, exist_ok=True)
         self.kept(identifier).write_text(journal)
 
     def remove(self, uid: str, *events: Event, identifier: str = ID) -> None:
-        """Remove the sandbox's folder, as a teardown does."""
+        """Remove the sandbox's directory, as a teardown does."""
         with HostSession(self.session.operation(id=identifier), "compose_ssh/verbs.sh") as session:
             session.must("not removed", "remove", "docker", uid, *(event.to_line() for event in events))
 
     def read(self) -> list[Backlog]:
-        """Return what is still to be told."""
+        """Return the events that are not acknowledged yet."""
         return self.journals.read("one")
 
     def numbers(self) -> list[tuple[str, int, list[int]]]:
@@ -109,11 +109,11 @@ class JournalHost:
         return [(one.uid[0], one.cursor, [event.number for event in one.events]) for one in self.read()]
 
     def told(self, *told: tuple[str, str, int]) -> None:
-        """Note what was told."""
+        """Note events as acknowledged."""
         self.journals.acknowledge("one", told)
 
     def files(self) -> list[str]:
-        """Return all that is there, locks left out."""
+        """Return all files except locks."""
         root = self.session.root("one")
         found = sorted(str(path.relative_to(root)) for path in root.rglob("*")) if root.exists() else []
         return [path for path in found if ".locks" not in path]

@@ -1,4 +1,4 @@
-"""What the documentation shows: its code blocks, commands and links."""
+"""Contents of the documentation: its code blocks, commands and links."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NO_REFERENCE = re.compile(r"\[[^\[\]]+\]\[[^\[\]]*\]")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced code block: its language, what else its first line says, and its text."""
+    """A fenced code block: its language, the rest of its first line, and its text."""
 
     language: str
     name: str
@@ -36,14 +36,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: the heading that it stands below, and its rows, each cell by the title of its column."""
+    """A table: the heading above it, and its rows, each cell by the title of its column."""
 
     heading: str
     rows: list[dict[str, str]]
 
 
 def pages() -> list[Path]:
-    """Every page that is written for readers: of the root, the documentation, the registry and the examples."""
+    """Return every page for readers: of the root, the documentation, the registry and the examples."""
     folders = ("docs", "extensions", "registry", "examples")
     return sorted([*ROOT.glob("*.md"), *(page for folder in folders for page in ROOT.glob(f"{folder}/**/*.md"))])
 
@@ -72,7 +72,7 @@ def commands(page: Path) -> Iterator[str]:
 
 
 def links(page: Path) -> list[str]:
-    """Return where the links and images of a page lead, those in HTML too.
+    """Return the targets of a page's links and images, those in HTML included.
 
     A link by reference that the page does not define, ``[text][name]``, is returned as it is written.
     """
@@ -88,7 +88,7 @@ def links(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub makes them: a heading that comes again gets a number."""
+    """Return the anchors of a page's headings, as GitHub makes them: a repeated heading gets a number."""
     found: set[str] = set()
     tokens = _MARKDOWN.parse(page.read_text(encoding="utf-8"))
     for opening, heading in pairwise(tokens):
@@ -110,9 +110,9 @@ def _tokens(page: Path) -> Iterator[Token]:
 
 
 def tables(page: Path) -> list[Table]:
-    """Return every table of a page, with the heading that it stands below.
+    """Return every table of a page, with the heading above it.
 
-    Raises ValueError for a row that has not a cell for each column.
+    Raise ValueError for a row without a cell for each column.
     """
     found: list[Table] = []
     heading, rows = "", list[list[str]]()

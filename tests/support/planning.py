@@ -1,4 +1,4 @@
-"""Situations for the planner: a fleet from manifests, and hosts that show what was applied there, as values.
+"""Situations for the planner: a fleet from manifests, and hosts with what was applied there, as values.
 
 A situation is a mapping, in Python or as a case file under ``tests/cases/plan``::
 
@@ -8,9 +8,9 @@ A situation is a mapping, in Python or as a case file under ``tests/cases/plan``
     sandboxes: {web: {ttl: 8h}}               Sandbox.spec over the usual one
     was: {sandboxes: ...}                     the parent commit, where it differs
     git: {root_commit: null}                  fields of the Revision over the usual ones
-    secrets: {DB_PASSWORD: hunter2}           what the runner has; null where it has it and may not read it
-    found: {lab-1: {copies: [web]}}           each host's look: see ``observation``; a host that is left out shows
-    nothing options: {targets: [web]}                 the planner's
+    secrets: {DB_PASSWORD: hunter2}           the runner's secrets; null for one that it may not read
+    found: {lab-1: {copies: [web]}}           each host: see ``observation``; one that is left out is empty
+    options: {targets: [web]}                 the planner's
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ Case = dict[str, Any]
 
 
 class FakeInputs:
-    """Input repositories whose tree is told by repo and ref alone; those called ``missing`` cannot be had."""
+    """Input repositories whose tree depends on repo and ref alone; those called ``missing`` are unavailable."""
 
     def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
         if "missing" in repo:
@@ -81,7 +81,7 @@ class FakeInputs:
         return InputTree(repo, ref, commit, path, digest, entries)
 
     def give_up(self) -> None:
-        """Nothing takes any time."""
+        """Do nothing: no read takes time."""
 
     def read(self, tree: InputTree, path: str) -> bytes:
         raise AssertionError("the planner reads no file")
@@ -91,7 +91,7 @@ class FakeInputs:
 
 
 def manifests_of(case: Case) -> Manifests:
-    """Return the manifests of a situation, through the loader; they must be good."""
+    """Return the manifests of a situation, through the loader; they must be valid."""
     secrets = {ref["from"] for spec in case.get("sandboxes", {}).values() for ref in spec.get("secretRefs", ())}
     documents = [_document("Fleet", FLEET, {"secrets": {"allow": sorted(secrets)}, **case.get("fleet", {})})]
     for name, given in case.get("hosts", {"lab-1": {}}).items():
@@ -117,7 +117,7 @@ _OF_GIT = ("fleet", "hosts", "profile", "sandboxes", "was", "git", "secrets")
 
 
 def fleet_of(case: Case) -> Fleet:
-    """Return the fleet that a situation's git wants."""
+    """Return the desired fleet of a situation."""
     return _fleet_of(json.dumps({key: case[key] for key in _OF_GIT if key in case}))
 
 
@@ -148,9 +148,9 @@ class Copy:
 
 
 def record_of(desired: DesiredSandbox, host: str, now: datetime = NOW, **given: Any) -> Record:
-    """Return the record of a sandbox that was applied and became ready; ``given`` are fields over that.
+    """Return the record of a sandbox that was applied and became ready; ``given`` overrides its fields.
 
-    Besides those of a record: ``age`` and ``extended``, durations, and ``working``, for an attempt that is begun.
+    Additional fields: ``age`` and ``extended``, durations, and ``working``, for an attempt that has begun.
     """
     created = now - parse_duration(given.pop("age", "1h"))
     extended = parse_duration(given.pop("extended")) if "extended" in given else timedelta()
@@ -195,12 +195,11 @@ def record_of(desired: DesiredSandbox, host: str, now: datetime = NOW, **given: 
 
 
 def copy_of(case: Case, host: str, given: Any) -> Copy:
-    """Return one copy on a host: its name alone, or a mapping.
+    """Return one copy on a host, from its name alone or from a mapping.
 
-    ``name``; ``spec`` and ``profile``, as applied where that is not what git says now; ``origin: api``;
-    ``record``: ``gone`` (no directory), ``missing`` (a directory without), ``unreadable``, or fields of the record;
-    ``services``: the state of each; ``recorded`` the same as it was recorded, ``never`` where it was not;
-    ``claims``: fields of the labels;
+    ``name``; ``spec`` and ``profile``, as applied if git now says something else; ``origin: api``; ``record``: ``gone``
+    (no directory), ``missing`` (a directory without), ``unreadable``, or fields of the record; ``services``: the state
+    of each; ``recorded`` the same in the record, ``never`` if it was not recorded; ``claims``: fields of the labels;
     ``volumes``: names; ``workspace: false``, ``stopped: true`` for no containers.
     """
     given = {"name": given} if isinstance(given, str) else dict(given)
@@ -251,7 +250,7 @@ def copy_of(case: Case, host: str, given: Any) -> Copy:
 
 
 def ownership(record: Record) -> Ownership:
-    """Return what the labels say of everything that a record's sandbox made."""
+    """Return the labels of everything that belongs to a record's sandbox."""
     until = record.until.isoformat()
     return Ownership(record.fleet, record.id, record.name, record.uid, ROOT, record.origin, until)
 
@@ -271,9 +270,9 @@ def copy_with(record: Record) -> ObservedDirectory:
 
 
 def container_of(record: Record, owner: Ownership, service: str, state: str) -> Container:
-    """Return a container of a sandbox: ``running``, ``running unhealthy``, ``exited 137``.
+    """Return a container of a sandbox.
 
-    ``reconfigured``, ``repulled``.
+    ``state`` is such as ``running``, ``running unhealthy``, ``exited 137``, ``reconfigured`` or ``repulled``.
     """
     word, _, detail = state.partition(" ")
     config = f"config-{service}"
@@ -301,12 +300,12 @@ def foreign_container(name: str, **labels: str) -> Container:
 
 
 def observation(case: Case, host: str, given: Case) -> HostObservation | None:
-    """Return what a host shows: ``copies``, and around them
+    """Return the observation of a host: ``copies``, and around them the following keys.
 
-    ``unreachable: why``, ``garbled: why`` (it answered, and nobody can read it), ``never: true`` (no look at all),
-    ``engine_error: why``, ``error: why`` (the look is incomplete), ``clock``: seconds that it is ahead, ``podman:
-    true`` for a Podman host, ``foreign``: projects of others, ``containers``: of others, ``directories``,
-    ``leftovers``, ``tombstones``: names whose manifest, as it is in git now, expired there.
+    ``unreachable: why``, ``garbled: why`` (the answer is unreadable), ``never: true`` (not observed), ``engine_error:
+    why``, ``error: why`` (the observation is incomplete), ``clock``: seconds that it is ahead, ``podman: true`` for a
+    Podman host, ``foreign``: projects of others, ``containers``: of others, ``directories``, ``leftovers``,
+    ``tombstones``: names whose manifest, as it is in git now, expired there.
     """
     if given.get("never"):
         return None
@@ -342,7 +341,7 @@ def observation(case: Case, host: str, given: Case) -> HostObservation | None:
 
 
 def looks_of(case: Case, fleet: Fleet | None = None) -> dict[str, HostObservation]:
-    """Return one look for each host of the fleet."""
+    """Return an observation of each host of the fleet."""
     hosts = (fleet or fleet_of(case)).hosts
     observations = {host: observation(case, host, case.get("found", {}).get(host, {})) for host in hosts}
     return {host: seen for host, seen in observations.items() if seen is not None}
@@ -352,7 +351,7 @@ def looks_of(case: Case, fleet: Fleet | None = None) -> dict[str, HostObservatio
 
 
 def options_of(case: Case) -> Options:
-    """Return the options of a situation; list stand for sets."""
+    """Return the options of a situation; lists stand for sets."""
     given = {k: frozenset(v) if isinstance(v, list) else v for k, v in case.get("options", {}).items()}
     return Options(**given)
 
@@ -364,7 +363,7 @@ def plan_of(case: Case) -> Plan:
 
 
 def printed(decided: Plan) -> str:
-    """Return a plan, whole, as compact text; of a create's fields only how many there are, of fingerprints nothing."""
+    """Return a whole plan as compact text; of a create's fields only their number, and no fingerprints."""
     lines = [f"host {host.name}: {host.status}{f', {host.error}' if host.error else ''}" for host in decided.hosts]
     for change in decided.changes:
         lines += _printed(change)

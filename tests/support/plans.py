@@ -1,4 +1,4 @@
-"""Plans, outcomes and handles as values, for what is rendered of them."""
+"""Plans, outcomes and handles as values, for tests of their rendering."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COMMIT = "1f2e3d4c5b6a79880f1e2d3c4b5a69788796a5b4"
 
 
 def change(name: str, reason: Reason, **more: Any) -> Change:
-    """A change whose action is the one that its reason names."""
+    """Return a change with the action that its reason names."""
     word = reason.value.split("_because_")[0].replace("_", "-")
     action = Action(word)
     values: dict[str, Any] = {
@@ -32,8 +32,7 @@ def fields(**values: tuple[Any, Any]) -> tuple[FieldChange, ...]:
 def plan_of(*changes: Change, hosts: dict[str, str | None] | None = None, **more: Any) -> Plan:
     """Return a plan of these changes.
 
-    ``hosts`` maps those that were looked at to what was wrong, an error ``engine: …`` standing for a host that answered
-    in part.
+    ``hosts`` maps the observed hosts to their errors, where ``engine: …`` stands for a host that answered in part.
     """
     hosts_observed = {"lab-1": None, "lab-2": None} if hosts is None else hosts
     summaries = tuple(

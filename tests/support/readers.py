@@ -1,4 +1,4 @@
-"""The two readers of compose files side by side: ours, and the real Composes, each in a folder of its own."""
+"""Two readers of compose files side by side: ours, and the real Composes, each in a separate folder."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ podman_compose.main()
 
 
 def read(files: Mapping[str, str | bytes], *paths: str, podman: bool = False) -> SourceReport:
-    """Return what our reader makes of compose files; the first of all files is one, unless ``paths`` names them.
+    """Return our reader's report on compose files; the first of the files is one, unless ``paths`` names them.
 
-    What begins with ``-> `` is a link. Raises ComposeRefused.
+    A content that begins with ``-> `` is a link. Raise ComposeRefused if they are rejected.
     """
     data = {path: content.encode() if isinstance(content, str) else content for path, content in files.items()}
     links = {path: content[3:].decode() for path, content in data.items() if content[:3] == b"-> "}
@@ -47,7 +47,7 @@ def read(files: Mapping[str, str | bytes], *paths: str, podman: bool = False) ->
 
 
 def put(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Make a folder hold these files and nothing else."""
+    """Make a folder contain these files and nothing else."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for path, data in contents.items():
@@ -62,7 +62,7 @@ def put(folder: Path, contents: Mapping[str, bytes]) -> None:
 def compose_reads(
     folder: Path, *paths: str, podman: bool = False, options: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[bytes]:
-    """Return what a real Compose prints of the compose files in a folder."""
+    """Return a real Compose's output for the compose files in a folder."""
     first = posixpath.dirname(paths[0])
     files = [word for path in paths for word in ("-f", os.path.relpath(path, first or "."))]
     program = [sys.executable, "-c", _PODMAN] if podman else [DOCKER_COMPOSE]
@@ -93,7 +93,7 @@ def _without_extensions(value: Any, depth: int = 0) -> Any:
 
 
 def differences(report: SourceReport, model: dict[str, Any], folder: Path) -> list[str]:
-    """Return what a Compose's model says that our reader did not see."""
+    """Return the parts of a Compose's model that our reader missed."""
     findings = Findings("web")
     report.seen.compare(model, findings, root=str(folder), project=PROJECT)
     return list(findings.lines)

@@ -1,8 +1,8 @@
 """States that a former release left on real hosts, and this release run on them: ``tests/cases/release/``.
 
-A host is a folder that is restored, this machine's shell, and an engine that gives the recorded answers; the shell
-scripts, their parsers, the planner and the commands are this release's own. What these tests import of the product
-stands in this file alone.
+A host is a restored folder, this machine's shell, and an engine that returns the recorded answers; the shell scripts,
+their parsers, the planner and the commands are this release's own. Everything that these tests import from the product
+is in this file alone.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ _ANSWERS = {
 _HIDDEN = frozenset({"docker", "podman", "podman-compose", "docker-compose", "curl", "date"})
 
 
-# --- what is recorded
+# --- recordings
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What is in the folder of one release; see its README.md."""
+    """The folder of one recorded release; see its README.md."""
 
     folder: Path
 
@@ -77,7 +77,7 @@ class Recorded:
 
     @property
     def about(self) -> dict[str, Any]:
-        """``release.json``: the commit, the fleet, the moment, the hosts, the commands."""
+        """``release.json``: the commit, the fleet, the time, the hosts, the commands."""
         return cast("dict[str, Any]", self.json("release.json"))
 
     @property
@@ -86,7 +86,7 @@ class Recorded:
         return sorted(self.about["hosts"])
 
     def files(self, name: str) -> dict[str, Path]:
-        """Return all recorded files of that name, by host and path below the fleet's folder there."""
+        """Return all recorded files of this name, by host and path below the fleet's folder there."""
         found = {}
         for host in self.hosts:
             home = self.folder / "hosts" / host / "files" / self.about["fleet"]
@@ -94,18 +94,18 @@ class Recorded:
         return found
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return what State Hub was sent by the flush, in an order of its own."""
+        """Return the requests that the flush sent to State Hub, in a fixed order."""
         found = [json.loads(line) for line in self.text("hub.jsonl").splitlines()]
         return [{**one, "body": without_the_moment(one["body"]) if one["body"] else None} for one in found]
 
 
 def recorded(name: str) -> Recorded:
-    """Return the states of the release of that name."""
+    """Return the states of the release of this name."""
     return Recorded(RELEASES / name)
 
 
 def told(requests: list[Request]) -> list[dict[str, Any]]:
-    """Return what a hub was sent, without what is of the run that sent it, in an order of its own."""
+    """Return the requests that a hub received, without the data of the run that sent them, in a fixed order."""
     found = [
         {
             "method": one.method,
@@ -121,20 +121,20 @@ def told(requests: list[Request]) -> list[dict[str, Any]]:
 
 
 def without_the_moment(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a document without what counts and times the run that printed it."""
+    """Return a document without the counts and times of the run that printed it."""
     return {key: value for key, value in document.items() if key not in ("stats", "seconds_left")}
 
 
-# --- what recording asks of a host
+# --- recording a host
 
 
 def engine_answers(
     execute: Callable[[str, bytes], bytes], host: str, fleet: str, engine: Engine
 ) -> tuple[int, dict[str, bytes]]:
-    """Return what this release's observation of a host is made of besides files: the host's clock, and the engine's
-    answers.
+    """Return a host's clock, and the engine's answers.
 
-    ``execute`` runs a script with a standard input on the host, and returns its output.
+    With the files they are all that this release's observation of a host consists of. ``execute`` runs a script with a
+    standard input on the host, and returns its output.
     """
     command, nonce = observe_command(ObserveRequest(host, ROOT, fleet, engine))
     parts = list(Sections(execute(command.script, command.stdin), nonce))
@@ -145,14 +145,14 @@ def engine_answers(
     return clock, dict(zip(_ANSWERS[engine], bodies, strict=False))
 
 
-# --- a host, restored
+# --- restored hosts
 
 
 class RestoredHost(LocalTransport):
-    """A recorded host, as the transport to it: its files in a folder of its own, its engine's answers.
+    """A recorded host, as the transport to it: its files in a temporary folder, its engine's answers.
 
-    The folder's path is as long as the root's, and takes its place on the way in and out, so that all that is on the
-    host, and all that the program sees, is as it was recorded.
+    The folder's path is as long as the root's, and replaces it on the way in and out, so that everything on the host,
+    and everything that the program sees, is as it was recorded.
     """
 
     def __init__(self, workshop: Workshop, host: str, folder: Path) -> None:
@@ -172,7 +172,7 @@ class RestoredHost(LocalTransport):
 
     @property
     def home(self) -> Path:
-        """Where the fleets' folders lie."""
+        """The parent directory of the fleets' folders."""
         return self._own
 
     def run(self, command: Command) -> CommandResult:
@@ -183,7 +183,7 @@ class RestoredHost(LocalTransport):
         return replace(result, stdout=result.stdout.replace(own, theirs), stderr=result.stderr.replace(own, theirs))
 
     def remove(self) -> None:
-        """Remove all that it has on disk."""
+        """Remove all its files."""
         shutil.rmtree(self._own)
         self._socket.unlink(missing_ok=True)
 
@@ -200,14 +200,14 @@ def _restore(host: Path, root: Path) -> None:
             continue
         shutil.copyfile(host / "files" / name, path)
         path.chmod(int(mode, 8))
-        if "/workspace/" in name:  # its times are part of its content; those of kept journals are not to be old
+        if "/workspace/" in name:  # its times are part of its content; those of kept journals must not be old
             os.utime(path, (int(seconds), int(seconds)))
     for path, mode in reversed(folders):
         path.chmod(mode)
 
 
 def _engine(states: Recorded, host: str, folder: Path, api: Path) -> None:
-    """The programs in which a host differs from this machine: the engine's, and the clock."""
+    """Write the programs in which a host differs from this machine: the engine's, and the clock."""
     about, folder = states.about["hosts"][host], folder
     folder.mkdir()
     answers = states.folder / "hosts" / host / "engine"
@@ -223,7 +223,7 @@ def _engine(states: Recorded, host: str, folder: Path, api: Path) -> None:
         (folder / name).chmod(0o755)
 
 
-# Docker's API, asked for containers, networks and volumes in this order.
+# Docker's API, queried for containers, networks and volumes in this order.
 _CURL = """
 while [ "$#" -gt 0 ]; do [ "$1" != -w ] || mark=$2; shift; done
 for each in containers networks volumes; do cat '{answers}'/$each.txt; printf "$mark"; done"""
@@ -238,14 +238,14 @@ case $1 in
 esac"""
 
 
-# --- what all hosts share
+# --- shared by all hosts
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """What restored hosts have in common: the fleet's repository, and this machine's programs.
+    """Common parts of restored hosts: the fleet's repository, and this machine's programs.
 
-    Left out are the programs in which the recorded hosts differ from this machine.
+    The programs in which the recorded hosts differ from this machine are left out.
     """
 
     states: Recorded
@@ -254,7 +254,7 @@ class Workshop:
 
     @classmethod
     def prepare(cls, states: Recorded, folder: Path) -> Workshop:
-        """Make it in a folder; it is only read afterwards."""
+        """Create it in a folder; it is only read afterwards."""
         repo = GitRepo.create(folder / "fleet")
         repo.git("fast-import", "--quiet", stdin=(states.folder / "fleet.fast-export").read_bytes())
         repo.git("reset", "-q", "--hard", "main")
@@ -269,12 +269,12 @@ class Workshop:
         return cls(states, repo, tools)
 
 
-# --- this release, run on what is restored
+# --- this release on restored hosts
 
 
 @dataclass
 class Restored:
-    """A fleet and its hosts as they were recorded, for this release to work on."""
+    """A fleet and its hosts as recorded, for this release to manage."""
 
     states: Recorded
     repo: GitRepo
@@ -288,14 +288,14 @@ class Restored:
         return code, out.getvalue()
 
     def approved(self, data: bytes) -> Plan:
-        """Return what this release would do of a saved plan. Raises PlanRefused."""
+        """Return what this release would do for a saved plan. Raise PlanRefused if it is invalid."""
         with Run(self.repo.path) as present:
             return present.plan_approved(parse_saved_plan(data))
 
 
 @contextmanager
 def restored(workshop: Workshop, folder: Path) -> Iterator[Restored]:
-    """The hosts, restored; the time is the one that was recorded, for whoever asks."""
+    """Yield the restored hosts; every clock shows the recorded time."""
     states = workshop.states
     hosts = {name: RestoredHost(workshop, name, folder) for name in states.hosts}
 
@@ -313,14 +313,14 @@ def restored(workshop: Workshop, folder: Path) -> Iterator[Restored]:
 
 @contextmanager
 def hub_at_the_recorded_port(answer: Answer) -> Iterator[LyingHub]:
-    """A hub that is reached where the recorded fleet's is, whatever port it really has."""
+    """Yield a hub that is reachable at the recorded fleet's URL, whatever its real port is."""
     connect = socket.create_connection
     with LyingHub(otherwise=answer) as hub, contextlib.ExitStack() as stack:
         port = int(hub.url.rpartition(":")[2])
 
         def elsewhere(address: tuple[str, int], *arguments: Any, **more: Any) -> socket.socket:
             made = connect(("127.0.0.1", port) if address[1] == HUB_PORT else address, *arguments, **more)
-            return stack.enter_context(made)  # the program leaves them to its own end
+            return stack.enter_context(made)  # the program leaves them open until its end
 
         with patch.object(socket, "create_connection", elsewhere):
             yield hub
@@ -330,34 +330,34 @@ def hub_at_the_recorded_port(answer: Answer) -> Iterator[LyingHub]:
 
 
 def reread_record(data: bytes, fleet: str, identifier: str) -> bytes:
-    """Return a record as this release would write what it reads of it."""
+    """Return a record as this release writes it after reading it."""
     return parse_record(data, fleet=fleet, identifier=identifier).to_bytes()
 
 
 def reread_request(identifier: str, data: bytes) -> bytes:
-    """Return the request of an imperative sandbox as this release would write what it reads of it."""
+    """Return the request of an imperative sandbox as this release writes it after reading it."""
     request = SandboxRequest.parse(identifier, data)
     assert request is not None
     return request.to_bytes()
 
 
 def reread_events(text: str) -> str:
-    """Return the events of a journal as this release would write what it reads of them."""
+    """Return the events of a journal as this release writes them after reading them."""
     return "".join(Event.model_validate_json(line).to_line() + "\n" for line in text.splitlines())
 
 
 def holder(data: bytes) -> str:
-    """Return who holds a lock, as this release reads the lock's file."""
+    """Return the lock holder, as this release reads the lock's file."""
     return str(Holder.parse(data.decode()) or "")
 
 
 def lives(present: Restored, host: str) -> dict[str, list[int]]:
-    """Return the numbers of the events that a host has still to tell, by id and life."""
+    """Return the numbers of the events that a host still has to report, by ID and life."""
     journals = Journals(present.states.about["fleet"], {host: ROOT}, lambda name: present.transports[name], "test")
     return {f"{life.id} {life.uid}": [event.number for event in life.events] for life in journals.read(host)}
 
 
 def on_branch(repo: Path) -> bytes:
-    """Return all of a repository's commits on its branch, as text."""
+    """Return all commits on a repository's branch, as text."""
     git = ["git", "-C", str(repo), "fast-export", "--reencode=no", "main"]
     return subprocess.run(git, capture_output=True, check=True, timeout=60).stdout

@@ -1,4 +1,4 @@
-"""A name server for a host of the lab, on its loopback alone, that writes down every name that it is asked for.
+"""A name server for a host of the lab, on its loopback alone, that records every requested name.
 
 ``python3 -`` runs this file there: it needs Python alone.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def request(query: bytes) -> tuple[str, int]:
-    """Return the name that a query asks for, and where its question ends."""
+    """Return the name in a query, and where its question ends."""
     at, labels = 12, []
     while query[at]:
         labels.append(query[at + 1 : at + 1 + query[at]].decode("ascii", "backslashreplace"))
@@ -45,7 +45,7 @@ def _serve_tcp(listener: socket.socket, log: str) -> None:
 
 
 def main(log: str) -> None:
-    """Answer until it is killed."""
+    """Answer until killed."""
     with socket.create_server(("127.0.0.1", 53)) as listener, socket.socket(type=socket.SOCK_DGRAM) as server:
         threading.Thread(target=_serve_tcp, args=(listener, log), daemon=True).start()
         server.bind(("127.0.0.1", 53))

@@ -1,4 +1,4 @@
-"""A fleet whose only host is silent, the program run on it, and its log read."""
+"""A fleet whose only host is unreachable, the program run on it, and its log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ kind: Sandbox
 metadata: {name: web}
 spec: {profile: profile.web}
 """
-# Nothing listens on the port of a host that was never there: the connection is refused at once.
+# Nothing listens on the port of this host, which never existed: connections are refused at once.
 SILENT_HOST = """\
 apiVersion: sandboxer.dev/v1
 kind: Host
@@ -35,7 +35,7 @@ spec: {address: 127.0.0.1, port: 1, user: nobody}
 
 
 def silent_fleet(folder: Path) -> GitRepo:
-    """Return the fleet, committed, in a folder that is made."""
+    """Return the fleet, committed, in a new folder."""
     repo = GitRepo.create(folder)
     repo.write("sandboxer.yaml", FLEET)
     repo.write("manifests/web.yaml", MANIFESTS)
@@ -46,7 +46,7 @@ def silent_fleet(folder: Path) -> GitRepo:
 
 
 def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the real program, with no terminal."""
+    """Run the real program, without a terminal."""
     return subprocess.run(
         [PROGRAM, *words],
         env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, **environment},
@@ -59,7 +59,7 @@ def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def lines_of(text: str) -> list[dict[str, Any]]:
-    """Return the lines of a log, each held to what all of them have."""
+    """Return the lines of a log, after checking the fields that all of them have."""
     lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
     for line in lines:
         assert list(line)[:4] == ["time", "level", "event", "run_id"]

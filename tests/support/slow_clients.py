@@ -1,4 +1,4 @@
-"""Clients that hold connections and say little: each is a real socket."""
+"""Clients that hold connections open and send little: each is a real socket."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 PART_OF_HEADERS = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Part: "
 LONGEST = 30.0
-_AGAIN = 20  # at once, of those that were ended
+_AGAIN = 20  # ended connections that come again at once
 
 
 class SlowClients:
-    """``count`` connections that send ``first`` and then a byte each now and then; some that are ended come again.
+    """``count`` connections that send ``first`` and then a byte now and then; some that are ended reconnect.
 
     ``begun`` counts the connections. They come from ``source``, an address of the loopback.
     """
@@ -79,7 +79,7 @@ class SlowClients:
 
 
 def connect(url: str, first: bytes = b"", *, receive_buffer: int = 0) -> socket.socket:
-    """Return a connection to a server, on which ``first`` was sent."""
+    """Return a connection to a server, after sending ``first`` on it."""
     host, _, port = url.rpartition("/")[2].rpartition(":")
     one = socket.socket()
     if receive_buffer:
@@ -91,7 +91,7 @@ def connect(url: str, first: bytes = b"", *, receive_buffer: int = 0) -> socket.
 
 
 def ended_after(one: socket.socket, drip: Callable[[socket.socket], object] = lambda _: None) -> tuple[float, bytes]:
-    """Return how many seconds it took until the server ended a connection, and what it said.
+    """Return the seconds until the server ended a connection, and what it sent.
 
     ``drip`` is called meanwhile.
     """

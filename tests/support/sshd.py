@@ -1,4 +1,4 @@
-"""A real OpenSSH server on loopback, for the tests of the transport: as the current user, with keys of its own."""
+"""A real OpenSSH server on loopback, for tests of the transport: as the current user, with separate keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = ("rsa", "ecdsa", "ed25519")
 
 
 def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """Make a key pair at ``path`` and ``path.pub``."""
+    """Create a key pair at ``path`` and ``path.pub``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)], check=True, timeout=30
@@ -28,12 +28,12 @@ def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
 
 
 def public_key(path: Path) -> str:
-    """``type base64`` of the key pair at ``path``, without the comment."""
+    """Return ``type base64`` of the key pair at ``path``, without the comment."""
     return " ".join(path.with_name(path.name + ".pub").read_text().split()[:2])
 
 
 def fingerprint(path: Path) -> str:
-    """Return the key's fingerprint, as OpenSSH itself prints it."""
+    """Return the key's fingerprint, as OpenSSH prints it."""
     return subprocess.run(
         ["ssh-keygen", "-lf", str(path)], check=True, capture_output=True, text=True, timeout=30
     ).stdout.split()[1]
@@ -50,7 +50,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 class Sshd:
     """A server in ``folder``; ``kinds`` are its host keys, ``options`` more lines of sshd_config.
 
-    A context manager; inside it answers on ``port``, and lets in the key ``client_key``.
+    A context manager; inside the block it answers on ``port``, and accepts the key ``client_key``.
     """
 
     folder: Path

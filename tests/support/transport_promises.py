@@ -1,6 +1,6 @@
-"""What every transport promises (``model.seams.HostTransport``): one suite, run over SSH and on this machine.
+"""The promises of every transport (``model.protocols.HostTransport``): one suite, run over SSH and on this machine.
 
-A test class that inherits from it brings a fixture ``transport``.
+A test class that inherits from it provides a fixture ``transport``.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class TransportPromises:
             with pytest.raises(EOFError):
                 session.read_line(10)
             with pytest.raises(HostUnreachable, match="reads no more input"):
-                session.write(b"x" * 20_000_000)  # what is on the way already is lost without a word
+                session.write(b"x" * 20_000_000)  # data in transit is lost without an error
 
     def test_leaving_a_conversation_ends_the_commands_input(self, transport: HostTransport) -> None:
         probe = transport.run(Command("mktemp")).stdout.strip()

@@ -1,4 +1,4 @@
-"""Somebody at a real terminal: the program runs on it, keys are typed, and what is shown is read."""
+"""A user at a real terminal: the program runs on it, keys are typed, and its output is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Typist:
-    """A terminal and a program that has it as its own. ``shown`` is all that came by now. Use as a context manager."""
+    """A terminal and a program that controls it. ``shown`` is all output so far. Use as a context manager."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
         self._ours, self._theirs = os.openpty()
@@ -41,19 +41,19 @@ class Typist:
         os.close(self._theirs)
 
     def modes(self) -> list[Any]:
-        """Return how the terminal is set."""
+        """Return the terminal's settings."""
         return termios.tcgetattr(self._theirs)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Make the window another size."""
+        """Resize the window."""
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def type(self, keys: str) -> None:
-        """Type; a line ends with a carriage return, as the Enter key does."""
+        """Type keys; a line ends with a carriage return, as the Enter key does."""
         os.write(self._ours, keys.encode())
 
     def until(self, text: str, seconds: float = 30) -> None:
-        """Read until a text is shown that was not yet; what is before it and itself is not looked at again."""
+        """Read until a text appears in new output; it and the output before it are not searched again."""
         deadline = time.monotonic() + seconds
         while text not in self.shown:
             left = deadline - time.monotonic()
@@ -65,7 +65,7 @@ class Typist:
         self.shown = self.shown.partition(text)[2]
 
     def end(self, seconds: float = 60) -> int:
-        """Wait for the program's end and return its exit code; what it still shows is read on."""
+        """Wait for the program's end and return its exit code; its output is read meanwhile."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:
             assert time.monotonic() < deadline, f"it has not ended within {seconds:g} s: {self.shown!r}"
@@ -78,5 +78,5 @@ class Typist:
     def _read(self) -> None:
         came = os.read(self._ours, 65536).decode(errors="replace")
         self.shown += came
-        for _ in range(came.count("\x1b[6n")):  # a shell asks where the cursor is, and a terminal tells it
+        for _ in range(came.count("\x1b[6n")):  # a shell asks for the cursor's position, and a terminal answers
             self.type("\x1b[1;1R")
