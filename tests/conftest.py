@@ -1,4 +1,4 @@
-"""What all tests share: a lab of real hosts for a whole run, one for each process that runs tests."""
+"""Shared fixtures: a lab of real hosts for a whole run, one for each process that runs tests."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
     from tests.lab import Lab
 
-# Set by the run's first process for its workers: its own id, after which their labs are called.
+# Set by the run's first process for its workers: its ID, from which their labs are named.
 _RUN = "SANDBOXER_TEST_RUN"
 
-# What a run of one half of the tests need not import; each worker would, and it takes seconds.
+# Modules that a run of one half of the tests need not import; each worker would, and it takes seconds.
 _OTHER_HALF = {"lab": ("unit",), "not lab": ("attacks", "faults", "lab")}
 
-# Were one of theirs begun last, every other process would wait for it.
+# If one of their tests began last, every other process would wait for it.
 _LONGEST = {"test_demo.py", "test_kill.py", "test_lost_connection.py"}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the folders that hold nothing of what ``-m`` selects, unless one is named."""
+    """Return whether to ignore a folder: one that contains nothing that ``-m`` selects, unless it is named."""
     chosen = {config.rootpath / "tests" / folder for folder in _OTHER_HALF.get(config.getoption("markexpr"), ())}
     return True if collection_path in chosen and config.args == config.getini("testpaths") else None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files with tests of a minute and more first, whatever order the others are in."""
+    """Put the files with tests of a minute and more first, whatever the order of the others."""
     items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the run's labs, also after Ctrl-C; a lab that was there before stays."""
+    """End the run's labs, also after Ctrl-C; a lab that existed before stays."""
     if not _is_worker(config):
         from tests.lab import lab, state
 
@@ -53,10 +53,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def lab() -> Lab:
-    """Three Docker hosts and a Podman host: the lab that ``SANDBOXER_LAB`` names, else one for this run.
+    """Return three Docker hosts and a Podman host: the lab that ``SANDBOXER_LAB`` names, else one for this run.
 
-    Tests cut cables and stop engines, so each of a run's processes (``-n``) has a lab of its own. A test that breaks
-    something mends it. Where there can be no lab, the test fails with the reason.
+    Tests cut cables and stop engines, so each of a run's processes (``-n``) has a separate lab. A test that breaks
+    something repairs it. If no lab can run, the test fails with the reason.
     """
     from tests.lab import Lab, LabError, Process
 

@@ -1,1 +1,1 @@
-"""The fault matrix: each fault that is promised to do no harm, on real hosts. ``docs/reliability.md`` has its table."""
+"""The fault matrix: each fault that must do no harm, on real hosts. ``docs/reliability.md`` has its table."""

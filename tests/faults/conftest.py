@@ -1,4 +1,4 @@
-"""The fixture of every row of the fault matrix; fleets are made as in ``tests/lab``."""
+"""The fixture of every row of the fault matrix; fleets are created as in ``tests/lab``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CALL = pytest.StashKey[pytest.TestReport]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep how the test itself went, for the row's figures."""
+    """Keep the outcome of the test itself, for the row's figures."""
     report = yield
     if report.when == "call":
         item.stash[_CALL] = report
@@ -28,7 +28,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture
 def row(request: pytest.FixtureRequest) -> Iterator[Row]:
-    """The row of a test, as its marker ``fault`` names it; its figures are written at its end."""
+    """Yield the row of a test, as its marker ``fault`` names it; write its figures at the end."""
     marker = request.node.get_closest_marker("fault")
     assert marker is not None, "a row needs the marker fault"
     row = Row(*marker.args)

@@ -1,4 +1,4 @@
-"""What may befall a host's engine, disks and programs, each undone at the end of its block."""
+"""Faults of a host's engine, disks and programs, each undone at the end of its block."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ class Disk:
     path: str
 
     def resize(self, options: str) -> None:
-        """Other limits, as tmpfs has them: ``size=64k``, ``nr_inodes=9``."""
+        """Change its limits, in the syntax of tmpfs: ``size=64k``, ``nr_inodes=9``."""
         self.lab.exec(self.host, ["mount", "-o", f"remount,{options}", self.path])
 
     def fill(self, *, leave: int = 0) -> None:
-        """Take all the space but ``leave`` KiB."""
+        """Take all the space except ``leave`` KiB."""
         self.free()
         fill = 'dd if=/dev/zero of="$1/.fill" bs=4k 2>/dev/null; truncate -s "-$2K" "$1/.fill"'
         self.lab.exec(self.host, ["sh", "-c", fill, "sh", self.path, str(leave)])
 
     def free(self) -> None:
-        """Return the space back."""
+        """Release the space."""
         self.lab.exec(self.host, ["rm", "-f", f"{self.path}/.fill"])
 
 
 @contextmanager
 def small_disk(lab: Lab, host: str, path: str, options: str) -> Iterator[Disk]:
-    """Return a file system of its own at a path, with the limits of tmpfs; all that is on it is gone at the end."""
+    """Yield a separate file system at a path, with limits in the syntax of tmpfs; its content is gone at the end."""
     lab.exec(host, ["mkdir", "-p", "-m", "700", path])
     lab.exec(host, ["mount", "-t", "tmpfs", "-o", f"mode=700,{options}", "tmpfs", path])
     try:
@@ -52,9 +52,9 @@ def small_disk(lab: Lab, host: str, path: str, options: str) -> Iterator[Disk]:
 
 @contextmanager
 def engine_ended(lab: Lab, host: str, how: How = "kill") -> Iterator[None]:
-    """Docker Engine ends, as Lab.stop_engine has it, and starts again.
+    """Stop Docker Engine, as Lab.stop_engine does, and start it again at the end.
 
-    One that was killed while it removed a network may not start for what it wrote itself: it panics over a network
+    An engine that was killed while it removed a network may not start because of its own file: it panics over a network
     without addresses. Then that file is removed, as a person would.
     """
     lab.stop_engine(host, how)
@@ -71,7 +71,7 @@ def engine_ended(lab: Lab, host: str, how: How = "kill") -> Iterator[None]:
 
 @contextmanager
 def read_only(lab: Lab, host: str, path: str) -> Iterator[None]:
-    """Nothing below a path can be written, as after an error of its disk."""
+    """Make everything below a path read-only, as after a disk error."""
     lab.exec(host, ["mount", "--bind", path, path])
     try:
         lab.exec(host, ["mount", "-o", "remount,bind,ro", path])
@@ -82,7 +82,7 @@ def read_only(lab: Lab, host: str, path: str) -> Iterator[None]:
 
 @contextmanager
 def in_place_of(lab: Lab, host: str, program: str, script: str) -> Iterator[None]:
-    """Return a shell script that a login finds before the program of that name, which it may call as ``$real``."""
+    """Install a shell script that a login finds before the program of this name, which it may call as ``$real``."""
     place = f"/usr/local/bin/{program}"
     real = lab.exec(host, ["sh", "-c", f"command -v {shlex.quote(program)}"]).stdout.strip()
     assert real != place, f"{program} stands in {place} already"

@@ -1,8 +1,8 @@
-"""What every row of the fault matrix does: count what it broke, and compare what is there afterwards with a clean run.
+"""Shared parts of the fault matrix's rows: count the injected faults, and compare the result with a clean run.
 
 A row is a test, or a file of tests, with the marker ``fault``: the fault and what must hold, in the words of the table
-of ``docs/reliability.md``. It is quick unless ``SANDBOXER_FAULTS=full``; where ``SANDBOXER_FAULTS_FIGURES`` names a
-file, it writes there what it found.
+of ``docs/reliability.md``. It is quick unless ``SANDBOXER_FAULTS=full``; if ``SANDBOXER_FAULTS_FIGURES`` names a file,
+it appends its results there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FULL = os.environ.get("SANDBOXER_FAULTS") == "full"
 FIGURES = "SANDBOXER_FAULTS_FIGURES"
 CLEANUP_SECONDS = 15.0
 
-# What the quick form leaves out.
+# Left out of the quick form.
 full_only = pytest.mark.skipif(not FULL, reason="only with SANDBOXER_FAULTS=full")
 
 _T = TypeVar("_T")
@@ -40,7 +40,7 @@ def size(quick: _T, full: _T) -> _T:
 
 @dataclass
 class Row:
-    """One test of a row: what it broke, and what it found. ``fault`` and ``must`` are the table's words."""
+    """One test of a row: its injected faults and its results. ``fault`` and ``must`` are the table's words."""
 
     fault: str
     must: str
@@ -50,15 +50,15 @@ class Row:
     leaked: int = 0
     doubled: int = 0
     _began: float = field(default_factory=time.monotonic)
-    _now: threading.local = field(default_factory=threading.local)  # hosts may be broken side by side
+    _now: threading.local = field(default_factory=threading.local)  # hosts may be broken in parallel
 
     def broke(self, what: str) -> None:
-        """Count one fault that was injected; ``what`` says which, for whoever reads a failure."""
+        """Count one injected fault; ``what`` identifies it for the reader of a failure."""
         self.broken.append(what)
         self._now.broken = what
 
     def measured(self, what: str) -> None:
-        """Add a figure to what the table says was found, in words: ``lock free after 31.2 s``."""
+        """Add a figure to the table's results, in words: ``lock free after 31.2 s``."""
         self.found.append(what)
 
     def most(self, what: str, figure: float) -> None:
@@ -66,7 +66,7 @@ class Row:
         self.most_found[what] = max(figure, self.most_found.get(what, 0.0))
 
     def clean(self, fleet: FleetRepo, *arguments: str) -> Picture:
-        """Return the picture of a clean run of what is committed, from nothing; afterwards nothing of it is there.
+        """Return the picture of a clean run of the committed fleet, from nothing; afterwards remove all of it.
 
         ``arguments`` go to ``apply``.
         """
@@ -77,16 +77,16 @@ class Row:
         return clean
 
     def recovered(self, fleet: FleetRepo, clean: Picture, *arguments: str) -> None:
-        """A rerun converges, a plan then has nothing to do, and the hosts are as after a clean run.
+        """Check that a rerun converges, that a plan then is empty, and that the hosts are as after a clean run.
 
-        ``arguments`` go to ``apply`` and ``plan``. What is on its way out has 15 s to go. AssertionError where
-        anything leaked, is there twice, is missing or is otherwise.
+        ``arguments`` go to ``apply`` and ``plan``. Things that are being removed have 15 s to go. Raise AssertionError
+        if anything leaked, exists twice, is missing or differs.
         """
         fleet.apply("--lock-timeout", "60s", *arguments, drifts=True)
         self.is_ready(fleet, clean, *arguments)
 
     def is_ready(self, fleet: FleetRepo, clean: Picture, *arguments: str) -> None:
-        """As ``recovered``, of hosts that have converged already."""
+        """Check the same as ``recovered``, for hosts that have already converged."""
         planned = fleet.plan(*arguments, drifts=True)
         assert set(planned.actions.values()) <= {"no-op"}, f"{self._last}: {planned.data}"
         assert planned.data["complete"], f"{self._last}: {planned.data}"
@@ -104,7 +104,7 @@ class Row:
         return getattr(self._now, "broken", "nothing was broken")
 
     def write(self, test: str, *, passed: bool) -> None:
-        """Add the figures as a line of JSON to the file that ``SANDBOXER_FAULTS_FIGURES`` names, if it names one."""
+        """Append the figures as a line of JSON to the file that ``SANDBOXER_FAULTS_FIGURES`` names, if it names one."""
         if not (path := os.environ.get(FIGURES)):
             return
         figures = {

@@ -1,7 +1,7 @@
-"""A picture of hosts as a whole, without what differs from one life of a sandbox to the next, to be compared.
+"""A comparable picture of whole hosts, without what differs from one life of a sandbox to the next.
 
-It holds all that a sandbox could leave behind: containers, networks, volumes, images, records, paths, processes and
-mounts.
+It holds everything that a sandbox could leave behind: containers, networks, volumes, images, records, paths, processes
+and mounts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KEPT_LABELS = re.compile(
 )
 # The server's half of a connection: after a cut it ends when its TCP notices, which may be hours later.
 _SSHD = re.compile(r"sshd(-session)?: \w+(@notty| \[priv\])")
-# What comes and goes by itself: the shells that the lab's first process forks, the dumps of an engine that was stopped.
+# Transient by nature: the shells that the lab's first process forks, and the dumps of a stopped engine.
 _LABS_OWN = re.compile(r".*/tests/lab/host\.sh init .*")
 _DUMP = re.compile(r"/tmp/containerd\.\d+\.stacks\.log")
 _RANDOM = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{12,64}\b")
@@ -37,7 +37,7 @@ _ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+\b|(?<=-port )\d+")
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One thing on a host: what it is (``kind`` and ``name``, alike on every host), and all that shall be equal."""
+    """One thing on a host: its ``kind`` and ``name``, alike on every host, and everything that must be equal."""
 
     kind: str
     name: str
@@ -46,7 +46,7 @@ class Thing:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """What may be there only as often as in a clean run, on whichever host."""
+        """The identity that may exist only as often as in a clean run, on whichever host."""
         return self.kind, self.name
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What is there too much, twice, not at all, and otherwise than in a clean run; each as lines to read."""
+    """Things that leaked, are duplicates, are missing, or differ from a clean run; each as lines to read."""
 
     leaked: tuple[str, ...]
     doubled: tuple[str, ...]
@@ -74,9 +74,9 @@ Picture = Counter[Thing]
 
 
 def take(fleet: FleetRepo) -> Picture:
-    """Return everything that is now on the hosts of a fleet, other fleets' things too.
+    """Return everything on the hosts of a fleet now, other fleets' things included.
 
-    LabError where an engine is silent.
+    Raise LabError if an engine does not answer.
     """
     with ThreadPoolExecutor(max_workers=len(fleet.hosts)) as pool:
         pictures = pool.map(lambda host: list(_things(fleet, host)), fleet.hosts)
@@ -84,7 +84,7 @@ def take(fleet: FleetRepo) -> Picture:
 
 
 def steady(fleet: FleetRepo) -> Picture:
-    """Return what ``take`` does, twice the same: without what comes and goes, such as the process of a health check."""
+    """Return two equal pictures in a row: without transient things, such as the process of a health check."""
     last = take(fleet)
     for _ in range(20):
         now = take(fleet)
@@ -95,7 +95,7 @@ def steady(fleet: FleetRepo) -> Picture:
 
 
 def compare(clean: Picture, found: Picture) -> Difference:
-    """Return what ``found`` has otherwise than ``clean``."""
+    """Return the differences of ``found`` from ``clean``."""
     wanted, there = (Counter(thing.identity for thing in picture.elements()) for picture in (clean, found))
     lines: dict[str, set[str]] = {"leaked": set(), "doubled": set(), "missing": set(), "changed": set()}
     for thing in found - clean:
@@ -127,14 +127,14 @@ def _things(fleet: FleetRepo, host: str) -> Iterator[Thing]:
     yield from _root(root, root / fleet.root.lstrip("/"), host)
     for line in (root / "proc/1/mounts").read_text().splitlines():
         _, target, kind, *_ = line.split()
-        # Docker lets go of a container's network namespace after a minute, and of one that it lost when it starts anew.
+        # Docker releases a container's network namespace after a minute, and one that it lost when it restarts.
         if target.startswith("/run/docker/netns/"):
             continue
         yield Thing("mount", f"{kind} {_RANDOM.sub('<random>', target)}", host)
 
 
 def _inspected(lab: Lab, host: str, ids: list[str]) -> list[dict[str, Any]]:
-    """Return what the engines say of these containers; of one that went meanwhile they say nothing."""
+    """Return the engines' descriptions of these containers, without those that have gone meanwhile."""
     items: list[dict[str, Any]] = []
     for engine in lab.host(host).engines if ids else ():
         items += json.loads(lab.exec(host, [engine, "inspect", "--type", "container", *ids], check=False).stdout)
@@ -162,13 +162,13 @@ def _container(host: str, item: dict[str, Any]) -> Thing:
 
 
 def _root(top: Path, root: Path, host: str) -> Iterator[Thing]:
-    """Yield every path below the root of the sandboxes, what was delivered with its content, and the records."""
+    """Yield every path below the root of the sandboxes, delivered files with their content, and the records."""
     for folder, folders, files in os.walk(root):
         for name in [*folders, *files]:
             path = Path(folder, name)
             try:
                 yield from _path(top, path, host)
-            except FileNotFoundError:  # gone while we looked
+            except FileNotFoundError:  # gone while we read
                 continue
 
 

@@ -1,4 +1,4 @@
-"""A cable between the program and a host that can be cut after any number of bytes."""
+"""A connection between the program and a host that can be cut after any number of bytes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _CHUNK = 32 * 1024
 
 
 class Relay:
-    """Carries TCP connections from a port of this machine to a host's SSH server, and counts what is sent there.
+    """Forwards TCP connections from a port of this machine to a host's SSH server, and counts the bytes sent to it.
 
-    ``sent`` is the number of bytes of the newest connection. After ``cut_after`` each connection ends at that byte:
-    ``close`` ends it on both sides; ``stall`` carries nothing more either way and tells nobody, until nothing is cut.
+    ``sent`` is the number of bytes of the newest connection. After ``cut_after`` each connection is cut at that byte:
+    ``close`` ends it on both sides; ``stall`` forwards nothing more in either direction without closing it, until cuts
+    end.
     """
 
     def __init__(self, host: LabHost) -> None:
@@ -42,7 +43,7 @@ class Relay:
             _end(sock)
 
     def cut_after(self, count: int | None, how: How = "close") -> None:
-        """Cut each later connection after so many bytes to the host; None cuts none."""
+        """Cut each later connection after this many bytes to the host; None ends the cuts."""
         self._limit, self._how = count, how
         if count is None:
             while self._stalled:

@@ -1,1 +1,1 @@
-"""Model runs: random histories on simulated hosts, held to what must always be so, and to what real hosts do."""
+"""Model tests: random histories on simulated hosts, checked against invariants and against real hosts."""

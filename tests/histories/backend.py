@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class SimulatedBackend(ComposeSsh):
-    """The backend, told of each look; what it changes, it changes by the verbs of a simulated host."""
+    """The backend, with a hook for each observation; it changes things through the verbs of a simulated host."""
 
     def __init__(self, hosts_observed: Callable[[SimulatedHost], None]) -> None:
         self._looked = hosts_observed
 
     def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
-        """Return the look at a simulated host."""
+        """Return the observation of a simulated host."""
         host: Any = transport
         try:
             observation: HostObservation = host.observation(request)
@@ -42,7 +42,7 @@ class SimulatedBackend(ComposeSsh):
 
 
 class SimulatedBench(HostSession):
-    """A conversation with a simulated host. Between any two of its steps something may befall."""
+    """A session with a simulated host. Between any two of its steps a fault may happen."""
 
     def __init__(self, operation: Operation, *_verbs: str) -> None:
         self._work = operation
@@ -64,7 +64,7 @@ class SimulatedBench(HostSession):
         leave(self.host, self.key)
 
     def call(self, verb: str, *arguments: str, payload: bytes = b"", timeout: float = 60.0) -> Reply:
-        """Have the host do a verb."""
+        """Let the host carry out a verb."""
         self.host.point(self.host, f"{verb}.before")
         doing = getattr(self._verbs, verb)(*arguments, payload=payload)
         while True:
@@ -78,15 +78,15 @@ class SimulatedBench(HostSession):
         return Reply(code, text.encode())
 
     def operation(self, verb: str, *arguments: str, timeout: float) -> Reply:
-        """Return the same: nothing takes long here."""
+        """Carry out a verb in the same way: nothing takes long here."""
         return self.call(verb, *arguments)
 
 
 class SimulatedBox(SandboxDirectory):
-    """A sandbox's folder on a simulated host: all but the look is the real one's."""
+    """A sandbox's directory on a simulated host: everything except the observation is the real one's."""
 
     def observation(self, *, everything: bool = False, only_names: bool = False) -> State:
-        """Return what is there now."""
+        """Return the current state."""
         host: Any = self.operation.target.transport
         key = (self.operation.fleet, self.operation.id)
         host.point(host, "state.before")
@@ -115,22 +115,22 @@ class SimulatedBox(SandboxDirectory):
 
 
 class Waiting:
-    """The clock of what waits: it goes on by sleeping alone."""
+    """The clock of a waiting client: only sleeping advances it."""
 
     def __init__(self) -> None:
         self._now = 0.0
 
     def monotonic(self) -> float:
-        """Return seconds slept so far."""
+        """Return the seconds slept so far."""
         return self._now
 
     def sleep(self, seconds: float) -> None:
-        """Sleep no time at all."""
+        """Advance the clock without sleeping."""
         self._now += seconds
 
 
 class InTurn:
-    """A thread pool that does one thing after the other, so that a history goes the same way each time."""
+    """A thread pool that runs one call after the other, so that a history is deterministic."""
 
     def __init__(self, **_options: object) -> None:
         pass
@@ -146,12 +146,12 @@ class InTurn:
         return iter([function(thing) for thing in things])
 
     def shutdown(self, **_options: object) -> None:
-        """There is nothing to wait for."""
+        """Do nothing: no call is pending."""
 
 
 @contextmanager
 def simulated() -> Iterator[None]:
-    """Have sandboxes made and removed on simulated hosts, in one thread."""
+    """Create and remove sandboxes on simulated hosts, in one thread, during the block."""
     with ExitStack() as stack:
         for module in (provision, teardown):
             stack.enter_context(patch.object(module, "HostSession", SimulatedBench))

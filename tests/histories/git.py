@@ -1,4 +1,4 @@
-"""A fleet's git as values: commits in a line, and the fleet that each of them wants."""
+"""A fleet's git as values: a linear history of commits, and the desired fleet of each."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ STACKS: dict[str, Spec] = {
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one commit says: the specs of its sandboxes and of its hosts."""
+    """The content of one commit: the specs of its sandboxes and of its hosts."""
 
     id: str
     at: datetime
@@ -55,11 +55,11 @@ class Commit:
 
     @property
     def text(self) -> str:
-        """All that it says, as one line."""
+        """The whole content, as one line."""
         return json.dumps({"sandboxes": self.sandboxes, "hosts": self.hosts})
 
     def named(self, fleet: str, identifier: str) -> str | None:
-        """Return the name of its sandbox with this id."""
+        """Return the name of its sandbox with this ID."""
         return next((name for name in self.sandboxes if sandbox_id(fleet, name) == identifier), None)
 
     def might_hold(self, name: str) -> frozenset[str]:
@@ -91,7 +91,7 @@ def profile(name: str) -> Spec:
 
 
 def document(kind: str, name: str, spec: Spec, labels: Mapping[str, str] | None = None) -> Spec:
-    """Return a manifest, as YAML says it."""
+    """Return a manifest as parsed from YAML."""
     metadata = {"name": name, "labels": dict(labels)} if labels else {"name": name}
     return {"apiVersion": "sandboxer.dev/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
@@ -110,17 +110,17 @@ class Repository:
 
     @property
     def names(self) -> frozenset[str]:
-        """What its sandboxes are, and were, called."""
+        """All present and former names of its sandboxes."""
         return frozenset(name for commit in self.commits for name in commit.sandboxes)
 
     def commit(self, **said: Mapping[str, Spec]) -> Commit:
-        """Commit other ``sandboxes`` or ``hosts``, each whole."""
+        """Commit other ``sandboxes`` or ``hosts``, each replaced as a whole."""
         at = self.head.at + timedelta(minutes=1)
         self.commits.append(replace(self.head, id=self._id(len(self.commits)), at=at, **said))
         return self.head
 
     def is_ancestor(self, older: str, newer: str) -> bool | None:
-        """Return whether one commit lies before another; None where one of them is not of this repository."""
+        """Return whether one commit lies before another; None if one of them is not in this repository."""
         ids = [commit.id for commit in self.commits]
         return ids.index(older) <= ids.index(newer) if {older, newer} <= set(ids) else None
 
@@ -129,20 +129,20 @@ class Repository:
         return False
 
     def before(self, commit: Commit) -> Commit | None:
-        """Return the commit before this one, where it says something else."""
+        """Return the commit before this one, if its content differs."""
         index = self.commits.index(commit)
         former = self.commits[index - 1] if index else None
         same = former and (former.sandboxes, former.hosts) == (commit.sandboxes, commit.hosts)
         return None if same else former
 
     def fleet_at(self, commit: Commit) -> Fleet:
-        """Return the fleet that a commit wants."""
+        """Return the desired fleet of a commit."""
         former = self.before(commit)
         fleet = _fleet(self.fleet, commit.text, former.text if former else None)
         return replace(fleet, commit=commit.id, root_commit=self.commits[0].id, committed_at=commit.at)
 
     def desired(self, name: str, spec: Spec) -> DesiredSandbox:
-        """Return a sandbox as it would be wanted, were it in git."""
+        """Return a sandbox as it would be desired if it were in git."""
         return _fleet(self.fleet, replace(self.head, sandboxes={name: spec}).text, None).sandboxes[name]
 
     def _id(self, number: int) -> str:
@@ -150,7 +150,7 @@ class Repository:
 
 
 def manifests_of(fleet: str, commit: Commit) -> Manifests:
-    """Return the manifests of a commit, checked as when they are read from files."""
+    """Return the manifests of a commit, validated as when they are read from files."""
     return _manifests(fleet, commit.text)
 
 
@@ -184,7 +184,7 @@ def _no_secret(_reference: object) -> Any:
 
 
 class Files:
-    """The files that sandboxes are given: a folder for each stack."""
+    """Input files of sandboxes: a folder for each stack."""
 
     def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
         """Return the tree of a folder, the same at every commit."""
@@ -195,13 +195,13 @@ class Files:
         return InputTree(repo, ref, digest[:40], path, digest, entries)
 
     def give_up(self) -> None:
-        """Nothing takes any time."""
+        """Do nothing: no read takes time."""
 
     def read(self, tree: InputTree, path: str) -> bytes:
         """Return the compose file."""
         return yaml.safe_dump(STACKS[tree.path.rpartition("/")[2]]).encode()
 
     def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
-        """Return what is delivered; of the files only that they are there counts."""
+        """Return the delivered archive; only the existence of the files counts."""
         data = tree.digest.encode()
         return Archive(len(data), (piece for piece in (data,)))

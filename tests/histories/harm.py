@@ -1,4 +1,4 @@
-"""What befalls hosts, and the sandboxes on them, by other hands than Sandboxer's."""
+"""Faults and foreign changes: what happens to hosts and their sandboxes without Sandboxer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Ground:
-    """Hosts, and the ``now`` of the true time; ``runner_ahead`` is how far ahead of it the runner's clock is."""
+    """Hosts, and the true time ``now``; ``runner_ahead`` is how far the runner's clock is ahead of it."""
 
     now: datetime
     runner_ahead: timedelta
@@ -33,31 +33,31 @@ class Ground:
         """The clock of the machine that Sandboxer runs on."""
         return self.now + self.runner_ahead
 
-    # --- what befalls a host
+    # --- faults of a host
 
     def cut(self, host: str) -> None:
-        """Nobody reaches it."""
+        """Make a host unreachable."""
         self.hosts[host].reachable = False
 
     def stop_engine(self, host: str) -> None:
-        """Docker no longer answers; containers go on."""
+        """Stop Docker, so that it no longer answers; containers keep running."""
         self.hosts[host].silent.add("docker")
 
     def garble(self, host: str) -> None:
-        """It answers, and a look at it breaks off."""
+        """Let the host answer, but interrupt each observation of it."""
         self.hosts[host].garbled = True
 
     def link(self, host: str) -> None:
-        """A symbolic link lies where the fleets' folders should: a look is not complete."""
+        """Put a symbolic link in place of the fleets' folders, which makes observations incomplete."""
         self.hosts[host].linked = True
 
     @property
     def broken(self) -> bool:
-        """Whether anything is broken about any host."""
+        """Whether any host has a fault."""
         return any(host.silent or host.garbled or host.linked or not host.reachable for host in self.hosts.values())
 
     def heal(self, host: str | None = None) -> None:
-        """All that is broken about a host, or about all, is mended. An engine that comes back stops what ran on."""
+        """End all faults of a host, or of all hosts. An engine that comes back stops what kept running."""
         for healed in [self.hosts[host]] if host else self.hosts.values():
             self._stop(healed, healed.silent)
             healed.reachable, healed.garbled, healed.linked = True, False, False
@@ -71,18 +71,18 @@ class Ground:
                 host.containers[container.id] = replace(container, state="exited", exit_code=137)
 
     def pass_time(self, seconds: int) -> None:
-        """Time goes on, on every clock."""
+        """Advance every clock."""
         self.now += timedelta(seconds=seconds)
 
     def set_clock(self, host: str | None, seconds: int) -> None:
-        """A host's clock (or the runner's) is so far ahead of the truth."""
+        """Set a host's clock (or the runner's) this far ahead of the true time."""
         if host is None:
             self.runner_ahead = timedelta(seconds=seconds)
         else:
             self.hosts[host].newer_on_hosts = timedelta(seconds=seconds)
 
     def wipe(self, host: str) -> None:
-        """A reboot cleared /tmp; containers, networks and volumes are still there."""
+        """Reboot a host with /tmp cleared; containers, networks and volumes are still there."""
         there = self.hosts[host]
         for key in there.folders:
             self.judge.forget(host, key)
@@ -90,13 +90,13 @@ class Ground:
             things.clear()
 
     def boot(self, host: str) -> None:
-        """Containers stopped; what lies on the disk is still there."""
+        """Reboot a host: containers stop, and its disk stays as it is."""
         self._stop(self.hosts[host], ENGINES)
 
-    # --- what befalls a sandbox. A host that has nothing of it stays as it is.
+    # --- changes of a sandbox. A host that has nothing of it stays as it is.
 
     def hurt(self, host: str, fleet: str, name: str, how: str) -> None:
-        """A container of it is ``removed``, ``stopped``, ``paused``, or all of it but its folder is ``gone``."""
+        """Let a container be ``removed``, ``stopped`` or ``paused``, or everything except the directory be ``gone``."""
         there, key = self.hosts[host], (fleet, sandbox_id(fleet, name))
         containers = sorted(there.of(key), key=lambda container: container.name)
         for container in containers if how == "gone" else containers[-1:]:
@@ -110,21 +110,21 @@ class Ground:
                 del there.resources[resource.name]
 
     def lose(self, host: str, fleet: str, name: str, what: str) -> None:
-        """Its ``folder``, its ``record``, or its ``workspace`` is gone."""
+        """Remove the sandbox's ``folder``, its ``record``, or its ``workspace``."""
         there, key = self.hosts[host], (fleet, sandbox_id(fleet, name))
         if key not in there.folders:
             return
         self.judge.forget(host, key)
         if what == "folder":
             del there.folders[key]
-            there.locks.discard(key)  # who removes the one by hand removes the other
+            there.locks.discard(key)  # a person who removes the one also removes the other
         elif what == "record":
             there.folders[key].record = None
         else:
             there.folders[key].trees.clear()
 
     def tamper(self, host: str, fleet: str, name: str, what: str) -> None:
-        """Its record is half of one (``torn``) or names another ``life``; or a ``stranger`` carries its labels."""
+        """Truncate its record (``torn``), change its ``life``, or give its labels to a ``stranger``."""
         there, key = self.hosts[host], (fleet, sandbox_id(fleet, name))
         folder = there.folders.get(key)
         if what == "stranger":
@@ -137,7 +137,7 @@ class Ground:
                 folder.record = json.dumps({**json.loads(folder.record), "uid": "6" * 32}).encode()
 
     def settle_in(self, host: str, what: str) -> None:
-        """Somebody else runs a ``container`` or a compose ``project`` there, or has a ``directory`` below the root."""
+        """Let somebody else run a ``container`` or a compose ``project``, or create a ``directory`` below the root."""
         there = self.hosts[host]
         if what == "directory":
             there.directories.add("somebody")

@@ -1,4 +1,4 @@
-"""A host as values: what lies below its root, what its engines have, and what a look at it shows."""
+"""A host as values: the files below its root, the things in its engines, and its observation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Folder:
-    """A sandbox's folder: its record's bytes (None: lost), its journal, the trees that were delivered, its files."""
+    """A sandbox's directory: its record's bytes (None: lost), its journal, the delivered trees, its files."""
 
     record: bytes | None
     journal: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Folder:
 
     @property
     def sums(self) -> FileSums:
-        """What its delivered files sum up to."""
+        """The checksums of its delivered files."""
         count = len(self.trees)
         return FileSums(count, count * ONE_FILE.bytes, count * ONE_FILE.seconds)
 
@@ -52,10 +52,10 @@ class Folder:
 class SimulatedHost:
     """A host, as the transport to it.
 
-    ``moment`` tells the true time; ``point`` is told whenever something may befall, and ``watch`` before something of a
-    sandbox is begun, written or removed.
+    ``moment`` returns the true time; ``point`` is called wherever a fault may happen, and ``watch`` before a change of
+    a sandbox is begun, written or removed.
 
-    ``leftovers`` map staging and trash folders of a fleet to whose they are; ``held`` are the locks that are taken,
+    ``leftovers`` map staging and trash folders of a fleet to their sandboxes; ``held`` are the locks that are taken,
     ``locks`` their files; ``failing`` counts starts of a stack that will fail.
     """
 
@@ -81,10 +81,10 @@ class SimulatedHost:
     made: Counter[str] = field(default_factory=Counter)
     stats: TransportStats = field(default_factory=TransportStats)
 
-    # --- as a transport
+    # --- the transport
 
     def run(self, command: Command) -> CommandResult:
-        """Return whether it has a sandbox, or the end of an apply; a look is asked of the backend."""
+        """Answer whether it has a sandbox, or end an apply; the backend observes without commands."""
         from tests.histories.verbs import clean_up
 
         if command.script != script("names.sh", "present.sh"):
@@ -97,13 +97,13 @@ class SimulatedHost:
         return CommandResult(0, b"here\n" if there else b"away\n", b"")
 
     def open(self, command: Command) -> object:
-        """Return nothing is opened: the simulated workbench has a conversation of its own."""
+        """Refuse: the simulated session opens no connection."""
         raise AssertionError(command.script)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
-    # --- what a look shows
+    # --- observation
 
     @property
     def clock(self) -> datetime:
@@ -111,7 +111,7 @@ class SimulatedHost:
         return (self.moment() + self.newer_on_hosts).replace(microsecond=0)
 
     def observation(self, request: ObserveRequest) -> HostObservation:
-        """Return what a look shows."""
+        """Return its observation."""
         self.point(self)
         if not self.reachable:
             raise HostUnreachable(self.name, f"{self.name} does not answer")
@@ -146,23 +146,23 @@ class SimulatedHost:
         )
 
     def fleets(self) -> set[str]:
-        """The fleets that have a folder below the root."""
+        """Return the fleets that have a folder below the root."""
         things = (self.folders, self.leftovers, self.tombstones, self.locks)
         return {key[0] for some in things for key in some} | self.heads.keys()
 
-    # --- the truth about one sandbox
+    # --- the true state of one sandbox
 
     def found(self, key: Key) -> ObservedDirectory:
-        """Return its folder, as a look reads it."""
+        """Return its directory, as an observation reads it."""
         folder = self.folders[key]
         return replace(_read(folder.record, *key), has_workspace=bool(folder.trees), files=folder.sums)
 
     def record(self, key: Key) -> Record | None:
-        """Return its record, where there is one that can be read."""
+        """Return its record, if it has a valid one."""
         return self.found(key).record if key in self.folders else None
 
     def owners(self, key: Key, engines: Collection[Engine] = ENGINES) -> Iterator[Ownership]:
-        """Yield what each of its containers, networks and volumes says of whose it is, as far as these engines have them."""
+        """Yield the ownership labels of its containers, networks and volumes in these engines."""
         claims = [Ownership.of(dict(container.labels)) for container in self.of(key) if container.engine in engines]
         claims += [resource.owner for resource in self.resources.values() if resource.engine in engines]
         yield from (owner for owner in claims if owner and (owner.fleet, owner.id) == key)
@@ -172,11 +172,11 @@ class SimulatedHost:
         return [c for c in self.containers.values() if (c.labels.get(LABEL_FLEET), c.labels.get(LABEL_ID)) == key]
 
     def has(self, key: Key) -> bool:
-        """Return whether anything of it is here."""
+        """Return whether anything of it exists here."""
         return key in self.folders or any(True for _ in self.owners(key))
 
     def discard(self, key: Key) -> None:
-        """Somebody removes all of it by hand."""
+        """Remove everything of it, as a person would by hand."""
         self.folders.pop(key, None)
         self.locks.discard(key)
         for container in self.of(key):
@@ -186,7 +186,7 @@ class SimulatedHost:
                 del self.resources[name]
 
     def sandboxes(self, fleet: str | None = None) -> set[Key]:
-        """Return all sandboxes, or all of one fleet, of which something is here."""
+        """Return all sandboxes, or all of one fleet, of which anything exists here."""
         labelled = (Ownership.of(dict(c.labels)) for c in self.containers.values())
         owners = [owner for owner in (*labelled, *(r.owner for r in self.resources.values())) if owner]
         known = self.folders.keys() | {(owner.fleet, owner.id) for owner in owners}

@@ -1,4 +1,4 @@
-"""What must always be so, told from the hosts as they truly are and from what git says, and not from the planner."""
+"""Invariants, checked against the true state of the hosts and the content of git, without the planner."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _SETTLED = (Phase.READY, Phase.ACTIVE)
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """How a host truly was when a run looked at it.
+    """The true state of a host when a run observed it.
 
-    ``answering`` are the engines of which all could be seen: none where the look was not complete.
+    ``answering`` are the engines that were observed in full: none if the observation was incomplete.
     """
 
     answering: frozenset[Engine]
@@ -40,7 +40,7 @@ class Glimpse:
 
     @classmethod
     def of(cls, host: SimulatedHost, run: SimulatedRun) -> Glimpse:
-        """The host as it is now."""
+        """Return the host's present state."""
         fleet, runtime = run.git.fleet, run.fleet.hosts[host.name].spec.runtime
         chosen = "docker" if runtime == "auto" else runtime
         whole = host.reachable and not host.garbled and not host.linked and chosen not in host.silent
@@ -53,26 +53,26 @@ class Glimpse:
 
 
 def is_ready(record: Record | None) -> bool:
-    """Return whether what the record says was applied to its end."""
+    """Return whether the recorded change was applied to its end."""
     return record is not None and record.phase in _SETTLED and record.attempt is None
 
 
 @dataclass
 class Judge:
-    """Watches every write on every host. Of each life it remembers the newest ``generations``, and what it ``read``."""
+    """Checks every write on every host. It keeps the newest ``generations`` of each life, and what it ``read``."""
 
     world: World
     generations: dict[tuple[str, Key, str], int] = field(default_factory=dict)
     read: dict[tuple[str, Key], tuple[bytes | None, int]] = field(default_factory=dict)
 
-    # --- what is there, to be compared
+    # --- states to compare
 
     def everything(self) -> list[Any]:
-        """Return all that is on all hosts."""
+        """Return the state of all hosts."""
         return [self._state(host, None) for host in self.world.hosts.values()]
 
     def apart_from(self, fleet: str) -> list[Any]:
-        """Return all that is on all hosts and not of this fleet."""
+        """Return the state of all hosts without this fleet."""
         return [self._state(host, fleet) for host in self.world.hosts.values()]
 
     @staticmethod
@@ -93,19 +93,19 @@ class Judge:
         return [folders, others, heads, containers, resources, locks, set(host.directories)]
 
     def names(self, run: SimulatedRun) -> set[str]:
-        """Return what the records are called that a run could see."""
+        """Return the recorded names that a run could observe."""
         hosts = [self.world.hosts[name] for name in run.fleet.hosts]
         shown = [host for host in hosts if host.reachable and not host.garbled and not host.linked]
         records = (host.record(key) for host in shown for key in host.folders if key[0] == run.git.fleet)
         return {record.name for record in records if record}
 
     def sound(self, name: str) -> bool:
-        """Return whether nothing is broken about a host."""
+        """Return whether a host has no fault."""
         host = self.world.hosts[name]
         return host.reachable and not host.garbled and not host.linked and not host.silent
 
     def conflict(self, host: SimulatedHost, key: Key, engines: Collection[Engine] = ENGINES) -> str | None:
-        """Return why nobody can tell whether this is the fleet's to change, by what these engines have of it."""
+        """Return why this sandbox's ownership is in conflict, judged by these engines; None if it is the fleet's."""
         owners = list(host.owners(key, engines))
         lives = {owner.uid for owner in owners}
         if any(owner.root != ROOT for owner in owners):
@@ -124,7 +124,7 @@ class Judge:
     # --- before each write
 
     def watch(self, what: str, host: SimulatedHost, operation: Operation) -> None:
-        """Whether this may be done now; ``what`` is ``new``, ``adopt``, ``rewrite``, ``teardown`` or ``remove``."""
+        """Check that this is allowed now; ``what`` is ``new``, ``adopt``, ``rewrite``, ``teardown`` or ``remove``."""
         run, key = self.world.runs[-1], (operation.fleet, operation.id)
         change = run.at_work[(host.name, operation.id)]
         assert change.acts, f"{change.action} wrote something"
@@ -158,7 +158,7 @@ class Judge:
         if self._expired(run, key):
             return
         assert record is not None, "destroyed without a record that tells of an end"
-        run.destroyed.add((change.id, change.host, change.from_host))  # a move destroys one, wherever its parts lie
+        run.destroyed.add((change.id, change.host, change.from_host))  # a move destroys one, wherever its parts are
         limit = run.options.max_deletes if run.options.max_deletes is not None else 1
         assert len(run.destroyed) <= limit, f"{len(run.destroyed)} deletes and replaces, and {limit} are allowed"
         assert run.commit.sandboxes or run.options.allow_empty, "destroyed for a fleet that is empty"
@@ -186,7 +186,7 @@ class Judge:
         return runtime not in ("auto", record.engine) or record.desired_digest is None
 
     def _expired(self, run: SimulatedRun, key: Key) -> bool:
-        """Return whether a copy of it is past its end by its host's clock and by the runner's, then or now."""
+        """Return whether a copy has expired by its host's clock and by the runner's, at planning or now."""
         for host in self.world.hosts.values():
             seen = run.glimpses.get(host.name)
             ends = self._ends(run.commit, host, key)
@@ -194,7 +194,7 @@ class Judge:
                 continue
             if ends <= max(host.clock, seen.clock) and ends <= max(run.now(), seen.runner):
                 return True
-        # Its home went, a moment ago, and copies go after it.
+        # Its main copy was removed a moment ago, and other copies follow.
         name = run.commit.named(*key)
         digests = {s.spec_digest for n, s in run.fleet.sandboxes.items() if n == name}
         tombstones = [host.tombstones[key] for host in self.world.hosts.values() if key in host.tombstones]
@@ -216,7 +216,7 @@ class Judge:
     # --- after each step
 
     def steady(self) -> None:
-        """No record's generation goes back, and every journal is a life that sandboxes may have."""
+        """Check that no record's generation decreases, and that every journal is a valid life."""
         for host in self.world.hosts.values():
             for key, folder in host.folders.items():
                 now = (folder.record, len(folder.journal))
@@ -245,13 +245,13 @@ class Judge:
         assert told["phase"] == record.phase, f"the journal says {told['phase']}, the record {record.phase}"
 
     def forget(self, host: str, key: Key) -> None:
-        """A record is lost: what comes after it begins to count anew."""
+        """Forget a lost record: its successor counts from the start."""
         self.generations = {life: n for life, n in self.generations.items() if life[:2] != (host, key)}
 
-    # --- once all is mended and applied
+    # --- after all faults are healed and an apply
 
     def converged(self, fleet: str, changes: tuple[Change, ...]) -> None:
-        """Nothing more is to be done, what is blocked is so for a reason, and nothing of the fleet is left over."""
+        """Check that no change remains, that blocked changes have a cause, and that the fleet has no leftovers."""
         acting = [f"{c.sandbox}: {c.reason} {c.message}" for c in changes if c.acts]
         assert not acting, f"still to be done after two applies: {acting}"
         for change in changes:
@@ -295,7 +295,7 @@ class Judge:
             assert not stray_locks, f"locks of nothing on {name}: {stray_locks}"
             tombstones = {key for key in host.tombstones if key[0] == fleet} - wanted
             assert not tombstones, f"tombstones on {name} of what git no longer has: {tombstones}"
-        # What is suspended stays as it is, an interrupted move too.
+        # A suspended sandbox stays as it is, an interrupted move too.
         waits = {key for key in wanted if git.head.sandboxes[git.head.named(*key) or ""].get("suspend")}
         several = {key: names for key, names in copies.items() if len(names) > 1 and key in wanted - waits}
         doubles = {key: names for key, names in several.items() if not self._in_doubt(*key)}

@@ -1,4 +1,4 @@
-"""The state machine: any history of two fleets on three hosts, held to what must always be so."""
+"""The state machine: any history of two fleets on three hosts, checked against the invariants."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ troubles = st.builds(
     Interruption, st.sampled_from(["kill", "kill", "kill", "cut", "engine", "failure", "rival"]), st.integers(0, 40)
 )
 interruptions = st.one_of(st.none(), troubles)
-# What happens is mostly followed by an apply, else most of it would go by unseen.
+# An apply mostly follows a step; otherwise most steps would go unobserved.
 afterwards = st.one_of(st.none(), st.tuples(fleets, interruptions), st.tuples(fleets, st.none()))
 BREAKS = ("cut", "cut", "stop_engine", "stop_engine", "garble", "link")
 oddities: st.SearchStrategy[tuple[str, tuple[Any, ...]]] = st.one_of(
@@ -71,7 +71,7 @@ HARM = (
 
 
 class Histories(RuleBasedStateMachine):
-    """Commits, applies, prunes, faults, silent spells, two fleets, expiry, in any order."""
+    """Commits, applies, prunes, faults, unreachable hosts, two fleets and expiry, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class Histories(RuleBasedStateMachine):
     def break_off(
         self, fleet: str, name: str, given: dict[str, Any] | None, trouble: Interruption, next_given: dict[str, Any]
     ) -> None:
-        """A change whose apply is interrupted, and another one before the next apply."""
+        """Commit a change whose apply is interrupted, and another one before the next apply."""
         if given is None:
             self.world.drop(fleet, name)
         else:
@@ -140,7 +140,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(fleet=fleets, name=names, given=fields, request=request)
     def come_and_go(self, fleet: str, name: str, given: dict[str, Any], request: dict[str, Any]) -> None:
-        """A sandbox is applied and leaves git."""
+        """Apply a sandbox, and remove it from git."""
         self.world.edit(fleet, name, **given)
         self.world.apply(fleet, **FREELY)
         self.world.drop(fleet, name)
@@ -193,7 +193,7 @@ class Histories(RuleBasedStateMachine):
         getattr(self.world, harm[0])(*copies[which % len(copies)], harm[1])
         self._then(then)
 
-    # --- what must be so
+    # --- invariants
 
     @invariant()
     def steady(self) -> None:

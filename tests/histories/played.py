@@ -1,4 +1,4 @@
-"""Histories that can be played on real hosts as well: steps as data, made from a seed."""
+"""Histories that can also be played on real hosts: steps as data, generated from a seed."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ _DEATHS = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happens: a method of a world, and what it is given."""
+    """One step: a method of a world, and its arguments."""
 
     what: str
     given: dict[str, Any] = field(default_factory=dict)
 
     def on(self, world: Any) -> Any:
-        """Let it happen in a world, and return what came of it."""
+        """Carry the step out in a world, and return its result."""
         return getattr(world, self.what)(**self.given)
 
     def __str__(self) -> str:
@@ -63,26 +63,26 @@ class Step:
 
 
 class SimulatedWorld(World):
-    """The simulated hosts behind the same steps as the real ones, with the same answers."""
+    """The simulated hosts with the same steps and results as the real ones."""
 
     def applied(self, fleet: str, death: str = "", **request: Any) -> list[Any] | None:
-        """Return what came of an apply; None where it was killed at the step ``death``."""
+        """Return the outcomes of an apply; None if it was killed at the step ``death``."""
         interruption = Interruption("kill", death) if death else None
         outcomes = self.apply(fleet, interruption=interruption, **request)
         return None if outcomes is None else outcomes_of([outcome.to_json() for outcome in outcomes])
 
     def planned(self, fleet: str) -> dict[str, Any]:
-        """Return what a plan says."""
+        """Return a plan."""
         return plan_of(self.plan(fleet).to_json())
 
 
 def outcomes_of(said: list[Any]) -> list[Any]:
-    """Return what an apply's JSON says came of each change, without what differs from host to host and day to day."""
+    """Return the outcomes in an apply's JSON, without what differs between hosts and days."""
     return sorted([o["sandbox"], str(o["host"]), str(o["from_host"]), o["reason"], o["outcome"]] for o in said)
 
 
 def plan_of(said: Any) -> dict[str, Any]:
-    """Return what a plan's JSON says, without what differs from host to host and day to day."""
+    """Return the content of a plan's JSON, without what differs between hosts and days."""
     words = ("sandbox", "id", "host", "from_host", "action", "reason", "sync", "health", "volumes")
     return {
         "hosts": [[host["name"], host["status"]] for host in said["hosts"]],
@@ -99,7 +99,7 @@ def plan_of(said: Any) -> dict[str, Any]:
 def history(seed: int) -> tuple[tuple[str, str], list[Step]]:
     """Return two fleets' names and a history of theirs: the same for the same seed.
 
-    It is chosen while it is played on simulated hosts, so that most steps meet something.
+    It is chosen while it is played on simulated hosts, so that most steps have an effect.
     """
     chance = random.Random(seed)
     fleets = (f"h{seed}-one", f"h{seed}-two")
@@ -125,7 +125,7 @@ def _choose(
 ) -> None:
     up = [host for host in HOSTS if not world.hosts[host].silent]
     fleet, name, host = chance.choice((fleets[0], *fleets)), chance.choice(NAMES), chance.choice(up)
-    # Mostly something that is there, and whose engine can be asked.
+    # Mostly an existing sandbox whose engine answers.
     there = [copy for copy in world.copies() if copy[0] in up] or [(host, fleet, name)]
     home = dict(zip(("host", "fleet", "name"), chance.choice(there), strict=True))
 
@@ -136,7 +136,7 @@ def _choose(
             play("edit", fleet=home["fleet"], name=home["name"], env={"LEVEL": chance.choice(["three", "four"])})
         play("applied", fleet=home["fleet"], targets=[home["name"]], death=chance.choice(_DEATHS[operation]))
 
-    # (weight, what happens)
+    # (weight, step)
     choices: list[tuple[int, Callable[[], None]]] = [
         (6, lambda: play("edit", fleet=fleet, name=name, **chance.choice(_FIELDS))),
         (2, lambda: play("drop", fleet=fleet, name=name)),

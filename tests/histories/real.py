@@ -25,13 +25,13 @@ _KILLED = -9
 
 
 class RealWorld:
-    """Fleets in repositories of their own, on the lab's hosts; a step happens as in a simulated world."""
+    """Fleets in separate repositories, on the lab's hosts; steps work as in a simulated world."""
 
     def __init__(self, lab: Lab, path: Path, fleets: tuple[str, ...], hosts: tuple[str, ...]) -> None:
         self.lab = lab
         self.hosts = hosts
         self.fleets: dict[str, FleetRepo] = {}
-        self.said = World(fleets, hosts)  # what is in git
+        self.said = World(fleets, hosts)  # the content of git
         self._foreign: list[tuple[str, str]] = []
         self._stopped: set[str] = set()
         for name in fleets:
@@ -162,7 +162,7 @@ class RealWorld:
             self.lab.exec(host, ["sh", "-c", script, "sh", record, "6" * 32])
 
     def clean_up(self) -> None:
-        """Leave the hosts as they were."""
+        """Restore the hosts."""
         self.heal()
         for host, container in self._foreign:
             self.lab.docker(host, "rm", "-f", container, check=False)

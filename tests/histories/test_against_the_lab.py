@@ -1,4 +1,4 @@
-"""The simulated hosts do what real ones do: the same histories on both, and the same plan after each step."""
+"""The simulated hosts behave like real ones: the same histories on both give the same plan after each step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEEDS = range(25) if os.environ.get("SANDBOXER_FAULTS") == "full" else range(3)
 
 @pytest.fixture(autouse=True)
 def on_values() -> Iterator[None]:
-    """Sandboxes of simulated hosts are made there; the real program runs as a process of its own."""
+    """Let sandboxes of simulated hosts be created there; the real program runs as a separate process."""
     with simulated():
         yield
 

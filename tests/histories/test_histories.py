@@ -1,6 +1,6 @@
-"""Random histories: nothing is deleted that was not known in full, nothing foreign is touched, and applies converge.
+"""Random histories: nothing unknown is deleted, nothing foreign is touched, and applies converge.
 
-200 runs by themselves; ``make histories`` does 10,000. The same ``SANDBOXER_HISTORIES_SEED`` gives the same histories.
+200 runs by default; ``make histories`` does 10,000. The same ``SANDBOXER_HISTORIES_SEED`` gives the same histories.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def test_whatever_happens(part: int) -> None:
     with simulated():
         run_state_machine_as_test(machine, settings=how)
     print(", ".join(f"{count} {what}" for what, count in sorted(COUNTS.items())))
-    # What never happens proves nothing.
+    # A step that never happens proves nothing.
     assert COUNTS["steps"] > 10 * how.max_examples
     assert {"created", "updated", "repaired", "replaced", "deleted", "blocked", "killed"} <= COUNTS.keys()
 
 
 def test_what_lost_its_directory_is_repaired_by_the_engine_that_has_it() -> None:
-    """Found by a random history: by now the host gives new sandboxes another engine."""
+    """Found by a random history: the host now gives new sandboxes another engine."""
     world = World(["acme"], ["lab-1"])
     with simulated():
         world.edit("acme", "web")
@@ -59,7 +59,7 @@ def test_what_lost_its_directory_is_repaired_by_the_engine_that_has_it() -> None
 
 
 def test_a_change_is_held_to_the_look_that_it_was_planned_on() -> None:
-    """Found by a random history: another change that was planned again had looked at the same host anew."""
+    """Found by a random history: another change that was planned again had observed the same host again."""
     world = World(["acme"], ["lab-1"])
     with simulated():
         world.edit("acme", "web")

@@ -1,6 +1,6 @@
-"""What a host does when it is asked, as values: the verbs of ``host_session.sh`` and ``verbs.sh``, and ``clean_up.sh``.
+"""The host's side of a session, as values: the verbs of ``host_session.sh`` and ``verbs.sh``, and ``clean_up.sh``.
 
-A verb is a generator. Where it yields, whoever asked may be gone, and the host gone no further than this.
+A verb is a generator. Where it yields, the client may be gone, and the host gets no further than this.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STALE = 74
 
 
 class Verbs:
-    """The verbs of one conversation."""
+    """The verbs of one session."""
 
     def __init__(self, host: SimulatedHost, operation: Operation) -> None:
         self.host = host
@@ -39,10 +39,10 @@ class Verbs:
 
     @property
     def folder(self) -> Folder:
-        """The sandbox's folder, which is there."""
+        """The sandbox's directory, which exists."""
         return self.host.folders[self.key]
 
-    # --- its folder
+    # --- its directory
 
     def begin(self, uid: str, how: str, most: str, behind: str, name: str, *events: str, payload: bytes) -> Doing:
         self.host.watch(how, self.host, self.operation)
@@ -247,7 +247,7 @@ def canonical_compose(stack: dict[str, Any], project: str, level: str) -> dict[s
 
 
 def clean_up(host: SimulatedHost, lines: str) -> None:
-    """Sweep what was left, forgets tombstones, and note the head where the fleet has anything and none is newer."""
+    """Remove leftovers, forget tombstones, and note the head if the fleet has anything here and no newer head."""
     host.point(host)
     _, _, fleet, _, _, _, _, noted, forgotten = lines.splitlines()
     if fleet not in host.fleets():
@@ -269,21 +269,21 @@ def clean_up(host: SimulatedHost, lines: str) -> None:
 
 
 def sweep(host: SimulatedHost, fleet: str, identifier: str) -> None:
-    """Remove what was being made or removed of one sandbox, whose lock is held."""
+    """Remove staging and trash of one sandbox, whose lock is held."""
     for (owner, name), whose in list(host.leftovers.items()):
         if (owner, whose) == (fleet, identifier):
             del host.leftovers[(owner, name)]
 
 
 def leave(host: SimulatedHost, key: Key) -> None:
-    """The end of a conversation: where there is no sandbox nothing of it stays, its lock included."""
+    """End a session: without a sandbox nothing of it stays, its lock included."""
     if key not in host.folders:
         host.locks.discard(key)
         leave_no_empty_home(host, key[0])
 
 
 def leave_no_empty_home(host: SimulatedHost, fleet: str) -> None:
-    """Where the fleet has nothing any more, no head is kept."""
+    """Forget the head if the fleet has nothing here any more."""
     things = (host.folders, host.leftovers, host.tombstones, host.locks)
     if not any(key[0] == fleet for some in things for key in some):
         host.heads.pop(fleet, None)

@@ -1,4 +1,4 @@
-"""A world of fleets and simulated hosts, and all that can happen in it. Each step is held to what must always be so."""
+"""A world of fleets and simulated hosts, and everything that can happen in it. The judge checks each step."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ COUNTS: Counter[str] = Counter()
 
 
 class Killed(BaseException):
-    """The client is gone, as by ``kill -9``: nothing of it runs any more, and no handler."""
+    """The client is gone, as after ``kill -9``: nothing of it runs any more, and no handler."""
 
 
 @dataclass(slots=True)
 class Interruption:
-    """What befalls an apply: ``kill``, ``cut``, ``engine``, ``failure`` or ``rival``.
+    """An interruption of an apply: ``kill``, ``cut``, ``engine``, ``failure`` or ``rival``.
 
-    It does so at the n-th point that is passed, or at the first of a name, such as ``rewrite.after``.
+    It happens at the n-th point that is passed, or at the first of a name, such as ``rewrite.after``.
     """
 
     kind: str
@@ -83,7 +83,7 @@ class _Registry:
 class SimulatedRun(Run):
     """A run of Sandboxer over a simulated fleet: its own planning and applying, on other edges.
 
-    What the judge goes by is noted: what hosts were like when they were looked at, and which change is at work where.
+    It notes what the judge needs: the hosts' states when they were observed, and which change is in progress where.
     """
 
     def __init__(self, world: World, git: Repository, commit: Commit) -> None:
@@ -148,7 +148,7 @@ class SimulatedRun(Run):
 
 @dataclass(slots=True)
 class Pending:
-    """A plan that was made and is not carried out yet: a person still reads it."""
+    """A plan that is not carried out yet: a person still reads it."""
 
     run: SimulatedRun
     decided: Plan
@@ -156,9 +156,9 @@ class Pending:
 
 
 class World(Ground):
-    """Hosts and repositories, and what befalls them.
+    """Hosts and repositories, and everything that happens to them.
 
-    ``runs`` are the applies that are under way, the innermost last; ``steps`` counts those since all was calm.
+    ``runs`` are the applies in progress, the innermost last; ``steps`` counts those since ``calm``.
     """
 
     def __init__(self, fleets: Iterable[str] = ("acme", "beta"), hosts: Iterable[str] = HOSTS) -> None:
@@ -175,7 +175,7 @@ class World(Ground):
         self.waiting: Pending | None = None
 
     def copies(self) -> list[tuple[str, str, str]]:
-        """Host, fleet and name of each sandbox that is anywhere and that this world's repositories ever had."""
+        """Return host, fleet and name of each existing sandbox that this world's repositories ever had."""
         known = ((fleet, name) for fleet, git in self.fleets.items() for name in sorted(git.names))
         return [(h.name, f, n) for f, n in known for h in self.hosts.values() if h.has((f, sandbox_id(f, n)))]
 
@@ -194,7 +194,7 @@ class World(Ground):
         self.fleets[fleet].commit(sandboxes=kept)
 
     def edit_host(self, fleet: str, host: str, **fields: Any) -> None:
-        """Commit a host with other fields, or one that is new."""
+        """Commit a host with other fields, or a new one."""
         head = self.fleets[fleet].head
         spec = {key: value for key, value in {**head.hosts.get(host, {}), **fields}.items() if value is not None}
         self.fleets[fleet].commit(hosts={**head.hosts, host: spec})
@@ -207,7 +207,7 @@ class World(Ground):
     # --- the program
 
     def run_of(self, fleet: str, back: int = 0) -> SimulatedRun:
-        """Return a run at the newest commit, or at one so many commits back."""
+        """Return a run at the newest commit, or at one this many commits back."""
         git = self.fleets[fleet]
         return SimulatedRun(self, git, git.commits[max(0, len(git.commits) - 1 - back)])
 
@@ -227,7 +227,7 @@ class World(Ground):
         interruption: Interruption | None = None,
         **request: Any,
     ) -> list[Outcome] | None:
-        """Plan, and carry the plan out; None where it was killed, or has nothing to do with what is asked."""
+        """Plan, and carry the plan out; return None if it was killed, or does not apply to this request."""
         run, options = self.run_of(fleet, back), _options(request)
         try:
             decided = self._within(run, options, lambda: run.plan(options))
@@ -244,7 +244,7 @@ class World(Ground):
         self.waiting = Pending(run, self._within(run, options, lambda: run.plan(options)), options)
 
     def carry_out(self, interruption: Interruption | None = None) -> list[Outcome] | None:
-        """Carry out what waited."""
+        """Carry out the waiting plan."""
         assert self.waiting is not None
         waiting, self.waiting = self.waiting, None
         return self._carry_out(waiting.run, waiting.decided, waiting.options, interruption)
@@ -275,7 +275,7 @@ class World(Ground):
             self.runs.pop()
 
     def create(self, fleet: str, host: str) -> None:
-        """An agent makes a sandbox of its own, which no manifest says."""
+        """Let an agent create a sandbox without a manifest."""
         name = f"agent-{len(self._agents)}"
         self._agents.add(name)
         run = self.run_of(fleet)
@@ -283,20 +283,20 @@ class World(Ground):
             return
         wanted = self.fleets[fleet].desired(name, {"profile": "small", "ttl": "2h"})
         desired = replace(wanted, origin="api", id=hashlib.sha256(name.encode()).hexdigest()[:8])
-        run.observations  # noqa: B018 - it looks at its hosts
+        run.observations  # noqa: B018 - it observes its hosts
         change = change_without(desired, Action.CREATE, Reason.CREATE_ABSENT, "", host=host)
 
         def make() -> None:
             operation = run._work(change, host, lambda _step: None, ApplyOptions())
             run.registry.get("").provision(operation, desired, fresh=True)
 
-        with suppress(ProvisionFailed, StaleChange):  # the latter where the host is full
+        with suppress(ProvisionFailed, StaleChange):  # the latter if the host is full
             self._within(run, Options(), make)
 
     def calm(self) -> None:
-        """All is mended and applied twice; then nothing is to be done, and nothing is left over.
+        """Heal all faults and apply twice; then check that no change and no leftover remains.
 
-        Then a person removes what nobody can tell whose it is.
+        Finally, as a person would, remove everything whose ownership is in conflict.
         """
         self.steps = 0
         self.heal()
@@ -309,7 +309,7 @@ class World(Ground):
                 self.judge.forget(host.name, key)
                 host.discard(key)
 
-    # --- what befalls an apply
+    # --- interruptions of an apply
 
     def _point(self, host: SimulatedHost, step: str = "") -> None:
         if not host.reachable:
