@@ -136,7 +136,7 @@ def _choose(
             play("edit", fleet=home["fleet"], name=home["name"], env={"LEVEL": chance.choice(["three", "four"])})
         play("applied", fleet=home["fleet"], targets=[home["name"]], death=chance.choice(_DEATHS[operation]))
 
-    # (weight, step)
+    # (weight, what happens)
     choices: list[tuple[int, Callable[[], None]]] = [
         (6, lambda: play("edit", fleet=fleet, name=name, **chance.choice(_FIELDS))),
         (2, lambda: play("drop", fleet=fleet, name=name)),

@@ -1,7 +1,7 @@
 """A lab of real SSH hosts with real container engines, on one Linux machine.
 
-Each host is a network, mount, PID, IPC and UTS namespace with an address, file system, OpenSSH server and engine of
-its own; nothing that happens on it reaches the machine, and everything of it ends with the lab::
+Each host is a network, mount, PID, IPC and UTS namespace with a separate address, file system, OpenSSH server and
+engine; nothing that happens on it reaches the machine, and everything on it ends with the lab::
 
     with Lab.up(docker=3, podman=1, owner=Process.me()) as lab:
         lab.ssh("lab-1", "docker ps")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 1 where the lab cannot, 2 for a wrong command line."""
+    """Run one command and return its exit code: 0, 1 if the lab fails, 2 for a wrong command line."""
     arguments = _parser().parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupted)

@@ -1,4 +1,4 @@
-"""Each host's own part of the machine's cgroup trees, so that its containers can be told apart and cleared away.
+"""Each host's part of the machine's cgroup trees, which identifies its containers for removal.
 
 The host sees its part as the whole tree (``host.sh`` mounts it so); both cgroup versions and their mixture work.
 """
@@ -19,7 +19,7 @@ _TOP = "sandboxer-lab"
 
 
 def mounts() -> list[Path]:
-    """Return where the machine has its cgroup trees mounted."""
+    """Return the mount points of the machine's cgroup trees."""
     lines = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
     return [Path(where) for _, where, kind, *_ in lines if kind in {"cgroup", "cgroup2"}]
 
@@ -30,7 +30,7 @@ def part(lab: str, host: str) -> str:
 
 
 def create(lab: str, host: str) -> None:
-    """Make the host's part in every tree, with all controllers that the tree has."""
+    """Create the host's part in every tree, with all controllers that the tree has."""
     trees = mounts()
     if not trees:
         raise LabError("no cgroup tree is mounted on this machine; an engine cannot run here")
@@ -49,17 +49,17 @@ def remove(lab: str) -> None:
     for tree in mounts():
         for folder in _deepest_first(tree / _TOP / lab):
             wait_until(lambda f=folder: _removed(f), seconds=10, what=f"the end of cgroup {folder}")  # type: ignore[misc]
-        with contextlib.suppress(OSError):  # another lab is there
+        with contextlib.suppress(OSError):  # another lab exists
             (tree / _TOP).rmdir()
 
 
 def leftovers(lab: str) -> list[Path]:
-    """Return what is left of a lab in the trees."""
+    """Return the leftovers of a lab in the trees."""
     return [tree / _TOP / lab for tree in mounts() if (tree / _TOP / lab).exists()]
 
 
 def _delegate(folder: Path) -> None:
-    """Version 2: a folder's children have only the controllers that it hands down."""
+    """Enable all controllers for a folder's children: in version 2 they have only those that it hands down."""
     control = folder / "cgroup.subtree_control"
     if control.exists():
         for controller in (folder / "cgroup.controllers").read_text().split():
@@ -68,7 +68,7 @@ def _delegate(folder: Path) -> None:
 
 
 def _inherit_cpuset(above: Path, here: Path) -> None:
-    """Version 1: a new cpuset is empty, and no process may enter it."""
+    """Copy the CPUs and memory nodes: in version 1 a new cpuset is empty, and no process may enter it."""
     for name in ("cpuset.cpus", "cpuset.mems"):
         if (here / "cpuset.sched_load_balance").exists() and not (here / name).read_text().strip():
             (here / name).write_text((above / name).read_text())
@@ -84,6 +84,6 @@ def _removed(folder: Path) -> bool:
         folder.rmdir()
     except FileNotFoundError:
         return True
-    except OSError:  # the kernel is not yet done with a process that ended
+    except OSError:  # the kernel has not yet released a process that ended
         return False
     return True

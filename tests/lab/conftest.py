@@ -1,4 +1,4 @@
-"""Fleets on the lab's hosts, each gone at the end of its test."""
+"""Fleets on the lab's hosts, each removed at the end of its test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def new_fleet(lab: Lab, tmp_path: Path) -> Iterator[NewFleet]:
-    """Makes fleets; see FleetRepo.create."""
+    """Yield a factory of fleets; see FleetRepo.create."""
     made: list[FleetRepo] = []
 
     def make(*hosts: str, folder: str = "", **options: Any) -> FleetRepo:
@@ -33,5 +33,5 @@ def new_fleet(lab: Lab, tmp_path: Path) -> Iterator[NewFleet]:
 
 @pytest.fixture
 def fleet(new_fleet: NewFleet) -> FleetRepo:
-    """A fleet of one Docker host, lab-1."""
+    """Return a fleet of one Docker host, lab-1."""
     return new_fleet("lab-1")

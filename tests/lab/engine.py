@@ -1,4 +1,4 @@
-"""The container engine of a host: whether it answers, loading an image, stopping it in the ways that engines stop."""
+"""The container engine of a host: whether it answers, loading an image, and the ways in which an engine stops."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _START = "setsid dockerd </dev/null >>/var/log/dockerd.log 2>&1 & echo $!"
 
 
 class _Connection(http.client.HTTPConnection):
-    """HTTP to an engine's socket."""
+    """HTTP connection to an engine's socket."""
 
     def __init__(self, host: LabHost, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
@@ -40,7 +40,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 def answers(host: LabHost) -> bool:
-    """Return whether Docker Engine answers on the host; LabError where the host itself has ended."""
+    """Return whether Docker Engine answers on the host; raise LabError if the host itself has ended."""
     host.init()
     try:
         return _request(host, "GET", "/_ping", timeout=2)[0] == 200
@@ -49,7 +49,7 @@ def answers(host: LabHost) -> bool:
 
 
 def ask(host: LabHost, path: str) -> Any:
-    """Return what Docker Engine's own API says, at a tenth of the client's cost; LabError where it says nothing."""
+    """Return the answer of Docker Engine's API, at a tenth of the client's cost; raise LabError if there is none."""
     try:
         status, answer = _request(host, "GET", path, timeout=60)
     except (OSError, http.client.HTTPException) as error:
@@ -60,7 +60,7 @@ def ask(host: LabHost, path: str) -> Any:
 
 
 def containers(host: LabHost, label: str) -> list[dict[str, Any]] | None:
-    """Return what Docker Engine says of every container with a label; None where one went meanwhile."""
+    """Return Docker Engine's description of every container with a label; None if one went meanwhile."""
     query = urlencode({"all": "1", "filters": json.dumps({"label": [label]})})
     listed = ask(host, f"/containers/json?{query}")
     try:

@@ -1,4 +1,4 @@
-"""What the lab raises, and how it waits."""
+"""The lab's error, and its way to wait."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 class LabError(Exception):
-    """The lab cannot do what was asked; the message says why and what helps."""
+    """The lab cannot do what was requested; the message says why and what helps."""
 
 
 def wait_until(ready: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Ask ``ready`` again and again until it says yes; LabError that names ``what`` after ``seconds``."""
+    """Call ``ready`` until it returns true; raise LabError, with ``what`` in its message, after ``seconds``."""
     deadline = time.monotonic() + seconds
     pause = 0.005
     while not ready():

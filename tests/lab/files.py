@@ -1,4 +1,4 @@
-"""The file system of a host: what it has of its own, under the folder that the lab keeps for it."""
+"""The file system of a host: its separate parts, in the folder that the lab keeps for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.lab.host import LabHost
 
-# Nothing here touches sshd's limits: they are the ones that people have.
+# sshd's limits are left at the defaults that real servers have.
 _SSHD_CONFIG = """\
 Port 22
 {keys}
@@ -54,7 +54,7 @@ _UNPRIVILEGED_UID = 4242
 
 
 def make(host: LabHost, addresses: Mapping[str, str], gateway: str, key_types: Collection[str]) -> tuple[str, ...]:
-    """Make the folder of a host and return its host keys, a line each.
+    """Create the folder of a host and return its host keys, a line each.
 
     ``addresses`` are those of all hosts, by name; ``gateway`` is this machine in the lab.
     """
@@ -75,7 +75,7 @@ def make(host: LabHost, addresses: Mapping[str, str], gateway: str, key_types: C
 
 
 def _hide(folder: Path, host: LabHost) -> None:
-    """The other engine's programs, as the marks by which an overlay says that a file is not there."""
+    """Hide the other engine's programs with the marks by which an overlay removes a file."""
     for program in (program for engine in _PROGRAMS.keys() - set(host.engines) for program in _PROGRAMS[engine]):
         mark = folder / program
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -83,17 +83,17 @@ def _hide(folder: Path, host: LabHost) -> None:
 
 
 def _etc(etc: Path, host: LabHost, addresses: Mapping[str, str], gateway: str) -> None:
-    """What lies over the machine's own /etc; all that is written there later lands here too."""
+    """Write the layer over the machine's own /etc; the host's later changes of /etc go there too."""
     etc.mkdir()
     etc.with_suffix(".work").mkdir()
     for folder in ("cni", "containers", "docker", "ssh"):
         (etc / folder).mkdir()
-        os.setxattr(etc / folder, "trusted.overlay.opaque", b"y")  # nothing of the machine's shines through
+        os.setxattr(etc / folder, "trusted.overlay.opaque", b"y")  # nothing of the machine's is visible below it
     names = "".join(f"{address} {name}\n" for name, address in addresses.items())
     (etc / "hosts").write_text(f"127.0.0.1 localhost\n{names}")
     (etc / "hostname").write_text(f"{host.name}\n")
     (etc / "machine-id").write_text(hashlib.md5(host.folder.encode(), usedforsecurity=False).hexdigest() + "\n")
-    # Nobody answers there: a name of the outside is refused at once, and nothing is ever sent to the outside.
+    # Nobody answers there: an outside name is refused at once, and nothing is ever sent outside.
     (etc / "resolv.conf").write_text(f"nameserver {gateway}\noptions timeout:1 attempts:1\n")
     if DOCKER in host.engines:
         (etc / "docker/daemon.json").write_text(json.dumps(_DOCKER_CONFIG))
@@ -105,7 +105,7 @@ def _etc(etc: Path, host: LabHost, addresses: Mapping[str, str], gateway: str) -
 
 
 def _login(folder: Path, host: LabHost) -> None:
-    """The login's home with the lab's key in it; a user of its own where it is not root."""
+    """Create the login's home with the lab's key in it, and a separate user if the login is not root."""
     home, uid = folder / "root", 0
     if host.user != "root":
         home, uid = folder / "home" / host.user, _UNPRIVILEGED_UID
@@ -146,12 +146,12 @@ def _host_keys(ssh: Path, key_types: Collection[str]) -> tuple[str, ...]:
 
 
 def make_key(path: Path, key_type: str) -> None:
-    """Make a key pair without a passphrase, as OpenSSH writes it.
+    """Create a key pair without a passphrase, as OpenSSH writes it.
 
-    In this very process: a program that does it would go on after a starter that is killed, and write a key into the
+    This runs in the process itself: a separate program would outlive a starter that is killed, and write a key into the
     folder of the next lab of that name.
     """
-    # Whoever cannot have a lab, and asks why, needs no such package.
+    # A caller that only checks why it can have no lab does not need this package.
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat

@@ -1,4 +1,4 @@
-"""One host of the lab: what it is, and how a program is run on it."""
+"""One host of the lab: its description, and how to run a program on it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ PODMAN = "podman"
 
 @dataclass(frozen=True, slots=True)
 class LabHost:
-    """What there is to know of a host. ``host_keys`` are lines as in a known_hosts file, without the name.
+    """Description of a host. ``host_keys`` are lines as in a known_hosts file, without the name.
 
-    ``engines`` are ``docker``, ``podman`` or both, ``user`` the login, ``folder`` where the lab keeps its files.
+    ``engines`` are ``docker``, ``podman`` or both, ``user`` is the login, ``folder`` is where the lab keeps its files.
     """
 
     name: str
@@ -56,7 +56,7 @@ class LabHost:
 
     @property
     def runtime(self) -> str:
-        """For a manifest: ``podman`` where Docker is not to be looked for, else ``auto``."""
+        """The runtime for a manifest: ``podman`` if Docker is not to be detected, else ``auto``."""
         return PODMAN if self.engines == (PODMAN,) else "auto"
 
     @property
@@ -65,7 +65,7 @@ class LabHost:
         return Path(self.folder, "run/docker.sock")
 
     def init(self) -> Process:
-        """Return the host's first process; LabError where it has ended, with the last words of its logs."""
+        """Return the host's first process; if it has ended, raise LabError with the last lines of its logs."""
         process = Process.read(Path(self.folder, "init"))
         if process is None or not process.alive():
             raise LabError(f"{self.name} is not running{self.last_words()}")
@@ -88,7 +88,7 @@ class LabHost:
         return ["nsenter", f"--target={self.init().pid}", *inside, "--", *argv]
 
     def environment(self) -> dict[str, str]:
-        """Return a clean environment for what runs on the host."""
+        """Return a clean environment for programs on the host."""
         return {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
 
     def execute(
@@ -102,8 +102,8 @@ class LabHost:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program as root in the host's namespaces, from ``/`` and with a clean environment.
 
-        Gives its exit code and output as text. LabError where it takes longer than ``timeout`` seconds and, unless
-        ``check`` is false, where it fails.
+        Return its exit code and output as text. Raise LabError if it takes longer than ``timeout`` seconds and, unless
+        ``check`` is false, if it fails.
         """
         command = self.command(["timeout", "--kill-after=2", f"{timeout:g}", *argv])
         clean = {**self.environment(), **(env or {})}

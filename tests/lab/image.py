@@ -19,8 +19,8 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 def archive(tag: str = IMAGE, labels: dict[str, str] | None = None) -> bytes:
     """Return a ``docker load`` archive of one image: ``/bin/busybox``, a link for each applet, /tmp and two users.
 
-    Equal arguments give an equal image id, on every machine with the same busybox; other labels give another id.
-    Beware of ``wget -T``: Debian 12's busybox crashes in it. ``timeout 5 wget`` does the same.
+    Equal arguments give an equal image ID, on every machine with the same busybox; other labels give another ID. Beware
+    of ``wget -T``: Debian 12's busybox crashes in it. ``timeout 5 wget`` does the same.
     """
     layer = _layer()
     layer_digest = hashlib.sha256(layer).hexdigest()

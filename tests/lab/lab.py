@@ -1,4 +1,4 @@
-"""A lab as a whole: it comes up, it is used, it goes down and leaves nothing."""
+"""A lab as a whole: its start, its use, and its complete removal."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _CUTS: dict[Cut, tuple[str, ...]] = {
 
 
 def default_name() -> str:
-    """Return the lab that a person starts from this checkout.
+    """Return the name of the lab that a person starts from this checkout.
 
-    ``SANDBOXER_LAB``, or a name that no other checkout has.
+    It is ``SANDBOXER_LAB``, or a name that no other checkout has.
     """
     checkout = Path(__file__).parents[2]
     return os.environ.get("SANDBOXER_LAB") or f"dev-{hashlib.sha256(os.fsencode(checkout)).hexdigest()[:8]}"
@@ -46,7 +46,7 @@ def default_name() -> str:
 class Lab:
     """A running lab. As a context manager it goes down at the end, whatever happens.
 
-    Hosts are given by name or as a LabHost. Whatever fails, or takes too long, is a LabError that says what.
+    Hosts are given by name or as a LabHost. Every failure or timeout is a LabError that describes it.
     """
 
     def __init__(self, lab_state: LabState) -> None:
@@ -63,8 +63,8 @@ class Lab:
 
         Hosts are lab-1, lab-2, ...: first those with Docker, then with Podman, then with both. The last of two or more
         Docker hosts has the unprivileged login ``sbx`` and host keys of three types. Once its ``owner`` has ended, a
-        lab is rubbish that the next start of any lab clears away; without an owner it stays. Where a lab of that name
-        runs already, ``reuse`` takes it as it is. Debian packages that are missing are installed.
+        lab is abandoned, and the next start of any lab removes it; without an owner it stays. If a lab of this name
+        already runs, ``reuse`` takes it as it is. Missing Debian packages are installed.
         """
         prepare()
         name = name or f"lab-{os.getpid()}"
@@ -90,7 +90,7 @@ class Lab:
 
     @classmethod
     def attach(cls, name: str | None = None) -> Self:
-        """Return the running lab of that name, else this checkout's own; LabError where there is none or it is dead."""
+        """Return the running lab of this name, or this checkout's own; raise LabError if none is running."""
         name = name or default_name()
         with state.lab_locked(name) as there:
             found = state.load(name) if there else None
@@ -104,7 +104,7 @@ class Lab:
 
     @classmethod
     def _running(cls, name: str, *, reuse: bool) -> Self | None:
-        """Return the lab of that name if it runs; one that is dead, or half up, is cleared away."""
+        """Return the lab of this name if it runs; remove one that is dead, or half up."""
         with state.lab_locked(name) as there:
             found = state.load(name) if there else None
             if found and state.running(found):
@@ -116,7 +116,7 @@ class Lab:
         return None
 
     def down(self) -> None:
-        """End the lab and remove all of it. Does nothing where it is gone already."""
+        """End the lab and remove all of it. Does nothing if it is already gone."""
         remove(self.name)
 
     def __enter__(self) -> Self:
@@ -125,7 +125,7 @@ class Lab:
     def __exit__(self, *exc: object) -> None:
         self.down()
 
-    # -- what it is
+    # -- properties
 
     @property
     def name(self) -> str:
@@ -139,7 +139,7 @@ class Lab:
 
     @property
     def folder(self) -> Path:
-        """Where it keeps its files: the keys, ``known_hosts``, ``ssh_config``, a folder for each host."""
+        """The folder of its files: the keys, ``known_hosts``, ``ssh_config``, a folder for each host."""
         return self._state.folder
 
     @property
@@ -158,7 +158,7 @@ class Lab:
         return self.folder / "ssh_config"
 
     def host(self, host: str | LabHost) -> LabHost:
-        """Return the host of that name."""
+        """Return the host of this name."""
         name = host if isinstance(host, str) else host.name
         for known in self.hosts:
             if known.name == name:
@@ -168,7 +168,7 @@ class Lab:
     def host_manifests(self, root: str = "/tmp/sandboxer") -> str:
         """Return a ``kind: Host`` document for each host.
 
-        Labels ``tier``, ``lab`` and ``engine``, the host key pinned.
+        It has the labels ``tier``, ``lab`` and ``engine``, and the host key pinned.
         """
         return manifests.host_manifests(self.hosts, root=root)
 
@@ -190,7 +190,7 @@ class Lab:
     def docker(
         self, host: str | LabHost, *arguments: str, check: bool = True, timeout: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command of the host's engine: ``docker``, on a host with Podman alone ``podman``."""
+        """Run the command of the host's engine: ``docker``, or ``podman`` on a host with Podman alone."""
         return self.exec(host, [self.host(host).engine, *arguments], check=check, timeout=timeout)
 
     def ssh(
@@ -213,15 +213,15 @@ class Lab:
         return done
 
     def load_image(self, host: str | LabHost, tag: str = image.IMAGE, labels: dict[str, str] | None = None) -> None:
-        """Load the lab's image under a tag; with other ``labels`` it has another id."""
+        """Load the lab's image under a tag; with other ``labels`` it has another ID."""
         engine.load(self.host(host), image.archive(tag, labels))
 
-    # -- what may befall a host
+    # -- faults of a host
 
     def cut(self, host: str | LabHost, how: Cut = "drop") -> AbstractContextManager[object]:
         """Cut a host off: ``drop`` lets packets vanish, ``refuse`` answers each TCP connection with a reset.
 
-        At once; what it returns heals the host on leaving, where it is used as a context manager.
+        It takes effect at once; used as a context manager, the result heals the host on exit.
         """
         self.heal(host)
         table, chain, *rule = _CUTS[how]
@@ -237,7 +237,7 @@ class Lab:
     def stop_engine(self, host: str | LabHost, how: engine.How = "kill") -> AbstractContextManager[object]:
         """Stop Docker Engine: ``kill``: containers go on; ``stop``: they stop too; ``freeze``: it hangs.
 
-        At once; what it returns starts the engine on leaving, where it is used as a context manager.
+        It takes effect at once; used as a context manager, the result starts the engine on exit.
         """
         engine.stop(self.host(host), how)
         return _undo(self.start_engine, host)
@@ -246,14 +246,14 @@ class Lab:
         """Start Docker Engine again, however it was stopped, and wait until it answers."""
         engine.start(self.host(host))
 
-    # -- what is on a host
+    # -- contents of a host
 
     def snapshot(self, host: str | LabHost) -> Snapshot:
-        """Return everything on a host that could have leaked; LabError where its engine does not answer."""
+        """Return everything on a host that could have leaked; raise LabError if its engine does not answer."""
         return snapshot.take(self.host(host))
 
     def inspected(self, host: str | LabHost, label: str) -> list[dict[str, Any]] | None:
-        """Return what the engine says of every container with a label, ``key=value``; None where one went meanwhile."""
+        """Return the engine's description of each container with a label, ``key=value``; None if one went meanwhile."""
         there = self.host(host)
         if there.engine == DOCKER:
             return engine.containers(there, label)
@@ -262,7 +262,7 @@ class Lab:
         return [] if done is None else None if done.returncode else json.loads(done.stdout)
 
     def leaked(self, host: str | LabHost, before: Snapshot, *, seconds: float = 30) -> dict[str, list[str]]:
-        """Return what is on a host that was not ``before``, by kind; what is on its way out has ``seconds`` to go."""
+        """Return what is on a host that was not ``before``, by kind; things being removed have ``seconds`` to go."""
         deadline = time.monotonic() + seconds
         while (leaked := self.snapshot(host).leaked_since(before)) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -270,7 +270,7 @@ class Lab:
 
 
 def remove(name: str) -> bool:
-    """End the lab of that name, running or dead, and remove all of it. Says whether there was one."""
+    """End the lab of this name, running or dead, and remove all of it. Return whether there was one."""
     with state.lab_locked(name) as there:
         if there:
             _tear_down(name)
@@ -286,14 +286,14 @@ def clear_abandoned() -> None:
 
 
 def _tear_down(name: str) -> None:
-    """Remove all of a lab whose lock is held; whatever was there already or is not yet."""
+    """Remove all of a lab whose lock is held, however far it has been created or removed."""
     found = state.load(name)
     kill_all(state.processes(name), seconds=30)
     if found:
         network.remove(found.network)
     with state.base_locked():
         cgroups.remove(name)
-        # A copy that the starter was making, killed though it was, may still write for a moment.
+        # A copy by the starter may still write for a moment, although it was killed.
         wait_until(lambda: _removed(state.folder(name)), seconds=10, what=f"the end of {state.folder(name)}")
 
 

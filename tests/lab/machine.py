@@ -1,4 +1,4 @@
-"""What the machine must have before a lab can start on it, and how it comes there."""
+"""Requirements of a lab on the machine, and their installation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# A file that shows that a package, by its Debian name, is there. Debian 13 moved the client out of docker.io.
+# A file that shows that a package, by its Debian name, is installed. Debian 13 moved the client out of docker.io.
 _NEEDED = (
     ("openssh-server", "/usr/sbin/sshd"),
     ("docker.io", "/usr/sbin/dockerd"),
@@ -39,7 +39,7 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def unavailable() -> str | None:
-    """Return why this machine can never be a lab; None where it can."""
+    """Return why this machine can never run a lab; None if it can."""
     if not sys.platform.startswith("linux"):
         return f"the lab needs Linux, and this is {sys.platform}"
     if os.geteuid() != 0:
@@ -48,9 +48,9 @@ def unavailable() -> str | None:
 
 
 def prepare(*more: tuple[str, str]) -> None:
-    """Install the Debian packages that are missing, if any; LabError where the lab cannot run here.
+    """Install missing Debian packages, if any; raise LabError if the lab cannot run here.
 
-    ``more`` are packages that the lab itself does without, each with a file that shows that it is there.
+    ``more`` are packages that the lab itself does not need, each with a file that shows that it is installed.
     """
     if reason := unavailable():
         raise LabError(reason)
@@ -107,7 +107,7 @@ def _apt(*arguments: str, seconds: float) -> None:
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    """Keep Debian from starting what it installs: the machine itself shall get no new SSH server or engine."""
+    """Keep Debian from starting installed services: the machine itself must get no new SSH server or engine."""
     try:
         with _POLICY.open("x") as policy:
             policy.write("#!/bin/sh\nexit 101\n")

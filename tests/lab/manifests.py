@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def host_manifests(hosts: Iterable[LabHost], *, root: str) -> str:
-    """Return a ``kind: Host`` document for each host, with its key pinned. ``root`` is where sandboxes live on it."""
+    """Return a ``kind: Host`` document for each host, with its key pinned. ``root`` is its root for sandboxes."""
     return yaml.safe_dump_all(
         (_document(host, root) for host in hosts), sort_keys=False, explicit_start=True, width=1000
     )

@@ -1,7 +1,7 @@
-"""A lab's network: a /24 of 198.18.0.0/15's first half, and a switch in a namespace of its own.
+"""A lab's network: a /24 of 198.18.0.0/15's first half, and a switch in a separate namespace.
 
-The machine sees one interface per lab. The bridge and the hosts' cables lie behind it, where the machine's firewall
-and its own containers have no say, and end with the process that holds their namespace.
+The machine sees one interface per lab. The bridge and the hosts' cables are behind it, out of reach of the machine's
+firewall and its own containers, and end with the process that holds their namespace.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def host_address(network: int, number: int) -> str:
 
 
 def free_network(taken: Iterable[int]) -> int:
-    """Return the first network that no other lab has and that the machine knows no address of."""
+    """Return the first network that no other lab has and in which the machine knows no address."""
     known = [IPv4Network(route["dst"], strict=False) for route in _routes() if route["dst"][0].isdigit()]
     taken = set(taken)
     for number in range(1, 256):
@@ -47,7 +47,7 @@ def free_network(taken: Iterable[int]) -> int:
 
 
 def create_switch(network: int, holder: Process) -> None:
-    """Make the bridge in the namespace that ``holder`` holds, and the machine's interface to it."""
+    """Create the bridge in the namespace that ``holder`` holds, and the machine's interface to it."""
     name = interface(network)
     ip("link", "add", name, "type", "veth", "peer", "name", "machine", "netns", str(holder.pid))
     ip("address", "add", f"{machine_address(network)}/24", "dev", name)
@@ -57,20 +57,20 @@ def create_switch(network: int, holder: Process) -> None:
 
 
 def plug_in(host: str, holder: Process, init: Process) -> None:
-    """Lay a cable between the switch and the host whose first process is ``init``; there it is eth0."""
+    """Connect the switch with the host whose first process is ``init``; there the interface is eth0."""
     ip("link", "add", host, "type", "veth", "peer", "name", "eth0", "netns", str(init.pid), within=holder)
     ip("link", "set", host, "master", "lab", "up", within=holder)
 
 
 def remove(network: int) -> None:
-    """Take the machine's interface away, if the end of the switch has not yet done so."""
+    """Remove the machine's interface, unless the end of the switch already did."""
     subprocess.run(["ip", "link", "delete", interface(network)], capture_output=True, check=False, timeout=10, env=_ENV)
     if any(link["ifname"] == interface(network) for link in json.loads(ip("-json", "link", "show"))):
         raise LabError(f"cannot delete the interface {interface(network)}")
 
 
 def ip(*arguments: str, within: Process | None = None) -> str:
-    """Run ``ip``, here or in the network namespace of a process. LabError where it fails."""
+    """Run ``ip``, here or in the network namespace of a process. Raise LabError if it fails."""
     enter = ["nsenter", f"--target={within.pid}", "--net"] if within else []
     done = subprocess.run([*enter, "ip", *arguments], capture_output=True, text=True, check=False, timeout=10, env=_ENV)
     if done.returncode != 0:

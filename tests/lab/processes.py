@@ -1,4 +1,4 @@
-"""Processes by an identity that no other process can ever have: the id and the moment of its start."""
+"""Processes with a unique identity: the ID and the moment of the start."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of this machine: its id, and its start in clock ticks since boot (ids are used again)."""
+    """One process of this machine: its ID, and its start in clock ticks since boot (IDs are used again)."""
 
     pid: int
     start: int
 
     @classmethod
     def of(cls, pid: int) -> Process:
-        """The process that has this id now."""
+        """Return the process that has this ID now."""
         return cls(pid, _stat(pid)[1])
 
     @classmethod
     def me(cls) -> Process:
-        """Return the process that asks."""
+        """Return the current process."""
         return cls.of(os.getpid())
 
     @classmethod
     def read(cls, path: Path) -> Process | None:
-        """Return the identity in a file of two numbers; None where it is absent or not yet complete."""
+        """Return the identity in a file of two numbers; None if it is absent or not yet complete."""
         try:
             pid, start = path.read_text().split()
             return cls(int(pid), int(start))
@@ -43,15 +43,15 @@ class Process:
 
     def alive(self) -> bool:
         """Return whether it still runs; a zombie does not."""
-        # One of our own children stays a zombie until somebody asks for it.
+        # One of our own children stays a zombie until somebody waits for it.
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
         state, start = _stat(self.pid)
         return start == self.start and state not in "ZX"
 
     def kill(self) -> None:
-        """Kill exactly this process, if it is there."""
-        # The handle keeps the id from going to another process between the check and the signal.
+        """Kill exactly this process, if it exists."""
+        # The handle keeps the ID from going to another process between the check and the signal.
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(self.pid)
             try:
@@ -62,7 +62,7 @@ class Process:
 
 
 def kill_all(processes: Iterable[Process], *, seconds: float) -> None:
-    """Kill the processes and wait until each is gone; LabError where one stays."""
+    """Kill the processes and wait until each is gone; raise LabError if one stays."""
     doomed = list(processes)
     for process in doomed:
         process.kill()
@@ -71,9 +71,9 @@ def kill_all(processes: Iterable[Process], *, seconds: float) -> None:
 
 
 def _stat(pid: int) -> tuple[str, int]:
-    """State and start of a process; ``("X", 0)`` where there is none."""
+    """Return state and start of a process; ``("X", 0)`` if there is none."""
     try:
-        # The name, in parentheses, may itself hold spaces and parentheses.
+        # The name, in parentheses, may itself contain spaces and parentheses.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return "X", 0

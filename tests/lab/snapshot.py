@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.lab.host import LabHost
 
-# What Podman's client is asked; Docker Engine is asked for the same without one.
+# Queries for Podman's client; Docker Engine is queried for the same without a client.
 _LISTS = {
     "containers": ("ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Names}}"),
     "networks": ("network", "ls", "--format", "{{.Name}}"),
@@ -29,10 +29,10 @@ _DEPTH = 4
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is on a host: each thing a line, sorted; of equal processes each one counts.
+    """The contents of a host: each thing a line, sorted; of equal processes each one counts.
 
-    ``containers`` of all states, as id and name; ``images`` as id and tag; ``files`` are paths below /tmp, /var/tmp
-    and the homes, four levels deep; ``processes`` are command lines.
+    ``containers`` of all states, as ID and name; ``images`` as ID and tag; ``files`` are paths below /tmp, /var/tmp and
+    the homes, four levels deep; ``processes`` are command lines.
     """
 
     containers: tuple[str, ...]
@@ -43,7 +43,7 @@ class Snapshot:
     processes: tuple[str, ...]
 
     def leaked_since(self, before: Snapshot) -> dict[str, list[str]]:
-        """Return what is here and was not before, by kind; empty where nothing is."""
+        """Return the things that were not there before, by kind; empty if there are none."""
         leaked = {}
         for kind in (field.name for field in fields(self)):
             if new := Counter(getattr(self, kind)) - Counter(getattr(before, kind)):
@@ -52,14 +52,14 @@ class Snapshot:
 
 
 def take(host: LabHost) -> Snapshot:
-    """Look at the host; LabError where an engine does not answer."""
+    """Observe the host; raise LabError if an engine does not answer."""
     lists: dict[str, list[str]] = {kind: [] for kind in _LISTS}
     if DOCKER in host.engines:
         lists = _of_docker(host)
     if PODMAN in host.engines:
         for kind, words in _LISTS.items():
             lists[kind] += host.execute([PODMAN, *words]).stdout.splitlines()
-    # The host's own root, its mounts included, without running anything there that would itself be seen.
+    # The host's own root, its mounts included, without running anything there that would itself be counted.
     root = Path(f"/proc/{host.init().pid}/root")
     lists["files"] = [path for folder in _FOLDERS for path in _files(root, Path(folder), _DEPTH)]
     lists["processes"] = list(_processes(root / "proc"))
@@ -86,7 +86,7 @@ def _of_docker(host: LabHost) -> dict[str, list[str]]:
 def _files(root: Path, folder: Path, depth: int) -> Iterator[str]:
     try:
         entries = list(os.scandir(root / folder))
-    except (FileNotFoundError, NotADirectoryError):  # gone while we looked
+    except (FileNotFoundError, NotADirectoryError):  # gone while we read
         return
     for entry in entries:
         yield f"/{folder / entry.name}"
@@ -99,7 +99,7 @@ def _processes(proc: Path) -> Iterator[str]:
         if entry.name.isdecimal():
             try:
                 words = (entry / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-            except OSError:  # ended while we looked
+            except OSError:  # ended while we read
                 continue
             if line := b" ".join(words).decode(errors="replace").strip():
                 yield line

@@ -1,4 +1,4 @@
-"""How a lab comes up: its folder, its switch, and all of its hosts side by side."""
+"""The start of a lab: its folder, its switch, and all of its hosts in parallel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SECONDS = 60.0  # for any single step; on an idle machine all of them together 
 
 
 def choose_hosts(lab: LabState, *, docker: int, podman: int, both: int) -> list[LabHost]:
-    """Return the hosts that a lab is to have, not yet made; LabError where they are none or too many."""
+    """Return the hosts of a new lab, not yet created; raise LabError if their number is zero or too large."""
     kinds = [(DOCKER,)] * docker + [(PODMAN,)] * podman + [(DOCKER, PODMAN)] * both
     if min(docker, podman, both) < 0 or not 1 <= len(kinds) <= 200:
         raise LabError(f"a lab has 1 to 200 hosts, not {docker} + {podman} + {both}")
@@ -45,7 +45,7 @@ def choose_hosts(lab: LabState, *, docker: int, podman: int, both: int) -> list[
 
 
 def start(lab: LabState, hosts: list[LabHost]) -> LabState:
-    """Start the hosts and return the lab's state once all of them are ready, written down."""
+    """Start the hosts and return the lab's saved state once all of them are ready."""
     files.make_key(lab.folder / "id_ed25519", "ed25519")
     archive = image.archive()
     with state.base_locked():
@@ -118,7 +118,7 @@ def _start_host(lab: LabState, switch: Process, host: LabHost, addresses: dict[s
 
 
 def _spawn(role: str, folder: Path, *arguments: str) -> int:
-    """Start ``host.sh`` in a session of its own, out of reach of Ctrl-C; return the end that writes to its input."""
+    """Start ``host.sh`` in a separate session, out of reach of Ctrl-C; return the pipe to its standard input."""
     stdin, writer = os.pipe()
     log = os.open(folder / "start.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
@@ -173,7 +173,7 @@ def _docker_answers(host: LabHost) -> bool:
 
 
 def _write_ssh_config(folder: Path, hosts: tuple[LabHost, ...]) -> None:
-    """For the OpenSSH client: ``ssh -F FOLDER/ssh_config lab-1``."""
+    """Write the OpenSSH client's configuration: ``ssh -F FOLDER/ssh_config lab-1``."""
     known = folder / "known_hosts"
     known.write_text("".join(f"{host.address} {key}\n" for host in hosts for key in host.host_keys))
     blocks = [

@@ -1,4 +1,4 @@
-"""What a lab keeps on disk, so that whoever comes later, and after any death, can use it or clear it away.
+"""A lab's state on disk, with which a later process, after any crash, can use or remove the lab.
 
 ``/var/lib/sandboxer-lab/NAME/`` holds ``lab.json``, the keys, and a folder for each host. A lab's folder is locked
 while it starts or ends, the folder above while names and networks are given out; both locks end with their holder.
@@ -32,10 +32,10 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class LabState:
-    """The content of ``lab.json``: written before anything of the lab is made, and again once all is ready.
+    """The content of ``lab.json``: written before anything of the lab is created, and again once all is ready.
 
-    ``network`` is the third number of its addresses, ``owner`` the process whose end makes the lab rubbish (None: it
-    stays until somebody ends it), ``hosts`` empty until the lab is ready.
+    ``network`` is the third number of its addresses, ``owner`` the process with whose end the lab is abandoned (None:
+    it stays until somebody ends it), ``hosts`` is empty until the lab is ready.
     """
 
     name: str
@@ -45,29 +45,29 @@ class LabState:
 
     @property
     def folder(self) -> Path:
-        """Where all of it lies."""
+        """The folder of all its files."""
         return folder(self.name)
 
     def save(self, folder: Path | None = None) -> None:
-        """Write it, at once or not at all."""
+        """Write the state atomically."""
         new = (folder or self.folder) / "lab.json.new"
         new.write_text(json.dumps(asdict(self), indent=2))
         new.replace(new.with_suffix(""))
 
     def abandoned(self) -> bool:
-        """Return whether the process that it was made for is gone."""
+        """Return whether the process that it was created for is gone."""
         return self.owner is not None and not self.owner.alive()
 
 
 def folder(name: str) -> Path:
-    """Return the folder of the lab of that name; LabError where it is none."""
+    """Return the folder of the lab of this name; raise LabError if the name is invalid."""
     if not _NAME.fullmatch(name):
         raise LabError(f"{name!r} is no name for a lab: lower case letters, digits and dashes, at most 32")
     return BASE / name
 
 
 def load(name: str) -> LabState | None:
-    """Return the state of a lab; None where there is none, or one that died before it wrote any."""
+    """Return the state of a lab; None if there is none, or if it died before it wrote any."""
     try:
         data: dict[str, Any] = json.loads((folder(name) / "lab.json").read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -77,7 +77,7 @@ def load(name: str) -> LabState | None:
 
 
 def exists(name: str) -> bool:
-    """Return whether there is anything of a lab of that name."""
+    """Return whether there is anything of a lab of this name."""
     return folder(name).exists()
 
 
@@ -88,7 +88,7 @@ def running(lab: LabState) -> bool:
 
 
 def names() -> list[str]:
-    """Return the names of all labs of this machine, dead ones too."""
+    """Return the names of all labs of this machine, dead ones included."""
     try:
         return sorted(entry.name for entry in BASE.iterdir() if entry.is_dir() and _NAME.fullmatch(entry.name))
     except FileNotFoundError:
@@ -114,7 +114,7 @@ def base_locked() -> Iterator[None]:
 
 @contextmanager
 def lab_locked(name: str, *, seconds: float = 180) -> Iterator[bool]:
-    """Hold a lab's lock; return whether there is such a lab at all."""
+    """Hold a lab's lock; yield whether there is such a lab at all."""
     try:
         with _locked(folder(name), seconds=seconds, make=False):
             yield True
@@ -126,7 +126,7 @@ def lab_locked(name: str, *, seconds: float = 180) -> Iterator[bool]:
 
 @contextmanager
 def created(lab: LabState) -> Iterator[None]:
-    """Make a lab's folder, complete and locked from the moment that it can be seen; the lock is held."""
+    """Create a lab's folder, complete and locked from the moment that it is visible; hold the lock."""
     draft = BASE / f".{lab.name}.new"
     shutil.rmtree(draft, ignore_errors=True)  # its maker died, for the base is locked
     with _locked(draft, seconds=10, make=True):
@@ -136,7 +136,7 @@ def created(lab: LabState) -> Iterator[None]:
 
 
 class _GoneError(Exception):
-    """The folder to lock is not there."""
+    """The folder to lock does not exist."""
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def _locked(path: Path, *, seconds: float, make: bool) -> Iterator[None]:
             raise _GoneError from None
         try:
             _flock(handle, path, deadline)
-            # Who held the lock before us may have removed the folder; then we hold nothing.
+            # The previous lock holder may have removed the folder; then we hold nothing.
             if _same(handle, path):
                 yield
                 return

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without keys, known hosts, configuration or agent."""
+    """Set and return a home directory without keys, known hosts, configuration or agent."""
     (tmp_path / "home/.ssh").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """One server for the tests that leave it as it is. Its logins have an empty home, for speed."""
+    """Yield one server for the tests that do not change it. Its logins have an empty home, for speed."""
     folder = tmp_path_factory.mktemp("sshd")
     (folder / "home").mkdir()
     with Sshd(folder, KINDS, (f"SetEnv HOME={folder}/home",)) as server:
@@ -38,14 +38,14 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Sshd]:
-    """A second server."""
+    """Yield a second server."""
     with Sshd(tmp_path / "other") as server:
         yield server
 
 
 @pytest.fixture
 def connect() -> Iterator[Connect]:
-    """Makes transports that are closed at the end, with every thread of theirs."""
+    """Yield a factory of transports that are closed at the end, with all their threads."""
     threads = set(threading.enumerate())
     made: list[SshTransport] = []
 
@@ -76,7 +76,7 @@ def transport(connect: Connect, sshd: Sshd) -> SshTransport:
 
 @pytest.fixture
 def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An ssh-agent without keys."""
+    """Yield an ssh-agent without keys."""
     path = tmp_path / "agent"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
     wait_for(path.exists)
