@@ -1,11 +1,11 @@
 #!/bin/sh
-# Follows docs/runbooks/profile-compose-e2e.md on a host of yours: runs every step of it, as it stands there, in a folder that
-# is removed at the end. After a failure or Ctrl-C it destroys what it created.
+# Follows docs/runbooks/profile-compose-e2e.md on one of your hosts: runs every step exactly as written, in a folder that is
+# removed at the end. After a failure or Ctrl-C it destroys what it created.
 #
 #   sh scripts/smoke-compose-e2e.sh HOST         HOST is an alias of ~/.ssh/config, or [USER@]ADDRESS[:PORT]
 #
 # SANDBOX         the program; else .venv's beside this script, else the one on PATH
-# SMOKE_IMAGE     an image with httpd and wget, which is there or can be pulled; else the runbook's
+# SMOKE_IMAGE     an image with httpd and wget, present or available to pull; else the runbook's
 # SMOKE_IDENTITY  the key file to log in with; else the agent's keys, else what ~/.ssh/config says
 # SMOKE_HOST_KEY  the host's key, such as "ssh-ed25519 AAAA..."; else ~/.ssh/known_hosts must have it
 # SMOKE_RUNTIME   docker or podman; else what the host has
@@ -31,7 +31,7 @@ sandboxer() { "$program" "$@"; }
 quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/'/''/g")"; } # as a word of YAML
 given() { [ -z "$2" ] || printf ', %s: %s' "$1" "$(quoted "$2")"; }
 
-# Every block of shell below a heading, but for the values, behind a line that tells the step.
+# Every shell block below a heading, except the values, after a line that names the step.
 steps() {
   awk '
     /^## /           { title = substr($0, 4) }
@@ -63,7 +63,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/sandboxer-smoke.XXXXXX")
 trap 'ended "$1"' EXIT
 trap 'exit 1' INT TERM HUP
 
-# The values of step 1. The fleet's name is this run's own, and so is all that it has on the host.
+# The values of step 1. The fleet's name is unique to this run, and so is everything that it has on the host.
 HOST_SPEC="{address: $(quoted "$address")$(given user "$user")${port:+, port: $port}$(given identityFile "${SMOKE_IDENTITY:-}")"
 HOST_SPEC="$HOST_SPEC$(given hostKey "${SMOKE_HOST_KEY:-}")$(given runtime "${SMOKE_RUNTIME:-}")}"
 FLEET=smoke-$(od -An -N4 -tx1 /dev/urandom | tr -d ' \n')

@@ -150,7 +150,7 @@ class Registration(_Part):
 
     @property
     def handle(self) -> dict[str, Any]:
-        """What a person is told of the sandbox: all that was sent, but for whose it is."""
+        """Everything that was sent about the sandbox, except whose it is."""
         return self.model_dump(mode="json", exclude={"uid", "fleet"}, exclude_unset=True)
 
 

@@ -44,7 +44,7 @@ mount_own_files() {
     fi
   done
   mount -t overlay -o "lowerdir=/etc,upperdir=./etc,workdir=./etc.work" overlay /etc
-  # /var last: the folder that we stand in lies there.
+  # /var last: it contains the working directory.
   for folder in usr/local opt srv home root run tmp var; do
     mount --no-canonicalize --bind "./$folder" "/$folder"
   done
@@ -55,7 +55,7 @@ init() {
   local dir=$1 name=$2 part address
   cd "$dir"
   note_process ./init
-  # Whoever starts us plugs the cable in and then says where we are. Should they be gone, so are we.
+  # The starter plugs the cable in and then sends the address. If it is gone, this process ends too.
   read -r -t 60 part address
   mount -t proc proc /proc
   mount -t tmpfs -o mode=1777 shm /dev/shm
