@@ -48,7 +48,10 @@ def page(text: str) -> str:
 
 
 def compose_keys(fate: str) -> str:
-    """Return service keys by fate (``kept``, ``checked``, ``dropped``, ``refused``, ``ceilings``) as Markdown."""
+    """Return the service keys with this fate, as Markdown.
+
+    ``fate`` is ``kept``, ``checked``, ``dropped`` or ``limited`` for a list; ``refused`` or ``ceilings`` for a table.
+    """
     if fate == "refused":
         lines = [_line(["key", "reason, and what to do"]), _line(["---", "---"])]
         return "\n".join([*lines, *(_line([f"`{key}`", why]) for key, why in sorted(rules.REFUSED.items()))]) + "\n"

@@ -36,7 +36,7 @@ class Maintenance:
         self._over.set()
 
     def sweep(self) -> None:
-        """Queue interrupted operations, and requested ones that nobody waits for or works on."""
+        """Queue requested and interrupted operations that nobody works on any more."""
         service = self._service
         kinds: dict[str, Kind] = {"resume": "make", "destroy": "destroy"}
         for one in service.client().abandoned(busy=service.operations.busy()):

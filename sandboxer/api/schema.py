@@ -1,6 +1,6 @@
-"""Writer of the API's OpenAPI document.
+"""Writes the OpenAPI document of the API.
 
-``python -m sandboxer.api.schema DIR`` writes ``openapi.json``; with ``--check`` it writes nothing and fails if the file
+``python -m sandboxer.api.schema DIR`` writes ``openapi.json``; with ``--check`` it writes nothing and fails where it
 differs.
 """
 

@@ -54,7 +54,10 @@ class Streams:
         return len(self._feeds)
 
     def feed(self, reader: Reader, make: Callable[[], Iterator[T | None]]) -> StreamReader[T]:
-        """Return a started stream for a reader. Raise HttpProblem (429) if too many are open."""
+        """Return a started stream for a reader.
+
+        Raise HttpProblem: 429 if too many are open, 503 if the server is shutting down.
+        """
         shares = reader.shares()
         with self._lock:
             if self.closed:

@@ -54,7 +54,7 @@ def warned(words: str) -> None:
 class ProgressView:
     """View of an apply that begins with the first change: before it the hosts are observed.
 
-    ``begun`` holds the changes that have begun, except those of deleted sandboxes.
+    ``begun`` holds the changes that have begun, except completed deletes.
     """
 
     def __init__(self, stack: ExitStack) -> None:

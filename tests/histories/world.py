@@ -227,7 +227,7 @@ class World(Ground):
         interruption: Interruption | None = None,
         **request: Any,
     ) -> list[Outcome] | None:
-        """Plan, and carry the plan out; return None if it was killed, or does not apply to this request."""
+        """Plan, and carry the plan out; return None if it was killed, or if nothing matches the request."""
         run, options = self.run_of(fleet, back), _options(request)
         try:
             decided = self._within(run, options, lambda: run.plan(options))
