@@ -10,6 +10,7 @@ from sandboxer.errors import SandboxError, UsageError
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.reconcile.change import with_fingerprint
 from sandboxer.wiring.lookup import find, handle_of
+from sandboxer.wiring.records import extend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,9 +98,7 @@ def _extend(context: ClientContext, run: Run, home: LocatedSandbox, by: timedelt
 
     change = replace(home.change, host=home.observed.host)
     with context.reported(run, "extend-ttl"):
-        record = run.extend(
-            home.change, home.observed.host, by, context.how, lambda step: context.view.progressed(change, step)
-        )
+        record = extend(run, home, by, context.how, lambda step: context.view.progressed(change, step))
     if home.desired is not None and says_otherwise(home.desired, record):
         context.warn(f"git has another ttl or expiresAt for {record.name} by now, and the next apply keeps to that")
     return record

@@ -157,6 +157,7 @@ def fitting(
 
 
 def cut(text: str) -> str:
+    """Return the text, cut so that it fits a cell of a table."""
     return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from sandboxer.model.observed import HostObservation
     from sandboxer.model.plan import Change
-    from sandboxer.wiring.run import ApplyOptions, Run
+    from sandboxer.wiring.apply_options import ApplyOptions
+    from sandboxer.wiring.run import Run
 
 
 def operation_for(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self
@@ -28,7 +28,6 @@ from sandboxer.wiring.secrecy import without_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import timedelta
     from pathlib import Path
 
     from sandboxer.adapters.git import FleetRepository
@@ -44,20 +43,11 @@ if TYPE_CHECKING:
     from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Change, Plan
     from sandboxer.model.protocols import HostTransport, InputSource, Revision
-    from sandboxer.model.record import Record
     from sandboxer.model.request import SandboxRequest
     from sandboxer.model.saved_plan import Approval, SavedPlan
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
     from sandboxer.reconcile.options import Options
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyOptions:
-    """The options of an apply: hosts at once, seconds to wait for another client's lock, and how far to go."""
-
-    parallelism: int = 16
-    lock_timeout: float = 60.0
-    only_requested: bool = False
+    from sandboxer.wiring.apply_options import ApplyOptions
 
 
 class Run:
@@ -383,19 +373,6 @@ class Run:
             for host, observation in observations.items()
             if isinstance(observation, Reachable) and not observation.error
         )
-
-    def extend(
-        self, change: Change, host: str, by: timedelta, how: ApplyOptions, progress: Callable[[str], None]
-    ) -> Record:
-        """Extend the life of a sandbox; return its record as written. Raise UsageError beyond the allowed time."""
-        from sandboxer.lifecycle.record_changes import extend
-
-        observation = self.observations[host]
-        clock = observation.clock if isinstance(observation, Reachable) else self.now()
-        self.reporter.begin(self.observations)
-        record = extend(self._work(change, host, progress, how), by, clock, self.now())
-        self.reporter.renewed(host, record)
-        return record
 
     def _plan_again(self, change: Change, options: Options) -> Change | None:
         """Return the planner's change for one sandbox after a fresh observation of its hosts."""

@@ -1,0 +1,14 @@
+"""How an apply is carried out; the command line and the library choose it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """The options of an apply: hosts at once, seconds to wait for another client's lock, and how far to go."""
+
+    parallelism: int = 16
+    lock_timeout: float = 60.0
+    only_requested: bool = False
