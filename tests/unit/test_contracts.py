@@ -218,7 +218,7 @@ def test_the_examples_of_a_page_have_the_fields_of_its_tables(page: Path) -> Non
 def test_every_request_of_a_page_promises_a_status_that_the_api_has(page: Path) -> None:
     described = json.loads((ROOT / "schemas/openapi.json").read_text())["paths"]
     requests = list(contract.requests(page))
-    assert len(requests) == sum("curl" in block.text for block in blocks(page))
+    assert len(requests) == sum("SANDBOXER_URL" in block.text for block in blocks(page))
     for name, status, command in requests:
         method, path = re.findall(r'-X (\w+) "\$SANDBOXER_URL(/v1/[^"?]+)', command)[0]
         path = re.sub(r"^(/v1/sandboxes)/[^/]+", r"\1/{ref}", path)
