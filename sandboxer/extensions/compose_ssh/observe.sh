@@ -11,7 +11,8 @@ host_facts() {
   read -r boot </proc/sys/kernel/random/boot_id; section boot; echo "$boot"
   read -r _ memory _ </proc/meminfo; section memory; echo "$memory"
   place=$root; while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
-  section disk; df -Pk "$place"
+  # Another user may remove a folder above the root meanwhile; the disk is then told by the next one above.
+  section disk; until df -Pk "$place" || [ "$place" = / ]; do place=${place%/*}; place=${place:-/}; done
   # As `id -u` and `nproc` print, without a program for either.
   while read -r key value effective _; do
     case $key in Uid:) uid=$effective ;; Cpus_allowed_list:) processors=$value; break ;; esac
