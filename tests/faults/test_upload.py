@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import subprocess
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from sandboxer.extensions.scripts import script
 from tests.faults import picture
 from tests.faults.matrix import size
 from tests.faults.relay import Relay
-from tests.support.e2e import FleetRepo, service, stack
+from tests.support.e2e import FleetRepo, service, stack, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,22 +118,34 @@ def test_an_archive_that_ends_between_two_files_is_not_taken_for_all_of_it(fleet
     cuts = list(range(0, len(archive.rstrip(b"\0")), size(1536, 512)))
     text = script("root.sh", "names.sh", "cleaner.sh", "host_session.sh", *VERBS) + "\ntake_lock\nanswer 0 ''\nserve\n"
 
+    def header(number: int) -> bytes:
+        lines = ("0" * 32, fleet.root, fleet.name, f"{number:08x}", "0", "who", f"deliver 1 {len(archive)} 60", "whole")
+        return "".join(f"{line}\n" for line in lines).encode()
+
+    def is_taken(number: int) -> bool:
+        """Return whether the host took what it was sent for the whole archive."""
+        return fleet.exists("lab-1", f"{fleet.root}/{fleet.name}/{number:08x}/workspace/tree/whole")
+
     def deliver(number: int, length: int) -> bool:
-        """Return whether the host takes so many bytes for the whole archive."""
-        identifier = f"{number:08x}"
-        header = f"{'0' * 32}\n{fleet.root}\n{fleet.name}\n{identifier}\n0\nwho\n"
-        request = f"deliver 1 {len(archive)} 60\nwhole\n".encode()
-        fleet.lab.exec(
-            "lab-1", ["setsid", "sh", "-c", text], input=header.encode() + request + archive[:length], check=False
-        )
-        return fleet.exists("lab-1", f"{fleet.root}/{fleet.name}/{identifier}/workspace/tree/whole")
+        """Send so many bytes, and go; return whether they were taken."""
+        sent = header(number) + archive[:length]
+        fleet.lab.exec("lab-1", ["setsid", "sh", "-c", text], input=sent, check=False)
+        return is_taken(number)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         taken = list(pool.map(deliver, range(len(cuts)), cuts))
     for length in cuts:
         row.broke(f"delivered: {length} bytes of {len(archive)}")
     assert not any(taken)
-    assert deliver(len(cuts), len(archive)), "and the whole of it is taken"
+    host = fleet.lab.host("lab-1")
+    command = host.command(["setsid", "sh", "-c", text])
+    with subprocess.Popen(command, env=host.environment(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as client:
+        assert client.stdin is not None
+        client.stdin.write(header(len(cuts)) + archive)
+        client.stdin.flush()  # and stays: a client that is gone is no longer served
+        until(lambda: is_taken(len(cuts)), "the whole of it is taken")
+        client.stdin.close()
+        client.wait(60)
 
 
 def _archive(count: int) -> bytes:

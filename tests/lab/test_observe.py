@@ -9,6 +9,7 @@ import pytest
 
 from sandboxer.extensions.base import ObserveRequest
 from sandboxer.extensions.compose_ssh.observe import observe_command, read_observation
+from sandboxer.extensions.scripts import script
 from sandboxer.model.protocols import CommandResult
 from tests.lab import IMAGE
 
@@ -28,10 +29,11 @@ def docker_look(lab: Lab, *, without_api: bool = False) -> EngineObservation:
     """Return what Docker on the host has, by its API where that may be used."""
     request = ObserveRequest(HOST, "/tmp/sandboxer", "look-test")
     command, nonce = observe_command(request)
-    # The function is defined last before the look begins, so that it counts.
-    engine, observation = command.script.split("# The look:")
-    script = engine + (_NO_CURL if without_api else "") + "# The look:" + observation
-    done = lab.exec(HOST, ["sh", "-c", script], input=command.stdin.decode())
+    # The function is defined last before the script that observes, so that it counts.
+    observe = script("compose_ssh/observe.sh")
+    engine, rest = command.script.split(observe)
+    text = engine + (_NO_CURL if without_api else "") + observe + rest
+    done = lab.exec(HOST, ["sh", "-c", text], input=command.stdin.decode())
     assert ("api-containers" in done.stdout) is not without_api
     return read_observation(request, nonce, CommandResult(0, done.stdout.encode(), done.stderr.encode())).engines[
         "docker"
