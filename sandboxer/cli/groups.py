@@ -37,10 +37,10 @@ class SummaryGroup(click.Group):
         name, known = args[0], self.list_commands(ctx)
         if name in known or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        from difflib import get_close_matches  # needed only for a wrong name
+        from sandboxer.profiles.report import nearest  # needed only for a wrong name
 
-        near = get_close_matches(name.lower(), known, 1)
-        raise click.UsageError(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""), ctx)
+        near = nearest(name, known)
+        raise click.UsageError(f"No such command {name!r}." + (f" Did you mean {near!r}?" if near else ""), ctx)
 
 
 def summary(command: click.Command) -> str:

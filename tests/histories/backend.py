@@ -41,7 +41,7 @@ class SimulatedBackend(ComposeSsh):
         return observation
 
 
-class SimulatedBench(HostSession):
+class SimulatedSession(HostSession):
     """A session with a simulated host. Between any two of its steps a fault may happen."""
 
     def __init__(self, operation: Operation, *_verbs: str) -> None:
@@ -82,7 +82,7 @@ class SimulatedBench(HostSession):
         return self.call(verb, *arguments)
 
 
-class SimulatedBox(SandboxDirectory):
+class SimulatedDirectory(SandboxDirectory):
     """A sandbox's directory on a simulated host: everything except the observation is the real one's."""
 
     def observation(self, *, everything: bool = False, only_names: bool = False) -> State:
@@ -154,10 +154,10 @@ def simulated() -> Iterator[None]:
     """Create and remove sandboxes on simulated hosts, in one thread, during the block."""
     with ExitStack() as stack:
         for module in (provision, teardown):
-            stack.enter_context(patch.object(module, "HostSession", SimulatedBench))
-            stack.enter_context(patch.object(module, "SandboxDirectory", SimulatedBox))
+            stack.enter_context(patch.object(module, "HostSession", SimulatedSession))
+            stack.enter_context(patch.object(module, "SandboxDirectory", SimulatedDirectory))
         stack.enter_context(patch.object(compose_stack, "time", Waiting()))
-        stack.enter_context(patch.object(placement, "HostSession", SimulatedBench))
+        stack.enter_context(patch.object(placement, "HostSession", SimulatedSession))
         for module in (observe, execute, placement, cleanup):
             stack.enter_context(patch.object(module, "ThreadPoolExecutor", InTurn))
         yield

@@ -20,7 +20,7 @@ RO, RW, AS = "bind/d1", "bind-rw/d2", "bind-as/d3"
 
 @dataclass
 class Folder:
-    """A sandbox's folder with a delivered tree, and the verbs that a workbench would call on it."""
+    """A sandbox's folder with a delivered tree, and the verbs that a host session would call on it."""
 
     path: Path
     shell: str

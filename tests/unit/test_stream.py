@@ -1,4 +1,4 @@
-"""Commands whose input and output pass through (``model.seams.Stream``), on this machine."""
+"""Commands whose input and output pass through (``model.protocols.Stream``), on this machine."""
 
 from __future__ import annotations
 

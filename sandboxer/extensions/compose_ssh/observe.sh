@@ -11,7 +11,7 @@ host_facts() {
   read -r boot </proc/sys/kernel/random/boot_id; section boot; echo "$boot"
   read -r _ memory _ </proc/meminfo; section memory; echo "$memory"
   place=$root; while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
-  # Another user may remove a folder above the root meanwhile; the disk is then told by the next one above.
+  # Another user may remove a folder above the root meanwhile; the next one above then stands for the disk.
   section disk; until df -Pk "$place" || [ "$place" = / ]; do place=${place%/*}; place=${place:-/}; done
   # As `id -u` and `nproc` print, without a program for either.
   while read -r key value effective _; do
