@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -126,15 +127,17 @@ class Ground:
     def tamper(self, host: str, fleet: str, name: str, what: str) -> None:
         """Truncate its record (``torn``), change its ``life``, or give its labels to a ``stranger``."""
         there, key = self.hosts[host], (fleet, sandbox_id(fleet, name))
+        # One life on two hosts would mean that they are one machine, which is another fault.
+        life = hashlib.sha256(f"{what} {host} {fleet} {name}".encode()).hexdigest()[:32]
         folder = there.folders.get(key)
         if what == "stranger":
             for container in there.of(key)[:1]:
-                self._run_container(there, {**container.labels, LABEL_UID: "5" * 32})
+                self._run_container(there, {**container.labels, LABEL_UID: life})
         elif folder is not None and folder.record:
             if what == "torn":
                 folder.record = folder.record[: len(folder.record) // 2]
             elif there.record(key) is not None:
-                folder.record = json.dumps({**json.loads(folder.record), "uid": "6" * 32}).encode()
+                folder.record = json.dumps({**json.loads(folder.record), "uid": life}).encode()
 
     def settle_in(self, host: str, what: str) -> None:
         """Let somebody else run a ``container`` or a compose ``project``, or create a ``directory`` below the root."""
