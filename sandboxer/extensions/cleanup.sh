@@ -6,24 +6,29 @@
 read -r engine; read -r head; read -r forgotten
 ours || exit 0
 patience=10 # seconds in all
+# The lock holder is working on what it locked, or its client is gone and it ends within seconds: so wait for it, while
+# the path that needs the lock is there. The next lock that is opened here releases this one.
+take_free_lock() { # path that is left over; the lock's path is $lock
+  command exec 9>>"$lock" || return
+  until flock -n 9; do
+    [ "$patience" -gt 0 ] && still_left "$1" || return
+    timeout 1 flock 9 && break
+    patience=$((patience - 1))
+  done
+  lock_in_place
+}
+# A lock is a leftover only as long as its sandbox is not there.
+still_left() { [ -e "$1" ] && { [ "$1" != "$lock" ] || [ ! -e "$box" ]; }; }
 for leftover in "$home"/.staging-* "$home"/.trash-*; do
   [ -d "$leftover" ] && [ ! -L "$leftover" ] || continue
   id=$(id_within "$leftover" | head -n 1); box=$home/$id; lock=$home/.locks/$id
   [ -n "$id" ] || { rmdir "$leftover"; continue; }
   mkdir -p "$home/.locks"
-  # The lock holder is working on it, or its client is gone and it ends within seconds: then the leftover still exists.
-  # The next lock that is opened here releases this one.
-  command exec 9>>"$lock" || continue
-  until flock -n 9; do
-    [ "$patience" -gt 0 ] && [ -d "$leftover" ] || continue 2
-    timeout 1 flock 9 && break
-    patience=$((patience - 1))
-  done
-  lock_in_place && do_sweep "$engine"
+  take_free_lock "$leftover" && do_sweep "$engine"
 done
 for lock in "$home"/.locks/*; do
   box=$home/${lock##*/}
-  [ -f "$lock" ] && [ ! -e "$box" ] && command exec 9>>"$lock" && flock -n 9 && lock_in_place && [ ! -e "$box" ] && rm -f "$lock"
+  [ -f "$lock" ] && still_left "$lock" && take_free_lock "$lock" && still_left "$lock" && rm -f "$lock"
 done
 for id in $forgotten; do do_forget_tombstone; done
 [ -d "$home/.locks" ] && exec 8>>"$home/.locks/.head" && timeout 10 flock 8 || exit 1

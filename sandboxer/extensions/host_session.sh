@@ -43,7 +43,8 @@ end_work() { # processes to spare...
     [ "$signal" = KILL ] || sleep 2
   done
 }
-end_all() { trap '' TERM; end_work "$$"; kill -KILL "$$"; exit 1; }
+# A sandbox that its client removed before it was gone leaves nothing here, its lock included.
+end_all() { trap '' TERM; end_work "$$"; leave; kill -KILL "$$"; exit 1; }
 
 # Only a directory of ours, and no link: another user of the machine could have put one into /tmp first.
 own_root() { safe_way; own_folder "$root"; safe_way; }

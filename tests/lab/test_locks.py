@@ -142,6 +142,18 @@ def test_a_lock_that_a_kill_left_of_nothing_is_swept(new_fleet: Callable[..., Fl
     assert set(fleet.sh("lab-1", f"ls -A {fleet.root}/{fleet.name}/.locks").split()) == {".head", fleet.id("web")}
 
 
+def test_a_lock_of_a_client_that_is_about_to_end_is_swept(new_fleet: Callable[..., FleetRepo]) -> None:
+    fleet = new_fleet("lab-1")
+    fleet.sandbox("web", stack(a=service()))
+    fleet.commit()
+    fleet.apply()
+    lock = f"{fleet.root}/{fleet.name}/.locks/0000aaaa"
+    fleet.sh("lab-1", f"setsid sh -c 'exec 9>>{lock}; flock 9; sleep 4' </dev/null >/dev/null 2>&1 &")
+    until(lambda: fleet.exists("lab-1", lock), "the lock")
+    fleet.apply()
+    assert not fleet.exists("lab-1", lock)
+
+
 def test_a_host_that_does_not_answer_is_told_and_exits_1(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
     fleet = new_fleet("lab-1", "lab-2")
     fleet.sandbox("web", stack(a=service()))
