@@ -1,7 +1,7 @@
 """``python -m scripts.release_fixtures COMMIT NAME``: record what a commit's program leaves on the lab's hosts.
 
-Writes ``tests/cases/release/NAME/``, which ``tests/unit/test_release.py`` lets the present program read. Needs root on
-Linux, for the lab. The README.md there describes the content, and when to record again.
+Writes ``tests/cases/release/NAME/``, which ``tests/unit/project/test_release.py`` lets the present program read. Needs
+root on Linux, for the lab. The README.md there describes the content, and when to record again.
 """
 
 from __future__ import annotations

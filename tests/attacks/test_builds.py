@@ -1,7 +1,7 @@
 """Builds: the engine's builder reaches and reads nothing that the sandbox could not.
 
-What is refused by reading the Dockerfile has its many cases in ``tests/unit/test_dockerfile.py``; here is what a host
-shows.
+What is refused by reading the Dockerfile has its many cases in
+``tests/unit/extensions/compose_ssh/test_dockerfile.py``; here is what a host shows.
 """
 
 from __future__ import annotations

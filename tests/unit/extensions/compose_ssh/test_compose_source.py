@@ -20,7 +20,7 @@ from sandboxer.errors import ComposeRefused
 from sandboxer.extensions.compose_ssh.source import SourceReport, inspect
 from sandboxer.model.protocols import TreeEntry
 
-CASES = Path(__file__).parents[1] / "cases" / "compose"
+CASES = Path(__file__).parents[3] / "cases" / "compose"
 DOCKER_COMPOSE = Path(compose.__file__).parent / "docker-compose"
 
 # Every way to name a file, each relative to something else.

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sandboxer.errors import ComposeRefused
-from tests.unit.test_compose_grammar import POLICY, run
+from tests.unit.extensions.compose_ssh.test_compose_grammar import POLICY, run
 
 # An env file, and what a service has of it where the sandbox has the variables OWN and SHELL.
 ENV_FILES: list[tuple[str, dict[str, str]]] = [

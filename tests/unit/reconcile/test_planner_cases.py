@@ -16,7 +16,7 @@ import yaml
 from sandboxer.model.lifecycle import Action, Reason
 from tests.support.planning import plan_of, printed
 
-CASES = Path(__file__).parent.parent / "cases" / "plan"
+CASES = Path(__file__).parents[2] / "cases" / "plan"
 THEMES = sorted(path.stem for path in CASES.glob("*.yaml"))
 
 

@@ -22,7 +22,7 @@ from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret, Hardened, Policy, ReachablePort
 from sandboxer.model.protocols import TreeEntry
 
-CASES = Path(__file__).parents[1] / "cases" / "compose"
+CASES = Path(__file__).parents[3] / "cases" / "compose"
 DOCKER_COMPOSE = Path(compose.__file__).parent / "docker-compose"
 FILES = ("app/Dockerfile", "app/main.c", "conf/app.conf", "conf/more/deep.conf", "data/.keep", "up/.keep", "web.env")
 POLICY = Policy(

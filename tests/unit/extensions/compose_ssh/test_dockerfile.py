@@ -24,7 +24,7 @@ from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import Hardened, Policy
 from sandboxer.model.protocols import TreeEntry
 
-CASES = Path(__file__).parents[1] / "cases"
+CASES = Path(__file__).parents[3] / "cases"
 PROJECT = "sbx-shop-1f2e3d4c"
 FILES: dict[str, bytes] = {
     "Dockerfile": b"FROM b:1\n",

@@ -29,7 +29,7 @@ from sandboxer.model.host_report import Check
 from sandboxer.model.protocols import CommandResult
 from tests.support.doctor import checked, only, told
 
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "hosts.md"
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "hosts.md"
 
 
 def test_nothing_at_all_is_survived() -> None:

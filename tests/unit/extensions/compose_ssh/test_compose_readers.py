@@ -23,7 +23,7 @@ from sandboxer.extensions.compose_ssh.tags import carried_out
 from sandboxer.extensions.scripts import script
 from tests.support.readers import compose_reads, differences, model_of, put, read
 
-HOSTILE = Path(__file__).parents[1] / "cases" / "hostile"
+HOSTILE = Path(__file__).parents[3] / "cases" / "hostile"
 WEB = "services:\n  web:\n    image: x\n"
 
 REFUSED = {

@@ -15,7 +15,7 @@ from sandboxer.model.diagnostic import CODES
 from sandboxer.profiles.loader import load
 from sandboxer.render.diagnostics import to_text
 
-CASES = Path(__file__).parent.parent / "cases" / "manifests"
+CASES = Path(__file__).parents[2] / "cases" / "manifests"
 EXPECTED = "expected.txt"
 
 

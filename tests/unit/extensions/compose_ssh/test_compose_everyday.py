@@ -10,7 +10,7 @@ import yaml
 
 from tests.support.readers import compose_reads, differences, model_of, put, read
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 ACCEPTED = ROOT / "tests" / "cases" / "compose" / "accepted.yaml"
 
 LONG = """

@@ -16,7 +16,7 @@ from sandboxer.extensions.base import ObserveRequest
 from sandboxer.extensions.compose_ssh.observe import file_sums, observe_command, read_observation
 from sandboxer.model.observed import FileSums, Reachable
 
-SCRIPTS = Path(__file__).parents[2] / "sandboxer/extensions"
+SCRIPTS = Path(__file__).parents[4] / "sandboxer/extensions"
 TOOLS = re.search(r"^tools='(.*)'$", (SCRIPTS / "doctor.sh").read_text(), re.MULTILINE)[1].split()  # type: ignore[index]
 IDENTIFIER = "0a0b0c0d"
 

@@ -270,7 +270,7 @@ HUNGRY = ["scalars", "tags", "bad values of variables", "unknown keys on one lin
 def test_hostile_files_take_bounded_memory() -> None:
     script = (
         "import resource, sys\n"
-        "from tests.unit.test_loader_fuzz import HOSTILE, load\n"
+        "from tests.unit.profiles.test_loader_fuzz import HOSTILE, load\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for name in sys.argv[1:]:\n"
         "    load({'manifests/x.yaml': HOSTILE[name]()})\n"

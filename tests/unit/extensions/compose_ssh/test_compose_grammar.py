@@ -18,7 +18,7 @@ from sandboxer.extensions.compose_ssh.policy import Policy
 from sandboxer.model.protocols import TreeEntry
 from sandboxer.model.text import printable
 
-HOSTILE = Path(__file__).parents[1] / "cases" / "hostile"
+HOSTILE = Path(__file__).parents[3] / "cases" / "hostile"
 POLICY = Policy(
     sandbox="shop",
     project="sbx-shop-1f2e3d4c",
@@ -377,6 +377,6 @@ def test_a_stack_has_a_size(model: dict[str, Any], where: str) -> None:
 
 
 def test_every_limit_is_in_the_documentation() -> None:
-    text = (Path(__file__).parents[2] / "docs/manifests.md").read_text()
+    text = (Path(__file__).parents[4] / "docs/manifests.md").read_text()
     for limit in TABLE:
         assert f"| {limit.what} | {limit.shown}" in text, limit.what
