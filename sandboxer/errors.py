@@ -21,6 +21,7 @@ Catch the branch of the tree that you can act on::
     │   └── ObservationIncomplete  the host answered, but not in full
     ├── HubError                   State Hub did not accept what it was sent
     └── SandboxError               one sandbox could not be changed; carries its name
+        ├── CapabilityMissing      its extension does not support what was requested
         ├── ComposeRefused         its compose file requests what a sandbox may not have
         ├── HostNotObserved        not found, but possibly on a host that could not be observed in full
         ├── SandboxLocked          another client holds its lock
@@ -151,6 +152,27 @@ class SandboxError(SandboxerError):
     def __init__(self, sandbox: str, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.sandbox = sandbox
+
+
+class CapabilityMissing(SandboxError):
+    """The extension of a sandbox does not declare the capability that a command needs."""
+
+    def __init__(self, sandbox: str, extension: str, capability: str) -> None:
+        words = _CAPABILITY_WORDS.get(capability, capability)
+        super().__init__(
+            sandbox,
+            f'sandbox "{sandbox}": extension {extension} does not support {words}',
+            hint=f"see what {extension} declares under spec.capabilities.operations",
+        )
+        self.extension, self.capability = extension, capability
+
+
+_CAPABILITY_WORDS = {
+    "copy": "copying files",
+    "addresses": "forwarding ports",
+    "contents": "comparing file contents",
+    "exec": "running commands",
+}
 
 
 class ComposeRefused(SandboxError):

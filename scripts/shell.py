@@ -67,12 +67,22 @@ def programs(sources: Iterable[str], fragments: set[str]) -> list[tuple[str, ...
     found = set[tuple[str, ...]]()
     for call in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)):
         if isinstance(call.func, ast.Name) and call.func.id == "script":
-            given = tuple(arg.value for arg in call.args if isinstance(arg, ast.Constant))
             starred = any(isinstance(arg, ast.Starred) for arg in call.args)
-            found |= {given + more for more in tuples} if starred else {given}
+            found |= {_program(call.args, more) for more in (tuples if starred else [()])}
     found.discard(())
     named = {name for program in found for name in program}
     return sorted(found | {(name,) for name in fragments - named})
+
+
+def _program(arguments: Iterable[ast.expr], more: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the fragments of a call, with ``more`` in place of a starred argument."""
+    names: list[str] = []
+    for argument in arguments:
+        if isinstance(argument, ast.Starred):
+            names += more
+        elif isinstance(argument, ast.Constant):
+            names.append(str(argument.value))
+    return tuple(names)
 
 
 def _fragments(node: ast.AST, fragments: set[str]) -> tuple[str, ...]:

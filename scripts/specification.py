@@ -18,11 +18,12 @@ from pydantic import BaseModel, ValidationError
 from sandboxer.cli.main import COMMANDS
 from sandboxer.client import Client
 from sandboxer.extensions.base import REQUIRED_OPERATIONS
-from sandboxer.model.fleet_manifests import Connection, ExtensionOperation, Isolation, Runtime, Scope
+from sandboxer.model.fleet_manifests import FORMER_OPERATIONS, ExtensionOperation
 from sandboxer.model.hub import SandboxData
 from sandboxer.model.lifecycle import TRANSITIONS, Phase
 from sandboxer.model.manifest import KINDS
 from sandboxer.model.sandbox_manifests import Consumer
+from sandboxer.profiles.loader import built_in_extensions
 from tests.support.fleet import ROOT
 from tests.support.markdown import blocks, tables
 
@@ -39,7 +40,9 @@ IMPLEMENTED, RESERVED = "implemented", "*reserved*"
 _INNER = {"unrecorded", "forward_all", "abandoned", "give_up", "reap"}
 # Commands for a fleet or its manifests, not operations on a sandbox.
 _SERVING = {"unlock", "render", "doctor", "hub", "serve", "completion"}
-_CAPABILITIES = {"isolation": Isolation, "scopes": Scope, "connections": Connection, "runtimes": Runtime}
+_CAPABILITIES = ("isolation", "scopes", "connections", "runtimes")
+# What calls a backend beyond the operations that every one has.
+_CALLERS = ("client", "lifecycle", "wiring")
 
 
 def problems(page: Path = PAGE) -> Iterator[str]:
@@ -150,10 +153,12 @@ def _operation(row: dict[str, str], requests: set[tuple[str, str]]) -> Iterator[
 
 def _backend(rows: Rows) -> Iterator[str]:
     names = {name: row for row in rows for name in _words(row["operation"])}
-    for name in sorted(names.keys() ^ set(get_args(ExtensionOperation))):
+    files = (file for row in _CALLERS for file in (ROOT / "sandboxer" / row).rglob("*.py"))
+    core = "".join(file.read_text(encoding="utf-8") for file in files)
+    for name in sorted(names.keys() ^ set(get_args(ExtensionOperation)) - FORMER_OPERATIONS.keys()):
         yield f"operation {name} of an extension: in the page or in the code, not both"
     for name, row in names.items():
-        if (row["status"] == IMPLEMENTED) != (name in REQUIRED_OPERATIONS):
+        if (row["status"] == IMPLEMENTED) != (name in REQUIRED_OPERATIONS or f'"{name}"' in core):
             yield f"operation {name} of an extension: {row['status']}, and the core does not say so"
         if (row["required"] == "yes") != (name in REQUIRED_OPERATIONS):
             yield f"operation {name} of an extension: required is {row['required']}, and the code says otherwise"
@@ -176,11 +181,14 @@ def _actors(rows: Rows) -> Iterator[str]:
 
 
 def _capabilities(rows: Rows) -> Iterator[str]:
+    """Yield the capabilities whose values are not those that the built-in extensions declare."""
     yield from _compared("capability", rows, _CAPABILITIES)
     for row in rows:
         (name,) = _words(row["capability"])
-        if set(_words(row["values"])) != set(get_args(_CAPABILITIES.get(name))):
-            yield f"capability {name}: its values are {', '.join(get_args(_CAPABILITIES.get(name)))}"
+        shipped = [one.spec.capabilities for one in built_in_extensions().values()]
+        values = {value for can in shipped for value in getattr(can, name, ())}
+        if set(_words(row["values"])) != values:
+            yield f"capability {name}: its values are {', '.join(sorted(values))}"
 
 
 def _policies(rows: Rows) -> Iterator[str]:

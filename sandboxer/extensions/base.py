@@ -1,39 +1,46 @@
-"""The contract of a backend: the Extension protocol, and the values that it takes and returns."""
+"""The contract of a backend: the Extension protocol, and the values that it takes and returns.
+
+What a backend can do beyond that is in ``sandboxer.extensions.capabilities``.
+"""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.event import Event
-    from sandboxer.model.observed import Container, Engine, HostObservation
+    from sandboxer.model.observed import Container, Engine, HostObservation, Reachable
     from sandboxer.model.protocols import HostTransport, InputSource
     from sandboxer.model.record import Record
-
-Runtime = Literal["docker", "podman", "auto"]
 
 
 @dataclass(frozen=True, slots=True)
 class ObserveRequest:
-    """What to observe on one host: the root, the fleet, and the engine that new sandboxes there would get."""
+    """What to observe on one host: the root, the fleet, and the engine that new sandboxes there would get.
+
+    ``known`` is what another extension's command showed of the host a moment ago, None for the first one: a backend
+    that keeps nothing outside the root needs no command of its own.
+    """
 
     host: str
     root: str
     fleet: str
-    runtime: Runtime = "auto"
+    runtime: str = "auto"
+    known: Reachable | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """The host that an operation runs on, and how to reach it.
 
+    ``engine`` is the one that has the sandbox, or is to have it; empty for an extension that needs none.
     ``cpus`` and ``memory_bytes`` are the host's own size. ``capacity`` is how many sandboxes of the fleet it takes,
     None for any number. ``compose_command`` is None where the backend is to find the host's own. ``holder`` names the
     lock holder to other clients, as ``holder_line`` writes it. ``lock_timeout`` is how many seconds to wait for the
@@ -68,8 +75,9 @@ class Operation:
     ``expected_generation`` and ``expected_uid`` are those of the record that the plan observed; the backend raises
     StaleChange where the record is another one once the lock is held. ``lives`` are all uids that the sandbox's labels
     name where there is no record: a teardown removes each of them. ``progress`` is called with each step in a word or
-    two. ``placing`` is entered around the first write of a new life: until it is left, no other client begins a life on
-    another host. Entering it raises SandboxError or HostError. ``told`` is called with each event that is in the
+    two. With ``again`` a teardown is the first half of a replacement, which the record of an imperative sandbox then
+    says. ``placing`` is entered around the first write of a new life: until it is left, no other client begins a life
+    on another host. Entering it raises SandboxError or HostError. ``told`` is called with each event that is in the
     journal, with the record, and on ``ready`` with the containers; it must not block. ``keeps_journal`` says that there
     is a State Hub: events that it has not acknowledged outlive the sandbox. With ``only_requested`` a new life may stop
     at its record, in phase `requested`, to be resumed later; a backend may also create the whole sandbox.
@@ -91,29 +99,29 @@ class Operation:
     keeps_journal: bool = False
     only_requested: bool = False
     lives: tuple[str, ...] = ()
+    again: bool = False
 
 
 class Extension(Protocol):
-    """A backend that manages sandboxes on hosts.
+    """A backend that manages sandboxes on hosts: what each one must answer.
 
     An instance is shared by threads and keeps no state between calls. It raises the errors of ``sandboxer.errors``.
     """
 
-    def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
+    def observe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
         """Observe everything on the host with one command that writes nothing.
 
-        Raise HostUnreachable, CommandTimeout, OutputTooLarge or ObservationIncomplete: then nothing is known.
+        ``host_observation.observe_host`` does it for what is below the root, and takes a backend's own part into the
+        same command. Raise HostUnreachable, CommandTimeout, OutputTooLarge or ObservationIncomplete: then nothing is
+        known.
         """
 
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
         """Create the sandbox, or bring it to what is desired in place; return the record as it was written last.
 
-        ``fresh`` starts a new life, for a create or a replace: what the former one left is removed first. Raise
-        SandboxError on failure.
+        Return once it is ready. ``fresh`` starts a new life, for a create or a replace: what the former one left is
+        removed first. What another extension made is gone by then. Raise SandboxError on failure.
         """
-
-    def wait_ready(self, operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
-        """Wait at most ``timeout`` seconds until every service is up; return their states. Raise SandboxError."""
 
     def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
         """Remove everything of the sandbox, its record last. Succeed where there is nothing to remove.
@@ -123,4 +131,4 @@ class Extension(Protocol):
         """
 
 
-REQUIRED_OPERATIONS = ("probe", "provision", "wait_ready", "teardown")
+REQUIRED_OPERATIONS = ("observe", "provision", "teardown")

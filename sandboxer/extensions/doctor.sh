@@ -2,7 +2,7 @@
 # Reads lines from standard input: nonce, root, fleet, runtime (auto, docker or podman), connection (ssh or local),
 # and the requested Compose, empty if it is to be found.
 # Writes sections as observe.sh does. Nothing on the host is changed: the file that the lock is tried on has no name.
-# Any tool may be missing, so these checks need none of them: only the shell.
+# Any tool may be missing, so these checks need none of them: only the shell. The parts of backends come behind these.
 LC_ALL=C; export LC_ALL
 read -r nonce; read -r root; read -r fleet; read -r runtime; read -r connection; read -r compose
 section() { printf '\n@%s %s\n' "$nonce" "$*"; }
@@ -56,6 +56,7 @@ system_facts() {
   while IFS= read -r line; do
     case $line in ID=* | ID_LIKE=* | VERSION_ID=* | PRETTY_NAME=*) printf '%s\n' "$line" ;; esac
   done 2>/dev/null </etc/os-release
+  [ -d /run/systemd/system ] && echo systemd=yes
   section login; echo "$(id -u) $(id -un)"
   section clock; date -u +%s
   section cpus; nproc
@@ -78,55 +79,6 @@ root_facts() {
   while read -r _ point _ options _; do
     [ "$point" = "$at" ] && printf '%s\n' "$options"
   done </proc/self/mounts
-}
-
-engine_facts() {
-  chosen=
-  if real_docker; then
-    section client docker "$client"; chosen=docker
-    within 10 docker --version
-  elif [ -n "${client:-}" ]; then section shim "$client"; fi
-  if has podman; then section client podman "$(command -v podman)"; chosen=${chosen:-podman}; within 10 podman --version; fi
-  [ "$runtime" = auto ] || chosen=$runtime
-  [ -n "$chosen" ] && has "$chosen" || return 0
-  section info "$chosen"; { said=$(within 20 "$chosen" info --format '{{json .}}' 2>&1 >&3); code=$?; } 3>&1
-  section info-code "$code"; printf '%s\n' "$said"
-  socket=${DOCKER_HOST:-unix:///var/run/docker.sock}; socket=${socket#unix://}
-  [ -S "$socket" ] && { section socket "$socket"; stat -c '%G' "$socket"; }
-  # A Compose queries its engine even for its own version: an engine that hangs would make it hang too.
-  [ "$code" = 124 ] || compose_facts
-}
-compose_facts() {
-  compose=${compose:-$(compose_of "$chosen")} || return 0
-  section compose "$compose"
-  for words in 'version --short' version; do
-    # shellcheck disable=SC2086 # commands of several words
-    said=$(within 20 $compose $words 2>&1) && break
-  done; code=$?
-  section compose-code "$code"; printf '%s\n' "$said"
-}
-
-# Whether Compose can be confined to the files that it is to read, and what may prevent that.
-reading_facts() {
-  section reading
-  # shellcheck disable=SC2086 # a command of several words
-  echo "way=$(way_to_confine ${compose:-true} version)"
-  has unshare && echo unshare=yes
-  for key in kernel/unprivileged_userns_clone kernel/apparmor_restrict_unprivileged_userns user/max_user_namespaces; do
-    [ -r "/proc/sys/$key" ] && read -r value <"/proc/sys/$key" && echo "${key##*/}=$value"
-  done
-}
-
-# What a rootless Podman needs to outlive the login.
-rootless_facts() {
-  section rootless
-  echo "runtime_dir=${XDG_RUNTIME_DIR:-}"
-  [ -n "${XDG_RUNTIME_DIR:-}" ] && [ -d "$XDG_RUNTIME_DIR" ] && echo runtime_dir_there=yes
-  [ -e "/var/lib/systemd/linger/$(id -un)" ] && echo linger=yes
-  [ -d /run/systemd/system ] && echo systemd=yes
-  for file in /etc/subuid /etc/subgid; do
-    grep -q -e "^$(id -un):" -e "^$(id -u):" "$file" 2>/dev/null && echo "${file#/etc/}=yes"
-  done
 }
 
 # A job that cleans temporary directories would remove sandboxes too.
@@ -172,11 +124,6 @@ way_to_root
 tool_facts
 system_facts
 root_facts
-engine_facts
-reading_facts
-rootless_facts
 cleaner_facts
 guarded_facts
 shell_facts
-section took; echo "$began $(up)"
-section end

@@ -26,7 +26,7 @@ def begin(
     """Return the first record of a life; pass ``uid`` and ``created_at`` where its containers still exist."""
     created = created_at or operation.clock()
     salt = secrets.token_hex(16)
-    sealed = {**seal(desired, salt), "runtime": operation.target.engine}
+    sealed = _with_runtime(seal(desired, salt), operation.target.engine)
     spec = desired.sandbox.spec
     return Record(
         format_version=FORMAT_VERSION,
@@ -72,7 +72,7 @@ def attempt(record: Record, desired: DesiredSandbox) -> Record:
 
 def sealed_for(record: Record, desired: DesiredSandbox) -> dict[str, Any]:
     """Return the desired spec as this record would hold it."""
-    return {**seal(desired, record.salt, record.spec), "runtime": record.engine}
+    return _with_runtime(seal(desired, record.salt, record.spec), record.engine)
 
 
 def applied(record: Record, desired: DesiredSandbox, operation: Operation, **found: Any) -> Record:
@@ -103,6 +103,10 @@ def applied(record: Record, desired: DesiredSandbox, operation: Operation, **fou
 def again(record: Record) -> Record:
     """Return the next generation of a record, otherwise unchanged."""
     return record.model_copy(update={"generation": record.generation + 1})
+
+
+def _with_runtime(sealed: dict[str, Any], engine: str) -> dict[str, Any]:
+    return {**sealed, "runtime": engine} if engine else sealed
 
 
 def _consumer(desired: DesiredSandbox) -> Consumer | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sandboxer.errors import ExtensionError
+from sandboxer.errors import CapabilityMissing, ExtensionError
 from sandboxer.extensions.base import REQUIRED_OPERATIONS, Extension
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sandboxer.model.manifest import Extension as Description
 
 GROUP = "sandboxer.extensions"
-SHIPPED = "ext.compose-ssh"
 BUILT_IN = {"compose-ssh": "sandboxer.extensions.compose_ssh.extension:ComposeSsh"}
 
 
@@ -41,6 +40,35 @@ class Registry:
                 raise ExtensionError(f"there is no extension `{name}`", hint=f"described are: {known}")
             self._loaded[name] = self._load(description)
         return self._loaded[name]
+
+    @property
+    def first(self) -> str:
+        """The extension that observes every host: a built-in one, whatever the profiles name.
+
+        What it keeps on a host may outlive its record, and the manifests that named it.
+        """
+        built_in = next(iter(BUILT_IN))
+        names = [name for name, one in self.descriptions.items() if one.spec.implementation == built_in]
+        return names[0] if names else next(iter(self.descriptions))
+
+    def needs_engine(self, name: str) -> bool:
+        """Return whether an extension's sandboxes need an engine on their host."""
+        description = self.descriptions.get(name)
+        return description is None or bool(description.spec.capabilities.runtimes)
+
+    def supports(self, name: str, capability: str) -> bool:
+        """Return whether an extension declares a capability, by the name of its method."""
+        description = self.descriptions.get(name)
+        return description is not None and capability in description.spec.capabilities.operations
+
+    def capable(self, sandbox: str, name: str, capability: str) -> Any:
+        """Return the backend of a sandbox, which has a capability.
+
+        Raise CapabilityMissing if its extension does not declare it, and what ``get`` raises.
+        """
+        if not self.supports(name, capability):
+            raise CapabilityMissing(sandbox, name, capability)
+        return self.get(name)
 
     def _load(self, description: Description) -> Extension:
         name, implementation = description.metadata.name, description.spec.implementation
@@ -75,12 +103,20 @@ def check_class(name: str, kind: object, operations: Iterable[str]) -> None:
                 f"extension `{name}` claims `{operation}`, and {kind.__module__}.{kind.__qualname__} lacks it",
                 hint="take the claim out of spec.capabilities.operations, or write the method",
             )
-        expected = getattr(Extension, operation, None)
+        expected = getattr(_protocol(operation), operation, None)
         if expected is not None and _parameters(method) != _parameters(expected):
             raise ExtensionError(
                 f"extension `{name}`: {kind.__qualname__}.{operation} takes ({', '.join(_parameters(method))})",
                 hint=f"it is called with ({', '.join(_parameters(expected))})",
             )
+
+
+def _protocol(operation: str) -> type:
+    if operation in REQUIRED_OPERATIONS:
+        return Extension
+    from sandboxer.extensions.capabilities import CAPABILITIES
+
+    return CAPABILITIES.get(operation, Extension)
 
 
 def _parameters(method: Callable[..., object]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ _ID = re.compile(r"[0-9a-f]{8}")
 
 @dataclass(frozen=True, slots=True)
 class PendingCleanup:
-    """A host to clean up: its name, its root, and the engine whose containers may remove root's files.
+    """A host to clean up: its name, its root, and the engine whose containers may remove root's files; empty without.
 
     ``forgotten`` are the ids of tombstones whose manifest is gone.
     """
@@ -52,7 +52,7 @@ def pending_cleanups(
     head, wanted = _head(fleet), {sandbox.id for sandbox in fleet.sandboxes.values()}
     found: list[PendingCleanup] = []
     for name, observation in observations.items():
-        if not isinstance(observation, Reachable) or observation.engine is None:
+        if not isinstance(observation, Reachable):
             continue
         forgotten = tuple(
             tombstone
@@ -61,7 +61,7 @@ def pending_cleanups(
         )
         behind = head is not None and (observation.head is None or observation.head.commit != head.commit)
         if observation.leftovers or forgotten or behind:
-            found.append(PendingCleanup(name, fleet.hosts[name].spec.root, observation.engine, forgotten))
+            found.append(PendingCleanup(name, fleet.hosts[name].spec.root, observation.engine or "", forgotten))
     return found
 
 

@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostError, HostKeyRefused
+from sandboxer.extensions.host_facts import CheckedHost, HostFacts, ask
 from sandboxer.lifecycle.doctor_checks import diagnose
-from sandboxer.lifecycle.doctor_facts import CheckedHost, Facts, ask
 from sandboxer.model.host_report import Check, HostReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sandboxer.extensions.capabilities import HostChecks
     from sandboxer.model.protocols import HostTransport
 
 __all__ = ["CheckedHost", "check_host", "check_hosts"]
@@ -20,29 +21,34 @@ __all__ = ["CheckedHost", "check_host", "check_hosts"]
 AT_ONCE = 32
 
 
-def check_hosts(patients: Sequence[CheckedHost], transport: Callable[[str], HostTransport]) -> list[HostReport]:
+def check_hosts(
+    patients: Sequence[CheckedHost], transport: Callable[[str], HostTransport], backends: Sequence[HostChecks] = ()
+) -> list[HostReport]:
     """Check hosts, at most 32 at once; return a report for each, in the given order.
 
-    Errors of a host are part of its report.
+    ``backends`` are the checks of the extensions that may have sandboxes there. Errors of a host are part of its
+    report.
     """
     with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(patients))), thread_name_prefix="doctor") as pool:
-        return list(pool.map(lambda checked: check_host(checked, transport), patients))
+        return list(pool.map(lambda checked: check_host(checked, transport, backends), patients))
 
 
-def check_host(checked: CheckedHost, transport: Callable[[str], HostTransport]) -> HostReport:
+def check_host(
+    checked: CheckedHost, transport: Callable[[str], HostTransport], backends: Sequence[HostChecks] = ()
+) -> HostReport:
     """Check one host, over one connection and in one command that changes nothing there."""
     try:
-        facts = ask(checked, transport(checked.name))
+        facts = ask(checked, transport(checked.name), [name for backend in backends for name in backend.scripts])
     except HostError as error:
         name = "host key" if isinstance(error, HostKeyRefused) else "ssh"
         if checked.host.spec.connection == "local":
             name = "connection"
         return HostReport(checked.name, (Check(name, "error", error.message, error.hint),))
-    checks = tuple(diagnose(facts))
+    checks = tuple(diagnose(facts, backends))
     return HostReport(checked.name, checks if facts.sections.complete else (*checks, _broken_off(facts)))
 
 
-def _broken_off(facts: Facts) -> Check:
+def _broken_off(facts: HostFacts) -> Check:
     said = facts.result.stderr.decode("utf-8", "replace").strip().splitlines()
     words = f": {said[-1]}" if said else ""
     found = f"the host stopped answering halfway (exit code {facts.result.exit_code}){words}"

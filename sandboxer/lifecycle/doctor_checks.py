@@ -8,21 +8,14 @@ import shlex
 from typing import TYPE_CHECKING
 
 from sandboxer.lifecycle.doctor_cleaners import check_cleaner
-from sandboxer.lifecycle.doctor_engines import (
-    check_builds,
-    check_compose,
-    check_engine,
-    check_limits,
-    check_reading,
-    check_rootless,
-)
 from sandboxer.model.host_report import Check
 from sandboxer.model.quantity import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from sandboxer.lifecycle.doctor_facts import Facts
+    from sandboxer.extensions.capabilities import HostChecks
+    from sandboxer.extensions.host_facts import HostFacts
 
 SLOW_LOGIN = 2.0  # seconds
 CLOCK_OFF = 60.0  # seconds
@@ -46,7 +39,7 @@ CLOSE = (
 )
 
 
-def check_ssh(facts: Facts) -> Iterator[Check]:
+def check_ssh(facts: HostFacts) -> Iterator[Check]:
     """Yield how the host is reached, and what vouches for its key."""
     spec = facts.checked.host.spec
     if spec.connection == "local":
@@ -62,14 +55,14 @@ def check_ssh(facts: Facts) -> Iterator[Check]:
     yield Check("host key", "note", found, f"pin it, in the Host manifest's spec: {line}")
 
 
-def check_login(facts: Facts) -> Iterator[Check]:
+def check_login(facts: HostFacts) -> Iterator[Check]:
     """Yield what the login shell does before our script runs."""
     if facts.login is not None:
         fine = Check("login shell", "ok", f"a command runs there within {max(facts.login, 0.01):.2f} s")
         yield from list(_login_problems(facts, facts.login)) or [fine]
 
 
-def _login_problems(facts: Facts, seconds: float) -> Iterator[Check]:
+def _login_problems(facts: HostFacts, seconds: float) -> Iterator[Check]:
     if seconds > SLOW_LOGIN:
         found = f"it takes {seconds:.1f} s until a command runs there"
         remedy = "see what the login shell's start files do, and set `UseDNS no` in sshd_config"
@@ -85,14 +78,14 @@ def _start_file(shell: str) -> str:
     return {"zsh": "~/.zshenv", "fish": "~/.config/fish/config.fish"}.get(posixpath.basename(shell), "~/.bashrc")
 
 
-def check_system(facts: Facts) -> Iterator[Check]:
+def check_system(facts: HostFacts) -> Iterator[Check]:
     """Yield the size of the machine."""
     processors, memory = facts.text("cpus"), facts.text("memory")
     size = f"{processors or '?'} CPUs, {format_gib(int(memory) * 1024) if memory.isdecimal() else '?'} memory"
     yield Check("system", "ok", f"{facts.system.name}, {size}")
 
 
-def check_tools(facts: Facts) -> Iterator[Check]:
+def check_tools(facts: HostFacts) -> Iterator[Check]:
     """Yield whether the programs that our scripts run are there and do what they are used for."""
     missing = tuple(facts.lines("missing"))
     # A tool that fails at two things fails at the second because of the first.
@@ -111,7 +104,7 @@ def check_tools(facts: Facts) -> Iterator[Check]:
         yield Check("tools", "ok", "sh, coreutils, sed, grep, flock and tar are here and do their work")
 
 
-def check_clock(facts: Facts) -> Iterator[Check]:
+def check_clock(facts: HostFacts) -> Iterator[Check]:
     """Yield whether the host's clock agrees with ours: sandboxes expire by both."""
     if facts.skew is None:
         return
@@ -123,7 +116,7 @@ def check_clock(facts: Facts) -> Iterator[Check]:
         yield Check("clock", "ok", "right" if abs(facts.skew) < 1 else f"{abs(facts.skew):.0f} s off")
 
 
-def check_root(facts: Facts) -> Iterator[Check]:
+def check_root(facts: HostFacts) -> Iterator[Check]:
     """Yield whether the directory of all sandboxes is ours alone, or can be created."""
     folders, parent = facts.all("folder"), facts.one("parent")
     if unsafe := facts.text("way"):
@@ -146,7 +139,7 @@ def check_root(facts: Facts) -> Iterator[Check]:
         yield Check("root", "warning", found, facts.system.as_root(f"chmod +t {shlex.quote(parent[0])}"))
 
 
-def _folder_problem(facts: Facts, folder: str, state: str) -> Check | None:
+def _folder_problem(facts: HostFacts, folder: str, state: str) -> Check | None:
     owner, mode, kind = state.split(" ", 2)
     name, system = shlex.quote(folder), facts.system
     if kind != "directory":
@@ -161,7 +154,7 @@ def _folder_problem(facts: Facts, folder: str, state: str) -> Check | None:
     return None
 
 
-def check_disk(facts: Facts) -> Iterator[Check]:
+def check_disk(facts: HostFacts) -> Iterator[Check]:
     """Yield the state of the root's file system: space, files, and mount options."""
     *_, free, _, point = facts.lines("disk")[-1].split(None, 5)
     files, free_files, kind = facts.text("filesystem").split(None, 2)
@@ -185,7 +178,7 @@ def check_disk(facts: Facts) -> Iterator[Check]:
         yield Check("disk", "ok", f"{format_gib(space)} free on {where}")
 
 
-def check_sshd(facts: Facts) -> Iterator[Check]:
+def check_sshd(facts: HostFacts) -> Iterator[Check]:
     """Yield the SSH server's limits for one connection, if the login may read them."""
     flags, system = facts.flags("sshd"), facts.system
     if not flags:
@@ -206,7 +199,7 @@ def check_sshd(facts: Facts) -> Iterator[Check]:
         yield Check("sshd", "ok", f"{sessions} sessions on a connection, and forwarding")
 
 
-def check_firewall(facts: Facts) -> Iterator[Check]:
+def check_firewall(facts: HostFacts) -> Iterator[Check]:
     """Yield whether the host closes its own addresses to its containers, and these to other machines.
 
     No engine does this by itself.
@@ -227,7 +220,7 @@ def check_firewall(facts: Facts) -> Iterator[Check]:
     yield Check("firewall", "note", found, f"{system.install('nftables')}\n{close}" if lacks else close)
 
 
-CHECKS: tuple[Callable[[Facts], Iterator[Check]], ...] = (
+_FIRST: tuple[Callable[[HostFacts], Iterator[Check]], ...] = (
     check_ssh,
     check_login,
     check_system,
@@ -235,21 +228,16 @@ CHECKS: tuple[Callable[[Facts], Iterator[Check]], ...] = (
     check_tools,
     check_root,
     check_disk,
-    check_engine,
-    check_limits,
-    check_builds,
-    check_compose,
-    check_reading,
-    check_rootless,
-    check_cleaner,
-    check_sshd,
-    check_firewall,
 )
+_LAST: tuple[Callable[[HostFacts], Iterator[Check]], ...] = (check_cleaner, check_sshd, check_firewall)
 
 
-def diagnose(facts: Facts) -> Iterator[Check]:
-    """Yield all checks of one host. An answer that cannot be parsed is a warning, and hides no other check."""
-    for check in CHECKS:
+def diagnose(facts: HostFacts, backends: Sequence[HostChecks] = ()) -> Iterator[Check]:
+    """Yield all checks of one host, with those of the ``backends`` that may have sandboxes there.
+
+    An answer that cannot be parsed is a warning, and hides no other check.
+    """
+    for check in (*_FIRST, *(check for backend in backends for check in backend.checks), *_LAST):
         try:
             yield from check(facts)
         except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:

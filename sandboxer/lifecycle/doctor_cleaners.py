@@ -16,7 +16,7 @@ from sandboxer.model.quantity import format_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sandboxer.lifecycle.doctor_facts import Facts
+    from sandboxer.extensions.host_facts import HostFacts
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"(\d+) ?([a-z]*)")
@@ -35,7 +35,7 @@ class Cleaner:
     remedy: str
 
 
-def check_cleaner(facts: Facts) -> Iterator[Check]:
+def check_cleaner(facts: HostFacts) -> Iterator[Check]:
     """Yield whether every such program spares the root, or cleans later than any sandbox's expiry."""
     root, longest = facts.checked.root, facts.checked.longest_life
     if not root.startswith(("/tmp/", "/var/tmp/")):  # noqa: S108 - the folders that cleaners clean
@@ -66,7 +66,7 @@ def span_of(age: str) -> timedelta | None:
     return timedelta(seconds=sum(int(number) * _UNITS[unit or "s"] for number, unit in parts))
 
 
-def _cleaners(facts: Facts) -> Iterator[Cleaner]:
+def _cleaners(facts: HostFacts) -> Iterator[Cleaner]:
     root, system = facts.checked.root, facts.system
     if (rule := _rule_for(facts.all("tmpfiles"), root)) is not None:
         line = system.write_file("/etc/tmpfiles.d/sandboxer.conf", f"x {root}")

@@ -12,6 +12,7 @@ from sandboxer.reconcile.drift_report import Comparison
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandboxer.extensions.registry import Registry
     from sandboxer.model.drift import DriftReport
     from sandboxer.model.event import Event
     from sandboxer.model.protocols import HostTransport, InputSource
@@ -25,18 +26,21 @@ def find_drift(
     transport: Callable[[str], HostTransport],
     holder: str,
     inputs: InputSource | None = None,
+    registry: Registry | None = None,
     told: Callable[[str, Event], None] = lambda _host, _event: None,
 ) -> DriftReport:
     """Return the drift on the hosts of ``fleet_state``, and the drift that is resolved since it was reported.
 
-    With ``inputs``, contents are compared file by file. Reported drift is noted on the hosts and in the journals, for
-    which ``holder`` takes each sandbox's lock for a moment; a note that fails is a warning. ``told`` receives the host
-    and the event once it is in a journal there. Errors of a host are part of the report.
+    With ``inputs`` and the ``registry`` of extensions, contents are compared file by file. Reported drift is noted on
+    the hosts and in the journals, for which ``holder`` takes each sandbox's lock for a moment; a note that fails is a
+    warning. ``told`` receives the host and the event once it is in a journal there. Errors of a host are part of the
+    report.
     """
     roots = {name: host.spec.root for name, host in fleet_state.fleet.hosts.items()}
     comparison, contents = Comparison(fleet_state, options), {}
-    if inputs is not None:
-        contents = Comparer(fleet_state.fleet.name, roots, transport, inputs).compare(comparison.comparable())
+    if inputs is not None and registry is not None:
+        comparer = Comparer(fleet_state.fleet.name, roots, transport, inputs, registry)
+        contents = comparer.compare(comparison.comparable())
     report = comparison.report(contents)
     problems = DriftNotes(fleet_state.fleet.name, roots, transport, holder, told).write(report.notes)
     return replace(report, plan=replace(report.plan, warnings=(*report.plan.warnings, *problems)))

@@ -34,7 +34,8 @@ ATTEMPTS = 4
 class Executor:
     """The executor of changes.
 
-    ``extension_of`` returns the backend of a change, ``operation_for`` its operation on a host (by name),
+    ``extension_of`` returns the backend of a change, ``former_of`` the one that made what it replaces, if that is
+    another one, ``operation_for`` its operation on a host (by name),
     ``might_live`` the hosts that answered and may have the sandbox. ``plan_again`` returns the planner's change for one
     sandbox after a fresh observation of its host; it is None if only the planned changes may be carried out.
     ``parallelism`` is the number of hosts at once; each has up to 4 sandboxes at once. ``hide`` removes secrets from an
@@ -43,6 +44,7 @@ class Executor:
 
     desired: Mapping[str, DesiredSandbox]
     extension_of: Callable[[Change], Extension]
+    former_of: Callable[[Change], Extension | None]
     operation_for: Callable[[Change, str, Callable[[str], None]], Operation]
     might_live: Callable[[Change], Sequence[str]]
     plan_again: Callable[[Change], Change | None] | None
@@ -120,6 +122,8 @@ class Executor:
             extension.teardown(operation, tombstone=tombstone)
         elif change.from_host is not None:
             self._move(change, extension, desired, operation, change.from_host)
+        elif (former := self.former_of(change)) is not None:
+            self._hand_over(change, former, extension, desired)
         else:
             extension.provision(operation, desired, fresh=change.action in (Action.CREATE, Action.REPLACE))
 
@@ -132,7 +136,23 @@ class Executor:
         """
         extension.provision(operation, desired, fresh=True)
         crash_point("move.between")
-        extension.teardown(self._work(change, from_host))
+        former = self.former_of(change)
+        if former is None:
+            extension.teardown(self._work(change, from_host))
+        else:
+            former.teardown(self._work(replace(change, action=Action.DELETE), from_host))
+
+    def _hand_over(self, change: Change, former: Extension, extension: Extension, desired: DesiredSandbox) -> None:
+        """Tear down with the extension that made the sandbox, then provision with the one that is to have it.
+
+        No other knows what there is to remove. After a crash in the first half the record still names the former one;
+        after that the sandbox is on no host, and the next plan creates it.
+        """
+        ending = self._work(replace(change, action=Action.DELETE), change.host or "")
+        former.teardown(replace(ending, again=True))
+        crash_point("replace.between")
+        begun = replace(self._work(change, change.host or ""), expected_generation=0, expected_uid="", lives=())
+        extension.provision(replace(begun, placing=lambda: self._placing(change, begun)), desired, fresh=True)
 
     def _work(self, change: Change, host: str) -> Operation:
         return self.operation_for(change, host, lambda step: self.view.progressed(change, step))

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.model.lifecycle import Phase
-from sandboxer.reconcile.drift import service_of
 from sandboxer.reconcile.expiry import expiry_told
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def reachability(observed: ObservedSandbox, record: Record) -> Iterator[JsonObje
     """
     for port in record.spec.get("reachability", {}).get("ports", ()):
         for container in observed.containers:
-            if service_of(container) == port["service"] and container.state == "running":
+            if container.service == port["service"] and container.state == "running":
                 way = _published(container, port["port"]) or _tunnel(container)
                 if way is not None:
                     yield {"name": port["name"], "service": port["service"], "port": port["port"], **_url(port, way)}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostError, ObservationIncomplete
-from sandboxer.extensions.compose_ssh.sections import Sections
 from sandboxer.extensions.scripts import script
+from sandboxer.extensions.sections import Sections
 from sandboxer.model.event import Event
 from sandboxer.model.protocols import Command
 

@@ -58,9 +58,11 @@ def observe_host(
 ) -> HostObservation:
     """Return one observation of one host, by every extension that may have sandboxes there."""
     try:
-        observations = {
-            name: extension.probe(transport(request.host), request) for name, extension in extensions.items()
-        }
+        observations: dict[str, HostObservation] = {}
+        for name, extension in extensions.items():
+            known = next(iter(observations.values()), None)
+            request = replace(request, known=known if isinstance(known, Reachable) else None)
+            observations[name] = extension.observe(transport(request.host), request)
     except HostError as error:
         answered = isinstance(error, ObservationIncomplete | OutputTooLarge)
         return Unreachable(request.host, error.message, answered=answered)
@@ -68,31 +70,30 @@ def observe_host(
 
 
 def _merged(observations: Mapping[str, HostObservation]) -> HostObservation:
-    """Return several extensions' observations of one host as one: complete only if all are.
+    """Return several extensions' observations of one host as one.
 
     The host, and Sandboxer's own data there, are as in the first one. A sandbox is as in that of the extension that its
-    record names: no other extension knows how to observe it.
+    record names: no other extension knows how to observe it, and what that one misses is missing for no other.
     """
-    first, *others = observations.values()
-    for observation in others:
-        if not isinstance(first, Reachable) or not isinstance(observation, Reachable):
-            return first if not isinstance(first, Reachable) else observation
-        first = replace(
-            first,
-            engines={**observation.engines, **first.engines},
-            found={**observation.found, **first.found},
-            error=first.error or observation.error,
-        )
-    if not isinstance(first, Reachable) or not others:
-        return first
+    first = next(iter(observations.values()))
+    failed = [one for one in observations.values() if not isinstance(one, Reachable)]
+    if failed or not isinstance(first, Reachable):
+        return failed[0]
+    answers = {name: one for name, one in observations.items() if isinstance(one, Reachable)}
+    found = {identifier: seen for one in reversed(answers.values()) for identifier, seen in one.found.items()}
     return replace(
-        first, found={identifier: _as_its_own_says(found, observations) for identifier, found in first.found.items()}
+        first,
+        engine=next((one.engine for one in answers.values() if one.engine), None),
+        engines={engine: seen for one in reversed(answers.values()) for engine, seen in one.engines.items()},
+        found={identifier: _as_its_own_says(seen, answers) for identifier, seen in found.items()},
+        error=next((one.error for one in answers.values() if one.error), None),
+        backend_errors={name: one.backend_error for name, one in answers.items() if one.backend_error},
     )
 
 
-def _as_its_own_says(found: ObservedDirectory, observations: Mapping[str, HostObservation]) -> ObservedDirectory:
+def _as_its_own_says(found: ObservedDirectory, observations: Mapping[str, Reachable]) -> ObservedDirectory:
     observation = observations.get(found.record.extension) if found.record else None
-    own = observation.found.get(found.id) if isinstance(observation, Reachable) else None
+    own = observation.found.get(found.id) if observation else None
     if own is None or own.record is None:
         return found
     return replace(own, told=found.told, reported_digest=found.reported_digest)

@@ -35,9 +35,9 @@ class DesiredSandbox:
     ``spec`` is the effective specification, profile merged in, under the manifest's own keys, without environment
     values and secrets: those are in ``env`` and ``secrets``, hidden. ``spec_digest`` is the digest of the Sandbox
     document as parsed. ``tiers`` are the names of the hosts that each placement selector matches, in order of
-    preference, and ``formerly`` those that it matched in the parent commit. ``input_error`` says why the input cannot
-    be read; ``tree`` is then None, as it is where nothing is delivered. ``request`` is the request of an imperative
-    sandbox.
+    preference, ``needed_files`` the files that the input must have, and ``formerly`` the hosts that it matched in the
+    parent commit. ``input_error`` says why the input cannot be read; ``tree`` is then None, as it is where nothing is
+    delivered. ``request`` is the request of an imperative sandbox.
     """
 
     fleet: str
@@ -50,6 +50,7 @@ class DesiredSandbox:
     spec_digest: str
     tiers: tuple[tuple[str, ...], ...]
     formerly: tuple[str, ...] = ()
+    needed_files: tuple[str, ...] = ()
     tree: InputTree | None = None
     input_error: str | None = None
     env: Mapping[str, Hidden] = field(default_factory=dict)

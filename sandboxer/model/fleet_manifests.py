@@ -17,6 +17,7 @@ from sandboxer.model.text import (
     HubUrl,
     Line,
     Name,
+    RelativePath,
     RepoLocation,
     RootPath,
     SecretSource,
@@ -29,12 +30,25 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 
-Isolation = Literal["container"]
 Scope = Literal["ephemeral"]
 Connection = Literal["ssh", "local"]
-Runtime = Literal["docker", "podman"]
 HubFormat = Literal["cloudevents", "progress"]
-ExtensionOperation = Literal["probe", "provision", "wait_ready", "teardown", "estimate_cost"]
+ExtensionOperation = Literal[
+    "observe",
+    "provision",
+    "teardown",
+    "logs",
+    "exec",
+    "copy",
+    "addresses",
+    "contents",
+    "host_checks",
+    "estimate_cost",
+    "probe",
+    "wait_ready",
+]
+#: What documents of before 0.2 say: another name for an operation, and one that nobody needs.
+FORMER_OPERATIONS = {"probe": "observe", "wait_ready": None}
 
 
 # --- Fleet
@@ -196,8 +210,8 @@ class HostSpec(Strict):
         None, description="The host's public key, pinned. If omitted, known_hosts must contain it."
     )
     root: RootPath = Field("/tmp/sandboxer", description="The folder on the host that contains all sandboxes.")  # noqa: S108
-    runtime: Literal["docker", "podman", "auto"] = Field(
-        "auto", description="The container engine. `auto` prefers Docker."
+    runtime: Name = Field(
+        "auto", description="The engine, one that an Extension supports: docker or podman. `auto` prefers Docker."
     )
     compose_command: Literal["docker compose", "docker-compose", "podman compose", "podman-compose"] | None = Field(
         None, description="The Compose command. Default: detected on the host."
@@ -234,11 +248,20 @@ class Host(Manifest):
 class Capabilities(Strict):
     """What an extension can do. Nothing here has a default: it says so, or it cannot."""
 
-    isolation: Items[Isolation] = Field(min_length=1, description="The kinds of isolation that it provides.")
+    isolation: Items[Name] = Field(min_length=1, description="The kinds of isolation that it provides.")
     scopes: Items[Scope] = Field(min_length=1, description="The lifetimes that it supports.")
-    connections: Items[Connection] = Field(min_length=1, description="The connections to a host that it supports.")
-    runtimes: Items[Runtime] = Field(min_length=1, description="The container engines that it supports.")
-    operations: Items[ExtensionOperation] = Field(min_length=1, description="The operations that it supports.")
+    connections: Items[Name] = Field(min_length=1, description="The connections to a host that it supports.")
+    runtimes: Items[Name] = Field(description="The engines that it supports. Empty if it needs none on a host.")
+    operations: Items[ExtensionOperation] = Field(
+        min_length=1,
+        description="The operations that it supports. `probe` is an older name of `observe`; `wait_ready` is ignored.",
+    )
+
+    @field_validator("operations", mode="after")
+    @classmethod
+    def _by_their_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = (FORMER_OPERATIONS.get(name, name) for name in value)
+        return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
 class ExtensionSpec(Strict):
@@ -246,6 +269,9 @@ class ExtensionSpec(Strict):
 
     implementation: Line = Field(description="Its name in the entry-point group `sandboxer.extensions`.")
     capabilities: Capabilities = Field(description="What it can do.")
+    default_files: Items[RelativePath] = Field(
+        (), description="Files that an input must have where its profile names none in compose.files."
+    )
     setup_schema: dict[str, Any] | None = Field(
         None, description="A JSON Schema for `setup` in profiles. If omitted, profiles must not set `setup`."
     )

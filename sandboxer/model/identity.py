@@ -16,8 +16,6 @@ LABEL_UNTIL = LABEL_PREFIX + "until"
 LABEL_INPUTS = LABEL_PREFIX + "inputs"
 LABEL_CONFIG = LABEL_PREFIX + "config"
 LABEL_CLEANER = LABEL_PREFIX + "cleaner"
-COMPOSE_PROJECT = "com.docker.compose.project"
-COMPOSE_SERVICE = "com.docker.compose.service"
 
 
 def sandbox_id(fleet: str, name: str) -> str:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from sandboxer.model.identity import Ownership
     from sandboxer.model.record import Record
 
-Engine = Literal["docker", "podman"]
+#: The name of what runs containers on a host, as an extension declares it: ``docker``, ``podman``.
+Engine = str
 ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead", "unknown"]
 ContainerHealth = Literal["starting", "healthy", "unhealthy"]
 
@@ -35,6 +36,10 @@ class Port:
 class Container:
     """One container of either engine, in any state. ``health`` is None without a health check.
 
+    ``service`` is the service that it belongs to, or its own name; ``replica`` its number there, from 1 on.
+    ``config_hash`` distinguishes one definition of a service from another. ``one_off`` is what a person runs beside the
+    services: it is theirs to end. ``project`` is the stack that it belongs to where that may be somebody else's.
+
     ``networks`` are the names of its networks, ``addresses`` maps them to its addresses there while it runs, and
     ``volumes`` are the names of the volumes that it mounts, including those that the engine made for it alone.
     ``unreadable`` says why only its ID, its name and its labels are known, where that is so.
@@ -54,6 +59,11 @@ class Container:
     volumes: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     unreadable: str | None = None
+    service: str = ""
+    replica: int = 1
+    config_hash: str = ""
+    one_off: bool = False
+    project: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,8 @@ class Head:
 class Reachable:
     """A host that answered. ``error`` is None where the observation is complete, and says what is missing otherwise.
 
+    ``backend_error`` says what is missing for the sandboxes of the extension that observed, and for no others: its
+    engine does not answer. ``backend_errors`` are those of all extensions that observed, by their names.
     ``engine`` is the one that new sandboxes here get, None without one. ``directories`` are the paths below the root,
     relative to it, that are not sandboxes of this fleet. ``leftovers`` are its staging and trash directories, and locks
     that belong to nothing. Times are the host's own; ``free_bytes`` is of the file system that holds the root.
@@ -146,6 +158,8 @@ class Reachable:
     tombstones: Mapping[str, Tombstone] = field(default_factory=dict)
     head: Head | None = None
     error: str | None = None
+    backend_error: str | None = None
+    backend_errors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ _Digest = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+:[0-9a-f]+$", ma
 # The name that an engine gives to a volume without one. A teardown removes the volumes listed here, so a record may
 # list no others.
 _Anonymous = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_Engine = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?)?$")]
 _Hmac = Annotated[str, StringConstraints(pattern=r"^hmac:[0-9a-f]{64}$")]
 
 # Far enough from the ends of the calendar that a TTL can be added to any time in a record.
@@ -119,6 +120,7 @@ class WorkspaceFiles(_Part):
 class Record(_Part):
     """A sandbox as applied. Times are UTC. Environment values and secrets are in ``spec`` as salted HMACs alone.
 
+    ``engine`` is the one that runs its containers, empty for an extension that needs none.
     ``until`` is the latest moment that it may live to, as its labels say it too: creation plus the longest TTL.
     """
 
@@ -134,7 +136,7 @@ class Record(_Part):
     profile: str
     extension: str
     host: str
-    engine: Literal["docker", "podman"]
+    engine: _Engine = ""
     labels: dict[str, str] = {}
     sync_policy: SyncPolicy = SyncPolicy()
     consumer: Consumer | None = None

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from sandboxer.model.base import Items, Strict, problem
-from sandboxer.model.fleet_manifests import Isolation, Scope
+from sandboxer.model.fleet_manifests import Scope
 from sandboxer.model.metadata import Labels, Manifest, Metadata, TcpPort
 from sandboxer.model.quantity import Duration, Size, format_duration, format_size
 from sandboxer.model.text import (
@@ -163,7 +163,9 @@ class ProfileSpec(Strict):
     """A kind of sandbox: what its sandboxes have in common."""
 
     extension: Name = Field(description="The Extension that creates these sandboxes.")
-    isolation: Isolation = Field("container", description="How a sandbox is isolated from its host.")
+    isolation: Name | None = Field(
+        None, description="How a sandbox is isolated from its host. Default: the Extension's first kind."
+    )
     scope: Scope = Field("ephemeral", description="The lifetime of a sandbox: `ephemeral` ones expire.")
     network: Network = Field(
         default_factory=Network, description="What containers may reach, and from where they can be reached."

@@ -17,7 +17,7 @@ from sandboxer.profiles.report import did_you_mean
 from sandboxer.profiles.setup_schema import check_schema, check_setup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sandboxer.model.documents import Document
     from sandboxer.model.fleet_manifests import Secrets
@@ -41,6 +41,7 @@ def check(report: Report, files: Iterable[str], documents: list[Document], built
             _check_extension(report, document)
         elif document.kind == "Host":
             _check_host(report, document)
+            _check_runtime(report, document, known)
         elif document.kind == "Fleet":
             _check_allowed(report, document, known)
 
@@ -162,7 +163,7 @@ def _check_host_fits(report: Report, document: Document, path: Path, host: Any, 
     spec, can = known.hosts[host].spec, extension.spec.capabilities
     wanted = (("connection", spec.connection, can.connections), ("runtime", spec.runtime, can.runtimes))
     for key, value, offered in wanted:
-        if value not in offered and value != "auto":
+        if value not in offered and value != "auto" and offered:
             message = f"{subject(path)} names {host}, whose {key} is {value}; {extension.metadata.name} has no {value}"
             report.add(document, path, "unsupported", message, f"it offers: {', '.join(offered)}")
 
@@ -185,7 +186,11 @@ def _check_profile(report: Report, document: Document, known: _Known) -> None:
     name = _at(document, "spec", "extension")
     _check_reference(report, document, ("spec", "extension"), "Extension", name, known)
     extension = known.extensions.get(name) if isinstance(name, str) else None
-    if extension is None or not isinstance(document.model, Profile):
+    if extension is None:
+        return
+    kinds = extension.spec.capabilities.isolation
+    _check_declared(report, document, ("spec", "isolation"), _at(document, "spec", "isolation"), kinds)
+    if not isinstance(document.model, Profile):
         return
     for path, message, hint in check_setup(document.model.spec.setup, extension):
         report.add(document, ("spec", "setup", *path), "bad-setup", message, hint)
@@ -203,6 +208,22 @@ def _check_host(report: Report, document: Document) -> None:
         message = "`spec.hostKey` is no key that a host could show: connections to it will be refused"
         hint = "paste a line that `ssh-keyscan HOST` prints, without the host's name"
         report.add(document, ("spec", "hostKey"), "bad-host-key", message, hint, severity="warning")
+
+
+def _check_runtime(report: Report, document: Document, known: _Known) -> None:
+    runtime = _at(document, "spec", "runtime") or "auto"
+    declared = [name for one in known.extensions.values() for name in one.spec.capabilities.runtimes]
+    _check_declared(report, document, ("spec", "runtime"), runtime, [*dict.fromkeys(declared), "auto"])
+
+
+def _check_declared(report: Report, document: Document, path: Path, value: Any, declared: Sequence[str]) -> None:
+    """Report a name that no extension declares which is meant here; what is no name is an error already."""
+    if not is_name(value) or value in declared or not report.room(document.file):
+        return
+    wanted = " or ".join(f"`{word}`" for word in declared)
+    hint = did_you_mean(value, declared) if len(declared) > 1 else f"write `{declared[0]}`"
+    message = f"{subject(path)} must be {wanted}, found `{printable(value)}`"
+    report.add(document, path, "bad-value", message, hint)
 
 
 def _items(value: Any) -> Iterator[tuple[int, Any]]:

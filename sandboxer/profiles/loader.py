@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     M = TypeVar("M", bound=AnyManifest)
 
 
+_BEFORE = {"observe", "provision", "teardown"}
+
+
 def load(files: Mapping[str, bytes]) -> Manifests:
     """Read a fleet's manifests: paths relative to the fleet's root, with forward slashes, and their bytes.
 
@@ -42,11 +45,12 @@ def load(files: Mapping[str, bytes]) -> Manifests:
     if budget.left >= 0:
         check(report, files, documents, built_in)
     fleets = _by_name(documents, Fleet)
+    extensions = {**built_in, **_described(_by_name(documents, Extension), built_in)}
     return Manifests(
         fleet=next(iter(fleets.values()), None),
         hosts=_by_name(documents, Host),
-        profiles=_by_name(documents, Profile),
-        extensions={**built_in, **_by_name(documents, Extension)},
+        profiles={name: _isolated(one, extensions) for name, one in _by_name(documents, Profile).items()},
+        extensions=extensions,
         sandboxes=_by_name(documents, Sandbox),
         documents=tuple(documents),
         diagnostics=report.diagnostics(),
@@ -63,6 +67,31 @@ def built_in_extensions() -> Mapping[str, Extension]:
             if isinstance(document.model, Extension):
                 found[document.model.metadata.name] = document.model
     return found
+
+
+def _described(extensions: Mapping[str, Extension], built_in: Mapping[str, Extension]) -> dict[str, Extension]:
+    """Return the fleet's descriptions.
+
+    One of before the optional operations says nothing of them: a built-in implementation then has those of its own.
+    """
+    own = {one.spec.implementation: one.spec for one in built_in.values()}
+    found = dict(extensions)
+    for name, extension in extensions.items():
+        spec, shipped = extension.spec, own.get(extension.spec.implementation)
+        if shipped and not {*spec.capabilities.operations} - _BEFORE:
+            can = spec.capabilities.model_copy(update={"operations": shipped.capabilities.operations})
+            update = {"capabilities": can, "default_files": spec.default_files or shipped.default_files}
+            found[name] = extension.model_copy(update={"spec": spec.model_copy(update=update)})
+    return found
+
+
+def _isolated(profile: Profile, extensions: Mapping[str, Extension]) -> Profile:
+    """Return the profile with the kind of isolation that it leaves to its extension."""
+    extension = extensions.get(profile.spec.extension)
+    if profile.spec.isolation is not None or extension is None:
+        return profile
+    update = {"isolation": extension.spec.capabilities.isolation[0]}
+    return profile.model_copy(update={"spec": profile.spec.model_copy(update=update)})
 
 
 def _by_name(documents: list[Document], kind: type[M]) -> dict[str, M]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sandboxer.model.desired import SecretValue
     from sandboxer.model.documents import Manifests
-    from sandboxer.model.manifest import Host, Profile, Sandbox, SecretRef
+    from sandboxer.model.manifest import Extension, Host, Profile, Sandbox, SecretRef
     from sandboxer.model.protocols import InputSource, InputTree, Revision
     from sandboxer.model.request import SandboxRequest
 
@@ -75,7 +75,7 @@ def with_request(fleet: Fleet, request: SandboxRequest, inputs: InputSource) -> 
     git = fleet.sandboxes[request.name]
     given = git.sandbox.spec.inputs
     place = (given.repo, given.ref, git.profile.spec.workspace.path)
-    tree, error = _checked(git.profile, git.sandbox, _find_inputs([place], inputs)[place])
+    tree, error = _checked(git.needed_files, git.profile, git.sandbox, _find_inputs([place], inputs)[place])
     spec = effective_spec(git.profile, git.sandbox, tree)
     own = replace(
         git, id=request.id, origin="api", request=request, tree=tree, input_error=error, spec=spec, formerly=()
@@ -94,7 +94,8 @@ def _desired(
 ) -> DesiredSandbox:
     profile = manifests.profiles[sandbox.spec.profile]
     name = sandbox.metadata.name
-    tree, error = _checked(profile, sandbox, found[_place(manifests, sandbox)])
+    needed = _needed(profile, manifests.extensions[profile.spec.extension])
+    tree, error = _checked(needed, profile, sandbox, found[_place(manifests, sandbox)])
     return DesiredSandbox(
         fleet=fleet,
         id=sandbox_id(fleet, name),
@@ -106,6 +107,7 @@ def _desired(
         spec_digest=digest_of_document(document),
         tiers=tiers(profile, sandbox, manifests.hosts),
         formerly=tuple(_formerly(name, former)),
+        needed_files=needed,
         tree=tree,
         input_error=error,
         env={key: Hidden(value) for key, value in sandbox.spec.env.items()},
@@ -173,10 +175,10 @@ def _find_inputs(places: Iterable[_Place], inputs: InputSource | None) -> Mappin
             raise
 
 
-def _checked(profile: Profile, sandbox: Sandbox, found: _Found) -> _Found:
+def _checked(needed: Sequence[str], profile: Profile, sandbox: Sandbox, found: _Found) -> _Found:
     """Return a tree that has what the profile names, or why it cannot be used."""
     tree, _ = found
-    missing = [path for path in _needed(profile) if path not in tree.entries] if tree else []
+    missing = [path for path in needed if path not in tree.entries] if tree else []
     if tree and missing:
         given = sandbox.spec.inputs
         where = f"{given.repo} at {given.ref} ({tree.commit[:12]})"
@@ -184,14 +186,10 @@ def _checked(profile: Profile, sandbox: Sandbox, found: _Found) -> _Found:
     return found
 
 
-def _needed(profile: Profile) -> tuple[str, ...]:
-    """Return the compose files that an input must have: those that the profile names.
-
-    A profile that names none means `compose.yaml` if its extension is ext.compose-ssh; another backend may need none.
-    """
+def _needed(profile: Profile, extension: Extension) -> tuple[str, ...]:
+    """Return the files that an input must have: those that the profile names, else the extension's default."""
     compose = profile.spec.compose
-    named = "files" in compose.model_fields_set or profile.spec.extension == "ext.compose-ssh"
-    return compose.files if named else ()
+    return compose.files if "files" in compose.model_fields_set else extension.spec.default_files
 
 
 def effective_spec(profile: Profile, sandbox: Sandbox, tree: InputTree | None) -> dict[str, Any]:

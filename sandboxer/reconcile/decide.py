@@ -91,7 +91,8 @@ class Decider:
 
     def _unknown(self, desired: DesiredSandbox) -> UnknownHost | None:
         """Return a host that may have the sandbox but was not observed in full."""
-        return self.fleet_state.first_unknown((*desired.eligible, *desired.formerly))
+        hosts = (*desired.eligible, *desired.formerly)
+        return self.fleet_state.first_unknown(hosts, desired.profile.spec.extension)
 
     # --- what it needs where it does not exist
 
@@ -260,8 +261,8 @@ class Decider:
         applied = {key: value for key, value in record.spec.items() if key in EFFECTS}
         wanted = seal(desired, record.salt, record.spec)
         runtime = self.fleet_state.fleet.hosts[home.host].spec.runtime
-        # `auto` keeps the current engine; only a Host that names another one changes it.
-        wanted["runtime"] = applied.get("runtime") if runtime == "auto" else runtime
+        # `auto` keeps the current engine; only a Host that names another one changes it. What needs none has none.
+        wanted["runtime"] = applied.get("runtime") if runtime == "auto" or not record.engine else runtime
         if desired.input_error is not None:
             # An input that cannot be fetched cannot be compared.
             wanted["workspace"] = applied.get("workspace")

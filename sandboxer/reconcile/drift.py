@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandboxer.model.identity import COMPOSE_SERVICE, LABEL_CONFIG
 from sandboxer.model.lifecycle import Health, Phase
 from sandboxer.model.plan import FieldChange
 
@@ -14,27 +13,6 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container, FileSums, ObservedDirectory
     from sandboxer.model.record import Record, Service, WorkspaceFiles
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
-
-_CONFIG_HASH = "com.docker.compose.config-hash"
-_ONE_OFF = "com.docker.compose.oneoff"
-
-
-def config_hash(container: Container) -> str:
-    """Return the hash that distinguishes one definition of a service from another.
-
-    Compose's own hash, else ours (podman-compose has none).
-    """
-    return container.labels.get(_CONFIG_HASH) or container.labels.get(LABEL_CONFIG, "")
-
-
-def service_of(container: Container) -> str:
-    """Return the compose service of a container; the container's own name where no label names one."""
-    return container.labels.get(COMPOSE_SERVICE) or container.name
-
-
-def one_off(container: Container) -> bool:
-    """Return whether a person runs it beside the services (`compose run`): it is then theirs to end."""
-    return container.labels.get(_ONE_OFF, "").lower() == "true"
 
 
 def state_of(container: Container) -> str:
@@ -60,8 +38,8 @@ def _drift(observed: ObservedSandbox, record: Record) -> Iterator[FieldChange]:
         yield change
     by_service: dict[str, list[Container]] = {}
     for container in observed.containers:
-        if not one_off(container):
-            by_service.setdefault(service_of(container), []).append(container)
+        if not container.one_off:
+            by_service.setdefault(container.service, []).append(container)
     for name, service in sorted(record.services.items()):
         yield from _service_drift(f"services.{name}", service, by_service.pop(name, []))
     for name in sorted(by_service):
@@ -101,7 +79,7 @@ def _service_drift(path: str, service: Service, containers: list[Container]) -> 
     expected = "exited (0)" if service.completed else "running"
     for state in sorted({state_of(container) for container in containers if not _as_recorded(container, service)}):
         yield FieldChange(f"{path}.state", expected, state)
-    for config in sorted({config_hash(container) for container in containers} - {service.config_hash}):
+    for config in sorted({container.config_hash for container in containers} - {service.config_hash}):
         yield FieldChange(f"{path}.config", service.config_hash[:12], config[:12] or None)
     for image in sorted({container.image_id for container in containers} - {service.image_id}):
         yield FieldChange(f"{path}.image", service.image_id[:12], image[:12])

@@ -63,16 +63,37 @@ class FleetState:
         """Return why this observation may be incomplete: its host is Unknown, or its own engine is."""
         if observed.engine_error:
             return UnknownHost(observed.host, "unknown", Reason.BLOCKED_ENGINE, observed.engine_error)
-        return self.unknown_hosts.get(observed.host)
+        if observed.record is not None:
+            return self._unknown_for(observed.host, (observed.record.extension,))
+        return self._unknown_for(observed.host, self.observations[observed.host].backend_errors)
 
-    def first_unknown(self, hosts: Iterable[str]) -> UnknownHost | None:
-        """Return the first of ``hosts`` that is Unknown: what is on it is not certain."""
-        return next((self.unknown_hosts[host] for host in hosts if host in self.unknown_hosts), None)
+    def first_unknown(self, hosts: Iterable[str], extension: str) -> UnknownHost | None:
+        """Return the first of ``hosts`` that is Unknown: which of an extension's sandboxes it has is not certain."""
+        found = (self._unknown_for(host, (extension,)) for host in hosts)
+        return next((unknown_host for unknown_host in found if unknown_host), None)
+
+    def _unknown_for(self, host: str, extensions: Iterable[str]) -> UnknownHost | None:
+        """Return why what these extensions have on a host is not certain; None where it is."""
+        if host in self.unknown_hosts:
+            return self.unknown_hosts[host]
+        errors = self.observations[host].backend_errors if host in self.observations else {}
+        error = next((errors[extension] for extension in extensions if extension in errors), None)
+        return UnknownHost(host, "unknown", Reason.BLOCKED_ENGINE, error) if error else None
+
+    def _used_on(self, host: str) -> Iterable[str]:
+        """Return the extensions whose sandboxes are on a host, or may go there; all that observed it without any."""
+        records = (observed.record for observed in self.observed_hosts[host].copies.values())
+        used = {record.extension for record in records if record} | {
+            desired.profile.spec.extension for desired in self.fleet.sandboxes.values() if host in desired.eligible
+        }
+        return sorted(used) or self.observations[host].backend_errors
 
     def hosts(self) -> Iterator[HostSummary]:
         """Yield the result of observing each host, by name."""
         for name in sorted(self.fleet.hosts.keys() - self.forgotten):
             unknown_host = self.unknown_hosts.get(name)
+            if unknown_host is None and name in self.observed_hosts and self.observations[name].backend_errors:
+                unknown_host = self._unknown_for(name, self._used_on(name))
             yield (
                 HostSummary(name, unknown_host.status, unknown_host.error)
                 if unknown_host
@@ -92,7 +113,7 @@ def fleet_state_of(
         if isinstance(observation, Reachable):
             answered[name] = observation
             if observation.error:
-                unknown_hosts[name] = UnknownHost(name, "unknown", _reason(observation), observation.error)
+                unknown_hosts[name] = UnknownHost(name, "unknown", Reason.BLOCKED_AMBIGUOUS, observation.error)
         else:
             error = observation.error if observation else "it was not looked at"
             if name in fleet.retired:
@@ -107,11 +128,6 @@ def fleet_state_of(
         error = f"{' and '.join(sorted(names))} are one machine under several names: keep one Host document"
         unknown_hosts |= {name: UnknownHost(name, "unknown", Reason.BLOCKED_AMBIGUOUS, error) for name in names}
     return FleetState(fleet, answered, observed_hosts, unknown_hosts, now, forgotten)
-
-
-def _reason(observation: Reachable) -> Reason:
-    engine = observation.engines.get(observation.engine) if observation.engine else None
-    return Reason.BLOCKED_ENGINE if engine is None or engine.error else Reason.BLOCKED_AMBIGUOUS
 
 
 def _same_machine(observed_hosts: Mapping[str, ObservedHost]) -> Iterable[frozenset[str]]:

@@ -68,7 +68,7 @@ class ObservedSandbox:
 
     @property
     def engine(self) -> Engine | None:
-        """The engine that has it: the record's, else that of whatever carries its labels; None without either."""
+        """The engine that has it: the record's (empty if it needs none), else that of its labels; None without."""
         if self.record:
             return self.record.engine
         engines = [c.engine for c in self.containers] + [r.engine for r in self.resources]
@@ -174,7 +174,7 @@ def _disagreement(record: Record, owners: tuple[Ownership, ...], fleet: str) -> 
 
 
 def _engine_error(observed: ObservedSandbox, engines: Mapping[Engine, EngineObservation]) -> str | None:
-    if observed.record is None:
+    if observed.record is None or not observed.record.engine:
         return None
     engine = engines.get(observed.record.engine)
     if engine is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sandboxer.model.identity import COMPOSE_PROJECT
 from sandboxer.model.observed import RECORD_MISSING
 from sandboxer.model.plan import Unmanaged
 from sandboxer.reconcile.orphans import outlived, unwanted
@@ -23,8 +22,8 @@ def unmanaged(fleet_state: FleetState) -> Iterator[Unmanaged]:
     """Yield compose projects, single containers and directories that no record here covers, by host and name."""
     for host in sorted(fleet_state.observed_hosts):
         others = fleet_state.observed_hosts[host].others
-        projects = {c.labels[COMPOSE_PROJECT] for c in others if c.labels.get(COMPOSE_PROJECT)}
-        single = {c.name for c in others if not c.labels.get(COMPOSE_PROJECT)}
+        projects = {c.project for c in others if c.project}
+        single = {c.name for c in others if not c.project}
         yield from (Unmanaged(host, "compose_project", name) for name in sorted(projects))
         yield from (Unmanaged(host, "container", name) for name in sorted(single))
         yield from (Unmanaged(host, "directory", name) for name in sorted(fleet_state.observations[host].directories))

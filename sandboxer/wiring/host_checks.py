@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sandboxer.errors import UsageError
 from sandboxer.lifecycle.doctor import CheckedHost, check_hosts
@@ -12,6 +12,7 @@ from sandboxer.wiring.hosts import compose_command_of, runtime_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sandboxer.extensions.capabilities import SupportsHostChecks
     from sandboxer.model.host_report import HostReport
     from sandboxer.wiring.run import Run
 
@@ -35,4 +36,7 @@ def check_host(run: Run, names: Sequence[str] = ()) -> list[HostReport]:
     hosts = [manifests.hosts[name] for name in dict.fromkeys(names or sorted(manifests.hosts))]
     longest = max((profile.spec.ttl.max for profile in manifests.profiles.values()), default=None)
     patients = [CheckedHost(host, fleet, runtime_of(host), compose_command_of(host), longest) for host in hosts]
-    return check_hosts(patients, run.transport)
+    used = sorted({profile.spec.extension for profile in manifests.profiles.values()}) or [run.registry.first]
+    able = [run.registry.get(name) for name in used if run.registry.supports(name, "host_checks")]
+    backends = [cast("SupportsHostChecks", extension).host_checks() for extension in able]
+    return check_hosts(patients, run.transport, backends)

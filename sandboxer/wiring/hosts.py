@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandboxer.extensions.base import Runtime
     from sandboxer.model.manifest import Host
 
 COMPOSE_VARIABLE = "SANDBOXER_COMPOSE_CMD"
@@ -17,7 +16,7 @@ def compose_command_of(host: Host) -> str | None:
     return host.spec.compose_command or os.environ.get(COMPOSE_VARIABLE) or None
 
 
-def runtime_of(host: Host) -> Runtime:
+def runtime_of(host: Host) -> str:
     """Return the requested engine; a Compose of Podman's implies Podman."""
     command = compose_command_of(host) or ""
     if host.spec.runtime == "auto" and os.path.basename(command).startswith("podman"):  # noqa: PTH119 - no path

@@ -117,14 +117,17 @@ def unreachable_hosts(run: Run) -> dict[str, str]:
 
 
 def partial(run: Run) -> list[str]:
-    """Return the hosts that answered incompletely: an engine did not respond."""
+    """Return the hosts that answered incompletely: an engine of the fleet's extensions did not respond."""
+    used = {profile.spec.extension for profile in run.sound().profiles.values()} or {run.registry.first}
     observations = {
         name: observation for name, observation in run.observations.items() if isinstance(observation, Reachable)
     }
     return sorted(
         n
         for n, observation in observations.items()
-        if observation.error or any(e.error for e in observation.engines.values())
+        if observation.error
+        or any(engine.error for engine in observation.engines.values())
+        or used & observation.backend_errors.keys()
     )
 
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import SandboxerError
 from sandboxer.extensions.base import Operation, Provenance, Target
+from sandboxer.model.lifecycle import Action
 from sandboxer.model.observed import Reachable
 from sandboxer.wiring.hosts import compose_command_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandboxer.model.observed import HostObservation
+    from sandboxer.model.observed import Engine, HostObservation
     from sandboxer.model.plan import Change
+    from sandboxer.reconcile.observed_sandbox import ObservedSandbox
     from sandboxer.wiring.apply_options import ApplyOptions
     from sandboxer.wiring.run import Run
 
@@ -35,7 +37,7 @@ def operation_for(
     if not isinstance(observation, Reachable):
         raise SandboxerError(f"{host} was not seen")
     observed = run.observed(host, change.id, {host: observation})
-    engine = (observed.engine if observed and change.action != "replace" else None) or observation.engine
+    engine = _engine(run, change, observed, observation)
     if engine is None:
         raise SandboxerError(f"{host} has no engine", hint=f"see `sandboxer doctor {host}`")
     target = Target(
@@ -67,3 +69,15 @@ def operation_for(
         only_requested=how.only_requested,
         lives=tuple(sorted({owner.uid for owner in observed.owners()})) if observed and not observed.record else (),
     )
+
+
+def _engine(run: Run, change: Change, observed: ObservedSandbox | None, observation: Reachable) -> Engine | None:
+    """Return the engine that has the sandbox; of a new life the host's, or none if its extension needs none.
+
+    None means that one is needed, and the host has none.
+    """
+    if observed and observed.engine is not None and change.action is not Action.REPLACE:
+        return observed.engine
+    desired = next((one for one in run.fleet.sandboxes.values() if one.id == change.id), None)
+    extension = desired.profile.spec.extension if desired else run.registry.first
+    return observation.engine if run.registry.needs_engine(extension) else ""

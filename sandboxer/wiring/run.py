@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from sandboxer.adapters.transports import Transports
 from sandboxer.errors import ManifestError
 from sandboxer.extensions.base import ObserveRequest
-from sandboxer.extensions.registry import SHIPPED, build_registry
+from sandboxer.extensions.registry import build_registry
 from sandboxer.lifecycle.observe import observe_hosts, recorded_names
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import Reachable
@@ -195,9 +195,10 @@ class Run:
 
     @cached_property
     def extensions(self) -> Mapping[str, Extension]:
-        """The backends that may have sandboxes on the hosts, by name; the first, ext.compose-ssh, observes the host."""
-        named = {profile.spec.extension for profile in self.sound().profiles.values()} - {SHIPPED}
-        return {name: self.registry.get(name) for name in (SHIPPED, *sorted(named))}
+        """The backends that may have sandboxes on the hosts, by name; the first one observes every host."""
+        first = self.registry.first
+        named = {profile.spec.extension for profile in self.sound().profiles.values()} - {first}
+        return {name: self.registry.get(name) for name in (first, *sorted(named))}
 
     @cached_property
     def observations(self) -> dict[str, HostObservation]:
@@ -242,7 +243,9 @@ class Run:
         fleet_state = fleet_state_of(self.fleet, self.observations, self.now(), options.forgotten)
         self.reporter.begin(self.observations)
         inputs = self.inputs if deep else None
-        found = find_drift(fleet_state, options, self.transport, self.holder, inputs, self.reporter.noted)
+        found = find_drift(
+            fleet_state, options, self.transport, self.holder, inputs, self.registry, self.reporter.noted
+        )
         return replace(found, plan=replace(found.plan, stats=self._stats()))
 
     def _plan(self, options: Options, observations: Mapping[str, HostObservation]) -> Plan:
@@ -302,7 +305,8 @@ class Run:
         desired = {sandbox.id: sandbox for sandbox in self.fleet.sandboxes.values()}
         executor = Executor(
             desired=desired,
-            extension_of=self._extension_of,
+            extension_of=lambda change: self.registry.get(self._extension_of(change)),
+            former_of=self._former_of,
             operation_for=lambda change, host, progress: self._work(change, host, progress, how),
             might_live=self._might_live,
             plan_again=partial(self._plan_again, options=options) if options else None,
@@ -328,12 +332,22 @@ class Run:
             pending_cleanups(fleet, observations, forget=of_git and not guarded), self.transport, fleet, self.holder
         )
 
-    def _extension_of(self, change: Change) -> Extension:
-        observed = self.observed(change.from_host or change.host or "", change.id, self._observations_of(change))
+    def _extension_of(self, change: Change) -> str:
+        """Return the extension that carries out a change."""
+        recorded = self._recorded_extension(change)
         wanted = next((s for s in self.fleet.sandboxes.values() if s.id == change.id), None)
-        if observed and observed.record and (wanted is None or change.action == "delete"):
-            return self.registry.get(observed.record.extension)
-        return self.registry.get(wanted.profile.spec.extension if wanted else SHIPPED)
+        if recorded and (wanted is None or change.action == "delete"):
+            return recorded
+        return wanted.profile.spec.extension if wanted else self.registry.first
+
+    def _former_of(self, change: Change) -> Extension | None:
+        """Return the extension that made what a change replaces; None where it is the one that carries it out."""
+        recorded = self._recorded_extension(change)
+        return self.registry.get(recorded) if recorded and recorded != self._extension_of(change) else None
+
+    def _recorded_extension(self, change: Change) -> str | None:
+        observed = self.observed(change.from_host or change.host or "", change.id, self._observations_of(change))
+        return observed.record.extension if observed and observed.record else None
 
     @property
     def holder(self) -> str:
@@ -366,12 +380,14 @@ class Run:
     def _might_live(self, change: Change) -> list[str]:
         """Return the fully observed hosts where a sandbox of git's may exist, by name."""
         desired = self.fleet.sandboxes.get(change.sandbox)
-        known = self._observations_of(change)
-        observations = {host: known.get(host) for host in (*desired.eligible, *desired.formerly)} if desired else {}
+        if desired is None:
+            return []
+        known, extension = self._observations_of(change), desired.profile.spec.extension
+        observations = {host: known.get(host) for host in (*desired.eligible, *desired.formerly)}
         return sorted(
             host
             for host, observation in observations.items()
-            if isinstance(observation, Reachable) and not observation.error
+            if isinstance(observation, Reachable) and not (observation.error or extension in observation.backend_errors)
         )
 
     def _plan_again(self, change: Change, options: Options) -> Change | None:

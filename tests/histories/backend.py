@@ -31,7 +31,7 @@ class SimulatedBackend(ComposeSsh):
     def __init__(self, hosts_observed: Callable[[SimulatedHost], None]) -> None:
         self._looked = hosts_observed
 
-    def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
+    def observe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
         """Return the observation of a simulated host."""
         host: Any = transport
         try:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.model.identity import COMPOSE_PROJECT, LABEL_UID, sandbox_id
+from sandboxer.extensions.compose_ssh.labels import COMPOSE_PROJECT, service_fields
+from sandboxer.model.identity import LABEL_UID, sandbox_id
 from sandboxer.model.observed import Container
 from tests.histories.host import ENGINES
 
@@ -152,5 +153,14 @@ class Ground:
         number = host.made.total()
         host.made["foreign"] += 1
         host.containers[f"foreign-{number}"] = Container(
-            f"foreign-{number}", f"foreign-{number}", "docker", "theirs", "c" * 64, "running", 0, None, labels
+            f"foreign-{number}",
+            f"foreign-{number}",
+            "docker",
+            "theirs",
+            "c" * 64,
+            "running",
+            0,
+            None,
+            labels,
+            **service_fields(labels, f"foreign-{number}"),
         )

@@ -134,7 +134,8 @@ class SimulatedHost:
             leftovers=tuple(name for owner, name in self.leftovers if owner == fleet),
             tombstones={key[1]: tombstone for key, tombstone in self.tombstones.items() if key[0] == fleet},
             head=self.heads.get(fleet),
-            error=linked if self.linked else silent if chosen in self.silent else None,
+            error=linked if self.linked else None,
+            backend_error=silent if chosen in self.silent else None,
         )
 
     def _engine(self, engine: Engine) -> EngineObservation:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sandboxer.model.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, Ownership
+from sandboxer.extensions.compose_ssh.labels import COMPOSE_PROJECT, COMPOSE_SERVICE, service_fields
+from sandboxer.model.identity import Ownership
 from sandboxer.model.observed import Container, Head, Resource, Tombstone
 from tests.histories.host import ONE_FILE, Folder, Key, SimulatedHost
 
@@ -186,6 +187,7 @@ class Verbs:
             labels,
             volumes=tuple(f"{project}_{mount['source']}" for mount in service.get("volumes", ())),
             networks=tuple(f"{project}_{network}" for network in service["networks"]),
+            **service_fields(labels, name),
         )
         ends = service["command"] == ["true"]
         state, code = ("exited", 0) if ends else ("exited", 1) if self.host.failing else ("running", 0)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandboxer.extensions.base import ObserveRequest
-from sandboxer.extensions.compose_ssh.observe import observe_command, read_observation
+from sandboxer.extensions.compose_ssh.observe import engine_part
+from sandboxer.extensions.host_observation import observe_command, read_observation
 from sandboxer.extensions.scripts import script
 from sandboxer.model.protocols import CommandResult
 from tests.lab import IMAGE
@@ -28,16 +29,16 @@ _NO_CURL = "\ndocker_api() { return 1; }\n"
 def docker_look(lab: Lab, *, without_api: bool = False) -> EngineObservation:
     """Return what Docker on the host has, by its API where that may be used."""
     request = ObserveRequest(HOST, "/tmp/sandboxer", "look-test")
-    command, nonce = observe_command(request)
+    command, nonce = observe_command(request, engine_part(request))
     # The function is defined last before the script that observes, so that it counts.
     observe = script("compose_ssh/observe.sh")
     engine, rest = command.script.split(observe)
     text = engine + (_NO_CURL if without_api else "") + observe + rest
     done = lab.exec(HOST, ["sh", "-c", text], input=command.stdin.decode())
     assert ("api-containers" in done.stdout) is not without_api
-    return read_observation(request, nonce, CommandResult(0, done.stdout.encode(), done.stderr.encode())).engines[
-        "docker"
-    ]
+    return read_observation(
+        request, nonce, CommandResult(0, done.stdout.encode(), done.stderr.encode()), engine_part(request)
+    ).engines["docker"]
 
 
 @pytest.fixture
@@ -96,11 +97,13 @@ def test_a_dead_docker_is_an_error_and_no_emptiness_by_either_way(lab: Lab) -> N
     with lab.stop_engine(HOST):
         assert docker_look(lab, without_api=True).error
         request = ObserveRequest(HOST, "/tmp/sandboxer", "look-test")
-        command, nonce = observe_command(request)
+        command, nonce = observe_command(request, engine_part(request))
         done = lab.exec(HOST, ["sh", "-c", command.script], input=command.stdin.decode())
-        observation = read_observation(request, nonce, CommandResult(0, done.stdout.encode(), done.stderr.encode()))
+        observation = read_observation(
+            request, nonce, CommandResult(0, done.stdout.encode(), done.stderr.encode()), engine_part(request)
+        )
         assert observation.engines["docker"].error
-        assert observation.error
+        assert observation.backend_error
 
 
 def test_what_is_removed_between_two_words_of_podman_is_no_failed_look(lab: Lab) -> None:
@@ -119,10 +122,13 @@ def test_what_is_removed_between_two_words_of_podman_is_no_failed_look(lab: Lab)
         try:
             errors = []
             for _ in range(12):
-                command, nonce = observe_command(request)
+                command, nonce = observe_command(request, engine_part(request))
                 done = lab.exec(host, ["sh", "-c", command.script], input=command.stdin.decode())
                 observation = read_observation(
-                    request, nonce, CommandResult(0, done.stdout.encode(), done.stderr.encode())
+                    request,
+                    nonce,
+                    CommandResult(0, done.stdout.encode(), done.stderr.encode()),
+                    engine_part(request),
                 )
                 errors.append(observation.engines["podman"].error)
         finally:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandboxer.extensions.compose_ssh.observe import Sections
+from sandboxer.extensions.host_facts import HostFacts
+from sandboxer.extensions.sections import Sections
 from sandboxer.lifecycle.doctor import CheckedHost
-from sandboxer.lifecycle.doctor_facts import Facts
 from sandboxer.model.manifest import Host
 from sandboxer.model.protocols import CommandResult
 
@@ -33,11 +33,13 @@ def checked(
     return CheckedHost(host, "acme", host.spec.runtime, compose, longest)
 
 
-def told(sections: dict[str, str], request: CheckedHost | None = None, **more: float) -> Facts:
+def told(sections: dict[str, str], request: CheckedHost | None = None, **more: float) -> HostFacts:
     """Return facts as a host would report them; a key may be `name argument`."""
     sections = {"system": DEBIAN_12, "login": "0 root"} | sections
     output = "".join(f"\n@n {name}\n{body}\n" for name, body in sections.items()) + "\n@n end\n"
-    return Facts(request or checked(), Sections(output.encode(), "n"), CommandResult(0, output.encode(), b""), **more)
+    return HostFacts(
+        request or checked(), Sections(output.encode(), "n"), CommandResult(0, output.encode(), b""), **more
+    )
 
 
 def only(checks: Iterator[Check]) -> Check:

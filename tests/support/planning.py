@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sandboxer.errors import InputUnavailable
+from sandboxer.extensions.compose_ssh.labels import COMPOSE_PROJECT, COMPOSE_SERVICE, service_fields
 from sandboxer.model.desired import SecretValue
 from sandboxer.model.hidden import Hidden
-from sandboxer.model.identity import COMPOSE_PROJECT, COMPOSE_SERVICE, LABEL_CONFIG, Ownership, project_name
+from sandboxer.model.identity import LABEL_CONFIG, Ownership, project_name
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.observed import (
     RECORD_MISSING,
@@ -281,6 +282,7 @@ def container_of(record: Record, owner: Ownership, service: str, state: str) -> 
         config, image = ("changed", image) if word == "reconfigured" else (config, "b" * 64)
         word = "running"
     project = project_name(record.name, record.id)
+    labels = {**owner.labels(), COMPOSE_PROJECT: project, COMPOSE_SERVICE: service, LABEL_CONFIG: config}
     return Container(
         id=hashlib.sha256(f"{record.uid} {service}".encode()).hexdigest(),
         name=f"{project}-{service}-1",
@@ -290,13 +292,15 @@ def container_of(record: Record, owner: Ownership, service: str, state: str) -> 
         state=word,  # type: ignore[arg-type]
         exit_code=int(detail) if word == "exited" else 0,
         health=detail if detail in ("healthy", "unhealthy", "starting") else None,  # type: ignore[arg-type]
-        labels={**owner.labels(), COMPOSE_PROJECT: project, COMPOSE_SERVICE: service, LABEL_CONFIG: config},
+        labels=labels,
+        **service_fields(labels, service),
     )
 
 
 def foreign_container(name: str, **labels: str) -> Container:
     """Return a container that somebody else runs."""
-    return Container(name * 8, name, "docker", "theirs", "c" * 64, "running", 0, None, labels)
+    fields = service_fields(labels, name)
+    return Container(name * 8, name, "docker", "theirs", "c" * 64, "running", 0, None, labels, **fields)
 
 
 def observation(case: Case, host: str, given: Case) -> HostObservation | None:
@@ -336,7 +340,8 @@ def observation(case: Case, host: str, given: Case) -> HostObservation | None:
             git.sandboxes[name].id: Tombstone(git.sandboxes[name].id, git.sandboxes[name].spec_digest)
             for name in given.get("tombstones", ())
         },
-        error=f"{engine} does not answer: {error}" if error else given.get("error"),
+        error=given.get("error"),
+        backend_errors={"ext.compose-ssh": f"{engine} does not answer: {error}"} if error else {},
     )
 
 

@@ -26,8 +26,9 @@ from sandboxer.adapters.local import LocalTransport
 from sandboxer.adapters.transports import Transports
 from sandboxer.cli.main import run
 from sandboxer.extensions.base import ObserveRequest
-from sandboxer.extensions.compose_ssh.observe import observe_command
-from sandboxer.extensions.compose_ssh.sections import Sections
+from sandboxer.extensions.compose_ssh.observe import engine_part
+from sandboxer.extensions.host_observation import observe_command
+from sandboxer.extensions.sections import Sections
 from sandboxer.lifecycle.journals import Journals
 from sandboxer.model.event import Event
 from sandboxer.model.lock import Holder
@@ -136,7 +137,8 @@ def engine_answers(
     With the files they are all that this release's observation of a host consists of. ``execute`` runs a script with a
     standard input on the host, and returns its output.
     """
-    command, nonce = observe_command(ObserveRequest(host, ROOT, fleet, engine))
+    request = ObserveRequest(host, ROOT, fleet, engine)
+    command, nonce = observe_command(request, engine_part(request))
     parts = list(Sections(execute(command.script, command.stdin), nonce))
     assert parts[-1][0] == "end", parts[-1]
     clock = next(int(body) for name, _, body in parts if name == "clock")

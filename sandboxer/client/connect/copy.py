@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import posixpath
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandboxer.adapters.archive import Unpacking, pack
 from sandboxer.adapters.transports import Transports
-from sandboxer.client.connect.escaping import escaped
 from sandboxer.client.connect.target import target_of
 from sandboxer.errors import HostError, SandboxError, UsageError
-from sandboxer.extensions.scripts import script
-from sandboxer.model.protocols import Command
 from sandboxer.model.text import printable
-from sandboxer.reconcile.drift import service_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandboxer.client.connect.target import ConnectTarget
     from sandboxer.client.context import ClientContext
-    from sandboxer.model.observed import Container
-    from sandboxer.model.protocols import HostTransport, Stream
+    from sandboxer.extensions.capabilities import CopyMode
+    from sandboxer.model.protocols import Command, HostTransport, Stream
+
+    Copier = Callable[[CopyMode, str], Command]
 
 _STALL = 120.0  # seconds without progress of an engine
 _BLOCK = 512
@@ -42,7 +41,7 @@ def copy_from(
     A target that is a directory receives it under its own name, else it becomes the target. ``progress`` receives the
     number of bytes so far. Raise UsageError, SandboxError, HostError; then the target is unchanged.
     """
-    target, container = _container(context, name, service)
+    target, copy = _copier(context, name, service)
     plain, contents = _plain(path)
     if plain == "/":
         raise UsageError("the whole of a container cannot be copied", hint="name a file or folder below /")
@@ -53,15 +52,15 @@ def copy_from(
     transports = Transports(target.folder)
     try:
         with Unpacking(final, context.warn) as unpacking:
-            with _started(transports.to(target.host), "out", container, plain) as stream:
+            with transports.to(target.host).stream(copy("out", plain)) as stream:
                 stream.end_input()
                 reader = _Reader(stream, target, progress)
                 try:
                     unpacking.take(reader)
                 except EOFError as error:
-                    _must_be_well(stream, target, container, plain)
+                    _must_be_well(stream, target, plain)
                     raise _cut_off(target, plain, str(error)) from None
-                _must_be_well(stream, target, container, plain)
+                _must_be_well(stream, target, plain)
             unpacking.put()
     finally:
         transports.close()
@@ -79,27 +78,30 @@ def copy_to(
     """
     if not Path(source).exists():
         raise UsageError(f"there is no {source}", hint="name a file or folder of this machine")
-    target, container = _container(context, name, service)
+    target, copy = _copier(context, name, service)
     transports = Transports(target.folder)
     try:
         transport = transports.to(target.host)
-        folder, called = _destination(transport, container, path, source)
-        with _started(transport, "in", container, folder) as stream:
+        folder, called = _destination(transport, copy, path, source)
+        with transport.stream(copy("in", folder)) as stream:
             try:
                 pack(Path(source), called, _Writer(stream, progress), context.warn)
             except BrokenPipeError:
-                _must_be_well(stream, target, container, path)
+                _must_be_well(stream, target, path)
                 raise _cut_off(target, path, "it took no more") from None
             stream.end_input()
-            _must_be_well(stream, target, container, path)
+            _must_be_well(stream, target, path)
     finally:
         transports.close()
     return posixpath.join(folder, called)
 
 
-def _container(context: ClientContext, name: str, service: str | None) -> tuple[ConnectTarget, Container]:
+def _copier(context: ClientContext, name: str, service: str | None) -> tuple[ConnectTarget, Copier]:
+    """Return a sandbox, and what returns the commands that copy to and from a path in it."""
     target = target_of(context, name)
-    return target, target.container(service, running=False)
+    extension = target.capable("copy")
+    container = target.container(service, running=False) if service or target.services else None
+    return target, partial(extension.copy, target, container)
 
 
 def _plain(path: str) -> tuple[str, bool]:
@@ -110,11 +112,11 @@ def _plain(path: str) -> tuple[str, bool]:
     return whole, path.endswith("/.")
 
 
-def _destination(transport: HostTransport, container: Container, path: str, source: str) -> tuple[str, str]:
+def _destination(transport: HostTransport, copy: Copier, path: str, source: str) -> tuple[str, str]:
     """Return the directory in the container to unpack in, and the name to unpack as; empty for the source's content."""
     plain, _ = _plain(path)
     contents = source == "." or source.endswith("/.")
-    kind = _FOLDER if plain == "/" else _kind(transport, container, plain)
+    kind = _FOLDER if plain == "/" else _kind(transport, copy, plain)
     if kind == _FOLDER:
         return plain, "" if contents else Path(source).absolute().name
     if kind and Path(source).is_dir():
@@ -124,22 +126,13 @@ def _destination(transport: HostTransport, container: Container, path: str, sour
     return posixpath.split(plain)
 
 
-def _kind(transport: HostTransport, container: Container, path: str) -> bytes:
+def _kind(transport: HostTransport, copy: Copier, path: str) -> bytes:
     """Return the tar type of a path in a container: ``5`` for a directory; empty if nothing is there."""
-    result = transport.run(_command("kind", container, path))
+    result = transport.run(copy("kind", path))
     return result.stdout[156:157] if len(result.stdout) == _BLOCK else b""
 
 
-def _started(transport: HostTransport, way: str, container: Container, path: str) -> Stream:
-    return transport.stream(_command(way, container, path))
-
-
-def _command(way: str, container: Container, path: str) -> Command:
-    words = (way, container.engine, container.id, escaped(path))
-    return Command(script("compose_ssh/copy.sh"), "".join(f"{word}\n" for word in words).encode(), timeout=60.0)
-
-
-def _must_be_well(stream: Stream, target: ConnectTarget, container: Container, path: str) -> None:
+def _must_be_well(stream: Stream, target: ConnectTarget, path: str) -> None:
     """Raise SandboxError with the engine's message if it failed, HostError if it does not end."""
     host = target.observed.host
     try:
@@ -150,7 +143,9 @@ def _must_be_well(stream: Stream, target: ConnectTarget, container: Container, p
         raise HostError(host, f"{target.engine} on {host} has not gone on for {_STALL:g} s") from None
     if code:
         said = stream.said.splitlines()
-        words = said[-1].removeprefix("Error: ").replace(container.id, service_of(container)) if said else ""
+        words = said[-1].removeprefix("Error: ") if said else ""
+        for container in target.observed.containers:
+            words = words.replace(container.id, container.service)
         why = printable(words, 300) or f"exit code {code}"
         raise SandboxError(target.name, f"{path} of {target.name} is not copied: {why}")
 

@@ -18,11 +18,9 @@ if TYPE_CHECKING:
     from sandboxer.client.connect.target import ConnectTarget
     from sandboxer.client.context import ClientContext
     from sandboxer.model.jsontypes import JsonObject
-    from sandboxer.model.observed import Container
     from sandboxer.model.protocols import HostTransport, Tunnel
 
 FRESH = 30.0  # seconds that an address counts as known: another sandbox may have it later
-_LOOPBACK, _ANY = "127.0.0.1", ("", "0.0.0.0", "::")  # noqa: S104 - not a bind address: engines report these
 _SAME = 10.0  # seconds in which the same error is not repeated
 
 
@@ -97,6 +95,7 @@ def forwards(
     ``service`` is the default for ports that name none. Raise UsageError, HostError, SandboxError.
     """
     target = target_of(context, name)
+    target.capable("addresses")
     targets = [(_destination(target, one, one.service or service), one.local_port) for one in request]
     targets = targets or [(destination, 0) for destination in _all(target, service)]
     link = Link(target, context.warn)
@@ -265,14 +264,8 @@ class Link:
 
 
 def _way(target: ConnectTarget, destination: _Destination) -> tuple[str, int] | None:
-    """Return the address on the host of a port; None if no container of the service runs."""
-    running = [container for container in target.services.get(destination.service, ()) if container.state == "running"]
-    return next((way for container in running if (way := _way_to(container, destination.port))), None)
-
-
-def _way_to(container: Container, number: int) -> tuple[str, int] | None:
-    for port in container.ports:
-        if port.container_port == number and port.protocol == "tcp":
-            return _LOOPBACK if port.host_address in _ANY else port.host_address, port.host_port
-    address = next((container.addresses[network] for network in sorted(container.addresses)), None)
-    return (address, number) if address else None
+    """Return the address on the host of a port; None if nothing of the service runs."""
+    found: Sequence[tuple[str, int]] = target.capable("addresses").addresses(
+        target, destination.service, destination.port
+    )
+    return next(iter(found), None)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import re
-import secrets
 from typing import TYPE_CHECKING, Self
 
 from sandboxer.adapters.transports import Transports
-from sandboxer.client.connect.escaping import escaped
 from sandboxer.client.connect.target import target_of
-from sandboxer.errors import UsageError
-from sandboxer.extensions.scripts import script
-from sandboxer.model.protocols import Command, Terminal
+from sandboxer.model.protocols import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sandboxer.client.connect.target import ConnectTarget
     from sandboxer.client.context import ClientContext
-    from sandboxer.model.protocols import Stream
+    from sandboxer.model.protocols import Command, Stream
 
 
 class Shell:
@@ -51,25 +46,12 @@ def shell(
     if terminal is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,60}", terminal.kind):
         terminal = Terminal(columns=terminal.columns, rows=terminal.rows)
     target = target_of(context, name)
-    container, folder = (target.container(service).id, "") if service else ("", _workspace(target))
-    words = [target.engine, container, folder]
-    words += ["yes", terminal.kind] if terminal else ["no", "dumb"]
-    words += [secrets.token_hex(12), str(len(command)), *(escaped(word) for word in command)]
-    data = "".join(f"{word}\n" for word in words).encode(errors="surrogateescape")
+    extension = target.capable("exec")
+    to_run: Command = extension.exec(target, target.container(service) if service else None, command, terminal)
     transports = Transports(target.folder)
     try:
-        stream = transports.to(target.host).stream(Command(script("compose_ssh/shell.sh"), data), terminal, on_stderr)
+        stream = transports.to(target.host).stream(to_run, terminal, on_stderr)
     except BaseException:
         transports.close()
         raise
     return Shell(stream, transports)
-
-
-def _workspace(target: ConnectTarget) -> str:
-    """Return the directory of the delivered files. Raise UsageError if the sandbox has none."""
-    inputs = target.record.inputs
-    if inputs is None:
-        services = ", ".join(target.services)
-        raise UsageError(f"{target.name} has no workspace", hint=f"name a service: {services}" if services else "")
-    digest = inputs.digest.removeprefix("sha256:")
-    return f"{target.host.spec.root}/{target.fleet}/{target.observed.id}/workspace/tree/{digest}"

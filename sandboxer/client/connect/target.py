@@ -2,62 +2,49 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sandboxer.adapters.transports import Transports
 from sandboxer.client.query import copies_of
 from sandboxer.errors import SandboxError, UsageError
 from sandboxer.extensions.base import ObserveRequest
+from sandboxer.extensions.capabilities import LiveSandbox
 from sandboxer.model.observed import Reachable
 from sandboxer.profiles.report import did_you_mean
-from sandboxer.reconcile.drift import one_off, service_of
 from sandboxer.reconcile.observed_sandbox import observed_host
 from sandboxer.wiring.hosts import runtime_of
 from sandboxer.wiring.lookup import find
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator
 
     from sandboxer.client.context import ClientContext
-    from sandboxer.extensions.base import Extension
+    from sandboxer.extensions.registry import Registry
     from sandboxer.model.manifest import Host
-    from sandboxer.model.observed import Container, Engine
+    from sandboxer.model.observed import Container
     from sandboxer.model.protocols import HostTransport
     from sandboxer.model.record import Record
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
-NUMBER = "com.docker.compose.container-number"
 
-
-@dataclass(frozen=True, slots=True)
-class ConnectTarget:
-    """One sandbox on its host, as one observation showed it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectTarget(LiveSandbox):
+    """One sandbox on its host, as one observation showed it, and its extension.
 
     ``folder`` is the fleet's directory, which key files are relative to.
     """
 
-    name: str
     folder: Path
-    fleet: str
     host: Host
-    extension: Extension
-    observed: ObservedSandbox
-    record: Record
+    registry: Registry
 
-    @property
-    def engine(self) -> Engine:
-        """The engine that runs its containers."""
-        return self.record.engine
-
-    @property
-    def services(self) -> Mapping[str, Sequence[Container]]:
-        """The containers of each service, in any state, the first replica first; without a person's one-off ones."""
-        found: dict[str, list[Container]] = {}
-        for container in self.observed.containers:
-            if not one_off(container) and container.engine == self.engine:
-                found.setdefault(service_of(container), []).append(container)
-        return {name: sorted(found[name], key=number_of) for name in sorted(found)}
+    def capable(self, capability: str) -> Any:
+        """Return the sandbox's extension, which has a capability. Raise CapabilityMissing if it does not declare it."""
+        return self.registry.capable(self.name, self.record.extension, capability)
 
     def the_service(self, service: str | None) -> str:
         """Return the given service, or the only one if none is given. Raise UsageError if there is no such service."""
@@ -95,7 +82,7 @@ class ConnectTarget:
         Raise HostError, and SandboxError if it is gone.
         """
         request = ObserveRequest(self.observed.host, self.host.spec.root, self.fleet, runtime_of(self.host))
-        observation = self.extension.probe(transport, request)
+        observation = self.registry.get(self.record.extension).observe(transport, request)
         copies = (
             observed_host(observation, self.fleet, self.host.spec.root).copies
             if isinstance(observation, Reachable)
@@ -105,12 +92,6 @@ class ConnectTarget:
         if observed is None:
             raise SandboxError(self.name, f"{self.name} is not on {self.observed.host} any more")
         return replace(self, observed=observed, record=sure(self.name, observed))
-
-
-def number_of(container: Container) -> int:
-    """Return the number of a container's replica, from 1 on."""
-    told = container.labels.get(NUMBER, "")
-    return int(told) if told.isdecimal() and len(told) < 10 else 1
 
 
 def target_of(context: ClientContext, name: str) -> ConnectTarget:
@@ -125,10 +106,28 @@ def target_of(context: ClientContext, name: str) -> ConnectTarget:
         observed = copies[0].observed
         record = sure(copies[0].change.sandbox, observed)
         hosts = {**run.fleet.hosts, **run.sound().hosts}
-        extension = run.registry.get(record.extension)
+        host, folder = hosts[observed.host], Path(context.root)
         return ConnectTarget(
-            record.name, Path(context.root), run.fleet_name, hosts[observed.host], extension, observed, record
+            name=record.name,
+            fleet=run.fleet_name,
+            root=host.spec.root,
+            observed=observed,
+            record=record,
+            connect=partial(_connection, folder, host),
+            folder=folder,
+            host=host,
+            registry=run.registry,
         )
+
+
+@contextmanager
+def _connection(folder: Path, host: Host) -> Iterator[HostTransport]:
+    """Yield the transport of another connection to a host."""
+    transports = Transports(folder)
+    try:
+        yield transports.to(host)
+    finally:
+        transports.close()
 
 
 def sure(name: str, observed: ObservedSandbox) -> Record:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import ObservationIncomplete, ProvisionFailed, StaleChange
 from sandboxer.extensions.compose_ssh.engines import read_engine
-from sandboxer.extensions.compose_ssh.observe import file_sums
-from sandboxer.extensions.compose_ssh.sections import Sections
+from sandboxer.extensions.host_observation import file_sums
+from sandboxer.extensions.sections import Sections
 from sandboxer.model.event import events_of, gap_then, last_number
 from sandboxer.model.identity import LABEL_FLEET
 from sandboxer.model.lifecycle import Phase
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 REMOVE_SECONDS = 300.0  # a tenant may have left millions of files
 VERBS = (
     "compose_ssh/engine.sh",
-    "compose_ssh/files.sh",
+    "files.sh",
     "compose_ssh/confine.sh",
     "compose_ssh/resolver.sh",
     "compose_ssh/verbs.sh",

@@ -6,9 +6,15 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
-from sandboxer.model.identity import (
+from sandboxer.extensions.compose_ssh.labels import (
+    COMPOSE_CONFIG_HASH,
+    COMPOSE_NUMBER,
+    COMPOSE_ONE_OFF,
     COMPOSE_PROJECT,
     COMPOSE_SERVICE,
+    service_fields,
+)
+from sandboxer.model.identity import (
     LABEL_CLEANER,
     LABEL_CONFIG,
     LABEL_FLEET,
@@ -25,7 +31,7 @@ from sandboxer.model.observed import Container, ContainerState, Engine, EngineOb
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from sandboxer.extensions.compose_ssh.sections import Sections
+    from sandboxer.extensions.sections import Sections
 
 #: The labels that are read here. Any other label of a container is a stranger's text, of any length.
 NAMED_LABELS = (
@@ -40,9 +46,9 @@ NAMED_LABELS = (
     LABEL_CONFIG,
     COMPOSE_PROJECT,
     COMPOSE_SERVICE,
-    "com.docker.compose.container-number",
-    "com.docker.compose.oneoff",
-    "com.docker.compose.config-hash",
+    COMPOSE_NUMBER,
+    COMPOSE_ONE_OFF,
+    COMPOSE_CONFIG_HASH,
 )
 #: Characters of a name or a label; ``engine.sh`` cuts there too.
 LONGEST = 512
@@ -204,12 +210,16 @@ def _named(labels: Mapping[str, Any]) -> dict[str, str]:
 
 def _stranger(engine: Engine, identifier: str, name: str, labels: dict[str, str]) -> Container:
     """Return a container of somebody else: only its name, and the labels that say what it belongs to."""
-    return Container(identifier, name[:LONGEST], engine, "", "", "unknown", 0, None, labels)
+    fields = service_fields(labels, name[:LONGEST])
+    return Container(identifier, name[:LONGEST], engine, "", "", "unknown", 0, None, labels, **fields)
 
 
 def _unreadable(engine: Engine, identifier: str, name: str, labels: dict[str, str]) -> Container:
     reason = f"what {engine} says of container {identifier[:12]} cannot be read"
-    return Container(identifier, name[:LONGEST], engine, "", "", "unknown", 0, None, labels, unreadable=reason)
+    fields = service_fields(labels, name[:LONGEST])
+    return Container(
+        identifier, name[:LONGEST], engine, "", "", "unknown", 0, None, labels, unreadable=reason, **fields
+    )
 
 
 def _container(
@@ -241,6 +251,7 @@ def _container(
         ports=tuple(ports),
         volumes=tuple(sorted(str(volume) for volume in volumes)),
         networks=tuple(sorted(networks)),
+        **service_fields(labels, name[:LONGEST]),
     )
 
 

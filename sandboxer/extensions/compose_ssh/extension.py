@@ -6,25 +6,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandboxer.extensions.compose_ssh.observe import observe_command, read_observation
+from sandboxer.extensions.compose_ssh.observe import engine_part
+from sandboxer.extensions.host_observation import observe_host
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sandboxer.extensions.base import ObserveRequest, Operation
+    from sandboxer.extensions.capabilities import CopyMode, HostChecks, LiveSandbox, LogReader, LogRequest
     from sandboxer.model.desired import DesiredSandbox
-    from sandboxer.model.observed import HostObservation
-    from sandboxer.model.protocols import HostTransport
+    from sandboxer.model.observed import Container, HostObservation
+    from sandboxer.model.protocols import Command, HostTransport, InputSource, Terminal
     from sandboxer.model.record import Record
+    from sandboxer.reconcile.drift_report import Contents
 
 
 class ComposeSsh:
     """Backend for Docker Compose and podman-compose on any host with a shell."""
 
-    def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
+    def observe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
         """Observe one host; see the Extension protocol."""
-        command, nonce = observe_command(request)
-        return read_observation(request, nonce, transport.run(command))
+        return observe_host(transport, request, engine_part(request))
 
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
         """Create the sandbox, or bring it to what is desired; see the Extension protocol."""
@@ -32,14 +34,53 @@ class ComposeSsh:
 
         return provision(operation, desired, fresh=fresh)
 
-    def wait_ready(self, operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
-        """Wait until every recorded service is up or has ended well; see the Extension protocol."""
-        from sandboxer.extensions.compose_ssh.provision import wait_ready
-
-        return wait_ready(operation, record, timeout)
-
     def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
         """Remove everything of the sandbox, its record last; see the Extension protocol."""
         from sandboxer.extensions.compose_ssh.teardown import teardown
 
         teardown(operation, tombstone=tombstone)
+
+    def logs(self, sandbox: LiveSandbox, request: LogRequest) -> LogReader:
+        """Return the lines of the containers' logs; see SupportsLogs."""
+        if request.follow:
+            from sandboxer.extensions.compose_ssh.follow import LogFollower
+
+            return LogFollower(sandbox, request)
+        from sandboxer.extensions.compose_ssh.container_logs import ContainerLogs
+
+        return ContainerLogs(sandbox, request)
+
+    def exec(
+        self, sandbox: LiveSandbox, container: Container | None, command: Sequence[str], terminal: Terminal | None
+    ) -> Command:
+        """Return the command that runs one in a container, or in the workspace; see SupportsExec."""
+        from sandboxer.extensions.compose_ssh.reach import exec_command
+
+        return exec_command(sandbox, container, command, terminal)
+
+    def copy(self, sandbox: LiveSandbox, container: Container | None, mode: CopyMode, path: str) -> Command:
+        """Return the command that copies out of a container, or into it; see SupportsCopy."""
+        from sandboxer.extensions.compose_ssh.reach import copy_command
+
+        return copy_command(sandbox, container, mode, path)
+
+    def addresses(self, sandbox: LiveSandbox, service: str, port: int) -> Sequence[tuple[str, int]]:
+        """Return where the host reaches a port of a service; see SupportsAddresses."""
+        from sandboxer.extensions.compose_ssh.reach import addresses
+
+        return addresses(sandbox, service, port)
+
+    def contents(
+        self, transport: HostTransport, request: ObserveRequest, records: Sequence[Record], inputs: InputSource
+    ) -> Mapping[str, Contents]:
+        """Return what differs from the delivered files; see SupportsContents."""
+        from sandboxer.extensions.compose_ssh.contents import delivered
+        from sandboxer.extensions.contents import compare_contents
+
+        return compare_contents(transport, request, records, inputs, delivered)
+
+    def host_checks(self) -> HostChecks:
+        """Return the checks of the engine and of Compose; see SupportsHostChecks."""
+        from sandboxer.extensions.compose_ssh.host_checks import HOST_CHECKS
+
+        return HOST_CHECKS

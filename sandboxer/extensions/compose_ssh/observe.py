@@ -1,130 +1,39 @@
-"""Observes a host: the command, and its output read into values. Output not understood in full counts as none."""
+"""The engines' part of a host's observation: the containers of Docker and Podman, and which one new sandboxes get."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
-import secrets
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from sandboxer.errors import ObservationIncomplete
 from sandboxer.extensions.compose_ssh.engines import read_engine
-from sandboxer.extensions.compose_ssh.sections import Sections
-from sandboxer.extensions.scripts import script
-from sandboxer.model.observed import (
-    RECORD_MISSING,
-    Engine,
-    EngineObservation,
-    FileSums,
-    Head,
-    ObservedDirectory,
-    Reachable,
-    Tombstone,
-)
-from sandboxer.model.protocols import Command, CommandResult
-from sandboxer.model.record import RecordRefused, parse_record
+from sandboxer.extensions.host_observation import ObservationPart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from sandboxer.extensions.base import ObserveRequest
+    from sandboxer.extensions.sections import Sections
+    from sandboxer.model.observed import Engine, EngineObservation, Reachable
 
-OBSERVE_SECONDS = 60.0
-_SUMS = re.compile(r"(.+) (\d+) (\d+) (-?\d+)")
 _ENGINES: tuple[Engine, ...] = ("docker", "podman")
 
 
-def observe_command(request: ObserveRequest) -> tuple[Command, str]:
-    """Return the command that observes one host, and the nonce that marks its sections."""
-    nonce = secrets.token_hex(16)
-    lines = (nonce, request.root, request.fleet, request.runtime)
-    text = script("root.sh", "compose_ssh/engine.sh", "compose_ssh/files.sh", "compose_ssh/observe.sh")
-    return Command(text, "".join(f"{line}\n" for line in lines).encode(), timeout=OBSERVE_SECONDS), nonce
+def engine_part(request: ObserveRequest) -> ObservationPart:
+    """Return the part of an observation that asks the engines of one host."""
 
+    def read(observation: Reachable, sections: Sections, stderr: bytes) -> Reachable:
+        found = (read_engine(engine, sections, stderr) for engine in _ENGINES)
+        engines = {seen.engine: seen for seen in found if seen}
+        chosen, problem = _chosen_engine(request, sections, engines)
+        return replace(observation, engine=chosen, engines=engines, backend_error=problem)
 
-def read_observation(request: ObserveRequest, nonce: str, result: CommandResult) -> Reachable:
-    """Return the observation. Raise ObservationIncomplete if the output is incomplete, or not as expected."""
-    sections = Sections(result.stdout, nonce)
-    if not sections.complete:
-        said = result.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ObservationIncomplete(
-            request.host,
-            f"the look at {request.host} broke off (exit code {result.exit_code})" + (f": {said[-1]}" if said else ""),
-            hint="the host needs sh, coreutils, `timeout`, `flock` and `tar`: see `sandboxer doctor`",
-        )
-    try:
-        return _read(request, sections, result.stderr)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        raise ObservationIncomplete(
-            request.host, f"the look at {request.host} cannot be understood: {error!r}", hint="see `sandboxer doctor`"
-        ) from error
-
-
-def _read(request: ObserveRequest, sections: Sections, stderr: bytes) -> Reachable:
-    engines = {
-        observation.engine: observation
-        for observation in (read_engine(engine, sections, stderr) for engine in _ENGINES)
-        if observation
-    }
-    problem = _root_problem(request.root, sections)
-    chosen, engine_problem = _chosen_engine(request, sections, engines)
-    return Reachable(
-        host=request.host,
-        clock=datetime.fromtimestamp(int(_text(sections, "clock")), UTC),
-        boot_id=_text(sections, "boot"),
-        free_bytes=int(_text(sections, "disk").splitlines()[-1].split()[3]) * 1024,
-        cpus=float(_text(sections, "cpus")),
-        memory_bytes=int(_text(sections, "memory")) * 1024,
-        engine=chosen,
-        engines=engines,
-        found=_found(request.fleet, sections),
-        directories=_foreign_directories(request, sections),
-        leftovers=(
-            *(name for name in _names(sections, "fleet-entries") if name.startswith((".staging-", ".trash-"))),
-            *_names(sections, "locks"),
-        ),
-        tombstones=_tombstones(sections),
-        head=_head(sections),
-        error=problem or engine_problem,
-    )
-
-
-def _text(sections: Sections, name: str) -> str:
-    return (sections.body(name) or b"").decode("utf-8", "replace").strip()
-
-
-def _names(sections: Sections, name: str) -> tuple[str, ...]:
-    body = sections.body(name) or b""
-    return tuple(sorted(part.decode("utf-8", "backslashreplace") for part in body.split(b"\0") if part))
-
-
-def _root_problem(root: str, sections: Sections) -> str | None:
-    if unsafe := _text(sections, "way"):
-        return f"{unsafe}: set another spec.root on the Host, such as /var/lib/sandboxer"
-    linked = _text(sections, "linked")
-    if linked:
-        return f"{linked} is a symbolic link: remove it"
-    state = _text(sections, "root")
-    if state == "absent":
-        return None
-    owner, _mode, kind = state.split(" ", 2)
-    if kind != "directory":
-        return f"{root} is a {kind}, not a directory: remove it, or set another spec.root on the Host"
-    if owner != _text(sections, "uid"):
-        return (
-            f"{root} belongs to user id {owner}, not to the login user ({_text(sections, 'uid')}): "
-            "remove it, or set another spec.root on the Host"
-        )
-    return None
+    return ObservationPart(("compose_ssh/engine.sh", "compose_ssh/observe.sh"), (request.runtime,), read)
 
 
 def _chosen_engine(
     request: ObserveRequest, sections: Sections, engines: Mapping[Engine, EngineObservation]
 ) -> tuple[Engine | None, str | None]:
-    has = dict(pair.split("=") for pair in _text(sections, "engines").split())
+    has = dict(pair.split("=") for pair in (sections.body("engines") or b"").decode().split())
     chosen: Engine | None
     if request.runtime != "auto":
         chosen = request.runtime
@@ -138,96 +47,3 @@ def _chosen_engine(
     if observation is None or observation.error is not None:
         return chosen, f"{chosen} does not answer: {observation.error if observation else 'it was not asked'}"
     return chosen, None
-
-
-def _found(fleet: str, sections: Sections) -> dict[str, ObservedDirectory]:
-    workspaces = {argument for name, argument, _ in sections if name == "workspace"}
-    files, told = sections.body("files"), _told(sections)
-    digests = {argument: hashlib.sha256(body).hexdigest() for name, argument, body in sections if name == "told"}
-    sums = file_sums(files) if files is not None else None
-    found: dict[str, ObservedDirectory] = {}
-    for name, identifier, body in sections:
-        if name == "record":
-            try:
-                record, error = parse_record(body, fleet=fleet, identifier=identifier), None
-            except RecordRefused as refused:
-                record, error = None, f"its record cannot be read: {refused}"
-        elif name == "record-missing":
-            record, error = None, RECORD_MISSING
-        elif name == "record-too-large":
-            record, error = None, "its record is too large to be read beside the others"
-        elif name == "misplaced":
-            record, error = None, f"its directory is a {body.decode('utf-8', 'replace').strip()}: remove that"
-        else:
-            continue
-        found[identifier] = ObservedDirectory(
-            identifier,
-            record,
-            error,
-            has_workspace=identifier in workspaces,
-            files=sums.get(identifier, FileSums()) if sums is not None else None,
-            told=told.get(identifier, {}),
-            reported_digest=digests.get(identifier, ""),
-        )
-    return found
-
-
-def file_sums(printed: bytes) -> dict[str, FileSums]:
-    """Return what ``files.sh`` printed, by its keys; what has no files is left out."""
-    lines = (_SUMS.fullmatch(line) for line in os.fsdecode(printed).splitlines())
-    # A name with a line break below the workspace, which nothing of ours has, makes lines that do not match.
-    return {line[1]: FileSums(int(line[2]), int(line[3]), int(line[4])) for line in lines if line}
-
-
-def _foreign_directories(request: ObserveRequest, sections: Sections) -> tuple[str, ...]:
-    own = {".locks", ".tombstones", ".journals", ".head.json", ".head.json.new"}
-    beside = [name for name in _names(sections, "entries") if name != request.fleet]
-    within = [
-        f"{request.fleet}/{name}"
-        for name in _names(sections, "fleet-entries")
-        if name not in own and not name.startswith((".staging-", ".trash-")) and not re.fullmatch(r"[0-9a-f]{8}", name)
-    ]
-    return (*beside, *within)
-
-
-def _each_json(sections: Sections, wanted: str, use: Callable[[str, Any], None]) -> None:
-    for name, argument, body in sections:
-        if name == wanted:
-            try:
-                use(argument, json.loads(body))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                # Half a file is worth nothing: whoever has something to note writes it again.
-                continue
-
-
-def _tombstones(sections: Sections) -> dict[str, Tombstone]:
-    found: dict[str, Tombstone] = {}
-    _each_json(sections, "tombstone", lambda i, v: found.__setitem__(i, Tombstone(i, str(v["spec_digest"]))))
-    return found
-
-
-def _told(sections: Sections) -> dict[str, dict[str, datetime]]:
-    found: dict[str, dict[str, datetime]] = {}
-
-    def add(identifier: str, value: Any) -> None:
-        found[identifier] = {str(path): _utc(since) for path, since in value["told"].items()}
-
-    _each_json(sections, "told", add)
-    return found
-
-
-def _utc(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time without a zone is no moment")
-    return moment.astimezone(UTC)
-
-
-def _head(sections: Sections) -> Head | None:
-    heads: list[Head] = []
-
-    def add(_argument: str, value: Any) -> None:
-        heads.append(Head(str(value["commit"]), datetime.fromisoformat(value["committed_at"])))
-
-    _each_json(sections, "head", add)
-    return heads[-1] if heads else None

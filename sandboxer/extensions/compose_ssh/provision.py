@@ -20,7 +20,7 @@ from sandboxer.extensions.compose_ssh.workspace import Workspace
 from sandboxer.extensions.host_session import HostSession
 from sandboxer.model.identity import LABEL_UNTIL, project_name
 from sandboxer.model.lifecycle import Phase
-from sandboxer.reconcile.drift import service_of, state_of
+from sandboxer.reconcile.drift import state_of
 from sandboxer.reconcile.fields import digest_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def wait_ready(operation: Operation, record: Record, timeout: float) -> Mapping[
         directory = SandboxDirectory(operation, session)
         while True:
             state = directory.observation()
-            states = {service_of(container): state_of(container) for container in state.containers}
+            states = {container.service: state_of(container) for container in state.containers}
             if all(states.get(name) in ("running", "exited (0)") for name in record.services):
                 return states
             if time.monotonic() >= deadline:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.model.observed import ObservedDirectory
 from sandboxer.model.record import Record, Service, WorkspaceFiles
-from sandboxer.reconcile.drift import config_hash, drift, one_off, service_of
+from sandboxer.reconcile.drift import drift
 from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
@@ -41,14 +41,14 @@ def what_runs(
     """
     by_service: dict[str, list[Container]] = {}
     for container in containers:
-        if not one_off(container):
-            by_service.setdefault(service_of(container), []).append(container)
+        if not container.one_off:
+            by_service.setdefault(container.service, []).append(container)
     services = {}
     for service in wanted:
         own = by_service.get(service.name, [])
         done = bool(own) and all(c.state == "exited" and c.exit_code == 0 for c in own)
         services[service.name] = Service(
-            config_hash=config_hash(own[0]) if own else "",
+            config_hash=own[0].config_hash if own else "",
             image_id=own[0].image_id if own else "",
             replicas=len(own),
             one_shot=service.one_shot,

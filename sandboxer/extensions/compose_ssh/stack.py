@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from sandboxer.errors import ProvisionFailed
 from sandboxer.extensions.compose_ssh.networks import creation, made_volume
 from sandboxer.model.identity import LABEL_CONFIG, project_name
-from sandboxer.reconcile.drift import one_off, service_of, state_of
+from sandboxer.reconcile.drift import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,7 +75,7 @@ class Stack:
         The network that they refer to may be gone.
         """
         old = {container.id for container in before.containers}
-        return {service_of(c) for c in self.directory.observation().containers if c.id in old and c.state != "running"}
+        return {c.service for c in self.directory.observation().containers if c.id in old and c.state != "running"}
 
     def _up_in_order(self, before: State, services: list[str], forced: set[str], deadline: float) -> State:
         """Do what Docker Compose does by itself: start first those that others wait for, and remove former ones."""
@@ -103,7 +103,7 @@ class Stack:
 
     def _remove_former(self, before: State) -> None:
         wanted = {service.name for service in self.hardened.services}
-        former = [c.id for c in before.containers if service_of(c) not in wanted and not one_off(c)]
+        former = [c.id for c in before.containers if c.service not in wanted and not c.one_off]
         if former:
             engine = self.directory.operation.target.engine
             self.directory.session.must(
@@ -152,7 +152,7 @@ class Stack:
             waited = names or {service.name for service in self.hardened.services}
             if not self._not_ready(state) & waited and not _refused(reply):
                 return state
-            failed = any(self._failed(c) for c in state.containers if service_of(c) in waited)
+            failed = any(self._failed(c) for c in state.containers if c.service in waited)
             if failed or time.monotonic() >= deadline:
                 self._fail(reply, state)
             gave_up = reply is not None and reply.code != 0
@@ -174,7 +174,7 @@ class Stack:
             for service in self.hardened.services
             for container in before.containers
             if service.one_shot
-            and service_of(container) == service.name
+            and container.service == service.name
             and (container.state, container.exit_code) == ("exited", 0)
             and container.labels.get(LABEL_CONFIG) == configs[service.name]
         }
@@ -189,12 +189,12 @@ class Stack:
         podman-compose compares nothing at all, so with it every service with another definition is forced.
         """
         configs = self._configs()
-        there = {service_of(container) for container in before.containers}
-        unhealthy = {service_of(c) for c in before.containers if c.health == "unhealthy"}
+        there = {container.service for container in before.containers}
+        unhealthy = {c.service for c in before.containers if c.health == "unhealthy"}
         changed = {
-            service_of(c)
+            c.service
             for c in before.containers
-            if self._podman and c.labels.get(LABEL_CONFIG) != configs.get(service_of(c))
+            if self._podman and c.labels.get(LABEL_CONFIG) != configs.get(c.service)
         }
         return set(self.remade & there) | unhealthy | changed
 
@@ -292,8 +292,8 @@ class Stack:
         """Return the containers of each service, without one-off containers that a person runs beside them."""
         found: dict[str, list[Container]] = {}
         for container in state.containers:
-            if not one_off(container):
-                found.setdefault(service_of(container), []).append(container)
+            if not container.one_off:
+                found.setdefault(container.service, []).append(container)
         return found
 
     @staticmethod
@@ -334,15 +334,15 @@ class Stack:
 
     def _logs(self, state: State) -> Iterator[str]:
         not_ready = self._not_ready(state)
-        there = {service_of(container) for container in state.containers}
+        there = {container.service for container in state.containers}
         former = self._former(state)
         for name in sorted(former | (not_ready - there)):
             how = "was not changed" if name in former else "was not made"
             yield f"service {name} {how}; its image is {self.hardened.model['services'][name].get('image')}"
         for container in state.containers:
-            if self._good(container) or service_of(container) not in not_ready:
+            if self._good(container) or container.service not in not_ready:
                 continue
-            yield f"service {service_of(container)} is {state_of(container)}"
+            yield f"service {container.service} is {state_of(container)}"
             if check := self._health_check(container):
                 yield f"its health check says:\n{check}"
             engine = self.directory.operation.target.engine

@@ -30,7 +30,7 @@ def teardown(operation: Operation, *, tombstone: str | None = None) -> None:
         if state.record is None:
             _remove_unrecorded(directory, state.containers)
         else:
-            remove(directory, state.record, state.containers, tombstone)
+            remove(directory, state.record, state.containers, tombstone, again=operation.again)
 
 
 def _remove_unrecorded(directory: SandboxDirectory, containers: Iterable[Container]) -> None:

@@ -11,10 +11,10 @@ from sandboxer.cli.copy import _inside
 from sandboxer.cli.forward import _request
 from sandboxer.cli.logs import harmless
 from sandboxer.cli.shell import _COMMAND, ssh
-from sandboxer.client.connect.escaping import escaped
-from sandboxer.client.connect.follow import _Again
-from sandboxer.client.connect.logs import MAX_LINE, Lines
 from sandboxer.errors import UsageError
+from sandboxer.extensions.compose_ssh.container_logs import MAX_LINE, Lines
+from sandboxer.extensions.compose_ssh.follow import _Again
+from sandboxer.extensions.escaping import escaped
 
 
 def test_lines_are_cut_wherever_the_bytes_were() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
-from sandboxer.errors import ExtensionError
+from sandboxer.errors import CapabilityMissing, ExtensionError
 from sandboxer.extensions import registry
 from sandboxer.extensions.compose_ssh.extension import ComposeSsh
 from sandboxer.extensions.registry import build_registry
@@ -16,10 +17,7 @@ from sandboxer.model.manifest import Extension as Description
 from sandboxer.profiles.loader import load
 from tests.support.fleet import ROOT, shipped_files
 
-if TYPE_CHECKING:
-    from sandboxer.model.record import Record
-
-OPERATIONS = ["probe", "provision", "wait_ready", "teardown"]
+OPERATIONS = ["observe", "provision", "teardown"]
 CAPABILITIES = {
     "isolation": ["container"],
     "scopes": ["ephemeral"],
@@ -36,9 +34,14 @@ class Good(ComposeSsh):
 class NoTeardown:
     """One that cannot remove what it makes."""
 
-    def probe(self, transport: Any, request: Any) -> None: ...
+    def observe(self, transport: Any, request: Any) -> None: ...
     def provision(self, operation: Any, desired: Any, *, fresh: bool) -> None: ...
-    def wait_ready(self, operation: Any, record: Record, timeout: float) -> None: ...
+
+
+class OtherLogs(Good):
+    """One whose optional method is called otherwise than the protocol says."""
+
+    def logs(self, name: Any) -> Any: ...  # type: ignore[override]
 
 
 class OtherParameters(NoTeardown):
@@ -136,6 +139,36 @@ def test_a_class_that_takes_other_parameters_is_refused_with_those_that_it_is_ca
     error = refusal(described(), here("OtherParameters"))
     assert "OtherParameters.teardown takes (self, operation)" in error.message
     assert "tombstone" in error.hint
+
+
+def test_a_capability_that_is_declared_is_held_to_its_protocol() -> None:
+    error = refusal(described(operations=[*OPERATIONS, "logs"]), here("OtherLogs"))
+    assert "OtherLogs.logs takes (self, name)" in error.message
+    assert error.hint == "it is called with (self, sandbox, request)"
+    assert isinstance(build_registry(described(), [here("OtherLogs")]).get("ext.other"), OtherLogs)
+
+
+def test_what_is_not_declared_is_not_supported_whatever_the_class_has() -> None:
+    found = build_registry(described(operations=[*OPERATIONS, "exec"]), [here("Good")])
+    assert isinstance(found.capable("web", "ext.other", "exec"), Good)
+    with pytest.raises(CapabilityMissing) as caught:
+        found.capable("web", "ext.other", "logs")
+    assert caught.value.message == 'sandbox "web": extension ext.other does not support logs'
+    assert caught.value.hint
+
+
+def test_a_description_of_before_is_still_read() -> None:
+    (old,) = described(operations=["probe", "provision", "wait_ready", "teardown"]).values()
+    assert old.spec.capabilities.operations == ("observe", "provision", "teardown")
+    assert isinstance(build_registry({"ext.other": old}, [here("Good")]).get("ext.other"), Good)
+
+
+def test_a_fleets_own_description_of_a_built_in_from_before_keeps_what_it_could() -> None:
+    text = (ROOT / "extensions/ext.compose-ssh.yaml").read_text()
+    before = re.sub(r"operations: .*\n.*defaultFiles.*", "operations: [probe, provision, wait_ready, teardown]", text)
+    assert before != text
+    files = shipped_files() | {"extensions/ext.compose-ssh.yaml": before.encode()}
+    assert load(files).extensions == load(shipped_files()).extensions
 
 
 def test_what_is_no_class_is_refused() -> None:

@@ -56,5 +56,5 @@ def test_a_file_that_only_looks_like_a_tombstone_is_left_alone() -> None:
     assert _unsettled(tombstones=_stones("0011aabb 0011aabc", "x\n", "README", "0011AABB")) == []
 
 
-def test_a_host_without_an_engine_is_left_for_the_next_apply() -> None:
-    assert _unsettled(engine=None, head=None) == []
+def test_a_host_without_an_engine_is_cleaned_up_without_one() -> None:
+    assert _unsettled(engine=None, head=None) == [PendingCleanup("lab-1", ROOT, "")]

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.cli.main import run
+from sandboxer.extensions.compose_ssh.host_checks import HOST_CHECKS
 from sandboxer.lifecycle.doctor import CheckedHost, check_host, check_hosts
 from sandboxer.model.host_report import Check, HostReport
 from sandboxer.render.doctor import doctor_json, doctor_text
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import HostTransport
 
 SCRIPTS = Path(__file__).parents[3] / "sandboxer" / "extensions"
+BACKENDS = [HOST_CHECKS]
 TOOLS = re.search(r"^tools='(.*)'$", (SCRIPTS / "doctor.sh").read_text(), re.MULTILINE)[1].split()  # type: ignore[index]
 
 
@@ -71,7 +73,7 @@ def by_name(report: HostReport) -> dict[str, Check]:
 
 def test_a_machine_with_all_tools(local: Callable[[str], HostTransport], programs: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    checks = by_name(check_host(checked(str(root)), local))
+    checks = by_name(check_host(checked(str(root)), local, BACKENDS))
     assert checks["tools"].status == "ok"
     assert checks["clock"].status == "ok"
     assert checks["root"] == Check("root", "ok", f"{root} is not there yet; an apply makes it")
@@ -84,7 +86,7 @@ def test_nothing_is_changed(local: Callable[[str], HostTransport], programs: Pat
     root = tmp_path / "root"
     root.mkdir(mode=0o700)
     before = sorted(path.name for path in tmp_path.rglob("*"))
-    assert by_name(check_host(checked(str(root)), local))["root"].status == "ok"
+    assert by_name(check_host(checked(str(root)), local, BACKENDS))["root"].status == "ok"
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
@@ -93,7 +95,7 @@ def test_each_missing_tool_is_named(
     local: Callable[[str], HostTransport], programs: Path, tmp_path: Path, missing: str
 ) -> None:
     (programs / missing).unlink()
-    report = check_host(checked(str(tmp_path)), local)
+    report = check_host(checked(str(tmp_path)), local, BACKENDS)
     found = [check for check in report.checks if check.name == "tools" and check.status == "error"]
     assert missing in found[-1].found.rpartition(": ")[2].split(", ")
     assert found[-1].remedy
@@ -104,7 +106,7 @@ def test_a_host_without_dd_cannot_be_asked(
     local: Callable[[str], HostTransport], programs: Path, tmp_path: Path
 ) -> None:
     (programs / "dd").unlink()
-    (check,) = check_host(checked(str(tmp_path)), local).checks
+    (check,) = check_host(checked(str(tmp_path)), local, BACKENDS).checks
     assert check.status == "error"
     assert "dd" in check.remedy
 
@@ -124,7 +126,7 @@ def test_a_tool_that_does_not_do_its_work(
     local: Callable[[str], HostTransport], programs: Path, tmp_path: Path, name: str, text: str, found: str
 ) -> None:
     program(programs, name, text)
-    report = check_host(checked(str(tmp_path / "root")), local)
+    report = check_host(checked(str(tmp_path / "root")), local, BACKENDS)
     assert any(check.found.startswith(found) for check in report.checks if check.status == "error")
 
 
@@ -135,14 +137,14 @@ def test_busybox_serves_as_well(local: Callable[[str], HostTransport], programs:
     for name in {"sh", *TOOLS}.intersection(applets):
         (programs / name).unlink()
         (programs / name).symlink_to(busybox)
-    assert by_name(check_host(checked(str(tmp_path / "root")), local))["tools"].status == "ok"
+    assert by_name(check_host(checked(str(tmp_path / "root")), local, BACKENDS))["tools"].status == "ok"
 
 
 @pytest.mark.parametrize("shell", [name for name in ("bash", "dash", "ksh", "mksh") if shutil.which(name)])
 def test_any_sh_serves(local: Callable[[str], HostTransport], programs: Path, tmp_path: Path, shell: str) -> None:
     (programs / "sh").unlink()
     (programs / "sh").symlink_to(shutil.which(shell, path=os.defpath) or shell)
-    report = check_host(checked(str(tmp_path / "root")), local)
+    report = check_host(checked(str(tmp_path / "root")), local, BACKENDS)
     assert {check.name for check in report.checks if check.status == "error"} == {"engine"}
 
 
@@ -178,7 +180,9 @@ def test_an_engine_is_asked_as_an_apply_would(
            esac""",
     )
     program(programs, "docker-compose", "echo 1.29.2")
-    checks = by_name(check_host(checked(str(tmp_path / "root"), runtime="docker", compose="docker-compose"), local))
+    checks = by_name(
+        check_host(checked(str(tmp_path / "root"), runtime="docker", compose="docker-compose"), local, BACKENDS)
+    )
     assert checks["engine"] == Check("engine", "ok", f"Docker 28.1.0 answers (client {programs}/docker, cgroup v2)")
     assert checks["limits"].found == "ceilings of pids have no effect here"
     assert checks["compose"].status == "error"
@@ -189,7 +193,7 @@ def test_an_engine_is_asked_as_an_apply_would(
 
 def test_podmans_stand_in_is_no_docker(local: Callable[[str], HostTransport], programs: Path, tmp_path: Path) -> None:
     program(programs, "docker", 'exec podman "$@"')
-    check = by_name(check_host(checked(str(tmp_path / "root"), runtime="docker"), local))["engine"]
+    check = by_name(check_host(checked(str(tmp_path / "root"), runtime="docker"), local, BACKENDS))["engine"]
     assert check.found == f"spec.runtime is docker, and {programs}/docker is Podman's stand-in for it"
 
 
@@ -199,7 +203,7 @@ def test_a_link_in_the_roots_place_is_refused(
     (tmp_path / "else where").mkdir()
     root = tmp_path / "root"
     root.symlink_to(tmp_path / "else where")
-    check = by_name(check_host(checked(str(root)), local))["root"]
+    check = by_name(check_host(checked(str(root)), local, BACKENDS))["root"]
     assert check.status == "error"
     assert check.found == f"{root} is a symbolic link, not a directory, and is refused"
     assert f"rm {root}" in check.remedy

@@ -7,15 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sandboxer.extensions.compose_ssh.observe import Sections
-from sandboxer.lifecycle.doctor_checks import (
-    check_disk,
-    check_firewall,
-    check_root,
-    check_sshd,
-    diagnose,
-)
-from sandboxer.lifecycle.doctor_engines import (
+from sandboxer.extensions.compose_ssh.host_checks import (
+    HOST_CHECKS,
     check_builds,
     check_compose,
     check_engine,
@@ -23,18 +16,26 @@ from sandboxer.lifecycle.doctor_engines import (
     check_reading,
     check_rootless,
 )
-from sandboxer.lifecycle.doctor_facts import Facts
-from sandboxer.lifecycle.doctor_remedies import System
+from sandboxer.extensions.host_facts import HostFacts
+from sandboxer.extensions.host_remedies import System
+from sandboxer.extensions.sections import Sections
+from sandboxer.lifecycle.doctor_checks import (
+    check_disk,
+    check_firewall,
+    check_root,
+    check_sshd,
+    diagnose,
+)
 from sandboxer.model.host_report import Check
 from sandboxer.model.protocols import CommandResult
-from tests.support.doctor import checked, only, told
+from tests.support.doctor import DEBIAN_12, checked, only, told
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "hosts.md"
 
 
 def test_nothing_at_all_is_survived() -> None:
-    facts = Facts(checked(), Sections(b"", "n"), CommandResult(1, b"", b""))
-    assert all(isinstance(check, Check) for check in diagnose(facts))
+    facts = HostFacts(checked(), Sections(b"", "n"), CommandResult(1, b"", b""))
+    assert all(isinstance(check, Check) for check in diagnose(facts, [HOST_CHECKS]))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,8 @@ def test_docker_closed_to_the_login() -> None:
     ],
 )
 def test_docker_that_is_silent(code: str, said: str, systemd: str, found: str, remedy: str) -> None:
-    sections = {"client docker /usr/bin/docker": "", "info docker": "", f"info-code {code}": said, "rootless": systemd}
+    system = f"{DEBIAN_12}\n{systemd}"
+    sections = {"system": system, "client docker /usr/bin/docker": "", "info docker": "", f"info-code {code}": said}
     check = only(check_engine(told(sections)))
     assert check.status == "error"
     assert found in check.found
@@ -161,9 +163,10 @@ def test_compose(engine: str, sections: dict[str, str], status: str, found: str)
 def test_a_rootless_podman_that_ends_with_its_login() -> None:
     facts = told(
         {
+            "system": f"{DEBIAN_12}\nsystemd=yes",
             "login": "1001 ci",
             "info podman": "{}",
-            "rootless": "systemd=yes\nruntime_dir_there=yes\nsubuid=yes\nsubgid=yes",
+            "rootless": "runtime_dir_there=yes\nsubuid=yes\nsubgid=yes",
         }
     )
     assert only(check_rootless(facts)).remedy == "sudo loginctl enable-linger ci"
@@ -181,7 +184,7 @@ def test_what_sshd_allows() -> None:
 def test_clock_login_and_key() -> None:
     request = checked(connection="ssh", address="build-1", user="ci")
     sections = {"shell /bin/bash": "Welcome to build-1!", "host-keys": "ssh-ed25519 AAAA"}
-    checks = list(diagnose(told(sections, request, skew=-300.0, login=4.2)))
+    checks = list(diagnose(told(sections, request, skew=-300.0, login=4.2), [HOST_CHECKS]))
     found = {(check.name, check.status): check for check in checks}
     assert found["clock", "warning"].found.startswith("its clock is 300 s behind this machine's")
     assert 'hostKey: "ssh-ed25519 AAAA"' in found["host key", "note"].remedy

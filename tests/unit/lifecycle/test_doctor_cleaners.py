@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from sandboxer.extensions.compose_ssh.observe import Sections
+from sandboxer.extensions.host_facts import HostFacts
+from sandboxer.extensions.sections import Sections
 from sandboxer.lifecycle.doctor_cleaners import check_cleaner, span_of
-from sandboxer.lifecycle.doctor_facts import Facts
 from sandboxer.model.protocols import CommandResult
 from tests.support.doctor import checked, only, told
 
@@ -70,7 +70,7 @@ def test_each_cleaner_is_told() -> None:
 
 def test_a_mask_takes_the_place_of_the_systems_own_rules() -> None:
     output = b"\n@n tmpfiles tmp.conf\nq /tmp 1777 root root 10d\n\n@n tmpfiles tmp.conf\n\n@n end\n"
-    facts = Facts(checked(), Sections(output, "n"), CommandResult(0, output, b""))
+    facts = HostFacts(checked(), Sections(output, "n"), CommandResult(0, output, b""))
     assert only(check_cleaner(facts)).status == "ok"
 
 

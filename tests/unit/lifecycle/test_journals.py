@@ -9,9 +9,9 @@ import pytest
 
 from sandboxer.errors import ObservationIncomplete
 from sandboxer.extensions.compose_ssh.directory import VERBS
-from sandboxer.extensions.compose_ssh.sections import Sections
 from sandboxer.extensions.host_session import HostSession
 from sandboxer.extensions.scripts import script
+from sandboxer.extensions.sections import Sections
 from sandboxer.lifecycle import journals as journals_module
 from sandboxer.model.event import drift_event, last_number
 from sandboxer.model.plan import FieldChange

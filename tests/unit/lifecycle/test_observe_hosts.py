@@ -23,7 +23,7 @@ class Slow:
     def __init__(self) -> None:
         self.told = threading.Event()
 
-    def probe(self, transport: Any, request: ObserveRequest) -> HostObservation:
+    def observe(self, transport: Any, request: ObserveRequest) -> HostObservation:
         if request.host == "slow":
             assert self.told.wait(30)
         raise HostUnreachable(request.host, "refused")
@@ -53,7 +53,7 @@ class Fixed:
     def __init__(self, *found: ObservedDirectory, error: str | None = None, broken: bool = False) -> None:
         self._found, self._error, self._broken = found, error, broken
 
-    def probe(self, transport: Any, request: ObserveRequest) -> HostObservation:
+    def observe(self, transport: Any, request: ObserveRequest) -> HostObservation:
         if self._broken:
             raise ObservationIncomplete(request.host, "it broke off")
         found = {one.id: one for one in self._found}

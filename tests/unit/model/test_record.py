@@ -105,7 +105,7 @@ def test_a_record_cut_short_anywhere_is_refused() -> None:
         with_field("generation", "2"),
         with_field("generation", 2.0),
         with_field("generation", True),
-        with_field("engine", "lxc"),
+        with_field("engine", "docker; reboot"),
         with_field("labels", {"a": 1}),
         with_field("labels", []),
         with_field("sync_policy", {"prune": "yes"}),

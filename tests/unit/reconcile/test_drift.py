@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from sandboxer.extensions.compose_ssh.labels import service_fields
 from sandboxer.extensions.compose_ssh.policy import Service
 from sandboxer.extensions.compose_ssh.records import what_runs
 from sandboxer.model.lifecycle import Health
-from sandboxer.reconcile.drift import config_hash, drift, health, service_of, state_of
+from sandboxer.reconcile.drift import drift, health, state_of
 from sandboxer.reconcile.observed_sandbox import ObservedSandbox, observed_host
 from tests.support.planning import FLEET, ROOT, looks_of
 
@@ -83,7 +84,7 @@ def test_a_suspended_sandbox_is_suspended_whatever_it_does() -> None:
 def test_what_a_person_runs_by_hand_is_no_drift() -> None:
     observed = sight_of()
     (web,) = observed.containers
-    by_hand = replace(web, id="by-hand", labels={**web.labels, "com.docker.compose.oneoff": "True"})
+    by_hand = replace(web, id="by-hand", one_off=True)
     assert told(replace(observed, containers=(web, by_hand))) == []
 
 
@@ -96,20 +97,26 @@ def test_two_containers_of_a_service_are_told_once() -> None:
 
 def test_composes_own_hash_comes_before_ours() -> None:
     (web,) = sight_of().containers
-    assert config_hash(web) == "config-web"
-    assert config_hash(replace(web, labels={**web.labels, "com.docker.compose.config-hash": "theirs"})) == "theirs"
-    assert config_hash(replace(web, labels={})) == ""
+    assert web.config_hash == "config-web"
+    theirs = {**web.labels, "com.docker.compose.config-hash": "theirs"}
+    assert service_fields(theirs, web.name)["config_hash"] == "theirs"
+    assert service_fields({}, web.name)["config_hash"] == ""
 
 
 def test_a_container_without_a_service_goes_by_its_own_name() -> None:
     (web,) = sight_of().containers
-    assert service_of(web) == "web"
-    assert service_of(replace(web, labels={})) == web.name
+    assert web.service == "web"
+    assert service_fields({}, web.name)["service"] == web.name
     assert state_of(replace(web, state="exited", exit_code=3)) == "exited (3)"
+
+
+def test_what_a_person_runs_by_hand_says_so_in_a_label() -> None:
+    assert service_fields({"com.docker.compose.oneoff": "True"}, "web")["one_off"]
+    assert not service_fields({"com.docker.compose.oneoff": "False"}, "web")["one_off"]
 
 
 def test_what_a_person_runs_by_hand_is_not_recorded() -> None:
     (web,) = sight_of().containers
-    by_hand = replace(web, id="by-hand", labels={**web.labels, "com.docker.compose.oneoff": "True"})
+    by_hand = replace(web, id="by-hand", one_off=True)
     recorded = what_runs("sbx-web", [Service("web", one_shot=False, built=False, replicas=1)], [web, by_hand])
     assert recorded["services"]["web"].replicas == 1

@@ -13,8 +13,9 @@ import pytest
 from sandboxer.adapters.git_inputs import GitInputs
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.errors import ObservationIncomplete
-from sandboxer.extensions.compose_ssh.contents import Listing, contents_command, differences, read_contents
+from sandboxer.extensions.compose_ssh.contents import delivered
 from sandboxer.extensions.compose_ssh.tree import Tree
+from sandboxer.extensions.contents import Listing, contents_command, differences, read_contents
 from sandboxer.model.protocols import CommandResult, InputTree
 from tests.support.gitrepo import GitRepo, archive_of
 from tests.support.planning import fleet_of, record_of
@@ -71,7 +72,8 @@ def listing(tmp_path: Path) -> Listing:
 
 def told(tmp_path: Path, inputs: tuple[GitInputs, InputTree], mode: str = "copy") -> dict[str, tuple[object, object]]:
     source, tree = inputs
-    found = differences(record(mode), listing(tmp_path), tree, source)
+    there = listing(tmp_path)
+    found = differences(there, tree, delivered(record(mode), there, tree, source), source)
     return {change.path.removeprefix("workspace.files."): (change.old, change.new) for change in found}
 
 

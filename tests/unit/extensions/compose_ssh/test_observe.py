@@ -13,7 +13,8 @@ import pytest
 
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.extensions.base import ObserveRequest
-from sandboxer.extensions.compose_ssh.observe import file_sums, observe_command, read_observation
+from sandboxer.extensions.compose_ssh.observe import engine_part
+from sandboxer.extensions.host_observation import file_sums, observe_command, read_observation
 from sandboxer.model.observed import FileSums, Reachable
 
 SCRIPTS = Path(__file__).parents[4] / "sandboxer/extensions"
@@ -36,10 +37,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def observation(home: Path) -> Reachable:
     request = ObserveRequest("here", str(home.parent), home.name)
-    command, nonce = observe_command(request)
+    command, nonce = observe_command(request, engine_part(request))
     transport = LocalTransport("here")
     try:
-        return read_observation(request, nonce, transport.run(command))
+        return read_observation(request, nonce, transport.run(command), engine_part(request))
     finally:
         transport.close()
 
@@ -52,7 +53,8 @@ def put(path: Path, content: str, seconds: int = 0) -> None:
 
 def test_the_login_and_the_processors_are_told_without_a_program(home: Path) -> None:
     seen = observation(home)
-    assert seen.error == "neither Docker nor Podman is installed"  # and no complaint about whose the root is
+    assert seen.error is None  # no complaint about whose the root is
+    assert seen.backend_error == "neither Docker nor Podman is installed"
     assert seen.cpus == len(os.sched_getaffinity(0))
 
 

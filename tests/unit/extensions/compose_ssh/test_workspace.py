@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandboxer.extensions.compose_ssh.observe import file_sums
 from sandboxer.extensions.compose_ssh.policy import Bind
 from sandboxer.extensions.compose_ssh.workspace import Workspace
+from sandboxer.extensions.host_observation import file_sums
 from sandboxer.extensions.scripts import script
 from sandboxer.model.observed import FileSums
 from sandboxer.model.protocols import InputTree, TreeEntry
@@ -25,7 +25,7 @@ SHELLS = [shell for shell in ("dash", "bash", "busybox sh") if shutil.which(shel
 
 def printed(folder: Path, names: int, *folders: str, shell: str = "sh", path: str = "") -> dict[str, FileSums]:
     """Return what files.sh prints of folders below ``folder``."""
-    text = script("compose_ssh/files.sh") + '\nfile_sums "$@"\n'
+    text = script("files.sh") + '\nfile_sums "$@"\n'
     words = [*shell.split(), "-c", text, "sh", str(folder), str(names), *folders]
     env = {"PATH": path or os.environ["PATH"], "LC_ALL": "C"}
     done = subprocess.run(words, capture_output=True, env=env, check=True, timeout=60)

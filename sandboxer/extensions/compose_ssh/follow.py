@@ -14,17 +14,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sandboxer.adapters.transports import Transports
-from sandboxer.client.connect.logs import Lines, Source
 from sandboxer.errors import HostError, HostUnreachable, SandboxerError, SandboxError
+from sandboxer.extensions.compose_ssh.container_logs import Lines, Source, words_of
 from sandboxer.extensions.scripts import script
 from sandboxer.model.protocols import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sandboxer.client.connect.logs import LogLine, LogOptions
-    from sandboxer.client.connect.target import ConnectTarget
+    from sandboxer.extensions.capabilities import LiveSandbox, LogLine, LogRequest
     from sandboxer.model.protocols import HostTransport, Stream
 
 ROUND = 2  # seconds between two lists of the containers
@@ -59,11 +57,11 @@ class _Over:
 class LogFollower:
     """A follower of one sandbox's logs. ``lines`` is for one thread, ``close`` for any."""
 
-    def __init__(self, target: ConnectTarget, options: LogOptions) -> None:
-        self._place, self._wanted = target, options
+    def __init__(self, sandbox: LiveSandbox, request: LogRequest) -> None:
+        self._sandbox, self._wanted = sandbox, request
         self._came: queue.Queue[list[LogLine] | dict[str, _Now] | _Over | SandboxerError] = queue.Queue(_WAITING)
         self._stop = threading.Event()
-        self._connections = _Connections(target)
+        self._connections = _Connections(sandbox)
         self._threads: list[threading.Thread] = []
         self._reading: set[str] = set()
         self._since: dict[str, str | None] = {}
@@ -104,8 +102,8 @@ class LogFollower:
         self._since[over.source.id] = over.since
         failures = self._failures[over.source.id] = self._failures.get(over.source.id, 0) + over.failed
         if failures >= _FAILURES:
-            name, service = self._place.name, over.source.service
-            message = f"{self._place.engine} does not give the log of {service}"
+            name, service = self._sandbox.name, over.source.service
+            message = f"{self._sandbox.engine} does not give the log of {service}"
             raise SandboxError(name, message, hint="what it said for a reason is among the lines")
 
     def _over(self, now: dict[str, _Now]) -> bool:
@@ -136,7 +134,7 @@ class LogFollower:
         except SandboxerError as error:
             self._put(error)
         except TimeoutError:
-            self._put(_unanswering(self._place.observed.host))
+            self._put(_unanswering(self._sandbox.observed.host))
 
     def _put(self, piece: list[LogLine] | dict[str, _Now] | _Over | SandboxerError) -> None:
         """Hand over a piece; wait while the reader is behind, which makes the host wait too."""
@@ -147,8 +145,8 @@ class LogFollower:
                 put = True
 
     def _watch(self) -> None:
-        observed = self._place.observed
-        words = (self._place.engine, self._place.fleet, observed.id, observed.uid, str(ROUND))
+        observed = self._sandbox.observed
+        words = (self._sandbox.engine, self._sandbox.fleet, observed.id, observed.uid, str(ROUND))
         cut, found = Lines(), list[bytes]()
         with self._connections.stream("watch.sh", words) as stream:
             while not self._stop.is_set():
@@ -180,9 +178,15 @@ class LogFollower:
         }
 
     def _read(self, source: Source, since: str | None, first: bool) -> None:
-        tail, timestamps = self._wanted.words
-        stamped = self._place.engine == "podman"
-        words = (self._place.engine, source.id, tail if first else "all", "yes" if stamped else timestamps, since or "")
+        tail, timestamps = words_of(self._wanted)
+        stamped = self._sandbox.engine == "podman"
+        words = (
+            self._sandbox.engine,
+            source.id,
+            tail if first else "all",
+            "yes" if stamped else timestamps,
+            since or "",
+        )
         cut, again = Lines(), _Again(self._last.get(source.id), keep=self._wanted.timestamps)
         with self._connections.stream("follow.sh", words) as stream:
             while not self._stop.is_set():
@@ -237,10 +241,11 @@ def _unanswering(host: str) -> HostError:
 class _Connections:
     """The connections to the host, as many as its simultaneous commands need: one, but for the largest sandboxes."""
 
-    def __init__(self, target: ConnectTarget) -> None:
-        self._place = target
+    def __init__(self, sandbox: LiveSandbox) -> None:
+        self._sandbox = sandbox
         self._lock = threading.Lock()
-        self._made: list[tuple[Transports, set[int]]] = []
+        self._made: list[tuple[HostTransport, set[int]]] = []
+        self._stack = contextlib.ExitStack()
         self._count = 0
         self._closed = False
 
@@ -248,15 +253,14 @@ class _Connections:
         """Start a script of this package; raise HostError if it does not start."""
         with self._lock:
             if self._closed:
-                raise HostUnreachable(self._place.observed.host, "the logs were closed")
-            transports, busy = next((one for one in self._made if len(one[1]) < _ON_ONE), (None, set[int]()))
-            if transports is None:
-                transports = Transports(self._place.folder)
-                self._made.append((transports, busy))
+                raise HostUnreachable(self._sandbox.observed.host, "the logs were closed")
+            transport, busy = next((one for one in self._made if len(one[1]) < _ON_ONE), (None, set[int]()))
+            if transport is None:
+                transport = self._stack.enter_context(self._sandbox.connect())
+                self._made.append((transport, busy))
             self._count += 1
             mine = self._count
             busy.add(mine)
-            transport: HostTransport = transports.to(self._place.host)
         command = Command(script(f"compose_ssh/{name}"), "".join(f"{word}\n" for word in words).encode())
         try:
             return _Held(transport.stream(command), busy, mine)
@@ -267,8 +271,7 @@ class _Connections:
     def close(self) -> None:
         with self._lock:
             self._closed = True
-        for transports, _ in self._made:
-            transports.close()
+        self._stack.close()
 
 
 class _Held:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.extensions.capabilities import HostChecks
 from sandboxer.model.host_report import Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandboxer.lifecycle.doctor_facts import Facts
+    from sandboxer.extensions.host_facts import HostFacts
 
 _OLDEST = {"Docker": (20, 10), "Podman": (4, 0), "Docker Compose": (2, 20), "podman-compose": (1, 1)}
 _LIMITS = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "pids"}
@@ -31,7 +32,7 @@ _SYSCTL = {
 }
 
 
-def check_engine(facts: Facts) -> Iterator[Check]:
+def check_engine(facts: HostFacts) -> Iterator[Check]:
     """Yield whether the engine for new sandboxes is there, is the real one, answers, and is open to this login."""
     clients, chosen = facts.all("client"), facts.one("info")[0]
     runtime, system = facts.checked.runtime, facts.system
@@ -58,12 +59,12 @@ def check_engine(facts: Facts) -> Iterator[Check]:
             yield Check("engine", "note", found, "set `runtime: podman` on the Host for the other")
 
 
-def _answers(facts: Facts) -> bool:
+def _answers(facts: HostFacts) -> bool:
     # A docker client before 23 exits with 0 if its daemon does not answer, and says so only in its output.
     return facts.one("info-code")[0] == "0" and not facts.info().get("ServerErrors")
 
 
-def _silent(facts: Facts, chosen: str) -> Check:
+def _silent(facts: HostFacts, chosen: str) -> Check:
     """Return why an installed engine does not answer, and what to do."""
     code, said = facts.one("info-code")
     errors = facts.info().get("ServerErrors") or []
@@ -82,7 +83,7 @@ def _silent(facts: Facts, chosen: str) -> Check:
     return Check("engine", "error", f"{_named(chosen)} does not answer: {last}", remedy)
 
 
-def _answering(facts: Facts, chosen: str, shim: str) -> Check:
+def _answering(facts: HostFacts, chosen: str, shim: str) -> Check:
     info = facts.info()
     client = next((key.partition(" ")[2] for key in facts.all("client") if key.startswith(chosen)), "")
     if chosen == "docker":
@@ -102,7 +103,7 @@ def _answering(facts: Facts, chosen: str, shim: str) -> Check:
     return _old_or_ok("engine", _named(chosen), version, found, "upgrade it")
 
 
-def check_limits(facts: Facts) -> Iterator[Check]:
+def check_limits(facts: HostFacts) -> Iterator[Check]:
     """Yield whether the engine can hold containers to their ceilings."""
     info, chosen = facts.info(), facts.one("info")[0]
     if not _answers(facts):
@@ -123,7 +124,7 @@ def check_limits(facts: Facts) -> Iterator[Check]:
         yield Check("limits", "ok", "memory, cpu and process ceilings work")
 
 
-def check_builds(facts: Facts) -> Iterator[Check]:
+def check_builds(facts: HostFacts) -> Iterator[Check]:
     """Yield whether the engine holds build steps to the ceilings of containers; Docker's builders cannot."""
     chosen = facts.one("info")[0]
     if not _answers(facts):
@@ -139,7 +140,7 @@ def check_builds(facts: Facts) -> Iterator[Check]:
         yield Check("builds", "ok", "steps of builds have the ceilings of memory and cpu that containers have")
 
 
-def check_compose(facts: Facts) -> Iterator[Check]:
+def check_compose(facts: HostFacts) -> Iterator[Check]:
     """Yield the Compose that an apply would use, and whether it is new enough."""
     chosen = facts.one("info")[0]
     if not chosen or facts.one("info-code")[0] == _TIMED_OUT:
@@ -167,7 +168,7 @@ def check_compose(facts: Facts) -> Iterator[Check]:
     yield _old_or_ok("compose", name, version, found, install)
 
 
-def check_reading(facts: Facts) -> Iterator[Check]:
+def check_reading(facts: HostFacts) -> Iterator[Check]:
     """Yield whether the Compose that reads a stranger's files can read anything else."""
     words, system = facts.words("reading"), facts.system
     if not words or not facts.one("info")[0]:
@@ -186,20 +187,20 @@ def check_reading(facts: Facts) -> Iterator[Check]:
     yield Check("reading", "warning", found, remedy)
 
 
-def check_rootless(facts: Facts) -> Iterator[Check]:
+def check_rootless(facts: HostFacts) -> Iterator[Check]:
     """Yield what a Podman of an ordinary login needs to outlive that login."""
     if facts.one("info")[0] == "podman" and facts.uid != "0":
         fine = Check("rootless", "ok", f"Podman of {facts.system.user} outlives its sessions")
         yield from list(_rootless_problems(facts)) or [fine]
 
 
-def _rootless_problems(facts: Facts) -> Iterator[Check]:
+def _rootless_problems(facts: HostFacts) -> Iterator[Check]:
     words, system = facts.words("rootless"), facts.system
     if words.get("runtime_dir_there") != "yes":
         found = "XDG_RUNTIME_DIR is not set, or is no folder: Podman keeps its state in /tmp, which may be cleared"
         package = "libpam-systemd" if system.family == "debian" else "systemd"
         yield Check("rootless", "warning", found, system.install(package))
-    if words.get("systemd") == "yes" and words.get("linger") != "yes":
+    if system.systemd and words.get("linger") != "yes":
         found = f"containers of {system.user} end when its last session does"
         yield Check("rootless", "warning", found, system.as_root(f"loginctl enable-linger {system.user}"))
     if not {"subuid", "subgid"} <= words.keys():
@@ -230,3 +231,9 @@ def _old_or_ok(check: str, what: str, version: str, found: str, remedy: str) -> 
         status: Any = "error" if what == "Docker Compose" else "warning"
         return Check(check, status, f"{found}; {oldest[0]}.{oldest[1]} or newer is needed", remedy)
     return Check(check, "ok", found)
+
+
+HOST_CHECKS = HostChecks(
+    ("compose_ssh/engine.sh", "compose_ssh/confine.sh", "compose_ssh/verbs.sh", "compose_ssh/doctor.sh"),
+    (check_engine, check_limits, check_builds, check_compose, check_reading, check_rootless),
+)

@@ -1,4 +1,4 @@
-"""The doctor's one command on a host, and its raw answers."""
+"""The doctor's one command on a host, and its raw answers, for the checks of the core and of backends."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.extensions.compose_ssh.sections import Sections
+from sandboxer.extensions.host_remedies import System
 from sandboxer.extensions.scripts import script
-from sandboxer.lifecycle.doctor_remedies import System
+from sandboxer.extensions.sections import Sections
 from sandboxer.model.protocols import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
-    from sandboxer.extensions.base import Runtime
     from sandboxer.model.manifest import Host
     from sandboxer.model.protocols import CommandResult, HostTransport
 
@@ -35,7 +35,7 @@ class CheckedHost:
 
     host: Host
     fleet: str
-    runtime: Runtime = "auto"
+    runtime: str = "auto"
     compose_command: str | None = None
     longest_life: timedelta | None = None
 
@@ -51,7 +51,7 @@ class CheckedHost:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class HostFacts:
     """The answers of one host.
 
     ``skew`` is the difference between its clock and ours, ``login`` the time until our script ran there, both in
@@ -122,17 +122,20 @@ class Facts:
             name=words.get("PRETTY_NAME") or "an unknown system",
             user=user or "the login user",
             is_root=uid == "0",
-            systemd=self.words("rootless").get("systemd") == "yes",
+            systemd=words.get("systemd") == "yes",
         )
 
 
-def ask(checked: CheckedHost, transport: HostTransport) -> Facts:
-    """Collect all facts of a host, in one command. Raise HostError if it does not answer."""
+def ask(checked: CheckedHost, transport: HostTransport, scripts: Sequence[str] = ()) -> HostFacts:
+    """Collect all facts of a host, in one command, with the ``scripts`` of backends behind the core's own.
+
+    Raise HostError if it does not answer.
+    """
     nonce = secrets.token_hex(16)
     spec = checked.host.spec
     lines = (nonce, spec.root, checked.fleet, checked.runtime, spec.connection, checked.compose_command or "")
     command = Command(
-        script("root.sh", "compose_ssh/engine.sh", "compose_ssh/confine.sh", "compose_ssh/verbs.sh", "doctor.sh"),
+        script("root.sh", "doctor.sh", *scripts, "doctor_end.sh"),
         "".join(f"{line}\n" for line in lines).encode(),
         timeout=SECONDS,
         max_output=4 * 1024 * 1024,
@@ -140,12 +143,12 @@ def ask(checked: CheckedHost, transport: HostTransport) -> Facts:
     began, before = time.monotonic(), datetime.now(UTC)
     result = transport.run(command)
     seconds, after = time.monotonic() - began, datetime.now(UTC)
-    facts = Facts(checked, Sections(result.stdout, nonce), result)
+    facts = HostFacts(checked, Sections(result.stdout, nonce), result)
     login = None if spec.connection == "local" else max(0.0, seconds - _took(facts))
-    return Facts(checked, facts.sections, result, _skew(facts, before, after), login)
+    return HostFacts(checked, facts.sections, result, _skew(facts, before, after), login)
 
 
-def _took(facts: Facts) -> float:
+def _took(facts: HostFacts) -> float:
     try:
         began, ended = facts.text("took").split()
         return float(ended) - float(began)
@@ -153,7 +156,7 @@ def _took(facts: Facts) -> float:
         return 0.0
 
 
-def _skew(facts: Facts, before: datetime, after: datetime) -> float | None:
+def _skew(facts: HostFacts, before: datetime, after: datetime) -> float | None:
     """Return the skew of a clock that was read at some moment between two; 0 if it may be right."""
     try:
         there = float(facts.text("clock"))

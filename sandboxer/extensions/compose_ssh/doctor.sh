@@ -1,0 +1,52 @@
+# The doctor's checks of the engine and of Compose: behind doctor.sh, engine.sh, confine.sh and verbs.sh.
+engine_facts() {
+  chosen=
+  if real_docker; then
+    section client docker "$client"; chosen=docker
+    within 10 docker --version
+  elif [ -n "${client:-}" ]; then section shim "$client"; fi
+  if has podman; then section client podman "$(command -v podman)"; chosen=${chosen:-podman}; within 10 podman --version; fi
+  [ "$runtime" = auto ] || chosen=$runtime
+  [ -n "$chosen" ] && has "$chosen" || return 0
+  section info "$chosen"; { said=$(within 20 "$chosen" info --format '{{json .}}' 2>&1 >&3); code=$?; } 3>&1
+  section info-code "$code"; printf '%s\n' "$said"
+  socket=${DOCKER_HOST:-unix:///var/run/docker.sock}; socket=${socket#unix://}
+  [ -S "$socket" ] && { section socket "$socket"; stat -c '%G' "$socket"; }
+  # A Compose queries its engine even for its own version: an engine that hangs would make it hang too.
+  [ "$code" = 124 ] || compose_facts
+}
+compose_facts() {
+  compose=${compose:-$(compose_of "$chosen")} || return 0
+  section compose "$compose"
+  for words in 'version --short' version; do
+    # shellcheck disable=SC2086 # commands of several words
+    said=$(within 20 $compose $words 2>&1) && break
+  done; code=$?
+  section compose-code "$code"; printf '%s\n' "$said"
+}
+
+# Whether Compose can be confined to the files that it is to read, and what may prevent that.
+reading_facts() {
+  section reading
+  # shellcheck disable=SC2086 # a command of several words
+  echo "way=$(way_to_confine ${compose:-true} version)"
+  has unshare && echo unshare=yes
+  for key in kernel/unprivileged_userns_clone kernel/apparmor_restrict_unprivileged_userns user/max_user_namespaces; do
+    [ -r "/proc/sys/$key" ] && read -r value <"/proc/sys/$key" && echo "${key##*/}=$value"
+  done
+}
+
+# What a rootless Podman needs to outlive the login.
+rootless_facts() {
+  section rootless
+  echo "runtime_dir=${XDG_RUNTIME_DIR:-}"
+  [ -n "${XDG_RUNTIME_DIR:-}" ] && [ -d "$XDG_RUNTIME_DIR" ] && echo runtime_dir_there=yes
+  [ -e "/var/lib/systemd/linger/$(id -un)" ] && echo linger=yes
+  for file in /etc/subuid /etc/subgid; do
+    grep -q -e "^$(id -un):" -e "^$(id -u):" "$file" 2>/dev/null && echo "${file#/etc/}=yes"
+  done
+}
+
+engine_facts
+reading_facts
+rootless_facts

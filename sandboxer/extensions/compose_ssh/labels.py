@@ -1,0 +1,41 @@
+"""Compose's labels of a container, read into the fields that the core knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+from sandboxer.model.identity import LABEL_CONFIG
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMPOSE_PROJECT = "com.docker.compose.project"
+COMPOSE_SERVICE = "com.docker.compose.service"
+COMPOSE_NUMBER = "com.docker.compose.container-number"
+COMPOSE_ONE_OFF = "com.docker.compose.oneoff"
+COMPOSE_CONFIG_HASH = "com.docker.compose.config-hash"
+
+
+class ServiceFields(TypedDict):
+    """The fields of a Container that Compose's labels say."""
+
+    service: str
+    replica: int
+    config_hash: str
+    one_off: bool
+    project: str
+
+
+def service_fields(labels: Mapping[str, str], name: str) -> ServiceFields:
+    """Return the fields of a container with these labels; without a label of a service, that is its ``name``.
+
+    The hash is Compose's own, else ours: podman-compose has none.
+    """
+    number = labels.get(COMPOSE_NUMBER, "")
+    return ServiceFields(
+        service=labels.get(COMPOSE_SERVICE) or name,
+        replica=int(number) if number.isdecimal() and len(number) < 10 else 1,
+        config_hash=labels.get(COMPOSE_CONFIG_HASH) or labels.get(LABEL_CONFIG, ""),
+        one_off=labels.get(COMPOSE_ONE_OFF, "").lower() == "true",
+        project=labels.get(COMPOSE_PROJECT, ""),
+    )
