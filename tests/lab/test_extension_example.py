@@ -204,13 +204,56 @@ def test_an_interrupted_apply_is_finished_by_the_next(folders: Folders, lab: Lab
     assert lab.leaked("lab-1", before) == {}
 
 
-def test_what_another_backend_made_is_left_to_that_one(folders: Folders) -> None:
+def test_a_change_of_extension_is_torn_down_by_the_one_that_made_it(folders: Folders, lab: Lab) -> None:
+    before = lab.snapshot("lab-1")
     fleet = folders("lab-1")
     fleet.sandbox("notes", stack(a=service()))
     fleet.commit()
     fleet.apply()
-    running = fleet.ids("lab-1")
+    assert fleet.record("lab-1", "notes")["engine"] == "docker"
     add(fleet, "notes")
-    fleet.apply(code=1)
-    assert "was made by ext.compose-ssh, and ext.folder cannot remove it" in "".join(fleet.said)
-    assert fleet.ids("lab-1") == running
+    assert fleet.apply().reasons == {"notes": "replace_because_changed"}
+    assert fleet.containers("lab-1") == {}
+    record = fleet.record("lab-1", "notes")
+    assert (record["extension"], record["engine"], record["phase"]) == ("ext.folder", "", "ready")
+    fleet.assert_synced()
+    fleet.sandbox("notes", stack(a=service()))
+    fleet.commit()
+    assert fleet.apply().reasons == {"notes": "replace_because_changed"}
+    assert len(fleet.containers("lab-1")) == 1
+    assert fleet.record("lab-1", "notes")["extension"] == "ext.compose-ssh"
+    fleet.assert_synced()
+    remove(fleet, "notes")
+    assert lab.leaked("lab-1", before) == {}
+
+
+@pytest.mark.parametrize("point", ["teardown.before", "remove.before", "replace.between", "begin.after"])
+def test_an_interrupted_change_of_extension_is_finished_by_the_next_apply(
+    folders: Folders, lab: Lab, point: str
+) -> None:
+    before = lab.snapshot("lab-1")
+    fleet = folders("lab-1")
+    fleet.sandbox("notes", stack(a=service()))
+    fleet.commit()
+    fleet.apply()
+    add(fleet, "notes")
+    fleet.run("apply", "-y", code=-9, env={"SANDBOXER_CRASH_AT": point})
+    fleet.apply()
+    fleet.assert_synced()
+    assert fleet.record("lab-1", "notes")["extension"] == "ext.folder"
+    assert fleet.containers("lab-1") == {}
+    remove(fleet, "notes")
+    assert lab.leaked("lab-1", before) == {}
+
+
+def test_what_the_extension_does_not_support_is_said_so(folders: Folders) -> None:
+    fleet = folders("lab-1")
+    fleet.apply()
+    for words, missing in {
+        ("logs", "notes"): "logs",
+        ("ssh", "notes", "--", "true"): "running commands",
+        ("cp", "notes:/a", "."): "copying files",
+        ("forward", "notes", "80"): "forwarding ports",
+    }.items():
+        fleet.run(*words, code=1)
+        assert f'sandbox "notes": extension ext.folder does not support {missing}' in fleet.said[-1]

@@ -1,4 +1,4 @@
-"""The backend: the class that the entry point names, with the four methods of Sandboxer's protocol `Extension`."""
+"""The backend: the class that the entry point names, with the three methods of Sandboxer's protocol `Extension`."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import CommandTimeout, HostUnreachable, OutputTooLarge, ProvisionFailed, SandboxerError
 from sandboxer.extensions import records
+from sandboxer.extensions.contents import compare_contents
+from sandboxer.extensions.host_observation import observe_host
 from sandboxer.model.lifecycle import Phase
 from sandboxer_example_folder.folder import Folder
-from sandboxer_example_folder.observe import observe
+from sandboxer_example_folder.observe import FOLDER_PART
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sandboxer.extensions.base import ObserveRequest, Operation
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.observed import HostObservation
-    from sandboxer.model.protocols import HostTransport
+    from sandboxer.model.protocols import HostTransport, InputSource
     from sandboxer.model.record import Record, WorkspaceFiles
+    from sandboxer.reconcile.drift_report import Contents
 
 
 class FolderBackend:
     """Sandboxes as directories. One instance serves all threads, so it keeps no state between calls."""
 
-    def probe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
+    def observe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
         """Observe the host. Raise a HostError if it cannot be observed in full."""
-        return observe(transport, request)
+        return observe_host(transport, request, FOLDER_PART)
 
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
         """Create the sandbox, or bring it to what is desired; return its record."""
         with Folder(operation) as folder:
             record = folder.observe_as_planned()
-            _check_extension(operation, record, desired)
             if fresh and record is not None:
                 folder.remove(record, again=True)
                 record = None
@@ -50,16 +52,18 @@ class FolderBackend:
                 raise
             return folder.rewrite(records.applied(record, desired, operation, workspace_files=files), Phase.READY)
 
-    def wait_ready(self, operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
-        """Return the state of each service: a directory has none, and is ready as soon as it is delivered."""
-        return {}
-
     def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
         """Remove the directory, its record last. Succeed if there is nothing to remove."""
         with Folder(operation) as folder:
             record = folder.observe_as_planned()
             if record is not None:
-                folder.remove(record, tombstone=tombstone)
+                folder.remove(record, tombstone=tombstone, again=operation.again)
+
+    def contents(
+        self, transport: HostTransport, request: ObserveRequest, records: Sequence[Record], inputs: InputSource
+    ) -> Mapping[str, Contents]:
+        """Return what differs from the delivered files, which are as in the input."""
+        return compare_contents(transport, request, records, inputs)
 
 
 def _deliver(folder: Folder, desired: DesiredSandbox) -> WorkspaceFiles:
@@ -73,15 +77,3 @@ def _deliver(folder: Folder, desired: DesiredSandbox) -> WorkspaceFiles:
     if note is not None:
         folder.put("workspace/note.txt", f"{note}\n".encode())
     return folder.sums()
-
-
-def _check_extension(operation: Operation, record: Record | None, desired: DesiredSandbox) -> None:
-    """Raise ProvisionFailed if another backend created the sandbox: what to remove of that is unknown here."""
-    wanted = desired.profile.spec.extension
-    if record is not None and record.extension != wanted:
-        raise ProvisionFailed(
-            operation.name,
-            f"{operation.name} on {operation.target.host} was made by {record.extension}, and "
-            f"{wanted} cannot remove it",
-            hint=f"take {operation.name} out of git and apply, then add it again",
-        )

@@ -1,66 +1,28 @@
-"""Observes a host: the command, and its output read into values. Output not understood in full counts as none."""
+"""This backend's part of the observation of a host: the sums of every file in a folder, the note included.
+
+A backend whose files are all below ``workspace/tree`` needs no part: ``observe_host`` sums those.
+"""
 
 from __future__ import annotations
 
-import secrets
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import ObservationIncomplete
-from sandboxer.extensions.scripts import script
-from sandboxer.model.observed import FileSums, ObservedDirectory, Reachable
-from sandboxer.model.protocols import Command
-from sandboxer.model.record import RecordRefused, parse_record
+from sandboxer.extensions.host_observation import ObservationPart
+from sandboxer.model.observed import FileSums
 from sandboxer_example_folder.folder import VERBS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sandboxer.extensions.base import ObserveRequest
-    from sandboxer.model.protocols import HostTransport
+    from sandboxer.extensions.sections import Sections
+    from sandboxer.model.observed import Reachable
 
 
-def observe(transport: HostTransport, request: ObserveRequest) -> Reachable:
-    """Return the observation of the host.
-
-    Raise ObservationIncomplete if the output is incomplete; errors of the transport pass through.
-    """
-    nonce = secrets.token_hex(16)
-    header = "".join(f"{line}\n" for line in (nonce, request.root, request.fleet)).encode()
-    text = script("root.sh", VERBS, "sandboxer_example_folder:observe.sh")
-    result = transport.run(Command(text, header, timeout=60))
-    parts = [part.partition(b"\n") for part in result.stdout.split(f"\n@{nonce} ".encode())[1:]]
-    if not parts or parts[-1][0] != b"end":
-        raise ObservationIncomplete(request.host, f"{request.host} broke off its answer (exit code {result.exit_code})")
-    try:
-        return _read(request, {head.decode(): body for head, _, body in parts})
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise ObservationIncomplete(
-            request.host, f"the answer of {request.host} cannot be understood: {error!r}"
-        ) from error
+def _read(observation: Reachable, sections: Sections, _stderr: bytes) -> Reachable:
+    """Return the observation with the sums that the host printed; what is not a number makes it incomplete."""
+    printed = {argument: body.split() for name, argument, body in sections if name == "folder-sums"}
+    sums = {identifier: FileSums(*map(int, words)) for identifier, words in printed.items() if words}
+    found = {identifier: replace(one, files=sums.get(identifier)) for identifier, one in observation.found.items()}
+    return replace(observation, found=found)
 
 
-def _read(request: ObserveRequest, sections: Mapping[str, bytes]) -> Reachable:
-    found = (_found(request, head.split()[1], sections) for head in sections if head.startswith("record "))
-    return Reachable(
-        host=request.host,
-        clock=datetime.fromtimestamp(int(sections["clock"]), UTC),
-        boot_id=sections["boot"].decode().strip(),
-        free_bytes=int(sections["disk"].split()[3]) * 1024,
-        cpus=float(sections["cpus"]),
-        memory_bytes=int(sections["memory"]) * 1024,
-        engine=None,  # a folder needs none
-        engines={},
-        found={one.id: one for one in found},
-        error=sections["problem"].decode("utf-8", "replace").strip() if "problem" in sections else None,
-    )
-
-
-def _found(request: ObserveRequest, identifier: str, sections: Mapping[str, bytes]) -> ObservedDirectory:
-    try:
-        record = parse_record(sections[f"record {identifier}"], fleet=request.fleet, identifier=identifier)
-    except RecordRefused as refused:
-        return ObservedDirectory(identifier, None, f"its record cannot be read: {refused}")
-    sums = sections.get(f"workspace {identifier}")
-    files = FileSums(*map(int, sums.split())) if sums else None  # None: the host could not count them
-    return ObservedDirectory(identifier, record, has_workspace=sums is not None, files=files)
+FOLDER_PART = ObservationPart((VERBS, "sandboxer_example_folder:observe.sh"), (), _read)

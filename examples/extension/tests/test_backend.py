@@ -58,7 +58,7 @@ def operation(run: Run, tmp_path: Path) -> Iterator[Operation]:
     """Yield an operation on a sandbox that does not exist yet; its host is this machine."""
     transport = LocalTransport("here")
     yield Operation(
-        target=Target("here", str(tmp_path / "root"), transport, "docker", None, 1.0, 1, "an author"),
+        target=Target("here", str(tmp_path / "root"), transport, "", None, 1.0, 1, "an author"),
         fleet="acme",
         id=run.fleet.sandboxes["one"].id,
         name="one",
@@ -87,7 +87,7 @@ def desired(run: Run) -> DesiredSandbox:
 
 def observed(backend: Extension, operation: Operation) -> ObservedDirectory | None:
     """Return what a plan would be given of the sandbox."""
-    observation = backend.probe(
+    observation = backend.observe(
         operation.target.transport, ObserveRequest("here", operation.target.root, operation.fleet)
     )
     assert isinstance(observation, Reachable)

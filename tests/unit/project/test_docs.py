@@ -13,6 +13,7 @@ import pytest
 from sandboxer import __version__
 from sandboxer.cli.main import COMMANDS, cli
 from sandboxer.extensions.base import REQUIRED_OPERATIONS
+from sandboxer.extensions.capabilities import CAPABILITIES
 from sandboxer.model.lifecycle import TRANSITIONS, Action, Health, Phase, Reason, Sync
 from sandboxer.profiles.loader import load
 from scripts import fields
@@ -184,7 +185,7 @@ def test_the_tables_of_manifests_are_what_the_models_say() -> None:
 
 def test_the_page_on_extensions_names_what_every_extension_needs() -> None:
     methods = re.findall(r"^\| `(\w+)\(", (ROOT / "docs/extensions.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert tuple(methods) == REQUIRED_OPERATIONS
+    assert tuple(methods) == (*REQUIRED_OPERATIONS, *CAPABILITIES)
 
 
 def test_decisions_are_numbered_dated_and_listed() -> None:
