@@ -50,14 +50,20 @@ def test_a_slow_host_keeps_no_other_from_being_told() -> None:
 class Fixed:
     """A backend that saw these sandboxes, or whose host broke off."""
 
-    def __init__(self, *found: ObservedDirectory, error: str | None = None, broken: bool = False) -> None:
-        self._found, self._error, self._broken = found, error, broken
+    def __init__(
+        self, *found: ObservedDirectory, error: str | None = None, missing: str | None = None, broken: bool = False
+    ) -> None:
+        self._found, self._error, self._missing, self._broken = found, error, missing, broken
+        self.request: ObserveRequest | None = None
 
     def observe(self, transport: Any, request: ObserveRequest) -> HostObservation:
+        self.request = request
         if self._broken:
             raise ObservationIncomplete(request.host, "it broke off")
         found = {one.id: one for one in self._found}
-        return Reachable(request.host, NOW, "boot", 1, 1.0, 1, None, {}, found, error=self._error)
+        return Reachable(
+            request.host, NOW, "boot", 1, 1.0, 1, None, {}, found, error=self._error, backend_error=self._missing
+        )
 
 
 def merged(**extensions: Any) -> HostObservation:
@@ -91,3 +97,19 @@ def test_a_look_is_complete_only_where_each_extensions_is() -> None:
     assert incomplete.error == "half of it"
     broken = merged(**{"compose-ssh": Fixed(), "folder": Fixed(broken=True)})
     assert broken == Unreachable("here", "it broke off", answered=True)
+
+
+def test_what_one_extension_misses_is_missing_for_no_other() -> None:
+    observation = merged(**{"compose-ssh": Fixed(missing="no engine"), "folder": Fixed()})
+    assert isinstance(observation, Reachable)
+    assert observation.error is None
+    assert observation.backend_errors == {"ext.compose-ssh": "no engine"}
+
+
+def test_the_second_extension_is_given_what_the_first_one_saw() -> None:
+    first, second = Fixed(), Fixed()
+    merged(**{"compose-ssh": first, "folder": second})
+    assert first.request is not None
+    assert first.request.known is None
+    assert second.request is not None
+    assert isinstance(second.request.known, Reachable)
