@@ -6,7 +6,7 @@ engine_facts() {
     within 10 docker --version
   elif [ -n "${client:-}" ]; then section shim "$client"; fi
   if has podman; then section client podman "$(command -v podman)"; chosen=${chosen:-podman}; within 10 podman --version; fi
-  [ "$runtime" = auto ] || chosen=$runtime
+  case $runtime in docker | podman) chosen=$runtime ;; esac # another extension's engine is no command of ours
   [ -n "$chosen" ] && has "$chosen" || return 0
   section info "$chosen"; { said=$(within 20 "$chosen" info --format '{{json .}}' 2>&1 >&3); code=$?; } 3>&1
   section info-code "$code"; printf '%s\n' "$said"

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from sandboxer.extensions.sections import Sections
 
+#: The engines, by the names of their commands.
+ENGINES: tuple[Engine, ...] = ("docker", "podman")
 #: The labels that are read here. Any other label of a container is a stranger's text, of any length.
 NAMED_LABELS = (
     LABEL_FLEET,

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandboxer.errors import ProvisionFailed
+from sandboxer.extensions.compose_ssh.engines import ENGINES
 from sandboxer.extensions.compose_ssh.observe import engine_part
 from sandboxer.extensions.host_observation import observe_host
 
@@ -32,12 +34,14 @@ class ComposeSsh:
         """Create the sandbox, or bring it to what is desired; see the Extension protocol."""
         from sandboxer.extensions.compose_ssh.provision import provision
 
+        _must_have_engine(operation)
         return provision(operation, desired, fresh=fresh)
 
     def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
         """Remove everything of the sandbox, its record last; see the Extension protocol."""
         from sandboxer.extensions.compose_ssh.teardown import teardown
 
+        _must_have_engine(operation)
         teardown(operation, tombstone=tombstone)
 
     def logs(self, sandbox: LiveSandbox, request: LogRequest) -> LogReader:
@@ -84,3 +88,12 @@ class ComposeSsh:
         from sandboxer.extensions.compose_ssh.host_checks import HOST_CHECKS
 
         return HOST_CHECKS
+
+
+def _must_have_engine(operation: Operation) -> None:
+    """Raise ProvisionFailed for an engine that is not one of ours: on the host it is the name of a command."""
+    host, engine = operation.target.host, operation.target.engine
+    if engine not in ENGINES:
+        found = f"{engine} is neither Docker nor Podman" if engine else "there is no engine"
+        message = f"{operation.name} on {host}: {found}"
+        raise ProvisionFailed(operation.name, message, hint=f"see `sandboxer doctor {host}`")

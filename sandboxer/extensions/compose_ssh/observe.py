@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sandboxer.extensions.compose_ssh.engines import read_engine
+from sandboxer.extensions.compose_ssh.engines import ENGINES, read_engine
 from sandboxer.extensions.host_observation import ObservationPart
 
 if TYPE_CHECKING:
@@ -15,14 +15,12 @@ if TYPE_CHECKING:
     from sandboxer.extensions.sections import Sections
     from sandboxer.model.observed import Engine, EngineObservation, Reachable
 
-_ENGINES: tuple[Engine, ...] = ("docker", "podman")
-
 
 def engine_part(request: ObserveRequest) -> ObservationPart:
     """Return the part of an observation that asks the engines of one host."""
 
     def read(observation: Reachable, sections: Sections, stderr: bytes) -> Reachable:
-        found = (read_engine(engine, sections, stderr) for engine in _ENGINES)
+        found = (read_engine(engine, sections, stderr) for engine in ENGINES)
         engines = {seen.engine: seen for seen in found if seen}
         chosen, problem = _chosen_engine(request, sections, engines)
         return replace(observation, engine=chosen, engines=engines, backend_error=problem)
@@ -37,6 +35,8 @@ def _chosen_engine(
     chosen: Engine | None
     if request.runtime != "auto":
         chosen = request.runtime
+        if chosen not in has:
+            return None, f"spec.runtime is {chosen}, which is neither Docker nor Podman"
         if not has[chosen]:
             return None, f"spec.runtime is {chosen}, but no `{chosen}` command is installed"
     else:

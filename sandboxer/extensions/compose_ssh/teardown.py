@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sandboxer.errors import ProvisionFailed
 from sandboxer.extensions import records
 from sandboxer.extensions.compose_ssh.directory import VERBS, SandboxDirectory
+from sandboxer.extensions.compose_ssh.engines import ENGINES
 from sandboxer.extensions.compose_ssh.records import anonymous_volumes
 from sandboxer.extensions.host_session import HostSession
 from sandboxer.model.lifecycle import Phase
@@ -84,6 +85,8 @@ def remove(
 def tear_down(directory: SandboxDirectory, engine: str, uid: str, *volumes: str) -> None:
     """Remove what the engine has of one life of the sandbox; ``volumes`` are those that no label identifies."""
     operation = directory.operation
+    if engine not in ENGINES:  # on the host it is the name of a command
+        raise ProvisionFailed(operation.name, f"{operation.name} on {operation.target.host} is of no engine known here")
     reply = directory.session.call("teardown", engine, uid, *volumes, timeout=TEARDOWN_SECONDS)
     if reply.code != 0:
         raise ProvisionFailed(

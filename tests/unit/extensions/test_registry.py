@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -14,7 +15,7 @@ from sandboxer.extensions import registry
 from sandboxer.extensions.compose_ssh.extension import ComposeSsh
 from sandboxer.extensions.registry import build_registry
 from sandboxer.model.manifest import Extension as Description
-from sandboxer.profiles.loader import load
+from sandboxer.profiles.loader import built_in_extensions, load
 from tests.support.fleet import ROOT, shipped_files
 
 OPERATIONS = ["observe", "provision", "teardown"]
@@ -77,6 +78,10 @@ def refusal(descriptions: dict[str, Description], *entries: EntryPoint, name: st
 def test_the_built_in_extension_does_what_it_is_described_to_do() -> None:
     (shipped,) = load(shipped_files()).extensions.values()
     assert isinstance(build_registry({"ext.compose-ssh": shipped}, ()).get("ext.compose-ssh"), ComposeSsh)
+    for description in built_in_extensions().values():
+        module, name = registry.BUILT_IN[description.spec.implementation].split(":")
+        kind = getattr(import_module(module), name)
+        registry.check_class(description.metadata.name, kind, description.spec.capabilities.operations)
 
 
 def test_what_a_package_registers_is_found_and_made_once() -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.extensions.base import ObserveRequest
+from sandboxer.extensions.compose_ssh.extension import ComposeSsh
 from sandboxer.extensions.compose_ssh.observe import engine_part
-from sandboxer.extensions.host_observation import file_sums, observe_command, read_observation
+from sandboxer.extensions.host_observation import file_sums, observe_command, observe_host, read_observation
 from sandboxer.model.observed import FileSums, Reachable
 
 SCRIPTS = Path(__file__).parents[4] / "sandboxer/extensions"
@@ -103,3 +104,19 @@ def assert_told(home: Path, text: str, told: dict[str, datetime]) -> None:
 def test_lines_that_are_no_sums_are_none() -> None:
     printed = b"one 1 2 3\n\nbroken 1\ntwo words 4 5 -6\nx 1 2 3 4 x\n"
     assert file_sums(printed) == {"one": FileSums(1, 2, 3), "two words": FileSums(4, 5, -6)}
+
+
+def test_an_engine_of_another_extension_is_missing_for_this_one_alone(home: Path) -> None:
+    request = ObserveRequest("here", str(home.parent), home.name, "firecracker")
+    seen = ComposeSsh().observe(LocalTransport("here"), request)
+    assert isinstance(seen, Reachable)
+    assert (seen.error, seen.engine) == (None, None)
+    assert seen.backend_error == "spec.runtime is firecracker, which is neither Docker nor Podman"
+
+
+def test_a_backend_without_a_part_of_its_own_observes_records_and_files(home: Path) -> None:
+    put(home / IDENTIFIER / "workspace/tree/0a/file", "12345", 7)
+    seen = observe_host(LocalTransport("here"), ObserveRequest("here", str(home.parent), home.name))
+    assert isinstance(seen, Reachable)
+    assert (seen.error, seen.backend_error, seen.engine, seen.engines) == (None, None, None, {})
+    assert seen.found[IDENTIFIER].files == FileSums(1, 5, 7)
