@@ -35,11 +35,10 @@ class Executor:
     """The executor of changes.
 
     ``extension_of`` returns the backend of a change, ``former_of`` the one that made what it replaces, if that is
-    another one, ``operation_for`` its operation on a host (by name),
-    ``might_live`` the hosts that answered and may have the sandbox. ``plan_again`` returns the planner's change for one
-    sandbox after a fresh observation of its host; it is None if only the planned changes may be carried out.
-    ``parallelism`` is the number of hosts at once; each has up to 4 sandboxes at once. ``hide`` removes secrets from an
-    error.
+    another one, ``operation_for`` its operation on a host (by name), ``might_live`` the hosts that answered and may
+    have the sandbox. ``plan_again`` returns the planner's change for one sandbox after a fresh observation of its host;
+    it is None if only the planned changes may be carried out. ``parallelism`` is the number of hosts at once; each has
+    up to 4 sandboxes at once. ``hide`` removes secrets from an error.
     """
 
     desired: Mapping[str, DesiredSandbox]
@@ -122,7 +121,7 @@ class Executor:
             extension.teardown(operation, tombstone=tombstone)
         elif change.from_host is not None:
             self._move(change, extension, desired, operation, change.from_host)
-        elif (former := self.former_of(change)) is not None:
+        elif change.action is Action.REPLACE and (former := self.former_of(change)) is not None:
             self._hand_over(change, former, extension, desired)
         else:
             extension.provision(operation, desired, fresh=change.action in (Action.CREATE, Action.REPLACE))
