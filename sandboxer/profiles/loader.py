@@ -45,12 +45,11 @@ def load(files: Mapping[str, bytes]) -> Manifests:
     if budget.left >= 0:
         check(report, files, documents, built_in)
     fleets = _by_name(documents, Fleet)
-    extensions = {**built_in, **_described(_by_name(documents, Extension), built_in)}
     return Manifests(
         fleet=next(iter(fleets.values()), None),
         hosts=_by_name(documents, Host),
-        profiles={name: _isolated(one, extensions) for name, one in _by_name(documents, Profile).items()},
-        extensions=extensions,
+        profiles=_by_name(documents, Profile),
+        extensions={**built_in, **_described(_by_name(documents, Extension), built_in)},
         sandboxes=_by_name(documents, Sandbox),
         documents=tuple(documents),
         diagnostics=report.diagnostics(),
@@ -83,15 +82,6 @@ def _described(extensions: Mapping[str, Extension], built_in: Mapping[str, Exten
             update = {"capabilities": can, "default_files": spec.default_files or shipped.default_files}
             found[name] = extension.model_copy(update={"spec": spec.model_copy(update=update)})
     return found
-
-
-def _isolated(profile: Profile, extensions: Mapping[str, Extension]) -> Profile:
-    """Return the profile with the kind of isolation that it leaves to its extension."""
-    extension = extensions.get(profile.spec.extension)
-    if profile.spec.isolation is not None or extension is None:
-        return profile
-    update = {"isolation": extension.spec.capabilities.isolation[0]}
-    return profile.model_copy(update={"spec": profile.spec.model_copy(update=update)})
 
 
 def _by_name(documents: list[Document], kind: type[M]) -> dict[str, M]:

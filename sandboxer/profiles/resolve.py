@@ -93,8 +93,9 @@ def _desired(
     former: Sequence[Manifests],
 ) -> DesiredSandbox:
     profile = manifests.profiles[sandbox.spec.profile]
+    extension = manifests.extensions[profile.spec.extension]
+    profile, needed = _isolated(profile, extension), _needed(profile, extension)
     name = sandbox.metadata.name
-    needed = _needed(profile, manifests.extensions[profile.spec.extension])
     tree, error = _checked(needed, profile, sandbox, found[_place(manifests, sandbox)])
     return DesiredSandbox(
         fleet=fleet,
@@ -184,6 +185,14 @@ def _checked(needed: Sequence[str], profile: Profile, sandbox: Sandbox, found: _
         where = f"{given.repo} at {given.ref} ({tree.commit[:12]})"
         return None, f"{', '.join(missing)}, named in {profile.metadata.name}, is not in {where}"
     return found
+
+
+def _isolated(profile: Profile, extension: Extension) -> Profile:
+    """Return the profile with the kind of isolation that it leaves to its extension."""
+    if profile.spec.isolation is not None:
+        return profile
+    update = {"isolation": extension.spec.capabilities.isolation[0]}
+    return profile.model_copy(update={"spec": profile.spec.model_copy(update=update)})
 
 
 def _needed(profile: Profile, extension: Extension) -> tuple[str, ...]:

@@ -75,9 +75,13 @@ class Silent:
 @dataclass(slots=True)
 class _Registry:
     backend: Extension
+    first: str = "ext.compose-ssh"
 
     def get(self, _name: str) -> Extension:
         return self.backend
+
+    def needs_engine(self, _name: str) -> bool:
+        return True
 
 
 class SimulatedRun(Run):
