@@ -11,13 +11,18 @@ import yaml
 from sandboxer.errors import HostUnreachable
 from sandboxer.extensions.base import ObserveRequest, Operation, Provenance, Target
 from sandboxer.extensions.host_observation import observe_host
+from sandboxer.extensions.registry import build_registry
+from sandboxer.lifecycle.compare import Comparer
 from sandboxer.lifecycle.execute import Executor
 from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.model.manifest import Extension as Description
 from sandboxer.model.observed import ObservedDirectory, Reachable
 from sandboxer.model.protocols import Revision
 from sandboxer.model.record import RecordRefused, parse_record
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import resolve
+from sandboxer.reconcile.drift_report import Contents
+from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 from sandboxer.reconcile.planner import plan
 from tests.support.planning import NOW, FakeInputs, fleet_of, looks_of, record_of
 
@@ -134,6 +139,18 @@ def test_what_another_command_showed_of_the_host_is_not_asked_for_again() -> Non
     assert (seen.engine, seen.engines, seen.backend_error, seen.found) == (None, {}, None, known.found)
     with pytest.raises(HostUnreachable):
         observe_host(transport, ObserveRequest("lab-1", "/tmp/sandboxer", "acme"))
+
+
+def test_contents_that_an_extension_cannot_compare_are_an_error_of_that_sandbox() -> None:
+    can = {"isolation": ["directory"], "scopes": ["ephemeral"], "connections": ["ssh"], "runtimes": []}
+    spec = {"implementation": "folder", "capabilities": {**can, "operations": ["observe", "provision", "teardown"]}}
+    described = Description.model_validate(document("Extension", "ext.folder", spec))
+    found = folder_record()
+    copy = ObservedSandbox("lab-1", found.id, found)
+    transport: Any = lambda _: pytest.fail("no host is asked")  # noqa: E731 - a stand-in
+    comparer = Comparer("acme", {"lab-1": "/r"}, transport, FakeInputs(), build_registry({"ext.folder": described}, ()))
+    error = 'sandbox "notes": extension ext.folder does not support comparing file contents'
+    assert comparer.compare([copy]) == {("lab-1", found.id): Contents(error=error)}
 
 
 # --- from one extension to another
