@@ -11,7 +11,8 @@ from rich.console import Console
 
 from sandboxer.reconcile.options import Options
 from sandboxer.render.picture import export_svg
-from sandboxer.wiring import Run
+from sandboxer.wiring.fleet_hosts import open_fleet
+from sandboxer.wiring.planning import plan_fleet
 from scripts.hosts import open_hosts
 from scripts.stage import REPOSITORY, Fleet
 
@@ -33,8 +34,8 @@ def main() -> int:
             engine = hosts.engine(shop["host"])
             doomed = f"sbx-shop-e2e-{shop['id']}-stock-1"
             subprocess.run(hosts.command(shop["host"], engine, "rm", "-f", doomed), check=True, timeout=60)
-            with Run(fleet.folder) as run:
-                picture = export_svg(run.plan(Options()), width=92)
+            with open_fleet(fleet.folder) as (source, fleet_hosts):
+                picture = export_svg(plan_fleet(source, fleet_hosts, Options()).plan, width=92)
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(picture, encoding="utf-8")
     console.print(f"Written: {TARGET.relative_to(REPOSITORY)}")

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandboxer.adapters.git_remote import default_cache
 from sandboxer.errors import (
     TRANSIENT,
     ComposeRefused,
@@ -27,6 +26,7 @@ from sandboxer.errors import (
 )
 from sandboxer.model.request import FILE
 from sandboxer.web.problems import HttpProblem
+from sandboxer.wiring.edges import default_cache
 
 if TYPE_CHECKING:
     from sandboxer.model.diagnostic import Diagnostic

@@ -115,10 +115,9 @@ def client_of(root: Path) -> Connect:
 
 def check_manifests(root: Path) -> None:
     """Raise SandboxerError if the fleet's manifests are invalid. Connects to no host."""
-    from sandboxer.wiring import Run
+    from sandboxer.wiring.source import FleetSource
 
-    with Run(root, find_inputs=False) as run:
-        run.sound()
+    FleetSource(root).sound()
 
 
 async def _serve(

@@ -13,19 +13,22 @@ from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.hub_reporting import telling
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import carries_out, given_options, options_of, selectors
-from sandboxer.cli.plan import looking, make_plan, show
+from sandboxer.cli.plan import show
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
+from sandboxer.wiring.planning import plan_approved, plan_fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sandboxer.cli.options import CommandOptions
     from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Plan
     from sandboxer.model.saved_plan import SavedPlan
     from sandboxer.reconcile.options import Options
-    from sandboxer.wiring import Run
+    from sandboxer.wiring.fleet_hosts import FleetHosts
+    from sandboxer.wiring.planning import Planned
+    from sandboxer.wiring.source import FleetSource
 
 
 @click.command()
@@ -54,15 +57,15 @@ def apply(
       sandboxer apply plan.json
     """
     saved = _read_plan(planfile) if planfile is not None else None
-    with opened(revision=ref, read_secrets=saved is None) as run:
-        if run.files.dirty and not allow_dirty:
+    with opened(revision=ref, read_secrets=saved is None) as (source, hosts):
+        if source.files().dirty and not allow_dirty:
             raise UsageError(
                 "the manifests have changes that are not committed",
                 hint="commit them; or apply a commit with --ref HEAD; or give --allow-dirty where that is meant",
             )
         if saved is not None:
-            return _carry_out_approved(run, saved, how)
-        return _carry_out(run, options_of(given, prune=not no_prune), how)
+            return _carry_out_approved(source, hosts, saved, how)
+        return _carry_out(source, hosts, options_of(given, prune=not no_prune), how)
 
 
 @click.command()
@@ -81,25 +84,25 @@ def prune(how: CommandOptions, ref: str | None, expired_only: bool, dry_run: boo
       sandboxer prune -y --expired-only
     """
     options = options_of(given, only_deletes=True, only_expired=expired_only)
-    with opened(revision=ref) as run:
+    with opened(revision=ref) as (source, hosts):
         if dry_run:
-            decided = make_plan(run, options)
+            decided = plan_fleet(source, hosts, options).plan
             show(decided, how.output)
             return EXIT_DONE if decided.complete else EXIT_ERROR
-        return _carry_out(run, options, how)
+        return _carry_out(source, hosts, options, how)
 
 
-def _carry_out(run: Run, options: Options, how: CommandOptions) -> int:
+def _carry_out(source: FleetSource, hosts: FleetHosts, options: Options, how: CommandOptions) -> int:
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     if not how.yes and not asks:
         raise UsageError("there is no terminal to ask on", hint="give -y where the plan need not be approved")
-    decided = make_plan(run, options)
+    planned = plan_fleet(source, hosts, options)
     if how.output == "text":
-        show(decided, "text")
-    if decided.differences and not how.yes and not _approved(decided, how.output):
+        show(planned.plan, "text")
+    if planned.plan.differences and not how.yes and not _approved(planned.plan, how.output):
         session().said("info", "Nothing was changed.")
         return EXIT_ERROR
-    return _act(run, decided, options, how)
+    return _act(source, hosts, planned, options, how)
 
 
 def _read_plan(name: str) -> SavedPlan:
@@ -118,24 +121,26 @@ def _read_plan(name: str) -> SavedPlan:
     return read(name)
 
 
-def _carry_out_approved(run: Run, saved: SavedPlan, how: CommandOptions) -> int:
+def _carry_out_approved(source: FleetSource, hosts: FleetHosts, saved: SavedPlan, how: CommandOptions) -> int:
     """Carry out the changes that are still as approved. The plan was the question, so there is no prompt."""
-    with looking(run):
-        decided = run.plan_approved(saved)
+    planned = plan_approved(source, hosts, saved)
     if how.output == "text":
-        show(decided, "text")
-    run.read_secrets()
-    return _act(run, decided, None, how)
+        show(planned.plan, "text")
+    return _act(source, hosts, planned.of_fleet(source.fleet_with_secrets()), None, how)
 
 
-def _act(run: Run, decided: Plan, options: Options | None, how: CommandOptions) -> int:
+def _act(source: FleetSource, hosts: FleetHosts, planned: Planned, options: Options | None, how: CommandOptions) -> int:
     """Carry out a plan and report the outcome; return the exit code."""
+    from sandboxer.wiring.applying import apply_plan
+
     began = time.monotonic()
-    with telling(run) as reporter:
-        outcomes = _follow(run, decided, options, how)
-        _report(decided, outcomes, how.output, time.monotonic() - began)
-        reporter.exit_code = EXIT_DONE if decided.complete and all(one.ok for one in outcomes) else EXIT_ERROR
-        return reporter.exit_code
+    with telling(source, hosts) as reporter:
+        outcomes = _follow(
+            lambda view: apply_plan(planned, source, hosts, reporter, how.operation, view, again=options)
+        )
+        _report(planned.plan, outcomes, how.output, time.monotonic() - began)
+        well = planned.plan.complete and all(one.ok for one in outcomes)
+        return reporter.exits(EXIT_DONE if well else EXIT_ERROR)
 
 
 def _approved(decided: Plan, output: str) -> bool:
@@ -146,12 +151,13 @@ def _approved(decided: Plan, output: str) -> bool:
     return click.confirm("\nCarry this out?", default=False, err=True)
 
 
-def _follow(run: Run, decided: Plan, options: Options | None, how: CommandOptions) -> list[Outcome]:
+def _follow(apply: Callable[[ApplyView], list[Outcome]]) -> list[Outcome]:
+    """Apply with a view, and return the outcomes."""
     from sandboxer.render.live import LiveView, PlainView
 
     def carry_out(*views: ApplyView) -> list[Outcome]:
         following = session().following(*views)
-        outcomes = run.apply(decided, options, how.operation, following)
+        outcomes = apply(following)
         following.rest(outcomes)
         return outcomes
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from sandboxer.cli.console import stderr
 from sandboxer.cli.main import EXIT_ERROR
-from sandboxer.cli.plan import looking
 from sandboxer.cli.session import session
 from sandboxer.model.lifecycle import Action
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from sandboxer.client import Client
     from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Change
-    from sandboxer.wiring import Run
 
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
@@ -43,7 +41,10 @@ def calling(lock_timeout: timedelta | None = None, *, warn: Callable[[str], None
     with ExitStack() as stack:
         view = ProgressView(stack)
         with _interruptible(view):
-            yield Client(lock_timeout=patience, view=view, warn=warn or warned, around=_watched)
+            here = session()
+            yield Client(
+                lock_timeout=patience, view=view, warn=warn or warned, on_event=here.receive, run_id=here.run_id
+            )
 
 
 def warned(words: str) -> None:
@@ -102,12 +103,6 @@ class ProgressView:
         view: LiveView | PlainView = LiveView(console) if console.is_terminal else PlainView(sys.stderr)
         self._stack.enter_context(view)
         yield view
-
-
-@contextmanager
-def _watched(run: Run) -> Iterator[None]:
-    with session().watching(run), looking(run):
-        yield
 
 
 @contextmanager

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sandboxer.model.documents import Manifests
-    from sandboxer.model.observed import HostObservation
+    from sandboxer.model.run_events import RunEvent
 
 SHELLS = ("bash", "zsh", "fish")
 PROGRAMS = ("sandboxer", "sandbox")
@@ -112,23 +112,22 @@ class NamesOrFiles(Names):
 def sandboxes(root: Path) -> dict[str, str]:
     """Return the sandboxes observed within 2 seconds: their names, and the IDs of those without a record."""
     from sandboxer.model.observed import Reachable
-    from sandboxer.wiring import Run
+    from sandboxer.model.run_events import HostObserved
+    from sandboxer.wiring.fleet_hosts import open_fleet
 
     found: dict[str, str] = {}
 
-    def seen(observation: HostObservation, _seconds: float) -> None:
-        if isinstance(observation, Reachable):
-            for identifier, one in observation.found.items():
+    def receive(event: RunEvent) -> None:
+        if isinstance(event, HostObserved) and isinstance(event.observation, Reachable):
+            for identifier, one in event.observation.found.items():
                 record = one.record
                 found[record.name if record else identifier] = (
-                    f"{record.phase} on {observation.host}" if record else observation.host
+                    f"{record.phase} on {event.observation.host}" if record else event.observation.host
                 )
 
     def ask() -> None:
-        with suppress(Exception):
-            run = Run(root, find_inputs=False)
-            run.on_observation = seen
-            _ = run.observations
+        with suppress(Exception), open_fleet(root, find_inputs=False, emit=receive) as (_source, hosts):
+            hosts.observe()
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
@@ -169,9 +168,9 @@ _OPTIONS: Mapping[str, Callable[[Path], Mapping[str, str]]] = {
 
 def _manifests(root: Path) -> Manifests:
     """Return the manifests, whatever else is wrong with them; connects to no host."""
-    from sandboxer.wiring import Run
+    from sandboxer.wiring.source import FleetSource
 
-    return Run(root).manifests
+    return FleetSource(root).manifests()
 
 
 def _folder(context: click.Context) -> Path:

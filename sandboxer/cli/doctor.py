@@ -29,13 +29,13 @@ def doctor(hosts: tuple[str, ...], ref: str | None, output: str) -> int:
     from sandboxer.render import doctor as render
     from sandboxer.wiring.host_checks import check_host
 
-    with opened(revision=ref) as run:
+    with opened(revision=ref) as (source, fleet_hosts):
         console = stderr()
         if console.is_terminal:
             with console.status("Examining the hosts …"):
-                checkups = check_host(run, hosts)
+                checkups = check_host(source.sound(), source.registry(), fleet_hosts.transport, hosts)
         else:
-            checkups = check_host(run, hosts)
+            checkups = check_host(source.sound(), source.registry(), fleet_hosts.transport, hosts)
     if output == "json":
         write(render.doctor_json(checkups))
     else:

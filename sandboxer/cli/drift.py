@@ -16,7 +16,6 @@ from sandboxer.cli.console import stdout, write
 from sandboxer.cli.hub_reporting import telling
 from sandboxer.cli.main import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Duration, output_option
-from sandboxer.cli.plan import looking
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import SandboxerError
 from sandboxer.reconcile.options import Options
@@ -83,20 +82,20 @@ def drift(
 
 
 def _once(options: Options, *, deep: bool, report_file: str | None, output: str) -> int:
-    with opened(find_inputs=False) as run, telling(run) as reporter:
-        with looking(run):
-            report = run.drift(options, deep=deep)
+    from sandboxer.wiring.drift import compare
+
+    with opened(find_inputs=False) as (source, hosts), telling(source, hosts) as reporter:
+        report = compare(hosts, options, reporter, source.inputs() if deep else None)
         session().compared(report)
         if report_file is not None:
             from sandboxer.render.drift_markdown import drift_markdown
 
             write_atomically("--report", report_file, drift_markdown(report).encode())
         _show(report, output)
-        reporter.exit_code = EXIT_DONE if not report.drifted else EXIT_DIFFERENCES
+        reporter.count(drifted=len(report.drifted), resolved=len(report.resolved), compared=report.compared)
         if not report.complete:
-            reporter.exit_code = EXIT_ERROR
-        reporter.summary.update(drifted=len(report.drifted), resolved=len(report.resolved), compared=report.compared)
-        return reporter.exit_code
+            return reporter.exits(EXIT_ERROR)
+        return reporter.exits(EXIT_DIFFERENCES if report.drifted else EXIT_DONE)
 
 
 def _again_and_again(once: Callable[[], int], seconds: float) -> int:

@@ -84,15 +84,15 @@ def flush() -> int:
       sandboxer hub flush
     """
     from sandboxer.errors import UsageError
-    from sandboxer.wiring.lookup import unreachable_hosts
 
-    with opened(find_inputs=False) as run:
-        if not run.has_hub:
+    with opened(find_inputs=False) as (source, hosts):
+        if not source.has_hub():
             raise UsageError("the fleet has no State Hub", hint="name one in sandboxer.yaml: spec.stateHub.url")
-        with telling(run, patience=FLUSH_PATIENCE, most=FLUSH_MOST) as reporter:
-            reporter.begin(run.observations)
-        for name, why in unreachable_hosts(run).items():
+        with telling(source, hosts, patience=FLUSH_PATIENCE, most=FLUSH_MOST) as reporter:
+            observations = hosts.observe()
+            reporter.begin(observations)
+        unheard, told = observations.unreachable(), reporter.sent
+        for name, why in unheard.items():
             session().said("warning", f"{name} did not answer: {why}", name)
-        told = reporter.delivery.sent if reporter.delivery else 0
     session().said("info", f"State Hub was told of {told} sandbox{'' if told == 1 else 'es'}.")
-    return EXIT_ERROR if unreachable_hosts(run) or reporter.problems else EXIT_DONE
+    return EXIT_ERROR if unheard or reporter.problems else EXIT_DONE

@@ -12,19 +12,20 @@ from sandboxer.cli.session import session
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandboxer.wiring import Run
+    from sandboxer.wiring.fleet_hosts import FleetHosts
     from sandboxer.wiring.reporting import Reporter
+    from sandboxer.wiring.source import FleetSource
 
 
 @contextmanager
-def telling(run: Run, **patience: Any) -> Iterator[Reporter]:
+def telling(source: FleetSource, hosts: FleetHosts, **patience: Any) -> Iterator[Reporter]:
     """Report the events within the block to State Hub, under the command's name; warn of what it did not take."""
     from sandboxer.wiring.reporting import reported
 
     name = click.get_current_context().info_name or ""
     found: list[Reporter] = []
     try:
-        with reported(run, name, **patience) as reporter:
+        with reported(source, hosts.transport, name, session().run_id, **patience) as reporter:
             found.append(reporter)
             yield reporter
     finally:

@@ -207,9 +207,9 @@ def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequ
 
     For each host that was not observed in full, print a warning and append a sentence to ``unseen``.
     """
-    from sandboxer.adapters.runner import who
     from sandboxer.client import SandboxFilter
     from sandboxer.render.listing import list_table
+    from sandboxer.wiring.edges import who
 
     _need_a_terminal(yes=yes)
 

@@ -50,8 +50,8 @@ def list_(
       sandboxer list --mine --phase failed
       sandboxer list -o json | jq '.[].reachability'
     """
-    from sandboxer.adapters.runner import who
     from sandboxer.client import SandboxFilter
+    from sandboxer.wiring.edges import who
 
     unseen: list[str] = []
     wanted = SandboxFilter(hosts=hosts, phases=phases, labels=dict(labels), by=who() if mine else None)

@@ -15,7 +15,7 @@ from sandboxer.reconcile.options import Options
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sandboxer.wiring import ApplyOptions
+    from sandboxer.wiring.apply_options import ApplyOptions
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -86,7 +86,7 @@ def carries_out(command: Callable[..., int]) -> Callable[..., int]:
     @output_option("text", "json")
     @wraps(command)
     def gathered(yes: bool, parallelism: int, lock_timeout: timedelta, output: str, **given: Any) -> int:
-        from sandboxer.wiring import ApplyOptions
+        from sandboxer.wiring.apply_options import ApplyOptions
 
         return command(
             how=CommandOptions(yes, output, ApplyOptions(parallelism, lock_timeout.total_seconds())), **given

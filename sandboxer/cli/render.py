@@ -36,9 +36,9 @@ def render(name: str, explained: bool, ref: str | None, output: str) -> int:
     """
     from sandboxer.profiles.explain import effective, explain, shown
 
-    with opened(revision=ref) as run:
-        sandbox = _find(run.fleet, name)
-        rows = explain(sandbox, run.manifests) if explained else []
+    with opened(revision=ref) as (source, _hosts):
+        sandbox = _find(source.fleet(), name)
+        rows = explain(sandbox, source.manifests()) if explained else []
     if explained and output == "text":
         from sandboxer.render.explain import explain_text
 

@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sandboxer.cli.observation_status import ObservationStatus
+from sandboxer.model.run_events import FleetRead, HostObserved
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sandboxer.adapters.tracing import Trace
     from sandboxer.errors import SandboxerError
     from sandboxer.model.drift import DriftReport
-    from sandboxer.model.observed import HostObservation
     from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Change
+    from sandboxer.model.run_events import RunEvent
     from sandboxer.model.run_listener import Level, RunListener
     from sandboxer.render.log_json import JsonLog, Lines
-    from sandboxer.wiring import Run
+    from sandboxer.wiring.edges import Trace
+    from sandboxer.wiring.fleet_hosts import FleetHosts
+    from sandboxer.wiring.source import FleetSource
 
 LOG_FORMATS = ("text", "json")
 LOG_VARIABLE = "SANDBOXER_LOG_FORMAT"
@@ -48,6 +52,7 @@ class Session:
         self._log: JsonLog | None = None
         self._trace: Trace | None = None
         self._complaints: set[str] = set()
+        self._status = ObservationStatus()
         self._hide: Callable[[str, str], str] = lambda _identifier, text: text
 
     @property
@@ -78,25 +83,18 @@ class Session:
 
     # --- reports of a run
 
-    @contextmanager
-    def watching(self, run: Run) -> Iterator[None]:
-        """Report what ``run`` reads and observes on the hosts."""
-        from sandboxer.wiring.secrecy import without_values
-
-        self._begin()
-        run.run_id, run.on_fleet, run.on_observation = self.run_id, self.of_fleet, self.hosts_observed
-        self._hide = lambda identifier, text: without_values(run, identifier, text)
-        yield
-
-    def of_fleet(self, fleet: str) -> None:
-        """Report the name of the fleet, once it is read."""
-        for listener in self._begin():
-            listener.of_fleet(fleet)
-
-    def hosts_observed(self, observation: HostObservation, seconds: float) -> None:
-        """Report a finished observation of a host."""
-        for listener in self._begin():
-            listener.hosts_observed(observation, seconds)
+    def receive(self, event: RunEvent) -> None:
+        """Report an event; from the moment that manifests are read, their hidden values are hidden."""
+        listeners = self._begin()
+        match event:
+            case FleetRead(fleet, redact):
+                self._hide = redact
+                for listener in listeners:
+                    listener.of_fleet(fleet)
+            case HostObserved(observation, seconds):
+                for listener in listeners:
+                    listener.hosts_observed(observation, seconds)
+        self._status(event)
 
     def compared(self, report: DriftReport) -> None:
         """Report the result of a comparison with the records."""
@@ -156,7 +154,7 @@ class Session:
         """Return the listeners; begin the run if it has not begun."""
         listeners: list[RunListener] = [self._log] if self._log is not None else []
         if not self._begun and self._wants_traces():
-            from sandboxer.adapters.tracing import Trace
+            from sandboxer.wiring.edges import Trace
 
             self._trace = self._trace or Trace(self._environ)
         listeners += [self._trace] if self._trace is not None else []
@@ -173,7 +171,7 @@ class Session:
     def _wants_traces(self) -> bool:
         if not any(name.startswith("OTEL_EXPORTER_OTLP_") for name in self._environ):
             return False  # not even checking the rest of the environment costs an import
-        from sandboxer.adapters.tracing import wanted
+        from sandboxer.wiring.edges import wanted
 
         return wanted(self._environ)
 
@@ -233,11 +231,11 @@ def session() -> Session:
 
 
 @contextmanager
-def opened(**given: Any) -> Iterator[Run]:
-    """Yield a run over the fleet in this folder, reported by the session; ``given`` are options of ``Run``."""
+def opened(**given: Any) -> Iterator[tuple[FleetSource, FleetHosts]]:
+    """Yield the fleet in this folder as ``open_fleet`` does, with these options; the session reports its events."""
     from pathlib import Path
 
-    from sandboxer.wiring import Run
+    from sandboxer.wiring.fleet_hosts import open_fleet
 
-    with Run(Path.cwd(), **given) as run, session().watching(run):
-        yield run
+    with open_fleet(Path.cwd(), emit=session().receive, **given) as parts:
+        yield parts

@@ -44,9 +44,9 @@ def ssh(name: str, service: str | None, no_terminal: bool) -> int:
       sandboxer ssh checkout-e2e db -- pg_dump shop > shop.sql
       sandboxer ssh 1f2e3d4c
     """
-    from sandboxer.adapters import keyboard
     from sandboxer.cli.ci_output import harmless_bytes
     from sandboxer.model.protocols import Terminal
+    from sandboxer.wiring.edges import keyboard
 
     terminal = None
     if not no_terminal and keyboard.is_terminal():

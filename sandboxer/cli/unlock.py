@@ -11,17 +11,18 @@ import click
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
-from sandboxer.cli.plan import make_plan
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring.lookup import find
+from sandboxer.wiring.planning import plan_fleet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandboxer.model.lock import Lock
-    from sandboxer.wiring import Run
+    from sandboxer.wiring.fleet_hosts import FleetHosts
+    from sandboxer.wiring.source import FleetSource
 
 
 @click.command()
@@ -46,10 +47,10 @@ def unlock(name: str, end: bool, yes: bool, output: str) -> int:
 
     if end and not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("there is no terminal to ask on", hint="give -y where the work on the sandbox is to be ended")
-    with opened() as run:
-        sandbox, identifier, likely = _identify(run, name)
-        roots = {host: manifest.spec.root for host, manifest in run.fleet.hosts.items()}
-        desk = LockInspector(run.fleet.name, identifier, roots, run.transport)
+    with opened() as (source, hosts):
+        sandbox, identifier, likely = _identify(source, hosts, name)
+        roots = {host: manifest.spec.root for host, manifest in source.fleet().hosts.items()}
+        desk = LockInspector(source.fleet_name(), identifier, roots, hosts.transport)
         locks = [lock for lock in desk.ask_all(sorted(roots)) if _matters(lock, likely)]
         held = [lock.host for lock in locks if lock.status == "held"]
         if end and held:
@@ -63,15 +64,15 @@ def unlock(name: str, end: bool, yes: bool, output: str) -> int:
     return EXIT_ERROR if left or any(lock.status == "unknown" for lock in locks) else EXIT_DONE
 
 
-def _identify(run: Run, name: str) -> tuple[str, str, frozenset[str]]:
+def _identify(source: FleetSource, hosts: FleetHosts, name: str) -> tuple[str, str, frozenset[str]]:
     """Return name and ID of a sandbox, and the hosts that may have it.
 
     Sandboxes that are not in git are looked up on the hosts.
     """
-    for desired in run.fleet.sandboxes.values():
+    for desired in source.fleet().sandboxes.values():
         if name in (desired.name, desired.id):
             return desired.name, desired.id, frozenset((*desired.eligible, *desired.formerly))
-    there = find(run, make_plan(run, Options()), name)
+    there = find(plan_fleet(source, hosts, Options()), name)
     return there[0].change.sandbox, there[0].change.id, frozenset(one.observed.host for one in there)
 
 

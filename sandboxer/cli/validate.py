@@ -30,9 +30,9 @@ def validate(paths: tuple[str, ...], ref: str | None, output: str) -> int:
     """
     from sandboxer.render import diagnostics as render
 
-    with opened(revision=ref) as run:
-        found = run.manifests.diagnostics
-        files = run.files.files
+    with opened(revision=ref) as (source, _hosts):
+        found = source.manifests().diagnostics
+        files = source.files().files
     if paths:
         found = tuple(d for d in found if any(_within(d.location.file, path) for path in _checked(paths, files)))
     if output == "text":

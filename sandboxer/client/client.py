@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from sandboxer.client import create, destroy, events, maintenance, query, unrecorded
 from sandboxer.client.context import ClientContext, NullView
 from sandboxer.client.sandbox import Sandbox
+from sandboxer.model.run_events import ignore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from datetime import timedelta
     from pathlib import Path
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.protocols import Terminal
-    from sandboxer.wiring import Run
+    from sandboxer.model.run_events import Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,9 @@ class Client:
 
     Every call observes the hosts again and keeps nothing; a client may be used from several threads. ``lock_timeout``
     is how many seconds to wait for another client at the same sandbox. ``view`` receives the progress of changes,
-    ``warn`` problems that fail nothing. ``around`` is entered while the hosts are observed. ``remote`` is for servers
-    that pass on requests of others: then inputs must be of the Fleet's ``api.repoRoots``, or its own repository.
+    ``warn`` problems that fail nothing. ``on_event`` receives what happens while manifests are read and hosts are
+    observed; ``run_id`` names the calls in reports to State Hub, else each has a name of its own. ``remote`` is for
+    servers that pass on requests of others: then inputs must be of the Fleet's ``api.repoRoots``, or its own.
 
     Every method raises ManifestError, SourceError or ExtensionError if the fleet cannot be used, UsageError if the
     request makes no sense, and SandboxError or HostError if it cannot be carried out.
@@ -45,7 +46,8 @@ class Client:
     lock_timeout: float = 60.0
     view: ApplyView = field(default_factory=NullView)
     warn: Callable[[str], None] = lambda _words: None
-    around: Callable[[Run], AbstractContextManager[None]] | None = None
+    on_event: Sink = ignore
+    run_id: str = ""
     remote: bool = False
 
     # --- query
@@ -309,4 +311,6 @@ class Client:
 
     @property
     def _context(self) -> ClientContext:
-        return ClientContext(self.root, self.lock_timeout, self.view, self.warn, self.around, remote=self.remote)
+        return ClientContext(
+            self.root, self.lock_timeout, self.view, self.warn, self.on_event, self.run_id, remote=self.remote
+        )

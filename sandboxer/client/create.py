@@ -8,25 +8,31 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.adapters.runner import who
-from sandboxer.client.context import NO_GUARD, only
+from sandboxer.client.context import NO_GUARD
 from sandboxer.client.query import copies_of, handle_if_there, handle_named
 from sandboxer.errors import KeyReused, NameTaken, SandboxError, SandboxNotFound, UsageError
 from sandboxer.model.lifecycle import Phase, Reason, Sync
 from sandboxer.model.request import SandboxRequest
 from sandboxer.profiles.report import did_you_mean
 from sandboxer.reconcile.options import Options
+from sandboxer.wiring.edges import who
 from sandboxer.wiring.lookup import find, handle_of, handle_of_observed, located_sandboxes
+from sandboxer.wiring.operation import operations_of
+from sandboxer.wiring.planning import plan_fleet
 from sandboxer.wiring.records import request_of
+from sandboxer.wiring.reporting import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sandboxer.client.context import ClientContext
+    from sandboxer.client.context import Applied, ClientContext
+    from sandboxer.model.desired import Fleet
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.record import Record
-    from sandboxer.wiring import Run
+    from sandboxer.wiring.fleet_hosts import FleetHosts
     from sandboxer.wiring.lookup import LocatedSandbox
+    from sandboxer.wiring.planning import Planned
+    from sandboxer.wiring.source import FleetSource
 
 _SHORT_NAME = 28
 _TRIES = 3
@@ -84,19 +90,18 @@ def create(context: ClientContext, request: SandboxRequest) -> JsonObject:
     """Create the requested sandbox, and wait until it is ready; return its handle."""
     options = Options(targets=frozenset({request.name}), allow_rollback=True)
     for _ in range(_TRIES):
-        with context.run(request=request, read_secrets=True) as run:
-            decided = context.plan(run, options)
-            there = list(located_sandboxes(run, decided))
+        with context.open(request=request, read_secrets=True) as (source, hosts):
+            planned = plan_fleet(source, hosts, options)
+            there = list(located_sandboxes(planned))
             for one in there:
                 if one.change.id == request.id:
                     _must_be_the_same(one.observed.record, request)
-                    return handle_of(run, one)
+                    return handle_of(one)
             _must_be_free(request, there)
-            outcomes = context.apply(run, only(decided, request.id), "create", of_git=False)
-        if any(outcome.change.reason is Reason.BLOCKED_STALE for outcome in outcomes):
+            applied = context.apply(planned.only(request.id), source, hosts, "create", of_git=False)
+        if any(outcome.change.reason is Reason.BLOCKED_STALE for outcome in applied.outcomes):
             continue  # another client begins the same one, or one of its name, right now
-        context.must_be_well(outcomes)
-        return _handle_of_made(context, run, request)
+        return _handle_of_made(context, applied, planned.observations.fleet, request)
     raise SandboxError(request.name, f"{request.name} is changed by others all the while", hint="try again")
 
 
@@ -105,30 +110,31 @@ def resume(context: ClientContext, name: str) -> JsonObject:
 
     One that is ready stays as it is.
     """
-    with context.run(find_inputs=False) as run:
-        decided = context.plan(run)
-        copies = copies_of(run, decided, name) or find(run, decided, name)
+    with context.open(find_inputs=False) as (source, hosts):
+        planned = plan_fleet(source, hosts, Options())
+        copies = copies_of(planned, name) or find(planned, name)
         if copies[0].change.origin == "git":
             raise UsageError(f"{copies[0].change.sandbox} is in git", hint="`sandboxer apply` goes on with it")
         record = copies[0].observed.record
         if record is not None and record.phase in (Phase.READY, Phase.ACTIVE):
-            return handle_of(run, copies[0])
+            return handle_of(copies[0])
         if (
             record is not None
             and record.phase is Phase.DESTROYING
             and not (record.requested and record.requested.again)
         ):
             raise UsageError(f"{record.name} is being removed", hint=f"`sandboxer destroy {record.name}` ends that")
-        request = request_of(run, copies[0], context.how)
+        request = _request_of(context, source, hosts, planned, copies[0])
     return _make(context, request, "resume", Options(targets=frozenset({request.name}), allow_rollback=True))
 
 
 def recreate(context: ClientContext, name: str) -> JsonObject:
     """Recreate a sandbox: the same id, the same inputs at a fresh commit. Also an expired one of git's."""
-    with context.run(find_inputs=False) as run:
-        copies = copies_of(run, context.plan(run), name)
+    with context.open(find_inputs=False) as (source, hosts):
+        planned = plan_fleet(source, hosts, Options())
+        copies = copies_of(planned, name)
         imperative = bool(copies) and copies[0].change.origin != "git"
-        request = request_of(run, copies[0], context.how) if imperative else None
+        request = _request_of(context, source, hosts, planned, copies[0]) if imperative else None
     if request is None:
         return _renew(context, copies[0].change.sandbox if copies else name)
     options = Options(
@@ -141,18 +147,30 @@ def recreate(context: ClientContext, name: str) -> JsonObject:
 
 
 def _make(context: ClientContext, request: SandboxRequest, command: str, options: Options) -> JsonObject:
-    with context.run(request=request, read_secrets=True) as run:
-        decided = only(context.plan(run, options), request.id)
-        context.carry_out(run, decided, command, of_git=False, again=options)
-    return _handle_of_made(context, run, request)
+    with context.open(request=request, read_secrets=True) as (source, hosts):
+        planned = plan_fleet(source, hosts, options).only(request.id)
+        applied = context.apply(planned, source, hosts, command, of_git=False, again=options)
+    return _handle_of_made(context, applied, planned.observations.fleet, request)
 
 
-def _handle_of_made(context: ClientContext, run: Run, request: SandboxRequest) -> JsonObject:
-    """Return the handle of what a run has created, or found as desired, by a fresh observation."""
-    for observed in run.reporter.made.values():
+def _request_of(
+    context: ClientContext, source: FleetSource, hosts: FleetHosts, planned: Planned, home: LocatedSandbox
+) -> SandboxRequest:
+    operations = operations_of(source, hosts, Reporter(), context.how)
+    return request_of(operations, planned.observations, home)
+
+
+def _handle_of_made(context: ClientContext, applied: Applied, fleet: Fleet, request: SandboxRequest) -> JsonObject:
+    """Return the handle of what was created, or found as desired, by a fresh observation.
+
+    Raise an error if it was not.
+    """
+    context.must_be_well(applied.outcomes)
+    for observed in applied.made:
         record = observed.record
         if record is not None and record.id == request.id and record.phase is not Phase.PROVISIONING:
-            return handle_of_observed(run, observed, Sync.SYNCED if record.phase is Phase.READY else Sync.OUT_OF_SYNC)
+            sync = Sync.SYNCED if record.phase is Phase.READY else Sync.OUT_OF_SYNC
+            return handle_of_observed(observed, fleet, sync)
     made = handle_if_there(context, request.id)
     if made is None:
         raise SandboxError(request.name, f"{request.name} was made, and is gone again", hint="somebody removed it")
@@ -177,15 +195,15 @@ def _must_be_the_same(record: Record | None, request: SandboxRequest) -> None:
 
 def _renew(context: ClientContext, name: str) -> JsonObject:
     """Recreate one sandbox that is in git, as ``apply --replace`` does."""
-    with context.run(read_secrets=True) as run:
-        if name not in run.sound().sandboxes:
-            hint = did_you_mean(name, run.sound().sandboxes) or "see `sandboxer list`"
+    with context.open(read_secrets=True) as (source, hosts):
+        if name not in source.sound().sandboxes:
+            hint = did_you_mean(name, source.sound().sandboxes) or "see `sandboxer list`"
             raise SandboxNotFound(f"there is no sandbox {name} in git or on the hosts", hint=hint)
-        if run.files.dirty:
+        if source.files().dirty:
             raise UsageError("the manifests have changes that are not committed", hint="commit them")
         options = Options(targets=frozenset({name}), replaced=frozenset({name}), max_deletes=NO_GUARD)
-        decided = only(context.plan(run, options), run.fleet.sandboxes[name].id)
-        context.carry_out(run, decided, "recreate", of_git=True)
+        planned = plan_fleet(source, hosts, options).only(source.fleet().sandboxes[name].id)
+        context.must_be_well(context.apply(planned, source, hosts, "recreate", of_git=True).outcomes)
     return handle_named(context, name)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sandboxer.client.query import copies_of, require_observed
 from sandboxer.errors import SandboxError, UsageError
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.reconcile.change import with_fingerprint
+from sandboxer.reconcile.options import Options
 from sandboxer.wiring.lookup import find, handle_of
+from sandboxer.wiring.operation import operations_of
+from sandboxer.wiring.planning import plan_fleet
 from sandboxer.wiring.records import extend
 
 if TYPE_CHECKING:
@@ -19,8 +23,6 @@ if TYPE_CHECKING:
     from sandboxer.client.context import ClientContext
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.plan import Change
-    from sandboxer.model.record import Record
-    from sandboxer.wiring import Run
     from sandboxer.wiring.lookup import LocatedSandbox
 
 _TRIES = 3
@@ -37,20 +39,20 @@ def destroy(context: ClientContext, name: str) -> bool:
 
 def _destroy_once(context: ClientContext, name: str) -> bool | None:
     """Return whether there was one; None if another client changed it meanwhile."""
-    with context.run(find_inputs=False) as run:
-        decided = context.plan(run)
-        copies = copies_of(run, decided, name)
+    with context.open(find_inputs=False) as (source, hosts):
+        planned = plan_fleet(source, hosts, Options())
+        copies = copies_of(planned, name)
         if not copies:
             return False
         for copy in copies:
             if copy.observed.conflict:
                 message = f"{name} on {copy.observed.host} is not removed: {copy.observed.conflict}"
                 raise SandboxError(name, message, hint="see `sandboxer plan`")
-        if any(copy.change.sandbox in run.sound().sandboxes for copy in copies):
+        if any(copy.change.sandbox in source.sound().sandboxes for copy in copies):
             context.warn(f"{copies[0].change.sandbox} is in git: the next apply makes it again")
-        changes = tuple(_removal(copy) for copy in copies)
-        outcomes = context.apply(run, replace(decided, changes=changes), "destroy", of_git=False)
-        require_observed(run, name)
+        removal = planned.with_changes(map(_removal, copies))
+        outcomes = context.apply(removal, source, hosts, "destroy", of_git=False).outcomes
+        require_observed(planned.observations, name)
     if any(outcome.change.reason is Reason.BLOCKED_STALE for outcome in outcomes):
         return None
     for outcome in outcomes:
@@ -75,10 +77,19 @@ def _removal(copy: LocatedSandbox) -> Change:
 
 def extend_ttl(context: ClientContext, name: str, by: timedelta) -> JsonObject:
     """Move the expiry of a sandbox by ``by``; return its new handle."""
-    with context.run() as run:
-        home = _extendable(find(run, context.plan(run), name))
-        record = _extend(context, run, home, by)
-        return handle_of(run, home.with_record(record))
+    from sandboxer.reconcile.expiry import says_otherwise
+
+    with context.open() as (source, hosts):
+        planned = plan_fleet(source, hosts, Options())
+        home = _extendable(find(planned, name))
+        change = replace(home.change, host=home.observed.host)
+        with context.reported(source, hosts, "extend-ttl") as reporter:
+            operations = operations_of(source, hosts, reporter, context.how)
+            progress = partial(context.view.progressed, change)
+            record = extend(operations, planned.observations, home, by, progress)
+    if home.desired is not None and says_otherwise(home.desired, record):
+        context.warn(f"git has another ttl or expiresAt for {record.name} by now, and the next apply keeps to that")
+    return handle_of(home.with_record(record))
 
 
 def _extendable(found: Sequence[LocatedSandbox]) -> LocatedSandbox:
@@ -91,14 +102,3 @@ def _extendable(found: Sequence[LocatedSandbox]) -> LocatedSandbox:
         reason = copies[0].observed.conflict or "its record is gone"
         raise UsageError(f"the end of {name} on {hosts} cannot be moved: {reason}", hint="see `sandboxer plan`")
     return copies[0]
-
-
-def _extend(context: ClientContext, run: Run, home: LocatedSandbox, by: timedelta) -> Record:
-    from sandboxer.reconcile.expiry import says_otherwise
-
-    change = replace(home.change, host=home.observed.host)
-    with context.reported(run, "extend-ttl"):
-        record = extend(run, home, by, context.how, lambda step: context.view.progressed(change, step))
-    if home.desired is not None and says_otherwise(home.desired, record):
-        context.warn(f"git has another ttl or expiresAt for {record.name} by now, and the next apply keeps to that")
-    return record

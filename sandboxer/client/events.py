@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sandboxer.client.query import POLL_SECONDS, observe
+from sandboxer.client.query import POLL_SECONDS
 from sandboxer.errors import UsageError
-from sandboxer.wiring.lookup import answering, ids_of, unreachable_hosts
+from sandboxer.wiring.lookup import ids_of
+from sandboxer.wiring.reporting import journals_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from sandboxer.client.context import ClientContext
+    from sandboxer.lifecycle.journals import Journals
     from sandboxer.model.event import Event
-    from sandboxer.wiring import Run
 
 
 def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Event | None]:
@@ -22,14 +23,15 @@ def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Even
 
     With ``follow`` it continues until the life ends; None means that nothing is new. ``warn`` receives each unreachable
     host. Raise UsageError if no host has a journal, and HostError if one that answered before does not any more. The
-    run is open for as long as the iterator is.
+    connections are open for as long as the iterator is.
     """
-    with context.run(find_inputs=False) as run:
-        observe(context, run)
-        unheard = unreachable_hosts(run)
+    with context.open(find_inputs=False) as (_source, hosts):
+        observations = hosts.observe()
+        unheard = observations.unreachable()
         for host, why in unheard.items():
             context.warn(f"{host} did not answer: {why}")
-        journal = _Journal(run, name)
+        journals, ids = journals_of(observations.fleet, hosts.transport), sorted(ids_of(observations, name))
+        journal = _Journal(journals, observations.answering(), ids)
         yield from journal.fresh()
         if not journal.told and not follow:
             hint = f"it may be on {', '.join(unheard)}" if unheard else "see `sandboxer list`"
@@ -43,9 +45,8 @@ def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Even
 class _Journal:
     """One sandbox's journals. ``told`` are the ids of the yielded events; ``over``: its life ended."""
 
-    def __init__(self, run: Run, name: str) -> None:
-        self._run = run
-        self._ids = sorted(ids_of(run, name))
+    def __init__(self, journals: Journals, hosts: Sequence[str], ids: Sequence[str]) -> None:
+        self._journals, self._hosts, self._ids = journals, hosts, ids
         self.told: set[str] = set()
         self.over = False
 
@@ -64,9 +65,9 @@ class _Journal:
         The clocks of the clients that acted may differ.
         """
         lives: dict[str, dict[int, Event]] = {}
-        for host in answering(self._run):
+        for host in self._hosts:
             for identifier in self._ids:
-                for backlog in self._run.journals.show(host, identifier):
+                for backlog in self._journals.show(host, identifier):
                     lives.setdefault(backlog.uid, {}).update({event.number: event for event in backlog.events})
         ordered = [[life[number] for number in sorted(life)] for life in lives.values() if life]
         return [event for life in sorted(ordered, key=lambda life: life[0].at) for event in life]

@@ -12,16 +12,20 @@ from sandboxer.model.lifecycle import Phase
 from sandboxer.model.text import printable
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring.lookup import handle_of, located_sandboxes
+from sandboxer.wiring.operation import operations_of
+from sandboxer.wiring.planning import plan_fleet
 from sandboxer.wiring.records import activate, give_up
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from sandboxer.client.context import ClientContext
+    from sandboxer.model.desired import Fleet
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.outcome import Outcome
-    from sandboxer.wiring import Run
+    from sandboxer.wiring.fleet_hosts import FleetHosts
     from sandboxer.wiring.lookup import LocatedSandbox
+    from sandboxer.wiring.planning import Planned
 
 _LONGEST_REASON = 300
 
@@ -37,13 +41,13 @@ class Abandoned:
 
 def abandoned(context: ClientContext, busy: Collection[str]) -> list[Abandoned]:
     """Return the imperative sandboxes that nobody waits for and whose lock is free, except the ``busy`` ids."""
-    with context.run(find_inputs=False) as run:
-        found = list(_cut_off(run, context, busy))
-        return [one for one, home in found if _is_free(run, home)]
+    with context.open(find_inputs=False) as (source, hosts):
+        found = list(_cut_off(plan_fleet(source, hosts, Options()), busy))
+        return [one for one, home in found if _is_free(source.fleet(), hosts, home)]
 
 
-def _cut_off(run: Run, context: ClientContext, busy: Collection[str]) -> Iterator[tuple[Abandoned, LocatedSandbox]]:
-    for there in located_sandboxes(run, context.plan(run)):
+def _cut_off(planned: Planned, busy: Collection[str]) -> Iterator[tuple[Abandoned, LocatedSandbox]]:
+    for there in located_sandboxes(planned):
         record = there.observed.record
         if record is None or there.observed.conflict or there.change.origin == "git" or record.id in busy:
             continue
@@ -54,10 +58,10 @@ def _cut_off(run: Run, context: ClientContext, busy: Collection[str]) -> Iterato
             yield Abandoned(record.id, record.name, "resume"), there
 
 
-def _is_free(run: Run, home: LocatedSandbox) -> bool:
+def _is_free(fleet: Fleet, hosts: FleetHosts, home: LocatedSandbox) -> bool:
     """Return whether nobody holds its lock; False if that is unknown."""
     host = home.observed.host
-    desk = LockInspector(run.fleet.name, home.change.id, {host: run.fleet.hosts[host].spec.root}, run.transport)
+    desk = LockInspector(fleet.name, home.change.id, {host: fleet.hosts[host].spec.root}, hosts.transport)
     try:
         return desk.ask(host).status == "free"
     except HostError:
@@ -66,20 +70,22 @@ def _is_free(run: Run, home: LocatedSandbox) -> bool:
 
 def reap(context: ClientContext) -> Sequence[Outcome]:
     """Delete expired sandboxes, git's and others, within the guards; return the outcome of each."""
-    with context.run() as run:
-        decided = context.plan(run, Options(only_deletes=True, only_expired=True))
-        if not decided.differences:
+    with context.open() as (source, hosts):
+        planned = plan_fleet(source, hosts, Options(only_deletes=True, only_expired=True))
+        if not planned.plan.differences:
             return ()
-        return context.apply(run, decided, "prune", of_git=True)
+        return context.apply(planned, source, hosts, "prune", of_git=True).outcomes
 
 
 def mark_active(context: ClientContext, name: str) -> JsonObject:
     """Mark a sandbox as in use, and return its handle. Raise UsageError if it does not exist, or is not ready."""
-    with context.run(find_inputs=False) as run:
-        home = _sure(copies_of(run, context.plan(run), name), name)
-        with context.reported(run, "activity"):
-            record = activate(run, home, context.how)
-        return handle_of(run, home.with_record(record))
+    with context.open(find_inputs=False) as (source, hosts):
+        planned = plan_fleet(source, hosts, Options())
+        home = _sure(copies_of(planned, name), name)
+        with context.reported(source, hosts, "activity") as reporter:
+            operations = operations_of(source, hosts, reporter, context.how)
+            record = activate(operations, planned.observations, home)
+        return handle_of(home.with_record(record))
 
 
 def mark_failed(context: ClientContext, name: str, why: str) -> None:
@@ -87,12 +93,14 @@ def mark_failed(context: ClientContext, name: str, why: str) -> None:
 
     One that is ready, or gone, stays as it is.
     """
-    with context.run(find_inputs=False) as run:
-        copies = copies_of(run, context.plan(run), name)
+    with context.open(find_inputs=False) as (source, hosts):
+        planned = plan_fleet(source, hosts, Options())
+        copies = copies_of(planned, name)
         if copies:
             home = _sure(copies, name)
-            with context.reported(run, "give up"):
-                give_up(run, home, printable(why)[:_LONGEST_REASON], context.how)
+            with context.reported(source, hosts, "give up") as reporter:
+                operations = operations_of(source, hosts, reporter, context.how)
+                give_up(operations, planned.observations, home, printable(why)[:_LONGEST_REASON])
 
 
 def _sure(copies: Sequence[LocatedSandbox], name: str) -> LocatedSandbox:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from sandboxer.errors import HostNotObserved, SandboxError, UsageError
 from sandboxer.model.lifecycle import Phase
-from sandboxer.wiring.lookup import find, handle_of, located_sandboxes, partial, unreachable_hosts
+from sandboxer.reconcile.options import Options
+from sandboxer.wiring.lookup import find, handle_of, located_sandboxes
+from sandboxer.wiring.planning import plan_fleet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sandboxer.client.context import ClientContext
     from sandboxer.model.jsontypes import JsonObject
-    from sandboxer.model.plan import Plan
-    from sandboxer.wiring import Run
     from sandboxer.wiring.lookup import LocatedSandbox
+    from sandboxer.wiring.observations import FleetObservations
+    from sandboxer.wiring.planning import Planned
 
 POLL_SECONDS = 1.0
 
@@ -51,8 +52,8 @@ class SandboxFilter:
 
 def plan(context: ClientContext) -> JsonObject:
     """Return the plan of the fleet as JSON."""
-    with context.run() as run:
-        return context.plan(run).to_json()
+    with context.open() as (source, hosts):
+        return plan_fleet(source, hosts, Options()).plan.to_json()
 
 
 def handles(context: ClientContext, wanted: SandboxFilter | None = None) -> list[JsonObject]:
@@ -61,19 +62,13 @@ def handles(context: ClientContext, wanted: SandboxFilter | None = None) -> list
     ``warn`` receives each host that was not observed in full.
     """
     wanted = wanted or SandboxFilter()
-    with context.run() as run:
-        decided = context.plan(run)
-        for host in decided.hosts:
+    with context.open() as (source, hosts):
+        planned = plan_fleet(source, hosts, Options())
+        for host in planned.plan.hosts:
             if host.status != "reachable":
                 how = "did not answer" if host.status == "unreachable" else "did not answer in full"
                 context.warn(f"{host.name} {how}: {host.error}")
-        return [h for h in (handle_of(run, there) for there in located_sandboxes(run, decided)) if wanted.takes(h)]
-
-
-def observe(context: ClientContext, run: Run) -> None:
-    """Observe every host, as a plan does, and plan nothing."""
-    with context.around(run) if context.around else nullcontext():
-        _ = run.observations
+        return [handle for handle in map(handle_of, located_sandboxes(planned)) if wanted.takes(handle)]
 
 
 def handle_named(context: ClientContext, name: str) -> JsonObject:
@@ -81,9 +76,9 @@ def handle_named(context: ClientContext, name: str) -> JsonObject:
 
     Raise SandboxNotFound if it certainly does not exist, else HostNotObserved.
     """
-    with context.run() as run:
-        home, *_ = find(run, context.plan(run), name)
-        return handle_of(run, home)
+    with context.open() as (source, hosts):
+        home, *_ = find(plan_fleet(source, hosts, Options()), name)
+        return handle_of(home)
 
 
 def handle_if_there(
@@ -93,9 +88,9 @@ def handle_if_there(
 
     Without ``find_inputs``, one of git's is not compared with git. Raise HostNotObserved too.
     """
-    with context.run(find_inputs=find_inputs) as run:
-        found = copies_of(run, context.plan(run), name, sees)
-        return handle_of(run, found[0]) if found else None
+    with context.open(find_inputs=find_inputs) as (source, hosts):
+        found = copies_of(plan_fleet(source, hosts, Options()), name, sees)
+        return handle_of(found[0]) if found else None
 
 
 def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"], timeout: float) -> JsonObject | None:
@@ -119,28 +114,28 @@ def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"]
 
 
 def copies_of(
-    run: Run, decided: Plan, name: str, sees: Callable[[JsonObject], bool] | None = None
+    planned: Planned, name: str, sees: Callable[[JsonObject], bool] | None = None
 ) -> Sequence[LocatedSandbox]:
     """Return a sandbox's home, and its copies that are to be deleted.
 
     The result is empty if it certainly does not exist, or ``sees`` refuses it. Raise UsageError if several sandboxes
     have that name, HostNotObserved if it may be on a host that was not observed in full.
     """
-    there = [one for one in located_sandboxes(run, decided) if name in (one.change.sandbox, one.change.id)]
-    hidden = {one.change.id for one in there if sees is not None and not sees(handle_of(run, one))}
+    there = [one for one in located_sandboxes(planned) if name in (one.change.sandbox, one.change.id)]
+    hidden = {one.change.id for one in there if sees is not None and not sees(handle_of(one))}
     if all(one.change.id in hidden for one in there):
-        require_observed(run, name)
+        require_observed(planned.observations, name)
         return ()
-    found = [one for one in find(run, decided, name) if one.change.id not in hidden]
+    found = [one for one in find(planned, name) if one.change.id not in hidden]
     ids = sorted({copy.change.id for copy in found})
     if len(ids) > 1:
         raise UsageError(f"{name} is the name of {' and '.join(ids)}", hint="give the id of the one that is meant")
     return found
 
 
-def require_observed(run: Run, name: str) -> None:
+def require_observed(observations: FleetObservations, name: str) -> None:
     """Raise HostNotObserved if a sandbox that was not found may be on a host that did not answer in full."""
-    unseen = sorted({*unreachable_hosts(run), *partial(run)})
+    unseen = sorted({*observations.unreachable(), *observations.partial()})
     if unseen:
         message = f"{name} may be on {', '.join(unseen)}, which did not answer in full"
         raise HostNotObserved(name, message, hint="see `sandboxer doctor`, and try again")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostNotObserved, SandboxError, UsageError
@@ -11,16 +11,19 @@ from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import RECORD_MISSING
 from sandboxer.reconcile.change import change_of, with_fingerprint
 from sandboxer.reconcile.fleet_state import fleet_state_of
-from sandboxer.wiring.lookup import partial, unreachable_hosts
+from sandboxer.reconcile.options import Options
+from sandboxer.wiring import clock
+from sandboxer.wiring.planning import plan_fleet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandboxer.client.context import ClientContext
+    from sandboxer.model.desired import Fleet
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.plan import Change
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
-    from sandboxer.wiring import Run
+    from sandboxer.wiring.observations import FleetObservations
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,9 @@ def unrecorded(context: ClientContext, identifier: str) -> list[Unrecorded]:
     Raise UsageError for an invalid ID and for one that is claimed, HostNotObserved if none was found and a host did not
     answer in full.
     """
-    with context.run(find_inputs=False) as run:
-        context.plan(run)
-        return [_described(run, observed) for observed in _unclaimed(run, identifier)]
+    with context.open(find_inputs=False) as (source, hosts):
+        observations = plan_fleet(source, hosts, Options()).observations
+        return [_described(observations.fleet, observed) for observed in _unclaimed(observations, identifier)]
 
 
 def destroy_unrecorded(context: ClientContext, identifier: str) -> list[Unrecorded]:
@@ -67,19 +70,19 @@ def destroy_unrecorded(context: ClientContext, identifier: str) -> list[Unrecord
 
     Raise what ``unrecorded`` raises, and SandboxError if something is left.
     """
-    with context.run(find_inputs=False) as run:
-        decided = context.plan(run)
-        copies = _unclaimed(run, identifier)
-        changes = tuple(_removal(observed) for observed in copies)
-        outcomes = context.apply(run, replace(decided, changes=changes), "destroy", of_git=False)
-        removed = [_described(run, observed) for observed in copies]
-    for outcome in outcomes:
+    with context.open(find_inputs=False) as (source, hosts):
+        planned = plan_fleet(source, hosts, Options())
+        copies = _unclaimed(planned.observations, identifier)
+        removal = planned.with_changes(map(_removal, copies))
+        applied = context.apply(removal, source, hosts, "destroy", of_git=False)
+        removed = [_described(planned.observations.fleet, observed) for observed in copies]
+    for outcome in applied.outcomes:
         if not outcome.ok:
             raise SandboxError(identifier, outcome.error or outcome.change.message, hint=outcome.hint)
     return removed
 
 
-def _unclaimed(run: Run, identifier: str) -> list[ObservedSandbox]:
+def _unclaimed(observations: FleetObservations, identifier: str) -> list[ObservedSandbox]:
     """Return the observations to remove, by host.
 
     Raise UsageError for an invalid or claimed ID, HostNotObserved if a host with its labels was not observed in full,
@@ -88,20 +91,21 @@ def _unclaimed(run: Run, identifier: str) -> list[ObservedSandbox]:
     if not re.fullmatch("[0-9a-f]{8}", identifier):
         hint = "an ID has 8 hex digits; `sandboxer plan` shows it behind the name"
         raise UsageError(f"--without-record {identifier!r}: not the ID of a sandbox", hint=hint)
-    claimed = next((desired.name for desired in run.fleet.sandboxes.values() if desired.id == identifier), None)
+    fleet = observations.fleet
+    claimed = next((desired.name for desired in fleet.sandboxes.values() if desired.id == identifier), None)
     if claimed is not None:
         hint = "`sandboxer apply` repairs it; to remove it, take its manifest out of git first"
         raise UsageError(f"sandbox {claimed!r} ({identifier}) has a manifest in git", hint=hint)
-    fleet_state = fleet_state_of(run.fleet, run.observations, run.now())
+    fleet_state = fleet_state_of(fleet, observations.by_host, clock.now())
     found = [
         observed_host.copies[identifier]
         for _, observed_host in sorted(fleet_state.observed_hosts.items())
         if identifier in observed_host.copies
     ]
     for observed in found:
-        _refuse_claimed(run, observed)
+        _refuse_claimed(fleet, observed)
     labelled = [observed for observed in found if observed.running]
-    unseen = sorted({*unreachable_hosts(run), *partial(run), *fleet_state.unknown_hosts})
+    unseen = sorted({*observations.unreachable(), *observations.partial(), *fleet_state.unknown_hosts})
     blocked = [host for host in unseen if not labelled or host in {observed.host for observed in labelled}]
     if blocked:
         message = f"what carries the labels of {identifier} on {', '.join(blocked)} could not be fully inspected"
@@ -109,9 +113,9 @@ def _unclaimed(run: Run, identifier: str) -> list[ObservedSandbox]:
     return labelled
 
 
-def _refuse_claimed(run: Run, observed: ObservedSandbox) -> None:
-    root = run.fleet.hosts[observed.host].spec.root
-    place = f"{root}/{run.fleet.name}/{observed.id}/record.json"
+def _refuse_claimed(fleet: Fleet, observed: ObservedSandbox) -> None:
+    root = fleet.hosts[observed.host].spec.root
+    place = f"{root}/{fleet.name}/{observed.id}/record.json"
     if observed.record is not None:
         hint = f"`sandboxer destroy {observed.id}` removes a sandbox that has a record"
         raise UsageError(f"sandbox {observed.name!r} ({observed.id}) has a record on {observed.host}", hint=hint)
@@ -133,7 +137,7 @@ def _removal(observed: ObservedSandbox) -> Change:
     return with_fingerprint(change, [observed])
 
 
-def _described(run: Run, observed: ObservedSandbox) -> Unrecorded:
+def _described(fleet: Fleet, observed: ObservedSandbox) -> Unrecorded:
     named = {kind: [r.name for r in observed.resources if r.kind == kind] for kind in ("network", "volume")}
     anonymous = {name for container in observed.containers for name in container.volumes}
     return Unrecorded(
@@ -143,5 +147,5 @@ def _described(run: Run, observed: ObservedSandbox) -> Unrecorded:
         containers=sorted(container.name for container in observed.containers),
         networks=sorted(named["network"]),
         volumes=sorted({*named["volume"], *anonymous}),
-        folder=f"{run.fleet.hosts[observed.host].spec.root}/{run.fleet.name}/{observed.id}" if observed.found else "",
+        folder=f"{fleet.hosts[observed.host].spec.root}/{fleet.name}/{observed.id}" if observed.found else "",
     )

@@ -1,6 +1,1 @@
-"""The only package that connects the adapters to the lifecycle."""
-
-from sandboxer.wiring.apply_options import ApplyOptions
-from sandboxer.wiring.run import Run
-
-__all__ = ["ApplyOptions", "Run"]
+"""The only package that connects the adapters to the lifecycle: each module is one part of a run over a fleet."""

@@ -1,4 +1,4 @@
-"""The doctor, for the hosts of a run."""
+"""The doctor, for the hosts of a fleet."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from sandboxer.profiles.report import did_you_mean
 from sandboxer.wiring.hosts import compose_command_of, runtime_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sandboxer.extensions.capabilities import SupportsHostChecks
+    from sandboxer.extensions.registry import Registry
+    from sandboxer.model.documents import Manifests
     from sandboxer.model.host_report import HostReport
-    from sandboxer.wiring.run import Run
+    from sandboxer.model.protocols import HostTransport
 
 
-def check_host(run: Run, names: Sequence[str] = ()) -> list[HostReport]:
+def check_host(
+    manifests: Manifests,
+    registry: Registry,
+    transport: Callable[[str], HostTransport],
+    names: Sequence[str] = (),
+) -> list[HostReport]:
     """Return the doctor's reports on the hosts of these names; without any, on all of git's.
 
     Raise UsageError if a host is not in the fleet.
     """
-    manifests = run.sound()
     unknown = [name for name in names if name not in manifests.hosts]
     if unknown:
         hint = did_you_mean(unknown[0], manifests.hosts)
@@ -36,7 +42,7 @@ def check_host(run: Run, names: Sequence[str] = ()) -> list[HostReport]:
     hosts = [manifests.hosts[name] for name in dict.fromkeys(names or sorted(manifests.hosts))]
     longest = max((profile.spec.ttl.max for profile in manifests.profiles.values()), default=None)
     patients = [CheckedHost(host, fleet, runtime_of(host), compose_command_of(host), longest) for host in hosts]
-    used = sorted({profile.spec.extension for profile in manifests.profiles.values()}) or [run.registry.first]
-    able = [run.registry.get(name) for name in used if run.registry.supports(name, "host_checks")]
+    used = sorted({profile.spec.extension for profile in manifests.profiles.values()}) or [registry.first]
+    able = [registry.get(name) for name in used if registry.supports(name, "host_checks")]
     backends = [cast("SupportsHostChecks", extension).host_checks() for extension in able]
-    return check_hosts(patients, run.transport, backends)
+    return check_hosts(patients, transport, backends)

@@ -11,18 +11,20 @@ from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import ObservedDirectory, Reachable
 from sandboxer.profiles.report import did_you_mean
+from sandboxer.wiring import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.desired import DesiredSandbox, Fleet
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.lifecycle import Sync
-    from sandboxer.model.plan import Change, Plan
+    from sandboxer.model.plan import Change
     from sandboxer.model.record import Record
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
-    from sandboxer.wiring import Run
+    from sandboxer.wiring.observations import FleetObservations
+    from sandboxer.wiring.planning import Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +52,25 @@ class LocatedSandbox:
         return replace(self, observed=replace(self.observed, found=found))
 
 
-def located_sandboxes(run: Run, decided: Plan) -> Iterator[LocatedSandbox]:
+def located_sandboxes(planned: Planned) -> Iterator[LocatedSandbox]:
     """Yield every observed sandbox, git's and imperative ones alike, in the plan's order."""
-    wanted = {sandbox.id: sandbox for sandbox in run.fleet.sandboxes.values()}
-    for change in (*decided.changes, *decided.imperative):
+    observations = planned.observations
+    desired = {sandbox.id: sandbox for sandbox in observations.fleet.sandboxes.values()}
+    for change in (*planned.plan.changes, *planned.plan.imperative):
         host = change.from_host or change.host or ""
-        observation, observed = run.observations.get(host), run.observed(host, change.id)
+        observation, observed = observations.by_host.get(host), observations.sandbox(host, change.id)
         if observed is not None and isinstance(observation, Reachable):
-            yield LocatedSandbox(change, observed, observation.clock, wanted.get(change.id))
+            yield LocatedSandbox(change, observed, observation.clock, desired.get(change.id))
 
 
-def handle_of(run: Run, there: LocatedSandbox) -> JsonObject:
+def handle_of(there: LocatedSandbox) -> JsonObject:
     """Return the contract's handle of a sandbox."""
     from sandboxer.lifecycle.handles import handle
 
-    return handle(there.change, there.observed, there.desired, there.clock, run.now())
+    return handle(there.change, there.observed, there.desired, there.clock, clock.now())
 
 
-def handle_of_observed(run: Run, observed: ObservedSandbox, sync: Sync | None = None) -> JsonObject:
+def handle_of_observed(observed: ObservedSandbox, fleet: Fleet, sync: Sync | None = None) -> JsonObject:
     """Return the handle of an observed sandbox, without a plan.
 
     Without ``sync``, it is derived from the observation as far as possible.
@@ -76,69 +79,40 @@ def handle_of_observed(run: Run, observed: ObservedSandbox, sync: Sync | None = 
     from sandboxer.reconcile.change import change_of
 
     change = change_of(observed, Action.NO_OP, Reason.NO_OP_SYNCED, "", sync=sync)
-    desired = next((one for one in run.fleet.sandboxes.values() if one.id == observed.id), None)
-    now = run.now()
+    desired = next((one for one in fleet.sandboxes.values() if one.id == observed.id), None)
+    now = clock.now()
     return handle(change, observed, desired, now, now)
 
 
-def find(run: Run, decided: Plan, name: str) -> list[LocatedSandbox]:
+def find(planned: Planned, name: str) -> list[LocatedSandbox]:
     """Return the copies of the sandbox with a name or id, its home before those to delete.
 
     Raise SandboxNotFound if it certainly does not exist, HostNotObserved if it may be on a host that was not observed
     in full.
     """
-    there = list(located_sandboxes(run, decided))
+    there, sandboxes = list(located_sandboxes(planned)), planned.observations.fleet.sandboxes
     found = [one for one in there if name in (one.change.sandbox, one.change.id)]
     if found:
         return sorted(found, key=lambda one: one.stray)
-    unseen = [host.name for host in decided.hosts if host.status != "reachable"]
+    unseen = [host.name for host in planned.plan.hosts if host.status != "reachable"]
     if unseen:
         message = f"{name} may be on {', '.join(unseen)}, which did not answer in full"
         raise HostNotObserved(name, message, hint="see `sandboxer doctor`, and try again")
-    if name in run.fleet.sandboxes:
+    if name in sandboxes:
         hint = "it is in git: `sandboxer plan` says why it is on no host"
     else:
-        hint = did_you_mean(name, {one.change.sandbox for one in there} | run.fleet.sandboxes.keys())
+        hint = did_you_mean(name, {one.change.sandbox for one in there} | sandboxes.keys())
     raise SandboxNotFound(f"there is no sandbox {name} on the hosts", hint=hint or "see `sandboxer list`")
 
 
-def answering(run: Run) -> list[str]:
-    """Return the names of the hosts that answered."""
-    return sorted(name for name, observation in run.observations.items() if isinstance(observation, Reachable))
-
-
-def unreachable_hosts(run: Run) -> dict[str, str]:
-    """Return the hosts that did not answer, each with the reason."""
-    return {
-        name: observation.error
-        for name, observation in sorted(run.observations.items())
-        if not isinstance(observation, Reachable)
-    }
-
-
-def partial(run: Run) -> list[str]:
-    """Return the hosts that answered incompletely: an engine of the fleet's extensions did not respond."""
-    used = {profile.spec.extension for profile in run.sound().profiles.values()} or {run.registry.first}
-    observations = {
-        name: observation for name, observation in run.observations.items() if isinstance(observation, Reachable)
-    }
-    return sorted(
-        n
-        for n, observation in observations.items()
-        if observation.error
-        or any(engine.error for engine in observation.engines.values())
-        or used & observation.backend_errors.keys()
-    )
-
-
-def ids_of(run: Run, name: str) -> set[str]:
+def ids_of(observations: FleetObservations, name: str) -> set[str]:
     """Return the ids that a name or an id may stand for: git's, and those that were observed."""
     seen = {
         identifier
-        for observation in run.observations.values()
+        for observation in observations.by_host.values()
         if isinstance(observation, Reachable)
         for identifier, found in observation.found.items()
         if name in (identifier, found.record.name if found.record else None)
     }
-    own = {name} if re.fullmatch("[0-9a-f]{8}", name) else {sandbox_id(run.fleet_name, name)}
+    own = {name} if re.fullmatch("[0-9a-f]{8}", name) else {sandbox_id(observations.fleet.name, name)}
     return seen | own

@@ -1,7 +1,8 @@
-"""The operation for one change on one host, from the run's knowledge of both."""
+"""The operation for one change on one host, from what is known of both."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,75 +10,104 @@ from sandboxer.errors import SandboxerError
 from sandboxer.extensions.base import Operation, Provenance, Target
 from sandboxer.model.lifecycle import Action
 from sandboxer.model.observed import Reachable
+from sandboxer.wiring import clock
+from sandboxer.wiring.holder import holder_of
 from sandboxer.wiring.hosts import compose_command_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandboxer.model.observed import Engine, HostObservation
+    from sandboxer.extensions.registry import Registry
+    from sandboxer.model.desired import Fleet
+    from sandboxer.model.observed import Engine
     from sandboxer.model.plan import Change
+    from sandboxer.model.protocols import HostTransport, InputSource
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
     from sandboxer.wiring.apply_options import ApplyOptions
-    from sandboxer.wiring.run import Run
+    from sandboxer.wiring.fleet_hosts import FleetHosts
+    from sandboxer.wiring.observations import FleetObservations
+    from sandboxer.wiring.reporting import Reporter
+    from sandboxer.wiring.source import FleetSource
 
 
-def operation_for(
-    run: Run,
-    change: Change,
-    host: str,
-    observation: HostObservation,
-    progress: Callable[[str], None],
-    how: ApplyOptions,
-) -> Operation:
-    """Return the operation for ``change`` on a host, by its ``observation``.
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The operations of a run: what all of them have in common.
 
-    Raise SandboxerError if none is possible.
+    ``transport`` returns the transport of a host. With ``keeps_journal`` unacknowledged events stay on the hosts.
+    ``reporter`` receives each event that is in a journal.
     """
-    manifest = run.fleet.hosts[host]
-    if not isinstance(observation, Reachable):
-        raise SandboxerError(f"{host} was not seen")
-    observed = run.observed(host, change.id, {host: observation})
-    engine = _engine(run, change, observed, observation)
-    if engine is None:
-        raise SandboxerError(f"{host} has no engine", hint=f"see `sandboxer doctor {host}`")
-    target = Target(
-        host=host,
-        root=manifest.spec.root,
-        transport=run.transport(host),
-        engine=engine,
-        compose_command=compose_command_of(manifest),
-        cpus=observation.cpus,
-        memory_bytes=observation.memory_bytes,
-        holder=run.holder,
-        lock_timeout=how.lock_timeout,
-        capacity=manifest.spec.capacity.sandboxes,
-    )
-    return Operation(
-        target=target,
-        fleet=run.fleet.name,
-        id=change.id,
-        name=change.sandbox,
-        reason=change.reason.value,
-        expected_generation=observed.generation if observed else 0,
-        expected_uid=observed.uid if observed else "",
-        inputs=run.inputs,
-        provenance=Provenance(run.fleet.root_commit, run.fleet.commit, run.fleet.committed_at),
-        progress=progress,
-        clock=lambda: run.now().replace(microsecond=0),
-        told=partial(run.reporter.told, host),
-        keeps_journal=run.has_hub,
-        only_requested=how.only_requested,
-        lives=tuple(sorted({owner.uid for owner in observed.owners()})) if observed and not observed.record else (),
-    )
+
+    transport: Callable[[str], HostTransport]
+    inputs: InputSource
+    keeps_journal: bool
+    registry: Registry
+    reporter: Reporter
+    how: ApplyOptions
+
+    def of(
+        self,
+        change: Change,
+        host: str,
+        observations: FleetObservations,
+        progress: Callable[[str], None] = lambda _step: None,
+    ) -> Operation:
+        """Return the operation for ``change`` on a host, by its observation.
+
+        Raise SandboxerError if none is possible.
+        """
+        fleet, observation = observations.fleet, observations.by_host[host]
+        if not isinstance(observation, Reachable):
+            raise SandboxerError(f"{host} was not seen")
+        observed = observations.sandbox(host, change.id)
+        engine = self._engine(change, observed, observation, fleet)
+        if engine is None:
+            raise SandboxerError(f"{host} has no engine", hint=f"see `sandboxer doctor {host}`")
+        manifest = fleet.hosts[host]
+        target = Target(
+            host=host,
+            root=manifest.spec.root,
+            transport=self.transport(host),
+            engine=engine,
+            compose_command=compose_command_of(manifest),
+            cpus=observation.cpus,
+            memory_bytes=observation.memory_bytes,
+            holder=holder_of(fleet),
+            lock_timeout=self.how.lock_timeout,
+            capacity=manifest.spec.capacity.sandboxes,
+        )
+        return Operation(
+            target=target,
+            fleet=fleet.name,
+            id=change.id,
+            name=change.sandbox,
+            reason=change.reason.value,
+            expected_generation=observed.generation if observed else 0,
+            expected_uid=observed.uid if observed else "",
+            inputs=self.inputs,
+            provenance=Provenance(fleet.root_commit, fleet.commit, fleet.committed_at),
+            progress=progress,
+            clock=lambda: clock.now().replace(microsecond=0),
+            told=partial(self.reporter.told, host),
+            keeps_journal=self.keeps_journal,
+            only_requested=self.how.only_requested,
+            lives=tuple(sorted({owner.uid for owner in observed.owners()})) if observed and not observed.record else (),
+        )
+
+    def _engine(
+        self, change: Change, observed: ObservedSandbox | None, observation: Reachable, fleet: Fleet
+    ) -> Engine | None:
+        """Return the engine that has the sandbox; of a new life the host's, or none if its extension needs none.
+
+        None means that one is needed, and the host has none.
+        """
+        if observed and observed.engine is not None and change.action is not Action.REPLACE:
+            return observed.engine
+        desired = next((one for one in fleet.sandboxes.values() if one.id == change.id), None)
+        extension = desired.profile.spec.extension if desired else self.registry.first
+        return observation.engine if self.registry.needs_engine(extension) else ""
 
 
-def _engine(run: Run, change: Change, observed: ObservedSandbox | None, observation: Reachable) -> Engine | None:
-    """Return the engine that has the sandbox; of a new life the host's, or none if its extension needs none.
-
-    None means that one is needed, and the host has none.
-    """
-    if observed and observed.engine is not None and change.action is not Action.REPLACE:
-        return observed.engine
-    desired = next((one for one in run.fleet.sandboxes.values() if one.id == change.id), None)
-    extension = desired.profile.spec.extension if desired else run.registry.first
-    return observation.engine if run.registry.needs_engine(extension) else ""
+def operations_of(source: FleetSource, hosts: FleetHosts, reporter: Reporter, how: ApplyOptions) -> Operations:
+    """Return the operations of a run over the fleet of ``source``."""
+    return Operations(hosts.transport, source.inputs(), source.has_hub(), source.registry(), reporter, how)

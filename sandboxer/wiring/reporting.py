@@ -5,50 +5,85 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import HubError
 from sandboxer.model.hub import RUN_FINISHED, RUN_STARTED, RunData, run_event
 from sandboxer.model.lifecycle import Phase, Sync
-from sandboxer.model.observed import ObservedDirectory, Reachable
+from sandboxer.model.observed import ObservedDirectory
+from sandboxer.wiring import clock
+from sandboxer.wiring.holder import holder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sandboxer.lifecycle.delivery import Delivery
+    from sandboxer.lifecycle.journals import Journals
+    from sandboxer.model.desired import Fleet
     from sandboxer.model.event import Event
+    from sandboxer.model.hub import CloudEvent
     from sandboxer.model.jsontypes import JsonObject
-    from sandboxer.model.observed import Container, HostObservation
+    from sandboxer.model.observed import Container
+    from sandboxer.model.protocols import HostTransport
     from sandboxer.model.record import Record
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
-    from sandboxer.wiring.run import Run
+    from sandboxer.wiring.observations import FleetObservations
+    from sandboxer.wiring.source import FleetSource
 
 
-@dataclass(slots=True)
 class Reporter:
-    """The reporter of one run to State Hub; does nothing if ``delivery`` is None.
+    """The reporter of one run to State Hub; one that is not given a delivery only remembers what was made.
 
-    ``exit_code`` and ``summary`` go into the event of the run's end. ``problems`` are sentences, set at the end.
+    ``exit_code`` and ``summary`` go into the event of the run's end. ``problems`` are sentences, complete at the end.
     ``made`` is what the run knows better than its observations, by host and id: what it has just begun, created or
     marked.
     """
 
-    run: Run
-    delivery: Delivery | None = None
-    exit_code: int | None = None
-    summary: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
-    commit: str | None = None
-    made: dict[tuple[str, str], ObservedSandbox] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self) -> None:
+        self.exit_code: int | None = None
+        self.summary: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self.made: dict[tuple[str, str], ObservedSandbox] = {}
+        self._delivery: Delivery | None = None
+        self._transport: Callable[[str], HostTransport] | None = None
+        self._observations: FleetObservations | None = None
+        self._lock = threading.Lock()
 
-    def begin(self, observations: Mapping[str, HostObservation]) -> None:
+    @property
+    def commit(self) -> str | None:
+        """The commit that the run is about, once its hosts were observed."""
+        return self._observations.fleet.commit if self._observations else None
+
+    @property
+    def delivers(self) -> bool:
+        """Whether State Hub is told anything."""
+        return self._delivery is not None
+
+    @property
+    def sent(self) -> int:
+        """How many sandboxes State Hub was told of."""
+        return self._delivery.sent if self._delivery else 0
+
+    def deliver(self, delivery: Delivery, transport: Callable[[str], HostTransport]) -> None:
+        """Send what is reported from now on by ``delivery``; ``transport`` reaches the journals."""
+        self._delivery, self._transport = delivery, transport
+
+    def exits(self, code: int) -> int:
+        """Note the exit code that the run ends with, and return it."""
+        self.exit_code = code
+        return code
+
+    def count(self, words: Iterable[str] = (), **numbers: int) -> None:
+        """Count words, or these numbers of them, in the summary."""
+        self.summary.update(words)
+        self.summary.update(numbers)
+
+    def begin(self, observations: FleetObservations) -> None:
         """Send the unacknowledged events in the journals of the hosts that answered."""
-        self.commit = self.run.fleet.commit
-        if self.delivery is not None:
-            hosts = [name for name, observation in observations.items() if isinstance(observation, Reachable)]
-            self.delivery.begin(self.run.journals, hosts)
+        self._observations = observations
+        if self._delivery is not None and self._transport is not None:
+            self._delivery.begin(journals_of(observations.fleet, self._transport), observations.answering())
 
     def told(self, host: str, event: Event, record: Record, containers: Sequence[Container]) -> None:
         """Send an event that is in the journal, and keep its record, and on ``ready`` the containers."""
@@ -58,21 +93,20 @@ class Reporter:
             self.made[host, record.id] = ObservedSandbox(
                 host, record.id, ObservedDirectory(record.id, record), tuple(containers)
             )
-        if self.delivery is not None:
-            self.delivery.tell(event, host)
+        self.noted(host, event)
 
     def noted(self, host: str, event: Event) -> None:
-        """Send an event of drift that is in the journal."""
-        if self.delivery is not None:
-            self.delivery.tell(event, host)
+        """Send an event that is in the journal."""
+        if self._delivery is not None:
+            self._delivery.tell(event, host)
 
     def renewed(self, host: str, record: Record) -> None:
         """Register a sandbox again after a change of its record that has no event."""
-        observed = self.run.observed(host, record.id)
-        if self.delivery is None or observed is None:
+        observed = self._observations.sandbox(host, record.id) if self._observations else None
+        if self._delivery is None or observed is None:
             return
         if registration := self._registered(replace(observed, found=ObservedDirectory(record.id, record)), record.uid):
-            self.delivery.renew(host, record.id, registration)
+            self._delivery.renew(host, record.id, registration)
 
     def registration(self, uid: str, identifier: str, host: str) -> JsonObject | None:
         """Return the registration of a life of a sandbox; None if it is not ready any more."""
@@ -80,44 +114,71 @@ class Reporter:
             fresh = self.made.get((host, identifier))
         if fresh is not None:  # what has just become ready is as desired
             return self._registered(fresh, uid, Sync.SYNCED)
-        observed = self.run.observed(host, identifier)
+        observed = self._observations.sandbox(host, identifier) if self._observations else None
         return self._registered(observed, uid) if observed else None
+
+    def announce(self, event: CloudEvent) -> None:
+        """Send an event of the run itself."""
+        if self._delivery is not None:
+            self._delivery.announce(event)
+
+    def finish(self, *, patience: float, most: float) -> None:
+        """Wait for State Hub's acknowledgements; see ``reported``."""
+        if self._delivery is not None:
+            self.problems.extend(self._delivery.finish(grace=patience, most=most))
 
     def _registered(self, observed: ObservedSandbox, uid: str, sync: Sync | None = None) -> JsonObject | None:
         from sandboxer.wiring.lookup import handle_of_observed
 
         record = observed.record
-        if record is None or record.uid != uid or record.phase not in (Phase.READY, Phase.ACTIVE):
+        ready = record is not None and record.uid == uid and record.phase in (Phase.READY, Phase.ACTIVE)
+        if record is None or not ready or self._observations is None:
             return None
-        return {**handle_of_observed(self.run, observed, sync), "uid": record.uid, "fleet": record.fleet}
+        handle = handle_of_observed(observed, self._observations.fleet, sync)
+        return {**handle, "uid": record.uid, "fleet": record.fleet}
+
+
+def journals_of(fleet: Fleet, transport: Callable[[str], HostTransport]) -> Journals:
+    """Return the journals on the hosts of a fleet."""
+    from sandboxer.lifecycle.journals import Journals
+
+    return Journals(
+        fleet.name, {name: host.spec.root for name, host in fleet.hosts.items()}, transport, holder_of(fleet)
+    )
 
 
 @contextmanager
-def reported(run: Run, command: str, *, patience: float = 2.0, most: float = 5.0) -> Iterator[Reporter]:
+def reported(
+    source: FleetSource,
+    transport: Callable[[str], HostTransport],
+    command: str,
+    run_id: str,
+    *,
+    patience: float = 2.0,
+    most: float = 5.0,
+) -> Iterator[Reporter]:
     """Report to State Hub that ``command`` runs, the waiting events of the journals, and how the run ends.
 
     Afterwards the hub has ``patience`` seconds to acknowledge the rest, and as long again after each acknowledgement,
     up to ``most`` seconds. Errors of the hub are not raised.
     """
-    reporter = run.reporter = Reporter(run)
-    reporter.delivery = _delivery(run, reporter)
-    began = run.now()
-    if reporter.delivery is not None:
-        started = RunData(run_id=run.run_id, fleet=run.fleet_name, command=command, commit=None, at=began)
-        reporter.delivery.announce(run_event(RUN_STARTED, started, began))
+    reporter, fleet, began = Reporter(), source.fleet_name(), clock.now()
+    _connect(reporter, source, transport)
+    if reporter.delivers:
+        started = RunData(run_id=run_id, fleet=fleet, command=command, commit=None, at=began)
+        reporter.announce(run_event(RUN_STARTED, started, began))
     try:
         yield reporter
-        reporter.exit_code = reporter.exit_code or 0
+        reporter.exits(reporter.exit_code or 0)
     except BaseException:
-        reporter.exit_code = 1
+        reporter.exits(1)
         raise
     finally:
-        run.reporter = Reporter(run, made=reporter.made)
-        if reporter.delivery is not None:
-            now = run.now()
+        if reporter.delivers:
+            now = clock.now()
             ended = RunData(
-                run_id=run.run_id,
-                fleet=run.fleet_name,
+                run_id=run_id,
+                fleet=fleet,
                 command=command,
                 commit=reporter.commit,
                 at=now,
@@ -125,22 +186,23 @@ def reported(run: Run, command: str, *, patience: float = 2.0, most: float = 5.0
                 exit_code=reporter.exit_code,
                 summary=dict(sorted(reporter.summary.items())),
             )
-            reporter.delivery.announce(run_event(RUN_FINISHED, ended, now))
-            reporter.problems.extend(reporter.delivery.finish(grace=patience, most=most))
+            reporter.announce(run_event(RUN_FINISHED, ended, now))
+            reporter.finish(patience=patience, most=most)
 
 
-def _delivery(run: Run, reporter: Reporter) -> Delivery | None:
-    fleet = run.sound().fleet
+def _connect(reporter: Reporter, source: FleetSource, transport: Callable[[str], HostTransport]) -> None:
+    """Let a reporter deliver to the fleet's State Hub, if it has one that can be used."""
+    fleet = source.sound().fleet
     settings = fleet.spec.state_hub if fleet else None
     if settings is None:
-        return None
+        return
     from sandboxer.adapters.hub import StateHub
     from sandboxer.lifecycle.delivery import Delivery
 
     try:
-        hub = StateHub(settings, run.root)
+        hub = StateHub(settings, source.root)
     except HubError as error:
         hint = f" ({error.hint})" if error.hint else ""
         reporter.problems.append(f"State Hub is told nothing: {error.message}{hint}; events wait on the hosts")
-        return None
-    return Delivery(hub, reporter.registration)
+        return
+    reporter.deliver(Delivery(hub, reporter.registration), transport)

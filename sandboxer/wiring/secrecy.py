@@ -7,27 +7,33 @@ from typing import TYPE_CHECKING
 from sandboxer.model.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sandboxer.model.desired import DesiredSandbox, Fleet
-    from sandboxer.wiring.run import Run
 
 
-def without_values(run: Run, identifier: str, text: str) -> str:
-    """Return the text without any secret of the sandbox with this id, and without its environment's values.
+class Redaction:
+    """The filter for texts about the sandboxes of a fleet; ``fleet`` returns it, or None while it is unknown."""
 
-    ``model.redaction`` defines what counts as one. Without an id the text is about no sandbox in particular, and all
-    secrets are removed.
-    """
-    fleet: Fleet | None = run.__dict__.get("fleet")  # a cached property: what was not read yet cannot be printed
-    if fleet is None or not text:
-        return text
-    made: dict[str, tuple[Fleet, Redactor]] = run.__dict__.setdefault("_redactors", {})
-    known = made.get(identifier)
-    if known is None or known[0] is not fleet:
-        about = [one for one in fleet.sandboxes.values() if identifier in ("", one.id)]
-        known = made[identifier] = fleet, Redactor(_secrets(about), _environment(about) if identifier else ())
-    return known[1].redact(text)
+    def __init__(self, fleet: Callable[[], Fleet | None]) -> None:
+        self._fleet = fleet
+        self._made: dict[str, tuple[Fleet, Redactor]] = {}
+
+    def __call__(self, identifier: str, text: str) -> str:
+        """Return the text without any secret of the sandbox with this id, and without its environment's values.
+
+        ``model.redaction`` defines what counts as one. Without an id the text is about no sandbox in particular, and
+        all secrets are removed.
+        """
+        fleet = self._fleet()
+        if fleet is None or not text:
+            return text
+        known = self._made.get(identifier)
+        if known is None or known[0] is not fleet:
+            about = [one for one in fleet.sandboxes.values() if identifier in ("", one.id)]
+            redactor = Redactor(_secrets(about), _environment(about) if identifier else ())
+            known = self._made[identifier] = fleet, redactor
+        return known[1].redact(text)
 
 
 def _secrets(sandboxes: Iterable[DesiredSandbox]) -> Iterable[str]:

@@ -41,7 +41,7 @@ class Glimpse:
     @classmethod
     def of(cls, host: SimulatedHost, run: SimulatedRun) -> Glimpse:
         """Return the host's present state."""
-        fleet, runtime = run.git.fleet, run.fleet.hosts[host.name].spec.runtime
+        fleet, runtime = run.git.fleet, run.desired.hosts[host.name].spec.runtime
         chosen = "docker" if runtime == "auto" else runtime
         whole = host.reachable and not host.garbled and not host.linked and chosen not in host.silent
         return cls(
@@ -94,7 +94,7 @@ class Judge:
 
     def names(self, run: SimulatedRun) -> set[str]:
         """Return the recorded names that a run could observe."""
-        hosts = [self.world.hosts[name] for name in run.fleet.hosts]
+        hosts = [self.world.hosts[name] for name in run.desired.hosts]
         shown = [host for host in hosts if host.reachable and not host.garbled and not host.linked]
         records = (host.record(key) for host in shown for key in host.folders if key[0] == run.git.fleet)
         return {record.name for record in records if record}
@@ -182,7 +182,7 @@ class Judge:
     def _replaced_for_a_reason(run: SimulatedRun, host: SimulatedHost, record: Record, name: str) -> bool:
         if record.phase is Phase.DESTROYING or name in run.options.replaced:
             return True
-        runtime = run.fleet.hosts[host.name].spec.runtime
+        runtime = run.desired.hosts[host.name].spec.runtime
         return runtime not in ("auto", record.engine) or record.desired_digest is None
 
     def _expired(self, run: SimulatedRun, key: Key) -> bool:
@@ -196,7 +196,7 @@ class Judge:
                 return True
         # Its main copy was removed a moment ago, and other copies follow.
         name = run.commit.named(*key)
-        digests = {s.spec_digest for n, s in run.fleet.sandboxes.items() if n == name}
+        digests = {s.spec_digest for n, s in run.desired.sandboxes.items() if n == name}
         tombstones = [host.tombstones[key] for host in self.world.hosts.values() if key in host.tombstones]
         return any(tombstone.spec_digest in digests for tombstone in tombstones)
 

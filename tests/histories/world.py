@@ -8,17 +8,26 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from sandboxer.errors import HostUnreachable, ProvisionFailed, StaleChange, UsageError
+from sandboxer.extensions.base import ObserveRequest
 from sandboxer.lifecycle.observe import observe_host
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import Reachable
 from sandboxer.reconcile.change import change_without
 from sandboxer.reconcile.options import Options
-from sandboxer.wiring import ApplyOptions, Run
+from sandboxer.wiring import clock
+from sandboxer.wiring.apply_options import ApplyOptions
+from sandboxer.wiring.applying import Applier
+from sandboxer.wiring.fleet_hosts import FleetHosts
+from sandboxer.wiring.hosts import runtime_of
+from sandboxer.wiring.observations import FleetObservations
+from sandboxer.wiring.operation import Operations
+from sandboxer.wiring.planning import Planned, check, decide
+from sandboxer.wiring.reporting import Reporter
 from tests.histories.backend import SimulatedBackend
 from tests.histories.git import BEGINNING, HOSTS, Commit, Files, Repository, manifests_of
 from tests.histories.harm import Ground
@@ -31,7 +40,6 @@ if TYPE_CHECKING:
     from sandboxer.extensions.base import Extension, Operation
     from sandboxer.model.desired import Fleet
     from sandboxer.model.documents import Manifests
-    from sandboxer.model.observed import HostObservation
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change, Plan
 
@@ -84,69 +92,113 @@ class _Registry:
         return True
 
 
-class SimulatedRun(Run):
+class SimulatedRun:
     """A run of Sandboxer over a simulated fleet: its own planning and applying, on other edges.
 
-    It notes what the judge needs: the hosts' states when they were observed, and which change is in progress where.
+    It is the source of the manifests, and it notes what the judge needs: the hosts' states when they were observed, and
+    which change is in progress where.
     """
 
     def __init__(self, world: World, git: Repository, commit: Commit) -> None:
-        super().__init__(Path("/"), read_secrets=True)
         self.world = world
         self.git = git
         self.commit = commit
         self.glimpses: dict[str, Glimpse] = {}
         self.at_work: dict[tuple[str, str], Change] = {}
+        self.planned_on: dict[tuple[str, str], FleetObservations] = {}
         self.options = Options()
         self.destroyed: set[tuple[str, str | None, str | None]] = set()
-
-    @property
-    def repository(self) -> Any:
-        return self.git
-
-    @cached_property
-    def inputs(self) -> Any:
-        return Files()
+        self.reporter = Reporter()
+        self.hosts: Any = SimulatedHosts(self)  # type: ignore[arg-type]
+        self._backend: Any = SimulatedBackend(self._looked)
 
     @cached_property
-    def manifests(self) -> Manifests:
-        return manifests_of(self.git.fleet, self.commit)
-
-    @cached_property
-    def fleet(self) -> Fleet:
+    def desired(self) -> Fleet:
+        """The fleet at the run's commit."""
         return self.git.fleet_at(self.commit)
 
-    @cached_property
-    def registry(self) -> Any:
-        return _Registry(self.extensions["ext.compose-ssh"])
+    # --- as a FleetSource
 
-    @cached_property
+    def sound(self) -> Manifests:
+        return manifests_of(self.git.fleet, self.commit)
+
+    def fleet(self) -> Fleet:
+        return self.desired
+
+    def fleet_name(self) -> str:
+        return self.git.fleet
+
     def extensions(self) -> dict[str, Extension]:
-        return {"ext.compose-ssh": SimulatedBackend(self._looked)}
+        return {"ext.compose-ssh": self._backend}
 
-    @cached_property
-    def observations(self) -> dict[str, HostObservation]:
-        requests = [self._observe_request(name, host) for name, host in self.fleet.hosts.items()]
-        return {request.host: observe_host(request, self.transport, self.extensions) for request in requests}
-
-    def transport(self, name: str) -> Any:
-        return self.world.hosts[name]
+    # --- the program
 
     def now(self) -> datetime:
         return self.world.runner_clock
 
+    def observe(self) -> FleetObservations:
+        """Observe one host after the other, so that a history is the same each time."""
+        fleet, hosts, extensions = self.git.fleet, self.desired.hosts.items(), self.extensions()
+        requests = [ObserveRequest(name, host.spec.root, fleet, runtime_of(host)) for name, host in hosts]
+        found = {request.host: observe_host(request, self.hosts.transport, extensions) for request in requests}
+        return FleetObservations(self.desired, found)
+
+    def plan(self, options: Options) -> Planned:
+        """Observe and plan."""
+        observations = self.observe()
+        check(options, observations)
+        git: Any = self.git
+        return decide(observations, git, self.now(), options)
+
+    def apply(self, planned: Planned, options: Options) -> list[Outcome]:
+        """Carry out a plan."""
+        git: Any = self.git
+        registry: Any = _Registry(self._backend)
+        applier = Applier(planned, self.hosts, self.operations(), registry, git, options)
+        return applier.apply(Silent())
+
+    def operations(self) -> SimulatedOperations:
+        """Return what makes the operations of this run."""
+        files: Any = Files()
+        return SimulatedOperations(self.hosts.transport, files, False, self.reporter, ApplyOptions(), self)
+
     def was_behind(self, change: Change, host: str) -> bool:
         """Return whether a newer commit was noted on a host when this change was planned."""
-        observation = self._observations_of(change)[host]
+        observation = self.planned_on[(host, change.id)].by_host[host]
         head = observation.head.commit if isinstance(observation, Reachable) and observation.head else self.commit.id
         return head != self.commit.id and bool(self.git.is_ancestor(self.commit.id, head))
 
     def _looked(self, host: SimulatedHost) -> None:
         self.glimpses[host.name] = Glimpse.of(host, self)
 
-    def _work(self, change: Change, host: str, progress: Callable[[str], None], how: ApplyOptions) -> Operation:
-        operation = super()._work(change, host, progress, how)
-        self.at_work[(host, operation.id)] = change
+
+@dataclass(frozen=True, slots=True)
+class SimulatedHosts(FleetHosts):
+    """The hosts of a world, without connections."""
+
+    source: Any
+    transports: Any = None
+
+    def transport(self, name: str) -> Any:
+        return self.source.world.hosts[name]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedOperations(Operations):
+    """Operations that their run takes note of."""
+
+    run: SimulatedRun
+
+    def of(
+        self,
+        change: Change,
+        host: str,
+        observations: FleetObservations,
+        progress: Callable[[str], None] = lambda _step: None,
+    ) -> Operation:
+        operation = Operations.of(self, change, host, observations, progress)
+        self.run.at_work[(host, operation.id)] = change
+        self.run.planned_on[(host, operation.id)] = observations
         return operation
 
 
@@ -155,7 +207,7 @@ class Pending:
     """A plan that is not carried out yet: a person still reads it."""
 
     run: SimulatedRun
-    decided: Plan
+    decided: Planned
     options: Options
 
 
@@ -219,9 +271,9 @@ class World(Ground):
         """Return a plan, which changes nothing."""
         before = self.judge.everything()
         run, options = self.run_of(fleet), Options(**FREELY)
-        decided = self._within(run, options, lambda: run.plan(options))
+        decided: Planned = self._within(run, options, lambda: run.plan(options))
         assert self.judge.everything() == before, "a plan wrote something"
-        return decided
+        return decided.plan
 
     def apply(
         self,
@@ -238,7 +290,7 @@ class World(Ground):
         except UsageError:
             known = {*run.commit.sandboxes, *self.judge.names(run)}
             named = options.targets | options.replaced | options.excluded
-            assert named - known or options.hosts - run.fleet.hosts.keys(), "what is there was called unknown"
+            assert named - known or options.hosts - run.desired.hosts.keys(), "what is there was called unknown"
             return None
         return self._carry_out(run, decided, options, interruption)
 
@@ -254,13 +306,13 @@ class World(Ground):
         return self._carry_out(waiting.run, waiting.decided, waiting.options, interruption)
 
     def _carry_out(
-        self, run: SimulatedRun, decided: Plan, options: Options, interruption: Interruption | None
+        self, run: SimulatedRun, decided: Planned, options: Options, interruption: Interruption | None
     ) -> list[Outcome] | None:
         before = self.judge.apart_from(run.git.fleet)
         self.interruption = interruption
         COUNTS["applies"] += 1
         try:
-            outcomes = self._within(run, options, lambda: run.apply(decided, options, ApplyOptions(), Silent()))
+            outcomes = self._within(run, options, lambda: run.apply(decided, options))
             COUNTS.update(outcome.word for outcome in outcomes)
             return list(outcomes)
         except Killed:
@@ -274,7 +326,8 @@ class World(Ground):
         run.options = options
         self.runs.append(run)
         try:
-            return do()
+            with patch.object(clock, "now", run.now):
+                return do()
         finally:
             self.runs.pop()
 
@@ -283,16 +336,16 @@ class World(Ground):
         name = f"agent-{len(self._agents)}"
         self._agents.add(name)
         run = self.run_of(fleet)
-        if host not in run.fleet.hosts or not self.judge.sound(host):
+        if host not in run.desired.hosts or not self.judge.sound(host):
             return
         wanted = self.fleets[fleet].desired(name, {"profile": "small", "ttl": "2h"})
         desired = replace(wanted, origin="api", id=hashlib.sha256(name.encode()).hexdigest()[:8])
-        run.observations  # noqa: B018 - it observes its hosts
+        observations = run.observe()
         change = change_without(desired, Action.CREATE, Reason.CREATE_ABSENT, "", host=host)
 
         def make() -> None:
-            operation = run._work(change, host, lambda _step: None, ApplyOptions())
-            run.registry.get("").provision(operation, desired, fresh=True)
+            operation = run.operations().of(change, host, observations)
+            run.extensions()["ext.compose-ssh"].provision(operation, desired, fresh=True)
 
         with suppress(ProvisionFailed, StaleChange):  # the latter if the host is full
             self._within(run, Options(), make)

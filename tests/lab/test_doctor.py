@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandboxer.wiring import Run, host_checks
+from sandboxer.wiring import host_checks
+from sandboxer.wiring.fleet_hosts import open_fleet
 from tests.lab import IMAGE
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ def fleet(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def check_host(fleet: Path, *hosts: str) -> dict[str, HostReport]:
-    with Run(fleet) as run:
-        return {report.host: report for report in host_checks.check_host(run, hosts)}
+    with open_fleet(fleet) as (source, fleet_hosts):
+        reports = host_checks.check_host(source.sound(), fleet_hosts.transport, hosts)
+        return {report.host: report for report in reports}
 
 
 def check(fleet: Path, host: str, name: str) -> Check:
@@ -78,9 +80,9 @@ def test_the_labs_hosts_are_well(lab: Lab, fleet: Path) -> None:
 
 
 def test_one_connection_and_one_command_for_each_host(lab: Lab, fleet: Path) -> None:
-    with Run(fleet) as run:
-        host_checks.check_host(run)
-        stats = [run.transport(host.name).stats for host in lab.hosts]
+    with open_fleet(fleet) as (source, fleet_hosts):
+        host_checks.check_host(source.sound(), fleet_hosts.transport)
+        stats = [fleet_hosts.transport(host.name).stats for host in lab.hosts]
     assert [(each.connections, each.commands) for each in stats] == [(1, 1)] * len(lab.hosts)
 
 

@@ -35,7 +35,9 @@ from sandboxer.model.lock import Holder
 from sandboxer.model.record import parse_record
 from sandboxer.model.request import SandboxRequest
 from sandboxer.model.saved_plan import parse_saved_plan
-from sandboxer.wiring import Run
+from sandboxer.wiring import clock
+from sandboxer.wiring.fleet_hosts import open_fleet
+from sandboxer.wiring.planning import plan_approved
 from tests.support.cases import CASES
 from tests.support.gitrepo import GitRepo
 from tests.support.hubs import Answer, LyingHub, Request
@@ -291,8 +293,8 @@ class Restored:
 
     def approved(self, data: bytes) -> Plan:
         """Return what this release would do for a saved plan. Raise PlanRefused if it is invalid."""
-        with Run(self.repo.path) as present:
-            return present.plan_approved(parse_saved_plan(data))
+        with open_fleet(self.repo.path) as (source, hosts):
+            return plan_approved(source, hosts, parse_saved_plan(data)).plan
 
 
 @contextmanager
@@ -306,7 +308,7 @@ def restored(workshop: Workshop, folder: Path) -> Iterator[Restored]:
 
     at = datetime.fromisoformat(states.about["at"])
     try:
-        with patch.object(Transports, "to", to), patch.object(Run, "now", staticmethod(lambda: at)):
+        with patch.object(Transports, "to", to), patch.object(clock, "now", lambda: at):
             yield Restored(states, workshop.repo, hosts)
     finally:
         for host in hosts.values():

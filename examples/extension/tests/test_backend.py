@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sandboxer.wiring.run import Run
 
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.errors import StaleChange
@@ -17,7 +18,6 @@ from sandboxer.extensions.base import ObserveRequest, Operation, Provenance, Tar
 from sandboxer.extensions.registry import build_registry
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.observed import ObservedDirectory, Reachable
-from sandboxer.wiring.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandboxer.adapters.archive import Unpacking, pack
-from sandboxer.adapters.transports import Transports
 from sandboxer.client.connect.target import target_of
 from sandboxer.errors import HostError, SandboxError, UsageError
 from sandboxer.model.text import printable
+from sandboxer.wiring.edges import Transports, Unpacking, pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable

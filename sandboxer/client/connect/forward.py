@@ -7,10 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from sandboxer.adapters.relay import Relay
-from sandboxer.adapters.transports import Transports
 from sandboxer.client.connect.target import target_of
 from sandboxer.errors import HostError, HostUnreachable, SandboxerError, SandboxError, UsageError
+from sandboxer.wiring.edges import Relay, Transports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Self
 
-from sandboxer.adapters.transports import Transports
 from sandboxer.client.connect.target import target_of
 from sandboxer.model.protocols import Terminal
+from sandboxer.wiring.edges import Transports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.adapters.transports import Transports
 from sandboxer.client.query import copies_of
 from sandboxer.errors import SandboxError, UsageError
 from sandboxer.extensions.base import ObserveRequest
@@ -16,8 +15,11 @@ from sandboxer.extensions.capabilities import LiveSandbox
 from sandboxer.model.observed import Reachable
 from sandboxer.profiles.report import did_you_mean
 from sandboxer.reconcile.observed_sandbox import observed_host
+from sandboxer.reconcile.options import Options
+from sandboxer.wiring.edges import Transports
 from sandboxer.wiring.hosts import runtime_of
 from sandboxer.wiring.lookup import find
+from sandboxer.wiring.planning import plan_fleet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,23 +102,22 @@ def target_of(context: ClientContext, name: str) -> ConnectTarget:
     Raise UsageError if it does not exist, HostNotObserved if it may be on a host that did not answer, and SandboxError
     if it is not certainly ours, or its engine does not answer.
     """
-    with context.run(find_inputs=False) as run:
-        decided = context.plan(run)
-        copies = copies_of(run, decided, name) or find(run, decided, name)
+    with context.open(find_inputs=False) as (source, hosts):
+        planned = plan_fleet(source, hosts, Options())
+        copies = copies_of(planned, name) or find(planned, name)
         observed = copies[0].observed
         record = sure(copies[0].change.sandbox, observed)
-        hosts = {**run.fleet.hosts, **run.sound().hosts}
-        host, folder = hosts[observed.host], Path(context.root)
+        host, folder = planned.observations.fleet.hosts[observed.host], Path(context.root)
         return ConnectTarget(
             name=record.name,
-            fleet=run.fleet_name,
+            fleet=source.fleet_name(),
             root=host.spec.root,
             observed=observed,
             record=record,
             connect=partial(_connection, folder, host),
             folder=folder,
             host=host,
-            registry=run.registry,
+            registry=source.registry(),
         )
 
 

@@ -127,9 +127,9 @@ def test_another_format_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 def test_an_error_of_the_program_is_a_line_that_repeats_nothing(fleet: GitRepo) -> None:
     code = (
-        "import sys, sandboxer.wiring.run as wiring\n"
-        "def fails(self, options): raise RuntimeError('hunter2')\n"
-        "wiring.Run.plan = fails\n"
+        "import sys, sandboxer.wiring.planning as planning\n"
+        "def fails(*_): raise RuntimeError('hunter2')\n"
+        "planning.plan_fleet = fails\n"
         "from sandboxer.cli.main import run\n"
         "sys.exit(run(sys.argv[1:]))"
     )

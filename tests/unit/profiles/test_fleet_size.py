@@ -29,11 +29,11 @@ MEASURED = """
 import sys
 from pathlib import Path
 from sandboxer.errors import SandboxerError
-from sandboxer.wiring.run import Run
+from sandboxer.wiring.source import FleetSource
 said = ""
 try:
-    run = Run(Path.cwd(), revision=sys.argv[1] or None, find_inputs=False)
-    said = str(run.fleet.sandboxes.keys())
+    source = FleetSource(Path.cwd(), revision=sys.argv[1] or None, find_inputs=False)
+    said = str(source.fleet().sandboxes.keys())
 except SandboxerError as error:
     said = error.message + "; " + error.hint
     said += "".join(f"; {d.message}" for d in getattr(error, "diagnostics", ())[:100])

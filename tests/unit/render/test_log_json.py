@@ -6,7 +6,6 @@ import io
 import re
 import threading
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,9 +19,10 @@ from sandboxer.model.hidden import Hidden
 from sandboxer.model.lifecycle import Reason
 from sandboxer.model.observed import Unreachable
 from sandboxer.model.outcome import Outcome
+from sandboxer.model.run_events import FleetRead
 from sandboxer.model.run_listener import RunStart
 from sandboxer.render.log_json import JsonLog, Lines
-from sandboxer.wiring.secrecy import without_values
+from sandboxer.wiring.secrecy import Redaction
 from tests.support.fleet import ROOT
 from tests.support.planning import NOW, fleet_of, looks_of
 from tests.support.plans import change, fields, plan_of
@@ -219,12 +219,12 @@ def test_no_hidden_value_comes_into_a_log_whoever_says_it() -> None:
     known = fleet_of({"sandboxes": {"web": {"env": {"LEVEL": "verbose", "ON": "1"}}}})
     secret = SecretValue("KEY", "env:KEY", present=True, value=Hidden("hunter2"))
     desired = replace(known.sandboxes["web"], secrets=(secret,))
-    a_run: Any = SimpleNamespace(fleet=replace(known, sandboxes={"web": desired}))
+    fleet = replace(known, sandboxes={"web": desired})
     said = Outcome(
         replace(WEB, id=desired.id, message="1 hunter2"), error="hunter2 at level verbose, 1 time", hint="unset hunter2"
     )
     log, plain = Log(), _Kept()
-    following = Following([plain], [log.log], lambda identifier, text: without_values(a_run, identifier, text))
+    following = Following([plain], [log.log], Redaction(lambda: fleet))
     following.progressed(said.change, "trying hunter2")
     following.ended(said)
     progressed, ended = log.told()
@@ -238,19 +238,18 @@ def test_no_hidden_value_comes_into_a_log_whoever_says_it() -> None:
 def test_no_secret_comes_into_a_log_with_an_error_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     known = fleet_of({"sandboxes": {"web": {"env": {"HOST": "lab-1"}}}})
     secret = SecretValue("KEY", "env:KEY", present=True, value=Hidden("hunter2"))
-    a_run: Any = SimpleNamespace(
-        fleet=replace(known, sandboxes={"web": replace(known.sandboxes["web"], secrets=(secret,))})
-    )
+    fleet = replace(known, sandboxes={"web": replace(known.sandboxes["web"], secrets=(secret,))})
     session = Session({})
     session.speak("json")
-    with session.watching(a_run):
-        session.failed(HostUnreachable("lab-1", "lab-1 said hunter2", hint="not hunter2"))
-        session.said("warning", "lab-1 said hunter2")
+    session.receive(FleetRead("acme", Redaction(lambda: fleet)))
+    session.failed(HostUnreachable("lab-1", "lab-1 said hunter2", hint="not hunter2"))
+    session.said("warning", "lab-1 said hunter2")
+    run_id = session.run_id
     session.close(1)
     _, error, warning, _ = lines_of(capsys.readouterr().err)
     assert (error["message"], error["hint"], error["host"]) == ("lab-1 said (hidden)", "not (hidden)", "lab-1")
     assert warning["message"] == "lab-1 said (hidden)"
-    assert a_run.run_id == error["run_id"]
+    assert run_id == error["run_id"]
 
 
 class _Kept:

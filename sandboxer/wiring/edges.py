@@ -1,0 +1,40 @@
+"""The edges that the rows above use themselves, each imported at its first use.
+
+``from sandboxer.wiring.edges import Transports`` is how they get one: which adapter it comes from is known here alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sandboxer.adapters import keyboard
+    from sandboxer.adapters.archive import Unpacking, pack
+    from sandboxer.adapters.git_remote import default_cache
+    from sandboxer.adapters.relay import Relay
+    from sandboxer.adapters.runner import who
+    from sandboxer.adapters.tracing import Trace, wanted
+    from sandboxer.adapters.transports import Transports
+
+__all__ = ["Relay", "Trace", "Transports", "Unpacking", "default_cache", "keyboard", "pack", "wanted", "who"]
+
+_MODULES = {
+    "Relay": "relay",
+    "Trace": "tracing",
+    "Transports": "transports",
+    "Unpacking": "archive",
+    "default_cache": "git_remote",
+    "pack": "archive",
+    "wanted": "tracing",
+    "who": "runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return an edge by its name."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "keyboard":
+        return import_module("sandboxer.adapters.keyboard")
+    return getattr(import_module(f"sandboxer.adapters.{_MODULES[name]}"), name)
