@@ -14,7 +14,19 @@ from urllib.parse import urlsplit
 
 import sandboxer
 from sandboxer.errors import extra_hint
-from sandboxer.model.run_listener import status_of
+from sandboxer.model.run_events import (
+    ChangeEnded,
+    ChangeProgressed,
+    ChangeStarted,
+    DriftCompared,
+    FleetRead,
+    HostObserved,
+    Message,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    status_of,
+)
 from sandboxer.model.text import printable
 
 if TYPE_CHECKING:
@@ -22,12 +34,11 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from sandboxer.errors import SandboxerError
     from sandboxer.model.drift import DriftReport
     from sandboxer.model.observed import HostObservation
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change
-    from sandboxer.model.run_listener import Level, RunStart
+    from sandboxer.model.run_events import RunEvent
 
 # With the time to load the SDK, a collector that hangs costs a run less than a second.
 SEND_SECONDS = 0.7
@@ -78,7 +89,7 @@ class _Span:
 
 
 class Trace:
-    """A RunListener that sends each run as a trace, if the environment requests it.
+    """A sink of events that sends each run as a trace, if the environment requests it.
 
     A run is a span; below it is one for each observation and each change, with the steps as events. ``TRACEPARENT`` of
     the environment is the parent of the run.
@@ -91,7 +102,33 @@ class Trace:
         self._spans: list[_Span] = []
         self._working: dict[tuple[str, str | None], _Span] = {}
 
-    def begun(self, beginning: RunStart) -> None:
+    def __call__(self, event: RunEvent) -> None:
+        """Add what the event says to the trace."""
+        match event:
+            case RunStarted():
+                self._begin(event)
+            case FleetRead(fleet):
+                self._root.attributes |= _named({"fleet": fleet})
+            case HostObserved(observation, seconds):
+                self._observed(observation, seconds)
+            case DriftCompared(report):
+                self._compared(report)
+            case ChangeStarted(change):
+                self._started(change)
+            case ChangeProgressed(change, step):
+                self._progressed(change, step)
+            case ChangeEnded(outcome):
+                self._ended(outcome)
+            case Message("error", text):
+                self._root.error = self._root.error or text
+            case Message("warning", text, host):
+                self._root.note("warning", message=text, host=host)
+            case RunFailed(error):
+                self._root.error = error.message
+            case RunFinished(exit_code):
+                self._finish(exit_code)
+
+    def _begin(self, beginning: RunStarted) -> None:
         """Begin the run's span."""
         name = f"sandboxer {beginning.command}".rstrip()
         told = _named({"run_id": beginning.run_id, "command": beginning.command})
@@ -99,17 +136,13 @@ class Trace:
             self._root = _Span(name, int(beginning.at.timestamp() * 1e9), attributes=told)
             self._spans, self._working = [], {}
 
-    def of_fleet(self, fleet: str) -> None:
-        """Add the fleet to the run's attributes."""
-        self._root.attributes |= _named({"fleet": fleet})
-
-    def hosts_observed(self, look: HostObservation, seconds: float) -> None:
+    def _observed(self, look: HostObservation, seconds: float) -> None:
         """Add a span for the observation."""
         ended = time.time_ns()
         told = _named({"host": look.host, "outcome": status_of(look)})
         self._add(_Span(f"look {look.host}", ended - int(seconds * 1e9), ended, told, error=look.error))
 
-    def compared(self, report: DriftReport) -> None:
+    def _compared(self, report: DriftReport) -> None:
         """Add events to the run; paths alone, and never values."""
         for change in report.drifted:
             paths = ", ".join(found.path for found in change.drift)
@@ -117,14 +150,14 @@ class Trace:
         for one in report.resolved:
             self._root.note("drift.resolved", host=one.host, sandbox=one.sandbox, paths=", ".join(one.paths))
 
-    def started(self, change: Change) -> None:
+    def _started(self, change: Change) -> None:
         """Begin a span for the change."""
         span = _Span(f"change {change.sandbox}", time.time_ns(), attributes=_of_change(change))
         self._add(span)
         with self._lock:
             self._working[change.id, change.host] = span
 
-    def progressed(self, change: Change, step: str) -> None:
+    def _progressed(self, change: Change, step: str) -> None:
         """Add an event to the change's span; without one, to the run's."""
         span = self._span_of(change)
         if span is None:
@@ -132,7 +165,7 @@ class Trace:
         else:
             span.note("step", step=step)
 
-    def ended(self, outcome: Outcome) -> None:
+    def _ended(self, outcome: Outcome) -> None:
         """End the change's span, as an error if the change failed."""
         change, span = outcome.change, self._span_of(outcome.change, last=True)
         if span is None:  # blocked from the start, so never started
@@ -143,18 +176,7 @@ class Trace:
         span.error = None if outcome.ok else outcome.error or change.message or outcome.word
         span.ended = time.time_ns()
 
-    def said(self, level: Level, message: str, host: str = "") -> None:
-        """Add an event to the run, for a warning or an error."""
-        if level == "error":
-            self._root.error = self._root.error or message
-        elif level == "warning":
-            self._root.note(level, message=message, host=host)
-
-    def failed(self, error: SandboxerError) -> None:
-        """Mark the run as an error."""
-        self._root.error = error.message
-
-    def over(self, exit_code: int) -> None:
+    def _finish(self, exit_code: int) -> None:
         """End the run's span and every interrupted one. ``send`` sends them."""
         root = self._root
         root.ended = time.time_ns()

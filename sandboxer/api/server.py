@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sandboxer.api.operations import Job
     from sandboxer.api.settings import Settings
     from sandboxer.client import Client
-    from sandboxer.model.run_listener import Level
+    from sandboxer.model.run_events import Level
 
     Connect = Callable[[Callable[[str], None]], Client]
     Tell = Callable[[Level, str], None]

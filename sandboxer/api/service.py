@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sandboxer.api.workers import Workers
     from sandboxer.client import Client
     from sandboxer.model.jsontypes import JsonObject
-    from sandboxer.model.run_listener import Level
+    from sandboxer.model.run_events import Level
 
 T = TypeVar("T")
 

@@ -16,13 +16,15 @@ from sandboxer.cli.options import carries_out, given_options, options_of, select
 from sandboxer.cli.plan import show
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
+from sandboxer.model.lifecycle import Action
+from sandboxer.model.run_events import ChangeEnded
 from sandboxer.wiring.planning import plan_approved, plan_fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sandboxer.cli.options import CommandOptions
-    from sandboxer.model.outcome import ApplyView, Outcome
+    from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Plan
     from sandboxer.model.saved_plan import SavedPlan
     from sandboxer.reconcile.options import Options
@@ -135,9 +137,11 @@ def _act(source: FleetSource, hosts: FleetHosts, planned: Planned, options: Opti
 
     began = time.monotonic()
     with telling(source, hosts) as reporter:
-        outcomes = _follow(
-            lambda view: apply_plan(planned, source, hosts, reporter, how.operation, view, again=options)
-        )
+        with session().screen:
+            outcomes = apply_plan(planned, source, hosts, reporter, how.operation, again=options)
+        for outcome in outcomes:
+            if outcome.change in planned.plan.changes and outcome.change.action is Action.BLOCKED:
+                session().receive(ChangeEnded(outcome, begun=False))
         _report(planned.plan, outcomes, how.output, time.monotonic() - began)
         well = planned.plan.complete and all(one.ok for one in outcomes)
         return reporter.exits(EXIT_DONE if well else EXIT_ERROR)
@@ -149,23 +153,6 @@ def _approved(decided: Plan, output: str) -> bool:
 
         stderr().print(plan_text(decided))
     return click.confirm("\nCarry this out?", default=False, err=True)
-
-
-def _follow(apply: Callable[[ApplyView], list[Outcome]]) -> list[Outcome]:
-    """Apply with a view, and return the outcomes."""
-    from sandboxer.render.live import LiveView, PlainView
-
-    def carry_out(*views: ApplyView) -> list[Outcome]:
-        following = session().following(*views)
-        outcomes = apply(following)
-        following.rest(outcomes)
-        return outcomes
-
-    if session().logs:
-        return carry_out()
-    console = stderr()
-    with LiveView(console) if console.is_terminal else PlainView(sys.stderr) as view:
-        return carry_out(view)
 
 
 def _report(decided: Plan, outcomes: Sequence[Outcome], output: str, seconds: float) -> None:

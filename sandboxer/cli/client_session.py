@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sandboxer.cli.console import stderr
 from sandboxer.cli.main import EXIT_ERROR
 from sandboxer.cli.session import session
 from sandboxer.model.lifecycle import Action
@@ -19,9 +17,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import FrameType
 
-    from sandboxer.cli.session import Following
+    from sandboxer.cli.session import Session
     from sandboxer.client import Client
-    from sandboxer.model.outcome import ApplyView, Outcome
     from sandboxer.model.plan import Change
 
 _SHOW_CURSOR = b"\x1b[?25h\n"
@@ -37,14 +34,12 @@ def calling(lock_timeout: timedelta | None = None, *, warn: Callable[[str], None
     """
     from sandboxer.client import Client
 
-    patience = lock_timeout.total_seconds() if lock_timeout else 0.0
-    with ExitStack() as stack:
-        view = ProgressView(stack)
-        with _interruptible(view):
-            here = session()
-            yield Client(
-                lock_timeout=patience, view=view, warn=warn or warned, on_event=here.receive, run_id=here.run_id
-            )
+    patience, here = lock_timeout.total_seconds() if lock_timeout else 0.0, session()
+    try:
+        with _interruptible(here):
+            yield Client(lock_timeout=patience, warn=warn or warned, on_event=here.receive, run_id=here.run_id)
+    finally:
+        here.screen.close()
 
 
 def warned(words: str) -> None:
@@ -52,66 +47,12 @@ def warned(words: str) -> None:
     session().said("warning", f"{words}.")
 
 
-class ProgressView:
-    """View of an apply that begins with the first change: before it the hosts are observed.
-
-    ``begun`` holds the changes that have begun, except completed deletes.
-    """
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._view: Following | None = None
-        self._open: dict[tuple[str, str | None], Change] = {}
-        self._lock = threading.Lock()
-
-    @property
-    def begun(self) -> list[Change]:
-        """The changes that an interrupt leaves behind."""
-        with self._lock:
-            return list(self._open.values())
-
-    def started(self, change: Change) -> None:
-        """Show that a change begins."""
-        with self._lock:
-            self._open[change.id, change.host] = change
-            self._view = self._view or session().following(*self._screen())
-        self._view.started(change)
-
-    def progressed(self, change: Change, step: str) -> None:
-        """Show that a change has reached a step; one without a change, such as a wait for a lock, becomes a line."""
-        if self._view is not None:
-            self._view.progressed(change, step)
-            return
-        session().following().progressed(change, step)
-        if not session().logs:
-            stderr().print(f"{change.sandbox} on {change.host}: {step}", markup=False)
-
-    def ended(self, outcome: Outcome) -> None:
-        """Show that a change has ended."""
-        with self._lock:
-            if outcome.ok and outcome.change.action is Action.DELETE:
-                self._open.pop((outcome.change.id, outcome.change.host), None)
-        if self._view is not None:
-            self._view.ended(outcome)
-
-    def _screen(self) -> Iterator[ApplyView]:
-        if session().logs:
-            return
-        from sandboxer.render.live import LiveView, PlainView
-
-        console = stderr()
-        view: LiveView | PlainView = LiveView(console) if console.is_terminal else PlainView(sys.stderr)
-        self._stack.enter_context(view)
-        yield view
-
-
 @contextmanager
-def _interruptible(view: ProgressView) -> Iterator[None]:
+def _interruptible(present: Session) -> Iterator[None]:
     """Let the first Ctrl-C also print what it leaves; a second one waits for nothing: no host, no State Hub."""
-    present = session()  # another thread would not find it
 
     def tell() -> None:
-        for change in view.begun:
+        for change in present.screen.begun():
             present.said("warning", _left_of(change))
 
     def second(_number: int, _frame: FrameType | None) -> None:

@@ -86,7 +86,6 @@ def _once(options: Options, *, deep: bool, report_file: str | None, output: str)
 
     with opened(find_inputs=False) as (source, hosts), telling(source, hosts) as reporter:
         report = compare(hosts, options, reporter, source.inputs() if deep else None)
-        session().compared(report)
         if report_file is not None:
             from sandboxer.render.drift_markdown import drift_markdown
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sandboxer.client import create, destroy, events, maintenance, query, unrecorded
-from sandboxer.client.context import ClientContext, NullView
+from sandboxer.client.context import ClientContext
 from sandboxer.client.sandbox import Sandbox
 from sandboxer.model.run_events import ignore
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sandboxer.client.unrecorded import Unrecorded
     from sandboxer.model.event import Event
     from sandboxer.model.jsontypes import JsonObject
-    from sandboxer.model.outcome import ApplyView, Outcome
+    from sandboxer.model.outcome import Outcome
     from sandboxer.model.protocols import Terminal
     from sandboxer.model.run_events import Sink
 
@@ -33,10 +33,10 @@ class Client:
     """A client for the sandboxes of a fleet. ``root`` is the directory of its ``sandboxer.yaml``.
 
     Every call observes the hosts again and keeps nothing; a client may be used from several threads. ``lock_timeout``
-    is how many seconds to wait for another client at the same sandbox. ``view`` receives the progress of changes,
-    ``warn`` problems that fail nothing. ``on_event`` receives what happens while manifests are read and hosts are
-    observed; ``run_id`` names the calls in reports to State Hub, else each has a name of its own. ``remote`` is for
-    servers that pass on requests of others: then inputs must be of the Fleet's ``api.repoRoots``, or its own.
+    is how many seconds to wait for another client at the same sandbox. ``warn`` receives problems that fail nothing,
+    ``on_event`` what happens: manifests read, hosts observed, the steps of changes (``sandboxer.model.run_events``).
+    ``run_id`` names the calls in reports to State Hub, else each has a name of its own. ``remote`` is for servers that
+    pass on requests of others: then inputs must be of the Fleet's ``api.repoRoots``, or its own repository.
 
     Every method raises ManifestError, SourceError or ExtensionError if the fleet cannot be used, UsageError if the
     request makes no sense, and SandboxError or HostError if it cannot be carried out.
@@ -44,7 +44,6 @@ class Client:
 
     root: Path | str = "."
     lock_timeout: float = 60.0
-    view: ApplyView = field(default_factory=NullView)
     warn: Callable[[str], None] = lambda _words: None
     on_event: Sink = ignore
     run_id: str = ""
@@ -311,6 +310,4 @@ class Client:
 
     @property
     def _context(self) -> ClientContext:
-        return ClientContext(
-            self.root, self.lock_timeout, self.view, self.warn, self.on_event, self.run_id, remote=self.remote
-        )
+        return ClientContext(self.root, self.lock_timeout, self.warn, self.on_event, self.run_id, remote=self.remote)

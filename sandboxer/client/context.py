@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors import HostError, HostNotObserved, ProvisionFailed, SandboxError, SandboxLocked, StaleChange
 from sandboxer.model.lifecycle import Reason
-from sandboxer.model.run_events import ignore
+from sandboxer.model.run_events import fan_out, ignore
 from sandboxer.wiring.apply_options import ApplyOptions
 from sandboxer.wiring.applying import apply_plan
 from sandboxer.wiring.fleet_hosts import open_fleet
+from sandboxer.wiring.operation import operations_of
 from sandboxer.wiring.reporting import reported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from sandboxer.model.outcome import ApplyView, Outcome
-    from sandboxer.model.plan import Change
+    from sandboxer.model.outcome import Outcome
     from sandboxer.model.run_events import Sink
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
     from sandboxer.reconcile.options import Options
     from sandboxer.wiring.fleet_hosts import FleetHosts
+    from sandboxer.wiring.operation import Operations
     from sandboxer.wiring.planning import Planned
     from sandboxer.wiring.reporting import Reporter
     from sandboxer.wiring.source import FleetSource
@@ -42,19 +43,6 @@ _KINDS: Mapping[Reason, type[SandboxError]] = {
 }
 
 
-class NullView:
-    """A view that ignores everything."""
-
-    def started(self, change: Change) -> None:
-        """Ignore the start of a change."""
-
-    def progressed(self, change: Change, step: str) -> None:
-        """Ignore a step of a change."""
-
-    def ended(self, outcome: Outcome) -> None:
-        """Ignore the end of a change."""
-
-
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What an apply has done: the outcome of each change, and the sandboxes as it has left them."""
@@ -69,7 +57,6 @@ class ClientContext:
 
     root: Path | str = "."
     lock_timeout: float = 60.0
-    view: ApplyView = field(default_factory=NullView)
     warn: Callable[[str], None] = lambda _words: None
     emit: Sink = ignore
     run_id: str = ""
@@ -100,7 +87,7 @@ class ClientContext:
         What is no longer as planned is planned again with the options ``again``; without them it is blocked as stale.
         """
         with self.reported(source, hosts, command) as reporter:
-            outcomes = apply_plan(planned, source, hosts, reporter, self.how, self.view, again=again, of_git=of_git)
+            outcomes = apply_plan(planned, source, hosts, reporter, self.how, again=again, of_git=of_git)
             reporter.exits(0 if all(outcome.ok for outcome in outcomes) else 1)
         return Applied(outcomes, tuple(reporter.made.values()))
 
@@ -111,6 +98,13 @@ class ClientContext:
             yield reporter
         for problem in reporter.problems:
             self.warn(problem)
+
+    @contextmanager
+    def changing(self, planned: Planned, source: FleetSource, hosts: FleetHosts, command: str) -> Iterator[Operations]:
+        """Yield the operations for changes of a record alone, which are reported to State Hub as ``command``."""
+        with self.reported(source, hosts, command) as reporter:
+            reporter.begin(planned.observations)
+            yield operations_of(source, hosts, self.how, fan_out(hosts.emit, reporter))
 
     @staticmethod
     def must_be_well(outcomes: Sequence[Outcome]) -> None:

@@ -20,7 +20,6 @@ from sandboxer.wiring.lookup import find, handle_of, handle_of_observed, located
 from sandboxer.wiring.operation import operations_of
 from sandboxer.wiring.planning import plan_fleet
 from sandboxer.wiring.records import request_of
-from sandboxer.wiring.reporting import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -156,7 +155,7 @@ def _make(context: ClientContext, request: SandboxRequest, command: str, options
 def _request_of(
     context: ClientContext, source: FleetSource, hosts: FleetHosts, planned: Planned, home: LocatedSandbox
 ) -> SandboxRequest:
-    operations = operations_of(source, hosts, Reporter(), context.how)
+    operations = operations_of(source, hosts, context.how)
     return request_of(operations, planned.observations, home)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sandboxer.client.query import copies_of, require_observed
@@ -12,7 +11,6 @@ from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.reconcile.change import with_fingerprint
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring.lookup import find, handle_of
-from sandboxer.wiring.operation import operations_of
 from sandboxer.wiring.planning import plan_fleet
 from sandboxer.wiring.records import extend
 
@@ -82,11 +80,8 @@ def extend_ttl(context: ClientContext, name: str, by: timedelta) -> JsonObject:
     with context.open() as (source, hosts):
         planned = plan_fleet(source, hosts, Options())
         home = _extendable(find(planned, name))
-        change = replace(home.change, host=home.observed.host)
-        with context.reported(source, hosts, "extend-ttl") as reporter:
-            operations = operations_of(source, hosts, reporter, context.how)
-            progress = partial(context.view.progressed, change)
-            record = extend(operations, planned.observations, home, by, progress)
+        with context.changing(planned, source, hosts, "extend-ttl") as operations:
+            record = extend(operations, planned.observations, home, by)
     if home.desired is not None and says_otherwise(home.desired, record):
         context.warn(f"git has another ttl or expiresAt for {record.name} by now, and the next apply keeps to that")
     return handle_of(home.with_record(record))

@@ -12,7 +12,6 @@ from sandboxer.model.lifecycle import Phase
 from sandboxer.model.text import printable
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring.lookup import handle_of, located_sandboxes
-from sandboxer.wiring.operation import operations_of
 from sandboxer.wiring.planning import plan_fleet
 from sandboxer.wiring.records import activate, give_up
 
@@ -82,8 +81,7 @@ def mark_active(context: ClientContext, name: str) -> JsonObject:
     with context.open(find_inputs=False) as (source, hosts):
         planned = plan_fleet(source, hosts, Options())
         home = _sure(copies_of(planned, name), name)
-        with context.reported(source, hosts, "activity") as reporter:
-            operations = operations_of(source, hosts, reporter, context.how)
+        with context.changing(planned, source, hosts, "activity") as operations:
             record = activate(operations, planned.observations, home)
         return handle_of(home.with_record(record))
 
@@ -98,8 +96,7 @@ def mark_failed(context: ClientContext, name: str, why: str) -> None:
         copies = copies_of(planned, name)
         if copies:
             home = _sure(copies, name)
-            with context.reported(source, hosts, "give up") as reporter:
-                operations = operations_of(source, hosts, reporter, context.how)
+            with context.changing(planned, source, hosts, "give up") as operations:
                 give_up(operations, planned.observations, home, printable(why)[:_LONGEST_REASON])
 
 

@@ -15,6 +15,7 @@ from sandboxer.lifecycle.placement import Placements
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.outcome import Outcome
+from sandboxer.model.run_events import ChangeEnded, ChangeStarted
 from sandboxer.reconcile.change import blocked
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from sandboxer.extensions.base import Extension, Operation
     from sandboxer.model.desired import DesiredSandbox
-    from sandboxer.model.outcome import ApplyView
     from sandboxer.model.plan import Change
+    from sandboxer.model.run_events import Sink
 
 PER_HOST = 4
 ATTEMPTS = 4
@@ -37,17 +38,18 @@ class Executor:
     ``extension_of`` returns the backend of a change, ``former_of`` the one that made what it replaces, if that is
     another one, ``operation_for`` its operation on a host (by name), ``might_live`` the hosts that answered and may
     have the sandbox. ``plan_again`` returns the planner's change for one sandbox after a fresh observation of its host;
-    it is None if only the planned changes may be carried out. ``parallelism`` is the number of hosts at once; each has
-    up to 4 sandboxes at once. ``hide`` removes secrets from an error.
+    it is None if only the planned changes may be carried out. ``emit`` receives each change's start and end.
+    ``parallelism`` is the number of hosts at once; each has up to 4 sandboxes at once. ``hide`` removes secrets from an
+    error.
     """
 
     desired: Mapping[str, DesiredSandbox]
     extension_of: Callable[[Change], Extension]
     former_of: Callable[[Change], Extension | None]
-    operation_for: Callable[[Change, str, Callable[[str], None]], Operation]
+    operation_for: Callable[[Change, str], Operation]
     might_live: Callable[[Change], Sequence[str]]
     plan_again: Callable[[Change], Change | None] | None
-    view: ApplyView
+    emit: Sink
     parallelism: int = 16
     hide: Callable[[Change, str], str] = lambda _change, text: text
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -83,12 +85,12 @@ class Executor:
     def _run_one(self, change: Change) -> Outcome | None:
         if self.stopping.is_set():
             return None
-        self.view.started(change)
+        self.emit(ChangeStarted(change))
         began = time.monotonic()
         outcome = self._attempt(change)
         error, hint = self.hide(change, outcome.error), self.hide(change, outcome.hint)
         outcome = replace(outcome, error=error, hint=hint, seconds=time.monotonic() - began)
-        self.view.ended(outcome)
+        self.emit(ChangeEnded(outcome))
         return outcome
 
     def _attempt(self, change: Change) -> Outcome:
@@ -114,7 +116,7 @@ class Executor:
 
     def _act(self, change: Change) -> None:
         extension = self.extension_of(change)
-        operation = self._placed(change, self._work(change, change.host or ""))
+        operation = self._placed(change, self.operation_for(change, change.host or ""))
         desired = self.desired.get(change.id)
         if change.action is Action.DELETE or desired is None:
             tombstone = desired.spec_digest if desired and change.reason is Reason.DELETE_EXPIRED else None
@@ -137,9 +139,9 @@ class Executor:
         crash_point("move.between")
         former = self.former_of(change)
         if former is None:
-            extension.teardown(self._work(change, from_host))
+            extension.teardown(self.operation_for(change, from_host))
         else:
-            former.teardown(self._work(replace(change, action=Action.DELETE), from_host))
+            former.teardown(self.operation_for(replace(change, action=Action.DELETE), from_host))
 
     def _hand_over(self, change: Change, former: Extension, extension: Extension, desired: DesiredSandbox) -> None:
         """Tear down with the extension that made the sandbox, then provision with the one that is to have it.
@@ -147,14 +149,11 @@ class Executor:
         No other knows what there is to remove. After a crash in the first half the record still names the former one;
         after that the sandbox is on no host, and the next plan creates it.
         """
-        ending = self._work(replace(change, action=Action.DELETE), change.host or "")
+        ending = self.operation_for(replace(change, action=Action.DELETE), change.host or "")
         former.teardown(replace(ending, again=True))
         crash_point("replace.between")
-        begun = replace(self._work(change, change.host or ""), expected_generation=0, expected_uid="", lives=())
+        begun = replace(self.operation_for(change, change.host or ""), expected_generation=0, expected_uid="", lives=())
         extension.provision(replace(begun, placing=lambda: self._placing(change, begun)), desired, fresh=True)
-
-    def _work(self, change: Change, host: str) -> Operation:
-        return self.operation_for(change, host, lambda step: self.view.progressed(change, step))
 
     def _placed(self, change: Change, operation: Operation) -> Operation:
         """Return the operation, with a lock on the placement if it begins a life.
@@ -166,7 +165,7 @@ class Executor:
         return replace(operation, placing=lambda: self._placing(change, operation))
 
     def _placing(self, change: Change, operation: Operation) -> AbstractContextManager[None]:
-        others = [self._work(change, host) for host in self.might_live(change) if host != operation.target.host]
+        others = [self.operation_for(change, host) for host in self.might_live(change) if host != operation.target.host]
         name_id = sandbox_id(operation.fleet, change.sandbox)
         name_id = "" if name_id == change.id else name_id
         return self.placements.begin(operation, others, name_id=name_id) if others else nullcontext()

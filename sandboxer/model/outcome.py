@@ -1,9 +1,9 @@
-"""The outcome of an applied plan, one for each change, and the protocol of a view that follows it."""
+"""The outcome of an applied plan, one for each change."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action
 
@@ -59,19 +59,3 @@ class Outcome:
             "hint": self.hint or None,
             "seconds": round(self.seconds, 3),
         }
-
-
-class ApplyView(Protocol):
-    """A view that follows an apply. Called from several threads, one call at a time for each sandbox."""
-
-    def started(self, change: Change) -> None:
-        """Report that a change begins."""
-
-    def progressed(self, change: Change, step: str) -> None:
-        """Report that a change reached a step: ``recording``, ``delivering``, ``starting``, ``destroying``.
-
-        Or that it waits for another client: the step then begins with ``WAITING``, and names that client.
-        """
-
-    def ended(self, outcome: Outcome) -> None:
-        """Report that a change ended, successfully or not."""

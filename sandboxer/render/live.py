@@ -1,4 +1,4 @@
-"""The views of an apply: a live table on a terminal, plain lines elsewhere, and a summary at the end."""
+"""The sinks of an apply for people: a live table on a terminal, plain lines elsewhere, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from sandboxer.model.lifecycle import Action
 from sandboxer.model.outcome import DONE_WORDS, WAITING
+from sandboxer.model.run_events import ChangeEnded, ChangeProgressed, ChangeStarted
 from sandboxer.render.lines import Lines
 from sandboxer.render.plan_text import STYLES
 from sandboxer.render.words import list_of, remedy, safe, safe_lines, seconds_text
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change
+    from sandboxer.model.run_events import RunEvent
 
 DOING_WORDS = {
     Action.CREATE: "creating",
@@ -50,7 +52,7 @@ class _Row:
 
 
 class LiveView:
-    """An ApplyView for a terminal: a table whose rows show step and seconds while the apply runs.
+    """A sink of events for a terminal: a table whose rows show step and seconds while the apply runs.
 
     Use as a context manager. Safe to call from several threads, also after it was left: calls are then ignored.
     """
@@ -80,17 +82,15 @@ class LiveView:
                 row.interrupted = row.outcome is None
         self._live.stop()
 
-    def started(self, change: Change) -> None:
-        """Show a row for the change."""
-        self._show(change)
-
-    def progressed(self, change: Change, step: str) -> None:
-        """Show the step in the change's row."""
-        self._show(change, step=step)
-
-    def ended(self, outcome: Outcome) -> None:
-        """Mark the change's row as done or failed."""
-        self._show(outcome.change, outcome=outcome)
+    def __call__(self, event: RunEvent) -> None:
+        """Show a row for a change, its step, and whether it is done or failed."""
+        match event:
+            case ChangeStarted(change):
+                self._show(change)
+            case ChangeProgressed(change, step):
+                self._show(change, step=step)
+            case ChangeEnded(outcome, begun=True):
+                self._show(outcome.change, outcome=outcome)
 
     def _show(self, change: Change, *, step: str | None = None, outcome: Outcome | None = None) -> None:
         with self._lock:
@@ -143,7 +143,7 @@ def _fitting(rows: list[_Row], height: int) -> tuple[list[_Row], int]:
 
 
 class PlainView:
-    """An ApplyView for logs: one line as a change begins, one where it waits, and one as it ends.
+    """A sink of events for logs: one line as a change begins, one where it waits, and one as it ends.
 
     ``stream`` takes text. Use as a context manager. Safe to call from several threads, also after it was left.
     """
@@ -160,19 +160,19 @@ class PlainView:
         with self._lock:
             self._closed = True
 
-    def started(self, change: Change) -> None:
-        """Write that the change begins."""
-        self._write(f"{_place(change)}: {DOING_WORDS.get(change.action, change.action)}")
+    def __call__(self, event: RunEvent) -> None:
+        """Write that a change begins, which client it waits for, and its outcome with the whole error and hint.
 
-    def progressed(self, change: Change, step: str) -> None:
-        """Write which client it waits for, as that may take long; other steps are for live views, and not for a log."""
-        if step.startswith(WAITING):
-            self._write(f"{_place(change)}: {safe(step)}")
-
-    def ended(self, outcome: Outcome) -> None:
-        """Write the outcome; where it failed, the whole error and the hint too."""
-        head = f"{_place(outcome.change)}: {outcome.word} ({seconds_text(outcome.seconds)})"
-        self._write("\n".join([head, *_reasons(outcome)]))
+        Other steps are for live views, and not for a log.
+        """
+        match event:
+            case ChangeStarted(change):
+                self._write(f"{_place(change)}: {DOING_WORDS.get(change.action, change.action)}")
+            case ChangeProgressed(change, step) if step.startswith(WAITING):
+                self._write(f"{_place(change)}: {safe(step)}")
+            case ChangeEnded(outcome, begun=True):
+                head = f"{_place(outcome.change)}: {outcome.word} ({seconds_text(outcome.seconds)})"
+                self._write("\n".join([head, *_reasons(outcome)]))
 
     def _write(self, text: str) -> None:
         with self._lock:

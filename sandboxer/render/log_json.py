@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, TextIO
 
 from sandboxer.errors import HostError, ManifestError, SandboxError
 from sandboxer.model.lifecycle import Action
-from sandboxer.model.run_listener import status_of
+from sandboxer.model.run_events import (
+    ChangeEnded,
+    ChangeProgressed,
+    ChangeStarted,
+    DriftCompared,
+    FleetRead,
+    HostObserved,
+    Message,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    status_of,
+)
 from sandboxer.render.words import remedy, safe_lines
 
 if TYPE_CHECKING:
@@ -24,7 +36,7 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import HostObservation
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change
-    from sandboxer.model.run_listener import Level, RunStart
+    from sandboxer.model.run_events import Level, RunEvent
 
 _LEVELS: dict[str, Level] = {"reachable": "info", "unknown": "warning", "unreachable": "error"}
 
@@ -34,7 +46,7 @@ def _now() -> datetime:
 
 
 class JsonLog:
-    """A RunListener that writes to ``stream``: each line has ``time``, ``level`` and ``event``, and names its run.
+    """A sink of events that writes to ``stream``: each line has ``time``, ``level`` and ``event``, and names its run.
 
     Keys without a value are left out. Lines are ASCII, so that no character in one can end it. If the stream is gone,
     the run continues. ``clock`` returns the time in UTC.
@@ -48,17 +60,37 @@ class JsonLog:
         self._began = time.monotonic()
         self._of: dict[str, JsonValue] = {}
 
-    def begun(self, beginning: RunStart) -> None:
+    def __call__(self, event: RunEvent) -> None:
+        """Write what the event says, if it is one for programs."""
+        match event:
+            case RunStarted():
+                self._begin(event)
+            case FleetRead(fleet):  # later lines name it
+                self._of = {**self._of, "fleet": fleet}
+            case HostObserved(observation, seconds):
+                self._observed(observation, seconds)
+            case DriftCompared(report):
+                self._compared(report)
+            case ChangeStarted(change):
+                self._of_change("info", "change.started", change, reason=change.reason.value)
+            case ChangeProgressed(change, step):
+                self._of_change("info", "change.progressed", change, step=step)
+            case ChangeEnded(outcome):
+                self._ended(outcome)
+            case Message(level, text, host):
+                self._write(level, "message" if level == "info" else level, host=host, message=text)
+            case RunFailed(error):
+                self._failed(error)
+            case RunFinished(exit_code):
+                self._finish(exit_code)
+
+    def _begin(self, beginning: RunStarted) -> None:
         """Write ``run.started``; later lines name this run and command."""
         self._open, self._began = True, time.monotonic() - (self._clock() - beginning.at).total_seconds()
         self._of = {"run_id": beginning.run_id, "command": beginning.command}
         self._line("info", "run.started", beginning.at, {})
 
-    def of_fleet(self, fleet: str) -> None:
-        """Name this fleet in later lines."""
-        self._of = {**self._of, "fleet": fleet}
-
-    def hosts_observed(self, observation: HostObservation, seconds: float) -> None:
+    def _observed(self, observation: HostObservation, seconds: float) -> None:
         """Write ``look.done``, with the error where the host was not observed in full."""
         outcome = status_of(observation)
         self._write(
@@ -70,7 +102,7 @@ class JsonLog:
             message=observation.error,
         )
 
-    def compared(self, report: DriftReport) -> None:
+    def _compared(self, report: DriftReport) -> None:
         """Write ``drift.found`` for each sandbox that drifted, and ``drift.resolved``; paths only, without values."""
         for change in report.drifted:
             paths = ", ".join(field.path for field in change.drift)
@@ -78,15 +110,7 @@ class JsonLog:
         for one in report.resolved:
             self._write("info", "drift.resolved", host=one.host, sandbox=one.sandbox, message=", ".join(one.paths))
 
-    def started(self, change: Change) -> None:
-        """Write ``change.started``."""
-        self._of_change("info", "change.started", change, reason=change.reason.value)
-
-    def progressed(self, change: Change, step: str) -> None:
-        """Write ``change.progressed`` with the step."""
-        self._of_change("info", "change.progressed", change, step=step)
-
-    def ended(self, outcome: Outcome) -> None:
+    def _ended(self, outcome: Outcome) -> None:
         """Write ``change.ended``: the outcome, and where it did not succeed, why and what to do."""
         level: Level = "info" if outcome.ok else "error"
         if outcome.change.action is Action.BLOCKED and not outcome.error:
@@ -102,11 +126,7 @@ class JsonLog:
             hint="" if outcome.ok else outcome.hint or remedy(outcome.change),
         )
 
-    def said(self, level: Level, message: str, host: str = "") -> None:
-        """Write the sentence as ``message``, ``warning`` or ``error``."""
-        self._write(level, "message" if level == "info" else level, host=host, message=message)
-
-    def failed(self, error: SandboxerError) -> None:
+    def _failed(self, error: SandboxerError) -> None:
         """Write ``error``, and before it ``manifest.finding`` for each finding of invalid manifests."""
         for found in error.diagnostics if isinstance(error, ManifestError) else ():
             self._write(
@@ -123,7 +143,7 @@ class JsonLog:
         sandbox = error.sandbox if isinstance(error, SandboxError) else ""
         self._write("error", "error", host=host, sandbox=sandbox, message=error.message, hint=error.hint)
 
-    def over(self, exit_code: int) -> None:
+    def _finish(self, exit_code: int) -> None:
         """Write ``run.finished``; later calls belong to the next run, or are ignored."""
         level: Level = "error" if exit_code == 1 else "info"
         self._write(level, "run.finished", exit_code=exit_code, seconds=time.monotonic() - self._began)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import Reachable
+from sandboxer.model.run_events import fan_out
 from sandboxer.wiring import clock
 from sandboxer.wiring.holder import holder_of
 from sandboxer.wiring.operation import operations_of
@@ -14,12 +15,10 @@ from sandboxer.wiring.planning import decide
 from sandboxer.wiring.secrecy import Redaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sandboxer.adapters.git import FleetRepository
     from sandboxer.extensions.base import Extension, Operation
     from sandboxer.extensions.registry import Registry
-    from sandboxer.model.outcome import ApplyView, Outcome
+    from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change
     from sandboxer.reconcile.options import Options
     from sandboxer.wiring.apply_options import ApplyOptions
@@ -37,7 +36,6 @@ def apply_plan(
     hosts: FleetHosts,
     reporter: Reporter,
     how: ApplyOptions,
-    view: ApplyView,
     *,
     again: Options | None,
     of_git: bool = True,
@@ -47,9 +45,12 @@ def apply_plan(
     Without ``of_git`` the plan is not git's, and the commit is not noted on the hosts as applied. A sandbox that is no
     longer as planned is planned again with the options ``again``; without them it is left as it is.
     """
-    operations = operations_of(source, hosts, reporter, how)
+    operations = operations_of(source, hosts, how, fan_out(hosts.emit, reporter))
+    reporter.begin(planned.observations)
     applier = Applier(planned, hosts, operations, source.registry(), source.repository(), again)
-    return applier.apply(view, of_git=of_git)
+    outcomes = applier.apply(of_git=of_git)
+    reporter.count(outcome.word for outcome in outcomes)
+    return outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,11 @@ class Applier:
     _replanned: dict[str, Planned] = field(default_factory=dict, init=False)
     _newer: set[str] = field(default_factory=set, init=False)
 
-    def apply(self, view: ApplyView, *, of_git: bool = True) -> list[Outcome]:
+    def apply(self, *, of_git: bool = True) -> list[Outcome]:
         """Carry out the plan, as ``apply_plan`` does."""
         from sandboxer.lifecycle.execute import Executor
 
-        fleet, how, reporter = self.planned.observations.fleet, self.operations.how, self.operations.reporter
+        fleet = self.planned.observations.fleet
         redact = Redaction(lambda: fleet)
         executor = Executor(
             desired={sandbox.id: sandbox for sandbox in fleet.sandboxes.values()},
@@ -79,14 +80,12 @@ class Applier:
             operation_for=self._operation,
             might_live=self._might_live,
             plan_again=self._plan_again if self.again else None,
-            view=view,
-            parallelism=how.parallelism,
+            emit=self.operations.emit,
+            parallelism=self.operations.how.parallelism,
             hide=lambda change, text: redact(change.id, text),
         )
-        reporter.begin(self.planned.observations)
         outcomes = executor.run(self.planned.plan.changes)
         self._clean_up(of_git=of_git)
-        reporter.count(outcome.word for outcome in outcomes)
         return outcomes
 
     def observations_of(self, change: Change) -> FleetObservations:
@@ -123,8 +122,8 @@ class Applier:
         observed = self.observations_of(change).sandbox(change.from_host or change.host or "", change.id)
         return observed.record.extension if observed and observed.record else None
 
-    def _operation(self, change: Change, host: str, progress: Callable[[str], None]) -> Operation:
-        return self.operations.of(change, host, self.observations_of(change), progress)
+    def _operation(self, change: Change, host: str) -> Operation:
+        return self.operations.of(change, host, self.observations_of(change))
 
     def _might_live(self, change: Change) -> list[str]:
         """Return the fully observed hosts where a sandbox of git's may exist, by name."""

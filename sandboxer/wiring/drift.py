@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sandboxer.model.run_events import DriftCompared, EventWritten, fan_out
 from sandboxer.wiring import clock
 from sandboxer.wiring.holder import holder_of
 from sandboxer.wiring.planning import check
@@ -31,7 +32,9 @@ def compare(hosts: FleetHosts, options: Options, reporter: Reporter, inputs: Inp
     fleet = observations.fleet
     fleet_state = fleet_state_of(fleet, observations.by_host, clock.now(), options.forgotten)
     reporter.begin(observations)
-    found = find_drift(
-        fleet_state, options, hosts.transport, holder_of(fleet), inputs, hosts.source.registry(), reporter.noted
-    )
-    return replace(found, plan=replace(found.plan, stats=hosts.stats()))
+    emit = fan_out(hosts.emit, reporter)
+    told = lambda host, event: emit(EventWritten(host, event))  # noqa: E731
+    found = find_drift(fleet_state, options, hosts.transport, holder_of(fleet), inputs, hosts.source.registry(), told)
+    report = replace(found, plan=replace(found.plan, stats=hosts.stats()))
+    emit(DriftCompared(report))
+    return report

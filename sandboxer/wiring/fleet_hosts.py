@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FleetHosts:
-    """The hosts that ``source`` names, reached over ``transports``. ``emit`` receives each observation.
+    """The hosts that ``source`` names, reached over ``transports``. ``emit`` receives the run's events.
 
     ``began`` is the start of the run on the monotonic clock.
     """

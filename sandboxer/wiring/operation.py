@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import SandboxerError
 from sandboxer.extensions.base import Operation, Provenance, Target
 from sandboxer.model.lifecycle import Action
 from sandboxer.model.observed import Reachable
+from sandboxer.model.run_events import ChangeProgressed, EventWritten, ignore
 from sandboxer.wiring import clock
 from sandboxer.wiring.holder import holder_of
 from sandboxer.wiring.hosts import compose_command_of
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Engine
     from sandboxer.model.plan import Change
     from sandboxer.model.protocols import HostTransport, InputSource
+    from sandboxer.model.run_events import Sink
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
     from sandboxer.wiring.apply_options import ApplyOptions
     from sandboxer.wiring.fleet_hosts import FleetHosts
     from sandboxer.wiring.observations import FleetObservations
-    from sandboxer.wiring.reporting import Reporter
     from sandboxer.wiring.source import FleetSource
 
 
@@ -35,24 +35,18 @@ class Operations:
     """The operations of a run: what all of them have in common.
 
     ``transport`` returns the transport of a host. With ``keeps_journal`` unacknowledged events stay on the hosts.
-    ``reporter`` receives each event that is in a journal.
+    ``emit`` receives each step, and each event that is in a journal.
     """
 
     transport: Callable[[str], HostTransport]
     inputs: InputSource
     keeps_journal: bool
     registry: Registry
-    reporter: Reporter
     how: ApplyOptions
+    emit: Sink = ignore
 
-    def of(
-        self,
-        change: Change,
-        host: str,
-        observations: FleetObservations,
-        progress: Callable[[str], None] = lambda _step: None,
-    ) -> Operation:
-        """Return the operation for ``change`` on a host, by its observation.
+    def of(self, change: Change, host: str, observations: FleetObservations, *, quiet: bool = False) -> Operation:
+        """Return the operation for ``change`` on a host, by its observation; a ``quiet`` one reports no steps.
 
         Raise SandboxerError if none is possible.
         """
@@ -86,9 +80,9 @@ class Operations:
             expected_uid=observed.uid if observed else "",
             inputs=self.inputs,
             provenance=Provenance(fleet.root_commit, fleet.commit, fleet.committed_at),
-            progress=progress,
+            progress=lambda step: None if quiet else self.emit(ChangeProgressed(change, step)),
             clock=lambda: clock.now().replace(microsecond=0),
-            told=partial(self.reporter.told, host),
+            told=lambda event, record, containers: self.emit(EventWritten(host, event, record, containers)),
             keeps_journal=self.keeps_journal,
             only_requested=self.how.only_requested,
             lives=tuple(sorted({owner.uid for owner in observed.owners()})) if observed and not observed.record else (),
@@ -108,6 +102,6 @@ class Operations:
         return observation.engine if self.registry.needs_engine(extension) else ""
 
 
-def operations_of(source: FleetSource, hosts: FleetHosts, reporter: Reporter, how: ApplyOptions) -> Operations:
+def operations_of(source: FleetSource, hosts: FleetHosts, how: ApplyOptions, emit: Sink = ignore) -> Operations:
     """Return the operations of a run over the fleet of ``source``."""
-    return Operations(hosts.transport, source.inputs(), source.has_hub(), source.registry(), reporter, how)
+    return Operations(hosts.transport, source.inputs(), source.has_hub(), source.registry(), how, emit)

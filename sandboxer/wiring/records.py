@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sandboxer.model.run_events import RecordChanged
 from sandboxer.wiring import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import timedelta
 
     from sandboxer.extensions.base import Operation
@@ -30,25 +30,17 @@ def activate(operations: Operations, observations: FleetObservations, home: Loca
     """Mark a sandbox as in use; return its record as written. Raise UsageError if it is not ready."""
     from sandboxer.lifecycle.record_changes import activate as mark
 
-    operations.reporter.begin(observations)
     record = mark(replace(_operation(operations, observations, home), reason="it is in use"), clock.now())
-    operations.reporter.renewed(home.observed.host, record)
+    operations.emit(RecordChanged(home.observed.host, record))
     return record
 
 
-def extend(
-    operations: Operations,
-    observations: FleetObservations,
-    home: LocatedSandbox,
-    by: timedelta,
-    progress: Callable[[str], None],
-) -> Record:
+def extend(operations: Operations, observations: FleetObservations, home: LocatedSandbox, by: timedelta) -> Record:
     """Extend the life of a sandbox; return its record as written. Raise UsageError beyond the allowed time."""
     from sandboxer.lifecycle.record_changes import extend as put_off
 
-    operations.reporter.begin(observations)
-    record = put_off(_operation(operations, observations, home, progress), by, home.clock, clock.now())
-    operations.reporter.renewed(home.observed.host, record)
+    record = put_off(_operation(operations, observations, home, quiet=False), by, home.clock, clock.now())
+    operations.emit(RecordChanged(home.observed.host, record))
     return record
 
 
@@ -56,14 +48,11 @@ def give_up(operations: Operations, observations: FleetObservations, home: Locat
     """Mark a sandbox that was never ready as failed, with the reason ``why``; return its record."""
     from sandboxer.lifecycle.record_changes import give_up as mark
 
-    operations.reporter.begin(observations)
     return mark(replace(_operation(operations, observations, home), reason=why))
 
 
 def _operation(
-    operations: Operations,
-    observations: FleetObservations,
-    home: LocatedSandbox,
-    progress: Callable[[str], None] = lambda _step: None,
+    operations: Operations, observations: FleetObservations, home: LocatedSandbox, *, quiet: bool = True
 ) -> Operation:
-    return operations.of(home.change, home.observed.host, observations, progress)
+    host = home.observed.host
+    return operations.of(replace(home.change, host=host), host, observations, quiet=quiet)

@@ -12,6 +12,7 @@ from sandboxer.errors import HubError
 from sandboxer.model.hub import RUN_FINISHED, RUN_STARTED, RunData, run_event
 from sandboxer.model.lifecycle import Phase, Sync
 from sandboxer.model.observed import ObservedDirectory
+from sandboxer.model.run_events import EventWritten, RecordChanged
 from sandboxer.wiring import clock
 from sandboxer.wiring.holder import holder_of
 
@@ -21,19 +22,19 @@ if TYPE_CHECKING:
     from sandboxer.lifecycle.delivery import Delivery
     from sandboxer.lifecycle.journals import Journals
     from sandboxer.model.desired import Fleet
-    from sandboxer.model.event import Event
     from sandboxer.model.hub import CloudEvent
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.observed import Container
     from sandboxer.model.protocols import HostTransport
     from sandboxer.model.record import Record
+    from sandboxer.model.run_events import RunEvent
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
     from sandboxer.wiring.observations import FleetObservations
     from sandboxer.wiring.source import FleetSource
 
 
 class Reporter:
-    """The reporter of one run to State Hub; one that is not given a delivery only remembers what was made.
+    """The sink of one run's events for State Hub; one that is not given a delivery only remembers what was made.
 
     ``exit_code`` and ``summary`` go into the event of the run's end. ``problems`` are sentences, complete at the end.
     ``made`` is what the run knows better than its observations, by host and id: what it has just begun, created or
@@ -85,28 +86,26 @@ class Reporter:
         if self._delivery is not None and self._transport is not None:
             self._delivery.begin(journals_of(observations.fleet, self._transport), observations.answering())
 
-    def told(self, host: str, event: Event, record: Record, containers: Sequence[Container]) -> None:
-        """Send an event that is in the journal, and keep its record, and on ``ready`` the containers."""
+    def __call__(self, event: RunEvent) -> None:
+        """Send a lifecycle event, and keep its record; register a sandbox again after a change that has no event."""
+        match event:
+            case EventWritten(host, written, record, containers):
+                if record is not None:
+                    self._keep(host, record, containers)
+                if self._delivery is not None:
+                    self._delivery.tell(written, host)
+            case RecordChanged(host, record) if self._delivery is not None and self._observations is not None:
+                observed = self._observations.sandbox(host, record.id)
+                now = replace(observed, found=ObservedDirectory(record.id, record)) if observed else None
+                if now and (registration := self._registered(now, record.uid)):
+                    self._delivery.renew(host, record.id, registration)
+
+    def _keep(self, host: str, record: Record, containers: Sequence[Container]) -> None:
         from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
+        found = ObservedDirectory(record.id, record)
         with self._lock:
-            self.made[host, record.id] = ObservedSandbox(
-                host, record.id, ObservedDirectory(record.id, record), tuple(containers)
-            )
-        self.noted(host, event)
-
-    def noted(self, host: str, event: Event) -> None:
-        """Send an event that is in the journal."""
-        if self._delivery is not None:
-            self._delivery.tell(event, host)
-
-    def renewed(self, host: str, record: Record) -> None:
-        """Register a sandbox again after a change of its record that has no event."""
-        observed = self._observations.sandbox(host, record.id) if self._observations else None
-        if self._delivery is None or observed is None:
-            return
-        if registration := self._registered(replace(observed, found=ObservedDirectory(record.id, record)), record.uid):
-            self._delivery.renew(host, record.id, registration)
+            self.made[host, record.id] = ObservedSandbox(host, record.id, found, tuple(containers))
 
     def registration(self, uid: str, identifier: str, host: str) -> JsonObject | None:
         """Return the registration of a life of a sandbox; None if it is not ready any more."""

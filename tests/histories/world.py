@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,6 @@ from sandboxer.wiring.hosts import runtime_of
 from sandboxer.wiring.observations import FleetObservations
 from sandboxer.wiring.operation import Operations
 from sandboxer.wiring.planning import Planned, check, decide
-from sandboxer.wiring.reporting import Reporter
 from tests.histories.backend import SimulatedBackend
 from tests.histories.git import BEGINNING, HOSTS, Commit, Files, Repository, manifests_of
 from tests.histories.harm import Ground
@@ -70,16 +69,6 @@ class Interruption:
     at: int | str
 
 
-class Silent:
-    """A view that shows nothing."""
-
-    def started(self, change: Change) -> None: ...
-
-    def progressed(self, change: Change, step: str) -> None: ...
-
-    def ended(self, outcome: Outcome) -> None: ...
-
-
 @dataclass(slots=True)
 class _Registry:
     backend: Extension
@@ -108,7 +97,6 @@ class SimulatedRun:
         self.planned_on: dict[tuple[str, str], FleetObservations] = {}
         self.options = Options()
         self.destroyed: set[tuple[str, str | None, str | None]] = set()
-        self.reporter = Reporter()
         self.hosts: Any = SimulatedHosts(self)  # type: ignore[arg-type]
         self._backend: Any = SimulatedBackend(self._looked)
 
@@ -155,12 +143,12 @@ class SimulatedRun:
         git: Any = self.git
         registry: Any = _Registry(self._backend)
         applier = Applier(planned, self.hosts, self.operations(), registry, git, options)
-        return applier.apply(Silent())
+        return applier.apply()
 
     def operations(self) -> SimulatedOperations:
         """Return what makes the operations of this run."""
         files: Any = Files()
-        return SimulatedOperations(self.hosts.transport, files, False, self.reporter, ApplyOptions(), self)
+        return SimulatedOperations(self.hosts.transport, files, False, ApplyOptions(), run=self)
 
     def was_behind(self, change: Change, host: str) -> bool:
         """Return whether a newer commit was noted on a host when this change was planned."""
@@ -187,16 +175,10 @@ class SimulatedHosts(FleetHosts):
 class SimulatedOperations(Operations):
     """Operations that their run takes note of."""
 
-    run: SimulatedRun
+    run: SimulatedRun = field(kw_only=True)
 
-    def of(
-        self,
-        change: Change,
-        host: str,
-        observations: FleetObservations,
-        progress: Callable[[str], None] = lambda _step: None,
-    ) -> Operation:
-        operation = Operations.of(self, change, host, observations, progress)
+    def of(self, change: Change, host: str, observations: FleetObservations, *, quiet: bool = False) -> Operation:
+        operation = Operations.of(self, change, host, observations, quiet=quiet)
         self.run.at_work[(host, operation.id)] = change
         self.run.planned_on[(host, operation.id)] = observations
         return operation

@@ -17,7 +17,18 @@ from sandboxer.model.drift import DriftReport
 from sandboxer.model.lifecycle import Reason
 from sandboxer.model.observed import Unreachable
 from sandboxer.model.outcome import Outcome
-from sandboxer.model.run_listener import RunStart
+from sandboxer.model.run_events import (
+    ChangeEnded,
+    ChangeProgressed,
+    ChangeStarted,
+    DriftCompared,
+    FleetRead,
+    HostObserved,
+    Message,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+)
 from tests.support.collector import PARENT, TAKES_SPANS, Collector
 from tests.support.fleet import ROOT
 from tests.support.hubs import CUTS, HANGS, HANGS_UNREAD, Answer, says
@@ -48,7 +59,7 @@ def name_it(monkeypatch: pytest.MonkeyPatch, collector: Collector, **more: str) 
 
 def begun() -> Trace:
     trace = Trace(os.environ)
-    trace.begun(RunStart("1" * 32, "apply", datetime.now(UTC)))
+    trace(RunStarted("1" * 32, "apply", datetime.now(UTC)))
     return trace
 
 
@@ -57,18 +68,18 @@ def begun() -> Trace:
 
 def test_a_run_is_one_trace_with_a_span_for_each_look_and_each_change(collector: Collector) -> None:
     trace = begun()
-    trace.of_fleet("acme")
-    trace.hosts_observed(looks_of({"hosts": {"lab-1": {}}})["lab-1"], 0.25)
-    trace.hosts_observed(Unreachable("far", "connection refused"), 1.0)
-    trace.started(WEB)
-    trace.started(FAR)
-    trace.progressed(WEB, "recording")
-    trace.progressed(WEB, "starting")
-    trace.ended(Outcome(WEB, seconds=1))
-    trace.ended(Outcome(FAR, error="no\x07 image\nno luck\ud800"))
-    trace.ended(Outcome(change("busy", Reason.BLOCKED_LOCKED, message="another client")))
-    trace.said("warning", "State Hub is slow", "")
-    trace.over(1)
+    trace(FleetRead("acme", lambda _, text: text))
+    trace(HostObserved(looks_of({"hosts": {"lab-1": {}}})["lab-1"], 0.25))
+    trace(HostObserved(Unreachable("far", "connection refused"), 1.0))
+    trace(ChangeStarted(WEB))
+    trace(ChangeStarted(FAR))
+    trace(ChangeProgressed(WEB, "recording"))
+    trace(ChangeProgressed(WEB, "starting"))
+    trace(ChangeEnded(Outcome(WEB, seconds=1)))
+    trace(ChangeEnded(Outcome(FAR, error="no\x07 image\nno luck\ud800")))
+    trace(ChangeEnded(Outcome(change("busy", Reason.BLOCKED_LOCKED, message="another client"))))
+    trace(Message("warning", "State Hub is slow", ""))
+    trace(RunFinished(1))
     assert trace.send() == ""
 
     spans = {span.name: span for span in collector.spans}
@@ -111,9 +122,9 @@ def test_a_run_is_one_trace_with_a_span_for_each_look_and_each_change(collector:
 
 def test_an_error_is_the_status_and_what_was_cut_off_is_interrupted(collector: Collector) -> None:
     trace = begun()
-    trace.started(WEB)
-    trace.failed(UsageError("no such host"))
-    trace.over(1)
+    trace(ChangeStarted(WEB))
+    trace(RunFailed(UsageError("no such host")))
+    trace(RunFinished(1))
     assert trace.send() == ""
     root, web = collector.spans
     assert (root.error, web.error) == ("no such host", "interrupted")
@@ -123,7 +134,7 @@ def test_an_error_is_the_status_and_what_was_cut_off_is_interrupted(collector: C
 @pytest.mark.parametrize("code", [0, 2])
 def test_a_run_that_went_well_is_no_error(collector: Collector, code: int) -> None:
     trace = begun()
-    trace.over(code)
+    trace(RunFinished(code))
     assert trace.send() == ""
     (root,) = collector.spans
     assert (root.error, root.attributes["sandboxer.exit_code"]) == (None, code)
@@ -131,10 +142,10 @@ def test_a_run_that_went_well_is_no_error(collector: Collector, code: int) -> No
 
 def test_a_change_that_came_to_another_host_under_the_lock_is_one_span(collector: Collector) -> None:
     trace = begun()
-    trace.started(WEB)
-    trace.progressed(replace(WEB, host="lab-3"), "recording")
-    trace.ended(Outcome(replace(WEB, host="lab-3")))
-    trace.over(0)
+    trace(ChangeStarted(WEB))
+    trace(ChangeProgressed(replace(WEB, host="lab-3"), "recording"))
+    trace(ChangeEnded(Outcome(replace(WEB, host="lab-3"))))
+    trace(RunFinished(0))
     assert trace.send() == ""
     _, web = collector.spans
     assert (web.attributes["sandboxer.host"], len(web.events), web.error) == ("lab-3", 1, None)
@@ -143,8 +154,8 @@ def test_a_change_that_came_to_another_host_under_the_lock_is_one_span(collector
 def test_drift_is_told_by_path_and_never_by_value(collector: Collector) -> None:
     drifted = change("web", Reason.REPAIR_DRIFT, drift=fields(services__web__state=("running", "VALUE")))
     trace = begun()
-    trace.compared(DriftReport(plan_of(drifted), NOW, compared=1))
-    trace.over(2)
+    trace(DriftCompared(DriftReport(plan_of(drifted), NOW, compared=1)))
+    trace(RunFinished(2))
     assert trace.send() == ""
     (root,) = collector.spans
     told = {"sandboxer.host": "lab-1", "sandboxer.sandbox": "web", "sandboxer.paths": "services.web.state"}
@@ -155,9 +166,9 @@ def test_drift_is_told_by_path_and_never_by_value(collector: Collector) -> None:
 def test_each_run_of_a_watch_is_a_trace_of_its_own(collector: Collector) -> None:
     trace = begun()
     for number in range(2):
-        trace.begun(RunStart(f"{number}" * 32, "drift", datetime.now(UTC)))
-        trace.hosts_observed(Unreachable("far", "refused"), 0.1)
-        trace.over(0)
+        trace(RunStarted(f"{number}" * 32, "drift", datetime.now(UTC)))
+        trace(HostObserved(Unreachable("far", "refused"), 0.1))
+        trace(RunFinished(0))
         assert trace.send() == ""
     assert len({span.trace for span in collector.spans}) == 2
     assert len(collector.spans) == 4
@@ -166,17 +177,17 @@ def test_each_run_of_a_watch_is_a_trace_of_its_own(collector: Collector) -> None
 def test_a_fleet_however_large_is_bounded(collector: Collector) -> None:
     trace = begun()
     for number in range(MOST_SPANS + 5):
-        trace.hosts_observed(Unreachable(f"h{number}", "refused"), 0.1)
+        trace(HostObserved(Unreachable(f"h{number}", "refused"), 0.1))
     assert len(trace._spans) == MOST_SPANS
 
 
 def test_the_page_lists_every_attribute(collector: Collector) -> None:
     trace = begun()
-    trace.of_fleet("acme")
-    trace.hosts_observed(Unreachable("far", "refused"), 0.1)
-    trace.started(replace(WEB, from_host="lab-2"))
-    trace.ended(Outcome(replace(WEB, from_host="lab-2")))
-    trace.over(0)
+    trace(FleetRead("acme", lambda _, text: text))
+    trace(HostObserved(Unreachable("far", "refused"), 0.1))
+    trace(ChangeStarted(replace(WEB, from_host="lab-2")))
+    trace(ChangeEnded(Outcome(replace(WEB, from_host="lab-2"))))
+    trace(RunFinished(0))
     assert trace.send() == ""
     page = (ROOT / "docs/observability.md").read_text(encoding="utf-8")
     assert set(re.findall(r"`(sandboxer\.\w+)`", page)) == {key for span in collector.spans for key in span.attributes}
@@ -215,7 +226,7 @@ def test_traceparent_is_what_the_run_is_a_part_of_where_it_is_valid(
 ) -> None:
     monkeypatch.setenv("TRACEPARENT", given)
     trace = begun()
-    trace.over(0)
+    trace(RunFinished(0))
     assert trace.send() == ""
     (root,) = collector.spans
     assert root.parent == parent
@@ -225,7 +236,7 @@ def test_traceparent_is_what_the_run_is_a_part_of_where_it_is_valid(
 def test_a_parent_that_is_not_sampled_has_no_children(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACEPARENT", PARENT[:-1] + "0")
     trace = begun()
-    trace.over(0)
+    trace(RunFinished(0))
     assert trace.send() == ""
     assert collector.requests == []
 
@@ -239,7 +250,7 @@ def test_name_and_headers_of_the_environment_count(collector: Collector, monkeyp
         OTEL_EXPORTER_OTLP_HEADERS="x-key=hunter2",
     )
     trace = begun()
-    trace.over(0)
+    trace(RunFinished(0))
     assert trace.send() == ""
     (resource,) = collector.resources
     assert (resource["service.name"], resource["team"]) == ("nightly", "payments")
@@ -266,7 +277,7 @@ def test_a_collector_that_does_not_take_it_is_one_sentence_within_a_second(
     with Collector(otherwise=answer) as collector:
         name_it(monkeypatch, collector)
         trace = begun()
-        trace.over(0)
+        trace(RunFinished(0))
         trace._environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.replace("//", "//user:hunter2@")}
         from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: F401 - its import is not the wait
 
@@ -283,10 +294,10 @@ def test_what_failed_once_is_not_sent_with_the_next(monkeypatch: pytest.MonkeyPa
     with Collector(says(400), otherwise=TAKES_SPANS) as collector:
         name_it(monkeypatch, collector)
         trace = begun()
-        trace.over(0)
+        trace(RunFinished(0))
         assert "answered 400" in trace.send()
-        trace.begun(RunStart("2" * 32, "drift", datetime.now(UTC)))
-        trace.over(0)
+        trace(RunStarted("2" * 32, "drift", datetime.now(UTC)))
+        trace(RunFinished(0))
         assert trace.send() == ""
         assert [span.name for span in collector.spans] == ["sandboxer apply", "sandboxer drift"]
 
@@ -298,7 +309,7 @@ def test_an_address_that_is_none_is_one_sentence(monkeypatch: pytest.MonkeyPatch
     if "\x00" not in endpoint:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
     trace = Trace(environ)
-    trace.over(0)
+    trace(RunFinished(0))
     said = trace.send()
     assert said
     assert "\n" not in said

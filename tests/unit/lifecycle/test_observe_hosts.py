@@ -10,7 +10,7 @@ from sandboxer.errors import HostUnreachable, ObservationIncomplete
 from sandboxer.extensions.base import ObserveRequest
 from sandboxer.lifecycle.observe import observe_host, observe_hosts
 from sandboxer.model.observed import FileSums, ObservedDirectory, Reachable, Unreachable
-from sandboxer.model.run_listener import status_of
+from sandboxer.model.run_events import status_of
 from tests.support.planning import NOW, fleet_of, record_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sandboxer.cli.session import Following, Session
+from sandboxer.cli.session import Session
 from sandboxer.errors import HostUnreachable, ManifestError, ProvisionFailed
 from sandboxer.model.desired import SecretValue
 from sandboxer.model.diagnostic import Diagnostic, Location
@@ -19,8 +19,20 @@ from sandboxer.model.hidden import Hidden
 from sandboxer.model.lifecycle import Reason
 from sandboxer.model.observed import Unreachable
 from sandboxer.model.outcome import Outcome
-from sandboxer.model.run_events import FleetRead
-from sandboxer.model.run_listener import RunStart
+from sandboxer.model.run_events import (
+    ChangeEnded,
+    ChangeProgressed,
+    ChangeStarted,
+    DriftCompared,
+    FleetRead,
+    HostObserved,
+    Message,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    redacted,
+)
+from sandboxer.render.live import PlainView
 from sandboxer.render.log_json import JsonLog, Lines
 from sandboxer.wiring.secrecy import Redaction
 from tests.support.fleet import ROOT
@@ -29,7 +41,7 @@ from tests.support.plans import change, fields, plan_of
 from tests.support.silent import lines_of
 
 WEB = change("web", Reason.CREATE_ABSENT)
-BEGINNING = RunStart("1" * 32, "apply", NOW)
+BEGINNING = RunStarted("1" * 32, "apply", NOW)
 
 
 class Log:
@@ -38,7 +50,7 @@ class Log:
     def __init__(self) -> None:
         self.stream = io.StringIO()
         self.log = JsonLog(self.stream, lambda: NOW)
-        self.log.begun(BEGINNING)
+        self.log(BEGINNING)
 
     def told(self) -> list[dict[str, Any]]:
         """Return the lines after the first, without what each of them has."""
@@ -58,8 +70,8 @@ def log() -> Log:
 
 
 def test_a_line_stands_exactly_so(log: Log) -> None:
-    log.log.of_fleet("acme")
-    log.log.progressed(WEB, "starting")
+    log.log(FleetRead("acme", lambda _, text: text))
+    log.log(ChangeProgressed(WEB, "starting"))
     moment = NOW.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     assert log.stream.getvalue().splitlines()[1] == (
         f'{{"time": "{moment}", "level": "info", "event": "change.progressed", "run_id": "{"1" * 32}", '
@@ -69,12 +81,14 @@ def test_a_line_stands_exactly_so(log: Log) -> None:
 
 
 def test_an_apply_is_told_step_by_step_with_what_came_of_it(log: Log) -> None:
-    log.log.started(WEB)
-    log.log.progressed(WEB, "delivering")
-    log.log.ended(Outcome(WEB, seconds=2.12345))
-    log.log.ended(Outcome(WEB, error="\x1b[31mno\x1b[0m image\nno\x07 luck\u2028\x85", hint="pull it", seconds=1))
+    log.log(ChangeStarted(WEB))
+    log.log(ChangeProgressed(WEB, "delivering"))
+    log.log(ChangeEnded(Outcome(WEB, seconds=2.12345)))
+    log.log(
+        ChangeEnded(Outcome(WEB, error="\x1b[31mno\x1b[0m image\nno\x07 luck\u2028\x85", hint="pull it", seconds=1))
+    )
     locked = change("busy", Reason.BLOCKED_LOCKED, message="another client holds its lock")
-    log.log.ended(Outcome(locked))
+    log.log(ChangeEnded(Outcome(locked)))
     of_web = {"host": "lab-1", "sandbox": "web", "id": "00000003", "action": "create"}
     began, _, well, badly, blocked = log.told()
     assert began == {"level": "info", "event": "change.started", **of_web, "reason": "create_because_absent"}
@@ -89,10 +103,10 @@ def test_an_apply_is_told_step_by_step_with_what_came_of_it(log: Log) -> None:
 
 def test_looks_say_how_they_went(log: Log) -> None:
     observations = looks_of({"hosts": {"lab-1": {}}})
-    log.log.hosts_observed(observations["lab-1"], 0.25)
-    log.log.hosts_observed(replace(observations["lab-1"], error="the engine is silent"), 0.5)  # type: ignore[type-var]
-    log.log.hosts_observed(Unreachable("far", "connection refused"), 1.0)
-    log.log.hosts_observed(Unreachable("near", "half an answer", answered=True), 2.0)
+    log.log(HostObserved(observations["lab-1"], 0.25))
+    log.log(HostObserved(replace(observations["lab-1"], error="the engine is silent"), 0.5))  # type: ignore[type-var]
+    log.log(HostObserved(Unreachable("far", "connection refused"), 1.0))
+    log.log(HostObserved(Unreachable("near", "half an answer", answered=True), 2.0))
     assert [(line["host"], line["level"], line["outcome"], line["seconds"]) for line in log.told()] == [
         ("lab-1", "info", "reachable", 0.25),
         ("lab-1", "warning", "unknown", 0.5),
@@ -107,7 +121,7 @@ def test_drift_is_told_by_path_and_never_by_value(log: Log) -> None:
         "web", Reason.REPAIR_DRIFT, drift=fields(services__web__state=("running", "VALUE"), workspace=(1, 2))
     )
     resolved = Resolved("old", "0badcafe", "lab-2", ("workspace",), NOW)
-    log.log.compared(DriftReport(plan_of(drifted, WEB), NOW, compared=3, resolved=(resolved,)))
+    log.log(DriftCompared(DriftReport(plan_of(drifted, WEB), NOW, compared=3, resolved=(resolved,))))
     found, over = log.told()
     assert (found["event"], found["message"]) == ("drift.found", "services.web.state, workspace")
     assert over == {
@@ -127,7 +141,7 @@ def test_errors_name_what_they_are_about(log: Log) -> None:
         ProvisionFailed("web", "no image"),
         ManifestError([finding]),
     ):
-        log.log.failed(error)
+        log.log(RunFailed(error))
     assert log.told() == [
         {"level": "error", "event": "error", "host": "lab-1", "message": "refused", "hint": "start it"},
         {"level": "error", "event": "error", "sandbox": "web", "message": "no image"},
@@ -146,18 +160,18 @@ def test_errors_name_what_they_are_about(log: Log) -> None:
 
 
 def test_nothing_is_told_after_the_end_until_another_begins(log: Log) -> None:
-    log.log.over(2)
-    log.log.ended(Outcome(WEB))
+    log.log(RunFinished(2))
+    log.log(ChangeEnded(Outcome(WEB)))
     assert [(line["event"], line["level"], line["exit_code"]) for line in log.told()] == [("run.finished", "info", 2)]
-    log.log.begun(replace(BEGINNING, run_id="2" * 32))
-    log.log.over(1)
+    log.log(replace(BEGINNING, run_id="2" * 32))
+    log.log(RunFinished(1))
     assert [line["run_id"][0] for line in lines_of(log.stream.getvalue())] == ["1", "1", "2", "2"]
 
 
 def test_lines_of_many_threads_stay_whole(log: Log) -> None:
     def operation(number: int) -> None:
         for step in range(50):
-            log.log.progressed(WEB, f"{number}-{step}" * 20)
+            log.log(ChangeProgressed(WEB, f"{number}-{step}" * 20))
 
     threads = [threading.Thread(target=operation, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -173,8 +187,8 @@ def test_a_reader_that_has_gone_stops_nothing() -> None:
             raise BrokenPipeError
 
     log = JsonLog(Gone())
-    log.begun(BEGINNING)
-    log.over(0)
+    log(BEGINNING)
+    log(RunFinished(0))
 
 
 def test_what_others_write_is_cut_into_lines() -> None:
@@ -191,19 +205,21 @@ def test_what_others_write_is_cut_into_lines() -> None:
 def test_the_page_lists_every_event_and_every_key(log: Log) -> None:
     finding = Diagnostic("error", "bad-value", "no", Location("a.yaml"), hint="say 2h")
     drifted = change("web", Reason.REPAIR_DRIFT, drift=fields(workspace=(1, 2)))
-    log.log.of_fleet("acme")
-    log.log.hosts_observed(Unreachable("far", "refused"), 1.0)
-    log.log.started(WEB)
-    log.log.progressed(WEB, "starting")
-    log.log.ended(Outcome(WEB, error="no", hint="yes"))
-    log.log.compared(
-        DriftReport(plan_of(drifted), NOW, 1, resolved=(Resolved("old", "0badcafe", "lab-2", ("workspace",), NOW),))
+    log.log(FleetRead("acme", lambda _, text: text))
+    log.log(HostObserved(Unreachable("far", "refused"), 1.0))
+    log.log(ChangeStarted(WEB))
+    log.log(ChangeProgressed(WEB, "starting"))
+    log.log(ChangeEnded(Outcome(WEB, error="no", hint="yes")))
+    log.log(
+        DriftCompared(
+            DriftReport(plan_of(drifted), NOW, 1, resolved=(Resolved("old", "0badcafe", "lab-2", ("workspace",), NOW),))
+        )
     )
-    log.log.failed(ManifestError([finding]))
-    log.log.failed(ProvisionFailed("web", "no", hint="yes"))
+    log.log(RunFailed(ManifestError([finding])))
+    log.log(RunFailed(ProvisionFailed("web", "no", hint="yes")))
     for level in ("info", "warning"):
-        log.log.said(level, "a sentence")  # type: ignore[arg-type]
-    log.log.over(0)
+        log.log(Message(level, "a sentence"))  # type: ignore[arg-type]
+    log.log(RunFinished(0))
     lines = lines_of(log.stream.getvalue())
     page = (ROOT / "docs/observability.md").read_text(encoding="utf-8").split("## Traces")[0]
     keys, listed = page.split("| event | when |")
@@ -223,15 +239,15 @@ def test_no_hidden_value_comes_into_a_log_whoever_says_it() -> None:
     said = Outcome(
         replace(WEB, id=desired.id, message="1 hunter2"), error="hunter2 at level verbose, 1 time", hint="unset hunter2"
     )
-    log, plain = Log(), _Kept()
-    following = Following([plain], [log.log], Redaction(lambda: fleet))
-    following.progressed(said.change, "trying hunter2")
-    following.ended(said)
+    log, redact = Log(), Redaction(lambda: fleet)
+    events = ChangeProgressed(said.change, "trying hunter2"), ChangeEnded(said)
+    for event in events:
+        log.log(redacted(event, redact))
     progressed, ended = log.told()
     assert progressed["step"] == "trying (hidden)"
     assert ended["message"] == "(hidden) at level (hidden), 1 time"
     assert ended["hint"] == "unset (hidden)"
-    assert plain.ended_with == [said], "people see what they saw before"
+    assert events[1].outcome == said, "people see what they saw before"
     assert "hunter2" not in log.stream.getvalue()
 
 
@@ -252,27 +268,13 @@ def test_no_secret_comes_into_a_log_with_an_error_of_the_run(capsys: pytest.Capt
     assert run_id == error["run_id"]
 
 
-class _Kept:
-    """An ApplyView that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.ended_with: list[Outcome] = []
-
-    def started(self, change: Any) -> None:
-        pass
-
-    def progressed(self, change: Any, step: str) -> None:
-        pass
-
-    def ended(self, outcome: Outcome) -> None:
-        self.ended_with.append(outcome)
-
-
-def test_outcomes_that_nobody_worked_on_are_told_too_and_once(log: Log) -> None:
-    done, blocked = Outcome(WEB), Outcome(change("busy", Reason.BLOCKED_UNREACHABLE, message="silent"))
-    view = _Kept()
-    following = Following([view], [log.log], lambda _, text: text)
-    following.ended(done)
-    following.rest([blocked, done])
+def test_outcomes_that_nobody_worked_on_are_told_too_and_to_programs_alone(log: Log) -> None:
+    blocked = ChangeEnded(Outcome(change("busy", Reason.BLOCKED_UNREACHABLE, message="silent")), begun=False)
+    shown = io.StringIO()
+    with PlainView(shown) as view:
+        for event in (ChangeEnded(Outcome(WEB)), blocked):
+            log.log(event)
+            view(event)
     assert [line["sandbox"] for line in log.told()] == ["web", "busy"]
-    assert view.ended_with == [done]
+    assert "web" in shown.getvalue()
+    assert "busy" not in shown.getvalue()

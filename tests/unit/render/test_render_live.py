@@ -10,6 +10,7 @@ from rich.console import Console
 
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.outcome import WAITING, Outcome
+from sandboxer.model.run_events import ChangeEnded, ChangeProgressed, ChangeStarted
 from sandboxer.render.live import LiveView, PlainView, apply_summary
 from tests.support.cases import compare, on_terminal, piped
 from tests.support.plans import change
@@ -59,12 +60,12 @@ class Screen:
 def test_the_table_tells_steps_and_seconds_as_time_goes_by() -> None:
     screen = Screen()
     with LiveView(screen.console) as view:
-        view.started(WEB)
-        view.progressed(WEB, "delivering")
-        view.started(FAR)
+        view(ChangeStarted(WEB))
+        view(ChangeProgressed(WEB, "delivering"))
+        view(ChangeStarted(FAR))
         screen.seconds += 65
-        view.started(OLD)
-        view.ended(Outcome(FAR, error="no", seconds=12.3))
+        view(ChangeStarted(OLD))
+        view(ChangeEnded(Outcome(FAR, error="no", seconds=12.3)))
         screen.seconds += 0.5
         shown = screen.shows(view)
     assert shown[0].split() == ["SANDBOX", "HOST", "ACTION", "STEP", "TIME"]
@@ -76,8 +77,8 @@ def test_the_table_tells_steps_and_seconds_as_time_goes_by() -> None:
 def test_the_last_frame_stays_on_the_screen() -> None:
     screen = Screen()
     with LiveView(screen.console) as view:
-        view.started(WEB)
-        view.ended(Outcome(WEB, seconds=2.1))
+        view(ChangeStarted(WEB))
+        view(ChangeEnded(Outcome(WEB, seconds=2.1)))
     last = screen.bytes.getvalue().decode().rsplit("SANDBOX", 1)[1]
     assert "✓  checkout-e2e" in last
     assert "2.1 s" in last
@@ -86,8 +87,8 @@ def test_the_last_frame_stays_on_the_screen() -> None:
 def test_a_change_that_was_planned_anew_keeps_its_row() -> None:
     screen = Screen()
     with LiveView(screen.console) as view:
-        view.started(WEB)
-        view.ended(Outcome(change("checkout-e2e", Reason.REPAIR_INTERRUPTED), seconds=1))
+        view(ChangeStarted(WEB))
+        view(ChangeEnded(Outcome(change("checkout-e2e", Reason.REPAIR_INTERRUPTED), seconds=1)))
         shown = screen.shows(view)
     assert [line.split()[1:5] for line in shown[1:]] == [["checkout-e2e", "lab-1", "repair", "repaired"]]
 
@@ -97,9 +98,9 @@ def test_on_a_low_screen_those_at_work_are_shown_and_the_rest_counted() -> None:
     changes = [change(f"web-{at}", Reason.CREATE_ABSENT, id=f"{at:08x}") for at in range(9)]
     with LiveView(screen.console) as view:
         for each in changes:
-            view.started(each)
+            view(ChangeStarted(each))
         for each in changes[:6]:
-            view.ended(Outcome(each))
+            view(ChangeEnded(Outcome(each)))
         names = [line.split()[1] for line in screen.shows(view)[1:]]
         assert names == ["web-4", "web-5", "web-6", "web-7", "web-8", "4"]
     assert [line.split()[1] for line in screen.shows(view)[1:]] == [each.sandbox for each in changes]
@@ -109,15 +110,15 @@ def test_an_interrupt_leaves_the_terminal_whole_and_marks_what_was_at_work() -> 
     screen = Screen()
     view = LiveView(screen.console)
     with suppress(KeyboardInterrupt), view:
-        view.started(WEB)
-        view.started(OLD)
-        view.ended(Outcome(OLD))
+        view(ChangeStarted(WEB))
+        view(ChangeStarted(OLD))
+        view(ChangeEnded(Outcome(OLD)))
         raise KeyboardInterrupt
     output = screen.bytes.getvalue().decode()
     assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l")
     assert "interrupted" in screen.shows(view)[1]
     assert "deleted" in screen.shows(view)[2]
-    view.ended(Outcome(WEB))
+    view(ChangeEnded(Outcome(WEB)))
     assert "interrupted" in screen.shows(view)[1]
     assert screen.bytes.getvalue().decode() == output
 
@@ -125,9 +126,9 @@ def test_an_interrupt_leaves_the_terminal_whole_and_marks_what_was_at_work() -> 
 def test_a_terminal_without_unicode_gets_ascii() -> None:
     screen = Screen(encoding="ascii")
     with LiveView(screen.console) as view:
-        view.started(WEB)
-        view.started(OLD)
-        view.ended(Outcome(OLD))
+        view(ChangeStarted(WEB))
+        view(ChangeStarted(OLD))
+        view(ChangeEnded(Outcome(OLD)))
         screen.shows(view)
     screen.bytes.getvalue().decode("ascii")
 
@@ -139,10 +140,10 @@ def test_many_threads_may_use_a_view_at_once() -> None:
 
         def operation(at: int) -> None:
             for view in (live, plain):
-                view.started(changes[at])
+                view(ChangeStarted(changes[at]))
                 for step in ("recording", "delivering", "starting"):
-                    view.progressed(changes[at], step)
-                view.ended(Outcome(changes[at], seconds=1))
+                    view(ChangeProgressed(changes[at], step))
+                view(ChangeEnded(Outcome(changes[at], seconds=1)))
 
         threads = [threading.Thread(target=operation, args=(at,)) for at in range(len(changes))]
         for thread in threads:
@@ -158,19 +159,19 @@ def test_plain_lines() -> None:
     stream = io.StringIO()
     with PlainView(stream) as view:
         for outcome in OUTCOMES[:4]:
-            view.started(outcome.change)
-            view.progressed(outcome.change, "starting")
-            view.ended(outcome)
-        view.progressed(OUTCOMES[4].change, f"{WAITING} alice@ci-7, since 12:03:10Z")
-        view.ended(OUTCOMES[4])
-    view.started(WEB)
+            view(ChangeStarted(outcome.change))
+            view(ChangeProgressed(outcome.change, "starting"))
+            view(ChangeEnded(outcome))
+        view(ChangeProgressed(OUTCOMES[4].change, f"{WAITING} alice@ci-7, since 12:03:10Z"))
+        view(ChangeEnded(OUTCOMES[4]))
+    view(ChangeStarted(WEB))
     compare("render/apply-plain.txt", stream.getvalue())
 
 
 def test_every_action_that_is_carried_out_has_its_word() -> None:
     for reason in (Reason.CREATE_ABSENT, Reason.UPDATE_CHANGED, Reason.REPLACE_MOVED, Reason.REPAIR_DRIFT):
         stream = io.StringIO()
-        PlainView(stream).started(change("web", reason))
+        PlainView(stream)(ChangeStarted(change("web", reason)))
         action = Action(reason.split("_")[0])
         assert stream.getvalue() == f"web on lab-1: {action.removesuffix('e')}ing\n"
 
@@ -181,8 +182,8 @@ def test_a_log_that_nobody_reads_any_more_stops_no_work() -> None:
             raise BrokenPipeError
 
     with PlainView(Gone()) as view:
-        view.started(WEB)
-        view.ended(Outcome(WEB))
+        view(ChangeStarted(WEB))
+        view(ChangeEnded(Outcome(WEB)))
 
 
 def test_the_summary_tells_each_failure_whole_and_counts_last() -> None:
