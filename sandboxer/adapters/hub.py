@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from sandboxer.model.hub import CloudEvent
+    from sandboxer.model.hub import CloudEvent, Registration
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.manifest import StateHub as Settings
 
@@ -67,9 +67,9 @@ class StateHub:
         else:
             self._request("POST", "/events", event.to_json(), kind="application/cloudevents+json", names=event.id)
 
-    def register(self, registration: JsonObject) -> None:
+    def register(self, registration: Registration) -> None:
         """Register the identity of a ready sandbox. Raise HubError if the hub does not acknowledge it."""
-        self._request("PUT", f"/sandboxes/{registration['id']}", registration)
+        self._request("PUT", f"/sandboxes/{registration.id}", registration.to_json())
 
     def forget(self, identifier: str, host: str, uid: str) -> None:
         """Remove the registration of one life of a sandbox; absent is success. Raise HubError otherwise."""

@@ -6,16 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from sandboxer.model.hub import CloudEvent, Way
-from sandboxer.model.lifecycle import Health, Phase, Sync
+from sandboxer.model.handle import Handle
+from sandboxer.model.hub import CloudEvent
+from sandboxer.model.lifecycle import Phase
 from sandboxer.model.quantity import DURATION_PATTERN
 from sandboxer.model.text import NAME_PATTERN
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Text = Annotated[str, StringConstraints(max_length=4096)]
 Lasting = Annotated[str, StringConstraints(pattern=DURATION_PATTERN)]
-
-_ID = r"^[0-9a-f]{8}$"
 
 
 class _Asked(BaseModel):
@@ -30,7 +29,7 @@ class _Told(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class Consumer(_Asked):
+class ConsumerRequest(_Asked):
     """For whom a sandbox is."""
 
     actor: Literal["adm", "agt", "atm"] = Field(description="An administrator, an agent, or automation.")
@@ -65,7 +64,7 @@ class CreateSandbox(_Asked):
     name: Name | None = Field(None, description="Its name; without one it gets one after its profile.")
     inputs: Inputs | None = Field(None, description="Where its files come from.")
     ttl: Lasting | None = Field(None, description="How long it lives: 90s, 15m, 8h, 2d; else as the profile has it.")
-    consumer: Consumer | None = Field(None, description="For whom it is; a token that is bound to one puts it in.")
+    consumer: ConsumerRequest | None = Field(None, description="For whom it is; a bound token puts its own in.")
     labels: dict[str, str] = Field(default_factory=dict, description="Labels of its own.")
     env: dict[str, str] = Field(default_factory=dict, description="Its plain environment. No place for a secret.")
     secret_refs: dict[str, str] = Field(
@@ -121,29 +120,6 @@ class LogsQuery(BaseModel):
     tail: int | None = Field(None, ge=0, le=100_000, description="The last so many lines of each service.")
     follow: bool = Field(False, description="Go on with what is written next.")
     timestamps: bool = Field(False, description="With the time of each line.")
-
-
-class Handle(_Told):
-    """A sandbox that is there. What only a record tells is null where there is none."""
-
-    id: str = Field(pattern=_ID, description="Its id.")
-    name: str = Field(description="Its name.")
-    phase: Phase | None = Field(description="The phase that it is in.")
-    sync: Sync = Field(description="How it compares with what is wanted.")
-    health: Health = Field(description="How its services are.")
-    profile: str | None = Field(description="The profile that it was made with.")
-    extension: str | None = Field(description="The extension that made it.")
-    host: str = Field(description="The host that it is on.")
-    created_at: str | None = Field(description="When this life began, RFC 3339 in UTC.")
-    expires_at: str | None = Field(description="When it expires.")
-    expiry_source: str | None = Field(description="What set that end.")
-    ttl: str | None = Field(description="How long it lives.")
-    seconds_left: int | None = Field(description="How many seconds are left.")
-    consumer: dict[str, Any] | None = Field(description="For whom it is: actor and project.")
-    reachability: list[Way] = Field(description="The ways in, read live.")
-    labels: dict[str, str] = Field(description="Its labels.")
-    origin: str = Field(description="git: of a manifest; api: asked for without one.")
-    requested_by: str | None = Field(description="The name of the token that it was asked for with.")
 
 
 class SandboxPage(_Told):

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from sandboxer.api.tokens import Grant
     from sandboxer.api.workers import Workers
     from sandboxer.client import Client
-    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.handle import Handle
     from sandboxer.model.run_events import Level
 
 T = TypeVar("T")
 
-UNMADE = frozenset({Phase.REQUESTED.value, Phase.PROVISIONING.value})
-READY = frozenset({Phase.READY.value, Phase.ACTIVE.value})
+UNMADE = frozenset({Phase.REQUESTED, Phase.PROVISIONING})
+READY = frozenset({Phase.READY, Phase.ACTIVE})
 
 _READY_SECONDS = 5.0
 
@@ -75,7 +75,7 @@ class Service:
     behind_proxy: bool = False
     swept: bool = False
     _checked: float = field(default=0.0, init=False)
-    _listing: Shared[tuple[list[JsonObject], bool]] = field(init=False)
+    _listing: Shared[tuple[list[Handle], bool]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Let one observation serve all requests for the list."""
@@ -101,23 +101,23 @@ class Service:
         """Return the problem for an error of the library."""
         return refused(error, self.root, usage=usage)
 
-    async def find(self, grant: Grant, name: str) -> JsonObject | None:
+    async def find(self, grant: Grant, name: str) -> Handle | None:
         """Return the handle of a sandbox; None if surely none is visible to the token, as for another consumer's."""
         found = await self.ask(self.reads, lambda: self.client().find(name, grant.sees))
         return found.handle if found is not None else None
 
-    async def there(self, grant: Grant, name: str) -> JsonObject:
+    async def there(self, grant: Grant, name: str) -> Handle:
         """Return the handle of a sandbox. Raise HttpProblem (404) if there is none."""
         handle = await self.find(grant, name)
         if handle is None:
             raise absent(name)
         return handle
 
-    async def handles(self) -> tuple[list[JsonObject], bool]:
+    async def handles(self) -> tuple[list[Handle], bool]:
         """Return every sandbox on the hosts, and whether all hosts answered in full. Raise HttpProblem on errors."""
         return await self._listing.get()
 
-    def _list(self) -> tuple[list[JsonObject], bool]:
+    def _list(self) -> tuple[list[Handle], bool]:
         warnings: list[str] = []
         found = [sandbox.handle for sandbox in self.client(warnings.append).list()]
         for words in warnings:
@@ -176,7 +176,7 @@ class Service:
         else:
             self.tell("warning", f"{job.id} is not {words}: {words_of(error)}")
 
-    def _make(self, identifier: str) -> JsonObject:
+    def _make(self, identifier: str) -> Handle:
         client = self.client()
         try:
             return client.resume(identifier).handle
@@ -193,9 +193,9 @@ class Service:
             self.tell("warning", f"{identifier} could not be marked as failed, and is tried again: {other.message}")
 
 
-def place_of(handle: JsonObject) -> tuple[str, str]:
+def place_of(handle: Handle) -> tuple[str, str]:
     """Return the sort key of a sandbox in a list."""
-    return str(handle["name"]), str(handle["id"])
+    return handle.name, handle.id
 
 
 def absent(name: str) -> HttpProblem:
@@ -203,10 +203,10 @@ def absent(name: str) -> HttpProblem:
     return HttpProblem(404, f"there is no sandbox {name}")
 
 
-def must_be_imperative(handle: JsonObject) -> None:
+def must_be_imperative(handle: Handle) -> None:
     """Raise HttpProblem for a sandbox from git: its manifest decides what happens to it."""
-    if handle["origin"] == "git":
-        raise HttpProblem(409, f"{handle['name']} is of git: change its manifest")
+    if handle.origin == "git":
+        raise HttpProblem(409, f"{handle.name} is of git: change its manifest")
 
 
 def words_of(error: BaseException) -> str:

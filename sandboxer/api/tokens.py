@@ -7,7 +7,7 @@ import re
 import secrets
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -16,8 +16,10 @@ from sandboxer.model.hidden import Hidden
 from sandboxer.model.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from sandboxer.model.handle import Handle
 
 SCOPES = ("read", "write")
 MAX_FILE = 1 << 20
@@ -35,14 +37,10 @@ class Grant:
     write: bool
     consumer: tuple[str, str] | None = None
 
-    def sees(self, handle: Mapping[str, Any]) -> bool:
+    def sees(self, handle: Handle) -> bool:
         """Return whether the token may see a sandbox."""
-        return self.consumer is None or self.consumer == pair_of(handle.get("consumer"))
-
-
-def pair_of(consumer: Any) -> tuple[str, str] | None:
-    """Return actor and project of a handle's consumer; None if it has none."""
-    return (str(consumer["actor"]), str(consumer["project"])) if isinstance(consumer, dict) else None
+        own = handle.consumer
+        return self.consumer is None or (own is not None and self.consumer == (own.actor, own.project))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def extend_ttl(name: str, by: timedelta, lock_timeout: timedelta, output: str) -
     with calling(lock_timeout) as client:
         handle = client.extend_ttl(name, by).handle
     if output == "json":
-        write(json.dumps(handle, indent=2, ensure_ascii=False))
+        write(json.dumps(handle.to_json(), indent=2, ensure_ascii=False))
     else:
         from sandboxer.render.listing import extended_text
 

@@ -222,7 +222,7 @@ def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequ
     (stdout() if output == "text" else stderr()).print(list_table(handles, wide=False))
     if handles and not yes and not click.confirm("\nRemove all of these?", default=False, err=True):
         return None
-    return [str(handle["id"]) for handle in handles]
+    return [handle.id for handle in handles]
 
 
 @click.command()
@@ -260,7 +260,7 @@ def _show(sandbox: Sandbox, output: str) -> None:
     if output == "name":
         write(sandbox.name)
     elif output == "json":
-        write(json.dumps(sandbox.handle, indent=2, ensure_ascii=False))
+        write(json.dumps(sandbox.handle.to_json(), indent=2, ensure_ascii=False))
     else:
         from sandboxer.render.listing import handle_text
 

@@ -17,7 +17,7 @@ from sandboxer.model.lifecycle import Phase
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.handle import Handle
 
 # Destroyed sandboxes are not listed.
 _PHASES = [phase.value for phase in Phase if phase is not Phase.DESTROYED]
@@ -83,16 +83,16 @@ def get(name: str, output: str) -> int:
 
         stdout().print(handle_text(shown, datetime.now(UTC)))
     else:
-        _machine(shown, output)
+        _machine(shown.to_json(), output)
     return EXIT_DONE
 
 
-def _print(handles: Sequence[JsonObject], output: str) -> None:
+def _print(handles: Sequence[Handle], output: str) -> None:
     if output == "name":
         for handle in handles:
-            write(str(handle["name"]))
+            write(handle.name)
     elif output in ("json", "yaml"):
-        _machine(handles, output)
+        _machine([handle.to_json() for handle in handles], output)
     else:
         from sandboxer.render.listing import list_table
 

@@ -3,7 +3,7 @@
 ::
 
     with Client("fleet").create(profile="profile.compose-e2e", inputs={"repo": "."}) as sandbox:
-        print(sandbox.handle["reachability"])
+        print(sandbox.reachability)
 
 All errors are in ``sandboxer.errors``, one tree.
 """

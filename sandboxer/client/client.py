@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sandboxer.client.maintenance import Abandoned
     from sandboxer.client.unrecorded import Unrecorded
     from sandboxer.model.event import Event
+    from sandboxer.model.handle import Handle
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.protocols import Terminal
@@ -65,7 +66,7 @@ class Client:
         """
         return Sandbox(self, query.handle_named(self._context, name))
 
-    def find(self, name: str, sees: Callable[[JsonObject], bool] | None = None) -> Sandbox | None:
+    def find(self, name: str, sees: Callable[[Handle], bool] | None = None) -> Sandbox | None:
         """Return the sandbox as ``get`` does, and None if it certainly does not exist.
 
         One whose handle ``sees`` refuses counts as absent. Raise HostNotObserved if a host did not answer in full.

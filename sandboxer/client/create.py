@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sandboxer.client.context import Applied, ClientContext
     from sandboxer.model.desired import Fleet
-    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.handle import Handle
     from sandboxer.model.record import Record
     from sandboxer.wiring.fleet_hosts import FleetHosts
     from sandboxer.wiring.lookup import LocatedSandbox
@@ -77,7 +77,7 @@ def new_request(
     )
 
 
-def submit(context: ClientContext, request: SandboxRequest) -> JsonObject:
+def submit(context: ClientContext, request: SandboxRequest) -> Handle:
     """Record a request on its host, in phase `requested`, and no more; return its handle.
 
     An existing sandbox with the same key and an equal request is returned as it is.
@@ -85,7 +85,7 @@ def submit(context: ClientContext, request: SandboxRequest) -> JsonObject:
     return create(replace(context, only_requested=True), request)
 
 
-def create(context: ClientContext, request: SandboxRequest) -> JsonObject:
+def create(context: ClientContext, request: SandboxRequest) -> Handle:
     """Create the requested sandbox, and wait until it is ready; return its handle."""
     options = Options(targets=frozenset({request.name}), allow_rollback=True)
     for _ in range(_TRIES):
@@ -104,7 +104,7 @@ def create(context: ClientContext, request: SandboxRequest) -> JsonObject:
     raise SandboxError(request.name, f"{request.name} is changed by others all the while", hint="try again")
 
 
-def resume(context: ClientContext, name: str) -> JsonObject:
+def resume(context: ClientContext, name: str) -> Handle:
     """Finish creating a sandbox that was interrupted, or only requested; return its handle.
 
     One that is ready stays as it is.
@@ -127,7 +127,7 @@ def resume(context: ClientContext, name: str) -> JsonObject:
     return _make(context, request, "resume", Options(targets=frozenset({request.name}), allow_rollback=True))
 
 
-def recreate(context: ClientContext, name: str) -> JsonObject:
+def recreate(context: ClientContext, name: str) -> Handle:
     """Recreate a sandbox: the same id, the same inputs at a fresh commit. Also an expired one of git's."""
     with context.open(find_inputs=False) as (source, hosts):
         planned = plan_fleet(source, hosts, Options())
@@ -145,7 +145,7 @@ def recreate(context: ClientContext, name: str) -> JsonObject:
     return _make(context, request, "recreate", options)
 
 
-def _make(context: ClientContext, request: SandboxRequest, command: str, options: Options) -> JsonObject:
+def _make(context: ClientContext, request: SandboxRequest, command: str, options: Options) -> Handle:
     with context.open(request=request, read_secrets=True) as (source, hosts):
         planned = plan_fleet(source, hosts, options).only(request.id)
         applied = context.apply(planned, source, hosts, command, of_git=False, again=options)
@@ -159,7 +159,7 @@ def _request_of(
     return request_of(operations, planned.observations, home)
 
 
-def _handle_of_made(context: ClientContext, applied: Applied, fleet: Fleet, request: SandboxRequest) -> JsonObject:
+def _handle_of_made(context: ClientContext, applied: Applied, fleet: Fleet, request: SandboxRequest) -> Handle:
     """Return the handle of what was created, or found as desired, by a fresh observation.
 
     Raise an error if it was not.
@@ -192,7 +192,7 @@ def _must_be_the_same(record: Record | None, request: SandboxRequest) -> None:
         raise KeyReused("something else was asked for with this key", hint="ask with another key")
 
 
-def _renew(context: ClientContext, name: str) -> JsonObject:
+def _renew(context: ClientContext, name: str) -> Handle:
     """Recreate one sandbox that is in git, as ``apply --replace`` does."""
     with context.open(read_secrets=True) as (source, hosts):
         if name not in source.sound().sandboxes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from sandboxer.client.context import ClientContext
-    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.handle import Handle
     from sandboxer.model.plan import Change
     from sandboxer.wiring.lookup import LocatedSandbox
 
@@ -73,7 +73,7 @@ def _removal(copy: LocatedSandbox) -> Change:
     return with_fingerprint(change, [copy.observed])
 
 
-def extend_ttl(context: ClientContext, name: str, by: timedelta) -> JsonObject:
+def extend_ttl(context: ClientContext, name: str, by: timedelta) -> Handle:
     """Move the expiry of a sandbox by ``by``; return its new handle."""
     from sandboxer.reconcile.expiry import says_otherwise
 

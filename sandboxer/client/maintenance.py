@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sandboxer.client.context import ClientContext
     from sandboxer.model.desired import Fleet
-    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.handle import Handle
     from sandboxer.model.outcome import Outcome
     from sandboxer.wiring.fleet_hosts import FleetHosts
     from sandboxer.wiring.lookup import LocatedSandbox
@@ -76,7 +76,7 @@ def reap(context: ClientContext) -> Sequence[Outcome]:
         return context.apply(planned, source, hosts, "prune", of_git=True).outcomes
 
 
-def mark_active(context: ClientContext, name: str) -> JsonObject:
+def mark_active(context: ClientContext, name: str) -> Handle:
     """Mark a sandbox as in use, and return its handle. Raise UsageError if it does not exist, or is not ready."""
     with context.open(find_inputs=False) as (source, hosts):
         planned = plan_fleet(source, hosts, Options())

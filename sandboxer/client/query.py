@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sandboxer.client.context import ClientContext
+    from sandboxer.model.handle import Handle
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.wiring.lookup import LocatedSandbox
     from sandboxer.wiring.observations import FleetObservations
@@ -37,16 +38,15 @@ class SandboxFilter:
     imperative: bool = False
     by: str | None = None
 
-    def takes(self, handle: JsonObject) -> bool:
+    def takes(self, handle: Handle) -> bool:
         """Return whether the filter takes the sandbox of a handle."""
-        labels = handle["labels"]
+        of_git = handle.origin == "git"
         return (
-            (not self.hosts or handle["host"] in self.hosts)
-            and (not self.phases or handle["phase"] in self.phases)
-            and isinstance(labels, dict)
-            and self.labels.items() <= labels.items()
-            and not (self.imperative and handle["origin"] == "git")
-            and (self.by is None or (handle["origin"] != "git" and handle.get("requested_by") == self.by))
+            (not self.hosts or handle.host in self.hosts)
+            and (not self.phases or handle.phase in self.phases)
+            and self.labels.items() <= handle.labels.items()
+            and not (self.imperative and of_git)
+            and (self.by is None or (not of_git and handle.requested_by == self.by))
         )
 
 
@@ -56,7 +56,7 @@ def plan(context: ClientContext) -> JsonObject:
         return plan_fleet(source, hosts, Options()).plan.to_json()
 
 
-def handles(context: ClientContext, wanted: SandboxFilter | None = None) -> list[JsonObject]:
+def handles(context: ClientContext, wanted: SandboxFilter | None = None) -> list[Handle]:
     """Return every observed sandbox that ``wanted`` takes.
 
     ``warn`` receives each host that was not observed in full.
@@ -71,7 +71,7 @@ def handles(context: ClientContext, wanted: SandboxFilter | None = None) -> list
         return [handle for handle in map(handle_of, located_sandboxes(planned)) if wanted.takes(handle)]
 
 
-def handle_named(context: ClientContext, name: str) -> JsonObject:
+def handle_named(context: ClientContext, name: str) -> Handle:
     """Return the sandbox with a name or id.
 
     Raise SandboxNotFound if it certainly does not exist, else HostNotObserved.
@@ -82,8 +82,8 @@ def handle_named(context: ClientContext, name: str) -> JsonObject:
 
 
 def handle_if_there(
-    context: ClientContext, name: str, *, find_inputs: bool = False, sees: Callable[[JsonObject], bool] | None = None
-) -> JsonObject | None:
+    context: ClientContext, name: str, *, find_inputs: bool = False, sees: Callable[[Handle], bool] | None = None
+) -> Handle | None:
     """Return the sandbox as ``handle_named`` does; None if it certainly does not exist, or ``sees`` refuses it.
 
     Without ``find_inputs``, one of git's is not compared with git. Raise HostNotObserved too.
@@ -93,7 +93,7 @@ def handle_if_there(
         return handle_of(found[0]) if found else None
 
 
-def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"], timeout: float) -> JsonObject | None:
+def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"], timeout: float) -> Handle | None:
     """Wait until a sandbox is ready, or gone; return its handle, None if it is gone."""
     deadline = time.monotonic() + timeout
     while True:
@@ -102,9 +102,9 @@ def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"]
         except HostNotObserved:  # what may exist is not gone
             found, now = None, "not seen"
         else:
-            now = str(found["phase"]) if found else Phase.DESTROYED.value
+            now = str(found.phase) if found else Phase.DESTROYED.value
         if now == phase or (phase == "ready" and now == Phase.ACTIVE):
-            of_git = found is not None and found["origin"] == "git"
+            of_git = found is not None and found.origin == "git"
             return handle_if_there(context, name, find_inputs=True) or found if of_git else found
         if phase == "ready" and now == Phase.FAILED:
             raise SandboxError(name, f"{name} failed", hint=f"see `sandboxer events {name}`")
@@ -113,9 +113,7 @@ def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"]
         time.sleep(POLL_SECONDS)
 
 
-def copies_of(
-    planned: Planned, name: str, sees: Callable[[JsonObject], bool] | None = None
-) -> Sequence[LocatedSandbox]:
+def copies_of(planned: Planned, name: str, sees: Callable[[Handle], bool] | None = None) -> Sequence[LocatedSandbox]:
     """Return a sandbox's home, and its copies that are to be deleted.
 
     The result is empty if it certainly does not exist, or ``sees`` refuses it. Raise UsageError if several sandboxes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from sandboxer.client.connect.forward import Forward
     from sandboxer.client.connect.logs import Logs
     from sandboxer.model.event import Event
-    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.handle import Endpoint, Handle
+    from sandboxer.model.lifecycle import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +26,32 @@ class Sandbox:
     """
 
     client: Client
-    handle: JsonObject
+    handle: Handle
 
     @property
     def id(self) -> str:
         """Its id."""
-        return str(self.handle["id"])
+        return self.handle.id
 
     @property
     def name(self) -> str:
         """Its name."""
-        return str(self.handle["name"])
+        return self.handle.name
 
     @property
-    def phase(self) -> str:
-        """Its phase in the lifecycle: ``ready``, ``failed``."""
-        return str(self.handle["phase"])
+    def phase(self) -> Phase | None:
+        """Its phase in the lifecycle, such as ``ready``; None without a record."""
+        return self.handle.phase
 
     @property
     def host(self) -> str:
         """The host that it lives on."""
-        return str(self.handle["host"])
+        return self.handle.host
 
     @property
-    def reachability(self) -> Sequence[JsonObject]:
-        """Its ports, each with ``name``, ``service``, ``port``, ``address``, ``host_port``, ``url`` and ``via``."""
-        ways: Any = self.handle["reachability"]
-        return list(ways)
+    def reachability(self) -> Sequence[Endpoint]:
+        """Its ports that are for others, each with its address."""
+        return self.handle.reachability
 
     def refresh(self) -> Sandbox:
         """Return it in its present state."""

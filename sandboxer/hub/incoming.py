@@ -131,12 +131,17 @@ class _Envelope(_Part):
     data: dict[str, JsonValue]
 
 
-class Registration(_Part):
-    """The identity of a sandbox that is there: its handle, and whose it is."""
+class SentConsumer(_Part):
+    """For whom a sandbox is, as it was sent."""
+
+    actor: JsonValue = None
+    project: JsonValue = None
+
+
+class SentHandle(_Part):
+    """The handle of a sandbox, as a client of any release sends it. Keys that this one does not know are kept."""
 
     id: _Id
-    uid: _Text
-    fleet: _Text
     name: _Text
     host: _Text
     phase: _Phase | None = None
@@ -145,13 +150,24 @@ class Registration(_Part):
     profile: _Text | None = None
     created_at: _Time | None = None
     expires_at: _Time | None = None
-    consumer: dict[str, JsonValue] | None = None
+    consumer: SentConsumer | None = None
     reachability: list[dict[str, JsonValue]] = Field(default_factory=list)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what was sent."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Registration(SentHandle):
+    """What identifies a sandbox: its handle, and which life of which fleet it is."""
+
+    uid: _Text
+    fleet: _Text
+
     @property
-    def handle(self) -> dict[str, Any]:
-        """Everything that was sent about the sandbox, except whose it is."""
-        return self.model_dump(mode="json", exclude={"uid", "fleet"}, exclude_unset=True)
+    def handle(self) -> SentHandle:
+        """The handle alone."""
+        return SentHandle.model_validate(self.model_dump(mode="json", exclude={"uid", "fleet"}, exclude_unset=True))
 
 
 @dataclass(frozen=True, slots=True)

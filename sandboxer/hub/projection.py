@@ -15,7 +15,7 @@ from sandboxer.model.lifecycle import Phase
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sandboxer.hub.incoming import Registration, ResolvedData, SandboxData
+    from sandboxer.hub.incoming import Registration, ResolvedData, SandboxData, SentHandle
 
 DRIFTS = (DRIFT_DETECTED, DRIFT_RESOLVED)
 
@@ -51,7 +51,7 @@ class Life:
     expires_number: int = 0
     drift: tuple[dict[str, Any], ...] = ()
     since: str | None = None
-    handle: dict[str, Any] | None = None
+    handle: SentHandle | None = None
 
     @property
     def over(self) -> bool:
@@ -60,7 +60,6 @@ class Life:
 
     def row(self, key: Key) -> dict[str, Any]:
         """Return the sandbox as it is listed. Health and sync come from its registration: no event reports them."""
-        handle = self.handle or {}
         return {
             "id": key.sandbox,
             "fleet": key.fleet,
@@ -68,8 +67,8 @@ class Life:
             "host": key.host,
             "uid": self.uid,
             "phase": self.phase,
-            "health": handle.get("health"),
-            "sync": handle.get("sync"),
+            "health": self.handle.health if self.handle else None,
+            "sync": self.handle.sync if self.handle else None,
             "expires_at": self.expires_at,
             "consumer": self.consumer,
             "profile": self.profile,
@@ -77,7 +76,7 @@ class Life:
             "reason": self.reason,
             "drift": [] if self.over else list(self.drift),
             "since": None if self.over else self.since,
-            "handle": self.handle,
+            "handle": self.handle.to_json() if self.handle else None,
         }
 
 
@@ -132,7 +131,7 @@ def after_registration(life: Life | None, given: Registration, now: str) -> Life
     if "expires_at" in given.model_fields_set:
         changes["expires_at"] = given.expires_at
     if not life.number:
-        project = (given.consumer or {}).get("project")
+        project = given.consumer.project if given.consumer else None
         changes |= {
             "name": given.name,
             "profile": given.profile,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.hub.database import Database
-from sandboxer.hub.incoming import DetectedData, ResolvedData
+from sandboxer.hub.incoming import DetectedData, ResolvedData, SentHandle
 from sandboxer.hub.projection import (
     DRIFTS,
     Key,
@@ -199,7 +199,13 @@ def _life(connection: sqlite3.Connection, key: Key, uid: str) -> Life | None:
 
 def _read(text: str) -> Life:
     given = json.loads(text)
-    return Life(**{**given, "drift": tuple(given["drift"])})
+    handle = SentHandle.model_validate(given["handle"]) if given["handle"] else None
+    return Life(**{**given, "drift": tuple(given["drift"]), "handle": handle})
+
+
+def _text(life: Life) -> str:
+    content = asdict(replace(life, handle=None))
+    return json.dumps({**content, "handle": life.handle.to_json() if life.handle else None}, ensure_ascii=False)
 
 
 def _keep(connection: sqlite3.Connection, key: Key, life: Life) -> None:
@@ -208,7 +214,7 @@ def _keep(connection: sqlite3.Connection, key: Key, life: Life) -> None:
         " ON CONFLICT DO UPDATE SET begun = excluded.begun, over = excluded.over, life = excluded.life",
         (
             *(key.fleet, key.sandbox, key.host),
-            *(life.uid, life.begun, life.over, json.dumps(asdict(life), ensure_ascii=False)),
+            *(life.uid, life.begun, life.over, _text(life)),
         ),
     )
     _choose(connection, key)

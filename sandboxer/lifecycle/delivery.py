@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sandboxer.lifecycle.journals import Journals
-    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.hub import Registration
 
 AT_ONCE = 4
 ATTEMPTS = 4
@@ -40,14 +40,14 @@ class Hub(Protocol):
     def send(self, event: CloudEvent) -> None:
         """Send an event; once it returns, the hub has acknowledged it."""
 
-    def register(self, registration: JsonObject) -> None:
+    def register(self, registration: Registration) -> None:
         """Register the identity of a ready sandbox."""
 
     def forget(self, identifier: str, host: str, uid: str) -> None:
         """Remove the registration of one life of a sandbox."""
 
 
-_Waiting: TypeAlias = "Event | CloudEvent | JsonObject"  # the last is a registration
+_Waiting: TypeAlias = "Event | CloudEvent | Registration"
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ class Delivery:
     Every method may be called from any thread, and only ``finish`` waits.
     """
 
-    def __init__(self, hub: Hub, registration: Callable[[str, str, str], JsonObject | None]) -> None:
+    def __init__(self, hub: Hub, registration: Callable[[str, str, str], Registration | None]) -> None:
         self._hub = hub
         self._journals: Journals | None = None
         self._registration = registration
@@ -134,7 +134,7 @@ class Delivery:
                 self._line(host, event.sandbox_id).add(event, read=False)
                 self._work()
 
-    def renew(self, host: str, identifier: str, registration: JsonObject) -> None:
+    def renew(self, host: str, identifier: str, registration: Registration) -> None:
         """Register a sandbox again, after all waiting events of its journal."""
         with self._changed:
             self._line(host, identifier).waiting.append(registration)

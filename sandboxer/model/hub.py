@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP, SANDBOX_EVENT, Drifted, Event
+from sandboxer.model.handle import Handle
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.record import Utc
 
@@ -100,37 +101,11 @@ class Progress(_Part):
         return self.model_dump(mode="json", exclude_none=False)
 
 
-class Way(_Part):
-    """One way in to a sandbox, as it was when it became ready."""
+class Registration(Handle):
+    """What identifies a ready sandbox: its handle, and which life of which fleet it is."""
 
-    name: str = Field(description="The port's name in the profile.")
-    service: str = Field(description="The service that listens.")
-    port: int = Field(description="The container's port.")
-    address: str = Field(description="A loopback address of the host, or one that only the host reaches.")
-    host_port: int | None = Field(description="The host's port, where it is published.")
-    url: str = Field(description="Address and port as a URL.")
-    via: Literal["published", "tunnel"] = Field(description="Whether the host publishes it, or it takes a tunnel.")
-
-
-class Registration(BaseModel):
-    """A ready sandbox's identity: its handle, and which life of which fleet it is."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    id: _Id = Field(description="The sandbox's id.")
-    name: str = Field(description="The sandbox's name.")
-    fleet: str = Field(description="The fleet's name.")
     uid: str = Field(description="Names this life of it.")
-    phase: Phase | None = Field(description="The phase that it is in.")
-    sync: str = Field(description="Synced, OutOfSync or Unknown.")
-    health: str = Field(description="Healthy, Progressing, Degraded, Missing, Suspended or Unknown.")
-    profile: str | None = Field(description="The profile that it was made with.")
-    extension: str | None = Field(description="The extension that made it.")
-    host: str = Field(description="The host that it is on.")
-    created_at: str | None = Field(description="When this life began.")
-    expires_at: str | None = Field(description="When it expires.")
-    consumer: dict[str, JsonValue] | None = Field(description="Its actor type and project.")
-    reachability: tuple[Way, ...] = Field(description="The ways in.")
+    fleet: str = Field(description="The fleet's name.")
 
 
 def cloud_event(event: Event) -> CloudEvent:

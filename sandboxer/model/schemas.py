@@ -1,4 +1,4 @@
-"""Writes the JSON Schemas (2020-12) of the manifests, and of what State Hub is sent.
+"""Writes the JSON Schemas (2020-12) of the manifests, of a handle, and of what State Hub is sent.
 
 ``python -m sandboxer.model.schemas DIR`` writes them; with ``--check`` it writes nothing and fails where they differ.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
+from sandboxer.model.handle import Handle
 from sandboxer.model.hub import CloudEvent, Progress, Registration
 from sandboxer.model.manifest import KINDS
 
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _BASE = "https://sandboxer.dev/v1/"
-_OTHERS: dict[str, type[BaseModel]] = {"event": CloudEvent, "progress": Progress, "registration": Registration}
+_OTHERS: dict[str, type[BaseModel]] = {
+    "handle": Handle,
+    "event": CloudEvent,
+    "progress": Progress,
+    "registration": Registration,
+}
 
 
 def schemas() -> dict[str, dict[str, Any]]:

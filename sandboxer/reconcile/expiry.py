@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors import UsageError
 from sandboxer.model.quantity import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.handle import ExpirySource
     from sandboxer.model.record import Record
-
-Source = Literal["ttl", "profile", "expiresAt", "extended", "activity"]
 
 _MINUTE = timedelta(minutes=1)
 
@@ -28,7 +27,7 @@ class Expiry:
     """
 
     at: datetime
-    source: Source
+    source: ExpirySource
     ttl: str | None
     left: timedelta
 
@@ -64,7 +63,7 @@ def expiry_told(record: Record, desired: DesiredSandbox | None, host_clock: date
     Without ``desired``, a profile's default cannot be distinguished from a TTL.
     """
     ttl, moment = record.spec.get("ttl"), record.spec.get("expiresAt")
-    source: Source = "ttl" if moment is None else "expiresAt"
+    source: ExpirySource = "ttl" if moment is None else "expiresAt"
     if record.expires_at != _set_by(record, ttl, moment):
         source = "activity" if _counts_from_use(record) else "extended"
     elif moment is None and desired is not None and desired.ttl is None:

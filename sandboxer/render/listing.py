@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -13,8 +13,9 @@ from sandboxer.render.words import safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
-    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.handle import Endpoint, Handle
 
 _NARROW = ("NAME", "ID", "HOST", "PHASE", "SYNC", "HEALTH", "EXPIRES-IN")
 _WIDE = (*_NARROW, "EXPIRES-AT", "EXPIRY-SOURCE", "PROFILE", "CONSUMER", "REACHABILITY")
@@ -36,7 +37,7 @@ _STYLES = {
 """By word, whatever its column: no word stands in two lists with two meanings."""
 
 
-def list_table(handles: Sequence[JsonObject], *, wide: bool) -> Lines:
+def list_table(handles: Sequence[Handle], *, wide: bool) -> Lines:
     """Return the handles as columns, a line each.
 
     ``wide`` adds the expiry and its source, the profile, the consumer and the ways in.
@@ -77,104 +78,104 @@ def _aligned(cells: Sequence[str], widths: Sequence[int], count: int) -> str:
     return "".join(padded) + cells[count - 1]
 
 
-def _cells(handle: JsonObject) -> tuple[str, ...]:
-    ways = (f"{_word(way['name'])}={_word(way['url'])} ({_word(way['via'])})" for way in _ways(handle))
+def _cells(handle: Handle) -> tuple[str, ...]:
+    endpoints = (f"{_word(one.name)}={_word(one.url)} ({one.via})" for one in handle.reachability)
     return (
-        *(_word(handle.get(key)) for key in ("name", "id", "host", "phase", "sync", "health")),
+        _word(handle.name),
+        *_state(handle).values(),
         time_left(handle),
-        _word(handle.get("expires_at")),
+        _time(handle.expires_at),
         expiry_source(handle),
-        _word(handle.get("profile")),
-        _consumer(handle),
-        ", ".join(ways) or "-",
+        _word(handle.profile),
+        _word(handle.consumer),
+        ", ".join(endpoints) or "-",
     )
 
 
-def handle_text(handle: JsonObject, now: datetime) -> Lines:
+def _state(handle: Handle) -> dict[str, str]:
+    return {
+        "id": _word(handle.id),
+        "host": _word(handle.host),
+        "phase": _word(handle.phase),
+        "sync": _word(handle.sync),
+        "health": _word(handle.health),
+    }
+
+
+def handle_text(handle: Handle, now: datetime) -> Lines:
     """Return one sandbox in full: a fact a line, and each way in with how to use it. ``now`` is aware."""
-    labels: Any = handle.get("labels") or {}
     facts = {
-        **{key: _word(handle.get(key)) for key in ("id", "host", "phase", "sync", "health")},
-        "profile": _word(handle.get("profile")),
-        "extension": _word(handle.get("extension")),
-        "origin": _word(handle.get("origin")),
-        "consumer": _consumer(handle),
-        "labels": ", ".join(f"{safe(key)}={safe(labels[key])}" for key in sorted(labels)) or "-",
-        "created": _when(handle.get("created_at"), now),
+        **_state(handle),
+        "profile": _word(handle.profile),
+        "extension": _word(handle.extension),
+        "origin": _word(handle.origin),
+        "consumer": _word(handle.consumer),
+        "labels": ", ".join(f"{safe(key)}={safe(value)}" for key, value in sorted(handle.labels.items())) or "-",
+        "created": _when(handle.created_at, now),
         "expires": _end(handle),
     }
     out = Lines()
-    out.add((_word(handle.get("name")), "bold"))
+    out.add((_word(handle.name), "bold"))
     for name, value in facts.items():
         style = _STYLES.get(value, "") if name in ("phase", "sync", "health") else ""  # type: ignore[call-overload]
         out.add((value, style), prefix=(f"  {name:<14}", "dim"))
-    for at, way in enumerate(_ways(handle)):
-        out.add(*_way(way, _word(handle.get("host"))), prefix=("  reachability  " if at == 0 else " " * 16, "dim"))
-    if not _ways(handle):
+    for at, endpoint in enumerate(handle.reachability):
+        prefix = "  reachability  " if at == 0 else " " * 16
+        out.add(*_endpoint(endpoint, _word(handle.host)), prefix=(prefix, "dim"))
+    if not handle.reachability:
         out.add("-", prefix=("  reachability  ", "dim"))
     else:
-        out.add((f"                `sandboxer forward {_word(handle.get('name'))}` leads there from here", "dim"))
+        out.add((f"                `sandboxer forward {_word(handle.name)}` leads there from here", "dim"))
     return out
 
 
-def extended_text(handle: JsonObject) -> Lines:
+def extended_text(handle: Handle) -> Lines:
     """Return the result of an extension: when the sandbox expires now, and in how long."""
     out = Lines()
-    out.add((_word(handle.get("name")), "bold"), f" ends at {_end(handle)}")
+    out.add((_word(handle.name), "bold"), f" ends at {_end(handle)}")
     return out
 
 
-def _way(way: Mapping[str, Any], host: str) -> tuple[str | tuple[str, str], ...]:
-    how = "published on its loopback" if way["via"] == "published" else "of the sandbox's own network"
-    told = f"  {_word(way['name'])}: port {way['port']} of {_word(way['service'])}; from {host} only, {how}"
-    return (_word(way["url"]), "bold"), (told, "dim")
-
-
-def _ways(handle: JsonObject) -> list[Any]:
-    ways: Any = handle.get("reachability") or []
-    return list(ways)
+def _endpoint(endpoint: Endpoint, host: str) -> tuple[str | tuple[str, str], ...]:
+    how = "published on its loopback" if endpoint.via == "published" else "of the sandbox's own network"
+    port = f"port {endpoint.port} of {_word(endpoint.service)}"
+    return (_word(endpoint.url), "bold"), (f"  {_word(endpoint.name)}: {port}; from {host} only, {how}", "dim")
 
 
 def _word(value: object) -> str:
     return "-" if value in (None, "") else safe(str(value))
 
 
-def _consumer(handle: JsonObject) -> str:
-    consumer: Any = handle.get("consumer")
-    return f"{_word(consumer['actor'])}/{_word(consumer['project'])}" if consumer else "-"
-
-
-def time_left(handle: JsonObject) -> str:
+def time_left(handle: Handle) -> str:
     """Return a sandbox's remaining life: ``6h05m``; ``expired`` where nothing is left, ``-`` without a record."""
-    seconds: Any = handle.get("seconds_left")
+    seconds = handle.seconds_left
     return "-" if seconds is None else age(timedelta(seconds=seconds)) if seconds else "expired"
 
 
-def expiry_source(handle: JsonObject) -> str:
+def expiry_source(handle: Handle) -> str:
     """Return what set the expiry: ``ttl 8h``, ``profile, ttl 4h``, ``expiresAt``, ``extended, ttl 8h``."""
-    source, ttl = handle.get("expiry_source"), handle.get("ttl")
+    source, ttl = handle.expiry_source, handle.ttl
     words = [*([_word(source)] if source != "ttl" else []), *([f"ttl {_word(ttl)}"] if ttl else [])]
     return ", ".join(words) or "-"
 
 
-def _end(handle: JsonObject) -> str:
-    if handle.get("expires_at") is None:
+def _end(handle: Handle) -> str:
+    if handle.expires_at is None:
         return "-"
     left = time_left(handle)
     how = "not pruned yet" if left == "expired" else expiry_source(handle)
-    return f"{_word(handle['expires_at'])} ({left if left == 'expired' else f'in {left}'}; {how})"
+    return f"{_time(handle.expires_at)} ({left if left == 'expired' else f'in {left}'}; {how})"
 
 
-def _time(value: object) -> datetime | None:
-    return datetime.fromisoformat(value) if isinstance(value, str) else None
+def _time(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "-"
 
 
-def _when(value: object, now: datetime) -> str:
-    moment = _time(value)
+def _when(moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return "-"
     relative = f"in {age(moment - now)}" if moment > now else f"{age(now - moment)} ago"
-    return f"{safe(str(value))} ({relative})"
+    return f"{_time(moment)} ({relative})"
 
 
 def age(span: timedelta) -> str:

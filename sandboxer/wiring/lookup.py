@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sandboxer.model.desired import DesiredSandbox, Fleet
-    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.handle import Handle
     from sandboxer.model.lifecycle import Sync
     from sandboxer.model.plan import Change
     from sandboxer.model.record import Record
@@ -63,14 +63,14 @@ def located_sandboxes(planned: Planned) -> Iterator[LocatedSandbox]:
             yield LocatedSandbox(change, observed, observation.clock, desired.get(change.id))
 
 
-def handle_of(there: LocatedSandbox) -> JsonObject:
-    """Return the contract's handle of a sandbox."""
+def handle_of(there: LocatedSandbox) -> Handle:
+    """Return the handle of a sandbox."""
     from sandboxer.lifecycle.handles import handle
 
     return handle(there.change, there.observed, there.desired, there.clock, clock.now())
 
 
-def handle_of_observed(observed: ObservedSandbox, fleet: Fleet, sync: Sync | None = None) -> JsonObject:
+def handle_of_observed(observed: ObservedSandbox, fleet: Fleet, sync: Sync | None = None) -> Handle:
     """Return the handle of an observed sandbox, without a plan.
 
     Without ``sync``, it is derived from the observation as far as possible.

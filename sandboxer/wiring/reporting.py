@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import HubError
-from sandboxer.model.hub import RUN_FINISHED, RUN_STARTED, RunData, run_event
+from sandboxer.model.hub import RUN_FINISHED, RUN_STARTED, Registration, RunData, run_event
 from sandboxer.model.lifecycle import Phase, Sync
 from sandboxer.model.observed import ObservedDirectory
 from sandboxer.model.run_events import EventWritten, RecordChanged
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sandboxer.lifecycle.journals import Journals
     from sandboxer.model.desired import Fleet
     from sandboxer.model.hub import CloudEvent
-    from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.observed import Container
     from sandboxer.model.protocols import HostTransport
     from sandboxer.model.record import Record
@@ -107,7 +106,7 @@ class Reporter:
         with self._lock:
             self.made[host, record.id] = ObservedSandbox(host, record.id, found, tuple(containers))
 
-    def registration(self, uid: str, identifier: str, host: str) -> JsonObject | None:
+    def registration(self, uid: str, identifier: str, host: str) -> Registration | None:
         """Return the registration of a life of a sandbox; None if it is not ready any more."""
         with self._lock:
             fresh = self.made.get((host, identifier))
@@ -126,7 +125,7 @@ class Reporter:
         if self._delivery is not None:
             self.problems.extend(self._delivery.finish(grace=patience, most=most))
 
-    def _registered(self, observed: ObservedSandbox, uid: str, sync: Sync | None = None) -> JsonObject | None:
+    def _registered(self, observed: ObservedSandbox, uid: str, sync: Sync | None = None) -> Registration | None:
         from sandboxer.wiring.lookup import handle_of_observed
 
         record = observed.record
@@ -134,7 +133,7 @@ class Reporter:
         if record is None or not ready or self._observations is None:
             return None
         handle = handle_of_observed(observed, self._observations.fleet, sync)
-        return {**handle, "uid": record.uid, "fleet": record.fleet}
+        return Registration(**dict(handle), uid=record.uid, fleet=record.fleet)
 
 
 def journals_of(fleet: Fleet, transport: Callable[[str], HostTransport]) -> Journals:

@@ -195,14 +195,16 @@ def test_the_library_extends_finds_and_follows(new_fleet: Callable[..., FleetRep
     before = lab.snapshot("lab-1")
     with client.create("profile.web", name="try-1", ttl="30m") as sandbox:
         assert (sandbox.phase, sandbox.host, sandbox.refresh().id) == ("ready", "lab-1", sandbox.id)
-        with sandbox.forward(sandbox.reachability[0]["name"]) as way:  # type: ignore[arg-type]  # JSON
+        with sandbox.forward(sandbox.reachability[0].name) as way:
             assert httpx.get(way.url, trust_env=False).status_code == 404, "its server has nothing, and says so"
         assert list(sandbox.logs("a", tail=0)) == []
         assert sandbox.activity().phase == "active"
         longer = sandbox.extend_ttl(timedelta(minutes=20)).handle
-        assert longer["expiry_source"] == "extended"
+        assert longer.expiry_source == "extended"
         folder = f"{fleet.root}/{fleet.name}/{sandbox.id}"
-        assert json.loads(fleet.sh("lab-1", f"cat {folder}/record.json"))["expires_at"] == longer["expires_at"]
+        assert (
+            json.loads(fleet.sh("lab-1", f"cat {folder}/record.json"))["expires_at"] == longer.to_json()["expires_at"]
+        )
         with pytest.raises(UsageError, match="may live until"):
             client.extend_ttl("try-1", timedelta(hours=5))
         found = client.find("try-1")

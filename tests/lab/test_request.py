@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,12 +42,12 @@ def client(fleet: FleetRepo) -> Client:
 
 
 def _record(fleet: FleetRepo, sandbox: Sandbox) -> Any:
-    host = str(sandbox.handle["host"])
+    host = sandbox.host
     return json.loads(fleet.sh(host, f"cat {fleet.root}/{fleet.name}/{sandbox.id}/record.json"))
 
 
 def _told(fleet: FleetRepo, sandbox: Sandbox) -> list[str]:
-    host = str(sandbox.handle["host"])
+    host = sandbox.host
     lines = fleet.sh(host, f"cat {fleet.root}/{fleet.name}/{sandbox.id}/journal.jsonl").splitlines()
     return [json.loads(line)["phase"] for line in lines]
 
@@ -58,8 +58,8 @@ def test_what_is_asked_for_is_on_record_and_then_made_by_whoever_comes(
     before = {host: lab.snapshot(host) for host in fleet.hosts}
     request = client.create("profile.web", by="harness", consumer="atm/checks", wait=False, **WORDS)
     record = _record(fleet, request)
-    assert (request.handle["phase"], record["phase"]) == ("requested", "requested")
-    assert (record["requested"]["by"], request.handle["requested_by"]) == ("harness", "harness")
+    assert (request.handle.phase, record["phase"]) == ("requested", "requested")
+    assert (record["requested"]["by"], request.handle.requested_by) == ("harness", "harness")
     assert record["spec"]["profile"] == "profile.web"
     assert not any(fleet.ids(host) for host in fleet.hosts), "nothing runs yet"
     fleet.apply("--allow-empty")  # git leaves it as it is
@@ -70,7 +70,7 @@ def test_what_is_asked_for_is_on_record_and_then_made_by_whoever_comes(
     assert client.abandoned({request.id}) == []
     with ThreadPoolExecutor(2) as both:  # two servers come at once
         made = list(both.map(lambda _: client.resume(request.id), range(2)))
-    assert {one.handle["phase"] for one in made} == {"ready"}
+    assert {one.handle.phase for one in made} == {"ready"}
     assert _told(fleet, request) == ["requested", "provisioning", "ready"]
     uid = record["uid"]
     assert _record(fleet, request)["uid"] == uid, "the same life"
@@ -78,15 +78,15 @@ def test_what_is_asked_for_is_on_record_and_then_made_by_whoever_comes(
     assert client.abandoned() == []
 
     used = client.activity(request.name)
-    assert used.handle["phase"] == "active"
-    moved = datetime.fromisoformat(str(used.handle["expires_at"])) - datetime.fromisoformat(
-        str(made[0].handle["expires_at"])
-    )
-    assert timedelta() < moved < timedelta(minutes=10)
-    assert used.handle["expiry_source"] == "activity"
+    assert used.handle.phase == "active"
+    former, later = made[0].handle.expires_at, used.handle.expires_at
+    assert former is not None
+    assert later is not None
+    assert timedelta() < later - former < timedelta(minutes=10)
+    assert used.handle.expiry_source == "activity"
     seen = client.get(used.id).handle
-    assert (seen["phase"], seen["expires_at"]) == ("active", used.handle["expires_at"])
-    assert client.recreate(request.id).handle["requested_by"] == "harness"
+    assert (seen.phase, seen.expires_at) == ("active", used.handle.expires_at)
+    assert client.recreate(request.id).handle.requested_by == "harness"
     client.destroy(request.id)
     assert not any(lab.leaked(host, before[host]) for host in fleet.hosts)
 
@@ -107,7 +107,7 @@ def test_a_key_is_one_sandbox_however_often_and_from_wherever_it_comes(fleet: Fl
     with pytest.raises(NameTaken):
         client.create("profile.web", name=other.name, wait=False, **WORDS)
     ready = client.create("profile.web", key="build-7", consumer="atm/checks", **WORDS)
-    assert (ready.id, ready.handle["phase"]) == (identifier, "ready")
+    assert (ready.id, ready.handle.phase) == (identifier, "ready")
     for one in client.list():
         one.destroy()
 
@@ -137,11 +137,11 @@ def test_what_has_lost_its_secret_fails_and_is_told(
     monkeypatch.delenv("TEST_TOKEN")
     with pytest.raises(SandboxError, match="the secret TOKEN"):
         client.resume(request.id)
-    assert client.get(request.id).handle["phase"] == "failed"
+    assert client.get(request.id).handle.phase == "failed"
     assert _told(fleet, request) == ["requested", "provisioning", "failed"]
     assert client.abandoned() == [], "told as failed, and left to whoever asked"
     monkeypatch.setenv("TEST_TOKEN", "hunter2-hunter2")
-    assert client.resume(request.id).handle["phase"] == "ready"
+    assert client.resume(request.id).handle.phase == "ready"
     client.destroy(request.id)
 
 
@@ -150,11 +150,11 @@ def test_what_cannot_be_planned_any_more_is_given_up_and_told(fleet: FleetRepo, 
     fleet.profile("profile.web", workspace={"path": "gone"})
     with pytest.raises(SandboxError, match="gone"):
         client.resume(request.id)
-    assert client.get(request.id).handle["phase"] == "requested"
+    assert client.get(request.id).handle.phase == "requested"
     for _ in range(2):
         client.give_up(request.id, "its files are gone")
     assert _told(fleet, request) == ["requested", "failed"]
-    assert client.get(request.id).handle["phase"] == "failed"
+    assert client.get(request.id).handle.phase == "failed"
     assert client.abandoned() == []
     client.destroy(request.id)
 
@@ -162,7 +162,7 @@ def test_what_cannot_be_planned_any_more_is_given_up_and_told(fleet: FleetRepo, 
 def test_what_has_expired_is_reaped_and_nothing_else(fleet: FleetRepo, client: Client) -> None:
     short = client.create("profile.web", ttl="1s", wait=False, **WORDS)
     long = client.create("profile.web", wait=False, **WORDS)
-    until(lambda: client.get(short.id).handle["seconds_left"] == 0, "its time to be over")
+    until(lambda: client.get(short.id).handle.seconds_left == 0, "its time to be over")
     assert [outcome.change.id for outcome in client.reap()] == [short.id]
     assert [one.id for one in client.list()] == [long.id]
     assert client.reap() == ()
@@ -175,11 +175,11 @@ def test_what_is_cut_off_while_it_is_torn_down_goes_on_as_it_was_meant(
 ) -> None:
     made = client.create("profile.web", **WORDS)
     fleet.run(act, made.id, code=None, env={"SANDBOXER_CRASH_AT": "teardown.before"})
-    assert client.get(made.id).handle["phase"] == "destroying"
+    assert client.get(made.id).handle.phase == "destroying"
     (left,) = until(client.abandoned, "its lock to be free")
     assert left.wants == {"recreate": "resume", "destroy": "destroy"}[act]
     if act == "recreate":
-        assert client.resume(made.id).handle["phase"] == "ready"
+        assert client.resume(made.id).handle.phase == "ready"
         fleet.run("destroy", made.id, code=None, env={"SANDBOXER_CRASH_AT": "teardown.after"})
         fleet.run("recreate", made.id, code=None, env={"SANDBOXER_CRASH_AT": "teardown.before"})
         fleet.run("destroy", made.id, code=None, env={"SANDBOXER_CRASH_AT": "teardown.before"})
@@ -193,7 +193,7 @@ def test_what_is_cut_off_while_it_is_torn_down_goes_on_as_it_was_meant(
 def test_without_waiting_it_is_made_in_the_background(fleet: FleetRepo, client: Client) -> None:
     name = fleet.run("create", "--profile", "profile.web", "--env", "GREETING=hi", "--no-wait", "-o", "name").strip()
     request = client.get(name)
-    assert request.handle["phase"] in ("requested", "provisioning", "ready")
+    assert request.handle.phase in ("requested", "provisioning", "ready")
     fleet.run("wait", name, "--timeout", "60s")
     assert fleet.run("resume", name), "one that is ready stays as it is"
     assert _told(fleet, request) == ["requested", "provisioning", "ready"]
@@ -207,8 +207,8 @@ def test_what_cannot_be_made_in_the_background_fails(fleet: FleetRepo, client: C
     request = client.create("profile.web", wait=False, **WORDS)
     fleet.profile("profile.web", workspace={"path": "gone"})
     fleet.run("resume", request.id, code=1)
-    assert client.get(request.id).handle["phase"] == "requested", "somebody may mend it"
+    assert client.get(request.id).handle.phase == "requested", "somebody may mend it"
     fleet.run("resume", "--give-up", request.id, code=1)
-    assert client.get(request.id).handle["phase"] == "failed"
+    assert client.get(request.id).handle.phase == "failed"
     fleet.run("wait", request.id, code=1)
     client.destroy(request.id)

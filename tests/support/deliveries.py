@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sandboxer.model.hub import CloudEvent
-    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.hub import CloudEvent, Registration
 
 STARTED_RUN = "7" * 32
 
@@ -30,7 +29,7 @@ class Deliveries:
         self._hubs: list[StateHub] = []
         (folder / "hub-token").write_text(token)
 
-    def __call__(self, lying: LyingHub, registration: Callable[..., JsonObject | None] = lambda *_: None) -> Delivery:
+    def __call__(self, lying: LyingHub, registration: Callable[..., Registration | None] = lambda *_: None) -> Delivery:
         settings = Settings.model_validate({"url": lying.url, "token": "file:hub-token"})
         self._hubs.append(StateHub(settings, self._folder))
         return Delivery(self._hubs[-1], registration)

@@ -86,7 +86,7 @@ async def logs(
 
     def lines() -> Any:
         return service.client().logs(
-            str(handle["id"]),
+            handle.id,
             services=query.service,
             tail=query.tail,
             follow=query.follow,

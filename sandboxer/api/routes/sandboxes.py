@@ -9,12 +9,12 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from sandboxer.api.dependencies import NoQuery, Ref, TheGrant, TheService, Waiting, WaitingToEnd, new_request
-from sandboxer.api.models import CreateSandbox, ExtendTtl, Handle, SandboxPage, SandboxQuery
+from sandboxer.api.models import CreateSandbox, ExtendTtl, SandboxPage, SandboxQuery
 from sandboxer.api.openapi import COMMON, answers, body
 from sandboxer.api.operations import Job
 from sandboxer.api.service import READY, UNMADE, Service, must_be_imperative, place_of
-from sandboxer.api.tokens import Grant, pair_of
-from sandboxer.model.jsontypes import JsonObject
+from sandboxer.api.tokens import Grant
+from sandboxer.model.handle import Handle
 from sandboxer.model.quantity import parse_duration
 from sandboxer.web.problems import HttpProblem
 
@@ -51,14 +51,14 @@ async def create(
     consumer = consumer_for(grant, asked)
     with service.operations.place():
         made = await service.ask(service.writes, lambda: _request(service, grant, asked, consumer, key), usage=422)
-        job = service.begin(str(made["id"]), "make") if made["phase"] in UNMADE else None
-    headers = {"Location": f"/v1/sandboxes/{made['id']}"}
+        job = service.begin(made.id, "make") if made.phase in UNMADE else None
+    headers = {"Location": f"/v1/sandboxes/{made.id}"}
     if query.wait and job is not None:
         over, handle = await service.outcome(job, query.wait)
         made = handle if over else await _fresh(service, grant, made)
-    elif query.wait and made["phase"] not in READY:
-        raise HttpProblem(409, f"{made['name']} is {made['phase']}", headers=headers)
-    return JSONResponse(made, 201 if query.wait and made["phase"] in READY else 202, headers)
+    elif query.wait and made.phase not in READY:
+        raise HttpProblem(409, f"{made.name} is {made.phase}", headers=headers)
+    return JSONResponse(made.to_json(), 201 if query.wait and made.phase in READY else 202, headers)
 
 
 @router.get(
@@ -76,15 +76,15 @@ async def list_(service: TheService, grant: TheGrant, query: Annotated[SandboxQu
         for handle in found
         if grant.sees(handle)
         and (behind is None or place_of(handle) > behind)
-        and query.phase in (None, handle["phase"])
-        and query.host in (None, handle["host"])
-        and query.origin in (None, handle["origin"])
-        and (query.consumer is None or query.consumer == "/".join(pair_of(handle["consumer"]) or ()))
-        and set(labels) <= set(_labels(handle).items())
+        and query.phase in (None, handle.phase)
+        and query.host in (None, handle.host)
+        and query.origin in (None, handle.origin)
+        and (query.consumer is None or query.consumer == str(handle.consumer or ""))
+        and set(labels) <= set(handle.labels.items())
     ]
     page = wanted[: query.limit]
     following = _cursor(page[-1]) if len(wanted) > len(page) else None
-    return JSONResponse({"items": page, "next": following, "complete": complete})
+    return JSONResponse({"items": [handle.to_json() for handle in page], "next": following, "complete": complete})
 
 
 @router.get(
@@ -94,7 +94,7 @@ async def list_(service: TheService, grant: TheGrant, query: Annotated[SandboxQu
 )
 async def get(service: TheService, grant: TheGrant, ref: Ref, _: Annotated[NoQuery, Query()]) -> Response:
     """The sandbox of an id or a name, as it is now: its host is looked at."""
-    return JSONResponse(await service.there(grant, ref))
+    return JSONResponse((await service.there(grant, ref)).to_json())
 
 
 @router.delete(
@@ -114,9 +114,9 @@ async def delete(service: TheService, grant: TheGrant, ref: Ref, query: Annotate
         return Response(status_code=204)
     must_be_imperative(handle)
     with service.operations.place():
-        job = service.begin(str(handle["id"]), "destroy")
+        job = service.begin(handle.id, "destroy")
     over, _ = await service.outcome(job, query.wait)
-    return Response(status_code=204) if over else JSONResponse(handle, 202)
+    return Response(status_code=204) if over else JSONResponse(handle.to_json(), 202)
 
 
 @router.post(
@@ -134,7 +134,7 @@ async def recreate(service: TheService, grant: TheGrant, ref: Ref, query: Annota
     handle = await service.there(grant, ref)
     must_be_imperative(handle)
     with service.operations.place():
-        job = service.begin(str(handle["id"]), "recreate")
+        job = service.begin(handle.id, "recreate")
     return await _answer(service, grant, job, handle, query.wait)
 
 
@@ -158,9 +158,9 @@ async def extend_ttl(
         by = parse_duration(asked.by)
     except ValueError as error:
         raise HttpProblem(422, str(error), field="by") from None
-    identifier = str((await service.there(grant, ref))["id"])
+    identifier = (await service.there(grant, ref)).id
     extended = await service.ask(service.writes, lambda: service.client().extend_ttl(identifier, by), usage=422)
-    return JSONResponse(extended.handle)
+    return JSONResponse(extended.handle.to_json())
 
 
 @router.post(
@@ -170,9 +170,9 @@ async def extend_ttl(
 )
 async def activity(service: TheService, grant: TheGrant, ref: Ref, _: Annotated[NoQuery, Query()]) -> Response:
     """It is `active` from then on, one of git too; where its profile has `ttl.clock: activity`, its end moves away."""
-    identifier = str((await service.there(grant, ref))["id"])
+    identifier = (await service.there(grant, ref)).id
     marked = await service.ask(service.writes, lambda: service.client().activity(identifier))
-    return JSONResponse(marked.handle)
+    return JSONResponse(marked.handle.to_json())
 
 
 def consumer_for(grant: Grant, asked: CreateSandbox) -> str | None:
@@ -184,7 +184,7 @@ def consumer_for(grant: Grant, asked: CreateSandbox) -> str | None:
     return "/".join(found) if found else None
 
 
-def _request(service: Service, grant: Grant, asked: CreateSandbox, consumer: str | None, key: str | None) -> JsonObject:
+def _request(service: Service, grant: Grant, asked: CreateSandbox, consumer: str | None, key: str | None) -> Handle:
     inputs = asked.inputs.model_dump(exclude_none=True) if asked.inputs else {}
     made = service.client().create(
         asked.profile,
@@ -203,27 +203,24 @@ def _request(service: Service, grant: Grant, asked: CreateSandbox, consumer: str
     return made.handle
 
 
-async def _answer(service: Service, grant: Grant, job: Job, handle: JsonObject, wait: float) -> Response:
-    over, made = await service.outcome(job, wait) if wait else (False, None)
-    if over:
-        return JSONResponse(made)
-    return JSONResponse(await _fresh(service, grant, handle) if wait else handle, 202)
+async def _answer(service: Service, grant: Grant, job: Job, handle: Handle, wait: float) -> Response:
+    if wait:
+        over, made = await service.outcome(job, wait)
+        if over:
+            return JSONResponse(made.to_json())
+        handle = await _fresh(service, grant, handle)
+    return JSONResponse(handle.to_json(), 202)
 
 
-async def _fresh(service: Service, grant: Grant, handle: JsonObject) -> JsonObject:
+async def _fresh(service: Service, grant: Grant, handle: Handle) -> Handle:
     """Return the sandbox as it is now; as it was, if its host does not answer."""
     try:
-        return await service.find(grant, str(handle["id"])) or handle
+        return await service.find(grant, handle.id) or handle
     except HttpProblem:
         return handle
 
 
-def _labels(handle: JsonObject) -> JsonObject:
-    labels = handle["labels"]
-    return labels if isinstance(labels, dict) else {}
-
-
-def _cursor(handle: JsonObject) -> str:
+def _cursor(handle: Handle) -> str:
     return base64.urlsafe_b64encode(json.dumps(place_of(handle)).encode()).decode().rstrip("=")
 
 

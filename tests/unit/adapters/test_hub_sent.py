@@ -17,6 +17,7 @@ from sandboxer.model.hub import RUN_FINISHED, RUN_STARTED, RunData, cloud_event,
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.plan import FieldChange
 from tests.support.fleet import ROOT
+from tests.support.handles import registration
 from tests.support.hubs import TOKEN, LyingHub, says
 from tests.support.planning import NOW, fleet_of, record_of
 from tests.unit.hub.hubs import TOKEN as REAL_TOKEN
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandboxer.model.hub import CloudEvent
-    from sandboxer.model.jsontypes import JsonObject
 
 CONSUMER = {"actor": "agt", "project": "checks"}
 RECORD = record_of(fleet_of({"sandboxes": {"web": {"consumer": CONSUMER}}}).sandboxes["web"], "lab-1")
@@ -135,18 +135,18 @@ def test_the_form_of_older_hubs(tell: Callable[..., StateHub]) -> None:
 
 
 def test_registrations(tell: Callable[..., StateHub]) -> None:
-    handle: JsonObject = {"id": "1f2e3d4c", "name": "web", "uid": "a" * 32}
+    identity = registration()
     with LyingHub(says(200, b"{}"), says(204), says(404), says(404), says(503, Retry_After="1")) as lying:
         hub = tell(lying.url)
-        hub.register(handle)
+        hub.register(identity)
         hub.forget("1f2e3d4c", "lab 1&x=", "a" * 32)
         hub.forget("1f2e3d4c", "lab-1", "a" * 32)  # absent is success
         with pytest.raises(HubError) as none:
-            hub.register(handle)
+            hub.register(identity)
         with pytest.raises(HubError) as later:
             hub.forget("1f2e3d4c", "lab-1", "a" * 32)
     assert (none.value.of_this_alone, later.value.retry_after) == (True, 1.0)
     put, delete, *_ = lying.requests
-    assert (put.method, put.path, put.json) == ("PUT", "/sandboxes/1f2e3d4c", handle)
+    assert (put.method, put.path, put.json) == ("PUT", "/sandboxes/1f2e3d4c", identity.to_json())
     assert (delete.method, delete.path, delete.body) == ("DELETE", "/sandboxes/1f2e3d4c", b"")
     assert delete.query in ("host=lab+1%26x%3D&uid=" + "a" * 32, "host=lab%201%26x%3D&uid=" + "a" * 32)

@@ -18,6 +18,7 @@ from sandboxer.api.server import serve
 from sandboxer.api.settings import Settings
 from sandboxer.api.tokens import Grant, Tokens
 from sandboxer.model.event import Event
+from sandboxer.model.handle import Handle
 from sandboxer.web.gate import digest
 
 if TYPE_CHECKING:
@@ -84,7 +85,11 @@ def event(number: int, **more: Any) -> Event:
 class Given:
     """What the library gives of a sandbox."""
 
-    handle: dict[str, Any]
+    content: dict[str, Any]
+
+    @property
+    def handle(self) -> Handle:
+        return Handle.model_validate(self.content)
 
 
 @dataclass
@@ -126,10 +131,10 @@ class Library:
         if method in self.raises:
             raise self.raises[method]
 
-    def find(self, name: str, sees: Callable[[dict[str, Any]], bool] = lambda _handle: True) -> Given | None:
+    def find(self, name: str, sees: Callable[[Handle], bool] = lambda _handle: True) -> Given | None:
         self._call("find", name)
         found = (one for one in self.there.values() if name in (one["id"], one["name"]))
-        return next((Given(one) for one in found if sees(one)), None)
+        return next((one for one in map(Given, found) if sees(one.handle)), None)
 
     def list(self) -> list[Given]:
         self._call("list")

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandboxer.client import SandboxFilter
+from tests.support import handles
 from tests.support.silent import run, silent_fleet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandboxer.model.handle import Handle
+
 MINE = "alice@ci-7"
 
 
-def handle(**given: Any) -> dict[str, Any]:
-    labels = {"team": "a", "stage": "test"}
-    ready = {"host": "lab-1", "phase": "ready", "labels": labels, "origin": "api", "requested_by": MINE}
-    return {**ready, **given}
+def handle(**given: Any) -> Handle:
+    return handles.handle(**{"labels": {"team": "a", "stage": "test"}, "requested_by": MINE, **given})
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from sandboxer.model.lifecycle import Phase
 from sandboxer.model.plan import FieldChange
 from tests.support.bench import FLEET, ID
 from tests.support.deliveries import STARTED_RUN, Deliveries, finished, is_ready, numbers, of, started
+from tests.support.handles import registration as registration_of
 from tests.support.hubs import TAKES, Answer, LyingHub, Request, Talk, says
 from tests.support.journal_host import NOW, ONE, RECORD, TWO, JournalHost, life, lines
 
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sandboxer.model.jsontypes import JsonObject
+    from sandboxer.model.hub import Registration
     from sandboxer.model.protocols import HostTransport
 
 
 OTHERS = tuple(f"0000000{number}" for number in range(8))
-REGISTRATION: JsonObject = {"id": ID, "name": "web"}
+REGISTRATION = registration_of(id=ID)
 
 
 @pytest.fixture
@@ -217,7 +218,7 @@ def test_an_identity_is_registered_while_it_is_ready(host: JournalHost, deliver:
     host.lives(ONE, lines(life(ONE)))
     request: list[tuple[str, ...]] = []
 
-    def registration(*about: str) -> JsonObject | None:
+    def registration(*about: str) -> Registration | None:
         request.append(about)
         return REGISTRATION
 
@@ -235,7 +236,7 @@ def test_an_identity_is_registered_while_it_is_ready(host: JournalHost, deliver:
         "DELETE",
     ]
     assert request == [(ONE, ID, "one")]
-    assert lying.requests[3].json == REGISTRATION
+    assert lying.requests[3].json == REGISTRATION.to_json()
     assert (lying.requests[6].path, lying.requests[6].query) == (f"/sandboxes/{ID}", f"host=one&uid={ONE}")
 
 

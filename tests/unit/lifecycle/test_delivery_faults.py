@@ -12,6 +12,7 @@ from sandboxer.lifecycle import delivery as module
 from sandboxer.lifecycle.journals import Journals
 from tests.support.bench import FLEET
 from tests.support.deliveries import Deliveries
+from tests.support.handles import registration
 from tests.support.hub_faults import Between, compare
 from tests.support.hubs import LyingHub
 from tests.support.journal_host import JournalHost, life, lines
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from sandboxer.lifecycle.delivery import Delivery
     from sandboxer.model.event import Event
+    from sandboxer.model.hub import Registration
 
 NAMES = tuple(f"0000000{number}" for number in range(3))
 FAULTS = 40
@@ -103,5 +105,5 @@ def test_every_event_arrives_once(
     assert not (host.home / ".journals").exists()
 
 
-def _registration(uid: str, identifier: str) -> dict[str, object]:
-    return {"id": identifier, "uid": uid, "fleet": FLEET, "name": "web", "host": "one", "phase": "ready"}
+def _registration(uid: str, identifier: str) -> Registration:
+    return registration(id=identifier, uid=uid, fleet=FLEET, host="one")

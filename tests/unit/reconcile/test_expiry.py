@@ -169,4 +169,4 @@ def test_a_handle_tells_what_is_over_and_still_there(
 
     observed = observed_host(observation, fleet.name, "/tmp/sandboxer").copies[change.id]
     told = handle(change, observed, fleet.sandboxes["web"], NOW + host_ahead, NOW)
-    assert (told["phase"], told["seconds_left"], told["expiry_source"], told["ttl"]) == (phase, left, "profile", "4h")
+    assert (told.phase, told.seconds_left, told.expiry_source, told.ttl) == (phase, left, "profile", "4h")

@@ -16,6 +16,7 @@ from sandboxer.render.errors import error_text
 from sandboxer.render.explain import explain_text
 from sandboxer.render.listing import age, expiry_source, extended_text, handle_text, list_table
 from tests.support.cases import compare, on_terminal, piped
+from tests.support.handles import handle
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -56,6 +57,7 @@ FULL: dict[str, Any] = {
     ],
     "labels": {"team": "payments", "app": "checkout"},
     "origin": "git",
+    "requested_by": None,
 }
 NONE = ("phase", "profile", "extension", "created_at", "expires_at", "expiry_source", "ttl", "seconds_left", "consumer")
 BARE = {
@@ -79,18 +81,18 @@ OVER = {
 
 @pytest.mark.parametrize("wide", [False, True], ids=["narrow", "wide"])
 def test_the_table(wide: bool) -> None:
-    text = piped(list_table([FULL, BARE, OVER], wide=wide))
+    text = piped(list_table([handle(**FULL), handle(**BARE), handle(**OVER)], wide=wide))
     compare(f"render/list-{'wide' if wide else 'narrow'}.txt", text)
 
 
 def test_columns_line_up_and_no_line_ends_in_blanks() -> None:
-    lines = piped(list_table([FULL, {**BARE, "name": "東京"}], wide=True)).splitlines()
+    lines = piped(list_table([handle(**FULL), handle(**{**BARE, "name": "東京"})], wide=True)).splitlines()
     assert len({line.index("1f2e3d4c") + line.count("東京") * 2 for line in lines[1:]}) == 1
     assert all(line == line.rstrip() for line in lines)
 
 
 def test_colour_only_adds_escapes() -> None:
-    table = list_table([FULL, BARE, OVER], wide=True)
+    table = list_table([handle(**FULL), handle(**BARE), handle(**OVER)], wide=True)
     coloured = on_terminal(table, 300, color=True)
     assert "\x1b[32mSynced\x1b[0m" in coloured
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == piped(table)
@@ -100,9 +102,9 @@ def test_an_empty_table_says_so() -> None:
     assert piped(list_table([], wide=False)) == "There are no sandboxes on the hosts.\n"
 
 
-@pytest.mark.parametrize(("name", "handle"), [("full", FULL), ("bare", BARE), ("over", OVER)])
-def test_one_sandbox(name: str, handle: dict[str, Any]) -> None:
-    compare(f"render/get-{name}.txt", piped(handle_text(handle, NOW)))
+@pytest.mark.parametrize(("name", "given"), [("full", FULL), ("bare", BARE), ("over", OVER)])
+def test_one_sandbox(name: str, given: dict[str, Any]) -> None:
+    compare(f"render/get-{name}.txt", piped(handle_text(handle(**given), NOW)))
 
 
 @pytest.mark.parametrize(
@@ -132,11 +134,11 @@ def test_ages(span: timedelta, text: str) -> None:
     ],
 )
 def test_what_set_an_end(source: str | None, ttl: str | None, words: str) -> None:
-    assert expiry_source({"expiry_source": source, "ttl": ttl}) == words
+    assert expiry_source(handle(expiry_source=source, ttl=ttl)) == words
 
 
 def test_an_extended_life_is_told_in_a_line() -> None:
-    extended = {**FULL, "expiry_source": "extended"}
+    extended = handle(**{**FULL, "expiry_source": "extended"})
     assert piped(extended_text(extended)) == (
         "checkout-e2e ends at 2026-11-24T18:05:00Z (in 6h05m; extended, ttl 8h)\n"
     )
