@@ -1,21 +1,85 @@
 """Sandboxer: short-lived, isolated environments on machines you own, reconciled from git over SSH.
 
-``sandboxer.Client`` is the library.
+The names of ``__all__`` are the Python library; docs/library-reference.md describes each. They are imported on first
+access, as ``sandboxer --version`` needs none of them.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sandboxer.client import Client, Sandbox
+    from sandboxer import errors
+    from sandboxer.client import Abandoned, Client, Sandbox, SandboxFilter
+    from sandboxer.client.connect.forward import Forward, PortRequest
+    from sandboxer.client.connect.logs import LogLine, Logs
+    from sandboxer.client.connect.shell import Shell
+    from sandboxer.client.unrecorded import Unrecorded
+    from sandboxer.model.event import Drifted, Event
+    from sandboxer.model.handle import Consumer, Endpoint, Handle
+    from sandboxer.model.lifecycle import Action, Health, Phase, Reason, Sync
+    from sandboxer.model.outcome import ApplyView, Outcome
+    from sandboxer.model.plan import Change, FieldChange
+    from sandboxer.model.protocols import Stream, Terminal
 
-__all__ = ["Client", "Sandbox", "__version__"]
+__all__ = [
+    "Abandoned",
+    "Action",
+    "ApplyView",
+    "Change",
+    "Client",
+    "Consumer",
+    "Drifted",
+    "Endpoint",
+    "Event",
+    "FieldChange",
+    "Forward",
+    "Handle",
+    "Health",
+    "LogLine",
+    "Logs",
+    "Outcome",
+    "Phase",
+    "PortRequest",
+    "Reason",
+    "Sandbox",
+    "SandboxFilter",
+    "Shell",
+    "Stream",
+    "Sync",
+    "Terminal",
+    "Unrecorded",
+    "__version__",
+    "errors",
+]
 __version__ = "0.1.0"
+
+_NAMES = {
+    "client": ("Abandoned", "Client", "Sandbox", "SandboxFilter"),
+    "client.connect.forward": ("Forward", "PortRequest"),
+    "client.connect.logs": ("LogLine", "Logs"),
+    "client.connect.shell": ("Shell",),
+    "client.unrecorded": ("Unrecorded",),
+    "model.event": ("Drifted", "Event"),
+    "model.handle": ("Consumer", "Endpoint", "Handle"),
+    "model.lifecycle": ("Action", "Health", "Phase", "Reason", "Sync"),
+    "model.outcome": ("ApplyView", "Outcome"),
+    "model.plan": ("Change", "FieldChange"),
+    "model.protocols": ("Stream", "Terminal"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``Client`` and ``Sandbox`` on first access, as ``sandboxer --version`` needs neither."""
-    if name in __all__:
-        from sandboxer import client
+    """Import a public name on first access, and keep it."""
+    from importlib import import_module
 
-        return getattr(client, name)
+    if name == "errors":
+        return import_module("sandboxer.errors")
+    for module, names in _NAMES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(f"sandboxer.{module}"), name)
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names too that were not imported yet."""
+    return sorted({*globals(), *__all__})
