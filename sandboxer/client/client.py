@@ -31,16 +31,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client for the sandboxes of a fleet. ``root`` is the directory of its ``sandboxer.yaml``.
+    """A client for the sandboxes of one fleet.
 
-    Every call observes the hosts again and keeps nothing; a client may be used from several threads. ``lock_timeout``
-    is how many seconds to wait for another client at the same sandbox. ``warn`` receives problems that fail nothing,
-    ``on_event`` what happens: manifests read, hosts observed, the steps of changes (``sandboxer.model.run_events``).
-    ``run_id`` names the calls in reports to State Hub, else each has a name of its own. ``remote`` is for servers that
-    pass on requests of others: then inputs must be of the Fleet's ``api.repoRoots``, or its own repository.
+    Every call reads the manifests, observes the hosts again and keeps nothing. A client is synchronous, and may be used
+    from several threads. ``name`` is always a sandbox's name or its ID.
 
-    Every method raises ManifestError, SourceError or ExtensionError if the fleet cannot be used, UsageError if the
-    request makes no sense, and SandboxError or HostError if it cannot be carried out.
+    Args:
+        root: The directory of the fleet's ``sandboxer.yaml``.
+        lock_timeout: How many seconds to wait for another client that changes the same sandbox.
+        warn: Receives a sentence for each problem that fails nothing, such as a host that did not answer.
+        on_event: Receives what happens: manifests read, hosts observed, the steps of changes; from several threads.
+        run_id: Names the calls in reports to State Hub; without it, each call has a name of its own.
+        remote: For servers that pass on others' requests: inputs must be of the Fleet's ``api.repoRoots``, or its own.
+
+    Raises:
+        ManifestError: The fleet's manifests have errors.
+        SourceError: A repository or a revision of it cannot be read.
+        ExtensionError: The fleet needs an extension that is not installed.
+        UsageError: The request makes no sense.
+        SandboxError: The request cannot be carried out, at one sandbox.
+        HostError: The request cannot be carried out, at one host.
+
+    Example::
+
+        from sandboxer import Client
+
+        client = Client("fleet")
+        for sandbox in client.list():
+            print(sandbox.name, sandbox.phase, sandbox.handle.expires_at)
     """
 
     root: Path | str = "."
@@ -53,40 +71,52 @@ class Client:
     # --- query
 
     def list(self, wanted: query.SandboxFilter | None = None) -> list[Sandbox]:
-        """Return every observed sandbox that ``wanted`` takes, git's and imperative ones alike.
-
-        ``warn`` receives each host that did not answer in full.
-        """
+        """Return every observed sandbox that ``wanted`` takes, git's and imperative ones alike; all without it."""
         return [Sandbox(self, handle) for handle in query.handles(self._context, wanted)]
 
     def get(self, name: str) -> Sandbox:
-        """Return the sandbox with a name or id.
+        """Return one sandbox.
 
-        Raise SandboxNotFound if it certainly does not exist, and else what ``find`` raises.
+        Raises:
+            SandboxNotFound: It certainly does not exist.
+            HostNotObserved: It may be on a host that did not answer in full.
         """
         return Sandbox(self, query.handle_named(self._context, name))
 
     def find(self, name: str, sees: Callable[[Handle], bool] | None = None) -> Sandbox | None:
-        """Return the sandbox as ``get`` does, and None if it certainly does not exist.
+        """Return one sandbox, and None if it certainly does not exist.
 
-        One whose handle ``sees`` refuses counts as absent. Raise HostNotObserved if a host did not answer in full.
+        Args:
+            sees: One whose handle it refuses counts as absent.
+
+        Raises:
+            HostNotObserved: It may be on a host that did not answer in full.
         """
         handle = query.handle_if_there(self._context, name, find_inputs=True, sees=sees)
         return Sandbox(self, handle) if handle else None
 
     def events(self, name: str, *, follow: bool = False) -> Generator[Event | None]:
-        """Yield the events of a sandbox from the journals on the hosts: each event once, the oldest first.
+        """Yield the events of a sandbox from the journals on the hosts: each once, the oldest first.
 
-        With ``follow`` it continues until the life ends, and yields None about once a second if nothing is new, so that
-        a caller can stop; closing the iterator ends the connections. The first step observes the hosts, and raises
-        UsageError if none has a journal. ``warn`` receives each unreachable host.
+        The first step observes the hosts. Closing the iterator ends the connections.
+
+        Args:
+            follow: Continue until the life ends; yield None about once a second if nothing is new, so one can stop.
+
+        Raises:
+            UsageError: No host has a journal of it.
         """
         return events.events(self._context, name, follow=follow)
 
     def wait(self, name: str, phase: Literal["ready", "destroyed"] = "ready", timeout: float = 300.0) -> Sandbox | None:
         """Wait until a sandbox is ready, or gone; return it, None if it is gone.
 
-        Raise SandboxError after ``timeout`` seconds, and at once if it failed.
+        Args:
+            phase: What to wait for.
+            timeout: For how many seconds at most.
+
+        Raises:
+            SandboxError: It failed, or the time is over.
         """
         handle = query.wait(self._context, name, phase, timeout)
         return Sandbox(self, handle) if handle else None
@@ -109,15 +139,26 @@ class Client:
         by: str | None = None,
         wait: bool = True,
     ) -> Sandbox:
-        """Create a sandbox and wait until it is ready; git neither knows nor ends it, its time to live does.
+        """Create an imperative sandbox, and wait until it is ready. It ends with its time to live.
 
-        Everything is as in a Sandbox manifest: ``inputs`` are repo and ref, ``ttl`` is a duration, ``consumer`` is
-        ``actor/project``, ``secret_refs`` are sources by name, ``hosts`` narrow the profile's placement. Without a
-        ``name`` it gets one derived from its profile.
+        Args:
+            profile: The Profile to create it with.
+            name: Its name; without one it is derived from the profile's.
+            inputs: Its files: ``repo``, and optionally ``ref``, as in a manifest.
+            ttl: Its time to live, such as ``30m`` or ``8h``; by default the profile's.
+            consumer: For whom it is: ``actor/project``, such as ``atm/checks``.
+            labels: Its labels.
+            env: Its plain environment.
+            secret_refs: Its secrets by name: where each value is, as ``env:NAME`` or ``file:PATH``.
+            hosts: The hosts to choose from; by default all that the profile's placement allows.
+            key: The same key of the same consumer returns the existing sandbox, so that a call can be repeated.
+            by: Who requests it; by default ``user@machine``.
+            wait: If false, return once the request is on its host, in phase ``requested``; ``resume`` then finishes it.
 
-        A second request with the same ``key`` of the same consumer returns the existing one. Raise KeyReused if that
-        request differs, NameTaken if another sandbox has the name. ``by`` names the requester, else ``user@machine``.
-        Without ``wait`` the request is only recorded, in phase `requested`, and ``resume`` creates the sandbox.
+        Raises:
+            NameTaken: Another sandbox has that name.
+            KeyReused: The key belongs to a different request.
+            ProvisionFailed: The engine could not create it; the message has its output.
         """
         request = create.new_request(
             profile,
@@ -141,34 +182,47 @@ class Client:
     def resume(self, name: str) -> Sandbox:
         """Finish creating an imperative sandbox that is only requested, or interrupted; a ready one stays as it is.
 
-        Raise SandboxLocked if another client holds its lock.
+        Raises:
+            SandboxLocked: Another client holds its lock.
         """
         return Sandbox(self, create.resume(self._context, name))
 
     def recreate(self, name: str) -> Sandbox:
-        """Recreate a sandbox: the same id, the same inputs at a fresh commit. Also an expired one of git's."""
+        """Recreate a sandbox: the same ID, and the same inputs at a fresh commit. Its volumes are deleted.
+
+        One of git's is recreated from its manifest, also after its expiry.
+        """
         return Sandbox(self, create.recreate(self._context, name))
 
     def extend_ttl(self, name: str, by: timedelta) -> Sandbox:
-        """Move the expiry of a sandbox by ``by``; return its new state.
+        """Move the expiry of a sandbox to a later time, and return its new state.
 
-        Raise UsageError beyond the profile's maximum, and if it is ambiguous which copy is meant. If git now has
-        another expiry, which the next apply restores, ``warn`` receives that.
+        ``warn`` is told if git has another expiry by now, which the next apply restores.
+
+        Args:
+            by: How much later.
+
+        Raises:
+            UsageError: It would live longer than its profile allows, or it is ambiguous which copy is meant.
         """
         return Sandbox(self, destroy.extend_ttl(self._context, name, by))
 
     def destroy(self, name: str) -> bool:
         """Remove a sandbox and every copy of it; return False if there was none, which is success too.
 
-        One of git's comes back with the next apply, of which ``warn`` is notified. Raise SandboxError if a host that
-        may have it did not answer.
+        One of git's comes back with the next apply, of which ``warn`` is told.
+
+        Raises:
+            SandboxError: It could not be removed, or a host that may have it did not answer.
         """
         return destroy.destroy(self._context, name)
 
     def unrecorded(self, identifier: str) -> Sequence[Unrecorded]:
         """Return what carries the labels of an ID that no record and no manifest claims, a value for each host.
 
-        Raise UsageError for an ID that is claimed, HostNotObserved if a host did not answer in full.
+        Raises:
+            UsageError: The ID is claimed.
+            HostNotObserved: A host did not answer in full.
         """
         return unrecorded.unrecorded(self._context, identifier)
 
@@ -177,9 +231,10 @@ class Client:
         return unrecorded.destroy_unrecorded(self._context, identifier)
 
     def activity(self, name: str) -> Sandbox:
-        """Mark a sandbox as in use: phase `active`, and a later expiry if its profile has ``ttl.clock: activity``.
+        """Mark a sandbox as in use: phase ``active``, and a later expiry if its profile has ``ttl.clock: activity``.
 
-        Raise UsageError if it does not exist, or is not ready.
+        Raises:
+            UsageError: It does not exist, or is not ready.
         """
         return Sandbox(self, maintenance.mark_active(self._context, name))
 
@@ -194,11 +249,16 @@ class Client:
         follow: bool = False,
         timestamps: bool = False,
     ) -> Logs:
-        """Return the output of a sandbox's containers by line, of these ``services``, or of all without any.
+        """Return the output of a sandbox's containers by line.
 
-        ``tail`` is how many last lines of each container, None for all. With ``follow`` it continues until no container
-        runs any more; one that restarts is followed again. ``close`` ends it from any thread, on the host too. Raise
-        UsageError for a sandbox or a service that does not exist.
+        Args:
+            services: Only these; without any, all.
+            tail: How many last lines of each container; None for all.
+            follow: Continue until no container runs any more; one that restarts is followed again.
+            timestamps: Begin each line with its time.
+
+        Raises:
+            UsageError: The sandbox does not exist, or has no such service.
         """
         from sandboxer.client.connect.logs import logs
 
@@ -207,11 +267,16 @@ class Client:
     def forward(
         self, name: str, port: str | int, *, local_port: int = 0, service: str | None = None, address: str = "127.0.0.1"
     ) -> Forward:
-        """Return a local port that is forwarded to a sandbox until it is closed.
+        """Return a local port that is forwarded to a sandbox until it is closed. ``warn`` receives connection errors.
 
-        ``port`` is a name of the profile's reachability, or a container's port; ``service`` is needed if several have
-        it. ``local_port`` 0 takes a free one. ``warn`` receives the errors of a connection. Raise UsageError,
-        HostUnreachable.
+        Args:
+            port: A name of the profile's reachability, or a container's port.
+            local_port: The local port; 0 takes a free one.
+            service: The service of the port; needed if several have it.
+            address: The local address to listen on.
+
+        Raises:
+            UsageError: There is no such port, or the local one is taken.
         """
         from sandboxer.client.connect.forward import PortRequest, forwards
 
@@ -223,7 +288,10 @@ class Client:
     ) -> Sequence[Forward]:
         """Forward several ports over one connection, as ``forward`` does.
 
-        Without any, forward the profile's whole reachability.
+        Args:
+            ports: The ports; without any, the profile's whole reachability.
+            service: The service of the ports that name none.
+            address: The local address to listen on.
         """
         from sandboxer.client.connect.forward import forwards
 
@@ -238,10 +306,17 @@ class Client:
         terminal: Terminal | None = None,
         on_stderr: Callable[[bytes], None],
     ) -> Shell:
-        """Start a command in a container of ``service``, without one in the workspace; without a command, a shell.
+        """Start a command in a sandbox, on a connection of its own.
 
-        With a ``terminal``, that is all three streams. ``on_stderr`` receives standard error in another thread. Raise
-        UsageError, and SandboxError if the service does not run.
+        Args:
+            service: Run it in a container of this service; without one, in the workspace on the host.
+            command: The command; without one, a shell.
+            terminal: A terminal for it, which is then all three streams.
+            on_stderr: Receives standard error, in another thread.
+
+        Raises:
+            UsageError: The sandbox or the service does not exist.
+            SandboxError: The service does not run.
         """
         from sandboxer.client.connect.shell import shell
 
@@ -258,8 +333,14 @@ class Client:
     ) -> Path:
         """Copy a file or directory out of a container; return its new path. It is copied whole, or nothing changes.
 
-        A ``target`` that is a directory receives it under its own name. ``progress`` receives the number of bytes so
-        far. Raise UsageError, also for what leads out of the target, and SandboxError if the engine fails.
+        Args:
+            path: What to copy.
+            target: Where to; a directory receives it under its own name.
+            service: The service of the container; needed if there are several.
+            progress: Receives the number of bytes so far.
+
+        Raises:
+            UsageError: There is no such path, or something of it leads out of the target.
         """
         from sandboxer.client.connect.copy import copy_from
 
@@ -276,8 +357,11 @@ class Client:
     ) -> str:
         """Copy a file or directory into a container; return its path there. It belongs to root there.
 
-        A ``path`` that is a directory receives it under its own name; a ``source`` that ends in ``/.`` means its
-        content. ``progress`` receives the number of bytes so far. Raise UsageError, SandboxError.
+        Args:
+            source: What to copy; ``DIRECTORY/.`` means its content.
+            path: Where to; a directory receives it under its own name.
+            service: The service of the container; needed if there are several.
+            progress: Receives the number of bytes so far.
         """
         from sandboxer.client.connect.copy import copy_to
 
@@ -288,15 +372,12 @@ class Client:
     def abandoned(self, busy: Collection[str] = ()) -> Sequence[Abandoned]:
         """Return the imperative sandboxes to resume: nobody waits for them, and nobody holds their lock.
 
-        None with a ``busy`` id is among them.
+        Those with a ``busy`` ID are left out.
         """
         return maintenance.abandoned(self._context, busy)
 
     def give_up(self, name: str, why: str) -> None:
-        """Mark a sandbox that cannot be created as `failed`, with the reason ``why``.
-
-        One that is ready, or gone, stays so.
-        """
+        """Mark a sandbox that cannot be created as ``failed``, with the reason ``why``. A ready one stays so."""
         maintenance.mark_failed(self._context, name, why)
 
     def reap(self) -> Sequence[Outcome]:

@@ -27,9 +27,14 @@ POLL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SandboxFilter:
-    """A filter of sandboxes: on one of these hosts, in one of these phases, with all of these labels.
+    """A filter of sandboxes; an empty value filters nothing.
 
-    An empty value filters nothing. ``imperative`` leaves git's out, ``by`` everything that another requester created.
+    Args:
+        hosts: Only on one of these hosts.
+        phases: Only in one of these phases.
+        labels: Only with all of these labels.
+        imperative: Leave git's out.
+        by: Only what this requester created.
     """
 
     hosts: Sequence[str] = ()

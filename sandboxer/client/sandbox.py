@@ -19,10 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A sandbox at the time of a query: its ``handle``, as ``sandboxer get -o json`` writes it.
+    """A sandbox at the time of a query, and the operations on it.
 
-    Its methods are those of its client, which documents their errors; each returns the state at that time. As a context
-    manager it is destroyed at the end.
+    Each method is that of its client, without the name, and raises the same errors. As a context manager the sandbox is
+    destroyed at the end of the block, also after an error.
+
+    Args:
+        client: Where the operations go.
+        handle: Its description at that time.
+
+    Example::
+
+        from sandboxer import Client
+
+        with Client("fleet").create("profile.web", ttl="30m") as sandbox:
+            with sandbox.forward("http") as forward:
+                print(sandbox.name, forward.url)
     """
 
     client: Client
@@ -62,23 +74,43 @@ class Sandbox:
         return self.client.recreate(self.id)
 
     def extend_ttl(self, by: timedelta) -> Sandbox:
-        """Extend its life."""
+        """Extend its life, and return its new state.
+
+        Args:
+            by: How much later it expires.
+        """
         return self.client.extend_ttl(self.id, by)
 
     def activity(self) -> Sandbox:
-        """Mark it as in use."""
+        """Mark it as in use, and return its new state."""
         return self.client.activity(self.id)
 
     def events(self, *, follow: bool = False) -> Generator[Event | None]:
-        """Yield its events, as Client.events does."""
+        """Yield its events.
+
+        Args:
+            follow: Continue until its life ends; None then means that nothing is new.
+        """
         return self.client.events(self.id, follow=follow)
 
     def logs(self, *services: str, tail: int | None = None, follow: bool = False) -> Logs:
-        """Return its containers' output, as Client.logs does."""
+        """Return its containers' output.
+
+        Args:
+            services: Only these; without any, all.
+            tail: How many last lines of each container; None for all.
+            follow: Continue until no container runs any more.
+        """
         return self.client.logs(self.id, services=services, tail=tail, follow=follow)
 
     def forward(self, port: str | int, *, local_port: int = 0, service: str | None = None) -> Forward:
-        """Return a local port that is forwarded to it until it is closed."""
+        """Return a local port that is forwarded to it until it is closed.
+
+        Args:
+            port: A name of the profile's reachability, or a container's port.
+            local_port: The local port; 0 takes a free one.
+            service: The service of the port; needed if several have it.
+        """
         return self.client.forward(self.id, port, local_port=local_port, service=service)
 
     def destroy(self) -> None:

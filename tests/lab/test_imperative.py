@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 from datetime import timedelta
@@ -16,9 +17,12 @@ import pytest
 from sandboxer.client import Client
 from sandboxer.errors import ManifestError, UsageError
 from tests.support.e2e import PROGRAM, service, stack, until, web
+from tests.support.fleet import ROOT
+from tests.support.markdown import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.lab import Lab
     from tests.support.e2e import FleetRepo
@@ -186,6 +190,27 @@ def test_all_of_mine_go_and_no_other(new_fleet: Callable[..., FleetRepo], lab: L
     assert {end["sandbox"]: end["outcome"] for end in ends} == dict.fromkeys(others, "destroyed"), "none of git's"
     assert {handle["name"] for handle in _ask(fleet, "list")} == {"web"}
     assert _ask(fleet, "destroy", "--all", "-y") == []
+
+
+def test_the_examples_of_the_library_run(
+    new_fleet: Callable[..., FleetRepo],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fleet = _fleet(new_fleet, "lab-1")
+    fleet.apply()
+    (tmp_path / "fleet").symlink_to(fleet.repo.path)
+    monkeypatch.chdir(tmp_path)
+    examples = [block.text for block in blocks(ROOT / "docs/library-reference.md") if block.language == "python"]
+    printed = []
+    for example in examples:
+        exec(compile(example, "example", "exec"), {})
+        printed.append(capsys.readouterr().out)
+    assert len(printed) == 2
+    assert re.fullmatch(r"web ready \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00\n", printed[0])
+    assert re.fullmatch(r"web-[0-9a-f]{6} http://127\.0\.0\.1:\d+\n", printed[1])
+    assert [one.name for one in Client("fleet").list()] == ["web"]
 
 
 def test_the_library_extends_finds_and_follows(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:

@@ -25,9 +25,12 @@ _SAME = 10.0  # seconds in which the same error is not repeated
 
 @dataclass(frozen=True, slots=True)
 class PortRequest:
-    """One port to forward: a name of the profile's reachability or a number, and the local port.
+    """One port to forward.
 
-    ``local_port`` 0 takes a free one. ``service`` is needed for a number that several services may mean.
+    Args:
+        port: A name of the profile's reachability, or a container's port.
+        local_port: The local port; 0 takes a free one.
+        service: The service of the port; needed if several have it.
     """
 
     port: str
