@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors import HostError, HostNotObserved, ProvisionFailed, SandboxError, SandboxLocked, StaleChange
-from sandboxer.model.lifecycle import Reason
+from sandboxer.model.lifecycle import Block
 from sandboxer.model.run_events import fan_out, ignore
 from sandboxer.wiring.apply_options import ApplyOptions
 from sandboxer.wiring.applying import apply_plan
@@ -34,12 +34,11 @@ if TYPE_CHECKING:
 NO_GUARD = 1_000_000  # guards protect from bulk deletion: here one sandbox, named by a person, is changed
 
 
-# The error for a change that was not carried out, by its reason.
-_KINDS: Mapping[Reason, type[SandboxError]] = {
-    Reason.BLOCKED_LOCKED: SandboxLocked,
-    Reason.BLOCKED_STALE: StaleChange,
-    Reason.BLOCKED_UNREACHABLE: HostNotObserved,
-    Reason.BLOCKED_ENGINE: HostNotObserved,
+# The error for a change that was not carried out, by what it waits for; else ProvisionFailed.
+_KINDS: Mapping[Block | None, type[SandboxError]] = {
+    Block.LOCKED: SandboxLocked,
+    Block.STALE: StaleChange,
+    Block.UNOBSERVED: HostNotObserved,
 }
 
 
@@ -118,5 +117,5 @@ class ClientContext:
             message = outcome.error or outcome.change.message
             if outcome.transient:
                 raise HostError(outcome.change.host or "", message, hint=outcome.hint)
-            kind = _KINDS.get(outcome.change.reason, ProvisionFailed) if not outcome.error else ProvisionFailed
+            kind = _KINDS.get(outcome.change.block, ProvisionFailed) if not outcome.error else ProvisionFailed
             raise kind(outcome.change.sandbox, message, hint=outcome.hint)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sandboxer.client.context import NO_GUARD
 from sandboxer.client.query import copies_of, handle_if_there, handle_named
 from sandboxer.errors import KeyReused, NameTaken, SandboxError, SandboxNotFound, UsageError
-from sandboxer.model.lifecycle import Phase, Reason, Sync
+from sandboxer.model.lifecycle import Block, Phase, Sync
 from sandboxer.model.request import SandboxRequest
 from sandboxer.profiles.report import did_you_mean
 from sandboxer.reconcile.options import Options
@@ -98,7 +98,7 @@ def create(context: ClientContext, request: SandboxRequest) -> Handle:
                     return handle_of(one)
             _must_be_free(request, there)
             applied = context.apply(planned.only(request.id), source, hosts, "create", of_git=False)
-        if any(outcome.change.reason is Reason.BLOCKED_STALE for outcome in applied.outcomes):
+        if any(outcome.change.block is Block.STALE for outcome in applied.outcomes):
             continue  # another client begins the same one, or one of its name, right now
         return _handle_of_made(context, applied, planned.observations.fleet, request)
     raise SandboxError(request.name, f"{request.name} is changed by others all the while", hint="try again")

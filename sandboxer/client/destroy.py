@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.client.query import copies_of, require_observed
 from sandboxer.errors import SandboxError, UsageError
-from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.model.lifecycle import Action, Block, Reason
 from sandboxer.reconcile.change import with_fingerprint
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring.lookup import find, handle_of
@@ -51,7 +51,7 @@ def _destroy_once(context: ClientContext, name: str) -> bool | None:
         removal = planned.with_changes(map(_removal, copies))
         outcomes = context.apply(removal, source, hosts, "destroy", of_git=False).outcomes
         require_observed(planned.observations, name)
-    if any(outcome.change.reason is Reason.BLOCKED_STALE for outcome in outcomes):
+    if any(outcome.change.block is Block.STALE for outcome in outcomes):
         return None
     for outcome in outcomes:
         if not outcome.ok:

@@ -119,7 +119,7 @@ class Executor:
         operation = self._placed(change, self.operation_for(change, change.host or ""))
         desired = self.desired.get(change.id)
         if change.action is Action.DELETE or desired is None:
-            tombstone = desired.spec_digest if desired and change.reason is Reason.DELETE_EXPIRED else None
+            tombstone = desired.spec_digest if desired and change.expired else None
             extension.teardown(operation, tombstone=tombstone)
         elif change.from_host is not None:
             self._move(change, extension, desired, operation, change.from_host)

@@ -74,6 +74,17 @@ class Action(StrEnum):
     BLOCKED = "blocked"
 
 
+class Block(StrEnum):
+    """What a blocked change waits for: the field that callers act on, where its reason only explains."""
+
+    UNOBSERVED = "unobserved"  # an observation of the host, or of its engine
+    UNCERTAIN = "uncertain"  # a person who decides whose it is
+    UNMET = "unmet"  # a host, an input or a secret
+    GUARD = "guard"  # permission
+    LOCKED = "locked"  # another client
+    STALE = "stale"  # a new plan
+
+
 class Reason(StrEnum):
     """Why a plan does it. A reason explains an action and never steers one; readers tolerate new members."""
 

@@ -9,6 +9,7 @@ from sandboxer.model.lifecycle import Action, Health, Reason, Sync
 
 if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject, JsonValue
+    from sandboxer.model.lifecycle import Block
 
 FORMAT_VERSION = "1.0"
 
@@ -34,6 +35,10 @@ class Change:
 
     ``message`` says it in a sentence. ``generation`` and ``uid`` are the record's as planned (0 and empty without a
     record): the executor plans again where they have changed. ``volumes`` are those that a replace or delete destroys.
+
+    ``reason`` explains and nothing depends on it. What others act on is in fields that no JSON has: ``block`` is what a
+    blocked change waits for, ``expired`` marks the delete of an expired sandbox (no guard counts it, and a tombstone
+    remembers it), and ``stray`` the delete of a copy whose home is another host.
     """
 
     sandbox: str
@@ -52,6 +57,9 @@ class Change:
     generation: int = 0
     uid: str = ""
     origin: str = "git"
+    block: Block | None = None
+    expired: bool = False
+    stray: bool = False
 
     @property
     def acts(self) -> bool:

@@ -85,19 +85,17 @@ def _held(
         return [c if c.action is Action.BLOCKED else blocked(c, Reason.BLOCKED_STALE, message) for c in now]
     lost = next(change for change in was if change.acts)
     first_unknown = lost.host in unseen or lost.from_host in unseen
-    return [
-        Change(
-            sandbox=lost.sandbox,
-            id=lost.id,
-            host=lost.host,
-            from_host=lost.from_host,
-            action=Action.BLOCKED,
-            reason=Reason.BLOCKED_UNREACHABLE if first_unknown else Reason.BLOCKED_STALE,
-            sync=Sync.UNKNOWN if first_unknown else Sync.SYNCED,
-            health=Health.UNKNOWN if first_unknown else Health.MISSING,
-            message=message,
-        )
-    ]
+    gone = Change(
+        sandbox=lost.sandbox,
+        id=lost.id,
+        host=lost.host,
+        from_host=lost.from_host,
+        action=Action.NO_OP,
+        reason=Reason.NO_OP_SYNCED,
+        sync=Sync.UNKNOWN if first_unknown else Sync.SYNCED,
+        health=Health.UNKNOWN if first_unknown else Health.MISSING,
+    )
+    return [blocked(gone, Reason.BLOCKED_UNREACHABLE if first_unknown else Reason.BLOCKED_STALE, message)]
 
 
 def _mismatch(was: ApprovedChange | None, now: Change | None, unseen: Mapping[str, str]) -> str:

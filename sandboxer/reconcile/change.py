@@ -7,18 +7,31 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.model.jsontypes import canonical
-from sandboxer.model.lifecycle import Action, Health, Reason, Sync
+from sandboxer.model.lifecycle import Action, Block, Health, Reason, Sync
 from sandboxer.model.plan import Change
 from sandboxer.reconcile.drift import drift, health
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.jsontypes import JsonObject, JsonValue
     from sandboxer.model.plan import FieldChange
     from sandboxer.reconcile.fleet_state import UnknownHost
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
+
+_BLOCKS: Mapping[Reason, Block] = {
+    Reason.BLOCKED_UNREACHABLE: Block.UNOBSERVED,
+    Reason.BLOCKED_ENGINE: Block.UNOBSERVED,
+    Reason.BLOCKED_AMBIGUOUS: Block.UNCERTAIN,
+    Reason.BLOCKED_NO_HOST: Block.UNMET,
+    Reason.BLOCKED_INPUT: Block.UNMET,
+    Reason.BLOCKED_SECRET: Block.UNMET,
+    Reason.BLOCKED_GUARD: Block.GUARD,
+    Reason.BLOCKED_LOCKED: Block.LOCKED,
+    Reason.BLOCKED_STALE: Block.STALE,
+}
+"""What a change waits for that is blocked for a reason; assigned here, so that nobody else reads the reason."""
 
 
 def change_of(
@@ -53,7 +66,13 @@ def change_of(
         generation=observed.generation,
         uid=observed.uid,
         origin=observed.origin or "git",
+        block=_BLOCKS[reason] if action is Action.BLOCKED else None,
     )
+
+
+def expired_delete(observed: ObservedSandbox, message: str) -> Change:
+    """Return the delete of an expired sandbox."""
+    return replace(change_of(observed, Action.DELETE, Reason.DELETE_EXPIRED, message), expired=True)
 
 
 def unknown(observed: ObservedSandbox, reason: Reason, message: str) -> Change:
@@ -92,12 +111,22 @@ def change_without(
         health=health,
         message=message,
         pending=pending,
+        block=_BLOCKS[reason] if action is Action.BLOCKED else None,
     )
 
 
 def blocked(change: Change, reason: Reason, message: str) -> Change:
     """Return the change as blocked: still desired, but not safe to do now. It no longer destroys anything."""
-    return replace(change, action=Action.BLOCKED, reason=reason, message=message, volumes=())
+    return replace(
+        change,
+        action=Action.BLOCKED,
+        reason=reason,
+        message=message,
+        volumes=(),
+        block=_BLOCKS[reason],
+        expired=False,
+        stray=False,
+    )
 
 
 def with_fingerprint(change: Change, copies: Iterable[ObservedSandbox]) -> Change:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action, Health, Phase, Reason, Sync
-from sandboxer.reconcile.change import change_of, change_without, unknown, unseen
+from sandboxer.reconcile.change import change_of, change_without, expired_delete, unknown, unseen
 from sandboxer.reconcile.drift import drift
 from sandboxer.reconcile.expiry import expired, expiry_after
 from sandboxer.reconcile.fields import EFFECTS, Effect, differences, effect_of, seal, unsealed
@@ -137,7 +137,7 @@ class Decider:
             ends = expiry_after(desired, record)
             if expired(ends, self.fleet_state.observations[home.host].clock, self.fleet_state.now):
                 message = f"it expired at {ends:%Y-%m-%d %H:%M:%SZ}"
-                return change_of(home, Action.DELETE, Reason.DELETE_EXPIRED, message)
+                return expired_delete(home, message)
         if home.host in self.fleet_state.fleet.retired:
             return change_of(home, Action.BLOCKED, Reason.BLOCKED_NO_HOST, drain_first(home.host))
         if home.unreadable:
@@ -280,7 +280,8 @@ class Decider:
         if home.unreadable:
             return unknown(stray, Reason.BLOCKED_ENGINE, home.unreadable)
         if home.is_ready or change.from_host is not None or change.action is Action.DELETE:
-            return change_of(stray, Action.DELETE, Reason.DELETE_STRAY, f"its home is {home.host}")
+            change = change_of(stray, Action.DELETE, Reason.DELETE_STRAY, f"its home is {home.host}")
+            return replace(change, stray=True)
         reason = Reason.BLOCKED_AMBIGUOUS if change.acts else change.reason
         action = Action.BLOCKED if change.acts else change.action
         message = f"a copy that goes once the one on {home.host} is ready"

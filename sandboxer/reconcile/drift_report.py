@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sandboxer.model.drift import DriftReport, Note, Resolved
 from sandboxer.model.event import drift_event
@@ -32,6 +32,15 @@ class Contents:
 
     files: tuple[FieldChange, ...] = ()
     error: str = ""
+
+
+class _Verdict(NamedTuple):
+    """What happens to the drift of one sandbox."""
+
+    action: Action
+    reason: Reason
+    message: str
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,37 +93,32 @@ class Comparison:
             return unknown(observed, Reason.BLOCKED_ENGINE, observed.unreadable)
         shown = drift(observed)
         found = (*shown, *files)
-        action, reason, message = Action.NO_OP, Reason.NO_OP_SYNCED, "as applied"
-        if found:
-            action, reason, message = self._verdict(observed)
-        if action is Action.REPAIR and not shown:
-            action, reason = Action.NO_OP, Reason.NO_OP_SYNCED
+        verdict = self._verdict(observed) if found else _Verdict(Action.NO_OP, Reason.NO_OP_SYNCED, "as applied")
+        if verdict.action is Action.REPAIR and not shown:
             remedy = f"`apply --replace {observed.name}` repairs it"
             message = f"sizes and times are as recorded, so an apply does not see it: {remedy}"
-        suspended = reason is Reason.NO_OP_SUSPENDED
+            verdict = _Verdict(Action.NO_OP, Reason.NO_OP_SYNCED, message)
         sync = Sync.OUT_OF_SYNC if found else Sync.SYNCED
+        action, reason, message, suspended = verdict
         return replace(change_of(observed, action, reason, message, sync=sync, suspended=suspended), drift=found)
 
-    def _verdict(self, observed: ObservedSandbox) -> tuple[Action, Reason, str]:
-        """Return what happens to the drift of one sandbox: action, reason and message."""
+    def _verdict(self, observed: ObservedSandbox) -> _Verdict:
+        """Return what happens to the drift of one sandbox."""
         desired, record, fleet_state = self._wanted.get(observed.id), observed.record, self.fleet_state
         if record is not None and expired(
             record.expires_at, fleet_state.observations[observed.host].clock, fleet_state.now
         ):
-            return Action.NO_OP, Reason.NO_OP_EXPIRED, "it expired, and is not repaired"
+            return _Verdict(Action.NO_OP, Reason.NO_OP_EXPIRED, "it expired, and is not repaired")
         if record is not None and record.origin == "api":
-            return (
-                Action.NO_OP,
-                Reason.NO_OP_NOT_IN_GIT,
-                "it is imperative: git leaves it alone, and nothing repairs it",
-            )
+            message = "it is imperative: git leaves it alone, and nothing repairs it"
+            return _Verdict(Action.NO_OP, Reason.NO_OP_NOT_IN_GIT, message)
         if desired is None or observed.host in fleet_state.fleet.retired:
-            return Action.NO_OP, Reason.NO_OP_NOT_IN_GIT, "it is no longer in git, and is not repaired"
+            return _Verdict(Action.NO_OP, Reason.NO_OP_NOT_IN_GIT, "it is no longer in git, and is not repaired")
         if desired.sandbox.spec.suspend:
-            return Action.NO_OP, Reason.NO_OP_SUSPENDED, "suspend: true"
+            return _Verdict(Action.NO_OP, Reason.NO_OP_SUSPENDED, "suspend: true", suspended=True)
         if not desired.sandbox.spec.sync_policy.self_heal:
-            return Action.NO_OP, Reason.NO_OP_SELF_HEAL_DISABLED, "selfHeal: false"
-        return Action.REPAIR, Reason.REPAIR_DRIFT, "the next apply repairs it"
+            return _Verdict(Action.NO_OP, Reason.NO_OP_SELF_HEAL_DISABLED, "selfHeal: false")
+        return _Verdict(Action.REPAIR, Reason.REPAIR_DRIFT, "the next apply repairs it")
 
 
 def _settled(observed: ObservedSandbox, fleet_state: FleetState) -> bool:

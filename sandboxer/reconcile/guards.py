@@ -34,7 +34,7 @@ def _destroys(change: Change) -> bool:
 
 def _counts(change: Change) -> bool:
     # Expiry was decided when the sandbox was created; the rest is decided now, perhaps by mistake.
-    return _destroys(change) and change.reason is not Reason.DELETE_EXPIRED
+    return _destroys(change) and not change.expired
 
 
 def _foreign(fleet_state: FleetState, options: Options) -> str | None:

@@ -63,7 +63,7 @@ class Options:
             return False
         if change.sandbox in self.excluded:
             return False
-        if self.only_expired and change.reason is not Reason.DELETE_EXPIRED:
+        if self.only_expired and not change.expired:
             return False
         return not self.hosts or change.host in self.hosts or change.from_host in self.hosts
 
@@ -77,4 +77,6 @@ class Options:
             reason=Reason.NO_OP_PRUNE_DISABLED,
             message=f"{change.message}, and --no-prune was given",
             volumes=(),
+            expired=False,
+            stray=False,
         )

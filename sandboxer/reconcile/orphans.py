@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action, Phase, Reason, Sync
-from sandboxer.reconcile.change import change_of, unknown, unseen
+from sandboxer.reconcile.change import change_of, expired_delete, unknown, unseen
 from sandboxer.reconcile.decide import drain_first
 from sandboxer.reconcile.expiry import expired
 
@@ -32,7 +32,7 @@ def leftovers_of_git(fleet_state: FleetState) -> tuple[list[Change], list[Change
         if record is None:
             if outlived(observed, fleet_state):
                 message = f"its record is gone, and its labels let it live until {_moment(observed.until)}"
-                changes.append(change_of(observed, Action.DELETE, Reason.DELETE_EXPIRED, message))
+                changes.append(expired_delete(observed, message))
         elif (
             observed.conflict
             or retired
@@ -87,7 +87,7 @@ def _orphan(observed: ObservedSandbox, record: Record, fleet_state: FleetState) 
         return unseen(observed, unknown_host)
     if expired(record.expires_at, _clock(observed, fleet_state), fleet_state.now):
         message = f"it expired at {_moment(record.expires_at)}"
-        return change_of(observed, Action.DELETE, Reason.DELETE_EXPIRED, message)
+        return expired_delete(observed, message)
     if record.origin == "git" and (record.sync_policy.prune or record.phase is Phase.DESTROYING):
         return change_of(observed, Action.DELETE, Reason.DELETE_ORPHANED, "its manifest is gone from git")
     if observed.host in fleet_state.fleet.retired:

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sandboxer.model.hidden import SHOWN, Hidden
-from sandboxer.model.lifecycle import Action, Reason, Sync
+from sandboxer.model.lifecycle import Action, Health, Reason, Sync
 from sandboxer.model.text import printable
 from sandboxer.reconcile.fields import EFFECTS, Effect
 
@@ -143,7 +143,7 @@ def counts(plan: Plan) -> str:
 def nothing_to_do(plan: Plan, *, more: str = "") -> str:
     """Return the sentence of a plan without changes; ``more`` says where to read why some are left as they are."""
     living = [change for change in plan.changes if change.host]
-    as_wanted = [c for c in living if c.reason is Reason.NO_OP_SYNCED and c.sync is Sync.SYNCED]
+    as_wanted = [c for c in living if c.sync is Sync.SYNCED and c.health is not Health.SUSPENDED]
     apart, gone = len(living) - len(as_wanted), len(plan.changes) - len(living)
     hosts = plural(len({change.host for change in as_wanted}), "host")
     are = "is as git wants it" if len(as_wanted) == 1 else "are as git wants them"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.model.lifecycle import Action, Block
 from sandboxer.model.observed import Reachable
 from sandboxer.model.run_events import fan_out
 from sandboxer.wiring import clock
@@ -99,7 +99,7 @@ class Applier:
         observations, newer = self.planned.observations, self.planned.newer | self._newer
         by_host = {name: observation for name, observation in observations.by_host.items() if name not in newer}
         # What a guard keeps from being deleted in bulk must not be forgotten in bulk either.
-        guarded = any(change.reason is Reason.BLOCKED_GUARD for change in self.planned.plan.changes)
+        guarded = any(change.block is Block.GUARD for change in self.planned.plan.changes)
         fleet = observations.fleet if of_git else replace(observations.fleet, commit=None)
         pending = pending_cleanups(fleet, by_host, forget=of_git and not guarded)
         clean_up(pending, self.hosts.transport, fleet, holder_of(fleet))

@@ -42,7 +42,7 @@ class LocatedSandbox:
     @property
     def stray(self) -> bool:
         """Whether it is a copy to delete, its home being another host."""
-        return self.change.reason is Reason.DELETE_STRAY
+        return self.change.stray
 
     def with_record(self, record: Record) -> LocatedSandbox:
         """Return the same sandbox with another record."""

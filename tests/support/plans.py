@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
 from sandboxer.model.plan import Change, FieldChange, HostSummary, Plan, Unmanaged
+from sandboxer.reconcile.change import blocked
 
 COMMIT = "1f2e3d4c5b6a79880f1e2d3c4b5a69788796a5b4"
 
@@ -21,7 +23,8 @@ def change(name: str, reason: Reason, **more: Any) -> Change:
         "health": Health.HEALTHY,
         **more,
     }
-    return Change(sandbox=name, action=action, reason=reason, **values)
+    made = Change(sandbox=name, action=action, reason=reason, **values)
+    return replace(blocked(made, reason, made.message), volumes=made.volumes) if action is Action.BLOCKED else made
 
 
 def fields(**values: tuple[Any, Any]) -> tuple[FieldChange, ...]:

@@ -1,0 +1,100 @@
+"""A reason explains and never steers: only the planner assigns one, and nobody decides by it."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandboxer.model.lifecycle import Action, Block, Reason
+from sandboxer.reconcile.change import blocked
+from tests.support.fleet import ROOT
+from tests.support.plans import change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# An approval holds only where the reason is the one that was approved: a comparison of two plans, and no decision.
+ALLOWED = {"sandboxer/reconcile/approval.py"}
+
+
+def is_reason(node: ast.AST) -> bool:
+    """Return whether an expression is a member of Reason, or the reason of a change."""
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
+        return any(is_reason(element) for element in node.elts)
+    if isinstance(node, ast.Attribute) and node.attr == "value":
+        return is_reason(node.value)
+    if not isinstance(node, ast.Attribute):
+        return False
+    of_a_change = node.attr == "reason" and "change" in ast.unparse(node.value)
+    return of_a_change or (isinstance(node.value, ast.Name) and node.value.id == "Reason")
+
+
+def decisions(source: str) -> Iterator[int]:
+    """Yield the lines that decide by a reason: a comparison, a case, or a look-up in a table of reasons."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Compare(left=left, comparators=others):
+                found = any(is_reason(side) for side in (left, *others))
+            case ast.Subscript(slice=key):
+                found = is_reason(key)
+            case ast.Dict(keys=keys):
+                found = any(key is not None and is_reason(key) for key in keys)
+            case ast.Call(func=ast.Attribute(attr="get" | "startswith" | "endswith"), args=args):
+                found = any(is_reason(arg) for arg in (node.func, *args)) or is_reason(node.func.value)
+            case ast.MatchValue(value=value):
+                found = is_reason(value)
+            case ast.Match(subject=subject):
+                found = is_reason(subject)
+            case _:
+                found = False
+        if found:
+            yield node.lineno
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "if change.reason is Reason.DELETE_STRAY: ...",
+        "if outcome.change.reason == word: ...",
+        "if change.reason in (Reason.NO_OP_SYNCED, Reason.NO_OP_EXPIRED): ...",
+        "found = TABLE.get(change.reason, None)",
+        "found = TABLE[outcome.change.reason]",
+        "TABLE = {Reason.BLOCKED_STALE: 1}",
+        "match change.reason:\n    case _: ...",
+        "match word:\n    case Reason.BLOCKED_STALE: ...",
+        "change.reason.startswith('blocked')",
+        "change.reason.value.startswith('blocked')",
+    ],
+)
+def test_a_decision_by_a_reason_is_found(source: str) -> None:
+    assert list(decisions(source))
+
+
+def test_an_assignment_of_a_reason_is_no_decision() -> None:
+    assert not list(decisions("blocked(change, Reason.BLOCKED_LOCKED, text)\nprint(f'({change.reason})')"))
+
+
+def test_nobody_decides_by_a_reason() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in sorted((ROOT / "sandboxer").rglob("*.py"))
+        if path.relative_to(ROOT).as_posix() not in ALLOWED
+        for line in decisions(path.read_text())
+    ]
+    # The table of the planner that gives a blocked change what it waits for, and the wordings.
+    assert {line.partition(":")[0] for line in found} <= {"sandboxer/reconcile/change.py", "sandboxer/render/words.py"}
+    assert len(found) <= 4, found
+
+
+def test_every_reason_to_block_has_what_it_waits_for() -> None:
+    reasons = [reason for reason in Reason if reason.name.startswith("BLOCKED_")]
+    waits = {blocked(change("web", Reason.NO_OP_SYNCED), reason, "").block for reason in reasons}
+    assert waits == set(Block)
+
+
+def test_a_blocked_change_is_no_delete_any_more() -> None:
+    stray = change("web", Reason.DELETE_STRAY, stray=True, expired=True, volumes=("data",))
+    held = blocked(stray, Reason.BLOCKED_GUARD, "")
+    assert (held.action, held.stray, held.expired, held.volumes) == (Action.BLOCKED, False, False, ())
