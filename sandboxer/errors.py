@@ -6,7 +6,8 @@ Catch the branch of the tree that you can act on::
     ├── UsageError                 the command line or a call of the library is wrong
     │   ├── SandboxNotFound        no sandbox has that name or ID
     │   ├── NameTaken              a sandbox with that name or ID exists
-    │   └── KeyReused              the idempotency key belongs to a different request
+    │   ├── KeyReused              the idempotency key belongs to a different request
+    │   └── UnknownName            a selector of a plan names nothing; carries the selector
     ├── PlanRefused                a saved plan that is damaged, or that approves something else
     ├── ManifestError              manifests with findings; carries the diagnostics
     ├── SourceError                a git repository, revision or file that cannot be read
@@ -39,15 +40,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandboxer.model.diagnostic import Diagnostic
+    from sandboxer.model.remedy import Remedy
 
 
 class SandboxerError(Exception):
-    """The base class: ``message`` says what is wrong and where, ``hint`` what to do about it (may be empty)."""
+    """The base class: ``message`` says what is wrong and where, ``hint`` what to do about it (may be empty).
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    ``remedy`` says that as a code, for faces that have other words than ``hint``.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", remedy: Remedy | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.remedy = remedy
 
 
 class UsageError(SandboxerError):
@@ -66,14 +72,24 @@ class KeyReused(UsageError):
     """The idempotency key belongs to a different request."""
 
 
+class UnknownName(UsageError):
+    """A selector of a plan names nothing. ``selector`` is the field of the planner's options, such as ``targets``."""
+
+    def __init__(self, selector: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.selector = selector
+
+
 class PlanRefused(SandboxerError):
     """A saved plan that cannot be applied: damaged, in another format, or for another fleet or other manifests.
 
     ``line`` and ``column`` count from 1 where the error is at one position in the file, and are 0 otherwise.
     """
 
-    def __init__(self, message: str, *, hint: str = "", line: int = 0, column: int = 0) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self, message: str, *, hint: str = "", remedy: Remedy | None = None, line: int = 0, column: int = 0
+    ) -> None:
+        super().__init__(message, hint=hint, remedy=remedy)
         self.line = line
         self.column = column
 
@@ -149,8 +165,8 @@ class HubError(SandboxerError):
 class SandboxError(SandboxerError):
     """One sandbox could not be changed as planned. ``sandbox`` is its name."""
 
-    def __init__(self, sandbox: str, message: str, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, sandbox: str, message: str, *, hint: str = "", remedy: Remedy | None = None) -> None:
+        super().__init__(message, hint=hint, remedy=remedy)
         self.sandbox = sandbox
 
 

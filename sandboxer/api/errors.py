@@ -25,6 +25,7 @@ from sandboxer.errors import (
     UsageError,
 )
 from sandboxer.model.request import FILE
+from sandboxer.render.remedies import API, worded
 from sandboxer.web.problems import HttpProblem
 from sandboxer.wiring.edges import default_cache
 
@@ -72,7 +73,7 @@ def refused(error: SandboxerError, root: Path, *, usage: int = 409) -> HttpProbl
     elif isinstance(error, NameTaken):
         detail = _TAKEN
     else:
-        detail = without_paths(error.message, root)
+        detail = without_paths("; ".join(filter(None, (error.message, worded(error.remedy, API)))), root)
     headers = {"Retry-After": str(retry)} if retry else {}
     return HttpProblem(status, detail, field=_FIELDS.get(type(error), ""), headers=headers)
 

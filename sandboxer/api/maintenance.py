@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.api.errors import place
 from sandboxer.errors import SandboxerError
+from sandboxer.render.remedies import in_json
 from sandboxer.web.problems import HttpProblem
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Maintenance:
             if outcome.ok:
                 self._service.tell("info", f"{change.sandbox} on {change.host} has expired: {outcome.change.action}")
             else:
-                why = outcome.error or change.message
+                why = outcome.error or in_json(change.message, change.remedy)
                 self._service.tell("warning", f"{change.sandbox} has expired, and stays for now: {why}")
 
     def _repeat(self, act: Callable[[], None], seconds: float) -> None:

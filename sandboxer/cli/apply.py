@@ -161,13 +161,15 @@ def _report(decided: Plan, outcomes: Sequence[Outcome], output: str, seconds: fl
 
         stdout().print(apply_summary(outcomes, seconds))
         return
+    from sandboxer.render.remedies import in_json
+
     result = {
         "format_version": "1.0",
         "fleet": decided.fleet,
         "commit": decided.commit,
         "complete": decided.complete and all(outcome.ok for outcome in outcomes),
-        "plan": decided.to_json(),
-        "outcomes": [outcome.to_json() for outcome in outcomes],
+        "plan": decided.to_json(in_json),
+        "outcomes": [outcome.to_json(in_json) for outcome in outcomes],
         "seconds": round(seconds, 3),
     }
     write(json.dumps(result, indent=2, ensure_ascii=False))

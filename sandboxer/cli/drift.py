@@ -121,7 +121,9 @@ def _again_and_again(once: Callable[[], int], seconds: float) -> int:
 
 def _show(report: DriftReport, output: str) -> None:
     if output == "json":
-        write(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        from sandboxer.render.remedies import in_json
+
+        write(json.dumps(report.to_json(in_json), indent=2, ensure_ascii=False))
     elif output == "markdown":
         from sandboxer.render.drift_markdown import drift_markdown
 

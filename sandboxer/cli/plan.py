@@ -57,7 +57,9 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
 def show(decided: Plan, output: str, *, show_all: bool = False) -> None:
     """Print a plan in one of its formats."""
     if output == "json":
-        write(json.dumps(decided.to_json(), indent=2, ensure_ascii=False))
+        from sandboxer.render.remedies import in_json
+
+        write(json.dumps(decided.to_json(in_json), indent=2, ensure_ascii=False))
     elif output == "markdown":
         from sandboxer.render.plan_markdown import plan_markdown
 

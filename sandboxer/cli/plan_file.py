@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sandboxer.cli.atomic_write import write_atomically
 from sandboxer.errors import PlanRefused, UsageError
 from sandboxer.model.saved_plan import MAX_BYTES, parse_saved_plan, saved_bytes
+from sandboxer.render.remedies import in_json
 
 if TYPE_CHECKING:
     from sandboxer.model.plan import Plan
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def save(decided: Plan, approval: Approval, name: str) -> None:
     """Write a plan and its approval to the file of this name. Raise UsageError if that is not possible."""
-    write_atomically("--out", name, saved_bytes(decided, approval))
+    write_atomically("--out", name, saved_bytes(decided, approval, in_json))
 
 
 def read(name: str) -> SavedPlan:
@@ -37,4 +38,4 @@ def read(name: str) -> SavedPlan:
         return parse_saved_plan(data)
     except PlanRefused as refused:
         place = f"{name}:{refused.line}:{refused.column}" if refused.line else name
-        raise PlanRefused(f"{place}: {refused.message}", hint=refused.hint) from None
+        raise PlanRefused(f"{place}: {refused.message}", hint=refused.hint, remedy=refused.remedy) from None

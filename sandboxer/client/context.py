@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sandboxer.errors import HostError, HostNotObserved, ProvisionFailed, SandboxError, SandboxLocked, StaleChange
 from sandboxer.model.lifecycle import Block
 from sandboxer.model.run_events import fan_out, ignore
+from sandboxer.render.remedies import LIBRARY, worded
 from sandboxer.wiring.apply_options import ApplyOptions
 from sandboxer.wiring.applying import apply_plan
 from sandboxer.wiring.fleet_hosts import open_fleet
@@ -118,4 +119,11 @@ class ClientContext:
             if outcome.transient:
                 raise HostError(outcome.change.host or "", message, hint=outcome.hint)
             kind = _KINDS.get(outcome.change.block, ProvisionFailed) if not outcome.error else ProvisionFailed
-            raise kind(outcome.change.sandbox, message, hint=outcome.hint)
+            raise failure(outcome, kind)
+
+
+def failure(outcome: Outcome, kind: type[SandboxError] = SandboxError) -> SandboxError:
+    """Return the error for an outcome that is not ok."""
+    change, message = outcome.change, outcome.error or outcome.change.message
+    remedy = None if outcome.error or outcome.hint else change.remedy
+    return kind(change.sandbox, message, hint=outcome.hint or worded(remedy, LIBRARY), remedy=remedy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sandboxer.client.context import failure
 from sandboxer.client.query import copies_of, require_observed
 from sandboxer.errors import SandboxError, UsageError
 from sandboxer.model.lifecycle import Action, Block, Reason
@@ -55,7 +56,7 @@ def _destroy_once(context: ClientContext, name: str) -> bool | None:
         return None
     for outcome in outcomes:
         if not outcome.ok:
-            raise SandboxError(name, outcome.error or outcome.change.message, hint=outcome.hint)
+            raise failure(outcome)
     return True
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from sandboxer.errors import HostNotObserved, SandboxError, UsageError
 from sandboxer.model.lifecycle import Phase
 from sandboxer.reconcile.options import Options
+from sandboxer.render.remedies import in_json
 from sandboxer.wiring.lookup import find, handle_of, located_sandboxes
 from sandboxer.wiring.planning import plan_fleet
 
@@ -58,7 +59,7 @@ class SandboxFilter:
 def plan(context: ClientContext) -> JsonObject:
     """Return the plan of the fleet as JSON."""
     with context.open() as (source, hosts):
-        return plan_fleet(source, hosts, Options()).plan.to_json()
+        return plan_fleet(source, hosts, Options()).plan.to_json(in_json)
 
 
 def handles(context: ClientContext, wanted: SandboxFilter | None = None) -> list[Handle]:

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import HostNotObserved, SandboxError, UsageError
+from sandboxer.client.context import failure
+from sandboxer.errors import HostNotObserved, UsageError
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import RECORD_MISSING
 from sandboxer.reconcile.change import change_of, with_fingerprint
@@ -78,7 +79,7 @@ def destroy_unrecorded(context: ClientContext, identifier: str) -> list[Unrecord
         removed = [_described(planned.observations.fleet, observed) for observed in copies]
     for outcome in applied.outcomes:
         if not outcome.ok:
-            raise SandboxError(identifier, outcome.error or outcome.change.message, hint=outcome.hint)
+            raise failure(outcome)
     return removed
 
 

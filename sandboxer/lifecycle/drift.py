@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.lifecycle.compare import Comparer
 from sandboxer.lifecycle.notes import DriftNotes
+from sandboxer.model.remedy import Notice
 from sandboxer.reconcile.drift_report import Comparison
 
 if TYPE_CHECKING:
@@ -43,4 +44,4 @@ def find_drift(
         contents = comparer.compare(comparison.comparable())
     report = comparison.report(contents)
     problems = DriftNotes(fleet_state.fleet.name, roots, transport, holder, told).write(report.notes)
-    return replace(report, plan=replace(report.plan, warnings=(*report.plan.warnings, *problems)))
+    return replace(report, plan=replace(report.plan, warnings=(*report.plan.warnings, *map(Notice, problems))))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sandboxer.model.remedy import message_alone
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from sandboxer.model.event import Event
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.plan import Change, Plan
+    from sandboxer.model.remedy import Say
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +86,15 @@ class DriftReport:
         """The sandboxes that differ from what was applied."""
         return tuple(change for change in self.plan.changes if change.drift)
 
-    def to_json(self) -> JsonObject:
-        """Return a plan's JSON, with ``since`` for each change, and ``resolved``."""
+    def to_json(self, say: Say = message_alone) -> JsonObject:
+        """Return a plan's JSON, with ``since`` for each change, and ``resolved``; ``say`` words the messages."""
         changes = []
         for change in self.plan.changes:
             since = self.since.get((change.host or "", change.id))
-            changes.append({**change.to_json(), "origin": change.origin, "since": rfc3339(since) if since else None})
+            changes.append({**change.to_json(say), "origin": change.origin, "since": rfc3339(since) if since else None})
         resolved = [one.to_json() for one in self.resolved]
         return {
-            **self.plan.to_json(),
+            **self.plan.to_json(say),
             "complete": self.complete,
             "changes": changes,
             "resolved": resolved,

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action
+from sandboxer.model.remedy import message_alone
 
 if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.plan import Change
+    from sandboxer.model.remedy import Say
 
 DONE_WORDS = {
     Action.CREATE: "created",
@@ -50,10 +52,10 @@ class Outcome:
         """What happened, in one word: ``created``, ``failed``, ``blocked``."""
         return "failed" if self.error else DONE_WORDS[self.change.action]
 
-    def to_json(self) -> JsonObject:
-        """Return it as in the JSON of an apply."""
+    def to_json(self, say: Say = message_alone) -> JsonObject:
+        """Return it as in the JSON of an apply, with the change's message as ``say`` words it."""
         return {
-            **self.change.to_json(),
+            **self.change.to_json(say),
             "outcome": self.word,
             "error": self.error or None,
             "hint": self.hint or None,

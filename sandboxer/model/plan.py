@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
+from sandboxer.model.remedy import Notice, Remedy, Say, message_alone
 
 if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject, JsonValue
@@ -33,8 +34,9 @@ class FieldChange:
 class Change:
     """What a plan does to one sandbox on one host.
 
-    ``message`` says it in a sentence. ``generation`` and ``uid`` are the record's as planned (0 and empty without a
-    record): the executor plans again where they have changed. ``volumes`` are those that a replace or delete destroys.
+    ``message`` says it in a sentence, and ``remedy`` what to do about it. ``generation`` and ``uid`` are the record's
+    as planned (0 and empty without a record): the executor plans again where they have changed. ``volumes`` are those
+    that a replace or delete destroys.
 
     ``reason`` explains and nothing depends on it. What others act on is in fields that no JSON has: ``block`` is what a
     blocked change waits for, ``expired`` marks the delete of an expired sandbox (no guard counts it, and a tombstone
@@ -60,14 +62,15 @@ class Change:
     block: Block | None = None
     expired: bool = False
     stray: bool = False
+    remedy: Remedy | None = None
 
     @property
     def acts(self) -> bool:
         """Whether carrying it out changes anything on a host."""
         return self.action not in (Action.NO_OP, Action.BLOCKED)
 
-    def to_json(self) -> JsonObject:
-        """Return it as in a plan's JSON."""
+    def to_json(self, say: Say = message_alone) -> JsonObject:
+        """Return it as in a plan's JSON, with the message as ``say`` words it."""
         return {
             "sandbox": self.sandbox,
             "id": self.id,
@@ -77,25 +80,30 @@ class Change:
             "reason": self.reason.value,
             "sync": self.sync.value,
             "health": self.health.value,
-            "message": self.message,
+            "message": say(self.message, self.remedy),
             "fingerprint": self.fingerprint,
             "pending": [change.to_json() for change in self.pending],
             "drift": [change.to_json() for change in self.drift],
             "volumes": list(self.volumes),
+            **({"remedy": self.remedy.to_json()} if self.remedy else {}),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class HostSummary:
-    """The result of observing one host. ``error`` is None where the observation was complete."""
+    """The result of observing one host. ``error`` is None where the observation was complete.
+
+    ``remedy`` is what to do about an error, where more can be done than to check the host.
+    """
 
     name: str
     status: HostStatus
     error: str | None = None
+    remedy: Remedy | None = None
 
-    def to_json(self) -> JsonObject:
-        """Return it as in a plan's JSON."""
-        return {"name": self.name, "status": self.status, "error": self.error}
+    def to_json(self, say: Say = message_alone) -> JsonObject:
+        """Return it as in a plan's JSON, with the error as ``say`` words it."""
+        return {"name": self.name, "status": self.status, "error": self.error and say(self.error, self.remedy)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,7 @@ class Plan:
     changes: tuple[Change, ...]
     unmanaged: tuple[Unmanaged, ...] = ()
     imperative: tuple[Change, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     stats: Stats = field(default_factory=Stats)
 
     @property
@@ -155,19 +163,19 @@ class Plan:
         """The number of changes of each action."""
         return {action: sum(1 for c in self.changes if c.action is action) for action in Action}
 
-    def to_json(self) -> JsonObject:
-        """Return the plan's JSON, as the contract has it."""
+    def to_json(self, say: Say = message_alone) -> JsonObject:
+        """Return the plan's JSON, as the contract has it, with messages as ``say`` words them."""
         return {
             "format_version": FORMAT_VERSION,
             "fleet": self.fleet,
             "commit": self.commit,
             "dirty": self.dirty,
             "complete": self.complete,
-            "hosts": [host.to_json() for host in self.hosts],
-            "changes": [change.to_json() for change in self.changes],
-            "imperative": [change.to_json() for change in self.imperative],
+            "hosts": [host.to_json(say) for host in self.hosts],
+            "changes": [change.to_json(say) for change in self.changes],
+            "imperative": [change.to_json(say) for change in self.imperative],
             "unmanaged": [thing.to_json() for thing in self.unmanaged],
-            "warnings": list(self.warnings),
+            "warnings": [say(warning.message, warning.remedy) for warning in self.warnings],
             "summary": {action.value: count for action, count in self.summary.items()},
             "stats": self.stats.to_json(),
         }

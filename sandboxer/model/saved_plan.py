@@ -15,14 +15,16 @@ from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer, Validati
 from sandboxer.errors import PlanRefused
 from sandboxer.model.lifecycle import Action
 from sandboxer.model.plan import FORMAT_VERSION
+from sandboxer.model.remedy import RemedyCode, message_alone, remedy_of
 from sandboxer.model.text import printable
 
 if TYPE_CHECKING:
     from sandboxer.model.plan import Plan
+    from sandboxer.model.remedy import Remedy, Say
 
 MAX_BYTES = 16 * 1024 * 1024
 
-_AGAIN = "plan again: sandboxer plan --out FILE"
+_AGAIN = remedy_of(RemedyCode.PLAN_AGAIN)
 _Names = Annotated[frozenset[str], PlainSerializer(sorted, when_used="json")]
 
 
@@ -107,7 +109,9 @@ class SavedPlan(_Part):
     def check(self, fleet: str, fleet_root: str | None, manifests: str) -> None:
         """Raise PlanRefused if it is for another fleet (by name and first commit) or for other manifests."""
         if self.fleet != fleet:
-            _refuse(f"the saved plan is of the fleet {printable(self.fleet)}, and this is {fleet}", "apply it there")
+            _refuse(
+                f"the saved plan is of the fleet {printable(self.fleet)}, and this is {fleet}", hint="apply it there"
+            )
         theirs = self.approval.fleet_root
         if theirs and fleet_root and theirs != fleet_root:
             roots = f"{printable(theirs)[:12]} and {fleet_root[:12]}"
@@ -118,19 +122,21 @@ class SavedPlan(_Part):
         if self.approval.manifests != manifests:
             _refuse("the manifests are not those that the saved plan was made of", self._way_back())
 
-    def _way_back(self) -> str:
+    def _way_back(self) -> Remedy:
         if self.dirty or self.commit is None:
             return _AGAIN
-        commit = printable(self.commit)[:12]
-        return f"plan again; or check out the commit that it was made of, {commit}, or name it: --ref {commit}"
+        return remedy_of(RemedyCode.PLANNED_COMMIT, commit=printable(self.commit)[:12])
 
 
-def saved_bytes(plan: Plan, approval: Approval) -> bytes:
-    """Return the file's bytes. Raise PlanRefused if they would be too many to be read back."""
-    content = {**plan.to_json(), "approval": approval.model_dump(mode="json")}
+def saved_bytes(plan: Plan, approval: Approval, say: Say = message_alone) -> bytes:
+    """Return the file's bytes, with messages as ``say`` words them.
+
+    Raise PlanRefused if they would be too many to be read back.
+    """
+    content = {**plan.to_json(say), "approval": approval.model_dump(mode="json")}
     data = json.dumps({**content, "checksum": checksum(content)}, indent=2).encode() + b"\n"
     if len(data) > MAX_BYTES:
-        _refuse("the plan is larger than 16 MiB", "plan fewer sandboxes at once: --target NAME")
+        _refuse("the plan is larger than 16 MiB", remedy_of(RemedyCode.PLAN_FEWER))
     return data
 
 
@@ -146,10 +152,10 @@ def parse_saved_plan(data: bytes) -> SavedPlan:
     if version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
         _refuse(
             f"its format is {printable(version)}, and this release reads {FORMAT_VERSION}",
-            "apply it with the release that wrote it, or plan again with this one",
+            hint="apply it with the release that wrote it, or plan again with this one",
         )
     if "approval" not in content:
-        _refuse("it approves nothing: it was not written by `plan --out`", _AGAIN)
+        _refuse("it approves nothing: it is a plan, and no saved plan", _AGAIN)
     if content.pop("checksum", None) != checksum(content):
         _refuse("it was changed after it was written: its checksum is another", _AGAIN)
     try:
@@ -185,5 +191,5 @@ def checksum(content: Any) -> str:
     return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _refuse(message: str, hint: str, line: int = 0, column: int = 0) -> NoReturn:
-    raise PlanRefused(message, hint=hint, line=line, column=column) from None
+def _refuse(message: str, remedy: Remedy | None = None, line: int = 0, column: int = 0, *, hint: str = "") -> NoReturn:
+    raise PlanRefused(message, hint=hint, remedy=remedy, line=line, column=column) from None

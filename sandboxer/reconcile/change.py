@@ -7,31 +7,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.model.jsontypes import canonical
-from sandboxer.model.lifecycle import Action, Block, Health, Reason, Sync
+from sandboxer.model.lifecycle import Action, Health, Reason, Sync
 from sandboxer.model.plan import Change
+from sandboxer.reconcile.blocks import block_of, usual_remedy
 from sandboxer.reconcile.drift import drift, health
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.jsontypes import JsonObject, JsonValue
     from sandboxer.model.plan import FieldChange
+    from sandboxer.model.remedy import Remedy
     from sandboxer.reconcile.fleet_state import UnknownHost
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
-
-_BLOCKS: Mapping[Reason, Block] = {
-    Reason.BLOCKED_UNREACHABLE: Block.UNOBSERVED,
-    Reason.BLOCKED_ENGINE: Block.UNOBSERVED,
-    Reason.BLOCKED_AMBIGUOUS: Block.UNCERTAIN,
-    Reason.BLOCKED_NO_HOST: Block.UNMET,
-    Reason.BLOCKED_INPUT: Block.UNMET,
-    Reason.BLOCKED_SECRET: Block.UNMET,
-    Reason.BLOCKED_GUARD: Block.GUARD,
-    Reason.BLOCKED_LOCKED: Block.LOCKED,
-    Reason.BLOCKED_STALE: Block.STALE,
-}
-"""What a change waits for that is blocked for a reason; assigned here, so that nobody else reads the reason."""
 
 
 def change_of(
@@ -44,13 +33,15 @@ def change_of(
     pending: tuple[FieldChange, ...] = (),
     to_host: str | None = None,
     suspended: bool = False,
+    remedy: Remedy | None = None,
 ) -> Change:
     """Return the change of a sandbox that is on a host.
 
-    ``to_host`` is the target of a move; the sandbox's home is then ``from_host``.
+    ``to_host`` is the target of a move; the sandbox's home is then ``from_host``. Without ``remedy``, a blocked change
+    has that of its reason.
     """
     found = drift(observed)
-    return Change(
+    change = Change(
         sandbox=observed.name,
         id=observed.id,
         host=to_host or observed.host,
@@ -66,8 +57,8 @@ def change_of(
         generation=observed.generation,
         uid=observed.uid,
         origin=observed.origin or "git",
-        block=_BLOCKS[reason] if action is Action.BLOCKED else None,
     )
+    return _with_block(change, remedy)
 
 
 def expired_delete(observed: ObservedSandbox, message: str) -> Change:
@@ -75,18 +66,18 @@ def expired_delete(observed: ObservedSandbox, message: str) -> Change:
     return replace(change_of(observed, Action.DELETE, Reason.DELETE_EXPIRED, message), expired=True)
 
 
-def unknown(observed: ObservedSandbox, reason: Reason, message: str) -> Change:
+def unknown(observed: ObservedSandbox, reason: Reason, message: str, remedy: Remedy | None = None) -> Change:
     """Return the change of a sandbox of which nothing is certain.
 
     It is blocked, and its health is Unknown.
     """
-    change = change_of(observed, Action.BLOCKED, reason, message, sync=Sync.UNKNOWN)
+    change = change_of(observed, Action.BLOCKED, reason, message, sync=Sync.UNKNOWN, remedy=remedy)
     return replace(change, health=Health.UNKNOWN, drift=())
 
 
 def unseen(observed: ObservedSandbox, unknown_host: UnknownHost) -> Change:
     """Return the change of a sandbox whose host, or whose engine there, was not observed in full."""
-    return unknown(observed, unknown_host.reason, unknown_host.error)
+    return unknown(observed, unknown_host.reason, unknown_host.error, unknown_host.remedy)
 
 
 def change_without(
@@ -99,9 +90,10 @@ def change_without(
     sync: Sync = Sync.OUT_OF_SYNC,
     health: Health = Health.MISSING,
     pending: tuple[FieldChange, ...] = (),
+    remedy: Remedy | None = None,
 ) -> Change:
     """Return the change of a sandbox that is not on any host that answered."""
-    return Change(
+    change = Change(
         sandbox=desired.name,
         id=desired.id,
         host=host,
@@ -111,22 +103,24 @@ def change_without(
         health=health,
         message=message,
         pending=pending,
-        block=_BLOCKS[reason] if action is Action.BLOCKED else None,
     )
+    return _with_block(change, remedy)
 
 
-def blocked(change: Change, reason: Reason, message: str) -> Change:
+def blocked(change: Change, reason: Reason, message: str, remedy: Remedy | None = None) -> Change:
     """Return the change as blocked: still desired, but not safe to do now. It no longer destroys anything."""
-    return replace(
-        change,
-        action=Action.BLOCKED,
-        reason=reason,
-        message=message,
-        volumes=(),
-        block=_BLOCKS[reason],
-        expired=False,
-        stray=False,
+    held = replace(
+        change, action=Action.BLOCKED, reason=reason, message=message, volumes=(), expired=False, stray=False
     )
+    return _with_block(held, remedy)
+
+
+def _with_block(change: Change, remedy: Remedy | None) -> Change:
+    """Return a blocked change with what it waits for, and with its remedy; another one with its remedy."""
+    if change.action is not Action.BLOCKED:
+        return replace(change, remedy=remedy)
+    remedy = remedy or usual_remedy(change.reason, change.host or "")
+    return replace(change, block=block_of(change.reason), remedy=remedy)
 
 
 def with_fingerprint(change: Change, copies: Iterable[ObservedSandbox]) -> Change:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action, Health, Phase, Reason, Sync
+from sandboxer.model.remedy import RemedyCode, remedy_of
 from sandboxer.reconcile.change import change_of, change_without, expired_delete, unknown, unseen
 from sandboxer.reconcile.drift import drift
 from sandboxer.reconcile.expiry import expired, expiry_after
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.plan import Change, FieldChange
     from sandboxer.model.record import Record
+    from sandboxer.model.remedy import Remedy
     from sandboxer.reconcile.fleet_state import FleetState, UnknownHost
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
     from sandboxer.reconcile.placement import HostCapacity
 
-_UNHEALED = "it drifted, and says selfHeal: false"
+_UNHEALED = "it drifted, and its manifest says selfHeal: false"
 
 
 @dataclass(slots=True)
@@ -52,8 +54,8 @@ class Decider:
             # The observed copy may carry any name; the change is about the desired sandbox.
             yield replace(unknown(doubtful[0], Reason.BLOCKED_AMBIGUOUS, doubtful[1]), sandbox=desired.name)
         elif namesakes:
-            message = f"{desired.id} is the id of {' and '.join(namesakes)} too: rename one of them"
-            yield self._blocked_absent(desired, Reason.BLOCKED_AMBIGUOUS, message, None)
+            message = f"{desired.id} is the id of {' and '.join(namesakes)} too"
+            yield self._blocked_absent(desired, Reason.BLOCKED_AMBIGUOUS, message, None, remedy_of(RemedyCode.RENAME))
         elif not copies:
             yield self._absent(desired)
         else:
@@ -99,8 +101,9 @@ class Decider:
     def _absent(self, desired: DesiredSandbox) -> Change:
         unknown_host = self._unknown(desired)
         if unknown_host is not None:
-            message = f"it might live on {unknown_host.host}, and that cannot be told: {unknown_host.error}"
-            return self._blocked_absent(desired, unknown_host.reason, message, unknown_host.host)
+            reason, remedy = unknown_host.reason, unknown_host.remedy
+            message = f"may exist on {unknown_host.host}, which could not be fully inspected: {unknown_host.error}"
+            return self._blocked_absent(desired, reason, message, unknown_host.host, remedy)
         if self._tombstoned(desired) or (desired.expires_at is not None and desired.expires_at <= self.fleet_state.now):
             message = "it expired, and its manifest has not changed since"
             return change_without(desired, Action.NO_OP, Reason.NO_OP_EXPIRED, message, sync=Sync.SYNCED)
@@ -111,14 +114,15 @@ class Decider:
         if host is None:
             return change_without(desired, Action.BLOCKED, Reason.BLOCKED_NO_HOST, _no_room(desired))
         pending = differences(None, unsealed(desired))
-        message = "it is nowhere yet"
+        message = "not found on any host"
         return change_without(desired, Action.CREATE, Reason.CREATE_ABSENT, message, host=host, pending=pending)
 
     @staticmethod
-    def _blocked_absent(desired: DesiredSandbox, reason: Reason, message: str, host: str | None) -> Change:
-        return change_without(
-            desired, Action.BLOCKED, reason, message, host=host, sync=Sync.UNKNOWN, health=Health.UNKNOWN
-        )
+    def _blocked_absent(
+        desired: DesiredSandbox, reason: Reason, message: str, host: str | None, remedy: Remedy | None
+    ) -> Change:
+        change = change_without(desired, Action.BLOCKED, reason, message, host=host, remedy=remedy)
+        return replace(change, sync=Sync.UNKNOWN, health=Health.UNKNOWN)
 
     def _tombstoned(self, desired: DesiredSandbox) -> bool:
         if desired.name in self.replaced:
@@ -139,7 +143,7 @@ class Decider:
                 message = f"it expired at {ends:%Y-%m-%d %H:%M:%SZ}"
                 return expired_delete(home, message)
         if home.host in self.fleet_state.fleet.retired:
-            return change_of(home, Action.BLOCKED, Reason.BLOCKED_NO_HOST, drain_first(home.host))
+            return homeless(home)
         if home.unreadable:
             return unknown(home, Reason.BLOCKED_ENGINE, home.unreadable)
         if record is None:
@@ -212,7 +216,7 @@ class Decider:
         if record.phase is Phase.DESTROYING:
             reason, message = Reason.REPLACE_INTERRUPTED, "its removal was interrupted"
         elif desired.name in self.replaced:
-            reason, message = Reason.REPLACE_REQUESTED, "asked for with --replace"
+            reason, message = Reason.REPLACE_REQUESTED, "replacement requested"
         else:
             return None
         stopped = self._cannot_begin(desired, home, pending)
@@ -224,8 +228,9 @@ class Decider:
         """Return the blocked change of a sandbox that cannot begin a new life now; None where nothing prevents it."""
         unknown_host = self._unknown(desired)
         if unknown_host is not None:
-            message = f"{unknown_host.host} might have it too, and that cannot be told: {unknown_host.error}"
-            return change_of(home, Action.BLOCKED, unknown_host.reason, message, pending=pending)
+            reason, remedy = unknown_host.reason, unknown_host.remedy
+            message = f"may exist on {unknown_host.host} too, which could not be fully inspected: {unknown_host.error}"
+            return change_of(home, Action.BLOCKED, reason, message, pending=pending, remedy=remedy)
         unmet = _unmet(desired)
         return change_of(home, Action.BLOCKED, *unmet, pending=pending) if unmet else None
 
@@ -251,7 +256,7 @@ class Decider:
             return change_of(home, Action.UPDATE, Reason.UPDATE_CHANGED, _fields(pending), pending=pending)
         drifted = drift(home)
         if not drifted:
-            return change_of(home, Action.NO_OP, Reason.NO_OP_SYNCED, _as_wanted(desired))
+            return change_of(home, Action.NO_OP, Reason.NO_OP_SYNCED, _in_sync(desired))
         if not desired.sandbox.spec.sync_policy.self_heal:
             return change_of(home, Action.NO_OP, Reason.NO_OP_SELF_HEAL_DISABLED, _UNHEALED)
         return change_of(home, Action.REPAIR, Reason.REPAIR_DRIFT, _fields(drifted))
@@ -288,12 +293,10 @@ class Decider:
         return change_of(stray, action, reason, message, sync=Sync.OUT_OF_SYNC)
 
 
-def drain_first(host: str) -> str:
-    """Return what to do about a sandbox on a host whose manifest was removed."""
-    return (
-        f"Host {host} is gone from git, and this sandbox lives there: bring the manifest back with `drain: true`, "
-        "apply, and remove it then"
-    )
+def homeless(observed: ObservedSandbox) -> Change:
+    """Return the change of a sandbox that stays on a host whose document was removed: it is blocked."""
+    message, remedy = f"host {observed.host} is gone from git", remedy_of(RemedyCode.DRAIN_HOST, host=observed.host)
+    return change_of(observed, Action.BLOCKED, Reason.BLOCKED_NO_HOST, message, remedy=remedy)
 
 
 def _move(source: ObservedSandbox, target: str, why: str, pending: tuple[FieldChange, ...]) -> Change:
@@ -317,15 +320,15 @@ def _no_room(desired: DesiredSandbox) -> str:
     return f"no host of its placement has room: each of {', '.join(desired.eligible)} is full, cordoned or draining"
 
 
-def _as_wanted(desired: DesiredSandbox) -> str:
+def _in_sync(desired: DesiredSandbox) -> str:
     """Return the message for a sandbox without differences, even where a secret may have changed unnoticed."""
     absent = [secret.name for secret in desired.secrets if not secret.present]
     unread = [secret.name for secret in desired.secrets if secret.present and secret.value is None]
     if absent:
-        return f"as git wants it; this machine has no value for {', '.join(absent)}, so a change there cannot be told"
+        return f"in sync with git, except for secrets that this machine has no value for: {', '.join(absent)}"
     if unread:
-        return f"as git wants it; whether {', '.join(unread)} changed is told when applied, for a plan reads no secret"
-    return "as git wants it"
+        return f"in sync with git; apply checks whether {', '.join(unread)} changed, as a plan reads no secrets"
+    return "in sync with git"
 
 
 def _fields(changes: tuple[FieldChange, ...]) -> str:

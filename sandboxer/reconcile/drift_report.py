@@ -10,6 +10,7 @@ from sandboxer.model.event import drift_event
 from sandboxer.model.lifecycle import Action, Reason, Sync
 from sandboxer.model.observed import RECORD_MISSING
 from sandboxer.model.plan import Plan
+from sandboxer.model.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.reconcile.change import change_of, unknown, unseen, with_fingerprint
 from sandboxer.reconcile.drift import drift
 from sandboxer.reconcile.expiry import expired
@@ -92,15 +93,16 @@ class Comparison:
         if observed.unreadable:
             return unknown(observed, Reason.BLOCKED_ENGINE, observed.unreadable)
         shown = drift(observed)
-        found = (*shown, *files)
+        found, remedy = (*shown, *files), None
         verdict = self._verdict(observed) if found else _Verdict(Action.NO_OP, Reason.NO_OP_SYNCED, "as applied")
         if verdict.action is Action.REPAIR and not shown:
-            remedy = f"`apply --replace {observed.name}` repairs it"
-            message = f"sizes and times are as recorded, so an apply does not see it: {remedy}"
+            message = "sizes and times are as recorded, so an apply does not see the difference"
             verdict = _Verdict(Action.NO_OP, Reason.NO_OP_SYNCED, message)
+            remedy = remedy_of(RemedyCode.REPLACE, sandbox=observed.name)
         sync = Sync.OUT_OF_SYNC if found else Sync.SYNCED
         action, reason, message, suspended = verdict
-        return replace(change_of(observed, action, reason, message, sync=sync, suspended=suspended), drift=found)
+        change = change_of(observed, action, reason, message, sync=sync, suspended=suspended, remedy=remedy)
+        return replace(change, drift=found)
 
     def _verdict(self, observed: ObservedSandbox) -> _Verdict:
         """Return what happens to the drift of one sandbox."""
@@ -135,7 +137,7 @@ class _Report:
     fleet_state: FleetState
     compared: int = 0
     changes: list[Change] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Notice] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     since: dict[tuple[str, str], datetime] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
@@ -149,7 +151,7 @@ class _Report:
             self._note(observed, change)
         elif change.action is not Action.BLOCKED and observed.record is not None:
             phase = observed.record.phase
-            self.warnings.append(f"{what} is {phase}, and is compared once an apply has brought it to its end")
+            self.warnings.append(Notice(f"{what} is {phase}, and is compared once an apply has finished it"))
             return
         if error:
             self.errors.append(f"the files of {what} cannot be compared: {error}")

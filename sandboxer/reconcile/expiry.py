@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors import UsageError
 from sandboxer.model.quantity import format_duration, parse_duration
+from sandboxer.model.remedy import RemedyCode, remedy_of
 
 if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sandboxer.model.record import Record
 
 _MINUTE = timedelta(minutes=1)
+_AT_LIMIT = "raise ttl.max of its profile, and recreate the sandbox"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +90,18 @@ def extended(record: Record, by: timedelta, host_clock: datetime, now: datetime)
     until, room = record.expires_at + by, record.until - record.expires_at
     least = _MINUTE * max((min(host_clock, now) - record.expires_at) // _MINUTE + 1, 1)
     more = f"{format_duration(by)} more would be until {_moment(until)}"
-    over = f"it is at its limit: raise ttl.max, and make it anew with `apply --replace {record.name}`"
+    over = None if least <= room else remedy_of(RemedyCode.RAISE_TTL, sandbox=record.name)
     if until > record.until:
         raise UsageError(
             f"{record.name} may live until {_moment(record.until)} at most, by the ttl.max of its profile; {more}",
-            hint=f"give at most {format_duration(room)}" if least <= room else over,
+            hint=_AT_LIMIT if over else f"give at most {format_duration(room)}",
+            remedy=over,
         )
     if expired(until, host_clock, now):
         raise UsageError(
             f"{record.name} expired at {_moment(record.expires_at)}; {more}, which is past too",
-            hint=f"give at least {format_duration(least)}" if least <= room else over,
+            hint=_AT_LIMIT if over else f"give at least {format_duration(least)}",
+            remedy=over,
         )
     return until
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from sandboxer.model.lifecycle import Reason
 from sandboxer.model.observed import Reachable
 from sandboxer.model.plan import HostSummary
+from sandboxer.model.remedy import RemedyCode, remedy_of
+from sandboxer.reconcile.blocks import usual_remedy
 from sandboxer.reconcile.observed_sandbox import observed_host
 
 if TYPE_CHECKING:
@@ -17,17 +19,33 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import Fleet
     from sandboxer.model.observed import HostObservation
     from sandboxer.model.plan import HostStatus
+    from sandboxer.model.remedy import Remedy
     from sandboxer.reconcile.observed_sandbox import ObservedHost, ObservedSandbox
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownHost:
-    """Why a host was not observed in full: its status, the reason for what that blocks, and the error in words."""
+    """Why a host was not observed in full: its status, the reason for what that blocks, and the error in words.
+
+    A ``retired`` host is not in git any more.
+    """
 
     host: str
     status: HostStatus
     reason: Reason
     error: str
+    retired: bool = False
+
+    @property
+    def remedy(self) -> Remedy | None:
+        """What to do about it."""
+        if self.retired:
+            return remedy_of(RemedyCode.FORGET_HOST, host=self.host)
+        return usual_remedy(self.reason, self.host)
+
+    def summary(self) -> HostSummary:
+        """Return it as the result of observing the host."""
+        return HostSummary(self.host, self.status, self.error, self.remedy if self.retired else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +112,7 @@ class FleetState:
             unknown_host = self.unknown_hosts.get(name)
             if unknown_host is None and name in self.observed_hosts and self.observations[name].backend_errors:
                 unknown_host = self._unknown_for(name, self._used_on(name))
-            yield (
-                HostSummary(name, unknown_host.status, unknown_host.error)
-                if unknown_host
-                else HostSummary(name, "reachable")
-            )
+            yield (unknown_host.summary() if unknown_host else HostSummary(name, "reachable"))
 
 
 def fleet_state_of(
@@ -115,11 +129,12 @@ def fleet_state_of(
             if observation.error:
                 unknown_hosts[name] = UnknownHost(name, "unknown", Reason.BLOCKED_AMBIGUOUS, observation.error)
         else:
-            error = observation.error if observation else "it was not looked at"
-            if name in fleet.retired:
-                error += f" (its manifest is gone from git: give --forget-host {name} where the machine is gone too)"
+            error = observation.error if observation else "host was not observed"
+            retired = name in fleet.retired
+            if retired:
+                error += " (its Host document is gone from git)"
             status: HostStatus = "unknown" if observation and observation.answered else "unreachable"
-            unknown_hosts[name] = UnknownHost(name, status, Reason.BLOCKED_UNREACHABLE, error)
+            unknown_hosts[name] = UnknownHost(name, status, Reason.BLOCKED_UNREACHABLE, error, retired)
     observed_hosts = {
         name: observed_host(observation, fleet.name, fleet.hosts[name].spec.root)
         for name, observation in answered.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import UsageError
+from sandboxer.errors import UnknownName
 from sandboxer.model.lifecycle import Action, Reason
 
 if TYPE_CHECKING:
@@ -43,19 +43,19 @@ class Options:
     only_expired: bool = False
 
     def check(self, sandboxes: Collection[str], hosts: Collection[str]) -> None:
-        """Raise UsageError if a name is not one of these ``sandboxes``, in git or on hosts, or of these ``hosts``."""
-        for option, names, known, kind in (
-            ("--target", self.targets, sandboxes, "sandbox in git or on the hosts"),
-            ("--exclude", self.excluded, sandboxes, "sandbox in git or on the hosts"),
-            ("--replace", self.replaced, sandboxes, "sandbox in git or on the hosts"),
-            ("--host", self.hosts, hosts, "host"),
+        """Raise UnknownName if a name is not one of these ``sandboxes``, in git or on hosts, or of these ``hosts``."""
+        for selector, names, known, kind in (
+            ("targets", self.targets, sandboxes, "sandbox in git or on the hosts"),
+            ("excluded", self.excluded, sandboxes, "sandbox in git or on the hosts"),
+            ("replaced", self.replaced, sandboxes, "sandbox in git or on the hosts"),
+            ("hosts", self.hosts, hosts, "host"),
         ):
             for name in sorted(names.difference(known)):
                 from difflib import get_close_matches  # only a wrong name needs it
 
                 near = get_close_matches(name, known, 1)
                 hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
-                raise UsageError(f"{option} {name}: there is no such {kind}", hint=hint)
+                raise UnknownName(selector, f"{name}: there is no such {kind}", hint=hint)
 
     def wants(self, change: Change) -> bool:
         """Return whether the selectors include this change."""
@@ -68,14 +68,14 @@ class Options:
         return not self.hosts or change.host in self.hosts or change.from_host in self.hosts
 
     def pruning(self, change: Change) -> Change:
-        """Return the change; with --no-prune, a no-op in place of a delete."""
+        """Return the change; without ``prune``, a no-op in place of a delete."""
         if self.prune or change.action is not Action.DELETE:
             return change
         return replace(
             change,
             action=Action.NO_OP,
             reason=Reason.NO_OP_PRUNE_DISABLED,
-            message=f"{change.message}, and --no-prune was given",
+            message=f"{change.message}, and this run does not delete",
             volumes=(),
             expired=False,
             stray=False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action, Phase, Reason, Sync
 from sandboxer.reconcile.change import change_of, expired_delete, unknown, unseen
-from sandboxer.reconcile.decide import drain_first
+from sandboxer.reconcile.decide import homeless
 from sandboxer.reconcile.expiry import expired
 
 if TYPE_CHECKING:
@@ -91,6 +91,6 @@ def _orphan(observed: ObservedSandbox, record: Record, fleet_state: FleetState) 
     if record.origin == "git" and (record.sync_policy.prune or record.phase is Phase.DESTROYING):
         return change_of(observed, Action.DELETE, Reason.DELETE_ORPHANED, "its manifest is gone from git")
     if observed.host in fleet_state.fleet.retired:
-        return change_of(observed, Action.BLOCKED, Reason.BLOCKED_NO_HOST, drain_first(observed.host))
-    message = "its manifest is gone, and it says prune: false"
+        return homeless(observed)
+    message = "its manifest is gone from git, and said prune: false"
     return change_of(observed, Action.NO_OP, Reason.NO_OP_PRUNE_DISABLED, message, sync=Sync.OUT_OF_SYNC)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.plan import Change, Plan
+from sandboxer.model.remedy import RemedyCode, remedy_of
 from sandboxer.reconcile.change import blocked, with_fingerprint
 from sandboxer.reconcile.decide import Decider
 from sandboxer.reconcile.fleet_state import FleetState, fleet_state_of
@@ -83,8 +84,8 @@ def _unless_stale(change: Change, fleet_state: FleetState, options: Options) -> 
     newer = sorted(hosts & options.stale)
     if not newer:
         return change
-    message = f"a newer commit was applied on {newer[0]}: plan that one, or give --allow-rollback"
-    return blocked(change, Reason.BLOCKED_STALE, message)
+    message, remedy = f"a newer commit was applied on {newer[0]}", remedy_of(RemedyCode.ALLOW_ROLLBACK, host=newer[0])
+    return blocked(change, Reason.BLOCKED_STALE, message, remedy)
 
 
 def _finished(changes: list[Change], fleet_state: FleetState) -> tuple[Change, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.model.observed import RECORD_MISSING
 from sandboxer.model.plan import Unmanaged
+from sandboxer.model.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.reconcile.orphans import outlived, unwanted
 
 if TYPE_CHECKING:
@@ -35,25 +36,25 @@ def unmanaged(fleet_state: FleetState) -> Iterator[Unmanaged]:
                 yield Unmanaged(observed.host, "ambiguous", _described(observed))
 
 
-def warnings(fleet_state: FleetState, forget: frozenset[str]) -> Iterator[str]:
-    """Yield warnings that do not stop a plan, a sentence each. ``forget`` is from --forget-host."""
+def warnings(fleet_state: FleetState, forget: frozenset[str]) -> Iterator[Notice]:
+    """Yield warnings that do not stop a plan. ``forget`` are the hosts that the run was to forget."""
     for name, observation in sorted(fleet_state.observations.items()):
         # A sandbox expires only by both clocks, so one there lives longer.
         if abs(observation.clock - fleet_state.now) > CLOCK_TOLERANCE:
             seconds = round((observation.clock - fleet_state.now).total_seconds())
             direction = "ahead of" if seconds > 0 else "behind"
-            yield f"the clock of {name} is {abs(seconds)} s {direction} this machine's"
+            yield Notice(f"the clock of {name} is {abs(seconds)} s {direction} this machine's")
         if trash := sum(leftover.startswith(".trash-") for leftover in observation.leftovers):
             left = f"{trash} sandbox{'' if trash == 1 else 'es'}"
-            yield f"{name} still has files of {left} that it could not remove: the next apply tries again"
+            yield Notice(f"{name} still has files of {left} that could not be removed: the next apply tries again")
     if fleet_state.fleet.commit is not None and fleet_state.fleet.root_commit is None:
-        yield (
-            "this is a shallow clone: whether another repository has a fleet of the same name cannot be told "
+        yield Notice(
+            "this is a shallow clone, so another repository with a fleet of the same name goes unnoticed "
             "(in a workflow, check out with `fetch-depth: 0`)"
         )
     for observed in unwanted(fleet_state):
         if observed.record is None and not _bare(observed) and not outlived(observed, fleet_state):
-            yield f"{_described(observed)} on {observed.host} has no manifest and {_why_it_stays(observed)}"
+            yield _why_it_stays(observed)
     for name in sorted(forget - fleet_state.forgotten):
         known = (
             "it answers"
@@ -62,7 +63,7 @@ def warnings(fleet_state: FleetState, forget: frozenset[str]) -> Iterator[str]:
             if name in fleet_state.fleet.hosts
             else ""
         )
-        yield f"--forget-host {name} does nothing: {known or 'there is no such host'}"
+        yield Notice(f"host {name} is not forgotten: {known or 'there is no such host'}")
 
 
 def _bare(observed: ObservedSandbox) -> bool:
@@ -70,10 +71,12 @@ def _bare(observed: ObservedSandbox) -> bool:
     return not observed.running and observed.found is not None and observed.found.error == RECORD_MISSING
 
 
-def _why_it_stays(observed: ObservedSandbox) -> str:
+def _why_it_stays(observed: ObservedSandbox) -> Notice:
+    what = f"{_described(observed)} on {observed.host} has no manifest and"
     if observed.found is not None and observed.found.error not in (None, RECORD_MISSING):
-        return f"a record that cannot be used ({observed.found.error}): it stays until that is repaired or removed"
-    return f"no record: it stays until `destroy --without-record {observed.id}`"
+        broken = f"a record that cannot be used ({observed.found.error})"
+        return Notice(f"{what} {broken}: it stays until the record is repaired or removed")
+    return Notice(f"{what} no record, so it stays", remedy_of(RemedyCode.DESTROY_UNRECORDED, id=observed.id))
 
 
 def _described(observed: ObservedSandbox) -> str:

@@ -9,7 +9,7 @@ from rich.text import Text
 from sandboxer.errors import HostError, ManifestError, SandboxError
 from sandboxer.render.diagnostics import to_text
 from sandboxer.render.lines import Line, Lines
-from sandboxer.render.words import safe_lines
+from sandboxer.render.words import hint_of, message_of, safe_lines
 
 if TYPE_CHECKING:
     from sandboxer.errors import SandboxerError
@@ -24,12 +24,13 @@ def error_text(error: SandboxerError) -> Lines:
         coloured = to_text(error.diagnostics, color=True).rstrip("\n")
         return Lines([Line(Text.from_ansi(line)) for line in coloured.split("\n")])
     about = error.host if isinstance(error, HostError) else error.sandbox if isinstance(error, SandboxError) else ""
-    message = error.message if about in error.message else f"{about}: {error.message}"
+    said = message_of(error)
+    message = said if about in said else f"{about}: {said}"
     out = Lines()
     first, *more = safe_lines(message) or [type(error).__name__]
     out.add((first, "bold"), prefix=("Error: ", "bold red"))
     for line in more:
         out.add(line, indent=2)
-    for at, line in enumerate(safe_lines(error.hint)):
+    for at, line in enumerate(safe_lines(hint_of(error))):
         out.add(line, prefix=("  hint: ", "cyan") if at == 0 else " " * 8)
     return out

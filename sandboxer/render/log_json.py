@@ -25,7 +25,7 @@ from sandboxer.model.run_events import (
     RunStarted,
     status_of,
 )
-from sandboxer.render.words import remedy, safe_lines
+from sandboxer.render.words import hint_of, message_of, remedy, safe_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +141,7 @@ class JsonLog:
             )
         host = error.host if isinstance(error, HostError) else ""
         sandbox = error.sandbox if isinstance(error, SandboxError) else ""
-        self._write("error", "error", host=host, sandbox=sandbox, message=error.message, hint=error.hint)
+        self._write("error", "error", host=host, sandbox=sandbox, message=message_of(error), hint=hint_of(error))
 
     def _finish(self, exit_code: int) -> None:
         """Write ``run.finished``; later calls belong to the next run, or are ignored."""

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action
+from sandboxer.render.remedies import COMMENT, worded
 from sandboxer.render.words import (
     DIRTY,
     SYMBOLS,
@@ -16,6 +17,7 @@ from sandboxer.render.words import (
     destroyed,
     incomplete,
     nothing_to_do,
+    notice_text,
     plural,
     remedy,
     safe,
@@ -93,7 +95,7 @@ def _cells(change: Change) -> Iterator[str]:
 def details_of(change: Change, title: str = "") -> str:
     """Return the details below the table: the reason, and each field; ``title`` is a short name of the change."""
     parts = [f"<summary>{escape(change.sandbox)}: {escape(title or where(change))}</summary>"]
-    sentences = [*why(change), remedy(change).replace("`", "")]
+    sentences = [*why(change), remedy(change, COMMENT).replace("`", "")]
     if said := [escape(line) for line in sentences if line]:
         parts.append("<br>\n".join(said))
     if volumes := destroyed(change):
@@ -125,14 +127,15 @@ def asides(plan: Plan) -> Iterator[str]:
     for host in plan.hosts:
         if host.status != "reachable":
             error = escape(" ".join(safe_lines(host.error or "")))
-            yield f"- **{escape(host.name)}** is {host.status}" + (f": {error}" if error else "")
+            said = "; ".join(part for part in (error, escape(worded(host.remedy, COMMENT))) if part)
+            yield f"- **{escape(host.name)}** is {host.status}" + (f": {said}" if said else "")
     if plan.dirty:
         yield f"- {escape(DIRTY)}"
-    yield from (f"- {escape(warning)}" for warning in plan.warnings)
+    yield from (f"- {escape(notice_text(warning, COMMENT))}" for warning in plan.warnings)
     yield from (f"- {escape(line)}, never touched" for line in unmanaged_counts(plan))
     if ambiguous := sum(thing.kind == "ambiguous" for thing in plan.unmanaged):
-        says, has = ("says that it is", "has") if ambiguous == 1 else ("say that they are", "have")
-        yield f"- {plural(ambiguous, 'thing')} on the hosts {says} ours, and {has} neither record nor manifest"
+        have = "has" if ambiguous == 1 else "have"
+        yield f"- {plural(ambiguous, 'thing')} on the hosts {have} our labels but neither record nor manifest"
     if plan.imperative:
         yield f"- {plural(len(plan.imperative), 'imperative sandbox')}, which git leaves alone"
 

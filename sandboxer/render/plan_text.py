@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sandboxer.model.lifecycle import Action, Sync
 from sandboxer.reconcile.fields import Effect
 from sandboxer.render.lines import Lines
+from sandboxer.render.remedies import TERMINAL, worded
 from sandboxer.render.words import (
     DIRTY,
     SYMBOLS,
@@ -16,6 +17,7 @@ from sandboxer.render.words import (
     effect_of_path,
     incomplete,
     nothing_to_do,
+    notice_text,
     plural,
     remedy,
     safe,
@@ -138,21 +140,23 @@ def add_hosts(out: Lines, plan: Plan) -> None:
     if not unseen:
         return
     out.blank()
-    out.add(("Hosts that were not seen in full", "bold"))
+    out.add(("Hosts that were not fully observed", "bold"))
     for host in unseen:
         first, *more = safe_lines(host.error or "") or [""]
         out.add((safe(host.name), "bold"), f"  {host.status}: {first}".rstrip(": "), prefix=("  ! ", "bold red"))
         for line in more:
             out.add(line, indent=_INDENT)
+        if hint := worded(host.remedy, TERMINAL):
+            out.add(safe(hint), indent=_INDENT, prefix=("hint: ", "bold"))
 
 
 def add_warnings(out: Lines, plan: Plan) -> None:
     """Add the warnings to read before acting."""
-    warnings = ([DIRTY] if plan.dirty else []) + [safe(warning) for warning in plan.warnings]
+    warnings = ([DIRTY] if plan.dirty else []) + [notice_text(warning) for warning in plan.warnings]
     for thing in plan.unmanaged:
         if thing.kind == "ambiguous":
             name, host = safe(thing.name), safe(thing.host)
-            warnings.append(f"{name} on {host} says that it is ours, and has neither record nor manifest: left alone")
+            warnings.append(f"{name} on {host} has our labels but neither record nor manifest: left alone")
     if warnings:
         out.blank()
     for warning in warnings:

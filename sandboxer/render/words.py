@@ -7,15 +7,20 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from sandboxer.errors import UnknownName
 from sandboxer.model.hidden import SHOWN, Hidden
-from sandboxer.model.lifecycle import Action, Health, Reason, Sync
+from sandboxer.model.lifecycle import Action, Health, Sync
 from sandboxer.model.text import printable
 from sandboxer.reconcile.fields import EFFECTS, Effect
+from sandboxer.render.remedies import SELECTORS, TERMINAL, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sandboxer.errors import SandboxerError
     from sandboxer.model.plan import Change, FieldChange, Plan
+    from sandboxer.model.remedy import Notice
+    from sandboxer.render.remedies import Wording
 
 SYMBOLS = {
     Action.CREATE: "+",
@@ -27,19 +32,7 @@ SYMBOLS = {
     Action.BLOCKED: "!",
 }
 
-HINTS = {
-    Reason.BLOCKED_UNREACHABLE: "`sandboxer doctor {host}` says what is wrong; if it is gone for good: "
-    "--forget-host {host}",
-    Reason.BLOCKED_ENGINE: "start the engine on {host}; `sandboxer doctor {host}` says what is wrong",
-    Reason.BLOCKED_AMBIGUOUS: "see for yourself on {host}: nothing is done to it while its owner cannot be told",
-    Reason.BLOCKED_INPUT: "check spec.inputs and that this machine may read the repository, then plan again",
-    Reason.BLOCKED_SECRET: "set it where this runs, then plan again",
-    Reason.BLOCKED_LOCKED: "wait until the other client is done, then apply again",
-}
-"""What to do, for each reason whose message does not say so itself."""
-
-NO_HOST_HINT = "raise a host's spec.capacity, lift its cordon, or widen the placement"
-DIRTY = "the work tree has uncommitted changes: this plan is of them, and apply needs a commit or --allow-dirty"
+DIRTY = "the work tree has uncommitted changes, which this plan includes: commit them, or apply with --allow-dirty"
 
 _NAMED = 5
 _TERMINAL_SEQUENCE = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
@@ -109,10 +102,10 @@ def why(change: Change) -> list[str]:
     told = any(change.message == name or change.message.startswith((f"{name}, ", f"{name} and ")) for name in named)
     lines = [] if told else safe_lines(change.message)
     if change.action is Action.UPDATE and all(effect_of_path(f.path) is Effect.RECORD for f in fields):
-        lines.append("the record alone is written: no container is touched")
+        lines.append("only the record is written: no container is touched")
     if change.from_host and change.acts:
         host, old = safe(change.host or "another host"), safe(change.from_host)
-        lines.append(f"made on {host} first; deleted on {old} once it is ready there")
+        lines.append(f"created on {host} first; deleted on {old} once it is ready there")
     return lines
 
 
@@ -122,13 +115,24 @@ def destroyed(change: Change) -> str:
     return f"destroys {plural(len(change.volumes), 'volume')}: {names}" if change.acts and change.volumes else ""
 
 
-def remedy(change: Change) -> str:
-    """Return what to do about a blocked change; empty where its message says so."""
-    if change.action is not Action.BLOCKED:
-        return ""
-    if change.reason is Reason.BLOCKED_NO_HOST:
-        return "" if change.host else NO_HOST_HINT
-    return HINTS.get(change.reason, "").format(host=safe(change.host or "its host"))
+def remedy(change: Change, wording: Wording = TERMINAL) -> str:
+    """Return what to do about a change, in the words of a face; empty where there is nothing to do."""
+    return safe(worded(change.remedy, wording))
+
+
+def message_of(error: SandboxerError) -> str:
+    """Return what is wrong, in the terminal's words."""
+    return f"{SELECTORS[error.selector]} {error.message}" if isinstance(error, UnknownName) else error.message
+
+
+def hint_of(error: SandboxerError) -> str:
+    """Return what to do about an error, in the terminal's words."""
+    return worded(error.remedy, TERMINAL) or error.hint
+
+
+def notice_text(notice: Notice, wording: Wording = TERMINAL) -> str:
+    """Return a notice in one sentence: its message, and what to do about it."""
+    return safe(": ".join(part for part in (notice.message, worded(notice.remedy, wording)) if part))
 
 
 def counts(plan: Plan) -> str:
@@ -143,15 +147,15 @@ def counts(plan: Plan) -> str:
 def nothing_to_do(plan: Plan, *, more: str = "") -> str:
     """Return the sentence of a plan without changes; ``more`` says where to read why some are left as they are."""
     living = [change for change in plan.changes if change.host]
-    as_wanted = [c for c in living if c.sync is Sync.SYNCED and c.health is not Health.SUSPENDED]
-    apart, gone = len(living) - len(as_wanted), len(plan.changes) - len(living)
-    hosts = plural(len({change.host for change in as_wanted}), "host")
-    are = "is as git wants it" if len(as_wanted) == 1 else "are as git wants them"
-    said = [f"{plural(len(as_wanted), 'sandbox')} on {hosts} {are}"] if as_wanted else []
+    in_sync = [c for c in living if c.sync is Sync.SYNCED and c.health is not Health.SUSPENDED]
+    apart, gone = len(living) - len(in_sync), len(plan.changes) - len(living)
+    hosts = plural(len({change.host for change in in_sync}), "host")
+    are = "is in sync with git" if len(in_sync) == 1 else "are in sync with git"
+    said = [f"{plural(len(in_sync), 'sandbox')} on {hosts} {are}"] if in_sync else []
     if apart:
         said.append(f"{plural(apart, 'sandbox')} {'is left as it is' if apart == 1 else 'are left as they are'}")
     if gone:
-        said.append(f"{gone} expired, and will not come back by itself")
+        said.append(f"{gone} expired, and stays deleted until its manifest changes")
     return f"No changes. {'; '.join(said) or 'There are no sandboxes'}{more if apart or gone else ''}."
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
 from sandboxer.model.plan import Change, FieldChange, HostSummary, Plan, Unmanaged
+from sandboxer.model.remedy import Notice
 from sandboxer.reconcile.change import blocked
 
 COMMIT = "1f2e3d4c5b6a79880f1e2d3c4b5a69788796a5b4"
@@ -24,7 +25,8 @@ def change(name: str, reason: Reason, **more: Any) -> Change:
         **more,
     }
     made = Change(sandbox=name, action=action, reason=reason, **values)
-    return replace(blocked(made, reason, made.message), volumes=made.volumes) if action is Action.BLOCKED else made
+    blocks = action is Action.BLOCKED
+    return replace(blocked(made, reason, made.message, made.remedy), volumes=made.volumes) if blocks else made
 
 
 def fields(**values: tuple[Any, Any]) -> tuple[FieldChange, ...]:
@@ -65,7 +67,7 @@ CREATED = fields(
 )
 
 EVERYTHING = plan_of(
-    change("checkout-e2e", Reason.CREATE_ABSENT, message="it is nowhere yet", pending=CREATED),
+    change("checkout-e2e", Reason.CREATE_ABSENT, message="not found on any host", pending=CREATED),
     change(
         "preview",
         Reason.UPDATE_CHANGED,
@@ -105,13 +107,13 @@ EVERYTHING = plan_of(
         host="lab-3",
         sync=Sync.UNKNOWN,
         health=Health.UNKNOWN,
-        message="it might live on lab-3, and that cannot be told: 198.18.0.13:22 does not answer within 10 s",
+        message="may exist on lab-3, which could not be fully inspected: 198.18.0.13:22 does not answer within 10 s",
     ),
     change("wide", Reason.BLOCKED_NO_HOST, host=None, message="no host matches its placement: see spec.placement"),
     change(
         "needy", Reason.BLOCKED_SECRET, host=None, message="this machine has no value for DB (from env:DB_PASSWORD)"
     ),
-    change("calm", Reason.NO_OP_SYNCED, message="as git wants it"),
+    change("calm", Reason.NO_OP_SYNCED, message="in sync with git"),
     change(
         "paused",
         Reason.NO_OP_SUSPENDED,
@@ -127,7 +129,7 @@ EVERYTHING = plan_of(
         "lab-4": "engine: docker does not answer:\nCannot connect to the Docker daemon",
     },
     dirty=True,
-    warnings=("the clock of lab-2 is 90 s ahead of this machine's",),
+    warnings=(Notice("the clock of lab-2 is 90 s ahead of this machine's"),),
     unmanaged=(
         Unmanaged("lab-1", "compose_project", "other"),
         Unmanaged("lab-1", "directory", "someone/else"),

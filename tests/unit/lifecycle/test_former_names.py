@@ -8,6 +8,7 @@ import pytest
 
 from sandboxer.adapters.git import FleetRepository
 from sandboxer.lifecycle.former_names import renamed_from
+from sandboxer.model.remedy import RemedyCode, remedy_of
 from sandboxer.reconcile.planner import Options, plan
 from tests.support.gitrepo import GitRepo
 from tests.support.planning import NOW, fleet_of, looks_of
@@ -50,7 +51,7 @@ def test_the_guard_stops_creates_alone_and_names_the_flag() -> None:
     message = decided.changes[0].message
     assert "called old before" in message
     assert "on lab-1 and 1 more" in message
-    assert "--allow-rename" in message
+    assert decided.changes[0].remedy == remedy_of(RemedyCode.ALLOW_RENAME, fleet="old")
     assert all(change.acts for change in plan(fleet, observations, NOW, Options()).changes)
 
 

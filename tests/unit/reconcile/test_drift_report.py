@@ -11,6 +11,7 @@ import pytest
 from sandboxer.model.observed import FileSums, Reachable
 from sandboxer.model.plan import FieldChange
 from sandboxer.model.record import WorkspaceFiles
+from sandboxer.model.remedy import RemedyCode, remedy_of
 from sandboxer.reconcile.drift_report import Comparison, Contents
 from sandboxer.reconcile.fleet_state import FleetState, fleet_state_of
 from sandboxer.reconcile.options import Options
@@ -143,7 +144,7 @@ def test_an_engine_that_does_not_answer_is_unknown_and_no_drift() -> None:
 def test_what_is_at_work_or_was_left_so_is_not_compared(phase: str) -> None:
     found = report(one({**STOPPED, "record": {"phase": phase}}), told={"services.web": EARLIER})
     assert (found.plan.changes, found.resolved, found.notes, found.compared) == ((), (), (), 0)
-    assert [phase in warning for warning in found.plan.warnings] == [True]
+    assert [phase in warning.message for warning in found.plan.warnings] == [True]
     assert found.complete
 
 
@@ -242,7 +243,7 @@ def test_contents_that_differ_are_told_and_named_with_what_repairs_them() -> Non
     found = Comparison(fleet_state(case), Options()).report({key: Contents((file,))})
     (change,) = found.drifted
     assert (change.action, change.reason, change.drift) == ("no-op", "no_op_because_synced", (file,))
-    assert "--replace web" in change.message
+    assert change.remedy == remedy_of(RemedyCode.REPLACE, sandbox="web")
     both = Comparison(fleet_state(one(STOPPED)), Options()).report({key: Contents((file,))})
     assert [(each.action, len(each.drift)) for each in both.drifted] == [("repair", 2)]
 

@@ -11,6 +11,7 @@ from sandboxer.errors import UsageError
 from sandboxer.lifecycle.handles import handle
 from sandboxer.model.observed import Reachable
 from sandboxer.model.quantity import parse_duration
+from sandboxer.model.remedy import RemedyCode, remedy_of
 from sandboxer.reconcile.expiry import expired, expiry_after, expiry_told, extended
 from sandboxer.reconcile.planner import plan
 from tests.support.planning import NOW, fleet_of, looks_of, record_of
@@ -82,7 +83,7 @@ def test_a_plan_under_a_wrong_clock_deletes_nothing_early_and_warns(seconds: int
         decided = plan(fleet_of(case), looks_of(case), NOW + timedelta(seconds=ours))
         assert [change.reason.value for change in decided.changes] == ["no_op_because_synced"]
         assert len(decided.warnings) == 1
-        assert "3600 s" in decided.warnings[0]
+        assert "3600 s" in decided.warnings[0].message
 
 
 @pytest.mark.parametrize(("seconds", "warned"), [(59, False), (60, False), (61, True), (-60, False), (-61, True)])
@@ -124,7 +125,7 @@ def test_at_its_limit_it_can_only_be_made_anew() -> None:
     record = _record({"ttl": "2h"}, extended="22h")
     with pytest.raises(UsageError, match="may live until") as refused:
         extended(record, timedelta(seconds=1), NOW, NOW)
-    assert "--replace web" in refused.value.hint
+    assert refused.value.remedy == remedy_of(RemedyCode.RAISE_TTL, sandbox="web")
 
 
 def test_what_is_over_is_extended_beyond_now_or_not_at_all() -> None:
@@ -141,7 +142,7 @@ def test_what_cannot_live_until_now_is_not_told_how_much_to_give() -> None:
     for by in (HOUR, 23 * HOUR, 60 * HOUR):
         with pytest.raises(UsageError) as refused:
             extended(record, by, NOW, NOW)
-        assert "--replace web" in refused.value.hint
+        assert refused.value.remedy == remedy_of(RemedyCode.RAISE_TTL, sandbox="web")
 
 
 # --- handles

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandboxer.errors import PlanRefused
+from sandboxer.model.remedy import Notice
 from sandboxer.model.saved_plan import (
     MAX_BYTES,
     ApprovedInput,
@@ -22,6 +23,7 @@ from sandboxer.profiles.resolve import digest_of_manifests
 from sandboxer.reconcile.approval import approval_of, enforce, inputs_of, options_of
 from sandboxer.reconcile.options import Options
 from sandboxer.reconcile.planner import plan
+from sandboxer.render.words import hint_of
 from tests.support.planning import COMMIT, FIRST_COMMIT, FLEET, NOW, fleet_of, looks_of, manifests_of, plan_of
 from tests.support.planning import options_of as options_of_case
 
@@ -262,7 +264,7 @@ def test_it_is_of_one_fleet_one_repository_and_these_manifests() -> None:
     for other in others:
         with pytest.raises(PlanRefused, match="the manifests are not those") as refused:
             check(saved, {**OUTDATED, **other})
-        assert f"--ref {COMMIT[:12]}" in refused.value.hint
+        assert f"--ref {COMMIT[:12]}" in hint_of(refused.value)
 
 
 def test_comments_order_and_files_do_not_count_among_the_manifests() -> None:
@@ -337,7 +339,7 @@ def signed(**keys: Any) -> bytes:
         pytest.param(b'{"a":' * 100_000 + b"1", "it is nested too deeply", id="deep"),
         pytest.param(b" " * (MAX_BYTES + 1), "it is larger than 16 MiB", id="large"),
         pytest.param(altered(format_version="2.0"), "its format is 2.0, and this release reads 1.0", id="newer"),
-        pytest.param(json.dumps(plan_of(OUTDATED).to_json()).encode(), "was not written by `plan --out`", id="-o json"),
+        pytest.param(json.dumps(plan_of(OUTDATED).to_json()).encode(), "it approves nothing", id="-o json"),
         pytest.param(altered(fleet="other"), "its checksum is another", id="edited"),
         pytest.param(altered(more=1), "its checksum is another", id="added"),
         pytest.param(altered(checksum=None), "its checksum is another", id="no-checksum"),
@@ -350,7 +352,7 @@ def signed(**keys: Any) -> bytes:
 def test_a_file_that_is_no_saved_plan_is_refused_with_why_and_what_to_do(data: bytes, message: str) -> None:
     with pytest.raises(PlanRefused, match=message) as refused:
         parse_saved_plan(data)
-    assert refused.value.hint
+    assert hint_of(refused.value)
 
 
 def test_truncated_anywhere_it_is_refused() -> None:
@@ -374,7 +376,7 @@ def test_a_later_release_may_add_keys() -> None:
 
 
 def test_a_plan_that_could_not_be_read_back_is_not_written() -> None:
-    decided = replace(plan_of(ABSENT), warnings=("x" * MAX_BYTES,))
+    decided = replace(plan_of(ABSENT), warnings=(Notice("x" * MAX_BYTES),))
     with pytest.raises(PlanRefused, match="larger than 16 MiB") as refused:
         saved_bytes(decided, approval_of(fleet_of(ABSENT), "", Options()))
-    assert "--target" in refused.value.hint
+    assert "--target" in hint_of(refused.value)

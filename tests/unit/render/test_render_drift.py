@@ -10,6 +10,7 @@ import pytest
 from sandboxer.model.drift import DriftReport, Resolved
 from sandboxer.model.lifecycle import Health, Reason, Sync
 from sandboxer.model.plan import FieldChange, Unmanaged
+from sandboxer.model.remedy import Notice
 from sandboxer.render.drift_markdown import drift_markdown
 from sandboxer.render.drift_text import drift_text
 from sandboxer.render.plan_markdown import LIMIT
@@ -71,7 +72,7 @@ CASES = {
         resolved=(RESOLVED,),
         errors=("the files of preview on lab-1 cannot be compared: ../preview cannot be fetched",),
         since={("lab-1", MENDED.id): EARLIER, ("lab-2", IMPERATIVE.id): AT},
-        warnings=("busy on lab-2 is provisioning, and is compared once an apply has brought it to its end",),
+        warnings=(Notice("busy on lab-2 is provisioning, and is compared once an apply has finished it"),),
         unmanaged=(Unmanaged("lab-2", "ambiguous", "lost (0a0b0c0e)"),),
     ),
     "drift-none": report(),

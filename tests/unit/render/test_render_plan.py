@@ -17,13 +17,15 @@ from sandboxer.model.lifecycle import Action, Reason, Sync
 from sandboxer.model.observed import EngineObservation, Reachable
 from sandboxer.model.plan import FieldChange, Plan, Unmanaged
 from sandboxer.model.protocols import InputTree, Revision, TreeEntry
+from sandboxer.model.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import resolve
+from sandboxer.reconcile.blocks import BLOCKS, usual_remedy
 from sandboxer.reconcile.planner import plan
 from sandboxer.render.picture import export_svg
 from sandboxer.render.plan_markdown import LIMIT, escape, plan_markdown
 from sandboxer.render.plan_text import plan_text
-from sandboxer.render.words import DIRTY, HINTS, SYMBOLS, value_text
+from sandboxer.render.words import DIRTY, SYMBOLS, value_text
 from tests.support.cases import compare, on_terminal, piped
 from tests.support.plans import CREATED, EVERYTHING, change, fields, plan_of
 
@@ -33,7 +35,7 @@ GONE = change("gone", Reason.NO_OP_EXPIRED, host=None, message="it expired")
 
 CASES: dict[str, Plan] = {
     "everything": EVERYTHING,
-    "first": plan_of(change("web", Reason.CREATE_ABSENT, message="it is nowhere yet", pending=CREATED)),
+    "first": plan_of(change("web", Reason.CREATE_ABSENT, message="not found on any host", pending=CREATED)),
     "nothing-to-do": plan_of(*SYNCED),
     "nothing-to-do-but": plan_of(*SYNCED[:1], SUSPENDED, GONE),
     "no-sandboxes": plan_of(),
@@ -43,7 +45,8 @@ CASES: dict[str, Plan] = {
         change(
             "web",
             Reason.BLOCKED_GUARD,
-            message="12 deletes are more than guards.maxDeletes, 10: give --max-deletes 12",
+            message="this is one of 12 deletes and replaces, and guards.maxDeletes is 10",
+            remedy=remedy_of(RemedyCode.RAISE_MAX_DELETES, count="12"),
             volumes=("sbx-web_data",),
         )
     ),
@@ -70,7 +73,7 @@ def test_every_action_has_a_sign_of_its_own() -> None:
     assert len(set(SYMBOLS.values())) == len(Action)
 
 
-@pytest.mark.parametrize("reason", sorted(HINTS))
+@pytest.mark.parametrize("reason", sorted(reason for reason in BLOCKS if usual_remedy(reason, "")))
 def test_a_hint_names_the_host_and_nothing_unfilled(reason: Reason) -> None:
     text = piped(plan_text(plan_of(change("web", reason, host="lab-7"))))
     assert "hint: " in text
@@ -135,7 +138,7 @@ def test_markdown_has_a_bounded_length_and_says_what_it_leaves_out(count: int) -
     pending = tuple(FieldChange(f"spec.setup.k{at}", None, "v|" * 2000) for at in range(20))
     changes = [change(f"web-{at}", Reason.CREATE_ABSENT, message="m" * 5000, pending=pending) for at in range(count)]
     hosts = {f"lab-{at}": "e" * 5000 for at in range(count)}
-    text = plan_markdown(plan_of(*changes, hosts=hosts, warnings=("w" * 9000,) * count))
+    text = plan_markdown(plan_of(*changes, hosts=hosts, warnings=(Notice("w" * 9000),) * count))
     assert len(text) <= LIMIT
     assert "more changes in detail: see `sandboxer plan`._" in text
     assert "more lines: see `sandboxer plan`._" in text
@@ -213,7 +216,7 @@ def _everywhere(evil: str) -> Plan:
         replace(SUSPENDED, message=evil, pending=found),
         hosts={evil: evil},
         fleet=evil,
-        warnings=(evil,),
+        warnings=(Notice(evil),),
         unmanaged=(Unmanaged(evil, "container", evil), Unmanaged(evil, "ambiguous", evil)),
         imperative=(change(evil, Reason.NO_OP_SYNCED, host=evil),),
     )
