@@ -6,6 +6,8 @@ access, as ``sandboxer --version`` needs none of them.
 
 from typing import TYPE_CHECKING, Any
 
+from sandboxer.version import __version__
+
 if TYPE_CHECKING:
     from sandboxer import errors
     from sandboxer.client import Abandoned, Client, Sandbox, SandboxFilter
@@ -16,14 +18,13 @@ if TYPE_CHECKING:
     from sandboxer.model.event import Drifted, Event
     from sandboxer.model.handle import Consumer, Endpoint, Handle
     from sandboxer.model.lifecycle import Action, Health, Phase, Reason, Sync
-    from sandboxer.model.outcome import ApplyView, Outcome
+    from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change, FieldChange
     from sandboxer.model.protocols import Stream, Terminal
 
 __all__ = [
     "Abandoned",
     "Action",
-    "ApplyView",
     "Change",
     "Client",
     "Consumer",
@@ -50,7 +51,6 @@ __all__ = [
     "__version__",
     "errors",
 ]
-__version__ = "0.1.0"
 
 _NAMES = {
     "client": ("Abandoned", "Client", "Sandbox", "SandboxFilter"),
@@ -61,7 +61,7 @@ _NAMES = {
     "model.event": ("Drifted", "Event"),
     "model.handle": ("Consumer", "Endpoint", "Handle"),
     "model.lifecycle": ("Action", "Health", "Phase", "Reason", "Sync"),
-    "model.outcome": ("ApplyView", "Outcome"),
+    "model.outcome": ("Outcome",),
     "model.plan": ("Change", "FieldChange"),
     "model.protocols": ("Stream", "Terminal"),
 }

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import sandboxer
 from sandboxer.errors import extra_hint
 from sandboxer.model.run_events import (
     ChangeEnded,
@@ -28,6 +27,7 @@ from sandboxer.model.run_events import (
     status_of,
 )
 from sandboxer.model.text import printable
+from sandboxer.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -261,11 +261,11 @@ def _as_otel(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) ->
             made.set_status(Status(StatusCode.ERROR, _text(span.error)))
         made.end(end_time=span.ended or root.ended)
 
-    ours = Resource({"service.name": "sandboxer", "service.version": sandboxer.__version__})
+    ours = Resource({"service.name": "sandboxer", "service.version": __version__})
     resource = Resource.create().merge(ours).merge(OTELResourceDetector().detect())  # the environment has the last word
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(Kept())
-    tracer = provider.get_tracer("sandboxer", sandboxer.__version__)
+    tracer = provider.get_tracer("sandboxer", __version__)
     carried = {key.lower(): environ[key] for key in ("TRACEPARENT", "TRACESTATE") if environ.get(key)}
     parent = TraceContextTextMapPropagator().extract(carried)
     run = tracer.start_span(root.name, parent, attributes=root.attributes, start_time=root.began)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.openapi.utils import get_openapi
 
-import sandboxer
 from sandboxer.api.models import CreateSandbox, ExtendTtl, Problem
+from sandboxer.version import __version__
 from sandboxer.web.problems import MEDIA_TYPE
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     """Return the complete OpenAPI document."""
     content = get_openapi(
         title=app.title,
-        version=sandboxer.__version__,
+        version=__version__,
         description=app.description,
         routes=app.routes,
         tags=app.openapi_tags,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-import sandboxer
 from sandboxer.cli.groups import SummaryGroup
 from sandboxer.cli.session import LOG_FORMATS, LOG_VARIABLE, Session
 from sandboxer.errors import SandboxerError, UsageError
+from sandboxer.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +84,7 @@ class LazyGroup(SummaryGroup):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(sandboxer.__version__, message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 @click.option("-C", "directory", metavar="DIR", help="Run as if started in DIR.")
 @click.option(
     "--log-format",

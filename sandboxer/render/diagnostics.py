@@ -7,9 +7,9 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import sandboxer
 from sandboxer.model.diagnostic import CODES
 from sandboxer.model.text import printable
+from sandboxer.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def to_sarif(diagnostics: Sequence[Diagnostic]) -> str:
     codes = sorted({found.code for found in diagnostics})
     driver = {
         "name": "sandboxer",
-        "version": sandboxer.__version__,
+        "version": __version__,
         "rules": [{"id": code, "shortDescription": {"text": CODES.get(code, code)}} for code in codes],
     }
     run = {
