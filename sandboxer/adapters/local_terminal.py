@@ -14,7 +14,7 @@ import termios
 from typing import TYPE_CHECKING
 
 from sandboxer.adapters.bootstrap import SHELL_CODE
-from sandboxer.adapters.local import LocalPipe, exit_code, home_folder
+from sandboxer.adapters.local_process import LocalPipe, exit_code, home_folder
 
 if TYPE_CHECKING:
     from sandboxer.model.protocols import Terminal

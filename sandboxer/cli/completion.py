@@ -18,7 +18,6 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
 from sandboxer.cli.console import write
-from sandboxer.cli.main import EXIT_DONE, cli
 from sandboxer.model.text import NAME_PATTERN
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from sandboxer.model.documents import Manifests
     from sandboxer.model.run_events import RunEvent
 
+DONE = 0  # `main` imports this module, so the exit code stands here too
 SHELLS = ("bash", "zsh", "fish")
 PROGRAMS = ("sandboxer", "sandbox")
 #: The longest wait after Tab, in seconds: for the hosts, and in total.
@@ -46,10 +46,10 @@ def completion(shell: str) -> int:
       source <(sandboxer completion bash)              in ~/.bashrc; zsh the same, after compinit
       sandboxer completion fish | source               in ~/.config/fish/config.fish
     """
-    made = get_completion_class(shell)
+    made, cli = get_completion_class(shell), click.get_current_context().find_root().command
     if made is not None:
         write("\n".join(made(cli, {}, program, variable_of(program)).source() for program in PROGRAMS))
-    return EXIT_DONE
+    return DONE
 
 
 def variable_of(program: str) -> str:
@@ -57,14 +57,14 @@ def variable_of(program: str) -> str:
     return f"_{program}_COMPLETE".upper()
 
 
-def answer(program: str, instruction: str) -> NoReturn:
-    """Print the completions for a shell, and end the process: soon, and without any other output."""
-    threading.Timer(MOST_SECONDS, os._exit, (EXIT_DONE,)).start()
+def answer(cli: click.Command, program: str, instruction: str) -> NoReturn:
+    """Print the completions of a command line for a shell, and end the process: soon, and without any other output."""
+    threading.Timer(MOST_SECONDS, os._exit, (DONE,)).start()
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the process ends
     with suppress(Exception, SystemExit, KeyboardInterrupt):
         shell_complete(cli, {}, program, variable_of(program), instruction)
         sys.stdout.flush()
-    os._exit(EXIT_DONE)  # unfinished connections are not waited for
+    os._exit(DONE)  # unfinished connections are not waited for
 
 
 # --- completed values

@@ -15,7 +15,7 @@ from sandboxer.cli.main import EXIT_DONE
 from sandboxer.cli.signals import until_interrupted
 
 if TYPE_CHECKING:
-    from sandboxer.client.connect.logs import LogLine
+    from sandboxer.extensions.capabilities import LogLine
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 _COLOUR = re.compile(r"(\x1b\[[0-9;]{0,40}m)")

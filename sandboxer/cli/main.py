@@ -124,7 +124,7 @@ def run(arguments: Sequence[str]) -> int:
     if request := os.environ.get(f"_{program}_COMPLETE".upper()):
         from sandboxer.cli.completion import answer
 
-        answer(program, request)
+        answer(cli, program, request)
     session, code = Session(), EXIT_ERROR
     try:
         code = _run(arguments, session, program)

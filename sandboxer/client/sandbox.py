@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from datetime import timedelta
 
-    from sandboxer.client.client import Client
     from sandboxer.client.connect.forward import Forward
     from sandboxer.client.connect.logs import Logs
     from sandboxer.model.event import Event
     from sandboxer.model.handle import Endpoint, Handle
     from sandboxer.model.lifecycle import Phase
+
+
+class SandboxClient(Protocol):
+    """What a sandbox needs of its client; ``Client`` documents each."""
+
+    def get(self, name: str) -> Sandbox: ...
+    def recreate(self, name: str) -> Sandbox: ...
+    def extend_ttl(self, name: str, by: timedelta) -> Sandbox: ...
+    def activity(self, name: str) -> Sandbox: ...
+    def destroy(self, name: str) -> bool: ...
+    def events(self, name: str, *, follow: bool = False) -> Generator[Event | None]: ...
+    def logs(
+        self, name: str, *, services: Sequence[str] = (), tail: int | None = None, follow: bool = False
+    ) -> Logs: ...
+    def forward(self, name: str, port: str | int, *, local_port: int = 0, service: str | None = None) -> Forward: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +51,7 @@ class Sandbox:
                 print(sandbox.name, forward.url)
     """
 
-    client: Client
+    client: SandboxClient
     handle: Handle
 
     @property

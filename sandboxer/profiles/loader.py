@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-import sandboxer
 from sandboxer.model.documents import Document, Manifests
 from sandboxer.model.manifest import API_VERSION, KINDS, Extension, Fleet, Host, Profile, Sandbox
 from sandboxer.model.text import is_name, printable
@@ -59,7 +58,7 @@ def load(files: Mapping[str, bytes]) -> Manifests:
 @cache
 def built_in_extensions() -> Mapping[str, Extension]:
     """Return the extensions that ship with Sandboxer, from the descriptions beside their code."""
-    folder = FilePath(sandboxer.__file__).parent / "extensions"
+    folder = FilePath(__file__).parent.parent / "extensions"
     found: dict[str, Extension] = {}
     for path in sorted(folder.glob("*/description.yaml")):
         for document in _read(path.name, path.read_bytes(), Report()):
