@@ -9,7 +9,7 @@ from sandboxer.client.context import failure
 from sandboxer.client.query import copies_of, require_observed
 from sandboxer.errors import SandboxError, UsageError
 from sandboxer.model.lifecycle import Action, Block, Reason
-from sandboxer.reconcile.change import with_fingerprint
+from sandboxer.reconcile.change import decided_as, with_fingerprint
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring.lookup import find, handle_of
 from sandboxer.wiring.planning import plan_fleet
@@ -62,12 +62,9 @@ def _destroy_once(context: ClientContext, name: str) -> bool | None:
 
 def _removal(copy: LocatedSandbox) -> Change:
     change = replace(
-        copy.change,
+        decided_as(copy.change, Action.DELETE, Reason.DELETE_REQUESTED, "its removal was requested"),
         host=copy.observed.host,
         from_host=None,
-        action=Action.DELETE,
-        reason=Reason.DELETE_REQUESTED,
-        message="it was asked for",
         generation=copy.observed.generation,
         uid=copy.observed.uid,
     )

@@ -16,7 +16,7 @@ from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.outcome import Outcome
 from sandboxer.model.run_events import ChangeEnded, ChangeStarted
-from sandboxer.reconcile.change import blocked
+from sandboxer.reconcile.change import blocked, decided_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -110,7 +110,7 @@ class Executor:
                 return Outcome(change, error.message, error.hint, transient=isinstance(error, TRANSIENT))
             again = self.plan_again(change)
             if again is None or not again.acts:
-                return Outcome(again or replace(change, action=Action.NO_OP, reason=Reason.NO_OP_SYNCED))
+                return Outcome(again or decided_as(change, Action.NO_OP, Reason.NO_OP_SYNCED, change.message))
             change = again
         raise AssertionError("the loop returns")
 

@@ -111,7 +111,9 @@ def _mismatch(was: ApprovedChange | None, now: Change | None, unseen: Mapping[st
     if now is None:
         first_unknown = next((host for host in (was.host, was.from_host) if host in unseen), None)
         found = (
-            f"{first_unknown} was not seen, {unseen[first_unknown]}" if first_unknown else "there is nothing left of it"
+            f"{first_unknown} was not fully observed: {unseen[first_unknown]}"
+            if first_unknown
+            else "it does not exist any more"
         )
         return f"the saved plan says {was.reason}, and {found}"
     if (was.action, was.reason) != (now.action, now.reason):

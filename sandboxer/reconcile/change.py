@@ -109,10 +109,21 @@ def change_without(
 
 def blocked(change: Change, reason: Reason, message: str, remedy: Remedy | None = None) -> Change:
     """Return the change as blocked: still desired, but not safe to do now. It no longer destroys anything."""
-    held = replace(
-        change, action=Action.BLOCKED, reason=reason, message=message, volumes=(), expired=False, stray=False
+    return replace(_with_block(decided_as(change, Action.BLOCKED, reason, message), remedy), volumes=())
+
+
+def decided_as(change: Change, action: Action, reason: Reason, message: str) -> Change:
+    """Return the change with another decision: nothing that steers is left of the former one."""
+    return replace(
+        change,
+        action=action,
+        reason=reason,
+        message=message,
+        block=None,
+        remedy=None,
+        expired=False,
+        stray=False,
     )
-    return _with_block(held, remedy)
 
 
 def _with_block(change: Change, remedy: Remedy | None) -> Change:

@@ -88,7 +88,7 @@ class Decider:
             return f"{observed.id} is the id of {observed.name} too: rename the manifest"
         if observed.record is None and len(copies) > 1:
             others = ", ".join(other.host for other in copies if other is not observed)
-            return f"there is one on {others} too, and no record here that tells which counts"
+            return f"it exists on {others} too, and without a record here it is not certain which copy counts"
         return None
 
     def _unknown(self, desired: DesiredSandbox) -> UnknownHost | None:

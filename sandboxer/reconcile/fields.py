@@ -19,7 +19,7 @@ class Effect(IntEnum):
     """The effect of a changed field; the greatest effect of all changed fields decides."""
 
     RECORD = 1
-    """The record alone is written anew."""
+    """Only the record is written again."""
     IN_PLACE = 2
     """Compose re-creates what uses it."""
     REPLACE = 3

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import UnknownName
 from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.reconcile.change import decided_as
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -71,12 +72,5 @@ class Options:
         """Return the change; without ``prune``, a no-op in place of a delete."""
         if self.prune or change.action is not Action.DELETE:
             return change
-        return replace(
-            change,
-            action=Action.NO_OP,
-            reason=Reason.NO_OP_PRUNE_DISABLED,
-            message=f"{change.message}, and this run does not delete",
-            volumes=(),
-            expired=False,
-            stray=False,
-        )
+        message = f"{change.message}, and this run does not delete"
+        return replace(decided_as(change, Action.NO_OP, Reason.NO_OP_PRUNE_DISABLED, message), volumes=())

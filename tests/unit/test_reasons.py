@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandboxer.model.lifecycle import Action, Block, Reason
-from sandboxer.reconcile.change import blocked
+from sandboxer.reconcile.change import blocked, decided_as
 from tests.support.fleet import ROOT
 from tests.support.plans import change
 
@@ -98,3 +98,9 @@ def test_a_blocked_change_is_no_delete_any_more() -> None:
     stray = change("web", Reason.DELETE_STRAY, stray=True, expired=True, volumes=("data",))
     held = blocked(stray, Reason.BLOCKED_GUARD, "")
     assert (held.action, held.stray, held.expired, held.volumes) == (Action.BLOCKED, False, False, ())
+
+
+def test_nothing_that_steers_is_left_of_a_former_decision() -> None:
+    stale = blocked(change("web", Reason.DELETE_STRAY, stray=True, expired=True), Reason.BLOCKED_STALE, "")
+    again = decided_as(stale, Action.DELETE, Reason.DELETE_REQUESTED, "its removal was requested")
+    assert (again.block, again.remedy, again.stray, again.expired) == (None, None, False, False)

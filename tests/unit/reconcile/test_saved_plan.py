@@ -191,7 +191,7 @@ def test_an_approved_delete_that_is_done_already_is_stale_and_blocks_nothing_els
     assert reasons(decided) == {"old": "blocked_because_stale", "web": "update_because_changed"}
     gone = decided.changes[0]
     assert (gone.host, gone.health, gone.sync) == ("lab-1", "Missing", "Synced")
-    assert "says delete_because_orphaned, and there is nothing left of it" in gone.message
+    assert "says delete_because_orphaned, and it does not exist any more" in gone.message
 
 
 def test_an_approved_delete_on_a_host_that_is_not_seen_is_not_told_as_done() -> None:
@@ -200,7 +200,7 @@ def test_an_approved_delete_on_a_host_that_is_not_seen_is_not_told_as_done() -> 
     decided = held(on_two({}, {}, found=found), on_two({}, {}, found=silent))
     gone = next(change for change in decided.changes if change.sandbox == "old")
     assert (gone.reason, gone.sync, gone.health) == ("blocked_because_unreachable", "Unknown", "Unknown")
-    assert "lab-2 was not seen, no answer" in gone.message
+    assert "lab-2 was not fully observed: no answer" in gone.message
 
 
 def test_all_copies_of_a_sandbox_are_approved_as_one() -> None:
