@@ -46,7 +46,7 @@ def warnings(fleet_state: FleetState, forget: frozenset[str]) -> Iterator[Notice
             yield Notice(f"the clock of {name} is {abs(seconds)} s {direction} this machine's")
         if trash := sum(leftover.startswith(".trash-") for leftover in observation.leftovers):
             left = f"{trash} sandbox{'' if trash == 1 else 'es'}"
-            yield Notice(f"{name} still has files of {left} that could not be removed: the next apply tries again")
+            yield Notice(f"{name} still has files of {left} that it could not remove: the next apply tries again")
     if fleet_state.fleet.commit is not None and fleet_state.fleet.root_commit is None:
         yield Notice(
             "this is a shallow clone, so another repository with a fleet of the same name goes unnoticed "
