@@ -137,7 +137,7 @@ def _act(source: FleetSource, hosts: FleetHosts, planned: Planned, options: Opti
 
     began = time.monotonic()
     with telling(source, hosts) as reporter:
-        with session().screen:
+        with session().screen():
             outcomes = apply_plan(planned, source, hosts, reporter, how.operation, again=options)
         for outcome in outcomes:
             if outcome.change in planned.plan.changes and outcome.change.action is Action.BLOCKED:

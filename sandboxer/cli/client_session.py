@@ -39,7 +39,7 @@ def calling(lock_timeout: timedelta | None = None, *, warn: Callable[[str], None
         with _interruptible(here):
             yield Client(lock_timeout=patience, warn=warn or warned, on_event=here.receive, run_id=here.run_id)
     finally:
-        here.screen.close()
+        here.screen().close()
 
 
 def warned(words: str) -> None:
@@ -52,7 +52,7 @@ def _interruptible(present: Session) -> Iterator[None]:
     """Let the first Ctrl-C also print what it leaves; a second one waits for nothing: no host, no State Hub."""
 
     def tell() -> None:
-        for change in present.screen.begun():
+        for change in present.screen().begun():
             present.said("warning", _left_of(change))
 
     def second(_number: int, _frame: FrameType | None) -> None:

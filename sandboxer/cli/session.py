@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandboxer.cli.change_screen import ChangeScreen
-from sandboxer.cli.observation_status import ObservationStatus
-from sandboxer.model.run_events import FleetRead, Message, RunFailed, RunFinished, RunStarted, redacted
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from sandboxer.cli.change_screen import ChangeScreen
+    from sandboxer.cli.observation_status import ObservationStatus
     from sandboxer.errors import SandboxerError
     from sandboxer.model.run_events import Level, RunEvent, Sink
     from sandboxer.render.log_json import JsonLog, Lines
@@ -33,7 +31,7 @@ class Session:
     """Reports of consecutive runs; most commands are one. A run begins with the first event that is reported.
 
     ``run_id`` is the present run's ID, and ``command`` the words of the command. Output is for people until ``speak``
-    changes that. ``screen`` shows changes to people. ``environ`` says whether traces are requested.
+    changes that. ``environ`` says whether traces are requested.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -48,8 +46,8 @@ class Session:
         self._log: JsonLog | None = None
         self._trace: Trace | None = None
         self._complaints: set[str] = set()
-        self._status = ObservationStatus()
-        self.screen = ChangeScreen(lambda: not self.logs)
+        self._status: ObservationStatus | None = None
+        self._screen: ChangeScreen | None = None
         self._hide: Callable[[str, str], str] = lambda _identifier, text: text
 
     @property
@@ -82,14 +80,27 @@ class Session:
 
     def receive(self, event: RunEvent) -> None:
         """Report an event; from the moment that manifests are read, their hidden values are hidden from programs."""
+        from sandboxer.cli.observation_status import ObservationStatus
+        from sandboxer.model.run_events import FleetRead
+
         if isinstance(event, FleetRead):
             self._hide = event.redact
+        self._status = self._status or ObservationStatus()
         self._status(event)
-        self.screen(event)
+        self.screen()(event)
         self._report(event)
+
+    def screen(self) -> ChangeScreen:
+        """Return what shows changes to people."""
+        from sandboxer.cli.change_screen import ChangeScreen
+
+        self._screen = self._screen or ChangeScreen(lambda: not self.logs)
+        return self._screen
 
     def said(self, level: Level, message: str, host: str = "") -> None:
         """Report a message; on a terminal, a prefix marks it as a warning or an error."""
+        from sandboxer.model.run_events import Message
+
         self._report(Message(level, message, host))
         if not self.logs:
             from sandboxer.cli.console import stderr
@@ -100,20 +111,24 @@ class Session:
 
     def failed(self, error: SandboxerError, show: Callable[[], None] | None = None) -> None:
         """Report an error that ends the run or one round of it; ``show`` replaces its usual display for people."""
-        failed = redacted(RunFailed(error), self._hide)
-        self._report(failed)
+        from sandboxer.model.run_events import RunFailed, without_hidden
+
+        self._report(RunFailed(error))
+        error = without_hidden(error, self._hide)
         if not self.logs and show is not None:
             show()
         elif not self.logs:
             from sandboxer.cli.console import stderr
             from sandboxer.render.errors import error_text
 
-            stderr().print(error_text(failed.error if isinstance(failed, RunFailed) else error))
+            stderr().print(error_text(error))
 
     def end(self, code: int) -> None:
         """End the current run, if any, and send its trace; the next report begins another run."""
         if not self._begun:
             return
+        from sandboxer.model.run_events import RunFinished
+
         if self._trace is not None:
             self._trace(RunFinished(code))
             problem = self._trace.send()
@@ -126,10 +141,11 @@ class Session:
 
     def _report(self, event: RunEvent) -> None:
         """Report an event to the log and the trace, without hidden values."""
-        sinks = self._begin()
-        event = redacted(event, self._hide) if sinks else event
-        for sink in sinks:
-            sink(event)
+        from sandboxer.model.run_events import redacted
+
+        hidden = redacted(event, self._hide)
+        for sink in self._begin():
+            sink(hidden)
 
     def _begin(self) -> Sequence[Sink]:
         """Return the sinks for programs; begin the run if it has not begun."""
@@ -140,6 +156,8 @@ class Session:
             self._trace = self._trace or Trace(self._environ)
         sinks += [self._trace] if self._trace is not None else []
         if not self._begun:
+            from sandboxer.model.run_events import RunStarted
+
             self._begun = True
             for sink in sinks:
                 sink(RunStarted(self.run_id, self.command, self._at or datetime.now(UTC)))

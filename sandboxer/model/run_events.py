@@ -3,13 +3,13 @@
 Sinks are the terminal, the JSON log, the trace, State Hub's reporter, and whatever a caller of the library passes.
 """
 
+# Named tuples, for as many dataclasses would cost every command five milliseconds.
+
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
-
-from sandboxer.model.observed import Reachable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,7 @@ Redact: TypeAlias = Callable[[str, str], str]
 """Removes hidden values from a text: the first argument is the ID of the sandbox that it is about, or empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """A run begins: its ID, its command without options (``hub flush``, empty if none was read), and the time."""
 
     run_id: str
@@ -37,50 +36,43 @@ class RunStarted:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class FleetRead:
+class FleetRead(NamedTuple):
     """The manifests were read. ``redact`` hides the fleet's secrets and environment, as far as they are known."""
 
     fleet: str
     redact: Redact
 
 
-@dataclass(frozen=True, slots=True)
-class ObservationStarted:
+class ObservationStarted(NamedTuple):
     """This many hosts are about to be observed."""
 
     hosts: int
 
 
-@dataclass(frozen=True, slots=True)
-class HostObserved:
+class HostObserved(NamedTuple):
     """The observation of a host ended, successfully or not, after ``seconds``."""
 
     observation: HostObservation
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class ObservationEnded:
+class ObservationEnded(NamedTuple):
     """The observation of the hosts is over, or was given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class DriftCompared:
+class DriftCompared(NamedTuple):
     """What runs was compared with what was applied."""
 
     report: DriftReport
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeStarted:
+class ChangeStarted(NamedTuple):
     """A change begins."""
 
     change: Change
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeProgressed:
+class ChangeProgressed(NamedTuple):
     """A change reached a step: ``recording``, ``delivering``, ``starting``, ``destroying``.
 
     Or it waits for another client: the step then begins with ``WAITING``, and names that client.
@@ -90,16 +82,14 @@ class ChangeProgressed:
     step: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeEnded:
+class ChangeEnded(NamedTuple):
     """A change ended, successfully or not. One that was blocked in the plan has not ``begun``."""
 
     outcome: Outcome
     begun: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class EventWritten:
+class EventWritten(NamedTuple):
     """A lifecycle event is in the journal on a host.
 
     ``record`` is the sandbox's record after it, with its containers once it is ready; None for an event of drift.
@@ -111,16 +101,14 @@ class EventWritten:
     containers: Sequence[Container] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RecordChanged:
+class RecordChanged(NamedTuple):
     """A record on a host was changed without a lifecycle event: a later expiry."""
 
     host: str
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message for people; ``host`` is the one that it is about, or empty."""
 
     level: Level
@@ -128,15 +116,13 @@ class Message:
     host: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RunFailed:
+class RunFailed(NamedTuple):
     """Why the run ends, or cannot do what was requested."""
 
     error: SandboxerError
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(NamedTuple):
     """The run ended."""
 
     exit_code: int
@@ -185,19 +171,26 @@ def redacted(event: RunEvent, redact: Redact) -> RunEvent:
         case ChangeEnded(outcome):
             change = replace(outcome.change, message=redact(outcome.change.id, outcome.change.message))
             error, hint = (redact(change.id, text) for text in (outcome.error, outcome.hint))
-            return replace(event, outcome=replace(outcome, change=change, error=error, hint=hint))
+            return event._replace(outcome=replace(outcome, change=change, error=error, hint=hint))
         case Message(_, text):
-            return replace(event, text=redact("", text))
+            return event._replace(text=redact("", text))
         case RunFailed(error):
-            same = type(error).__new__(type(error))
-            same.__dict__.update(error.__dict__)
-            same.message, same.hint = redact("", error.message), redact("", error.hint)
-            return RunFailed(same)
+            return RunFailed(without_hidden(error, redact))
     return event
+
+
+def without_hidden(error: SandboxerError, redact: Redact) -> SandboxerError:
+    """Return the same error without hidden values in its message and hint."""
+    same = type(error).__new__(type(error))
+    same.__dict__.update(error.__dict__)
+    same.message, same.hint = redact("", error.message), redact("", error.hint)
+    return same
 
 
 def status_of(observation: HostObservation) -> HostStatus:
     """Return the status of an observed host, as a plan names it."""
+    from sandboxer.model.observed import Reachable
+
     if isinstance(observation, Reachable):
         return "unknown" if observation.error else "reachable"
     return "unknown" if observation.answered else "unreachable"

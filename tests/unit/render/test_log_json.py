@@ -163,7 +163,7 @@ def test_nothing_is_told_after_the_end_until_another_begins(log: Log) -> None:
     log.log(RunFinished(2))
     log.log(ChangeEnded(Outcome(WEB)))
     assert [(line["event"], line["level"], line["exit_code"]) for line in log.told()] == [("run.finished", "info", 2)]
-    log.log(replace(BEGINNING, run_id="2" * 32))
+    log.log(BEGINNING._replace(run_id="2" * 32))
     log.log(RunFinished(1))
     assert [line["run_id"][0] for line in lines_of(log.stream.getvalue())] == ["1", "1", "2", "2"]
 
