@@ -30,7 +30,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "The client": ("Client", "Sandbox", "SandboxFilter"),
     "What a sandbox is": ("Handle", "Endpoint", "Consumer", "Phase", "Sync", "Health", "Event", "Drifted"),
     "Inside a sandbox": ("Logs", "LogLine", "Forward", "PortRequest", "Shell", "Stream", "Terminal"),
-    "What was done": ("ApplyView", "Change", "FieldChange", "Action", "Reason", "Outcome", "Abandoned", "Unrecorded"),
+    "What was done": ("Change", "FieldChange", "Action", "Reason", "Outcome", "Abandoned", "Unrecorded"),
 }
 """The public names, in the order of the page; ``errors`` follows, a table of its own."""
 
