@@ -116,7 +116,7 @@ class Verbs:
 
     # --- its stack
 
-    def render(self, _command: str, project: str, _folder: str, *_options: str, payload: bytes) -> Doing:
+    def render(self, _kind: str, _command: str, project: str, _folder: str, *_options: str, payload: bytes) -> Doing:
         yield
         with tarfile.open(fileobj=io.BytesIO(payload)) as archive:
             given = {entry.name: found.read() for entry in archive if (found := archive.extractfile(entry))}
@@ -141,7 +141,7 @@ class Verbs:
             return STALE, "it has a record"
         return (yield from self.remove(_engine, uid, payload=payload))
 
-    def compose(self, _command: str, project: str, _places: str, *words: str, payload: bytes) -> Doing:
+    def compose(self, kind: str, _command: str, project: str, _places: str, *words: str, payload: bytes) -> Doing:
         if self._silent(self.operation.target.engine):
             return 1, "the engine is down"
         model = json.loads(self.folder.files["compose.json"])
@@ -156,7 +156,7 @@ class Verbs:
         for name in sorted(services):
             self._start(project, name, model, anew="--force-recreate" in words)
             yield
-        if "--remove-orphans" in words or "podman" in _command:
+        if "--remove-orphans" in words or kind == "podman-compose":
             for container in self.host.of(self.key):
                 if container.labels[COMPOSE_SERVICE] not in model["services"]:
                     del self.host.containers[container.id]

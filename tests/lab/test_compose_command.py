@@ -70,6 +70,26 @@ def test_the_compose_that_is_asked_for_is_used(
     assert traced(host) == []
 
 
+@pytest.mark.parametrize(("host", "behind"), [("lab-1", PLUGIN), ("lab-4", "podman-compose")])
+def test_a_compose_whose_name_says_nothing_is_asked_once_what_it_is(
+    new_fleet: Callable[..., FleetRepo], lab: Lab, host: str, behind: str
+) -> None:
+    fleet = new_fleet(host)
+    fleet.sandbox("one", stack(a=service(environment={"A": "${A}"})), env={"A": "b $ c"})
+    fleet.env["SANDBOXER_COMPOSE_CMD"] = "/opt/x/compose"
+    fleet.commit()
+    script = TRACER.format(real=behind)
+    lab.exec(host, ["sh", "-c", "mkdir -p /opt/x && cat >/opt/x/compose && chmod 755 /opt/x/compose"], input=script)
+    try:
+        fleet.apply()
+        calls = lab.exec(host, ["cat", "/tmp/composed"]).stdout.splitlines()
+    finally:
+        lab.exec(host, ["rm", "-rf", "/opt/x", "/tmp/composed"])
+    assert [call for call in calls if "version" in call] == ["version"]
+    assert "A=b $ c\n" in fleet.inside(host, "one", "a", "env")
+    fleet.assert_synced()
+
+
 # In a mount namespace of its own, so that this machine's Podman and its containers stay out of the look.
 _WITHOUT_PODMAN = 'podman=$(command -v podman) && mount --bind /dev/null "$podman"; exec "$@"'
 

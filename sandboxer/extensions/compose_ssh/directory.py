@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import ObservationIncomplete, ProvisionFailed, StaleChange
+from sandboxer.extensions.compose_ssh.compose_tool import ComposeTool, kind_by_name, kind_by_version
 from sandboxer.extensions.compose_ssh.engines import read_engine
 from sandboxer.extensions.host_observation import file_sums
 from sandboxer.extensions.sections import Sections
@@ -280,15 +281,23 @@ class SandboxDirectory:
         reply = self.session.call("show", target)
         return Hidden(reply.output.decode("utf-8", "surrogateescape")) if reply.code == 0 else None
 
-    def compose_command(self) -> str:
-        """Return the Compose to use: the one that the Host or the runner names, else the one found on the host."""
-        if self.operation.target.compose_command:
-            return self.operation.target.compose_command
-        if not self._compose:
-            raise ProvisionFailed(
-                self.operation.name,
-                f"Compose is not installed on {self.operation.target.host}: "
-                "neither a plugin of Docker's nor docker-compose",
-                hint=f"see `sandboxer doctor {self.operation.target.host}`",
-            )
-        return self._compose
+    def compose_tool(self) -> ComposeTool:
+        """Return the Compose to use: the one that the Host or the runner names, else the one found on the host.
+
+        One whose name does not say which of the two it is runs ``version`` for that. Raise ProvisionFailed if none is
+        installed, or if that fails.
+        """
+        target = self.operation.target
+        command = target.compose_command or self._compose
+        hint = f"see `sandboxer doctor {target.host}`"
+        if not command.split():
+            missing = f"Compose is not installed on {target.host}: neither a plugin of Docker's nor docker-compose"
+            raise ProvisionFailed(self.operation.name, missing, hint=hint)
+        argv, kind = tuple(command.split()), kind_by_name(command)
+        if kind is None:
+            reply = self.session.call("engine", *argv, "version")
+            if reply.code != 0:
+                broken = f"`{command} version` fails on {target.host}: {reply.words}"
+                raise ProvisionFailed(self.operation.name, broken, hint=hint)
+            kind = kind_by_version(reply.text)
+        return ComposeTool(kind, argv)

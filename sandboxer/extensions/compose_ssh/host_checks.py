@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.capabilities import HostChecks
+from sandboxer.extensions.compose_ssh.compose_tool import kind_by_name, kind_by_version
 from sandboxer.model.host_report import Check
 
 if TYPE_CHECKING:
@@ -147,14 +148,14 @@ def check_compose(facts: HostFacts) -> Iterator[Check]:
         return
     system, wanted = facts.system, facts.checked.compose_command
     command, said = facts.one("compose")
-    by_podman = "podman" in (command or chosen)
+    code, complaint = facts.one("compose-code")
+    by_podman = (kind_by_name(command or chosen) or kind_by_version(complaint)) == "podman-compose"
     install = system.install_podman_compose() if by_podman else system.install_compose()
     if not command:
         yield Check(
             "compose", "error", "neither the docker-compose plugin nor a docker-compose command is here", install
         )
         return
-    code, complaint = facts.one("compose-code")
     if code != "0":
         last = (complaint.splitlines() or [f"exit code {code}"])[-1]
         if command == "podman compose" and not wanted:

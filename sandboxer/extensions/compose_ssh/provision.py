@@ -109,8 +109,8 @@ def _bring_up(directory: SandboxDirectory, desired: DesiredSandbox, record: Reco
     tree = desired.tree
     if tree is None:
         raise ProvisionFailed(desired.name, f"{desired.name} has no input: {desired.input_error}")
-    command = directory.compose_command()
-    report = sources(directory, desired, tree, command)
+    tool = directory.compose_tool()
+    report = sources(directory, desired, tree, tool)
     wanted = None if desired.profile.spec.workspace.mode == "copy" else report.files
     begun_before = before.record or before.trees or before.containers
     workspace = Workspace(before.trees, directory.files() if begun_before else None)
@@ -118,7 +118,7 @@ def _bring_up(directory: SandboxDirectory, desired: DesiredSandbox, record: Reco
         directory.operation.progress("delivering")
         directory.deliver(tree, wanted)
     variables = _variables(directory, desired, record)
-    hardened = render(directory, desired, tree, record, command, variables, report)
+    hardened = render(directory, desired, tree, record, tool, variables, report)
     directory.put("compose.json", hardened.to_json())
     for target, content in hardened.dockerfiles.items():
         directory.put(f"workspace/{target}", content)
@@ -130,7 +130,7 @@ def _bring_up(directory: SandboxDirectory, desired: DesiredSandbox, record: Reco
         directory.put_secret_file(file)
     check_images(directory, hardened)
     directory.operation.progress("starting")
-    after = Stack(directory, desired, hardened, command, variables, remade).up(before)
+    after = Stack(directory, desired, hardened, tool, variables, remade).up(before)
     former = anonymous_volumes(before.containers) | set(record.anonymous_volumes)
     project = project_name(desired.name, desired.id)
     found = what_runs(project, hardened.services, after.containers, former_volumes=former)

@@ -27,6 +27,7 @@ from sandboxer.model.redaction import Redactor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sandboxer.extensions.compose_ssh.compose_tool import ComposeTool
     from sandboxer.extensions.compose_ssh.directory import SandboxDirectory
     from sandboxer.extensions.compose_ssh.policy import Hardened
     from sandboxer.extensions.compose_ssh.source import SourceReport
@@ -75,7 +76,7 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def sources(directory: SandboxDirectory, desired: DesiredSandbox, tree: InputTree, command: str) -> SourceReport:
+def sources(directory: SandboxDirectory, desired: DesiredSandbox, tree: InputTree, tool: ComposeTool) -> SourceReport:
     """Return what Compose is to read, and what it needs of the tree. Raise ComposeRefused if it may not be read."""
     inputs, files = directory.operation.inputs, desired.profile.spec.compose.files
     return inspect(
@@ -83,7 +84,7 @@ def sources(directory: SandboxDirectory, desired: DesiredSandbox, tree: InputTre
         lambda path: inputs.read(tree, path),
         tree.entries,
         sandbox=desired.name,
-        podman="podman" in command,
+        podman=tool.podman,
     )
 
 
@@ -92,37 +93,36 @@ def render(
     desired: DesiredSandbox,
     tree: InputTree,
     record: Record,
-    command: str,
+    tool: ComposeTool,
     variables: Variables,
     report: SourceReport,
 ) -> Hardened:
     """Return Compose's own reading of the files, hardened. Raise ComposeRefused or ProvisionFailed."""
     spec = desired.profile.spec.compose
     folder = posixpath.dirname(spec.files[0])
-    podman = "podman" in command
     project = project_name(desired.name, desired.id)
     options = [word for path in spec.files for word in ("-f", posixpath.relpath(path, folder or "."))]
     options += [word for profile in spec.profiles for word in ("--profile", profile)]
-    options += ["config"] if podman else ["config", "--format", "json"]
-    payload = packed(report, variables.to_dotenv(podman=podman))
-    reply = directory.session.call("render", command, project, folder or ".", *options, payload=payload)
+    options += ["config"] if tool.podman else ["config", "--format", "json"]
+    payload = packed(report, variables.to_dotenv(podman=tool.podman))
+    reply = directory.session.call("render", tool.kind, tool.command, project, folder or ".", *options, payload=payload)
     if reply.code != 0:
         said = _reason(variables.redact(reply.text).replace(f"{directory.reading}/", ""))
         raise ProvisionFailed(
             desired.name,
-            f"{command} cannot read {', '.join(spec.files)} of {tree.repo} at {tree.commit[:12]}: {said}",
+            f"{tool.command} cannot read {', '.join(spec.files)} of {tree.repo} at {tree.commit[:12]}: {said}",
             hint="repair the compose file, commit, and apply again",
         )
-    printed = _parsed(reply.output, podman=podman)
+    printed = _parsed(reply.output, podman=tool.podman)
     if printed is None:
-        raise ProvisionFailed(desired.name, f"what {command} prints of {', '.join(spec.files)} cannot be read")
-    model = normalise(printed, posixpath.join(directory.reading, folder), literal=podman)
+        raise ProvisionFailed(desired.name, f"what {tool.command} prints of {', '.join(spec.files)} cannot be read")
+    model = normalise(printed, posixpath.join(directory.reading, folder), literal=tool.podman)
     findings = Findings(desired.name)
     report.seen.compare(model, findings, root=directory.reading, project=project)
     findings.raise_any()
     return harden(
         moved(model, directory.reading, directory.tree_path(tree)),
-        _policy(directory, desired, tree, record, variables, podman=podman),
+        _policy(directory, desired, tree, record, variables, podman=tool.podman),
     )
 
 

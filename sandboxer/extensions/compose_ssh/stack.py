@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
+    from sandboxer.extensions.compose_ssh.compose_tool import ComposeTool
     from sandboxer.extensions.compose_ssh.directory import SandboxDirectory, State
     from sandboxer.extensions.compose_ssh.policy import Hardened
     from sandboxer.extensions.compose_ssh.render import Variables
@@ -38,13 +39,9 @@ class Stack:
     directory: SandboxDirectory
     desired: DesiredSandbox
     hardened: Hardened
-    command: str
+    tool: ComposeTool
     variables: Variables
     remade: frozenset[str] = frozenset()
-
-    @property
-    def _podman(self) -> bool:
-        return "podman" in self.command
 
     @property
     def _timeout(self) -> float:
@@ -59,7 +56,7 @@ class Stack:
         services = self._to_start(before)
         forced = self._forced(before) & set(services)
         deadline = time.monotonic() + self._timeout
-        if self._podman:
+        if self.tool.podman:
             return self._up_in_order(before, services, forced, deadline)
         if forced:
             self._compose("--force-recreate", "--no-deps", services=sorted(forced), wait=False)
@@ -194,7 +191,7 @@ class Stack:
         changed = {
             c.service
             for c in before.containers
-            if self._podman and c.labels.get(LABEL_CONFIG) != configs.get(c.service)
+            if self.tool.podman and c.labels.get(LABEL_CONFIG) != configs.get(c.service)
         }
         return set(self.remade & there) | unhealthy | changed
 
@@ -221,7 +218,7 @@ class Stack:
     def _compose(self, *options: str, services: Iterable[str], wait: bool, deadline: float | None = None) -> Reply:
         names, spec = list(services), self.desired.profile.spec
         built = any(service.built for service in self.hardened.services)
-        if self._podman:
+        if self.tool.podman:
             words = [*(self._podman_build() if built else []), "up", "-d", *options]
         else:
             words = ["--progress", "quiet", "up", "-d", *options]
@@ -236,7 +233,7 @@ class Stack:
         project = project_name(self.desired.name, self.desired.id)
         # What the engine opens is checked again first: containers of an earlier apply may be running.
         sources = [self.directory.below(path) for path in self.hardened.sources]
-        words = [self.command, project, str(len(sources)), *sources, *words]
+        words = [self.tool.kind, self.tool.command, project, str(len(sources)), *sources, *words]
         reply = self.directory.session.call("compose", *words, timeout=self._timeout + START_SECONDS)
         if reply.code == _SWAPPED:
             raise ProvisionFailed(

@@ -134,23 +134,22 @@ compose_of() { # engine
 # Only ${PWD} can, which Compose sets itself: the directory of the compose file. So a tool is called by its path, and so
 # is Docker's plugin, because `docker` finds those of a HOME by HOME. podman-compose would query Podman for its version,
 # for which it needs a PATH, and `podman compose` looks for its helper in one.
-bare() { # command
-  case $1 in
-    podman-compose) echo "$(command -v podman-compose) --dry-run" ;;
-    "podman compose") echo "PATH=/usr/local/bin:/usr/bin:/bin $(command -v podman) compose" ;;
+bare() { # kind, command
+  case $2 in
+    "podman compose" | */"podman compose") echo "PATH=/usr/local/bin:/usr/bin:/bin $(command -v "${2%% *}") compose" ;;
     "docker compose") by_path "$(compose_of docker)" ;;
-    *) by_path "$1" ;;
+    *) found=$(by_path "$2") && case $1 in podman-compose) echo "$found --dry-run" ;; *) echo "$found" ;; esac ;;
   esac
 }
 by_path() { program=$(command -v "${1%% *}") && echo "$program${1#"${1%% *}"}"; }
 
 # Compose reads the files in a directory that holds nothing else and exists only during that step, with the declared
 # variables. Its output and its error messages are bounded too.
-do_render() { # command, project, folder in it, options...; a tar of what Compose reads
-  command=$1 project=$2 place=$box/.compose folder=$box/.compose/files/$3; shift 3
+do_render() { # kind, command, project, folder in it, options...; a tar of what Compose reads
+  kind=$1 command=$2 project=$3 place=$box/.compose folder=$box/.compose/files/$4; shift 4
   rm -rf "$place" && mkdir "$place" && tar -x -o -p -f - -C "$place" || return 1
-  bare=$(bare "$command") || { echo "$command is not installed"; return 1; }
-  case $command in podman*) program=$(command -v "${command%% *}") ;; *) program=${bare%% *} ;; esac
+  bare=$(bare "$kind" "$command") || { echo "$command is not installed"; return 1; }
+  case $kind in podman-compose) program=$(command -v "${command%% *}") ;; *) program=${bare%% *} ;; esac
   # shellcheck disable=SC2086 # a command of several words
   confined "$place" "$folder" "$program" env -i "PWD=$folder" $bare -p "$project" --env-file "$place/variables" "$@" >"$box/.rendered" 2>"$box/.problems"; code=$?
   case $code in 0) cat "$box/.rendered" ;; 124 | 137 | 152) echo "it did not end within 30 s of time, 20 s of work and 2 GiB of memory" ;; *) head -c 65536 "$box/.problems" ;; esac
@@ -201,15 +200,15 @@ do_triggers() { # engine, name
 }
 do_pull() { timeout -k 10 840 "$1" pull "$2" 9>&-; } # engine, name
 
-do_compose() { # command, project, how many places it is given, these (below the sandbox's folder), words...
-  command=$1 project=$2 count=$3; shift 3
+do_compose() { # kind, command, project, how many places it is given, these (below the sandbox's folder), words...
+  kind=$1 command=$2 project=$3 count=$4; shift 4
   unswapped "$count" "$@" || return 71
   shift "$count"; cd "$box" || return 1
   end_builds
   # Each step of a build by Podman gets this control group, if the login may create one: so it can be found and ended.
   case "$(id -u) $*" in "0 "*--podman-build-args=*) set -- "--podman-build-args=--cgroup-parent=/$build_group" "$@" ;; esac
   # What Podman's client starts would get the limit as well, containers included. All of Docker's is a daemon's client.
-  case $command in *podman*) ;; *) ulimit -v "$MOST_COMPOSE" ;; esac
+  case $kind in podman-compose) ;; *) ulimit -v "$MOST_COMPOSE" ;; esac
   # shellcheck disable=SC2086
   BUILDX_CONFIG=$box/.buildx $command -p "$project" -f "$box/compose.json" "$@" # else a build leaves files in HOME
 }

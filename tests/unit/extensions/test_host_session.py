@@ -146,7 +146,8 @@ def test_a_compose_file_sees_no_variable_of_the_host(root: Path, tool: str, monk
     service = {"image": "x", "labels": {"seen": shown, "given": "${GIVEN}", "pwd": "${PWD}"}}
     compose = json.dumps({"services": {"web": service}}).encode()
     payload = _tar({"files/compose.yaml": compose, "variables": b"GIVEN='of the manifest'\n"})
-    arguments = (tool, "sbx-x-01234567", ".", "-f", "compose.yaml", "config")
+    kind = "podman-compose" if tool == "podman-compose" else "docker-compose"
+    arguments = (kind, tool, "sbx-x-01234567", ".", "-f", "compose.yaml", "config")
     ((code, said),) = _talk(root, ("render", arguments, payload))
     assert code == 0, said
     model = yaml.safe_load(said)

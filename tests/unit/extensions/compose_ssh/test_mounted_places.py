@@ -99,7 +99,7 @@ def test_a_link_anywhere_on_the_way_stops_it(placed: Folder, way: str) -> None:
     assert code != 0
     assert f"{way} is a link" in said
     (placed.path / "compose.json").touch()
-    assert placed.verb("do_compose", "touch started", "p", "3", *PLACES, "up")[0] == 71
+    assert placed.verb("do_compose", "docker-compose", "touch started", "p", "3", *PLACES, "up")[0] == 71
     assert not list(placed.path.rglob("started"))
 
 
