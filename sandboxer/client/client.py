@@ -40,7 +40,7 @@ class Client:
         root: The directory of the fleet's ``sandboxer.yaml``.
         lock_timeout: How many seconds to wait for another client that changes the same sandbox.
         warn: Receives a sentence for each problem that fails nothing, such as a host that did not answer.
-        on_event: Receives the events of `sandboxer.model.run_events`: hosts observed, steps of changes; from several threads.
+        on_event: Receives the events of `sandboxer.model.run_events`, such as a change's steps; from several threads.
         run_id: Names the calls in reports to State Hub; without it, each call has a name of its own.
         remote: For servers that pass on others' requests: inputs must be of the Fleet's ``api.repoRoots``, or its own.
 

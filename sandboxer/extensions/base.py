@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container, Engine, HostObservation, Reachable
     from sandboxer.model.protocols import HostTransport, InputSource
     from sandboxer.model.record import Record
+    from sandboxer.model.service_operation import ServiceOperation
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ class Operation:
     on another host. Entering it raises SandboxError or HostError. ``told`` is called with each event that is in the
     journal, with the record, and on ``ready`` with the containers; it must not block. ``keeps_journal`` says that there
     is a State Hub: events that it has not acknowledged outlive the sandbox. With ``only_requested`` a new life may stop
-    at its record, in phase `requested`, to be resumed later; a backend may also create the whole sandbox.
+    at its record, in phase `requested`, to be resumed later; a backend may also create the whole sandbox. ``services``
+    is called with what is about to happen to each service, and again where that changes; a backend without services
+    need not call it.
     """
 
     target: Target
@@ -100,6 +103,7 @@ class Operation:
     only_requested: bool = False
     lives: tuple[str, ...] = ()
     again: bool = False
+    services: Callable[[Sequence[ServiceOperation]], None] = lambda _operations: None
 
 
 class Extension(Protocol):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.plan import Change
     from sandboxer.model.run_events import Sink
+    from sandboxer.model.service_operation import ServiceOperation
 
 PER_HOST = 4
 ATTEMPTS = 4
@@ -87,17 +88,22 @@ class Executor:
             return None
         self.emit(ChangeStarted(change))
         began = time.monotonic()
-        outcome = self._attempt(change)
+        services: list[ServiceOperation] = []
+        outcome = self._attempt(change, services)
         error, hint = self.hide(change, outcome.error), self.hide(change, outcome.hint)
-        outcome = replace(outcome, error=error, hint=hint, seconds=time.monotonic() - began)
+        done = tuple(services) if outcome.change.acts else ()
+        outcome = replace(outcome, error=error, hint=hint, seconds=time.monotonic() - began, services=done)
         self.emit(ChangeEnded(outcome))
         return outcome
 
-    def _attempt(self, change: Change) -> Outcome:
-        """Carry out a change; if the sandbox is no longer as planned, carry out what the planner decides now."""
+    def _attempt(self, change: Change, services: list[ServiceOperation]) -> Outcome:
+        """Carry out a change; if the sandbox is no longer as planned, carry out what the planner decides now.
+
+        Fill ``services`` with what the backend reports.
+        """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                self._act(change)
+                self._act(change, services)
                 return Outcome(change)
             except StaleChange as stale:
                 if self.plan_again is None:
@@ -114,9 +120,13 @@ class Executor:
             change = again
         raise AssertionError("the loop returns")
 
-    def _act(self, change: Change) -> None:
+    def _act(self, change: Change, services: list[ServiceOperation]) -> None:
+        def report(operations: Sequence[ServiceOperation]) -> None:
+            services[:] = operations
+
+        services.clear()
         extension = self.extension_of(change)
-        operation = self._placed(change, self.operation_for(change, change.host or ""))
+        operation = replace(self._placed(change, self.operation_for(change, change.host or "")), services=report)
         desired = self.desired.get(change.id)
         if change.action is Action.DELETE or desired is None:
             tombstone = desired.spec_digest if desired and change.expired else None

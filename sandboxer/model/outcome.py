@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.plan import Change
     from sandboxer.model.remedy import Say
+    from sandboxer.model.service_operation import ServiceOperation
 
 DONE_WORDS = {
     Action.CREATE: "created",
@@ -32,6 +33,7 @@ WAITING = "waiting for"
 class Outcome:
     """The outcome of one change. ``error`` is empty on success; ``seconds`` is how long it took.
 
+    ``services`` says what was done with each service, as its backend reports it; a failed change may have done less.
     ``transient`` marks an error that may not recur on a retry: the host was lost. ``change`` is the one that was
     carried out: a change may have been replanned under the lock.
     """
@@ -41,6 +43,7 @@ class Outcome:
     hint: str = ""
     seconds: float = 0.0
     transient: bool = False
+    services: tuple[ServiceOperation, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -60,4 +63,5 @@ class Outcome:
             "error": self.error or None,
             "hint": self.hint or None,
             "seconds": round(self.seconds, 3),
+            "services": [operation.to_json() for operation in self.services],
         }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change
     from sandboxer.model.run_events import RunEvent
+    from sandboxer.model.service_operation import ServiceOperation
 
 DOING_WORDS = {
     Action.CREATE: "creating",
@@ -112,6 +113,12 @@ class LiveView:
             table.add_column("TIME", justify="right", no_wrap=True)
             for row in rows:
                 table.add_row(*self._cells(row))
+                for operation in _acted(row.outcome) if self._closed and row.outcome else ():
+                    name, words = (
+                        Text(f"  {safe(operation.service)}", style="dim"),
+                        Text(safe(operation.words), style="dim"),
+                    )
+                    table.add_row("", name, "", Text(operation.action, style="dim"), words)
             if left_out:
                 table.add_row("", Text(f"and {left_out} more", style="dim"))
             return table
@@ -172,7 +179,8 @@ class PlainView:
                 self._write(f"{_place(change)}: {safe(step)}")
             case ChangeEnded(outcome, begun=True):
                 head = f"{_place(outcome.change)}: {outcome.word} ({seconds_text(outcome.seconds)})"
-                self._write("\n".join([head, *_reasons(outcome)]))
+                services = [f"    {safe(one.service)}: {one.action}, {safe(one.words)}" for one in _acted(outcome)]
+                self._write("\n".join([head, *services, *_reasons(outcome)]))
 
     def _write(self, text: str) -> None:
         with self._lock:
@@ -186,6 +194,11 @@ class PlainView:
 
 def _place(change: Change) -> str:
     return safe(change.sandbox) + (f" on {safe(change.host)}" if change.host else "")
+
+
+def _acted(outcome: Outcome) -> list[ServiceOperation]:
+    """Return what was done with each service; what was kept is not worth a line."""
+    return [operation for operation in outcome.services if operation.action != "keep"]
 
 
 def _reasons(outcome: Outcome) -> list[str]:

@@ -21,7 +21,7 @@ from sandboxer.model.observed import Container, Head, Resource, Tombstone
 from tests.histories.host import ONE_FILE, Folder, Key, SimulatedHost
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from sandboxer.extensions.base import Operation
 
@@ -92,6 +92,11 @@ class Verbs:
         yield
         self.folder.files[name] = payload
 
+    def show(self, name: str, *, payload: bytes) -> Doing:
+        yield
+        found = self.folder.files.get(name)
+        return (1, "") if found is None else (0, found.decode())
+
     def tidy(self, _engine: str, *keep: str, payload: bytes) -> Doing:
         yield
         self.folder.trees &= {name.removeprefix("tree/") for name in keep}
@@ -154,7 +159,7 @@ class Verbs:
                 yield
         services = {name for name in model["services"] if name in words} or set(model["services"])
         for name in sorted(services):
-            self._start(project, name, model, anew="--force-recreate" in words)
+            self._start(project, name, model, words)
             yield
         if "--remove-orphans" in words or kind == "podman-compose":
             for container in self.host.of(self.key):
@@ -165,12 +170,12 @@ class Verbs:
             return 1, "a service failed"
         return None
 
-    def _start(self, project: str, name: str, model: dict[str, Any], *, anew: bool) -> None:
+    def _start(self, project: str, name: str, model: dict[str, Any], words: Sequence[str]) -> None:
         service = model["services"][name]
         there = [c for c in self.host.of(self.key) if c.labels.get(COMPOSE_SERVICE) == name]
         labels = {**service["labels"], COMPOSE_PROJECT: project, COMPOSE_SERVICE: name}
         for container in there:
-            if anew or container.labels != labels:
+            if "--force-recreate" in words or ("--no-recreate" not in words and container.labels != labels):
                 del self.host.containers[container.id]
         number = self.host.made.total()
         self.host.made[name] += 1
@@ -189,6 +194,9 @@ class Verbs:
             networks=tuple(f"{project}_{network}" for network in service["networks"]),
             **service_fields(labels, name),
         )
+        if "--no-start" in words:
+            self.host.containers[container.id] = container
+            return
         ends = service["command"] == ["true"]
         state, code = ("exited", 0) if ends else ("exited", 1) if self.host.failing else ("running", 0)
         self.host.containers[container.id] = replace(container, state=state, exit_code=code)

@@ -19,7 +19,7 @@ listing() { # engine; sets format
   format='{"id":{{json .ID}},"name":{{json (printf "%.512s" .Names)}},"labels":{'$fields'}}'
 }
 details() { # engine; sets format
-  labels 'index .Config.Labels' dev.sandboxer.config com.docker.compose.service com.docker.compose.container-number com.docker.compose.oneoff com.docker.compose.config-hash
+  labels 'index .Config.Labels' dev.sandboxer.config com.docker.compose.service com.docker.compose.container-number com.docker.compose.oneoff com.docker.compose.config-hash com.docker.compose.image
   # Podman before 4.4 has only this name for it, and later versions have it as well.
   image=.ImageName health='{{json .State.Healthcheck.Status}}'
   [ "$1" = podman ] || image=.Config.Image health='{{if .State.Health}}{{json .State.Health.Status}}{{else}}""{{end}}'

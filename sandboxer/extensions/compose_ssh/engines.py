@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from sandboxer.extensions.compose_ssh.labels import (
     COMPOSE_CONFIG_HASH,
+    COMPOSE_IMAGE,
     COMPOSE_NUMBER,
     COMPOSE_ONE_OFF,
     COMPOSE_PROJECT,
@@ -51,6 +52,7 @@ NAMED_LABELS = (
     COMPOSE_NUMBER,
     COMPOSE_ONE_OFF,
     COMPOSE_CONFIG_HASH,
+    COMPOSE_IMAGE,
 )
 #: Characters of a name or a label; ``engine.sh`` cuts there too.
 LONGEST = 512

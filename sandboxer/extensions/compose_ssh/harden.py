@@ -67,7 +67,7 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
         result[name]["labels"][LABEL_INPUTS] = digest
     for service in result.values():
         service["labels"][LABEL_CONFIG] = _config_digest(service)
-    told = tuple(_told(name, service, result) for name, service in result.items())
+    told = tuple(_told(name, service, result, podman=policy.podman) for name, service in result.items())
     if policy.podman:
         # Podman ties a container to those that podman-compose says it depends on, and would start each that has ended
         # again: a migration would run twice. So the caller that starts services keeps the order.
@@ -197,16 +197,33 @@ def _config_digest(service: dict[str, Any]) -> str:
     return hashlib.sha256(canonical(counted)).hexdigest()[:32]
 
 
-def _told(name: str, service: dict[str, Any], services: dict[str, Any]) -> Service:
+def _told(name: str, service: dict[str, Any], services: dict[str, Any], *, podman: bool) -> Service:
     policy = service["deploy"].get("restart_policy")
     ends = service.get("restart") == "no" or (isinstance(policy, dict) and policy.get("condition") == "none")
     waited = any(_waits_for(other.get("depends_on"), name) for other in services.values())
-    after = {
-        other: str(given.get("condition"))
+    depended = {
+        other: given
         for other, given in (service.get("depends_on") or {}).items()
         if other in services and isinstance(given, dict)
     }
-    return Service(name, ends or waited, "build" in service, service.get("scale", 1), after)
+    return Service(
+        name,
+        ends or waited,
+        "build" in service,
+        service.get("scale", 1),
+        {other: str(given.get("condition")) for other, given in depended.items()},
+        # podman-compose restarts nothing, and ends what links to a service before it recreates that service.
+        frozenset(other for other, given in depended.items() if given.get("restart") is True and not podman),
+        _shares(service, links=podman) & services.keys(),
+    )
+
+
+def _shares(service: dict[str, Any], *, links: bool) -> frozenset[str]:
+    """Return the services whose network, processes or volumes a service uses; with ``links``, also linked ones."""
+    modes = [str(service.get(key)) for key in ("network_mode", "ipc", "pid")]
+    others = [*(service.get("volumes_from") or ()), *((service.get("links") or ()) if links else ())]
+    named = [mode.removeprefix("service:") for mode in modes if mode.startswith("service:")]
+    return frozenset([*named, *(str(other).split(":")[0] for other in others)])
 
 
 def _waits_for(depends_on: Any, name: str) -> bool:

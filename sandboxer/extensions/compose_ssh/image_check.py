@@ -24,22 +24,40 @@ if TYPE_CHECKING:
 PULL_SECONDS = 900.0
 
 
-def check_images(directory: SandboxDirectory, hardened: Hardened) -> None:
-    """Raise ComposeRefused if an image is another sandbox's, or would make a build do what it may not.
+def check_images(directory: SandboxDirectory, hardened: Hardened, *, pull: bool = False) -> dict[str, str]:
+    """Return the IDs of those images from outside that are on the host, by name; ``pull`` fetches each one first.
 
-    Raise ProvisionFailed if that cannot be determined.
+    Raise ComposeRefused if an image is another sandbox's, or would make a build do what it may not. Raise
+    ProvisionFailed if that cannot be determined, or an image cannot be fetched.
     """
     others = [name for name in hardened.images if name not in hardened.bases]
     findings = Findings(directory.operation.name)
-    if others and any(map(_strange(directory), _observe(directory, *others))):
+    for name in others if pull else ():
+        _pull(directory, name, f"{directory.operation.name} is to run the newest {name}, which cannot be pulled")
+    found = _observe(directory, *others) if others else []
+    if any(map(_strange(directory), found)):
         for name in others:
             _whose(directory, name, findings)
     for name in sorted(hardened.bases):
         if not _observe(directory, name):
-            _pull(directory, name)
+            missing = f"is built from {name}, which is not there and cannot be pulled"
+            _pull(directory, name, f"{directory.operation.name} on {directory.operation.target.host} {missing}")
         _whose(directory, name, findings)
         _triggers(directory, name, findings)
     findings.raise_any()
+    return _ids(directory, others, found)
+
+
+def image_ids(directory: SandboxDirectory, names: list[str]) -> dict[str, str]:
+    """Return the IDs of those of these images that are on the host, by name."""
+    return _ids(directory, names, _observe(directory, *names)) if names else {}
+
+
+def _ids(directory: SandboxDirectory, names: list[str], found: list[dict[str, Any]]) -> dict[str, str]:
+    """Match the engine's descriptions, which name no image; it describes them in the order that was requested."""
+    if len(found) != len(names):  # some are missing, so each is looked up by itself
+        return {name: str(one.get("id", "")) for name in names for one in _observe(directory, name)} if found else {}
+    return {name: str(one.get("id", "")) for name, one in zip(names, found, strict=True)}
 
 
 def _observe(directory: SandboxDirectory, *names: str) -> list[dict[str, Any]]:
@@ -94,14 +112,12 @@ def _told(image: dict[str, Any]) -> list[Any]:
     return triggers if isinstance(triggers, list) else [triggers] if triggers else []
 
 
-def _pull(directory: SandboxDirectory, name: str) -> None:
+def _pull(directory: SandboxDirectory, name: str, failing: str) -> None:
     directory.operation.progress(f"pulling {name}")
     reply = directory.session.call("pull", directory.operation.target.engine, name, timeout=PULL_SECONDS)
     if reply.code != 0:
         raise ProvisionFailed(
             directory.operation.name,
-            f"{directory.operation.name} on {directory.operation.target.host} is built from {name}, "
-            f"which is not there and cannot be pulled:"
-            f" {reply.words}",
+            f"{failing}: {reply.words}",
             hint="name an image that the host has or can pull",
         )

@@ -14,6 +14,7 @@ COMPOSE_SERVICE = "com.docker.compose.service"
 COMPOSE_NUMBER = "com.docker.compose.container-number"
 COMPOSE_ONE_OFF = "com.docker.compose.oneoff"
 COMPOSE_CONFIG_HASH = "com.docker.compose.config-hash"
+COMPOSE_IMAGE = "com.docker.compose.image"
 
 
 class ServiceFields(TypedDict):

@@ -116,7 +116,8 @@ class SecretFile:
 class Service:
     """One service: whether it succeeds by ending, is built from the input, and how many containers it has.
 
-    ``after`` maps the services that it starts after to Compose's name for the condition.
+    ``after`` maps the services that it starts after to Compose's name for the condition. ``restarts_with`` are those of
+    them that take it along when they are recreated, and ``shares`` those whose network, processes or volumes it uses.
     """
 
     name: str
@@ -124,6 +125,8 @@ class Service:
     built: bool
     replicas: int
     after: Mapping[str, str] = field(default_factory=dict)
+    restarts_with: frozenset[str] = frozenset()
+    shares: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
-import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import CommandTimeout, HostUnreachable, OutputTooLarge, ProvisionFailed, SandboxerError
 from sandboxer.extensions import records
 from sandboxer.extensions.compose_ssh.directory import VERBS, SandboxDirectory, State
-from sandboxer.extensions.compose_ssh.image_check import check_images
+from sandboxer.extensions.compose_ssh.image_check import check_images, image_ids
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret
 from sandboxer.extensions.compose_ssh.records import anonymous_volumes, delivered, undisturbed, what_runs
 from sandboxer.extensions.compose_ssh.render import Variables, render, sources
+from sandboxer.extensions.compose_ssh.service_plan import (
+    ObservedStack,
+    desired_services,
+    kept_services,
+    plan_services,
+    what_changed,
+)
 from sandboxer.extensions.compose_ssh.stack import Stack
 from sandboxer.extensions.compose_ssh.teardown import remove
 from sandboxer.extensions.compose_ssh.workspace import Workspace
 from sandboxer.extensions.host_session import HostSession
 from sandboxer.model.identity import LABEL_UNTIL, project_name
 from sandboxer.model.lifecycle import Phase
-from sandboxer.reconcile.drift import state_of
 from sandboxer.reconcile.fields import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sandboxer.extensions.base import Operation
     from sandboxer.extensions.compose_ssh.policy import Bind, Hardened
     from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.observed import Container
     from sandboxer.model.protocols import InputTree
     from sandboxer.model.record import Record
 
@@ -38,34 +43,21 @@ def provision(operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> 
     with HostSession(operation, *VERBS) as session:
         directory = SandboxDirectory(operation, session)
         before = directory.observe_as_planned()
+        removed: tuple[Container, ...] = ()
         if fresh and before.record is not None:
-            remove(directory, before.record, before.containers, again=True)
+            removed = before.containers
+            remove(directory, before.record, removed, again=True)
             before = directory.observation()
         record = _begin(directory, desired, before, uid="" if fresh else operation.expected_uid)
         if operation.only_requested:
             return record
         try:
-            return _bring_up(directory, desired, record, before)
+            return _bring_up(directory, desired, record, before, removed)
         except (HostUnreachable, CommandTimeout, OutputTooLarge):
             raise  # the session is over: nothing more can be written
         except SandboxerError:
             _note_failure(directory)
             raise
-
-
-def wait_ready(operation: Operation, record: Record, timeout: float) -> Mapping[str, str]:
-    """Wait at most ``timeout`` seconds until every recorded service is up or has ended well; return their states."""
-    deadline = time.monotonic() + timeout
-    with HostSession(operation, *VERBS) as session:
-        directory = SandboxDirectory(operation, session)
-        while True:
-            state = directory.observation()
-            states = {container.service: state_of(container) for container in state.containers}
-            if all(states.get(name) in ("running", "exited (0)") for name in record.services):
-                return states
-            if time.monotonic() >= deadline:
-                raise ProvisionFailed(operation.name, f"{operation.name} is not ready after {timeout:g} s: {states}")
-            time.sleep(1)
 
 
 def _begin(directory: SandboxDirectory, desired: DesiredSandbox, before: State, uid: str) -> Record:
@@ -102,9 +94,16 @@ def _only_the_record_differs(directory: SandboxDirectory, before: State, desired
     return undisturbed(record, now.containers, now.resources, workspace=Workspace(now.trees, directory.files()))
 
 
-def _bring_up(directory: SandboxDirectory, desired: DesiredSandbox, record: Record, before: State) -> Record:
+def _bring_up(
+    directory: SandboxDirectory,
+    desired: DesiredSandbox,
+    record: Record,
+    before: State,
+    removed: tuple[Container, ...],
+) -> Record:
     if record.attempt is None:
         directory.operation.progress("recording")
+        directory.operation.services(kept_services(record))
         return directory.rewrite(records.applied(record, desired, directory.operation))
     tree = desired.tree
     if tree is None:
@@ -119,27 +118,53 @@ def _bring_up(directory: SandboxDirectory, desired: DesiredSandbox, record: Reco
         directory.deliver(tree, wanted)
     variables = _variables(directory, desired, record)
     hardened = render(directory, desired, tree, record, tool, variables, report)
+    former = _former_model(directory) if before.containers else None
+    put_back = _put_files(directory, tree, hardened, workspace)
+    images = check_images(directory, hardened, pull=desired.profile.spec.compose.pull == "always")
+    directory.operation.progress("starting")
+    stack = Stack(directory, desired, hardened, tool, variables)
+    running = stack.unpause(before)
+    built = stack.build(running.containers)
+    images |= image_ids(directory, built if running.containers else [])
+    observed = ObservedStack(
+        removed or running.containers,
+        recorded=frozenset(before.record.services if before.record else ()),
+        unpaused=frozenset(c.id for c in before.containers if c.state == "paused"),
+        put_back=put_back,
+        changed=what_changed(former, hardened.model, networks=not tool.podman),
+        replaced=bool(removed),
+    )
+    after = stack.up(plan_services(observed, desired_services(hardened, images)), running)
+    volumes = anonymous_volumes(before.containers) | set(record.anonymous_volumes)
+    project = project_name(desired.name, desired.id)
+    found = what_runs(project, hardened.services, after.containers, former_volumes=volumes)
+    left = _tidy(directory, tree, hardened, variables)
+    ready = records.applied(record, desired, directory.operation, **found, workspace_files=delivered(left.total))
+    return directory.rewrite(ready, Phase.READY, containers=after.containers)
+
+
+def _put_files(
+    directory: SandboxDirectory, tree: InputTree, hardened: Hardened, workspace: Workspace
+) -> frozenset[str]:
+    """Put in place all that the stack is started from; return the services with a mounted file that was missing."""
     directory.put("compose.json", hardened.to_json())
     for target, content in hardened.dockerfiles.items():
         directory.put(f"workspace/{target}", content)
-    mounts = _mounts(directory, hardened)
-    if damaged := workspace.damaged(tree, mounts):
+    if damaged := workspace.damaged(tree, _mounts(directory, hardened)):
         directory.discard(damaged)
-    remade = _put_binds(directory, tree, hardened)
+    put_back = _put_binds(directory, tree, hardened)
     for file in hardened.secret_files:
         directory.put_secret_file(file)
-    check_images(directory, hardened)
-    directory.operation.progress("starting")
-    after = Stack(directory, desired, hardened, tool, variables, remade).up(before)
-    former = anonymous_volumes(before.containers) | set(record.anonymous_volumes)
-    project = project_name(desired.name, desired.id)
-    found = what_runs(project, hardened.services, after.containers, former_volumes=former)
+    return put_back
+
+
+def _tidy(directory: SandboxDirectory, tree: InputTree, hardened: Hardened, variables: Variables) -> Workspace:
+    """Remove delivered files that the stack does not use; return what stays."""
     secrets = {secret.path for secret in variables.secrets.values()} | {file.path for file in hardened.secret_files}
     dockerfiles = (posixpath.dirname(target) for target in hardened.dockerfiles)
+    mounts = _mounts(directory, hardened)
     kept = (f"tree/{tree.digest}", *mounts, *dockerfiles, *map(directory.below, sorted(secrets)))
-    left = Workspace(files=directory.tidy(kept))
-    ready = records.applied(record, desired, directory.operation, **found, workspace_files=delivered(left.total))
-    return directory.rewrite(ready, Phase.READY, containers=after.containers)
+    return Workspace(files=directory.tidy(kept))
 
 
 def _variables(directory: SandboxDirectory, desired: DesiredSandbox, record: Record) -> Variables:
@@ -160,6 +185,15 @@ def _variables(directory: SandboxDirectory, desired: DesiredSandbox, record: Rec
         values[secret.name] = value
         files[secret.name] = DeliveredSecret(f"{directory.path}/{target}", sealed[secret.name]["version"])
     return Variables(values, files)
+
+
+def _former_model(directory: SandboxDirectory) -> object:
+    """Return the compose file of the last apply, which says only what changed since; None if it cannot be read."""
+    reply = directory.session.call("show", "compose.json")
+    try:
+        return json.loads(reply.output) if reply.code == 0 else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _mounts(directory: SandboxDirectory, hardened: Hardened) -> dict[str, list[Bind]]:

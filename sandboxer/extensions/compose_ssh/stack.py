@@ -1,4 +1,4 @@
-"""Starts the stack: only what changed is recreated, and it is ready before its readiness is reported."""
+"""Runs what was decided for each service of a stack, and waits: it is ready before its readiness is reported."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from sandboxer.errors import ProvisionFailed
 from sandboxer.extensions.compose_ssh.networks import creation, made_volume
+from sandboxer.extensions.compose_ssh.service_plan import after_refusal, by_service, desired_services, finished
 from sandboxer.model.identity import LABEL_CONFIG, project_name
 from sandboxer.reconcile.drift import state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from sandboxer.extensions.compose_ssh.compose_tool import ComposeTool
@@ -23,71 +24,105 @@ if TYPE_CHECKING:
     from sandboxer.extensions.host_session import Reply
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.observed import Container
+    from sandboxer.model.service_operation import ServiceOperation
 
 LOG_LINES = 12
 ENGINE_REFUSED = "Error response from daemon"
 START_SECONDS = 900.0
 POLL_SECONDS = 0.5
 RECOVERY_SECONDS = 30.0
+_PARTIAL = ("replicas", "exited", "created", "restarting", "paused", "dependency")
 _SWAPPED = 71  # the path that a mount is to be read from no longer holds what was put there
 
 
 @dataclass(slots=True)
 class Stack:
-    """One compose project on its host, as hardened. ``remade`` are services whose mounted files were put back."""
+    """One compose project on its host, as hardened."""
 
     directory: SandboxDirectory
     desired: DesiredSandbox
     hardened: Hardened
     tool: ComposeTool
     variables: Variables
-    remade: frozenset[str] = frozenset()
 
     @property
     def _timeout(self) -> float:
         return self.desired.profile.spec.readiness.timeout.total_seconds()
 
-    def up(self, before: State) -> State:
-        """Bring the project to what is desired and wait until it is ready; return what exists then.
+    def build(self, containers: Iterable[Container]) -> list[str]:
+        """Build the images that the input describes, but those of services that are finished; return their names."""
+        there, wanted = by_service(containers), {one.name: one for one in desired_services(self.hardened, {})}
+        names = [
+            one.name
+            for one in self.hardened.services
+            if one.built and not finished(wanted[one.name], there.get(one.name, ()))
+        ]
+        if names:
+            words = [*self._podman_build(), "build"] if self.tool.podman else ["--progress", "quiet", "build"]
+            self._run([*words, *names])
+        return [str(self.hardened.model["services"][name]["image"]) for name in names]
+
+    def up(self, operations: Sequence[ServiceOperation], before: State) -> State:
+        """Carry out what was decided for each service and wait until all are ready; return what exists then.
 
         Raise ProvisionFailed, with each failed container's state and last log lines.
         """
-        before = self._unpause(before)
-        services = self._to_start(before)
-        forced = self._forced(before) & set(services)
+        self.directory.operation.services(operations)
         deadline = time.monotonic() + self._timeout
         if self.tool.podman:
-            return self._up_in_order(before, services, forced, deadline)
-        if forced:
-            self._compose("--force-recreate", "--no-deps", services=sorted(forced), wait=False)
-        reply = self._compose(services=services, wait=True, deadline=deadline)
-        if _refused(reply) and (dead := self._cannot_start(before) & set(services)):
-            self._compose("--force-recreate", "--no-deps", services=sorted(dead), wait=False)
-            reply = self._compose(services=services, wait=True, deadline=deadline)
+            return self._up_in_order(operations, before, deadline)
+        reply = self._up(operations, before, deadline)
+        if _refused(reply):
+            again = after_refusal(operations, before.containers, self.directory.observation().containers)
+            if again is not None:
+                self.directory.operation.services(again)
+                reply = self._up(again, before, deadline)
         return self.wait(deadline, reply)
 
-    def _cannot_start(self, before: State) -> set[str]:
-        """Return services whose containers existed before, and do not run now.
+    def _up(self, operations: Sequence[ServiceOperation], before: State, deadline: float) -> Reply | None:
+        """Let Docker Compose do exactly what was decided: it recreates what it is told to, and nothing else."""
+        recreated, others = self._named(operations, "recreate"), self._named(operations, "create", "start", "keep")
+        others += [one.service for one in operations if (one.action, one.cause) == ("remove", "replicas")]
+        if restarted := [one.service for one in operations if (one.action, one.cause) == ("start", "dependency")]:
+            self._run(["--progress", "quiet", "stop", *restarted])
+        if not recreated and not others:
+            self._remove(operations, before)
+            return None
+        if recreated and not self._alone(operations, before):
+            self._compose("--no-start", "--force-recreate", "--no-deps", services=recreated)
+            recreated, others = [], [*recreated, *others]
+        if recreated:
+            new = self._named(operations, "create")
+            return self._compose("--force-recreate", services=[*recreated, *new], deadline=deadline)
+        return self._compose("--no-recreate", services=others, deadline=deadline)
 
-        The network that they refer to may be gone.
-        """
-        old = {container.id for container in before.containers}
-        return {c.service for c in self.directory.observation().containers if c.id in old and c.state != "running"}
+    def _alone(self, operations: Sequence[ServiceOperation], before: State) -> bool:
+        """Return whether one call can do it: what is not recreated or new is up, so nothing waits for that."""
+        kept = {one.service for one in operations if (one.action, one.cause) == ("keep", "unchanged")}
+        rest = [one for one in operations if one.action in ("start", "create", "remove") and one.cause in _PARTIAL]
+        up = all(self._good(c) for c in before.containers if c.service in kept and not c.one_off)
+        ending = any(one.one_shot and one.name in kept for one in self.hardened.services)
+        return up and not ending and not rest
 
-    def _up_in_order(self, before: State, services: list[str], forced: set[str], deadline: float) -> State:
+    def _named(self, operations: Sequence[ServiceOperation], *actions: str) -> list[str]:
+        """Return the services with these actions that have anything to start; what is finished would start again."""
+        return [one.service for one in operations if one.action in actions and one.cause != "finished"]
+
+    def _up_in_order(self, operations: Sequence[ServiceOperation], before: State, deadline: float) -> State:
         """Do what Docker Compose does by itself: start first those that others wait for, and remove former ones."""
         reply = None
-        self._remove_former(before)
+        self._remove(operations, before)
+        self._free_shared(operations, before)
         self._close_names()
         self._make_volumes()
-        for wave in self._waves(services):
+        recreated = self._named(operations, "recreate")
+        started = self._named(operations, "create", "start")
+        for wave in self._waves([*recreated, *started, *self._named(operations, "keep")]):
             # One call for each service and no second: what ended well at once would be started again.
-            anew = [name for name in wave if name in forced]
-            kept = [name for name in wave if name not in forced]
-            if anew:
-                reply = self._compose("--force-recreate", services=anew, wait=False)
-            if kept:
-                reply = self._compose(services=kept, wait=False)
+            if forced := [name for name in wave if name in recreated]:
+                reply = self._compose("--force-recreate", services=forced)
+            if rest := [name for name in wave if name in started]:
+                reply = self._compose("--no-recreate", services=rest)
             awaited = {
                 name
                 for service in self.hardened.services
@@ -98,14 +133,25 @@ class Stack:
                 self.wait(deadline, reply, awaited)
         return self.wait(deadline, reply)
 
-    def _remove_former(self, before: State) -> None:
-        wanted = {service.name for service in self.hardened.services}
-        former = [c.id for c in before.containers if c.service not in wanted and not c.one_off]
+    def _free_shared(self, operations: Sequence[ServiceOperation], before: State) -> None:
+        """Remove what uses another container: Podman removes none that one which stays uses, recreated or not."""
+        recreated = self._named(operations, "recreate")
+        names = {service.name for service in self.hardened.services if service.shares and service.name in recreated}
+        ids = [c.id for c in before.containers if c.service in names and not c.one_off]
+        for words in (["stop"], ["rm", "-f"]) if ids else ():
+            what = "services that share with a recreated one cannot be removed"
+            self.directory.session.must(what, "engine", self.directory.operation.target.engine, *words, *ids)
+
+    def _remove(self, operations: Sequence[ServiceOperation], before: State) -> None:
+        """Remove the containers of former services, and those beyond the number that a service is to have."""
+        most = {service.name: service.replicas for service in self.hardened.services}
+        there, former = by_service(before.containers), []
+        for name in (one.service for one in operations if one.action == "remove"):
+            former += [c.id for c in sorted(there.get(name, ()), key=_number)[most.get(name, 0) :]]
         if former:
+            words = ["rm", "-f", "-t", "0"] if self.tool.podman else ["rm", "-f"]
             engine = self.directory.operation.target.engine
-            self.directory.session.must(
-                "a former service cannot be removed", "engine", engine, "rm", "-f", "-t", "0", *former
-            )
+            self.directory.session.must("a former service cannot be removed", "engine", engine, *words, *former)
 
     def _close_names(self) -> None:
         """Create the networks under ``egress: deny`` so that no container on them ever queries a name outside."""
@@ -130,7 +176,7 @@ class Stack:
                 self.directory.session.must(f"the volume {full} cannot be made", "make_volume", full, *words)
 
     def _waves(self, services: list[str]) -> Iterator[list[str]]:
-        after = {service.name: service.after.keys() for service in self.hardened.services}
+        after = {service.name: service.after.keys() | service.shares for service in self.hardened.services}
         left = list(services)
         while left:
             # A cycle is an error in Compose; should one come here, its services start together.
@@ -161,41 +207,10 @@ class Stack:
                     self.directory.session.call("engine", "podman", "healthcheck", "run", container.id)
             time.sleep(POLL_SECONDS)
 
-    # --- which services
-
-    def _to_start(self, before: State) -> list[str]:
-        """Return all services but each one-shot that ended well and did not change: `up` would run it again."""
-        configs = self._configs()
-        done = {
-            service.name
-            for service in self.hardened.services
-            for container in before.containers
-            if service.one_shot
-            and container.service == service.name
-            and (container.state, container.exit_code) == ("exited", 0)
-            and container.labels.get(LABEL_CONFIG) == configs[service.name]
-        }
-        return [service.name for service in self.hardened.services if service.name not in done]
-
     def _configs(self) -> dict[str, str]:
         return {name: given["labels"].get(LABEL_CONFIG, "") for name, given in self.hardened.model["services"].items()}
 
-    def _forced(self, before: State) -> set[str]:
-        """Return services to recreate that Compose would leave: a bind holds its old inode, and unhealthy is running.
-
-        podman-compose compares nothing at all, so with it every service with another definition is forced.
-        """
-        configs = self._configs()
-        there = {container.service for container in before.containers}
-        unhealthy = {c.service for c in before.containers if c.health == "unhealthy"}
-        changed = {
-            c.service
-            for c in before.containers
-            if self.tool.podman and c.labels.get(LABEL_CONFIG) != configs.get(c.service)
-        }
-        return set(self.remade & there) | unhealthy | changed
-
-    def _unpause(self, before: State) -> State:
+    def unpause(self, before: State) -> State:
         """Unpause paused containers, and return what exists then.
 
         Docker calls a paused container unhealthy until its first health check after that says otherwise.
@@ -215,21 +230,24 @@ class Stack:
 
     # --- starting
 
-    def _compose(self, *options: str, services: Iterable[str], wait: bool, deadline: float | None = None) -> Reply:
-        names, spec = list(services), self.desired.profile.spec
-        built = any(service.built for service in self.hardened.services)
-        if self.tool.podman:
-            words = [*(self._podman_build() if built else []), "up", "-d", *options]
-        else:
-            words = ["--progress", "quiet", "up", "-d", *options]
-            if wait:
-                left = max(1, int((deadline or 0) - time.monotonic()))
+    def _compose(self, *options: str, services: Iterable[str], deadline: float | None = None) -> Reply:
+        """Run `up` for these services; with a ``deadline`` Docker Compose waits for them, and its code says nothing."""
+        names, all_names = list(services), {service.name for service in self.hardened.services}
+        words = ["up", "-d", *options]
+        words += ["--no-build"] if any(service.built for service in self.hardened.services) else []
+        if not self.tool.podman:
+            words = ["--progress", "quiet", *words]
+            if self.desired.profile.spec.compose.pull == "always":
+                words += ["--pull", "missing"]  # each was pulled before it was decided what to recreate
+            if deadline is not None:
+                left = max(1, int(deadline - time.monotonic()))
                 words += ["--wait", "--wait-timeout", str(left), "--remove-orphans"]
-            if spec.compose.pull == "always":
-                words += ["--pull", "always"]
-        words += ["--build"] if built else []
-        if set(names) != {service.name for service in self.hardened.services}:
+        if set(names) != all_names:
             words += [word for word in ("--no-deps",) if word not in words] + names
+        return self._run(words, waits=deadline is not None)
+
+    def _run(self, words: list[str], *, waits: bool = False) -> Reply:
+        """Run the Compose of the host on the stack. Raise ProvisionFailed if it fails, unless it ``waits``."""
         project = project_name(self.desired.name, self.desired.id)
         # What the engine opens is checked again first: containers of an earlier apply may be running.
         sources = [self.directory.below(path) for path in self.hardened.sources]
@@ -241,7 +259,7 @@ class Stack:
                 f"{self.desired.name} on {self.directory.operation.target.host} was not started: {reply.words}",
                 hint="nothing was given to the engine; see who else changes files there, and apply again",
             )
-        if reply.code != 0 and not wait:
+        if reply.code != 0 and not waits:
             self._fail(reply, self.directory.observation())
         return reply
 
@@ -265,7 +283,7 @@ class Stack:
 
         They have no container, or one that neither runs well nor ended well.
         """
-        seen = self._by_service(state)
+        seen = by_service(state.containers)
         return self._former(state) | {
             service.name
             for service in self.hardened.services
@@ -280,18 +298,9 @@ class Stack:
         configs = self._configs()
         return {
             name
-            for name, containers in self._by_service(state).items()
+            for name, containers in by_service(state.containers).items()
             if name in configs and any(c.labels.get(LABEL_CONFIG) != configs[name] for c in containers)
         }
-
-    @staticmethod
-    def _by_service(state: State) -> dict[str, list[Container]]:
-        """Return the containers of each service, without one-off containers that a person runs beside them."""
-        found: dict[str, list[Container]] = {}
-        for container in state.containers:
-            if not container.one_off:
-                found.setdefault(container.service, []).append(container)
-        return found
 
     @staticmethod
     def _good(container: Container | None) -> bool:
@@ -363,3 +372,9 @@ class Stack:
 def _refused(reply: Reply | None) -> bool:
     """Return whether Docker itself refused what Compose requested: then what exists is not what was requested."""
     return reply is not None and reply.code != 0 and ENGINE_REFUSED in reply.text
+
+
+def _number(container: Container) -> int:
+    """Return which of its service's containers it is."""
+    number = container.labels.get("com.docker.compose.container-number", "")
+    return int(number) if number.isdecimal() else 0

@@ -167,9 +167,9 @@ end_builds() { # sets build_group
   done 2>/dev/null
 }
 
-# Which sandbox each of the images on the host belongs to, one a line. Any error of an engine except that it has no
-# image of that name is not a reply.
-image_format='{"sandbox":{{with .Config}}{{with .Labels}}{{json (index . "dev.sandboxer.id")}}{{else}}""{{end}}{{else}}""{{end}}}'
+# The ID of each of the images on the host and which sandbox it belongs to, one a line. Any error of an engine except
+# that it has no image of that name is not a reply.
+image_format='{"id":{{json .ID}},"sandbox":{{with .Config}}{{with .Labels}}{{json (index . "dev.sandboxer.id")}}{{else}}""{{end}}{{else}}""{{end}}}'
 do_images() { # engine, names...
   engine=$1; shift
   if [ "$engine" = podman ]; then

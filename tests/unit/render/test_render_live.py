@@ -11,6 +11,7 @@ from rich.console import Console
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.outcome import WAITING, Outcome
 from sandboxer.model.run_events import ChangeEnded, ChangeProgressed, ChangeStarted
+from sandboxer.model.service_operation import ServiceOperation
 from sandboxer.render.live import LiveView, PlainView, apply_summary
 from tests.support.cases import compare, on_terminal, piped
 from tests.support.plans import change
@@ -21,8 +22,14 @@ FAR = change("far", Reason.REPAIR_DRIFT, host="lab-3")
 LOCKED = change("busy", Reason.BLOCKED_LOCKED, message="another client holds its lock: ann@laptop")
 ERROR = "service api exited with 1\n  Traceback:\n\x1b[31mboom\x1b[0m\x07\n"
 
+SERVICES = (
+    ServiceOperation("api", "recreate", "config"),
+    ServiceOperation("db", "keep", "unchanged"),
+    ServiceOperation("queue\x1b", "start", "own\x07 code"),
+)
+
 OUTCOMES = [
-    Outcome(WEB, seconds=2.13),
+    Outcome(WEB, seconds=2.13, services=SERVICES),
     Outcome(OLD, seconds=0.04),
     Outcome(change("web", Reason.CREATE_ABSENT), seconds=61.7),
     Outcome(FAR, error=ERROR, hint="see its logs\nthen apply again", seconds=12.3),
@@ -82,6 +89,17 @@ def test_the_last_frame_stays_on_the_screen() -> None:
     last = screen.bytes.getvalue().decode().rsplit("SANDBOX", 1)[1]
     assert "✓  checkout-e2e" in last
     assert "2.1 s" in last
+
+
+def test_the_last_frame_lists_what_was_done_with_each_service() -> None:
+    screen = Screen()
+    with LiveView(screen.console) as view:
+        view.started(WEB)
+        view.ended(OUTCOMES[0])
+        assert len(screen.shows(view)) == 2
+    shown = screen.shows(view)
+    assert [line.split()[:2] for line in shown[2:]] == [["api", "recreate"], ["queue\\x1b", "start"]]
+    assert shown[2].endswith("its definition changed")
 
 
 def test_a_change_that_was_planned_anew_keeps_its_row() -> None:
