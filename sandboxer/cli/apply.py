@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 @click.argument("planfile", required=False, metavar="[PLANFILE]")
 @selectors
 @click.option("--no-prune", is_flag=True, help="Delete nothing.")
-@click.option("--allow-dirty", is_flag=True, help="Apply manifests that are not committed.")
+@click.option("--allow-dirty", is_flag=True, help="Apply uncommitted manifests.")
 @carries_out
 def apply(
     how: CommandOptions, planfile: str | None, ref: str | None, no_prune: bool, allow_dirty: bool, **given: Any
 ) -> int:
     """Make the hosts match git, after confirmation.
 
-    Creates, updates and repairs sandboxes, and deletes those that git no longer has. Shows the plan and asks first;
-    without a terminal it needs -y. Exits 1 where anything failed or is blocked; what could be done is done all the
-    same.
+    Creates, updates and repairs sandboxes, and deletes those removed from git. Prints the plan and asks for
+    confirmation; use -y where there is no terminal. A failed or blocked change does not stop the others, but makes
+    the exit code 1.
 
-    With PLANFILE, which `sandboxer plan --out` wrote, it asks nothing and does only what that plan says: it plans
-    anew, and whatever is no longer so is blocked as stale.
+    With PLANFILE, written by `sandboxer plan --out`, applies that plan without confirmation and nothing beyond it.
+    Changes that no longer match the state of the hosts are blocked as stale.
 
     \b
     Examples:
@@ -62,8 +62,8 @@ def apply(
     with opened(revision=ref, read_secrets=saved is None) as (source, hosts):
         if source.files().dirty and not allow_dirty:
             raise UsageError(
-                "the manifests have changes that are not committed",
-                hint="commit them; or apply a commit with --ref HEAD; or give --allow-dirty where that is meant",
+                "the manifests have uncommitted changes",
+                hint="commit them, apply a commit with --ref HEAD, or use --allow-dirty",
             )
         if saved is not None:
             return _carry_out_approved(source, hosts, saved, how)
@@ -72,13 +72,13 @@ def apply(
 
 @click.command()
 @selectors
-@click.option("--expired-only", is_flag=True, help="Only what has expired.")
-@click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
+@click.option("--expired-only", is_flag=True, help="Delete only expired sandboxes.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
 @carries_out
 def prune(how: CommandOptions, ref: str | None, expired_only: bool, dry_run: bool, **given: Any) -> int:
     """Delete sandboxes that expired or left git.
 
-    Nothing else is changed.
+    Creates, updates and repairs nothing.
 
     \b
     Examples:
@@ -97,7 +97,7 @@ def prune(how: CommandOptions, ref: str | None, expired_only: bool, dry_run: boo
 def _carry_out(source: FleetSource, hosts: FleetHosts, options: Options, how: CommandOptions) -> int:
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     if not how.yes and not asks:
-        raise UsageError("there is no terminal to ask on", hint="give -y where the plan need not be approved")
+        raise UsageError("cannot ask for confirmation without a terminal", hint="use -y to skip the confirmation")
     planned = plan_fleet(source, hosts, options)
     if how.output == "text":
         show(planned.plan, "text")
@@ -117,8 +117,8 @@ def _read_plan(name: str) -> SavedPlan:
     beside = list(given_options(click.get_current_context()))
     if beside:
         raise UsageError(
-            f"{', '.join(beside)} beside {name}: a saved plan has the selectors and guards that it was made with",
-            hint=f"plan again with what is wanted: sandboxer plan {beside[0]} … --out FILE",
+            f"{', '.join(beside)} cannot be used with {name}: a saved plan keeps its own selectors and guards",
+            hint=f"create a new plan: sandboxer plan {beside[0]} … --out FILE",
         )
     return read(name)
 
@@ -152,7 +152,7 @@ def _approved(decided: Plan, output: str) -> bool:
         from sandboxer.render.plan_text import plan_text
 
         stderr().print(plan_text(decided))
-    return click.confirm("\nCarry this out?", default=False, err=True)
+    return click.confirm("\nApply these changes?", default=False, err=True)
 
 
 def _report(decided: Plan, outcomes: Sequence[Outcome], output: str, seconds: float) -> None:

@@ -19,7 +19,7 @@ def write_atomically(option: str, name: str, data: bytes) -> None:
     beside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
     try:
         if path.exists() and not path.is_file():
-            raise UsageError(f"{option} {name}: there is something that is no file", hint="name a file")
+            raise UsageError(f"{option} {name}: not a regular file", hint="choose a file")
         try:
             with beside.open("xb") as file:
                 file.write(data)
@@ -30,5 +30,5 @@ def write_atomically(option: str, name: str, data: bytes) -> None:
             with suppress(OSError):
                 beside.unlink()
     except OSError as error:
-        hint = "name a file in a folder that you may write to"
+        hint = "choose a file in a writable folder"
         raise UsageError(f"{option} {name}: {error.strerror or error}", hint=hint) from None

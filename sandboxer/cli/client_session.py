@@ -78,8 +78,8 @@ def _interruptible(present: Session) -> Iterator[None]:
 
 
 def _left_of(change: Change) -> str:
-    how = "may be half removed" if change.action is Action.DELETE else "may not be ready yet"
+    how = "may be partly removed" if change.action is Action.DELETE else "may not be ready yet"
     return (
-        f"{change.sandbox} on {change.host} {how}: `sandboxer get {change.id}` shows it, "
-        f"`sandboxer destroy {change.id}` removes it. What was begun ends by itself; Ctrl-C again ends at once."
+        f"{change.sandbox} on {change.host} {how}: check with `sandboxer get {change.id}`, "
+        f"remove with `sandboxer destroy {change.id}`. Waiting for running steps; press Ctrl-C again to stop at once."
     )

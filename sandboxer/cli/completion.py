@@ -38,8 +38,8 @@ OBSERVE_SECONDS, MOST_SECONDS = 2.2, 3.0
 def completion(shell: str) -> int:
     """Print the completion script of a shell.
 
-    The shell then completes commands, options, and the names of sandboxes, profiles and hosts. Sandboxes are asked for
-    on the hosts, for at most 3 seconds; a host that is silent till then adds none.
+    Completes commands, options, and the names of sandboxes, profiles and hosts. Names of sandboxes come from the hosts
+    that answer within 3 seconds.
 
     \b
     Examples:
@@ -64,7 +64,7 @@ def answer(cli: click.Command, program: str, instruction: str) -> NoReturn:
     with suppress(Exception, SystemExit, KeyboardInterrupt):
         shell_complete(cli, {}, program, variable_of(program), instruction)
         sys.stdout.flush()
-    os._exit(DONE)  # unfinished connections are not waited for
+    os._exit(DONE)  # do not wait for unfinished connections
 
 
 # --- completed values

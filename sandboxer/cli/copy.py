@@ -33,10 +33,10 @@ class _Inside:
 def cp(source: str, target: str) -> int:
     """Copy files to or from a container.
 
-    One of SRC and DST is NAME[/SERVICE]:PATH, the other a local path. A folder is copied with all that is in it, and
-    SRC/. is what is in it alone. Where DST is a folder, it goes there under its own name. SERVICE may be left out where
-    a sandbox has only one. A local path with a colon is written ./a:b. What is copied here is put in place once it is
-    whole; links that lead out of it are refused.
+    One of SRC and DST is NAME[/SERVICE]:PATH, the other a local path. Folders are copied recursively; SRC/. copies the
+    contents without the folder. If DST is a folder, the copy goes into it. SERVICE is optional in a sandbox with one
+    service. Write a local path with a colon as ./a:b. A download appears at its destination only once it is complete;
+    links that point outside the copy are rejected.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def cp(source: str, target: str) -> int:
             told = client.copy_to(here.name, source, here.path, service=here.service, progress=progress)
             told = f"{target.partition(':')[0]}:{told}"
         else:
-            raise click.UsageError("one of SRC and DST must be NAME[/SERVICE]:PATH, and the other a local path")
+            raise click.UsageError("exactly one of SRC and DST must be NAME[/SERVICE]:PATH, the other a local path")
     if sys.stdout.isatty():
         stdout().print(told, markup=False, soft_wrap=True)
     return EXIT_DONE

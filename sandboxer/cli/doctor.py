@@ -12,13 +12,13 @@ from sandboxer.cli.session import opened
 
 @click.command()
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
-@click.option("--ref", metavar="REV", help="Read the manifests of a git revision, not of the work tree.")
+@click.option("--ref", metavar="REV", help="Read the manifests of this git revision.")
 @output_option("text", "json")
 def doctor(hosts: tuple[str, ...], ref: str | None, output: str) -> int:
     """Check what the hosts need, and suggest remedies.
 
-    Each host is asked once, over one connection, and nothing on it is changed. Exits 1 where there is an error: a host
-    that cannot be reached, or one that nothing can be applied on. Warnings and notes alone are no error.
+    Uses one connection to each host, and changes nothing. Exits 1 on errors: an unreachable host, or one that cannot
+    run sandboxes. Warnings and notes do not affect the exit code.
 
     \b
     Examples:
@@ -32,7 +32,7 @@ def doctor(hosts: tuple[str, ...], ref: str | None, output: str) -> int:
     with opened(revision=ref) as (source, fleet_hosts):
         console = stderr()
         if console.is_terminal:
-            with console.status("Examining the hosts …"):
+            with console.status("Checking the hosts …"):
                 checkups = check_host(source.sound(), source.registry(), fleet_hosts.transport, hosts)
         else:
             checkups = check_host(source.sound(), source.registry(), fleet_hosts.transport, hosts)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--target", "targets", multiple=True, metavar="NAME", help="Only this sandbox; may be given again.")
-@click.option("--exclude", "excluded", multiple=True, metavar="NAME", help="Not this sandbox; may be given again.")
-@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only sandboxes on this host.")
+@click.option("--target", "targets", multiple=True, metavar="NAME", help="Include only this sandbox. Repeatable.")
+@click.option("--exclude", "excluded", multiple=True, metavar="NAME", help="Exclude this sandbox. Repeatable.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Include only sandboxes on this host. Repeatable.")
 @click.option("--deep", is_flag=True, help="Compare the content of every delivered file with git.")
 @click.option(
     "--report",
@@ -38,11 +38,9 @@ if TYPE_CHECKING:
     is_flag=False,
     flag_value="drift.md",
     metavar="[FILE]",
-    help="Write a Markdown report too, to drift.md where no FILE is given.",
+    help="Also write a Markdown report. Default FILE: drift.md.",
 )
-@click.option(
-    "--watch", type=Duration(), metavar="DURATION", help="Do so again and again, so far apart; ends with Ctrl-C."
-)
+@click.option("--watch", type=Duration(), metavar="DURATION", help="Repeat at this interval until interrupted.")
 @output_option("text", "json", "markdown")
 def drift(
     targets: tuple[str, ...],
@@ -55,16 +53,15 @@ def drift(
 ) -> int:
     """Show what differs from the last apply.
 
-    Compares every sandbox on the hosts with what was applied there.
+    Compares every sandbox on the hosts with its record: those from git, including suspended and orphaned ones, and
+    imperative ones. Repairs nothing. Needs no secrets, and input repositories only with --deep. Hosts note what was
+    reported, so that a later run reports drift as resolved once. Events also go to State Hub if the fleet has one.
 
-    Git's sandboxes are compared, suspended and orphaned ones too, and imperative ones; nothing is repaired. No input
-    repository and no secret is needed, but with --deep the inputs. What is told is noted on the hosts, and what is over
-    since is told once as resolved; so is State Hub, where the fleet has one.
+    --watch repeats the comparison until Ctrl-C or SIGTERM, at a slightly randomized interval, and exits with the code
+    of the last one.
 
-    With --watch it goes on until Ctrl-C or SIGTERM, each time a little earlier or later, and exits as the last time.
-
-    Exits 0 where there is no drift, 2 where there is, and 1 on any error, or where something is Unknown: a host not
-    seen, a record that cannot be read, labels that do not agree with it.
+    Exits 0 without drift, 2 with drift, and 1 on any error or Unknown result: an unreachable host, an unreadable
+    record, labels that contradict the record.
 
     \b
     Examples:

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", metavar="NAME|ID")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is told next, until Ctrl-C or its end.")
+@click.option("-f", "--follow", is_flag=True, help="Print new events until interrupted or destroyed.")
 @output_option("text", "json")
 def events(name: str, follow: bool, output: str) -> int:
     """Show the lifecycle events of a sandbox.
 
-    They come from the journals on the hosts, the oldest first. Of a sandbox that is gone there is what State Hub has
-    still to be told. JSON is one CloudEvent a line. Exits 1 where there is none, or a host did not answer.
+    Reads the journals on the hosts, oldest event first. For a destroyed sandbox, only events that are still pending for
+    State Hub remain. JSON output is one CloudEvent per line. Exits 1 if there are no events or a host did not answer.
 
     \b
     Examples:
@@ -55,4 +55,4 @@ def _show(event: Event, output: str) -> None:
         from sandboxer.render.events import event_line
 
         stdout().print(event_line(event))
-    sys.stdout.flush()  # a reader of the pipe follows too
+    sys.stdout.flush()  # a pipe must receive each event at once

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def extend_ttl(name: str, by: timedelta, lock_timeout: timedelta, output: str) -> int:
     """Extend the time to live of a sandbox.
 
-    DURATION (90s, 15m, 8h, 2d) is added to its end. It ends at the latest when the profile's ttl.max has passed since
-    its creation. A plan shows no difference for it; a later change of ttl or expiresAt in git wins. What has expired
-    and is not pruned yet can be extended too.
+    Adds DURATION (90s, 15m, 8h, 2d) to the expiry, up to the profile's ttl.max after creation. Plans show no difference
+    for an extension; a later change of ttl or expiresAt in git overrides it. Expired sandboxes can be extended until
+    they are pruned.
 
     \b
     Examples:

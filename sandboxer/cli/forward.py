@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name", metavar="NAME|ID")
 @click.argument("ports", metavar="[[LOCAL:]PORT]...", nargs=-1)
-@click.option("--service", metavar="S", help="Whose ports they are; needed for a number that several may mean.")
+@click.option("--service", metavar="S", help="The service of the ports, if several could match.")
 @click.option("--address", metavar="A", default="127.0.0.1", show_default=True, help="The local address to listen on.")
 @output_option("text", "json")
 def forward(name: str, ports: tuple[str, ...], service: str | None, address: str, output: str) -> int:
     """Forward local ports to a sandbox until interrupted.
 
-    Prints a line for each port once it is open, and ends with Ctrl-C. PORT is a name of the profile's reachability or a
-    port of a container; without any, it is all of reachability. LOCAL left out is a free port. All connections go over
-    one SSH connection to the host. They work under `egress: deny`, and go on after a container was started again, or
-    made anew.
+    Prints a line for each port once it is open. PORT is a port name from the profile's reachability, or a container
+    port; the default is every port of reachability. Without LOCAL, a free local port is chosen. All connections share
+    one SSH connection to the host, work under `egress: deny`, and survive a restart or recreation of the container.
 
     \b
     Examples:
@@ -63,5 +62,5 @@ def _request(text: str) -> PortRequest:
 
     local, colon, port = text.rpartition(":")
     if not port or (colon and not (local.isdecimal() and len(local) < 6 and int(local) < 65536)):
-        raise click.UsageError(f"{text!r} is no port: [LOCAL:]PORT, such as 8080:http")
+        raise click.UsageError(f"invalid port {text!r}: expected [LOCAL:]PORT, for example 8080:http")
     return PortRequest(port, int(local or 0))

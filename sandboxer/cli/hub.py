@@ -23,29 +23,33 @@ _EXTRA = frozenset({"fastapi", "starlette", "uvicorn", "prometheus_client"})
 def hub(context: click.Context) -> None:
     """Run a State Hub, or send it pending events.
 
-    A State Hub keeps the lifecycle events of fleets, and shows them on a page.
+    A State Hub stores the lifecycle events of fleets, and shows them on a web page.
 
     \b
     Examples:
-      sandboxer hub serve           on this machine alone, with a token for this run
-      sandboxer hub flush           tell the fleet's State Hub what it was not told yet
-      sandboxer hub serve --help    where it listens, its token and its file
+      sandboxer hub serve           on this machine only, with a token for this run
+      sandboxer hub flush           send pending events to the fleet's State Hub
+      sandboxer hub serve --help    address, token and database
     """
     session().command = f"hub {context.invoked_subcommand}"
 
 
 @hub.command()
 @click.option(
-    "--listen", metavar="HOST:PORT", default="127.0.0.1:8600", show_default=True, help="Where; port 0 is any free one."
+    "--listen",
+    metavar="HOST:PORT",
+    default="127.0.0.1:8600",
+    show_default=True,
+    help="Listen address. Port 0 picks a free port.",
 )
-@click.option("--token", metavar="SOURCE", help="Where its token is: env:NAME or file:PATH.")
-@click.option("--database", metavar="FILE", help="Where events are kept; else below the user's folder for state.")
+@click.option("--token", metavar="SOURCE", help="Where to read the token: env:NAME or file:PATH.")
+@click.option("--database", metavar="FILE", help="The database. Default: in the user's state folder.")
 def serve(listen: str, token: str | None, database: str | None) -> int:
     """Serve a State Hub until interrupted.
 
-    It ends with Ctrl-C or SIGTERM. Prints the address of its page when it listens. Without --token there is one for
-    this run, in that address. Any address but this machine's own needs --token. Needs the extra `hub`: in the folder of
-    a clone, pip install '.[hub]'.
+    Prints the URL of the web page once the server listens, and stops on Ctrl-C or SIGTERM. Without --token, the URL
+    contains a token for this run. Addresses other than loopback require --token. Requires the extra `hub`: run
+    pip install '.[hub]' in a clone.
 
     \b
     Examples:
@@ -76,8 +80,8 @@ def serve(listen: str, token: str | None, database: str | None) -> int:
 def flush() -> int:
     """Send pending events to the fleet's State Hub.
 
-    Waits until the hub has them. Every apply, prune and drift sends them too, and never waits long. Exits 1 where the
-    hub did not take everything, or a host did not answer.
+    Waits until the hub acknowledges them. apply, prune and drift also send events, but wait only briefly. Exits 1 if
+    events remain pending or a host did not answer.
 
     \b
     Examples:
@@ -87,7 +91,7 @@ def flush() -> int:
 
     with opened(find_inputs=False) as (source, hosts):
         if not source.has_hub():
-            raise UsageError("the fleet has no State Hub", hint="name one in sandboxer.yaml: spec.stateHub.url")
+            raise UsageError("the fleet has no State Hub", hint="set spec.stateHub.url in sandboxer.yaml")
         with telling(source, hosts, patience=FLUSH_PATIENCE, most=FLUSH_MOST) as reporter:
             observations = hosts.observe()
             reporter.begin(observations)

@@ -24,23 +24,37 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--profile", required=True, metavar="NAME", help="The profile that it is made with.")
-@click.option("--name", metavar="NAME", help="Its name; left out, one after its profile.")
-@click.option("--input", "inputs", multiple=True, type=Pair(), metavar="KEY=VALUE", help="repo=PATH-OR-URL, ref=REV.")
-@click.option("--ttl", metavar="DURATION", help="How long it lives; left out, the profile's default.")
-@click.option("--consumer", metavar="ACTOR/PROJECT", help="For whom it is: adm, agt or atm, and a project.")
-@click.option("--label", "labels", multiple=True, type=Pair(), metavar="KEY=VALUE", help="May be given again.")
-@click.option("--env", multiple=True, type=Pair(), metavar="KEY=VALUE", help="A variable; may be given again.")
-@click.option("--secret", "secrets", multiple=True, type=Pair(), metavar="NAME=SOURCE", help="env:NAME or file:PATH.")
-@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only on this host; may be given again.")
-@click.option("--no-wait", is_flag=True, help="Do not wait until it is ready: it is made in the background.")
+@click.option("--profile", required=True, metavar="NAME", help="The profile of the sandbox.")
+@click.option("--name", metavar="NAME", help="The name. Default: generated from the profile.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    type=Pair(),
+    metavar="KEY=VALUE",
+    help="repo=PATH-OR-URL or ref=REV. Repeatable.",
+)
+@click.option("--ttl", metavar="DURATION", help="The time to live. Default: the profile's.")
+@click.option("--consumer", metavar="ACTOR/PROJECT", help="An actor type (adm, agt or atm) and a project.")
+@click.option("--label", "labels", multiple=True, type=Pair(), metavar="KEY=VALUE", help="Set a label. Repeatable.")
+@click.option("--env", multiple=True, type=Pair(), metavar="KEY=VALUE", help="Set a variable. Repeatable.")
+@click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    type=Pair(),
+    metavar="NAME=SOURCE",
+    help="Pass a secret from env:NAME or file:PATH. Repeatable.",
+)
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Allow only this host. Repeatable.")
+@click.option("--no-wait", is_flag=True, help="Create in the background; do not wait until ready.")
 @lock_timeout_option
 @output_option("text", "json", "name")
 def create(lock_timeout: timedelta, output: str, profile: str, name: str | None, no_wait: bool, **given: Any) -> int:
     """Create a sandbox without a commit.
 
-    Waits until it is ready. It is checked as a manifest of these words would be. Git neither changes nor deletes it: it
-    ends with its time to live, or with `sandboxer destroy`.
+    Waits until the sandbox is ready. The options are validated like a manifest. Applies from git do not change such a
+    sandbox: it lives until it expires or `sandboxer destroy` deletes it.
 
     \b
     Examples:
@@ -70,13 +84,13 @@ def create(lock_timeout: timedelta, output: str, profile: str, name: str | None,
 
 @click.command()
 @click.argument("name", metavar="NAME|ID")
-@click.option("--give-up", is_flag=True, help="Where it cannot be made, mark it as failed.")
+@click.option("--give-up", is_flag=True, help="If creation is impossible, mark it as failed.")
 @lock_timeout_option
 @output_option("text", "json")
 def resume(name: str, give_up: bool, lock_timeout: timedelta, output: str) -> int:
     """Finish creating a requested or interrupted sandbox.
 
-    The request is on its host, so any machine can finish it. A sandbox that is ready is left as it is.
+    The request is stored on the host, so any machine can finish it. A ready sandbox is left unchanged.
 
     \b
     Examples:
@@ -101,8 +115,8 @@ def resume(name: str, give_up: bool, lock_timeout: timedelta, output: str) -> in
 def recreate(name: str, lock_timeout: timedelta, output: str) -> int:
     """Recreate a sandbox from the latest commit.
 
-    Its ID and inputs stay the same. Its volumes are deleted. An expired sandbox of git comes back this way; an
-    imperative one is recreated as it was requested.
+    Keeps the ID and the inputs, and deletes the volumes. Also brings back an expired sandbox from git. An imperative
+    sandbox is recreated from its original request.
 
     \b
     Examples:
@@ -117,10 +131,12 @@ def recreate(name: str, lock_timeout: timedelta, output: str) -> int:
 
 @click.command()
 @click.argument("names", metavar="[NAME|ID]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Every imperative sandbox; never one of git's.")
-@click.option("--mine", is_flag=True, help="With --all: only those that you asked for, from this machine.")
-@click.option("--without-record", "unrecorded", metavar="ID", help="What has this ID's labels and no record.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask; --all and --without-record ask otherwise.")
+@click.option("--all", "every", is_flag=True, help="Delete every imperative sandbox, none from git.")
+@click.option("--mine", is_flag=True, help="With --all: only those you created from this machine.")
+@click.option(
+    "--without-record", "unrecorded", metavar="ID", help="Delete resources labelled with this ID, without a record."
+)
+@click.option("-y", "--yes", is_flag=True, help="Skip the confirmation of --all and --without-record.")
 @lock_timeout_option
 @output_option("text", "json")
 def destroy(
@@ -134,12 +150,12 @@ def destroy(
 ) -> int:
     """Delete sandboxes and everything in them.
 
-    Deleting one that does not exist succeeds. One of git's comes back with the next apply. What fails keeps no other
-    from its turn. --all and --without-record show what they are about to remove and ask first; without a terminal they
-    need -y.
+    Succeeds for a sandbox that does not exist. A sandbox from git returns with the next apply. A failure does not stop
+    the deletion of the others. --all and --without-record list what they would delete and ask for confirmation; use -y
+    where there is no terminal.
 
-    --without-record removes containers, networks and volumes that carry the labels of an ID, and its directory, where
-    no record and no manifest claims them: what a plan lists as `ambiguous`.
+    --without-record deletes the directory, containers, networks and volumes labelled with an ID that no record and no
+    manifest claims. A plan lists them as `ambiguous`.
 
     \b
     Examples:
@@ -149,7 +165,7 @@ def destroy(
       sandboxer destroy --without-record 1f2e3d4c
     """
     if [bool(names), every, unrecorded is not None].count(True) != 1 or (mine and not every):
-        hint = "give names or IDs, --all, or --without-record ID; --mine goes with --all"
+        hint = "specify names or IDs, --all [--mine], or --without-record ID"
         raise UsageError("no sandboxes specified", hint=hint)
     if unrecorded is not None:
         return _destroy_unrecorded(unrecorded, yes=yes, lock_timeout=lock_timeout, output=output)
@@ -183,7 +199,7 @@ def _destroy_unrecorded(identifier: str, *, yes: bool, lock_timeout: timedelta, 
         found = client.unrecorded(identifier)
     if found:
         (stdout() if output == "text" else stderr()).print(unrecorded_text([one.to_json() for one in found]))
-        if not yes and not click.confirm("\nRemove all of this?", default=False, err=True):
+        if not yes and not click.confirm("\nDelete all of this?", default=False, err=True):
             session().said("info", "Nothing was changed.")
             return EXIT_ERROR
         with calling(lock_timeout) as client:
@@ -199,7 +215,7 @@ def _destroy_unrecorded(identifier: str, *, yes: bool, lock_timeout: timedelta, 
 
 def _need_a_terminal(*, yes: bool) -> None:
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("there is no terminal to ask on", hint="give -y where that need not be approved")
+        raise UsageError("cannot ask for confirmation without a terminal", hint="use -y to skip the confirmation")
 
 
 def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequence[str] | None:
@@ -220,7 +236,7 @@ def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequ
     with calling(warn=warn) as client:
         handles = [one.handle for one in client.list(SandboxFilter(imperative=True, by=who() if mine else None))]
     (stdout() if output == "text" else stderr()).print(list_table(handles, wide=False))
-    if handles and not yes and not click.confirm("\nRemove all of these?", default=False, err=True):
+    if handles and not yes and not click.confirm("\nDelete all of these?", default=False, err=True):
         return None
     return [handle.id for handle in handles]
 
@@ -228,12 +244,12 @@ def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequ
 @click.command()
 @click.argument("name", metavar="NAME|ID")
 @click.option("--for", "phase", type=click.Choice(["ready", "destroyed"]), default="ready", show_default=True)
-@click.option("--timeout", type=Duration(), default="5m", show_default=True, help="How long to wait at most.")
+@click.option("--timeout", type=Duration(), default="5m", show_default=True, help="The longest wait.")
 @output_option("text", "json")
 def wait(name: str, phase: str, timeout: timedelta, output: str) -> int:
     """Wait until a sandbox is ready or destroyed.
 
-    Exits 1 if it failed, or the timeout is over.
+    Exits 1 if the sandbox failed or the timeout expired.
 
     \b
     Examples:
@@ -253,7 +269,9 @@ def _go_on_with(sandbox: Sandbox) -> None:
     nothing = subprocess.DEVNULL
     words = [sys.executable, "-m", "sandboxer", "resume", "--give-up", sandbox.id]
     subprocess.Popen(words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
-    session().said("info", f"{sandbox.name} is made in the background: `sandboxer wait {sandbox.name}` waits for it.")
+    session().said(
+        "info", f"{sandbox.name} is being created in the background: wait with `sandboxer wait {sandbox.name}`."
+    )
 
 
 def _show(sandbox: Sandbox, output: str) -> None:

@@ -24,24 +24,27 @@ _PHASES = [phase.value for phase in Phase if phase is not Phase.DESTROYED]
 
 
 @click.command("list")
-@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only sandboxes on this host.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Include only sandboxes on this host. Repeatable.")
 @click.option(
     "--phase",
     "phases",
     multiple=True,
     type=click.Choice(_PHASES),
     metavar="PHASE",
-    help="Only sandboxes in this phase.",
+    help="Include only sandboxes in this phase. Repeatable.",
 )
-@click.option("-l", "--label", "labels", multiple=True, type=Pair(), metavar="KEY=VALUE", help="Only with this label.")
-@click.option("--mine", is_flag=True, help="Only those that you asked for, from this machine; none of git's.")
+@click.option(
+    "-l", "--label", "labels", multiple=True, type=Pair(), metavar="KEY=VALUE", help="Require this label. Repeatable."
+)
+@click.option("--mine", is_flag=True, help="Include only those you created from this machine.")
 @output_option("table", "wide", "json", "yaml", "name")
 def list_(
     hosts: tuple[str, ...], phases: tuple[str, ...], labels: tuple[tuple[str, str], ...], mine: bool, output: str
 ) -> int:
     """List the sandboxes on the hosts.
 
-    Lists those of git and imperative ones. Exits 1 where a host did not answer in full: what is there may be missing.
+    Lists sandboxes from git and imperative ones. Exits 1 if a host could not be read in full: its sandboxes may
+    be missing from the list.
 
     \b
     Examples:
@@ -69,7 +72,7 @@ def list_(
 def get(name: str, output: str) -> int:
     """Show one sandbox and how to reach it.
 
-    Shows its phase, its health, and whether it is in sync with git.
+    Shows the phase, the health, the sync status with git, and the reachable ports.
 
     \b
     Examples:

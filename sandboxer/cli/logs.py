@@ -31,21 +31,22 @@ class _Tail(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 
         if value == "all":
             return None
         if not str(value).isdecimal() or len(str(value)) > 9:
-            self.fail(f"{value!r} is no number of lines; it may be all", param, ctx)
+            self.fail(f"{value!r} is not a number of lines, or `all`", param, ctx)
         return int(value)
 
 
 @click.command()
 @click.argument("name", metavar="NAME|ID")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C or no container runs.")
-@click.option("--service", "services", multiple=True, metavar="S", help="Only this service; may be given again.")
-@click.option("-n", "--tail", type=_Tail(), metavar="N|all", default="all", help="The last N lines of each container.")
-@click.option("-t", "--timestamps", is_flag=True, help="Each line with the time at which it was printed.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines until interrupted or all containers end.")
+@click.option("--service", "services", multiple=True, metavar="S", help="Include only this service. Repeatable.")
+@click.option(
+    "-n", "--tail", type=_Tail(), metavar="N|all", default="all", help="Print the last N lines of each container."
+)
+@click.option("-t", "--timestamps", is_flag=True, help="Prefix each line with its timestamp.")
 def logs(name: str, follow: bool, services: tuple[str, ...], tail: int | None, timestamps: bool) -> int:
     """Show the logs of a sandbox's containers.
 
-    Containers that have ended are included. With --follow, a container that starts again, or is made anew by an update,
-    is followed again.
+    Includes stopped containers. --follow continues with a container that restarts, or that an update recreates.
 
     \b
     Examples:

@@ -85,7 +85,7 @@ class LazyGroup(SummaryGroup):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, message="%(prog)s %(version)s")
-@click.option("-C", "directory", metavar="DIR", help="Run as if started in DIR.")
+@click.option("-C", "directory", metavar="DIR", help="Run in DIR.")
 @click.option(
     "--log-format",
     type=click.Choice(LOG_FORMATS),
@@ -93,13 +93,13 @@ class LazyGroup(SummaryGroup):
     envvar=LOG_VARIABLE,
     show_default=True,
     show_envvar=True,
-    help="What goes to standard error.",
+    help="The format of standard error.",
 )
 @click.pass_context
 def cli(context: click.Context, directory: str | None, log_format: str) -> None:
     """Short-lived, isolated environments on machines you own, reconciled from git over SSH.
 
-    A fleet is a folder with a sandboxer.yaml. Commit Sandbox manifests, review a plan, apply it: hosts converge.
+    A fleet is a folder with a sandboxer.yaml. Commit Sandbox manifests, review the plan, and apply it to the hosts.
 
     \b
     Examples:
@@ -188,5 +188,5 @@ def _ours(error: Exception) -> SandboxerError:
         trace = trace.tb_next
     file = os.path.basename(trace.tb_frame.f_code.co_filename) if trace else ""  # noqa: PTH119 - a name, not a file
     place = f" at {file}:{trace.tb_lineno}" if trace else ""
-    hint = "this is an error of the program; with --log-format text it shows in full"
+    hint = "report this bug; --log-format text prints the traceback"
     return SandboxerError(f"{type(error).__name__}{place}", hint=hint)

@@ -20,19 +20,27 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _SELECTORS = (
-    click.option("--ref", metavar="REV", help="Read the manifests of a git revision, not of the work tree."),
-    click.option("--target", "targets", multiple=True, metavar="NAME", help="Only this sandbox; may be given again."),
-    click.option("--exclude", "excluded", multiple=True, metavar="NAME", help="Not this sandbox; may be given again."),
+    click.option("--ref", metavar="REV", help="Read the manifests of this git revision."),
+    click.option("--target", "targets", multiple=True, metavar="NAME", help="Include only this sandbox. Repeatable."),
+    click.option("--exclude", "excluded", multiple=True, metavar="NAME", help="Exclude this sandbox. Repeatable."),
     click.option(
-        "--host", "hosts", multiple=True, metavar="NAME", help="Only changes on this host; all are looked at."
+        "--host", "hosts", multiple=True, metavar="NAME", help="Include only changes on this host. Repeatable."
     ),
-    click.option("--replace", "replaced", multiple=True, metavar="NAME", help="Make this sandbox anew."),
-    click.option("--allow-empty", is_flag=True, help="Let a fleet without any Sandbox delete what there is."),
-    click.option("--adopt-fleet", is_flag=True, help="Take over sandboxes that another repository applied."),
-    click.option("--allow-rollback", is_flag=True, help="Apply a commit older than the newest applied on a host."),
-    click.option("--allow-rename", is_flag=True, help="Begin anew beside what a fleet left under its former name."),
-    click.option("--forget-host", "forgotten", multiple=True, metavar="NAME", help="A host that is gone for good."),
-    click.option("--max-deletes", type=click.IntRange(min=0), metavar="N", help="Delete or replace at most N."),
+    click.option("--replace", "replaced", multiple=True, metavar="NAME", help="Recreate this sandbox. Repeatable."),
+    click.option("--allow-empty", is_flag=True, help="Allow a fleet without Sandboxes to delete all of them."),
+    click.option("--adopt-fleet", is_flag=True, help="Take over sandboxes of another repository."),
+    click.option("--allow-rollback", is_flag=True, help="Allow a commit older than the newest applied one."),
+    click.option("--allow-rename", is_flag=True, help="Allow sandboxes to remain under the fleet's former name."),
+    click.option(
+        "--forget-host",
+        "forgotten",
+        multiple=True,
+        metavar="NAME",
+        help="Treat this host as gone for good. Repeatable.",
+    ),
+    click.option(
+        "--max-deletes", type=click.IntRange(min=0), metavar="N", help="Delete or replace at most N sandboxes."
+    ),
 )
 
 
@@ -80,8 +88,14 @@ class CommandOptions:
 def carries_out(command: Callable[..., int]) -> Callable[..., int]:
     """Add the options of a command that carries a plan out; it gets them as its argument ``how``."""
 
-    @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-    @click.option("--parallelism", type=click.IntRange(1, 256), default=16, show_default=True, help="Hosts at once.")
+    @click.option("-y", "--yes", is_flag=True, help="Skip the confirmation.")
+    @click.option(
+        "--parallelism",
+        type=click.IntRange(1, 256),
+        default=16,
+        show_default=True,
+        help="Change at most N hosts at once.",
+    )
     @lock_timeout_option
     @output_option("text", "json")
     @wraps(command)
@@ -98,7 +112,7 @@ def carries_out(command: Callable[..., int]) -> Callable[..., int]:
 def output_option(*formats: str) -> Callable[[F], F]:
     """Return the option `-o`; the first format is the default."""
     return click.option(
-        "-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True, help="The output's format."
+        "-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True, help="The output format."
     )
 
 
@@ -129,10 +143,10 @@ class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 a
         key, equals, rest = str(value).partition("=")
         if not equals or not key:
             # The value is not shown: it may be secret.
-            self.fail("it must be KEY=VALUE", param, ctx)
+            self.fail("expected KEY=VALUE", param, ctx)
         return key, rest
 
 
 lock_timeout_option = click.option(
-    "--lock-timeout", type=Duration(), default="60s", show_default=True, help="How long to wait for another client."
+    "--lock-timeout", type=Duration(), default="60s", show_default=True, help="The longest wait for another client."
 )

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @click.command()
 @selectors
-@click.option("--out", metavar="FILE", help="Save the plan to a file too, to be approved and applied.")
-@click.option("--all", "show_all", is_flag=True, help="Show what does not change too.")
-@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are differences.")
+@click.option("--out", metavar="FILE", help="Also save the plan to a file, for review and apply.")
+@click.option("--all", "show_all", is_flag=True, help="Also show unchanged sandboxes.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if there are differences.")
 @output_option("text", "json", "markdown")
 def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, ref: str | None, **given: Any) -> int:
     """Show what apply would change, and why.
 
-    Changes nothing: it reads git, and each host once.
+    Reads git and each host once, and changes nothing.
 
-    Exits 0; 1 on any error, or where the plan is not complete: a host not seen, a change blocked; and with
-    --detailed-exitcode 2 where there are differences.
+    Exits 0 on success, and 1 on any error or if the plan is incomplete because of an unreachable host or a blocked
+    change. With --detailed-exitcode, exits 2 if there are differences.
 
     \b
     Examples:
@@ -48,7 +48,9 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
             plan_file.save(decided, approval_of(source, options), out)
     show(decided, output, show_all=show_all)
     if out is not None and output == "text":
-        session().said("info", f"The plan is in {out}: `sandboxer apply {quote(out)}` does this and nothing else.")
+        session().said(
+            "info", f"Saved the plan to {out}. To apply exactly this plan, run: sandboxer apply {quote(out)}"
+        )
     if not decided.complete:
         return EXIT_ERROR
     return EXIT_DIFFERENCES if detailed_exitcode and decided.differences else EXIT_DONE

@@ -28,11 +28,13 @@ def read(name: str) -> SavedPlan:
     path = Path(name)
     try:
         if path.exists() and not path.is_file():
-            raise UsageError(f"{name} is no file", hint="name the file that `sandboxer plan --out FILE` wrote")
+            raise UsageError(
+                f"{name} is not a regular file", hint="specify a file written by `sandboxer plan --out FILE`"
+            )
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        hint = "PLANFILE is what `sandboxer plan --out FILE` wrote; for one sandbox alone: --target NAME"
+        hint = "specify a file written by `sandboxer plan --out FILE`; to apply one sandbox, use --target NAME"
         raise UsageError(f"{name}: {error.strerror or error}", hint=hint) from None
     try:
         return parse_saved_plan(data)

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", metavar="NAME")
-@click.option("--explain", "explained", is_flag=True, help="Say for each value which manifest and line set it.")
-@click.option("--ref", metavar="REV", help="Read the manifests of a git revision, not of the work tree.")
+@click.option("--explain", "explained", is_flag=True, help="Show the manifest and line that set each value.")
+@click.option("--ref", metavar="REV", help="Read the manifests of this git revision.")
 @output_option("text", "json", "yaml")
 def render(name: str, explained: bool, ref: str | None, output: str) -> int:
     """Show the effective manifest of a sandbox.
 
-    Its profile is merged in, and its defaults and the commit of its input are filled in. No host is asked. Environment
-    values are hidden; secrets show where they are read from, never what they are.
+    Merges in the profile, the defaults and the commit of the input, without contacting a host. Environment values are
+    hidden, and secrets show their source only.
 
     \b
     Examples:
@@ -61,4 +61,4 @@ def _find(fleet: Fleet, name: str) -> DesiredSandbox:
             return sandbox
     from sandboxer.profiles.report import did_you_mean
 
-    raise UsageError(f"there is no Sandbox {name!r} in git", hint=did_you_mean(name, fleet.sandboxes))
+    raise UsageError(f"no Sandbox {name!r} in git", hint=did_you_mean(name, fleet.sandboxes))

@@ -31,26 +31,42 @@ class Every(Duration):
 
 @click.command()
 @click.option(
-    "--listen", metavar="HOST:PORT", default="127.0.0.1:8700", show_default=True, help="Where; port 0 is any free one."
+    "--listen",
+    metavar="HOST:PORT",
+    default="127.0.0.1:8700",
+    show_default=True,
+    help="Listen address. Port 0 picks a free port.",
 )
-@click.option("--tokens", metavar="FILE", help="Who may ask: names, digests, scopes and consumers of tokens.")
-@click.option("--tls-cert", metavar="FILE", help="The certificate for TLS, in PEM.")
-@click.option("--tls-key", metavar="FILE", help="Its key, in PEM.")
-@click.option("--behind-proxy", is_flag=True, help="A proxy in front does TLS.")
-@click.option("--operations", type=click.IntRange(1, 64), default=8, show_default=True, help="Operations at once.")
-@click.option("--queue", type=click.IntRange(0, 10_000), default=100, show_default=True, help="Operations that wait.")
-@click.option("--rate", metavar="N/UNIT", default="120/minute", show_default=True, help="Requests of each token.")
+@click.option("--tokens", metavar="FILE", help="The tokens file: names, digests, scopes, consumers.")
+@click.option("--tls-cert", metavar="FILE", help="The TLS certificate, in PEM.")
+@click.option("--tls-key", metavar="FILE", help="The TLS key, in PEM.")
+@click.option("--behind-proxy", is_flag=True, help="Serve HTTP: a proxy in front terminates TLS.")
 @click.option(
-    "--reap-every", type=Every(), default="1m", show_default=True, help="Delete what has expired; 0 is never."
+    "--operations", type=click.IntRange(1, 64), default=8, show_default=True, help="Run at most N operations at once."
 )
-@click.option("--grace", type=Every(), default="30s", show_default=True, help="For what runs, at the end.")
+@click.option(
+    "--queue", type=click.IntRange(0, 10_000), default=100, show_default=True, help="Let at most N operations wait."
+)
+@click.option(
+    "--rate", metavar="N/UNIT", default="120/minute", show_default=True, help="The request limit of each token."
+)
+@click.option(
+    "--reap-every",
+    type=Every(),
+    default="1m",
+    show_default=True,
+    help="The interval of deleting expired sandboxes; 0: never.",
+)
+@click.option(
+    "--grace", type=Every(), default="30s", show_default=True, help="The time to finish operations at shutdown."
+)
 def serve(reap_every: timedelta, grace: timedelta, **given: Any) -> int:
     """Serve the HTTP API until interrupted.
 
-    It ends with Ctrl-C or SIGTERM. Prints its URL when it listens. On this machine's own address it needs no --tokens,
-    and prints a token for this run. Any other address needs --tokens, and TLS or --behind-proxy. It keeps nothing: what
-    was cut off is gone on with at the next start, by this or another server. Needs the extra `api`: in the folder of a
-    clone, pip install '.[api]'.
+    Prints the URL once the server listens, and stops on Ctrl-C or SIGTERM. A loopback address needs no --tokens: the
+    server prints a token for this run. Other addresses require --tokens, and TLS or --behind-proxy. The server keeps no
+    state: the next server to start resumes interrupted operations. Requires the extra `api`: run pip install '.[api]'
+    in a clone.
 
     \b
     Examples:

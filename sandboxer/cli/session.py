@@ -132,7 +132,7 @@ class Session:
         if self._trace is not None:
             self._trace(RunFinished(code))
             problem = self._trace.send()
-            if problem and problem not in self._complaints:  # a message that a watch repeats each round goes unread
+            if problem and problem not in self._complaints:  # readers ignore a message that a watch repeats each round
                 self._complaints.add(problem)
                 self.said("warning", problem)
         if self._log is not None:

@@ -29,13 +29,13 @@ class _WithCommand(click.Command):
 @click.command(cls=_WithCommand)
 @click.argument("name", metavar="NAME|ID")
 @click.argument("service", metavar="[SERVICE]", required=False)
-@click.option("-T", "--no-terminal", is_flag=True, help="Give the command no terminal, even where there is one.")
+@click.option("-T", "--no-terminal", is_flag=True, help="Do not allocate a terminal.")
 def ssh(name: str, service: str | None, no_terminal: bool) -> int:
     """Open a shell or run a command in a sandbox.
 
-    It runs in the container of SERVICE, or without SERVICE in the workspace on the host. In a container that is bash
-    where there is one, else sh. Exits as the command did. Where standard input or output is no terminal the command has
-    none either, and is given standard input as it is.
+    Runs in the container of SERVICE, or without SERVICE in the workspace on the host. The shell in a container is bash
+    if installed, otherwise sh. Exits with the exit code of the command. A terminal is allocated only if standard input
+    and output are terminals; otherwise standard input is passed on unchanged.
 
     \b
     Examples:

@@ -27,16 +27,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", metavar="NAME|ID")
-@click.option("--end", is_flag=True, help="End whoever holds the lock.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--end", is_flag=True, help="End the holder's work to release the lock.")
+@click.option("-y", "--yes", is_flag=True, help="Skip the confirmation.")
 @output_option("text", "json")
 def unlock(name: str, end: bool, yes: bool, output: str) -> int:
     """Show who holds a sandbox's lock, or release it.
 
-    The holder is the client that works on the sandbox now; --end ends that work. A client that is gone gives its locks
-    up by itself within 30 s, so there is no stale lock to break. --end is for one that is there and should not be: its
-    work on the host is ended, what it began is on record, and the next apply goes on from there. It asks first; without
-    a terminal it needs -y.
+    The holder is the client that is changing the sandbox. Locks of a client that is gone are released within 30 s, so
+    stale locks need no action. --end stops the work of a live client on the host and releases the lock; the next apply
+    resumes from the record. It asks for confirmation; use -y where there is no terminal.
 
     \b
     Examples:
@@ -46,7 +45,7 @@ def unlock(name: str, end: bool, yes: bool, output: str) -> int:
     from sandboxer.lifecycle.locks import LockInspector
 
     if end and not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("there is no terminal to ask on", hint="give -y where the work on the sandbox is to be ended")
+        raise UsageError("cannot ask for confirmation without a terminal", hint="use -y to skip the confirmation")
     with opened() as (source, hosts):
         sandbox, identifier, likely = _identify(source, hosts, name)
         roots = {host: manifest.spec.root for host, manifest in source.fleet().hosts.items()}
@@ -55,7 +54,7 @@ def unlock(name: str, end: bool, yes: bool, output: str) -> int:
         held = [lock.host for lock in locks if lock.status == "held"]
         if end and held:
             if not yes and not _agreed(sandbox, locks):
-                session().said("info", "Nothing was ended.")
+                session().said("info", "Nothing was changed.")
                 return EXIT_ERROR
             ended = {lock.host: lock for lock in desk.ask_all(held, end=True)}
             locks = [ended.get(lock.host, lock) for lock in locks]
@@ -84,7 +83,7 @@ def _agreed(sandbox: str, locks: Sequence[Lock]) -> bool:
     from sandboxer.render.locks import locks_text
 
     stderr().print(locks_text(sandbox, locks))
-    return click.confirm("\nEnd the work that holds it?", default=False, err=True)
+    return click.confirm("\nEnd this work?", default=False, err=True)
 
 
 def _report(sandbox: str, identifier: str, locks: Sequence[Lock], output: str) -> None:

@@ -14,13 +14,13 @@ from sandboxer.cli.session import opened
 
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--ref", metavar="REV", help="Check the manifests of a git revision, not of the work tree.")
+@click.option("--ref", metavar="REV", help="Check the manifests of this git revision.")
 @output_option("text", "json", "sarif", "github")
 def validate(paths: tuple[str, ...], ref: str | None, output: str) -> int:
     """Check all manifests without contacting a host.
 
-    Every finding is reported at once. With PATH, only findings in those files or folders are told; the whole fleet is
-    read all the same, for manifests name each other.
+    Reports all findings at once. PATH limits the report to files or folders; the whole fleet is still read, because
+    manifests refer to each other.
 
     \b
     Examples:
@@ -47,7 +47,7 @@ def _checked(paths: tuple[str, ...], files: object) -> list[str]:
     names = list(files)  # type: ignore[call-overload]
     for path in wanted:
         if not any(_within(name, path) for name in names):
-            raise click.UsageError(f"{path}: no manifest of this fleet is there")
+            raise click.UsageError(f"{path}: contains no manifest of this fleet")
     return wanted
 
 

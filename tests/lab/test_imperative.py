@@ -294,7 +294,7 @@ def test_ctrl_c_leaves_what_can_be_shown_and_removed(
     assert "Interrupted." in said or twice
     shown = _ask(fleet, "get", "try-1")
     assert shown["phase"] == ("provisioning" if twice else "ready")
-    assert f"`sandboxer get {shown['id']}` shows it, `sandboxer destroy {shown['id']}` removes it" in left
+    assert f"check with `sandboxer get {shown['id']}`, remove with `sandboxer destroy {shown['id']}`" in left
     fleet.run("destroy", shown["id"])
     assert lab.leaked(host, before) == {}
 

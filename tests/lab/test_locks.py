@@ -109,7 +109,7 @@ def test_a_holder_is_told_to_who_waits_and_ended_by_unlock(
         assert f"{lock['holder']['who']}, commit {commit[:12]}, since " in blocked["message"]
         assert f"waiting for {lock['holder']['who']}, commit {commit[:12]}" in fleet.said[-1]
         fleet.run("unlock", "web", "--end", code=1)
-        assert "give -y" in fleet.said[-1]
+        assert "use -y" in fleet.said[-1]
         assert holder.poll() is None
 
         (ended,) = json.loads(fleet.run("unlock", fleet.id("web"), "--end", "-y", "-o", "json"))["locks"]

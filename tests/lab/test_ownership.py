@@ -162,7 +162,7 @@ def test_what_no_record_and_no_manifest_claims_goes_when_a_person_says_so(
     # With a manifest, with a record, without a terminal, and as no ID.
     for words, why in (
         ((lost, "-y"), "has a manifest in git"),
-        (("0badcafe",), "there is no terminal to ask on"),
+        (("0badcafe",), "cannot ask for confirmation without a terminal"),
         (("lost", "-y"), "not the ID of a sandbox"),
         ((lost, "kept"), "no sandboxes specified"),
     ):

@@ -57,7 +57,7 @@ def test_destroy_wants_to_know_which(words: list[str]) -> None:
 def test_destroy_of_all_asks_no_host_where_it_could_not_ask_a_person() -> None:
     done = run("destroy", "--all", "--mine")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "there is no terminal to ask on" in done.stderr
+    assert "cannot ask for confirmation without a terminal" in done.stderr
     assert "-y" in done.stderr
 
 

@@ -74,7 +74,7 @@ def test_what_is_blocked_from_the_start_is_told(fleet: GitRepo) -> None:
         (["frobnicate"], None, "frobnicate"),
         (["--frobnicate", "plan"], None, "--frobnicate"),
         (["-C", "/nowhere", "plan"], "plan", "/nowhere"),
-        (["apply"], "apply", "no terminal"),
+        (["apply"], "apply", "without a terminal"),
         (["apply", "nothing.json"], "apply", "nothing.json"),
         (["hub", "flush"], "hub flush", "no State Hub"),
         (["get", "nothing"], "get", "nothing"),

@@ -59,7 +59,7 @@ def test_an_error_before_any_host_is_asked_is_told_too(fleet: GitRepo) -> None:
         done = run(fleet, "apply", **collector.environment)
         (root,) = collector.spans
     assert done.returncode == 1
-    assert root.error == "there is no terminal to ask on"
+    assert root.error == "cannot ask for confirmation without a terminal"
 
 
 def test_a_collector_that_is_silent_is_one_warning_and_changes_no_exit_code(fleet: GitRepo) -> None:
