@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sandboxer.model.manifest import Fleet
     from sandboxer.model.protocols import Archive, InputSource, InputTree
 
-OUTSIDE = "this repository is not one that requests over the API may use: spec.api.repoRoots of the Fleet lists those"
+OUTSIDE = "API requests may not use this repository: spec.api.repoRoots of the Fleet lists those"
 # A directory of this machine that is neither part of a URL nor part of the request.
 _FOLDER = re.compile(r"(?<![\w:/.~-])/[^\s'\",;]+")
 
@@ -48,7 +48,7 @@ class AllowedInputs:
             where = location_of(repo, _base(self._root))
             if repo != OWN and where is not None and not where.place:
                 message = (
-                    f"{repo!r} at {ref!r} is no repository with that branch, tag or commit, and with {path!r} in it"
+                    f"{repo!r} at {ref!r} cannot be used: no such repository, branch, tag, commit, or path {path!r}"
                 )
             else:
                 message = _FOLDER.sub("…", error.message)

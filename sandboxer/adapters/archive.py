@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _BLOCK = 256 * 1024
-_ELSEWHERE = "remove it, or name another place"
+_ELSEWHERE = "remove the existing one, or choose another destination"
 
 Parts = tuple[str, ...]
 
@@ -49,7 +49,7 @@ def pack(source: Path, name: str, writer: Writer, warn: Callable[[str], None]) -
 
     def member(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if not (entry.isreg() or entry.isdir() or entry.issym() or entry.islnk()):
-            warn(f"{printable(entry.name)} is no file, folder or link, and is left out")
+            warn(f"{printable(entry.name)} is not a file, folder or link; skipped")
             return None
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = ""
@@ -94,10 +94,10 @@ class Unpacking:
             except tarfile.TarError as error:
                 raise EOFError(str(error)) from None
         if not os.path.lexists(self._root):
-            raise EOFError("there is nothing in it")
+            raise EOFError("empty archive")
         for link in self._links:
             if not _within(self._root, link):
-                raise _refused(link.relative_to(self._root), "is a link that leads out of what is copied")
+                raise _refused(link.relative_to(self._root), "is a link that points outside the copy")
 
     def put(self) -> None:
         """Move the result to the target; merge a directory into an existing one, file by file."""
@@ -107,7 +107,7 @@ class Unpacking:
                 for source, place in moves:
                     source.replace(place)
             elif self._target.is_dir() and not self._target.is_symlink():
-                raise UsageError(f"{self._target} is a folder, and what is copied is a file")
+                raise UsageError(f"{self._target} is a folder; cannot replace it with a file")
             else:
                 self._root.replace(self._target)
 
@@ -123,14 +123,16 @@ class Unpacking:
             self._files.add(parts)
         elif entry.issym():
             if not parts:
-                raise _refused(entry.name, f"is a link to {printable(entry.linkname)}, and not what it leads to")
+                raise _refused(
+                    entry.name, f"is a link to {printable(entry.linkname)}; copy the target of the link instead"
+                )
             self._make_way(parts, place)
             place.symlink_to(entry.linkname)
             self._links.append(place)
         elif entry.islnk():
             self._link(parts_of(entry.linkname)[1:], parts, place)
         else:
-            self._warn(f"{printable(entry.name)} is no file, folder or link, and is left out")
+            self._warn(f"{printable(entry.name)} is not a file, folder or link; skipped")
 
     def _make_folders(self, parts: Parts) -> None:
         """Create the directory and its parents, each a real directory: nothing is written through a link."""
@@ -140,13 +142,13 @@ class Unpacking:
                 try:
                     self._root.joinpath(*folder).mkdir()
                 except FileExistsError:
-                    raise _refused("/".join(folder), "is in it twice, and one of them is no folder") from None
+                    raise _refused("/".join(folder), "occurs twice in the archive, once not as a folder") from None
                 self._folders.add(folder)
 
     def _make_way(self, parts: Parts, place: Path) -> None:
         """Make the path free for an entry; of entries with the same name, the last one counts."""
         if parts in self._folders:
-            raise _refused("/".join(parts), "is in it twice, and one of them is a folder")
+            raise _refused("/".join(parts), "occurs twice in the archive, once as a folder")
         self._files.discard(parts)
         self._links = [link for link in self._links if link != place] if place.is_symlink() else self._links
         place.unlink(missing_ok=True)
@@ -163,7 +165,7 @@ class Unpacking:
 
     def _link(self, to: Parts, parts: Parts, place: Path) -> None:
         if to not in self._files:
-            raise _refused("/".join(parts), "is a hard link to something that is not copied")
+            raise _refused("/".join(parts), "is a hard link to a file outside the copy")
         if to != parts:
             self._make_way(parts, place)
             os.link(self._root.joinpath(*to), place)
@@ -174,7 +176,7 @@ def parts_of(name: str) -> Parts:
     """Return the parts of a path in a tar. Raise UsageError if it contains ``..``."""
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
-        raise _refused(name, "leads out of what is copied")
+        raise _refused(name, "points outside the copy")
     return parts
 
 
@@ -187,21 +189,22 @@ def _within(root: Path, link: Path) -> bool:
 def _moves(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
     """Yield the moves that merge one directory into another; nothing where the two do not fit."""
     if target.is_symlink() or not target.is_dir():
-        raise UsageError(f"{target} is no folder, and what is copied is one", hint=_ELSEWHERE)
+        raise UsageError(f"{target} is not a folder; cannot replace it with a folder", hint=_ELSEWHERE)
     for path in sorted(source.iterdir()):
         place = target / path.name
         if path.is_dir() and not path.is_symlink() and os.path.lexists(place):
             yield from _moves(path, place)
         elif place.is_dir() and not place.is_symlink():
             raise UsageError(
-                f"{place} is a folder, and what is copied is none", hint="remove it, or name another place"
+                f"{place} is a folder; cannot replace it with a file",
+                hint="remove the existing one, or choose another destination",
             )
         else:
             yield path, place
 
 
 def _refused(name: object, why: str) -> UsageError:
-    hint = "nothing was copied; copy a part of it without that"
+    hint = "copy a part without this entry; nothing was copied"
     return UsageError(f"{printable(str(name), 200)} {why}", hint=hint)
 
 

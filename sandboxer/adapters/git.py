@@ -166,7 +166,7 @@ class FleetRepository:
         with self._objects(place) as objects:
             try:
                 head = _commit(objects, place, "HEAD")
-            except SourceError:  # a commit whose manifests are invalid; these are valid, so they differ
+            except SourceError:  # that commit has invalid manifests, so they differ from these valid ones
                 head = _commit(objects, place, "HEAD", manifests=False)
         if head is None:
             return _Look(Revision(files, dirty=True), place)
@@ -178,7 +178,7 @@ class FleetRepository:
         refuse_odd("revision", revision)
         place = self._locate()
         if place is None:
-            raise SourceError(f"{self.root} is in no git repository, so it has no revision {revision!r}")
+            raise SourceError(f"{self.root} is not in a git repository, so there is no revision {revision!r}")
         with self._objects(place) as objects:
             commit = _commit(objects, place, revision)
             if commit is None:
@@ -186,13 +186,13 @@ class FleetRepository:
             if FLEET_FILE not in commit.manifests:
                 raise SourceError(
                     f"there is no {place.prefix}{FLEET_FILE} at {revision}",
-                    hint="Choose a later revision, or the folder that has it with -C DIR.",
+                    hint="choose a later revision, or the folder of the fleet with -C DIR",
                 )
             return _Look(_revision(objects, commit, self._root_commit(place, commit.id)), place, commit)
 
     def _locate(self) -> GitLocation | None:
         if not self.root.is_dir():
-            raise SourceError(f"there is no folder {self.root}", hint="Name the fleet's folder with -C DIR.")
+            raise SourceError(f"there is no folder {self.root}", hint="select the fleet's folder with -C DIR")
         return locate(self.root, self._timeout)
 
     def _objects(self, place: GitLocation) -> Objects:
@@ -200,11 +200,11 @@ class FleetRepository:
 
     def _unknown(self, place: GitLocation, revision: str) -> SourceError:
         if place.shallow:
-            hint = "This clone is shallow: fetch the whole history (`git fetch --unshallow`; in CI, fetch-depth: 0)."
+            hint = "fetch the full history of this shallow clone: `git fetch --unshallow`; in CI, fetch-depth: 0"
         elif near := difflib.get_close_matches(revision, known_names(place, self._timeout), 3, 0.5):
-            hint = f"Did you mean {' or '.join(near)}?"
+            hint = f"did you mean {' or '.join(near)}?"
         else:
-            hint = "`git branch --all` and `git tag` list what there is; `git fetch` brings what is newer."
+            hint = "list revisions with `git branch --all` and `git tag`, or fetch newer ones with `git fetch`"
         return SourceError(f"there is no revision {revision!r} in the repository of {self.root}", hint=hint)
 
     def _root_commit(self, place: GitLocation, commit: str) -> str | None:
@@ -268,7 +268,7 @@ def _manifests(objects: Objects, fleet: GitObject) -> dict[str, str]:
         tree = objects.get(tree_id)
         if tree is None:
             raise SourceError(
-                f"the folder {folder or '.'} is not in this clone", hint="A partial clone? Fetch it whole."
+                f"the folder {folder or '.'} is not in this clone", hint="clone the repository without --filter"
             )
         for mode, name, blob in tree_entries(tree):
             if not folder and name != FLEET_FILE and name not in FOLDERS:
@@ -280,11 +280,14 @@ def _manifests(objects: Objects, fleet: GitObject) -> dict[str, str]:
             if mode == TREE:
                 pending.append((f"{path}/", blob))
             elif mode == SUBMODULE:
-                raise SourceError(f"{path} is a submodule, and its manifests would not be read", hint="Copy them here.")
+                raise SourceError(
+                    f"{path} is a submodule; its manifests cannot be read",
+                    hint="copy the manifests into this repository",
+                )
             content = _followed(objects, fleet, path) if mode == LINK else blob
             if mode != TREE and is_manifest(path):
                 if unprintable(path):
-                    raise SourceError(f"{path!r}: a manifest's name is UTF-8 without control characters")
+                    raise SourceError(f"{path!r}: file names of manifests must be UTF-8 without control characters")
                 found[path] = content
     return dict(sorted(found.items()))
 
@@ -293,10 +296,10 @@ def _followed(objects: Objects, fleet: GitObject, path: str) -> str:
     target = None if unprintable(path) else objects.get(f"{fleet.id}:{path}", 0)
     if target is not None and target.kind == "blob":
         return target.id
-    why = {"symlink": "leaves the fleet's folder", "tree": "leads to a folder"}
+    why = {"symlink": "points outside the fleet's folder", "tree": "points to a folder"}
     raise SourceError(
-        f"{path} is a link that {why.get(target.kind if target else '', 'leads nowhere')}",
-        hint="Put a file there; a link may lead to a file of the fleet.",
+        f"{path} is a link that {why.get(target.kind if target else '', 'points to a missing file')}",
+        hint="replace the link with a file, or with a link to a file of the fleet",
     )
 
 
@@ -307,7 +310,7 @@ def _revision(objects: Objects, commit: _Commit, root: str | None) -> Revision:
         found = objects.get(blob, MAX_READ)
         if found is None:
             raise SourceError(
-                f"{path} of {commit.id[:12]} is not in this clone", hint="A partial clone? Fetch it whole."
+                f"{path} of {commit.id[:12]} is not in this clone", hint="clone the repository without --filter"
             )
         total = count_in(path, len(found.data), len(files), total)
         files[path] = found.data

@@ -119,7 +119,7 @@ class GitInputs:
                 listing = self._listings((repo, commit, folder))
             except SourceError as error:
                 if self._patience.is_over:
-                    raise SourceError(f"no time was left, for all inputs have one limit together; {error}") from None
+                    raise SourceError(f"the time limit for all inputs together was exceeded; {error}") from None
                 raise
         return InputTree(repo, ref, commit, folder or ".", listing.digest, listing.entries)
 
@@ -146,10 +146,10 @@ class GitInputs:
             with Objects(self._place_of(tree), timeout=self._patience.seconds()) as objects:
                 found = objects.get(entry.blob, _MAX_READ)
             if found is None or found.kind != "blob":
-                raise SourceError(f"the content of {path} is not in the repository any more", hint=WHOLE_CLONE)
+                raise SourceError(f"the content of {path} is no longer in the repository", hint=WHOLE_CLONE)
             if found.size > _MAX_READ:
-                limit = f"{_MAX_READ >> 20} MiB is the limit for a file that has to be read"
-                raise SourceError(f"{path} has {found.size} bytes; {limit}", hint="Make it smaller, or split it.")
+                limit = f"{_MAX_READ >> 20} MiB is the limit for this kind of file"
+                raise SourceError(f"{path} has {found.size} bytes; {limit}", hint="make the file smaller, or split it")
         self._remember(entry.blob, found.data)
         return found.data
 
@@ -204,13 +204,15 @@ class GitInputs:
             return RemoteRepository(repo, protocol, cache, self._protocols, self._patience, turns)
         folder = Path(os.path.abspath(self._root / repo))  # noqa: PTH100  # lexical, as in a shell
         if not folder.is_dir():
-            raise SourceError(f"there is no folder {folder}", hint="A path is relative to the fleet's root.")
+            raise SourceError(f"there is no folder {folder}", hint="check the path; it is relative to the fleet's root")
         place = locate(folder, self._patience.seconds())
         if place is None:
             raise SourceError(
-                f"{folder} is no git repository", hint="Clone or initialise it there, or correct the path."
+                f"{folder} is not a git repository", hint="correct the path, or clone the repository there"
             )
-        if self._own("") != place.common:  # whatever the fleet's own borrows is read for its manifests anyway
+        if (
+            self._own("") != place.common
+        ):  # the objects that the fleet's own repository borrows are read for its manifests anyway
             refuse_borrowed(place)
         return place
 
@@ -235,12 +237,12 @@ class GitInputs:
                 if found := objects.get(f"{name}^{{commit}}", 0):
                     return found.id
         if source.shallow:
-            hint = "That clone is shallow: fetch the whole history (`git fetch --unshallow`; in CI, fetch-depth: 0)."
+            hint = "fetch the full history of that shallow clone: `git fetch --unshallow`; in CI, fetch-depth: 0"
         elif near := difflib.get_close_matches(ref, known_names(source, self._patience.seconds()), 3, 0.5):
-            hint = f"Did you mean {' or '.join(near)}?"
+            hint = f"did you mean {' or '.join(near)}?"
         else:
-            hint = "Name a branch, a tag or a commit that the repository has."
-        raise SourceError(f"it has no branch, tag or commit {ref!r}", hint=hint)
+            hint = "specify an existing branch, tag or commit"
+        raise SourceError(f"no branch, tag or commit {ref!r}", hint=hint)
 
     def _find_listing(self, key: tuple[str, str, str]) -> Listing:
         repo, commit, folder = key
@@ -253,10 +255,10 @@ class GitInputs:
             if tree is None and objects.get(f"{commit}^{{tree}}", 0) is None:
                 raise SourceError(f"the repository lacks the tree of commit {commit[:12]}", hint=WHOLE_CLONE)
             if tree is None or tree.kind != "tree":
-                what = "no folder" if tree is None or not folder else "a file or link, and no folder, at"
+                what = "no folder" if tree is None or not folder else "a file or link instead of a folder at"
                 raise SourceError(
                     f"commit {commit[:12]} has {what} {place.prefix + folder or '.'}",
-                    hint="Correct the profile's workspace.path, or choose a ref that has it.",
+                    hint="correct workspace.path in the profile, or choose a ref that has it",
                 )
             listed = self._list(place, tree.id, commit)
 
@@ -271,7 +273,7 @@ class GitInputs:
             self._listed += len(listing.entries)
             if self._listed > _MAX_LISTED:
                 message = f"the inputs of this fleet have more than {_MAX_LISTED:,} files together"
-                raise SourceError(message, hint="Narrow workspace.path in the profiles to the folders that are needed.")
+                raise SourceError(message, hint="narrow workspace.path in the profiles to the required folders")
         return listing
 
     def _list(self, place: GitLocation, tree: str, commit: str) -> bytes:
@@ -304,7 +306,7 @@ def _folder(path: str) -> str:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/") or ".." in parts or "\n" in path:
         raise InputUnavailable(
-            f"the path {path!r} is not one inside the repository", hint="Write it relative to the input, without '..'."
+            f"the path {path!r} is not inside the repository", hint="use a path relative to the input, without '..'"
         )
     return "/".join(parts)
 

@@ -74,7 +74,10 @@ class Objects:
             size = int(ends[2])
             return GitObject("", ends[1].decode(), size, self._body(name, size, limit))
         if head.endswith(b" ambiguous"):
-            raise SourceError(f"{name.split('^{')[0]!r} means several objects", hint="Write more of the commit's id.")
+            raise SourceError(
+                f"{name.split('^{')[0]!r} is ambiguous: several objects match",
+                hint="specify more digits of the commit ID",
+            )
         return None
 
     def blocks(self, blob: str, size: int) -> Iterator[bytes]:
@@ -85,7 +88,7 @@ class Objects:
         self._process.renew()
         found = _FOUND.fullmatch(self._asked(blob))
         if found is None or found[2] != b"blob" or int(found[3]) != size:
-            raise SourceError(f"its file {blob[:12]} is not in the repository any more", hint=WHOLE_CLONE)
+            raise SourceError(f"file {blob[:12]} is no longer in the repository", hint=WHOLE_CLONE)
         left = size
         while left:
             block = self._process.output.read(min(left, _BLOCK))
@@ -121,7 +124,7 @@ class Objects:
 
     def _gone(self, name: str) -> SourceError:
         _, errors = self._process.finish()
-        return failure(f"git stopped while it read {name!r}", errors)
+        return failure(f"git exited while reading {name!r}", errors)
 
 
 def tree_entries(tree: GitObject) -> Iterator[tuple[str, str, str]]:
@@ -134,7 +137,7 @@ def tree_entries(tree: GitObject) -> Iterator[tuple[str, str, str]]:
     while at < len(data):
         end = data.find(b"\0", at)
         if end < 0 or end + width >= len(data):
-            raise SourceError(f"tree {tree.id} is damaged or too large", hint="See what `git fsck` says.")
+            raise SourceError(f"tree {tree.id} is damaged or too large", hint="check the repository with `git fsck`")
         mode, _, name = data[at:end].partition(b" ")
         at = end + 1 + width
         yield mode.lstrip(b"0").decode("ascii", "replace"), os.fsdecode(name), data[end + 1 : at].hex()

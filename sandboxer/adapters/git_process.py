@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_OUTPUT = 64 * 1024 * 1024
 TREE, LINK, SUBMODULE = "40000", "120000", "160000"
 
-WHOLE_CLONE = "Name a whole clone: `git clone` without --filter; of a damaged one, `git fsck` tells what is missing."
+WHOLE_CLONE = "use a full clone (`git clone` without --filter), or check a damaged one with `git fsck`"
 
 _NO_TRANSPORT = "none"
 _GRACE = 2.0  # seconds between TERM and KILL
@@ -94,7 +94,7 @@ def is_odd(value: str) -> bool:
 def refuse_odd(what: str, value: str) -> None:
     """Raise SourceError, which calls the value ``what``, if the value must not be passed to git."""
     if is_odd(value):
-        raise SourceError(f"{what} {value!r} is not one that git can be asked for", hint=f"Name a {what} that exists.")
+        raise SourceError(f"{what} {value!r} cannot be passed to git", hint=f"specify an existing {what}")
 
 
 class Patience:
@@ -102,7 +102,7 @@ class Patience:
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self.is_lost = False  # whether nobody waits for an answer any more
+        self.is_lost = False  # whether the caller no longer waits for an answer
         self._own = threading.local()
 
     @contextlib.contextmanager
@@ -126,7 +126,7 @@ class Patience:
         until = self._own.__dict__.get("until")
         left = self.limit if until is None else min(self.limit, until - time.monotonic())
         if left <= 0 or self.is_lost:
-            raise SourceError("git was not asked any more")
+            raise SourceError("git was not started: the run is ending")
         return left
 
 
@@ -182,10 +182,10 @@ class Process:
         self._process.wait()  # bounded by the watch
         self._drain.join(_LAST_WORDS)
         if self._expired:
-            self._watch.join()  # its children get their last signal before anyone learns that it ended
+            self._watch.join()  # signal its children for the last time before reporting its end
             raise SourceError(
-                f"{self.words}: not done within {self._timeout:g} s, and ended",
-                hint="Try the same by hand: a slow disk or network, or a prompt that nobody sees, is the usual cause.",
+                f"{self.words}: no result within {self._timeout:g} s; git was stopped",
+                hint="run the command by hand: the usual causes are a slow disk or network, or a hidden prompt",
             )
         told = self._stderr.decode("utf-8", "replace").strip()
         told = "".join(c if c == "\n" or c.isprintable() else "?" for c in told)  # a remote may have written it
@@ -242,7 +242,7 @@ def end_all() -> None:
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     if stream is None:
-        raise SourceError("git's input or output was not connected")
+        raise SourceError("git's input or output is not connected")
     return stream
 
 
@@ -250,7 +250,7 @@ def _start(
     args: tuple[str, ...], env: Mapping[str, str], keep: tuple[int, ...]
 ) -> tuple[Git.AutoInterrupt, subprocess.Popen[bytes]]:
     """Return the process, and GitPython's handle on it, which terminates it on garbage collection."""
-    missing = SourceError("git cannot be run on this machine", hint="Install git, and see that it is on PATH.")
+    missing = SourceError("git cannot be run on this machine", hint="install git, and add it to PATH")
     try:
         from git import Git
         from git.exc import GitCommandNotFound
@@ -299,7 +299,7 @@ def ask(
     with Process(args, timeout=timeout, protocols=protocols, environment=environment, keep=keep) as process:
         output = process.output.read(MAX_OUTPUT + 1)
         if len(output) > MAX_OUTPUT:
-            raise SourceError(f"{process.words}: an answer of more than {MAX_OUTPUT >> 20} MiB was not read")
+            raise SourceError(f"{process.words}: output exceeds {MAX_OUTPUT >> 20} MiB")
         status, errors = process.finish()
     return Answer(status, output, errors)
 
@@ -336,7 +336,7 @@ def locate(folder: Path, timeout: float) -> GitLocation | None:
     if answer.status == 0:
         lines = os.fsdecode(answer.output).split("\n")
         if len(lines) != 5:
-            raise SourceError(f"the repository at {folder} has a line break in its path", hint="Rename that folder.")
+            raise SourceError(f"the repository at {folder} has a line break in its path", hint="rename the folder")
         prefix, shallow, git_dir, common = lines[:4]
         git_dir, common = os.path.realpath(git_dir), os.path.realpath(folder / common)
         return GitLocation(options, prefix, shallow == "true", git_dir, common)
@@ -349,12 +349,12 @@ def failure(message: str, errors: str) -> SourceError:
     """Return git's error as ours, with a hint where a remedy is known."""
     if owned := re.search(r"dubious ownership in repository at '([^']*)'", errors):
         return SourceError(
-            f"{message}: it belongs to another user, and git does not trust it",
-            hint=f"If you do: git config --global --add safe.directory '{owned[1]}'",
+            f"{message}: owned by another user, and not trusted by git",
+            hint=f"if you trust the repository, run: git config --global --add safe.directory '{owned[1]}'",
         )
     if "promisor remote" in errors:
         return SourceError(
-            f"{message}: it is a partial clone and lacks some of the objects, which are not fetched here",
+            f"{message}: the repository is a partial clone that lacks required objects",
             hint=WHOLE_CLONE,
         )
     lines = [line.strip() for line in errors.splitlines() if line.strip()]

@@ -46,8 +46,8 @@ def protocol_of(repo: str, allowed: tuple[str, ...]) -> str | None:
         return None
     if protocol not in allowed:
         raise InputUnavailable(
-            f"{protocol} is not a protocol that inputs may come by",
-            hint=f"Use {' or '.join(f'{name}://' for name in allowed)}, or a path.",
+            f"{protocol} is not a supported protocol for inputs",
+            hint=f"use {' or '.join(f'{name}://' for name in allowed)}, or a path",
         )
     return protocol
 
@@ -91,7 +91,7 @@ class RemoteRepository:
         if _COMMIT.fullmatch(ref):
             return ref
         if _NO_BRANCH.search(ref):
-            raise SourceError(f"{ref!r} names no branch, tag or commit of a remote repository")
+            raise SourceError(f"{ref!r} is not a branch, tag or commit of a remote repository")
         names = (ref, f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}")
         wanted = names[:1] if ref == "HEAD" or ref.startswith("refs/") else names[1:]
         found = self._list(*wanted)
@@ -123,7 +123,7 @@ class RemoteRepository:
         # From the top, where no repository's own settings apply: none apply to the fetch, either.
         answer = self._ask("-C", "/", "ls-remote", "--", self.url, *names)
         if answer.status:
-            raise _refused("it cannot be reached", answer.errors)
+            raise _refused("the repository cannot be reached", answer.errors)
         pairs = (line.partition("\t") for line in answer.output.decode("utf-8", "replace").split("\n"))
         return {name: commit for commit, _, name in pairs if _COMMIT.fullmatch(commit) and not is_odd(name)}
 
@@ -133,12 +133,12 @@ class RemoteRepository:
         }
         near = difflib.get_close_matches(ref, known, 3, 0.5)
         if re.fullmatch(r"[0-9a-f]{7,63}", ref):
-            hint = "Write a commit's id in full."
+            hint = "use the full commit ID"
         elif near:
-            hint = f"Did you mean {' or '.join(near)}?"
+            hint = f"did you mean {' or '.join(near)}?"
         else:
-            hint = "Name a branch, a tag, or a commit's full id."
-        return SourceError(f"it has no branch or tag {ref!r}", hint=hint)
+            hint = "specify a branch, a tag, or a full commit ID"
+        return SourceError(f"no branch or tag {ref!r}", hint=hint)
 
     def _has(self, commit: str) -> bool:
         if not (self._folder / "HEAD").exists():
@@ -154,7 +154,7 @@ class RemoteRepository:
         words = ("init", "--quiet", "--bare", "--template=", *hashes)
         answer = ask(*words, "--", str(self._folder), timeout=self.patience.seconds())
         if answer.status:
-            raise failure(f"the cache {self._folder} cannot be made", answer.errors)
+            raise failure(f"the cache {self._folder} cannot be created", answer.errors)
 
     def _fetch(self, lock: int, *args: str) -> str:
         """Return git's error message about a fetch; empty on success."""
@@ -165,14 +165,14 @@ class RemoteRepository:
     def _keep(self, commit: str) -> None:
         answer = ask(*self.place.options, "update-ref", _kept(commit), commit, timeout=self.patience.seconds())
         if answer.status:
-            raise SourceError(f"it has no commit {commit}", hint="Was it pushed, and not pruned since?")
+            raise SourceError(f"no commit {commit}", hint="check that the commit was pushed and not pruned")
 
     def _ask(self, *args: str, keep: tuple[int, ...] = ()) -> Answer:
         quiet = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false")
         words = tuple(word for setting in quiet for word in ("-c", setting))
         allowed, environment = ":".join(self.allowed), self._ssh()
         if not self.turns.acquire(timeout=self.patience.seconds()):
-            raise SourceError("its server has not answered those before it")
+            raise SourceError("skipped, because its server did not answer earlier requests")
         try:
             timeout = self.patience.seconds()
             return ask(*words, *args, timeout=timeout, protocols=allowed, environment=environment, keep=keep)
@@ -202,8 +202,8 @@ class RemoteRepository:
             while not _try_lock(descriptor):
                 if time.monotonic() > end:
                     raise SourceError(
-                        f"another run has been fetching it for {patience:.0f} s",
-                        hint="Try again when that has ended.",
+                        f"another run has been fetching this repository for {patience:.0f} s",
+                        hint="try again when that run has ended",
                     )
                 time.sleep(_POLL)
             yield descriptor
@@ -226,9 +226,9 @@ def _kept(commit: str) -> str:
 def _refused(message: str, errors: str) -> SourceError:
     """Return git's error about a remote, with a hint."""
     if "Host key verification failed" in errors:
-        hint = "Add its host key to known_hosts, checked against what its owner publishes."
+        hint = "compare the host key with the published one, and add it to known_hosts"
     elif re.search("Permission denied|Authentication failed|could not read (Username|Password)", errors):
-        hint = "Give git credentials that it can use without asking: an ssh agent, a deploy key, a credential helper."
+        hint = "configure credentials that need no prompt: an ssh agent, a deploy key or a credential helper"
     else:
-        hint = "Check the address and the network: `git ls-remote` with the same URL tells more."
+        hint = "check the address and the network with `git ls-remote` and the same URL"
     return SourceError(failure(message, errors).message, hint=hint)

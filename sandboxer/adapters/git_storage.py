@@ -31,19 +31,19 @@ def refuse_borrowed(place: GitLocation) -> None:
     folder, common = Path(place.git_dir), Path(place.common)
     if folder not in (common, common / "worktrees" / folder.name):
         raise SourceError(
-            f"the repository at {folder} takes its objects from {common}, and is no work tree of it",
-            hint="Name that repository itself, or make a clone.",
+            f"the repository at {folder} takes its objects from {common}, but is not one of its work trees",
+            hint="use that repository itself, or a clone",
         )
     for name in _BORROWING:
         if os.path.lexists(common / name):
             raise SourceError(
-                f"the repository at {common} borrows objects from others by {name}, which inputs may not",
-                hint=f"Copy them with `git -C {common} repack -a -d`, then remove {common / name}.",
+                f"the repository at {common} borrows objects through {name}, which inputs must not",
+                hint=f"copy the objects with `git -C {common} repack -a -d`, then remove {common / name}",
             )
     for link in _links(common):
         raise SourceError(
-            f"the repository at {common} keeps its objects or refs behind the link {link}, which inputs may not",
-            hint="Name the repository that the link leads to, or make a clone with `git clone --no-hardlinks`.",
+            f"the repository at {common} keeps its objects or refs behind the link {link}; inputs must not",
+            hint="use the repository that the link points to, or a clone made with `git clone --no-hardlinks`",
         )
 
 
@@ -61,7 +61,7 @@ def _links(common: Path) -> Iterator[str]:
                     if seen > _MAX_LOOKED_AT:
                         raise SourceError(
                             f"the repository at {common} has more than {_MAX_LOOKED_AT:,} loose files",
-                            hint=f"Pack them: `git -C {common} gc`.",
+                            hint=f"pack the files with `git -C {common} gc`",
                         )
                     if entry.is_symlink():
                         yield str(Path(entry.path).relative_to(common))

@@ -18,7 +18,7 @@ MAX_BYTES = 1024**3
 MAX_FILES = 100_000
 MAX_TARGET = 4096
 _MAX_HOPS = 40
-_NARROWER = "Narrow the profile's workspace.path to the folder that is needed."
+_NARROWER = "narrow workspace.path in the profile to the required folder"
 _BUFFER = 256 * 1024
 _IN_A_HEADER = 100  # bytes of a name or target that fit in ustar, whatever they are
 
@@ -72,7 +72,7 @@ def list_tree(raw: bytes, target_of: Callable[[str], bytes]) -> Listing:
 def refuse_too_many(count: int, listed: int) -> None:
     """Raise InputUnavailable for more files than a sandbox may have, or a list of more than 64 MiB."""
     if count > MAX_FILES or listed > MAX_OUTPUT:
-        raise InputUnavailable(f"it has more than {MAX_FILES:,} files, the limit for a sandbox", hint=_NARROWER)
+        raise InputUnavailable(f"more than {MAX_FILES:,} files, the limit for a sandbox", hint=_NARROWER)
 
 
 def follow(entries: Mapping[str, TreeEntry], path: str) -> str:
@@ -89,7 +89,7 @@ def follow(entries: Mapping[str, TreeEntry], path: str) -> str:
             continue
         if part == "..":
             if not done:
-                raise _link_refused(entries, path, "leaves the tree that is delivered")
+                raise _link_refused(entries, path, "points outside the delivered tree")
             done.pop()
             continue
         done.append(part)
@@ -98,7 +98,7 @@ def follow(entries: Mapping[str, TreeEntry], path: str) -> str:
             continue
         hops += 1
         if hops > _MAX_HOPS:
-            raise _link_refused(entries, path, "leads around in circles")
+            raise _link_refused(entries, path, "points to itself in a loop")
         if entry.target.startswith("/"):
             raise _link_refused(entries, path, "is absolute")
         done.pop()
@@ -184,14 +184,14 @@ def _header(name: str, kind: bytes, mode: int, *, size: int = 0, time: int = 0, 
 def _refuse_name(path: str, entries: Mapping[str, TreeEntry]) -> None:
     parts = path.split("/")
     if unprintable(path):
-        why = "names are UTF-8 without control characters"
+        why = "names must be UTF-8 without control characters"
     elif any(part in ("", ".", "..") or part.lower() == ".git" for part in parts):
-        why = "no git client would check it out"
+        why = "git clients refuse this name"
     elif path in entries:
-        why = "it is listed twice"
+        why = "the name is listed twice"
     else:
         return
-    raise InputUnavailable(f"the file {path!r} cannot be delivered: {why}", hint="Rename it in that repository.")
+    raise InputUnavailable(f"the file {path!r} cannot be delivered: {why}", hint="rename the file in that repository")
 
 
 def _refuse_nested(entries: Mapping[str, TreeEntry]) -> None:
@@ -202,16 +202,16 @@ def _refuse_nested(entries: Mapping[str, TreeEntry]) -> None:
     folders = {path.rpartition("/")[0] for path in entries}
     while folders:
         if both := folders & entries.keys():
-            raise InputUnavailable(f"{min(both)!r} is a file and a folder at once", hint="See what `git fsck` says.")
+            raise InputUnavailable(
+                f"{min(both)!r} is both a file and a folder", hint="check the repository with `git fsck`"
+            )
         folders = {folder.rpartition("/")[0] for folder in folders} - {""}
 
 
 def _target(path: str, raw: bytes) -> str:
     target = os.fsdecode(raw)
     if not target or len(raw) > MAX_TARGET or unprintable(target):
-        raise InputUnavailable(
-            f"the link {path} has a target that no file can have", hint="Remove it, or write it anew."
-        )
+        raise InputUnavailable(f"the link {path} has an invalid target", hint="remove or recreate the link")
     return target
 
 
@@ -220,7 +220,7 @@ def _link_refused(entries: Mapping[str, TreeEntry], path: str, why: str) -> Inpu
     target = f" to {redact(entry.target)}" if entry and entry.target is not None else ""
     return InputUnavailable(
         f"the link {path}{target} {why}",
-        hint="Make it a relative link to something in the same folder tree, or deliver a folder that holds both.",
+        hint="use a relative link within the delivered folder, or deliver a folder that contains both",
     )
 
 

@@ -110,7 +110,7 @@ class StateHub:
             why = _too_late() if time.monotonic() >= until else _why(error)
             raise HubError(why, hint=_hint(error), retry_after=0.0) from None
         except (httpx.InvalidURL, ValueError, OSError) as error:
-            raise HubError(str(error), hint="see stateHub in sandboxer.yaml") from None
+            raise HubError(str(error), hint="check spec.stateHub in sandboxer.yaml") from None
         if absent and response.status_code == 404:
             return
         _check(response, body, names)
@@ -167,10 +167,12 @@ def _url(text: str) -> str:
     name = text[2:-1] if text.startswith("$") else ""
     value = os.environ.get(name, "") if name else text
     if not value:
-        raise HubError(f"{name} is not set, and stateHub.url names it", hint=f"set {name} to the URL of State Hub")
+        raise HubError(
+            f"{name} is not set, but spec.stateHub.url refers to it", hint=f"set {name} to the URL of State Hub"
+        )
     if not _names_a_hub(value):
         where = name or "stateHub.url"
-        raise HubError(f"{where} is no URL of http or https", hint=f"set {where} to the URL of State Hub")
+        raise HubError(f"{where} is not an http or https URL", hint=f"set {where} to the URL of State Hub")
     return value
 
 
@@ -188,11 +190,13 @@ def _token(source: str, root: Path) -> Hidden:
     try:
         value = os.environ.get(where, "") if kind == "env" else (root / Path(where).expanduser()).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise HubError(f"its token cannot be read from {source}: {error}", hint="see stateHub.token") from None
+        raise HubError(f"the token cannot be read from {source}: {error}", hint="check spec.stateHub.token") from None
     if not value:
-        raise HubError(f"its token is not here: {source} is empty", hint=f"set it where `{source}` says")
+        raise HubError(f"the token is missing: {source} is empty", hint=f"set the token in `{source}`")
     if not value.isascii() or not value.isprintable() or " " in value:
-        raise HubError(f"its token in {source} is not one word of plain characters", hint="see stateHub.token")
+        raise HubError(
+            f"the token in {source} must be one word of printable ASCII characters", hint="check spec.stateHub.token"
+        )
     return Hidden(value)
 
 
@@ -209,19 +213,21 @@ def _body(response: httpx.Response) -> bytes:
 def _check(response: httpx.Response, body: bytes, names: str) -> None:
     """Raise HubError unless the response acknowledges the request; ``names`` is the ID of what was sent."""
     status = response.status_code
-    said = f"it answered {status} {response.reason_phrase}".rstrip()
+    said = f"answered {status} {response.reason_phrase}".rstrip()
     if status not in _TAKEN:
-        hint = "see stateHub.token" if status in (401, 403) else ""
+        hint = "check spec.stateHub.token" if status in (401, 403) else ""
         pause = _pause(response.headers.get("Retry-After")) if status in _AGAIN else None
         raise HubError(said + _detail(body), hint=hint, retry_after=pause, of_this_alone=status in _REFUSED)
     if status == 200 and "html" in response.headers.get("Content-Type", "").lower():
-        raise HubError(f"{said} with a page for people", hint="is a State Hub at that address?")
+        raise HubError(f"{said} with an HTML page", hint="check that a State Hub listens at this address")
     if status == 200 and not body.strip():
-        raise HubError(f"{said} without a word, which acknowledges nothing", hint="is a State Hub at that address?")
+        raise HubError(
+            f"{said} without a body, which acknowledges nothing", hint="check that a State Hub listens at this address"
+        )
     with suppress(ValueError):
         answer = json.loads(body) if names and body else None
         if isinstance(answer, dict) and answer.get("id", names) != names:
-            raise HubError(f"{said} for another event than it was sent")
+            raise HubError(f"{said} for a different event")
 
 
 def _detail(body: bytes) -> str:
@@ -249,7 +255,7 @@ def _why(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return _too_late()
     if "CERTIFICATE_VERIFY_FAILED" in words:
-        return f"its certificate is not trusted: {words.partition('certificate verify failed: ')[2] or words}"
+        return f"the certificate is not trusted: {words.partition('certificate verify failed: ')[2] or words}"
     return words or type(error).__name__
 
 
@@ -258,4 +264,4 @@ def _too_late() -> str:
 
 
 def _hint(error: httpx.HTTPError) -> str:
-    return "SSL_CERT_FILE names a file of other authorities" if "CERTIFICATE_VERIFY_FAILED" in str(error) else ""
+    return "set SSL_CERT_FILE to a file with the issuing authority" if "CERTIFICATE_VERIFY_FAILED" in str(error) else ""

@@ -80,7 +80,7 @@ class LocalTransport:
                 process = _process(terminal)
             except OSError as error:
                 raise HostUnreachable(
-                    self._host, f"cannot start sh on {self._host}: {error.strerror}", hint="sh must be on the PATH"
+                    self._host, f"cannot start sh on {self._host}: {error.strerror}", hint="add sh to the PATH"
                 ) from None
             session: _Talk = make(process, lambda: self._sessions.discard(session))
             self._sessions.add(session)

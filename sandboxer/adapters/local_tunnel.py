@@ -25,7 +25,7 @@ class LocalTunnel:
         except OSError as error:
             reason = os.strerror(error.errno).lower() if error.errno else "no answer"
             raise HostUnreachable(
-                host, f"{host} cannot reach {address}:{port} ({reason})", hint="check that something listens there"
+                host, f"{host} cannot reach {address}:{port} ({reason})", hint="check that a service listens there"
             ) from None
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(sock)

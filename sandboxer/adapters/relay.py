@@ -170,7 +170,7 @@ class _Connection:
             while data := self._sock.recv(_CHUNK):
                 if not self._send(tunnel, data):
                     return
-        except OSError:  # the client is gone
+        except OSError:  # the client has disconnected
             self._aborted.set()
         if not self._aborted.is_set():
             tunnel.shutdown_write()
@@ -191,7 +191,7 @@ def _listen(address: str, port: int) -> socket.socket:
         listener = socket.create_server((address, port), family=family, backlog=_WAITING)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        hint = "give another local port, or none for a free one"
+        hint = "choose another local port, or omit it to use a free one"
         raise UsageError(f"cannot listen on {address} port {port}: {reason.lower()}", hint=hint) from None
     listener.setblocking(False)
     return listener

@@ -29,6 +29,6 @@ def secret_of(reference: SecretRef, root: Path, *, read: bool) -> SecretValue:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"the secret {reference.name} cannot be read from {reference.from_}: {error}",
-                hint="it must be a text file that this user may read",
+                hint="use a text file that this user can read",
             ) from None
     return SecretValue(reference.name, reference.from_, present, value)

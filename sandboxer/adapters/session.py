@@ -116,9 +116,9 @@ class ShellSession:
         try:
             self._send(data)
         except TimeoutError:
-            raise self._timed_out(STALL_LIMIT, "has read none of its input for") from None
+            raise self._timed_out(STALL_LIMIT, "read no input for") from None
         except OSError as error:
-            raise self._gone(f"it reads no more input ({error.strerror or error})") from None
+            raise self._gone(f"its input was closed ({error.strerror or error})") from None
 
     def read_line(self, timeout: float) -> bytes:
         """Return the next line of output, without its newline."""
@@ -209,7 +209,7 @@ class ShellSession:
         except TimeoutError:
             raise self._timed_out(timeout) from None
         if code is None:
-            raise self._gone(self._process.lost() or "it was ended by a signal")
+            raise self._gone(self._process.lost() or "killed by a signal")
         # All of it has arrived; a leftover child may still hold the pipe open, and is not waited for.
         self._drain.join(1.0)
         if self._over_stderr:
@@ -252,13 +252,13 @@ class ShellSession:
 
     def _said(self) -> str:
         text = bytes(self._err).decode(errors="replace").strip()[-SHOWN:]
-        return f"; it said: {text}" if text else ""
+        return f"; stderr: {text}" if text else ""
 
     def _timed_out(self, seconds: float, what: str = "did not answer within") -> CommandTimeout:
         return CommandTimeout(
             self._host,
             f"the command on {self._host} {what} {seconds:g} s{self._said()}",
-            hint=f"see what {self._host} is busy with, or give the command more time",
+            hint=f"check the load of {self._host}, or allow the command more time",
         )
 
     def _too_large(self, stream: str) -> OutputTooLarge:
@@ -270,16 +270,16 @@ class ShellSession:
         reason = self._process.lost() or reason
         return HostUnreachable(
             self._host,
-            f"the command on {self._host} was cut off: {reason}{self._said()}",
-            hint=f"nothing that it printed was used; check the connection to {self._host} and run again",
+            f"the command on {self._host} was interrupted: {reason}{self._said()}",
+            hint=f"check the connection to {self._host} and run again; the output was discarded",
         )
 
     def _no_shell(self, noise: bytes | bytearray) -> HostUnreachable:
         self._drain.join(0.5)
         line = bytes(noise.strip().split(b"\n")[0][:200]).decode(errors="replace").strip()
-        shown = f"; it printed: {line}" if line else ""
+        shown = f"; output: {line}" if line else ""
         return HostUnreachable(
             self._host,
             f"the login shell of {self._host} did not start sh{shown}{self._said()}",
-            hint="the account needs a login shell that runs commands, and sh and dd on its PATH",
+            hint="give the account a login shell that runs commands, and a PATH with sh and dd",
         )

@@ -81,7 +81,7 @@ class SshTransport:
             raise HostUnreachable(
                 self._host,
                 f"{self._host} cannot reach {address}:{port} ({reason_of(error)})",
-                hint="check that something listens there, and that its sshd allows forwarding (AllowTcpForwarding)",
+                hint="check that a service listens there and that sshd allows forwarding (AllowTcpForwarding)",
             ) from None
 
     @property
@@ -121,8 +121,8 @@ class SshTransport:
         if not self._slots.acquire(timeout=command.timeout):
             raise CommandTimeout(
                 self._host,
-                f"{_SESSIONS} commands ran on {self._host} for {command.timeout:g} s, and none made room for another",
-                hint="run fewer at once, or give commands more time",
+                f"{_SESSIONS} commands ran on {self._host} for {command.timeout:g} s; none ended to free a session",
+                hint="run fewer commands at once, or allow them more time",
             )
         try:
             channel = self._channel(connection, deadline, terminal)
@@ -156,7 +156,7 @@ class SshTransport:
                     raise CommandTimeout(
                         self._host,
                         f"{self._host} has not answered for {limit:.0f} s",
-                        hint=f"its connection stands and is silent: see what {self._host} is busy with",
+                        hint=f"check the load of {self._host}: the connection is open but silent",
                     ) from None
                 with self._lock:
                     if self._sessions:
@@ -164,8 +164,8 @@ class SshTransport:
                 if now > min(patience, deadline):
                     raise HostUnreachable(
                         self._host,
-                        f"{self._host} gives no session: {reason_of(error)}",
-                        hint=f"sshd there must allow sessions, at best {_SESSIONS} at once (MaxSessions)",
+                        f"{self._host} opened no session: {reason_of(error)}",
+                        hint=f"allow sessions in its sshd_config, preferably {_SESSIONS} at once (MaxSessions)",
                     ) from None
                 time.sleep(random.uniform(0.05, 0.2))  # noqa: S311 - spreads the retries, no secret
 

@@ -48,12 +48,12 @@ class KeyRing:
     def refused(self, reason: str = "") -> HostUnreachable:
         """Return the error for a login that no key was accepted for."""
         endpoint = self.endpoint
-        nothing = f"the agent holds no key, and there is none of {', '.join(map(str, endpoint.identities))}"
+        nothing = f"the agent holds no key, and none of these files exists: {', '.join(map(str, endpoint.identities))}"
         tried = "; ".join(self.tried) or nothing
         key = endpoint.only_identity or "~/.ssh/id_ed25519"
         return HostUnreachable(
             endpoint.host,
-            f"{endpoint} lets nobody in as {endpoint.user}{reason}: {tried}",
+            f"{endpoint} rejected the login as {endpoint.user}{reason}: {tried}",
             hint=f"add a public key to ~{endpoint.user}/.ssh/authorized_keys there (`ssh-copy-id -i {key}`), or set "
             f"spec.user and spec.identityFile on the Host, or load the right key with `ssh-add`",
         )
@@ -83,11 +83,11 @@ class KeyRing:
             yield f"key {path}", paramiko.PKey.from_path(path)
             return
         except (paramiko.PasswordRequiredException, TypeError):
-            why = "has a passphrase, and no agent holds it"
+            why = "has a passphrase and is not in an agent"
         except OSError as error:
             why = f"cannot be read ({error.strerror})"
         except Exception:  # noqa: BLE001 - the library raises its parser's errors, and those of its parser's library
-            why = "is no private key that can be used"
+            why = "is not a usable private key"
         public = _public_blob(path)
         held = [key for key in self._agent_keys() if key.blob == public]
         yield from ((f"key {path} by the agent", key) for key in held)

@@ -103,7 +103,7 @@ class ChannelSocket:
                 sent = self._channel.send(data)
                 if sent:
                     return sent
-        raise BrokenPipeError("its input is closed")
+        raise BrokenPipeError("the command's input is closed")
 
     def sendall(self, data: bytes) -> None:
         """Send all of the bytes."""

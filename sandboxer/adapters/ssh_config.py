@@ -104,7 +104,7 @@ class _Resolver:
 
     def endpoint(self, target: SshTarget, via: Endpoint | None, depth: int) -> Endpoint:
         if depth > _MAX_JUMPS:
-            raise self._bad(f"ProxyJump of {self._host} goes through more than {_MAX_JUMPS} hosts, or in a circle")
+            raise self._bad(f"ProxyJump of {self._host} has more than {_MAX_JUMPS} hops, or a loop")
         try:
             options: Mapping[str, str] = self._config.lookup(target.address)
         except (paramiko.SSHException, KeyError, ValueError, OSError) as error:
@@ -136,7 +136,7 @@ class _Resolver:
             if options.get("proxycommand"):
                 raise HostUnreachable(
                     self._host,
-                    f"ssh_config sets a ProxyCommand for {target.address}, which is a program that is not run here",
+                    f"ssh_config sets a ProxyCommand for {target.address}, which is not supported",
                     hint=f"use ProxyJump for {target.address}, or `ProxyCommand none`",
                 )
             return None
@@ -155,7 +155,7 @@ class _Resolver:
     def _number(self, options: Mapping[str, str], key: str, default: int) -> int:
         text = options.get(key, str(default))
         if not text.isdecimal() or int(text) > 65535:
-            raise self._bad(f"{key} {text!r} is not a number that it may be")
+            raise self._bad(f"{key} {text!r} is not a valid number")
         return int(text)
 
     def _path(self, text: str) -> Path:
@@ -179,7 +179,7 @@ class _Resolver:
             return getpass.getuser()
         except (OSError, KeyError, ImportError):
             raise HostUnreachable(
-                self._host, f"there is no user name to log in to {self._host} with", hint="set spec.user on the Host"
+                self._host, f"no user name to log in to {self._host}", hint="set spec.user on the Host"
             ) from None
 
     # --- reading ---
@@ -217,7 +217,7 @@ class _Resolver:
         for word in words:
             keyword = word.lower()
             if keyword.lstrip("!") not in _KNOWN_CRITERIA:
-                self._notes.append(f"ssh_config's block `{line.strip()}` was left out: {keyword} is not looked at")
+                self._notes.append(f"ssh_config's block `{line.strip()}` was ignored: {keyword} is not supported")
                 return _NEVER
             plain.append(keyword)
             if keyword.lstrip("!") not in _BARE_CRITERIA:
@@ -226,7 +226,9 @@ class _Resolver:
 
     def _bad(self, what: str) -> HostUnreachable:
         return HostUnreachable(
-            self._host, f"ssh_config cannot be used for {self._host}: {what}", hint="see ssh_config(5)"
+            self._host,
+            f"ssh_config cannot be used for {self._host}: {what}",
+            hint="correct ssh_config, see ssh_config(5)",
         )
 
 

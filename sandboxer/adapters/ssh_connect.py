@@ -96,7 +96,7 @@ class JumpPool:
                 place_of(first.address, first.port), threading.BoundedSemaphore(_HANDSHAKES)
             )
         if not slot.acquire(timeout=timeout * 10):
-            raise HostUnreachable(endpoint.host, f"cannot connect to {endpoint}: too many others wait for {first}")
+            raise HostUnreachable(endpoint.host, f"cannot connect to {endpoint}: too many connections wait for {first}")
         try:
             yield
         finally:
@@ -222,19 +222,19 @@ def _log_in(transport: Connection, endpoint: Endpoint, deadline: float) -> None:
             try:
                 missing = transport.auth_publickey(endpoint.user, key)
             except paramiko.BadAuthenticationType as error:
-                raise ring.refused(f" by key; it wants {' or '.join(error.allowed_types)}") from None
+                raise ring.refused(f" by key; required: {' or '.join(error.allowed_types)}") from None
             except paramiko.SSHException:
                 if time.monotonic() >= deadline:
                     raise TimeoutError from None
                 if not transport.is_active():
                     if not ring.tried:
                         raise
-                    raise ring.refused(" and hung up after so many keys") from None
-                ring.tried.append(f"{name} was refused")
+                    raise ring.refused(" and disconnected after too many keys") from None
+                ring.tried.append(f"{name} was rejected")
                 continue
             if not missing:
                 return
-            raise ring.refused(f" by key alone; it also wants {' or '.join(missing)}")
+            raise ring.refused(f" by key alone; also required: {' or '.join(missing)}")
         raise ring.refused()
 
 
@@ -250,14 +250,14 @@ def _left(deadline: float) -> float:
 
 def explain(endpoint: Endpoint, error: BaseException, timeout: float) -> HostUnreachable:
     """Return our error for any of the library's or the system's while connecting."""
-    hint = f"check the address and port of {endpoint.host}, that sshd runs there, and the network in between"
+    hint = f"check the address and port of {endpoint.host}, its sshd, and the network"
     if isinstance(error, TimeoutError):
         reason = f"no answer within {timeout:g} s"
     elif isinstance(error, socket.gaierror):
-        reason = f"{endpoint.address} is no address and no name that can be resolved ({error.strerror})"
+        reason = f"{endpoint.address} is neither an address nor a resolvable name ({error.strerror})"
         hint = f"set spec.address of {endpoint.host} to an address, a name, or an alias of ~/.ssh/config"
     elif isinstance(error, paramiko.ChannelException):
-        reason = f"{endpoint.jump} cannot reach it ({reason_of(error)})"
+        reason = f"{endpoint.jump} cannot reach this host ({reason_of(error)})"
         hint = f"check that {endpoint.jump} reaches {endpoint.address} and allows forwarding (AllowTcpForwarding)"
     else:
         reason = reason_of(error)
@@ -274,7 +274,7 @@ def reason_of(error: BaseException | None) -> str:
     if isinstance(error, paramiko.ChannelException):
         return error.text.lower()
     if error is None or isinstance(error, EOFError):
-        return "the connection was closed by the other side"
+        return "connection closed by the host"
     return str(error) or type(error).__name__
 
 
@@ -290,6 +290,6 @@ def lost(host: str, error: BaseException | None) -> HostUnreachable:
 def _dropped(endpoint: Endpoint, reason: str) -> HostUnreachable:
     return HostUnreachable(
         endpoint.host,
-        f"cannot connect to {endpoint}: it hung up {_TRIES} times before it answered ({reason})",
-        hint=f"see sshd's log there: it drops connections beyond MaxStartups; or {endpoint.port} is not its port",
+        f"cannot connect to {endpoint}: disconnected {_TRIES} times before answering ({reason})",
+        hint=f"check that sshd listens on port {endpoint.port}, and its log: MaxStartups limits connections",
     )

@@ -74,26 +74,25 @@ class HostKeyCheck:
         """Raise HostKeyRefused unless the host may present this key."""
         shown = HostKey(key_type, blob)
         if any(key.blob == blob for key in self._revoked):
-            raise self._refused(f"shows {shown}, which known_hosts marks as revoked", "give the host a new key")
+            raise self._refused(f"known_hosts marks {shown} as revoked", "give the host a new key")
         if any(key.blob == blob for key in (*self._trusted, *self._also)):
             return
         verify_it = (
-            f"compare {shown.fingerprint} with what `ssh-keygen -lf /etc/ssh/ssh_host_{_file_name(key_type)}_key.pub` "
-            f"prints on the host itself"
+            f"compare {shown.fingerprint} with `ssh-keygen -lf /etc/ssh/ssh_host_{_file_name(key_type)}_key.pub` "
+            f"on the host itself"
         )
-        pin = f'put `hostKey: "{shown.line}"` into its Host manifest'
+        pin = f'set `hostKey: "{shown.line}"` in its Host manifest'
         if not self._trusted:
             raise self._refused(
-                f"shows the key {shown}, and none is pinned or known",
-                f"{verify_it}; if they are equal, {pin}, or the line `{self._known_hosts_line(shown)}` into "
+                f"{shown} is neither pinned nor in known_hosts",
+                f"{verify_it}; if they match, {pin}, or add the line `{self._known_hosts_line(shown)}` to "
                 f"~/.ssh/known_hosts",
             )
         expected = ", ".join(f"{key} ({key.source})" for key in self._same_type_first(key_type))
         forget = "" if self._endpoint.pinned else f", after `ssh-keygen -R '{self._endpoint.known_as[0]}'`"
         raise self._refused(
-            f"shows the key {shown}, but {expected} is expected",
-            f"somebody may stand between you and {self._endpoint}. If the host was installed anew: {verify_it}, "
-            f"then {pin}{forget}",
+            f"got {shown}, expected {expected}",
+            f"suspect an attack on the connection; if the host was reinstalled, {verify_it}, then {pin}{forget}",
         )
 
     def _same_type_first(self, key_type: str) -> Iterable[HostKey]:
@@ -103,7 +102,7 @@ class HostKeyCheck:
         return f"{self._endpoint.known_as[0]} {key.line}"
 
     def _refused(self, what: str, hint: str) -> HostKeyRefused:
-        return HostKeyRefused(self._endpoint.host, f"the host key of {self._endpoint} is refused: it {what}", hint=hint)
+        return HostKeyRefused(self._endpoint.host, f"the host key of {self._endpoint} is rejected: {what}", hint=hint)
 
 
 def _pinned(endpoint: Endpoint, text: str) -> HostKey:
@@ -113,7 +112,7 @@ def _pinned(endpoint: Endpoint, text: str) -> HostKey:
         raise HostKeyRefused(
             endpoint.host,
             f"hostKey of {endpoint.host} is not a public key: {text[:60]!r}",
-            hint=f"it looks like `ssh-ed25519 AAAA...`; `ssh-keyscan -p {endpoint.port} {endpoint.address}` prints it",
+            hint=f"use the form `ssh-ed25519 AAAA...`, as `ssh-keyscan -p {endpoint.port} {endpoint.address}` prints",
         )
     return key
 

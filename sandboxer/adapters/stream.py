@@ -65,7 +65,7 @@ class ProcessStream:
         except TimeoutError:
             raise self._silent() from None
         except BrokenPipeError:
-            pass  # its own error message is the better reason
+            pass  # prefer the command's own error message
         # A terminal writes a carriage return before the line's end.
         shown, noise = re.compile(re.escape(marker[:-1]) + rb"\r?\n"), b""
         while not (found := shown.search(noise)):
@@ -120,12 +120,12 @@ class ProcessStream:
         try:
             code = self._process.wait(timeout)
         except TimeoutError:
-            message = f"the command on {self._host} has ended its output and not itself for {timeout:g} s"
-            raise CommandTimeout(self._host, message, hint=f"see what {self._host} is busy with") from None
+            message = f"the command on {self._host} closed its output but did not exit within {timeout:g} s"
+            raise CommandTimeout(self._host, message, hint=f"check the load of {self._host}") from None
         if threading.current_thread() is not self._drain:
             self._drain.join(1.0)  # a leftover child may hold the pipe open, and is not waited for
         if code is None:
-            raise self._gone("it was ended by a signal")
+            raise self._gone("killed by a signal")
         return code
 
     def close(self) -> None:
@@ -166,7 +166,7 @@ class ProcessStream:
             except OSError as error:
                 if reason := self._process.lost():
                     raise self._gone(reason) from None
-                raise BrokenPipeError(f"it reads no more input ({error.strerror or error})") from None
+                raise BrokenPipeError(f"its input was closed ({error.strerror or error})") from None
 
     def _drain_stderr(self) -> None:
         with contextlib.suppress(OSError):
@@ -186,22 +186,22 @@ class ProcessStream:
 
     def _silent(self) -> CommandTimeout:
         seconds = f"{self._command.timeout:g} s"
-        hint = f"see what {self._host} is busy with"
+        hint = f"check the load of {self._host}"
         return CommandTimeout(self._host, f"{self._host} did not start a command within {seconds}", hint=hint)
 
     def _gone(self, reason: str) -> HostUnreachable:
         return HostUnreachable(
             self._host,
-            f"the command on {self._host} was cut off: {self._process.lost() or reason}",
+            f"the command on {self._host} was interrupted: {self._process.lost() or reason}",
             hint=f"check the connection to {self._host} and run again",
         )
 
     def _no_shell(self, noise: bytes) -> HostUnreachable:
         self._drain.join(0.5)
         line = noise.strip().split(b"\n")[0][:200].decode(errors="replace").strip()
-        shown = "".join(f"; it said: {text}" for text in (line, self.said) if text)
+        shown = "".join(f"; stderr: {text}" for text in (line, self.said) if text)
         return HostUnreachable(
             self._host,
             f"the login shell of {self._host} did not start sh{shown}",
-            hint="the account needs a login shell that runs commands, and sh and dd on its PATH",
+            hint="give the account a login shell that runs commands, and a PATH with sh and dd",
         )

@@ -196,9 +196,9 @@ class Trace:
         try:
             return _send(self._root, spans, self._environ)
         except ModuleNotFoundError as error:
-            return f"no trace is sent, for {error.name} is missing: {extra_hint('otel')}"
+            return f"no trace is sent: {error.name} is missing; {extra_hint('otel')}"
         except Exception as error:  # noqa: BLE001 - a trace only reports, and never fails the run
-            return f"no trace is sent: {type(error).__name__} of the OpenTelemetry SDK; see the OTEL_ variables"
+            return f"no trace is sent: {type(error).__name__} in the OpenTelemetry SDK; check the OTEL_ variables"
 
     def _add(self, span: _Span) -> None:
         with self._lock:
@@ -298,8 +298,8 @@ def _export(ready: Sequence[ReadableSpan], place: str) -> str:
     thread.start()
     thread.join(SEND_SECONDS)
     if thread.is_alive() or (not answers and time.monotonic() - began > _REQUEST_SECONDS - 0.1):
-        return f"the trace is lost: {place} did not take it within {SEND_SECONDS:g} s"
+        return f"the trace is lost: {place} did not accept it within {SEND_SECONDS:g} s"
     if all(taken):
         return ""
     why = f"answered {answers[-1]}" if answers else "cannot be reached"
-    return f"the trace is lost: {place} {why}; it has to speak OTLP over HTTP"
+    return f"the trace is lost: {place} {why}; use a collector with OTLP over HTTP"

@@ -30,11 +30,11 @@ def count_in(path: str, size: int, files: int, total: int) -> int:
     A manifest takes some 1 to 5 KiB, and each is kept with the position of everything in it: these limits keep the cost
     of one run to a few hundred MiB. Raise FleetTooLarge beyond them.
     """
-    hint = "Split the fleet into several, each with its own sandboxer.yaml."
+    hint = "split the fleet into several, each with its own sandboxer.yaml"
     if files >= MAX_MANIFESTS:
-        raise FleetTooLarge(f"{path} is one manifest too many: a fleet has {MAX_MANIFESTS:,} at most", hint=hint)
+        raise FleetTooLarge(f"{path} exceeds the limit of {MAX_MANIFESTS:,} manifests in a fleet", hint=hint)
     if total + size > MAX_IN_ALL:
-        raise FleetTooLarge(f"with {path} the manifests have more than {MAX_IN_ALL >> 20} MiB together", hint=hint)
+        raise FleetTooLarge(f"{path} exceeds the limit of {MAX_IN_ALL >> 20} MiB for all manifests together", hint=hint)
     return total + size
 
 
@@ -45,12 +45,12 @@ def read_work_tree(root: Path) -> dict[str, bytes]:
     """
     walk = _Walk(root)
     if not root.is_dir():
-        raise SourceError(f"there is no folder {root}", hint="Name the fleet's folder with -C DIR.")
+        raise SourceError(f"there is no folder {root}", hint="select the fleet's folder with -C DIR")
     walk.take(FLEET_FILE)
     if FLEET_FILE not in walk.files:
         raise SourceError(
             f"there is no {FLEET_FILE} in {root}",
-            hint=f"Create {FLEET_FILE} there, or name the fleet's folder: -C DIR.",
+            hint=f"create {FLEET_FILE} there, or select the fleet's folder with -C DIR",
         )
     for folder in FOLDERS:
         walk.take(folder)
@@ -90,15 +90,15 @@ class _Walk:
                 return []
             if (where / ".git").exists():
                 raise SourceError(
-                    f"{path} is a submodule or repository of its own, and no commit here has its manifests",
-                    hint="Copy them here.",
+                    f"{path} is a submodule or separate repository; its manifests are in no commit of this one",
+                    hint="copy the manifests into this repository",
                 )
             return [f"{path}/{name}" for name in os.listdir(where)]  # noqa: PTH208  # names alone, no Path each
         if stat.S_ISLNK(mode):
             where = self._followed(path)
         if is_manifest(path):
             if unprintable(path):
-                raise SourceError(f"{path!r}: a manifest's name is UTF-8 without control characters")
+                raise SourceError(f"{path!r}: file names of manifests must be UTF-8 without control characters")
             data = _read(where, path, MAX_IN_ALL - self._total)
             self._total = count_in(path, len(data), len(self.files), self._total)
             self.files[path] = data
@@ -106,16 +106,16 @@ class _Walk:
 
     def _followed(self, path: str) -> Path:
         real = Path(os.path.realpath(self._root / path))
-        hint = "Put a file there; a link may lead to a file of the fleet."
+        hint = "replace the link with a file, or with a link to a file of the fleet"
         if not real.is_relative_to(self._real):
-            raise SourceError(f"{path} is a link that leaves the fleet's folder", hint=hint)
+            raise SourceError(f"{path} is a link that points outside the fleet's folder", hint=hint)
         if real.is_dir():
-            raise SourceError(f"{path} is a link that leads to a folder", hint=hint)
+            raise SourceError(f"{path} is a link that points to a folder", hint=hint)
         if not real.exists():
-            raise SourceError(f"{path} is a link that leads nowhere", hint=hint)
+            raise SourceError(f"{path} is a link that points to a missing file", hint=hint)
         if is_manifest(path) and (real.suffix not in _ENDINGS or ".git" in real.relative_to(self._real).parts):
             # Findings show lines of the file: a stranger's link must not show a secret that lies beside the fleet.
-            raise SourceError(f"{path} is a link to a file that is no manifest", hint=hint)
+            raise SourceError(f"{path} is a link to a file that is not a manifest", hint=hint)
         return real
 
 

@@ -32,11 +32,11 @@ def check_host(
     unknown = [name for name in names if name not in manifests.hosts]
     if unknown:
         hint = did_you_mean(unknown[0], manifests.hosts)
-        raise UsageError(f"there is no host {unknown[0]!r} in git", hint=hint)
+        raise UsageError(f"no Host {unknown[0]!r} in git", hint=hint)
     if not manifests.hosts:
         raise UsageError(
-            "there is no Host in git, so there is nothing to examine",
-            hint="add a Host manifest, such as docs/examples/hosts.yaml shows",
+            "no Host in git, nothing to check",
+            hint="add a Host manifest, for example from docs/examples/hosts.yaml",
         )
     fleet = manifests.fleet.metadata.name if manifests.fleet else ""
     hosts = [manifests.hosts[name] for name in dict.fromkeys(names or sorted(manifests.hosts))]

@@ -97,12 +97,12 @@ def find(planned: Planned, name: str) -> list[LocatedSandbox]:
     unseen = [host.name for host in planned.plan.hosts if host.status != "reachable"]
     if unseen:
         message = f"{name} may be on {', '.join(unseen)}, which did not answer in full"
-        raise HostNotObserved(name, message, hint="see `sandboxer doctor`, and try again")
+        raise HostNotObserved(name, message, hint="check the hosts with `sandboxer doctor`, and try again")
     if name in sandboxes:
-        hint = "it is in git: `sandboxer plan` says why it is on no host"
+        hint = "run `sandboxer plan`: the sandbox is in git, but on no host"
     else:
         hint = did_you_mean(name, {one.change.sandbox for one in there} | sandboxes.keys())
-    raise SandboxNotFound(f"there is no sandbox {name} on the hosts", hint=hint or "see `sandboxer list`")
+    raise SandboxNotFound(f"no sandbox {name} on the hosts", hint=hint or "list the sandboxes with `sandboxer list`")
 
 
 def ids_of(observations: FleetObservations, name: str) -> set[str]:

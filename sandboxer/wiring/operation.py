@@ -52,11 +52,11 @@ class Operations:
         """
         fleet, observation = observations.fleet, observations.by_host[host]
         if not isinstance(observation, Reachable):
-            raise SandboxerError(f"{host} was not seen")
+            raise SandboxerError(f"{host} could not be observed")
         observed = observations.sandbox(host, change.id)
         engine = self._engine(change, observed, observation, fleet)
         if engine is None:
-            raise SandboxerError(f"{host} has no engine", hint=f"see `sandboxer doctor {host}`")
+            raise SandboxerError(f"{host} has no container engine", hint=f"check the host with `sandboxer doctor {host}`")
         manifest = fleet.hosts[host]
         target = Target(
             host=host,

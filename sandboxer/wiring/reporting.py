@@ -201,6 +201,6 @@ def _connect(reporter: Reporter, source: FleetSource, transport: Callable[[str],
         hub = StateHub(settings, source.root)
     except HubError as error:
         hint = f" ({error.hint})" if error.hint else ""
-        reporter.problems.append(f"State Hub is told nothing: {error.message}{hint}; events wait on the hosts")
+        reporter.problems.append(f"no events are sent to State Hub: {error.message}{hint}; events wait on the hosts")
         return
     reporter.deliver(Delivery(hub, reporter.registration), transport)

@@ -47,7 +47,7 @@ def test_there_and_back_again(new_fleet: Callable[..., FleetRepo], host: str, tm
     (given / "link").symlink_to("sub/empty")
     os.mkfifo(given / "pipe")
     fleet.run("cp", str(given), "web:/tmp")
-    assert "given/pipe is no file, folder or link, and is left out" in fleet.said[-1]
+    assert "given/pipe is not a file, folder or link; skipped" in fleet.said[-1]
     assert _sh(fleet, host, "stat -c '%u %g %a' /tmp/given/big /tmp/given/sub/run*").split("\n")[:2] == [
         "0 0 644", "0 0 755",
     ]  # fmt: skip
@@ -72,7 +72,7 @@ def test_there_and_back_again(new_fleet: Callable[..., FleetRepo], host: str, tm
     fleet.run("cp", "web:/tmp/given/big", str(tmp_path))
     assert (tmp_path / "big").read_bytes() == BYTES
     fleet.run("cp", "web:/tmp/given", str(tmp_path / "big"), code=1)
-    assert "is no folder, and what is copied is one" in fleet.said[-1]
+    assert "is not a folder; cannot replace it with a folder" in fleet.said[-1]
     assert sorted(path.name for path in tmp_path.iterdir() if "home" not in path.name) == [
         "back", "big", "fleet-0", "given",
     ]  # fmt: skip
@@ -90,7 +90,7 @@ def test_what_cannot_be_copied_is_said_and_changes_nothing(
         ("cp", "web/c:/d", str(target)): "web has no service c",
         ("cp", "web/a:/none", str(target)): "/none of web is not copied",
         ("cp", "web/a:/", str(target)): "the whole of a container cannot be copied",
-        ("cp", "web/a:/d", str(target)): "is a link that leads out of what is copied",
+        ("cp", "web/a:/d", str(target)): "is a link that points outside the copy",
         ("cp", "web/a:/d/x", f"{target}/"): "there is no folder",
         ("cp", "web/a:/d/x", str(target / "x" / "y")): "cannot write",
         ("cp", str(target), "web/a:/tmp"): "there is no",

@@ -142,7 +142,7 @@ def test_a_shell_that_is_cut_off_leaves_the_terminal_as_it_was_and_nothing_in_th
         if how == "sshd":
             fleet.sh(host, "kill -9 $(pgrep -f 'sshd: .*@[p]ts')")
             assert typist.end() == 1
-            assert f"the command on {host} was cut off" in typist.shown
+            assert f"the command on {host} was interrupted" in typist.shown
         else:
             number = getattr(signal, how)
             typist.process.send_signal(number)
@@ -160,7 +160,7 @@ def test_a_network_that_is_cut_is_told_and_the_terminal_is_as_it_was(
         _sleeping(typist)
         with lab.cut("lab-1", "refuse"):
             assert typist.end() == 1
-        assert "the command on lab-1 was cut off" in typist.shown
+        assert "the command on lab-1 was interrupted" in typist.shown
         assert typist.modes() == typist.before
 
 

@@ -193,7 +193,7 @@ def test_a_hub_that_nobody_vouches_for_is_one_warning(new_fleet: Callable[..., F
         fleet.commit()
         fleet.apply()
         (warning,) = warnings(fleet)
-        assert "its certificate is not trusted: self" in warning
+        assert "the certificate is not trusted: self" in warning
         assert "3 events wait on the hosts" in warning
         assert lying.requests == []
         fleet.env["SSL_CERT_FILE"] = str(tmp_path / "hub.pem")
@@ -214,7 +214,7 @@ def test_a_token_that_is_not_here_is_one_warning(
     fleet.commit()
     fleet.apply()
     (warning,) = warnings(fleet)
-    assert warning.startswith("Warning: State Hub is told nothing: its token ")
+    assert warning.startswith("Warning: no events are sent to State Hub: the token ")
     assert fleet.run("hub", "flush", code=1) == ""
 
 

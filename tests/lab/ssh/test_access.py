@@ -47,7 +47,7 @@ class TestLogin:
 
     def test_a_key_that_is_refused(self, connect: Connect, sshd: Sshd, tmp_path: Path) -> None:
         key = keygen(tmp_path / "stranger")
-        with pytest.raises(HostUnreachable, match=f"lets nobody in as .*: key {key} was refused") as caught:
+        with pytest.raises(HostUnreachable, match=f"rejected the login as .*: key {key} was rejected") as caught:
             connect(sshd, identity_file=str(key)).run(HELLO)
         assert f"ssh-copy-id -i {key}" in caught.value.hint
 
@@ -57,11 +57,11 @@ class TestLogin:
 
     def test_an_identity_file_that_is_no_key(self, connect: Connect, sshd: Sshd, tmp_path: Path) -> None:
         (tmp_path / "key").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n")
-        with pytest.raises(HostUnreachable, match="is no private key that can be used"):
+        with pytest.raises(HostUnreachable, match="is not a usable private key"):
             connect(sshd, identity_file=str(tmp_path / "key")).run(HELLO)
 
     def test_no_key_at_all(self, connect: Connect, sshd: Sshd, home: Path) -> None:
-        with pytest.raises(HostUnreachable, match=f"there is none of {home}/.ssh/id_ed25519"):
+        with pytest.raises(HostUnreachable, match=f"none of these files exists: {home}/.ssh/id_ed25519"):
             connect(sshd, identity_file=None).run(HELLO)
 
     def test_the_home_folders_key(self, connect: Connect, sshd: Sshd, home: Path) -> None:
@@ -79,7 +79,7 @@ class TestLogin:
     def test_a_key_with_a_passphrase(self, connect: Connect, tmp_path: Path, agent: str) -> None:
         key = keygen(tmp_path / "server/client", passphrase="secret")
         with Sshd(tmp_path / "server") as server:
-            with pytest.raises(HostUnreachable, match="has a passphrase, and no agent holds it") as caught:
+            with pytest.raises(HostUnreachable, match="has a passphrase and is not in an agent") as caught:
                 connect(server).run(HELLO)
             assert "ssh-add" in caught.value.hint
             ask = tmp_path / "ask"
@@ -100,7 +100,7 @@ class TestLogin:
         options = ("AuthenticationMethods publickey,password", "PasswordAuthentication yes")
         with (
             Sshd(tmp_path / "strict", options=options) as server,
-            pytest.raises(HostUnreachable, match="by key alone; it also wants password"),
+            pytest.raises(HostUnreachable, match="by key alone; also required: password"),
         ):
             connect(server).run(HELLO)
 
@@ -130,11 +130,11 @@ class TestHostKey:
         assert connect(sshd, host_key=None).run(HELLO).stdout == b"hello\n"
 
     def test_an_unknown_key(self, connect: Connect, sshd: Sshd) -> None:
-        with pytest.raises(HostKeyRefused, match="none is pinned or known") as caught:
+        with pytest.raises(HostKeyRefused, match="is neither pinned nor in known_hosts") as caught:
             connect(sshd, host_key=None).run(HELLO)
         error, key = caught.value, sshd.host_key("ed25519")
         assert error.host == "lab-1"
-        assert f"it shows the key ssh-ed25519 {fingerprint(key)}" in error.message
+        assert f"rejected: ssh-ed25519 {fingerprint(key)}" in error.message
         assert f'hostKey: "{public_key(key)}"' in error.hint
         assert sshd.known_hosts_line().strip() in error.hint
 
@@ -153,7 +153,7 @@ class TestHostKey:
         (home / ".ssh/known_hosts").write_text(f"[127.0.0.1]:{sshd.port} {public_key(old)}\n")
         with pytest.raises(HostKeyRefused, match="known_hosts line 1") as caught:
             connect(sshd, host_key=None).run(HELLO)
-        assert f"shows the key {public_key(sshd.host_key(kind)).split()[0]} " in caught.value.message
+        assert f"got {public_key(sshd.host_key(kind)).split()[0]} " in caught.value.message
         assert fingerprint(sshd.host_key(kind)) in caught.value.message
         assert fingerprint(old) in caught.value.message
         assert f"ssh-keygen -R '[127.0.0.1]:{sshd.port}'" in caught.value.hint
@@ -169,7 +169,7 @@ class TestHostKey:
     def test_a_revoked_key(self, connect: Connect, sshd: Sshd, home: Path) -> None:
         line = sshd.known_hosts_line()
         (home / ".ssh/known_hosts").write_text(f"{line}@revoked {line}")
-        with pytest.raises(HostKeyRefused, match="marks as revoked"):
+        with pytest.raises(HostKeyRefused, match="as revoked"):
             connect(sshd, host_key=None).run(HELLO)
 
     def test_a_pin_that_is_no_key(self, connect: Connect, sshd: Sshd) -> None:
@@ -210,7 +210,7 @@ class TestConfig:
         assert connect(sshd).run(HELLO).stdout == b"hello\n"
         with pytest.raises(HostUnreachable) as caught:
             connect(sshd, port=None).run(HELLO)
-        assert "was left out" in caught.value.hint
+        assert "was ignored" in caught.value.hint
         assert not canary.exists()
 
     def test_a_proxy_command_is_refused(self, connect: Connect, sshd: Sshd, home: Path) -> None:

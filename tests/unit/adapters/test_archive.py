@@ -81,7 +81,7 @@ def test_what_comes_again_counts_as_it_came_last_and_devices_are_left_out(tmp_pa
     assert (target / "l").read_bytes() == b"new"
     assert (target / "h").read_bytes() == (target / "f").read_bytes() == (target / "in").read_bytes() == b"two"
     assert (target / "deep/er/f").exists()
-    assert warned == ["d/dev is no file, folder or link, and is left out"]
+    assert warned == ["d/dev is not a file, folder or link; skipped"]
 
 
 @pytest.mark.parametrize("cut", [0, 100, 700, 1500])
@@ -100,7 +100,7 @@ def test_a_folder_is_merged_only_where_all_of_it_fits(tmp_path: Path) -> None:
     (target / "a" / "sub").mkdir(parents=True)
     (target / "z").mkdir()
     tar = _tar(TOP, ("d/a/sub/f", b"x", FILE), ("d/z", b"x", FILE))
-    with pytest.raises(UsageError, match="is a folder, and what is copied is none"):
+    with pytest.raises(UsageError, match="is a folder; cannot replace it with a file"):
         _unpack(target, tar)
     assert list((target / "a" / "sub").iterdir()) == []
     (target / "z").rmdir()
@@ -113,7 +113,7 @@ def test_a_folder_is_merged_only_where_all_of_it_fits(tmp_path: Path) -> None:
     (target / "a" / "sub").rmdir()
     (target / "a" / "sub").symlink_to(away)
     tar.seek(0)
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         _unpack(target, tar)
     assert list(away.iterdir()) == [], "a link of the user's is not followed"
 

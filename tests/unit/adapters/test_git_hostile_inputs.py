@@ -67,7 +67,7 @@ class TestTime:
         assert time.monotonic() - began < 7
         errors = [one.input_error or "" for one in fleet.sandboxes.values()]
         assert errors[-1] == ""
-        assert all(re.search("not done within 2 s, and ended", error) for error in errors[:-1]), errors
+        assert all(re.search("no result within 2 s; git was stopped", error) for error in errors[:-1]), errors
 
     def test_all_together_have_one_limit_and_leave_no_process(
         self, tmp_path: Path, repo: GitRepo, silent: str, monkeypatch: pytest.MonkeyPatch
@@ -79,7 +79,7 @@ class TestTime:
         assert time.monotonic() - began < 8
         errors = [one.input_error or "" for one in fleet.sandboxes.values()]
         assert errors[-1] == "", "what is on this machine has its turn whatever the servers do"
-        assert all("all inputs have one limit together" in error for error in errors[:-1]), errors
+        assert all("the time limit for all inputs together" in error for error in errors[:-1]), errors
         assert not [line for line in _command_lines() if b"/limit-" in line]
 
     def test_no_more_than_four_questions_at_once_for_one_server(
@@ -159,7 +159,7 @@ class TestIncomplete:
         inputs = GitInputs(tmp_path)
         tree = inputs.resolve(str(repo.path), "main", ".")
         archive = inputs.archive(tree)
-        with pytest.raises(InputUnavailable, match="git stopped while it read"):
+        with pytest.raises(InputUnavailable, match="git exited while reading"):
             list(archive.pieces)
 
     @pytest.mark.parametrize("filtered", ["blob:none", "tree:0", "blob:limit=1"])

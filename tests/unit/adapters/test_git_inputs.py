@@ -190,16 +190,16 @@ class TestRefused:
         ("repo_path", "ref", "path", "why"),
         [
             ("../nowhere", "main", ".", "there is no folder"),
-            ("..", "main", ".", "is no git repository"),
+            ("..", "main", ".", "is not a git repository"),
             ("../checkout", "mian", ".", "no branch, tag or commit 'mian'"),
             ("../checkout", "main", "nope", "has no folder nope"),
-            ("../checkout", "main", "run.sh", "and no folder, at run.sh"),
-            ("../checkout", "main", "web/index", "and no folder, at web/index"),
-            ("../checkout", "main", "/etc", "not one inside"),
-            ("../checkout", "main", "web/../..", "not one inside"),
-            ("../checkout", "-main", ".", "cannot be asked for|is not one that git"),
-            ("--upload-pack=x", "main", ".", "is not one that git"),
-            ("../checkout", "ma\nin", ".", "is not one that git"),
+            ("../checkout", "main", "run.sh", "instead of a folder at run.sh"),
+            ("../checkout", "main", "web/index", "instead of a folder at web/index"),
+            ("../checkout", "main", "/etc", "is not inside"),
+            ("../checkout", "main", "web/../..", "is not inside"),
+            ("../checkout", "-main", ".", "cannot be asked for|cannot be passed to git"),
+            ("--upload-pack=x", "main", ".", "cannot be passed to git"),
+            ("../checkout", "ma\nin", ".", "cannot be passed to git"),
         ],
     )
     def test_what_cannot_be_had(
@@ -228,11 +228,17 @@ class TestRefused:
         ("links", "why"),
         [
             ({"web/a": "/etc/passwd"}, "the link a to /etc/passwd is absolute"),
-            ({"web/a": "../e2e/compose.yaml"}, r"the link a to \.\./e2e/compose\.yaml leaves the tree"),
-            ({"web/x/a": "../../../etc"}, "the link x/a to .* leaves the tree"),
-            ({"web/up": "x/y", "web/x/y": "..", "web/a": "up/../run.sh"}, "the link a to .* leaves the tree"),
-            ({"web/x/y": "../html", "web/a": "x/y/../../run.sh"}, "the link a to .* leaves the tree"),
-            ({"web/a": "b", "web/b": "a"}, "circles"),
+            (
+                {"web/a": "../e2e/compose.yaml"},
+                r"the link a to \.\./e2e/compose\.yaml points outside the delivered tree",
+            ),
+            ({"web/x/a": "../../../etc"}, "the link x/a to .* points outside the delivered tree"),
+            (
+                {"web/up": "x/y", "web/x/y": "..", "web/a": "up/../run.sh"},
+                "the link a to .* points outside the delivered tree",
+            ),
+            ({"web/x/y": "../html", "web/a": "x/y/../../run.sh"}, "the link a to .* points outside the delivered tree"),
+            ({"web/a": "b", "web/b": "a"}, "loop"),
             ({"web/a": "."}, None),
             ({"web/a": "html/../html/index.html"}, None),
             ({"web/a": "not-there-yet"}, None),
@@ -261,8 +267,8 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("entries", "why"),
         [
-            (["100644 blob B\t.git"], "no git client"),
-            (["100644 blob B\t.."], "no git client"),
+            (["100644 blob B\t.git"], "git clients refuse"),
+            (["100644 blob B\t.."], "git clients refuse"),
             (["100644 blob B\tx", "120000 blob L\tx"], "listed twice"),
             (["120000 blob L\tx", "040000 tree T\tx"], "file and a folder"),
         ],

@@ -54,7 +54,7 @@ def test_a_repository_that_git_cannot_use_is_no_missing_repository(repo: GitRepo
 def test_a_repository_of_another_user_says_what_to_do(repo: GitRepo) -> None:
     for path in (repo.path, repo.path / ".git"):
         shutil.chown(path, 12345)
-    with pytest.raises(SourceError, match="belongs to another user") as refused:
+    with pytest.raises(SourceError, match="owned by another user") as refused:
         FleetRepository(repo.path).read(None)
     assert f"safe.directory '{repo.path}'" in refused.value.hint
 
@@ -64,7 +64,7 @@ def test_a_machine_without_git_is_told(repo: GitRepo, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SourceError, match="git cannot be run") as missing:
         FleetRepository(repo.path).read(None)
-    assert "Install git" in missing.value.hint
+    assert "install git" in missing.value.hint
 
 
 def test_a_git_that_hangs_is_ended(repo: GitRepo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_git_that_hangs_is_ended(repo: GitRepo, monkeypatch: pytest.MonkeyPatc
     slow.write_text("#!/bin/sh\nexec sleep 30\n")
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
-    with pytest.raises(SourceError, match=r"not done within 0\.2 s"):
+    with pytest.raises(SourceError, match=r"no result within 0\.2 s"):
         FleetRepository(repo.path, timeout=0.2).read(None)
 
 

@@ -108,38 +108,38 @@ OTHER = {"id": "0" * 64}
 REFUSED: dict[str, tuple[Answer, str, float | None, bool]] = {
     "200 with a page": (
         says(200, b"<html>sign in</html>", Content_Type="text/html; charset=utf-8"),
-        "it answered 200 OK with a page for people",
+        "answered 200 OK with an HTML page",
         None,
         False,
     ),
-    "200 without a body": (says(200), "it answered 200 OK without a word, which acknowledges nothing", None, False),
-    "200 of blanks": (says(200, b" \r\n"), "it answered 200 OK without a word", None, False),
-    "200 with another id": (says(200, OTHER), "it answered 200 OK for another event than it was sent", None, False),
-    "201 with another id": (says(201, OTHER), "it answered 201 Created for another event", None, False),
-    "201 with an id that is no text": (says(201, {"id": 7}), "it answered 201 Created for another", None, False),
-    "206": (says(206, ACCEPTED), "it answered 206", None, False),
-    "301": (says(301, Location="http://127.0.0.1:9/"), "it answered 301 Moved Permanently", None, False),
-    "307": (says(307, Location="/elsewhere"), "it answered 307", None, False),
-    "400": (says(400, {"detail": "data.phase: no phase"}), "it answered 400 Bad Request: data.phase: no", None, True),
-    "400 with a title": (says(400, {"title": "Bad\n\x1b[31mevent"}), "it answered 400 Bad Request: Bad", None, True),
-    "400 with another body": (says(400, b"<html>"), "it answered 400 Bad Request", None, True),
-    "401": (says(401), "it answered 401 Unauthorized", None, False),
-    "403": (says(403), "it answered 403 Forbidden", None, False),
-    "404": (says(404), "it answered 404 Not Found", None, True),
-    "405": (says(405), "it answered 405", None, True),
-    "409": (says(409), "it answered 409 Conflict", None, True),
-    "410": (says(410), "it answered 410 Gone", None, False),
-    "413": (says(413), "it answered 413", None, True),
-    "415": (says(415), "it answered 415", None, True),
-    "422": (says(422), "it answered 422", None, True),
-    "501": (says(501), "it answered 501", None, True),
-    "408": (says(408), "it answered 408", 0.0, False),
-    "429 and when": (says(429, Retry_After="7"), "it answered 429 Too Many Requests", 7.0, False),
-    "429 and a date": (says(429, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), "it answered 429", 0.0, False),
-    "429 and nonsense": (says(429, Retry_After="-1e9"), "it answered 429", 0.0, False),
-    "500": (says(500, b"Traceback"), "it answered 500 Internal Server Error", 0.0, False),
-    "503 and when": (says(503, Retry_After="120"), "it answered 503 Service Unavailable", 120.0, False),
-    "a status that nobody knows": (says(799), "it answered 799", None, False),
+    "200 without a body": (says(200), "answered 200 OK without a body, which acknowledges nothing", None, False),
+    "200 of blanks": (says(200, b" \r\n"), "answered 200 OK without a body", None, False),
+    "200 with another id": (says(200, OTHER), "answered 200 OK for a different event", None, False),
+    "201 with another id": (says(201, OTHER), "answered 201 Created for a different event", None, False),
+    "201 with an id that is no text": (says(201, {"id": 7}), "answered 201 Created for a different", None, False),
+    "206": (says(206, ACCEPTED), "answered 206", None, False),
+    "301": (says(301, Location="http://127.0.0.1:9/"), "answered 301 Moved Permanently", None, False),
+    "307": (says(307, Location="/elsewhere"), "answered 307", None, False),
+    "400": (says(400, {"detail": "data.phase: no phase"}), "answered 400 Bad Request: data.phase: no", None, True),
+    "400 with a title": (says(400, {"title": "Bad\n\x1b[31mevent"}), "answered 400 Bad Request: Bad", None, True),
+    "400 with another body": (says(400, b"<html>"), "answered 400 Bad Request", None, True),
+    "401": (says(401), "answered 401 Unauthorized", None, False),
+    "403": (says(403), "answered 403 Forbidden", None, False),
+    "404": (says(404), "answered 404 Not Found", None, True),
+    "405": (says(405), "answered 405", None, True),
+    "409": (says(409), "answered 409 Conflict", None, True),
+    "410": (says(410), "answered 410 Gone", None, False),
+    "413": (says(413), "answered 413", None, True),
+    "415": (says(415), "answered 415", None, True),
+    "422": (says(422), "answered 422", None, True),
+    "501": (says(501), "answered 501", None, True),
+    "408": (says(408), "answered 408", 0.0, False),
+    "429 and when": (says(429, Retry_After="7"), "answered 429 Too Many Requests", 7.0, False),
+    "429 and a date": (says(429, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), "answered 429", 0.0, False),
+    "429 and nonsense": (says(429, Retry_After="-1e9"), "answered 429", 0.0, False),
+    "500": (says(500, b"Traceback"), "answered 500 Internal Server Error", 0.0, False),
+    "503 and when": (says(503, Retry_After="120"), "answered 503 Service Unavailable", 120.0, False),
+    "a status that nobody knows": (says(799), "answered 799", None, False),
 }
 
 
@@ -245,15 +245,15 @@ def test_a_certificate_that_nobody_vouches_for(
     file = self_signed(tmp_path)
     with LyingHub(certificate=file) as lying:
         error = refused(tell(lying.url))
-        assert error.message.startswith("its certificate is not trusted: self")
-        assert error.hint == "SSL_CERT_FILE names a file of other authorities"
+        assert error.message.startswith("the certificate is not trusted: self")
+        assert error.hint == "set SSL_CERT_FILE to a file with the issuing authority"
         assert lying.requests == []
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
         monkeypatch.delenv("SSL_CERT_DIR", raising=False)
         tell(lying.url).send(READY)
         assert len(lying.requests) == 1
         error = refused(tell(lying.url.replace("127.0.0.1", "localhost")))  # trusted, and of another name
-        assert error.message.startswith("its certificate is not trusted: Hostname mismatch")
+        assert error.message.startswith("the certificate is not trusted: Hostname mismatch")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
         assert refused(tell(lying.url)).message
 
@@ -274,13 +274,13 @@ def test_a_hub_of_tls_that_drips(
 
 
 WORDS = {
-    "no such variable": ("env:NOT_SET", "its token is not here: env:NOT_SET is empty"),
-    "no such file": ("file:gone", "its token cannot be read from file:gone: "),
-    "an empty file": ("file:empty", "its token is not here: file:empty is empty"),
-    "a folder": ("file:folder", "its token cannot be read from file:folder: "),
-    "a file of bytes": ("file:bytes", "its token cannot be read from file:bytes: "),
-    "a file of two lines": ("file:lines", "its token in file:lines is not one word of plain characters"),
-    "another alphabet": ("env:UMLAUT", "its token in env:UMLAUT is not one word of plain characters"),
+    "no such variable": ("env:NOT_SET", "the token is missing: env:NOT_SET is empty"),
+    "no such file": ("file:gone", "the token cannot be read from file:gone: "),
+    "an empty file": ("file:empty", "the token is missing: file:empty is empty"),
+    "a folder": ("file:folder", "the token cannot be read from file:folder: "),
+    "a file of bytes": ("file:bytes", "the token cannot be read from file:bytes: "),
+    "a file of two lines": ("file:lines", "the token in file:lines must be one word of printable ASCII characters"),
+    "another alphabet": ("env:UMLAUT", "the token in env:UMLAUT must be one word of printable ASCII characters"),
 }
 
 
@@ -329,7 +329,7 @@ def test_a_variable_that_names_no_hub(
 def test_a_manifest_that_names_no_hub(value: str, tell: Callable[..., StateHub]) -> None:
     with pytest.raises(HubError) as caught:
         tell(value)
-    assert caught.value.message == "stateHub.url is no URL of http or https"
+    assert caught.value.message == "stateHub.url is not an http or https URL"
 
 
 @pytest.mark.parametrize("value", ["http://a..b", f"http://{'a' * 64}.invalid", "http://127.0.0.1:1"])

@@ -263,8 +263,8 @@ def test_name_and_headers_of_the_environment_count(collector: Collector, monkeyp
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (HANGS, f"did not take it within {SEND_SECONDS:g} s"),
-        (HANGS_UNREAD, f"did not take it within {SEND_SECONDS:g} s"),
+        (HANGS, f"did not accept it within {SEND_SECONDS:g} s"),
+        (HANGS_UNREAD, f"did not accept it within {SEND_SECONDS:g} s"),
         (CUTS, "cannot be reached"),
         (says(401), "answered 401"),
         (says(503, Retry_After="60"), "answered 503"),

@@ -175,7 +175,7 @@ def test_what_is_inside_may_be_used_and_no_folder_of_the_server_is_told(real: Ru
     ):
         problem = assert_problem(_of(real, repo, inputs=inputs), 409)
         text = problem["detail"].replace(repo, "")
-        assert "is no repository with that branch, tag or commit" in text
+        assert "no such repository, branch, tag, commit" in text
         assert str(place) not in text
     problem = assert_problem(_of(real, ".", inputs={"ref": "no-such-branch"}), 409)
     assert "no branch, tag or commit 'no-such-branch'" in problem["detail"]

@@ -276,7 +276,7 @@ def test_no_colour_where_there_is_no_terminal(fleet: GitRepo) -> None:
     assert "\x1b[" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("name", "hint"), [("web", "`sandboxer plan` says why"), ("wev", "did you mean `web`?")])
+@pytest.mark.parametrize(("name", "hint"), [("web", "run `sandboxer plan`"), ("wev", "did you mean `web`?")])
 def test_what_is_on_no_host_cannot_be_extended_and_the_hint_says_more(fleet: GitRepo, name: str, hint: str) -> None:
     done = run("-C", fleet.path, "extend-ttl", name, "1h")
     assert (done.returncode, done.stdout) == (1, "")
@@ -295,4 +295,4 @@ def test_a_lock_on_a_host_that_is_silent_is_unknown(fleet: GitRepo) -> None:
 def test_get_of_what_is_not_there_says_so(fleet: GitRepo) -> None:
     done = run("-C", fleet.path, "get", "nothing")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "there is no sandbox nothing" in done.stderr
+    assert "no sandbox nothing" in done.stderr

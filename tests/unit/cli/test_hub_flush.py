@@ -80,7 +80,7 @@ def test_a_hub_that_refuses_is_one_warning(host: JournalHost) -> None:
         said = flush(host, lying.url, 1)
     warning, told = said.splitlines()
     assert warning.startswith(
-        f"Warning: State Hub at {lying.url}: it answered 401 Unauthorized (see stateHub.token); 8"
+        f"Warning: State Hub at {lying.url}: answered 401 Unauthorized (check spec.stateHub.token); 8"
     )
     assert told == "State Hub was told of 0 sandboxes."
 
@@ -88,6 +88,6 @@ def test_a_hub_that_refuses_is_one_warning(host: JournalHost) -> None:
 def test_a_variable_that_is_not_set_is_one_warning(host: JournalHost) -> None:
     warning, _ = flush(host, "", 1).splitlines()
     assert warning == (
-        "Warning: State Hub is told nothing: STATE_HUB_URL is not set, and stateHub.url names it "
+        "Warning: no events are sent to State Hub: STATE_HUB_URL is not set, but spec.stateHub.url refers to it "
         "(set STATE_HUB_URL to the URL of State Hub); events wait on the hosts."
     )

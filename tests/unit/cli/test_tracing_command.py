@@ -77,9 +77,7 @@ def test_without_the_extra_one_warning_names_it(fleet: GitRepo) -> None:
     done = run(fleet, "validate", code=missing, **environment)
     assert done.returncode == 0
     (warning,) = done.stderr.splitlines()
-    assert warning.startswith(
-        "Warning: no trace is sent, for opentelemetry.sdk.resources is missing: install the extra"
-    )
+    assert warning.startswith("Warning: no trace is sent: opentelemetry.sdk.resources is missing; install the extra")
     assert warning.endswith("pip install '.[otel]'")
 
 

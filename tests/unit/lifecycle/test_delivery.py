@@ -303,7 +303,7 @@ def test_a_registration_that_is_not_taken_is_no_event_that_waits(host: JournalHo
         telling = deliver(lying)
         telling.begin(host.journals, ["one"])
         telling.renew("one", ID, REGISTRATION)
-        assert finished(telling) == [f"State Hub at {lying.url}: it answered 401 Unauthorized (see stateHub.token)"]
+        assert finished(telling) == [f"State Hub at {lying.url}: answered 401 Unauthorized (check spec.stateHub.token)"]
 
 
 def test_an_event_of_a_run_is_told_once_or_never(host: JournalHost, deliver: Deliveries) -> None:
@@ -313,7 +313,7 @@ def test_an_event_of_a_run_is_told_once_or_never(host: JournalHost, deliver: Del
         telling = deliver(lying)
         telling.announce(started())
         telling.begin(host.journals, ["one"])
-        assert finished(telling) == [f"State Hub at {lying.url}: it answered 400 Bad Request"]
+        assert finished(telling) == [f"State Hub at {lying.url}: answered 400 Bad Request"]
         assert telling.sent == 1
     assert numbers(lying) == of(ONE, 1, 2, 3)
     assert host.numbers() == [("1", 3, [])]

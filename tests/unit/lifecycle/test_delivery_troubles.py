@@ -53,7 +53,7 @@ def test_what_is_refused_stops_its_sandbox_and_no_other(host: JournalHost, deliv
         telling.begin(host.journals, ["one"])
         (said,) = finished(telling)
         assert said == (
-            f"State Hub at {lying.url}: it answered 400 Bad Request: data.phase: no phase; "
+            f"State Hub at {lying.url}: answered 400 Bad Request: data.phase: no phase; "
             "2 events wait on the hosts, and the next run sends the rest, or `sandboxer hub flush`"
         )
     assert [numbers(lying, identifier) for identifier in OTHERS[:3]] == [of(ONE, 1, 2), *[of(ONE, 1, 2, 3)] * 2]
@@ -88,12 +88,12 @@ def test_it_is_not_asked_before_it_wants_to_be(host: JournalHost, deliver: Deliv
 
 # The answer, how often it is asked, and what is said of it.
 GIVEN_UP = {
-    "again and again": (says(503), ATTEMPTS, "it answered 503 Service Unavailable"),
+    "again and again": (says(503), ATTEMPTS, "answered 503 Service Unavailable"),
     "cut again and again": (CUTS, ATTEMPTS, ""),
-    "later than a run can wait": (says(503, Retry_After="120"), 1, "it answered 503 Service Unavailable"),
-    "another token": (says(401), 1, "it answered 401 Unauthorized (see stateHub.token)"),
-    "elsewhere": (says(302, Location="/"), 1, "it answered 302 Found"),
-    "nothing": (says(200), 1, "it answered 200 OK without a word, which acknowledges nothing"),
+    "later than a run can wait": (says(503, Retry_After="120"), 1, "answered 503 Service Unavailable"),
+    "another token": (says(401), 1, "answered 401 Unauthorized (check spec.stateHub.token)"),
+    "elsewhere": (says(302, Location="/"), 1, "answered 302 Found"),
+    "nothing": (says(200), 1, "answered 200 OK without a body, which acknowledges nothing"),
 }
 
 
@@ -133,7 +133,7 @@ def test_a_hub_that_says_try_again_when_the_run_is_over_is_named(
         telling = deliver(lying)
         telling.begin(host.journals, ["one"])
         (said,) = telling.finish(grace=0.5)
-    assert ": it answered 503 Service Unavailable; 3 events wait" in said
+    assert ": answered 503 Service Unavailable; 3 events wait" in said
 
 
 # --- time

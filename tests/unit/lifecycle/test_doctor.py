@@ -283,7 +283,7 @@ def test_a_fleet_without_hosts(
 ) -> None:
     monkeypatch.chdir(fleet(tmp_path))
     assert run(["doctor"]) == 1
-    assert "there is no Host in git" in capsys.readouterr().err
+    assert "no Host in git" in capsys.readouterr().err
 
 
 def test_a_host_that_git_does_not_have(
@@ -292,7 +292,7 @@ def test_a_host_that_git_does_not_have(
     monkeypatch.chdir(fleet(tmp_path, HOST))
     assert run(["doctor", "biuld-1"]) == 1
     said = capsys.readouterr().err
-    assert "there is no host 'biuld-1' in git" in said
+    assert "no Host 'biuld-1' in git" in said
     assert "did you mean `build-1`?" in said
 
 

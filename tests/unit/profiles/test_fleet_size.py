@@ -83,11 +83,11 @@ def test_many_files_of_a_mebibyte_cost_little_memory(repo: GitRepo, kind: str) -
         (first.parent / f"{number}.yaml").hardlink_to(first)
     repo.commit()
     peak, said = measured(repo)
-    assert "16 MiB together" in said or "hold more than 200,000 values" in said, said[:400]
-    assert "Split the fleet" in said or "split the fleet" in said or "200,000" in said
+    assert "16 MiB for all manifests together" in said or "hold more than 200,000 values" in said, said[:400]
+    assert "split the fleet" in said or "split the fleet" in said or "200,000" in said
     assert peak < 250, said[:400]
     peak, said = measured(repo, "HEAD")
-    assert "16 MiB together" in said or "200,000 values" in said, said[:400]
+    assert "16 MiB for all manifests together" in said or "200,000 values" in said, said[:400]
     assert peak < 250, said[:400]
 
 
@@ -97,7 +97,7 @@ def test_links_count_as_what_they_lead_to(repo: GitRepo) -> None:
         repo.link(f"manifests/{number}.yaml", "0.yaml")
     repo.commit()
     for revision in (None, "HEAD"):
-        with pytest.raises(FleetTooLarge, match=r"with manifests/.*\.yaml the manifests have more than 16 MiB"):
+        with pytest.raises(FleetTooLarge, match=r"manifests/.*\.yaml exceeds the limit of 16 MiB"):
             FleetRepository(repo.path).read(revision)
 
 
@@ -111,7 +111,7 @@ def test_no_more_than_so_many_manifests(repo: GitRepo, monkeypatch: pytest.Monke
     repo.write("profiles/p.yaml", "")
     repo.commit()
     for revision in (None, "HEAD"):
-        with pytest.raises(FleetTooLarge, match=r"is one manifest too many: a fleet has 3 at most") as refused:
+        with pytest.raises(FleetTooLarge, match=r"exceeds the limit of 3 manifests") as refused:
             FleetRepository(repo.path).read(revision)
         assert "several" in refused.value.hint
 
@@ -158,5 +158,5 @@ def test_a_manifest_over_one_mebibyte_is_still_told_by_its_name(repo: GitRepo) -
 
 def test_no_fleet_is_read_from_what_never_ends(repo: GitRepo) -> None:
     repo.link("manifests/0.yaml", "/dev/zero")
-    with pytest.raises(SourceError, match="leaves the fleet"):
+    with pytest.raises(SourceError, match="points outside the fleet"):
         FleetRepository(repo.path).read(None)
