@@ -32,8 +32,8 @@ class _Told(BaseModel):
 class ConsumerRequest(_Asked):
     """For whom a sandbox is."""
 
-    actor: Literal["adm", "agt", "atm"] = Field(description="An administrator, an agent, or automation.")
-    project: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(description="For what project.")
+    actor: Literal["adm", "agt", "atm"] = Field(description="The actor type: administrator, agent or automation.")
+    project: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(description="The project.")
 
 
 class Inputs(_Asked):
@@ -60,18 +60,20 @@ class CreateSandbox(_Asked):
         }
     )
 
-    profile: Name = Field(description="The Profile that it is made with.")
-    name: Name | None = Field(None, description="Its name; without one it gets one after its profile.")
-    inputs: Inputs | None = Field(None, description="Where its files come from.")
-    ttl: Lasting | None = Field(None, description="How long it lives: 90s, 15m, 8h, 2d; else as the profile has it.")
+    profile: Name = Field(description="The Profile of the sandbox.")
+    name: Name | None = Field(None, description="The name. Default: generated from the profile.")
+    inputs: Inputs | None = Field(None, description="The source of the files.")
+    ttl: Lasting | None = Field(None, description="The time to live: 90s, 15m, 8h, 2d. Default: the profile's.")
     consumer: ConsumerRequest | None = Field(None, description="For whom it is; a bound token puts its own in.")
-    labels: dict[str, str] = Field(default_factory=dict, description="Labels of its own.")
-    env: dict[str, str] = Field(default_factory=dict, description="Its plain environment. No place for a secret.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels of the sandbox.")
+    env: dict[str, str] = Field(default_factory=dict, description="Environment variables. Do not put secrets here.")
     secret_refs: dict[str, str] = Field(
         default_factory=dict,
-        description="Secrets by name: where the server reads each, as env:NAME or file:PATH. The Fleet says which.",
+        description="Secrets by name, with sources on the server: env:NAME or file:PATH. The Fleet must allow each.",
     )
-    hosts: list[Name] = Field(default_factory=list, description="Hosts that it may be on, of those of its profile.")
+    hosts: list[Name] = Field(
+        default_factory=list, description="The only hosts that the sandbox may run on, among those of its profile."
+    )
 
 
 class ExtendTtl(_Asked):
@@ -79,7 +81,7 @@ class ExtendTtl(_Asked):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"by": "2h"}]})
 
-    by: Lasting = Field(description="What is added to its end: 90s, 15m, 8h, 2d.")
+    by: Lasting = Field(description="The extension of the expiry: 90s, 15m, 8h, 2d.")
 
 
 class SandboxQuery(BaseModel):
@@ -87,17 +89,20 @@ class SandboxQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    phase: Phase | None = Field(None, description="In this phase.")
-    host: Name | None = Field(None, description="On this host.")
+    phase: Phase | None = Field(None, description="Include only sandboxes in this phase.")
+    host: Name | None = Field(None, description="Include only sandboxes on this host.")
     label: list[Annotated[str, StringConstraints(pattern="^[^=]+=.*$")]] = Field(
-        default_factory=list, description="With this label, KEY=VALUE; several must all fit."
+        default_factory=list,
+        description="Include only sandboxes with this label, KEY=VALUE. Several labels must all match.",
     )
     consumer: Annotated[str, StringConstraints(pattern="^(adm|agt|atm)/.+$")] | None = Field(
-        None, description="Of this consumer, ACTOR/PROJECT."
+        None, description="Include only sandboxes of this consumer, ACTOR/PROJECT."
     )
-    origin: Literal["git", "api"] | None = Field(None, description="git: of a manifest; api: asked for without one.")
-    after: str | None = Field(None, description="The `next` of the page before.")
-    limit: int = Field(100, ge=1, le=1000, description="At most so many.")
+    origin: Literal["git", "api"] | None = Field(
+        None, description="`git`: from a manifest; `api`: created without one."
+    )
+    after: str | None = Field(None, description="The `next` of the previous page.")
+    limit: int = Field(100, ge=1, le=1000, description="The largest number of results.")
 
 
 class EventsQuery(BaseModel):
@@ -105,8 +110,8 @@ class EventsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    after: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="The `next` of the page before.")
-    limit: int = Field(100, ge=1, le=1000, description="At most so many.")
+    after: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="The `next` of the previous page.")
+    limit: int = Field(100, ge=1, le=1000, description="The largest number of results.")
 
 
 class LogsQuery(BaseModel):
@@ -115,59 +120,61 @@ class LogsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     service: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]] = Field(
-        default_factory=list, description="Of this service; may be given again. All without any."
+        default_factory=list, description="Include only this service. Repeatable. Default: all services."
     )
-    tail: int | None = Field(None, ge=0, le=100_000, description="The last so many lines of each service.")
-    follow: bool = Field(False, description="Go on with what is written next.")
-    timestamps: bool = Field(False, description="With the time of each line.")
+    tail: int | None = Field(None, ge=0, le=100_000, description="The number of last lines of each service.")
+    follow: bool = Field(False, description="Stream new lines.")
+    timestamps: bool = Field(False, description="Prefix each line with its timestamp.")
 
 
 class SandboxPage(_Told):
     """A page of the sandboxes, by name."""
 
     items: list[Handle] = Field(description="The sandboxes.")
-    next: str | None = Field(description="What to give as `after` for the next page; null on the last one.")
-    complete: bool = Field(description="False where a host did not answer in full: others may be there.")
+    next: str | None = Field(description="The value of `after` for the next page. Null on the last page.")
+    complete: bool = Field(description="False if a host did not answer in full, so that sandboxes may be missing.")
 
 
 class EventPage(_Told):
     """A page of the events of one sandbox, the oldest first."""
 
-    items: list[CloudEvent] = Field(description="The events, as State Hub gets them.")
-    next: str | None = Field(description="What to give as `after` for the next page; null on the last one.")
-    complete: bool = Field(description="False where a host did not answer: others may be there.")
+    items: list[CloudEvent] = Field(description="The events, as sent to State Hub.")
+    next: str | None = Field(description="The value of `after` for the next page. Null on the last page.")
+    complete: bool = Field(description="False if a host did not answer, so that events may be missing.")
 
 
 class PlanDocument(_Told):
     """The plan, as `sandboxer plan -o json` writes it."""
 
-    format_version: str = Field(description="The version of this form.")
-    fleet: str = Field(description="The fleet's name.")
-    complete: bool = Field(description="Whether every host was seen, and nothing is blocked.")
-    hosts: list[dict[str, Any]] = Field(description="The hosts, and whether they answered.")
-    changes: list[dict[str, Any]] = Field(description="What would be done to each sandbox, and why.")
-    summary: dict[str, int] = Field(description="How many of each action.")
+    format_version: str = Field(description="The version of this format.")
+    fleet: str = Field(description="The name of the fleet.")
+    complete: bool = Field(description="Whether every host was observed and no change is blocked.")
+    hosts: list[dict[str, Any]] = Field(description="The hosts, and whether each answered.")
+    changes: list[dict[str, Any]] = Field(description="The change of each sandbox, and its reason.")
+    summary: dict[str, int] = Field(description="The number of changes by action.")
 
 
 class State(_Told):
     """How the server is."""
 
-    status: Literal["ok", "ready"] = Field(description="ok: it lives; ready: it can serve.")
+    status: Literal["ok", "ready"] = Field(
+        description="`ok`: the process runs; `ready`: the server can serve requests."
+    )
 
 
 class Finding(_Told):
     """One thing that is wrong with a request."""
 
-    detail: str = Field(description="What is wrong, and what to do.")
-    field: str = Field(description="Where; empty where it is no one part.")
+    detail: str = Field(description="The fault and the remedy.")
+    field: str = Field(description="The path in the request. Empty if no single part is at fault.")
 
 
 class Problem(_Told):
     """RFC 9457: why a request was not carried out."""
 
-    type: str = Field(description="about:blank: the status says what it is.")
-    title: str = Field(description="The status in words.")
-    status: int = Field(ge=400, le=599, description="The status.")
-    detail: str = Field(description="What is wrong.")
-    field: str | None = Field(None, description="The part of the request that is wrong.")
-    errors: list[Finding] | None = Field(None, description="Several findings, where there are.")
+    type: str = Field(description="about:blank: the status describes the problem.")
+    title: str = Field(description="The title of the status.")
+    status: int = Field(ge=400, le=599, description="The HTTP status code.")
+    detail: str = Field(description="The fault.")
+    field: str | None = Field(None, description="The part of the request at fault.")
+    errors: list[Finding] | None = Field(None, description="The findings, if there are several.")

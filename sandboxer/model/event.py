@@ -31,9 +31,9 @@ class Drifted(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    path: str = Field(description="Which field.")
-    old: JsonValue = Field(None, description="As it was applied.")
-    new: JsonValue = Field(None, description="As it is.")
+    path: str = Field(description="The path of the field.")
+    old: JsonValue = Field(None, description="The applied value.")
+    new: JsonValue = Field(None, description="The observed value.")
 
 
 class Event(BaseModel):

@@ -122,7 +122,7 @@ class AllowedSecret(Strict):
         if not isinstance(value, str):
             return value
         if not re.fullmatch(SOURCE_PATTERN[1:-1], value):
-            raise problem("literal-secret", "must say where the secret is, never the secret", "env:NAME or file:PATH")
+            raise problem("literal-secret", "must be a reference to the secret, not its value", "env:NAME or file:PATH")
         return {"ref": value}
 
     @classmethod
@@ -143,7 +143,7 @@ class AllowedSecret(Strict):
 
 
 class Secrets(Strict):
-    """Which secrets the fleet's sandboxes may use."""
+    """The secrets that the fleet's sandboxes may use."""
 
     allow: Items[AllowedSecret] = Field(
         (),
@@ -156,7 +156,7 @@ class Secrets(Strict):
 
 
 class Api(Strict):
-    """What HTTP API requests may use on the server."""
+    """The server resources that HTTP API requests may use."""
 
     repo_roots: Items[RepoLocation] = Field(
         (),
@@ -170,8 +170,8 @@ class FleetSpec(Strict):
 
     state_hub: StateHub | None = Field(None, description="Where to send lifecycle events. If omitted, none are sent.")
     guards: Guards = Field(default_factory=Guards, description="Limits on what one apply may delete.")
-    secrets: Secrets = Field(default_factory=Secrets, description="Which secrets the fleet's sandboxes may use.")
-    api: Api = Field(default_factory=Api, description="What HTTP API requests may use on the server.")
+    secrets: Secrets = Field(default_factory=Secrets, description="The secrets that the fleet's sandboxes may use.")
+    api: Api = Field(default_factory=Api, description="The server resources that HTTP API requests may use.")
 
 
 class Fleet(Manifest):
@@ -216,7 +216,7 @@ class HostSpec(Strict):
     compose_command: Literal["docker compose", "docker-compose", "podman compose", "podman-compose"] | None = Field(
         None, description="The Compose command. Default: detected on the host."
     )
-    capacity: Capacity = Field(default_factory=Capacity, description="How many sandboxes the host takes.")
+    capacity: Capacity = Field(default_factory=Capacity, description="The capacity of the host for sandboxes.")
     cordon: bool = Field(False, description="Place no new sandboxes here. Existing ones stay.")
     drain: bool = Field(False, description="Move the sandboxes on this host to other hosts.")
 
@@ -224,14 +224,18 @@ class HostSpec(Strict):
     @classmethod
     def _address_for_ssh(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None and info.data.get("connection") == "ssh":
-            raise problem("missing-key", "is needed for `connection: ssh`", "add `address`, or say `connection: local`")
+            raise problem(
+                "missing-key", "is required for `connection: ssh`", "add `address`, or set `connection: local`"
+            )
         return value
 
     @field_validator("address", "port", "user", "identity_file", "host_key")
     @classmethod
     def _nothing_for_local(cls, value: object, info: ValidationInfo) -> object:
         if value is not None and info.data.get("connection") == "local":
-            raise problem("conflict", "has no meaning with `connection: local`", "remove it, or say `connection: ssh`")
+            raise problem(
+                "conflict", "must not be set with `connection: local`", "remove the key, or set `connection: ssh`"
+            )
         return value
 
 
@@ -239,7 +243,7 @@ class Host(Manifest):
     """A machine that sandboxes live on."""
 
     kind: Literal["Host"]
-    spec: HostSpec = Field(description="How to reach the machine, and how to use it.")
+    spec: HostSpec = Field(description="The connection to the machine, and its settings.")
 
 
 # --- Extension
@@ -248,9 +252,9 @@ class Host(Manifest):
 class Capabilities(Strict):
     """What an extension can do. Nothing here has a default: it says so, or it cannot."""
 
-    isolation: Items[Name] = Field(min_length=1, description="The kinds of isolation that it provides.")
-    scopes: Items[Scope] = Field(min_length=1, description="The lifetimes that it supports.")
-    connections: Items[Name] = Field(min_length=1, description="The connections to a host that it supports.")
+    isolation: Items[Name] = Field(min_length=1, description="The supported kinds of isolation.")
+    scopes: Items[Scope] = Field(min_length=1, description="The supported lifetimes.")
+    connections: Items[Name] = Field(min_length=1, description="The supported connections to a host.")
     runtimes: Items[Name] = Field(description="The engines that it supports. Empty if it needs none on a host.")
     operations: Items[ExtensionOperation] = Field(
         min_length=1,
@@ -267,8 +271,8 @@ class Capabilities(Strict):
 class ExtensionSpec(Strict):
     """A backend: the code that makes sandboxes, and what it can do."""
 
-    implementation: Line = Field(description="Its name in the entry-point group `sandboxer.extensions`.")
-    capabilities: Capabilities = Field(description="What it can do.")
+    implementation: Line = Field(description="The name in the entry-point group `sandboxer.extensions`.")
+    capabilities: Capabilities = Field(description="The capabilities of the extension.")
     default_files: Items[RelativePath] = Field(
         (), description="Files that an input must have where its profile names none in compose.files."
     )
@@ -281,4 +285,4 @@ class Extension(Manifest):
     """A backend that makes sandboxes, described."""
 
     kind: Literal["Extension"]
-    spec: ExtensionSpec = Field(description="The implementation, and what it can do.")
+    spec: ExtensionSpec = Field(description="The implementation and its capabilities.")

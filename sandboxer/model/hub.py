@@ -33,36 +33,42 @@ class _Part(BaseModel):
 class SandboxData(_Part):
     """The data of an event of one sandbox's life. ``number`` counts the events of that life, which ``uid`` names."""
 
-    number: int = Field(ge=1, description="Counts the events of one life; a gap leaps to the time in seconds.")
-    uid: str = Field(description="Names one life of a name; each creation has another.")
-    fleet: str = Field(description="The fleet's name.")
-    sandbox_id: _Id = Field(description="The sandbox's id, the event's subject too.")
-    name: str = Field(description="The sandbox's name.")
-    profile_id: str = Field(description="The profile that it was made with.")
-    extension_id: str = Field(description="The extension that made it.")
-    host: str = Field(description="The host that it is on.")
-    consumer: str | None = Field(description="The project that it is for.")
-    actor_type: Literal["adm", "agt", "atm"] | None = Field(description="An administrator, an agent, or automation.")
-    commit: str | None = Field(description="The fleet's commit that was applied.")
-    phase: Phase = Field(description="The phase that it is in now.")
-    from_phase: Phase | None = Field(description="The one before; null where a life begins, and where none changed.")
-    at: Utc = Field(description="When, by the clock of the machine that acted.")
-    reason: str = Field(description="Why, in the words of a plan, or in a sentence where there was none.")
-    expires_at: Utc | None = Field(description="When it expires.")
-    drift: tuple[Drifted, ...] | None = Field(None, description="All fields that are not as applied; of a drift alone.")
+    number: int = Field(
+        ge=1, description="The number of the event in this life. After a gap, it continues from the time in seconds."
+    )
+    uid: str = Field(description="The ID of this life. Each creation of a sandbox has a new one.")
+    fleet: str = Field(description="The name of the fleet.")
+    sandbox_id: _Id = Field(description="The ID of the sandbox, and the subject of the event.")
+    name: str = Field(description="The name of the sandbox.")
+    profile_id: str = Field(description="The profile of the sandbox.")
+    extension_id: str = Field(description="The extension of the sandbox.")
+    host: str = Field(description="The host of the sandbox.")
+    consumer: str | None = Field(description="The project of the consumer.")
+    actor_type: Literal["adm", "agt", "atm"] | None = Field(
+        description="The actor type of the consumer: administrator, agent or automation."
+    )
+    commit: str | None = Field(description="The applied commit of the fleet.")
+    phase: Phase = Field(description="The new phase.")
+    from_phase: Phase | None = Field(
+        description="The previous phase. Null at the start of a life, and if the phase did not change."
+    )
+    at: Utc = Field(description="The time, by the clock of the machine that acted.")
+    reason: str = Field(description="The reason from the plan, or a sentence if there was no plan.")
+    expires_at: Utc | None = Field(description="The time of expiry.")
+    drift: tuple[Drifted, ...] | None = Field(None, description="All drifted fields. Only in drift events.")
 
 
 class RunData(_Part):
     """The data of an event of one run of the program; what only its end tells is None at its start."""
 
-    run_id: str = Field(description="Names the run; the event's subject too.")
-    fleet: str = Field(description="The fleet's name.")
-    command: str = Field(description="The command that ran: apply, prune, drift.")
-    commit: str | None = Field(description="The fleet's commit that it was about.")
-    at: Utc = Field(description="When, by the clock of the machine that it ran on.")
-    seconds: float | None = Field(None, description="How long it took.")
-    exit_code: int | None = Field(None, description="What it ended with.")
-    summary: dict[str, int] | None = Field(None, description="How many sandboxes came to which outcome.")
+    run_id: str = Field(description="The ID of the run, and the subject of the event.")
+    fleet: str = Field(description="The name of the fleet.")
+    command: str = Field(description="The command: apply, prune or drift.")
+    commit: str | None = Field(description="The commit of the fleet.")
+    at: Utc = Field(description="The time, by the clock of the machine that ran the command.")
+    seconds: float | None = Field(None, description="The duration.")
+    exit_code: int | None = Field(None, description="The exit code.")
+    summary: dict[str, int] | None = Field(None, description="The number of sandboxes by outcome.")
 
 
 class CloudEvent(_Part):
@@ -70,14 +76,16 @@ class CloudEvent(_Part):
 
     specversion: Literal["1.0"] = Field("1.0", description="The version of CloudEvents.")
     id: str = Field(
-        pattern=r"^[0-9a-f]{64}$", description="The same for the same transition: SHA-256 of uid and number."
+        pattern=r"^[0-9a-f]{64}$", description="The SHA-256 of uid and number: equal for equal transitions."
     )
-    source: str = Field(description="/fleets/<fleet>/hosts/<host>; of a run /fleets/<fleet>.")
-    type: str = Field(pattern=r"^dev\.sandboxer\.", description="What happened: dev.sandboxer.sandbox.<phase>.")
-    subject: str = Field(description="The sandbox's id; of a run the run's.")
-    time: Utc = Field(description="When, as in the data.")
-    datacontenttype: Literal["application/json"] = Field("application/json", description="The form of the data.")
-    data: SandboxData | RunData = Field(description="What happened, in full.")
+    source: str = Field(description="/fleets/<fleet>/hosts/<host>, or /fleets/<fleet> for a run.")
+    type: str = Field(pattern=r"^dev\.sandboxer\.", description="The event type: dev.sandboxer.sandbox.<phase>.")
+    subject: str = Field(description="The ID of the sandbox or of the run.")
+    time: Utc = Field(description="The time, as in the data.")
+    datacontenttype: Literal["application/json"] = Field(
+        "application/json", description="The content type of the data."
+    )
+    data: SandboxData | RunData = Field(description="The event data.")
 
     def to_json(self) -> JsonObject:
         """Return the JSON to send, without keys that have no value."""
@@ -91,10 +99,10 @@ class CloudEvent(_Part):
 class Progress(_Part):
     """An event in the plain form of older hubs."""
 
-    event_type: str = Field(description="The type that the CloudEvent would have.")
-    summary: str = Field(description="What happened, in a line.")
-    detail: SandboxData | RunData = Field(description="What happened, in full.")
-    workstream_id: str | None = Field(description="stateHub.workstream_id of the fleet.")
+    event_type: str = Field(description="The type of the corresponding CloudEvent.")
+    summary: str = Field(description="A summary in one line.")
+    detail: SandboxData | RunData = Field(description="The event data.")
+    workstream_id: str | None = Field(description="The fleet's spec.stateHub.workstream_id.")
 
     def to_json(self) -> JsonObject:
         """Return the JSON to send."""
@@ -104,8 +112,8 @@ class Progress(_Part):
 class Registration(Handle):
     """What identifies a ready sandbox: its handle, and which life of which fleet it is."""
 
-    uid: str = Field(description="Names this life of it.")
-    fleet: str = Field(description="The fleet's name.")
+    uid: str = Field(description="The ID of this life.")
+    fleet: str = Field(description="The name of the fleet.")
 
 
 def cloud_event(event: Event) -> CloudEvent:

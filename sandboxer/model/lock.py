@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject
 
 _COMMIT = 12  # digits
-_LONGEST = 200  # characters of the holder's name
+_LONGEST = 200  # characters in the name of the holder
 
 
 def holder_line(who: str, commit: str | None) -> str:

@@ -26,10 +26,10 @@ _FOREIGN_SIZE = re.compile(r"([1-9][0-9]{0,15}) ?([kmgt])i?b?", re.IGNORECASE)
 def parse_duration(text: str) -> timedelta:
     """Return the time that ``text`` names: a whole number of s, m, h or d. Raise ValueError with the reason."""
     if not re.fullmatch(DURATION_PATTERN, text) or "\n" in text:
-        raise ValueError("a duration is a whole number and a unit: 90s, 15m, 8h or 2d")
+        raise ValueError("a duration must be a whole number with a unit: 90s, 15m, 8h or 2d")
     seconds = int(text[:-1]) * _SECONDS[text[-1]]
     if seconds > LONGEST.total_seconds():
-        raise ValueError(f"a duration is at most {format_duration(LONGEST)}")
+        raise ValueError(f"a duration must be at most {format_duration(LONGEST)}")
     return timedelta(seconds=seconds)
 
 
@@ -54,10 +54,10 @@ def parse_size(text: str) -> int:
     if match is None:
         foreign = _FOREIGN_SIZE.fullmatch(text)
         instead = f"; write {foreign[1]}{foreign[2].upper()}iB" if foreign else ""
-        raise ValueError(f"a size is a whole number and a unit: 512MiB, 1GiB{instead}")
+        raise ValueError(f"a size must be a whole number with a unit: 512MiB, 1GiB{instead}")
     count = int(match[1]) * _BYTES[match[2]]
     if count > LARGEST:
-        raise ValueError(f"a size is at most {format_size(LARGEST)}")
+        raise ValueError(f"a size must be at most {format_size(LARGEST)}")
     return count
 
 
@@ -73,20 +73,20 @@ def _validate_duration(value: object) -> timedelta:
     if isinstance(value, timedelta):
         return value
     if not isinstance(value, str):
-        raise problem("wrong-type", "must be a duration", "write a whole number and a unit: 90s, 15m, 8h or 2d")
+        raise problem("wrong-type", "must be a duration", "write a whole number with a unit: 90s, 15m, 8h or 2d")
     try:
         return parse_duration(value)
     except ValueError as error:
-        raise problem("bad-value", f"is no duration: `{printable(value)}`", str(error)) from None
+        raise problem("bad-value", f"is not a duration: `{printable(value)}`", str(error)) from None
 
 
 def _validate_size(value: object) -> int:
     if not isinstance(value, str):
-        raise problem("wrong-type", "must be a size", "write a whole number and a unit: 512MiB, 1GiB")
+        raise problem("wrong-type", "must be a size", "write a whole number with a unit: 512MiB, 1GiB")
     try:
         return parse_size(value)
     except ValueError as error:
-        raise problem("bad-value", f"is no size: `{printable(value)}`", str(error)) from None
+        raise problem("bad-value", f"is not a size: `{printable(value)}`", str(error)) from None
 
 
 Duration = Annotated[

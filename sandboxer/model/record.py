@@ -37,9 +37,9 @@ _LONGEST_INTEGER = 16
 
 def _utc(value: datetime) -> datetime:
     if value.tzinfo is None or value.utcoffset() != timedelta(0):
-        raise ValueError("a time must be in UTC")
+        raise ValueError("a timestamp must be in UTC")
     if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
-        raise ValueError("a time must be of this age")
+        raise ValueError("timestamp out of range (1970 to 9000)")
     return value
 
 
@@ -202,7 +202,7 @@ def parse_record(data: bytes, *, fleet: str, identifier: str) -> Record:
     has a phase that no record may have.
     """
     if len(data) > MAX_BYTES:
-        raise RecordRefused("it is larger than 1 MiB")
+        raise RecordRefused("larger than 1 MiB")
     try:
         record = Record.model_validate_json(data, strict=True)
         _Shape.model_validate_json(data, strict=True)
@@ -212,26 +212,26 @@ def parse_record(data: bytes, *, fleet: str, identifier: str) -> Record:
         where = printable(".".join(str(part) for part in first["loc"]))
         raise RecordRefused(f"{where}: {first['msg']}" if where else str(first["msg"])) from None
     except RecursionError:
-        raise RecordRefused("it is nested too deeply") from None
+        raise RecordRefused("nested too deeply") from None
     if record.format_version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
         raise RecordRefused(
-            f"its format is {printable(record.format_version)}, and this release reads {FORMAT_VERSION}"
+            f"format {printable(record.format_version)} is not supported; this release reads {FORMAT_VERSION}"
         )
     if record.fleet != fleet or record.id != identifier:
-        raise RecordRefused(f"it names {record.fleet}/{record.id}, but lies in {fleet}/{identifier}")
+        raise RecordRefused(f"the record is of {record.fleet}/{record.id}, but stored in {fleet}/{identifier}")
     if record.phase is Phase.DESTROYED:
-        raise RecordRefused("it says `destroyed`, which is never written")
+        raise RecordRefused("the phase `destroyed` is never stored")
     return record
 
 
 def _whole(text: str) -> int:
     """Return a number of a record that is safe for later sums, comparisons and JSON."""
     if len(text) > _LONGEST_INTEGER:
-        raise RecordRefused("it holds a number that is too large")
+        raise RecordRefused("a number is too large")
     return int(text)
 
 
 def _finite(text: str) -> float:
     if not math.isfinite(number := float(text)):
-        raise RecordRefused("it holds a number that is none")
+        raise RecordRefused("a number is not finite")
     return number

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 PIECE = 8
-_WORDS = 16  # from this length on, a piece is replaced whatever it reads as
+_WORDS = 16  # a piece of this length or more is always replaced
 _LINE = 6
 _ENVIRONMENT = 4
-_ENCODED = 6  # fewer characters of an encoding would be found everywhere
+_ENCODED = 6  # shorter encodings would match everywhere
 _LONG = 16 * 1024
 _TOO_LONG = 128 * 1024
 _PROBE = 4
@@ -95,7 +95,7 @@ class Redactor:
     def _spans(self, view: _View) -> Iterator[tuple[int, int]]:
         """Yield the ranges of the original text to replace, as found in this view of it."""
         text, pieces = view.text, self._pieces
-        begin = end = -1  # of the piece that is being read
+        begin = end = -1  # of the current piece
         for at in self._places(text):
             part = text[at : at + PIECE]
             for whole in self._begins.get(part, ()):

@@ -37,7 +37,7 @@ def _distinct_names(names: list[str]) -> None:
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name in seen:
-            raise problem("duplicate-name", f"is there twice: `{name}`", "give each its own name", (index, "name"))
+            raise problem("duplicate-name", f"contains a duplicate: `{name}`", "use a different name", (index, "name"))
         seen.add(name)
 
 
@@ -116,7 +116,11 @@ class Resources(Strict):
     @classmethod
     def _enough(cls, value: int) -> int:
         if value < 6 << 20:
-            raise problem("out-of-range", f"must be at least 6MiB: found {format_size(value)}", "Docker takes no less")
+            raise problem(
+                "out-of-range",
+                f"must be at least 6MiB: found {format_size(value)}",
+                "write at least 6MiB, the minimum of Docker",
+            )
         return value
 
 
@@ -138,7 +142,7 @@ class ReachablePort(Strict):
 
 
 class Reachability(Strict):
-    """How to reach a sandbox."""
+    """The ways to reach a sandbox."""
 
     ports: Items[ReachablePort] = Field((), description="The ports to reach from outside.")
 
@@ -167,9 +171,7 @@ class ProfileSpec(Strict):
         None, description="How a sandbox is isolated from its host. Default: the Extension's first kind."
     )
     scope: Scope = Field("ephemeral", description="The lifetime of a sandbox: `ephemeral` ones expire.")
-    network: Network = Field(
-        default_factory=Network, description="What containers may reach, and from where they can be reached."
-    )
+    network: Network = Field(default_factory=Network, description="The egress and ingress of containers.")
     workspace: Workspace = Field(default_factory=Workspace, description="The files that a sandbox gets.")
     compose: Compose = Field(default_factory=Compose, description="The stack that a sandbox runs.")
     ttl: Ttl = Field(default_factory=Ttl, description="How long a sandbox lives.")
@@ -178,7 +180,7 @@ class ProfileSpec(Strict):
     placement: ProfilePlacement = Field(
         default_factory=ProfilePlacement, description="Which hosts sandboxes may run on."
     )
-    reachability: Reachability = Field(default_factory=Reachability, description="How to reach a sandbox.")
+    reachability: Reachability = Field(default_factory=Reachability, description="The ways to reach a sandbox.")
     readiness: Readiness = Field(default_factory=Readiness, description="When a sandbox counts as ready.")
     cost_class: Line = Field("self-hosted", description="A free label for what it costs to run.")
 
@@ -187,7 +189,7 @@ class Profile(Manifest):
     """A kind of sandbox."""
 
     kind: Literal["Profile"]
-    spec: ProfileSpec = Field(description="What the profile's sandboxes have in common.")
+    spec: ProfileSpec = Field(description="The common settings of the profile's sandboxes.")
 
 
 # --- Sandbox
@@ -235,7 +237,7 @@ class Consumer(Strict):
 
 
 class SyncPolicy(Strict):
-    """What apply does without being asked."""
+    """What apply does automatically."""
 
     prune: bool = Field(True, description="Delete the sandbox when its manifest is removed from git.")
     self_heal: bool = Field(True, description="Repair drift.")
@@ -247,21 +249,21 @@ def _env_value(value: object) -> object:
     if not isinstance(value, str):
         raise problem("wrong-type", "must be a string or a number", 'quote it, as in "true" or ""')
     if "\0" in value:
-        raise problem("bad-value", "must not contain NUL", "no environment can hold it")
+        raise problem("bad-value", "must not contain NUL", "remove the NUL character")
     return value
 
 
 def _instant(value: object) -> datetime:
-    hint = "a date, a time and a zone: 2026-12-01T00:00:00Z"
+    hint = "write a date, a time and a zone: 2026-12-01T00:00:00Z"
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            raise problem("bad-value", f"is no time: `{printable(value)}`", hint) from None
+            raise problem("bad-value", f"is not a timestamp: `{printable(value)}`", hint) from None
     elif isinstance(value, datetime):
         moment = value
     else:
-        raise problem("wrong-type", "must be a time", hint)
+        raise problem("wrong-type", "must be a timestamp", hint)
     if moment.tzinfo is None:
         raise problem("bad-value", "has no time zone", hint)
     try:
@@ -291,15 +293,15 @@ class SandboxSpec(Strict):
         {}, description="Variables for the compose file, used as ${NAME}. Do not put secrets here."
     )
     secret_refs: Items[SecretRef] = Field((), description="Secrets by reference.")
-    consumer: Consumer | None = Field(None, description="For whom the sandbox is.")
-    sync_policy: SyncPolicy = Field(default_factory=SyncPolicy, description="What apply does without being asked.")
+    consumer: Consumer | None = Field(None, description="The consumer of the sandbox.")
+    sync_policy: SyncPolicy = Field(default_factory=SyncPolicy, description="What apply does automatically.")
     suspend: bool = Field(False, description="Pause updates and repairs. The sandbox still expires.")
 
     @field_validator("expires_at")
     @classmethod
     def _one_end(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
         if value is not None and info.data.get("ttl") is not None:
-            raise problem("conflict", "cannot stand beside `ttl`", "say one of the two")
+            raise problem("conflict", "cannot be combined with `ttl`", "remove one of the two")
         return value
 
     @field_validator("secret_refs")
@@ -308,7 +310,7 @@ class SandboxSpec(Strict):
         _distinct_names([secret.name for secret in value])
         for index, secret in enumerate(value):
             if secret.name in info.data.get("env", {}):
-                text = f"is set in `env` too: `{secret.name}`"
+                text = f"is also set in `env`: `{secret.name}`"
                 raise problem("conflict", text, "remove one of the two", (index, "name"))
         return value
 

@@ -110,17 +110,15 @@ class SavedPlan(_Part):
         """Raise PlanRefused if it is for another fleet (by name and first commit) or for other manifests."""
         if self.fleet != fleet:
             _refuse(
-                f"the saved plan is of the fleet {printable(self.fleet)}, and this is {fleet}", hint="apply it there"
+                f"the saved plan is for fleet {printable(self.fleet)}, not {fleet}", hint="apply it there"
             )
         theirs = self.approval.fleet_root
         if theirs and fleet_root and theirs != fleet_root:
             roots = f"{printable(theirs)[:12]} and {fleet_root[:12]}"
-            message = (
-                f"the saved plan is of another repository of the fleet name {fleet}: the first commits are {roots}"
-            )
+            message = f"the saved plan is for another repository with fleet name {fleet}: first commits {roots}"
             _refuse(message, _AGAIN)
         if self.approval.manifests != manifests:
-            _refuse("the manifests are not those that the saved plan was made of", self._way_back())
+            _refuse("the manifests differ from those of the saved plan", self._way_back())
 
     def _way_back(self) -> Remedy:
         if self.dirty or self.commit is None:
@@ -148,16 +146,16 @@ def parse_saved_plan(data: bytes) -> SavedPlan:
     content = _content(data)
     version = content.get("format_version")
     if not isinstance(version, str):
-        _refuse("it is no plan: it has no format_version", _AGAIN)
+        _refuse("not a plan: no format_version", _AGAIN)
     if version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
         _refuse(
-            f"its format is {printable(version)}, and this release reads {FORMAT_VERSION}",
-            hint="apply it with the release that wrote it, or plan again with this one",
+            f"format {printable(version)} is not supported; this release reads {FORMAT_VERSION}",
+            hint="plan again with this release, or apply with the release that wrote the plan",
         )
     if "approval" not in content:
         _refuse("it approves nothing: it is a plan, and no saved plan", _AGAIN)
     if content.pop("checksum", None) != checksum(content):
-        _refuse("it was changed after it was written: its checksum is another", _AGAIN)
+        _refuse("checksum mismatch: the plan was changed after it was written", _AGAIN)
     try:
         return SavedPlan.model_validate_json(data)
     except ValidationError as error:
@@ -168,21 +166,21 @@ def parse_saved_plan(data: bytes) -> SavedPlan:
 
 def _content(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
-        _refuse("it is larger than 16 MiB", _AGAIN)
+        _refuse("larger than 16 MiB", _AGAIN)
     try:
         content = json.loads(data.decode())
     except json.JSONDecodeError as error:
-        _refuse(f"it is no JSON, or not whole: {error.msg}", _AGAIN, error.lineno, error.colno)
+        _refuse(f"invalid or incomplete JSON: {error.msg}", _AGAIN, error.lineno, error.colno)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
-        _refuse("it is no UTF-8", _AGAIN, line, column)
+        _refuse("not UTF-8", _AGAIN, line, column)
     except ValueError:
-        _refuse("it holds a number that is too large", _AGAIN)
+        _refuse("a number is too large", _AGAIN)
     except RecursionError:
-        _refuse("it is nested too deeply", _AGAIN)
+        _refuse("nested too deeply", _AGAIN)
     if not isinstance(content, dict):
-        _refuse("it is no plan: it holds no JSON object", _AGAIN)
+        _refuse("not a plan: no JSON object", _AGAIN)
     return content
 
 

@@ -75,7 +75,7 @@ def texts() -> dict[str, str]:
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the schemas in a directory; return 1 where a check finds a difference."""
     parser = argparse.ArgumentParser(prog="python -m sandboxer.model.schemas", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the files differ")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the files differ")
     parser.add_argument("folder", metavar="DIR", type=Path)
     options = parser.parse_args(arguments)
     wanted = texts()
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     there = {path.name: path.read_text(encoding="utf-8") for path in options.folder.glob("*.schema.json")}
     differing = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
     for name in differing:
-        sys.stderr.write(f"{options.folder / name} is not what the models say: run `make schemas`\n")
+        sys.stderr.write(f"{options.folder / name} is outdated: run `make schemas`\n")
     return 1 if differing else 0
 
 

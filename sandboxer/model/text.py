@@ -67,33 +67,33 @@ def is_name(value: object) -> bool:
 
 def _no_id(value: str) -> None:
     if re.fullmatch(r"[0-9a-f]{8}", value):
-        raise problem("bad-name", f"must not be 8 hex digits: `{value}`", "it would read like a sandbox's id")
+        raise problem("bad-name", f"must not be 8 hex digits: `{value}`", "choose a name that does not look like an ID")
 
 
 def _inside(value: str) -> None:
     if ".." in value.split("/"):
-        raise problem("bad-path", f"must not contain `..`: `{value}`", "name a path below the workspace")
+        raise problem("bad-path", f"must not contain `..`: `{value}`", "use a path below the workspace")
     if posixpath.normpath(value) != value:
-        raise problem("bad-path", f"is not in its shortest form: `{value}`", f"write `{posixpath.normpath(value)}`")
+        raise problem("bad-path", f"is not normalized: `{value}`", f"write `{posixpath.normpath(value)}`")
 
 
 def _root(value: str) -> None:
     plain = posixpath.normpath("/" + value.lstrip("/"))
     if plain != value:
-        raise problem("bad-path", f"is not in its shortest form: `{value}`", f"write `{plain}`")
+        raise problem("bad-path", f"is not normalized: `{value}`", f"write `{plain}`")
     if value.count("/") < 2:
-        raise problem("bad-path", f"must be two folders deep at least: `{value}`", "for example /tmp/sandboxer")
+        raise problem("bad-path", f"must be at least two folders deep: `{value}`", "write for example /tmp/sandboxer")
 
 
 def _label_key(value: str) -> None:
     if value.startswith(RESERVED_LABELS):
-        raise problem("reserved-name", f"is a label that Sandboxer sets itself: `{value}`", "choose another prefix")
+        raise problem("reserved-name", f"is a label reserved by Sandboxer: `{value}`", "choose another prefix")
 
 
 def _env_name(value: str) -> None:
     if value in _RESERVED_ENV or value.startswith(_RESERVED_ENV_PREFIXES):
-        hint = "these steer the engine and Compose: choose another name"
-        raise problem("reserved-name", f"is a variable that a sandbox may not set: `{value}`", hint)
+        hint = "choose another name: the engine or Compose uses this one"
+        raise problem("reserved-name", f"is a reserved variable: `{value}`", hint)
 
 
 def _without_credentials(hint: str) -> AfterValidator:
@@ -103,11 +103,11 @@ def _without_credentials(hint: str) -> AfterValidator:
         found = _USERINFO.match(value) if "${" not in value else None
         # Over HTTP, a name alone is often a token; SSH needs a name to log in with.
         if found and found["scheme"] and found["scheme"].lower() != "ssh":
-            raise problem("literal-secret", "holds a user name, password or token before the `@`", hint)
+            raise problem("literal-secret", "contains a user name, password or token before the `@`", hint)
         if found and ":" in found["user"]:
-            raise problem("literal-secret", "holds a password before the `@`", hint)
+            raise problem("literal-secret", "contains a password before the `@`", hint)
         if _SECRET_QUERY.search(value):
-            raise problem("literal-secret", "holds a token or password after the `?`", hint)
+            raise problem("literal-secret", "contains a token or password after the `?`", hint)
         return value
 
     return AfterValidator(validate)
@@ -116,26 +116,28 @@ def _without_credentials(hint: str) -> AfterValidator:
 def _repo(value: str) -> None:
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):(//|:)", value)
     if scheme and (scheme[1] not in {"https", "ssh"} or scheme[2] == ":"):
-        hint = "a path, an https:// or ssh:// URL, or user@host:path"
-        raise problem("bad-value", f"is of a kind that is not fetched: `{scheme[0]}`", hint)
+        hint = "use a path, an https:// or ssh:// URL, or user@host:path"
+        raise problem("bad-value", f"has an unsupported scheme: `{scheme[0]}`", hint)
 
 
 def _ref(value: str) -> None:
     if ".." in value or value.startswith("-"):
-        raise problem("bad-value", f"is no branch, tag or commit: `{value}`", "for example main, v1.2.0 or HEAD")
+        raise problem(
+            "bad-value", f"is not a branch, tag or commit: `{value}`", "write for example main, v1.2.0 or HEAD"
+        )
 
 
 _RESERVED_ENV = frozenset({"PATH", "HOME", "XDG_RUNTIME_DIR"})
 _RESERVED_ENV_PREFIXES = ("COMPOSE_", "DOCKER_", "SANDBOXER_")
 
-Name = Annotated[str, *_matching(NAME_PATTERN, "is no valid name", _NAME_RULE, "bad-name")]
-SandboxName = Annotated[str, *_matching(NAME_PATTERN, "is no valid name", _NAME_RULE, "bad-name", _no_id)]
-Line = Annotated[str, *_matching(LINE_PATTERN, "must be one line of text", "no line breaks or control characters")]
+Name = Annotated[str, *_matching(NAME_PATTERN, "is not a valid name", _NAME_RULE, "bad-name")]
+SandboxName = Annotated[str, *_matching(NAME_PATTERN, "is not a valid name", _NAME_RULE, "bad-name", _no_id)]
+Line = Annotated[str, *_matching(LINE_PATTERN, "must be one line of text", "remove line breaks and control characters")]
 LabelKey = Annotated[
     str,
     *_matching(
         r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,98}[A-Za-z0-9])?$",
-        "is no valid label key",
+        "is not a valid label key",
         "letters, digits, `.`, `_`, `/` and `-`, with a letter or digit at both ends",
         "bad-name",
         _label_key,
@@ -153,7 +155,7 @@ EnvName = Annotated[
     str,
     *_matching(
         r"^[A-Za-z_][A-Za-z0-9_]*$",
-        "is no variable name",
+        "is not a variable name",
         "letters, digits and `_`, no digit first",
         "bad-name",
         _env_name,
@@ -161,13 +163,18 @@ EnvName = Annotated[
 ]
 ServiceName = Annotated[
     str,
-    *_matching(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "is no service name", "as in the compose file", "bad-name"),
+    *_matching(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        "is not a service name",
+        "use the name of a service in the compose file",
+        "bad-name",
+    ),
 ]
 SecretSource = Annotated[
     str,
     *_matching(
         SOURCE_PATTERN,
-        "must say where the secret is, never the secret",
+        "must be a reference to the secret, not its value",
         "env:NAME or file:PATH",
         "literal-secret",
     ),
@@ -177,7 +184,7 @@ RelativePath = Annotated[
     *_matching(
         r"^[^/\x00-\x1f\x7f-\x9f\u2028\u2029][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$",
         "must be a relative path",
-        "a path below the workspace, without a leading `/`",
+        "use a path below the workspace, without a leading `/`",
         "bad-path",
         _inside,
     ),
@@ -196,28 +203,30 @@ Address = Annotated[
     str,
     *_matching(
         r"^[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,252}$",
-        "is no address",
+        "is not an address",
         "a host name, an IP address, or an alias of ~/.ssh/config",
     ),
 ]
 User = Annotated[
-    str, *_matching(r"^[A-Za-z0-9_][A-Za-z0-9_.\\+$-]{0,63}$", "is no user name", "the name to log in with")
+    str, *_matching(r"^[A-Za-z0-9_][A-Za-z0-9_.\\+$-]{0,63}$", "is not a user name", "the name to log in with")
 ]
 HostKey = Annotated[
     str,
     *_matching(
         r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [^\s\x00-\x1f\x7f-\x9f]+( [^\x00-\x1f\x7f-\x9f]*)?$",
-        "is no host key",
+        "is not a host key",
         "a type and a key, as `ssh-keyscan` prints them: ssh-ed25519 AAAA...",
     ),
 ]
 RepoLocation = Annotated[
     str,
-    _without_credentials("leave it out: git asks a credential helper for it; whoever reads the manifest reads this"),
+    _without_credentials(
+        "remove the credentials, which every reader of the manifest could see; git asks a credential helper"
+    ),
     *_matching(
         r"^[^-\x00-\x1f\x7f-\x9f\u2028\u2029][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$",
-        "is no repository",
-        "a path, an https:// or ssh:// URL, or user@host:path",
+        "is not a repository",
+        "use a path, an https:// or ssh:// URL, or user@host:path",
         check=_repo,
     ),
 ]
@@ -225,7 +234,7 @@ ConsumerName = Annotated[
     str,
     *_matching(
         r"^(adm|agt|atm)/[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$",
-        "is no consumer",
+        "is not a consumer",
         "ACTOR/PROJECT, such as atm/wise-validator; the actor is adm, agt or atm",
     ),
 ]
@@ -233,17 +242,17 @@ GitRef = Annotated[
     str,
     *_matching(
         r"^[^-\s\x00-\x20\x7f-\x9f~^:?*\[\\][^\s\x00-\x20\x7f-\x9f:?*\[\\]*$",
-        "is no branch, tag or commit",
+        "is not a branch, tag or commit",
         "for example main, v1.2.0 or HEAD",
         check=_ref,
     ),
 ]
 HubUrl = Annotated[
     str,
-    _without_credentials("leave it out: `token` says where it is, env:NAME or file:PATH"),
+    _without_credentials("remove the token, and set `token` to env:NAME or file:PATH"),
     *_matching(
         r"^(https?://[^\s@]+|\$\{[A-Za-z_][A-Za-z0-9_]*\})$",
-        "is no URL",
+        "is not a URL",
         'https://..., or the variable that holds it: "${STATE_HUB_URL}"',
     ),
 ]

@@ -82,13 +82,13 @@ def _check_fleets(report: Report, files: Iterable[str], documents: list[Document
     fleets = [document for document in documents if document.kind == "Fleet"]
     for document in fleets:
         if document.file != FLEET_FILE:
-            message = f"the Fleet must stand in {FLEET_FILE}"
+            message = f"the Fleet must be in {FLEET_FILE}"
             report.add(document, ("kind",), "misplaced-fleet", message, f"move it to {FLEET_FILE}")
     if not fleets and not report.places(FLEET_FILE):
-        what = "holds no Fleet" if FLEET_FILE in files else "is missing"
-        report.add_file(FLEET_FILE, "missing-fleet", f"{FLEET_FILE} {what}", "every fleet has one Fleet, in this file")
+        what = "contains no Fleet" if FLEET_FILE in files else "is missing"
+        report.add_file(FLEET_FILE, "missing-fleet", f"{FLEET_FILE} {what}", "add one Fleet document to this file")
     for document in fleets[1:]:
-        message = f"a fleet has one Fleet, and there is one at {fleets[0].locate()}"
+        message = f"duplicate Fleet; the first one is at {fleets[0].locate()}"
         report.add(document, ("kind",), "duplicate-name", message, "remove one of the two")
 
 
@@ -99,15 +99,17 @@ def _check_duplicates(report: Report, documents: list[Document]) -> None:
             continue
         other = first.setdefault((document.kind, document.name), document)
         if other is not document:
-            message = f"there is a {document.kind} `{document.name}` already, at {other.locate(('metadata', 'name'))}"
+            message = (
+                f"duplicate {document.kind} `{document.name}`; the first one is at {other.locate(('metadata', 'name'))}"
+            )
             report.add(document, ("metadata", "name"), "duplicate-name", message, "rename or remove one of the two")
 
 
 def _check_reference(report: Report, document: Document, path: Path, kind: str, name: Any, known: _Known) -> None:
     if not is_name(name) or name in known.names[kind] or not report.room(document.file):
         return
-    hint = did_you_mean(name, known.names[kind]) or f"the fleet has no {kind}"
-    message = f"{subject(path)} names the {kind} `{printable(name)}`, which does not exist"
+    hint = did_you_mean(name, known.names[kind]) or f"add a {kind} to the fleet first"
+    message = f"{subject(path)} refers to the {kind} `{printable(name)}`, which does not exist"
     report.add(document, path, "unknown-reference", message, hint)
 
 
@@ -133,14 +135,14 @@ def _check_secret(report: Report, document: Document, path: Path, source: str, k
         return
     entries = [one for one in known.secrets.allow if one.ref == source]
     if imperative:
-        message = f"{subject(path)} names a secret that the Fleet does not allow for this profile and consumer"
-        hint = f"spec.secrets.allow in {FLEET_FILE} must have it with `ref`, `profiles` and `consumers`"
+        message = f"{subject(path)} refers to a secret that the Fleet does not allow for this profile and consumer"
+        hint = f"allow the secret in spec.secrets.allow of {FLEET_FILE} with `ref`, `profiles` and `consumers`"
     elif entries:
-        message = f"{subject(path)} names a secret that the Fleet does not allow for this profile and consumer"
+        message = f"{subject(path)} refers to a secret that the Fleet does not allow for this profile and consumer"
         whose = f" and consumer `{printable(consumer)}`" if consumer else " without a consumer"
-        hint = f"no entry of spec.secrets.allow in {FLEET_FILE} has it for `{printable(profile)}`{whose}"
+        hint = f"allow the secret in spec.secrets.allow of {FLEET_FILE} for `{printable(profile)}`{whose}"
     else:
-        message = f"{subject(path)} names a secret that the Fleet does not allow"
+        message = f"{subject(path)} refers to a secret that the Fleet does not allow"
         hint = f"add `{printable(source)}` to spec.secrets.allow in {FLEET_FILE}"
     report.add(document, path, "secret-not-allowed", message, hint)
 
@@ -164,8 +166,8 @@ def _check_host_fits(report: Report, document: Document, path: Path, host: Any, 
     wanted = (("connection", spec.connection, can.connections), ("runtime", spec.runtime, can.runtimes))
     for key, value, offered in wanted:
         if value not in offered and value != "auto" and offered:
-            message = f"{subject(path)} names {host}, whose {key} is {value}; {extension.metadata.name} has no {value}"
-            report.add(document, path, "unsupported", message, f"it offers: {', '.join(offered)}")
+            message = f"{subject(path)} refers to {host} with {key} {value}, unsupported by {extension.metadata.name}"
+            report.add(document, path, "unsupported", message, f"choose one of: {', '.join(offered)}")
 
 
 def _check_ttl(report: Report, document: Document, profile: Profile | None) -> None:
@@ -178,7 +180,7 @@ def _check_ttl(report: Report, document: Document, profile: Profile | None) -> N
         return
     most = profile.spec.ttl.max
     if ttl > most:
-        message = f"`spec.ttl` is {printable(text)}, and {profile.metadata.name} allows at most {format_duration(most)}"
+        message = f"`spec.ttl` is {printable(text)}, but {profile.metadata.name} allows at most {format_duration(most)}"
         report.add(document, ("spec", "ttl"), "out-of-range", message, f"write {format_duration(most)} or less")
 
 
@@ -205,8 +207,8 @@ def _check_extension(report: Report, document: Document) -> None:
 def _check_host(report: Report, document: Document) -> None:
     key = document.model.spec.host_key if isinstance(document.model, Host) else None
     if key is not None and not is_host_key(key):
-        message = "`spec.hostKey` is no key that a host could show: connections to it will be refused"
-        hint = "paste a line that `ssh-keyscan HOST` prints, without the host's name"
+        message = "`spec.hostKey` is not a valid public key: connections to the host will fail"
+        hint = "use a line of `ssh-keyscan HOST`, without the host's name"
         report.add(document, ("spec", "hostKey"), "bad-host-key", message, hint, severity="warning")
 
 

@@ -85,7 +85,7 @@ def _report(report: Report, document: Document, model: type[Strict], path: Path,
         key, words = _BOUNDS[kind]
         report.add(document, path, "out-of-range", f"{name} must be {words} {context[key]}, found {value}")
     elif kind == "too_short":
-        hint = "name at least one" if path[-1] != "hosts" else "name at least one, or leave the key out"
+        hint = "add at least one" if path[-1] != "hosts" else "add at least one, or remove the key"
         report.add(document, path, "bad-value", f"{name} must not be empty", hint)
     elif PROBLEM_TEXT in context:
         found = f", found {describe(value)}" if kind == "wrong-type" else ""
@@ -116,7 +116,7 @@ def _unknown_key(report: Report, document: Document, model: type[Strict], path: 
     if nearest(key, here) is None:
         for section in ("spec", "metadata"):
             if path[:-1] != (section,) and key in _keys(_type_at(model, (section,))):
-                hint = f"it belongs under `{section}`"
+                hint = f"move the key to `{section}`"
     report.add(document, path, "unknown-key", message, hint, of_key=True)
 
 
@@ -133,7 +133,7 @@ def _type_hint(document: Document, path: Path, kind: str, value: object) -> str:
     if kind == "tuple_type":
         return "write a list: [a, b], or a line with `- ` for each"
     if kind in {"model_type", "dict_type"}:
-        return "write its keys below it, further in" if value is None else "write a mapping: {key: value}"
+        return "indent the keys below" if value is None else "write a mapping: {key: value}"
     return ""
 
 
@@ -142,7 +142,7 @@ def _description(model: type[Strict], path: Path) -> str:
     if isinstance(parent, type) and issubclass(parent, Strict):
         for field in parent.model_fields.values():
             if field.alias == path[-1]:
-                return field.description or "every manifest has it"
+                return field.description or "required in every manifest"
     return ""
 
 

@@ -38,7 +38,7 @@ def load(files: Mapping[str, bytes]) -> Manifests:
     documents: list[Document] = []
     for file in sorted(files):
         documents += _read(file, files[file], report, budget)
-        if budget.left < 0:  # nothing can be checked about what was not read
+        if budget.left < 0:  # unread documents cannot be checked
             break
     built_in = built_in_extensions()
     if budget.left >= 0:
@@ -102,7 +102,7 @@ def _read(file: str, data: bytes, report: Report, budget: yaml_nodes.Budget | No
         )
         if not isinstance(root.value, dict):
             message = f"a manifest must be a mapping, found {yaml_nodes.describe(root.value)}"
-            report.add(raw, (), "wrong-type", message, "begin with apiVersion, kind, metadata and spec")
+            report.add(raw, (), "wrong-type", message, "write apiVersion, kind, metadata and spec")
         elif (kind := _kind(raw, report)) is not None:
             yield _validate(raw, kind, report)
 
@@ -162,5 +162,5 @@ def _check_numbers(document: Document, report: Report) -> None:
     for name, value in env.items() if isinstance(env, dict) else ():
         path = ("spec", "env", name)
         if isinstance(value, int | float) and not isinstance(value, bool) and document.places.text(path) != str(value):
-            message = f"`spec.env.{printable(name)}` is a number that would not stay as it is written"
+            message = f"`spec.env.{printable(name)}` is a number whose spelling would be lost"
             report.add(document, path, "ambiguous-number", message, "quote it")

@@ -156,4 +156,4 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if match := nearest(word, words):
         return f"did you mean `{match}`?"
     shown = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")
-    return f"known are: {shown}" if words else ""
+    return f"choose one of: {shown}" if words else ""

@@ -154,7 +154,7 @@ def _find_inputs(places: Iterable[_Place], inputs: InputSource | None) -> Mappin
     # Local ones come first: an unresponsive server delays no other.
     wanted = sorted(set(places), key=lambda place: (":" in place[0], place))
     if inputs is None:
-        return dict.fromkeys(wanted, (None, "its input was not read"))
+        return dict.fromkeys(wanted, (None, "the input was not read"))
     until = time.monotonic() + INPUT_SECONDS
 
     def find(place: _Place) -> _Found:
@@ -169,7 +169,7 @@ def _find_inputs(places: Iterable[_Place], inputs: InputSource | None) -> Mappin
         running = [pool.submit(find, place) for place in wanted]
         try:
             return {place: future.result() for place, future in zip(wanted, running, strict=True)}
-        except BaseException:  # an interrupt waits for no server, nor for a git that is just starting
+        except BaseException:  # an interrupt waits neither for a server nor for a starting git
             pool.shutdown(wait=False, cancel_futures=True)
             while wait(running, timeout=0.2).not_done:
                 inputs.give_up()
@@ -183,7 +183,7 @@ def _checked(needed: Sequence[str], profile: Profile, sandbox: Sandbox, found: _
     if tree and missing:
         given = sandbox.spec.inputs
         where = f"{given.repo} at {given.ref} ({tree.commit[:12]})"
-        return None, f"{', '.join(missing)}, named in {profile.metadata.name}, is not in {where}"
+        return None, f"{', '.join(missing)}, required by {profile.metadata.name}, is missing in {where}"
     return found
 
 

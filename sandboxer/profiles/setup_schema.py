@@ -33,7 +33,7 @@ def check_schema(schema: Mapping[str, Any]) -> Iterator[Problem]:
     meta = Draft202012Validator(Draft202012Validator.META_SCHEMA)
     error = best_match(meta.iter_errors(schema))
     if error is not None:
-        yield tuple(error.absolute_path), "`spec.setupSchema` is no JSON Schema", printable(error.message, 200)
+        yield tuple(error.absolute_path), "`spec.setupSchema` is not a valid JSON Schema", printable(error.message, 200)
 
 
 def check_setup(setup: Mapping[str, Any], extension: Extension) -> Iterator[Problem]:
@@ -41,23 +41,23 @@ def check_setup(setup: Mapping[str, Any], extension: Extension) -> Iterator[Prob
     schema, name = extension.spec.setup_schema, extension.metadata.name
     if schema is None:
         if setup:
-            yield (), f"`spec.setup` must be empty: {name} takes no setup", "remove it"
+            yield (), f"`spec.setup` must be empty: {name} accepts no setup", "remove it"
         return
     if next(check_schema(schema), None) is not None:
         return
     if _size(setup) > MAX_VALUES:
-        yield (), f"`spec.setup` holds more than {MAX_VALUES} values", "write less"
+        yield (), f"`spec.setup` holds more than {MAX_VALUES} values", "reduce the number of values"
         return
     from jsonschema import Draft202012Validator
 
     for error in Draft202012Validator(schema).iter_errors(setup):
         path = tuple(error.absolute_path)
-        yield path, f"`spec.setup` is not as {name} asks", printable(error.message, 200)
+        yield path, f"`spec.setup` does not match the schema of {name}", printable(error.message, 200)
 
 
 def _refusal(schema: Mapping[str, Any]) -> Problem | None:
     if _size(schema) > MAX_VALUES:
-        return (), f"`spec.setupSchema` holds more than {MAX_VALUES} values", "write less"
+        return (), f"`spec.setupSchema` holds more than {MAX_VALUES} values", "reduce the number of values"
     pending: list[tuple[tuple[str | int, ...], Any]] = [((), schema)]
     while pending:
         path, value = pending.pop()
@@ -66,7 +66,7 @@ def _refusal(schema: Mapping[str, Any]) -> Problem | None:
             # tricked.
             keyword = next((key for key in value if key in _FORBIDDEN), None)
             if keyword is not None:
-                hint = "references and patterns are left out; say what you can with the other keywords"
+                hint = "use other keywords: references and patterns are not supported"
                 return (*path, keyword), f"`{keyword}` is not allowed in a setup schema", hint
             pending += [((*path, key), inner) for key, inner in value.items()]
         elif isinstance(value, list):

@@ -99,7 +99,7 @@ def read(file: str, data: bytes, budget: Budget | None = None) -> Source:
         before = data[: error.start].decode("utf-8-sig", "replace")
         source.text = data.decode("utf-8-sig", "replace")
         source.findings.append(
-            Finding("not-utf8", f"byte 0x{data[error.start]:02x} is no UTF-8", "save the file as UTF-8", *_end(before))
+            Finding("not-utf8", f"byte 0x{data[error.start]:02x} is not UTF-8", "save the file as UTF-8", *_end(before))
         )
         return source
     source.text = text
@@ -135,7 +135,7 @@ def _syntax_error(error: yaml.YAMLError) -> Finding:
     if "tab character" in message or "'\\t'" in message:
         hint = "indent with blanks, not with tabs"
     elif "cannot start any token" in message:
-        hint = "quote a value that begins so"
+        hint = "quote a value that starts with this character"
     elif "mapping values are not allowed" in message:
         hint = "check the indentation; quote a value that contains `: `"
     return Finding("yaml-syntax", message, hint, mark.line if mark else 0, mark.column if mark else 0)
@@ -164,18 +164,18 @@ class _Builder:
         self._budget.left -= size
         if self._budget.left < 0:
             message = f"the manifests of the fleet hold more than {MAX_NODES_IN_ALL:,} values together"
-            hint = "write less, or split the fleet into several, each with its own sandboxer.yaml"
+            hint = "reduce the number of values, or split the fleet into several, each with its own sandboxer.yaml"
             raise _LimitError(_at(event, "too-many-values", message, hint))
         if self._nodes > MAX_NODES:
-            message = f"the file holds more than {MAX_NODES:,} values, aliases counted as what they stand for"
-            raise _LimitError(_at(event, "too-many-values", message, "write less, or split it into several files"))
+            message = f"the file holds more than {MAX_NODES:,} values, with aliases expanded"
+            raise _LimitError(_at(event, "too-many-values", message, "reduce the number of values, or split the file"))
 
     def count_alias(self, event: Any) -> None:
         """Count an alias; reject the file if there are too many."""
         self._aliases += 1
         if self._aliases > MAX_ALIASES:
             message = f"the file holds more than {MAX_ALIASES:,} aliases"
-            raise _LimitError(_at(event, "too-many-aliases", message, "write the values out"))
+            raise _LimitError(_at(event, "too-many-aliases", message, "replace the aliases with their values"))
 
 
 @dataclass(slots=True)
@@ -272,7 +272,7 @@ class _Document:
             message = f"the alias `*{printable(event.anchor)}` " + (
                 "contains itself" if recursive else "has no anchor before it"
             )
-            self._find(event, "bad-alias", message, "write the value out")
+            self._find(event, "bad-alias", message, "replace the alias with its value")
             return Node(None, event.start_mark.line, event.start_mark.column, text="*")
         self._builder.count(target.size, event)
         if len(self._stack) + target.height > MAX_DEPTH:
@@ -330,11 +330,11 @@ class _Document:
             hint = f'quote it: "{printable(key.text)}"' if key.text else "write a string"
         elif name == "<<":
             code, message = "merge-key", "merge keys (`<<`) are not supported"
-            hint = "repeat the keys, or give the whole value by an alias"
+            hint = "repeat the keys, or use an alias for the whole value"
         else:
             first = level.children[name].key or place
-            code, message, path = "duplicate-key", f"the key `{printable(name)}` is there twice", (*path, name)
-            hint = f"it is on line {first[0] + 1} already; remove one of the two"
+            code, message, path = "duplicate-key", f"duplicate key `{printable(name)}`", (*path, name)
+            hint = f"remove this key, or the one on line {first[0] + 1}"
         self._findings.append(Finding(code, message, hint, *place, path))
 
 
@@ -345,7 +345,7 @@ def _at(event: Any, code: str, message: str, hint: str, path: Path = ()) -> Find
 
 
 def _too_deep(event: Any) -> Finding:
-    return _at(event, "too-deep", f"more than {MAX_DEPTH} levels of nesting", "write it flatter")
+    return _at(event, "too-deep", f"more than {MAX_DEPTH} levels of nesting", "reduce the nesting")
 
 
 def describe(value: object) -> str:

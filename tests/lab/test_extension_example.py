@@ -140,7 +140,7 @@ def test_a_setup_reaches_the_folder_and_one_that_is_not_as_described_is_refused(
     assert fleet.apply().reasons == {"notes": "update_because_changed"}
     assert fleet.sh("lab-1", f"cat {fleet.folder('notes')}/workspace/note.txt") == "$(id) `id` ünï\n"
     fleet.profile("profile.folder", **{**profile, "setup": {"size": 1}})
-    assert "`spec.setup` is not as ext.folder asks" in fleet.run("validate", code=1) + fleet.said[-1]
+    assert "`spec.setup` does not match the schema of ext.folder" in fleet.run("validate", code=1) + fleet.said[-1]
 
 
 def test_it_shares_a_host_with_the_shipped_backend(folders: Folders, lab: Lab) -> None:

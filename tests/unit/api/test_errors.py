@@ -55,16 +55,16 @@ def test_what_is_wrong_with_a_request_is_told_all_at_once_in_its_own_words(api: 
         return Diagnostic("error", code, message, Location(file))
 
     found = [
-        finding("bad-value", "`spec.ttl` is no duration: `x`"),
-        finding("unknown-reference", "`spec.placement.hosts[0]` names the Host `no`, which does not exist"),
-        finding("secret-not-allowed", "`spec.secretRefs[0].from` names a secret that the Fleet does not allow"),
-        finding("bad-name", "`metadata.name` is no valid name"),
+        finding("bad-value", "`spec.ttl` is not a duration: `x`"),
+        finding("unknown-reference", "`spec.placement.hosts[0]` refers to the Host `no`, which does not exist"),
+        finding("secret-not-allowed", "`spec.secretRefs[0].from` refers to a secret that the Fleet does not allow"),
+        finding("bad-name", "`metadata.name` is not a valid name"),
         finding("bad-value", "`spec.x` of the fleet's own", "manifests/web.yaml"),
     ]
     library.raises["create"] = ManifestError(found)
     errors = assert_problem(api.create(), 422)["errors"]
     assert [one["field"] for one in errors] == ["ttl", "hosts[0]", "secret_refs[0].from", "name"]
-    assert errors[0] == {"detail": "`ttl` is no duration: `x`", "field": "ttl", "code": "bad-value"}
+    assert errors[0] == {"detail": "`ttl` is not a duration: `x`", "field": "ttl", "code": "bad-value"}
     library.raises["create"] = ManifestError(found[-1:])
     assert "validate" in assert_problem(api.create(), 503)["detail"]
 

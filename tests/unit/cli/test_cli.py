@@ -200,7 +200,7 @@ def test_a_saved_plan_of_other_manifests_is_refused_with_the_way_back(fleet: Git
     fleet.commit({"manifests/web.yaml": SANDBOX.replace("spec: {", "spec: {ttl: 1h, ")})
     done = run("-C", fleet.path, "apply", saved)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "the manifests are not those that the saved plan was made of" in done.stderr
+    assert "the manifests differ from those of the saved plan" in done.stderr
     assert f"--ref {commit[:12]}" in done.stderr
     assert "web" in run("-C", fleet.path, "apply", saved, "--ref", commit[:12]).stdout
 

@@ -158,7 +158,7 @@ def test_an_input_that_cannot_be_had_is_told() -> None:
 def test_a_compose_file_that_is_not_in_the_tree_is_told() -> None:
     wanted = web(profile={"compose": {"files": ["compose.yaml", "more.yaml"]}})
     assert wanted.tree is None
-    assert wanted.input_error.startswith("more.yaml, named in e2e, is not in . at HEAD (")
+    assert wanted.input_error.startswith("more.yaml, required by e2e, is missing in . at HEAD (")
 
 
 class NoFiles(FakeInputs):

@@ -262,7 +262,7 @@ def test_it_is_of_one_fleet_one_repository_and_these_manifests() -> None:
         {"hosts": {"lab-1": {"cordon": True}}},
     ]
     for other in others:
-        with pytest.raises(PlanRefused, match="the manifests are not those") as refused:
+        with pytest.raises(PlanRefused, match="the manifests differ") as refused:
             check(saved, {**OUTDATED, **other})
         assert f"--ref {COMMIT[:12]}" in hint_of(refused.value)
 
@@ -332,13 +332,13 @@ def signed(**keys: Any) -> bytes:
     [
         pytest.param(b"", "it is no JSON, or not whole", id="empty"),
         pytest.param(GOOD[: len(GOOD) // 2], "it is no JSON, or not whole", id="truncated"),
-        pytest.param(b"\xff" + GOOD, "it is no UTF-8", id="bytes"),
-        pytest.param(b"[1, 2]", "it is no plan: it holds no JSON object", id="array"),
-        pytest.param(b"{}", "it is no plan: it has no format_version", id="other"),
-        pytest.param(b'{"format_version": ' + b"9" * 5000 + b"}", "a number that is too large", id="number"),
-        pytest.param(b'{"a":' * 100_000 + b"1", "it is nested too deeply", id="deep"),
-        pytest.param(b" " * (MAX_BYTES + 1), "it is larger than 16 MiB", id="large"),
-        pytest.param(altered(format_version="2.0"), "its format is 2.0, and this release reads 1.0", id="newer"),
+        pytest.param(b"\xff" + GOOD, "not UTF-8", id="bytes"),
+        pytest.param(b"[1, 2]", "not a plan: no JSON object", id="array"),
+        pytest.param(b"{}", "not a plan: no format_version", id="other"),
+        pytest.param(b'{"format_version": ' + b"9" * 5000 + b"}", "a number is too large", id="number"),
+        pytest.param(b'{"a":' * 100_000 + b"1", "nested too deeply", id="deep"),
+        pytest.param(b" " * (MAX_BYTES + 1), "larger than 16 MiB", id="large"),
+        pytest.param(altered(format_version="2.0"), "format 2.0 is not supported; this release reads 1.0", id="newer"),
         pytest.param(json.dumps(plan_of(OUTDATED).to_json()).encode(), "it approves nothing", id="-o json"),
         pytest.param(altered(fleet="other"), "its checksum is another", id="edited"),
         pytest.param(altered(more=1), "its checksum is another", id="added"),
