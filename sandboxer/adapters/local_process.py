@@ -121,7 +121,7 @@ class LocalPipe:
             left = max(0.0, deadline - time.monotonic())
             with self._lock:
                 if self._end.closed:
-                    raise BrokenPipeError("it was ended here")
+                    raise BrokenPipeError("ended by this client")
                 poll = select.poll()
                 poll.register(self._end.fileno(), event)
                 if poll.poll(1000 * min(left, _SLICE)):

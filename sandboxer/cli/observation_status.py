@@ -27,11 +27,11 @@ class ObservationStatus:
                 from sandboxer.cli.console import stderr
 
                 self._answered, self._hosts = 0, hosts
-                self._status = stderr().status("Looking at the hosts …")
+                self._status = stderr().status("Observing the hosts …")
                 self._status.start()
             case HostObserved() if self._status is not None:
                 self._answered += 1
-                self._status.update(f"Looking at the hosts: {self._answered} of {self._hosts} …")
+                self._status.update(f"Observing the hosts: {self._answered} of {self._hosts} …")
             case ObservationEnded() if self._status is not None:
                 self._status.stop()
                 self._status = None

@@ -255,10 +255,10 @@ class Capabilities(Strict):
     isolation: Items[Name] = Field(min_length=1, description="The supported kinds of isolation.")
     scopes: Items[Scope] = Field(min_length=1, description="The supported lifetimes.")
     connections: Items[Name] = Field(min_length=1, description="The supported connections to a host.")
-    runtimes: Items[Name] = Field(description="The engines that it supports. Empty if it needs none on a host.")
+    runtimes: Items[Name] = Field(description="The supported engines. Empty if the extension needs none on a host.")
     operations: Items[ExtensionOperation] = Field(
         min_length=1,
-        description="The operations that it supports. `probe` is an older name of `observe`; `wait_ready` is ignored.",
+        description="The supported operations. `probe` is an older name of `observe`; `wait_ready` is ignored.",
     )
 
     @field_validator("operations", mode="after")

@@ -109,9 +109,7 @@ class SavedPlan(_Part):
     def check(self, fleet: str, fleet_root: str | None, manifests: str) -> None:
         """Raise PlanRefused if it is for another fleet (by name and first commit) or for other manifests."""
         if self.fleet != fleet:
-            _refuse(
-                f"the saved plan is for fleet {printable(self.fleet)}, not {fleet}", hint="apply it there"
-            )
+            _refuse(f"the saved plan is for fleet {printable(self.fleet)}, not {fleet}", hint="apply it there")
         theirs = self.approval.fleet_root
         if theirs and fleet_root and theirs != fleet_root:
             roots = f"{printable(theirs)[:12]} and {fleet_root[:12]}"

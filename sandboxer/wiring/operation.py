@@ -56,7 +56,9 @@ class Operations:
         observed = observations.sandbox(host, change.id)
         engine = self._engine(change, observed, observation, fleet)
         if engine is None:
-            raise SandboxerError(f"{host} has no container engine", hint=f"check the host with `sandboxer doctor {host}`")
+            raise SandboxerError(
+                f"{host} has no container engine", hint=f"check the host with `sandboxer doctor {host}`"
+            )
         manifest = fleet.hosts[host]
         target = Target(
             host=host,
