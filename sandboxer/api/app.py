@@ -21,11 +21,11 @@ from sandboxer.web.problems import HttpProblem
 
 FREE = frozenset({"/healthz", "/readyz"})
 
-_DETAILS = {404: "there is nothing at this address", 405: "this address does not take that method"}
+_DETAILS = {404: "no such path", 405: "method not allowed"}
 _ABOUT = """Short-lived, isolated environments on machines you own, in one call each and without a commit.
 
-What is made here lives until it is destroyed or its time is over; git neither knows nor ends it. Every answer is of the
-hosts as they are at that moment: the server keeps nothing.
+A sandbox created here lives until it is destroyed or expires; applies from git do not change it. Responses show the
+current state of the hosts: the server keeps none.
 """
 
 
@@ -40,9 +40,9 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name.strip("_"),
         openapi_tags=[
-            {"name": "sandboxes", "description": "Making, showing and ending them."},
-            {"name": "fleet", "description": "What git wants."},
-            {"name": "server", "description": "How the server is."},
+            {"name": "sandboxes", "description": "Create, list, show and destroy sandboxes."},
+            {"name": "fleet", "description": "The desired state in git."},
+            {"name": "server", "description": "Health and metrics of the server."},
         ],
     )
     app.include_router(sandboxes.router)
@@ -98,7 +98,7 @@ def _refused(app: FastAPI, service: Service, request: Request, error: Exception)
         detail = _DETAILS.get(error.status_code, str(error.detail))
         headers = {"Allow": _allowed(app, request.scope["path"])} if error.status_code == 405 else error.headers
         return HttpProblem(error.status_code, detail, headers=headers)
-    return HttpProblem(500, "the server failed; its own output says where")
+    return HttpProblem(500, "internal server error; see the server's output")
 
 
 def _allowed(app: FastAPI, path: str) -> str:

@@ -34,10 +34,10 @@ class TokenAuth:
         """
         grant = self._tokens.grant_of(digest(bearer(headers, REALM)))
         if grant is None:
-            raise wrong_token("the token is none of this server's", REALM)
+            raise wrong_token("invalid token", REALM)
         scope["grant"] = grant
         more = self._throttle.take(grant.name)
         if scope["method"] not in READING and not grant.write:
             challenge = f'Bearer realm="{REALM}", error="insufficient_scope", scope="write"'
-            raise HttpProblem(403, "this token may read only", headers={"WWW-Authenticate": challenge, **more})
+            raise HttpProblem(403, "the token has no scope `write`", headers={"WWW-Authenticate": challenge, **more})
         return more

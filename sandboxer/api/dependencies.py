@@ -32,7 +32,7 @@ def grant_of(request: Request) -> Grant:
 
 TheService = Annotated[Service, Depends(service_of)]
 TheGrant = Annotated[Grant, Depends(grant_of)]
-Ref = Annotated[str, Path(pattern=NAME_PATTERN, description="The id or the name of a sandbox.")]
+Ref = Annotated[str, Path(pattern=NAME_PATTERN, description="The ID or name of the sandbox.")]
 
 
 class Waiting(BaseModel):
@@ -40,7 +40,7 @@ class Waiting(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    wait: float = Field(0, ge=0, le=LONGEST_WAIT, description="How many seconds to wait for its end.")
+    wait: float = Field(0, ge=0, le=LONGEST_WAIT, description="The seconds to wait for the end of the operation.")
 
 
 class WaitingToEnd(BaseModel):
@@ -48,7 +48,7 @@ class WaitingToEnd(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    wait: float = Field(30, ge=0, le=LONGEST_WAIT, description="How many seconds to wait for its end.")
+    wait: float = Field(30, ge=0, le=LONGEST_WAIT, description="The seconds to wait for the end of the operation.")
 
 
 class NoQuery(BaseModel):
@@ -68,7 +68,7 @@ async def new_request(request: Request, model: type[M]) -> M:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
     if any(one["type"] == "json_invalid" for one in found):
-        raise HttpProblem(400, "the body is no JSON")
+        raise HttpProblem(400, "the body is not valid JSON")
     # The first part of the location is the model itself; values are never repeated.
     errors = [{"detail": one["msg"], "field": printable(".".join(str(part) for part in one["loc"]))} for one in found]
-    raise HttpProblem(422, "the body is not as it must be", errors=errors[:100])
+    raise HttpProblem(422, "request body failed validation", errors=errors[:100])

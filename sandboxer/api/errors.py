@@ -55,7 +55,7 @@ _FIELDS: dict[type[SandboxerError], str] = {
     InputUnavailable: "inputs.repo",
 }
 # Names are unique in the whole fleet; the owner, host and ID of one are only for clients that may see it.
-_TAKEN = "is taken in this fleet: ask with another one, or without"
+_TAKEN = "is already in use in this fleet: use another one, or none"
 
 # A path in the document that was made from a request, which is also the path in the request.
 _PATH = re.compile(r"(?:spec|metadata)(?:\.[A-Za-z_][\w.\[\]-]*)")
@@ -69,7 +69,7 @@ def refused(error: SandboxerError, root: Path, *, usage: int = 409) -> HttpProbl
     otherwise = (SandboxerError, usage if isinstance(error, UsageError) else 409, 0)
     _, status, retry = next((one for one in _STATUSES if isinstance(error, one[0])), otherwise)
     if isinstance(error, (SourceError, ExtensionError)) and status == 503:
-        detail = "the fleet cannot be read: its owner sees why with `sandboxer validate`"
+        detail = "the fleet cannot be read: its owner can run `sandboxer validate`"
     elif isinstance(error, NameTaken):
         detail = _TAKEN
     else:
@@ -110,12 +110,12 @@ def _of_manifests(error: ManifestError) -> HttpProblem:
     errors = [finding for finding in error.diagnostics if finding.severity == "error"]
     asked = [finding for finding in errors if finding.location.file == FILE]
     if not asked:
-        detail = "the fleet's manifests have errors: its owner sees them with `sandboxer validate`"
+        detail = "the fleet's manifests have errors: its owner can run `sandboxer validate`"
         return HttpProblem(503, detail, headers={"Retry-After": str(BROKEN_SECONDS)})
     if all(finding.code == "duplicate-name" for finding in asked):  # the location is in a manifest of the fleet
         return HttpProblem(409, _TAKEN, field="name")
     asked = [finding for finding in asked if finding.code != "duplicate-name"]
-    return HttpProblem(422, "what is asked for cannot be made", errors=[_finding(finding) for finding in asked])
+    return HttpProblem(422, "the request failed validation", errors=[_finding(finding) for finding in asked])
 
 
 def _finding(finding: Diagnostic) -> JsonObject:

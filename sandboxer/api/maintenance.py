@@ -46,7 +46,7 @@ class Maintenance:
                     service.begin(one.id, kinds[one.wants])
             except HttpProblem:
                 return  # the queue is full; the next round finds it again
-            service.tell("info", f"goes on with {one.name} ({one.id}): {one.wants}")
+            service.tell("info", f"resuming {one.name} ({one.id}): {one.wants}")
 
     def reap(self) -> None:
         """Delete expired sandboxes, within the guards."""
@@ -56,7 +56,7 @@ class Maintenance:
                 self._service.tell("info", f"{change.sandbox} on {change.host} has expired: {outcome.change.action}")
             else:
                 why = outcome.error or in_json(change.message, change.remedy)
-                self._service.tell("warning", f"{change.sandbox} has expired, and stays for now: {why}")
+                self._service.tell("warning", f"{change.sandbox} has expired, but was not deleted: {why}")
 
     def _repeat(self, act: Callable[[], None], seconds: float) -> None:
         while not self._over.is_set():

@@ -23,26 +23,26 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "sandboxer_api_requests",
-            "Requests, by the route and the status of the answer.",
+            "Requests, by route and status.",
             ["method", "route", "status"],
             registry=self._registry,
         )
         self._operations = Counter(
             "sandboxer_api_operations",
-            "Operations that ended: done, failed, or left to a later try.",
+            "Finished operations, by outcome: done, failed, or left for a retry.",
             ["kind", "outcome"],
             registry=self._registry,
         )
         self._seconds = Histogram(
             "sandboxer_api_operation_seconds",
-            "How long operations took.",
+            "Duration of operations.",
             ["kind"],
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._running = self._gauge("sandboxer_api_operations_running", "Operations that run.")
-        self._waiting = self._gauge("sandboxer_api_operations_queued", "Operations that wait for their turn.")
-        self._streams = self._gauge("sandboxer_api_streams", "Streams of events or logs that are open.")
+        self._running = self._gauge("sandboxer_api_operations_running", "Running operations.")
+        self._waiting = self._gauge("sandboxer_api_operations_queued", "Queued operations.")
+        self._streams = self._gauge("sandboxer_api_streams", "Open streams of events or logs.")
 
     def follow(self, counts: Callable[[], tuple[int, int]], streams: Callable[[], int]) -> None:
         """Read the current counts of operations and streams from these functions at each scrape."""

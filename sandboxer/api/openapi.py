@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _WORDS = {
-    400: "The request cannot be read: a query, a header or the body.",
-    401: "There is no token, or it is none of this server's.",
-    403: "The token may not do that.",
-    404: "There is no such sandbox, or none that the token sees.",
-    408: "The body did not come in time.",
-    409: "It is not possible as things are: the name is taken, it is of git, another client is at it, or it failed.",
-    413: "The body is larger than 256 KiB.",
+    400: "A query, a header or the body is invalid.",
+    401: "The token is missing or invalid.",
+    403: "The token does not permit the operation.",
+    404: "No such sandbox, or none that is visible to the token.",
+    408: "The body did not arrive in time.",
+    409: "A conflict: the name is taken, git owns the sandbox, another client is changing it, or it failed.",
+    413: "The body exceeds 256 KiB.",
     415: "The body is not application/json.",
-    421: "The server does not go by the name in `Host`.",
-    422: "What is asked for makes no sense; `errors` says what is wrong.",
-    429: "Too many requests, operations or streams. `Retry-After` says when to try again.",
-    500: "The server failed.",
-    503: "A host did not answer, the fleet cannot be read, or the server ends. `Retry-After` says when to try again.",
+    421: "The `Host` header is not recognized.",
+    422: "The request failed validation; `errors` lists the faults.",
+    429: "Too many requests, operations or streams. Retry after `Retry-After`.",
+    500: "An internal error of the server.",
+    503: "A host did not answer, the fleet cannot be read, or the server is shutting down. Retry after `Retry-After`.",
 }
 _RETRIES = frozenset({429, 503})
-_RETRY = {"schema": {"type": "integer", "minimum": 1}, "description": "After how many seconds to try again."}
+_RETRY = {"schema": {"type": "integer", "minimum": 1}, "description": "The seconds to wait before a retry."}
 _MODELS: tuple[type[BaseModel], ...] = (CreateSandbox, ExtendTtl, Problem)
 _REF = "#/components/schemas/{model}"
 
@@ -61,7 +61,11 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas |= own.pop("$defs", {})
         schemas[model.__name__] = own
     content["components"]["securitySchemes"] = {
-        "token": {"type": "http", "scheme": "bearer", "description": "A token of `--tokens`, or the one of this run."}
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token of the `--tokens` file, or the token of this run.",
+        }
     }
     content["security"] = [{"token": []}]
     for path, operations in content["paths"].items():

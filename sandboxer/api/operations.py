@@ -87,7 +87,7 @@ class Operations:
             if taken >= self._at_once + self._queue:
                 turns = math.ceil(taken / self._at_once)
                 retry = min(_LONGEST_RETRY, max(1, math.ceil(turns * self._usual / 2)))
-                raise HttpProblem(429, "too many operations wait", headers={"Retry-After": str(retry)})
+                raise HttpProblem(429, "too many queued operations", headers={"Retry-After": str(retry)})
             self._reserved += 1
         try:
             yield
@@ -158,7 +158,7 @@ class Operations:
 
     def _must_be_open(self) -> None:
         if self.closed:
-            raise HttpProblem(503, "this server ends", headers={"Retry-After": "5", "Connection": "close"})
+            raise HttpProblem(503, "server is shutting down", headers={"Retry-After": "5", "Connection": "close"})
 
     def _next(self) -> Job | None:
         with self._changed:

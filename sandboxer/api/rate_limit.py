@@ -41,5 +41,5 @@ def parse_rate(text: str) -> RateLimitItem:
     except ValueError:
         rate = None
     if rate is None or rate.amount < 1 or rate.multiples < 1:
-        raise UsageError(f"--rate {printable(text)}: is no rate", hint="for example 120/minute or 10/second")
+        raise UsageError(f"--rate {printable(text)}: not a rate", hint="write for example 120/minute or 10/second")
     return rate

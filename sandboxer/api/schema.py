@@ -24,7 +24,7 @@ def text() -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the document in a folder; return 1 if a check finds a difference."""
     parser = argparse.ArgumentParser(prog="python -m sandboxer.api.schema", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the file differs")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the file differs")
     parser.add_argument("folder", metavar="DIR", type=Path)
     options = parser.parse_args(arguments)
     file, wanted = options.folder / NAME, text()
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if file.exists() and file.read_text(encoding="utf-8") == wanted:
         return 0
-    sys.stderr.write(f"{file} is not what the API says: run `make schemas`\n")
+    sys.stderr.write(f"{file} is outdated: run `make schemas`\n")
     return 1
 
 

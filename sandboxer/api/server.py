@@ -70,7 +70,7 @@ def serve(
             asyncio.run(_serve(settings, service, listener, announce, started))
     finally:
         with lock:
-            over.set()  # a thread that still works must not write while the interpreter exits
+            over.set()  # a running thread must not write while the interpreter exits
 
 
 def service_for(
@@ -147,7 +147,7 @@ async def _serve(
         left = closing.result()
         if left:
             words = "operation is" if left == 1 else "operations are"
-            service.tell("warning", f"{left} {words} not over; the next server goes on with what is on record")
+            service.tell("warning", f"{left} {words} not finished; the next server resumes recorded operations")
 
     more = {"ssl_certfile": settings.tls[0], "ssl_keyfile": settings.tls[1]} if settings.tls else {}
     config = config_of(app, _LAST_SECONDS, settings.limits, **more)

@@ -127,13 +127,13 @@ class Service:
     async def ready(self) -> None:
         """Raise HttpProblem if this server is not ready: invalid manifests, or hosts that were not observed yet."""
         if not self.swept or self.operations.closed:
-            why = "this server ends" if self.operations.closed else "the first look is not over"
+            why = "server is shutting down" if self.operations.closed else "the first observation is not complete"
             raise HttpProblem(503, why, headers={"Retry-After": "1"})
         if time.monotonic() - self._checked > _READY_SECONDS:
             try:
                 await self.reads.call(self.check)
             except SandboxerError:
-                detail = "the fleet's manifests have errors: its owner sees them with `sandboxer validate`"
+                detail = "the fleet's manifests have errors: its owner can run `sandboxer validate`"
                 raise HttpProblem(503, detail, headers={"Retry-After": "5"}) from None
             self._checked = time.monotonic()
 
@@ -161,20 +161,20 @@ class Service:
         if isinstance(error, HandedOver) or (job.kind == "make" and is_for_later(error)):
             return False, None
         if isinstance(error, Superseded):
-            raise HttpProblem(409, "it was destroyed before it was made")
+            raise HttpProblem(409, "the sandbox was destroyed before it was created")
         if isinstance(error, SandboxerError):
             raise self.refused(error)
-        raise HttpProblem(500, "the server failed; its own output says where")
+        raise HttpProblem(500, "internal server error; see the server's output")
 
     def ended(self, job: Job, seconds: float, error: BaseException | None) -> None:
         """Count a finished job, and log it."""
         outcome = "done" if error is None else "left" if is_for_later(error) else "failed"
         self.metrics.ended(job.kind, outcome, seconds)
-        words = {"make": "made", "recreate": "made anew", "destroy": "destroyed"}[job.kind]
+        words = {"make": "created", "recreate": "recreated", "destroy": "destroyed"}[job.kind]
         if error is None:
-            self.tell("info", f"{job.id} is {words}, in {seconds:.1f} s")
+            self.tell("info", f"{job.id} was {words} in {seconds:.1f} s")
         else:
-            self.tell("warning", f"{job.id} is not {words}: {words_of(error)}")
+            self.tell("warning", f"{job.id} was not {words}: {words_of(error)}")
 
     def _make(self, identifier: str) -> Handle:
         client = self.client()
@@ -190,7 +190,7 @@ class Service:
         try:
             client.give_up(identifier, words_of(error))
         except SandboxerError as other:
-            self.tell("warning", f"{identifier} could not be marked as failed, and is tried again: {other.message}")
+            self.tell("warning", f"{identifier} could not be marked as failed, will retry: {other.message}")
 
 
 def place_of(handle: Handle) -> tuple[str, str]:
@@ -200,7 +200,7 @@ def place_of(handle: Handle) -> tuple[str, str]:
 
 def absent(name: str) -> HttpProblem:
     """Return the problem for a sandbox that does not exist or is not visible to the token."""
-    return HttpProblem(404, f"there is no sandbox {name}")
+    return HttpProblem(404, f"no sandbox {name}")
 
 
 def must_be_imperative(handle: Handle) -> None:

@@ -67,12 +67,12 @@ def settings_of(
     host, port = parse_listen(listen, LISTEN)
     tls = _tls(tls_cert, tls_key)
     if not is_loopback(host):
-        words = f"--listen {printable(listen)}: others can reach that address"
+        words = f"--listen {printable(listen)}: not a loopback address"
         if tokens is None:
-            raise UsageError(f"{words}, and there are no tokens to keep them out", hint="add --tokens FILE")
+            raise UsageError(f"{words}, but no tokens are set", hint="add --tokens FILE")
         if tls is None and not behind_proxy:
-            hint = "add --tls-cert and --tls-key, or --behind-proxy where a proxy does that"
-            raise UsageError(f"{words}, and their tokens would be sent in the clear", hint=hint)
+            hint = "add --tls-cert and --tls-key, or --behind-proxy if a proxy terminates TLS"
+            raise UsageError(f"{words}; without TLS, tokens would be sent in clear text", hint=hint)
     known, token = (read_tokens(Path(tokens), warn), None) if tokens is not None else token_of_this_run()
     return Settings(
         host=host,
@@ -98,7 +98,7 @@ def _tls(cert: str | None, key: str | None) -> tuple[str, str] | None:
     if cert is None and key is None:
         return None
     if cert is None or key is None:
-        raise UsageError("--tls-cert and --tls-key belong together")
+        raise UsageError("--tls-cert and --tls-key must be used together")
     try:
         # Without a prompt for a passphrase, which nobody would answer.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: "")
@@ -106,6 +106,6 @@ def _tls(cert: str | None, key: str | None) -> tuple[str, str] | None:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
         raise UsageError(
             f"--tls-cert {printable(cert)}, --tls-key {printable(key)}: cannot be used: {reason}",
-            hint="both in PEM, the key without a passphrase",
+            hint="use PEM files, and a key without a passphrase",
         ) from None
     return cert, key

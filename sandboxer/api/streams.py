@@ -61,9 +61,9 @@ class Streams:
         shares = reader.shares()
         with self._lock:
             if self.closed:
-                raise HttpProblem(503, "this server ends", headers={"Retry-After": "5", "Connection": "close"})
+                raise HttpProblem(503, "server is shutting down", headers={"Retry-After": "5", "Connection": "close"})
             if len(self._feeds) >= MOST or any(self._open[share] >= most for share, most in shares.items()):
-                raise HttpProblem(429, "too many streams are open", headers={"Retry-After": str(_BUSY_SECONDS)})
+                raise HttpProblem(429, "too many open streams", headers={"Retry-After": str(_BUSY_SECONDS)})
             self._open.update(shares.keys())
             feed = StreamReader(make, lambda: self._over(shares, feed))
             self._feeds.add(feed)

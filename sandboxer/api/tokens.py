@@ -75,17 +75,17 @@ def read_tokens(path: Path, warn: Callable[[str], None]) -> Tokens:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise UsageError(f"{where}: is no file")
+            raise UsageError(f"{where}: not a regular file")
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
     except OSError as error:
         raise UsageError(f"{where}: cannot be read: {error.strerror}") from None
     if mode & 0o022:
-        raise UsageError(f"{where}: others may write it, and let themselves in", hint=f"chmod 600 {path}")
+        raise UsageError(f"{where}: writable by other users", hint=f"run chmod 600 {path}")
     if mode & 0o044:
-        warn(f"{where}: others may read it: chmod 600")
+        warn(f"{where}: readable by other users: run chmod 600")
     if len(data) > MAX_FILE:
-        raise UsageError(f"{where}: is larger than 1 MiB")
+        raise UsageError(f"{where}: larger than 1 MiB")
     return Tokens(_entries(where, data))
 
 
@@ -94,16 +94,16 @@ def _entries(where: str, data: bytes) -> list[tuple[bytes, Grant]]:
         root = yaml.compose(data.decode(), yaml.SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        raise UsageError(f"{where}{f':{mark.line + 1}' if mark else ''}: is no YAML or JSON") from None
+        raise UsageError(f"{where}{f':{mark.line + 1}' if mark else ''}: not valid YAML or JSON") from None
     if not isinstance(root, yaml.SequenceNode) or not root.value:
-        raise UsageError(f"{where}: must be a list of tokens", hint="each with name, sha256 and scopes")
+        raise UsageError(f"{where}: must be a list of tokens", hint="write entries with name, sha256 and scopes")
     found: list[tuple[bytes, Grant]] = []
     for node in root.value:
         digest, grant = _entry(where, node)
         for other, former in found:
             if digest == other or grant.name == former.name:
                 what = f"the name {grant.name}" if grant.name == former.name else f"the token of {former.name}"
-                raise UsageError(f"{where}:{node.start_mark.line + 1}: {what} is there twice")
+                raise UsageError(f"{where}:{node.start_mark.line + 1}: {what} occurs twice")
         found.append((digest, grant))
     return found
 
@@ -113,13 +113,13 @@ def _entry(where: str, node: yaml.Node) -> tuple[bytes, Grant]:
         return UsageError(f"{where}:{at.start_mark.line + 1}: {words}", hint=hint)
 
     if not isinstance(node, yaml.MappingNode):
-        raise wrong(node, "a token must be a mapping", "with name, sha256 and scopes")
+        raise wrong(node, "a token must be a mapping", "write an entry with name, sha256 and scopes")
     given: dict[str, yaml.Node] = {}
     for key, value in node.value:
         name = key.value if isinstance(key, yaml.ScalarNode) else ""
         if name not in _KEYS or name in given:
-            twice = "is there twice" if name in given else "is unknown"
-            raise wrong(key, f"the key `{printable(name)}` {twice}", f"known are: {', '.join(sorted(_KEYS))}")
+            twice = "occurs twice" if name in given else "is unknown"
+            raise wrong(key, f"the key `{printable(name)}` {twice}", f"use only: {', '.join(sorted(_KEYS))}")
         given[name] = value
     for name in ("name", "sha256", "scopes"):
         if name not in given:
@@ -129,13 +129,13 @@ def _entry(where: str, node: yaml.Node) -> tuple[bytes, Grant]:
         raise wrong(given["name"], "`name` must be letters, digits, `.`, `_`, `@` and `-`")
     if not re.fullmatch("[0-9a-f]{64}", digest):
         # This value may be the token itself, so it is not shown.
-        raise wrong(given["sha256"], "`sha256` must be 64 hex digits", 'printf %s "$TOKEN" | sha256sum')
+        raise wrong(given["sha256"], "`sha256` must be 64 hex digits", 'run printf %s "$TOKEN" | sha256sum')
     scopes = [_text(one) for one in given["scopes"].value] if isinstance(given["scopes"], yaml.SequenceNode) else []
     if not scopes or not set(scopes) <= set(SCOPES):
         raise wrong(given["scopes"], "`scopes` must be a list of read and write")
     consumer = _CONSUMER.fullmatch(_text(given["consumer"])) if "consumer" in given else None
     if "consumer" in given and consumer is None:
-        raise wrong(given["consumer"], "`consumer` must be ACTOR/PROJECT", "such as atm/wise-validator")
+        raise wrong(given["consumer"], "`consumer` must be ACTOR/PROJECT", "write for example atm/wise-validator")
     bound = (consumer[1], consumer[2]) if consumer else None
     return bytes.fromhex(digest), Grant(name, "write" in scopes, bound)
 

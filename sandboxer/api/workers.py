@@ -37,14 +37,14 @@ class Workers:
             self._line.put_nowait((future, function))
         except queue.Full:
             headers = {"Retry-After": str(BUSY_SECONDS)}
-            raise HttpProblem(503, "too many requests wait for the hosts", headers=headers) from None
+            raise HttpProblem(503, "too many requests are waiting for the hosts", headers=headers) from None
         return await asyncio.wrap_future(future)
 
     def _work(self) -> None:
         while True:
             future, call = self._line.get()
             if not future.set_running_or_notify_cancel():
-                continue  # the caller has gone
+                continue  # the caller no longer waits
             try:
                 result = call()
             except BaseException as error:  # noqa: BLE001 - reported to the caller

@@ -26,7 +26,7 @@ from sandboxer.web.body import body_of
 from sandboxer.web.gate import Gate, OneToken, problem
 from sandboxer.web.problems import HttpProblem
 
-_DETAILS = {404: "there is nothing at this address", 405: "this address does not take that method"}
+_DETAILS = {404: "no such path", 405: "method not allowed"}
 _EVENT_TYPES = ("application/cloudevents+json", "application/json")
 
 router = APIRouter()
@@ -50,8 +50,8 @@ class EventsQuery(BaseModel):
     fleet: str | None = None
     host: str | None = None
     sandbox: str | None = None
-    type: str | None = Field(None, description="A type, or its beginning with `*` behind it.")
-    after: str | None = Field(None, description="The `next` of the page before.")
+    type: str | None = Field(None, description="An event type, or a prefix followed by `*`.")
+    after: str | None = Field(None, description="The `next` of the previous page.")
     limit: int = Field(100, ge=1, le=1000)
 
 
@@ -63,7 +63,7 @@ class SandboxesQuery(BaseModel):
     fleet: str | None = None
     host: str | None = None
     phase: Phase | None = None
-    all: bool = Field(False, description="With those that are destroyed.")
+    all: bool = Field(False, description="Include destroyed sandboxes.")
 
 
 class LifeQuery(BaseModel):
@@ -145,7 +145,7 @@ async def get_stream(request: Request, hub: TheHub, last_event_id: Annotated[str
     """Events as they are stored: those behind `Last-Event-ID`, or from now on."""
     address = request.client.host if request.client else ""
     if not hub.broadcaster.has_room(address):
-        raise HttpProblem(429, "too many streams are open", headers={"Retry-After": "10"})
+        raise HttpProblem(429, "too many open streams", headers={"Retry-After": "10"})
     if last_event_id is not None:
         after = hub.store.place(last_event_id, "Last-Event-ID")
     else:
@@ -207,4 +207,4 @@ def _told(_request: Request, error: Exception) -> Response:
         return problem(HttpProblem(error.status_code, detail, headers=error.headers))
     if isinstance(error, sqlite3.Error):
         return problem(HttpProblem(503, "the hub's database does not answer", headers={"Retry-After": "5"}))
-    return problem(HttpProblem(500, "the hub failed; its own output says where"))
+    return problem(HttpProblem(500, "internal server error; see the hub's output"))

@@ -126,7 +126,8 @@ def _locked(path: Path) -> int:
     except OSError:
         os.close(descriptor)
         raise SandboxerError(
-            f"the database {path} is in use by another State Hub", hint="end that one, or name another file: --database"
+            f"the database {path} is in use by another State Hub",
+            hint="stop that State Hub, or use another file with --database",
         ) from None
     return descriptor
 
@@ -153,14 +154,14 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> str:
         mark = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
         connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} {mark} COMMIT;")
     elif application != APPLICATION:
-        raise _unusable(path, "it is the database of another program")
+        raise _unusable(path, "the database of another program")
     elif version != VERSION:
-        raise _unusable(path, f"its tables are of version {version}, and this release has version {VERSION}")
+        raise _unusable(path, f"table version {version}; this release supports version {VERSION}")
     (epoch,) = connection.execute("SELECT epoch FROM about").fetchone()
     return str(epoch)
 
 
 def _unusable(path: Path, reason: str) -> SandboxerError:
     return SandboxerError(
-        f"the database {path} cannot be used: {reason}", hint="name a file that this user may write: --database"
+        f"the database {path} cannot be used: {reason}", hint="choose a writable file with --database"
     )

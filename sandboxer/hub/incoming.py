@@ -31,7 +31,7 @@ _MOST = 2**63 - 1
 def moment(text: str) -> datetime:
     """Return the time of an RFC 3339 text in UTC. Raise ValueError for any other text."""
     if not _MOMENT.fullmatch(text):
-        raise ValueError("must be a time as RFC 3339 has it, in UTC: 2026-11-24T12:00:00Z")
+        raise ValueError("must be an RFC 3339 timestamp in UTC: 2026-11-24T12:00:00Z")
     # Digits beyond microseconds are cut off: datetime holds no more.
     plain = re.sub(r"(\.\d{6})\d+", r"\1", text.upper())
     return datetime.fromisoformat(plain).astimezone(UTC)
@@ -189,13 +189,13 @@ def event_of(raw: bytes) -> Incoming:
     given, body = _object(raw)
     for name in given:
         if not _ATTRIBUTE.fullmatch(name):
-            raise HttpProblem(400, "is no attribute of a CloudEvent in JSON", field=printable(name))
+            raise HttpProblem(400, "is not an attribute of a CloudEvent in JSON", field=printable(name))
     envelope = _fitting(_Envelope, given)
     source = _SOURCE.fullmatch(envelope.source)
     if source is None:
         raise HttpProblem(400, "must be /fleets/FLEET or /fleets/FLEET/hosts/HOST", field="source")
     if not envelope.type.startswith(PREFIX) or envelope.type == PREFIX:
-        raise HttpProblem(400, f"must begin with {PREFIX}", field="type")
+        raise HttpProblem(400, f"must start with {PREFIX}", field="type")
     data = _data(envelope, source.groupdict())
     return Incoming(
         id=envelope.id,
@@ -213,7 +213,7 @@ def registration_of(raw: bytes, identifier: str) -> Registration:
     """Return the registration in a request's body. Raise HttpProblem if it is invalid or of another ID."""
     registration = _fitting(Registration, _object(raw)[0])
     if registration.id != identifier:
-        raise HttpProblem(400, f"must be that of the address, {printable(identifier)}", field="id")
+        raise HttpProblem(400, f"must match the path: {printable(identifier)}", field="id")
     return registration
 
 
@@ -232,7 +232,7 @@ def _data(envelope: _Envelope, source: Mapping[str, str | None]) -> SandboxData 
         said |= {"source": (None, source["host"]), "data.run_id": (data.run_id, envelope.subject)}
     for field, (one, other) in said.items():
         if one != other:
-            raise HttpProblem(400, "source, subject and type say otherwise", field=field)
+            raise HttpProblem(400, "contradicts source, subject or type", field=field)
     return data if isinstance(data, SandboxData) else None
 
 
@@ -273,7 +273,7 @@ def _object(raw: bytes) -> tuple[dict[str, Any], str]:
         reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 200)
         raise HttpProblem(400, f"the body is not JSON in UTF-8: {reason}") from None
     if not isinstance(given, dict):
-        raise HttpProblem(400, "the body is no JSON object")
+        raise HttpProblem(400, "the body is not a JSON object")
     return given, body
 
 

@@ -58,15 +58,13 @@ class _Numbers(Collector):
         there, failures, now = self._store.sandboxes(over=False), self._store.failures(), datetime.now(UTC)
         fleets = sorted({key.fleet for key, _ in there} | failures.keys())
         phases = Tally((key.fleet, life.phase or "unknown") for key, life in there)
-        sandboxes = GaugeMetricFamily(
-            "sandboxer_sandboxes", "Sandboxes that there are, by phase.", labels=["fleet", "phase"]
-        )
+        sandboxes = GaugeMetricFamily("sandboxer_sandboxes", "Existing sandboxes, by phase.", labels=["fleet", "phase"])
         for fleet in fleets:
             for phase in [*(phase.value for phase in Phase if phase is not Phase.DESTROYED), "unknown"]:
                 sandboxes.add_metric([fleet, phase], phases[fleet, phase])
         yield sandboxes
         drifted = Tally(key.fleet for key, life in there if life.drift)
-        drift = GaugeMetricFamily("sandboxer_drift_open", "Sandboxes whose drift is open.", labels=["fleet"])
+        drift = GaugeMetricFamily("sandboxer_drift_open", "Sandboxes with open drift.", labels=["fleet"])
         for fleet in fleets:
             drift.add_metric([fleet], drifted[fleet])
         yield drift
@@ -79,14 +77,14 @@ class _Numbers(Collector):
         yield oldest
         failed = CounterMetricFamily(
             "sandboxer_hub_failed",
-            "Events that told that a sandbox failed, since the database was made.",
+            "Events of failed sandboxes since the database was created.",
             labels=["fleet"],
         )
         for fleet in fleets:
             failed.add_metric([fleet], failures.get(fleet, 0))
         yield failed
         events = CounterMetricFamily(
-            "sandboxer_hub_events", "Events sent to this hub since it started, by their answer.", labels=["status"]
+            "sandboxer_hub_events", "Events received since the hub started, by response.", labels=["status"]
         )
         for status in STATUSES:
             events.add_metric([status], self._answers[status])

@@ -37,7 +37,7 @@ def settings_of(listen: str, token: str | None, database: str | None) -> Setting
     host, port = parse_listen(listen, LISTEN)
     if token is None and not is_loopback(host):
         raise UsageError(
-            f"--listen {printable(listen)}: others can reach that address, and there is no token to keep them out",
+            f"--listen {printable(listen)}: not a loopback address, but no token is set",
             hint="add --token env:NAME or --token file:PATH, or listen on 127.0.0.1",
         )
     value = _token(token) if token is not None else Hidden(secrets.token_urlsafe(32))
@@ -67,18 +67,19 @@ def _token(source: str) -> Hidden:
     kind, _, where = source.partition(":")
     if kind not in ("env", "file") or not where:
         # A user who gave the token itself must not read it in a log.
-        raise UsageError("--token must say where the token is, never the token", hint="env:NAME or file:PATH")
+        raise UsageError("--token must be a reference to the token, not its value", hint="use env:NAME or file:PATH")
     try:
         value = (
             os.environ[where] if kind == "env" else Path(where).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
         )
     except KeyError:
-        raise UsageError(f"--token {printable(source)}: there is no such variable") from None
+        raise UsageError(f"--token {printable(source)}: no such environment variable") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "not text"
         raise UsageError(f"--token {printable(source)}: cannot be read: {reason}") from None
     if not re.fullmatch(r"[\x21-\x7e]{1,4096}", value):
         raise UsageError(
-            f"--token {printable(source)}: holds no token", hint="one line of printable ASCII characters without blanks"
+            f"--token {printable(source)}: contains no valid token",
+            hint="use one line of printable ASCII characters without spaces",
         )
     return Hidden(value)

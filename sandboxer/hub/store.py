@@ -164,9 +164,9 @@ class Store:
         """Return the place of a cursor. Raise HttpProblem if the cursor is not of this database."""
         match = _CURSOR.fullmatch(cursor)
         if match is None:
-            raise HttpProblem(400, "is no cursor", field=field)
+            raise HttpProblem(400, "is not a cursor", field=field)
         if match[1] != self._database.epoch:
-            raise HttpProblem(400, "is a cursor of another database: begin again without it", field=field)
+            raise HttpProblem(400, "is a cursor of another database: start without a cursor", field=field)
         return int(match[2])
 
     def _project(self, connection: sqlite3.Connection, kind: str, data: SandboxData) -> None:

@@ -34,9 +34,9 @@ async def body_of(request: Request, types: tuple[str, ...]) -> bytes:
                         413, f"the body is larger than {MAX_BODY // 1024} KiB", headers={"Connection": "close"}
                     )
     except ClientDisconnect:
-        raise HttpProblem(400, "the body broke off") from None
+        raise HttpProblem(400, "the body was incomplete") from None
     except TimeoutError:
         raise HttpProblem(
-            408, f"the body did not come within {BODY_SECONDS:.0f} s", headers={"Connection": "close"}
+            408, f"the body did not arrive within {BODY_SECONDS:.0f} s", headers={"Connection": "close"}
         ) from None
     return bytes(body)

@@ -113,7 +113,7 @@ class Http(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        if self.connection is None:  # right after the handshake: its maker sees that the connection is closed
+        if self.connection is None:  # right after the handshake: the client sees that the connection is closed
             return
         super().connection_lost(exc)
         if self.left is not None:
@@ -125,7 +125,7 @@ class Http(H11Protocol):
             self.connection.raw.abort()
             return
         if step == "headers" and self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
-            self.transport.write(_answer(HttpProblem(408, "the request did not come within its time")))
+            self.transport.write(_answer(HttpProblem(408, "the request did not arrive in time")))
         self.transport.close()
 
 
@@ -169,7 +169,7 @@ class Connections:
         connection = Connection(raw, _peer(raw), now, stuck_since=now)
         if not self._make_way(connection.peer):
             if self._tls is None:
-                refused = HttpProblem(503, "too many connections are open", headers={"Retry-After": "1"})
+                refused = HttpProblem(503, "too many open connections", headers={"Retry-After": "1"})
                 raw.write(_answer(refused))
                 raw.close()
             else:

@@ -98,7 +98,7 @@ class Gate:
         match = _AUTHORITY.fullmatch(given[0]) if len(given) == 1 else None
         host = match[1].strip("[]").lower() if match else ""
         if not host or not (is_loopback(host) or host == self._listen_host or _is_address(host, scope)):
-            raise HttpProblem(421, f"this {self._called} does not go by that name", field="Host")
+            raise HttpProblem(421, f"unrecognized Host header for this {self._called}", field="Host")
 
 
 class OneToken:
@@ -112,7 +112,7 @@ class OneToken:
     def __call__(self, _scope: Scope, headers: Headers) -> Mapping[str, str]:
         """Raise HttpProblem if the token is missing or wrong."""
         if not hmac.compare_digest(digest(bearer(headers, self._realm)), self._digest):
-            raise wrong_token(f"the token is not that of this {self._called}", self._realm)
+            raise wrong_token(f"invalid token for this {self._called}", self._realm)
         return {}
 
 
@@ -122,7 +122,7 @@ def bearer(headers: Headers, realm: str) -> bytes:
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     if scheme.lower() != "bearer":
         challenge = {"WWW-Authenticate": f'Bearer realm="{realm}"'}
-        raise HttpProblem(401, "a token is needed: Authorization: Bearer TOKEN", headers=challenge)
+        raise HttpProblem(401, "missing token: send Authorization: Bearer TOKEN", headers=challenge)
     return token.strip().encode("latin-1")
 
 

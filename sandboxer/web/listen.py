@@ -18,7 +18,8 @@ def parse_listen(text: str, example: str) -> tuple[str, int]:
     if match is None or int(match["port"]) > 65535:
         port = example.rpartition(":")[2]
         raise UsageError(
-            f"--listen {printable(text)}: is no address", hint=f"HOST:PORT, for example {example} or [::1]:{port}"
+            f"--listen {printable(text)}: not an address",
+            hint=f"write HOST:PORT, for example {example} or [::1]:{port}",
         )
     return match["six"] or match["host"], int(match["port"])
 
@@ -50,7 +51,7 @@ def bound(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or str(error)
         raise SandboxerError(
             f"cannot listen on {printable(f'{host}:{port}')}: {reason}",
-            hint="name another address: --listen HOST:PORT, port 0 is any",
+            hint="choose another address with --listen HOST:PORT; port 0 picks a free port",
         ) from None
 
 

@@ -127,7 +127,7 @@ def test_what_cannot_be_is_said(new_fleet: Callable[..., FleetRepo]) -> None:
     fleet.run("ssh", "web", "c", code=1)
     assert "web has no service c" in fleet.said[-1]
     fleet.run("ssh", "none", code=1)
-    assert "there is no sandbox none" in fleet.said[-1]
+    assert "no sandbox none" in fleet.said[-1]
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "sshd"])

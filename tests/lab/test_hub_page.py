@@ -29,7 +29,7 @@ def test_a_create_a_drift_and_a_destroy_show_as_they_happen(
         fleet = new_fleet("lab-1", stateHub={"url": "${STATE_HUB_URL}", "token": "env:STATE_HUB_TOKEN"})
         fleet.env.update(hub.env)
         page.goto(hub.page)
-        page.get_by_role("heading", name="No sandbox is known here yet").wait_for()
+        page.get_by_role("heading", name="No sandboxes yet").wait_for()
         assert hub.token not in page.url, "the token stays in no address that a person may copy"
 
         fleet.sandbox("web", stack(a=service("sh", "-c", "sleep 3; touch /tmp/go; sleep 9999", healthcheck=slow)))

@@ -33,7 +33,7 @@ _WRITTEN = {"text/plain": {"schema": {"type": "string"}}}
 @router.get(
     "/v1/sandboxes/{ref}/events",
     tags=["sandboxes"],
-    summary="The life of a sandbox",
+    summary="List or stream the events of a sandbox",
     responses={
         200: {"model": EventPage, "content": _STREAMED, "description": "A page of events, or a stream of them."},
         **COMMON,
@@ -60,7 +60,7 @@ async def events(
         raise absent(ref)
     at = next((number for number, one in enumerate(found, 1) if one.id == query.after), 0)
     if query.after is not None and not at:
-        raise HttpProblem(400, "is no event of this sandbox", field="after")
+        raise HttpProblem(400, "is not an event of this sandbox", field="after")
     page = found[at : at + query.limit]
     following = page[-1].id if len(found) > at + len(page) else None
     items = [cloud_event(one).to_json() for one in page]
@@ -70,10 +70,10 @@ async def events(
 @router.get(
     "/v1/sandboxes/{ref}/logs",
     tags=["sandboxes"],
-    summary="What a sandbox's containers print",
+    summary="Show or stream the logs of a sandbox",
     response_class=Response,
     responses={
-        200: {"content": {**_WRITTEN, **_STREAMED}, "description": "Lines, each with its service in front."},
+        200: {"content": {**_WRITTEN, **_STREAMED}, "description": "Lines, each prefixed with its service."},
         **COMMON,
         **answers(404, 409),
     },
@@ -103,22 +103,22 @@ async def logs(
 @router.get(
     "/v1/plan",
     tags=["fleet"],
-    summary="What an apply would change",
+    summary="Show the plan of the fleet",
     responses={200: {"model": PlanDocument, "description": "The plan."}, **COMMON},
 )
 async def plan(service: TheService, grant: TheGrant, _: Annotated[NoQuery, Query()]) -> Response:
     """The plan of the fleet's manifests as they lie on the server. Reads only. For tokens that are bound to nobody."""
     if grant.consumer is not None:
-        raise HttpProblem(403, "this token is bound to a consumer, and the plan is of the whole fleet")
+        raise HttpProblem(403, "the token is bound to a consumer, but the plan covers the whole fleet")
     return JSONResponse(await service.ask(service.reads, lambda: service.client().plan()))
 
 
 @router.get(
     "/metrics",
     tags=["server"],
-    summary="Numbers for Prometheus",
+    summary="Return metrics for Prometheus",
     response_class=Response,
-    responses={200: {"content": _WRITTEN, "description": "The text format."}, **COMMON},
+    responses={200: {"content": _WRITTEN, "description": "Metrics in the text format."}, **COMMON},
 )
 async def metrics(service: TheService) -> Response:
     """What the server was asked, and what became of its operations."""
@@ -128,8 +128,8 @@ async def metrics(service: TheService) -> Response:
 @router.get(
     "/healthz",
     tags=["server"],
-    summary="Whether the process lives",
-    responses={200: {"model": State, "description": "It does."}, **answers(421)},
+    summary="Check that the server runs",
+    responses={200: {"model": State, "description": "The server runs."}, **answers(421)},
 )
 async def healthz() -> Response:
     """Needs no token, and asks no host."""
@@ -139,8 +139,8 @@ async def healthz() -> Response:
 @router.get(
     "/readyz",
     tags=["server"],
-    summary="Whether it can serve",
-    responses={200: {"model": State, "description": "It can."}, **answers(421, 503)},
+    summary="Check that the server is ready",
+    responses={200: {"model": State, "description": "The server is ready."}, **answers(421, 503)},
 )
 async def readyz(service: TheService) -> Response:
     """The manifests are valid, and the hosts were looked at for what was cut off. Needs no token."""
@@ -199,7 +199,7 @@ def _told_before(service: Service, grant: Grant, ref: str, after: str | None) ->
     """
     found = [one for one in service.client().events(ref) if one and _is_for(grant, one)]
     if not found:
-        raise UsageError(f"there is no sandbox {ref}")
+        raise UsageError(f"no sandbox {ref}")
     ids = [one.id for one in found]
     return frozenset(ids[: ids.index(after) + 1]) if after in ids else frozenset()
 
@@ -246,7 +246,7 @@ async def _log_lines(service: Service, feed: StreamReader[Any]) -> AsyncIterator
                 if one is not None:
                     yield f"{one.source} | {one.text}\n".encode()
         except Exception as error:  # noqa: BLE001 - the response has begun
-            yield f"(broken off: {_why(service, error)})\n".encode()
+            yield f"(interrupted: {_why(service, error)})\n".encode()
 
 
 def _broken_off(service: Service, error: Exception) -> str:
@@ -257,4 +257,4 @@ def _why(service: Service, error: Exception) -> str:
     if isinstance(error, SandboxerError):
         return service.refused(error).detail
     service.tell("error", place(error))
-    return "the server failed; its own output says where"
+    return "internal server error; see the server's output"

@@ -25,7 +25,7 @@ Key = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?$",
-        description="Asked again with it, the same consumer gets the sandbox that is there, and no second one.",
+        description="A repeated request of the same consumer with this key returns the existing sandbox.",
     ),
 ]
 
@@ -33,11 +33,11 @@ Key = Annotated[
 @router.post(
     "",
     status_code=202,
-    summary="Make a sandbox",
+    summary="Create a sandbox",
     openapi_extra=body(CreateSandbox),
     responses={
-        201: {"model": Handle, "description": "It is ready; only where `wait` was asked for."},
-        202: {"model": Handle, "description": "It is on record on its host, and is being made."},
+        201: {"model": Handle, "description": "The sandbox is ready. Only with `wait`."},
+        202: {"model": Handle, "description": "The sandbox is on record on its host and is being created."},
         **answers(409, 413, 415, 422),
     },
 )
@@ -64,7 +64,7 @@ async def create(
 @router.get(
     "",
     summary="List sandboxes",
-    responses={200: {"model": SandboxPage, "description": "A page of them."}},
+    responses={200: {"model": SandboxPage, "description": "A page of sandboxes."}},
 )
 async def list_(service: TheService, grant: TheGrant, query: Annotated[SandboxQuery, Query()]) -> Response:
     """Every sandbox that the hosts show and the token sees, git's too, by name. The hosts are looked at anew."""
@@ -102,8 +102,8 @@ async def get(service: TheService, grant: TheGrant, ref: Ref, _: Annotated[NoQue
     status_code=204,
     summary="Destroy a sandbox",
     responses={
-        202: {"model": Handle, "description": "It is being destroyed: the wait was over before."},
-        204: {"description": "It is gone, or there is none that the token sees."},
+        202: {"model": Handle, "description": "The sandbox is still being destroyed."},
+        204: {"description": "The sandbox no longer exists, or is not visible to the token."},
         **answers(409),
     },
 )
@@ -122,10 +122,10 @@ async def delete(service: TheService, grant: TheGrant, ref: Ref, query: Annotate
 @router.post(
     "/{ref}/recreate",
     status_code=202,
-    summary="Make a sandbox anew",
+    summary="Recreate a sandbox",
     responses={
-        200: {"model": Handle, "description": "It is ready; only where `wait` was asked for."},
-        202: {"model": Handle, "description": "It is being made anew."},
+        200: {"model": Handle, "description": "The sandbox is ready. Only with `wait`."},
+        202: {"model": Handle, "description": "The sandbox is being recreated."},
         **answers(404, 409, 422),
     },
 )
@@ -140,10 +140,10 @@ async def recreate(service: TheService, grant: TheGrant, ref: Ref, query: Annota
 
 @router.post(
     "/{ref}/extend-ttl",
-    summary="Let a sandbox live longer",
+    summary="Extend the time to live of a sandbox",
     openapi_extra=body(ExtendTtl),
     responses={
-        200: {"model": Handle, "description": "The sandbox, with its new end."},
+        200: {"model": Handle, "description": "The sandbox, with its new expiry."},
         **answers(404, 409, 413, 415, 422),
     },
 )
@@ -179,7 +179,7 @@ def consumer_for(grant: Grant, asked: CreateSandbox) -> str | None:
     """Return the consumer of a new sandbox. Raise HttpProblem (403) if the token is bound to another one."""
     own = (asked.consumer.actor, asked.consumer.project) if asked.consumer else None
     if grant.consumer is not None and own not in (None, grant.consumer):
-        raise HttpProblem(403, "this token is bound to another consumer", field="consumer")
+        raise HttpProblem(403, "the token is bound to another consumer", field="consumer")
     found = own or grant.consumer
     return "/".join(found) if found else None
 
@@ -233,4 +233,4 @@ def _place(cursor: str) -> tuple[str, str]:
     match found:
         case [str(name), str(identifier)]:
             return name, identifier
-    raise HttpProblem(400, "is no cursor", field="after")
+    raise HttpProblem(400, "is not a cursor", field="after")

@@ -1,8 +1,8 @@
-// The hub's API, with the token in a header, so that it stands in no address and no log.
+// The hub's API. The token is sent in a header to keep it out of addresses and logs.
 
 const LIMIT = 10_000;
 
-/** An answer that is none of the good ones; 0 is no answer at all. */
+/** A failed request; status 0 means no response. */
 export class Refused extends Error {
   constructor(status, detail) {
     super(detail);
@@ -15,7 +15,7 @@ export function headers(token, more = {}) {
   return { Authorization: `Bearer ${token}`, ...more };
 }
 
-/** The address of the API beside this page, with those of the parameters that have a value. */
+/** The URL of an API path, with the parameters that have a value. */
 export function address(path, parameters = {}) {
   const url = new URL(path, new URL(".", document.baseURI));
   for (const [name, value] of Object.entries(parameters)) {
@@ -24,7 +24,7 @@ export function address(path, parameters = {}) {
   return url;
 }
 
-/** What an address answers, as JSON. Throws Refused, also where nothing comes within ten seconds. */
+/** Return the JSON response of an address. Throw Refused on failure, or without a response within ten seconds. */
 export async function get(token, path, parameters) {
   let response;
   try {

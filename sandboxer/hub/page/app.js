@@ -1,4 +1,4 @@
-// The page: what it knows, when it asks the hub, and what it shows. The parts that show are in the other files.
+// The page: its state, its requests to the hub, and its rendering. Other files render the parts.
 
 import { eventsOf, get } from "./api.js";
 import { showDetail } from "./detail.js";
@@ -9,7 +9,7 @@ import { clock, span } from "./time.js";
 import { tick } from "./words.js";
 
 const TOKEN = "state-hub-token";
-// Many events at once, as an apply makes them, are one question to the hub.
+// Batch the many events of an apply into one request.
 const GATHER = 150;
 
 const state = {
@@ -18,11 +18,11 @@ const state = {
   known: false,
   filter: "",
   withDestroyed: false,
-  wanted: null, // what the address names: { id, host }
+  wanted: null, // the selection in the address: { id, host }
   selected: null, // the same, with its host found
   sandbox: null,
   events: null,
-  early: [], // events that came by the stream while the timeline was still being read
+  early: [], // events that arrived while the timeline was loading
   problem: "",
   asOf: 0,
   triesAt: 0,
@@ -37,7 +37,7 @@ function readAddress() {
   if (token) {
     sessionStorage.setItem(TOKEN, token);
     parts.delete("token");
-    // The token does not stay where it is seen, copied and kept in the history.
+    // Remove the token from the address bar and the history.
     history.replaceState(null, "", parts.size ? `#${parts}` : location.pathname + location.search);
   }
   const id = parts.get("sandbox");
@@ -45,7 +45,7 @@ function readAddress() {
   return Boolean(token);
 }
 
-// --- Asking
+// --- Requests
 
 let asking = false;
 let askAgain = false;
@@ -63,7 +63,7 @@ async function refresh() {
   }
   asking = true;
   const { token } = state;
-  // One that is destroyed can be looked at by its address, too.
+  // A destroyed sandbox can be opened by its address too.
   const all = state.withDestroyed || state.wanted !== null ? 1 : null;
   const answer = await get(token, "sandboxes", { all }).catch((error) => error);
   asking = false;
@@ -73,7 +73,7 @@ async function refresh() {
   }
   if (token !== state.token) return;
   if (answer instanceof Error) {
-    // Else the stream has broken off, too, or the next event asks again.
+    // Otherwise the stream was interrupted too, or the next event triggers a retry.
     if (answer.status === 401) signIn(answer.message);
     return;
   }
@@ -105,7 +105,7 @@ async function loadTimeline() {
     const events = await eventsOf(token, wanted.id);
     if (current()) addEvents([...events, ...state.early]);
   } catch (error) {
-    if (current()) state.problem = `The timeline cannot be read: ${error.message}`;
+    if (current()) state.problem = `Cannot load the timeline: ${error.message}`;
   }
   if (current()) show();
 }
@@ -116,7 +116,7 @@ function addEvents(events) {
   state.events = [...there.values()];
 }
 
-// --- Showing
+// --- Rendering
 
 function show() {
   if (!state.known) return;
@@ -136,7 +136,7 @@ function announce(before, after) {
   const news = [];
   for (const one of after) {
     const old = former.get(`${one.fleet}/${one.host}/${one.id}`);
-    // What was not asked for before is no news: the list of before may have been without the destroyed ones.
+    // Do not announce sandboxes that the previous list left out, such as destroyed ones.
     const other = old ? old.phase !== one.phase : one.phase !== "destroyed";
     if (other) news.push(`${one.name} is ${one.phase ?? "registered"}`);
     if (one.drift.length > (old?.drift.length ?? 0)) news.push(`${one.name} drifts`);
@@ -147,7 +147,7 @@ function announce(before, after) {
 function showConnection(kind, triesAt = 0) {
   state.triesAt = triesAt;
   attribute(byId("connection"), "data-state", kind);
-  const since = state.asOf ? `, shown as of ${clock(state.asOf, Date.now())}` : "";
+  const since = state.asOf ? `, last updated ${clock(state.asOf, Date.now())}` : "";
   const words = {
     connecting: "Connecting",
     live: "Live",
@@ -155,7 +155,7 @@ function showConnection(kind, triesAt = 0) {
     refused: "Not signed in",
     paused: "Paused",
   };
-  // Each try is no news while the hub stays away.
+  // Do not announce each attempt while the hub is offline.
   if (!(kind === "connecting" && byId("retry").hidden === false)) {
     text(byId("connection-text"), words[kind]);
     byId("retry").hidden = kind !== "offline";
@@ -165,7 +165,7 @@ function showConnection(kind, triesAt = 0) {
 
 function showWait() {
   const left = state.triesAt - Date.now();
-  text(byId("connection-wait"), left > 0 ? `trying again in ${span(left + 999)}` : "");
+  text(byId("connection-wait"), left > 0 ? `retrying in ${span(left + 999)}` : "");
 }
 
 // --- The token
@@ -195,7 +195,7 @@ function open() {
   stream = new Stream(token, {
     state(kind, triesAt) {
       if (kind === "refused") {
-        signIn("The token is not that of this hub.");
+        signIn("Invalid token.");
         return;
       }
       showConnection(kind, triesAt);
@@ -214,7 +214,7 @@ function open() {
   loadTimeline();
 }
 
-// --- What a person does
+// --- User actions
 
 function follow() {
   const before = state.wanted?.id;
@@ -225,7 +225,7 @@ function follow() {
   select();
   if (state.wanted && state.wanted.id !== before) loadTimeline();
   show();
-  // Known only if it was asked for: the list may have been without the destroyed ones.
+  // Only known if requested: the list may have left out destroyed sandboxes.
   if (state.wanted && state.sandbox === null) refresh();
   if (state.wanted) byId("detail-name")?.focus();
 }
@@ -245,9 +245,9 @@ addEventListener("online", () => stream?.retry());
 byId("sign-in-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const token = byId("token").value.trim();
-  // No header can hold anything else, and fetch would say so in words for programmers.
+  // Headers allow nothing else, and the error of fetch is meant for programmers.
   if (!/^[\x21-\x7e]+$/.test(token)) {
-    text(byId("sign-in-text"), "A token is one line of printable ASCII characters.");
+    text(byId("sign-in-text"), "Enter one line of printable ASCII characters.");
     return;
   }
   byId("token").value = "";
@@ -255,7 +255,7 @@ byId("sign-in-form").addEventListener("submit", (event) => {
   open();
 });
 byId("skip").addEventListener("click", (event) => {
-  // The address belongs to the sandbox that is selected.
+  // The address is that of the selected sandbox.
   event.preventDefault();
   byId("overview").focus();
 });
@@ -271,7 +271,7 @@ byId("detail").addEventListener("click", (event) => {
 });
 addEventListener("popstate", follow);
 document.addEventListener("visibilitychange", () => {
-  // A browser opens few connections to one host: a tab that nobody sees leaves its own to others.
+  // Browsers limit connections to a host: a hidden tab closes its own.
   if (document.hidden) {
     stream?.stop();
     showConnection("paused");

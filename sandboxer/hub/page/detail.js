@@ -1,4 +1,4 @@
-// One sandbox in full: what it is, the ways in, its open drift, and its timeline.
+// The details of a sandbox: facts, reachable ports, open drift and timeline.
 
 import { attribute, byId, el, keyed, text } from "./dom.js";
 import { clock, full } from "./time.js";
@@ -8,7 +8,7 @@ const PHASE = "dev.sandboxer.sandbox.";
 const TITLES = {
   "dev.sandboxer.drift.detected": "drift detected",
   "dev.sandboxer.drift.resolved": "drift resolved",
-  "dev.sandboxer.journal.gap": "earlier events are lost",
+  "dev.sandboxer.journal.gap": "earlier events were lost",
 };
 
 /**
@@ -48,7 +48,7 @@ function frame() {
       { id: "detail-known" },
       el("p", { id: "detail-reason", class: "quiet" }),
       el("dl", { class: "facts", id: "facts" }),
-      el("h3", {}, "Ways in"),
+      el("h3", {}, "Ports"),
       el("ul", { class: "ways", id: "ways" }),
       el("p", { class: "quiet", id: "ways-none" }),
       el(
@@ -93,17 +93,17 @@ function showFacts(panel, sandbox) {
   const ways = gone ? [] : (handle?.reachability ?? []);
   keyed(byId("ways"), ways, (way) => JSON.stringify(way), newWay, () => {});
   byId("ways-none").hidden = ways.length > 0;
-  text(byId("ways-none"), handle ? "There is no way in." : "Nobody has told this hub yet how to reach it.");
+  text(byId("ways-none"), handle ? "No reachable ports." : "No ports reported yet.");
   byId("detail-drift").hidden = sandbox.drift.length === 0;
   keyed(byId("differences"), sandbox.drift, (one) => JSON.stringify(one), difference, () => {});
 }
 
 function newWay(way) {
   const url = String(way.url ?? "");
-  // Only what a browser opens as a page is a link: a handle comes from elsewhere, and could hold any address.
+  // Link only http(s) URLs: a handle comes from outside and may contain any address.
   const open = /^https?:\/\//i.test(url);
   const where = open ? el("a", { href: url, rel: "noreferrer noopener", target: "_blank" }, url) : el("code", {}, url);
-  const note = way.via === "tunnel" ? "only its host reaches it" : "on its host's loopback";
+  const note = way.via === "tunnel" ? "reachable from its host only" : "on its host's loopback";
   const name = el("span", { class: "way-name" }, String(way.name ?? ""));
   return el("li", {}, name, where, el("span", { class: "quiet" }, note));
 }
@@ -116,12 +116,12 @@ function setTime(node, at) {
 function showTimeline({ events, problem }) {
   const list = byId("timeline");
   const newestFirst = events === null ? [] : [...events].sort(inOrder).reverse();
-  const none = events === null ? "Loading …" : "No event told of it yet.";
+  const none = events === null ? "Loading …" : "No events yet.";
   text(byId("timeline-text"), problem || (newestFirst.length ? "" : none));
   byId("timeline-text").hidden = !problem && events !== null && events.length > 0;
   const hosts = new Set(newestFirst.map((event) => event.data.host)).size;
   keyed(list, newestFirst, (event) => event.id, (event) => newEvent(event, hosts > 1), () => {});
-  // Where the life changes, whoever reads from the top comes to an earlier one.
+  // The heading above the events of an earlier life.
   newestFirst.forEach((event, index) => {
     const later = newestFirst[index - 1];
     attribute(list.children[index], "data-life", later && later.data.uid !== event.data.uid ? "An earlier life" : null);

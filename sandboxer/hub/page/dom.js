@@ -1,7 +1,7 @@
-// Making and mending parts of the page. Data becomes text, and never markup.
+// Creating and updating parts of the page. Data becomes text, never markup.
 
 /**
- * An element with these attributes and children; a string becomes text, and null is left out.
+ * An element with these attributes and children; a string becomes text, and null is skipped.
  * @param {string} tag
  * @param {Record<string, string | boolean | null | undefined>} attributes true sets one without a value, null none
  * @param {...(Node | string | null | undefined)} children
@@ -13,26 +13,26 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Sets an attribute where it is another one by now; null and false remove it. */
+/** Set an attribute if its value differs; null and false remove it. */
 export function attribute(node, name, value) {
   const wanted = value === true ? "" : value;
   if (wanted === null || wanted === undefined || wanted === false) node.removeAttribute(name);
   else if (node.getAttribute(name) !== wanted) node.setAttribute(name, wanted);
 }
 
-/** Sets an element's text where it is another one by now, so that nobody's selection is lost for nothing. */
+/** Set an element's text if it differs, so that a selection is not lost needlessly. */
 export function text(node, value) {
   if (node.textContent !== value) node.textContent = value;
 }
 
-/** The element of an id of index.html. */
+/** The element with this id in index.html. */
 export function byId(id) {
   return document.getElementById(id);
 }
 
 /**
- * Makes the keyed children of a parent be those of the items, in their order, and leaves its other children alone.
- * What is there stays the same element, so focus and selection stay too.
+ * Match the keyed children of a parent to the items, in their order; other children stay as they are.
+ * Existing elements are reused, so focus and selection are kept.
  */
 export function keyed(parent, items, keyOf, create, update) {
   const wanted = new Set(items.map(keyOf));

@@ -3,7 +3,7 @@
 import { attribute, byId, el, keyed, text } from "./dom.js";
 import { linkTo, phaseMark, setDrift, setEnds, setPhase, setWord, UNDER_WAY } from "./words.js";
 
-const COLUMNS = ["Name", "Phase", "Sync", "Health", "Drift", "Ends"];
+const COLUMNS = ["Name", "Phase", "Sync", "Health", "Drift", "Expires"];
 
 /**
  * Shows the sandboxes whose name fits the filter.
@@ -21,7 +21,7 @@ export function showOverview(state) {
   byId("figures").hidden = none;
   byId("drift").hidden = none;
   byId("no-match").hidden = none || shown.length > 0;
-  text(byId("no-match"), filter ? `No sandbox has “${filter}” in its name.` : "There is no sandbox any more.");
+  text(byId("no-match"), filter ? `No sandbox matches “${filter}”.` : "No sandboxes.");
   showFigures(sandboxes.filter((one) => one.phase !== "destroyed"));
 }
 
@@ -61,7 +61,7 @@ function newFleet(fleet) {
     "section",
     { class: "fleet", "data-fleet": fleet.name, "aria-labelledby": title },
     el("h2", { id: title }, el("span", { class: "kind" }, "Fleet "), fleet.name),
-    // Said outright: what a narrow screen makes of rows and cells must stay a table for those who hear it.
+    // Explicit roles: on a narrow screen, the layout must remain a table for screen readers.
     el(
       "table",
       { role: "table", "aria-labelledby": title },
@@ -132,7 +132,7 @@ export function showDrift(sandboxes) {
   keyed(
     byId("drift-list"),
     drifted,
-    // Another text means another element: nothing in it has focus but the link, and drift changes seldom.
+    // Replace the element if its text changes: only the link can have focus, and drift changes rarely.
     (one) => JSON.stringify([one.fleet, one.host, one.id, one.name, one.drift]),
     (one) => {
       const rest = one.drift.length - 3;

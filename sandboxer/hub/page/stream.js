@@ -1,17 +1,17 @@
-// The hub's stream, read with fetch: EventSource sends no header, and the token belongs in one.
+// The hub's stream, read with fetch: EventSource cannot send the token in a header.
 
 import { address, headers } from "./api.js";
 
-// The hub says something every 15 seconds at least.
+// The hub sends something at least every 15 seconds.
 const SILENCE = 40_000;
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 30_000;
 
 /**
- * Follows the stream until it is stopped, and comes back by itself where it breaks off.
+ * Follow the stream until stopped; reconnect after an interruption.
  *
- * `state` is called with "connecting", "live", "offline" (and when it tries again) or "refused", which is the end;
- * `message` with the kind and the data of each message; `lost` where the place to go on from is none of this hub's.
+ * `state` is called with "connecting", "live", "offline" (and the time of the next attempt) or "refused", which is final;
+ * `message` with the kind and the data of each message; `lost` if the hub does not recognize the cursor.
  */
 export class Stream {
   #token;
@@ -37,7 +37,7 @@ export class Stream {
     this.#wake();
   }
 
-  /** Tries again at once, where it waits. */
+  /** Reconnect now instead of waiting. */
   retry() {
     this.#wake();
   }
@@ -55,10 +55,10 @@ export class Stream {
         }
         if (outcome === "ended") wait = FIRST_WAIT;
       } catch {
-        // Whatever broke it: there is a next try, and the page says that it waits for one.
+        // Any failure leads to the next attempt, which the page announces.
       }
       if (stopped.aborted) return;
-      // Not all pages of a hub that comes back ask at the same moment.
+      // Spread the reconnects of many pages after a restart of the hub.
       const pause = wait * (0.75 + Math.random() / 2);
       this.#on.state("offline", Date.now() + pause);
       await this.#pause(pause);
@@ -66,7 +66,7 @@ export class Stream {
     }
   }
 
-  /** One connection. Gives "refused", "lost", or "ended" for one that lived. */
+  /** One connection. Return "refused", "lost", or "ended" after a successful one. */
   async #once(stopped) {
     const broken = new AbortController();
     const giveUp = () => broken.abort();

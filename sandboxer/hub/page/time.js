@@ -1,4 +1,4 @@
-// Times as a person reads them.
+// Times for display.
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -9,7 +9,7 @@ const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const DATE = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
-/** A span of milliseconds in at most two units, no finer than it matters: 3 d 4 h, 1 h 59 min, 12 min, 42 s. */
+/** A span of milliseconds in at most two units: 3 d 4 h, 1 h 59 min, 12 min, 42 s. */
 export function span(milliseconds) {
   const left = Math.max(0, milliseconds);
   if (left >= DAY) return two(left, DAY, "d", HOUR, "h");
@@ -23,21 +23,21 @@ function two(left, large, largeName, small, smallName) {
   return `${Math.floor(left / large)} ${largeName}${rest ? ` ${rest} ${smallName}` : ""}`;
 }
 
-/** How far off an end is: a text, and whether it is near or past. */
+/** The distance to an expiry: a text, and whether the expiry is near or past. */
 export function ending(at, now) {
   const left = Date.parse(at) - now;
-  if (left <= 0) return { text: `over for ${span(-left)}`, state: "over" };
+  if (left <= 0) return { text: `expired ${span(-left)} ago`, state: "over" };
   return { text: `in ${span(left)}`, state: left < 15 * MINUTE ? "soon" : "later" };
 }
 
-/** The time of an event: the clock, and the day where it is not today. */
+/** The time of an event; with the day if that is not today. */
 export function clock(at, now) {
   const moment = new Date(at);
   const today = moment.toDateString() === new Date(now).toDateString();
   return today ? CLOCK.format(moment) : `${DATE.format(moment)}, ${CLOCK.format(moment)}`;
 }
 
-/** The whole of it, with the zone. */
+/** Date and time with the zone. */
 export function full(at) {
   return FULL.format(new Date(at));
 }

@@ -1,4 +1,4 @@
-// What a sandbox's state is called on the page, and what its small parts look like.
+// Labels and marks for the state of a sandbox.
 
 import { attribute, el, text } from "./dom.js";
 import { ending, full } from "./time.js";
@@ -15,7 +15,7 @@ const TONES = {
 
 export const UNDER_WAY = new Set(["requested", "provisioning", "destroying"]);
 
-/** A mark and a word for a phase. The mark's shape says the same as its colour. */
+/** A mark and a word for a phase. The mark's shape carries the same information as its colour. */
 export function phaseMark(phase) {
   const node = el("span", { class: "phase" }, el("span", { class: "mark", "aria-hidden": "true" }), el("span"));
   setPhase(node, phase);
@@ -27,25 +27,25 @@ export function setPhase(node, phase) {
   text(node.lastElementChild, phase ?? "unknown");
 }
 
-/** A word for sync or health; a dash, told as "not told", where nobody said. */
+/** A word for sync or health; a dash, read aloud as "not reported", if unknown. */
 export function setWord(node, word) {
   attribute(node, "data-tone", word ? (TONES[word] ?? "none") : "none");
   if (word) text(node, WORDS[word] ?? word);
   else if (!node.querySelector(".unseen")) {
-    node.replaceChildren(el("span", { "aria-hidden": "true" }, "–"), el("span", { class: "unseen" }, "not told"));
+    node.replaceChildren(el("span", { "aria-hidden": "true" }, "–"), el("span", { class: "unseen" }, "not reported"));
   }
 }
 
-/** How many fields drift; empty where none does. */
+/** The number of drifted fields; empty if there are none. */
 export function setDrift(node, drift) {
   attribute(node, "data-open", drift.length > 0);
   text(node, drift.length ? `≠ drift ${drift.length}` : "");
 }
 
-/** An element that counts down to an end; `tick` keeps it going. */
+/** A countdown to an expiry; `tick` updates it. */
 export function setEnds(node, at) {
   if (!at) {
-    node.replaceChildren(el("span", { class: "quiet" }, "no end"));
+    node.replaceChildren(el("span", { class: "quiet" }, "never"));
     return;
   }
   let time = node.querySelector("time");
@@ -58,7 +58,7 @@ export function setEnds(node, at) {
   count(time, Date.now());
 }
 
-/** Brings every countdown of the page up to now. */
+/** Update every countdown of the page. */
 export function tick(now = Date.now()) {
   for (const time of document.querySelectorAll("time.ends")) count(time, now);
 }
@@ -69,14 +69,14 @@ function count(time, now) {
   attribute(time, "data-state", left.state);
 }
 
-/** One value of a difference, short. */
+/** One value of a difference, shortened. */
 export function valueText(value) {
-  if (value === null || value === undefined) return "nothing";
+  if (value === null || value === undefined) return "none";
   const shown = typeof value === "string" ? value : JSON.stringify(value);
   return shown.length > 120 ? `${shown.slice(0, 119)}…` : shown;
 }
 
-/** A difference: where, and from what to what. */
+/** A difference: its path, the old value and the new value. */
 export function difference({ path, old, new: now }) {
   return el(
     "li",
@@ -86,7 +86,7 @@ export function difference({ path, old, new: now }) {
   );
 }
 
-/** The address of a sandbox on this page; the host is in it only where it is needed to tell two apart. */
+/** The address of a sandbox on this page; with the host only if two sandboxes share an ID. */
 export function linkTo(sandbox, everyone) {
   const alone = everyone.filter((other) => other.id === sandbox.id).length < 2;
   const parts = new URLSearchParams(alone ? { sandbox: sandbox.id } : { sandbox: sandbox.id, host: sandbox.host });

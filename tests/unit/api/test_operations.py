@@ -141,7 +141,7 @@ def test_what_was_cut_off_is_gone_on_with_at_the_start(library: Library) -> None
     with RunningApi(library) as api:
         until(lambda: library.there.keys() == {made["id"]}, "one is destroyed")
         until(lambda: library.there[made["id"]]["phase"] == "ready", "the other is made")
-        assert ("info", f"goes on with made ({made['id']}): resume") in api.said
+        assert ("info", f"resuming made ({made['id']}): resume") in api.said
 
 
 def test_a_sweep_that_fails_ends_nothing(library: Library) -> None:
@@ -177,7 +177,7 @@ def test_whoever_waits_when_the_server_ends_is_told_what_there_is(library: Libra
             for thread in threads:
                 thread.join(30)
     assert [(one.status_code, one.json()["phase"]) for one in answers] == [(202, "requested")] * 2
-    assert any("2 operations are not over" in words for _, words in api.said)
+    assert any("2 operations are not finished" in words for _, words in api.said)
     library.held["resume"].set()
 
 

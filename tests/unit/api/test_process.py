@@ -96,10 +96,10 @@ def test_it_speaks_tls_with_tokens_of_a_file(folder: Path, tmp_path: Path) -> No
 
 
 def test_what_cannot_be_served_is_said_in_words(folder: Path, tmp_path: Path) -> None:
-    assert "is no address" in refused(folder, "--listen", "8700")
+    assert "not an address" in refused(folder, "--listen", "8700")
     assert "no tokens" in refused(folder, "--listen", "0.0.0.0:0")
-    assert "is no rate" in refused(folder, "--rate", "often")
-    assert "belong together" in refused(folder, "--tls-cert", "x")
+    assert "not a rate" in refused(folder, "--rate", "often")
+    assert "must be used together" in refused(folder, "--tls-cert", "x")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert "in use" in refused(folder, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
     assert "sandboxer.yaml" in refused(tmp_path, "--listen", "127.0.0.1:0")

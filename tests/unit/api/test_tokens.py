@@ -81,11 +81,11 @@ def test_a_file_that_is_wrong_is_refused_with_the_line(tmp_path: Path, text: str
 
 
 def test_a_file_that_others_may_change_lets_nobody_in(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="others may write it"):
+    with pytest.raises(UsageError, match="writable by other users"):
         read_tokens(written(tmp_path, GOOD, 0o620), refuse)
     warned: list[str] = []
     read_tokens(written(tmp_path, GOOD, 0o644), warned.append)
-    assert "others may read it" in warned[0]
+    assert "readable by other users" in warned[0]
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_elsewhere_it_needs_tokens_and_tls_or_a_proxy(tmp_path: Path) -> None:
     for listen in ("0.0.0.0:8700", "[::]:8700", "192.0.2.1:0", "sandboxes.example:8700"):
         with pytest.raises(UsageError, match="no tokens"):
             settings(listen=listen)
-        with pytest.raises(UsageError, match="in the clear"):
+        with pytest.raises(UsageError, match="in clear text"):
             settings(listen=listen, tokens=tokens)
         assert settings(listen=listen, tokens=tokens, behind_proxy=True).any_name
         assert settings(listen=listen, tokens=tokens, tls_cert=pem, tls_key=pem).tls == (pem, pem)
@@ -139,7 +139,7 @@ def test_elsewhere_it_needs_tokens_and_tls_or_a_proxy(tmp_path: Path) -> None:
 def test_tls_that_cannot_be(tmp_path: Path) -> None:
     pem, none = str(self_signed(tmp_path)), str(written(tmp_path, "no key"))
     for given in ({"tls_cert": pem}, {"tls_key": pem}):
-        with pytest.raises(UsageError, match="belong together"):
+        with pytest.raises(UsageError, match="must be used together"):
             settings(**given)
     for key in (none, str(tmp_path / "absent")):
         with pytest.raises(UsageError, match="cannot be used"):

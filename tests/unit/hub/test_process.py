@@ -96,7 +96,7 @@ def test_a_token_that_was_given_is_not_printed(tmp_path: Path) -> None:
 
 def test_others_may_reach_it_only_with_a_token_and_by_its_own_address(tmp_path: Path) -> None:
     message = refused("--listen", "0.0.0.0:0", "--database", str(tmp_path / "hub.sqlite"))
-    assert "there is no token" in message
+    assert "no token is set" in message
     assert "--token env:NAME" in message
     words = ("--listen", "0.0.0.0:0", "--token", "env:HUB_TOKEN", "--database", str(tmp_path / "hub.sqlite"))
     with serving(*words, HUB_TOKEN="secret-token") as (_, line):
@@ -109,7 +109,7 @@ def test_others_may_reach_it_only_with_a_token_and_by_its_own_address(tmp_path: 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1", "127.0.0.1:99999", "http://127.0.0.1:80", "[::1]", ":80", "a b:80"])
 def test_an_address_that_is_none_is_refused(listen: str) -> None:
-    assert "is no address" in refused("--listen", listen)
+    assert "not an address" in refused("--listen", listen)
 
 
 def test_an_address_that_cannot_be_had_is_refused(tmp_path: Path) -> None:
@@ -125,12 +125,12 @@ def test_an_address_that_cannot_be_had_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("my-own-token", "never the token"),
-        ("env:HUB_NO_SUCH", "no such variable"),
-        ("env:HUB_EMPTY", "holds no token"),
-        ("env:HUB_BLANK", "holds no token"),
+        ("my-own-token", "not its value"),
+        ("env:HUB_NO_SUCH", "no such environment variable"),
+        ("env:HUB_EMPTY", "contains no valid token"),
+        ("env:HUB_BLANK", "contains no valid token"),
         ("file:/no/such/file", "cannot be read"),
-        ("file:", "never the token"),
+        ("file:", "not its value"),
     ],
 )
 def test_a_token_that_cannot_be_had_is_refused(source: str, message: str) -> None:
