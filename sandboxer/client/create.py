@@ -101,7 +101,7 @@ def create(context: ClientContext, request: SandboxRequest) -> Handle:
         if any(outcome.change.block is Block.STALE for outcome in applied.outcomes):
             continue  # another client begins the same one, or one of its name, right now
         return _handle_of_made(context, applied, planned.observations.fleet, request)
-    raise SandboxError(request.name, f"{request.name} is changed by others all the while", hint="try again")
+    raise SandboxError(request.name, f"{request.name} is being changed by other clients", hint="try again")
 
 
 def resume(context: ClientContext, name: str) -> Handle:
@@ -113,7 +113,7 @@ def resume(context: ClientContext, name: str) -> Handle:
         planned = plan_fleet(source, hosts, Options())
         copies = copies_of(planned, name) or find(planned, name)
         if copies[0].change.origin == "git":
-            raise UsageError(f"{copies[0].change.sandbox} is in git", hint="`sandboxer apply` goes on with it")
+            raise UsageError(f"{copies[0].change.sandbox} is in git", hint="resume with `sandboxer apply`")
         record = copies[0].observed.record
         if record is not None and record.phase in (Phase.READY, Phase.ACTIVE):
             return handle_of(copies[0])
@@ -122,7 +122,9 @@ def resume(context: ClientContext, name: str) -> Handle:
             and record.phase is Phase.DESTROYING
             and not (record.requested and record.requested.again)
         ):
-            raise UsageError(f"{record.name} is being removed", hint=f"`sandboxer destroy {record.name}` ends that")
+            raise UsageError(
+                f"{record.name} is being removed", hint=f"finish the removal with `sandboxer destroy {record.name}`"
+            )
         request = _request_of(context, source, hosts, planned, copies[0])
     return _make(context, request, "resume", Options(targets=frozenset({request.name}), allow_rollback=True))
 
@@ -172,34 +174,36 @@ def _handle_of_made(context: ClientContext, applied: Applied, fleet: Fleet, requ
             return handle_of_observed(observed, fleet, sync)
     made = handle_if_there(context, request.id)
     if made is None:
-        raise SandboxError(request.name, f"{request.name} was made, and is gone again", hint="somebody removed it")
+        raise SandboxError(
+            request.name, f"{request.name} was created, but no longer exists", hint="check who removed the sandbox"
+        )
     return made
 
 
 def _must_be_free(request: SandboxRequest, there: Sequence[LocatedSandbox]) -> None:
     same = [one for one in there if one.change.sandbox == request.name]
     if same:
-        hint = f"give another name, or `sandboxer destroy {request.name}`"
-        raise NameTaken(f"there is a sandbox {request.name} on {same[0].observed.host} already", hint=hint)
+        hint = f"choose another name, or run `sandboxer destroy {request.name}`"
+        raise NameTaken(f"sandbox {request.name} already exists on {same[0].observed.host}", hint=hint)
 
 
 def _must_be_the_same(record: Record | None, request: SandboxRequest) -> None:
     """Raise an error if the existing sandbox of this id has another key, or another request."""
     former = record.requested if record else None
     if former is None or former.key is None or former.key != request.requested.key:
-        raise NameTaken(f"{request.id} is the id of another sandbox", hint="ask with another key")
+        raise NameTaken(f"{request.id} is the ID of another sandbox", hint="use another key")
     if former.body != request.requested.body:
-        raise KeyReused("something else was asked for with this key", hint="ask with another key")
+        raise KeyReused("the key was already used for a different request", hint="use another key")
 
 
 def _renew(context: ClientContext, name: str) -> Handle:
     """Recreate one sandbox that is in git, as ``apply --replace`` does."""
     with context.open(read_secrets=True) as (source, hosts):
         if name not in source.sound().sandboxes:
-            hint = did_you_mean(name, source.sound().sandboxes) or "see `sandboxer list`"
-            raise SandboxNotFound(f"there is no sandbox {name} in git or on the hosts", hint=hint)
+            hint = did_you_mean(name, source.sound().sandboxes) or "list the sandboxes with `sandboxer list`"
+            raise SandboxNotFound(f"no sandbox {name} in git or on the hosts", hint=hint)
         if source.files().dirty:
-            raise UsageError("the manifests have changes that are not committed", hint="commit them")
+            raise UsageError("the manifests have uncommitted changes", hint="commit the changes")
         options = Options(targets=frozenset({name}), replaced=frozenset({name}), max_deletes=NO_GUARD)
         planned = plan_fleet(source, hosts, options).only(source.fleet().sandboxes[name].id)
         context.must_be_well(context.apply(planned, source, hosts, "recreate", of_git=True).outcomes)
@@ -209,7 +213,7 @@ def _renew(context: ClientContext, name: str) -> Handle:
 def _consumer(text: str) -> dict[str, str]:
     actor, slash, project = text.partition("/")
     if not slash:
-        raise UsageError(f"{text!r} names no consumer", hint="ACTOR/PROJECT, such as atm/wise-validator")
+        raise UsageError(f"{text!r} is not a consumer", hint="use ACTOR/PROJECT, such as atm/wise-validator")
     return {"actor": actor, "project": project}
 
 

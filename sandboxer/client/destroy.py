@@ -33,7 +33,7 @@ def destroy(context: ClientContext, name: str) -> bool:
         outcome = _destroy_once(context, name)
         if outcome is not None:
             return outcome
-    raise SandboxError(name, f"{name} is changed by others all the while", hint="try again")
+    raise SandboxError(name, f"{name} is being changed by other clients", hint="try again")
 
 
 def _destroy_once(context: ClientContext, name: str) -> bool | None:
@@ -45,10 +45,10 @@ def _destroy_once(context: ClientContext, name: str) -> bool | None:
             return False
         for copy in copies:
             if copy.observed.conflict:
-                message = f"{name} on {copy.observed.host} is not removed: {copy.observed.conflict}"
-                raise SandboxError(name, message, hint="see `sandboxer plan`")
+                message = f"{name} on {copy.observed.host} was not removed: {copy.observed.conflict}"
+                raise SandboxError(name, message, hint="check with `sandboxer plan`")
         if any(copy.change.sandbox in source.sound().sandboxes for copy in copies):
-            context.warn(f"{copies[0].change.sandbox} is in git: the next apply makes it again")
+            context.warn(f"{copies[0].change.sandbox} is in git: the next apply creates the sandbox again")
         removal = planned.with_changes(map(_removal, copies))
         outcomes = context.apply(removal, source, hosts, "destroy", of_git=False).outcomes
         require_observed(planned.observations, name)
@@ -90,8 +90,10 @@ def _extendable(found: Sequence[LocatedSandbox]) -> LocatedSandbox:
     copies = [there for there in found if not there.stray]
     name, hosts = found[0].change.sandbox, ", ".join(there.observed.host for there in found)
     if len(copies) != 1:
-        raise UsageError(f"{name} is on {hosts}: which copy stays is not decided", hint="`sandboxer apply` decides it")
+        raise UsageError(f"{name} is on {hosts}: several copies", hint="run `sandboxer apply` to keep one copy")
     if copies[0].observed.conflict or copies[0].observed.record is None:
-        reason = copies[0].observed.conflict or "its record is gone"
-        raise UsageError(f"the end of {name} on {hosts} cannot be moved: {reason}", hint="see `sandboxer plan`")
+        reason = copies[0].observed.conflict or "the record is missing"
+        raise UsageError(
+            f"the expiry of {name} on {hosts} cannot be extended: {reason}", hint="check with `sandboxer plan`"
+        )
     return copies[0]

@@ -34,7 +34,9 @@ def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Even
         journal = _Journal(journals, observations.answering(), ids)
         yield from journal.fresh()
         if not journal.told and not follow:
-            hint = f"it may be on {', '.join(unheard)}" if unheard else "see `sandboxer list`"
+            hint = (
+                f"the sandbox may be on {', '.join(unheard)}" if unheard else "list the sandboxes with `sandboxer list`"
+            )
             raise UsageError(f"no host has a journal of {name}", hint=hint)
         while follow and not journal.over:
             time.sleep(POLL_SECONDS)

@@ -103,8 +103,8 @@ def mark_failed(context: ClientContext, name: str, why: str) -> None:
 def _sure(copies: Sequence[LocatedSandbox], name: str) -> LocatedSandbox:
     """Return the home of a sandbox that is certainly ours. Raise SandboxNotFound, UsageError."""
     if not copies:
-        raise SandboxNotFound(f"there is no sandbox {name} on the hosts", hint="see `sandboxer list`")
+        raise SandboxNotFound(f"no sandbox {name} on the hosts", hint="list the sandboxes with `sandboxer list`")
     if copies[0].observed.conflict or copies[0].observed.record is None:
-        reason = copies[0].observed.conflict or "its record is gone"
-        raise UsageError(f"{name} cannot be marked: {reason}", hint="see `sandboxer plan`")
+        reason = copies[0].observed.conflict or "the record is missing"
+        raise UsageError(f"{name} cannot be marked: {reason}", hint="check with `sandboxer plan`")
     return copies[0]

@@ -105,7 +105,7 @@ def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"]
     while True:
         try:
             found = handle_if_there(context, name)
-        except HostNotObserved:  # what may exist is not gone
+        except HostNotObserved:  # a possible sandbox does not count as removed
             found, now = None, "not seen"
         else:
             now = str(found.phase) if found else Phase.DESTROYED.value
@@ -113,9 +113,9 @@ def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"]
             of_git = found is not None and found.origin == "git"
             return handle_if_there(context, name, find_inputs=True) or found if of_git else found
         if phase == "ready" and now == Phase.FAILED:
-            raise SandboxError(name, f"{name} failed", hint=f"see `sandboxer events {name}`")
+            raise SandboxError(name, f"{name} failed", hint=f"check `sandboxer events {name}`")
         if time.monotonic() >= deadline:
-            raise SandboxError(name, f"{name} is {now} and not {phase} after {timeout:g} s")
+            raise SandboxError(name, f"{name} is {now}, not {phase}, after {timeout:g} s")
         time.sleep(POLL_SECONDS)
 
 
@@ -133,7 +133,7 @@ def copies_of(planned: Planned, name: str, sees: Callable[[Handle], bool] | None
     found = [one for one in find(planned, name) if one.change.id not in hidden]
     ids = sorted({copy.change.id for copy in found})
     if len(ids) > 1:
-        raise UsageError(f"{name} is the name of {' and '.join(ids)}", hint="give the id of the one that is meant")
+        raise UsageError(f"{name} is ambiguous: sandboxes {' and '.join(ids)}", hint="use an ID")
     return found
 
 
@@ -142,4 +142,4 @@ def require_observed(observations: FleetObservations, name: str) -> None:
     unseen = sorted({*observations.unreachable(), *observations.partial()})
     if unseen:
         message = f"{name} may be on {', '.join(unseen)}, which did not answer in full"
-        raise HostNotObserved(name, message, hint="see `sandboxer doctor`, and try again")
+        raise HostNotObserved(name, message, hint="check the hosts with `sandboxer doctor`, and try again")

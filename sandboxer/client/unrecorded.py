@@ -90,12 +90,12 @@ def _unclaimed(observations: FleetObservations, identifier: str) -> list[Observe
     or, if none was found, if any host was not.
     """
     if not re.fullmatch("[0-9a-f]{8}", identifier):
-        hint = "an ID has 8 hex digits; `sandboxer plan` shows it behind the name"
+        hint = "use the 8 hex digits that `sandboxer plan` shows after the name"
         raise UsageError(f"--without-record {identifier!r}: not the ID of a sandbox", hint=hint)
     fleet = observations.fleet
     claimed = next((desired.name for desired in fleet.sandboxes.values() if desired.id == identifier), None)
     if claimed is not None:
-        hint = "`sandboxer apply` repairs it; to remove it, take its manifest out of git first"
+        hint = "repair with `sandboxer apply`, or remove the manifest from git first"
         raise UsageError(f"sandbox {claimed!r} ({identifier}) has a manifest in git", hint=hint)
     fleet_state = fleet_state_of(fleet, observations.by_host, clock.now())
     found = [
@@ -109,8 +109,10 @@ def _unclaimed(observations: FleetObservations, identifier: str) -> list[Observe
     unseen = sorted({*observations.unreachable(), *observations.partial(), *fleet_state.unknown_hosts})
     blocked = [host for host in unseen if not labelled or host in {observed.host for observed in labelled}]
     if blocked:
-        message = f"what carries the labels of {identifier} on {', '.join(blocked)} could not be fully inspected"
-        raise HostNotObserved(identifier, message, hint="see `sandboxer plan`, and try again when the host answers")
+        message = f"resources with the labels of {identifier} on {', '.join(blocked)} could not be fully inspected"
+        raise HostNotObserved(
+            identifier, message, hint="check with `sandboxer plan`, and try again when the host answers"
+        )
     return labelled
 
 
@@ -118,23 +120,23 @@ def _refuse_claimed(fleet: Fleet, observed: ObservedSandbox) -> None:
     root = fleet.hosts[observed.host].spec.root
     place = f"{root}/{fleet.name}/{observed.id}/record.json"
     if observed.record is not None:
-        hint = f"`sandboxer destroy {observed.id}` removes a sandbox that has a record"
+        hint = f"use `sandboxer destroy {observed.id}` for a sandbox with a record"
         raise UsageError(f"sandbox {observed.name!r} ({observed.id}) has a record on {observed.host}", hint=hint)
     if observed.found is not None and observed.found.error not in (None, RECORD_MISSING):
-        hint = f"repair {place} on {observed.host}, or remove it where it is worthless, and try again"
+        hint = f"repair or remove {place} on {observed.host}, and try again"
         raise UsageError(
             f"{observed.id} has a record on {observed.host} that may claim it: {observed.found.error}", hint=hint
         )
     roots = sorted({owner.root for owner in observed.owners()} - {root})
     if roots:
-        hint = "name that root in the Host's spec.root, and look there first"
+        hint = "set spec.root of the Host to that root, and check there first"
         raise UsageError(
             f"{observed.id} on {observed.host} is labelled with another root: {', '.join(roots)}", hint=hint
         )
 
 
 def _removal(observed: ObservedSandbox) -> Change:
-    change = change_of(observed, Action.DELETE, Reason.DELETE_REQUESTED, "it has neither a record nor a manifest")
+    change = change_of(observed, Action.DELETE, Reason.DELETE_REQUESTED, "neither a record nor a manifest")
     return with_fingerprint(change, [observed])
 
 

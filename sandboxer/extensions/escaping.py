@@ -9,5 +9,5 @@ from sandboxer.model.text import printable
 def escaped(word: str) -> str:
     """Return the word as ``printf %b`` reads it, on one line. Raise UsageError if no program can be given it."""
     if "\0" in word:
-        raise UsageError(f"{printable(word)!r} has a zero byte in it")
+        raise UsageError(f"{printable(word)!r} contains a zero byte")
     return word.replace("\\", "\\\\").replace("\n", "\\n")

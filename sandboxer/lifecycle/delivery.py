@@ -210,7 +210,7 @@ class Delivery:
         why = error.message if error else f"no answer within {grace:g} s"
         hint = f" ({error.hint})" if error and error.hint else ""
         waits = f"; {waiting} event{'' if waiting == 1 else 's'} {'waits' if waiting == 1 else 'wait'} on the hosts"
-        rest = f"{waits}, and the next run sends the rest, or `sandboxer hub flush`" if waiting else ""
+        rest = f"{waits} (sent by the next run, or by `sandboxer hub flush`)" if waiting else ""
         return [f"State Hub at {self._hub.place}: {why}{hint}{rest}"]
 
     # --- the threads

@@ -52,4 +52,6 @@ def _broken_off(facts: HostFacts) -> Check:
     said = facts.result.stderr.decode("utf-8", "replace").strip().splitlines()
     words = f": {said[-1]}" if said else ""
     found = f"the host stopped answering halfway (exit code {facts.result.exit_code}){words}"
-    return Check("answer", "error", found, "run `sandboxer doctor` again; if it stays so, look at the host's log")
+    return Check(
+        "answer", "error", found, "run `sandboxer doctor` again, and check the host's log if the error persists"
+    )

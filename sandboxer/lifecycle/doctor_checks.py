@@ -23,7 +23,7 @@ LITTLE_SPACE = 1 << 30  # bytes
 FEW_FILES = 10_000
 SESSIONS = 8
 _CHAINS = (("chain input", "-a input"), ("chain forward", "-a forward", "-a docker-user"))
-_ELSEWHERE = "set another spec.root on the Host, such as /var/lib/sandboxer"
+_ELSEWHERE = "set spec.root on the Host to another folder, such as /var/lib/sandboxer"
 _OVER_NETWORK = ("nfs", "smb", "cifs", "fuse", "afs", "9p", "v9fs", "ceph")
 # Answers to the host's own connections pass: that is how a sandbox is reached. Podman's containers ask it for names, at
 # the address of their own network alone. Connections from other machines pass if a port is published to them.
@@ -51,8 +51,8 @@ def check_ssh(facts: HostFacts) -> Iterator[Check]:
         return
     keys = facts.lines("host-keys")
     line = f'hostKey: "{keys[0]}"' if keys else f"hostKey, as `ssh-keyscan -t ed25519 {spec.address}` prints it"
-    found = "known to this machine alone; another that plans must know it too"
-    yield Check("host key", "note", found, f"pin it, in the Host manifest's spec: {line}")
+    found = "known on this machine only; other machines that plan need the key too"
+    yield Check("host key", "note", found, f"pin the key in spec of the Host manifest: {line}")
 
 
 def check_login(facts: HostFacts) -> Iterator[Check]:
@@ -64,14 +64,16 @@ def check_login(facts: HostFacts) -> Iterator[Check]:
 
 def _login_problems(facts: HostFacts, seconds: float) -> Iterator[Check]:
     if seconds > SLOW_LOGIN:
-        found = f"it takes {seconds:.1f} s until a command runs there"
-        remedy = "see what the login shell's start files do, and set `UseDNS no` in sshd_config"
+        found = f"starting a command takes {seconds:.1f} s"
+        remedy = "check the start files of the login shell, and set `UseDNS no` in sshd_config"
         yield Check("login shell", "warning", found, remedy)
     shell, noise = facts.one("shell")
     if noise:
         first = noise.splitlines()[0][:60]
-        remedy = f"{_start_file(shell)} may print only for people; in bash, begin it with: [[ $- == *i* ]] || return"
-        yield Check("login shell", "warning", f"it prints where nobody reads, and that is dropped: {first}", remedy)
+        remedy = f"{_start_file(shell)} must print in interactive shells only; for bash: [[ $- == *i* ]] || return"
+        yield Check(
+            "login shell", "warning", f"the login shell prints text in non-interactive sessions: {first}", remedy
+        )
 
 
 def _start_file(shell: str) -> str:
@@ -91,8 +93,8 @@ def check_tools(facts: HostFacts) -> Iterator[Check]:
     # A tool that fails at two things fails at the second because of the first.
     broken = {tool: what for tool, _, what in (line.partition(" ") for line in reversed(facts.lines("broken")))}
     for tool, what in broken.items():
-        if (tool, what) == ("flock", "to keep others out"):
-            found = f"flock does not keep others out of a locked file in {facts.one('parent')[0]}"
+        if (tool, what) == ("flock", "to lock files"):
+            found = f"flock does not lock files in {facts.one('parent')[0]}"
             yield Check("tools", "error", found, _ELSEWHERE + ", on a local disk")
         else:
             remedy = facts.system.install_tools((tool,))
@@ -101,7 +103,7 @@ def check_tools(facts: HostFacts) -> Iterator[Check]:
         found = f"not installed, or not on the PATH of a login by SSH: {', '.join(missing)}"
         yield Check("tools", "error", found, facts.system.install_tools(missing))
     if not missing and not broken:
-        yield Check("tools", "ok", "sh, coreutils, sed, grep, flock and tar are here and do their work")
+        yield Check("tools", "ok", "sh, coreutils, sed, grep, flock and tar work")
 
 
 def check_clock(facts: HostFacts) -> Iterator[Check]:
@@ -122,20 +124,22 @@ def check_root(facts: HostFacts) -> Iterator[Check]:
     if unsafe := facts.text("way"):
         found, _, told = unsafe.partition(" may be written by other users")
         mend = f"{facts.system.as_root(f'chmod go-w {shlex.quote(found)}')}\nor " if told else ""
-        yield Check("root", "error", f"{unsafe}, and is refused", f"{mend}{_ELSEWHERE}")
+        yield Check("root", "error", f"{unsafe}, and is rejected", f"{mend}{_ELSEWHERE}")
         return
     problems = [check for folder, state in folders.items() if (check := _folder_problem(facts, folder, state))]
     yield from problems
     if not facts.has("writable") and not any(check.status == "error" for check in problems):
         root = facts.checked.root
         make = facts.system.as_root(f"install -d -m 700 -o {facts.system.user} {shlex.quote(root)}")
-        yield Check("root", "error", f"{facts.system.user} may not write to {root if folders else parent[0]}", make)
+        yield Check("root", "error", f"{facts.system.user} cannot write to {root if folders else parent[0]}", make)
     elif not problems:
         found = f"{facts.checked.root}, mode 0700, of {facts.system.user} alone"
-        yield Check("root", "ok", found if folders else f"{facts.checked.root} is not there yet; an apply makes it")
+        yield Check(
+            "root", "ok", found if folders else f"{facts.checked.root} does not exist yet; an apply creates the folder"
+        )
     mode = int(parent[1] or "0", 8)
     if mode & 0o002 and not mode & 0o1000:
-        found = f"anybody on the host may rename what is in {parent[0]} (mode {mode:o})"
+        found = f"any user of the host can rename entries of {parent[0]} (mode {mode:o})"
         yield Check("root", "warning", found, facts.system.as_root(f"chmod +t {shlex.quote(parent[0])}"))
 
 
@@ -144,13 +148,13 @@ def _folder_problem(facts: HostFacts, folder: str, state: str) -> Check | None:
     name, system = shlex.quote(folder), facts.system
     if kind != "directory":
         remedy = f"{system.as_root(f'rm {name}')}\nor {_ELSEWHERE}"
-        return Check("root", "error", f"{folder} is a {kind}, not a directory, and is refused", remedy)
+        return Check("root", "error", f"{folder} is a {kind}, not a directory, and is rejected", remedy)
     if owner != facts.uid:
-        found = f"{folder} belongs to user id {owner}, not to {system.user} ({facts.uid}), and is refused"
-        remedy = f"if nobody needs it: {system.as_root(f'rm -r {name}')}\nor {_ELSEWHERE}"
+        found = f"{folder} belongs to user id {owner}, not to {system.user} ({facts.uid}), and is rejected"
+        remedy = f"if unused, run: {system.as_root(f'rm -r {name}')}\nor {_ELSEWHERE}"
         return Check("root", "error", found, remedy)
     if mode != "700" and folder == facts.checked.root:
-        return Check("root", "note", f"{folder} has mode 0{mode}; the next apply makes it 0700", f"chmod 700 {name}")
+        return Check("root", "note", f"{folder} has mode 0{mode}; the next apply sets mode 0700", f"chmod 700 {name}")
     return None
 
 
@@ -165,13 +169,13 @@ def check_disk(facts: HostFacts) -> Iterator[Check]:
         engine = facts.one("info")[0] or "docker"
         problems.append((f"only {format_gib(space)} free on {where}", f"{engine} system df\ndf -h\nor {_ELSEWHERE}"))
     if full:
-        problems.append((f"room for only {free_files} more files on {where}", f"df -i\nor {_ELSEWHERE}"))
+        problems.append((f"space for only {free_files} more files on {where}", f"df -i\nor {_ELSEWHERE}"))
     if "noexec" in (facts.lines("mounted") or [""])[-1].split(","):
         remount = facts.system.as_root(f"mount -o remount,exec {shlex.quote(point)}")
         found = f"{where} is mounted noexec: containers cannot run programs of their workspace"
         problems.append((found, f"{remount}\nor {_ELSEWHERE}"))
     if kind.lower().startswith(_OVER_NETWORK):
-        found = f"{where} is no local disk: locks and renames may not hold there"
+        found = f"{where} is not a local disk: locks and renames may be unreliable"
         problems.append((found, _ELSEWHERE + ", on a local disk"))
     yield from (Check("disk", "warning", found, remedy) for found, remedy in problems)
     if not problems:
@@ -186,10 +190,10 @@ def check_sshd(facts: HostFacts) -> Iterator[Check]:
     sessions = int(flags.get("maxsessions", SESSIONS))
     problems = []
     if sessions < SESSIONS:
-        found = f"it allows {sessions} sessions on a connection; with fewer than {SESSIONS} an apply is slower"
+        found = f"{sessions} sessions on a connection; fewer than {SESSIONS} slow down an apply"
         problems.append((found, "MaxSessions 10"))
     if flags.get("allowtcpforwarding", "yes") in ("no", "remote") or flags.get("disableforwarding") == "yes":
-        found = "it forwards nothing: sandboxes under `egress: deny` cannot be reached from here"
+        found = "sshd allows no forwarding: sandboxes under `egress: deny` are unreachable from here"
         problems.append((found, "AllowTcpForwarding local"))
     reload = system.restart_service("ssh" if system.family == "debian" else "sshd")
     for found, line in problems:
@@ -207,14 +211,14 @@ def check_firewall(facts: HostFacts) -> Iterator[Check]:
     rules, system = facts.text("firewall").lower(), facts.system
     within, without = (any(re.search(rf"{chain}[^}}]*? drop", rules) for chain in chains) for chains in _CHAINS)
     if within and without:
-        found = "the host's own addresses are closed to containers, and containers to other machines"
+        found = "containers cannot reach the host's addresses, nor other machines the containers"
         yield Check("firewall", "ok", found)
         return
-    found = "under `egress: deny`, containers still reach services that listen on the host's own addresses"
+    found = "under `egress: deny`, containers can reach services on the host's addresses"
     if within:
-        found = "machines with a route to the host still reach ports of containers that are not published"
+        found = "machines with a route to the host can reach unpublished ports of containers"
     if not system.is_root:
-        found += f", unless a rule that {system.user} cannot see closes them"
+        found += f", unless a rule hidden from {system.user} blocks this"
     close = system.as_root(CLOSE)
     lacks = facts.has("nft") and not facts.text("nft").strip()
     yield Check("firewall", "note", found, f"{system.install('nftables')}\n{close}" if lacks else close)
@@ -242,7 +246,7 @@ def diagnose(facts: HostFacts, backends: Sequence[HostChecks] = ()) -> Iterator[
             yield from check(facts)
         except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
             name = check.__name__.removeprefix("check_")
-            yield Check(name, "warning", f"what the host says of it cannot be understood: {error!r}")
+            yield Check(name, "warning", f"cannot parse the output of the host: {error!r}")
 
 
 def format_gib(size: int) -> str:

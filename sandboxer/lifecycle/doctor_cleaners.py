@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"(\d+) ?([a-z]*)")
-_ELSEWHERE = "set another spec.root on the Host, such as /var/lib/sandboxer"
+_ELSEWHERE = "set spec.root on the Host to another folder, such as /var/lib/sandboxer"
 # Debian's cron job keeps what was used within a week, unless its settings differ.
 _TMPREAPER_AGE = "7d"
 
@@ -43,7 +43,7 @@ def check_cleaner(facts: HostFacts) -> Iterator[Check]:
     cleaners = list(_cleaners(facts))
     late = []
     for cleaner in cleaners:
-        found = f"{cleaner.name} removes from {root} what nobody used for {cleaner.age} ({cleaner.where})"
+        found = f"{cleaner.name} removes files from {root} that are unused for {cleaner.age} ({cleaner.where})"
         age = span_of(cleaner.age)
         if longest is not None and age is not None and age > longest:
             late.append(f"{found}; no sandbox lives longer than {format_duration(longest)}")
@@ -79,7 +79,7 @@ def _cleaners(facts: HostFacts) -> Iterator[Cleaner]:
 
 def _spare(name: str, root: str) -> str:
     if name == "tmpwatch":
-        return f"in /etc/cron.daily/tmpwatch, add to its options: -x {shlex.quote(root)}\nor {_ELSEWHERE}"
+        return f"add to the options in /etc/cron.daily/tmpwatch: -x {shlex.quote(root)}\nor {_ELSEWHERE}"
     return _ELSEWHERE
 
 

@@ -82,7 +82,7 @@ class Journals:
             try:
                 self.acknowledge(host, told[host])
             except HostError as error:
-                return f"what State Hub was told cannot be noted on {host}: {error.message}"
+                return f"cannot save the delivery state of State Hub on {host}: {error.message}"
             return ""
 
         if not told:
@@ -94,7 +94,9 @@ class Journals:
         nonce = secrets.token_hex(16)
         sections = Sections(b"\n" + self._run(host, nonce, wish), nonce)
         if not sections.complete:
-            raise ObservationIncomplete(host, f"the journals of {host} broke off", hint="see `sandboxer doctor`")
+            raise ObservationIncomplete(
+                host, f"reading the journals of {host} was interrupted", hint="check the host with `sandboxer doctor`"
+            )
         return list(self._backlogs(sections))
 
     def _run(self, host: str, nonce: str, lines: Sequence[str]) -> bytes:

@@ -48,7 +48,7 @@ class LockInspector:
             case _:
                 why = result.stderr.decode("utf-8", "replace").strip() or f"exit code {result.exit_code}"
                 raise ObservationIncomplete(
-                    host, f"{host} does not tell who holds the lock: {why}", hint="see `sandboxer doctor`"
+                    host, f"cannot read the lock on {host}: {why}", hint="check the host with `sandboxer doctor`"
                 )
 
     def ask_all(self, hosts: list[str], *, end: bool = False) -> list[Lock]:

@@ -66,9 +66,9 @@ class DriftNotes:
                 Command(script("root.sh", "host_session.sh", "note.sh"), data, timeout=limit)
             )
         except HostError as error:
-            return [f"what is told of {host} cannot be noted there: {error.message}"]
+            return [f"cannot save the reported drift of {host}: {error.message}"]
         if result.exit_code != 0:
-            return [f"what is told of {host} cannot be noted there: exit code {result.exit_code}"]
+            return [f"cannot save the reported drift of {host}: exit code {result.exit_code}"]
         return list(self._problems(notes, result.stdout.decode("utf-8", "replace")))
 
     def _problems(self, notes: Sequence[Note], said: str) -> Iterator[str]:
@@ -79,4 +79,4 @@ class DriftNotes:
                 case ["told", number] if note and number.isdecimal():
                     self.told(note.host, note.event.model_copy(update={"number": int(number)}))
                 case ["not", why] if note:
-                    yield f"what is told of {note.sandbox} on {note.host} cannot be noted there: {why}"
+                    yield f"cannot save the reported drift of {note.sandbox} on {note.host}: {why}"

@@ -63,7 +63,9 @@ class Placements:
             gate = self._gates.setdefault(operation.target.host, threading.BoundedSemaphore(AT_ONCE))
         if not gate.acquire(timeout=LONGEST_SECONDS):
             raise SandboxLocked(
-                operation.name, f"{operation.name} did not get its turn on {operation.target.host}", hint="apply again"
+                operation.name,
+                f"{operation.name} was not started on {operation.target.host}: too many operations",
+                hint="apply again",
             )
         try:
             yield
@@ -79,6 +81,6 @@ def _must_be_away(operation: Operation, *, by_name: bool) -> None:
     result = target.transport.run(Command(script("names.sh", "present.sh"), data, timeout=ASK_SECONDS))
     answer = result.stdout.decode("ascii", "replace").strip()
     if answer == "here":
-        raise StaleChange(operation.name, f"{operation.name} is on {target.host} by now", hint="plan again")
+        raise StaleChange(operation.name, f"{operation.name} is now on {target.host}", hint="plan again")
     if answer != "away":
-        raise ObservationIncomplete(target.host, f"{target.host} does not tell whether it has {operation.name}")
+        raise ObservationIncomplete(target.host, f"cannot check {target.host} for {operation.name}")

@@ -44,9 +44,7 @@ def activate(operation: Operation, now: datetime) -> Record:
 
     def used(record: Record) -> Rewrite:
         if record.phase not in (Phase.READY, Phase.ACTIVE):
-            raise UsageError(
-                f"{operation.name} is {record.phase}, not ready", hint="wait until it is: `sandboxer wait`"
-            )
+            raise UsageError(f"{operation.name} is {record.phase}, not ready", hint="wait with `sandboxer wait`")
         through = (Phase.ACTIVE,) if record.phase is Phase.READY else ()
         return record.model_copy(update={"expires_at": kept_alive(record, now)}), through
 
@@ -72,7 +70,7 @@ def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None])
         data = session.call("record").output.rstrip(b"\n") + b"\n"
         record = _record_of(operation, data)
         if record.phase is Phase.DESTROYING:
-            raise UsageError(f"{operation.name} is being removed", hint="`sandboxer destroy` ends that")
+            raise UsageError(f"{operation.name} is being removed", hint="finish the removal with `sandboxer destroy`")
         changed = change(record)
         if changed is None:
             return record
@@ -87,7 +85,7 @@ def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None])
             after = after.model_copy(update={"phase": through[-1], "last_event": events[-1].number})
         former = hashlib.sha256(data).hexdigest()
         lines = (event.to_line() for event in events)
-        session.must("its record cannot be written", "rewrite", former, *lines, payload=after.to_bytes())
+        session.must("the record cannot be written", "rewrite", former, *lines, payload=after.to_bytes())
         for event in events:
             operation.told(event, after, ())
         return after
@@ -96,7 +94,7 @@ def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None])
 def _record_of(operation: Operation, data: bytes) -> Record:
     """Return the record in these bytes, if it is of the life that the operation is about."""
     if not data.strip():
-        raise StaleChange(operation.name, f"{operation.name} is gone from {operation.target.host} meanwhile")
+        raise StaleChange(operation.name, f"{operation.name} was removed from {operation.target.host} meanwhile")
     try:
         record = parse_record(data, fleet=operation.fleet, identifier=operation.id)
     except RecordRefused as refused:
@@ -104,6 +102,8 @@ def _record_of(operation: Operation, data: bytes) -> Record:
         raise ObservationIncomplete(operation.target.host, message) from refused
     if record.uid != operation.expected_uid:
         raise StaleChange(
-            operation.name, f"{operation.name} was made anew meanwhile", hint="see `sandboxer get`, and try again"
+            operation.name,
+            f"{operation.name} was recreated meanwhile",
+            hint="check with `sandboxer get`, and try again",
         )
     return record

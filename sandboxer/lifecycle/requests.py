@@ -21,6 +21,8 @@ def request_of(operation: Operation) -> SandboxRequest:
         reply = session.call("show", REQUEST_FILE)
     request = SandboxRequest.parse(operation.id, reply.output) if reply.code == 0 else None
     if request is None or request.name != operation.name:
-        message = f"what {operation.name} was asked for with is not on {operation.target.host} any more"
-        raise SandboxError(operation.name, message, hint=f"`sandboxer destroy {operation.name}`, and create it again")
+        message = f"the request of {operation.name} is no longer on {operation.target.host}"
+        raise SandboxError(
+            operation.name, message, hint=f"run `sandboxer destroy {operation.name}`, and create the sandbox again"
+        )
     return request

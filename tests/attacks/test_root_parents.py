@@ -78,7 +78,7 @@ def test_a_folder_above_the_root_that_others_can_change_is_refused_by_name(
     hosts = {host["name"]: json.dumps(host) for host in applied}
     for name, (_, said) in PREPARED.items():
         assert f"{said}, who could replace {THEIRS}/sandboxer" in hosts[name]
-        assert f"{said}, who could replace {THEIRS}/sandboxer, and is refused" in doctor
+        assert f"{said}, who could replace {THEIRS}/sandboxer, and is rejected" in doctor
         assert not fleet.containers(name)
         assert fleet.sh(name, f"find {THEIRS}/ /srv -name record.json; grep -r -l {SECRET} {THEIRS} /srv; true") == ""
     assert fleet.sh("lab-1", f"find {THEIRS}/loot -mindepth 1") == ""

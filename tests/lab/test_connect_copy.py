@@ -86,7 +86,7 @@ def test_what_cannot_be_copied_is_said_and_changes_nothing(
     _sh(fleet, host, "mkdir /d; echo x >/d/x; ln -s /etc/passwd /d/out; ln -s ../../.. /d/up; ln -s x /d/in")
     target = tmp_path / "target"
     for words, said in {
-        ("cp", "web:/d", str(target)): "web has the services a, b: which one?",
+        ("cp", "web:/d", str(target)): "web has the services a, b; no service specified",
         ("cp", "web/c:/d", str(target)): "web has no service c",
         ("cp", "web/a:/none", str(target)): "/none of web is not copied",
         ("cp", "web/a:/", str(target)): "the whole of a container cannot be copied",

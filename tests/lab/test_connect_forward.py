@@ -166,7 +166,7 @@ def test_published_ports_numbers_and_what_is_not_there(new_fleet: Callable[..., 
     with _forwarded(fleet, "8080", "--service", "b") as told:
         assert (told["name"], told["service"], _get(f"http://127.0.0.1:{told['local_port']}")) == ("8080", "b", PAGE)
     fleet.run("forward", "web", "9999", code=1)
-    assert "web has the services a, b: which one?" in fleet.said[-1]
+    assert "web has the services a, b; no service specified" in fleet.said[-1]
     fleet.run("forward", "web", "none", code=1)
     assert "web has no port none" in fleet.said[-1]
     with Client(fleet.repo.path).forward("web", 8080) as forward:
@@ -189,7 +189,7 @@ def test_a_refused_connection_ends_alone(applied: FleetRepo, host: str) -> None:
         fleet.engine(host, "stop", "-t", "0", fleet.ids(host, "web")["a"])
         with socket.create_connection(("127.0.0.1", forward.local_port), 10) as sock:
             assert _end_of(sock) == "reset"
-        assert "a of web does not run: it is exited" in warned[-1]
+        assert "a of web is not running: exited" in warned[-1]
         fleet.engine(host, "start", fleet.ids(host, "web")["a"])
         until(lambda: _answers(forward.url), "it answers when it runs again")
     until(lambda: set(threading.enumerate()) <= threads, "no thread is left")
@@ -225,7 +225,7 @@ def test_a_lost_connection_is_made_anew(applied: FleetRepo, lab: Lab, host: str)
         with lab.cut(host, "refuse"):
             until(lambda: not _answers(told["url"]), "it is cut off")
         until(lambda: _answers(told["url"]), "it answers again")
-    assert "the connection to lab-1 was lost: it is made anew" in told["stderr"]
+    assert "the connection to lab-1 was lost; reconnecting" in told["stderr"]
 
 
 def test_whoever_reads_slowly_costs_no_memory(new_fleet: Callable[..., FleetRepo]) -> None:

@@ -128,7 +128,7 @@ def test_docker_that_the_login_may_not_use(lab: Lab, fleet: Path) -> None:
     finally:
         lab.exec(host, ["chmod", "660", "/var/run/docker.sock"])
     assert found.status == "error"
-    assert found.found.startswith(f"{host.user} may not use Docker's socket /var/run/docker.sock")
+    assert found.found.startswith(f"{host.user} cannot use Docker's socket /var/run/docker.sock")
     assert found.remedy.startswith(f"sudo usermod -aG docker {host.user}\n")
 
 
@@ -157,7 +157,7 @@ def test_a_root_that_is_refused(lab: Lab, fleet: Path) -> None:
         lab.exec("lab-1", ["rm", "/tmp/doctor"])
     assert (found.status, found.found) == (
         "error",
-        "/tmp/doctor is a symbolic link, not a directory, and is refused",
+        "/tmp/doctor is a symbolic link, not a directory, and is rejected",
     )
 
 

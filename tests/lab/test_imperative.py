@@ -109,7 +109,7 @@ def test_a_name_is_had_once_and_what_is_wrong_is_told_as_of_a_manifest(new_fleet
     with pytest.raises(ManifestError):
         client.create("profile.web", ttl="3h")  # beyond the profile's
     with client.create("profile.web", name="try-1") as sandbox:
-        with pytest.raises(UsageError, match="there is a sandbox try-1 on lab-1 already"):
+        with pytest.raises(UsageError, match="sandbox try-1 already exists on lab-1"):
             client.create("profile.web", name="try-1")
         assert [one.id for one in client.list()] == [sandbox.id]
     assert client.list() == []
@@ -123,7 +123,7 @@ def test_one_of_gits_is_renewed_and_comes_back_after_a_destroy(new_fleet: Callab
     assert _ask(fleet, "recreate", "web")["sync"] == "Synced"
     assert fleet.record("lab-1", "web")["uid"] != uid
     fleet.run("destroy", "web")
-    assert "web is in git: the next apply makes it again" in fleet.said[-1]
+    assert "web is in git: the next apply creates the sandbox again" in fleet.said[-1]
     assert fleet.ids("lab-1") == {}
     assert fleet.apply().reasons == {"web": "create_because_absent"}
 

@@ -200,7 +200,7 @@ def test_without_waiting_it_is_made_in_the_background(fleet: FleetRepo, client: 
     until(lambda: not client.abandoned(), "the background to end")
     client.destroy(name)
     fleet.run("resume", name, code=1)
-    assert "there is no sandbox" in fleet.said[-1]
+    assert "no sandbox" in fleet.said[-1]
 
 
 def test_what_cannot_be_made_in_the_background_fails(fleet: FleetRepo, client: Client) -> None:

@@ -43,10 +43,10 @@ def copy_from(
     target, copy = _copier(context, name, service)
     plain, contents = _plain(path)
     if plain == "/":
-        raise UsageError("the whole of a container cannot be copied", hint="name a file or folder below /")
+        raise UsageError("the whole of a container cannot be copied", hint="choose a file or folder below /")
     into = Path(destination)
     if str(destination).endswith("/") and not into.is_dir():
-        raise UsageError(f"there is no folder {destination}", hint="make it first, or leave out the slash")
+        raise UsageError(f"there is no folder {destination}", hint="create the folder first, or omit the slash")
     final = into if contents or not into.is_dir() else into / posixpath.basename(plain)
     transports = Transports(target.folder)
     try:
@@ -76,7 +76,7 @@ def copy_to(
     Raise UsageError, SandboxError, HostError.
     """
     if not Path(source).exists():
-        raise UsageError(f"there is no {source}", hint="name a file or folder of this machine")
+        raise UsageError(f"there is no {source}", hint="choose a file or folder on this machine")
     target, copy = _copier(context, name, service)
     transports = Transports(target.folder)
     try:
@@ -87,7 +87,7 @@ def copy_to(
                 pack(Path(source), called, _Writer(stream, progress), context.warn)
             except BrokenPipeError:
                 _must_be_well(stream, target, path)
-                raise _cut_off(target, path, "it took no more") from None
+                raise _cut_off(target, path, "the container accepted no more data") from None
             stream.end_input()
             _must_be_well(stream, target, path)
     finally:
@@ -106,7 +106,7 @@ def _copier(context: ClientContext, name: str, service: str | None) -> tuple[Con
 def _plain(path: str) -> tuple[str, bool]:
     """Return a normalized path in a container, and whether it means the content of the directory."""
     if "\0" in path or not path:
-        raise UsageError(f"{printable(path)!r} is no path", hint="NAME/SERVICE:PATH")
+        raise UsageError(f"{printable(path)!r} is not a path", hint="NAME/SERVICE:PATH")
     whole = posixpath.normpath("/" + path.lstrip("/"))
     return whole, path.endswith("/.")
 
@@ -121,7 +121,9 @@ def _destination(transport: HostTransport, copy: Copier, path: str, source: str)
     if kind and Path(source).is_dir():
         raise UsageError(f"{plain} in the container is a file, and {source} is a folder")
     if not kind and path.endswith("/") and not Path(source).is_dir():
-        raise UsageError(f"there is no folder {plain} in the container", hint="make it first, or leave out the slash")
+        raise UsageError(
+            f"there is no folder {plain} in the container", hint="create the folder first, or omit the slash"
+        )
     return posixpath.split(plain)
 
 
@@ -139,18 +141,18 @@ def _must_be_well(stream: Stream, target: ConnectTarget, path: str) -> None:
             pass
         code = stream.wait(_STALL)
     except TimeoutError:
-        raise HostError(host, f"{target.engine} on {host} has not gone on for {_STALL:g} s") from None
+        raise HostError(host, f"{target.engine} on {host} made no progress for {_STALL:g} s") from None
     if code:
         said = stream.said.splitlines()
         words = said[-1].removeprefix("Error: ") if said else ""
         for container in target.observed.containers:
             words = words.replace(container.id, container.service)
         why = printable(words, 300) or f"exit code {code}"
-        raise SandboxError(target.name, f"{path} of {target.name} is not copied: {why}")
+        raise SandboxError(target.name, f"{path} of {target.name} was not copied: {why}")
 
 
 def _cut_off(target: ConnectTarget, path: str, why: str) -> SandboxError:
-    return SandboxError(target.name, f"{path} of {target.name} is not copied: what came is not whole ({why})")
+    return SandboxError(target.name, f"{path} of {target.name} was not copied: the data was incomplete ({why})")
 
 
 class _Reader:
@@ -167,7 +169,7 @@ class _Reader:
                 self._rest = self._stream.read(_STALL)
             except TimeoutError:
                 host = self._place.observed.host
-                raise HostError(host, f"nothing came from {host} for {_STALL:g} s") from None
+                raise HostError(host, f"no data from {host} for {_STALL:g} s") from None
             self._count += len(self._rest)
             self._progress(self._count)
         data, self._rest = self._rest[:size], self._rest[size:]

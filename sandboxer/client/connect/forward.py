@@ -128,8 +128,8 @@ def _scheme(name: str) -> str:
 def _all(target: ConnectTarget, service: str | None) -> list[_Destination]:
     found = [destination for destination in _declared(target) if service in (None, destination.service)]
     if not found:
-        hint = f"give the number of a container's port, such as `sandboxer forward {target.name} 8080`"
-        raise UsageError(f"the profile of {target.name} names no port in spec.reachability", hint=hint)
+        hint = f"specify a container port, for example `sandboxer forward {target.name} 8080`"
+        raise UsageError(f"the profile of {target.name} has no ports in spec.reachability", hint=hint)
     return found
 
 
@@ -141,13 +141,14 @@ def _destination(target: ConnectTarget, request: PortRequest, service: str | Non
     services = {destination.service for destination in exact}
     if len(services) > 1:
         raise UsageError(
-            f"port {request.port} is one of {', '.join(sorted(services))}", hint="say which with --service"
+            f"port {request.port} is ambiguous: services {', '.join(sorted(services))}",
+            hint="select a service with --service",
         )
     if exact:
         return exact[0]
     if not request.port.isdecimal() or not 0 < int(request.port[:6]) < 65536:
         known = ", ".join(destination.name for destination in declared)
-        hint = f"its reachability has {known}" if known else "give the number of a container's port, 1 to 65535"
+        hint = f"choose one of: {known}" if known else "specify a container port from 1 to 65535"
         raise UsageError(f"{target.name} has no port {request.port}", hint=hint)
     number = int(request.port)
     return _Destination(request.port, target.the_service(service), number, "tcp")
@@ -169,7 +170,7 @@ class Link:
     def check(self) -> None:
         """Connect. Raise HostUnreachable if that fails."""
         if self._transport.lost:
-            self._transport.tunnel("127.0.0.1", 1)  # its error says why
+            self._transport.tunnel("127.0.0.1", 1)  # its error has the reason
 
     def forward(self, destination: _Destination, address: str, local_port: int) -> Forward:
         """Listen on a local port, and forward its connections. Raise UsageError if the port is not available."""
@@ -218,11 +219,11 @@ class Link:
         if again is None:
             target.container(destination.service)  # its error has the container's state
             raise SandboxError(
-                target.name, f"{destination.service} of {target.name} does not run", hint="see `sandboxer get`"
+                target.name, f"{destination.service} of {target.name} is not running", hint="check with `sandboxer get`"
             )
         if again == way:
             message = f"nothing answers on port {destination.port} of {destination.service} in {target.name}"
-            raise SandboxError(target.name, message, hint=f"see `sandboxer logs {target.name}`")
+            raise SandboxError(target.name, message, hint=f"check `sandboxer logs {target.name}`")
         return transport.tunnel(*again)
 
     def _looked(self, transport: HostTransport, newer_than: float, *, or_known: bool = False) -> ConnectTarget:
@@ -245,7 +246,7 @@ class Link:
             if self._transport is not lost or self._closed:
                 return
             host = self._place.observed.host
-            self._say(f"the connection to {host} was lost: it is made anew")
+            self._say(f"the connection to {host} was lost; reconnecting")
             former, self._transports = self._transports, Transports(self._place.folder)
             self._transport = self._transports.to(self._place.host)
             former.close()

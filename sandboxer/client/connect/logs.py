@@ -63,7 +63,7 @@ def logs(
     Raise UsageError if it does not exist, or has no such service, and CapabilityMissing.
     """
     if tail is not None and tail < 0:
-        raise UsageError(f"{tail} is no number of lines", hint="0 or more, or all")
+        raise UsageError(f"{tail} is not a number of lines", hint="specify a number from 0, or all")
     target = target_of(context, name)
     extension = target.capable("logs")
     for service in services:

@@ -54,9 +54,9 @@ class ConnectTarget(LiveSandbox):
         if service is None and len(services) == 1:
             return next(iter(services))
         if service is None:
-            raise UsageError(f"{self.name} has {self._have()}: which one?", hint="name the service that is meant")
+            raise UsageError(f"{self.name} has {self._have()}; no service specified", hint="specify a service")
         if service not in services:
-            hint = did_you_mean(service, services.keys()) or f"it has {self._have()}"
+            hint = did_you_mean(service, services.keys()) or f"choose one of: {self._have()}"
             raise UsageError(f"{self.name} has no service {service}", hint=hint)
         return service
 
@@ -70,8 +70,8 @@ class ConnectTarget(LiveSandbox):
         found = next((container for container in containers if container.state == "running"), None)
         if found is None and running:
             states = " and ".join(sorted({container.state for container in containers}))
-            message = f"{name} of {self.name} does not run: it is {states}"
-            raise SandboxError(self.name, message, hint=f"see `sandboxer logs {self.name} --service {name}`")
+            message = f"{name} of {self.name} is not running: {states}"
+            raise SandboxError(self.name, message, hint=f"check `sandboxer logs {self.name} --service {name}`")
         return found or containers[0]
 
     def _have(self) -> str:
@@ -92,7 +92,7 @@ class ConnectTarget(LiveSandbox):
         )
         observed = copies.get(self.observed.id)
         if observed is None:
-            raise SandboxError(self.name, f"{self.name} is not on {self.observed.host} any more")
+            raise SandboxError(self.name, f"{self.name} is no longer on {self.observed.host}")
         return replace(self, observed=observed, record=sure(self.name, observed))
 
 
@@ -133,9 +133,9 @@ def _connection(folder: Path, host: Host) -> Iterator[HostTransport]:
 
 def sure(name: str, observed: ObservedSandbox) -> Record:
     """Return the record of a sandbox that is certainly ours, and whose engine answers. Raise SandboxError otherwise."""
-    conflict = observed.conflict or (None if observed.record else "its record is gone") or observed.engine_error
+    conflict = observed.conflict or (None if observed.record else "the record is missing") or observed.engine_error
     if conflict or observed.record is None:
         raise SandboxError(
-            name, f"{name} on {observed.host} is not reached into: {conflict}", hint="see `sandboxer plan`"
+            name, f"{name} on {observed.host} cannot be accessed: {conflict}", hint="check with `sandboxer plan`"
         )
     return observed.record

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import HostTransport, Stream
 
 ROUND = 2  # seconds between two lists of the containers
-_SILENT = 90.0  # seconds without such a list: the host does not answer any more
+_SILENT = 90.0  # seconds without such a list, after which the host counts as unreachable
 _QUIET_ROUNDS = 3  # lists without a running container until the end: an update stops before it starts
 _FAILURES = 3  # times that an engine may fail to return a log
 _WAITING = 8  # pieces of logs that wait for the reader; each is at most one read
@@ -104,7 +104,7 @@ class LogFollower:
         if failures >= _FAILURES:
             name, service = self._sandbox.name, over.source.service
             message = f"{self._sandbox.engine} does not give the log of {service}"
-            raise SandboxError(name, message, hint="what it said for a reason is among the lines")
+            raise SandboxError(name, message, hint="read the engine's error among the lines")
 
     def _over(self, now: dict[str, _Now]) -> bool:
         """Start to read new containers; return whether nothing runs, and nothing is about to."""
@@ -152,7 +152,9 @@ class LogFollower:
             while not self._stop.is_set():
                 chunk = stream.read(_SILENT)
                 if not chunk:
-                    raise HostUnreachable(observed.host, f"the logs on {observed.host} were cut off", hint="try again")
+                    raise HostUnreachable(
+                        observed.host, f"the logs on {observed.host} were interrupted", hint="try again"
+                    )
                 for line in cut.of(chunk):
                     if line != b"@":
                         found.append(line)
@@ -234,8 +236,8 @@ class _Again:
 
 
 def _unanswering(host: str) -> HostError:
-    hint = "its connection stands; see what it is busy with"
-    return HostError(host, f"{host} has not told for {_SILENT:g} s which containers there are", hint=hint)
+    hint = "check the load of the host: the connection is open but silent"
+    return HostError(host, f"{host} has not listed its containers for {_SILENT:g} s", hint=hint)
 
 
 class _Connections:

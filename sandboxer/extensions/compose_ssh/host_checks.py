@@ -40,14 +40,14 @@ def check_engine(facts: HostFacts) -> Iterator[Check]:
     shim = facts.text("shim") or facts.one("shim")[0]
     has_docker, has_podman = (any(key.startswith(engine) for key in clients) for engine in ("docker", "podman"))
     if runtime == "docker" and not has_docker:
-        found = "spec.runtime is docker, and there is no docker command"
+        found = "spec.runtime is docker, but no docker command is installed"
         if shim:
-            found = f"spec.runtime is docker, and {shim} is Podman's stand-in for it"
+            found = f"spec.runtime is docker, but {shim} is Podman's replacement"
         other = "\nor set `runtime: podman` on the Host" if has_podman else ""
         yield Check("engine", "error", found, system.install_docker() + other)
     elif runtime == "podman" and not has_podman:
         other = "\nor set `runtime: docker` on the Host" if has_docker else ""
-        found = "spec.runtime is podman, and there is no podman command"
+        found = "spec.runtime is podman, but no podman command is installed"
         yield Check("engine", "error", found, system.install("podman") + other)
     elif not chosen:
         yield Check("engine", "error", "neither Docker nor Podman is installed", system.install_engine())
@@ -56,8 +56,8 @@ def check_engine(facts: HostFacts) -> Iterator[Check]:
     else:
         yield _answering(facts, chosen, shim)
         if chosen == "docker" and has_podman:
-            found = "Podman is here too; new sandboxes get Docker"
-            yield Check("engine", "note", found, "set `runtime: podman` on the Host for the other")
+            found = "Podman is installed too; new sandboxes use Docker"
+            yield Check("engine", "note", found, "set `runtime: podman` on the Host to use Podman")
 
 
 def _answers(facts: HostFacts) -> bool:
@@ -76,9 +76,9 @@ def _silent(facts: HostFacts, chosen: str) -> Check:
         return Check("engine", "error", found, system.restart_service(chosen) if chosen == "docker" else f"{chosen} ps")
     if "permission denied" in words.lower() and chosen == "docker":
         socket, group = facts.one("socket")
-        found = f"{system.user} may not use Docker's socket {socket}, which is for the group {group}"
+        found = f"{system.user} cannot use Docker's socket {socket} of group {group}"
         remedy = system.as_root(f"usermod -aG {group or 'docker'} {system.user}")
-        return Check("engine", "error", found, f"{remedy}\nnote: whoever may use Docker is as good as root there")
+        return Check("engine", "error", found, f"{remedy}\nnote: access to Docker is equivalent to root on the host")
     last = words.splitlines()[-1] if words else f"exit code {code}"
     remedy = system.start_service(chosen) if chosen == "docker" else "podman info"
     return Check("engine", "error", f"{_named(chosen)} does not answer: {last}", remedy)
@@ -99,7 +99,7 @@ def _answering(facts: HostFacts, chosen: str, shim: str) -> Check:
         if (host.get("security") or {}).get("rootless"):
             details.insert(0, "rootless")
         if shim:
-            details.append(f"{shim} is its stand-in for docker")
+            details.append(f"{shim} is its replacement for docker")
     found = f"{_named(chosen)} {version or 'of unknown version'} answers ({', '.join(details)})"
     return _old_or_ok("engine", _named(chosen), version, found, "upgrade it")
 
@@ -118,7 +118,7 @@ def check_limits(facts: HostFacts) -> Iterator[Check]:
         host: dict[str, Any] = info.get("host") or {}
         without = [word for word in _LIMITS.values() if word not in (host.get("cgroupControllers") or ())]
         file = f"[Service]\nDelegate={' '.join(_LIMITS.values())}"
-        remedy = f"as root, write {_DELEGATE}:\n{file}\nthen: systemctl daemon-reload, and log in anew"
+        remedy = f"as root, write {_DELEGATE}:\n{file}\nthen: systemctl daemon-reload, and log in again"
     if without:
         yield Check("limits", "warning", f"ceilings of {', '.join(without)} have no effect here", remedy)
     else:
@@ -130,15 +130,15 @@ def check_builds(facts: HostFacts) -> Iterator[Check]:
     chosen = facts.one("info")[0]
     if not _answers(facts):
         return
-    remedy = "let profiles of strangers' input name images, or give such sandboxes a host of their own"
+    remedy = "use images instead of builds for untrusted input, or a separate host"
     if chosen == "docker":
         yield Check(
-            "builds", "note", "steps of builds have no ceilings on Docker, but the time limit of an apply", remedy
+            "builds", "note", "build steps on Docker have no ceilings except the time limit of an apply", remedy
         )
     elif facts.uid != "0":
-        yield Check("builds", "note", "steps of builds have no ceilings on a rootless Podman", remedy)
+        yield Check("builds", "note", "build steps on rootless Podman have no ceilings", remedy)
     else:
-        yield Check("builds", "ok", "steps of builds have the ceilings of memory and cpu that containers have")
+        yield Check("builds", "ok", "build steps have the memory and cpu ceilings of containers")
 
 
 def check_compose(facts: HostFacts) -> Iterator[Check]:
@@ -153,18 +153,18 @@ def check_compose(facts: HostFacts) -> Iterator[Check]:
     install = system.install_podman_compose() if by_podman else system.install_compose()
     if not command:
         yield Check(
-            "compose", "error", "neither the docker-compose plugin nor a docker-compose command is here", install
+            "compose", "error", "neither the docker-compose plugin nor a docker-compose command is installed", install
         )
         return
     if code != "0":
         last = (complaint.splitlines() or [f"exit code {code}"])[-1]
         if command == "podman compose" and not wanted:
-            last = "there is no podman-compose, and this Podman has no `compose` of its own"
+            last = "podman-compose is not installed, and this Podman has no `compose` command"
         yield Check("compose", "error", f"`{command}` does not work: {last}", install)
         return
     version = _version(said or complaint)
     name = "podman-compose" if by_podman and "podman-compose" in f"{command} {said}{complaint}" else "Docker Compose"
-    request = ", as is asked for" if wanted else ""
+    request = ", as requested" if wanted else ""
     found = f"{name} {version or 'of unknown version'} (`{command}`{request})"
     yield _old_or_ok("compose", name, version, found, install)
 
@@ -179,33 +179,33 @@ def check_reading(facts: HostFacts) -> Iterator[Check]:
         return
     key, value = next(((key, wanted) for key, bad, wanted in _NAMESPACES if words.get(key) == bad), ("", ""))
     if "unshare" not in words:
-        why, remedy = "there is no unshare", system.install("util-linux")
+        why, remedy = "unshare is not installed", system.install("util-linux")
     elif key and not system.is_root:
         why, remedy = f"{_SYSCTL[key]} is {words[key]}", system.as_root(f"sysctl -w {_SYSCTL[key]}={value}")
     else:
-        why, remedy = "a mount namespace cannot be made", "use a host that is no container, or a login that is root"
-    found = f"Compose reads files where it sees all that {system.user} may read: {why}"
+        why, remedy = "cannot create a mount namespace", "use a host that is not a container, or log in as root"
+    found = f"Compose can read every file that {system.user} can read: {why}"
     yield Check("reading", "warning", found, remedy)
 
 
 def check_rootless(facts: HostFacts) -> Iterator[Check]:
     """Yield what a Podman of an ordinary login needs to outlive that login."""
     if facts.one("info")[0] == "podman" and facts.uid != "0":
-        fine = Check("rootless", "ok", f"Podman of {facts.system.user} outlives its sessions")
+        fine = Check("rootless", "ok", f"Podman of {facts.system.user} keeps running after logout")
         yield from list(_rootless_problems(facts)) or [fine]
 
 
 def _rootless_problems(facts: HostFacts) -> Iterator[Check]:
     words, system = facts.words("rootless"), facts.system
     if words.get("runtime_dir_there") != "yes":
-        found = "XDG_RUNTIME_DIR is not set, or is no folder: Podman keeps its state in /tmp, which may be cleared"
+        found = "XDG_RUNTIME_DIR is not a folder: Podman keeps its state in /tmp, which may be cleared"
         package = "libpam-systemd" if system.family == "debian" else "systemd"
         yield Check("rootless", "warning", found, system.install(package))
     if system.systemd and words.get("linger") != "yes":
-        found = f"containers of {system.user} end when its last session does"
+        found = f"containers of {system.user} stop at the end of the last session"
         yield Check("rootless", "warning", found, system.as_root(f"loginctl enable-linger {system.user}"))
     if not {"subuid", "subgid"} <= words.keys():
-        found = f"{system.user} has no user ids for containers in /etc/subuid and /etc/subgid"
+        found = f"{system.user} has no user IDs for containers in /etc/subuid and /etc/subgid"
         ranges = f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {system.user}"
         yield Check("rootless", "error", found, f"{system.as_root(ranges)}\npodman system migrate")
 
@@ -227,10 +227,10 @@ def _old_or_ok(check: str, what: str, version: str, found: str, remedy: str) -> 
     number = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     oldest = _OLDEST[what]
     if not number:
-        return Check(check, "warning", found, f"{what} {oldest[0]}.{oldest[1]} or newer is needed")
+        return Check(check, "warning", found, f"{what} {oldest[0]}.{oldest[1]} or newer is required")
     if number < oldest:
         status: Any = "error" if what == "Docker Compose" else "warning"
-        return Check(check, status, f"{found}; {oldest[0]}.{oldest[1]} or newer is needed", remedy)
+        return Check(check, status, f"{found}; {oldest[0]}.{oldest[1]} or newer is required", remedy)
     return Check(check, "ok", found)
 
 

@@ -342,7 +342,7 @@ def test_a_host_that_goes_away_is_a_sentence_and_others_go_on(
         gone.add("one")
         assert finished(telling) == [
             "the journals of two cannot be read: two does not answer",
-            "what State Hub was told cannot be noted on one: one does not answer",
+            "cannot save the delivery state of State Hub on one: one does not answer",
         ]
         gone.clear()
         again = deliver(lying)

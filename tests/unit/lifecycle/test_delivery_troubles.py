@@ -54,7 +54,7 @@ def test_what_is_refused_stops_its_sandbox_and_no_other(host: JournalHost, deliv
         (said,) = finished(telling)
         assert said == (
             f"State Hub at {lying.url}: answered 400 Bad Request: data.phase: no phase; "
-            "2 events wait on the hosts, and the next run sends the rest, or `sandboxer hub flush`"
+            "2 events wait on the hosts (sent by the next run, or by `sandboxer hub flush`)"
         )
     assert [numbers(lying, identifier) for identifier in OTHERS[:3]] == [of(ONE, 1, 2), *[of(ONE, 1, 2, 3)] * 2]
     assert [one[1:] for one in host.numbers()] == [(1, [2, 3]), (3, []), (3, [])]
@@ -106,7 +106,7 @@ def test_a_hub_is_given_up(host: JournalHost, deliver: Deliveries, case: str) ->
         telling.begin(host.journals, ["one"])
         (said,) = finished(telling)
         assert said.startswith(f"State Hub at {lying.url}: {why}")
-        assert said.endswith("; 3 events wait on the hosts, and the next run sends the rest, or `sandboxer hub flush`")
+        assert said.endswith("; 3 events wait on the hosts (sent by the next run, or by `sandboxer hub flush`)")
         assert TOKEN not in said
     assert len(lying.requests) == times
     assert host.numbers() == [("1", 0, [1, 2, 3])]

@@ -76,7 +76,7 @@ def test_a_machine_with_all_tools(local: Callable[[str], HostTransport], program
     checks = by_name(check_host(checked(str(root)), local, BACKENDS))
     assert checks["tools"].status == "ok"
     assert checks["clock"].status == "ok"
-    assert checks["root"] == Check("root", "ok", f"{root} is not there yet; an apply makes it")
+    assert checks["root"] == Check("root", "ok", f"{root} does not exist yet; an apply creates the folder")
     assert checks["engine"].status == "error"
     assert checks["engine"].found == "neither Docker nor Podman is installed"
     assert "compose" not in checks
@@ -114,7 +114,7 @@ def test_a_host_without_dd_cannot_be_asked(
 @pytest.mark.parametrize(
     ("name", "text", "found"),
     [
-        ("flock", "exit 0", "flock does not keep others out of a locked file"),
+        ("flock", "exit 0", "flock does not lock files"),
         ("flock", "exit 64", "flock is not able to lock an open file: flock -n NUMBER"),
         ("timeout", "echo usage >&2; exit 1", "timeout is not able to end a command: timeout SECONDS COMMAND"),
         ("sync", "exit 1", "sync is not able to write one file to disk: sync FILE"),
@@ -187,14 +187,14 @@ def test_an_engine_is_asked_as_an_apply_would(
     assert checks["limits"].found == "ceilings of pids have no effect here"
     assert checks["compose"].status == "error"
     assert (
-        "Docker Compose 1.29.2 (`docker-compose`, as is asked for); 2.20 or newer is needed" in checks["compose"].found
+        "Docker Compose 1.29.2 (`docker-compose`, as requested); 2.20 or newer is required" in checks["compose"].found
     )
 
 
 def test_podmans_stand_in_is_no_docker(local: Callable[[str], HostTransport], programs: Path, tmp_path: Path) -> None:
     program(programs, "docker", 'exec podman "$@"')
     check = by_name(check_host(checked(str(tmp_path / "root"), runtime="docker"), local, BACKENDS))["engine"]
-    assert check.found == f"spec.runtime is docker, and {programs}/docker is Podman's stand-in for it"
+    assert check.found == f"spec.runtime is docker, and {programs}/docker is Podman's replacement"
 
 
 def test_a_link_in_the_roots_place_is_refused(
@@ -205,7 +205,7 @@ def test_a_link_in_the_roots_place_is_refused(
     root.symlink_to(tmp_path / "else where")
     check = by_name(check_host(checked(str(root)), local, BACKENDS))["root"]
     assert check.status == "error"
-    assert check.found == f"{root} is a symbolic link, not a directory, and is refused"
+    assert check.found == f"{root} is a symbolic link, not a directory, and is rejected"
     assert f"rm {root}" in check.remedy
 
 

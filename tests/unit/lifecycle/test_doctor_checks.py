@@ -46,8 +46,8 @@ def test_nothing_at_all_is_survived() -> None:
         ({"folder /tmp/sandboxer": "1000 700 directory", "writable": ""}, "error", "belongs to user id 1000"),
         ({"folder /tmp/sandboxer": "0 644 regular file", "writable": ""}, "error", "is a regular file"),
         ({"folder /tmp/sandboxer/acme": "5 700 directory", "writable": ""}, "error", "/tmp/sandboxer/acme belongs"),
-        ({}, "error", "root may not write to /tmp"),
-        ({"writable": ""}, "ok", "an apply makes it"),
+        ({}, "error", "root cannot write to /tmp"),
+        ({"writable": ""}, "ok", "an apply creates the folder"),
     ],
 )
 def test_the_root(sections: dict[str, str], status: str, found: str) -> None:
@@ -59,7 +59,7 @@ def test_the_root(sections: dict[str, str], status: str, found: str) -> None:
 def test_a_way_that_others_can_change_is_refused() -> None:
     check = only(check_root(told({"way": "/a b may be written by other users (mode 777), who could replace /a b/c"})))
     assert check.status == "error"
-    assert check.found.endswith("who could replace /a b/c, and is refused")
+    assert check.found.endswith("who could replace /a b/c, and is rejected")
     assert check.remedy is not None
     assert check.remedy.splitlines()[0] == "chmod go-w '/a b'"
     foreign = only(check_root(told({"way": "/a belongs to user id 5, who could replace /a/b"})))
@@ -79,7 +79,7 @@ def test_a_folder_where_anybody_renames_is_no_place_for_a_root() -> None:
         (2 << 20, "9000000 5 ext2/ext3", "rw", "room for only 5 more files"),
         (2 << 20, "0 0 btrfs", "rw", None),
         (2 << 20, "9000000 8000000 tmpfs", "rw,nosuid,noexec", "is mounted noexec"),
-        (2 << 20, "9000000 8000000 nfs", "rw", "is no local disk"),
+        (2 << 20, "9000000 8000000 nfs", "rw", "is not a local disk"),
     ],
 )
 def test_the_disk(free: int, files: str, options: str, found: str | None) -> None:
@@ -101,7 +101,7 @@ def test_docker_closed_to_the_login() -> None:
         }
     )
     check = only(check_engine(facts))
-    assert check.found == "ci may not use Docker's socket /var/run/docker.sock, which is for the group docker"
+    assert check.found == "ci cannot use Docker's socket /var/run/docker.sock of group docker"
     assert check.remedy.splitlines()[0] == "sudo usermod -aG docker ci"
 
 
@@ -150,7 +150,12 @@ def test_limits_that_podman_may_not_set() -> None:
         ("docker", {"compose docker-compose": "", "compose-code 127": "sh: not found"}, "error", "sh: not found"),
         ("podman", {"compose podman-compose": "1.6.0", "compose-code 0": ""}, "ok", "podman-compose 1.6.0"),
         ("podman", {"compose podman-compose": "1.0.3", "compose-code 0": ""}, "warning", "1.1 or newer"),
-        ("podman", {"compose podman compose": "", "compose-code 125": "Error"}, "error", "there is no podman-compose"),
+        (
+            "podman",
+            {"compose podman compose": "", "compose-code 125": "Error"},
+            "error",
+            "podman-compose is not installed",
+        ),
     ],
 )
 def test_compose(engine: str, sections: dict[str, str], status: str, found: str) -> None:
@@ -230,7 +235,7 @@ def test_the_documentation_closes_the_hosts_addresses_as_the_doctor_does() -> No
     assert only(check_firewall(told({"firewall": words}))).status == "ok"
     half = only(check_firewall(told({"firewall": both.partition("}")[0] + "}\nchain forward {\n accept\n}"})))
     assert (half.status, half.remedy) == ("note", note.remedy)
-    assert half.found == "machines with a route to the host still reach ports of containers that are not published"
+    assert half.found == "machines with a route to the host can reach unpublished ports of containers"
     assert "unless a rule that ci cannot see" in only(check_firewall(told({"login": "1001 ci"}))).found
 
 
@@ -239,7 +244,7 @@ def test_the_documentation_closes_the_hosts_addresses_as_the_doctor_does() -> No
     [
         ("way=-m -n", "0 root", "ok", "in a private mount, without network"),
         ("way=", "0 root", "warning", "apt-get install -y util-linux"),
-        ("way=\nunshare=yes", "0 root", "warning", "a mount namespace cannot be made"),
+        ("way=\nunshare=yes", "0 root", "warning", "cannot create a mount namespace"),
         (
             "way=\nunshare=yes\napparmor_restrict_unprivileged_userns=1",
             "1001 ci",
@@ -258,9 +263,9 @@ def test_what_compose_sees_while_it_reads(said: str, login: str, status: str, wo
 @pytest.mark.parametrize(
     ("engine", "uid", "status", "found"),
     [
-        ("docker", "0", "note", "no ceilings on Docker"),
-        ("podman", "1000", "note", "no ceilings on a rootless Podman"),
-        ("podman", "0", "ok", "have the ceilings"),
+        ("docker", "0", "note", "build steps on Docker have no ceilings"),
+        ("podman", "1000", "note", "build steps on rootless Podman have no ceilings"),
+        ("podman", "0", "ok", "have the memory and cpu ceilings"),
     ],
 )
 def test_where_the_steps_of_builds_have_no_ceilings(engine: str, uid: str, status: str, found: str) -> None:

@@ -76,7 +76,7 @@ def test_a_mask_takes_the_place_of_the_systems_own_rules() -> None:
 
 def test_the_cleaners_remedy_is_what_to_paste() -> None:
     check = only(check_cleaner(told(TEN_DAYS)))
-    assert check.found == "systemd-tmpfiles removes from /tmp/sandboxer what nobody used for 10d (tmp.conf)"
+    assert check.found == "systemd-tmpfiles removes files from /tmp/sandboxer that are unused for 10d (tmp.conf)"
     assert check.remedy == "echo 'x /tmp/sandboxer' | tee /etc/tmpfiles.d/sandboxer.conf"
 
 

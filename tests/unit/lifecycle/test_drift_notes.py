@@ -147,7 +147,7 @@ def test_a_root_that_is_not_there_is_not_made(tmp_path: Path, notebook: DriftNot
 def test_what_cannot_be_written_is_a_sentence(directory: Path, notebook: DriftNotes) -> None:
     (directory / "drift.json.new").mkdir()
     (said,) = notebook.write([TOLD])
-    assert said.startswith("what is told of web on here cannot be noted there: ")
+    assert said.startswith("cannot save the reported drift of web on here: ")
     assert said.endswith("drift.json cannot be written")
 
 
@@ -181,4 +181,4 @@ def test_a_host_that_went_away_is_a_sentence() -> None:
         raise HostUnreachable(name, f"{name} does not answer")
 
     book = DriftNotes("acme", {"here": "/nowhere"}, gone, "me")
-    assert book.write([TOLD]) == ["what is told of here cannot be noted there: here does not answer"]
+    assert book.write([TOLD]) == ["cannot save the reported drift of here: here does not answer"]

@@ -119,7 +119,7 @@ def test_a_host_that_prints_marks_of_its_own_is_not_believed(host: JournalHost) 
 def test_an_answer_that_breaks_off_is_no_answer(host: JournalHost, monkeypatch: pytest.MonkeyPatch) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     monkeypatch.setattr(journals_module, "script", lambda *names: script(*names).replace("section end", ":"))
-    with pytest.raises(ObservationIncomplete, match="the journals of one broke off"):
+    with pytest.raises(ObservationIncomplete, match="reading the journals of one was interrupted"):
         host.read()
 
 

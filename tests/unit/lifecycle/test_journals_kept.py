@@ -277,6 +277,6 @@ def test_a_host_that_went_away_is_a_sentence() -> None:
         away.read("one")
     told = {name: [(ID, ONE, 3)] for name in ("one", "two")}
     assert away.acknowledge_all(told) == [
-        f"what State Hub was told cannot be noted on {name}: {name} does not answer" for name in ("one", "two")
+        f"cannot save the delivery state of State Hub on {name}: {name} does not answer" for name in ("one", "two")
     ]
     assert away.acknowledge_all({}) == []

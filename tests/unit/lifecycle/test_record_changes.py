@@ -59,7 +59,7 @@ def test_too_much_writes_nothing(session: Bench) -> None:
 
 
 def test_another_life_is_not_extended_for_the_one_that_was_seen(session: Bench) -> None:
-    with pytest.raises(StaleChange, match="made anew meanwhile"):
+    with pytest.raises(StaleChange, match="recreated meanwhile"):
         extend(session.operation(expected_uid="0" * 32), HOUR, NOW, NOW)
     assert _on_host(session) == RECORD
 
