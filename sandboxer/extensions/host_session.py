@@ -109,9 +109,9 @@ class HostSession:
             raise SandboxLocked(
                 operation.name,
                 f"{operation.name} on {target.host} is held by {Holder.parse(reply.text) or 'another client'}",
-                hint=f"waited {target.lock_timeout:g} s; give a longer --lock-timeout, or see `sandboxer unlock`",
+                hint=f"increase --lock-timeout ({target.lock_timeout:g} s), or check `sandboxer unlock`",
             )
-        self._check(reply, "its root cannot be used")
+        self._check(reply, "the root cannot be used")
 
     def __exit__(self, *exc: object) -> None:
         self._stopped.set()
@@ -131,7 +131,7 @@ class HostSession:
             self._send(verb, arguments, payload, seconds)
         crash_point(f"{verb}.sent")
         reply = self._read_reply(seconds + GRACE_SECONDS)
-        with self._writing, suppress(SandboxerError):  # if it breaks off here, the next request reports it
+        with self._writing, suppress(SandboxerError):  # an interruption here is reported by the next request
             self._session.write(_HAVE_IT)
         crash_point(f"{verb}.after")
         return reply
@@ -144,7 +144,7 @@ class HostSession:
 
     def _send(self, verb: str, arguments: tuple[str, ...], payload: bytes | Archive, seconds: int) -> None:
         if self._torn:
-            raise SandboxerError(f"the conversation about {self._work.name} ended in the middle of a request")
+            raise SandboxerError(f"the session of {self._work.name} ended during a request")
         if any("\n" in argument for argument in arguments):
             # Arguments are lines; anything that may contain a newline goes into a payload.
             raise SandboxerError(f"an argument of {verb} holds a line break")
@@ -178,9 +178,9 @@ class HostSession:
             stderr = self._session.finish(5).stderr.decode("utf-8", "replace").strip()
             raise HostUnreachable(
                 self._work.target.host,
-                f"the work on {self._work.name} at {self._work.target.host} broke off"
+                f"the work on {self._work.name} on {self._work.target.host} was interrupted"
                 + (f": {stderr}" if stderr else ""),
-                hint="what was begun is on record, and the next apply goes on from there",
+                hint="apply again to resume from the record",
             ) from error
 
     def _check(self, reply: Reply, what: str) -> Reply:

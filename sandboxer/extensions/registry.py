@@ -37,7 +37,7 @@ class Registry:
             description = self.descriptions.get(name)
             if description is None:
                 known = ", ".join(sorted(self.descriptions)) or "none"
-                raise ExtensionError(f"there is no extension `{name}`", hint=f"described are: {known}")
+                raise ExtensionError(f"no extension `{name}`", hint=f"choose one of: {known}")
             self._loaded[name] = self._load(description)
         return self._loaded[name]
 
@@ -90,26 +90,28 @@ class Registry:
 def check_class(name: str, kind: object, operations: Iterable[str]) -> None:
     """Raise ExtensionError if a class lacks an operation that is required or that its description claims."""
     if not inspect.isclass(kind):
-        raise ExtensionError(f"extension `{name}`: its entry point is no class", hint="name a class as module:Class")
+        raise ExtensionError(
+            f"extension `{name}`: the entry point is not a class", hint="register a class as module:Class"
+        )
     claimed = tuple(operations)
     unclaimed = [operation for operation in REQUIRED_OPERATIONS if operation not in claimed]
     if unclaimed:
         raise ExtensionError(
-            f"extension `{name}` does not claim {', '.join(unclaimed)}",
-            hint=f"every extension needs {', '.join(REQUIRED_OPERATIONS)} in spec.capabilities.operations",
+            f"extension `{name}` does not declare {', '.join(unclaimed)}",
+            hint=f"add {', '.join(REQUIRED_OPERATIONS)} to spec.capabilities.operations",
         )
     for operation in claimed:
         method = getattr(kind, operation, None)
         if not callable(method):
             raise ExtensionError(
-                f"extension `{name}` claims `{operation}`, and {kind.__module__}.{kind.__qualname__} lacks it",
-                hint="take the claim out of spec.capabilities.operations, or write the method",
+                f"extension `{name}` declares `{operation}`, but {kind.__module__}.{kind.__qualname__} lacks it",
+                hint="remove the operation from spec.capabilities.operations, or implement the method",
             )
         expected = getattr(_protocol(operation), operation, None)
         if expected is not None and _parameters(method) != _parameters(expected):
             raise ExtensionError(
                 f"extension `{name}`: {kind.__qualname__}.{operation} takes ({', '.join(_parameters(method))})",
-                hint=f"it is called with ({', '.join(_parameters(expected))})",
+                hint=f"accept the parameters ({', '.join(_parameters(expected))})",
             )
 
 

@@ -132,7 +132,7 @@ def attacked(lab: Lab, host: str, tmp_path_factory: pytest.TempPathFactory) -> I
         ("trigger", f"image {TRIGGERS}: its trigger `ONBUILD ADD"),
         ("add", "services.web.build.dockerfile: line 2: `ADD http"),
         ("add-inline", "services.web.build.dockerfile_inline: line 2: `ADD http"),
-        ("frontend", "has the engine run a frontend from elsewhere"),
+        ("frontend", "selects an external frontend"),
         ("add-split", "is an instruction to builders that know no here-documents"),
         ("from-split", "is an instruction to builders that know no here-documents"),
         ("from-context", "names a context"),

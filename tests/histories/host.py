@@ -116,7 +116,7 @@ class SimulatedHost:
         if not self.reachable:
             raise HostUnreachable(self.name, f"{self.name} does not answer")
         if self.garbled:
-            raise ObservationIncomplete(self.name, f"the look at {self.name} broke off")
+            raise ObservationIncomplete(self.name, f"observing {self.name} was interrupted")
         chosen: Engine = "docker" if request.runtime == "auto" else request.runtime
         fleet = request.fleet
         linked, silent = f"{ROOT}/{fleet} is a symbolic link: remove it", f"{chosen} does not answer: it is down"

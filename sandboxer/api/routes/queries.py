@@ -143,7 +143,7 @@ async def healthz() -> Response:
     responses={200: {"model": State, "description": "The server is ready."}, **answers(421, 503)},
 )
 async def readyz(service: TheService) -> Response:
-    """The manifests are valid, and the hosts were looked at for what was cut off. Needs no token."""
+    """Check that manifests are valid and interrupted operations were searched for. Needs no token."""
     await service.ready()
     return JSONResponse({"status": "ready"})
 

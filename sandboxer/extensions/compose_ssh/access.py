@@ -49,5 +49,5 @@ def _number(value: Any, scope: Scope) -> int | None:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_ID:
         return value
-    scope.refuse(f"{value!r} is not the number of a user or group; names are known only inside the image")
+    scope.refuse(f"{value!r} is not a numeric user or group ID; names exist only inside the image")
     return None

@@ -59,14 +59,14 @@ class Delivery:
         if not isinstance(path, str):
             raise NotInTreeError("is not a path")
         if posixpath.basename(path) in ("docker.sock", "podman.sock"):
-            raise NotInTreeError("is the engine's socket, which is root on the host; remove it")
+            raise NotInTreeError("is the engine's socket, equivalent to root on the host; remove it")
         plain = posixpath.normpath(path.replace("$$", "$"))
         root = posixpath.normpath(self._policy.tree_dir)
         if plain != root and not plain.startswith(root + "/"):
             raise NotInTreeError("lies outside the sandbox's files; use a relative path, or a named volume for data")
         found = self.tree.resolve(plain[len(root) + 1 :])
         if _UNFIT.search(found):
-            raise NotInTreeError("has a character in its name that a mount cannot carry; rename it")
+            raise NotInTreeError("has an unsupported character in its name; rename the file")
         return found
 
     def copy_for_writing(self, sources: Iterable[str], scope: Scope) -> None:
@@ -75,7 +75,7 @@ class Delivery:
         for source in sorted(self._writable):
             around = [one for one in self._writable if not one or source == one or source.startswith(one + "/")]
             if len(around) > MAX_COPIES:
-                scope.refuse(f"{source} lies in more than {MAX_COPIES} folders that are each mounted writable")
+                scope.refuse(f"{source} is in more than {MAX_COPIES} folders with separate writable mounts")
                 return
 
     def place(self, source: str, service: str, *, live: bool = False, access: Access | None = None) -> str:

@@ -103,7 +103,9 @@ class SandboxDirectory:
         unreadable = next((c.unreadable for c in containers if c.unreadable), None)
         if unreadable and not only_names:
             raise ObservationIncomplete(
-                operation.target.host, f"{broken}: {unreadable}", hint=f"`destroy {operation.name}` removes it"
+                operation.target.host,
+                f"{broken}: {unreadable}",
+                hint=f"remove the sandbox with `sandboxer destroy {operation.name}`",
             )
         data = sections.body("record") or b""
         try:
@@ -115,8 +117,8 @@ class SandboxDirectory:
             how = "removed" if not data else "changed"
             raise StaleChange(
                 operation.name,
-                f"the record of {operation.name} on {operation.target.host} was {how} while it was worked on",
-                hint=f"leave {self.path} to Sandboxer, and apply again: its containers are found by their labels",
+                f"the record of {operation.name} on {operation.target.host} was {how} during the operation",
+                hint=f"do not edit {self.path}, and apply again: containers are found by their labels",
             )
         self._written, self._record = data or None, record
         told = last_number(sections.body("journal") or b"")
@@ -135,8 +137,8 @@ class SandboxDirectory:
         if seen != (self.operation.expected_generation, self.operation.expected_uid) or uids - expected:
             raise StaleChange(
                 self.operation.name,
-                f"{self.operation.name} on {self.operation.target.host} is not as the plan saw it",
-                hint="somebody else changed it meanwhile: plan again",
+                f"{self.operation.name} on {self.operation.target.host} changed after the plan",
+                hint="plan again",
             )
         return state
 
@@ -170,7 +172,7 @@ class SandboxDirectory:
         former = self._record.phase if self._record else None
         events = self._events(record, through, former=former, after=self._last_event)
         digest = hashlib.sha256(self._written or b"").hexdigest()
-        what = "its record cannot be written"
+        what = "the record cannot be written"
         return self._write(record, events, what, "rewrite", digest, containers=containers)
 
     def remove(self, record: Record) -> None:
@@ -178,25 +180,25 @@ class SandboxDirectory:
         (last,) = self._events(record, (Phase.DESTROYED,), former=Phase.DESTROYING, after=self._last_event)
         kept = (last.to_line(),) if self.operation.keeps_journal else ()
         self.session.must(
-            "its directory cannot be removed", "remove", record.engine, record.uid, *kept, timeout=REMOVE_SECONDS
+            "the directory cannot be removed", "remove", record.engine, record.uid, *kept, timeout=REMOVE_SECONDS
         )
         self._written = self._record = None
         self.operation.told(last, record, ())
 
     def claim(self) -> str:
         """Return the path of a record, of any fleet below this root, that claims one of the lives; else nothing."""
-        return self.session.must("its root cannot be searched for records", "claim", *self.operation.lives).text
+        return self.session.must("the root cannot be searched for records", "claim", *self.operation.lives).text
 
     def remove_unrecorded(self) -> None:
         """Remove the directory of a sandbox without a record. Raise StaleChange if there is one, or ProvisionFailed."""
         engine, life = self.operation.target.engine, self.operation.lives[0]
-        self.session.must("its directory cannot be removed", "remove_unrecorded", engine, life)
+        self.session.must("the directory cannot be removed", "remove_unrecorded", engine, life)
 
     def _begin(
         self, record: Record, how: str, events: list[Event], request: bytes, *, most: int = 0, name: str = ""
     ) -> Record:
         arguments = (record.uid, how, str(most), str(len(request)), name)
-        return self._write(record, events, "the sandbox cannot be begun", "begin", *arguments, behind=request)
+        return self._write(record, events, "the sandbox cannot be created", "begin", *arguments, behind=request)
 
     def _events(self, record: Record, through: tuple[Phase, ...], *, former: Phase | None, after: int) -> list[Event]:
         at, reason = self.operation.clock(), self.operation.reason
@@ -228,7 +230,7 @@ class SandboxDirectory:
     def deliver(self, tree: InputTree, paths: tuple[str, ...] | None) -> None:
         """Unpack the tree (or only ``paths`` of it) under its digest, whole or not at all."""
         data = self.operation.inputs.archive(tree, paths)
-        self.session.must("its files cannot be delivered", "deliver", tree.digest, payload=data)
+        self.session.must("the files cannot be delivered", "deliver", tree.digest, payload=data)
 
     def files(self) -> dict[str, FileSums] | None:
         """Return the sums of each delivered tree and each mounted directory, by path; None if the host cannot tell."""
@@ -247,7 +249,7 @@ class SandboxDirectory:
 
     def discard(self, places: Iterable[str]) -> None:
         """Remove directories of the workspace, given by their paths in it."""
-        self.session.must("its damaged files cannot be removed", "discard", *places)
+        self.session.must("the damaged files cannot be removed", "discard", *places)
 
     def bind(self, tree: InputTree, bind: Bind) -> bool:
         """Put a mounted file or directory under its content's name; return whether it was missing."""
@@ -257,13 +259,13 @@ class SandboxDirectory:
             if bind.access
             else ["rw" if bind.writable else "ro"]
         )
-        what = f"{bind.source or 'the workspace'} cannot be put in place"
+        what = f"{bind.source or 'the workspace'} cannot be installed"
         return self.session.must(what, "bind", target, tree.digest, bind.source or ".", *how).text == "made"
 
     def put_secret_file(self, file: SecretFile) -> None:
         """Make a secret's file readable as services get it, in a separate copy where that is not for everybody."""
         origin, path = self.below(file.origin), self.below(file.path)
-        what = f"{origin} cannot be put in place"
+        what = f"{origin} cannot be installed"
         self.session.must(what, "secret_file", origin, path, self.operation.target.engine, *file.access.words)
 
     def below(self, path: str) -> str:

@@ -91,7 +91,7 @@ def decode(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DockerfileError(data[: error.start].count(b"\n") + 1, "is no text in UTF-8; save it as such") from None
+        raise DockerfileError(data[: error.start].count(b"\n") + 1, "is not UTF-8; save the file as UTF-8") from None
 
 
 def parse(text: str) -> tuple[Instruction, ...]:
@@ -103,7 +103,7 @@ def parse(text: str) -> tuple[Instruction, ...]:
         if found := _CONTROL.search(line):
             raise DockerfileError(number, f"holds the control character {found[0]!r}; remove it")
         if any("\ud800" <= char <= "\udfff" for char in line):
-            raise DockerfileError(number, "holds half of a character; remove it")
+            raise DockerfileError(number, "contains half of a character; remove it")
     _directives(lines)
     result: list[Instruction] = []
     reader = _Lines(lines)
@@ -112,7 +112,7 @@ def parse(text: str) -> tuple[Instruction, ...]:
         bodies = tuple(_body(reader, found, number) for found in _openers(instruction, number))
         result.append(_with_bodies(instruction, bodies))
         if len(result) > MAX_INSTRUCTIONS:
-            raise DockerfileError(number, f"is one instruction too many; at most {MAX_INSTRUCTIONS} are read")
+            raise DockerfileError(number, f"exceeds the limit of {MAX_INSTRUCTIONS} instructions")
     return tuple(result)
 
 
@@ -160,9 +160,7 @@ def _directives(lines: list[str]) -> None:
                 number, f"`escape={match[2]}` is for Windows containers; use `\\` and remove the line"
             )
         if match[1].lower() == "syntax" and not _OFFICIAL.fullmatch(match[2]):
-            raise DockerfileError(
-                number, f"`syntax={match[2]}` has the engine run a frontend from elsewhere; remove the line"
-            )
+            raise DockerfileError(number, f"`syntax={match[2]}` selects an external frontend; remove the line")
 
 
 class _Lines:
@@ -202,10 +200,14 @@ class _Lines:
         if line.lstrip(" \t").startswith("#"):
             return line.lstrip(" \t"), False
         if found := _BLANK.search(line):
-            raise DockerfileError(number, f"holds the blank {found[0]!r}, which is no space; replace it by one")
+            raise DockerfileError(
+                number, f"holds the blank {found[0]!r}, which is not a space; replace it with a space"
+            )
         ended = line.rstrip(" \t")
         if ended.endswith("\\\\"):
-            raise DockerfileError(number, "ends in two backslashes, which some builders take for one; end it otherwise")
+            raise DockerfileError(
+                number, "ends in two backslashes, which some builders read as one; change the end of the line"
+            )
         return (ended[:-1], True) if ended.endswith("\\") else (line, False)
 
 
@@ -215,20 +217,20 @@ def _instruction(line: str, number: int, *, inner: bool = False) -> Instruction:
     word, rest = _SPLIT.fullmatch(line).groups()  # type: ignore[union-attr] # it matches any line that is not empty
     keyword = word.upper()
     if keyword not in KEYWORDS or not word.isascii():
-        raise DockerfileError(number, f"`{word[:40]}` is no instruction of a Dockerfile")
+        raise DockerfileError(number, f"`{word[:40]}` is not a Dockerfile instruction")
     if rest.endswith("\\"):
-        raise DockerfileError(number, "the instruction ends in a backslash; end it otherwise")
+        raise DockerfileError(number, "the instruction ends in a backslash; remove the backslash")
     flags: list[tuple[str, str | None]] = []
     while rest.startswith("--"):
         match = _FLAG.match(rest)
         if match is None or keyword not in _FLAGGED:
             raise DockerfileError(
-                number, f"`{rest.split()[0][:80]}` is no plain option of {keyword}; remove its quotes, or it"
+                number, f"`{rest.split()[0][:80]}` is not a plain option of {keyword}; remove the quotes, or the option"
             )
         flags.append((match[1], match[2]))
         rest = rest[match.end() :]
     if not rest:
-        raise DockerfileError(number, f"{keyword} says nothing; remove it, or say what")
+        raise DockerfileError(number, f"{keyword} has no arguments; add some, or remove the instruction")
     if keyword == "ONBUILD":
         return _onbuild(rest, number, inner=inner)
     words = _json(keyword, rest, number)
@@ -237,12 +239,12 @@ def _instruction(line: str, number: int, *, inner: bool = False) -> Instruction:
 
 def _onbuild(rest: str, number: int, *, inner: bool) -> Instruction:
     if inner:
-        raise DockerfileError(number, "ONBUILD may not hold ONBUILD")
+        raise DockerfileError(number, "ONBUILD must not contain ONBUILD")
     held = _instruction(rest, number, inner=True)
     if held.keyword in ("FROM", "MAINTAINER"):
-        raise DockerfileError(number, f"ONBUILD may not hold {held.keyword}")
+        raise DockerfileError(number, f"ONBUILD must not contain {held.keyword}")
     if held.keyword in _HEREDOC and _MAYBE_HERE.search(held.text):
-        raise DockerfileError(number, "ONBUILD may hold no here-document; put the text into a file")
+        raise DockerfileError(number, "ONBUILD must not contain a here-document; put the text into a file")
     return Instruction("ONBUILD", number, inner=held)
 
 
@@ -257,9 +259,7 @@ def _json(keyword: str, rest: str, number: int) -> tuple[str, ...] | None:
         "".join(words).encode()
     except (ValueError, RecursionError):
         if keyword in ("ADD", "COPY", "VOLUME", "SHELL"):
-            raise DockerfileError(
-                number, f"{keyword} holds what is no list of texts in JSON; write it as one"
-            ) from None
+            raise DockerfileError(number, f"{keyword} has an invalid JSON list of strings; correct the list") from None
         return None  # a command of the shell, such as `[ -e file ] || ...`
     return tuple(words)
 

@@ -133,10 +133,10 @@ class _Checker:
         for one in instructions:
             self._line = one.line
             if self._stage < 0 and one.keyword not in ("ARG", "FROM"):
-                self._no(f"{one.keyword} stands before the first FROM; only ARG may")
+                self._no(f"{one.keyword} precedes the first FROM; only ARG is allowed there")
             result.append(self.one(one))
         if not self._names:
-            self._no("there is no FROM; a Dockerfile needs one")
+            self._no("a Dockerfile must have a FROM instruction")
         return CheckedDockerfile(serialise(result), tuple(self._names), frozenset(self._images), frozenset(self._bases))
 
     def one(self, one: Instruction) -> Instruction:
@@ -162,7 +162,7 @@ class _Checker:
             if name not in _FLAGS.get(one.keyword, ()):
                 self._no(f"`{one.keyword} --{name}` is not supported in a sandbox; remove it")
             elif name in seen and name not in _REPEATED:
-                self._no(f"`{one.keyword} --{name}` stands there twice; keep one")
+                self._no(f"`{one.keyword} --{name}` occurs twice; keep one")
             seen.add(name)
 
     # --- images
@@ -171,7 +171,7 @@ class _Checker:
         self._stage += 1
         words = one.text.split()
         if not (len(words) == 1 or (len(words) == 3 and words[1].lower() == "as")):
-            self._no("FROM takes the name of an image, and may go on with AS and a name")
+            self._no("FROM must be an image name, optionally followed by AS and a stage name")
             return one
         name = self._names[self._stage]
         if len(words) == 3 and (not _STAGE.fullmatch(name) or name in ("scratch", "context")):
@@ -180,11 +180,11 @@ class _Checker:
             self._no(f"a second stage is called {name}; give each its own name")
         for _, platform in one.flags:
             if not _PLATFORM.fullmatch(platform or ""):
-                self._no(f"`--platform={platform}` is no plain platform, such as linux/amd64; write it out")
+                self._no(f"`--platform={platform}` is not a plain platform; write for example linux/amd64")
         base = self._filled(words[0])
         if base is None:
             self._no(
-                f"`FROM {words[0]}` holds a variable that cannot be told; give it a value by ARG before the first FROM,"
+                f"`FROM {words[0]}` contains a variable of unknown value; give it a value by ARG before the first FROM,"
                 " or by the build's `args`, or write the image out"
             )
             return one
@@ -204,7 +204,7 @@ class _Checker:
         """Return the stage or image that files are copied from."""
         text = value or ""
         if self._trigger:
-            self._no(f"{what} stands in ONBUILD, where it cannot be told what it names; remove it")
+            self._no(f"{what} is in ONBUILD, where its image is unknown; remove it")
         elif "$" in text:
             self._no(f"{what} holds a variable; give the image a stage (FROM IMAGE AS NAME), and name that")
         elif text.isdecimal() and text.isascii():

@@ -97,7 +97,7 @@ def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> Engi
             *(_resource("volume", engine, item) for item in _items(bodies.get("volumes", b""))),
         ]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return EngineObservation(engine, error=f"its answer cannot be understood: {error!r}"[:300])
+        return EngineObservation(engine, error=f"invalid response: {error!r}"[:300])
     return EngineObservation(engine, None, tuple(containers), tuple(resources))
 
 
@@ -109,7 +109,7 @@ def _complaint(failed: list[str], stderr: bytes) -> str:
     if code == _TOO_MUCH:
         return f"`{failed[0]} {failed[1]}` printed too much"
     said = stderr.decode("utf-8", "replace").strip().splitlines()
-    return said[-1][:300] if said else "its command failed"
+    return said[-1][:300] if said else "the command failed"
 
 
 def _items(body: bytes) -> list[dict[str, Any]]:
@@ -219,7 +219,7 @@ def _stranger(engine: Engine, identifier: str, name: str, labels: dict[str, str]
 
 
 def _unreadable(engine: Engine, identifier: str, name: str, labels: dict[str, str]) -> Container:
-    reason = f"what {engine} says of container {identifier[:12]} cannot be read"
+    reason = f"cannot parse the {engine} description of container {identifier[:12]}"
     fields = service_fields(labels, name[:LONGEST])
     return Container(
         identifier, name[:LONGEST], engine, "", "", "unknown", 0, None, labels, unreadable=reason, **fields

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sandboxer.errors import ComposeRefused
 from sandboxer.model.text import printable
 
-HINT = "Change the compose file, commit it, and plan again."
+HINT = "change the compose file, commit, and plan again"
 SHOWN = 50
 LONGEST = 600
 

@@ -89,7 +89,7 @@ def _services(top: dict[str, Any], root: Scope) -> dict[str, dict[str, Any]]:
     here = root.at("services")
     given = here.mapping(top.get("services"))
     if not given:
-        here.refuse("there is no service; a sandbox needs one")
+        here.refuse("no services; define at least one")
     if too_many(limits.SERVICES, len(given), here):
         root.findings.raise_any()
     names = [name for name in sorted(given) if valid_name(name, here.at(name))]
@@ -138,7 +138,7 @@ def _published(services: dict[str, dict[str, Any]], root: Scope) -> dict[str, di
         if port.service not in services:
             near = difflib.get_close_matches(port.service, services, n=1)
             also = f"; did you mean `{near[0]}`?" if near else f"; there are: {', '.join(services)}"
-            where.refuse(f"there is no service `{port.service}` in the compose file{also}")
+            where.refuse(f"no service `{port.service}` in the compose file{also}")
         elif services[port.service].get("network_mode"):
             where.refuse(f"`{port.service}` has no network of its own; name the service whose network it shares")
         else:
@@ -158,7 +158,7 @@ def _stack(top: dict[str, Any], services: dict[str, Any], mounts: Mounts, root: 
     joined = sorted({name for service in services.values() for name in service.get("networks", ())})
     for name in joined:
         if name not in declared and name != "default":
-            root.at("networks").at(name).refuse("is used and not declared; declare it under `networks`")
+            root.at("networks").at(name).refuse("is used but not declared; declare it under `networks`")
     too_many(limits.NETWORKS, len(joined), root.at("networks"))
     too_many(limits.VOLUMES, len(mounts.volumes), root.at("volumes"))
     too_many(limits.SECRETS, len(mounts.secrets) + len(mounts.configs), root.at("secrets"))

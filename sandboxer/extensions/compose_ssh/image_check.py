@@ -66,7 +66,7 @@ def _observe(directory: SandboxDirectory, *names: str) -> list[dict[str, Any]]:
 
 
 def _read(directory: SandboxDirectory, verb: str, *names: str) -> Iterator[dict[str, Any]]:
-    what = f"the images {', '.join(names)} cannot be looked at"
+    what = f"the images {', '.join(names)} cannot be inspected"
     reply = directory.session.must(what, verb, directory.operation.target.engine, *names)
     for line in [reply.text] if verb == "triggers" else reply.text.splitlines():
         try:
@@ -119,5 +119,5 @@ def _pull(directory: SandboxDirectory, name: str, failing: str) -> None:
         raise ProvisionFailed(
             directory.operation.name,
             f"{failing}: {reply.words}",
-            hint="name an image that the host has or can pull",
+            hint="use an image that the host has or can pull",
         )

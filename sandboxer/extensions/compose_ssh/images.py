@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 _PASSED = ("additional_contexts", "args", "context", "dockerfile", "dockerfile_inline", "extra_hosts", "labels",
            "network", "no_cache", "platforms", "pull", "secrets", "shm_size", "tags", "target", "ulimits")  # fmt: skip
-_FRONTEND = "has the engine run another image at the build; remove it"
+_FRONTEND = "runs another image during the build; remove it"
 _REFUSED = {
-    "cache_from": "reads a cache from elsewhere; remove it, the engine keeps one of its own",
+    "cache_from": "reads an external cache; remove it, since the engine keeps its own",
     "cache_to": "writes to the host or a registry; remove it",
     "entitlements": "gives the build rights over the host; remove it",
     "isolation": "is for Windows containers; remove it",
@@ -149,7 +149,7 @@ def _contexts(name: str, build: dict[str, Any], images: Images, delivery: Delive
     """Set the directories that a build reads to where their content is delivered, and use the checked Dockerfile."""
     context = build.get("context")
     if isinstance(context, str) and REMOTE_CONTEXT.match(context):
-        scope.at("context").refuse("would be fetched from elsewhere; commit it to the input repository")
+        scope.at("context").refuse("would be fetched from an external source; commit it to the input repository")
         return
     source = delivery.find(context, scope.at("context"))
     if source is None:
@@ -168,7 +168,7 @@ def _contexts(name: str, build: dict[str, Any], images: Images, delivery: Delive
             more.at(key).refuse("is not a name for a context; use lower-case letters, digits, `.`, `_`, `/` and `-`")
         elif not isinstance(value, str) or REMOTE_CONTEXT.match(value) or ":" in value:
             more.at(key).refuse(
-                "is no folder of the input; copy from a stage (FROM IMAGE AS NAME), or commit the files"
+                "is not a folder of the input; copy from a stage (FROM IMAGE AS NAME), or commit the files"
             )
         else:
             found = delivery.find(value, more.at(key))
@@ -199,7 +199,9 @@ def _dockerfile(
     made = check_dockerfile(data, _build_inputs(build, source, delivery, scope), here.refuse)
     target = build.get("target")
     if made.text and target is not None and not (isinstance(target, str) and made.has_stage(target)):
-        scope.at("target").refuse(f"{target!r} is no stage of the Dockerfile; there are: {', '.join(made.stages)}")
+        scope.at("target").refuse(
+            f"{target!r} is not a stage of the Dockerfile; choose one of: {', '.join(made.stages)}"
+        )
     elif target is not None:
         build["target"] = str(target).lower()
     images.named |= made.images
@@ -218,7 +220,7 @@ def _path(given: Any, context: str, delivery: Delivery, scope: Scope) -> str | N
         names = _PODMAN_FILES if scope.policy.podman else _DOCKER_FILES
         found = next((one for name in names if (one := delivery.find(posixpath.join(context, name)))), None)
         if found is None:
-            scope.refuse("there is none in the build context; commit a file Dockerfile, or say which it is")
+            scope.refuse("missing in the build context; commit a Dockerfile, or set its path")
             return None
     else:
         if not isinstance(given, str) or REMOTE_CONTEXT.match(given) or given in ("", "-"):

@@ -45,7 +45,7 @@ def logging(value: Any, scope: Scope) -> dict[str, Any]:
     given = scope.only(scope.mapping(value), ("driver", "options"))
     driver = str(given.get("driver") or "json-file")
     if driver not in DRIVERS:
-        why = "writes into the host's own journal" if driver == "journald" else "sends logs elsewhere"
+        why = "writes to the host's journal" if driver == "journald" else "sends logs to another system"
         scope.at("driver").refuse(f"{why}; it may be {', '.join(DRIVERS)}")
         return {}
     here = scope.at("options")

@@ -134,7 +134,7 @@ class Mounts:
                 _mode(options["mode"], here.at("mode"))
             volume["tmpfs"] = options
         else:
-            scope.at("type").refuse(f"{kind!r} is not a mount that a sandbox may have: bind, volume or tmpfs")
+            scope.at("type").refuse(f"{kind!r} is not a supported mount type: bind, volume or tmpfs")
         kept = {
             key: volume[key] for key in ("type", "source", "target", str(kind)) if volume.get(key) not in (None, {})
         }
@@ -146,7 +146,7 @@ class Mounts:
             here.mapping(volume.get("bind")), ("create_host_path", "propagation", "recursive", "selinux")
         )
         if str(options.pop("propagation", "rprivate")) not in ("private", "rprivate"):
-            here.at("propagation").refuse("would carry mounts between container and host; remove it")
+            here.at("propagation").refuse("would propagate mounts between container and host; remove it")
         if str(options.get("selinux", "z")) not in ("z", "Z"):
             here.at("selinux").refuse("may be z or Z")
         if "recursive" in options:
@@ -167,14 +167,14 @@ class Mounts:
         elif "subpath" in options:
             path = _subpath(options["subpath"], here.at("subpath"))
             if path is not None and ".." in path.split("/"):
-                here.at("subpath").refuse("leads out of the volume")
+                here.at("subpath").refuse("points outside the volume")
         volume["volume"] = options
         source = volume.get("source")
         if source is None:
             return
         declared = self.model.get("volumes")
         if not isinstance(source, str) or not isinstance(declared, dict) or source not in declared:
-            scope.at("source").refuse(f"{source!r} is no volume of the compose file; declare it under `volumes`")
+            scope.at("source").refuse(f"{source!r} is not a volume of the compose file; declare it under `volumes`")
             return
         self.volumes.add(source)
 

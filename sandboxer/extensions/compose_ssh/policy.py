@@ -36,7 +36,7 @@ class DeliveredSecret:
 
 
 def _unread(path: str) -> bytes:
-    raise LookupError(f"there is nothing to read {path} with")
+    raise LookupError(f"no input to read {path} from")
 
 
 @dataclass(frozen=True, slots=True)

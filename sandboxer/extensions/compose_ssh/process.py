@@ -72,7 +72,7 @@ def working_dir(value: Any, scope: Scope) -> str | None:
         return None
     path = "/" + posixpath.normpath(value).lstrip("/")
     if any(path == one or path.startswith(one + "/") for one in _ELSEWHERE):
-        scope.refuse(f"{shown(value)} is a folder of the kernel; name one of the container's own")
+        scope.refuse(f"{shown(value)} is a kernel folder; choose another one in the container")
         return None
     return value
 

@@ -177,8 +177,8 @@ def _variables(directory: SandboxDirectory, desired: DesiredSandbox, record: Rec
         if value is None:
             raise ProvisionFailed(
                 desired.name,
-                f"the secret {secret.name} (from {secret.source}) is neither on this machine nor on the host",
-                hint=f"set it where `{secret.source}` says",
+                f"the secret {secret.name} (from {secret.source}) is available neither on this machine nor on the host",
+                hint=f"set the secret in `{secret.source}`",
             )
         if secret.value is not None:
             directory.put(target, value.reveal().encode("utf-8", "surrogateescape"))
@@ -217,7 +217,7 @@ def _put_binds(directory: SandboxDirectory, tree: InputTree, hardened: Hardened)
 def _note_failure(directory: SandboxDirectory) -> None:
     """Record the phase `failed` if that is still possible: the error being raised matters more."""
     record = directory.record
-    if record is None or record.attempt is None:  # nothing was begun, or it was already complete
+    if record is None or record.attempt is None:  # not started, or already complete
         return
     try:
         directory.rewrite(records.again(record), Phase.FAILED)

@@ -33,19 +33,19 @@ __all__ = ["NAME", "extra_hosts", "image", "labels", "mac_address", "off", "plai
 DROPPED = frozenset({"container_name", "cpu_count", "cpu_percent", "develop", "ports", "profiles", "pull_policy"})
 
 _NO_RIGHTS = "gives rights over the host; remove it"
-_NO_DEVICES = "hands out the host's devices; remove it"
+_NO_DEVICES = "exposes the host's devices; remove it"
 _NO_WINDOWS = "is for Windows containers; remove it"
 
 REFUSED = {
-    "annotations": "steers the host's runtime; use labels",
+    "annotations": "configures the host's runtime; use labels",
     "blkio_config": _NO_DEVICES,
     "cgroup_parent": "leaves the sandbox's control group, and its ceilings; remove it",
-    "cpu_rt_period": "takes real-time from the host; remove it",
-    "cpu_rt_runtime": "takes real-time from the host; remove it",
+    "cpu_rt_period": "reserves real-time CPU of the host; remove it",
+    "cpu_rt_runtime": "reserves real-time CPU of the host; remove it",
     "credential_spec": _NO_WINDOWS,
     "device_cgroup_rules": _NO_DEVICES,
     "devices": _NO_DEVICES,
-    "extends": "is not resolved by this host's Compose; write the service out",
+    "extends": "is not supported by this host's Compose; write the service in full",
     "external_links": "reaches containers outside the sandbox; put them into the compose file",
     "gpus": _NO_DEVICES,
     "isolation": _NO_WINDOWS,
@@ -55,7 +55,7 @@ REFUSED = {
     "privileged": _NO_RIGHTS,
     "provider": "runs outside any container; remove it",
     "runtime": "chooses another runtime of the host; remove it",
-    "use_api_socket": "hands out the engine's socket, which is root on the host; remove it",
+    "use_api_socket": "exposes the engine's socket, equivalent to root on the host; remove it",
     "userns_mode": "leaves the container's user namespace; remove it",
     "uts": "leaves the container's UTS namespace; use `hostname`",
 }

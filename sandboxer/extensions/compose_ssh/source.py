@@ -131,7 +131,7 @@ class _Look:
         for path, found in files.items():
             try:
                 if path in opened:
-                    raise ValueError("is read both as a compose file and as another; copy it")
+                    raise ValueError("is read as both a compose file and another file; copy it")
                 opened[path] = plain_form(found, budget)
             except ValueError as error:
                 self.findings.add(path, str(error))
@@ -185,7 +185,7 @@ class _Look:
             self.refuse("the file", "is not a mapping", file)
             return
         if bare(document.get("models")):
-            self.refuse("models", "models run outside any container; a sandbox has none", file)
+            self.refuse("models", "models run outside any container; remove it", file)
         self.seen.document(document, folder)
         for index, include in enumerate(_listed(document.get("include"))):
             self.include(include, folder, file, f"include[{index}]")
@@ -230,7 +230,7 @@ class _Look:
                 self.path(entry.get("path"), folder, file, f"{where}.{key}", optional=optional)
         for key in ("provider", "models"):
             if service.get(key):
-                self.refuse(f"{where}.{key}", "runs outside any container; a sandbox has none", file)
+                self.refuse(f"{where}.{key}", "runs outside any container; remove it", file)
         if service.get("build") is not None:
             self._build(service["build"], folder)
         if service.get("extends") is not None:
@@ -277,11 +277,13 @@ class _Look:
         if not isinstance(value, str) or not value:
             self.refuse(where, "must be the path of a file, as text", file)
         elif "$" in value:
-            self.refuse(where, f"`{value}` holds a variable, so it cannot be told what it reads; write it out", file)
+            self.refuse(where, f"`{value}` contains a variable; write the path", file)
         elif code and _REMOTE.search(value):
-            self.refuse(where, f"`{value}` would be fetched from elsewhere; commit it to the input repository", file)
+            self.refuse(
+                where, f"`{value}` would be fetched from an external source; commit it to the input repository", file
+            )
         elif value.startswith("~") or "\x00" in value:
-            self.refuse(where, f"`{value}` leads outside the sandbox's files; use a relative path", file)
+            self.refuse(where, f"`{value}` points outside the sandbox's files; use a relative path", file)
         else:
             return self._found(value, folder, file, where, optional=optional, opened=opened, code=code)
         return None
@@ -310,7 +312,7 @@ class _Look:
     def _load(self, path: str) -> Iterator[Any]:
         real = self.tree.resolve(path)
         if real not in self._parsed and len(self._parsed) >= MAX_FILES:
-            self.findings.add(path, f"is one compose file too many; the limit is {MAX_FILES}")
+            self.findings.add(path, f"exceeds the limit of {MAX_FILES} compose files")
             return
         found = self._parsed[real] if real in self._parsed else self.parse(real, self.read(real))
         self.compose_files.setdefault(path, found)

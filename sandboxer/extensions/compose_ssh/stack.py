@@ -151,7 +151,7 @@ class Stack:
         if former:
             words = ["rm", "-f", "-t", "0"] if self.tool.podman else ["rm", "-f"]
             engine = self.directory.operation.target.engine
-            self.directory.session.must("a former service cannot be removed", "engine", engine, *words, *former)
+            self.directory.session.must("an obsolete service cannot be removed", "engine", engine, *words, *former)
 
     def _close_names(self) -> None:
         """Create the networks under ``egress: deny`` so that no container on them ever queries a name outside."""
@@ -160,7 +160,7 @@ class Stack:
         project = project_name(self.desired.name, self.desired.id)
         for name, network in self.hardened.model.get("networks", {}).items():
             full, words = creation(name, network, project)
-            what = f"the network {full} cannot be closed to names of the outside"
+            what = f"the network {full} cannot be isolated from external DNS"
             self.directory.session.must(what, "close_names", full, *words)
 
     def _make_volumes(self) -> None:
@@ -173,7 +173,7 @@ class Stack:
         for name, volume in volumes.items():
             if any(other != name and other.startswith(name) for other in volumes):
                 full, words = made_volume(name, volume, project)
-                self.directory.session.must(f"the volume {full} cannot be made", "make_volume", full, *words)
+                self.directory.session.must(f"the volume {full} cannot be created", "make_volume", full, *words)
 
     def _waves(self, services: list[str]) -> Iterator[list[str]]:
         after = {service.name: service.after.keys() | service.shares for service in self.hardened.services}
@@ -219,7 +219,9 @@ class Stack:
         if not paused:
             return before
         engine = self.directory.operation.target.engine
-        self.directory.session.must("its paused containers cannot go on", "engine", engine, "unpause", *sorted(paused))
+        self.directory.session.must(
+            "the paused containers cannot be resumed", "engine", engine, "unpause", *sorted(paused)
+        )
         deadline = time.monotonic() + RECOVERY_SECONDS
         while True:
             state = self.directory.observation()
@@ -257,7 +259,7 @@ class Stack:
             raise ProvisionFailed(
                 self.desired.name,
                 f"{self.desired.name} on {self.directory.operation.target.host} was not started: {reply.words}",
-                hint="nothing was given to the engine; see who else changes files there, and apply again",
+                hint="check who else changes files there, and apply again",
             )
         if reply.code != 0 and not waits:
             self._fail(reply, self.directory.observation())
@@ -324,12 +326,12 @@ class Stack:
         parts = [self._engine_words(reply)] if reply is not None and reply.code != 0 else []
         parts += self._logs(state)
         host = self.directory.operation.target.host
-        text = self.variables.redact("\n".join(part for part in parts if part)) or "it did not become ready in time"
+        text = self.variables.redact("\n".join(part for part in parts if part)) or "timeout"
         again = f"`sandboxer recreate {self.desired.name}`" if self.desired.origin == "api" else "apply again"
         raise ProvisionFailed(
             self.desired.name,
             f"{self.desired.name} on {host} did not become ready:\n{text}",
-            hint=f"its containers are left as they are; mend the cause, then {again}",
+            hint=f"fix the cause, then {again}; the containers are kept",
         )
 
     @staticmethod
@@ -343,17 +345,17 @@ class Stack:
         there = {container.service for container in state.containers}
         former = self._former(state)
         for name in sorted(former | (not_ready - there)):
-            how = "was not changed" if name in former else "was not made"
-            yield f"service {name} {how}; its image is {self.hardened.model['services'][name].get('image')}"
+            how = "was not changed" if name in former else "was not created"
+            yield f"service {name} {how}; image {self.hardened.model['services'][name].get('image')}"
         for container in state.containers:
             if self._good(container) or container.service not in not_ready:
                 continue
             yield f"service {container.service} is {state_of(container)}"
             if check := self._health_check(container):
-                yield f"its health check says:\n{check}"
+                yield f"health check output:\n{check}"
             engine = self.directory.operation.target.engine
             if lines := self.directory.session.call("logs", engine, str(LOG_LINES), container.id).text:
-                yield f"its last lines:\n{lines}"
+                yield f"last log lines:\n{lines}"
 
     def _health_check(self, container: Container) -> str:
         """Return the last output of a health check that fails."""

@@ -41,7 +41,7 @@ def _remove_unrecorded(directory: SandboxDirectory, containers: Iterable[Contain
         raise ProvisionFailed(
             operation.name,
             f"{operation.name} on {operation.target.host} is claimed by a record: {claim}",
-            hint="it belongs to that fleet: remove it from there",
+            hint="remove the sandbox from that fleet",
         )
     volumes = sorted(anonymous_volumes(containers))
     for life in operation.lives:
@@ -78,7 +78,7 @@ def remove(
     tear_down(directory, record.engine, record.uid, *sorted(volumes))
     if tombstone is not None:
         content = json.dumps({"spec_digest": tombstone, "at": operation.clock().isoformat()}).encode()
-        session.must("its tombstone cannot be written", "tombstone", payload=content)
+        session.must("the tombstone cannot be written", "tombstone", payload=content)
     directory.remove(record)
 
 

@@ -56,7 +56,7 @@ class Tree:
         Raise NotInTreeError if it leads to none.
         """
         if posixpath.isabs(path):
-            raise NotInTreeError("leads outside the sandbox's files")
+            raise NotInTreeError("points outside the sandbox's files")
         todo = posixpath.normpath(path).split("/")[::-1]
         links: list[str] = []
         here: list[str] = []
@@ -64,7 +64,7 @@ class Tree:
             part = todo.pop()
             if part == "..":
                 if not here:
-                    raise NotInTreeError("leads outside the sandbox's files")
+                    raise NotInTreeError("points outside the sandbox's files")
                 here.pop()
             elif part not in ("", "."):
                 here.append(part)
@@ -75,13 +75,15 @@ class Tree:
                     todo += entry.target.split("/")[::-1]
         found = "/".join(here)
         if found not in self._folders and found not in self._entries:
-            raise NotTrackedError("is no file or folder that git tracks at this commit (submodules are left out)")
+            raise NotTrackedError(
+                "is not a file or folder tracked by git at this commit (submodules are not delivered)"
+            )
         return (*links, found)
 
     @staticmethod
     def _follow(entry: TreeEntry, followed: int) -> str:
         if posixpath.isabs(entry.target or ""):
-            raise NotInTreeError(f"is a link that leads outside the sandbox's files ({entry.path})")
+            raise NotInTreeError(f"is a link that points outside the sandbox's files ({entry.path})")
         if followed >= MAX_LINKS:
             raise NotInTreeError("goes through too many links")
         return entry.path

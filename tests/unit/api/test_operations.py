@@ -99,7 +99,7 @@ def test_at_the_end_what_runs_may_finish_and_the_rest_is_handed_over() -> None:
     assert line.operations.close(grace=30) == 1
     assert runs.future.result(30) == "a"
     assert isinstance(waits.future.exception(30), HandedOver)
-    with pytest.raises(HttpProblem, match="ends"), line.operations.place():
+    with pytest.raises(HttpProblem, match="shutting down"), line.operations.place():
         pass
     assert isinstance(line.operations.submit("c", "make", lambda: None).future.exception(1), HandedOver)
 

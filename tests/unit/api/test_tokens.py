@@ -57,18 +57,18 @@ def test_a_file_may_be_json(tmp_path: Path) -> None:
         ("", "must be a list"),
         ("{}", "must be a list"),
         ("[]", "must be a list"),
-        ("- [", ":1: is no YAML"),
+        ("- [", ":1: not valid YAML"),
         ("- a\n- &x [*x]", ":1: a token must be a mapping"),
         (GOOD + "- {name: a}", ":7: `sha256` is missing"),
-        (GOOD + f"- {{name: ci, sha256: {'1' * 64}, scopes: [read]}}", ":7: the name ci is there twice"),
-        (GOOD + f"- {{name: other, sha256: {SUM}, scopes: [read]}}", ":7: the token of ci is there twice"),
+        (GOOD + f"- {{name: ci, sha256: {'1' * 64}, scopes: [read]}}", ":7: the name ci occurs twice"),
+        (GOOD + f"- {{name: other, sha256: {SUM}, scopes: [read]}}", ":7: the token of ci occurs twice"),
         ("- name: a\n  sha256: my-own-secret\n  scopes: [read]", ":2: `sha256` must be 64 hex digits"),
         (f"- name: a\n  sha256: {SUM}\n  scopes: [admin]", ":3: `scopes` must be"),
         (f"- name: a\n  sha256: {SUM}\n  scopes: read", ":3: `scopes` must be"),
         (f"- name: a\n  sha256: {SUM}\n  scopes: []", ":3: `scopes` must be"),
         (f"- name: a b\n  sha256: {SUM}\n  scopes: [read]", ":1: `name` must be"),
         (f"- name: a\n  token: {SUM}", ":2: the key `token` is unknown"),
-        ("- name: a\n  name: b", ":2: the key `name` is there twice"),
+        ("- name: a\n  name: b", ":2: the key `name` occurs twice"),
         (f"- name: a\n  sha256: {SUM}\n  scopes: [read]\n  consumer: me/x", ":4: `consumer` must be"),
         (f"- name: a\n  sha256: {SUM}\n  scopes: [read]\n  consumer:", ":4: `consumer` must be"),
     ],
@@ -93,7 +93,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="--tokens"):
             read_tokens(path, refuse)
     os.mkfifo(tmp_path / "pipe", 0o600)
-    with pytest.raises(UsageError, match="is no file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         read_tokens(tmp_path / "pipe", refuse)
 
 

@@ -128,7 +128,7 @@ def test_two_descriptions_of_one_name_are_refused() -> None:
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_operation_that_every_extension_needs_must_be_claimed(operation: str) -> None:
     claimed = [name for name in OPERATIONS if name != operation]
-    assert f"does not claim {operation}" in refusal(described(operations=claimed), here("Good")).message
+    assert f"does not declare {operation}" in refusal(described(operations=claimed), here("Good")).message
 
 
 def test_a_class_without_what_is_claimed_is_refused() -> None:
@@ -177,7 +177,7 @@ def test_a_fleets_own_description_of_a_built_in_from_before_keeps_what_it_could(
 
 
 def test_what_is_no_class_is_refused() -> None:
-    assert "is no class" in refusal(described(), here("NO_CLASS")).message
+    assert "is not a class" in refusal(described(), here("NO_CLASS")).message
 
 
 @pytest.mark.parametrize("value", ["no.such.module:A", f"{__name__}:Missing", "this is no reference"])

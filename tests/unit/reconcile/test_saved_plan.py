@@ -252,7 +252,7 @@ def test_it_is_of_one_fleet_one_repository_and_these_manifests() -> None:
     saved = parse_saved_plan(written(OUTDATED))
     check(saved, OUTDATED)
     check(saved, {**OUTDATED, "git": {"root_commit": None}})  # a shallow clone, of which that cannot be told
-    with pytest.raises(PlanRefused, match="another repository of the fleet name acme"):
+    with pytest.raises(PlanRefused, match="another repository with fleet name acme"):
         check(saved, {**OUTDATED, "git": {"root_commit": "e" * 40}})
     with pytest.raises(PlanRefused, match="is of the fleet acme, and this is other"):
         saved.check("other", FIRST_COMMIT, "")

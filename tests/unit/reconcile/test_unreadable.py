@@ -12,7 +12,7 @@ from sandboxer.reconcile.options import Options
 from sandboxer.reconcile.planner import plan
 from tests.support.planning import NOW, fleet_of, foreign_container, looks_of
 
-WHY = "what docker says of container 0123 cannot be read"
+WHY = "cannot parse the docker description of container 0123"
 SYNCED: dict[str, Any] = {"sandboxes": {"web": {}, "db": {}}, "found": {"lab-1": {"copies": ["web", "db"]}}}
 GONE = {**SYNCED, "sandboxes": {"db": {}}}
 

@@ -154,7 +154,7 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"group_add": ["keep-groups"]}, "group_add[0]"),
     ({"storage_opt": {"size": "1G,x"}}, "storage_opt.size"),
     ({"storage_opt": {"overlay.override": "x"}}, "storage_opt"),
-    ({"logging": {"driver": "journald"}}, "the host's own journal"),
+    ({"logging": {"driver": "journald"}}, "the host's journal"),
     ({"logging": {"driver": "k8s-file"}}, "logging.driver"),
     ({"logging": {"options": {"max-size": "1m,path=/etc/x"}}}, "logging.options.max-size"),
     ({"logging": {"options": {"max-size": "0"}}}, "logging.options.max-size"),

@@ -112,7 +112,7 @@ REFUSED = {
     "yaml-binary-env": ((HOSTILE / "yaml-binary-key-envfile.yaml").read_text(), "a key that is not plain text"),
     "priv-merge": ((HOSTILE / "priv-merge.yaml").read_text(), "has no anchor before it"),
     "anothers-compose-file": (WEB + "    extends: {file: ../../1f2e3d4c/compose.json, service: db}\n", "outside"),
-    "two-contents": (WEB + "    env_file: c.yaml\n", "both as a compose file and as another"),
+    "two-contents": (WEB + "    env_file: c.yaml\n", "as both a compose file and another file"),
 }
 
 

@@ -146,7 +146,7 @@ def test_a_file_in_the_place_of_a_link_is_told(tmp_path: Path, home: Path, input
 
 
 def test_a_list_that_broke_off_is_no_list() -> None:
-    with pytest.raises(ObservationIncomplete, match=r"broke off \(exit code 137\): Killed"):
+    with pytest.raises(ObservationIncomplete, match=r"was interrupted \(exit code 137\): Killed"):
         read_contents("lab-1", "n", CommandResult(137, b"\n@n files\n", b"Killed\n"))
 
 

@@ -157,8 +157,8 @@ def test_an_answer_that_is_none_is_no_emptiness(answer: bytes) -> None:
     [
         ("docker ps 137", "`docker ps` did not end in time, and was killed"),
         ("docker network 76", "`docker network` printed too much"),
-        ("docker ps 1", "its command failed"),
-        ("docker", "its command failed"),
+        ("docker ps 1", "the command failed"),
+        ("docker", "the command failed"),
     ],
 )
 def test_an_engine_that_fails_says_how(failed: str, said: str) -> None:
