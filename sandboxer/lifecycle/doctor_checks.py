@@ -93,7 +93,7 @@ def check_tools(facts: HostFacts) -> Iterator[Check]:
     # A tool that fails at two things fails at the second because of the first.
     broken = {tool: what for tool, _, what in (line.partition(" ") for line in reversed(facts.lines("broken")))}
     for tool, what in broken.items():
-        if (tool, what) == ("flock", "to lock files"):
+        if (tool, what) == ("flock", "to keep others out"):
             found = f"flock does not lock files in {facts.one('parent')[0]}"
             yield Check("tools", "error", found, _ELSEWHERE + ", on a local disk")
         else:

@@ -194,7 +194,7 @@ def test_an_engine_is_asked_as_an_apply_would(
 def test_podmans_stand_in_is_no_docker(local: Callable[[str], HostTransport], programs: Path, tmp_path: Path) -> None:
     program(programs, "docker", 'exec podman "$@"')
     check = by_name(check_host(checked(str(tmp_path / "root"), runtime="docker"), local, BACKENDS))["engine"]
-    assert check.found == f"spec.runtime is docker, and {programs}/docker is Podman's replacement"
+    assert check.found == f"spec.runtime is docker, but {programs}/docker is Podman's replacement"
 
 
 def test_a_link_in_the_roots_place_is_refused(

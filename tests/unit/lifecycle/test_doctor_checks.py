@@ -63,7 +63,7 @@ def test_a_way_that_others_can_change_is_refused() -> None:
     assert check.remedy is not None
     assert check.remedy.splitlines()[0] == "chmod go-w '/a b'"
     foreign = only(check_root(told({"way": "/a belongs to user id 5, who could replace /a/b"})))
-    assert foreign.remedy == "set another spec.root on the Host, such as /var/lib/sandboxer"
+    assert foreign.remedy == "set spec.root on the Host to another folder, such as /var/lib/sandboxer"
 
 
 def test_a_folder_where_anybody_renames_is_no_place_for_a_root() -> None:
@@ -76,7 +76,7 @@ def test_a_folder_where_anybody_renames_is_no_place_for_a_root() -> None:
     [
         (2 << 20, "9000000 8000000 ext2/ext3", "rw,relatime", None),
         (100 << 10, "9000000 8000000 ext2/ext3", "rw,relatime", "only 100MiB free on /tmp (ext2/ext3)"),
-        (2 << 20, "9000000 5 ext2/ext3", "rw", "room for only 5 more files"),
+        (2 << 20, "9000000 5 ext2/ext3", "rw", "space for only 5 more files"),
         (2 << 20, "0 0 btrfs", "rw", None),
         (2 << 20, "9000000 8000000 tmpfs", "rw,nosuid,noexec", "is mounted noexec"),
         (2 << 20, "9000000 8000000 nfs", "rw", "is not a local disk"),
@@ -194,7 +194,7 @@ def test_clock_login_and_key() -> None:
     assert found["clock", "warning"].found.startswith("its clock is 300 s behind this machine's")
     assert 'hostKey: "ssh-ed25519 AAAA"' in found["host key", "note"].remedy
     words = [check.found for check in checks if check.name == "login shell"]
-    assert words[0].startswith("it takes 4.2 s")
+    assert words[0].startswith("starting a command takes 4.2 s")
     assert words[1].endswith("Welcome to build-1!")
 
 
@@ -236,7 +236,7 @@ def test_the_documentation_closes_the_hosts_addresses_as_the_doctor_does() -> No
     half = only(check_firewall(told({"firewall": both.partition("}")[0] + "}\nchain forward {\n accept\n}"})))
     assert (half.status, half.remedy) == ("note", note.remedy)
     assert half.found == "machines with a route to the host can reach unpublished ports of containers"
-    assert "unless a rule that ci cannot see" in only(check_firewall(told({"login": "1001 ci"}))).found
+    assert "unless a rule hidden from ci" in only(check_firewall(told({"login": "1001 ci"}))).found
 
 
 @pytest.mark.parametrize(

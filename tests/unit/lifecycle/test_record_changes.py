@@ -70,7 +70,7 @@ def test_what_is_gone_meanwhile_is_said_to_be(session: Bench, content: bytes | N
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(StaleChange, match="is gone from one"):
+    with pytest.raises(StaleChange, match="was removed from one"):
         extend(session.operation(expected_uid=RECORD.uid), HOUR, NOW, NOW)
 
 
