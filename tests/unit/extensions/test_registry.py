@@ -133,10 +133,11 @@ def test_an_operation_that_every_extension_needs_must_be_claimed(operation: str)
 
 def test_a_class_without_what_is_claimed_is_refused() -> None:
     error = refusal(described(), here("NoTeardown"))
-    assert "claims `teardown`" in error.message
+    assert "declares `teardown`" in error.message
     assert "NoTeardown" in error.message
     assert (
-        "claims `estimate_cost`" in refusal(described(operations=[*OPERATIONS, "estimate_cost"]), here("Good")).message
+        "declares `estimate_cost`"
+        in refusal(described(operations=[*OPERATIONS, "estimate_cost"]), here("Good")).message
     )
 
 
