@@ -30,21 +30,21 @@ class _Told(BaseModel):
 
 
 class ConsumerRequest(_Asked):
-    """For whom a sandbox is."""
+    """The consumer of a sandbox."""
 
     actor: Literal["adm", "agt", "atm"] = Field(description="The actor type: administrator, agent or automation.")
     project: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(description="The project.")
 
 
 class Inputs(_Asked):
-    """Which files a sandbox is given."""
+    """The input files of a sandbox."""
 
     repo: Text | None = Field(None, description="A git repository: an https or ssh URL, or a path on the server.")
     ref: Text | None = Field(None, description="A branch, a tag or a commit.")
 
 
 class CreateSandbox(_Asked):
-    """A sandbox that is asked for. Everything is as a Sandbox manifest has it."""
+    """The request of a sandbox, with the fields of a Sandbox manifest."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -77,7 +77,7 @@ class CreateSandbox(_Asked):
 
 
 class ExtendTtl(_Asked):
-    """By how much a sandbox is to live longer."""
+    """The extension of a time to live."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"by": "2h"}]})
 
@@ -85,7 +85,7 @@ class ExtendTtl(_Asked):
 
 
 class SandboxQuery(BaseModel):
-    """Which sandboxes are asked for; what is not given narrows nothing."""
+    """The filter of a list of sandboxes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -106,7 +106,7 @@ class SandboxQuery(BaseModel):
 
 
 class EventsQuery(BaseModel):
-    """Which events are asked for. A stream begins at the first, or behind `Last-Event-ID`."""
+    """The page of events. A stream starts at the first event, or after `Last-Event-ID`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -115,7 +115,7 @@ class EventsQuery(BaseModel):
 
 
 class LogsQuery(BaseModel):
-    """Which lines are asked for."""
+    """The filter of log lines."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -155,7 +155,7 @@ class PlanDocument(_Told):
 
 
 class State(_Told):
-    """How the server is."""
+    """The state of the server."""
 
     status: Literal["ok", "ready"] = Field(
         description="`ok`: the process runs; `ready`: the server can serve requests."
@@ -163,14 +163,14 @@ class State(_Told):
 
 
 class Finding(_Told):
-    """One thing that is wrong with a request."""
+    """One fault of a request."""
 
     detail: str = Field(description="The fault and the remedy.")
     field: str = Field(description="The path in the request. Empty if no single part is at fault.")
 
 
 class Problem(_Told):
-    """RFC 9457: why a request was not carried out."""
+    """A problem by RFC 9457: the reason why a request failed."""
 
     type: str = Field(description="about:blank: the status describes the problem.")
     title: str = Field(description="The title of the status.")

@@ -179,7 +179,7 @@ settle_in() {
     [ "$most" = 0 ] || [ ! -f "$1" ] || [ "$#" -lt "$most" ] || {
       discard "$staging"; echo "$# sandboxes of the fleet are there, and spec.capacity is $most"; return $EX_STALE; }
     [ -z "$name" ] || ! has_name "$home" "$name" || {
-      discard "$staging"; echo "a sandbox $name is there by now"; return $EX_STALE; }
+      discard "$staging"; echo "a sandbox $name exists now"; return $EX_STALE; }
   fi
   mv "$staging" "$box"
 }

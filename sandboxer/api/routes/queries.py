@@ -48,8 +48,8 @@ async def events(
     query: Annotated[EventsQuery, Query()],
     last_event_id: Annotated[str | None, Header(pattern="^[0-9a-f]{64}$")] = None,
 ) -> Response:
-    """As the journals on the hosts tell it: JSON, a page; or with `Accept: text/event-stream` what there is and what
-    comes, until the life ends. With `Last-Event-ID` it begins behind that event. A comment comes every 15 seconds.
+    """Reads the journals on the hosts. Returns a page as JSON, or with `Accept: text/event-stream` all events, past and
+    new, until the life ends. `Last-Event-ID` resumes after that event. A comment is sent every 15 seconds.
     """
     if _wants_stream(request):
         return await _event_stream(service, grant, ref, last_event_id or query.after, _reader(request, service, grant))
@@ -81,7 +81,7 @@ async def events(
 async def logs(
     request: Request, service: TheService, grant: TheGrant, ref: Ref, query: Annotated[LogsQuery, Query()]
 ) -> Response:
-    """Text, a line each; or with `Accept: text/event-stream` a JSON object each: `service`, `source` and `text`."""
+    """Returns text lines, or with `Accept: text/event-stream` JSON objects with `service`, `source` and `text`."""
     handle = await service.there(grant, ref)
 
     def lines() -> Any:
@@ -107,7 +107,7 @@ async def logs(
     responses={200: {"model": PlanDocument, "description": "The plan."}, **COMMON},
 )
 async def plan(service: TheService, grant: TheGrant, _: Annotated[NoQuery, Query()]) -> Response:
-    """The plan of the fleet's manifests as they lie on the server. Reads only. For tokens that are bound to nobody."""
+    """Plans the fleet's manifests on the server, read-only. Only for tokens that are not bound to a consumer."""
     if grant.consumer is not None:
         raise HttpProblem(403, "the token is bound to a consumer, but the plan covers the whole fleet")
     return JSONResponse(await service.ask(service.reads, lambda: service.client().plan()))
@@ -121,7 +121,7 @@ async def plan(service: TheService, grant: TheGrant, _: Annotated[NoQuery, Query
     responses={200: {"content": _WRITTEN, "description": "Metrics in the text format."}, **COMMON},
 )
 async def metrics(service: TheService) -> Response:
-    """What the server was asked, and what became of its operations."""
+    """Counts requests and operations."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -132,7 +132,7 @@ async def metrics(service: TheService) -> Response:
     responses={200: {"model": State, "description": "The server runs."}, **answers(421)},
 )
 async def healthz() -> Response:
-    """Needs no token, and asks no host."""
+    """Needs no token, and contacts no host."""
     return JSONResponse({"status": "ok"})
 
 

@@ -44,8 +44,8 @@ Key = Annotated[
 async def create(
     request: Request, service: TheService, grant: TheGrant, query: Annotated[Waiting, Query()], key: Key = None
 ) -> Response:
-    """Answers once the sandbox is on record on its host, in phase `requested`: from then on it ends as ready or failed,
-    also where this server is killed. Without `wait` the answer is 202, and `GET` tells how far it is.
+    """Responds once the sandbox is on record on its host, in phase `requested`. It then becomes ready or failed,
+    even if this server is killed. Without `wait` the status is 202, and `GET` shows the progress.
     """
     asked = await new_request(request, CreateSandbox)
     consumer = consumer_for(grant, asked)
@@ -67,7 +67,7 @@ async def create(
     responses={200: {"model": SandboxPage, "description": "A page of sandboxes."}},
 )
 async def list_(service: TheService, grant: TheGrant, query: Annotated[SandboxQuery, Query()]) -> Response:
-    """Every sandbox that the hosts show and the token sees, git's too, by name. The hosts are looked at anew."""
+    """Lists every sandbox that is visible to the token, those from git too, by name. Observes the hosts."""
     behind = _place(query.after) if query.after is not None else None
     labels = [tuple(one.split("=", 1)) for one in query.label]
     found, complete = await service.handles()
@@ -93,7 +93,7 @@ async def list_(service: TheService, grant: TheGrant, query: Annotated[SandboxQu
     responses={200: {"model": Handle, "description": "The sandbox."}, **answers(404, 409)},
 )
 async def get(service: TheService, grant: TheGrant, ref: Ref, _: Annotated[NoQuery, Query()]) -> Response:
-    """The sandbox of an id or a name, as it is now: its host is looked at."""
+    """Shows the current state of a sandbox by ID or name. Observes its host."""
     return JSONResponse((await service.there(grant, ref)).to_json())
 
 
@@ -108,7 +108,7 @@ async def get(service: TheService, grant: TheGrant, ref: Ref, _: Annotated[NoQue
     },
 )
 async def delete(service: TheService, grant: TheGrant, ref: Ref, query: Annotated[WaitingToEnd, Query()]) -> Response:
-    """Ends a sandbox and all that is of it on its host. One that is not there, or that the token does not see: 204."""
+    """Deletes a sandbox and everything in it. 204 also if it does not exist or is not visible to the token."""
     handle = await service.find(grant, ref)
     if handle is None:
         return Response(status_code=204)
@@ -130,7 +130,7 @@ async def delete(service: TheService, grant: TheGrant, ref: Ref, query: Annotate
     },
 )
 async def recreate(service: TheService, grant: TheGrant, ref: Ref, query: Annotated[Waiting, Query()]) -> Response:
-    """The same id, the same inputs at a fresh commit. What was in its volumes is gone."""
+    """Keeps the ID and the inputs, at the latest commit. Deletes the volumes."""
     handle = await service.there(grant, ref)
     must_be_imperative(handle)
     with service.operations.place():
@@ -150,7 +150,7 @@ async def recreate(service: TheService, grant: TheGrant, ref: Ref, query: Annota
 async def extend_ttl(
     request: Request, service: TheService, grant: TheGrant, ref: Ref, _: Annotated[NoQuery, Query()]
 ) -> Response:
-    """Puts its end off, up to the longest that its profile allows; of one of git too, which is no change of its
+    """Extends the expiry, up to the limit of the profile; also for a sandbox from git, without a change of its
     manifest.
     """
     asked = await new_request(request, ExtendTtl)
@@ -169,7 +169,7 @@ async def extend_ttl(
     responses={200: {"model": Handle, "description": "The sandbox, in phase `active`."}, **answers(404, 409)},
 )
 async def activity(service: TheService, grant: TheGrant, ref: Ref, _: Annotated[NoQuery, Query()]) -> Response:
-    """It is `active` from then on, one of git too; where its profile has `ttl.clock: activity`, its end moves away."""
+    """Sets the phase `active`, also for a sandbox from git. With `ttl.clock: activity`, extends the expiry."""
     identifier = (await service.there(grant, ref)).id
     marked = await service.ask(service.writes, lambda: service.client().activity(identifier))
     return JSONResponse(marked.handle.to_json())

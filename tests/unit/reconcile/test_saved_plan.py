@@ -254,7 +254,7 @@ def test_it_is_of_one_fleet_one_repository_and_these_manifests() -> None:
     check(saved, {**OUTDATED, "git": {"root_commit": None}})  # a shallow clone, of which that cannot be told
     with pytest.raises(PlanRefused, match="another repository with fleet name acme"):
         check(saved, {**OUTDATED, "git": {"root_commit": "e" * 40}})
-    with pytest.raises(PlanRefused, match="is of the fleet acme, and this is other"):
+    with pytest.raises(PlanRefused, match="is for fleet acme, not other"):
         saved.check("other", FIRST_COMMIT, "")
     others: list[Case] = [
         {"sandboxes": {"web": {"ttl": "9h"}}},
