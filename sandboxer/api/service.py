@@ -206,7 +206,7 @@ def absent(name: str) -> HttpProblem:
 def must_be_imperative(handle: Handle) -> None:
     """Raise HttpProblem for a sandbox from git: its manifest decides what happens to it."""
     if handle.origin == "git":
-        raise HttpProblem(409, f"{handle.name} is of git: change its manifest")
+        raise HttpProblem(409, f"{handle.name} is from git: change its manifest")
 
 
 def words_of(error: BaseException) -> str:

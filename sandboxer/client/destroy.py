@@ -81,7 +81,7 @@ def extend_ttl(context: ClientContext, name: str, by: timedelta) -> Handle:
         with context.changing(planned, source, hosts, "extend-ttl") as operations:
             record = extend(operations, planned.observations, home, by)
     if home.desired is not None and says_otherwise(home.desired, record):
-        context.warn(f"git has another ttl or expiresAt for {record.name} by now, and the next apply keeps to that")
+        context.warn(f"git has a different ttl or expiresAt for {record.name}, which the next apply restores")
     return handle_of(home.with_record(record))
 
 

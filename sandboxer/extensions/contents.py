@@ -57,7 +57,7 @@ def read_contents(host: str, nonce: str, result: CommandResult) -> dict[str, Lis
         said = result.stderr.decode("utf-8", "replace").strip().splitlines()
         words = f": {said[-1]}" if said else ""
         raise ObservationIncomplete(
-            host, f"the list of files of {host} broke off (exit code {result.exit_code}){words}"
+            host, f"listing the files of {host} was interrupted (exit code {result.exit_code}){words}"
         )
     found: dict[str, Listing] = {}
     for line in (sections.body("files") or b"").split(b"\n"):
@@ -127,7 +127,7 @@ def delivered_tree(record: Record, inputs: InputSource) -> InputTree:
         raise InputUnavailable(f"{record.name} was delivered no files")
     tree = inputs.resolve(given.repo, given.commit, record.spec.get("workspace", {}).get("path", "."))
     if f"sha256:{tree.digest}" != given.digest:
-        raise InputUnavailable(f"{given.repo} at {given.commit[:12]} no longer has what was delivered")
+        raise InputUnavailable(f"{given.repo} at {given.commit[:12]} no longer has the delivered files")
     return tree
 
 

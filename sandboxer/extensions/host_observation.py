@@ -90,15 +90,16 @@ def read_observation(
         said = result.stderr.decode("utf-8", "replace").strip().splitlines()
         raise ObservationIncomplete(
             request.host,
-            f"the look at {request.host} broke off (exit code {result.exit_code})" + (f": {said[-1]}" if said else ""),
-            hint="the host needs sh, coreutils, `timeout`, `flock` and `tar`: see `sandboxer doctor`",
+            f"observing {request.host} was interrupted (exit code {result.exit_code})"
+            + (f": {said[-1]}" if said else ""),
+            hint="check with `sandboxer doctor` that the host has sh, coreutils, `timeout`, `flock` and `tar`",
         )
     try:
         observation = _read(request, sections)
         return part.read(observation, sections, result.stderr) if part else observation
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise ObservationIncomplete(
-            request.host, f"the look at {request.host} cannot be understood: {error!r}", hint="see `sandboxer doctor`"
+            request.host, f"cannot parse the observation of {request.host}: {error!r}", hint="see `sandboxer doctor`"
         ) from error
 
 

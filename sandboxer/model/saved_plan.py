@@ -109,7 +109,10 @@ class SavedPlan(_Part):
     def check(self, fleet: str, fleet_root: str | None, manifests: str) -> None:
         """Raise PlanRefused if it is for another fleet (by name and first commit) or for other manifests."""
         if self.fleet != fleet:
-            _refuse(f"the saved plan is for fleet {printable(self.fleet)}, not {fleet}", hint="apply it there")
+            _refuse(
+                f"the saved plan is for fleet {printable(self.fleet)}, not {fleet}",
+                hint="apply the plan in its own fleet",
+            )
         theirs = self.approval.fleet_root
         if theirs and fleet_root and theirs != fleet_root:
             roots = f"{printable(theirs)[:12]} and {fleet_root[:12]}"
@@ -151,7 +154,7 @@ def parse_saved_plan(data: bytes) -> SavedPlan:
             hint="plan again with this release, or apply with the release that wrote the plan",
         )
     if "approval" not in content:
-        _refuse("it approves nothing: it is a plan, and no saved plan", _AGAIN)
+        _refuse("no approval: the plan was not written by `plan --out`", _AGAIN)
     if content.pop("checksum", None) != checksum(content):
         _refuse("checksum mismatch: the plan was changed after it was written", _AGAIN)
     try:

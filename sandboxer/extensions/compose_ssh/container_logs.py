@@ -67,8 +67,8 @@ def _at_once(sandbox: LiveSandbox, request: LogRequest, transport: HostTransport
             code = yield from _until(end, lines, source, sandbox)
             failed += [source.service] if code else []
     if failed:
-        message = f"{sandbox.engine} gives no log of {', '.join(failed)}"
-        raise SandboxError(sandbox.name, message, hint="what it said for a reason is among the lines")
+        message = f"{sandbox.engine} cannot return the log of {', '.join(failed)}"
+        raise SandboxError(sandbox.name, message, hint="read the engine's error among the lines")
 
 
 def _patiently(stream: Stream, sandbox: LiveSandbox) -> bytes:
@@ -76,7 +76,9 @@ def _patiently(stream: Stream, sandbox: LiveSandbox) -> bytes:
         return stream.read(QUIET_LIMIT)
     except TimeoutError:
         host = sandbox.observed.host
-        raise HostError(host, f"{sandbox.engine} on {host} has not gone on for {QUIET_LIMIT:g} s with a log") from None
+        raise HostError(
+            host, f"{sandbox.engine} on {host} made no progress for {QUIET_LIMIT:g} s while reading a log"
+        ) from None
 
 
 def _until(
@@ -94,7 +96,7 @@ def _until(
         if over:
             return int(over[1])
         held = line
-    raise HostUnreachable(sandbox.observed.host, f"the logs of {sandbox.name} were cut off", hint="try again")
+    raise HostUnreachable(sandbox.observed.host, f"the logs of {sandbox.name} were interrupted", hint="try again")
 
 
 @dataclass(frozen=True, slots=True)

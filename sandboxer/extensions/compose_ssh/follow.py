@@ -103,7 +103,7 @@ class LogFollower:
         failures = self._failures[over.source.id] = self._failures.get(over.source.id, 0) + over.failed
         if failures >= _FAILURES:
             name, service = self._sandbox.name, over.source.service
-            message = f"{self._sandbox.engine} does not give the log of {service}"
+            message = f"{self._sandbox.engine} cannot return the log of {service}"
             raise SandboxError(name, message, hint="read the engine's error among the lines")
 
     def _over(self, now: dict[str, _Now]) -> bool:

@@ -40,7 +40,7 @@ def check_images(directory: SandboxDirectory, hardened: Hardened, *, pull: bool 
             _whose(directory, name, findings)
     for name in sorted(hardened.bases):
         if not _observe(directory, name):
-            missing = f"is built from {name}, which is not there and cannot be pulled"
+            missing = f"is built from {name}, which is missing and cannot be pulled"
             _pull(directory, name, f"{directory.operation.name} on {directory.operation.target.host} {missing}")
         _whose(directory, name, findings)
         _triggers(directory, name, findings)

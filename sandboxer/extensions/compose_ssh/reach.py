@@ -37,7 +37,7 @@ def _workspace(sandbox: LiveSandbox) -> str:
     inputs = sandbox.record.inputs
     if inputs is None:
         services = ", ".join(sandbox.services)
-        raise UsageError(f"{sandbox.name} has no workspace", hint=f"name a service: {services}" if services else "")
+        raise UsageError(f"{sandbox.name} has no workspace", hint=f"choose a service: {services}" if services else "")
     return f"{sandbox.directory}/workspace/tree/{inputs.digest.removeprefix('sha256:')}"
 
 

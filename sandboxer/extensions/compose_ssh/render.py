@@ -115,8 +115,7 @@ def render(
         )
     printed = _parsed(reply.output, podman=tool.podman)
     if printed is None:
-        raise ProvisionFailed(
-            desired.name, f"what {tool.command} prints of {', '.join(spec.files)} cannot be read")
+        raise ProvisionFailed(desired.name, f"cannot parse the output of {tool.command} for {', '.join(spec.files)}")
     model = normalise(printed, posixpath.join(directory.reading, folder), literal=tool.podman)
     findings = Findings(desired.name)
     report.seen.compare(model, findings, root=directory.reading, project=project)
