@@ -57,7 +57,7 @@ def _is_about_key(details: ErrorDetails) -> bool:
 
 
 def subject(path: Path) -> str:
-    """Return the name of a part of a document in messages: ``spec.ports[0].name``."""
+    """Return the name of a part of a document in messages: ``spec.reachability.ports[0].name``."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{printable(step, 60)}" for step in path)
     return f"`{text.removeprefix('.')}`" if text else "the document"
 

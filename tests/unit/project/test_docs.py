@@ -36,8 +36,6 @@ FORBIDDEN = re.compile(
     r"|/home/\w+|/Users/\w+",
     re.IGNORECASE,
 )
-# A target of the framework before Sandboxer, whose callers the pages help to move.
-OTHERS = {"e2e"}
 
 
 def check_command(words: list[str]) -> None:
@@ -71,23 +69,6 @@ def test_a_command_that_is_none_is_found_out() -> None:
     for wrong in ("sandboxer plan --no-such", "sandboxer nothing", "sandboxer get", "sandboxer plan -o xml"):
         with pytest.raises(click.ClickException):
             check_command(shlex.split(wrong))
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_make_target_is_there(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for command in commands(page):
-        words = command.split()
-        if words[:1] == ["make"] and "=" not in command:
-            named = [word for word in words[1:] if word not in ("-C", "sandboxer")]
-            assert set(named) <= targets | OTHERS, f"{page.name}: `{command}`"
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_python_module_that_is_run_is_there(page: Path) -> None:
-    for module in re.findall(r"python -m ([\w.]+)", page.read_text(encoding="utf-8")):
-        path = ROOT / module.replace(".", "/")
-        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), f"{page.name}: {module}"
 
 
 @pytest.mark.parametrize("page", PAGES)
