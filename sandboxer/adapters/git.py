@@ -54,7 +54,7 @@ class _Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Observed:
     """The manifests that were read, and their commit, for the question of what came before."""
 
     revision: Revision
@@ -72,7 +72,7 @@ class FleetRepository:
     def __init__(self, root: Path, timeout: float = 60.0) -> None:
         self.root = Path(os.path.abspath(root))  # noqa: PTH100  # lexical: links in the path stay as the user wrote them
         self._timeout = timeout
-        self._observations: dict[str | None, _Look] = {}
+        self._observations: dict[str | None, _Observed] = {}
         self._work_tree: dict[str, bytes] | None = None
 
     def files(self, revision: str | None) -> Mapping[str, bytes]:
@@ -91,9 +91,9 @@ class FleetRepository:
         Of a file over 1 MiB, only the first 1 MiB and one byte are read. A repository without a commit is dirty; a
         fleet outside a repository is not. Raise SourceError if the manifests cannot be read.
         """
-        look = self._look_at_work_tree() if revision is None else self._look_at_commit(revision)
-        self._observations[revision] = look
-        return look.revision
+        observed = self._observe_work_tree() if revision is None else self._observe_commit(revision)
+        self._observations[revision] = observed
+        return observed.revision
 
     def history(self, revision: str | None) -> tuple[Revision, ...]:
         """Return the revisions before the one that ``read`` returned, newest first, as far as their manifests differ.
@@ -104,21 +104,21 @@ class FleetRepository:
         """
         if revision not in self._observations:
             self.read(revision)
-        look = self._observations[revision]
-        if look.place is None or look.commit is None:
+        observed = self._observations[revision]
+        if observed.place is None or observed.commit is None:
             return ()
         before: list[Revision] = []
-        with self._objects(look.place) as objects:
-            if look.revision.dirty and FLEET_FILE in look.commit.manifests:
+        with self._objects(observed.place) as objects:
+            if observed.revision.dirty and FLEET_FILE in observed.commit.manifests:
                 with contextlib.suppress(FleetTooLarge):
-                    before.append(_revision(objects, look.commit, look.revision.root_commit))
+                    before.append(_revision(objects, observed.commit, observed.revision.root_commit))
             try:
-                parent = look.commit.parent and _commit(objects, look.place, look.commit.parent)
+                parent = observed.commit.parent and _commit(objects, observed.place, observed.commit.parent)
             except SourceError:
                 parent = None
-            if parent and parent.manifests != look.commit.manifests and FLEET_FILE in parent.manifests:
+            if parent and parent.manifests != observed.commit.manifests and FLEET_FILE in parent.manifests:
                 with contextlib.suppress(FleetTooLarge):
-                    before.append(_revision(objects, parent, look.revision.root_commit))
+                    before.append(_revision(objects, parent, observed.revision.root_commit))
         return tuple(before)
 
     def is_ancestor(self, older: str, newer: str) -> bool | None:
@@ -149,8 +149,8 @@ class FleetRepository:
         place = self._locate()
         if place is None or commit is None or is_odd(commit):
             return False
-        said = "name: *[\"']?" + name.replace(".", r"\.") + "([^a-z0-9.-]|$)"
-        words = ("log", "-n1", "--format=%H", "--no-ext-diff", "--no-textconv", f"-G{said}", commit, "--", FLEET_FILE)
+        grep = "name: *[\"']?" + name.replace(".", r"\.") + "([^a-z0-9.-]|$)"
+        words = ("log", "-n1", "--format=%H", "--no-ext-diff", "--no-textconv", f"-G{grep}", commit, "--", FLEET_FILE)
         answer = ask(*place.options, *words, timeout=self._timeout)
         return answer.status == 0 and bool(answer.output.strip())
 
@@ -158,23 +158,23 @@ class FleetRepository:
         answer = ask(*place.options, "merge-base", "--is-ancestor", older, newer, timeout=self._timeout)
         return {0: True, 1: False}.get(answer.status)
 
-    def _look_at_work_tree(self) -> _Look:
+    def _observe_work_tree(self) -> _Observed:
         files, self._work_tree = self.files(None), None
         place = self._locate()
         if place is None:
-            return _Look(Revision(files))
+            return _Observed(Revision(files))
         with self._objects(place) as objects:
             try:
                 head = _commit(objects, place, "HEAD")
             except SourceError:  # that commit has invalid manifests, so they differ from these valid ones
                 head = _commit(objects, place, "HEAD", manifests=False)
         if head is None:
-            return _Look(Revision(files, dirty=True), place)
+            return _Observed(Revision(files, dirty=True), place)
         dirty = self._differ(place, files, head.manifests)
         root = self._root_commit(place, head.id)
-        return _Look(Revision(files, head.id, root, head.committed_at, dirty), place, head)
+        return _Observed(Revision(files, head.id, root, head.committed_at, dirty), place, head)
 
-    def _look_at_commit(self, revision: str) -> _Look:
+    def _observe_commit(self, revision: str) -> _Observed:
         refuse_odd("revision", revision)
         place = self._locate()
         if place is None:
@@ -188,7 +188,7 @@ class FleetRepository:
                     f"there is no {place.prefix}{FLEET_FILE} at {revision}",
                     hint="choose a later revision, or the folder of the fleet with -C DIR",
                 )
-            return _Look(_revision(objects, commit, self._root_commit(place, commit.id)), place, commit)
+            return _Observed(_revision(objects, commit, self._root_commit(place, commit.id)), place, commit)
 
     def _locate(self) -> GitLocation | None:
         if not self.root.is_dir():

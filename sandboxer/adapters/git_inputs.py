@@ -161,12 +161,12 @@ class GitInputs:
         Files are 0644 or 0755 with the blob's exact bytes, links as they are, directories 0755, owner and time 0. Raise
         InputUnavailable, also for a path that the tree does not have.
         """
-        wanted = tree.entries.keys() if paths is None else set(paths)
-        if missing := sorted(wanted - tree.entries.keys()):
+        selected = tree.entries.keys() if paths is None else set(paths)
+        if missing := sorted(selected - tree.entries.keys()):
             raise InputUnavailable(
                 f"{redact(tree.repo)} at {tree.commit[:12]} has no file {missing[0]!r} in {tree.path}"
             )
-        entries = [tree.entries[path] for path in wanted]
+        entries = [tree.entries[path] for path in selected]
         with _about(tree.repo, tree.ref):
             place, sizes = self._place_of(tree), self._listing_of(tree).sizes
             return Archive(packed_size(entries, sizes), self._pieces(tree, place, entries, sizes))

@@ -66,7 +66,7 @@ class Objects:
         """
         if "\n" in name:
             return None
-        head = self._asked(name)
+        head = self._request(name)
         if found := _FOUND.fullmatch(head):
             size = int(found[3])
             return GitObject(found[1].decode(), found[2].decode(), size, self._body(name, size, limit))
@@ -86,7 +86,7 @@ class Objects:
         The caller must read each blob to its end before the next request. Raise SourceError unless all of it is there.
         """
         self._process.renew()
-        found = _FOUND.fullmatch(self._asked(blob))
+        found = _FOUND.fullmatch(self._request(blob))
         if found is None or found[2] != b"blob" or int(found[3]) != size:
             raise SourceError(f"file {blob[:12]} is no longer in the repository", hint=WHOLE_CLONE)
         left = size
@@ -100,7 +100,7 @@ class Objects:
         if not self._process.output.read(1):
             raise self._gone(blob)
 
-    def _asked(self, name: str) -> bytes:
+    def _request(self, name: str) -> bytes:
         """Return the line that git answers with."""
         try:
             self._process.input.write(os.fsencode(name) + b"\n")

@@ -187,15 +187,15 @@ class Process:
                 f"{self.words}: no result within {self._timeout:g} s; git was stopped",
                 hint="run the command by hand: the usual causes are a slow disk or network, or a hidden prompt",
             )
-        told = self._stderr.decode("utf-8", "replace").strip()
-        told = "".join(c if c == "\n" or c.isprintable() else "?" for c in told)  # a remote may have written it
-        return self._process.returncode, redact(told)
+        reported = self._stderr.decode("utf-8", "replace").strip()
+        reported = "".join(c if c == "\n" or c.isprintable() else "?" for c in reported)  # a remote may have written it
+        return self._process.returncode, redact(reported)
 
     def end(self) -> None:
         """Stop it and every process that it started; harmless if it has ended."""
-        for how in (signal.SIGTERM, signal.SIGKILL):  # on TERM git removes its own lock files
+        for signum in (signal.SIGTERM, signal.SIGKILL):  # on TERM git removes its own lock files
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, how)
+                os.killpg(self._process.pid, signum)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_GRACE)
 
@@ -358,14 +358,14 @@ def failure(message: str, errors: str) -> SourceError:
             hint=WHOLE_CLONE,
         )
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    told = next(
+    reported = next(
         (line for line in lines if line.startswith(("fatal:", "error:", "remote:"))), lines[-1] if lines else ""
     )
-    return SourceError(f"{message}: {told}" if told else message)
+    return SourceError(f"{message}: {reported}" if reported else message)
 
 
 def known_names(place: GitLocation, timeout: float) -> list[str]:
     """Return the short names of a repository's branches and tags, for hints."""
-    wanted = ("refs/heads", "refs/tags", "refs/remotes")
-    answer = ask(*place.options, "for-each-ref", "--format=%(refname:short)", *wanted, timeout=timeout)
+    namespaces = ("refs/heads", "refs/tags", "refs/remotes")
+    answer = ask(*place.options, "for-each-ref", "--format=%(refname:short)", *namespaces, timeout=timeout)
     return answer.output.decode("utf-8", "replace").split()

@@ -93,9 +93,9 @@ class RemoteRepository:
         if _NO_BRANCH.search(ref):
             raise SourceError(f"{ref!r} is not a branch, tag or commit of a remote repository")
         names = (ref, f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}")
-        wanted = names[:1] if ref == "HEAD" or ref.startswith("refs/") else names[1:]
-        found = self._list(*wanted)
-        for name in wanted:
+        candidates = names[:1] if ref == "HEAD" or ref.startswith("refs/") else names[1:]
+        found = self._list(*candidates)
+        for name in candidates:
             if name in found:
                 return found[name]
         raise self._unknown(ref)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _BORROWING = ("objects/info/alternates", "objects/info/http-alternates")
 _OWN = ("objects", "refs", "packed-refs", "shallow")
-_MAX_LOOKED_AT = 200_000
+_MAX_LOOSE_FILES = 200_000
 
 
 def refuse_borrowed(place: GitLocation) -> None:
@@ -58,9 +58,9 @@ def _links(common: Path) -> Iterator[str]:
             with os.scandir(folder) as found:
                 for entry in found:
                     seen += 1
-                    if seen > _MAX_LOOKED_AT:
+                    if seen > _MAX_LOOSE_FILES:
                         raise SourceError(
-                            f"the repository at {common} has more than {_MAX_LOOKED_AT:,} loose files",
+                            f"the repository at {common} has more than {_MAX_LOOSE_FILES:,} loose files",
                             hint=f"pack the files with `git -C {common} gc`",
                         )
                     if entry.is_symlink():

@@ -140,9 +140,9 @@ class _Way:
         self.extensions = {"trace": self._connected}
         self._socket: socket.socket | None = None
 
-    def _connected(self, what: str, told: Mapping[str, Any]) -> None:
+    def _connected(self, what: str, info: Mapping[str, Any]) -> None:
         if what.endswith(("connect_tcp.complete", "start_tls.complete")):
-            self._socket = told["return_value"].get_extra_info("socket")
+            self._socket = info["return_value"].get_extra_info("socket")
 
     @contextmanager
     def until(self, moment: float) -> Iterator[_Way]:
@@ -213,11 +213,11 @@ def _body(response: httpx.Response) -> bytes:
 def _check(response: httpx.Response, body: bytes, names: str) -> None:
     """Raise HubError unless the response acknowledges the request; ``names`` is the ID of what was sent."""
     status = response.status_code
-    said = f"answered {status} {response.reason_phrase}".rstrip()
+    message = f"answered {status} {response.reason_phrase}".rstrip()
     if status not in _TAKEN:
         hint = "check spec.stateHub.token" if status in (401, 403) else ""
         pause = _pause(response.headers.get("Retry-After")) if status in _AGAIN else None
-        raise HubError(said + _detail(body), hint=hint, retry_after=pause, of_this_alone=status in _REFUSED)
+        raise HubError(message + _detail(body), hint=hint, retry_after=pause, of_this_alone=status in _REFUSED)
     if status == 200 and "html" in response.headers.get("Content-Type", "").lower():
         raise HubError(f"{said} with an HTML page", hint="check that a State Hub listens at this address")
     if status == 200 and not body.strip():

@@ -68,7 +68,7 @@ def carry(stream: Stream, *, resizes: bool) -> int:
     """
     sys.stdout.flush()
     typing = _Typing(stream)
-    former = signal.signal(signal.SIGWINCH, lambda *_: typing.tell(b"w")) if resizes else None
+    former = signal.signal(signal.SIGWINCH, lambda *_: typing.wake(b"w")) if resizes else None
     try:
         typing.start()
         _show(stream)
@@ -106,34 +106,34 @@ class _Typing:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._told, self._teller = os.pipe()
-        os.set_blocking(self._teller, False)
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
         self._thread = threading.Thread(target=self._run, name="stdin", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def tell(self, word: bytes) -> None:
+    def wake(self, word: bytes) -> None:
         """Wake the thread: ``w`` for a new size, ``q`` for the end. Safe to call from a signal handler."""
         with contextlib.suppress(BlockingIOError):
-            os.write(self._teller, word)
+            os.write(self._wake_write, word)
 
     def end(self) -> None:
-        self.tell(b"q")
+        self.wake(b"q")
         self._thread.join(2.0)
         if not self._thread.is_alive():
-            os.close(self._told)
-            os.close(self._teller)
+            os.close(self._wake_read)
+            os.close(self._wake_write)
 
     def _run(self) -> None:
         from sandboxer.errors import HostError
 
         with contextlib.suppress(HostError, OSError):  # the reader of the output reports it
-            sources = [self._told, _KEYS]
+            sources = [self._wake_read, _KEYS]
             while True:
                 ready = self._ready(sources)
-                if self._told in ready:
-                    if b"q" in os.read(self._told, _CHUNK):
+                if self._wake_read in ready:
+                    if b"q" in os.read(self._wake_read, _CHUNK):
                         return
                     self._stream.resize(*size())
                 if _KEYS in ready and not self._pass_on():

@@ -65,7 +65,7 @@ class ShellSession:
         self._end_lock = threading.Lock()
         # Nobody reads standard error during a session; unread, it would eventually block the command.
         self._drain = threading.Thread(target=self._drain_stderr, name=f"stderr of {host}", daemon=True)
-        self._feeder = threading.Thread(target=self._feed, name=f"stdin of {host}", daemon=True)
+        self._sender = threading.Thread(target=self._send_input, name=f"stdin of {host}", daemon=True)
 
     def __enter__(self) -> Self:
         return self
@@ -96,9 +96,9 @@ class ShellSession:
         timeout = self._command.timeout
         try:
             if len(self._head) + len(self._command.stdin) <= PIPE_SIZE:
-                self._feed()
+                self._send_input()
             else:  # the command may print before it has read everything
-                self._feeder.start()
+                self._sender.start()
             return self._collect(timeout, time.monotonic() + timeout)
         except BaseException:
             self.end(forcibly=True)
@@ -153,7 +153,7 @@ class ShellSession:
                 return
             self._ended = True
         self._process.end(forcibly=forcibly)
-        for thread in (self._drain, self._feeder):
+        for thread in (self._drain, self._sender):
             if thread.ident is not None:
                 thread.join(LEAVE_LIMIT)
         self._on_end()
@@ -236,7 +236,7 @@ class ShellSession:
 
     # --- input ---
 
-    def _feed(self) -> None:
+    def _send_input(self) -> None:
         # A command need not read its input; its exit code and output show the result.
         with contextlib.suppress(OSError):
             self._send(self._head)
@@ -250,14 +250,14 @@ class ShellSession:
 
     # --- errors ---
 
-    def _said(self) -> str:
+    def _message(self) -> str:
         text = bytes(self._err).decode(errors="replace").strip()[-SHOWN:]
         return f"; stderr: {text}" if text else ""
 
     def _timed_out(self, seconds: float, what: str = "did not answer within") -> CommandTimeout:
         return CommandTimeout(
             self._host,
-            f"the command on {self._host} {what} {seconds:g} s{self._said()}",
+            f"the command on {self._host} {what} {seconds:g} s{self._message()}",
             hint=f"check the load of {self._host}, or allow the command more time",
         )
 
@@ -280,6 +280,6 @@ class ShellSession:
         shown = f"; output: {line}" if line else ""
         return HostUnreachable(
             self._host,
-            f"the login shell of {self._host} did not start sh{shown}{self._said()}",
+            f"the login shell of {self._host} did not start sh{shown}{self._message()}",
             hint="give the account a login shell that runs commands, and a PATH with sh and dd",
         )

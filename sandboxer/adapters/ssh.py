@@ -144,15 +144,15 @@ class SshTransport:
         """Return a channel with a shell on it. Wait if sshd allows fewer at once than we do."""
         patience = time.monotonic() + _REFUSED_LIMIT
         while True:
-            asked = time.monotonic()
-            limit = max(0.1, min(_OPEN_LIMIT, deadline - asked))
+            requested_at = time.monotonic()
+            limit = max(0.1, min(_OPEN_LIMIT, deadline - requested_at))
             try:
                 return connection.session(LOGIN_LINE, limit, terminal)
             except LOST as error:
                 if not connection.is_active():
                     raise lost(self._host, error) from None
                 now = time.monotonic()
-                if now - asked >= limit:
+                if now - requested_at >= limit:
                     raise CommandTimeout(
                         self._host,
                         f"{self._host} has not answered for {limit:.0f} s",

@@ -56,7 +56,7 @@ logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
 logging.getLogger("opentelemetry").propagate = False
 
 
-def wanted(environ: Mapping[str, str]) -> bool:
+def configured(environ: Mapping[str, str]) -> bool:
     """Return whether the environment requests traces."""
     off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
     return not off and bool(_endpoint(environ))
@@ -131,16 +131,18 @@ class Trace:
     def _begin(self, beginning: RunStarted) -> None:
         """Begin the run's span."""
         name = f"sandboxer {beginning.command}".rstrip()
-        told = _named({"run_id": beginning.run_id, "command": beginning.command})
+        attributes = _named({"run_id": beginning.run_id, "command": beginning.command})
         with self._lock:
-            self._root = _Span(name, int(beginning.at.timestamp() * 1e9), attributes=told)
+            self._root = _Span(name, int(beginning.at.timestamp() * 1e9), attributes=attributes)
             self._spans, self._working = [], {}
 
-    def _observed(self, look: HostObservation, seconds: float) -> None:
+    def _observed(self, observation: HostObservation, seconds: float) -> None:
         """Add a span for the observation."""
         ended = time.time_ns()
-        told = _named({"host": look.host, "outcome": status_of(look)})
-        self._add(_Span(f"look {look.host}", ended - int(seconds * 1e9), ended, told, error=look.error))
+        attributes = _named({"host": observation.host, "outcome": status_of(observation)})
+        self._add(
+            _Span(f"look {observation.host}", ended - int(seconds * 1e9), ended, attributes, error=observation.error)
+        )
 
     def _compared(self, report: DriftReport) -> None:
         """Add events to the run; paths alone, and never values."""
@@ -232,8 +234,8 @@ def _text(value: str) -> str:
 
 
 def _of_change(change: Change) -> Attributes:
-    told = {"host": change.host, "sandbox": change.sandbox, "sandbox_id": change.id, "action": change.action.value}
-    return _named({**told, "reason": change.reason.value, "from_host": change.from_host})
+    attrs = {"host": change.host, "sandbox": change.sandbox, "sandbox_id": change.id, "action": change.action.value}
+    return _named({**attrs, "reason": change.reason.value, "from_host": change.from_host})
 
 
 def _send(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) -> str:

@@ -166,9 +166,9 @@ class Session:
     def _wants_traces(self) -> bool:
         if not any(name.startswith("OTEL_EXPORTER_OTLP_") for name in self._environ):
             return False  # not even checking the rest of the environment costs an import
-        from sandboxer.wiring.edges import wanted
+        from sandboxer.wiring.edges import configured
 
-        return wanted(self._environ)
+        return configured(self._environ)
 
 
 def session() -> Session:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandboxer.adapters.tracing import MOST_SPANS, SEND_SECONDS, Trace, wanted
+from sandboxer.adapters.tracing import MOST_SPANS, SEND_SECONDS, Trace, configured
 from sandboxer.errors import UsageError
 from sandboxer.model.drift import DriftReport
 from sandboxer.model.lifecycle import Reason
@@ -210,7 +210,7 @@ def test_the_page_lists_every_attribute(collector: Collector) -> None:
     ],
 )
 def test_traces_are_wanted_where_the_environment_says_so(environ: dict[str, str], expected: bool) -> None:
-    assert wanted(environ) is expected
+    assert configured(environ) is expected
 
 
 @pytest.mark.parametrize(
