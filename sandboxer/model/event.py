@@ -115,21 +115,21 @@ def drift_event(record: Record, drift: Sequence[FieldChange], *, at: datetime, r
 
     The host numbers it.
     """
-    fields = tuple(_told(drift))
+    fields = tuple(_drifted(drift))
     kind = DRIFT_DETECTED if fields else DRIFT_RESOLVED
     event = _event(record, 1, kind, record.phase, None, at, reason)
     return event.model_copy(update={"drift": fields or None})
 
 
-def _told(drift: Sequence[FieldChange]) -> Iterator[Drifted]:
+def _drifted(drift: Sequence[FieldChange]) -> Iterator[Drifted]:
     """Yield as much of the drift as a hub accepts at once: a name on a host may have any length."""
     room = MOST_DRIFT_BYTES
     for one in drift[:MOST_DRIFT]:
-        told = Drifted(path=one.path[:MOST_PATH], old=one.old, new=one.new)
-        room -= len(told.model_dump_json().encode())
+        entry = Drifted(path=one.path[:MOST_PATH], old=one.old, new=one.new)
+        room -= len(entry.model_dump_json().encode())
         if room < 0:
             return
-        yield told
+        yield entry
 
 
 def last_number(tail: bytes) -> int:

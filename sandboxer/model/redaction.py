@@ -56,13 +56,13 @@ class Redactor:
         self._begins: dict[str, tuple[str, ...]] = {}
         self._pieces: set[str] = set()
         for value in filter(None, dict.fromkeys(secrets)):
-            self._look_for(value)
+            self._register(value)
             for form in _forms(value):
                 step = 1 if len(form) <= _LONG else PIECE
                 self._pieces.update(form[at : at + PIECE] for at in range(0, len(form) - PIECE + 1, step))
         for value in dict.fromkeys(environment):
             if len(value) >= _ENVIRONMENT:
-                self._look_for(value)
+                self._register(value)
         self._known = self._pieces | self._begins.keys()
         self._probes = {part[at : at + _PROBE] for part in self._known for at in range(_STEP)}
 
@@ -81,7 +81,7 @@ class Redactor:
             done = end
         return "".join([*out, text[done:]])
 
-    def _look_for(self, value: str) -> None:
+    def _register(self, value: str) -> None:
         """Add a value and its lines to what is looked for in full."""
         lines = [line.strip() for line in _BREAK.split(value)]
         long_enough = [line for line in lines if len(line) >= _LINE] if len(lines) > 1 else []
@@ -126,11 +126,11 @@ class Redactor:
 def _piece(view: _View, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield the range of a piece of a secret, without surrounding blanks; nothing if it reveals nothing."""
     piece = view.text[start:end]
-    if _tells(piece):
+    if _is_specific(piece):
         yield view.span(start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
 
 
-def _tells(piece: str) -> bool:
+def _is_specific(piece: str) -> bool:
     """Return whether a piece of a secret reveals more than that the secret contains a word or a number."""
     if len(piece) >= _WORDS:
         return True
@@ -197,35 +197,35 @@ class _View:
         begins, there = [0], [0]
         done = length = 0
         for match in pattern.finditer(self.text):
-            start, end, said = match.start(), match.end(), meaning(match[0])
-            parts += [self.text[done:start], said]
+            start, end, decoded = match.start(), match.end(), meaning(match[0])
+            parts += [self.text[done:start], decoded]
             length += start - done
-            width = (end - start) // len(said) if pattern is _PERCENT else end - start
-            for at in range(len(said)):
+            width = (end - start) // len(decoded) if pattern is _PERCENT else end - start
+            for at in range(len(decoded)):
                 begins.append(length + at)
                 there.append(min(start + width * at, end))
-            length += len(said)
+            length += len(decoded)
             begins.append(length)
             there.append(end)
             done = end
         return _View("".join([*parts, self.text[done:]]), self, begins, there) if done else None
 
 
-def _of_percent(said: str) -> str:
-    return bytes.fromhex(said.replace("%", "")).decode("latin-1")
+def _of_percent(encoded: str) -> str:
+    return bytes.fromhex(encoded.replace("%", "")).decode("latin-1")
 
 
-def _of_escape(said: str) -> str:
-    letter, rest = said[1], said[2:]
+def _of_escape(encoded: str) -> str:
+    letter, rest = encoded[1], encoded[2:]
     if letter in "uUx" and rest:
         return chr(int(rest, 16))
     if letter in "01234567":
-        return chr(int(said[1:], 8))
+        return chr(int(encoded[1:], 8))
     return "" if letter == "\n" else _LETTERS.get(letter, letter)
 
 
-def _of_quote(said: str) -> str:
-    return said[0]
+def _of_quote(encoded: str) -> str:
+    return encoded[0]
 
 
 _DECODERS = (

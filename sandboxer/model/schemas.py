@@ -78,14 +78,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the files differ")
     parser.add_argument("folder", metavar="DIR", type=Path)
     options = parser.parse_args(arguments)
-    wanted = texts()
+    expected = texts()
     if not options.check:
         options.folder.mkdir(parents=True, exist_ok=True)
-        for name, text in wanted.items():
+        for name, text in expected.items():
             (options.folder / name).write_text(text, encoding="utf-8")
         return 0
     there = {path.name: path.read_text(encoding="utf-8") for path in options.folder.glob("*.schema.json")}
-    differing = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+    differing = sorted(name for name in expected.keys() | there.keys() if expected.get(name) != there.get(name))
     for name in differing:
         sys.stderr.write(f"{options.folder / name} is outdated: run `make schemas`\n")
     return 1 if differing else 0

@@ -163,8 +163,8 @@ def _check_host_fits(report: Report, document: Document, path: Path, host: Any, 
     if extension is None:
         return
     spec, can = known.hosts[host].spec, extension.spec.capabilities
-    wanted = (("connection", spec.connection, can.connections), ("runtime", spec.runtime, can.runtimes))
-    for key, value, offered in wanted:
+    required = (("connection", spec.connection, can.connections), ("runtime", spec.runtime, can.runtimes))
+    for key, value, offered in required:
         if value not in offered and value != "auto" and offered:
             message = f"{subject(path)} refers to {host} with {key} {value}, unsupported by {extension.metadata.name}"
             report.add(document, path, "unsupported", message, f"choose one of: {', '.join(offered)}")

@@ -79,8 +79,8 @@ def _report(report: Report, document: Document, model: type[Strict], path: Path,
         allowed = re.findall(r"'([^']*)'", str(context["expected"]))
         found = f"`{printable(value)}`" if isinstance(value, str) else describe(value)
         hint = did_you_mean(value, allowed) if isinstance(value, str) and len(allowed) > 1 else f"write `{allowed[0]}`"
-        wanted = " or ".join(f"`{word}`" for word in allowed)
-        report.add(document, path, "bad-value", f"{name} must be {wanted}, found {found}", hint)
+        expected = " or ".join(f"`{word}`" for word in allowed)
+        report.add(document, path, "bad-value", f"{name} must be {expected}, found {found}", hint)
     elif kind in _BOUNDS:
         key, words = _BOUNDS[kind]
         report.add(document, path, "out-of-range", f"{name} must be {words} {context[key]}, found {value}")

@@ -42,7 +42,7 @@ class Report:
             place = Location(source.file, finding.line + 1, finding.column + 1)
             masked = is_sensitive(finding.path)
             if finding.code in _PATHLESS:
-                masked = _looks_sensitive(self._lines_of(source.file), finding.line)
+                masked = _is_sensitive(self._lines_of(source.file), finding.line)
             self._add("error", finding.code, finding.message, finding.hint, place, finding.width, masked=masked)
 
     def add(
@@ -117,7 +117,7 @@ def is_sensitive(path: Path) -> bool:
     return path[:2] in _SENSITIVE
 
 
-def _looks_sensitive(lines: list[str], index: int) -> bool:
+def _is_sensitive(lines: list[str], index: int) -> bool:
     """Return the same for broken YAML, which has no paths, judging by the lines and the keys above them."""
     indent = None
     for line in reversed(lines[: index + 1]):

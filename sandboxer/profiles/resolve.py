@@ -152,9 +152,9 @@ def _place(manifests: Manifests, sandbox: Sandbox) -> _Place:
 def _find_inputs(places: Iterable[_Place], inputs: InputSource | None) -> Mapping[_Place, _Found]:
     """Return the tree at each location, or why it cannot be read; all of them together within 90 s."""
     # Local ones come first: an unresponsive server delays no other.
-    wanted = sorted(set(places), key=lambda place: (":" in place[0], place))
+    distinct = sorted(set(places), key=lambda place: (":" in place[0], place))
     if inputs is None:
-        return dict.fromkeys(wanted, (None, "the input was not read"))
+        return dict.fromkeys(distinct, (None, "the input was not read"))
     until = time.monotonic() + INPUT_SECONDS
 
     def find(place: _Place) -> _Found:
@@ -163,12 +163,12 @@ def _find_inputs(places: Iterable[_Place], inputs: InputSource | None) -> Mappin
         except InputUnavailable as unavailable:
             return None, unavailable.message
 
-    if len(wanted) < 2:
-        return {place: find(place) for place in wanted}
-    with ThreadPoolExecutor(max_workers=min(INPUTS_AT_ONCE, len(wanted)), thread_name_prefix="input") as pool:
-        running = [pool.submit(find, place) for place in wanted]
+    if len(distinct) < 2:
+        return {place: find(place) for place in distinct}
+    with ThreadPoolExecutor(max_workers=min(INPUTS_AT_ONCE, len(distinct)), thread_name_prefix="input") as pool:
+        running = [pool.submit(find, place) for place in distinct]
         try:
-            return {place: future.result() for place, future in zip(wanted, running, strict=True)}
+            return {place: future.result() for place, future in zip(distinct, running, strict=True)}
         except BaseException:  # an interrupt waits neither for a server nor for a starting git
             pool.shutdown(wait=False, cancel_futures=True)
             while wait(running, timeout=0.2).not_done:
