@@ -99,8 +99,8 @@ async def post_event(request: Request, hub: TheHub) -> Response:
 def get_events(hub: TheHub, query: Annotated[EventsQuery, Query()]) -> Response:
     """A page of the events, oldest first. `next` is null on the last one."""
     after = hub.store.place(query.after, "after") if query.after is not None else 0
-    wanted = EventFilter(query.fleet, query.host, query.sandbox, query.type)
-    found = hub.store.events(after, query.limit + 1, wanted)
+    event_filter = EventFilter(query.fleet, query.host, query.sandbox, query.type)
+    found = hub.store.events(after, query.limit + 1, event_filter)
     page = found[: query.limit]
     following = json.dumps(hub.store.cursor(page[-1].seq) if len(found) > len(page) else None)
     # The events are kept as the JSON that was received; parsing and writing them again would gain nothing.
@@ -128,8 +128,8 @@ async def put_sandbox(request: Request, hub: TheHub, identifier: SandboxId) -> R
     given = registration_of(await body_of(request, ("application/json",)), identifier)
     new = await run_in_threadpool(hub.store.register, given)
     hub.broadcaster.ring(registration=True)
-    told = {"id": given.id, "host": given.host, "uid": given.uid, "status": "registered" if new else "updated"}
-    return JSONResponse(told, 201 if new else 200)
+    registered = {"id": given.id, "host": given.host, "uid": given.uid, "status": "registered" if new else "updated"}
+    return JSONResponse(registered, 201 if new else 200)
 
 
 @router.delete("/sandboxes/{identifier}", status_code=204)
@@ -184,16 +184,16 @@ def create_app(
 
         app.add_route(file.path, answer, methods=["GET"], include_in_schema=False)
         free.add(file.path)
-    app.add_exception_handler(HttpProblem, _told)
-    app.add_exception_handler(RequestValidationError, _told)
-    app.add_exception_handler(HTTPException, _told)
-    app.add_exception_handler(sqlite3.Error, _told)
-    app.add_exception_handler(Exception, _told)
+    app.add_exception_handler(HttpProblem, _problem_response)
+    app.add_exception_handler(RequestValidationError, _problem_response)
+    app.add_exception_handler(HTTPException, _problem_response)
+    app.add_exception_handler(sqlite3.Error, _problem_response)
+    app.add_exception_handler(Exception, _problem_response)
     check = OneToken(token, "State Hub", "hub")
     return Gate(app, check=check, listen_host=listen_host, free=free, answered=metrics.answered, called="hub")
 
 
-def _told(_request: Request, error: Exception) -> Response:
+def _problem_response(_request: Request, error: Exception) -> Response:
     """Return any error as a problem. A fault of the hub itself is reported to its owner, not to the client."""
     if isinstance(error, HttpProblem):
         return problem(error)

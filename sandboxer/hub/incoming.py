@@ -49,7 +49,7 @@ def _checked(text: str) -> str:
 
 _Time = Annotated[str, AfterValidator(_checked)]
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-_Said = Annotated[str, StringConstraints(max_length=4000)]
+_Words = Annotated[str, StringConstraints(max_length=4000)]
 _Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
 # Not strict: JSON has no enumerations.
 _Phase = Annotated[Phase, Field(strict=False)]
@@ -78,7 +78,7 @@ class SandboxData(_Part):
     phase: _Phase
     from_phase: _Phase | None = None
     at: _Time
-    reason: _Said
+    reason: _Words
     expires_at: _Time | None = None
 
 
@@ -223,14 +223,14 @@ def _data(envelope: _Envelope, source: Mapping[str, str | None]) -> SandboxData 
     if model is None:
         return None
     data = _fitting(model, envelope.data, within="data")
-    said: dict[str, Any] = {"data.fleet": (data.fleet, source["fleet"])}
+    claims: dict[str, Any] = {"data.fleet": (data.fleet, source["fleet"])}
     if isinstance(data, SandboxData):
-        said |= {"data.host": (data.host, source["host"]), "data.sandbox_id": (data.sandbox_id, envelope.subject)}
+        claims |= {"data.host": (data.host, source["host"]), "data.sandbox_id": (data.sandbox_id, envelope.subject)}
         if envelope.type.startswith(SANDBOX_EVENT):
-            said["data.phase"] = (data.phase.value, envelope.type.removeprefix(SANDBOX_EVENT))
+            claims["data.phase"] = (data.phase.value, envelope.type.removeprefix(SANDBOX_EVENT))
     else:
-        said |= {"source": (None, source["host"]), "data.run_id": (data.run_id, envelope.subject)}
-    for field, (one, other) in said.items():
+        claims |= {"source": (None, source["host"]), "data.run_id": (data.run_id, envelope.subject)}
+    for field, (one, other) in claims.items():
         if one != other:
             raise HttpProblem(400, "contradicts source, subject or type", field=field)
     return data if isinstance(data, SandboxData) else None

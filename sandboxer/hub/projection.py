@@ -102,14 +102,14 @@ def after_event(life: Life | None, kind: str, data: SandboxData) -> Life:
     return replace(life, **changes)
 
 
-def with_drift(life: Life, told: Iterable[DetectedData | ResolvedData]) -> Life:
+def with_drift(life: Life, changes: Iterable[DetectedData | ResolvedData]) -> Life:
     """Return the life with its open drift, from all its drift events in the order of their numbers.
 
     A detection names all the current drift, a resolution the resolved part; one without paths resolves all. ``since``
     is the time of the first report of the oldest open drift.
     """
     drift: dict[str, tuple[str, dict[str, Any]]] = {}
-    for data in told:
+    for data in changes:
         if isinstance(data, DetectedData):
             former = drift
             drift = {}

@@ -115,20 +115,20 @@ class Store:
                     _keep(connection, key, left)
         return bool(registered)
 
-    def events(self, after: int, limit: int, wanted: EventFilter = EventFilter()) -> list[Stored]:
+    def events(self, after: int, limit: int, event_filter: EventFilter = EventFilter()) -> list[Stored]:
         """Return at most ``limit`` matching events that arrived after this place, oldest first."""
         conditions: list[str] = ["seq > ?"]
         given: list[Any] = [after]
         for column in ("fleet", "host", "sandbox"):
-            if (value := getattr(wanted, column)) is not None:
+            if (value := getattr(event_filter, column)) is not None:
                 conditions.append(f"{column} = ?")
                 given.append(value)
-        if wanted.type is not None and wanted.type.endswith("*"):
+        if event_filter.type is not None and event_filter.type.endswith("*"):
             conditions.append("substr(type, 1, ?) = ?")
-            given += [len(wanted.type) - 1, wanted.type[:-1]]
-        elif wanted.type is not None:
+            given += [len(event_filter.type) - 1, event_filter.type[:-1]]
+        elif event_filter.type is not None:
             conditions.append("type = ?")
-            given.append(wanted.type)
+            given.append(event_filter.type)
         query = f"SELECT seq, body FROM events WHERE {' AND '.join(conditions)} ORDER BY seq LIMIT ?"  # noqa: S608
         with self._reading:
             return [Stored(*row) for row in self._database.read.execute(query, [*given, limit])]

@@ -148,7 +148,7 @@ class Connections:
     async def watch(self) -> None:
         """Close connections that exceed a limit, until cancelled."""
         while True:
-            await asyncio.sleep(self.limits.look_every)
+            await asyncio.sleep(self.limits.check_every)
             now = asyncio.get_running_loop().time()
             for one in list(self._open):
                 step = one.too_slow(now, self.limits)

@@ -30,7 +30,7 @@ class Limits:
     of_address: int | None = 128
 
     @property
-    def look_every(self) -> float:
+    def check_every(self) -> float:
         """Seconds between two comparisons of the connections with these limits."""
         return min(1.0, min(self.handshake, self.headers, self.body, self.write) / 4)
 
@@ -43,11 +43,11 @@ class Limits:
 def raise_descriptors() -> int:
     """Raise the soft limit of open files to the hard limit if possible; return the resulting soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
+    desired = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= desired:
         return _MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (desired, hard))
     except (OSError, ValueError):
         return soft
-    return wanted
+    return desired

@@ -47,7 +47,7 @@ function readAddress() {
 
 // --- Requests
 
-let asking = false;
+let loading = false;
 let askAgain = false;
 let timer = 0;
 
@@ -57,16 +57,16 @@ function refreshSoon() {
 }
 
 async function refresh() {
-  if (asking) {
+  if (loading) {
     askAgain = true;
     return;
   }
-  asking = true;
+  loading = true;
   const { token } = state;
   // A destroyed sandbox can be opened by its address too.
   const all = state.withDestroyed || state.wanted !== null ? 1 : null;
   const answer = await get(token, "sandboxes", { all }).catch((error) => error);
-  asking = false;
+  loading = false;
   if (askAgain) {
     askAgain = false;
     refreshSoon();

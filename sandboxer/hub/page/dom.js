@@ -15,9 +15,9 @@ export function el(tag, attributes = {}, ...children) {
 
 /** Set an attribute if its value differs; null and false remove it. */
 export function attribute(node, name, value) {
-  const wanted = value === true ? "" : value;
-  if (wanted === null || wanted === undefined || wanted === false) node.removeAttribute(name);
-  else if (node.getAttribute(name) !== wanted) node.setAttribute(name, wanted);
+  const desired = value === true ? "" : value;
+  if (desired === null || desired === undefined || desired === false) node.removeAttribute(name);
+  else if (node.getAttribute(name) !== desired) node.setAttribute(name, desired);
 }
 
 /** Set an element's text if it differs, so that a selection is not lost needlessly. */
@@ -35,11 +35,11 @@ export function byId(id) {
  * Existing elements are reused, so focus and selection are kept.
  */
 export function keyed(parent, items, keyOf, create, update) {
-  const wanted = new Set(items.map(keyOf));
+  const keys = new Set(items.map(keyOf));
   const there = new Map();
   for (const child of [...parent.children]) {
     if (child.dataset.key === undefined) continue;
-    if (wanted.has(child.dataset.key)) there.set(child.dataset.key, child);
+    if (keys.has(child.dataset.key)) there.set(child.dataset.key, child);
     else child.remove();
   }
   let at = [...parent.children].find((child) => child.dataset.key !== undefined) ?? null;

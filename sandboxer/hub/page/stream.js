@@ -105,14 +105,14 @@ export class Stream {
   }
 
   #take(part) {
-    const said = { id: null, event: "", data: "" };
+    const message = { id: null, event: "", data: "" };
     for (const line of part.split("\n")) {
       const colon = line.indexOf(":");
       const name = line.slice(0, colon);
-      if (name in said) said[name] = line.slice(colon + 1).trimStart();
+      if (name in message) message[name] = line.slice(colon + 1).trimStart();
     }
-    if (said.id !== null) this.#cursor = said.id;
-    if (said.event) this.#on.message(said.event, JSON.parse(said.data));
+    if (message.id !== null) this.#cursor = message.id;
+    if (message.event) this.#on.message(message.event, JSON.parse(message.data));
   }
 
   #pause(milliseconds) {
