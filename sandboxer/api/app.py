@@ -66,18 +66,18 @@ def served(service: Service, auth: TokenAuth, *, listen_host: str | None) -> ASG
     app = create_app()
     app.state.service = service
 
-    def told(request: Request, error: Exception) -> Response:
+    def answer_error(request: Request, error: Exception) -> Response:
         return problem(_refused(app, service, request, error))
 
     for kind in (HttpProblem, RequestValidationError, HTTPException, SandboxerError, Exception):
-        app.add_exception_handler(kind, told)
+        app.add_exception_handler(kind, answer_error)
 
     async def calm(scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application; an unforeseen error, already answered at this point, becomes one line of the log."""
         try:
             await app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the server survives any error
-            service.tell("error", f"{scope['method']} {printable(scope['path'])}: {place(error)}")
+            service.log("error", f"{scope['method']} {printable(scope['path'])}: {place(error)}")
 
     return Gate(calm, check=auth, listen_host=listen_host, free=FREE, answered=service.metrics.answered)
 

@@ -25,7 +25,7 @@ class TokenAuth:
 
     def __init__(self, tokens: Tokens, rate_limit: RateLimit) -> None:
         self._tokens = tokens
-        self._throttle = rate_limit
+        self._rate_limit = rate_limit
 
     def __call__(self, scope: Scope, headers: Headers) -> Mapping[str, str]:
         """Store the Grant as ``grant`` in the scope; return headers for the response.
@@ -36,7 +36,7 @@ class TokenAuth:
         if grant is None:
             raise wrong_token("invalid token", REALM)
         scope["grant"] = grant
-        more = self._throttle.take(grant.name)
+        more = self._rate_limit.take(grant.name)
         if scope["method"] not in READING and not grant.write:
             challenge = f'Bearer realm="{REALM}", error="insufficient_scope", scope="write"'
             raise HttpProblem(403, "the token has no scope `write`", headers={"WWW-Authenticate": challenge, **more})

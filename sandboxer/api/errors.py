@@ -108,25 +108,25 @@ def place(error: BaseException) -> str:
 def _of_manifests(error: ManifestError) -> HttpProblem:
     """Return every fault of the request; faults of the fleet are for its owner to see."""
     errors = [finding for finding in error.diagnostics if finding.severity == "error"]
-    asked = [finding for finding in errors if finding.location.file == FILE]
-    if not asked:
+    of_request = [finding for finding in errors if finding.location.file == FILE]
+    if not of_request:
         detail = "the fleet's manifests have errors: its owner can run `sandboxer validate`"
         return HttpProblem(503, detail, headers={"Retry-After": str(BROKEN_SECONDS)})
-    if all(finding.code == "duplicate-name" for finding in asked):  # the location is in a manifest of the fleet
+    if all(finding.code == "duplicate-name" for finding in of_request):  # the location is in a manifest of the fleet
         return HttpProblem(409, _TAKEN, field="name")
-    asked = [finding for finding in asked if finding.code != "duplicate-name"]
-    return HttpProblem(422, "the request failed validation", errors=[_finding(finding) for finding in asked])
+    of_request = [finding for finding in of_request if finding.code != "duplicate-name"]
+    return HttpProblem(422, "the request failed validation", errors=[_finding(finding) for finding in of_request])
 
 
 def _finding(finding: Diagnostic) -> JsonObject:
     found = _PATH.search(finding.message)
-    detail = _PATH.sub(lambda match: _asked_as(match[0]), finding.message)
-    hint = _PATH.sub(lambda match: _asked_as(match[0]), finding.hint) if "sandboxer.yaml" not in finding.hint else ""
-    field = _asked_as(found[0]) if found else ""
+    detail = _PATH.sub(lambda match: _field_of(match[0]), finding.message)
+    hint = _PATH.sub(lambda match: _field_of(match[0]), finding.hint) if "sandboxer.yaml" not in finding.hint else ""
+    field = _field_of(found[0]) if found else ""
     return {"detail": f"{detail}: {hint}" if hint else detail, "field": field, "code": finding.code}
 
 
-def _asked_as(path: str) -> str:
+def _field_of(path: str) -> str:
     own = path.partition(".")[2]
     for name, instead in _OWN:
         if own == name or own.startswith((f"{name}[", f"{name}.")):

@@ -46,26 +46,26 @@ class Maintenance:
                     service.begin(one.id, kinds[one.wants])
             except HttpProblem:
                 return  # the queue is full; the next round finds it again
-            service.tell("info", f"resuming {one.name} ({one.id}): {one.wants}")
+            service.log("info", f"resuming {one.name} ({one.id}): {one.wants}")
 
     def reap(self) -> None:
         """Delete expired sandboxes, within the guards."""
         for outcome in self._service.client().reap():
             change = outcome.change
             if outcome.ok:
-                self._service.tell("info", f"{change.sandbox} on {change.host} has expired: {outcome.change.action}")
+                self._service.log("info", f"{change.sandbox} on {change.host} has expired: {outcome.change.action}")
             else:
                 why = outcome.error or in_json(change.message, change.remedy)
-                self._service.tell("warning", f"{change.sandbox} has expired, but was not deleted: {why}")
+                self._service.log("warning", f"{change.sandbox} has expired, but was not deleted: {why}")
 
     def _repeat(self, act: Callable[[], None], seconds: float) -> None:
         while not self._over.is_set():
             try:
                 act()
             except SandboxerError as error:
-                self._service.tell("warning", f"{act.__name__}: {error.message}")
+                self._service.log("warning", f"{act.__name__}: {error.message}")
             except Exception as error:  # noqa: BLE001 - the server survives any error
-                self._service.tell("error", f"{act.__name__}: {place(error)}")
+                self._service.log("error", f"{act.__name__}: {place(error)}")
             if act == self.sweep:
                 self._service.swept = True
             self._over.wait(seconds)

@@ -17,33 +17,33 @@ Text = Annotated[str, StringConstraints(max_length=4096)]
 Lasting = Annotated[str, StringConstraints(pattern=DURATION_PATTERN)]
 
 
-class _Asked(BaseModel):
+class _Request(BaseModel):
     """Takes no other keys, and converts no types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class _Told(BaseModel):
+class _Answer(BaseModel):
     """For the description alone: answers are written as the library gives them. Newer servers may add keys."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class ConsumerRequest(_Asked):
+class ConsumerRequest(_Request):
     """The consumer of a sandbox."""
 
     actor: Literal["adm", "agt", "atm"] = Field(description="The actor type: administrator, agent or automation.")
     project: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(description="The project.")
 
 
-class Inputs(_Asked):
+class Inputs(_Request):
     """The input files of a sandbox."""
 
     repo: Text | None = Field(None, description="A git repository: an https or ssh URL, or a path on the server.")
     ref: Text | None = Field(None, description="A branch, a tag or a commit.")
 
 
-class CreateSandbox(_Asked):
+class CreateSandbox(_Request):
     """The request of a sandbox, with the fields of a Sandbox manifest."""
 
     model_config = ConfigDict(
@@ -76,7 +76,7 @@ class CreateSandbox(_Asked):
     )
 
 
-class ExtendTtl(_Asked):
+class ExtendTtl(_Request):
     """The extension of a time to live."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"by": "2h"}]})
@@ -127,7 +127,7 @@ class LogsQuery(BaseModel):
     timestamps: bool = Field(False, description="Prefix each line with its timestamp.")
 
 
-class SandboxPage(_Told):
+class SandboxPage(_Answer):
     """A page of the sandboxes, by name."""
 
     items: list[Handle] = Field(description="The sandboxes.")
@@ -135,7 +135,7 @@ class SandboxPage(_Told):
     complete: bool = Field(description="False if a host did not answer in full, so that sandboxes may be missing.")
 
 
-class EventPage(_Told):
+class EventPage(_Answer):
     """A page of the events of one sandbox, the oldest first."""
 
     items: list[CloudEvent] = Field(description="The events, as sent to State Hub.")
@@ -143,7 +143,7 @@ class EventPage(_Told):
     complete: bool = Field(description="False if a host did not answer, so that events may be missing.")
 
 
-class PlanDocument(_Told):
+class PlanDocument(_Answer):
     """The plan, as `sandboxer plan -o json` writes it."""
 
     format_version: str = Field(description="The version of this format.")
@@ -154,7 +154,7 @@ class PlanDocument(_Told):
     summary: dict[str, int] = Field(description="The number of changes by action.")
 
 
-class State(_Told):
+class State(_Answer):
     """The state of the server."""
 
     status: Literal["ok", "ready"] = Field(
@@ -162,14 +162,14 @@ class State(_Told):
     )
 
 
-class Finding(_Told):
+class Finding(_Answer):
     """One fault of a request."""
 
     detail: str = Field(description="The fault and the remedy.")
     field: str = Field(description="The path in the request. Empty if no single part is at fault.")
 
 
-class Problem(_Told):
+class Problem(_Answer):
     """A problem by RFC 9457: the reason why a request failed."""
 
     type: str = Field(description="about:blank: the status describes the problem.")

@@ -47,11 +47,11 @@ class Job:
         """Wait at most this many seconds for the end of the job; return whether it ended."""
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
-        def tell(_: Future[Any]) -> None:
+        def notify(_: Future[Any]) -> None:
             with suppress(RuntimeError):  # the loop ended first
                 loop.call_soon_threadsafe(done.set)
 
-        self.future.add_done_callback(tell)
+        self.future.add_done_callback(notify)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await done.wait()

@@ -27,12 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the file differs")
     parser.add_argument("folder", metavar="DIR", type=Path)
     options = parser.parse_args(arguments)
-    file, wanted = options.folder / NAME, text()
+    file, expected = options.folder / NAME, text()
     if not options.check:
         options.folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(wanted, encoding="utf-8")
+        file.write_text(expected, encoding="utf-8")
         return 0
-    if file.exists() and file.read_text(encoding="utf-8") == wanted:
+    if file.exists() and file.read_text(encoding="utf-8") == expected:
         return 0
     sys.stderr.write(f"{file} is outdated: run `make schemas`\n")
     return 1

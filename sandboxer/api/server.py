@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from sandboxer.model.run_events import Level
 
     Connect = Callable[[Callable[[str], None]], Client]
-    Tell = Callable[[Level, str], None]
+    Log = Callable[[Level, str], None]
 
 # Each observation is a connection to every host, beside those of the operations; from ten at once, sshd drops some.
 READERS, WRITERS, WAITING = 4, 4, 200
 
 # For responses in progress when everything else has ended.
 _LAST_SECONDS = 3
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 def serve(
     settings: Settings,
     root: Path,
     announce: Callable[[str], None],
-    tell: Tell,
+    log: Log,
     *,
     connect: Connect | None = None,
     check: Callable[[], None] | None = None,
@@ -52,21 +52,21 @@ def serve(
 ) -> None:
     """Serve the fleet in ``root`` until a signal stops it. ``announce`` is called with the URL once it listens.
 
-    ``tell`` writes the log; it is called from one thread at a time. ``started`` gets the server, so that a caller can
+    ``log`` writes the log; it is called from one thread at a time. ``started`` gets the server, so that a caller can
     stop it. Raise SandboxerError if the address is unavailable or the manifests are invalid.
     """
     check = check or (lambda: check_manifests(root))
     check()
     lock, over = threading.Lock(), threading.Event()
 
-    def said(level: Level, words: str) -> None:
+    def locked_log(level: Level, words: str) -> None:
         with lock:
             if not over.is_set():
-                tell(level, words)
+                log(level, words)
 
     try:
         with bound(settings.host, settings.port) as listener:
-            service = service_for(settings, root, connect or client_of(root), check, said, heartbeat)
+            service = service_for(settings, root, connect or client_of(root), check, locked_log, heartbeat)
             asyncio.run(_serve(settings, service, listener, announce, started))
     finally:
         with lock:
@@ -78,7 +78,7 @@ def service_for(
     root: Path,
     connect: Connect,
     check: Callable[[], None],
-    tell: Tell,
+    log: Log,
     heartbeat: float = HEARTBEAT,
 ) -> Service:
     """Return the parts of a server, with its threads started."""
@@ -98,7 +98,7 @@ def service_for(
         writes=Workers("write", WRITERS, WAITING),
         streams=Streams(),
         metrics=metrics,
-        tell=tell,
+        log=log,
         heartbeat=heartbeat,
         behind_proxy=settings.limits.of_address is None,
     )
@@ -141,13 +141,13 @@ async def _serve(
         maintenance.close()
         service.streams.close()
         closing = asyncio.create_task(asyncio.to_thread(service.operations.close, settings.grace))
-        while not (await asyncio.wait({closing}, timeout=_LOOK_SECONDS))[0]:
+        while not (await asyncio.wait({closing}, timeout=_POLL_SECONDS))[0]:
             if server.force_exit:  # Ctrl-C again
                 service.operations.hurry()
         left = closing.result()
         if left:
             words = "operation is" if left == 1 else "operations are"
-            service.tell("warning", f"{left} {words} not finished; the next server resumes recorded operations")
+            service.log("warning", f"{left} {words} not finished; the next server resumes recorded operations")
 
     more = {"ssl_certfile": settings.tls[0], "ssl_keyfile": settings.tls[1]} if settings.tls else {}
     config = config_of(app, _LAST_SECONDS, settings.limits, **more)

@@ -59,7 +59,7 @@ class Shared(Generic[T]):
 class Service:
     """The parts of one server. ``connect`` returns a client that reports problems to its argument and fails nothing.
 
-    ``check`` raises SandboxerError if the manifests are invalid. ``tell`` is the server's own log.
+    ``check`` raises SandboxerError if the manifests are invalid. ``log`` is the server's own log.
     """
 
     root: Path
@@ -70,7 +70,7 @@ class Service:
     writes: Workers
     streams: Streams
     metrics: Metrics
-    tell: Callable[[Level, str], None]
+    log: Callable[[Level, str], None]
     heartbeat: float
     behind_proxy: bool = False
     swept: bool = False
@@ -83,7 +83,7 @@ class Service:
 
     def client(self, warn: Callable[[str], None] | None = None) -> Client:
         """Return a client; its warnings go to the log unless ``warn`` is given."""
-        return self.connect(warn or (lambda words: self.tell("warning", words)))
+        return self.connect(warn or (lambda words: self.log("warning", words)))
 
     # --- queries
 
@@ -121,7 +121,7 @@ class Service:
         warnings: list[str] = []
         found = [sandbox.handle for sandbox in self.client(warnings.append).list()]
         for words in warnings:
-            self.tell("warning", words)
+            self.log("warning", words)
         return sorted(found, key=place_of), not warnings
 
     async def ready(self) -> None:
@@ -172,9 +172,9 @@ class Service:
         self.metrics.ended(job.kind, outcome, seconds)
         words = {"make": "created", "recreate": "recreated", "destroy": "destroyed"}[job.kind]
         if error is None:
-            self.tell("info", f"{job.id} was {words} in {seconds:.1f} s")
+            self.log("info", f"{job.id} was {words} in {seconds:.1f} s")
         else:
-            self.tell("warning", f"{job.id} was not {words}: {words_of(error)}")
+            self.log("warning", f"{job.id} was not {words}: {words_of(error)}")
 
     def _make(self, identifier: str) -> Handle:
         client = self.client()
@@ -190,7 +190,7 @@ class Service:
         try:
             client.give_up(identifier, words_of(error))
         except SandboxerError as other:
-            self.tell("warning", f"{identifier} could not be marked as failed, will retry: {other.message}")
+            self.log("warning", f"{identifier} could not be marked as failed, will retry: {other.message}")
 
 
 def place_of(handle: Handle) -> tuple[str, str]:

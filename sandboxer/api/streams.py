@@ -20,8 +20,8 @@ T = TypeVar("T")
 MOST, MOST_OF_ONE, MOST_OF_ADDRESS = 64, 16, 32
 HEARTBEAT = 15.0
 _BUSY_SECONDS = 10
-_AHEAD = 256  # how many items the thread may be ahead of a slow reader
-_LOOK_SECONDS = 1.0
+_MOST_WAITING = 256  # how many items the thread may be ahead of a slow reader
+_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,15 @@ class Streams:
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
-        self._feeds: set[StreamReader[Any]] = set()
+        self._streams: set[StreamReader[Any]] = set()
         self._lock = threading.Lock()
         self.closed = False
 
     def count(self) -> int:
         """Return the number of open streams."""
-        return len(self._feeds)
+        return len(self._streams)
 
-    def feed(self, reader: Reader, make: Callable[[], Iterator[T | None]]) -> StreamReader[T]:
+    def open(self, reader: Reader, make: Callable[[], Iterator[T | None]]) -> StreamReader[T]:
         """Return a started stream for a reader.
 
         Raise HttpProblem: 429 if too many are open, 503 if the server is shutting down.
@@ -62,27 +62,27 @@ class Streams:
         with self._lock:
             if self.closed:
                 raise HttpProblem(503, "server is shutting down", headers={"Retry-After": "5", "Connection": "close"})
-            if len(self._feeds) >= MOST or any(self._open[share] >= most for share, most in shares.items()):
+            if len(self._streams) >= MOST or any(self._open[share] >= most for share, most in shares.items()):
                 raise HttpProblem(429, "too many open streams", headers={"Retry-After": str(_BUSY_SECONDS)})
             self._open.update(shares.keys())
-            feed = StreamReader(make, lambda: self._over(shares, feed))
-            self._feeds.add(feed)
-        feed.start()
-        return feed
+            stream = StreamReader(make, lambda: self._over(shares, stream))
+            self._streams.add(stream)
+        stream.start()
+        return stream
 
     def close(self) -> None:
         """End all of them."""
         with self._lock:
             self.closed = True
-            feeds = list(self._feeds)
-        for feed in feeds:
-            feed.close()
+            streams = list(self._streams)
+        for stream in streams:
+            stream.close()
 
-    def _over(self, shares: Mapping[str, int], feed: StreamReader[Any]) -> None:
+    def _over(self, shares: Mapping[str, int], stream: StreamReader[Any]) -> None:
         with self._lock:
             self._open.subtract(shares.keys())
             self._open += Counter()  # drops the counts of zero
-            self._feeds.discard(feed)
+            self._streams.discard(stream)
 
 
 class StreamReader(Generic[T]):
@@ -143,7 +143,7 @@ class StreamReader(Generic[T]):
         with self._room:
             self._closed = True
             self._room.notify_all()
-        self._tell()
+        self._notify()
         # A generator is closed by its own thread, at its next step. An iterator that waits for a line that may never
         # come has a `close` for other threads, which may itself wait for a host.
         end = None if isinstance(self._iterator, Generator) else getattr(self._iterator, "close", None)
@@ -176,19 +176,19 @@ class StreamReader(Generic[T]):
         finally:
             self._ended = True
             self._over()
-            self._tell()
+            self._notify()
 
     def _put(self, item: T | None) -> bool:
         with self._room:
-            while len(self._items) >= _AHEAD and not self._closed:
-                self._room.wait(_LOOK_SECONDS)
+            while len(self._items) >= _MOST_WAITING and not self._closed:
+                self._room.wait(_POLL_SECONDS)
             if item is not None and not self._closed:
                 self._items.append(item)
             first, self._alive = not self._alive, True
         if item is not None or first:
-            self._tell()
+            self._notify()
         return not self._closed
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with suppress(RuntimeError):  # the loop ended first
             self._loop.call_soon_threadsafe(self._news.set)

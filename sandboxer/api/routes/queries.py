@@ -24,7 +24,7 @@ from sandboxer.web.problems import HttpProblem
 router = APIRouter()
 
 EVENT_STREAM = "text/event-stream"
-_FIRST_SECONDS, _SETTLED_SECONDS = 120.0, 1.0
+_FIRST_SECONDS, _FOLLOW_SECONDS = 120.0, 1.0
 _NO_BUFFER = {"X-Accel-Buffering": "no"}
 _STREAMED = {EVENT_STREAM: {"schema": {"type": "string"}}}
 _WRITTEN = {"text/plain": {"schema": {"type": "string"}}}
@@ -54,7 +54,7 @@ async def events(
     if _wants_stream(request):
         return await _event_stream(service, grant, ref, last_event_id or query.after, _reader(request, service, grant))
     warnings: list[str] = []
-    found = await _asked(service, ref, lambda: [one for one in service.client(warnings.append).events(ref) if one])
+    found = await _answer(service, ref, lambda: [one for one in service.client(warnings.append).events(ref) if one])
     found = [one for one in found if _is_for(grant, one)]
     if not found:
         raise absent(ref)
@@ -93,11 +93,11 @@ async def logs(
             timestamps=query.timestamps,
         )
 
-    feed: StreamReader[Any] = service.streams.feed(_reader(request, service, grant), lines)
-    await _begun(service, feed, _SETTLED_SECONDS if query.follow else _FIRST_SECONDS)
+    stream: StreamReader[Any] = service.streams.open(_reader(request, service, grant), lines)
+    await _begun(service, stream, _FOLLOW_SECONDS if query.follow else _FIRST_SECONDS)
     if _wants_stream(request):
-        return StreamingResponse(_log_events(service, feed), media_type=EVENT_STREAM, headers=_NO_BUFFER)
-    return StreamingResponse(_log_lines(service, feed), media_type="text/plain", headers=_NO_BUFFER)
+        return StreamingResponse(_log_events(service, stream), media_type=EVENT_STREAM, headers=_NO_BUFFER)
+    return StreamingResponse(_log_lines(service, stream), media_type="text/plain", headers=_NO_BUFFER)
 
 
 @router.get(
@@ -157,7 +157,7 @@ def _is_for(grant: Grant, event: Event) -> bool:
     return grant.consumer is None or grant.consumer == (event.actor_type, event.consumer)
 
 
-async def _asked(service: Service, ref: str, call: Any) -> Any:
+async def _answer(service: Service, ref: str, call: Any) -> Any:
     """Return the result of a call about a journal. Raise HttpProblem (404) if no host has one."""
     try:
         return await service.reads.call(call)
@@ -167,15 +167,15 @@ async def _asked(service: Service, ref: str, call: Any) -> Any:
         raise service.refused(error) from None
 
 
-async def _begun(service: Service, feed: StreamReader[Any], seconds: float) -> None:
+async def _begun(service: Service, stream: StreamReader[Any], seconds: float) -> None:
     """Wait until a stream has an item or has failed. Raise HttpProblem if it failed."""
     try:
-        await feed.begun(seconds)
+        await stream.begun(seconds)
     except SandboxerError as error:
-        feed.close()
+        stream.close()
         raise service.refused(error, usage=404) from None
     except BaseException:
-        feed.close()
+        stream.close()
         raise
 
 
@@ -186,13 +186,13 @@ def _reader(request: Request, service: Service, grant: Grant) -> Reader:
 
 
 async def _event_stream(service: Service, grant: Grant, ref: str, after: str | None, reader: Reader) -> Response:
-    told = await _asked(service, ref, lambda: _told_before(service, grant, ref, after))
-    feed: StreamReader[Event] = service.streams.feed(reader, lambda: service.client().events(ref, follow=True))
-    await _begun(service, feed, _FIRST_SECONDS)
-    return StreamingResponse(_events(service, grant, feed, told), media_type=EVENT_STREAM, headers=_NO_BUFFER)
+    sent = await _answer(service, ref, lambda: _sent_before(service, grant, ref, after))
+    stream: StreamReader[Event] = service.streams.open(reader, lambda: service.client().events(ref, follow=True))
+    await _begun(service, stream, _FIRST_SECONDS)
+    return StreamingResponse(_events(service, grant, stream, sent), media_type=EVENT_STREAM, headers=_NO_BUFFER)
 
 
-def _told_before(service: Service, grant: Grant, ref: str, after: str | None) -> frozenset[str]:
+def _sent_before(service: Service, grant: Grant, ref: str, after: str | None) -> frozenset[str]:
     """Return the IDs up to ``after``; an empty set if that one belongs to an earlier life.
 
     Raise UsageError if the token sees no journal: a stream of it would never begin.
@@ -205,15 +205,15 @@ def _told_before(service: Service, grant: Grant, ref: str, after: str | None) ->
 
 
 async def _events(
-    service: Service, grant: Grant, feed: StreamReader[Event], told: frozenset[str]
+    service: Service, grant: Grant, stream: StreamReader[Event], sent: frozenset[str]
 ) -> AsyncIterator[str]:
-    with feed.closing():
+    with stream.closing():
         yield ": connected\n\n"
         try:
-            async for one in feed.each(service.heartbeat):
+            async for one in stream.each(service.heartbeat):
                 if one is None:
                     yield ": still here\n\n"
-                elif one.id not in told and _is_for(grant, one):
+                elif one.id not in sent and _is_for(grant, one):
                     yield _event(one)
         except Exception as error:  # noqa: BLE001 - the response has begun
             yield _broken_off(service, error)
@@ -225,11 +225,11 @@ def _event(event: Event) -> str:
     return f"id: {event.id}\nevent: {printable(event.type)}\ndata: {data}\n\n"
 
 
-async def _log_events(service: Service, feed: StreamReader[Any]) -> AsyncIterator[str]:
-    with feed.closing():
+async def _log_events(service: Service, stream: StreamReader[Any]) -> AsyncIterator[str]:
+    with stream.closing():
         yield ": connected\n\n"
         try:
-            async for one in feed.each(service.heartbeat):
+            async for one in stream.each(service.heartbeat):
                 if one is None:
                     yield ": still here\n\n"
                 else:
@@ -239,10 +239,10 @@ async def _log_events(service: Service, feed: StreamReader[Any]) -> AsyncIterato
             yield _broken_off(service, error)
 
 
-async def _log_lines(service: Service, feed: StreamReader[Any]) -> AsyncIterator[bytes]:
-    with feed.closing():
+async def _log_lines(service: Service, stream: StreamReader[Any]) -> AsyncIterator[bytes]:
+    with stream.closing():
         try:
-            async for one in feed.each(service.heartbeat):
+            async for one in stream.each(service.heartbeat):
                 if one is not None:
                     yield f"{one.source} | {one.text}\n".encode()
         except Exception as error:  # noqa: BLE001 - the response has begun
@@ -256,5 +256,5 @@ def _broken_off(service: Service, error: Exception) -> str:
 def _why(service: Service, error: Exception) -> str:
     if isinstance(error, SandboxerError):
         return service.refused(error).detail
-    service.tell("error", place(error))
+    service.log("error", place(error))
     return "internal server error; see the server's output"

@@ -47,10 +47,10 @@ async def create(
     """Responds once the sandbox is on record on its host, in phase `requested`. It then becomes ready or failed,
     even if this server is killed. Without `wait` the status is 202, and `GET` shows the progress.
     """
-    asked = await new_request(request, CreateSandbox)
-    consumer = consumer_for(grant, asked)
+    given = await new_request(request, CreateSandbox)
+    consumer = consumer_for(grant, given)
     with service.operations.place():
-        made = await service.ask(service.writes, lambda: _request(service, grant, asked, consumer, key), usage=422)
+        made = await service.ask(service.writes, lambda: _request(service, grant, given, consumer, key), usage=422)
         job = service.begin(made.id, "make") if made.phase in UNMADE else None
     headers = {"Location": f"/v1/sandboxes/{made.id}"}
     if query.wait and job is not None:
@@ -71,7 +71,7 @@ async def list_(service: TheService, grant: TheGrant, query: Annotated[SandboxQu
     behind = _place(query.after) if query.after is not None else None
     labels = [tuple(one.split("=", 1)) for one in query.label]
     found, complete = await service.handles()
-    wanted = [
+    matching = [
         handle
         for handle in found
         if grant.sees(handle)
@@ -82,8 +82,8 @@ async def list_(service: TheService, grant: TheGrant, query: Annotated[SandboxQu
         and (query.consumer is None or query.consumer == str(handle.consumer or ""))
         and set(labels) <= set(handle.labels.items())
     ]
-    page = wanted[: query.limit]
-    following = _cursor(page[-1]) if len(wanted) > len(page) else None
+    page = matching[: query.limit]
+    following = _cursor(page[-1]) if len(matching) > len(page) else None
     return JSONResponse({"items": [handle.to_json() for handle in page], "next": following, "complete": complete})
 
 
@@ -153,9 +153,9 @@ async def extend_ttl(
     """Extends the expiry, up to the limit of the profile; also for a sandbox from git, without a change of its
     manifest.
     """
-    asked = await new_request(request, ExtendTtl)
+    given = await new_request(request, ExtendTtl)
     try:
-        by = parse_duration(asked.by)
+        by = parse_duration(given.by)
     except ValueError as error:
         raise HttpProblem(422, str(error), field="by") from None
     identifier = (await service.there(grant, ref)).id
@@ -175,27 +175,27 @@ async def activity(service: TheService, grant: TheGrant, ref: Ref, _: Annotated[
     return JSONResponse(marked.handle.to_json())
 
 
-def consumer_for(grant: Grant, asked: CreateSandbox) -> str | None:
+def consumer_for(grant: Grant, given: CreateSandbox) -> str | None:
     """Return the consumer of a new sandbox. Raise HttpProblem (403) if the token is bound to another one."""
-    own = (asked.consumer.actor, asked.consumer.project) if asked.consumer else None
+    own = (given.consumer.actor, given.consumer.project) if given.consumer else None
     if grant.consumer is not None and own not in (None, grant.consumer):
         raise HttpProblem(403, "the token is bound to another consumer", field="consumer")
     found = own or grant.consumer
     return "/".join(found) if found else None
 
 
-def _request(service: Service, grant: Grant, asked: CreateSandbox, consumer: str | None, key: str | None) -> Handle:
-    inputs = asked.inputs.model_dump(exclude_none=True) if asked.inputs else {}
+def _request(service: Service, grant: Grant, given: CreateSandbox, consumer: str | None, key: str | None) -> Handle:
+    inputs = given.inputs.model_dump(exclude_none=True) if given.inputs else {}
     made = service.client().create(
-        asked.profile,
-        name=asked.name,
+        given.profile,
+        name=given.name,
         inputs=inputs,
-        ttl=asked.ttl,
+        ttl=given.ttl,
         consumer=consumer,
-        labels=asked.labels,
-        env=asked.env,
-        secret_refs=asked.secret_refs,
-        hosts=asked.hosts,
+        labels=given.labels,
+        env=given.env,
+        secret_refs=given.secret_refs,
+        hosts=given.hosts,
         key=key,
         by=grant.name,
         wait=False,
