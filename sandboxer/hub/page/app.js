@@ -18,7 +18,7 @@ const state = {
   known: false,
   filter: "",
   withDestroyed: false,
-  wanted: null, // the selection in the address: { id, host }
+  requested: null, // the selection in the address: { id, host }
   selected: null, // the same, with its host found
   sandbox: null,
   events: null,
@@ -41,7 +41,7 @@ function readAddress() {
     history.replaceState(null, "", parts.size ? `#${parts}` : location.pathname + location.search);
   }
   const id = parts.get("sandbox");
-  state.wanted = id ? { id, host: parts.get("host") } : null;
+  state.requested = id ? { id, host: parts.get("host") } : null;
   return Boolean(token);
 }
 
@@ -64,7 +64,7 @@ async function refresh() {
   loading = true;
   const { token } = state;
   // A destroyed sandbox can be opened by its address too.
-  const all = state.withDestroyed || state.wanted !== null ? 1 : null;
+  const all = state.withDestroyed || state.requested !== null ? 1 : null;
   const answer = await get(token, "sandboxes", { all }).catch((error) => error);
   loading = false;
   if (askAgain) {
@@ -86,23 +86,23 @@ async function refresh() {
 }
 
 function select() {
-  const { wanted } = state;
-  const fitting = wanted
-    ? state.sandboxes.filter((one) => one.id === wanted.id && (wanted.host === null || one.host === wanted.host))
+  const { requested } = state;
+  const fitting = requested
+    ? state.sandboxes.filter(({ id, host }) => id === requested.id && (requested.host ?? host) === host)
     : [];
   state.sandbox = fitting.find((one) => one.phase !== "destroyed") ?? fitting[0] ?? null;
-  state.selected = wanted ? { id: wanted.id, host: state.sandbox?.host ?? wanted.host } : null;
+  state.selected = requested ? { id: requested.id, host: state.sandbox?.host ?? requested.host } : null;
 }
 
 async function loadTimeline() {
-  const { wanted, token } = state;
-  if (wanted === null) return;
+  const { requested, token } = state;
+  if (requested === null) return;
   state.events = null;
   state.early = [];
   state.problem = "";
-  const current = () => state.wanted?.id === wanted.id && state.token === token;
+  const current = () => state.requested?.id === requested.id && state.token === token;
   try {
-    const events = await eventsOf(token, wanted.id);
+    const events = await eventsOf(token, requested.id);
     if (current()) addEvents([...events, ...state.early]);
   } catch (error) {
     if (current()) state.problem = `Cannot load the timeline: ${error.message}`;
@@ -202,7 +202,7 @@ function open() {
       if (kind === "live") refresh();
     },
     message(kind, event) {
-      if (kind === "event" && event.subject === state.wanted?.id) {
+      if (kind === "event" && event.subject === state.requested?.id) {
         if (state.events === null) state.early.push(event);
         else addEvents([event]);
       }
@@ -217,17 +217,17 @@ function open() {
 // --- User actions
 
 function follow() {
-  const before = state.wanted?.id;
+  const before = state.requested?.id;
   if (readAddress()) {
     open();
     return;
   }
   select();
-  if (state.wanted && state.wanted.id !== before) loadTimeline();
+  if (state.requested && state.requested.id !== before) loadTimeline();
   show();
   // Only known if requested: the list may have left out destroyed sandboxes.
-  if (state.wanted && state.sandbox === null) refresh();
-  if (state.wanted) byId("detail-name")?.focus();
+  if (state.requested && state.sandbox === null) refresh();
+  if (state.requested) byId("detail-name")?.focus();
 }
 
 addEventListener("hashchange", follow);
