@@ -73,13 +73,13 @@ class Demo:
         self.fleet.sandboxer("apply", "--yes")
         handles = self.fleet.ask("list")
         self.handles = {handle["name"]: handle for handle in handles}
-        wanted = min(len(handles), len(self.hosts.names()))
+        expected = min(len(handles), len(self.hosts.names()))
         well = all((h["phase"], h["sync"], h["health"]) == ("ready", "Synced", "Healthy") for h in handles)
         self.check(len(handles) == 4 and well, "four sandboxes are ready, Synced and Healthy")
         used = {handle["host"] for handle in handles}
         engines = sorted({self.hosts.engine(host) for host in used})
         self.check(set(self.hub.phases().values()) == {"ready"}, "State Hub shows them, ready")
-        self.check(len(used) == wanted, f"they are on {_counted(len(used), 'host')}, run by {' and '.join(engines)}")
+        self.check(len(used) == expected, f"they are on {_counted(len(used), 'host')}, run by {' and '.join(engines)}")
 
     def observation(self) -> None:
         self.step("What is there, read from the hosts: there is no state file")

@@ -66,8 +66,8 @@ def compose_keys(fate: str) -> str:
 def table(kind: str) -> str:
     """Return one kind's fields as a Markdown table: name, type, default, meaning, and the effect of a change."""
     effects = kind in _SPEC_KEYS
-    heads = ["field", "type", "default", "meaning", *(["effect of a change"] if effects else [])]
-    lines = [_line(heads), _line(["---"] * len(heads))]
+    titles = ["field", "type", "default", "meaning", *(["effect of a change"] if effects else [])]
+    lines = [_line(titles), _line(["---"] * len(titles))]
     for path, holds, default, meaning in _rows(kind):
         cells = [f"`{path}`", holds, default, meaning]
         lines.append(_line([*cells, *([effect(kind, path)] if effects else [])]))

@@ -77,7 +77,7 @@ def open_hub(folder: Path) -> Iterator[RunningHub]:
 def _listening(process: subprocess.Popen[str]) -> RunningHub:
     stdout = process.stdout
     line = stdout.readline() if stdout and select.select([stdout], [], [], SECONDS)[0] else ""
-    told = _LISTENS.fullmatch(line)
-    if told is None:
+    listening = _LISTENS.fullmatch(line)
+    if listening is None:
         raise ShowFailed(f"State Hub does not listen after {SECONDS} s: {line.strip() or 'it says nothing'}")
-    return RunningHub(told["url"], told["token"])
+    return RunningHub(listening["url"], listening["token"])

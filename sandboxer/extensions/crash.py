@@ -20,14 +20,14 @@ _counting = threading.Lock()
 
 def crash_point(name: str) -> None:
     """Pass a point: ``<step>.before`` a request, ``<step>.sent`` once it is sent, ``<step>.after`` its reply."""
-    wanted = os.environ.get(VARIABLE)
-    if not wanted:
+    selected = os.environ.get(VARIABLE)
+    if not selected:
         return
     with _counting:
         _passed[name] += 1
         point = f"{name}#{_passed[name]}"
-        if wanted.startswith("@"):
-            with Path(wanted[1:]).open("a", encoding="utf-8") as notes:
+        if selected.startswith("@"):
+            with Path(selected[1:]).open("a", encoding="utf-8") as notes:
                 notes.write(f"{point}\n")
-        elif point in (wanted, f"{wanted}#1"):
+        elif point in (selected, f"{selected}#1"):
             os.kill(os.getpid(), signal.SIGKILL)

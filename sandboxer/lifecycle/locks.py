@@ -40,10 +40,10 @@ class LockInspector:
         result = self.transport(host).run(
             Command(script("root.sh", "host_session.sh", "lock.sh"), data, timeout=ASK_SECONDS)
         )
-        head, _, said = result.stdout.decode("utf-8", "replace").partition("\n")
+        head, _, body = result.stdout.decode("utf-8", "replace").partition("\n")
         match head.split():
             case [("free" | "held") as status, ("here" | "away") as here, ("ended" | "kept") as ended]:
-                holder = Holder.parse(said) or (Holder("an unknown client") if status == "held" else None)
+                holder = Holder.parse(body) or (Holder("an unknown client") if status == "held" else None)
                 return Lock(host, status, here == "here", holder, ended == "ended")
             case _:
                 why = result.stderr.decode("utf-8", "replace").strip() or f"exit code {result.exit_code}"

@@ -51,7 +51,7 @@ class DriftNotes:
         if not by_host:
             return []
         with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(by_host)), thread_name_prefix="note") as pool:
-            return [said for problems in pool.map(self._on_host, by_host.values()) for said in problems]
+            return [problem for problems in pool.map(self._on_host, by_host.values()) for problem in problems]
 
     def _on_host(self, notes: Sequence[Note]) -> list[str]:
         host = notes[0].host
@@ -71,9 +71,9 @@ class DriftNotes:
             return [f"cannot save the reported drift of {host}: exit code {result.exit_code}"]
         return list(self._problems(notes, result.stdout.decode("utf-8", "replace")))
 
-    def _problems(self, notes: Sequence[Note], said: str) -> Iterator[str]:
+    def _problems(self, notes: Sequence[Note], output: str) -> Iterator[str]:
         by_id = {note.id: note for note in notes}
-        for line in said.splitlines():
+        for line in output.splitlines():
             note = by_id.get(line[:8])
             match line[8:].split(maxsplit=1):
                 case ["told", number] if note and number.isdecimal():

@@ -130,7 +130,7 @@ def _paint(text: str, kind: str, *, color: bool) -> str:
     return f"{_COLORS[kind]}{text}{_RESET}" if color else text
 
 
-def _said(found: Diagnostic) -> str:
+def _message(found: Diagnostic) -> str:
     return f"{found.message} ({found.hint})" if found.hint else found.message
 
 
@@ -144,7 +144,7 @@ def _annotation(found: Diagnostic) -> str:
         "title": found.code,
     }
     properties = ",".join(f"{name}={_escape(str(value), property_too=True)}" for name, value in values.items())
-    return f"::{found.severity} {properties}::{_escape(_said(found))}"
+    return f"::{found.severity} {properties}::{_escape(_message(found))}"
 
 
 def _escape(text: str, *, property_too: bool = False) -> str:
@@ -165,6 +165,6 @@ def _result(found: Diagnostic, codes: list[str]) -> dict[str, Any]:
         "ruleId": found.code,
         "ruleIndex": codes.index(found.code),
         "level": found.severity,
-        "message": {"text": _said(found)},
+        "message": {"text": _message(found)},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(place.file)}, "region": region}}],
     }

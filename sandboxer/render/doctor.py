@@ -45,10 +45,10 @@ def _closing(checkups: Sequence[HostReport]) -> str:
     bad = sum(1 for report in checkups if not report.ok)
     counts = Counter(check.status for report in checkups for check in report.checks)
     warnings = counts["warning"]
-    told = [f"{len(checkups) - bad} of {_many(len(checkups), 'host')} can be used"]
+    counted = [f"{len(checkups) - bad} of {_many(len(checkups), 'host')} can be used"]
     if counts["error"] or warnings:
-        told.append(f"{_many(counts['error'], 'error')}, {_many(warnings, 'warning')}")
-    return "; ".join(told) + "."
+        counted.append(f"{_many(counts['error'], 'error')}, {_many(warnings, 'warning')}")
+    return "; ".join(counted) + "."
 
 
 def _many(count: int, what: str) -> str:

@@ -27,13 +27,13 @@ def verdict(report: DriftReport) -> str:
 
 def unfinished(report: DriftReport) -> str:
     """Return why the comparison is incomplete, in a sentence; empty where it is complete."""
-    said = [f"{safe(host.name)} is {host.status}" for host in report.plan.hosts if host.status != "reachable"]
-    said = [named(said)] if said else []
+    parts = [f"{safe(host.name)} is {host.status}" for host in report.plan.hosts if host.status != "reachable"]
+    parts = [named(parts)] if parts else []
     if unknown := sum(change.action is Action.BLOCKED for change in report.plan.changes):
-        said.append(f"{plural(unknown, 'sandbox')} {'is' if unknown == 1 else 'are'} Unknown")
+        parts.append(f"{plural(unknown, 'sandbox')} {'is' if unknown == 1 else 'are'} Unknown")
     if report.errors:
-        said.append(f"the files of {plural(len(report.errors), 'sandbox')} cannot be compared")
-    return f"The comparison is incomplete: {'; '.join(said)}." if said else ""
+        parts.append(f"the files of {plural(len(report.errors), 'sandbox')} cannot be compared")
+    return f"The comparison is incomplete: {'; '.join(parts)}." if parts else ""
 
 
 def resolution(resolved: Resolved) -> str:

@@ -12,7 +12,7 @@ from sandboxer.render.words import safe, value_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_GAP = 3
+_SPACING = 3
 # A longer value does not push all sources to the right; its own source just follows it.
 _WIDEST = 48
 
@@ -29,8 +29,8 @@ def explain_text(rows: Iterable[tuple[str, object, str]]) -> Lines:
     for path, value, source in shown:
         out.add(
             (value, "bold"),
-            " " * (max(values - cell_len(value), 0) + _GAP),
+            " " * (max(values - cell_len(value), 0) + _SPACING),
             (source, "dim"),
-            prefix=path + " " * (paths + _GAP - cell_len(path)),
+            prefix=path + " " * (paths + _SPACING - cell_len(path)),
         )
     return out

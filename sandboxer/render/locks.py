@@ -22,13 +22,13 @@ def locks_text(sandbox: str, locks: Sequence[Lock]) -> Lines:
     width = max((len(safe(lock.host)) for lock in locks), default=0)
     for lock in locks:
         where = f"  {safe(lock.host):<{width}}  "
-        out.add((f"{lock.status:<7}", _STYLES[lock.status]), "  " + _told(lock), prefix=where)
+        out.add((f"{lock.status:<7}", _STYLES[lock.status]), "  " + _description(lock), prefix=where)
     if not locks:
         out.add("no host matches its placement, and it is on none", indent=2)
     return out
 
 
-def _told(lock: Lock) -> str:
+def _description(lock: Lock) -> str:
     if lock.status == "unknown":
         return safe(lock.error or "")
     holder = safe(str(lock.holder)) if lock.holder else ""

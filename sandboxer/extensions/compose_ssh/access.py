@@ -23,11 +23,11 @@ _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 def take_access(reference: dict[str, Any], scope: Scope) -> Access | None:
     """Take the three keys out of a reference and return them; return None where they only repeat the default."""
     given = {key: reference.pop(key, None) for key in ("mode", "uid", "gid")}
-    asked = {key: value for key, value in given.items() if value not in (None, "")}
+    requested = {key: value for key, value in given.items() if value not in (None, "")}
     access = Access(
-        _mode(asked["mode"], scope.at("mode")) if "mode" in asked else DEFAULT.mode,
-        _number(asked.get("uid"), scope.at("uid")),
-        _number(asked.get("gid"), scope.at("gid")),
+        _mode(requested["mode"], scope.at("mode")) if "mode" in requested else DEFAULT.mode,
+        _number(requested.get("uid"), scope.at("uid")),
+        _number(requested.get("gid"), scope.at("gid")),
     )
     return None if access == DEFAULT else access
 

@@ -32,8 +32,8 @@ def resources(service: dict[str, Any], scope: Scope) -> tuple[dict[str, Any], in
     )
     cpu_limits = (_cpus(limits.get("cpus"), here), _cpus(service.get("cpus"), scope), _quota(service, scope))
     cpus = _lowest(*cpu_limits, policy.cpus, policy.host_cpus)
-    asked = _lowest(_bytes(limits.get("memory"), here), _bytes(service.get("mem_limit"), scope))
-    memory = int(_lowest(asked, policy.memory, policy.host_memory) or policy.host_memory)
+    requested = _lowest(_bytes(limits.get("memory"), here), _bytes(service.get("mem_limit"), scope))
+    memory = int(_lowest(requested, policy.memory, policy.host_memory) or policy.host_memory)
     pids = _lowest(_count(limits.get("pids"), here), _count(service.get("pids_limit"), scope), policy.pids)
     result: dict[str, Any] = {"limits": {"cpus": _text(cpus or policy.host_cpus), "memory": str(memory)}}
     if pids:
@@ -46,7 +46,7 @@ def resources(service: dict[str, Any], scope: Scope) -> tuple[dict[str, Any], in
     }
     if any(reservations.values()):
         result["reservations"] = {key: value for key, value in reservations.items() if value}
-    return result, _swap(_bytes(service.get("memswap_limit"), scope), asked, memory)
+    return result, _swap(_bytes(service.get("memswap_limit"), scope), requested, memory)
 
 
 def in_memory(service: dict[str, Any], memory: int) -> None:
@@ -75,11 +75,11 @@ def _sized(entry: str, memory: int) -> str:
     return f"{path}:{','.join([word for word in words if not word.startswith('size=')] + [f'size={least}'])}"
 
 
-def _swap(total: float | None, asked: float | None, memory: int) -> int | None:
+def _swap(total: float | None, requested: float | None, memory: int) -> int | None:
     """Return the limit of memory and swap together: swap as the file allows it, but no more than the memory."""
-    if total is None or asked is None:
+    if total is None or requested is None:
         return None
-    return memory + int(min(max(total - asked, 0), memory))
+    return memory + int(min(max(total - requested, 0), memory))
 
 
 def _inner(service: dict[str, Any], outer: str, inner: str, scope: Scope) -> dict[str, Any]:

@@ -291,10 +291,10 @@ class _Checker:
                 self._no(f"`ADD {source}` begins with a variable, which could hold an address; begin it with `./`")
             elif self._trigger and "$" in source and not source.startswith(("./", "/")):
                 self._no(f"`ADD {source}` holds a variable, which could make it an address; begin it with `./`")
-        told = [_told(word) if word in sources else word for word in words[:-1]] + words[-1:]
+        written = [_as_path(word) if word in sources else word for word in words[:-1]] + words[-1:]
         if one.words is not None:
-            return replace(one, words=tuple(told), text=json_text(told))
-        return replace(one, text=" ".join(told))
+            return replace(one, words=tuple(written), text=json_text(written))
+        return replace(one, text=" ".join(written))
 
     def _sources(self, one: Instruction) -> list[str]:
         words = one.arguments()
@@ -342,10 +342,10 @@ class _Checker:
             self._mount_on_podman(kind, given)
         if kind == "cache":
             # For one name there is one cache on a host: another sandbox's would be read, and written to.
-            told = given.get("id") or next((given[key] for key in _TARGET if key in given), "")
+            cache = given.get("id") or next((given[key] for key in _TARGET if key in given), "")
             ours = f"{self._build_inputs.project}-"
-            if not re.fullmatch(f"{ours}[0-9a-f]{{16}}", told):
-                given["id"] = ours + hashlib.sha256(told.encode()).hexdigest()[:16]
+            if not re.fullmatch(f"{ours}[0-9a-f]{{16}}", cache):
+                given["id"] = ours + hashlib.sha256(cache.encode()).hexdigest()[:16]
         written = [key if not value and key in ("rw", "readwrite", "ro", "readonly", "required") else f"{key}={value}"
                    for key, value in given.items()]  # fmt: skip
         return ",".join(written)
@@ -370,5 +370,5 @@ def _stage_name(one: Instruction) -> str:
     return words[2].lower() if len(words) == 3 and words[1].lower() == "as" else ""
 
 
-def _told(source: str) -> str:
+def _as_path(source: str) -> str:
     return source if source.startswith(("./", "/", "../")) or source in (".", "..") else f"./{source}"

@@ -20,7 +20,7 @@ _ASSIGNMENT = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
 
 # As python-dotenv reads them, which podman-compose uses; no part of it can be matched in two ways.
-_GAP = re.compile(r"\s*+")
+_SPACES = re.compile(r"\s*+")
 _REST = re.compile(r"[^\r\n]*+")
 _BINDING = re.compile(
     r"""(?:export[^\S\r\n]++)?+(?:'(?P<quoted>[^']++)'|(?P<key>[^=\#\s]++))[^\S\r\n]*+
@@ -61,13 +61,13 @@ def _lines(text: str) -> Iterator[tuple[str, str | None]]:
 
 def _bindings(text: str) -> Iterator[tuple[str, str | None]]:
     """Yield names and values as written; skip a line that is neither."""
-    at = _end(_GAP, text, 0)
+    at = _end(_SPACES, text, 0)
     while at < len(text):
         match = _BINDING.match(text, at)
         if match is not None:
             yield match["quoted"] or match["key"], _value(match)
         at = match.end() if match else _end(_REST, text, at)
-        at = _end(_GAP, text, at)
+        at = _end(_SPACES, text, at)
 
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:

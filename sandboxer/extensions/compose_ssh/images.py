@@ -75,15 +75,15 @@ def image_keys(name: str, service: dict[str, Any], images: Images, mounts: Mount
 
     A built image is named after the sandbox: under the name in the file it would replace another sandbox's.
     """
-    asked = service.get("image")
+    named = service.get("image")
     if service.get("build") is not None:
         build = _build(name, service["build"], images, mounts, scope.at("build"))
         return {"image": own_name(scope.policy.project, name), "build": build}
-    builder = images.built.get(asked) if isinstance(asked, str) else None
+    builder = images.built.get(named) if isinstance(named, str) else None
     if builder is not None:
         return {"image": own_name(scope.policy.project, builder)}
     always = {"pull_policy": "always"} if scope.policy.pull == "always" else {}
-    taken = image(asked, scope.at("image"))
+    taken = image(named, scope.at("image"))
     if taken is not None:
         images.named.add(taken)
     return {"image": taken} | always
@@ -247,9 +247,9 @@ def _ignored(dockerfile: str, delivery: Delivery, scope: Scope) -> bytes:
 
 def _build_inputs(build: dict[str, Any], source: str, delivery: Delivery, scope: Scope) -> BuildInputs:
     def plain(path: str) -> bool:
-        asked = posixpath.normpath(posixpath.join(source, path.lstrip("/")))
+        normal = posixpath.normpath(posixpath.join(source, path.lstrip("/")))
         try:
-            return "$" not in path and delivery.tree.trail(asked) == (asked,)
+            return "$" not in path and delivery.tree.trail(normal) == (normal,)
         except NotInTreeError:
             return False
 

@@ -174,8 +174,8 @@ def sysctls(value: Any, scope: Scope) -> dict[str, str]:
         ):
             result[name] = text
         else:
-            wanted = " and ".join(f"{low} to {high}" for low, high in ranges)
-            here.refuse(f"{shown(given)} is not allowed; it takes whole numbers: {wanted}")
+            allowed = " and ".join(f"{low} to {high}" for low, high in ranges)
+            here.refuse(f"{shown(given)} is not allowed; it takes whole numbers: {allowed}")
     return result
 
 

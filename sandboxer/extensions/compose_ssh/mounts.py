@@ -82,8 +82,8 @@ class Mounts:
         for at, item in here.items(given):
             found |= self._env_file(item, at)
         own = scope.at("environment").mapping(service.get("environment"))
-        told = {key: None if text is None else escape(text) for key, text in found.items()}
-        return {"environment": told | {key: text for key, text in own.items() if text is not None or key not in told}}
+        read = {key: None if text is None else escape(text) for key, text in found.items()}
+        return {"environment": read | {key: text for key, text in own.items() if text is not None or key not in read}}
 
     def _env_file(self, item: Any, scope: Scope) -> dict[str, str | None]:
         entry = scope.only(scope.mapping(item), ("path", "required", "format"))
@@ -120,8 +120,8 @@ class Mounts:
             self._bind(volume, name, scope)
         elif kind == "volume" and volume.get("source") is None and scope.policy.podman:
             # podman-compose has no volumes without a name, and gives the names that it makes up no labels.
-            told = hashlib.sha256(str(volume.get("target")).encode()).hexdigest()[:8]
-            volume["source"] = f"anonymous-{name}-{told}"
+            digest = hashlib.sha256(str(volume.get("target")).encode()).hexdigest()[:8]
+            volume["source"] = f"anonymous-{name}-{digest}"
             self.volumes.add(volume["source"])
         elif kind == "volume":
             self._named(volume, scope)
@@ -243,9 +243,9 @@ class Mounts:
         elif "file" in entry:
             source = self.delivery.find(entry["file"], top.at("file"))
             if source is not None:
-                wanted = self._access(reference, source, scope) if mounted else None
-                path = self.delivery.place(source, service, access=wanted)
-                return self._named_so(self.secrets, reference, wanted, path, default=name)
+                access = self._access(reference, source, scope) if mounted else None
+                path = self.delivery.place(source, service, access=access)
+                return self._named_so(self.secrets, reference, access, path, default=name)
         elif from_env is not None:
             top.at("environment").refuse(f"{from_env} is no secret of this sandbox; name it under `secretRefs`")
         else:

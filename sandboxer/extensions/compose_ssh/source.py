@@ -68,28 +68,28 @@ def inspect(
     podman-compose will read them. Raise ComposeRefused with every finding, in the name of ``sandbox``; errors of
     ``read`` pass through.
     """
-    look = _Look(Tree(entries), read, Findings(sandbox))
+    inspection = _Inspection(Tree(entries), read, Findings(sandbox))
     project = posixpath.dirname(next(iter(files), ""))
-    look.dotenv(project)
+    inspection.dotenv(project)
     for path, data in files.items():
-        for document in look.parse(path, data):
-            look.document(document, project, path)
-        look.compose_files.setdefault(posixpath.normpath(path), look.parse(path, data))
-    look.findings.raise_any()
-    opened = look.contents(list(map(posixpath.normpath, files)), podman=podman)
-    look.findings.raise_any()
+        for document in inspection.parse(path, data):
+            inspection.document(document, project, path)
+        inspection.compose_files.setdefault(posixpath.normpath(path), inspection.parse(path, data))
+    inspection.findings.raise_any()
+    opened = inspection.contents(list(map(posixpath.normpath, files)), podman=podman)
+    inspection.findings.raise_any()
     return SourceReport(
-        tuple(sorted(look.files)),
-        tuple(sorted(look.contexts)),
-        look.builds,
-        frozenset(look.variables),
+        tuple(sorted(inspection.files)),
+        tuple(sorted(inspection.contexts)),
+        inspection.builds,
+        frozenset(inspection.variables),
         opened,
-        tuple(sorted(look.folders | {project})),
-        look.seen,
+        tuple(sorted(inspection.folders | {project})),
+        inspection.seen,
     )
 
 
-class _Look:
+class _Inspection:
     """The walk. A *folder* is what relative paths of a file are relative to: Compose's working directory there."""
 
     def __init__(self, tree: Tree, read: Callable[[str], bytes], findings: Findings) -> None:

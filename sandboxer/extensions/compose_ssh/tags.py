@@ -26,15 +26,15 @@ def carried_out(documents: Iterable[Any]) -> list[Any]:
     """
     done: list[Any] = []
     for document in documents:
-        look = _Look()
-        own = look.stripped(document, ())
-        for path in look.paths:
+        stripping = _Stripping()
+        own = stripping.stripped(document, ())
+        for path in stripping.paths:
             done = [_without(earlier, path) for earlier in done]
         done.append(own)
     return done
 
 
-class _Look:
+class _Stripping:
     def __init__(self) -> None:
         self.paths: list[Path] = []
         self._plain: dict[int, Any] = {}
