@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.lab,
     pytest.mark.fault(
         "`kill -9` of the API's server amid 40 requests on four hosts, at a random moment, and its restart",
-        "each accepted request ends as a ready sandbox or a told failure; none twice",
+        "each accepted request ends as a ready sandbox or a reported failure; none twice",
     ),
 ]
 

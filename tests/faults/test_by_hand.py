@@ -37,7 +37,7 @@ MOMENTS: dict[str, Callable[[FleetRepo], Any]] = {
 
 @full_only
 @pytest.mark.fault(
-    "`docker compose down` by hand, by another login, during an apply", "told or seen as drift, repaired"
+    "`docker compose down` by hand, by another login, during an apply", "reported or seen as drift, repaired"
 )
 def test_a_down_by_hand_during_an_apply(fleet: FleetRepo, row: Row) -> None:
     _commit(fleet, 0)

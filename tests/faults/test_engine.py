@@ -137,7 +137,7 @@ def test_a_daemon_that_is_killed_during_a_delete(fleet: FleetRepo, lab: Lab, row
 
 
 @pytest.mark.fault(
-    "the engine fails at the removal of what a container left as root", "told, and swept by the next run"
+    "the engine fails at the removal of what a container left as root", "reported, and swept by the next run"
 )
 def test_an_engine_that_fails_while_files_of_root_are_swept(
     new_fleet: Callable[..., FleetRepo], lab: Lab, row: Row
