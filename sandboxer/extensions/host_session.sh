@@ -149,21 +149,21 @@ do_record() { [ -f "$box/record.json" ] && [ ! -L "$box/record.json" ] && head -
 # Behind the record in the payload are the given number of bytes: what an imperative sandbox was requested with.
 # If the name is given, no other sandbox of the fleet here may have it.
 do_begin() { # uid, new or adopt, how many sandboxes at most (0: any), bytes behind the record, name, events...; the record
-  staging=$home/.staging-$1 how=$2 most=$3 behind=$4 name=$5; shift 5
-  put_file "$staging/$id" "$payload" 600 durably && keep_asked "$behind" && tell "$staging" "$@" &&
+  staging=$home/.staging-$1 mode=$2 most=$3 behind=$4 name=$5; shift 5
+  put_file "$staging/$id" "$payload" 600 durably && keep_request "$behind" && tell "$staging" "$@" &&
     mv "$staging/$id" "$staging/record.json" || return 1
-  [ "$how" = adopt ] && [ -L "$box/record.json" ] && rm -f "$box/record.json" # a link is no record
-  if [ "$how" = adopt ] && [ -d "$box" ] && [ ! -L "$box" ] && [ ! -e "$box/record.json" ]; then
+  [ "$mode" = adopt ] && [ -L "$box/record.json" ] && rm -f "$box/record.json" # a link is no record
+  if [ "$mode" = adopt ] && [ -d "$box" ] && [ ! -L "$box" ] && [ ! -e "$box/record.json" ]; then
     [ ! -e "$staging/asked.json" ] || mv -f "$staging/asked.json" "$box/asked.json" || return 1
     tell "$box" "$@" && mv "$staging/record.json" "$box/record.json" && rm -f "$staging/journal.jsonl" && rmdir "$staging" && sync "$box"
     return
   fi
   [ ! -e "$box" ] || { discard "$staging"; echo "$box is there already"; return $EX_STALE; }
-  settle_in || return
+  move_in || return
   sync "$box" "$home" && do_forget_tombstone
 }
 
-keep_asked() { # bytes
+keep_request() { # bytes
   [ "$1" -gt 0 ] || return 0
   tail -c "$1" "$staging/$id" | put_file "$staging/asked.json" "$1" 600 durably &&
     head -c "$((payload - $1))" "$staging/$id" | put_file "$staging/$id" "$((payload - $1))" 600 durably
@@ -171,7 +171,7 @@ keep_asked() { # bytes
 
 # A client that adds a sandbox of the fleet to this host counts and adds under one lock, which ends with the verb. So
 # clients together exceed no limit, and use no name twice.
-settle_in() {
+move_in() {
   if [ "$most" -gt 0 ] || [ -n "$name" ]; then
     { command exec 8>>"$home/.locks/.placement" && timeout 30 flock 8; } || {
       discard "$staging"; echo "$home/.locks/.placement cannot be locked"; return 1; }
@@ -301,8 +301,8 @@ is_over() { answer $EX_OVER "$verb did not end within $seconds s, and was ended"
 # The output of a verb, until it ends, its time is over, or it has printed too much. `$()` waits for all of it, so what
 # still runs then is ended; only this shell, the processes that wait for it, and the session stay.
 gather() { # seconds
-  { said=$(timeout "$1" dd bs=65536 count=64 iflag=fullblock 2>&1 >&5 5>&- 9>&-); } 5>&1
-  case $?-$said in
+  { copied=$(timeout "$1" dd bs=65536 count=64 iflag=fullblock 2>&1 >&5 5>&- 9>&-); } 5>&1
+  case $?-$copied in
     0-*"64+0 records in"*) over= ;;
     0-*) return ;;
     *) over=yes ;;

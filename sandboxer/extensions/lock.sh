@@ -36,14 +36,14 @@ end_holders() {
 # Opened for reading, so that nothing is created; a client that requests the lock in this instant waits only for that.
 is_held() { [ -f "$lock" ] && [ ! -L "$lock" ] && command exec 9<"$lock" && ! flock -n -s 9; }
 
-state=free here=away end=kept said=
+state=free here=away end=kept content=
 if ours; then
   [ -e "$box" ] && here=here
-  is_held && state=held said=$(head -c 400 "$lock")
+  is_held && state=held content=$(head -c 400 "$lock")
   if [ "$wish" = end ] && [ "$state" = held ]; then
     end_holders && end=ended
     is_held || state=free
     [ "$state" = free ] && flock -n 9 && lock_in_place && leave
   fi
 fi
-printf '%s %s %s\n%s\n' "$state" "$here" "$end" "$said"
+printf '%s %s %s\n%s\n' "$state" "$here" "$end" "$content"

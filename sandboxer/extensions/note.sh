@@ -23,13 +23,13 @@ write_note() {
   lock_in_place && lives && is_first || return 0
   next_number
   tell "$box" "$before$number$behind" || { why="$box/journal.jsonl cannot be written"; return; }
-  if [ -z "$note" ]; then rm -f "$box/drift.json"; told=$number; return; fi
-  printf '%s\n' "$note" >"$box/drift.json.new" && mv -f "$box/drift.json.new" "$box/drift.json" && told=$number && return
+  if [ -z "$note" ]; then rm -f "$box/drift.json"; noted=$number; return; fi
+  printf '%s\n' "$note" >"$box/drift.json.new" && mv -f "$box/drift.json.new" "$box/drift.json" && noted=$number && return
   rm -f "$box/drift.json.new"; why="$box/drift.json cannot be written"
 }
 while read -r id && read -r uid && read -r former && read -r note && read -r before && read -r behind; do
-  box=$home/$id lock=$home/.locks/$id why='' told=''
+  box=$home/$id lock=$home/.locks/$id why='' noted=''
   write_note
   [ -z "$why" ] || printf '%s not %s\n' "$id" "$why"
-  [ -z "$told" ] || printf '%s told %s\n' "$id" "$told"
+  [ -z "$noted" ] || printf '%s told %s\n' "$id" "$noted"
 done 2>/dev/null

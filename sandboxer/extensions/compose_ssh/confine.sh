@@ -58,8 +58,8 @@ way_to_confine() { # command...
   for way in "$as_root" "$as_user"; do
     # Descriptor 3 is opened in there: the timeout of BusyBox would keep its own copy open for all its seconds.
     # shellcheck disable=SC2086 # several options
-    said=$(timeout 20 unshare ${way% *} sh -c "exec 3>&1 >/dev/null;$confine" sh /usr /tmp /usr "$(command -v "$1")" "${way##* }" "$@" 2>/dev/null </dev/null) &&
-      [ "$said" = entered ] && { echo "$way"; return; }
+    answer=$(timeout 20 unshare ${way% *} sh -c "exec 3>&1 >/dev/null;$confine" sh /usr /tmp /usr "$(command -v "$1")" "${way##* }" "$@" 2>/dev/null </dev/null) &&
+      [ "$answer" = entered ] && { echo "$way"; return; }
   done
 }
 

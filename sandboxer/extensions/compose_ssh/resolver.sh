@@ -24,9 +24,9 @@ do_close_names() { # network, words of `podman network create`...
 
 # The gateways of a network, and its own servers if it has any, with commas between.
 gateways_of() { # network
-  said=$(podman network inspect "$1" 9>&-) || return
+  description=$(podman network inspect "$1" 9>&-) || return
   # shellcheck disable=SC2046 # words
-  set -- $(printf '%s\n' "$said" | sed -n -e 's/^ *"gateway": "\(.*\)",\{0,1\}$/\1/p' -e "s/^ *\"\($NOWHERE\)\",\{0,1\}\$/\1/p")
+  set -- $(printf '%s\n' "$description" | sed -n -e 's/^ *"gateway": "\(.*\)",\{0,1\}$/\1/p' -e "s/^ *\"\($NOWHERE\)\",\{0,1\}\$/\1/p")
   (IFS=,; echo "$*")
 }
 resolver_files() {
