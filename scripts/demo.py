@@ -89,10 +89,10 @@ class Demo:
         self.step("Reach them")
         self.say("Closed off from all networks but its own, a sandbox is reached through its host:")
         self.fetch(self.handles["shop-e2e"], "/cgi-bin/stock", "tunnel", "apples")
-        self.check_told("its two services talk to each other")
+        self.passed("its two services talk to each other")
         self.say("One that may reach out has its port published, on the host's loopback alone:")
         self.fetch(self.handles["preview"], "/cgi-bin/greeting", "published", "Good morning")
-        self.check_told("the environment of its manifest reached it")
+        self.passed("the environment of its manifest reached it")
 
     def apply_again(self) -> None:
         self.step("Apply again: nothing to do")
@@ -106,12 +106,14 @@ class Demo:
         name = self.container(handle, "stock")
         self.do(handle["host"], self.hosts.engine(handle["host"]), "rm", "-f", name)
         self.fleet.sandboxer("plan", "--detailed-exitcode", code=2)
-        self.check(self.fleet.reasons() == {"shop-e2e": "repair_because_drift"}, "drift is told from what git changed")
+        self.check(
+            self.fleet.reasons() == {"shop-e2e": "repair_because_drift"}, "drift is distinguished from what git changed"
+        )
         others = {other for other in self.containers() if other[0] != handle["host"]}
         self.fleet.sandboxer("apply", "--yes")
         self.check(others <= self.containers(), "no other sandbox was touched")
         self.fetch(self.fleet.ask("get", "shop-e2e"), "/cgi-bin/stock", "tunnel", "apples")
-        self.check_told("it serves again")
+        self.passed("it serves again")
 
     def delete_an_orphan(self) -> None:
         self.step("A manifest is removed from git: its sandbox is an orphan, and goes")
@@ -120,7 +122,7 @@ class Demo:
         self.check(self.fleet.reasons() == {"orders": "delete_because_orphaned"}, "the orphan alone is to go")
         self.fleet.sandboxer("apply", "--yes")
         self.check("orders" not in {handle["name"] for handle in self.fleet.ask("list")}, "it is gone")
-        self.check(self.hub.phases()["orders"] == "destroyed", "and State Hub was told so")
+        self.check(self.hub.phases()["orders"] == "destroyed", "and State Hub knows it")
 
     def delete_all(self) -> None:
         self.step("All of them are removed: a guard asks whether that is meant")
@@ -192,9 +194,9 @@ class Demo:
         """Print that ``what`` holds; raise ShowFailed if it does not."""
         if not holds:
             raise ShowFailed(f"this should hold, and does not: {what}" + (f"\n{found}" if found else ""))
-        self.check_told(what)
+        self.passed(what)
 
-    def check_told(self, what: str) -> None:
+    def passed(self, what: str) -> None:
         """Print the result of a successful check."""
         self.say(f"✓ {what}", "green")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PAGE = REPOSITORY / "docs/reliability.md"
 TESTS = REPOSITORY / "tests/faults"
-HEADS = ("fault", "must hold", "broken", "leaked", "doubled", "what was measured", "seconds")
+TITLES = ("fault", "must hold", "broken", "leaked", "doubled", "what was measured", "seconds")
 _TABLE = re.compile(r"(?<=<!-- faults -->\n).*?(?=<!-- end -->)", re.DOTALL)
 _TOTAL = "all of them"
 _ROW = re.compile(rf"^\| (?!fault \||--- \||{_TOTAL} \|)(?P<fault>.*?) \| (?P<must>.*?) \|", re.MULTILINE)
@@ -97,7 +97,7 @@ def page(text: str, figures: dict[str, Figures], musts: dict[str, str]) -> str:
     """Return the page with its table regenerated: existing rows keep their order, new ones follow."""
     order = [fault for fault in shown(text) if fault in musts]
     order += [fault for fault in musts if fault not in order]
-    lines = [_line(HEADS), _line(["---"] * len(HEADS))]
+    lines = [_line(TITLES), _line(["---"] * len(TITLES))]
     for fault in order:
         one = figures[fault]
         words = "; ".join(one.found).replace("|", "\\|")

@@ -1,6 +1,6 @@
 """The client's half of ``host_session.sh``: a session with one host about one sandbox, under the sandbox's lock.
 
-The heartbeat tells the host that the client is alive. When it stops, the host ends what it is doing and releases the
+The heartbeat shows the host that the client is alive. When it stops, the host ends what it is doing and releases the
 lock, so a client that dies leaves no lock behind.
 """
 

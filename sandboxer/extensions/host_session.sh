@@ -200,7 +200,7 @@ do_tombstone() { put_file "$home/.tombstones/$id.json" "$payload" 600 durably; }
 do_forget_tombstone() { [ -d "$home/.tombstones" ] && rm -f "$home/.tombstones/$id.json" && rmdir "$home/.tombstones" 2>/dev/null; return 0; }
 
 # The rename makes the removal atomic for everybody else; the record goes last, so that a kill leaves it sweepable.
-do_remove() { # engine, uid; and the last event, where State Hub is to be told
+do_remove() { # engine, uid; and the last event, for State Hub
   engine=$1 trash=$home/.trash-$2
   [ -d "$box" ] && { keep_journal "$2" "$3" && mv "$box" "$trash" || return 1; }
   do_sweep "$engine"

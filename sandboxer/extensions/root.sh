@@ -24,7 +24,7 @@ line_break='
 each_folder() { # path
   part=${1%/}; set -- /
   while [ -n "$part" ]; do set -- "$@" "$part"; part=${part%/*}; done
-  found=$(stat -c '%u %f %n' "$@" 2>/dev/null) # what is not there is made by us, and looked at again
+  found=$(stat -c '%u %f %n' "$@" 2>/dev/null) # what is missing is made by us, and checked again
   set -f; IFS='
 '
   for line in $found; do

@@ -234,7 +234,7 @@ def _path(given: Any, context: str, delivery: Delivery, scope: Scope) -> str | N
 
 
 def _ignored(dockerfile: str, delivery: Delivery, scope: Scope) -> bytes:
-    """Return the file beside a Dockerfile that tells BuildKit what to leave out of the context; empty if none."""
+    """Return the file beside a Dockerfile that excludes files from BuildKit's context; empty if none."""
     try:
         path = delivery.tree.resolve(f"{dockerfile}.dockerignore")
     except NotInTreeError:
