@@ -219,15 +219,16 @@ def _check(response: httpx.Response, body: bytes, names: str) -> None:
         pause = _pause(response.headers.get("Retry-After")) if status in _AGAIN else None
         raise HubError(message + _detail(body), hint=hint, retry_after=pause, of_this_alone=status in _REFUSED)
     if status == 200 and "html" in response.headers.get("Content-Type", "").lower():
-        raise HubError(f"{said} with an HTML page", hint="check that a State Hub listens at this address")
+        raise HubError(f"{message} with an HTML page", hint="check that a State Hub listens at this address")
     if status == 200 and not body.strip():
         raise HubError(
-            f"{said} without a body, which acknowledges nothing", hint="check that a State Hub listens at this address"
+            f"{message} without a body, which acknowledges nothing",
+            hint="check that a State Hub listens at this address",
         )
     with suppress(ValueError):
         answer = json.loads(body) if names and body else None
         if isinstance(answer, dict) and answer.get("id", names) != names:
-            raise HubError(f"{said} for a different event")
+            raise HubError(f"{message} for a different event")
 
 
 def _detail(body: bytes) -> str:

@@ -270,7 +270,7 @@ class ShellSession:
         reason = self._process.lost() or reason
         return HostUnreachable(
             self._host,
-            f"the command on {self._host} was interrupted: {reason}{self._said()}",
+            f"the command on {self._host} was interrupted: {reason}{self._message()}",
             hint=f"check the connection to {self._host} and run again; the output was discarded",
         )
 

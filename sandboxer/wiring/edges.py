@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from sandboxer.adapters.git_remote import default_cache
     from sandboxer.adapters.relay import Relay
     from sandboxer.adapters.runner import who
-    from sandboxer.adapters.tracing import Trace, wanted
+    from sandboxer.adapters.tracing import Trace, configured
     from sandboxer.adapters.transports import Transports
 
-__all__ = ["Relay", "Trace", "Transports", "Unpacking", "default_cache", "keyboard", "pack", "wanted", "who"]
+__all__ = ["Relay", "Trace", "Transports", "Unpacking", "configured", "default_cache", "keyboard", "pack", "who"]
 
 _MODULES = {
     "Relay": "relay",
@@ -26,7 +26,7 @@ _MODULES = {
     "Unpacking": "archive",
     "default_cache": "git_remote",
     "pack": "archive",
-    "wanted": "tracing",
+    "configured": "tracing",
     "who": "runner",
 }
 
