@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sandboxer.wiring.run import Run
 
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.errors import StaleChange
@@ -18,6 +17,7 @@ from sandboxer.extensions.base import ObserveRequest, Operation, Provenance, Tar
 from sandboxer.extensions.registry import build_registry
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.observed import ObservedDirectory, Reachable
+from sandboxer.wiring.source import FleetSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,8 +40,8 @@ spec: {profile: profile.folder}
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    """Yield a run on a fleet in a repository, with this package's Extension and Profile."""
+def source(tmp_path: Path) -> FleetSource:
+    """Return a fleet in a repository, with this package's Extension and Profile."""
     folder = tmp_path / "fleet"
     shutil.copytree(FLEET, folder)
     for path, text in MANIFESTS.items():
@@ -49,23 +49,22 @@ def run(tmp_path: Path) -> Iterator[Run]:
         (folder / path).write_text(text)
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words], cwd=folder, check=True)
-    with Run(folder) as opened:
-        yield opened
+    return FleetSource(folder)
 
 
 @pytest.fixture
-def operation(run: Run, tmp_path: Path) -> Iterator[Operation]:
+def operation(source: FleetSource, tmp_path: Path) -> Iterator[Operation]:
     """Yield an operation on a sandbox that does not exist yet; its host is this machine."""
     transport = LocalTransport("here")
     yield Operation(
         target=Target("here", str(tmp_path / "root"), transport, "", None, 1.0, 1, "an author"),
         fleet="acme",
-        id=run.fleet.sandboxes["one"].id,
+        id=source.fleet().sandboxes["one"].id,
         name="one",
         reason="create_because_absent",
         expected_generation=0,
         expected_uid="",
-        inputs=run.inputs,
+        inputs=source.inputs(),
         provenance=Provenance(),
         progress=lambda _step: None,
         clock=lambda: datetime.now(UTC).replace(microsecond=0),
@@ -74,15 +73,15 @@ def operation(run: Run, tmp_path: Path) -> Iterator[Operation]:
 
 
 @pytest.fixture
-def backend(run: Run) -> Extension:
+def backend(source: FleetSource) -> Extension:
     """Return the backend as Sandboxer finds it: by entry point, and checked against its description's claims."""
-    return build_registry(run.sound().extensions).get("ext.folder")
+    return build_registry(source.sound().extensions).get("ext.folder")
 
 
 @pytest.fixture
-def desired(run: Run) -> DesiredSandbox:
+def desired(source: FleetSource) -> DesiredSandbox:
     """Return the sandbox as git declares it."""
-    return run.fleet.sandboxes["one"]
+    return source.fleet().sandboxes["one"]
 
 
 def observed(backend: Extension, operation: Operation) -> ObservedDirectory | None:
