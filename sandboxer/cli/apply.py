@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandboxer.cli.console import stderr, stdout, write
+from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.hub_reporting import telling
-from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import carries_out, given_options, options_of, selectors
 from sandboxer.cli.plan import show
 from sandboxer.cli.session import opened, session

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sandboxer.cli.main import EXIT_ERROR
+from sandboxer.cli.exit_codes import EXIT_ERROR
 from sandboxer.cli.session import session
 from sandboxer.model.lifecycle import Action
 

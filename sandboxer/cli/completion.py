@@ -18,6 +18,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
 from sandboxer.cli.console import write
+from sandboxer.cli.exit_codes import EXIT_DONE
 from sandboxer.model.text import NAME_PATTERN
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from sandboxer.model.documents import Manifests
     from sandboxer.model.run_events import RunEvent
 
-DONE = 0  # `main` imports this module, so the exit code stands here too
 SHELLS = ("bash", "zsh", "fish")
 PROGRAMS = ("sandboxer", "sandbox")
 #: The longest wait after Tab, in seconds: for the hosts, and in total.
@@ -49,7 +49,7 @@ def completion(shell: str) -> int:
     made, cli = get_completion_class(shell), click.get_current_context().find_root().command
     if made is not None:
         write("\n".join(made(cli, {}, program, variable_of(program)).source() for program in PROGRAMS))
-    return DONE
+    return EXIT_DONE
 
 
 def variable_of(program: str) -> str:
@@ -59,12 +59,12 @@ def variable_of(program: str) -> str:
 
 def answer(cli: click.Command, program: str, instruction: str) -> NoReturn:
     """Print the completions of a command line for a shell, and end the process: soon, and without any other output."""
-    threading.Timer(MOST_SECONDS, os._exit, (DONE,)).start()
+    threading.Timer(MOST_SECONDS, os._exit, (EXIT_DONE,)).start()
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the process ends
     with suppress(Exception, SystemExit, KeyboardInterrupt):
         shell_complete(cli, {}, program, variable_of(program), instruction)
         sys.stdout.flush()
-    os._exit(DONE)  # do not wait for unfinished connections
+    os._exit(EXIT_DONE)  # do not wait for unfinished connections
 
 
 # --- completed values

@@ -12,7 +12,7 @@ import click
 
 from sandboxer.cli.client_session import calling
 from sandboxer.cli.console import stdout
-from sandboxer.cli.main import EXIT_DONE
+from sandboxer.cli.exit_codes import EXIT_DONE
 
 _INSIDE = re.compile(r"([a-z0-9][a-z0-9.-]{0,39})(?:/([A-Za-z0-9][A-Za-z0-9._-]*))?:(.*)", re.DOTALL)
 _OFTEN = 0.2  # seconds between two progress updates

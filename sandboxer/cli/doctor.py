@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from sandboxer.cli.console import stderr, stdout, write
-from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
 from sandboxer.cli.session import opened
 

@@ -13,8 +13,8 @@ import click
 
 from sandboxer.cli.atomic_write import write_atomically
 from sandboxer.cli.console import stdout, write
+from sandboxer.cli.exit_codes import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.hub_reporting import telling
-from sandboxer.cli.main import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Duration, output_option
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import SandboxerError

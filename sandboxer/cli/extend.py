@@ -9,7 +9,7 @@ import click
 
 from sandboxer.cli.client_session import calling
 from sandboxer.cli.console import stdout, write
-from sandboxer.cli.main import EXIT_DONE
+from sandboxer.cli.exit_codes import EXIT_DONE
 from sandboxer.cli.options import Duration, lock_timeout_option, output_option
 
 if TYPE_CHECKING:

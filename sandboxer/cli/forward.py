@@ -12,7 +12,7 @@ import click
 
 from sandboxer.cli.client_session import calling
 from sandboxer.cli.console import write
-from sandboxer.cli.main import EXIT_DONE
+from sandboxer.cli.exit_codes import EXIT_DONE
 from sandboxer.cli.options import output_option
 from sandboxer.cli.signals import until_interrupted
 

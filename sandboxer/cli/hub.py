@@ -7,9 +7,9 @@ import sys
 import click
 
 from sandboxer.cli.console import write
+from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.groups import SummaryGroup
 from sandboxer.cli.hub_reporting import telling
-from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.session import opened, session
 
 FLUSH_PATIENCE, FLUSH_MOST = 15.0, 600.0  # seconds
@@ -31,7 +31,7 @@ def hub(context: click.Context) -> None:
       sandboxer hub flush           send pending events to the fleet's State Hub
       sandboxer hub serve --help    address, token and database
     """
-    session().command = f"hub {context.invoked_subcommand}"
+    session().name(f"hub {context.invoked_subcommand}")
 
 
 @hub.command()

@@ -12,7 +12,7 @@ import click
 
 from sandboxer.cli.client_session import calling, warned
 from sandboxer.cli.console import stderr, stdout, write
-from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Duration, Pair, lock_timeout_option, output_option
 from sandboxer.cli.session import session
 from sandboxer.errors import TRANSIENT, SandboxerError, SandboxNotFound, UsageError

@@ -10,7 +10,7 @@ import click
 
 from sandboxer.cli.client_session import calling, warned
 from sandboxer.cli.console import stdout, write
-from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Pair, output_option
 from sandboxer.model.lifecycle import Phase
 

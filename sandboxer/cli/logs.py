@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandboxer.cli.client_session import calling
-from sandboxer.cli.main import EXIT_DONE
+from sandboxer.cli.exit_codes import EXIT_DONE
 from sandboxer.cli.signals import until_interrupted
 
 if TYPE_CHECKING:

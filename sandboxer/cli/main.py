@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.groups import SummaryGroup
 from sandboxer.cli.session import LOG_FORMATS, LOG_VARIABLE, Session
 from sandboxer.errors import SandboxerError, UsageError
@@ -17,8 +18,6 @@ from sandboxer.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-EXIT_DONE, EXIT_ERROR, EXIT_DIFFERENCES = 0, 1, 2
 
 COMMANDS = {
     "validate": "sandboxer.cli.validate:validate",
@@ -109,7 +108,7 @@ def cli(context: click.Context, directory: str | None, log_format: str) -> None:
       sandboxer -C ../fleet list    list the sandboxes of another fleet
     """
     session = context.ensure_object(Session)
-    session.command = context.invoked_subcommand or ""
+    session.name(context.invoked_subcommand or "")
     session.speak(log_format)
     if directory is not None:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandboxer.cli.console import stdout, write
-from sandboxer.cli.main import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.exit_codes import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import options_of, output_option, selectors
 from sandboxer.cli.session import opened, session
 from sandboxer.wiring.planning import approval_of, plan_fleet

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sandboxer.cli.console import stdout, write
-from sandboxer.cli.main import EXIT_DONE
+from sandboxer.cli.exit_codes import EXIT_DONE
 from sandboxer.cli.options import output_option
 from sandboxer.cli.session import opened
 from sandboxer.errors import UsageError

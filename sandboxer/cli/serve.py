@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandboxer.cli.console import write
-from sandboxer.cli.main import EXIT_DONE
+from sandboxer.cli.exit_codes import EXIT_DONE
 from sandboxer.cli.options import Duration
 from sandboxer.cli.session import session
 

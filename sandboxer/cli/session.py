@@ -55,6 +55,10 @@ class Session:
         """Whether standard error is a log for programs."""
         return self._log is not None
 
+    def name(self, command: str) -> None:
+        """Set the words of the command, by which reports name the run."""
+        self.command = command
+
     def speak(self, log_format: str) -> None:
         """Set the output format: with ``json`` everything on standard error is a log, whoever writes it there.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sandboxer.cli.console import stderr, stdout, write
-from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sandboxer.cli.console import stdout, write
-from sandboxer.cli.main import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
 from sandboxer.cli.session import opened
 
