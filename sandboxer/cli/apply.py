@@ -11,7 +11,7 @@ import click
 
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
-from sandboxer.cli.hub_reporting import telling
+from sandboxer.cli.hub_reporting import reporting
 from sandboxer.cli.options import carries_out, given_options, options_of, selectors
 from sandboxer.cli.plan import show
 from sandboxer.cli.session import opened, session
@@ -136,7 +136,7 @@ def _act(source: FleetSource, hosts: FleetHosts, planned: Planned, options: Opti
     from sandboxer.wiring.applying import apply_plan
 
     began = time.monotonic()
-    with telling(source, hosts) as reporter:
+    with reporting(source, hosts) as reporter:
         with session().screen():
             outcomes = apply_plan(planned, source, hosts, reporter, how.operation, again=options)
         for outcome in outcomes:

@@ -25,7 +25,9 @@ _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 @contextmanager
-def calling(lock_timeout: timedelta | None = None, *, warn: Callable[[str], None] | None = None) -> Iterator[Client]:
+def client_session(
+    lock_timeout: timedelta | None = None, *, warn: Callable[[str], None] | None = None
+) -> Iterator[Client]:
     """Yield a client that shows progress on standard error, and its warnings there unless ``warn`` is given.
 
     Without ``lock_timeout`` it does not wait for other clients, which suits commands that only read. On Ctrl-C it

@@ -10,7 +10,7 @@ from typing import Self
 
 import click
 
-from sandboxer.cli.client_session import calling
+from sandboxer.cli.client_session import client_session
 from sandboxer.cli.console import stdout
 from sandboxer.cli.exit_codes import EXIT_DONE
 
@@ -45,7 +45,7 @@ def cp(source: str, target: str) -> int:
       sandboxer cp 1f2e3d4c:/tmp/report.xml .
     """
     there, here = _inside(source), _inside(target)
-    with calling() as client, _Progress() as progress:
+    with client_session() as client, _Progress() as progress:
         if there is not None and here is None:
             made = client.copy_from(there.name, there.path, target, service=there.service, progress=progress)
             told = str(made)

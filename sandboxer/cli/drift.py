@@ -14,7 +14,7 @@ import click
 from sandboxer.cli.atomic_write import write_atomically
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.exit_codes import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
-from sandboxer.cli.hub_reporting import telling
+from sandboxer.cli.hub_reporting import reporting
 from sandboxer.cli.options import Duration, output_option
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import SandboxerError
@@ -81,7 +81,7 @@ def drift(
 def _once(options: Options, *, deep: bool, report_file: str | None, output: str) -> int:
     from sandboxer.wiring.drift import compare
 
-    with opened(find_inputs=False) as (source, hosts), telling(source, hosts) as reporter:
+    with opened(find_inputs=False) as (source, hosts), reporting(source, hosts) as reporter:
         report = compare(hosts, options, reporter, source.inputs() if deep else None)
         if report_file is not None:
             from sandboxer.render.drift_markdown import drift_markdown

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandboxer.cli.client_session import calling, warned
+from sandboxer.cli.client_session import client_session, warned
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import output_option
@@ -39,7 +39,7 @@ def events(name: str, follow: bool, output: str) -> int:
         unheard.append(words)
         warned(words)
 
-    with calling(warn=warn) as client:
+    with client_session(warn=warn) as client:
         for event in client.events(name, follow=follow):
             if event is not None:
                 _show(event, output)

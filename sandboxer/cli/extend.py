@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandboxer.cli.client_session import calling
+from sandboxer.cli.client_session import client_session
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.exit_codes import EXIT_DONE
 from sandboxer.cli.options import Duration, lock_timeout_option, output_option
@@ -33,7 +33,7 @@ def extend_ttl(name: str, by: timedelta, lock_timeout: timedelta, output: str) -
       sandboxer extend-ttl checkout-e2e 2h
       sandboxer extend-ttl 1f2e3d4c 30m -o json
     """
-    with calling(lock_timeout) as client:
+    with client_session(lock_timeout) as client:
         handle = client.extend_ttl(name, by).handle
     if output == "json":
         write(json.dumps(handle.to_json(), indent=2, ensure_ascii=False))

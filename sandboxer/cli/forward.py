@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandboxer.cli.client_session import calling
+from sandboxer.cli.client_session import client_session
 from sandboxer.cli.console import write
 from sandboxer.cli.exit_codes import EXIT_DONE
 from sandboxer.cli.options import output_option
@@ -40,7 +40,7 @@ def forward(name: str, ports: tuple[str, ...], service: str | None, address: str
       sandboxer forward 1f2e3d4c 5432 --service db -o json
     """
     request = [_request(port) for port in ports]
-    with calling() as client, ExitStack() as stack:
+    with client_session() as client, ExitStack() as stack:
         made = client.forward_all(name, request, service=service, address=address)
         for one in made:
             stack.callback(one.close)

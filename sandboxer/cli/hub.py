@@ -9,7 +9,7 @@ import click
 from sandboxer.cli.console import write
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.groups import SummaryGroup
-from sandboxer.cli.hub_reporting import telling
+from sandboxer.cli.hub_reporting import reporting
 from sandboxer.cli.session import opened, session
 
 FLUSH_PATIENCE, FLUSH_MOST = 15.0, 600.0  # seconds
@@ -92,7 +92,7 @@ def flush() -> int:
     with opened(find_inputs=False) as (source, hosts):
         if not source.has_hub():
             raise UsageError("the fleet has no State Hub", hint="set spec.stateHub.url in sandboxer.yaml")
-        with telling(source, hosts, patience=FLUSH_PATIENCE, most=FLUSH_MOST) as reporter:
+        with reporting(source, hosts, patience=FLUSH_PATIENCE, most=FLUSH_MOST) as reporter:
             observations = hosts.observe()
             reporter.begin(observations)
         unheard, told = observations.unreachable(), reporter.sent

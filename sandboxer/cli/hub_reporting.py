@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def telling(source: FleetSource, hosts: FleetHosts, **patience: Any) -> Iterator[Reporter]:
+def reporting(source: FleetSource, hosts: FleetHosts, **patience: Any) -> Iterator[Reporter]:
     """Report the events within the block to State Hub, under the command's name; warn of what it did not take."""
     from sandboxer.wiring.reporting import reported
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandboxer.cli.client_session import calling, warned
+from sandboxer.cli.client_session import client_session, warned
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Duration, Pair, lock_timeout_option, output_option
@@ -63,7 +63,7 @@ def create(lock_timeout: timedelta, output: str, profile: str, name: str | None,
       sandboxer create --profile profile.compose-e2e --consumer atm/wise-validator --env LOG_LEVEL=debug
       sandboxer create --profile profile.compose-e2e --no-wait -o name
     """
-    with calling(lock_timeout) as client:
+    with client_session(lock_timeout) as client:
         made = client.create(
             profile,
             name=name,
@@ -97,7 +97,7 @@ def resume(name: str, give_up: bool, lock_timeout: timedelta, output: str) -> in
       sandboxer resume try-1
       sandboxer resume 1f2e3d4c -o json
     """
-    with calling(lock_timeout) as client:
+    with client_session(lock_timeout) as client:
         try:
             made = client.resume(name)
         except SandboxerError as error:
@@ -123,7 +123,7 @@ def recreate(name: str, lock_timeout: timedelta, output: str) -> int:
       sandboxer recreate checkout-e2e
       sandboxer recreate 1f2e3d4c -o json
     """
-    with calling(lock_timeout) as client:
+    with client_session(lock_timeout) as client:
         made = client.recreate(name)
     _show(made, output)
     return EXIT_DONE
@@ -177,7 +177,7 @@ def destroy(
     ends: dict[str, str] = {}
     for name in chosen:
         try:
-            with calling(lock_timeout) as client:
+            with client_session(lock_timeout) as client:
                 ends[name] = "destroyed" if client.destroy(name) else "absent"
         except SandboxerError as error:
             session().failed(error)
@@ -195,14 +195,14 @@ def _destroy_unrecorded(identifier: str, *, yes: bool, lock_timeout: timedelta, 
     _need_a_terminal(yes=yes)
     from sandboxer.render.listing import unrecorded_text
 
-    with calling() as client:
+    with client_session() as client:
         found = client.unrecorded(identifier)
     if found:
         (stdout() if output == "text" else stderr()).print(unrecorded_text([one.to_json() for one in found]))
         if not yes and not click.confirm("\nDelete all of this?", default=False, err=True):
             session().said("info", "Nothing was changed.")
             return EXIT_ERROR
-        with calling(lock_timeout) as client:
+        with client_session(lock_timeout) as client:
             found = client.destroy_unrecorded(identifier)
     outcome = "destroyed" if found else "absent"
     if output == "json":
@@ -233,7 +233,7 @@ def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequ
         unseen.append(words)
         warned(words)
 
-    with calling(warn=warn) as client:
+    with client_session(warn=warn) as client:
         handles = [one.handle for one in client.list(SandboxFilter(imperative=True, by=who() if mine else None))]
     (stdout() if output == "text" else stderr()).print(list_table(handles, wide=False))
     if handles and not yes and not click.confirm("\nDelete all of these?", default=False, err=True):

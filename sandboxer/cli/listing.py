@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandboxer.cli.client_session import calling, warned
+from sandboxer.cli.client_session import client_session, warned
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Pair, output_option
@@ -58,7 +58,7 @@ def list_(
 
     unseen: list[str] = []
     wanted = SandboxFilter(hosts=hosts, phases=phases, labels=dict(labels), by=who() if mine else None)
-    with calling(warn=unseen.append) as client:
+    with client_session(warn=unseen.append) as client:
         handles = [sandbox.handle for sandbox in client.list(wanted)]
     _print(handles, output)
     for words in unseen:
@@ -79,7 +79,7 @@ def get(name: str, output: str) -> int:
       sandboxer get checkout-e2e
       sandboxer get 1f2e3d4c -o json
     """
-    with calling() as client:
+    with client_session() as client:
         shown = client.get(name).handle
     if output == "text":
         from sandboxer.render.listing import handle_text

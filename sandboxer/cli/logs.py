@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandboxer.cli.client_session import calling
+from sandboxer.cli.client_session import client_session
 from sandboxer.cli.exit_codes import EXIT_DONE
 from sandboxer.cli.signals import until_interrupted
 
@@ -55,7 +55,7 @@ def logs(name: str, follow: bool, services: tuple[str, ...], tail: int | None, t
       sandboxer logs 1f2e3d4c -t > checkout.log
     """
     show = _Show()
-    with calling() as client, ExitStack() as stack:
+    with client_session() as client, ExitStack() as stack:
         lines = client.logs(name, services=services, tail=tail, follow=follow, timestamps=timestamps)
         stack.callback(lines.close)
         if follow:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import click
 
-from sandboxer.cli.client_session import calling
+from sandboxer.cli.client_session import client_session
 
 _COMMAND = "sandboxer.command"
 
@@ -51,7 +51,7 @@ def ssh(name: str, service: str | None, no_terminal: bool) -> int:
     terminal = None
     if not no_terminal and keyboard.is_terminal():
         terminal = Terminal(os.environ.get("TERM", "xterm"), *keyboard.size())
-    with calling() as client, ExitStack() as stack:
+    with client_session() as client, ExitStack() as stack:
         command = click.get_current_context().meta[_COMMAND]
         harmless = harmless_bytes()
         on_stderr = lambda data: keyboard.write(2, harmless(data))  # noqa: E731 - as short as its type is long

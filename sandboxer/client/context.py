@@ -69,7 +69,7 @@ class ClientContext:
         return ApplyOptions(lock_timeout=self.lock_timeout, only_requested=self.only_requested)
 
     def open(self, **given: Any) -> AbstractContextManager[tuple[FleetSource, FleetHosts]]:
-        """Return the fleet's manifests and hosts, anew for each call: nothing is kept between two."""
+        """Return the fleet's manifests and hosts, fresh for each call: nothing is kept between two."""
         return open_fleet(Path(self.root), remote=self.remote, emit=self.emit, **given)
 
     def apply(

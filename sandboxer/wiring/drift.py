@@ -33,8 +33,8 @@ def compare(hosts: FleetHosts, options: Options, reporter: Reporter, inputs: Inp
     fleet_state = fleet_state_of(fleet, observations.by_host, clock.now(), options.forgotten)
     reporter.begin(observations)
     emit = fan_out(hosts.emit, reporter)
-    told = lambda host, event: emit(EventWritten(host, event))  # noqa: E731
-    found = find_drift(fleet_state, options, hosts.transport, holder_of(fleet), inputs, hosts.source.registry(), told)
+    registry, written = hosts.source.registry(), lambda host, event: emit(EventWritten(host, event))
+    found = find_drift(fleet_state, options, hosts.transport, holder_of(fleet), inputs, registry, written)
     report = replace(found, plan=replace(found.plan, stats=hosts.stats()))
     emit(DriftCompared(report))
     return report

@@ -1,4 +1,4 @@
-"""The hosts of a fleet: the one place of a run that asks them."""
+"""The hosts of a fleet: the one place of a run that connects to them."""
 
 # What is needed only after the observation is imported where it is used, so that hosts are queried sooner.
 
@@ -48,7 +48,7 @@ class FleetHosts:
         Raise ManifestError, SourceError, ExtensionError. An unreachable host is a value.
         """
         hosts = self.source.sound().hosts
-        self.source.extensions()  # one that is missing is an error before any host is asked
+        self.source.extensions()  # a missing one is an error before any host is contacted
         self.emit(ObservationStarted(len(hosts)))
         try:
             with ThreadPoolExecutor(max_workers=1) as beside:
