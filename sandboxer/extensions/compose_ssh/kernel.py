@@ -80,7 +80,7 @@ def cap_add(value: Any, scope: Scope) -> list[str]:
         if name.upper().removeprefix("CAP_") in CAPABILITIES:
             return name
         known = ", ".join(sorted(CAPABILITIES))
-        here.refuse(f"{shown_word(item)} gives rights over the host; remove it (may be added: {known})")
+        here.refuse(f"{shown_word(item)} gives rights over the host; remove it (allowed: {known})")
         return None
 
     return list(listed(check)(value, scope))
@@ -92,7 +92,7 @@ def security_opt(value: Any, scope: Scope) -> list[str]:
     def check(item: Any, here: Scope) -> str | None:
         if str(item).replace("=", ":") in ("no-new-privileges", "no-new-privileges:true"):
             return str(item)
-        here.refuse(f"{shown_word(item)} loosens what confines the container; only no-new-privileges may be set")
+        here.refuse(f"{shown_word(item)} weakens the container's isolation; only no-new-privileges is allowed")
         return None
 
     return list(listed(check)(value, scope))
@@ -123,7 +123,7 @@ def ulimits(value: Any, scope: Scope) -> dict[str, Any]:
     for name, given in scope.mapping(value).items():
         here = scope.at(name)
         if name not in ULIMITS:
-            here.refuse(f"may not be set; these may: {', '.join(ULIMITS)}")
+            here.refuse(f"is not allowed; use one of: {', '.join(ULIMITS)}")
             continue
         check = _ulimit(ULIMITS[name])
         if isinstance(given, dict):
@@ -175,7 +175,7 @@ def sysctls(value: Any, scope: Scope) -> dict[str, str]:
             result[name] = text
         else:
             allowed = " and ".join(f"{low} to {high}" for low, high in ranges)
-            here.refuse(f"{shown(given)} is not allowed; it takes whole numbers: {allowed}")
+            here.refuse(f"{shown(given)} is not allowed; expected whole numbers: {allowed}")
     return result
 
 
@@ -189,10 +189,10 @@ def one_of(*allowed: str, service: bool = False) -> Check:
         if service and peer != value and NAME.fullmatch(peer):
             if peer in scope.services:
                 return value
-            scope.refuse(f"there is no service {shown(peer)} in the compose file")
+            scope.refuse(f"no service {shown(peer)} in the compose file")
             return None
         may = [*allowed, *(["service:NAME"] if service else [])]
-        scope.refuse(f"{shown(value)} leaves the sandbox; it may be {' or '.join(may)}")
+        scope.refuse(f"{shown(value)} leaves the sandbox; allowed: {', '.join(may)}")
         return None
 
     return check

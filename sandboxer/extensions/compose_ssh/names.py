@@ -33,7 +33,7 @@ def valid_name(name: str, scope: Scope) -> bool:
     if NAME.fullmatch(name):
         return True
     if len(name) > limits.NAME.most:
-        scope.refuse(f"is a name of {len(name)} characters; at most {limits.NAME.most} are allowed")
+        scope.refuse(f"has {len(name)} characters; the limit is {limits.NAME.most}")
     else:
         scope.refuse("is not a name of letters, digits, `.`, `_` and `-`")
     return False
@@ -102,7 +102,7 @@ def links(value: Any, scope: Scope) -> list[str]:
     def check(item: Any, here: Scope) -> str | None:
         name, colon, other = str(item).partition(":")
         if name not in scope.services:
-            here.refuse(f"there is no service {shown(name)} in the compose file")
+            here.refuse(f"no service {shown(name)} in the compose file")
         elif not colon or alias(other, here) is not None:
             return str(item)
         return None

@@ -128,7 +128,7 @@ class _Composer:
         value = self._built(node)
         if node.tag is not None:
             if node.tag not in (RESET, OVERRIDE):
-                _refuse(event, f"the tag {_shown(node.tag)}; only !reset and !override may be there")
+                _refuse(event, f"the tag {_shown(node.tag)}; only !reset and !override are allowed")
             value = Tagged(node.tag, value)
         if node.anchor is not None:
             self._anchors[node.anchor] = value
@@ -152,7 +152,7 @@ class _Composer:
         if value is _Missing:
             _refuse(event, f"the alias *{event.anchor} has no anchor before it")
         if value is _Open:
-            _refuse(event, "an alias inside of itself")
+            _refuse(event, "recursive alias")
         return value
 
     def _sequence(self) -> list[Any]:
@@ -172,10 +172,10 @@ class _Composer:
             value = self._value(next(self._events))
             if key == _MERGE:
                 if merged is not None:
-                    _refuse(event, "the key `<<` a second time; give it a list")
+                    _refuse(event, "the key duplicate key `<<`; give it a list")
                 merged = self._merged(event, value)
             elif key in own:
-                _refuse(event, f"the key `{_shown(key)}` a second time")
+                _refuse(event, f"duplicate key `{_shown(key)}`")
             else:
                 own[key] = value
         return (merged | own) if merged else own
@@ -185,7 +185,7 @@ class _Composer:
             _refuse(event, "a key that is not plain text")
         key = self._value(event)
         if key is None or (isinstance(key, Plain) and (is_number(key) or is_bool(key) or _TIME.match(key))):
-            _refuse(event, f"the key `{_shown(event.value)}` is not text to Compose; put it in quotes")
+            _refuse(event, f"the key `{_shown(event.value)}` is not a string to Compose; quote it")
         if len(key) > MAX_KEY:
             _refuse(event, f"a key of more than {MAX_KEY} characters")
         if key == _MERGE and not isinstance(key, Plain):

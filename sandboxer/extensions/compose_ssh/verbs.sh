@@ -55,7 +55,7 @@ give() { # file, engine, mode, user or -, group or -
     [ "$5" != - ] || set -- "$1" "$2" "$3" "$4" 0
     chown "$(($4 + first_uid)):$(($5 + first_gid))" "$1" || return 1
   elif [ "$4$5" != -- ]; then
-    echo "only a login that is root can give a file to user $4, group $5 of a container, and this one is $(id -un); leave uid and gid out of the compose file (mode alone counts), or log in as root"
+    echo "giving a file to user $4, group $5 of a container needs a root login, not $(id -un); leave uid and gid out of the compose file (mode alone counts), or log in as root"
     return 1
   fi
   chmod "$3" "$1"
@@ -65,9 +65,9 @@ give() { # file, engine, mode, user or -, group or -
 first_user() { # engine; sets first_uid, first_gid
   first_uid=0 first_gid=0
   [ "$1" = docker ] || return 0
-  told=$(timeout 20 docker info --format '{{range .SecurityOptions}}{{.}} {{end}}{{.DockerRootDir}}' 9>&-) || { echo "docker does not say whether it maps users"; return 1; }
-  case $told in *name=userns*) told=${told##*/}; first_uid=${told%%.*} first_gid=${told##*.} ;; esac
-  case $first_uid$first_gid in *[!0-9]*) echo "docker maps users, and does not say to which"; return 1 ;; esac
+  info=$(timeout 20 docker info --format '{{range .SecurityOptions}}{{.}} {{end}}{{.DockerRootDir}}' 9>&-) || { echo "cannot determine whether docker maps users"; return 1; }
+  case $info in *name=userns*) info=${info##*/}; first_uid=${info%%.*} first_gid=${info##*.} ;; esac
+  case $first_uid$first_gid in *[!0-9]*) echo "docker maps users, but the mapping is not known"; return 1 ;; esac
 }
 
 # No part of the path is a link: nobody but the login can have put one there.
@@ -77,7 +77,7 @@ no_link() { # path below the sandbox's folder
     [ -n "$rest" ] || return 0
     at=$at/${rest%%/*} rest=${rest#*/}
   done
-  echo "$at is a link, which Sandboxer never makes there; remove it"; return 1
+  echo "$at is a symbolic link, which Sandboxer never creates; remove it"; return 1
 }
 
 # What an engine is about to be given exists, below directories of the login's that nobody else may write to: so the
@@ -87,7 +87,7 @@ unswapped() { # how many, paths below the sandbox's folder; whatever follows
   for path in "$@"; do
     [ "$left" -gt 0 ] || break
     left=$((left - 1))
-    case $path in workspace/bind*/*/*/* | *[!A-Za-z0-9/._-]*/* | /* | *..*/*) echo "$path is no place of a mount"; return 1 ;; esac
+    case $path in workspace/bind*/*/*/* | *[!A-Za-z0-9/._-]*/* | /* | *..*/*) echo "$path is not the path of a mount"; return 1 ;; esac
     no_link "$path" || return 1
     [ -e "$box/$path" ] || { echo "$box/$path is gone; apply again"; return 1; }
     way=${path%/*}
@@ -95,7 +95,7 @@ unswapped() { # how many, paths below the sandbox's folder; whatever follows
   done
   # shellcheck disable=SC2086 # folders whose names are ours
   strange=$(cd "$box" && { stat -c '%u %a %F %n' . $ways 2>&1 || echo "a folder is gone"; } | grep -v -x "$(id -u) [0-7]*[0145][0145] directory .*")
-  [ -z "$strange" ] || { echo "a folder in $box is not the login user's alone: $strange"; return 1; }
+  [ -z "$strange" ] || { echo "a folder in $box is not owned by the login user alone: $strange"; return 1; }
 }
 
 # Damaged files are restored whole, by `deliver` or `bind`.
@@ -152,7 +152,7 @@ do_render() { # kind, command, project, folder in it, options...; a tar of what 
   case $kind in podman-compose) program=$(command -v "${command%% *}") ;; *) program=${bare%% *} ;; esac
   # shellcheck disable=SC2086 # a command of several words
   confined "$place" "$folder" "$program" env -i "PWD=$folder" $bare -p "$project" --env-file "$place/variables" "$@" >"$box/.rendered" 2>"$box/.problems"; code=$?
-  case $code in 0) cat "$box/.rendered" ;; 124 | 137 | 152) echo "it did not end within 30 s of time, 20 s of work and 2 GiB of memory" ;; *) head -c 65536 "$box/.problems" ;; esac
+  case $code in 0) cat "$box/.rendered" ;; 124 | 137 | 152) echo "it exceeded 30 s, 20 s of CPU time or 2 GiB of memory" ;; *) head -c 65536 "$box/.problems" ;; esac
   rm -rf "$place" "$box/.rendered" "$box/.problems"; return "$code"
 }
 
