@@ -87,7 +87,7 @@ class Demo:
 
     def fetch_pages(self) -> None:
         self.step("Reach them")
-        self.say("Closed off from all networks but its own, a sandbox is reached through its host:")
+        self.say("A sandbox has no network but its own, so it is reached through its host:")
         self.fetch(self.handles["shop-e2e"], "/cgi-bin/stock", "tunnel", "apples")
         self.passed("its two services talk to each other")
         self.say("One that may reach out has its port published, on the host's loopback alone:")

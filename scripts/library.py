@@ -120,8 +120,8 @@ def _class(name: str, own: type) -> Iterator[str]:
     yield from _rest(doc)
     methods = {key: one for key, one in vars(own).items() if key[0] != "_" and inspect.isfunction(one)}
     methods = {key: one for key, one in methods.items() if key not in _OF_A_JOURNAL}
-    heads = ("field", "type", "meaning") if issubclass(own, BaseModel) else ("property", "type", "meaning")
-    yield from _table(heads, _attributes(own))
+    headings = ("field", "type", "meaning") if issubclass(own, BaseModel) else ("property", "type", "meaning")
+    yield from _table(headings, _attributes(own))
     if name in GROUPS["The client"][:2]:
         for key, method in methods.items():
             yield from _method(name, key, method)
@@ -224,11 +224,11 @@ def _errors() -> Iterator[str]:
     yield from _table(("error", "meaning"), ([f"`{one.__name__}`", Docstring.of(one).line] for one in classes), end="")
 
 
-def _table(heads: Iterable[str], rows: Iterable[list[str]], end: str | None = None) -> Iterator[str]:
+def _table(headings: Iterable[str], rows: Iterable[list[str]], end: str | None = None) -> Iterator[str]:
     """Yield a table and an empty line; nothing without rows."""
-    heads, lines = list(heads), [[_cell(text) for text in row] for row in rows]
+    headings, lines = list(headings), [[_cell(text) for text in row] for row in rows]
     if lines:
-        yield from (f"| {' | '.join(line)} |" for line in [heads, ["---"] * len(heads), *lines])
+        yield from (f"| {' | '.join(line)} |" for line in [headings, ["---"] * len(headings), *lines])
         if end is None:
             yield ""
 

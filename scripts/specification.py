@@ -195,14 +195,14 @@ def _policies(rows: Rows) -> Iterator[str]:
     """Yield wrong policies: one is implemented if the words of its row are valid in a manifest of that kind."""
     for row in rows:
         (name,) = _words(row["policy"])
-        how = re.fullmatch(r"(Profile|Sandbox) `(\{.+\})`", row["expressed as"])
+        expressed = re.fullmatch(r"(Profile|Sandbox) `(\{.+\})`", row["expressed as"])
         if row["status"] == RESERVED:
-            if how:
-                yield f"policy {name}: reserved, and expressed as {how[0]}"
-        elif how is None:
+            if expressed:
+                yield f"policy {name}: reserved, and expressed as {expressed[0]}"
+        elif expressed is None:
             yield f"policy {name}: implemented, and no manifest is shown that expresses it"
         else:
-            yield from (f"policy {name}: {wrong}" for wrong in _invalid(how[1], yaml.safe_load(how[2])))
+            yield from (f"policy {name}: {wrong}" for wrong in _invalid(expressed[1], yaml.safe_load(expressed[2])))
 
 
 def _invalid(kind: str, spec: dict[str, Any]) -> Iterator[str]:

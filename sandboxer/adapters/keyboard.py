@@ -40,7 +40,7 @@ def size() -> tuple[int, int]:
 class Raw:
     """The terminal in raw mode: each key arrives as it is typed, Ctrl-C too. At the end the old mode is restored.
 
-    So too if the program is asked to end (SIGTERM, SIGHUP), which raises SystemExit.
+    So too if a signal ends the program (SIGTERM, SIGHUP), which raises SystemExit.
     """
 
     def __enter__(self) -> Self:

@@ -63,7 +63,7 @@ class ProcessStream:
         try:
             self._send(memoryview(data), STALL_LIMIT)
         except TimeoutError:
-            raise self._silent() from None
+            raise self._timed_out() from None
         except BrokenPipeError:
             pass  # prefer the command's own error message
         # A terminal writes a carriage return before the line's end.
@@ -72,7 +72,7 @@ class ProcessStream:
             try:
                 chunk = self.read(max(0.0, deadline - time.monotonic()))
             except TimeoutError:
-                raise self._silent() from None
+                raise self._timed_out() from None
             if not chunk or len(noise) > NOISE_LIMIT:
                 raise self._no_shell(noise)
             noise += chunk
@@ -81,7 +81,7 @@ class ProcessStream:
     # --- model.protocols.Stream ---
 
     @property
-    def said(self) -> str:
+    def error_output(self) -> str:
         """The end of its standard error, unless ``on_stderr`` receives it."""
         return bytes(self._err).decode(errors="replace").strip()[-SHOWN:]
 
@@ -184,7 +184,7 @@ class ProcessStream:
 
     # --- errors ---
 
-    def _silent(self) -> CommandTimeout:
+    def _timed_out(self) -> CommandTimeout:
         seconds = f"{self._command.timeout:g} s"
         hint = f"check the load of {self._host}"
         return CommandTimeout(self._host, f"{self._host} did not start a command within {seconds}", hint=hint)
@@ -199,7 +199,7 @@ class ProcessStream:
     def _no_shell(self, noise: bytes) -> HostUnreachable:
         self._drain.join(0.5)
         line = noise.strip().split(b"\n")[0][:200].decode(errors="replace").strip()
-        shown = "".join(f"; stderr: {text}" for text in (line, self.said) if text)
+        shown = "".join(f"; stderr: {text}" for text in (line, self.error_output) if text)
         return HostUnreachable(
             self._host,
             f"the login shell of {self._host} did not start sh{shown}",

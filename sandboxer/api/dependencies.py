@@ -36,7 +36,7 @@ Ref = Annotated[str, Path(pattern=NAME_PATTERN, description="The ID or name of t
 
 
 class Waiting(BaseModel):
-    """How long to wait for the end of what is asked for."""
+    """How long to wait for the end of the operation."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--allow-dirty", is_flag=True, help="Apply uncommitted manifests.")
 @carries_out
 def apply(
-    how: CommandOptions, planfile: str | None, ref: str | None, no_prune: bool, allow_dirty: bool, **given: Any
+    command: CommandOptions, planfile: str | None, ref: str | None, no_prune: bool, allow_dirty: bool, **given: Any
 ) -> int:
     """Make the hosts match git, after confirmation.
 
@@ -66,8 +66,8 @@ def apply(
                 hint="commit them, apply a commit with --ref HEAD, or use --allow-dirty",
             )
         if saved is not None:
-            return _carry_out_approved(source, hosts, saved, how)
-        return _carry_out(source, hosts, options_of(given, prune=not no_prune), how)
+            return _carry_out_approved(source, hosts, saved, command)
+        return _carry_out(source, hosts, options_of(given, prune=not no_prune), command)
 
 
 @click.command()
@@ -75,7 +75,7 @@ def apply(
 @click.option("--expired-only", is_flag=True, help="Delete only expired sandboxes.")
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
 @carries_out
-def prune(how: CommandOptions, ref: str | None, expired_only: bool, dry_run: bool, **given: Any) -> int:
+def prune(command: CommandOptions, ref: str | None, expired_only: bool, dry_run: bool, **given: Any) -> int:
     """Delete sandboxes that expired or left git.
 
     Creates, updates and repairs nothing.
@@ -89,22 +89,22 @@ def prune(how: CommandOptions, ref: str | None, expired_only: bool, dry_run: boo
     with opened(revision=ref) as (source, hosts):
         if dry_run:
             decided = plan_fleet(source, hosts, options).plan
-            show(decided, how.output)
+            show(decided, command.output)
             return EXIT_DONE if decided.complete else EXIT_ERROR
-        return _carry_out(source, hosts, options, how)
+        return _carry_out(source, hosts, options, command)
 
 
-def _carry_out(source: FleetSource, hosts: FleetHosts, options: Options, how: CommandOptions) -> int:
+def _carry_out(source: FleetSource, hosts: FleetHosts, options: Options, command: CommandOptions) -> int:
     asks = sys.stdin.isatty() and sys.stderr.isatty()
-    if not how.yes and not asks:
+    if not command.yes and not asks:
         raise UsageError("cannot ask for confirmation without a terminal", hint="use -y to skip the confirmation")
     planned = plan_fleet(source, hosts, options)
-    if how.output == "text":
+    if command.output == "text":
         show(planned.plan, "text")
-    if planned.plan.differences and not how.yes and not _approved(planned.plan, how.output):
-        session().said("info", "Nothing was changed.")
+    if planned.plan.differences and not command.yes and not _approved(planned.plan, command.output):
+        session().notify("info", "Nothing was changed.")
         return EXIT_ERROR
-    return _act(source, hosts, planned, options, how)
+    return _act(source, hosts, planned, options, command)
 
 
 def _read_plan(name: str) -> SavedPlan:
@@ -123,26 +123,28 @@ def _read_plan(name: str) -> SavedPlan:
     return read(name)
 
 
-def _carry_out_approved(source: FleetSource, hosts: FleetHosts, saved: SavedPlan, how: CommandOptions) -> int:
+def _carry_out_approved(source: FleetSource, hosts: FleetHosts, saved: SavedPlan, command: CommandOptions) -> int:
     """Carry out the changes that are still as approved. The plan was the question, so there is no prompt."""
     planned = plan_approved(source, hosts, saved)
-    if how.output == "text":
+    if command.output == "text":
         show(planned.plan, "text")
-    return _act(source, hosts, planned.of_fleet(source.fleet_with_secrets()), None, how)
+    return _act(source, hosts, planned.of_fleet(source.fleet_with_secrets()), None, command)
 
 
-def _act(source: FleetSource, hosts: FleetHosts, planned: Planned, options: Options | None, how: CommandOptions) -> int:
+def _act(
+    source: FleetSource, hosts: FleetHosts, planned: Planned, options: Options | None, command: CommandOptions
+) -> int:
     """Carry out a plan and report the outcome; return the exit code."""
     from sandboxer.wiring.applying import apply_plan
 
     began = time.monotonic()
     with reporting(source, hosts) as reporter:
         with session().screen():
-            outcomes = apply_plan(planned, source, hosts, reporter, how.operation, again=options)
+            outcomes = apply_plan(planned, source, hosts, reporter, command.operation, again=options)
         for outcome in outcomes:
             if outcome.change in planned.plan.changes and outcome.change.action is Action.BLOCKED:
                 session().receive(ChangeEnded(outcome, begun=False))
-        _report(planned.plan, outcomes, how.output, time.monotonic() - began)
+        _report(planned.plan, outcomes, command.output, time.monotonic() - began)
         well = planned.plan.complete and all(one.ok for one in outcomes)
         return reporter.exits(EXIT_DONE if well else EXIT_ERROR)
 

@@ -46,16 +46,16 @@ def client_session(
 
 def warned(words: str) -> None:
     """Report a failure that does not fail the command, to a person or the log."""
-    session().said("warning", f"{words}.")
+    session().notify("warning", f"{words}.")
 
 
 @contextmanager
 def _interruptible(present: Session) -> Iterator[None]:
     """Let the first Ctrl-C also print what it leaves; a second one waits for nothing: no host, no State Hub."""
 
-    def tell() -> None:
+    def report() -> None:
         for change in present.screen().begun():
-            present.said("warning", _left_of(change))
+            present.notify("warning", _left_of(change))
 
     def second(_number: int, _frame: FrameType | None) -> None:
         if os.isatty(2):
@@ -64,7 +64,7 @@ def _interruptible(present: Session) -> Iterator[None]:
 
     def first(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, second)
-        threading.Thread(target=tell).start()  # a signal may arrive in the middle of a line
+        threading.Thread(target=report).start()  # a signal may arrive in the middle of a line
         raise KeyboardInterrupt
 
     # If the program was started with Ctrl-C ignored, that is intended.
@@ -80,8 +80,8 @@ def _interruptible(present: Session) -> Iterator[None]:
 
 
 def _left_of(change: Change) -> str:
-    how = "may be partly removed" if change.action is Action.DELETE else "may not be ready yet"
+    state = "may be partly removed" if change.action is Action.DELETE else "may not be ready yet"
     return (
-        f"{change.sandbox} on {change.host} {how}: check with `sandboxer get {change.id}`, "
+        f"{change.sandbox} on {change.host} {state}: check with `sandboxer get {change.id}`, "
         f"remove with `sandboxer destroy {change.id}`. Waiting for running steps; press Ctrl-C again to stop at once."
     )

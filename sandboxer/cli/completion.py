@@ -129,9 +129,9 @@ def sandboxes(root: Path) -> dict[str, str]:
         with suppress(Exception), open_fleet(root, find_inputs=False, emit=receive) as (_source, hosts):
             hosts.observe()
 
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(OBSERVE_SECONDS)
+    request = threading.Thread(target=ask, daemon=True)
+    request.start()
+    request.join(OBSERVE_SECONDS)
     return dict(found)
 
 

@@ -48,14 +48,14 @@ def cp(source: str, target: str) -> int:
     with client_session() as client, _Progress() as progress:
         if there is not None and here is None:
             made = client.copy_from(there.name, there.path, target, service=there.service, progress=progress)
-            told = str(made)
+            result = str(made)
         elif here is not None and there is None:
-            told = client.copy_to(here.name, source, here.path, service=here.service, progress=progress)
-            told = f"{target.partition(':')[0]}:{told}"
+            result = client.copy_to(here.name, source, here.path, service=here.service, progress=progress)
+            result = f"{target.partition(':')[0]}:{result}"
         else:
             raise click.UsageError("exactly one of SRC and DST must be NAME[/SERVICE]:PATH, the other a local path")
     if sys.stdout.isatty():
-        stdout().print(told, markup=False, soft_wrap=True)
+        stdout().print(result, markup=False, soft_wrap=True)
     return EXIT_DONE
 
 

@@ -53,8 +53,8 @@ def forward(name: str, ports: tuple[str, ...], service: str | None, address: str
 
 
 def _line(made: Forward) -> str:
-    told = made.to_json()
-    return f"{told['service']}/{told['name']}: {told['url']}"
+    handle = made.to_json()
+    return f"{handle['service']}/{handle['name']}: {handle['url']}"
 
 
 def _request(text: str) -> PortRequest:

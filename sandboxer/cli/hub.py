@@ -95,8 +95,8 @@ def flush() -> int:
         with reporting(source, hosts, patience=FLUSH_PATIENCE, most=FLUSH_MOST) as reporter:
             observations = hosts.observe()
             reporter.begin(observations)
-        unheard, told = observations.unreachable(), reporter.sent
+        unheard, reported = observations.unreachable(), reporter.sent
         for name, why in unheard.items():
-            session().said("warning", f"{name} did not answer: {why}", name)
-    session().said("info", f"State Hub was told of {told} sandbox{'' if told == 1 else 'es'}.")
+            session().notify("warning", f"{name} did not answer: {why}", name)
+    session().notify("info", f"Reported {reported} sandbox{'' if reported == 1 else 'es'} to State Hub.")
     return EXIT_ERROR if unheard or reporter.problems else EXIT_DONE

@@ -30,4 +30,4 @@ def reporting(source: FleetSource, hosts: FleetHosts, **patience: Any) -> Iterat
             yield reporter
     finally:
         for problem in (problem for reporter in found for problem in reporter.problems):
-            session().said("warning", f"{problem}.")
+            session().notify("warning", f"{problem}.")

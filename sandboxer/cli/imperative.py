@@ -172,7 +172,7 @@ def destroy(
     unseen: list[str] = []
     chosen = list(dict.fromkeys(names)) if names else _all_there(unseen, mine=mine, yes=yes, output=output)
     if chosen is None:
-        session().said("info", "Nothing was changed.")
+        session().notify("info", "Nothing was changed.")
         return EXIT_ERROR
     ends: dict[str, str] = {}
     for name in chosen:
@@ -200,7 +200,7 @@ def _destroy_unrecorded(identifier: str, *, yes: bool, lock_timeout: timedelta, 
     if found:
         (stdout() if output == "text" else stderr()).print(unrecorded_text([one.to_json() for one in found]))
         if not yes and not click.confirm("\nDelete all of this?", default=False, err=True):
-            session().said("info", "Nothing was changed.")
+            session().notify("info", "Nothing was changed.")
             return EXIT_ERROR
         with client_session(lock_timeout) as client:
             found = client.destroy_unrecorded(identifier)
@@ -269,7 +269,7 @@ def _go_on_with(sandbox: Sandbox) -> None:
     nothing = subprocess.DEVNULL
     words = [sys.executable, "-m", "sandboxer", "resume", "--give-up", sandbox.id]
     subprocess.Popen(words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
-    session().said(
+    session().notify(
         "info", f"{sandbox.name} is being created in the background: wait with `sandboxer wait {sandbox.name}`."
     )
 

@@ -57,9 +57,9 @@ def list_(
     from sandboxer.wiring.edges import who
 
     unseen: list[str] = []
-    wanted = SandboxFilter(hosts=hosts, phases=phases, labels=dict(labels), by=who() if mine else None)
+    chosen = SandboxFilter(hosts=hosts, phases=phases, labels=dict(labels), by=who() if mine else None)
     with client_session(warn=unseen.append) as client:
-        handles = [sandbox.handle for sandbox in client.list(wanted)]
+        handles = [sandbox.handle for sandbox in client.list(chosen)]
     _print(handles, output)
     for words in unseen:
         warned(words)

@@ -151,13 +151,13 @@ def _run(arguments: Sequence[str], session: Session, program: str) -> int:
         error.show(sys.stdout)
         return EXIT_DONE if not arguments else EXIT_ERROR
     except click.ClickException as error:
-        session.speak(_asked_format(arguments))
+        session.speak(_requested_format(arguments))
         context = getattr(error, "ctx", None)
         hint = f"see `{context.command_path} --help`" if context else ""
         session.failed(UsageError(error.format_message(), hint=hint), error.show)
         return EXIT_ERROR
     except (click.Abort, KeyboardInterrupt):
-        session.said("error", "Interrupted.")
+        session.notify("error", "Interrupted.")
         return EXIT_ERROR
     except BrokenPipeError:
         # The reader of our output has closed it; buffered output has nowhere to go.
@@ -169,7 +169,7 @@ def _run(arguments: Sequence[str], session: Session, program: str) -> int:
     return code if isinstance(code, int) else EXIT_DONE
 
 
-def _asked_format(arguments: Sequence[str]) -> str:
+def _requested_format(arguments: Sequence[str]) -> str:
     """Return the requested log format of a command line whose options could not be parsed."""
     words = [*arguments, ""]
     given = (words[at + 1] for at, word in enumerate(arguments) if word == "--log-format")

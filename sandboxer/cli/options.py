@@ -86,7 +86,7 @@ class CommandOptions:
 
 
 def carries_out(command: Callable[..., int]) -> Callable[..., int]:
-    """Add the options of a command that carries a plan out; it gets them as its argument ``how``."""
+    """Add the options of a command that carries a plan out; it gets them as its argument ``command``."""
 
     @click.option("-y", "--yes", is_flag=True, help="Skip the confirmation.")
     @click.option(
@@ -103,7 +103,7 @@ def carries_out(command: Callable[..., int]) -> Callable[..., int]:
         from sandboxer.wiring.apply_options import ApplyOptions
 
         return command(
-            how=CommandOptions(yes, output, ApplyOptions(parallelism, lock_timeout.total_seconds())), **given
+            command=CommandOptions(yes, output, ApplyOptions(parallelism, lock_timeout.total_seconds())), **given
         )
 
     return gathered

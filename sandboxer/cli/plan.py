@@ -48,7 +48,7 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
             plan_file.save(decided, approval_of(source, options), out)
     show(decided, output, show_all=show_all)
     if out is not None and output == "text":
-        session().said(
+        session().notify(
             "info", f"Saved the plan to {out}. To apply exactly this plan, run: sandboxer apply {quote(out)}"
         )
     if not decided.complete:

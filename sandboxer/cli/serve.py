@@ -90,7 +90,7 @@ def serve(reap_every: timedelta, grace: timedelta, **given: Any) -> int:
     settings = settings_of(
         reap_every=reap_every.total_seconds(),
         grace=grace.total_seconds(),
-        warn=lambda words: own.said("warning", words),
+        warn=lambda words: own.notify("warning", words),
         **given,
     )
 
@@ -100,5 +100,5 @@ def serve(reap_every: timedelta, grace: timedelta, **given: Any) -> int:
             write(f"Token of this run: {settings.token.reveal()}")
         sys.stdout.flush()
 
-    serve_api(settings, Path.cwd(), announce, own.said)
+    serve_api(settings, Path.cwd(), announce, own.notify)
     return EXIT_DONE

@@ -67,7 +67,7 @@ class Session:
         if not self._format and log_format == "json":
             from sandboxer.render.log_json import JsonLog, Lines
 
-            self._log, self._lines = JsonLog(self._stderr), Lines(lambda line: self.said("info", line))
+            self._log, self._lines = JsonLog(self._stderr), Lines(lambda line: self.notify("info", line))
             sys.stderr = self._lines  # enough of a file for all its writers
         self._format = self._format or log_format
 
@@ -101,7 +101,7 @@ class Session:
         self._screen = self._screen or ChangeScreen(lambda: not self.logs)
         return self._screen
 
-    def said(self, level: Level, message: str, host: str = "") -> None:
+    def notify(self, level: Level, message: str, host: str = "") -> None:
         """Report a message; on a terminal, a prefix marks it as a warning or an error."""
         from sandboxer.model.run_events import Message
 
@@ -138,7 +138,7 @@ class Session:
             problem = self._trace.send()
             if problem and problem not in self._complaints:  # readers ignore a message that a watch repeats each round
                 self._complaints.add(problem)
-                self.said("warning", problem)
+                self.notify("warning", problem)
         if self._log is not None:
             self._log(RunFinished(code))
         self._begun, self._at, self.run_id = False, None, uuid.uuid4().hex

@@ -54,7 +54,7 @@ def unlock(name: str, end: bool, yes: bool, output: str) -> int:
         held = [lock.host for lock in locks if lock.status == "held"]
         if end and held:
             if not yes and not _agreed(sandbox, locks):
-                session().said("info", "Nothing was changed.")
+                session().notify("info", "Nothing was changed.")
                 return EXIT_ERROR
             ended = {lock.host: lock for lock in desk.ask_all(held, end=True)}
             locks = [ended.get(lock.host, lock) for lock in locks]
@@ -88,8 +88,8 @@ def _agreed(sandbox: str, locks: Sequence[Lock]) -> bool:
 
 def _report(sandbox: str, identifier: str, locks: Sequence[Lock], output: str) -> None:
     if output == "json":
-        told = {"sandbox": sandbox, "id": identifier, "locks": [lock.to_json() for lock in locks]}
-        write(json.dumps(told, indent=2, ensure_ascii=False))
+        report = {"sandbox": sandbox, "id": identifier, "locks": [lock.to_json() for lock in locks]}
+        write(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         from sandboxer.render.locks import locks_text
 

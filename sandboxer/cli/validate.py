@@ -43,12 +43,12 @@ def validate(paths: tuple[str, ...], ref: str | None, output: str) -> int:
 
 
 def _checked(paths: tuple[str, ...], files: object) -> list[str]:
-    wanted = [Path(path).as_posix().removeprefix("./").rstrip("/") for path in paths]
+    prefixes = [Path(path).as_posix().removeprefix("./").rstrip("/") for path in paths]
     names = list(files)  # type: ignore[call-overload]
-    for path in wanted:
+    for path in prefixes:
         if not any(_within(name, path) for name in names):
             raise click.UsageError(f"{path}: contains no manifest of this fleet")
-    return wanted
+    return prefixes
 
 
 def _within(file: str, path: str) -> bool:

@@ -70,9 +70,9 @@ class Client:
 
     # --- query
 
-    def list(self, wanted: query.SandboxFilter | None = None) -> list[Sandbox]:
-        """Return every observed sandbox that ``wanted`` takes, git's and imperative ones alike; all without it."""
-        return [Sandbox(self, handle) for handle in query.handles(self._context, wanted)]
+    def list(self, filter: query.SandboxFilter | None = None) -> list[Sandbox]:  # noqa: A002
+        """Return every observed sandbox that ``filter`` includes, git's and imperative ones alike; all without it."""
+        return [Sandbox(self, handle) for handle in query.handles(self._context, filter)]
 
     def get(self, name: str) -> Sandbox:
         """Return one sandbox.
@@ -197,7 +197,7 @@ class Client:
     def extend_ttl(self, name: str, by: timedelta) -> Sandbox:
         """Move the expiry of a sandbox to a later time, and return its new state.
 
-        ``warn`` is told if git has another expiry by now, which the next apply restores.
+        ``warn`` receives a message if git now has another expiry, which the next apply restores.
 
         Args:
             by: How much later.
@@ -210,7 +210,7 @@ class Client:
     def destroy(self, name: str) -> bool:
         """Remove a sandbox and every copy of it; return False if there was none, which is success too.
 
-        One of git's comes back with the next apply, of which ``warn`` is told.
+        The next apply creates one of git's again; ``warn`` receives a message about that.
 
         Raises:
             SandboxError: It could not be removed, or a host that may have it did not answer.

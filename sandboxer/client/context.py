@@ -64,7 +64,7 @@ class ClientContext:
     only_requested: bool = False
 
     @property
-    def how(self) -> ApplyOptions:
+    def apply_options(self) -> ApplyOptions:
         """The options of an apply."""
         return ApplyOptions(lock_timeout=self.lock_timeout, only_requested=self.only_requested)
 
@@ -87,7 +87,7 @@ class ClientContext:
         What is no longer as planned is planned again with the options ``again``; without them it is blocked as stale.
         """
         with self.reported(source, hosts, command) as reporter:
-            outcomes = apply_plan(planned, source, hosts, reporter, self.how, again=again, of_git=of_git)
+            outcomes = apply_plan(planned, source, hosts, reporter, self.apply_options, again=again, of_git=of_git)
             reporter.exits(0 if all(outcome.ok for outcome in outcomes) else 1)
         return Applied(outcomes, tuple(reporter.made.values()))
 
@@ -104,7 +104,7 @@ class ClientContext:
         """Yield the operations for changes of a record alone, which are reported to State Hub as ``command``."""
         with self.reported(source, hosts, command) as reporter:
             reporter.begin(planned.observations)
-            yield operations_of(source, hosts, self.how, fan_out(hosts.emit, reporter))
+            yield operations_of(source, hosts, self.apply_options, fan_out(hosts.emit, reporter))
 
     @staticmethod
     def must_be_well(outcomes: Sequence[Outcome]) -> None:

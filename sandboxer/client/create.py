@@ -157,7 +157,7 @@ def _make(context: ClientContext, request: SandboxRequest, command: str, options
 def _request_of(
     context: ClientContext, source: FleetSource, hosts: FleetHosts, planned: Planned, home: LocatedSandbox
 ) -> SandboxRequest:
-    operations = operations_of(source, hosts, context.how)
+    operations = operations_of(source, hosts, context.apply_options)
     return request_of(operations, planned.observations, home)
 
 

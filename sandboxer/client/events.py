@@ -33,7 +33,7 @@ def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Even
         journals, ids = journals_of(observations.fleet, hosts.transport), sorted(ids_of(observations, name))
         journal = _Journal(journals, observations.answering(), ids)
         yield from journal.fresh()
-        if not journal.told and not follow:
+        if not journal.yielded and not follow:
             hint = (
                 f"the sandbox may be on {', '.join(unheard)}" if unheard else "list the sandboxes with `sandboxer list`"
             )
@@ -45,19 +45,19 @@ def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Even
 
 
 class _Journal:
-    """One sandbox's journals. ``told`` are the ids of the yielded events; ``over``: its life ended."""
+    """One sandbox's journals. ``yielded`` are the ids of the yielded events; ``over``: its life ended."""
 
     def __init__(self, journals: Journals, hosts: Sequence[str], ids: Sequence[str]) -> None:
         self._journals, self._hosts, self._ids = journals, hosts, ids
-        self.told: set[str] = set()
+        self.yielded: set[str] = set()
         self.over = False
 
     def fresh(self) -> list[Event]:
         """Return the events that were not returned before. Raise HostError if a host does not answer any more."""
         found = self._found()
-        fresh = [event for event in found if event.id not in self.told]
-        self.told.update(event.id for event in fresh)
-        gone = bool(self.told) and not found  # without a State Hub a journal ends with its sandbox
+        fresh = [event for event in found if event.id not in self.yielded]
+        self.yielded.update(event.id for event in fresh)
+        gone = bool(self.yielded) and not found  # without a State Hub a journal ends with its sandbox
         self.over = gone or (bool(found) and found[-1].type.endswith(".destroyed"))
         return fresh
 

@@ -62,19 +62,19 @@ def plan(context: ClientContext) -> JsonObject:
         return plan_fleet(source, hosts, Options()).plan.to_json(in_json)
 
 
-def handles(context: ClientContext, wanted: SandboxFilter | None = None) -> list[Handle]:
-    """Return every observed sandbox that ``wanted`` takes.
+def handles(context: ClientContext, chosen: SandboxFilter | None = None) -> list[Handle]:
+    """Return every observed sandbox that ``chosen`` includes.
 
     ``warn`` receives each host that was not observed in full.
     """
-    wanted = wanted or SandboxFilter()
+    chosen = chosen or SandboxFilter()
     with context.open() as (source, hosts):
         planned = plan_fleet(source, hosts, Options())
         for host in planned.plan.hosts:
             if host.status != "reachable":
-                how = "did not answer" if host.status == "unreachable" else "did not answer in full"
-                context.warn(f"{host.name} {how}: {host.error}")
-        return [handle for handle in map(handle_of, located_sandboxes(planned)) if wanted.takes(handle)]
+                fault = "did not answer" if host.status == "unreachable" else "did not answer in full"
+                context.warn(f"{host.name} {fault}: {host.error}")
+        return [handle for handle in map(handle_of, located_sandboxes(planned)) if chosen.takes(handle)]
 
 
 def handle_named(context: ClientContext, name: str) -> Handle:

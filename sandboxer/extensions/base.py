@@ -78,7 +78,7 @@ class Operation:
     name where there is no record: a teardown removes each of them. ``progress`` is called with each step in a word or
     two. With ``again`` a teardown is the first half of a replacement, which the record of an imperative sandbox then
     says. ``placing`` is entered around the first write of a new life: until it is left, no other client begins a life
-    on another host. Entering it raises SandboxError or HostError. ``told`` is called with each event that is in the
+    on another host. Entering it raises SandboxError or HostError. ``on_event`` is called with each event that is in the
     journal, with the record, and on ``ready`` with the containers; it must not block. ``keeps_journal`` says that there
     is a State Hub: events that it has not acknowledged outlive the sandbox. With ``only_requested`` a new life may stop
     at its record, in phase `requested`, to be resumed later; a backend may also create the whole sandbox. ``services``
@@ -98,7 +98,7 @@ class Operation:
     progress: Callable[[str], None]
     clock: Callable[[], datetime]
     placing: Callable[[], AbstractContextManager[None]] = nullcontext
-    told: Callable[[Event, Record, Sequence[Container]], None] = lambda *_told: None
+    on_event: Callable[[Event, Record, Sequence[Container]], None] = lambda *_values: None
     keeps_journal: bool = False
     only_requested: bool = False
     lives: tuple[str, ...] = ()

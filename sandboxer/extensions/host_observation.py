@@ -180,7 +180,7 @@ def _found(fleet: str, sections: Sections) -> dict[str, ObservedDirectory]:
             error,
             has_workspace=identifier in workspaces,
             files=sums.get(identifier, FileSums()) if sums is not None else None,
-            told=told.get(identifier, {}),
+            reported_drift=told.get(identifier, {}),
             reported_digest=digests.get(identifier, ""),
         )
     return found

@@ -43,7 +43,7 @@ class Hub:
 
 
 class EventsQuery(BaseModel):
-    """Which events are asked for."""
+    """Which events are requested."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,7 +56,7 @@ class EventsQuery(BaseModel):
 
 
 class SandboxesQuery(BaseModel):
-    """Which sandboxes are asked for."""
+    """Which sandboxes are requested."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -102,9 +102,9 @@ def get_events(hub: TheHub, query: Annotated[EventsQuery, Query()]) -> Response:
     event_filter = EventFilter(query.fleet, query.host, query.sandbox, query.type)
     found = hub.store.events(after, query.limit + 1, event_filter)
     page = found[: query.limit]
-    following = json.dumps(hub.store.cursor(page[-1].seq) if len(found) > len(page) else None)
+    next_cursor = json.dumps(hub.store.cursor(page[-1].seq) if len(found) > len(page) else None)
     # The events are kept as the JSON that was received; parsing and writing them again would gain nothing.
-    text = f'{{"events":[{",".join(one.body for one in page)}],"next":{following}}}'
+    text = f'{{"events":[{",".join(one.body for one in page)}],"next":{next_cursor}}}'
     return Response(text.encode(), media_type="application/json")
 
 

@@ -32,7 +32,7 @@ def moment(text: str) -> datetime:
     """Return the time of an RFC 3339 text in UTC. Raise ValueError for any other text."""
     if not _MOMENT.fullmatch(text):
         raise ValueError("must be an RFC 3339 timestamp in UTC: 2026-11-24T12:00:00Z")
-    # Digits beyond microseconds are cut off: datetime holds no more.
+    # Digits beyond microseconds are dropped: datetime holds no more.
     plain = re.sub(r"(\.\d{6})\d+", r"\1", text.upper())
     return datetime.fromisoformat(plain).astimezone(UTC)
 

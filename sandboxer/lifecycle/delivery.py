@@ -51,7 +51,7 @@ _Waiting: TypeAlias = "Event | CloudEvent | Registration"
 
 
 @dataclass(slots=True)
-class _Line:
+class _EventQueue:
     """The queue of one sandbox on one host: waiting events in order, and the last known number of each life."""
 
     host: str
@@ -89,10 +89,10 @@ class Delivery:
         self._hub = hub
         self._journals: Journals | None = None
         self._registration = registration
-        self._lines: dict[tuple[str, str], _Line] = {}
+        self._queues: dict[tuple[str, str], _EventQueue] = {}
         self._early: dict[str, list[Event]] = {}
         self._reading: set[str] = set()
-        self._told: dict[str, dict[tuple[str, str], int]] = {}
+        self._delivered: dict[str, dict[tuple[str, str], int]] = {}
         self._problems: list[str] = []
         self._failures = 0
         self._failed: HubError | None = None
@@ -106,12 +106,12 @@ class Delivery:
     def sent(self) -> int:
         """The number of sandboxes of which the hub has acknowledged an event."""
         with self._changed:
-            return sum(len(told) for told in self._told.values())
+            return sum(len(delivered) for delivered in self._delivered.values())
 
     def announce(self, event: CloudEvent) -> None:
         """Send an event that is in no journal: it is sent once, or never."""
         with self._changed:
-            self._add(_Line(""), ("", event.subject)).waiting.append(event)
+            self._add(_EventQueue(""), ("", event.subject)).waiting.append(event)
             self._work()
 
     def begin(self, journals: Journals, hosts: Iterable[str]) -> None:
@@ -125,19 +125,19 @@ class Delivery:
         for host in fresh:
             threading.Thread(target=self._read, args=(journals, host), name=f"journals-{host}", daemon=True).start()
 
-    def tell(self, event: Event, host: str) -> None:
+    def enqueue(self, event: Event, host: str) -> None:
         """Send an event that is already in the journal of a sandbox on ``host``."""
         with self._changed:
             if host in self._reading:
                 self._early[host].append(event)
             elif host in self._early:
-                self._line(host, event.sandbox_id).add(event, read=False)
+                self._queue(host, event.sandbox_id).add(event, read=False)
                 self._work()
 
     def renew(self, host: str, identifier: str, registration: Registration) -> None:
         """Register a sandbox again, after all waiting events of its journal."""
         with self._changed:
-            self._line(host, identifier).waiting.append(registration)
+            self._queue(host, identifier).waiting.append(registration)
             self._work()
 
     def finish(self, *, grace: float = 2.0, most: float = 5.0) -> list[str]:
@@ -156,42 +156,42 @@ class Delivery:
                 self._changed.wait(left)
             self._over = True
             self._changed.notify_all()
-            told = {
+            delivered = {
                 host: [(identifier, uid, number) for (identifier, uid), number in each.items()]
-                for host, each in self._told.items()
+                for host, each in self._delivered.items()
             }
-            said = self._said(grace)
-        noted = self._journals.acknowledge_all(told) if self._journals else []
-        return [*self._problems, *said, *noted]
+            problems = self._unfinished(grace)
+        noted = self._journals.acknowledge_all(delivered) if self._journals else []
+        return [*self._problems, *problems, *noted]
 
     # --- with the condition held
 
-    def _line(self, host: str, identifier: str) -> _Line:
-        return self._add(_Line(host), (host, identifier))
+    def _queue(self, host: str, identifier: str) -> _EventQueue:
+        return self._add(_EventQueue(host), (host, identifier))
 
-    def _add(self, line: _Line, key: tuple[str, str]) -> _Line:
-        return self._lines.setdefault(key, line)
+    def _add(self, queue: _EventQueue, key: tuple[str, str]) -> _EventQueue:
+        return self._queues.setdefault(key, queue)
 
     def _outstanding(self) -> bool:
-        return bool(self._reading) or any(line.waiting and line.refused is None for line in self._lines.values())
+        return bool(self._reading) or any(queue.waiting and queue.refused is None for queue in self._queues.values())
 
     def _work(self) -> None:
         """Ensure that a thread sends the waiting events."""
-        waiting = sum(1 for line in self._lines.values() if line.waiting and not line.at_work)
-        if waiting and not any(line.at_work for line in self._lines.values()):
+        waiting = sum(1 for queue in self._queues.values() if queue.waiting and not queue.at_work)
+        if waiting and not any(queue.at_work for queue in self._queues.values()):
             self._since = time.monotonic()
         for _ in range(min(AT_ONCE - self._workers, waiting)):
             self._workers += 1
             threading.Thread(target=self._send_all, name="state-hub", daemon=True).start()
         self._changed.notify_all()
 
-    def _next(self) -> _Line | None:
+    def _next(self) -> _EventQueue | None:
         """Return the next sandbox with something to send.
 
         None if nothing is left to do, or the hub was given up.
         """
         while not self._over and self._given_up is None:
-            free = [one for one in self._lines.values() if one.waiting and not one.at_work and one.refused is None]
+            free = [one for one in self._queues.values() if one.waiting and not one.at_work and one.refused is None]
             pause = self._resume - time.monotonic()
             if free and pause <= 0:
                 free[0].at_work = True
@@ -201,9 +201,9 @@ class Delivery:
             self._changed.wait(pause)
         return None
 
-    def _said(self, grace: float) -> list[str]:
-        waiting = sum(isinstance(one, Event) for line in self._lines.values() for one in line.waiting)
-        refused = next((line.refused for line in self._lines.values() if line.refused), None)
+    def _unfinished(self, grace: float) -> list[str]:
+        waiting = sum(isinstance(one, Event) for queue in self._queues.values() for one in queue.waiting)
+        refused = next((queue.refused for queue in self._queues.values() if queue.refused), None)
         error = self._given_up or refused or self._failed
         if error is None and not self._outstanding():
             return []
@@ -227,12 +227,12 @@ class Delivery:
             return
         with self._changed:
             for backlog in backlogs:
-                line = self._line(host, backlog.id)
-                line.last[backlog.uid] = max(backlog.cursor, line.last.get(backlog.uid, 0))
+                queue = self._queue(host, backlog.id)
+                queue.last[backlog.uid] = max(backlog.cursor, queue.last.get(backlog.uid, 0))
                 for event in backlog.events:
-                    line.add(event, read=True)
+                    queue.add(event, read=True)
             for event in self._early[host]:
-                self._line(host, event.sandbox_id).add(event, read=False)
+                self._queue(host, event.sandbox_id).add(event, read=False)
             self._early[host] = []
             self._reading.discard(host)
             self._work()
@@ -240,14 +240,14 @@ class Delivery:
     def _send_all(self) -> None:
         while True:
             with self._changed:
-                line = self._next()
-                if line is None:
+                queue = self._next()
+                if queue is None:
                     self._workers -= 1
                     self._changed.notify_all()
                     return
-                event = line.waiting[0]
+                event = queue.waiting[0]
             try:
-                self._send(event, line.host)
+                self._send(event, queue.host)
             except HubError as error:
                 failed: HubError | None = error
             except Exception as error:  # noqa: BLE001 - the run goes on, and other sandboxes are delivered
@@ -255,9 +255,9 @@ class Delivery:
             else:
                 failed = None
             with self._changed:
-                line.at_work = False
+                queue.at_work = False
                 if not self._over:
-                    self._took(line, event) if failed is None else self._refused(line, failed)
+                    self._took(queue, event) if failed is None else self._refused(queue, failed)
                 self._changed.notify_all()
 
     def _send(self, event: _Waiting, host: str) -> None:
@@ -277,15 +277,15 @@ class Delivery:
             if not error.of_this_alone:
                 raise  # a hub without registrations still has the events
 
-    def _took(self, line: _Line, event: _Waiting) -> None:
-        line.waiting.popleft()
+    def _took(self, queue: _EventQueue, event: _Waiting) -> None:
+        queue.waiting.popleft()
         self._failures, self._failed, self._since = 0, None, time.monotonic()
         if isinstance(event, Event):
-            self._told.setdefault(line.host, {})[event.sandbox_id, event.uid] = event.number
+            self._delivered.setdefault(queue.host, {})[event.sandbox_id, event.uid] = event.number
 
-    def _refused(self, line: _Line, error: HubError) -> None:
+    def _refused(self, queue: _EventQueue, error: HubError) -> None:
         if error.of_this_alone:
-            line.refused = error
+            queue.refused = error
             return
         self._failed = error
         now = time.monotonic()

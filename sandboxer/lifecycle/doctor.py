@@ -22,15 +22,15 @@ AT_ONCE = 32
 
 
 def check_hosts(
-    patients: Sequence[CheckedHost], transport: Callable[[str], HostTransport], backends: Sequence[HostChecks] = ()
+    hosts: Sequence[CheckedHost], transport: Callable[[str], HostTransport], backends: Sequence[HostChecks] = ()
 ) -> list[HostReport]:
     """Check hosts, at most 32 at once; return a report for each, in the given order.
 
     ``backends`` are the checks of the extensions that may have sandboxes there. Errors of a host are part of its
     report.
     """
-    with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(patients))), thread_name_prefix="doctor") as pool:
-        return list(pool.map(lambda checked: check_host(checked, transport, backends), patients))
+    with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(hosts))), thread_name_prefix="doctor") as pool:
+        return list(pool.map(lambda checked: check_host(checked, transport, backends), hosts))
 
 
 def check_host(
@@ -49,8 +49,8 @@ def check_host(
 
 
 def _broken_off(facts: HostFacts) -> Check:
-    said = facts.result.stderr.decode("utf-8", "replace").strip().splitlines()
-    words = f": {said[-1]}" if said else ""
+    lines = facts.result.stderr.decode("utf-8", "replace").strip().splitlines()
+    words = f": {lines[-1]}" if lines else ""
     found = f"the host stopped answering halfway (exit code {facts.result.exit_code}){words}"
     return Check(
         "answer", "error", found, "run `sandboxer doctor` again, and check the host's log if the error persists"

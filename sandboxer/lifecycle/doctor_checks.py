@@ -122,8 +122,8 @@ def check_root(facts: HostFacts) -> Iterator[Check]:
     """Yield whether the directory of all sandboxes is ours alone, or can be created."""
     folders, parent = facts.all("folder"), facts.one("parent")
     if unsafe := facts.text("way"):
-        found, _, told = unsafe.partition(" may be written by other users")
-        mend = f"{facts.system.as_root(f'chmod go-w {shlex.quote(found)}')}\nor " if told else ""
+        found, _, by_others = unsafe.partition(" may be written by other users")
+        mend = f"{facts.system.as_root(f'chmod go-w {shlex.quote(found)}')}\nor " if by_others else ""
         yield Check("root", "error", f"{unsafe}, and is rejected", f"{mend}{_ELSEWHERE}")
         return
     problems = [check for folder, state in folders.items() if (check := _folder_problem(facts, folder, state))]

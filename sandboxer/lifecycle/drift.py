@@ -28,14 +28,14 @@ def find_drift(
     holder: str,
     inputs: InputSource | None = None,
     registry: Registry | None = None,
-    told: Callable[[str, Event], None] = lambda _host, _event: None,
+    on_event: Callable[[str, Event], None] = lambda _host, _event: None,
 ) -> DriftReport:
     """Return the drift on the hosts of ``fleet_state``, and the drift that is resolved since it was reported.
 
     With ``inputs`` and the ``registry`` of extensions, contents are compared file by file. Reported drift is noted on
     the hosts and in the journals, for which ``holder`` takes each sandbox's lock for a moment; a note that fails is a
-    warning. ``told`` receives the host and the event once it is in a journal there. Errors of a host are part of the
-    report.
+    warning. ``on_event`` receives the host and the event once it is in a journal there. Errors of a host are part of
+    the report.
     """
     roots = {name: host.spec.root for name, host in fleet_state.fleet.hosts.items()}
     comparison, contents = Comparison(fleet_state, options), {}
@@ -43,5 +43,5 @@ def find_drift(
         comparer = Comparer(fleet_state.fleet.name, roots, transport, inputs, registry)
         contents = comparer.compare(comparison.comparable())
     report = comparison.report(contents)
-    problems = DriftNotes(fleet_state.fleet.name, roots, transport, holder, told).write(report.notes)
+    problems = DriftNotes(fleet_state.fleet.name, roots, transport, holder, on_event).write(report.notes)
     return replace(report, plan=replace(report.plan, warnings=(*report.plan.warnings, *map(Notice, problems))))

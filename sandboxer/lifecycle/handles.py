@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sandboxer.model.handle import Consumer, Endpoint, Handle
 from sandboxer.model.lifecycle import Phase
-from sandboxer.reconcile.expiry import expiry_told
+from sandboxer.reconcile.expiry import described_expiry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ def handle(
     sandbox that still exists after its expiry is in phase ``expired``.
     """
     record = observed.record
-    expiry = expiry_told(record, desired, host_clock, now) if record else None
+    expiry = described_expiry(record, desired, host_clock, now) if record else None
     over = expiry is not None and not expiry.left
     return Handle(
         id=change.id,

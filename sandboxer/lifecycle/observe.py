@@ -96,4 +96,4 @@ def _as_its_own_says(found: ObservedDirectory, observations: Mapping[str, Reacha
     own = observation.found.get(found.id) if observation else None
     if own is None or own.record is None:
         return found
-    return replace(own, told=found.told, reported_digest=found.reported_digest)
+    return replace(own, reported_drift=found.reported_drift, reported_digest=found.reported_digest)

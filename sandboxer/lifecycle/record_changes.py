@@ -78,16 +78,16 @@ def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None])
         after = after.model_copy(update={"generation": record.generation + 1})
         events: list[Event] = []
         if through:
-            told = max(last_number(session.call("journal_end").output), record.last_event)
+            last_event = max(last_number(session.call("journal_end").output), record.last_event)
             events = events_of(
-                after, through, former=record.phase, after=told, at=operation.clock(), reason=operation.reason
+                after, through, former=record.phase, after=last_event, at=operation.clock(), reason=operation.reason
             )
             after = after.model_copy(update={"phase": through[-1], "last_event": events[-1].number})
         former = hashlib.sha256(data).hexdigest()
         lines = (event.to_line() for event in events)
         session.must("the record cannot be written", "rewrite", former, *lines, payload=after.to_bytes())
         for event in events:
-            operation.told(event, after, ())
+            operation.on_event(event, after, ())
         return after
 
 

@@ -59,7 +59,7 @@ class SandboxData(_Part):
 
 
 class RunData(_Part):
-    """The data of an event of one run of the program; what only its end tells is None at its start."""
+    """The data of an event of one run of the program; what is known only at its end is None at its start."""
 
     run_id: str = Field(description="The ID of the run, and the subject of the event.")
     fleet: str = Field(description="The name of the fleet.")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Phase(StrEnum):
-    """The phases of a sandbox's life. ``DESTROYED`` is told in events and never written to a record."""
+    """The phases of a sandbox's life. ``DESTROYED`` is reported in events and never written to a record."""
 
     REQUESTED = "requested"
     PROVISIONING = "provisioning"

@@ -104,7 +104,7 @@ class ObservedDirectory:
     """A sandbox's directory: its record, or why its record cannot be used.
 
     ``has_workspace`` says whether delivered files are there at all; ``files`` are their sums, None where the host could
-    not determine them. ``told`` is the drift that ``sandboxer drift`` reported last: each path, and since when;
+    not determine them. ``reported_drift`` is what ``sandboxer drift`` reported last: each path, and since when;
     ``reported_digest`` is the SHA-256 of the file that holds it, empty without one.
     """
 
@@ -113,7 +113,7 @@ class ObservedDirectory:
     error: str | None = None
     has_workspace: bool = True
     files: FileSums | None = None
-    told: Mapping[str, datetime] = field(default_factory=dict)
+    reported_drift: Mapping[str, datetime] = field(default_factory=dict)
     reported_digest: str = ""
 
 

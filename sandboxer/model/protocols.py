@@ -85,7 +85,7 @@ class Stream(Protocol):
     """
 
     @property
-    def said(self) -> str:
+    def error_output(self) -> str:
         """The end of its standard error, for a message; empty where standard error goes elsewhere."""
 
     def read(self, timeout: float) -> bytes:

@@ -82,7 +82,7 @@ class Input(_Part):
 
 
 class Service(_Part):
-    """One service after the last apply; the containers are compared with this, so that one look tells drift.
+    """One service after the last apply; the containers are compared with this, so that one observation shows drift.
 
     ``config_hash`` is of its definition as it ran, ``image_id`` the engine's id of its image, ``replicas`` how many
     containers it had. ``one_shot`` services may end with exit code 0; ``completed`` ones had when they were recorded.
@@ -96,10 +96,10 @@ class Service(_Part):
 
 
 class Requested(_Part):
-    """Who asked for an imperative sandbox, as ``user@machine`` or the name of an API token.
+    """Who requested an imperative sandbox, as ``user@machine`` or the name of an API token.
 
-    ``detached`` is what nobody waits for: whoever finds it cut off ends it. ``again`` is what is torn down to be made
-    anew. ``key`` and ``body`` are digests of an idempotency key and of what was asked for with it.
+    ``detached`` is what nobody waits for: whoever finds it interrupted ends it. ``again`` is what is torn down to be
+    recreated. ``key`` and ``body`` are digests of an idempotency key and of the request that came with it.
     """
 
     by: str = Field(max_length=200)

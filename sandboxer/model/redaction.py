@@ -32,8 +32,8 @@ _ENVIRONMENT = 4
 _ENCODED = 6  # shorter encodings would match everywhere
 _LONG = 16 * 1024
 _TOO_LONG = 128 * 1024
-_PROBE = 4
-_STEP = PIECE - _PROBE + 1  # with this distance between two probes, one lies within every piece
+_SAMPLE = 4
+_STEP = PIECE - _SAMPLE + 1  # with this distance between two samples, one lies within every piece
 _LAYERS = 3
 _MAX_VIEWS = 12
 
@@ -64,7 +64,7 @@ class Redactor:
             if len(value) >= _ENVIRONMENT:
                 self._register(value)
         self._known = self._pieces | self._begins.keys()
-        self._probes = {part[at : at + _PROBE] for part in self._known for at in range(_STEP)}
+        self._samples = {part[at : at + _SAMPLE] for part in self._known for at in range(_STEP)}
 
     def redact(self, text: str) -> str:
         """Return the text with ``(hidden)`` in place of each secret and environment value."""
@@ -116,9 +116,9 @@ class Redactor:
 
     def _places(self, text: str) -> Iterator[int]:
         """Yield each position of a known part (8 characters) in a text."""
-        probes, known = self._probes, self._known
-        for probe in [at for at in range(0, len(text) - _PROBE + 1, _STEP) if text[at : at + _PROBE] in probes]:
-            for at in range(max(probe - _STEP + 1, 0), probe + 1):
+        samples, known = self._samples, self._known
+        for sample in [at for at in range(0, len(text) - _SAMPLE + 1, _STEP) if text[at : at + _SAMPLE] in samples]:
+            for at in range(max(sample - _STEP + 1, 0), sample + 1):
                 if text[at : at + PIECE] in known:
                     yield at
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # As a file of the fleet, so that it is checked like one, with everything else in the fleet.
-FILE = "manifests/(asked for).yaml"
+FILE = "manifests/(request).yaml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,9 +222,9 @@ def _check_declared(report: Report, document: Document, path: Path, value: Any, 
     """Report a name that no extension declares which is meant here; what is no name is an error already."""
     if not is_name(value) or value in declared or not report.room(document.file):
         return
-    wanted = " or ".join(f"`{word}`" for word in declared)
+    expected = " or ".join(f"`{word}`" for word in declared)
     hint = did_you_mean(value, declared) if len(declared) > 1 else f"write `{declared[0]}`"
-    message = f"{subject(path)} must be {wanted}, found `{printable(value)}`"
+    message = f"{subject(path)} must be {expected}, found `{printable(value)}`"
     report.add(document, path, "bad-value", message, hint)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import InputSource, InputTree, Revision
     from sandboxer.model.request import SandboxRequest
 
-    _Place = tuple[str, str, str]  # repository, ref, and the path of the workspace in it
+    _Source = tuple[str, str, str]  # repository, ref, and the path of the workspace in it
     _Found = tuple[InputTree | None, str | None]
 
 INPUT_SECONDS = 90.0
@@ -51,7 +51,7 @@ def resolve(
     gone = {host: model for old in reversed(former) for host, model in old.hosts.items() if host not in manifests.hosts}
     hosts = {**gone, **manifests.hosts}
     documents = {document.name: document.value for document in manifests.documents if document.kind == "Sandbox"}
-    found = _find_inputs([_place(manifests, model) for model in manifests.sandboxes.values()], inputs)
+    found = _find_inputs([_source_of(manifests, model) for model in manifests.sandboxes.values()], inputs)
     sandboxes = {
         sandbox: _desired(name, model, documents[sandbox], manifests, found, secret, former)
         for sandbox, model in manifests.sandboxes.items()
@@ -74,8 +74,8 @@ def with_request(fleet: Fleet, request: SandboxRequest, inputs: InputSource) -> 
     """Return the fleet with the requested sandbox: resolved like git's, imperative, and with its input."""
     git = fleet.sandboxes[request.name]
     given = git.sandbox.spec.inputs
-    place = (given.repo, given.ref, git.profile.spec.workspace.path)
-    tree, error = _checked(git.needed_files, git.profile, git.sandbox, _find_inputs([place], inputs)[place])
+    source = (given.repo, given.ref, git.profile.spec.workspace.path)
+    tree, error = _checked(git.needed_files, git.profile, git.sandbox, _find_inputs([source], inputs)[source])
     spec = effective_spec(git.profile, git.sandbox, tree)
     own = replace(
         git, id=request.id, origin="api", request=request, tree=tree, input_error=error, spec=spec, formerly=()
@@ -88,7 +88,7 @@ def _desired(
     sandbox: Sandbox,
     document: Mapping[str, Any],
     manifests: Manifests,
-    found: Mapping[_Place, _Found],
+    found: Mapping[_Source, _Found],
     secret: Callable[[SecretRef], SecretValue],
     former: Sequence[Manifests],
 ) -> DesiredSandbox:
@@ -96,7 +96,7 @@ def _desired(
     extension = manifests.extensions[profile.spec.extension]
     profile, needed = _isolated(profile, extension), _needed(profile, extension)
     name = sandbox.metadata.name
-    tree, error = _checked(needed, profile, sandbox, found[_place(manifests, sandbox)])
+    tree, error = _checked(needed, profile, sandbox, found[_source_of(manifests, sandbox)])
     return DesiredSandbox(
         fleet=fleet,
         id=sandbox_id(fleet, name),
@@ -143,32 +143,32 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def _place(manifests: Manifests, sandbox: Sandbox) -> _Place:
+def _source_of(manifests: Manifests, sandbox: Sandbox) -> _Source:
     """Return the location of a sandbox's files."""
     given = sandbox.spec.inputs
     return given.repo, given.ref, manifests.profiles[sandbox.spec.profile].spec.workspace.path
 
 
-def _find_inputs(places: Iterable[_Place], inputs: InputSource | None) -> Mapping[_Place, _Found]:
+def _find_inputs(sources: Iterable[_Source], inputs: InputSource | None) -> Mapping[_Source, _Found]:
     """Return the tree at each location, or why it cannot be read; all of them together within 90 s."""
     # Local ones come first: an unresponsive server delays no other.
-    distinct = sorted(set(places), key=lambda place: (":" in place[0], place))
+    distinct = sorted(set(sources), key=lambda source: (":" in source[0], source))
     if inputs is None:
         return dict.fromkeys(distinct, (None, "the input was not read"))
     until = time.monotonic() + INPUT_SECONDS
 
-    def find(place: _Place) -> _Found:
+    def find(source: _Source) -> _Found:
         try:
-            return inputs.resolve(*place, until), None
+            return inputs.resolve(*source, until), None
         except InputUnavailable as unavailable:
             return None, unavailable.message
 
     if len(distinct) < 2:
-        return {place: find(place) for place in distinct}
+        return {source: find(source) for source in distinct}
     with ThreadPoolExecutor(max_workers=min(INPUTS_AT_ONCE, len(distinct)), thread_name_prefix="input") as pool:
-        running = [pool.submit(find, place) for place in distinct]
+        running = [pool.submit(find, source) for source in distinct]
         try:
-            return {place: future.result() for place, future in zip(distinct, running, strict=True)}
+            return {source: future.result() for source, future in zip(distinct, running, strict=True)}
         except BaseException:  # an interrupt waits neither for a server nor for a starting git
             pool.shutdown(wait=False, cancel_futures=True)
             while wait(running, timeout=0.2).not_done:

@@ -103,8 +103,8 @@ def _mismatch(was: ApprovedChange | None, now: Change | None, unseen: Mapping[st
 
     Empty where it is, or where nothing would be done anyway.
     """
-    approved, wanted = was is not None and was.acts, now is not None and now.acts
-    if (now is not None and now.action is Action.BLOCKED) or not (approved or wanted):
+    approved, acts = was is not None and was.acts, now is not None and now.acts
+    if (now is not None and now.action is Action.BLOCKED) or not (approved or acts):
         return ""
     if was is None:
         return f"the saved plan does not have it, and now it is {now.reason}" if now else ""

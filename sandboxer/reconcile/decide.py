@@ -71,11 +71,11 @@ class Decider:
 
         Ready on a desired host; else on a desired host; else ready; of equals the oldest.
         """
-        wanted = self._wanted(observed.host, desired)
+        desired_there = self._is_desired_on(observed.host, desired)
         born = observed.record.created_at.timestamp() if observed.record else 0.0
-        return not (wanted and observed.is_ready), not wanted, not observed.is_ready, born, observed.host
+        return not (desired_there and observed.is_ready), not desired_there, not observed.is_ready, born, observed.host
 
-    def _wanted(self, host: str, desired: DesiredSandbox) -> bool:
+    def _is_desired_on(self, host: str, desired: DesiredSandbox) -> bool:
         return host in desired.eligible and not self.fleet_state.fleet.hosts[host].spec.drain
 
     @staticmethod
@@ -151,7 +151,7 @@ class Decider:
         pending = self._pending(desired, home, record)
         return (
             self._moved(desired, home, copies, pending)
-            or self._made_anew(desired, home, record, pending)
+            or self._replacement(desired, home, record, pending)
             or self._in_place(desired, home, record, pending)
         )
 
@@ -176,7 +176,7 @@ class Decider:
         """Return the move away from a host where the sandbox should not be, or the rest of an interrupted one."""
         if desired.sandbox.spec.suspend:
             return None
-        if self._wanted(home.host, desired):
+        if self._is_desired_on(home.host, desired):
             source = self._interrupted_move(desired, home, copies)
             if source is None:
                 return None
@@ -203,10 +203,10 @@ class Decider:
         """
         if home.is_ready or home.record is None or home.record.desired_digest is not None:
             return None
-        leaving = (copy for copy in copies if not self._wanted(copy.host, desired))
+        leaving = (copy for copy in copies if not self._is_desired_on(copy.host, desired))
         return next((copy for copy in leaving if self.fleet_state.unknown_host(copy) is None), None)
 
-    def _made_anew(
+    def _replacement(
         self, desired: DesiredSandbox, home: ObservedSandbox, record: Record, pending: tuple[FieldChange, ...]
     ) -> Change | None:
         """Return the replacement of a sandbox that was half torn down, or whose replacement was requested.
@@ -264,14 +264,14 @@ class Decider:
     def _pending(self, desired: DesiredSandbox, home: ObservedSandbox, record: Record) -> tuple[FieldChange, ...]:
         # A field that a newer release recorded, and this one does not know, is not a difference.
         applied = {key: value for key, value in record.spec.items() if key in EFFECTS}
-        wanted = seal(desired, record.salt, record.spec)
+        spec = seal(desired, record.salt, record.spec)
         runtime = self.fleet_state.fleet.hosts[home.host].spec.runtime
         # `auto` keeps the current engine; only a Host that names another one changes it. What needs none has none.
-        wanted["runtime"] = applied.get("runtime") if runtime == "auto" or not record.engine else runtime
+        spec["runtime"] = applied.get("runtime") if runtime == "auto" or not record.engine else runtime
         if desired.input_error is not None:
             # An input that cannot be fetched cannot be compared.
-            wanted["workspace"] = applied.get("workspace")
-        return differences(applied, wanted)
+            spec["workspace"] = applied.get("workspace")
+        return differences(applied, spec)
 
     def _stray(self, home: ObservedSandbox, change: Change, stray: ObservedSandbox) -> Change:
         """Return the change of a copy.

@@ -50,15 +50,15 @@ class Comparison:
 
     fleet_state: FleetState
     options: Options
-    _wanted: dict[str, DesiredSandbox] = field(init=False, default_factory=dict)
+    _desired: dict[str, DesiredSandbox] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._wanted.update({sandbox.id: sandbox for sandbox in self.fleet_state.fleet.sandboxes.values()})
+        self._desired.update({sandbox.id: sandbox for sandbox in self.fleet_state.fleet.sandboxes.values()})
 
     def comparable(self) -> Iterator[ObservedSandbox]:
         """Yield the sandboxes that have a record to compare with."""
-        for observed in self._sights():
-            if _settled(observed, self.fleet_state) and self.options.wants(self._change(observed)):
+        for observed in self._owned():
+            if _is_comparable(observed, self.fleet_state) and self.options.wants(self._change(observed)):
                 yield observed
 
     def report(self, contents: Mapping[tuple[str, str], Contents] | None = None) -> DriftReport:
@@ -68,19 +68,19 @@ class Comparison:
         and is a warning. The caller fills in the plan's stats.
         """
         report = _Report(self.fleet_state)
-        for observed in self._sights():
+        for observed in self._owned():
             seen = (contents or {}).get((observed.host, observed.id), Contents())
             change = self._change(observed, seen.files)
             if self.options.wants(change):
                 report.add(observed, change, seen.error)
         return report.finished()
 
-    def _sights(self) -> Iterator[ObservedSandbox]:
+    def _owned(self) -> Iterator[ObservedSandbox]:
         """Yield what is ours by its record or by git; the rest is ambiguous or unmanaged."""
         for host in sorted(self.fleet_state.observed_hosts):
             for observed in self.fleet_state.observed_hosts[host].copies.values():
                 lost = observed.record is None and (observed.found is None or observed.found.error == RECORD_MISSING)
-                if not lost or observed.id in self._wanted:
+                if not lost or observed.id in self._desired:
                     yield observed
 
     def _change(self, observed: ObservedSandbox, files: tuple[FieldChange, ...] = ()) -> Change:
@@ -106,7 +106,7 @@ class Comparison:
 
     def _verdict(self, observed: ObservedSandbox) -> _Verdict:
         """Return what happens to the drift of one sandbox."""
-        desired, record, fleet_state = self._wanted.get(observed.id), observed.record, self.fleet_state
+        desired, record, fleet_state = self._desired.get(observed.id), observed.record, self.fleet_state
         if record is not None and expired(
             record.expires_at, fleet_state.observations[observed.host].clock, fleet_state.now
         ):
@@ -123,7 +123,7 @@ class Comparison:
         return _Verdict(Action.REPAIR, Reason.REPAIR_DRIFT, "the next apply repairs it")
 
 
-def _settled(observed: ObservedSandbox, fleet_state: FleetState) -> bool:
+def _is_comparable(observed: ObservedSandbox, fleet_state: FleetState) -> bool:
     return (
         observed.is_ready
         and not observed.conflict
@@ -146,7 +146,7 @@ class _Report:
     def add(self, observed: ObservedSandbox, change: Change, error: str) -> None:
         """Add one sandbox; ``error`` says why its contents could not be compared."""
         what = f"{observed.name} on {observed.host}"
-        if _settled(observed, self.fleet_state):
+        if _is_comparable(observed, self.fleet_state):
             self.compared += 1
             self._note(observed, change)
         elif change.action is not Action.BLOCKED and observed.record is not None:
@@ -159,16 +159,16 @@ class _Report:
             self.changes.append(with_fingerprint(change, [observed]))
 
     def _note(self, observed: ObservedSandbox, change: Change) -> None:
-        before = observed.found.told if observed.found else {}
+        before = observed.found.reported_drift if observed.found else {}
         now = self.fleet_state.now.replace(microsecond=0)
-        told = {field.path: before.get(field.path, now) for field in change.drift}
-        if told:
-            self.since[observed.host, observed.id] = min(told.values())
-        if told.keys() != before.keys() and observed.record and observed.found:
+        current = {field.path: before.get(field.path, now) for field in change.drift}
+        if current:
+            self.since[observed.host, observed.id] = min(current.values())
+        if current.keys() != before.keys() and observed.record and observed.found:
             event = drift_event(observed.record, change.drift, at=now, reason=change.reason.value)
             former = observed.found.reported_digest
-            self.notes.append(Note(observed.host, observed.id, observed.name, observed.uid, told, event, former))
-        over = {path: since for path, since in before.items() if path not in told}
+            self.notes.append(Note(observed.host, observed.id, observed.name, observed.uid, current, event, former))
+        over = {path: since for path, since in before.items() if path not in current}
         if over:
             self.resolved.append(
                 Resolved(observed.name, observed.id, observed.host, tuple(sorted(over)), min(over.values()))

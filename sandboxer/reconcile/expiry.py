@@ -59,7 +59,7 @@ def says_otherwise(desired: DesiredSandbox, record: Record) -> bool:
     return any(record.spec.get(key) != desired.spec.get(key) for key in ("ttl", "expiresAt"))
 
 
-def expiry_told(record: Record, desired: DesiredSandbox | None, host_clock: datetime, now: datetime) -> Expiry:
+def described_expiry(record: Record, desired: DesiredSandbox | None, host_clock: datetime, now: datetime) -> Expiry:
     """Return the expiry of a sandbox, and what set it.
 
     Without ``desired``, a profile's default cannot be distinguished from a TTL.

@@ -160,7 +160,7 @@ def _conflict(observed: ObservedSandbox, fleet: str, root: str) -> str | None:
     # not a conflict. A record that exists and cannot be read may say anything.
     if observed.found is not None and (observed.found.error != RECORD_MISSING or lives == 0):
         return observed.found.error
-    return None if lives == 1 else "its containers are of several lives, and no record tells which counts"
+    return None if lives == 1 else "its containers are of several lives, and no record says which counts"
 
 
 def _disagreement(record: Record, owners: tuple[Ownership, ...], fleet: str) -> str | None:

@@ -49,12 +49,12 @@ def leftovers_of_git(fleet_state: FleetState) -> tuple[list[Change], list[Change
 
 def unwanted(fleet_state: FleetState) -> Iterator[ObservedSandbox]:
     """Yield every observed sandbox that git does not have, by host and ID."""
-    wanted = {sandbox.id for sandbox in fleet_state.fleet.sandboxes.values()}
+    desired = {sandbox.id for sandbox in fleet_state.fleet.sandboxes.values()}
     for host in sorted(fleet_state.observed_hosts):
         yield from (
             observed
             for identifier, observed in fleet_state.observed_hosts[host].copies.items()
-            if identifier not in wanted
+            if identifier not in desired
         )
 
 

@@ -40,11 +40,11 @@ def plan(
     """
     options = options or Options()
     fleet_state = fleet_state_of(fleet, observations, now, options.forgotten)
-    wanted, orphans, imperative = _decide(fleet_state, options)
+    declared, orphans, imperative = _decide(fleet_state, options)
     if options.only_deletes:
-        wanted = [change for change in wanted if change.action is Action.DELETE]
+        declared = [change for change in declared if change.action is Action.DELETE]
         orphans = [change for change in orphans if change.action is not Action.NO_OP]
-    changes = [options.pruning(change) for change in (*wanted, *orphans) if options.wants(change)]
+    changes = [options.pruning(change) for change in (*declared, *orphans) if options.wants(change)]
     changes = guard([_unless_stale(change, fleet_state, options) for change in changes], fleet_state, options)
     return Plan(
         fleet=fleet.name,
@@ -66,8 +66,8 @@ def _decide(fleet_state: FleetState, options: Options) -> tuple[list[Change], li
     }
     decider = Decider(fleet_state, HostCapacity(fleet_state.fleet.hosts, taken), options.replaced)
     sandboxes = fleet_state.fleet.sandboxes
-    wanted = [change for name in sorted(sandboxes) for change in decider.decide(sandboxes[name])]
-    return wanted, *leftovers_of_git(fleet_state)
+    declared = [change for name in sorted(sandboxes) for change in decider.decide(sandboxes[name])]
+    return declared, *leftovers_of_git(fleet_state)
 
 
 def _unless_stale(change: Change, fleet_state: FleetState, options: Options) -> Change:

@@ -24,8 +24,8 @@ def error_text(error: SandboxerError) -> Lines:
         coloured = to_text(error.diagnostics, color=True).rstrip("\n")
         return Lines([Line(Text.from_ansi(line)) for line in coloured.split("\n")])
     about = error.host if isinstance(error, HostError) else error.sandbox if isinstance(error, SandboxError) else ""
-    said = message_of(error)
-    message = said if about in said else f"{about}: {said}"
+    text = message_of(error)
+    message = text if about in text else f"{about}: {text}"
     out = Lines()
     first, *more = safe_lines(message) or [type(error).__name__]
     out.add((first, "bold"), prefix=("Error: ", "bold red"))

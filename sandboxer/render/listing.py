@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _NARROW = ("NAME", "ID", "HOST", "PHASE", "SYNC", "HEALTH", "EXPIRES-IN")
 _WIDE = (*_NARROW, "EXPIRES-AT", "EXPIRY-SOURCE", "PROFILE", "CONSUMER", "REACHABILITY")
-_GAP = 3
+_SPACING = 3
 _STYLES = {
     Phase.READY: "green",
     Phase.ACTIVE: "green",
@@ -55,7 +55,7 @@ def list_table(handles: Sequence[Handle], *, wide: bool) -> Lines:
         for at, cell in enumerate(row):
             parts.append((cell, _STYLES.get(cell, "")))  # type: ignore[call-overload]
             if at + 1 < len(row):
-                parts.append(" " * (widths[at] + _GAP - cell_len(cell)))
+                parts.append(" " * (widths[at] + _SPACING - cell_len(cell)))
         out.add(*parts)
     return out
 
@@ -74,7 +74,7 @@ def unrecorded_text(found: Sequence[Mapping[str, Any]]) -> Lines:
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int], count: int) -> str:
-    padded = (cell + " " * (widths[at] + _GAP - cell_len(cell)) for at, cell in enumerate(cells[: count - 1]))
+    padded = (cell + " " * (widths[at] + _SPACING - cell_len(cell)) for at, cell in enumerate(cells[: count - 1]))
     return "".join(padded) + cells[count - 1]
 
 
@@ -137,9 +137,9 @@ def extended_text(handle: Handle) -> Lines:
 
 
 def _endpoint(endpoint: Endpoint, host: str) -> tuple[str | tuple[str, str], ...]:
-    how = "published on its loopback" if endpoint.via == "published" else "of the sandbox's own network"
+    route = "published on its loopback" if endpoint.via == "published" else "of the sandbox's own network"
     port = f"port {endpoint.port} of {_word(endpoint.service)}"
-    return (_word(endpoint.url), "bold"), (f"  {_word(endpoint.name)}: {port}; from {host} only, {how}", "dim")
+    return (_word(endpoint.url), "bold"), (f"  {_word(endpoint.name)}: {port}; from {host} only, {route}", "dim")
 
 
 def _word(value: object) -> str:
@@ -163,8 +163,8 @@ def _end(handle: Handle) -> str:
     if handle.expires_at is None:
         return "-"
     left = time_left(handle)
-    how = "not pruned yet" if left == "expired" else expiry_source(handle)
-    return f"{_time(handle.expires_at)} ({left if left == 'expired' else f'in {left}'}; {how})"
+    note = "not pruned yet" if left == "expired" else expiry_source(handle)
+    return f"{_time(handle.expires_at)} ({left if left == 'expired' else f'in {left}'}; {note})"
 
 
 def _time(moment: datetime | None) -> str:

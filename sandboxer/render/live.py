@@ -225,6 +225,6 @@ def apply_summary(outcomes: Sequence[Outcome], seconds: float) -> Lines:
     words = Counter(outcome.word for outcome in outcomes)
     well = list_of((word, words[word]) for action, word in DONE_WORDS.items() if action is not Action.BLOCKED)
     badly = list_of((word, words[word]) for word in ("failed", "blocked"))
-    said = "; ".join(part for part in (well, badly) if part) or "nothing to do"
-    out.add((f"Applied: {said}. It took {seconds_text(seconds)}.", "bold red" if badly else "bold green"))
+    summary = "; ".join(part for part in (well, badly) if part) or "nothing to do"
+    out.add((f"Applied: {summary}. It took {seconds_text(seconds)}.", "bold red" if badly else "bold green"))
     return out

@@ -179,13 +179,13 @@ def _clean(value: JsonValue) -> JsonValue:
 
 
 class Lines(io.TextIOBase):
-    """A stream for code that writes text where a log is required: ``said`` gets each line that is not blank.
+    """A stream for code that writes text where a log is required: ``on_line`` gets each line that is not blank.
 
     It is not a terminal, so nothing draws or prompts there.
     """
 
-    def __init__(self, said: Callable[[str], None]) -> None:
-        self._said = said
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
         self._rest = ""
         self._lock = threading.Lock()
 
@@ -199,7 +199,7 @@ class Lines(io.TextIOBase):
             *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             if line.strip():
-                self._said(line.rstrip())
+                self._on_line(line.rstrip())
         return len(text)
 
     def finish(self) -> None:

@@ -96,8 +96,8 @@ def details_of(change: Change, title: str = "") -> str:
     """Return the details below the table: the reason, and each field; ``title`` is a short name of the change."""
     parts = [f"<summary>{escape(change.sandbox)}: {escape(title or where(change))}</summary>"]
     sentences = [*why(change), remedy(change, COMMENT).replace("`", "")]
-    if said := [escape(line) for line in sentences if line]:
-        parts.append("<br>\n".join(said))
+    if reasons := [escape(line) for line in sentences if line]:
+        parts.append("<br>\n".join(reasons))
     if volumes := destroyed(change):
         parts.append(f"**{escape(volumes)}**")
     if lines := list(_diff(change)):
@@ -127,8 +127,8 @@ def asides(plan: Plan) -> Iterator[str]:
     for host in plan.hosts:
         if host.status != "reachable":
             error = escape(" ".join(safe_lines(host.error or "")))
-            said = "; ".join(part for part in (error, escape(worded(host.remedy, COMMENT))) if part)
-            yield f"- **{escape(host.name)}** is {host.status}" + (f": {said}" if said else "")
+            details = "; ".join(part for part in (error, escape(worded(host.remedy, COMMENT))) if part)
+            yield f"- **{escape(host.name)}** is {host.status}" + (f": {details}" if details else "")
     if plan.dirty:
         yield f"- {escape(DIRTY)}"
     yield from (f"- {escape(notice_text(warning, COMMENT))}" for warning in plan.warnings)

@@ -36,7 +36,7 @@ DIRTY = "the work tree has uncommitted changes, which this plan includes: commit
 
 _NAMED = 5
 _TERMINAL_SEQUENCE = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
-_TELLS_NOTHING = re.compile(r"\(hidden\)|hmac:[0-9a-f]{1,64}")
+_HIDDEN = re.compile(r"\(hidden\)|hmac:[0-9a-f]{1,64}")
 _SECRET_SOURCE = re.compile(r"(env|file):.+")
 
 
@@ -73,7 +73,7 @@ def _may_show(path: str, value: object) -> bool:
         return True
     secret = path.removeprefix("spec.").startswith("secrets.")
     if isinstance(value, str):
-        return bool(_TELLS_NOTHING.fullmatch(value) or (secret and _SECRET_SOURCE.fullmatch(value)))
+        return bool(_HIDDEN.fullmatch(value) or (secret and _SECRET_SOURCE.fullmatch(value)))
     return secret and path.endswith(".version") and isinstance(value, int)
 
 
@@ -99,8 +99,8 @@ def why(change: Change) -> list[str]:
     fields = (*change.pending, *change.drift)
     named = [field.path.removeprefix("spec.") for field in fields]
     # A message that only names fields repeats the list of fields below it.
-    told = any(change.message == name or change.message.startswith((f"{name}, ", f"{name} and ")) for name in named)
-    lines = [] if told else safe_lines(change.message)
+    repeats = any(change.message == name or change.message.startswith((f"{name}, ", f"{name} and ")) for name in named)
+    lines = [] if repeats else safe_lines(change.message)
     if change.action is Action.UPDATE and all(effect_of_path(f.path) is Effect.RECORD for f in fields):
         lines.append("only the record is written: no container is touched")
     if change.from_host and change.acts:
@@ -151,12 +151,12 @@ def nothing_to_do(plan: Plan, *, more: str = "") -> str:
     apart, gone = len(living) - len(in_sync), len(plan.changes) - len(living)
     hosts = plural(len({change.host for change in in_sync}), "host")
     are = "is in sync with git" if len(in_sync) == 1 else "are in sync with git"
-    said = [f"{plural(len(in_sync), 'sandbox')} on {hosts} {are}"] if in_sync else []
+    parts = [f"{plural(len(in_sync), 'sandbox')} on {hosts} {are}"] if in_sync else []
     if apart:
-        said.append(f"{plural(apart, 'sandbox')} {'is left as it is' if apart == 1 else 'are left as they are'}")
+        parts.append(f"{plural(apart, 'sandbox')} {'is left as it is' if apart == 1 else 'are left as they are'}")
     if gone:
-        said.append(f"{gone} expired, and stays deleted until its manifest changes")
-    return f"No changes. {'; '.join(said) or 'There are no sandboxes'}{more if apart or gone else ''}."
+        parts.append(f"{gone} expired, and stays deleted until its manifest changes")
+    return f"No changes. {'; '.join(parts) or 'There are no sandboxes'}{more if apart or gone else ''}."
 
 
 def incomplete(plan: Plan) -> str:
@@ -165,9 +165,9 @@ def incomplete(plan: Plan) -> str:
         return ""
     hosts = [f"{safe(host.name)} is {host.status}" for host in plan.hosts if host.status != "reachable"]
     blocked = plan.summary[Action.BLOCKED]
-    said = [named(hosts)] if hosts else []
-    said += [f"{plural(blocked, 'sandbox')} {'is' if blocked == 1 else 'are'} blocked"] if blocked else []
-    return f"The plan is incomplete: {'; '.join(said)}."
+    parts = [named(hosts)] if hosts else []
+    parts += [f"{plural(blocked, 'sandbox')} {'is' if blocked == 1 else 'are'} blocked"] if blocked else []
+    return f"The plan is incomplete: {'; '.join(parts)}."
 
 
 def unmanaged_counts(plan: Plan) -> list[str]:

@@ -35,7 +35,7 @@ def apply_plan(
     source: FleetSource,
     hosts: FleetHosts,
     reporter: Reporter,
-    how: ApplyOptions,
+    options: ApplyOptions,
     *,
     again: Options | None,
     of_git: bool = True,
@@ -45,7 +45,7 @@ def apply_plan(
     Without ``of_git`` the plan is not git's, and the commit is not noted on the hosts as applied. A sandbox that is no
     longer as planned is planned again with the options ``again``; without them it is left as it is.
     """
-    operations = operations_of(source, hosts, how, fan_out(hosts.emit, reporter))
+    operations = operations_of(source, hosts, options, fan_out(hosts.emit, reporter))
     reporter.begin(planned.observations)
     applier = Applier(planned, hosts, operations, source.registry(), source.repository(), again)
     outcomes = applier.apply(of_git=of_git)
@@ -81,7 +81,7 @@ class Applier:
             might_live=self._might_live,
             plan_again=self._plan_again if self.again else None,
             emit=self.operations.emit,
-            parallelism=self.operations.how.parallelism,
+            parallelism=self.operations.options.parallelism,
             hide=lambda change, text: redact(change.id, text),
         )
         outcomes = executor.run(self.planned.plan.changes)

@@ -41,8 +41,8 @@ def check_host(
     fleet = manifests.fleet.metadata.name if manifests.fleet else ""
     hosts = [manifests.hosts[name] for name in dict.fromkeys(names or sorted(manifests.hosts))]
     longest = max((profile.spec.ttl.max for profile in manifests.profiles.values()), default=None)
-    patients = [CheckedHost(host, fleet, runtime_of(host), compose_command_of(host), longest) for host in hosts]
+    checked = [CheckedHost(host, fleet, runtime_of(host), compose_command_of(host), longest) for host in hosts]
     used = sorted({profile.spec.extension for profile in manifests.profiles.values()}) or [registry.first]
     able = [registry.get(name) for name in used if registry.supports(name, "host_checks")]
     backends = [cast("SupportsHostChecks", extension).host_checks() for extension in able]
-    return check_hosts(patients, transport, backends)
+    return check_hosts(checked, transport, backends)

@@ -1,4 +1,4 @@
-"""The observations of a fleet's hosts as one value, for the look-up of single sandboxes."""
+"""The observations of a fleet's hosts as one value, for finding single sandboxes."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Keeper(Protocol):
+class Caching(Protocol):
     """An object with a place for what its methods have computed."""
 
     @property
@@ -17,7 +17,7 @@ class Keeper(Protocol):
         """The results, by the method's name."""
 
 
-K = TypeVar("K", bound=Keeper)
+K = TypeVar("K", bound=Caching)
 T = TypeVar("T")
 
 

@@ -42,7 +42,7 @@ class Operations:
     inputs: InputSource
     keeps_journal: bool
     registry: Registry
-    how: ApplyOptions
+    options: ApplyOptions
     emit: Sink = ignore
 
     def of(self, change: Change, host: str, observations: FleetObservations, *, quiet: bool = False) -> Operation:
@@ -69,7 +69,7 @@ class Operations:
             cpus=observation.cpus,
             memory_bytes=observation.memory_bytes,
             holder=holder_of(fleet),
-            lock_timeout=self.how.lock_timeout,
+            lock_timeout=self.options.lock_timeout,
             capacity=manifest.spec.capacity.sandboxes,
         )
         return Operation(
@@ -84,9 +84,9 @@ class Operations:
             provenance=Provenance(fleet.root_commit, fleet.commit, fleet.committed_at),
             progress=lambda step: None if quiet else self.emit(ChangeProgressed(change, step)),
             clock=lambda: clock.now().replace(microsecond=0),
-            told=lambda event, record, containers: self.emit(EventWritten(host, event, record, containers)),
+            on_event=lambda event, record, containers: self.emit(EventWritten(host, event, record, containers)),
             keeps_journal=self.keeps_journal,
-            only_requested=self.how.only_requested,
+            only_requested=self.options.only_requested,
             lives=tuple(sorted({owner.uid for owner in observed.owners()})) if observed and not observed.record else (),
         )
 
@@ -104,6 +104,6 @@ class Operations:
         return observation.engine if self.registry.needs_engine(extension) else ""
 
 
-def operations_of(source: FleetSource, hosts: FleetHosts, how: ApplyOptions, emit: Sink = ignore) -> Operations:
+def operations_of(source: FleetSource, hosts: FleetHosts, options: ApplyOptions, emit: Sink = ignore) -> Operations:
     """Return the operations of a run over the fleet of ``source``."""
-    return Operations(hosts.transport, source.inputs(), source.has_hub(), source.registry(), how, emit)
+    return Operations(hosts.transport, source.inputs(), source.has_hub(), source.registry(), options, emit)

@@ -57,12 +57,12 @@ class Reporter:
 
     @property
     def delivers(self) -> bool:
-        """Whether State Hub is told anything."""
+        """Whether anything is reported to State Hub."""
         return self._delivery is not None
 
     @property
     def sent(self) -> int:
-        """How many sandboxes State Hub was told of."""
+        """How many sandboxes were reported to State Hub."""
         return self._delivery.sent if self._delivery else 0
 
     def deliver(self, delivery: Delivery, transport: Callable[[str], HostTransport]) -> None:
@@ -92,7 +92,7 @@ class Reporter:
                 if record is not None:
                     self._keep(host, record, containers)
                 if self._delivery is not None:
-                    self._delivery.tell(written, host)
+                    self._delivery.enqueue(written, host)
             case RecordChanged(host, record) if self._delivery is not None and self._observations is not None:
                 observed = self._observations.sandbox(host, record.id)
                 now = replace(observed, found=ObservedDirectory(record.id, record)) if observed else None

@@ -181,7 +181,7 @@ def test_what_was_not_told_is_told_by_whoever_comes_next(
         assert fleet.id("box-0") not in fleet.sh(host, f"ls -AR {fleet.root}/{fleet.name} 2>/dev/null", check=False)
     fresh.run("drift")
     fresh.run("hub", "flush")
-    assert fresh.said[-1] == "State Hub was told of 0 sandboxes.\n"
+    assert fresh.said[-1] == "Reported 0 sandboxes to State Hub.\n"
     assert len(hub.events(type="dev.sandboxer.sandbox.*")) == 9 * 3 + 5
     assert hub.duplicates() == 0
 
@@ -245,10 +245,10 @@ def test_flush_exits_as_it_went(new_fleet: Callable[..., FleetRepo], hub: Served
     with lab.cut("lab-2", "refuse"):
         said = _error(fleet, "hub", "flush")
         assert "Warning: lab-2 did not answer: " in said
-        assert "State Hub was told of 1 sandbox." in said
+        assert "Reported 1 sandbox to State Hub." in said
     assert set(hub.sandboxes()) == {"on-lab-1"}
     fleet.run("hub", "flush")
-    assert fleet.said[-1] == "State Hub was told of 1 sandbox.\n"
+    assert fleet.said[-1] == "Reported 1 sandbox to State Hub.\n"
     assert set(hub.sandboxes()) == {"on-lab-1", "on-lab-2"}
     assert all(phases(hub.events(sandbox=fleet.id(name))) == CREATED for name in hub.sandboxes())
 

@@ -46,7 +46,7 @@ class FolderBackend:
             try:
                 files = _deliver(folder, desired)
             except (HostUnreachable, CommandTimeout, OutputTooLarge):
-                raise  # the session is over: the next apply finds the attempt on record, and repeats it
+                raise  # the session has ended: the next apply finds the attempt in the record, and repeats it
             except SandboxerError:
                 folder.note_failure()
                 raise

@@ -27,22 +27,22 @@ class Folder:
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
-        self._bench = HostSession(operation, VERBS)
+        self._session = HostSession(operation, VERBS)
         self._record: Record | None = None
         self._written = b""
         self._last_event = 0
 
     def __enter__(self) -> Self:
-        self._bench.__enter__()
+        self._session.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._bench.__exit__(*exc)
+        self._session.__exit__(*exc)
 
     def observe_as_planned(self) -> Record | None:
         """Return the record, now that nobody else may change it. Raise StaleChange if it is not the planned one."""
         operation, host = self.operation, self.operation.target.host
-        data = self._bench.must("its record cannot be read", "record").output
+        data = self._session.must("the record cannot be read", "record").output
         try:
             self._record = parse_record(data, fleet=operation.fleet, identifier=operation.id) if data else None
         except RecordRefused as refused:
@@ -52,15 +52,15 @@ class Folder:
         seen = (self._record.generation, self._record.uid) if self._record else (0, "")
         if seen != (operation.expected_generation, operation.expected_uid):
             raise StaleChange(
-                operation.name, f"{operation.name} on {host} is not as the plan saw it", hint="plan again"
+                operation.name, f"{operation.name} on {host} has changed since it was planned", hint="plan again"
             )
         self._written = data
         counted = self._record.last_event if self._record else 0
-        self._last_event = max(last_number(self._bench.call("journal_end").output), counted)
+        self._last_event = max(last_number(self._session.call("journal_end").output), counted)
         return self._record
 
     def begin(self, record: Record, request: bytes) -> Record:
-        """Create the directory, with its record and first events in it from its first moment; return the record.
+        """Create the directory together with the record and the first events; return the record.
 
         `request` is what an imperative sandbox was requested with, empty for one of git's.
         """
@@ -82,22 +82,22 @@ class Folder:
     def deliver(self, tree: InputTree) -> None:
         """Replace the delivered files with those of a commit, all of them or none."""
         archive = self.operation.inputs.archive(tree)
-        self._bench.must("its files cannot be delivered", "deliver", tree.digest, payload=archive)
+        self._session.must("the files cannot be delivered", "deliver", tree.digest, payload=archive)
 
     def put(self, path: str, content: bytes) -> None:
         """Write one file of the directory, whole or not at all."""
-        self._bench.must(f"{path} cannot be written", "put", path, "600", payload=content)
+        self._session.must(f"{path} cannot be written", "put", path, "600", payload=content)
 
     def sums(self) -> WorkspaceFiles:
         """Return the sums of what is delivered, which later observations are compared with."""
-        files, size, seconds = map(int, self._bench.must("its files cannot be counted", "sums").text.split())
+        files, size, seconds = map(int, self._session.must("the files cannot be counted", "sums").text.split())
         return WorkspaceFiles(files=files, bytes=size, seconds=seconds)
 
     def remove(self, record: Record, *, tombstone: str | None = None, again: bool = False) -> None:
         """Remove the directory, `record` last.
 
-        `tombstone` is the digest of an expired sandbox's document: it is kept, so that the sandbox does not come back
-        by itself. With `again` it is to be recreated, which the record of an imperative sandbox has to say.
+        `tombstone` is the digest of an expired sandbox's document: it is kept, so that the sandbox is not created
+        again. With `again` it is about to be recreated, and the record of an imperative sandbox then says so.
         """
         operation = self.operation
         requested = record.requested.model_copy(update={"again": again}) if record.requested else None
@@ -108,7 +108,7 @@ class Folder:
         record = self.rewrite(records.again(record.model_copy(update={"requested": requested})), *through)
         if tombstone is not None:
             content = json.dumps({"spec_digest": tombstone, "at": operation.clock().isoformat()}).encode()
-            self._bench.must("its tombstone cannot be written", "tombstone", payload=content)
+            self._session.must("the tombstone cannot be written", "tombstone", payload=content)
         (last,) = events_of(
             record,
             (Phase.DESTROYED,),
@@ -118,10 +118,10 @@ class Folder:
             reason=operation.reason,
         )
         kept = (last.to_line(),) if operation.keeps_journal else ()
-        what = "its folder cannot be removed"
-        self._bench.must(what, "remove", record.engine, record.uid, *kept, timeout=REMOVE_SECONDS)
+        what = "the directory cannot be removed"
+        self._session.must(what, "remove", record.engine, record.uid, *kept, timeout=REMOVE_SECONDS)
         self._record, self._written, self._last_event = None, b"", 0
-        operation.told(last, record, ())
+        operation.on_event(last, record, ())
 
     def _write(
         self, verb: str, arguments: tuple[str, ...], record: Record, through: tuple[Phase, ...], behind: bytes = b""
@@ -133,9 +133,9 @@ class Folder:
             record = record.model_copy(update={"phase": events[-1].phase, "last_event": events[-1].number})
         data = record.to_bytes()
         lines = (event.to_line() for event in events)
-        self._bench.must("its record cannot be written", verb, *arguments, *lines, payload=data + behind)
+        self._session.must("the record cannot be written", verb, *arguments, *lines, payload=data + behind)
         self._record, self._written = record, data
         self._last_event = max(self._last_event, record.last_event)
         for event in events:
-            self.operation.told(event, record, ())
+            self.operation.on_event(event, record, ())
         return record

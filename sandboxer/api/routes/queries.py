@@ -62,9 +62,9 @@ async def events(
     if query.after is not None and not at:
         raise HttpProblem(400, "is not an event of this sandbox", field="after")
     page = found[at : at + query.limit]
-    following = page[-1].id if len(found) > at + len(page) else None
+    next_cursor = page[-1].id if len(found) > at + len(page) else None
     items = [cloud_event(one).to_json() for one in page]
-    return JSONResponse({"items": items, "next": following, "complete": not warnings})
+    return JSONResponse({"items": items, "next": next_cursor, "complete": not warnings})
 
 
 @router.get(

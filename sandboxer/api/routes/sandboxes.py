@@ -83,8 +83,8 @@ async def list_(service: TheService, grant: TheGrant, query: Annotated[SandboxQu
         and set(labels) <= set(handle.labels.items())
     ]
     page = matching[: query.limit]
-    following = _cursor(page[-1]) if len(matching) > len(page) else None
-    return JSONResponse({"items": [handle.to_json() for handle in page], "next": following, "complete": complete})
+    next_cursor = _cursor(page[-1]) if len(matching) > len(page) else None
+    return JSONResponse({"items": [handle.to_json() for handle in page], "next": next_cursor, "complete": complete})
 
 
 @router.get(

@@ -143,8 +143,8 @@ def _must_be_well(stream: Stream, target: ConnectTarget, path: str) -> None:
     except TimeoutError:
         raise HostError(host, f"{target.engine} on {host} made no progress for {_STALL:g} s") from None
     if code:
-        said = stream.said.splitlines()
-        words = said[-1].removeprefix("Error: ") if said else ""
+        lines = stream.error_output.splitlines()
+        words = lines[-1].removeprefix("Error: ") if lines else ""
         for container in target.observed.containers:
             words = words.replace(container.id, container.service)
         why = printable(words, 300) or f"exit code {code}"

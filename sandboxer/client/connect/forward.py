@@ -160,10 +160,10 @@ class Link:
     def __init__(self, target: ConnectTarget, warn: Callable[[str], None]) -> None:
         self._place, self._warn = target, warn
         self._seen_at = time.monotonic()
-        self._looking, self._renewing, self._lock = threading.Lock(), threading.Lock(), threading.Lock()
+        self._observing, self._renewing, self._lock = threading.Lock(), threading.Lock(), threading.Lock()
         self._transports = Transports(target.folder)
         self._transport: HostTransport = self._transports.to(target.host)
-        self._said: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
         self._users: set[Forward] = set()
         self._closed = False
 
@@ -205,8 +205,8 @@ class Link:
 
     def _try(self, destination: _Destination) -> Tunnel:
         """Return the tunnel; if the known address leads nowhere, observe it again, once."""
-        transport, asked_at = self._transport, time.monotonic()
-        target = self._looked(transport, asked_at - FRESH, or_known=True)
+        transport, requested_at = self._transport, time.monotonic()
+        target = self._observed(transport, requested_at - FRESH, or_known=True)
         way = _way(target, destination)
         try:
             if way is not None:
@@ -214,7 +214,7 @@ class Link:
         except HostUnreachable:
             if transport.lost:
                 raise
-        target = self._looked(transport, asked_at)
+        target = self._observed(transport, requested_at)
         again = _way(target, destination)
         if again is None:
             target.container(destination.service)  # its error has the container's state
@@ -226,9 +226,9 @@ class Link:
             raise SandboxError(target.name, message, hint=f"check `sandboxer logs {target.name}`")
         return transport.tunnel(*again)
 
-    def _looked(self, transport: HostTransport, newer_than: float, *, or_known: bool = False) -> ConnectTarget:
+    def _observed(self, transport: HostTransport, newer_than: float, *, or_known: bool = False) -> ConnectTarget:
         """Return an observation that began after ``newer_than``; simultaneous callers share one."""
-        with self._looking:
+        with self._observing:
             if self._seen_at < newer_than:
                 began = time.monotonic()
                 try:
@@ -259,9 +259,9 @@ class Link:
         """Warn; the same message of a hundred connections is given once."""
         now = time.monotonic()
         with self._lock:
-            known = now - self._said.get(words, -_SAME) < _SAME
-            self._said = {said: at for said, at in self._said.items() if now - at < _SAME}
-            self._said.setdefault(words, now)
+            known = now - self._reported.get(words, -_SAME) < _SAME
+            self._reported = {message: at for message, at in self._reported.items() if now - at < _SAME}
+            self._reported.setdefault(words, now)
         if not known:
             self._warn(words)
 

@@ -49,7 +49,7 @@ _DEFAULTS = frozenset({".", "Dockerfile"})
 
 
 @dataclass(slots=True)
-class Seen:
+class FileParts:
     """The mappings that make up each service and each top-level entry, and the base directories of their paths."""
 
     services: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -80,8 +80,8 @@ class Seen:
 
 
 class _Comparison:
-    def __init__(self, seen: Seen, findings: Findings, root: str, project: str) -> None:
-        self._seen, self._findings, self._root, self._project = seen, findings, root, project
+    def __init__(self, parts: FileParts, findings: Findings, root: str, project: str) -> None:
+        self._parts, self._findings, self._root, self._project = parts, findings, root, project
 
     def differs(self, where: str) -> None:
         self._findings.add(where, _WHY)
@@ -91,13 +91,13 @@ class _Comparison:
             if not key.startswith("x-"):
                 self.differs(key)
         for name, service in _entries(model.get("services")):
-            parts = self._seen.services.get(name)
+            parts = self._parts.services.get(name)
             if parts is None:
                 self.differs(f"services.{name}")
             elif isinstance(service, dict):
                 self._service(f"services.{name}", service, parts)
         for kind in SECTIONS:
-            known = self._seen.sections.get(kind, {})
+            known = self._parts.sections.get(kind, {})
             for name, entry in _entries(model.get(kind)):
                 if name in known:
                     self._entry(f"{kind}.{name}", name, entry, known[name])
@@ -132,8 +132,8 @@ class _Comparison:
 
     def _is_path(self, text: str, texts: _Texts) -> bool:
         """Return whether one of the texts leads to this path from one of the directories."""
-        if not texts.paths and len(texts.all) * len(self._seen.folders) <= MAX_PATHS:
-            folders = [posixpath.join(self._root, folder) for folder in self._seen.folders]
+        if not texts.paths and len(texts.all) * len(self._parts.folders) <= MAX_PATHS:
+            folders = [posixpath.join(self._root, folder) for folder in self._parts.folders]
             written = [*texts.all, "."]
             texts.paths = {posixpath.normpath(posixpath.join(folder, one)) for folder in folders for one in written}
         return posixpath.normpath(text) in texts.paths

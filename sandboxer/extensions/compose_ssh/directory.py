@@ -114,15 +114,15 @@ class SandboxDirectory:
             raise ObservationIncomplete(operation.target.host, f"{broken}: {refused}") from refused
         if self._record is not None and data != self._written:
             # Under the lock only a manual change can do that, and what this client knows is no longer true.
-            how = "removed" if not data else "changed"
+            change = "removed" if not data else "changed"
             raise StaleChange(
                 operation.name,
-                f"the record of {operation.name} on {operation.target.host} was {how} during the operation",
+                f"the record of {operation.name} on {operation.target.host} was {change} during the operation",
                 hint=f"do not edit {self.path}, and apply again: containers are found by their labels",
             )
         self._written, self._record = data or None, record
-        told = last_number(sections.body("journal") or b"")
-        self._last_event = max(told, record.last_event if record else 0)
+        journaled = last_number(sections.body("journal") or b"")
+        self._last_event = max(journaled, record.last_event if record else 0)
         trees = frozenset((sections.body("trees") or b"").decode("utf-8", "replace").split())
         self._compose = (sections.body("compose") or b"").decode("utf-8", "replace").strip()
         return State(record, trees, containers, found.resources)
@@ -183,7 +183,7 @@ class SandboxDirectory:
             "the directory cannot be removed", "remove", record.engine, record.uid, *kept, timeout=REMOVE_SECONDS
         )
         self._written = self._record = None
-        self.operation.told(last, record, ())
+        self.operation.on_event(last, record, ())
 
     def claim(self) -> str:
         """Return the path of a record, of any fleet below this root, that claims one of the lives; else nothing."""
@@ -195,9 +195,9 @@ class SandboxDirectory:
         self.session.must("the directory cannot be removed", "remove_unrecorded", engine, life)
 
     def _begin(
-        self, record: Record, how: str, events: list[Event], request: bytes, *, most: int = 0, name: str = ""
+        self, record: Record, mode: str, events: list[Event], request: bytes, *, most: int = 0, name: str = ""
     ) -> Record:
-        arguments = (record.uid, how, str(most), str(len(request)), name)
+        arguments = (record.uid, mode, str(most), str(len(request)), name)
         return self._write(record, events, "the sandbox cannot be created", "begin", *arguments, behind=request)
 
     def _events(self, record: Record, through: tuple[Phase, ...], *, former: Phase | None, after: int) -> list[Event]:
@@ -224,7 +224,7 @@ class SandboxDirectory:
         self.session.must(what, verb, *arguments, *(event.to_line() for event in events), payload=data + behind)
         self._written, self._record, self._last_event = data, record, max(self._last_event, record.last_event)
         for event in events:
-            self.operation.told(event, record, containers)
+            self.operation.on_event(event, record, containers)
         return record
 
     def deliver(self, tree: InputTree, paths: tuple[str, ...] | None) -> None:
@@ -254,13 +254,13 @@ class SandboxDirectory:
     def bind(self, tree: InputTree, bind: Bind) -> bool:
         """Put a mounted file or directory under its content's name; return whether it was missing."""
         target = posixpath.relpath(bind.destination, self.workspace)
-        how = (
+        access = (
             ["as", self.operation.target.engine, *bind.access.words]
             if bind.access
             else ["rw" if bind.writable else "ro"]
         )
         what = f"{bind.source or 'the workspace'} cannot be installed"
-        return self.session.must(what, "bind", target, tree.digest, bind.source or ".", *how).text == "made"
+        return self.session.must(what, "bind", target, tree.digest, bind.source or ".", *access).text == "made"
 
     def put_secret_file(self, file: SecretFile) -> None:
         """Make a secret's file readable as services get it, in a separate copy where that is not for everybody."""

@@ -8,8 +8,8 @@ engine_facts() {
   if has podman; then section client podman "$(command -v podman)"; chosen=${chosen:-podman}; within 10 podman --version; fi
   case $runtime in docker | podman) chosen=$runtime ;; esac # another extension's engine is no command of ours
   [ -n "$chosen" ] && has "$chosen" || return 0
-  section info "$chosen"; { said=$(within 20 "$chosen" info --format '{{json .}}' 2>&1 >&3); code=$?; } 3>&1
-  section info-code "$code"; printf '%s\n' "$said"
+  section info "$chosen"; { output=$(within 20 "$chosen" info --format '{{json .}}' 2>&1 >&3); code=$?; } 3>&1
+  section info-code "$code"; printf '%s\n' "$output"
   socket=${DOCKER_HOST:-unix:///var/run/docker.sock}; socket=${socket#unix://}
   [ -S "$socket" ] && { section socket "$socket"; stat -c '%G' "$socket"; }
   # A Compose queries its engine even for its own version: an engine that hangs would make it hang too.
@@ -20,9 +20,9 @@ compose_facts() {
   section compose "$compose"
   for words in 'version --short' version; do
     # shellcheck disable=SC2086 # commands of several words
-    said=$(within 20 $compose $words 2>&1) && break
+    output=$(within 20 $compose $words 2>&1) && break
   done; code=$?
-  section compose-code "$code"; printf '%s\n' "$said"
+  section compose-code "$code"; printf '%s\n' "$output"
 }
 
 # Whether Compose can be confined to the files that it is to read, and what may prevent that.

@@ -38,15 +38,15 @@ resource() { # engine and kind; sets format
 # The output of a command goes into a variable of this shell, its lines cut at 16 KiB; with its exit code, or 76 if it
 # printed too much. A command that does not end is killed.
 ASK_SECONDS=15 LONGEST_LINE=16384 EX_MUCH=76
-bounded() { # bytes at most, command...; sets said
+bounded() { # bytes at most, command...; sets output
   most=$1; shift
-  said=$({ timeout -s KILL "$ASK_SECONDS" "$@"; printf '\n%s:%s' "$nonce" "$?"; } | cut -b "-$LONGEST_LINE" | head -c "$most")
+  output=$({ timeout -s KILL "$ASK_SECONDS" "$@"; printf '\n%s:%s' "$nonce" "$?"; } | cut -b "-$LONGEST_LINE" | head -c "$most")
   ended
 }
 ended() {
-  case $said in
-    *"$nonce:0") said=${said%"$nonce:0"} ;;
-    *"$nonce:"[0-9]*) code=${said##*:} said=${said%"$nonce:$code"}; return "$code" ;;
+  case $output in
+    *"$nonce:0") output=${output%"$nonce:0"} ;;
+    *"$nonce:"[0-9]*) code=${output##*:} output=${output%"$nonce:$code"}; return "$code" ;;
     *) return "$EX_MUCH" ;;
   esac
 }
@@ -62,7 +62,7 @@ each() { # command with its options as words, where each is a line; things...
 $1" count=$((count - 1)); shift; done
     in_lines "$some"; code=$?
     described="$described
-$said"
+$output"
     [ "$code" != 0 ] || continue
     was_killed "$code" && [ "$slow" = 0 ] || return "$code"
     slow=$code
@@ -89,7 +89,7 @@ ask() { # engine, label of containers (empty: all), label of networks and volume
   for try in 1 2 3; do
     listing "$engine"
     bounded 8388608 "$engine" ps -a --no-trunc --format "$format" ${2:+--filter "label=$2"} || { section engine-failed "$engine" ps "$?"; return; }
-    listed=$said described=
+    listed=$output described=
     # shellcheck disable=SC2046 # ids are words
     set -- "$1" "$2" "$3" $(our_ids)
     [ "$#" -gt 3 ] || break
@@ -131,7 +131,7 @@ resources() { # engine, network or volume, filter; sets described
     *)
       bounded 1048576 podman "$2" ls -q --filter "label=$3" || return
       # shellcheck disable=SC2086 # names are words
-      set -- "$2" $said
+      set -- "$2" $output
       kind=$1; shift
       each "podman
 $kind
@@ -140,7 +140,7 @@ inspect
 $format" "$@"
       return ;;
   esac
-  code=$? described=$said
+  code=$? described=$output
   return "$code"
 }
 
@@ -156,10 +156,10 @@ MOST_API=2097152
 ask_api() { # label of containers (empty: all), label of networks and volumes (empty: none); fails where it is too much
   set -- "/containers/json?all=1${1:+&$(label_filter "$1")}" ${2:+"/networks?$(label_filter "$2")" "/volumes?$(label_filter "$2")"}
   for path in "$@"; do shift; set -- "$@" "http://docker$path"; done
-  said=$({ curl -q -s -S -f --fail-early --noproxy '*' --max-time 20 --unix-socket "$socket" -w "\n@$nonce next docker\n" "$@"; printf '\n%s:%s' "$nonce" "$?"; } | head -c "$MOST_API")
+  output=$({ curl -q -s -S -f --fail-early --noproxy '*' --max-time 20 --unix-socket "$socket" -w "\n@$nonce next docker\n" "$@"; printf '\n%s:%s' "$nonce" "$?"; } | head -c "$MOST_API")
   ended; code=$?
   [ "$code" != "$EX_MUCH" ] || return 1
-  section api-containers docker; printf '%s\n' "$said"
+  section api-containers docker; printf '%s\n' "$output"
   if [ "$code" = 0 ]; then section engine-answered docker; else section engine-failed docker; fi
 }
 label_filter() { # key, or key=value

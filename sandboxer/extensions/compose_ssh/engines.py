@@ -70,17 +70,17 @@ def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> Engi
     A container that is listed and not described, or whose description cannot be understood, is unreadable by itself.
     """
     bodies: dict[str, bytes] = {}
-    answered = asked = False
+    answered = requested = False
     failed = ""
-    following = iter(("networks", "volumes", "nothing"))  # what the API is queried for after the containers
+    remaining = iter(("networks", "volumes", "nothing"))  # what the API is queried for after the containers
     for name, argument, body in sections:
         if argument.split(" ")[0] == engine:
-            asked = asked or name == "engine"
+            requested = requested or name == "engine"
             answered = answered or name == "engine-answered"
             failed = argument if name == "engine-failed" else failed
             # Of a list that was requested again, the last output counts.
-            bodies[next(following, "nothing") if name == "next" else name] = body
-    if not asked:
+            bodies[next(remaining, "nothing") if name == "next" else name] = body
+    if not requested:
         return None
     if not answered:
         return EngineObservation(engine, error=_complaint(failed.split(" "), stderr))
@@ -108,8 +108,8 @@ def _complaint(failed: list[str], stderr: bytes) -> str:
         return f"`{failed[0]} {failed[1]}` did not end in time, and was killed"
     if code == _TOO_MUCH:
         return f"`{failed[0]} {failed[1]}` printed too much"
-    said = stderr.decode("utf-8", "replace").strip().splitlines()
-    return said[-1][:300] if said else "the command failed"
+    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1][:300] if lines else "the command failed"
 
 
 def _items(body: bytes) -> list[dict[str, Any]]:

@@ -58,19 +58,19 @@ class ComposeSsh:
         self, sandbox: LiveSandbox, container: Container | None, command: Sequence[str], terminal: Terminal | None
     ) -> Command:
         """Return the command that runs one in a container, or in the workspace; see SupportsExec."""
-        from sandboxer.extensions.compose_ssh.reach import exec_command
+        from sandboxer.extensions.compose_ssh.connect import exec_command
 
         return exec_command(sandbox, container, command, terminal)
 
     def copy(self, sandbox: LiveSandbox, container: Container | None, mode: CopyMode, path: str) -> Command:
         """Return the command that copies out of a container, or into it; see SupportsCopy."""
-        from sandboxer.extensions.compose_ssh.reach import copy_command
+        from sandboxer.extensions.compose_ssh.connect import copy_command
 
         return copy_command(sandbox, container, mode, path)
 
     def addresses(self, sandbox: LiveSandbox, service: str, port: int) -> Sequence[tuple[str, int]]:
         """Return where the host reaches a port of a service; see SupportsAddresses."""
-        from sandboxer.extensions.compose_ssh.reach import addresses
+        from sandboxer.extensions.compose_ssh.connect import addresses
 
         return addresses(sandbox, service, port)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import HostTransport, Stream
 
 ROUND = 2  # seconds between two lists of the containers
-_SILENT = 90.0  # seconds without such a list, after which the host counts as unreachable
+_STALL_SECONDS = 90.0  # seconds without such a list, after which the host counts as unreachable
 _QUIET_ROUNDS = 3  # lists without a running container until the end: an update stops before it starts
 _FAILURES = 3  # times that an engine may fail to return a log
 _WAITING = 8  # pieces of logs that wait for the reader; each is at most one read
@@ -58,7 +58,7 @@ class LogFollower:
     """A follower of one sandbox's logs. ``lines`` is for one thread, ``close`` for any."""
 
     def __init__(self, sandbox: LiveSandbox, request: LogRequest) -> None:
-        self._sandbox, self._wanted = sandbox, request
+        self._sandbox, self._request = sandbox, request
         self._came: queue.Queue[list[LogLine] | dict[str, _Now] | _Over | SandboxerError] = queue.Queue(_WAITING)
         self._stop = threading.Event()
         self._connections = _Connections(sandbox)
@@ -150,7 +150,7 @@ class LogFollower:
         cut, found = Lines(), list[bytes]()
         with self._connections.stream("watch.sh", words) as stream:
             while not self._stop.is_set():
-                chunk = stream.read(_SILENT)
+                chunk = stream.read(_STALL_SECONDS)
                 if not chunk:
                     raise HostUnreachable(
                         observed.host, f"the logs on {observed.host} were interrupted", hint="try again"
@@ -167,7 +167,7 @@ class LogFollower:
         found: list[_Now] = []
         for line in lines:
             identifier, state, began, service, number, once = (*line.decode(errors="replace").split("|"), *[""] * 6)[:6]
-            if service and self._wanted.takes(service) and once.lower() != "true":
+            if service and self._request.takes(service) and once.lower() != "true":
                 source = Source(identifier, service, int(number) if number.isdecimal() else 1)
                 found.append(_Now(source, state, began))
         services = [now.source.service for now in found]
@@ -180,7 +180,7 @@ class LogFollower:
         }
 
     def _read(self, source: Source, since: str | None, first: bool) -> None:
-        tail, timestamps = words_of(self._wanted)
+        tail, timestamps = words_of(self._request)
         stamped = self._sandbox.engine == "podman"
         words = (
             self._sandbox.engine,
@@ -189,7 +189,7 @@ class LogFollower:
             "yes" if stamped else timestamps,
             since or "",
         )
-        cut, again = Lines(), _Again(self._last.get(source.id), keep=self._wanted.timestamps)
+        cut, again = Lines(), _Again(self._last.get(source.id), keep=self._request.timestamps)
         with self._connections.stream("follow.sh", words) as stream:
             while not self._stop.is_set():
                 try:
@@ -203,10 +203,10 @@ class LogFollower:
                 if not chunk:
                     break
             failed = not self._stop.is_set() and stream.wait(30.0) != 0
-            told = _SINCE.search(stream.said)
+            moment = _SINCE.search(stream.error_output)
         if again.last:
             self._last[source.id] = again.last
-        self._put(_Over(source, again.last.decode() if again.last else told[1] if told else None, failed))
+        self._put(_Over(source, again.last.decode() if again.last else moment[1] if moment else None, failed))
 
 
 class _Again:
@@ -237,7 +237,7 @@ class _Again:
 
 def _unanswering(host: str) -> HostError:
     hint = "check the load of the host: the connection is open but silent"
-    return HostError(host, f"{host} has not listed its containers for {_SILENT:g} s", hint=hint)
+    return HostError(host, f"{host} has not listed its containers for {_STALL_SECONDS:g} s", hint=hint)
 
 
 class _Connections:

@@ -67,7 +67,7 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
         result[name]["labels"][LABEL_INPUTS] = digest
     for service in result.values():
         service["labels"][LABEL_CONFIG] = _config_digest(service)
-    told = tuple(_told(name, service, result, podman=policy.podman) for name, service in result.items())
+    hardened_services = tuple(_traits(name, service, result, podman=policy.podman) for name, service in result.items())
     if policy.podman:
         # Podman ties a container to those that podman-compose says it depends on, and would start each that has ended
         # again: a migration would run twice. So the caller that starts services keeps the order.
@@ -76,7 +76,7 @@ def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
     return Hardened(
         stack,
         delivery.binds(),
-        told,
+        hardened_services,
         inputs,
         delivery.secret_files(),
         tuple(sorted(images.named)),
@@ -180,8 +180,8 @@ def _share_inputs(services: dict[str, dict[str, Any]], built: dict[str, str], de
     peers: dict[str, set[str]] = {}
     for name, service in services.items():
         sources = {str(item).split(":")[0] for item in service.get("volumes_from") or ()}
-        asked = service.get("image") if service.get("build") is None else None
-        builder = built.get(asked) if isinstance(asked, str) else None
+        image = service.get("image") if service.get("build") is None else None
+        builder = built.get(image) if isinstance(image, str) else None
         peers[name] = (sources | {builder or name}) & services.keys()
     for _ in services:
         for name, others in peers.items():
@@ -197,7 +197,7 @@ def _config_digest(service: dict[str, Any]) -> str:
     return hashlib.sha256(canonical(counted)).hexdigest()[:32]
 
 
-def _told(name: str, service: dict[str, Any], services: dict[str, Any], *, podman: bool) -> Service:
+def _traits(name: str, service: dict[str, Any], services: dict[str, Any], *, podman: bool) -> Service:
     policy = service["deploy"].get("restart_policy")
     ends = service.get("restart") == "no" or (isinstance(policy, dict) and policy.get("condition") == "none")
     waited = any(_waits_for(other.get("depends_on"), name) for other in services.values())

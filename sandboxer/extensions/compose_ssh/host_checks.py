@@ -52,7 +52,7 @@ def check_engine(facts: HostFacts) -> Iterator[Check]:
     elif not chosen:
         yield Check("engine", "error", "neither Docker nor Podman is installed", system.install_engine())
     elif not _answers(facts):
-        yield _silent(facts, chosen)
+        yield _unresponsive(facts, chosen)
     else:
         yield _answering(facts, chosen, shim)
         if chosen == "docker" and has_podman:
@@ -65,11 +65,11 @@ def _answers(facts: HostFacts) -> bool:
     return facts.one("info-code")[0] == "0" and not facts.info().get("ServerErrors")
 
 
-def _silent(facts: HostFacts, chosen: str) -> Check:
+def _unresponsive(facts: HostFacts, chosen: str) -> Check:
     """Return why an installed engine does not answer, and what to do."""
-    code, said = facts.one("info-code")
+    code, output = facts.one("info-code")
     errors = facts.info().get("ServerErrors") or []
-    words = " ".join([*(str(error) for error in errors), said]).strip()
+    words = " ".join([*(str(error) for error in errors), output]).strip()
     system = facts.system
     if code == _TIMED_OUT:
         found = f"{_named(chosen)} does not answer within {_ANSWER_SECONDS} s"
@@ -146,8 +146,8 @@ def check_compose(facts: HostFacts) -> Iterator[Check]:
     chosen = facts.one("info")[0]
     if not chosen or facts.one("info-code")[0] == _TIMED_OUT:
         return
-    system, wanted = facts.system, facts.checked.compose_command
-    command, said = facts.one("compose")
+    system, requested = facts.system, facts.checked.compose_command
+    command, output = facts.one("compose")
     code, complaint = facts.one("compose-code")
     by_podman = (kind_by_name(command or chosen) or kind_by_version(complaint)) == "podman-compose"
     install = system.install_podman_compose() if by_podman else system.install_compose()
@@ -158,13 +158,13 @@ def check_compose(facts: HostFacts) -> Iterator[Check]:
         return
     if code != "0":
         last = (complaint.splitlines() or [f"exit code {code}"])[-1]
-        if command == "podman compose" and not wanted:
+        if command == "podman compose" and not requested:
             last = "podman-compose is not installed, and this Podman has no `compose` command"
         yield Check("compose", "error", f"`{command}` does not work: {last}", install)
         return
-    version = _version(said or complaint)
-    name = "podman-compose" if by_podman and "podman-compose" in f"{command} {said}{complaint}" else "Docker Compose"
-    request = ", as requested" if wanted else ""
+    version = _version(output or complaint)
+    name = "podman-compose" if by_podman and "podman-compose" in f"{command} {output}{complaint}" else "Docker Compose"
+    request = ", as requested" if requested else ""
     found = f"{name} {version or 'of unknown version'} (`{command}`{request})"
     yield _old_or_ok("compose", name, version, found, install)
 
@@ -177,7 +177,7 @@ def check_reading(facts: HostFacts) -> Iterator[Check]:
     if words.get("way"):
         yield Check("reading", "ok", "Compose reads files in a private mount, without network")
         return
-    key, value = next(((key, wanted) for key, bad, wanted in _NAMESPACES if words.get(key) == bad), ("", ""))
+    key, value = next(((key, good) for key, bad, good in _NAMESPACES if words.get(key) == bad), ("", ""))
     if "unshare" not in words:
         why, remedy = "unshare is not installed", system.install("util-linux")
     elif key and not system.is_root:

@@ -98,13 +98,13 @@ def _triggers(directory: SandboxDirectory, name: str, findings: Findings) -> Non
         podman=directory.operation.target.engine == "podman",
     )
     for image in _read(directory, "triggers", name):
-        for trigger in _told(image):
+        for trigger in _listed_triggers(image):
             problem = problem_with_trigger(str(trigger), inputs)
             if problem is not None:
                 findings.add(f"image {name}", f"its trigger `ONBUILD {str(trigger)[:80]}` may not run: {problem}")
 
 
-def _told(image: dict[str, Any]) -> list[Any]:
+def _listed_triggers(image: dict[str, Any]) -> list[Any]:
     """Return the triggers of an image: Docker lists them, Podman's store has the whole configuration."""
     config = image.get("config", {"config": {"OnBuild": image.get("triggers")}})
     inner = config.get("config") if isinstance(config, dict) else None

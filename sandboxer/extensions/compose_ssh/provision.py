@@ -110,12 +110,12 @@ def _bring_up(
         raise ProvisionFailed(desired.name, f"{desired.name} has no input: {desired.input_error}")
     tool = directory.compose_tool()
     report = sources(directory, desired, tree, tool)
-    wanted = None if desired.profile.spec.workspace.mode == "copy" else report.files
+    needed = None if desired.profile.spec.workspace.mode == "copy" else report.files
     begun_before = before.record or before.trees or before.containers
     workspace = Workspace(before.trees, directory.files() if begun_before else None)
-    if not workspace.has_tree(tree, wanted):
+    if not workspace.has_tree(tree, needed):
         directory.operation.progress("delivering")
-        directory.deliver(tree, wanted)
+        directory.deliver(tree, needed)
     variables = _variables(directory, desired, record)
     hardened = render(directory, desired, tree, record, tool, variables, report)
     former = _former_model(directory) if before.containers else None

@@ -16,7 +16,7 @@ _ABSURD = 10**15  # a record's numbers have at most 16 digits
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sandboxer.extensions.compose_ssh.policy import Service as Wanted
+    from sandboxer.extensions.compose_ssh.policy import Service as DesiredService
     from sandboxer.extensions.compose_ssh.workspace import Workspace
     from sandboxer.model.observed import Container, FileSums, Resource
 
@@ -28,7 +28,7 @@ def anonymous_volumes(containers: Iterable[Container]) -> frozenset[str]:
 
 def what_runs(
     project: str,
-    wanted: Iterable[Wanted],
+    desired: Iterable[DesiredService],
     containers: Iterable[Container],
     *,
     former_volumes: frozenset[str] = frozenset(),
@@ -44,7 +44,7 @@ def what_runs(
         if not container.one_off:
             by_service.setdefault(container.service, []).append(container)
     services = {}
-    for service in wanted:
+    for service in desired:
         own = by_service.get(service.name, [])
         done = bool(own) and all(c.state == "exited" and c.exit_code == 0 for c in own)
         services[service.name] = Service(

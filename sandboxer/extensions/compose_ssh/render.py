@@ -107,10 +107,10 @@ def render(
     payload = packed(report, variables.to_dotenv(podman=tool.podman))
     reply = directory.session.call("render", tool.kind, tool.command, project, folder or ".", *options, payload=payload)
     if reply.code != 0:
-        said = _reason(variables.redact(reply.text).replace(f"{directory.reading}/", ""))
+        message = _reason(variables.redact(reply.text).replace(f"{directory.reading}/", ""))
         raise ProvisionFailed(
             desired.name,
-            f"{tool.command} cannot read {', '.join(spec.files)} of {tree.repo} at {tree.commit[:12]}: {said}",
+            f"{tool.command} cannot read {', '.join(spec.files)} of {tree.repo} at {tree.commit[:12]}: {message}",
             hint="repair the compose file, commit, and apply again",
         )
     printed = _parsed(reply.output, podman=tool.podman)
@@ -118,7 +118,7 @@ def render(
         raise ProvisionFailed(desired.name, f"cannot parse the output of {tool.command} for {', '.join(spec.files)}")
     model = normalise(printed, posixpath.join(directory.reading, folder), literal=tool.podman)
     findings = Findings(desired.name)
-    report.seen.compare(model, findings, root=directory.reading, project=project)
+    report.parts.compare(model, findings, root=directory.reading, project=project)
     findings.raise_any()
     return harden(
         moved(model, directory.reading, directory.tree_path(tree)),
@@ -159,11 +159,11 @@ def moved(value: Any, before: str, after: str) -> Any:
     return value
 
 
-def _reason(said: str) -> str:
+def _reason(message: str) -> str:
     """Return the message of Compose; of a Python traceback, the error at its end."""
-    _, found, trace = said.rpartition("Traceback (most recent call last):")
+    _, found, trace = message.rpartition("Traceback (most recent call last):")
     lines = [line for line in trace.splitlines() if line.strip()]
-    return lines[-1].strip() if found and lines else said
+    return lines[-1].strip() if found and lines else message
 
 
 def _parsed(output: bytes, *, podman: bool) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ do_close_names() { # network, words of `podman network create`...
   { printf '%s\n\n' "$first"; tail -n +2 "$file" 2>/dev/null | grep .; } >"${file%/*/*}/.sandboxer.$$"
   mv -f "${file%/*/*}/.sandboxer.$$" "$file" || return
   exec 8>&-
-  tell_resolver
+  reload_resolver
 }
 
 # The gateways of a network, and its own servers if it has any, with commas between.
@@ -33,7 +33,7 @@ resolver_files() {
   if [ "$(id -u)" = 0 ]; then echo /run/containers/networks/aardvark-dns
   else echo "$(podman info --format '{{.Store.RunRoot}}' 9>&-)/networks/aardvark-dns"; fi
 }
-tell_resolver() { [ ! -s "${file%/*}/aardvark.pid" ] || kill -HUP "$(cat "${file%/*}/aardvark.pid")" 2>/dev/null; return 0; }
+reload_resolver() { [ ! -s "${file%/*}/aardvark.pid" ] || kill -HUP "$(cat "${file%/*}/aardvark.pid")" 2>/dev/null; return 0; }
 
 # A file whose network is gone would conflict with the next network that has the same addresses.
 forget_names() {
@@ -42,5 +42,5 @@ forget_names() {
     [ -f "$left" ] || continue
     podman network exists "${left##*/}" 9>&- || { rm -f "$left"; file=$left; }
   done
-  [ -z "$file" ] || tell_resolver
+  [ -z "$file" ] || reload_resolver
 }

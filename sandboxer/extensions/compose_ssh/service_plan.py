@@ -146,11 +146,11 @@ def _follow(operations: dict[str, ServiceOperation], services: Mapping[str, Desi
         name for name, one in operations.items() if one.action in ("create", "recreate") and one.cause != "replicas"
     }
     while True:
-        following = {name for name, one in services.items() if one.shares & made and _leaves(operations[name], one)}
-        if not following:
+        dependents = {name for name, one in services.items() if one.shares & made and _leaves(operations[name], one)}
+        if not dependents:
             break
-        made |= following
-        operations.update({name: ServiceOperation(name, "recreate", "dependency") for name in following})
+        made |= dependents
+        operations.update({name: ServiceOperation(name, "recreate", "dependency") for name in dependents})
     recreated = {name for name, one in operations.items() if one.action == "recreate"}
     for name, service in services.items():
         if service.restarts_with & recreated and operations[name] == ServiceOperation(name, "keep", "unchanged"):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.compose_ssh import env_files
-from sandboxer.extensions.compose_ssh.comparison import Seen
+from sandboxer.extensions.compose_ssh.comparison import FileParts
 from sandboxer.extensions.compose_ssh.findings import Findings
 from sandboxer.extensions.compose_ssh.plain_form import Budget, plain_form
 from sandboxer.extensions.compose_ssh.plain_yaml import RESET, Tagged, bare, documents
@@ -41,7 +41,7 @@ class SourceReport:
     ``files`` are the paths in the tree that Compose opens, compose files and the links on the way included. ``builds``
     says whether a service is built, ``contexts`` from which directories, as far as the raw files show. ``variables``
     are the names that the files take from the environment. ``opened`` is what Compose is given in their place: the
-    content of each path that it opens, without links; ``folders`` must exist too. ``seen`` is what the files say.
+    content of each path that it opens, without links; ``folders`` must exist too. ``parts`` is what the files say.
     """
 
     files: tuple[str, ...]
@@ -50,7 +50,7 @@ class SourceReport:
     variables: frozenset[str]
     opened: Mapping[str, bytes] = field(repr=False)
     folders: tuple[str, ...]
-    seen: Seen = field(repr=False)
+    parts: FileParts = field(repr=False)
 
 
 def inspect(
@@ -85,7 +85,7 @@ def inspect(
         frozenset(inspection.variables),
         opened,
         tuple(sorted(inspection.folders | {project})),
-        inspection.seen,
+        inspection.parts,
     )
 
 
@@ -100,7 +100,7 @@ class _Inspection:
         self.contexts: set[str] = set()
         self.variables: set[str] = set()
         self.builds = False
-        self.seen = Seen()
+        self.parts = FileParts()
         self.compose_files: dict[str, list[Any]] = {}
         self.folders: set[str] = set()
         self._texts: dict[str, bytes] = {}
@@ -186,7 +186,7 @@ class _Inspection:
             return
         if bare(document.get("models")):
             self.refuse("models", "models run outside any container; remove it", file)
-        self.seen.document(document, folder)
+        self.parts.document(document, folder)
         for index, include in enumerate(_listed(document.get("include"))):
             self.include(include, folder, file, f"include[{index}]")
         services = bare(document.get("services"))
@@ -222,7 +222,7 @@ class _Inspection:
         if not isinstance(service, dict) or not self._step(where, file):
             return
         service = _plain(service)
-        self.seen.service(owner, service, folder)
+        self.parts.service(owner, service, folder)
         for key in ("env_file", "label_file"):
             for item in _listed(service.get(key)):
                 entry = _plain(item) if isinstance(item, dict) else {"path": item}

@@ -51,11 +51,11 @@ class Stack:
 
     def build(self, containers: Iterable[Container]) -> list[str]:
         """Build the images that the input describes, but those of services that are finished; return their names."""
-        there, wanted = by_service(containers), {one.name: one for one in desired_services(self.hardened, {})}
+        there, desired = by_service(containers), {one.name: one for one in desired_services(self.hardened, {})}
         names = [
             one.name
             for one in self.hardened.services
-            if one.built and not finished(wanted[one.name], there.get(one.name, ()))
+            if one.built and not finished(desired[one.name], there.get(one.name, ()))
         ]
         if names:
             words = [*self._podman_build(), "build"] if self.tool.podman else ["--progress", "quiet", "build"]
@@ -80,7 +80,7 @@ class Stack:
         return self.wait(deadline, reply)
 
     def _up(self, operations: Sequence[ServiceOperation], before: State, deadline: float) -> Reply | None:
-        """Let Docker Compose do exactly what was decided: it recreates what it is told to, and nothing else."""
+        """Let Docker Compose do exactly what was decided: it recreates the named services, and nothing else."""
         recreated, others = self._named(operations, "recreate"), self._named(operations, "create", "start", "keep")
         others += [one.service for one in operations if (one.action, one.cause) == ("remove", "replicas")]
         if restarted := [one.service for one in operations if (one.action, one.cause) == ("start", "dependency")]:
@@ -345,8 +345,8 @@ class Stack:
         there = {container.service for container in state.containers}
         former = self._former(state)
         for name in sorted(former | (not_ready - there)):
-            how = "was not changed" if name in former else "was not created"
-            yield f"service {name} {how}; image {self.hardened.model['services'][name].get('image')}"
+            outcome = "was not changed" if name in former else "was not created"
+            yield f"service {name} {outcome}; image {self.hardened.model['services'][name].get('image')}"
         for container in state.containers:
             if self._good(container) or container.service not in not_ready:
                 continue

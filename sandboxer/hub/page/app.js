@@ -129,7 +129,7 @@ function show() {
   document.title = [failed ? `${failed} failed` : "", state.sandbox?.name, "State Hub"].filter(Boolean).join(" · ");
 }
 
-/** Tells those who hear the page what changed, a sentence for each of a few, a number for many. */
+/** Announces to screen readers what changed, a sentence for each of a few, a number for many. */
 function announce(before, after) {
   if (!state.known) return;
   const former = new Map(before.map((one) => [`${one.fleet}/${one.host}/${one.id}`, one]));

@@ -87,5 +87,5 @@ def test_what_it_said_is_kept_in_part_and_a_signal_gives_no_code(transport: Loca
         assert _rest(stream) == b""
         with pytest.raises(HostUnreachable, match="killed by a signal"):
             stream.wait(10)
-        assert len(stream.said) <= 2000
-        assert stream.said.endswith("xend")
+        assert len(stream.error_output) <= 2000
+        assert stream.error_output.endswith("xend")

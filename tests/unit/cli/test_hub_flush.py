@@ -60,14 +60,14 @@ def test_what_waited_for_a_hub_is_told_once_it_serves(host: JournalHost, tmp_pat
     said = flush(host, hub.url, 1)
     assert "; 8 events wait on the hosts (sent by the next run" in " ".join(said.split())
     with hub:
-        assert flush(host, hub.url, 0) == "State Hub was told of 2 sandboxes.\n"
+        assert flush(host, hub.url, 0) == "Reported 2 sandboxes to State Hub.\n"
         assert [event["data"]["number"] for event in hub.events(sandbox=ID)] == [1, 2, 3]
         assert [event["data"]["number"] for event in hub.events(sandbox="0badcafe")] == [1, 2, 3, 4, 5]
         assert host.numbers() == [("1", 3, [])]
         assert not host.kept("0badcafe").exists()
-        assert flush(host, hub.url, 0) == "State Hub was told of 0 sandboxes.\n"
+        assert flush(host, hub.url, 0) == "Reported 0 sandboxes to State Hub.\n"
         (host.directory() / "journal.acked").unlink()  # told, and not noted: the runner died in between
-        assert flush(host, hub.url, 0) == "State Hub was told of 1 sandbox.\n"
+        assert flush(host, hub.url, 0) == "Reported 1 sandbox to State Hub.\n"
         assert hub.duplicates() == 3
         assert len(hub.events(type="dev.sandboxer.sandbox.*")) == 8
         hub.stop()
@@ -82,7 +82,7 @@ def test_a_hub_that_refuses_is_one_warning(host: JournalHost) -> None:
     assert warning.startswith(
         f"Warning: State Hub at {lying.url}: answered 401 Unauthorized (check spec.stateHub.token); 8"
     )
-    assert told == "State Hub was told of 0 sandboxes."
+    assert told == "Reported 0 sandboxes to State Hub."
 
 
 def test_a_variable_that_is_not_set_is_one_warning(host: JournalHost) -> None:

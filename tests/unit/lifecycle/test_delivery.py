@@ -75,7 +75,7 @@ def test_what_the_run_does_comes_behind_what_was_to_be_told(host: JournalHost, d
         telling = deliver(lying)
         telling.begin(host.journals, ["one"])
         for event in events[3:]:  # it is read meanwhile, with these or without
-            telling.tell(event, "one")
+            telling.enqueue(event, "one")
         assert finished(telling) == []
     assert numbers(lying) == of(ONE, 1, 2, 3, 4, 5)
     assert host.numbers() == [("1", 5, [])]
@@ -88,7 +88,7 @@ def test_what_was_read_already_is_not_told_twice(host: JournalHost, deliver: Del
         telling.begin(host.journals, ["one"])
         telling.begin(host.journals, ["one"])
         for event in life(ONE, 3) * 2:
-            telling.tell(event, "one")
+            telling.enqueue(event, "one")
         assert finished(telling) == []
     assert numbers(lying) == of(ONE, 1, 2, 3)
 
@@ -100,7 +100,7 @@ def test_a_life_that_begins_is_told_from_its_first_event(host: JournalHost, deli
         is_ready(telling)
         host.lives(ONE, lines(life(ONE, 3)))
         for event in life(ONE, 3):
-            telling.tell(event, "one")
+            telling.enqueue(event, "one")
         assert finished(telling) == []
     assert numbers(lying) == of(ONE, 1, 2, 3)
     assert host.numbers() == [("1", 3, [])]
@@ -115,8 +115,8 @@ def test_an_event_behind_one_that_is_not_known_waits_for_the_next_run(host: Jour
         telling.begin(host.journals, ["one"])
         is_ready(telling)
         host.lives(ONE, lines(events[:4]))  # 3 is another client's
-        telling.tell(events[3], "one")
-        telling.tell(life(TWO, 3, identifier=OTHERS[0])[2], "one")  # of a life of which nothing is known
+        telling.enqueue(events[3], "one")
+        telling.enqueue(life(TWO, 3, identifier=OTHERS[0])[2], "one")  # of a life of which nothing is known
         assert finished(telling) == []
         assert numbers(lying) == of(ONE, 1, 2)
         assert host.numbers() == [("1", 2, [3, 4])]
@@ -136,7 +136,7 @@ def test_a_journal_that_begins_anew_is_told(host: JournalHost, deliver: Deliveri
         telling.begin(host.journals, ["one"])
         is_ready(telling)
         for event in unknown_host:
-            telling.tell(event, "one")
+            telling.enqueue(event, "one")
         assert finished(telling) == []
     assert numbers(lying) == of(ONE, 1, 2, 3, unknown_host[0].number, unknown_host[1].number)
 
@@ -145,7 +145,7 @@ def test_hosts_that_were_not_begun_are_not_told_of(host: JournalHost, deliver: D
     with LyingHub() as lying:
         telling = deliver(lying)
         telling.begin(host.journals, [])
-        telling.tell(life(ONE)[0], "one")
+        telling.enqueue(life(ONE)[0], "one")
         assert finished(telling) == []
     assert lying.events == []
 
@@ -161,7 +161,7 @@ def test_a_life_and_the_one_after_it_are_told_in_turn(host: JournalHost, deliver
         host.remove(ONE, first[4])
         host.lives(TWO, lines(second))
         for event in [*first[3:], *second]:
-            telling.tell(event, "one")
+            telling.enqueue(event, "one")
         assert finished(telling) == []
     assert numbers(lying) == [*of(ONE, 3, 4, 5), *of(TWO, 1, 2, 3)]
     assert host.numbers() == [("2", 3, [])]
@@ -250,7 +250,7 @@ def test_drift_that_is_told_renews_what_is_registered(host: JournalHost, deliver
         is_ready(telling)
         for number, fields in ((4, drift), (5, [])):
             event = drift_event(record, fields, at=NOW, reason="r").model_copy(update={"number": number})
-            telling.tell(event, "one")
+            telling.enqueue(event, "one")
         assert finished(telling) == []
     assert [request.method for request in lying.requests] == ["POST", "PUT"] * 2
     assert [event["type"].rpartition(".")[2] for event in lying.events] == ["detected", "resolved"]
@@ -337,7 +337,7 @@ def test_a_host_that_goes_away_is_a_sentence_and_others_go_on(
     with LyingHub() as lying:
         telling = deliver(lying)
         telling.begin(journals, ["one", "two"])
-        telling.tell(life(TWO, identifier=OTHERS[0])[0], "two")
+        telling.enqueue(life(TWO, identifier=OTHERS[0])[0], "two")
         is_ready(telling)
         gone.add("one")
         assert finished(telling) == [

@@ -51,13 +51,13 @@ class _Lives:
                 self._step(telling, name, [destroying])
                 self._host.remove(uid, destroyed, identifier=name)
                 del self.living[name]
-                telling.tell(destroyed, "one")
+                telling.enqueue(destroyed, "one")
 
     def _step(self, telling: Delivery, name: str, events: list[Event]) -> None:
         journal = self.living[name] = [*self.living.get(name, ()), *events]
         self._host.lives(events[0].uid, lines(journal), identifier=name)
         for event in events:
-            telling.tell(event, "one")
+            telling.enqueue(event, "one")
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ def test_what_is_told_while_a_hub_hangs_waits_for_nobody(host: JournalHost, deli
         telling.announce(started())
         telling.begin(host.journals, ["one"])
         for event in life(ONE):
-            telling.tell(event, "one")
+            telling.enqueue(event, "one")
         telling.renew("one", ID, REGISTRATION)
         assert time.monotonic() - began < 2
         assert len(telling.finish(grace=0.1)) == 1

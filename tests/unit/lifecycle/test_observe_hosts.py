@@ -75,14 +75,14 @@ def test_a_sandbox_is_as_the_extension_says_that_its_record_names() -> None:
     record = record_of(fleet_of({"sandboxes": {"web": {}}}).sandboxes["web"], "here")
     folder = record.model_copy(update={"id": "0" * 8, "extension": "ext.folder"})
     shipped = [
-        ObservedDirectory(one.id, one, has_workspace=False, told={"a": NOW}, reported_digest="d")
+        ObservedDirectory(one.id, one, has_workspace=False, reported_drift={"a": NOW}, reported_digest="d")
         for one in (record, folder)
     ]
     own = [ObservedDirectory(one.id, one, files=FileSums(7, 7, 7)) for one in (record, folder)]
     observation = merged(**{"compose-ssh": Fixed(*shipped), "folder": Fixed(*own)})
     assert isinstance(observation, Reachable)
     assert observation.found[record.id] == shipped[0]
-    assert observation.found[folder.id] == replace(own[1], told={"a": NOW}, reported_digest="d")
+    assert observation.found[folder.id] == replace(own[1], reported_drift={"a": NOW}, reported_digest="d")
     missed = merged(**{"compose-ssh": Fixed(*shipped), "folder": Fixed()})
     assert isinstance(missed, Reachable)
     assert missed.found[folder.id] == shipped[1]

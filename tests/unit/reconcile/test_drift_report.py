@@ -31,7 +31,7 @@ def fleet_state(case: dict[str, Any], *, told: dict[str, Any] | None = None) -> 
     observations = looks_of(case, fleet)
     for name, observation in observations.items():
         if isinstance(observation, Reachable) and told:
-            found = {key: replace(each, told=told) for key, each in observation.found.items()}
+            found = {key: replace(each, reported_drift=told) for key, each in observation.found.items()}
             observations[name] = replace(observation, found=found)
     return fleet_state_of(fleet, observations, NOW)
 

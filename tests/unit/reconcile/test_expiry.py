@@ -12,7 +12,7 @@ from sandboxer.lifecycle.handles import handle
 from sandboxer.model.observed import Reachable
 from sandboxer.model.quantity import parse_duration
 from sandboxer.model.remedy import RemedyCode, remedy_of
-from sandboxer.reconcile.expiry import expired, expiry_after, expiry_told, extended
+from sandboxer.reconcile.expiry import described_expiry, expired, expiry_after, extended
 from sandboxer.reconcile.planner import plan
 from tests.support.planning import NOW, fleet_of, looks_of, record_of
 
@@ -44,13 +44,13 @@ def _record(spec: dict[str, Any], **given: Any) -> Any:
 def test_an_end_is_told_with_what_set_it(
     spec: dict[str, Any], given: dict[str, Any], source: str, ttl: str | None, left: str | None
 ) -> None:
-    told = expiry_told(_record(spec, **given), _desired(**spec), NOW, NOW)
+    told = described_expiry(_record(spec, **given), _desired(**spec), NOW, NOW)
     assert (told.source, told.ttl) == (source, ttl)
     assert told.left == (parse_duration(left) if left else timedelta())
 
 
 def test_without_its_manifest_a_default_is_told_as_the_ttl_that_it_is() -> None:
-    told = expiry_told(_record({}), None, NOW, NOW)
+    told = described_expiry(_record({}), None, NOW, NOW)
     assert (told.source, told.ttl) == ("ttl", "4h")
 
 
@@ -58,9 +58,9 @@ def test_without_its_manifest_a_default_is_told_as_the_ttl_that_it_is() -> None:
 def test_a_ttl_that_somebody_wrote_into_the_record_harms_nobody(ttl: Any) -> None:
     record = _record({})
     record = record.model_copy(update={"spec": {**record.spec, "ttl": ttl}})
-    assert expiry_told(record, None, NOW, NOW).at == record.expires_at
+    assert described_expiry(record, None, NOW, NOW).at == record.expires_at
     record = record.model_copy(update={"spec": {**record.spec, "expiresAt": ttl or 1}})
-    assert expiry_told(record, None, NOW, NOW).source == "expiresAt"
+    assert described_expiry(record, None, NOW, NOW).source == "expiresAt"
 
 
 @pytest.mark.parametrize(("host", "runner"), [(HOUR, -HOUR), (-HOUR, HOUR), (-HOUR, timedelta()), (timedelta(), -HOUR)])
@@ -68,7 +68,7 @@ def test_one_clock_that_is_an_hour_off_ends_nothing_early(host: timedelta, runne
     record = _record({"ttl": "90m"})
     over = record.expires_at
     assert not expired(over, over + host, over + runner)
-    assert expiry_told(record, None, over + host, over + runner).left == HOUR
+    assert described_expiry(record, None, over + host, over + runner).left == HOUR
     assert expired(over, over + max(host, HOUR), over + max(runner, HOUR))
 
 

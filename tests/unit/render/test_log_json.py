@@ -259,7 +259,7 @@ def test_no_secret_comes_into_a_log_with_an_error_of_the_run(capsys: pytest.Capt
     session.speak("json")
     session.receive(FleetRead("acme", Redaction(lambda: fleet)))
     session.failed(HostUnreachable("lab-1", "lab-1 said hunter2", hint="not hunter2"))
-    session.said("warning", "lab-1 said hunter2")
+    session.notify("warning", "lab-1 said hunter2")
     run_id = session.run_id
     session.close(1)
     _, error, warning, _ = lines_of(capsys.readouterr().err)

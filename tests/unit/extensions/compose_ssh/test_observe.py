@@ -98,7 +98,7 @@ def test_what_was_told_is_read_and_half_a_note_is_none(home: Path) -> None:
 
 def assert_told(home: Path, text: str, told: dict[str, datetime]) -> None:
     put(home / IDENTIFIER / "drift.json", text)
-    assert observation(home).found[IDENTIFIER].told == told
+    assert observation(home).found[IDENTIFIER].reported_drift == told
 
 
 def test_lines_that_are_no_sums_are_none() -> None:

@@ -1,4 +1,4 @@
-"""The commands that reach into a sandbox: a shell or one command, copies, and the addresses of its ports."""
+"""The commands that connect to a sandbox: a shell or one command, copies, and the addresses of its ports."""
 
 from __future__ import annotations
 
