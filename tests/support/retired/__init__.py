@@ -1,5 +1,4 @@
-"""The words that Sandboxer retired, and where they still stand: in names of code, and in texts.
+"""The words that Sandboxer retired, where they may not stand: in names of code, and in texts.
 
-`words` has the list, `scan` finds them. ``python -m tests.support.retired`` prints what is left, word by word;
-``--write`` writes the list of what is open, which may only become shorter.
+`words` has the list, `scan` finds them. ``python -m tests.support.retired`` prints each, with its files.
 """

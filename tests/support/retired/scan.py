@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.fleet import ROOT
 from tests.support.mentions.texts import all_files, file_texts
-from tests.support.retired.words import in_name, in_text
+from tests.support.retired.words import in_name, in_path, in_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _SHELL_NAME = re.compile(r"^\s*(\w+)\(\)|\b(?:local |export )?([a-z]\w*)=|\bfor (\w+) in\b", re.MULTILINE)
 _JS_NAME = re.compile(r"\b(?:const|let|function|class) (\w+)")
-OPEN = ROOT / "tests/cases/retired-words.txt"
 
 
 def found() -> dict[str, Counter[str]]:
@@ -29,6 +28,7 @@ def found() -> dict[str, Counter[str]]:
     for path in all_files():
         where = path.relative_to(ROOT).as_posix()
         words = [f"name {word}" for name in names(path) for word in in_name(name, where)]
+        words += [f"name {word}" for word in in_path(where)]
         words += [f"text {word}" for text in _texts(path) for word in in_text(text)]
         for word in words:
             counted[word][where] += 1
@@ -64,9 +64,3 @@ def _texts(path: Path) -> Iterator[str]:
     if path.suffix == ".py":
         tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
         yield from (token.string for token in tokens if token.type == tokenize.COMMENT)
-
-
-def still_open() -> Counter[str]:
-    """Return how often each word may still stand, from the list of open words."""
-    lines = OPEN.read_text(encoding="utf-8").splitlines() if OPEN.exists() else []
-    return Counter({word: int(count) for word, count in (line.rsplit(": ", 1) for line in lines if line[:1] != "#")})

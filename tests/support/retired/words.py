@@ -6,22 +6,25 @@ import re
 
 # In names of code: a name is split at underscores and capitals, and no part may be one of these.
 NAMES = {
-    **dict.fromkeys(("look", "looks", "looked", "looking", "survey", "sight", "sights", "scene", "witness"), "observe"),
-    **dict.fromkeys(("tell", "tells", "telling", "told"), "event, emit, report"),
+    **dict.fromkeys(("look", "looks", "looked", "looking", "probe", "probes", "survey"), "observe"),
+    **dict.fromkeys(("sight", "sights", "scene", "scenes", "witness", "witnesses"), "observe"),
+    **dict.fromkeys(("tell", "tells", "telling", "told", "following"), "event, emit, report"),
     **dict.fromkeys(("asked", "asking"), "request"),
     "wanted": "desired",
+    "gives": "returns",
     "anew": "recreate",
-    **dict.fromkeys(("box", "workbench"), "SandboxDirectory, HostSession"),
+    **dict.fromkeys(("box", "workbench", "bench"), "SandboxDirectory, HostSession"),
+    "question": "ObserveRequest",
     **dict.fromkeys(("settle", "settled"), "cleanup"),
     "heads": "revisions",
     **dict.fromkeys(("renames", "ahead"), "renamed_from, newer_on_hosts"),
     **dict.fromkeys(("buried", "bury", "stone", "stones"), "tombstone"),
-    **dict.fromkeys(("gap", "gaps", "doubt"), "Unknown, conflict"),
+    **dict.fromkeys(("gap", "gaps", "doubt", "silent"), "Unknown, conflict, unreachable"),
     **dict.fromkeys(("patient", "patients", "checkup", "examine"), "HostCheck, HostReport"),
     **dict.fromkeys(("crew", "door", "keeper"), "workers, auth, maintenance"),
     **dict.fromkeys(("refusals", "throttle"), "errors, rate_limit"),
     **dict.fromkeys(("making", "upkeep", "calling"), "create, maintenance, client_session"),
-    "objection": "mismatch",
+    **dict.fromkeys(("hold", "objection"), "enforce, mismatch"),
     "passing": "transient",
     **dict.fromkeys(("seam", "seams"), "protocols"),
     **dict.fromkeys(("bell", "feed"), "Broadcaster, StreamReader"),
@@ -29,25 +32,42 @@ NAMES = {
     "how": "options",
 }
 
+# Terms in one form, plain English in others ("until it ends", "a line of text"): the path of a module, or `path: name`.
+FORMS = {
+    r"(.*/)?(seen|shown|place|work|room|line|reach|until|whole_file|reading|described)\.py": "see docs/glossary.md",
+    r"sandboxer/client/(access|values|ending)\.py": "context, sandbox, destroy",
+    r".*: _?(Seen|Place|Work|Room|Shown|Reach)": "Observed, Target, Operation, HostCapacity, connect",
+    r"sandboxer/(hub|lifecycle)/.*: _?Line": "EventQueue",
+}
+
 # In texts: whole words and phrases, in any case.
 TEXTS = {
-    **dict.fromkeys(("a look", "the look", "looked at", "survey", "sights", "scene"), "observe, observation"),
-    **dict.fromkeys(("told", "tells", "telling"), "event, report, show"),
-    **dict.fromkeys(("asked for", "is asked", "are asked"), "request"),
+    **dict.fromkeys(
+        ("a look", "the look", "one look", "looked at", "looks at", "survey", "sights", "scene"), "observe"
+    ),
+    **dict.fromkeys(("told", "tells", "telling", "witness"), "event, report, show"),
+    **dict.fromkeys(("asked for", "is asked", "are asked", "was asked", "asking"), "request"),
     "wanted": "desired",
-    **dict.fromkeys(("anew", "gone on with", "cut off", "left over"), "recreate, resume, interrupted, leftover"),
-    **dict.fromkeys(("workbench", "patient", "patients", "checkup"), "HostSession, HostCheck"),
+    **dict.fromkeys(
+        ("anew", "gone on with", "goes on with", "cut off", "left over"), "recreate, resume, interrupted, leftover"
+    ),
+    **dict.fromkeys(("workbench", "patient", "patients", "checkup", "examines"), "HostSession, HostCheck"),
     **dict.fromkeys(("crew", "keeper", "refusals", "throttle", "upkeep"), "workers, maintenance, errors, rate limit"),
-    **dict.fromkeys(("buried", "tombstones are laid"), "tombstoned"),
-    **dict.fromkeys(("seams", "bell"), "protocols, Broadcaster"),
+    **dict.fromkeys(("buried", "tombstones are laid", "in doubt"), "tombstoned, conflict"),
+    **dict.fromkeys(("seams", "bell", "objection"), "protocols, Broadcaster, mismatch"),
     "by now": "already",
     **dict.fromkeys(("is none of", "are none of", "that is none", "that are none", "none of this"), "is no, is not"),
-    "befalls": "happens to",
-    "goes by that name": "unrecognized name",
+    **dict.fromkeys(("befalls", "befall"), "happens to"),
+    **dict.fromkeys(("goes by that name", "go by that name"), "unrecognized name"),
     "of this age": "out of range",
     "it is not said": "not specified",
     "as it must": "failed validation",
-    "is nowhere": "not found on any host",
+    **dict.fromkeys(("is nowhere", "nowhere yet"), "not found on any host"),
+    **dict.fromkeys(("tells the way in", "closed off"), "shows how to reach the sandbox"),
+    **dict.fromkeys(("to its end that was", "is only on record"), "finish an interrupted or requested sandbox"),
+    **dict.fromkeys(("its volumes end", "lead local ports"), "its volumes are deleted, forward local ports"),
+    **dict.fromkeys(("this server's", "this server ends"), "invalid token, server is shutting down"),
+    "cannot be told": "could not be fully inspected",
 }
 
 # Names that are keys of what is written or sent, each in the file that has it.
@@ -66,6 +86,20 @@ EXCEPTIONS = {
     "gap_then": "what makes that event",
 }
 
+# Still standing, as `word: files`: moved by the package of the host's protocol.
+MOVED = {
+    "name box": ("extensions/cleanup.sh", "extensions/host_session.sh", "extensions/journals.sh", "extensions/note.sh"),
+    "name heads": ("extensions/host_observation.py",),
+    "name said": ("extensions/cleaner.sh", "extensions/contents.py", "extensions/host_observation.py"),
+    "name tell": ("extensions/host_session.sh",),
+    "name told": ("extensions/host_observation.py", "lifecycle/journals.py", "lifecycle/notes.py"),
+    "name wanted": ("extensions/contents.py", "extensions/host_observation.py", "lifecycle/cleanup.py"),
+    "text cut off": ("extensions/end.sh",),
+    "text is asked": ("extensions/capabilities.py",),
+    "text tells": ("lifecycle/cleanup.py", "lifecycle/journals.py", "lifecycle/notes.py"),
+    "text told": ("extensions/doctor.sh", "extensions/note.sh", "lifecycle/notes.py"),
+}
+
 _TEXT = re.compile(rf"\b({'|'.join(sorted(map(re.escape, TEXTS), key=len, reverse=True))})\b", re.IGNORECASE)
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -74,7 +108,13 @@ def in_name(name: str, path: str = "") -> list[str]:
     """Return the retired words that are parts of a name, in the file at a path of the repository."""
     if name in EXCEPTIONS or f"{path}: {name}" in KEYS:
         return []
-    return [word for part in _PART.findall(name) if (word := part.lower()) in NAMES]
+    parts = [word for part in _PART.findall(name) if (word := part.lower()) in NAMES]
+    return parts or [name for form in FORMS if re.fullmatch(form, f"{path}: {name}")]
+
+
+def in_path(path: str) -> list[str]:
+    """Return the forms of retired words that a file's path has."""
+    return [path for form in FORMS if re.fullmatch(form, path)]
 
 
 def in_text(text: str) -> list[str]:
@@ -82,3 +122,9 @@ def in_text(text: str) -> list[str]:
     for exception in EXCEPTIONS:
         text = text.replace(exception, "")
     return [" ".join(found.lower().split()) for found in _TEXT.findall(re.sub(r"\s+", " ", text))]
+
+
+def replacement(word: str) -> str:
+    """Return the words to use in place of a retired one, or of a name or path in a retired form."""
+    known = NAMES.get(word) or TEXTS.get(word)
+    return known or next((use for form, use in FORMS.items() if re.fullmatch(form, word)), "see docs/glossary.md")
