@@ -65,7 +65,7 @@ def test_a_host_has_the_defaults_of_the_contract() -> None:
 
 def test_a_profile_has_the_defaults_of_the_contract() -> None:
     spec = make(Profile, {"extension": "e"}).spec
-    assert (spec.isolation, spec.scope, spec.cost_class) == ("container", "ephemeral", "self-hosted")
+    assert (spec.isolation, spec.scope, spec.cost_class) == (None, "ephemeral", "self-hosted")  # the extension's
     assert (spec.network.egress, spec.network.ingress) == ("deny", "loopback")
     assert (spec.workspace.mode, spec.workspace.path) == ("copy", ".")
     assert (spec.compose.files, spec.compose.profiles, spec.compose.pull) == (("compose.yaml",), (), "missing")

@@ -94,8 +94,8 @@ def test_the_last_frame_stays_on_the_screen() -> None:
 def test_the_last_frame_lists_what_was_done_with_each_service() -> None:
     screen = Screen()
     with LiveView(screen.console) as view:
-        view.started(WEB)
-        view.ended(OUTCOMES[0])
+        view(ChangeStarted(WEB))
+        view(ChangeEnded(OUTCOMES[0]))
         assert len(screen.shows(view)) == 2
     shown = screen.shows(view)
     assert [line.split()[:2] for line in shown[2:]] == [["api", "recreate"], ["queue\\x1b", "start"]]
