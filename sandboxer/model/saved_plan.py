@@ -154,7 +154,7 @@ def parse_saved_plan(data: bytes) -> SavedPlan:
             hint="plan again with this release, or apply with the release that wrote the plan",
         )
     if "approval" not in content:
-        _refuse("no approval: the plan was not written by `plan --out`", _AGAIN)
+        _refuse("not a saved plan: an approval is missing", _AGAIN)
     if content.pop("checksum", None) != checksum(content):
         _refuse("checksum mismatch: the plan was changed after it was written", _AGAIN)
     try:

@@ -34,8 +34,7 @@ def compare(hosts: FleetHosts, options: Options, reporter: Reporter, inputs: Inp
     reporter.begin(observations)
     emit = fan_out(hosts.emit, reporter)
     registry, written = hosts.source.registry(), lambda host, event: emit(EventWritten(host, event))
-    found = find_drift(
-        fleet_state, options, hosts.transport, holder_of(fleet), inputs, registry, written)
+    found = find_drift(fleet_state, options, hosts.transport, holder_of(fleet), inputs, registry, written)
     report = replace(found, plan=replace(found.plan, stats=hosts.stats()))
     emit(DriftCompared(report))
     return report

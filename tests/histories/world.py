@@ -141,14 +141,15 @@ class SimulatedRun:
     def apply(self, planned: Planned, options: Options) -> list[Outcome]:
         """Carry out a plan."""
         git: Any = self.git
-        registry: Any = _Registry(self._backend)
-        applier = Applier(planned, self.hosts, self.operations(), registry, git, options)
+        operations = self.operations()
+        applier = Applier(planned, self.hosts, operations, operations.registry, git, options)
         return applier.apply()
 
     def operations(self) -> SimulatedOperations:
         """Return what makes the operations of this run."""
         files: Any = Files()
-        return SimulatedOperations(self.hosts.transport, files, False, ApplyOptions(), run=self)
+        registry: Any = _Registry(self._backend)
+        return SimulatedOperations(self.hosts.transport, files, False, registry, ApplyOptions(), run=self)
 
     def was_behind(self, change: Change, host: str) -> bool:
         """Return whether a newer commit was noted on a host when this change was planned."""

@@ -19,6 +19,7 @@ from sandboxer.model.manifest import Extension as Description
 from sandboxer.model.observed import ObservedDirectory, Reachable
 from sandboxer.model.protocols import Revision
 from sandboxer.model.record import RecordRefused, parse_record
+from sandboxer.model.run_events import ignore
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import resolve
 from sandboxer.reconcile.drift_report import Contents
@@ -177,7 +178,7 @@ def carried_out(change: Change, former: str | None) -> list[Any]:
     done: list[Any] = []
     asked: list[tuple[Action, str]] = []
 
-    def operation_for(about: Change, host: str, _progress: Any) -> Any:
+    def operation_for(about: Change, host: str) -> Any:
         asked.append((about.action, host))
         target = Target(host, "/tmp/sandboxer", None, "", None, 1.0, 1, "me")  # type: ignore[arg-type]
         return Operation(
@@ -194,10 +195,6 @@ def carried_out(change: Change, former: str | None) -> list[Any]:
             clock=lambda: NOW,
         )
 
-    class View:
-        def __getattr__(self, _name: str) -> Any:
-            return lambda *_: None
-
     desired = fleet_of({"sandboxes": {"web": {}}}).sandboxes["web"]
     executor = Executor(
         desired={desired.id: desired},
@@ -206,7 +203,7 @@ def carried_out(change: Change, former: str | None) -> list[Any]:
         operation_for=operation_for,
         might_live=lambda _: (),
         plan_again=None,
-        view=View(),  # type: ignore[arg-type]
+        emit=ignore,
     )
     (outcome,) = executor.run([change])
     assert outcome.error == ""

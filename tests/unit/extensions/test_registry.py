@@ -150,7 +150,7 @@ def test_a_class_that_takes_other_parameters_is_refused_with_those_that_it_is_ca
 def test_a_capability_that_is_declared_is_held_to_its_protocol() -> None:
     error = refusal(described(operations=[*OPERATIONS, "logs"]), here("OtherLogs"))
     assert "OtherLogs.logs takes (self, name)" in error.message
-    assert error.hint == "it is called with (self, sandbox, request)"
+    assert error.hint == "accept the parameters (self, sandbox, request)"
     assert isinstance(build_registry(described(), [here("OtherLogs")]).get("ext.other"), OtherLogs)
 
 

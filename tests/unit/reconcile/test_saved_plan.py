@@ -339,7 +339,7 @@ def signed(**keys: Any) -> bytes:
         pytest.param(b'{"a":' * 100_000 + b"1", "nested too deeply", id="deep"),
         pytest.param(b" " * (MAX_BYTES + 1), "larger than 16 MiB", id="large"),
         pytest.param(altered(format_version="2.0"), "format 2.0 is not supported; this release reads 1.0", id="newer"),
-        pytest.param(json.dumps(plan_of(OUTDATED).to_json()).encode(), "no approval", id="-o json"),
+        pytest.param(json.dumps(plan_of(OUTDATED).to_json()).encode(), "not a saved plan", id="-o json"),
         pytest.param(altered(fleet="other"), "checksum mismatch", id="edited"),
         pytest.param(altered(more=1), "checksum mismatch", id="added"),
         pytest.param(altered(checksum=None), "checksum mismatch", id="no-checksum"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import yaml
 
+from sandboxer.extensions.compose_ssh.labels import COMPOSE_IMAGE, COMPOSE_SERVICE
 from sandboxer.extensions.compose_ssh.service_plan import (
     DesiredService,
     ObservedStack,
@@ -17,7 +18,7 @@ from sandboxer.extensions.compose_ssh.service_plan import (
     plan_services,
     what_changed,
 )
-from sandboxer.model.identity import COMPOSE_IMAGE, COMPOSE_SERVICE, LABEL_CONFIG, LABEL_INPUTS
+from sandboxer.model.identity import LABEL_CONFIG, LABEL_INPUTS
 from sandboxer.model.observed import Container
 from sandboxer.model.service_operation import CAUSES, ServiceAction, ServiceOperation
 from tests.support.cases import CASES, compare
