@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import yaml
 
-from sandboxer.extensions.compose_ssh.labels import COMPOSE_IMAGE, COMPOSE_SERVICE
+from sandboxer.extensions.compose_ssh.labels import COMPOSE_IMAGE, COMPOSE_ONE_OFF, COMPOSE_SERVICE, service_fields
 from sandboxer.extensions.compose_ssh.service_plan import (
     DesiredService,
     ObservedStack,
@@ -32,10 +32,11 @@ SITUATIONS: list[dict[str, Any]] = yaml.safe_load((CASES / "services/services.ya
 def _container(number: int, given: Mapping[str, Any]) -> Container:
     labels = {COMPOSE_SERVICE: given["service"], LABEL_CONFIG: given.get("config", "c1")}
     labels |= {COMPOSE_IMAGE: given["compose_image"]} if "compose_image" in given else {}
-    labels |= {"com.docker.compose.oneoff": "True"} if given.get("one_off") else {}
+    labels |= {COMPOSE_ONE_OFF: "True"} if given.get("one_off") else {}
     name, state = f"{given['service']}-{number}", given.get("state", "running")
     image, code, health = given.get("image", "i1"), given.get("exit_code", 0), given.get("health")
-    return Container(f"id{number}", name, "docker", "image", image, state, code, health, labels)
+    fields = service_fields(labels, name)
+    return Container(f"id{number}", name, "docker", "image", image, state, code, health, labels, **fields)
 
 
 def _desired(name: str, given: Mapping[str, Any]) -> DesiredService:
