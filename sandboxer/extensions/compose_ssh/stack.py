@@ -147,7 +147,10 @@ class Stack:
         most = {service.name: service.replicas for service in self.hardened.services}
         there, former = by_service(before.containers), []
         for name in (one.service for one in operations if one.action == "remove"):
-            former += [c.id for c in sorted(there.get(name, ()), key=_number)[most.get(name, 0) :]]
+            replicas = sorted(there.get(name, ()), key=lambda container: container.replica)
+            former += [container.id for container in replicas[most.get(name, 0) :]]
+                c.id for c in sorted(there.get(name, ()), key=lambda container: container.replica)[most.get(name, 0) :]
+            ]
         if former:
             words = ["rm", "-f", "-t", "0"] if self.tool.podman else ["rm", "-f"]
             engine = self.directory.operation.target.engine
@@ -374,9 +377,3 @@ class Stack:
 def _refused(reply: Reply | None) -> bool:
     """Return whether Docker itself refused what Compose requested: then what exists is not what was requested."""
     return reply is not None and reply.code != 0 and ENGINE_REFUSED in reply.text
-
-
-def _number(container: Container) -> int:
-    """Return which of its service's containers it is."""
-    number = container.labels.get("com.docker.compose.container-number", "")
-    return int(number) if number.isdecimal() else 0
