@@ -95,5 +95,5 @@ def _without_extensions(value: Any, depth: int = 0) -> Any:
 def differences(report: SourceReport, model: dict[str, Any], folder: Path) -> list[str]:
     """Return the parts of a Compose's model that our reader missed."""
     findings = Findings("web")
-    report.seen.compare(model, findings, root=str(folder), project=PROJECT)
+    report.parts.compare(model, findings, root=str(folder), project=PROJECT)
     return list(findings.lines)

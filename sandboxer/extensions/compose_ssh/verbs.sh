@@ -77,7 +77,7 @@ no_link() { # path below the sandbox's folder
     [ -n "$rest" ] || return 0
     at=$at/${rest%%/*} rest=${rest#*/}
   done
-  echo "$at is a symbolic link, which Sandboxer never creates; remove it"; return 1
+  echo "$at is a link, which Sandboxer never creates; remove it"; return 1
 }
 
 # What an engine is about to be given exists, below directories of the login's that nobody else may write to: so the
