@@ -1,0 +1,158 @@
+"""The rules of declared capabilities."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import CapabilityMissing, ExtensionError
+from sandboxer.extensions.base import REQUIRED_OPERATIONS
+from sandboxer.extensions.capabilities import CAPABILITIES, LogRequest
+from sandboxer.extensions.conformance.inputs import MARKED
+from sandboxer.extensions.conformance.rule import RuleBroken, demand, needs
+from sandboxer.extensions.registry import Registry, check_class
+from sandboxer.extensions.scripts import script
+
+if TYPE_CHECKING:
+    from sandboxer.extensions.conformance.case import Case
+    from sandboxer.model.protocols import Command
+
+SLEEP = "86398.25"
+
+
+def declared_operations_are_methods(case: Case) -> None:
+    """The class has a method for each operation that the description declares, with the protocol's parameters."""
+    declared = case.subject.description.spec.capabilities.operations
+    try:
+        check_class(case.subject.extension, type(case.backend), declared)
+    except ExtensionError as error:
+        raise RuleBroken(error.message) from None
+    unknown = set(declared) - set(REQUIRED_OPERATIONS) - CAPABILITIES.keys()
+    demand(not unknown, f"no command uses {', '.join(sorted(unknown))}")
+
+
+def undeclared_operations_are_absent(case: Case) -> None:
+    """The class has no operation that its description leaves out: nobody can use it."""
+    declared = case.subject.description.spec.capabilities.operations
+    registry = Registry({case.subject.extension: case.subject.description}, {})
+    for operation in sorted(CAPABILITIES.keys() - set(declared)):
+        demand(not hasattr(case.backend, operation), f"it has `{operation}`, which is not declared")
+        try:
+            registry.capable("one", case.subject.extension, operation)
+        except CapabilityMissing:
+            continue
+        raise RuleBroken(f"`{operation}` is used without being declared")
+
+
+@needs("exec")
+def exec_runs_a_command(case: Case) -> None:
+    """`exec` returns a command that runs the given words as they are, passes input through, and exits as they do."""
+    desired = case.desired()
+    case.provision(desired)
+    sandbox, container = case.live(desired)
+    words = ["sh", "-c", 'read -r line; echo "$1|$line"; exit 7', "sh", "it's $(one) `word`"]
+    code, output = _talk(case, case.backend.exec(sandbox, container, words, None), b"typed\n")  # type: ignore[attr-defined]
+    demand(code == 7, f"`exit 7` exited with {code}")
+    demand(output == b"it's $(one) `word`|typed\n", f"it printed {output!r}")
+
+
+@needs("exec")
+def exec_ends_with_the_sandbox(case: Case) -> None:
+    """What runs in a sandbox by `exec` is ended by its teardown."""
+    desired = case.desired()
+    case.provision(desired)
+    sandbox, container = case.live(desired)
+    command = case.backend.exec(sandbox, container, ["sh", "-c", f"echo up; exec sleep {SLEEP}"], None)  # type: ignore[attr-defined]
+    with case.raw.stream(command) as stream:
+        demand(stream.read(30).startswith(b"up"), "it did not start")
+        demand(case.view.processes(f"sleep {SLEEP}"), "it does not run on the host")
+        case.teardown(desired)
+        demand(not case.view.processes(f"sleep {SLEEP}"), "it still runs after the teardown")
+
+
+@needs("copy")
+def copy_brings_back_what_it_took(case: Case) -> None:
+    """What `copy` unpacks in a folder it prints again, byte by byte; of what is not there, `kind` prints nothing."""
+    desired = case.desired()
+    case.provision(desired)
+    sandbox, container = case.live(desired)
+    folder = "/tmp" if container else "/"  # noqa: S108 - a path in the sandbox
+    content = bytes(range(256)) * 100
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        member = tarfile.TarInfo("conformance copy")
+        member.size, member.mode = len(content), 0o644
+        tar.addfile(member, io.BytesIO(content))
+    code, output = _talk(case, case.backend.copy(sandbox, container, "in", folder), buffer.getvalue())  # type: ignore[attr-defined]
+    demand(code == 0, f"`in` exited with {code}: {output!r}")
+    path = f"{folder.rstrip('/')}/conformance copy"
+    code, output = _talk(case, case.backend.copy(sandbox, container, "out", path))  # type: ignore[attr-defined]
+    demand(code == 0, f"`out` exited with {code}")
+    with tarfile.open(fileobj=io.BytesIO(output)) as tar:
+        first = tar.next()
+        file = tar.extractfile(first) if first else None
+        demand(file and file.read() == content, "`out` printed another content")
+    _, output = _talk(case, case.backend.copy(sandbox, container, "kind", f"{path} not"))  # type: ignore[attr-defined]
+    demand(not output, f"`kind` printed {len(output)} bytes for what is not there")
+
+
+@needs("contents")
+def contents_names_changed_files(case: Case) -> None:
+    """`contents` names a delivered file that changed, and nothing of a sandbox that is as it was delivered."""
+    desired = case.desired()
+    record = case.provision(desired)
+    compare = case.backend.contents  # type: ignore[attr-defined]
+    found = compare(case.raw, case.request, [record], case.subject.inputs)[record.id]
+    demand(not found.error and not found.files, f"it found {found!r} in a sandbox that nobody changed")
+    digest = desired.tree.digest if desired.tree else ""
+    case.view.write(f"{case.folder(desired)}/workspace/tree/{digest}/{MARKED}", "changed")
+    found = compare(case.raw, case.request, [record], case.subject.inputs)[record.id]
+    paths = [one.path for one in found.files]
+    demand(paths == [f"workspace.files.{MARKED}"], f"it named {paths}")
+
+
+@needs("logs")
+def logs_end(case: Case) -> None:
+    """`logs` without `follow` yields what there is and ends; its reader may be closed twice."""
+    desired = case.desired()
+    case.provision(desired)
+    sandbox, _ = case.live(desired)
+    reader = case.backend.logs(sandbox, LogRequest(tail=5))  # type: ignore[attr-defined]
+    for line in reader.lines():
+        demand(line.service in sandbox.services, f"a line is of {line.service}, which is no service of the sandbox")
+    reader.close()
+    reader.close()
+
+
+@needs("addresses")
+def addresses_of_nothing_are_none(case: Case) -> None:
+    """`addresses` returns nothing for a service that does not run."""
+    desired = case.desired()
+    case.provision(desired)
+    sandbox, _ = case.live(desired)
+    found = case.backend.addresses(sandbox, "conformance-none", 1)  # type: ignore[attr-defined]
+    demand(not found, f"it returned {found!r}")
+
+
+@needs("host_checks")
+def host_checks_print_sections(case: Case) -> None:
+    """`host_checks` names scripts that are installed, and its checks can be called."""
+    checks = case.backend.host_checks()  # type: ignore[attr-defined]
+    try:
+        script(*checks.scripts)
+    except OSError as error:
+        raise RuleBroken(f"a script cannot be read: {error}") from None
+    demand(all(callable(check) for check in checks.checks), "a check is no function")
+
+
+def _talk(case: Case, command: Command, data: bytes = b"") -> tuple[int, bytes]:
+    """Run a command as the core does, with input behind its parameters; return its exit code and its output."""
+    output = bytearray()
+    with case.raw.stream(replace(command)) as stream:
+        stream.write(data)
+        stream.end_input()
+        while piece := stream.read(60):
+            output += piece
+        return stream.wait(60), bytes(output)

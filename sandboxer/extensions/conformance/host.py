@@ -1,0 +1,66 @@
+"""What the suite sees of a host by itself, with commands of its own: files, journals, processes."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sandboxer.errors import SandboxerError
+from sandboxer.extensions.scripts import script
+from sandboxer.model.protocols import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandboxer.model.protocols import HostTransport
+
+
+class HostView:
+    """A host as the suite inspects it. ``root`` is the folder of all sandboxes there."""
+
+    def __init__(self, transport: HostTransport, root: str) -> None:
+        self._transport = transport
+        self.root = root
+
+    def entries(self, path: str = "") -> Mapping[str, str]:
+        """Return everything below a path of the root, with its type, mode, size, time of change, and target."""
+        words = self._ask("entries", path).split("\0")
+        return dict(zip(words[::2], words[1::2], strict=False))
+
+    def sums(self, path: str) -> Mapping[str, str]:
+        """Return the SHA-256 of every file below a path of the root."""
+        found = {}
+        for line in self._ask("sums", path).split("\0"):
+            digest, _, name = line.partition("  ")
+            if name:
+                found[name.removeprefix("./")] = digest
+        return found
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file below the root; nothing where it is not."""
+        return os.fsencode(self._ask("read", path))
+
+    def write(self, path: str, content: str) -> None:
+        """Write a file of one line below the root, with its folders."""
+        self._ask("write", path, content)
+
+    def remove(self, path: str) -> None:
+        """Remove what is at a path of the root."""
+        self._ask("remove", path)
+
+    def pwned(self, name: str) -> list[str]:
+        """Return the files of this name in the root, /tmp, the home and where commands begin; remove them."""
+        return self._ask("pwned", name).splitlines()
+
+    def processes(self, mark: str) -> list[str]:
+        """Return the command lines of processes that contain a text; those of the suite's own command do not."""
+        return [line for line in self._ask("processes", mark).split("\n") if mark in line]
+
+    def _ask(self, *words: str) -> str:
+        if any("\n" in word for word in words):
+            raise ValueError("a line break")
+        data = "".join(f"{word}\n" for word in (self.root, *words))
+        result = self._transport.run(Command(script("conformance/host.sh"), os.fsencode(data), timeout=60))
+        if result.exit_code:
+            raise SandboxerError(f"the suite's own command `{words[0]}` failed: {os.fsdecode(result.stderr).strip()}")
+        return os.fsdecode(result.stdout)

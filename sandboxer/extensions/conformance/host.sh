@@ -1,0 +1,22 @@
+# What the conformance suite does on a host by itself. Lines on standard input: the root, what to do, a path below the
+# root or a text, and a content.
+# shellcheck shell=dash
+LC_ALL=C; export LC_ALL
+IFS= read -r root; IFS= read -r what; IFS= read -r argument; IFS= read -r content || content=
+place=$root/$argument
+case $what in
+  entries) [ ! -e "$place" ] || find "$place" -printf '%P\0%y %m %s %T@ %l\0' ;;
+  sums) [ ! -d "$place" ] || { cd "$place" && find . -type f -exec sha256sum -z {} +; } ;;
+  read) [ ! -f "$place" ] || cat "$place" ;;
+  write) mkdir -p "${place%/*}" && printf '%s\n' "$content" >"$place" ;;
+  # A command in a value would leave its file where a command of ours began, or in the root.
+  pwned) find "$PWD" "$HOME" /tmp -maxdepth 1 -name "$argument" -print -exec rm -f {} +; find "$root" -name "$argument" -print ;;
+  remove) rm -rf "$place" ;;
+  # A process's command line has no line break of ours: it is shown with spaces between its words.
+  processes)
+    for process in /proc/[0-9]*; do
+      [ "${process#/proc/}" = "$$" ] || { tr '\0\n' '  ' <"$process/cmdline" && echo; } 2>/dev/null
+    done
+    : ;;
+  *) exit 64 ;;
+esac

@@ -1,0 +1,167 @@
+"""The extension under test, as the documents of a fleet describe it, and the host that it is tested on.
+
+This is the one place where the suite uses what is above the extensions in the house, as the program's wiring does.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sandboxer.adapters.local import LocalTransport
+from sandboxer.adapters.transports import Transports
+from sandboxer.errors import ManifestError, UsageError
+from sandboxer.extensions.conformance.inputs import FIRST, FolderInputs
+from sandboxer.extensions.registry import build_registry
+from sandboxer.model.desired import SecretValue
+from sandboxer.model.hidden import Hidden
+from sandboxer.model.manifest import Host
+from sandboxer.model.protocols import Revision
+from sandboxer.profiles.loader import load
+from sandboxer.profiles.resolve import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sandboxer.extensions.base import Extension
+    from sandboxer.model.desired import Fleet
+    from sandboxer.model.documents import Manifests
+    from sandboxer.model.manifest import Extension as Description
+    from sandboxer.model.protocols import HostTransport
+
+API = "sandboxer.dev/v1"
+SECRET, SECRET_VALUE = "CONFORMANCE_SECRET", "conformance-secret-$(touch conformance-pwned)-7c1f"  # noqa: S105
+ENV_VALUE = "conformance-env '\"$(touch conformance-pwned)-51ab"
+MOST_BYTES = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Subject:
+    """An extension, the profile that uses it, and the host that it is tested on.
+
+    ``documents`` are the fleet's Extensions, Profiles and Hosts. ``backend`` is the class under test, None for the
+    installed one that the description names. ``host`` is None for this machine with a temporary root.
+    """
+
+    folder: Path
+    documents: list[dict[str, Any]]
+    profile: str
+    host: Host | None = None
+    backend: Extension | None = None
+    inputs: FolderInputs = field(init=False)
+
+    def __post_init__(self) -> None:
+        model = self.manifests("conformance").profiles[self.profile]
+        place = self.folder / model.spec.workspace.path
+        self.inputs = FolderInputs(place if place.is_dir() else self.folder)
+        self.backend = self.backend or build_registry(self.manifests("conformance").extensions).get(self.extension)
+
+    @property
+    def extension(self) -> str:
+        """The extension's name."""
+        return self.manifests("conformance").profiles[self.profile].spec.extension
+
+    @property
+    def description(self) -> Description:
+        """The extension's description."""
+        return self.manifests("conformance").extensions[self.extension]
+
+    def manifests(self, fleet: str, **sandboxes: Mapping[str, Any]) -> Manifests:
+        """Return the manifests of a fleet of this name, with these sandboxes. Raise ManifestError."""
+        own = [one for one in self.documents if one["kind"] != "Host"]
+        spec = {"secrets": {"allow": [f"env:{SECRET}"]}}
+        documents = [_document("Fleet", fleet, spec), *own]
+        documents.append(self.host.model_dump(mode="json", by_alias=True) if self.host else _local_host())
+        documents += [_document("Sandbox", name, {"profile": self.profile, **one}) for name, one in sandboxes.items()]
+        manifests = load({"sandboxer.yaml": yaml.safe_dump_all(documents).encode()})
+        if not manifests.ok:
+            raise ManifestError(manifests.diagnostics)
+        return manifests
+
+    def fleet(self, name: str, **sandboxes: Mapping[str, Any]) -> Fleet:
+        """Return a fleet, ready to be planned; each sandbox has an environment and a secret that a shell misreads."""
+        given = {
+            key: {
+                "inputs": {"repo": ".", "ref": FIRST},
+                "env": {"CONFORMANCE_ENV": ENV_VALUE},
+                "secretRefs": [{"name": SECRET, "from": f"env:{SECRET}"}],
+                **one,
+            }
+            for key, one in sandboxes.items()
+        }
+        return resolve(
+            self.manifests(name, **given),
+            Revision({}),
+            self.inputs,
+            lambda one: SecretValue(one.name, one.from_, present=True, value=Hidden(SECRET_VALUE)),
+        )
+
+    def connect(self) -> HostTransport:
+        """Return a new transport to the host."""
+        return Transports(self.folder).to(self.host) if self.host else LocalTransport("here")
+
+    @contextmanager
+    def root(self) -> Iterator[str]:
+        """Yield the host's root: of this machine a temporary one, which is removed at the end."""
+        if self.host:
+            yield self.host.spec.root
+            return
+        folder = Path(tempfile.mkdtemp(prefix="sandboxer-conformance-"))
+        try:
+            yield str(folder / "root of 'sandboxes'")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_subject(path: Path, *, profile: str = "", host: str = "", backend: Extension | None = None) -> Subject:
+    """Return the subject that a fleet's folder, or one file of documents, describes.
+
+    Raise UsageError, ManifestError or ExtensionError if that is not one.
+    """
+    files = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
+    if not path.exists():
+        raise UsageError(f"{path} does not exist", hint="name the folder of a fleet")
+    documents = [one for file in files for one in _documents(file)]
+    profiles = [one["metadata"]["name"] for one in documents if one["kind"] == "Profile"]
+    hosts = {one["metadata"]["name"]: one for one in documents if one["kind"] == "Host"}
+    if not profile and len(profiles) != 1:
+        raise UsageError(f"{path} has {len(profiles)} profiles", hint="name one with --profile")
+    if profile and profile not in profiles:
+        raise UsageError(f"{path} has no profile {profile}", hint=f"it has: {', '.join(profiles) or 'none'}")
+    if host and host not in hosts:
+        raise UsageError(f"{path} has no host {host}", hint=f"it has: {', '.join(hosts) or 'none'}")
+    model = Host.model_validate(hosts[host]) if host else None
+    folder = path if path.is_dir() else path.parent
+    return Subject(folder, documents, profile or profiles[0], model, backend)
+
+
+def fleet_name() -> str:
+    """Return the name of a fleet that nobody else has."""
+    return f"conformance-{secrets.token_hex(4)}"
+
+
+def _documents(file: Path) -> list[dict[str, Any]]:
+    """Return the documents of a file that the suite needs; none of what is no file of documents."""
+    try:
+        found = list(yaml.safe_load_all(file.read_bytes()[:MOST_BYTES]))
+    except yaml.YAMLError:
+        return []
+    wanted = ("Extension", "Profile", "Host")
+    return [
+        one for one in found if isinstance(one, dict) and one.get("apiVersion") == API and one.get("kind") in wanted
+    ]
+
+
+def _local_host() -> dict[str, Any]:
+    return _document("Host", "here", {"connection": "local"})
+
+
+def _document(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": dict(spec)}
