@@ -8,9 +8,9 @@ import warnings
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sandboxer.errors import SandboxerError
+from sandboxer.errors import SandboxerError, StaleChange
 from sandboxer.extensions.base import ObserveRequest, Operation, Provenance, Target
 from sandboxer.extensions.capabilities import LiveSandbox
 from sandboxer.extensions.conformance.host import HostView
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import HostTransport
     from sandboxer.model.record import Record
 
+Returned = TypeVar("Returned")
+ATTEMPTS = 4
 BEGUN, APPLIED, REMOVED = "create_because_absent", "update_because_changed", "delete_because_orphaned"
 
 
@@ -146,13 +148,21 @@ class Case:
 
     def provision(self, desired: DesiredSandbox, *, fresh: bool | None = None, **given: Any) -> Record:
         """Make a sandbox, or bring it to what is desired, as an apply would; ``given`` is for ``operation``."""
-        operation = self.operation(desired, **given)
-        fresh = not operation.expected_generation if fresh is None else fresh
-        return self.backend.provision(operation, desired, fresh=fresh)
+
+        def act() -> Record:
+            operation = self.operation(desired, **given)
+            new = not operation.expected_generation if fresh is None else fresh
+            return self.backend.provision(operation, desired, fresh=new)
+
+        return _planned_again(act) if "expected_uid" not in given else act()
 
     def teardown(self, desired: DesiredSandbox, *, tombstone: str | None = None, **given: Any) -> None:
         """Remove a sandbox."""
-        self.backend.teardown(self.operation(desired, **{"reason": REMOVED, **given}), tombstone=tombstone)
+
+        def act() -> None:
+            self.backend.teardown(self.operation(desired, **{"reason": REMOVED, **given}), tombstone=tombstone)
+
+        return _planned_again(act) if "expected_uid" not in given else act()
 
     def watched(self, before_step: Callable[[], None] = lambda: None) -> WatchedTransport:
         """Return a transport that calls back before each command and each request."""
@@ -199,3 +209,16 @@ class Case:
                     self.teardown(self.desired(sandbox))
         with suppress(SandboxerError):
             self.view.remove(self.name)
+
+
+def _planned_again(act: Callable[[], Returned]) -> Returned:
+    """Carry a change out as an apply does: where the host is no longer as it was observed, it plans again.
+
+    So it is on a host where the work of a killed client is still coming to its end.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return act()
+        except StaleChange:
+            continue
+    return act()

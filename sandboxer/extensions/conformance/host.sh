@@ -10,7 +10,7 @@ case $what in
   read) [ ! -f "$place" ] || cat "$place" ;;
   write) mkdir -p "${place%/*}" && printf '%s\n' "$content" >"$place" ;;
   # A command in a value would leave its file where a command of ours began, or in the root.
-  pwned) find "$PWD" "$HOME" /tmp -maxdepth 1 -name "$argument" -print -exec rm -f {} +; find "$root" -name "$argument" -print ;;
+  pwned) find "$PWD" "$HOME" /tmp -maxdepth 1 -name "$argument" -print -exec rm -f {} +; [ ! -e "$root" ] || find "$root" -name "$argument" -print ;;
   remove) rm -rf "$place" ;;
   # A process's command line has no line break of ours: it is shown with spaces between its words.
   processes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import secrets
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIRST, SECOND = "first", "second"
-HOSTILE = 'it\'s a "name" $(touch conformance-pwned) `touch conformance-pwned`; & \\n *.txt'
+#: What a command in a value would make; of this process alone.
+PWNED = f"conformance-pwned-{secrets.token_hex(4)}"
+HOSTILE = f'it\'s a "name" $(touch {PWNED}) `touch {PWNED}`; & \\n *.txt'
 MARKED = "conformance.txt"
 
 

@@ -9,6 +9,7 @@ from sandboxer.errors import CommandTimeout, HostError, HostUnreachable, OutputT
 from sandboxer.extensions.conformance.rule import demand
 from sandboxer.extensions.conformance.transports import WatchedTransport
 from sandboxer.model.observed import Reachable
+from sandboxer.model.record import parse_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,9 +39,11 @@ def observe_writes_nothing(case: Case) -> None:
 
 
 def observe_sees_the_sandbox(case: Case) -> None:
-    """`observe` returns the record that `provision` wrote, and the sums of the delivered files as the record has them."""
+    """`observe` returns the record that is on the host, and the sums of the delivered files as the record has them."""
     desired = case.desired()
-    written = case.provision(desired)
+    case.provision(desired)
+    data = case.view.read(f"{case.folder(desired)}/record.json")
+    written = parse_record(data, fleet=case.name, identifier=desired.id)
     observed = case.observed(desired)
     demand(observed.record == written, f"it returned {observed.record!r}, not {written!r}")
     demand(observed.conflict is None, f"record and labels are in conflict: {observed.conflict}")

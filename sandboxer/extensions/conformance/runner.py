@@ -47,6 +47,8 @@ def run(subject: Subject, rules: Sequence[Rule], crash_points: int = 0) -> Itera
 def _outcome(subject: Subject, rule: Rule, crash_points: int) -> tuple[Literal["passed", "failed", "skipped"], str]:
     if rule.capability and rule.capability not in subject.description.spec.capabilities.operations:
         return "skipped", f"{subject.extension} does not declare {rule.capability}"
+    if rule.capability and not hasattr(subject.backend, rule.capability):
+        return "skipped", f"its class has no {rule.capability}: see declared-operations-are-methods"
     with subject.root() as root, closing(subject.connect()) as transport:
         case = Case(subject, transport, root, crash_points)
         try:

@@ -18,7 +18,7 @@ import yaml
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.adapters.transports import Transports
 from sandboxer.errors import ManifestError, UsageError
-from sandboxer.extensions.conformance.inputs import FIRST, FolderInputs
+from sandboxer.extensions.conformance.inputs import FIRST, PWNED, FolderInputs
 from sandboxer.extensions.registry import build_registry
 from sandboxer.model.desired import SecretValue
 from sandboxer.model.hidden import Hidden
@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import Fleet
     from sandboxer.model.documents import Manifests
     from sandboxer.model.manifest import Extension as Description
+    from sandboxer.model.manifest import Profile
     from sandboxer.model.protocols import HostTransport
 
 API = "sandboxer.dev/v1"
-SECRET, SECRET_VALUE = "CONFORMANCE_SECRET", "conformance-secret-$(touch conformance-pwned)-7c1f"  # noqa: S105
-ENV_VALUE = "conformance-env '\"$(touch conformance-pwned)-51ab"
+SECRET = "CONFORMANCE_SECRET"  # noqa: S105 - a name
+SECRET_VALUE = f"conformance-secret-$(touch {PWNED})-7c1f"
+ENV_VALUE = f"conformance-env '\"$(touch {PWNED})-51ab"
 MOST_BYTES = 1024 * 1024
 
 
@@ -55,23 +57,22 @@ class Subject:
     profile: str
     host: Host | None = None
     backend: Extension | None = None
+    model: Profile = field(init=False)
+    description: Description = field(init=False)
     inputs: FolderInputs = field(init=False)
 
     def __post_init__(self) -> None:
-        model = self.manifests("conformance").profiles[self.profile]
-        place = self.folder / model.spec.workspace.path
+        manifests = self.manifests("conformance")
+        self.model = manifests.profiles[self.profile]
+        self.description = manifests.extensions[self.extension]
+        place = self.folder / self.model.spec.workspace.path
         self.inputs = FolderInputs(place if place.is_dir() else self.folder)
-        self.backend = self.backend or build_registry(self.manifests("conformance").extensions).get(self.extension)
+        self.backend = self.backend or build_registry(manifests.extensions).get(self.extension)
 
     @property
     def extension(self) -> str:
         """The extension's name."""
-        return self.manifests("conformance").profiles[self.profile].spec.extension
-
-    @property
-    def description(self) -> Description:
-        """The extension's description."""
-        return self.manifests("conformance").extensions[self.extension]
+        return self.model.spec.extension
 
     def manifests(self, fleet: str, **sandboxes: Mapping[str, Any]) -> Manifests:
         """Return the manifests of a fleet of this name, with these sandboxes. Raise ManifestError."""
