@@ -149,8 +149,6 @@ class Stack:
         for name in (one.service for one in operations if one.action == "remove"):
             replicas = sorted(there.get(name, ()), key=lambda container: container.replica)
             former += [container.id for container in replicas[most.get(name, 0) :]]
-                c.id for c in sorted(there.get(name, ()), key=lambda container: container.replica)[most.get(name, 0) :]
-            ]
         if former:
             words = ["rm", "-f", "-t", "0"] if self.tool.podman else ["rm", "-f"]
             engine = self.directory.operation.target.engine

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
 
+    from pydantic import JsonValue
+
 FIRST, SECOND = "first", "second"
 #: What a command in a value would make; of this process alone.
 PWNED = f"conformance-pwned-{secrets.token_hex(4)}"
@@ -50,7 +52,7 @@ class FolderInputs:
         """Return the tree of a commit."""
         files = self.files(ref)
         entries = {name: TreeEntry(name, _blob(files[name]), self._executable(name)) for name in sorted(files)}
-        listed = [[entry.path, entry.blob, entry.executable] for entry in entries.values()]
+        listed: list[JsonValue] = [[entry.path, entry.blob, entry.executable] for entry in entries.values()]
         digest = hashlib.sha256(canonical(listed)).hexdigest()
         return InputTree(repo, ref, _commit(ref) if ref in (FIRST, SECOND) else ref, path, digest, entries)
 

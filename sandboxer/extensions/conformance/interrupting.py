@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def killed_provision_is_finished(case: Case) -> None:
-    """Killed at any crash point, a provision is finished by the next apply: one life, ready, and removed without trace."""
+    """Killed at any crash point, a provision is finished by the next apply: one life, ready, removable."""
     desired = case.desired()
 
     def provision(transport: HostTransport) -> None:
@@ -95,7 +95,8 @@ def hostile_values_are_inert(case: Case) -> None:
 
 def secrets_are_not_on_record(case: Case) -> None:
     """The values of secrets and of the environment are in no record, journal, event, step, error or command line."""
-    desired, steps = case.desired(), []
+    desired = case.desired()
+    steps: list[str] = []
     record = case.provision(desired, progress=steps.append)
     place = case.folder(desired)
     texts = {

@@ -79,7 +79,7 @@ def failed_observation_is_an_error(case: Case) -> None:
 
 
 def cut_observation_is_an_error(case: Case) -> None:
-    """Output that is cut off or garbled is no observation: HostError is raised, or `backend_error` says what is missing."""
+    """Output that is cut off or garbled is no observation: HostError is raised, or `backend_error` says so."""
     case.provision(case.desired())
     for tenths in range(10):
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def provision_returns_once_ready(case: Case) -> None:
-    """`provision` returns the record as it was written last: of this sandbox, in phase `ready`, with no attempt left."""
+    """`provision` returns the record as it was written last: of this sandbox, `ready`, with no attempt left."""
     desired = case.desired()
     record = case.provision(desired)
     demand(record.phase is Phase.READY, f"the phase is {record.phase}")
@@ -58,7 +58,7 @@ def journal_comes_before_the_record(case: Case) -> None:
 
 
 def events_are_numbered_and_told(case: Case) -> None:
-    """A life is told from `requested` through `provisioning` to `ready`, numbered from 1; an update goes on from there."""
+    """A life is told from `requested` through `provisioning` to `ready`, numbered from 1; an update goes on."""
     desired = case.desired()
     case.provision(desired)
     case.provision(case.desired(ref="second"), reason=APPLIED)
@@ -159,7 +159,7 @@ def damage_is_repaired(case: Case) -> None:
 
 
 def fresh_life_keeps_nothing(case: Case) -> None:
-    """With `fresh` what the former life left is removed first: another uid, events from 1, and only files of the commit."""
+    """With `fresh` what the former life left is removed first: another uid, events from 1, no other files."""
     desired = case.desired()
     first = case.provision(desired)
     stray = f"{case.folder(desired)}/workspace/conformance-stray"

@@ -23,7 +23,7 @@ def teardown_of_nothing_succeeds(case: Case) -> None:
 
 
 def teardown_leaves_no_trace(case: Case) -> None:
-    """`teardown` removes everything of the sandbox: its files, its processes, its lock, and all that `observe` shows."""
+    """`teardown` removes everything of the sandbox: files, processes, its lock, and all that `observe` shows."""
     desired = case.desired()
     case.provision(desired)
     place = f"{case.root}/{case.folder(desired)}"
@@ -52,7 +52,7 @@ def record_goes_last(case: Case) -> None:
 
 
 def end_is_told(case: Case) -> None:
-    """A teardown tells `destroying` and, once all is gone, `destroyed`; their numbers go on from the life's former ones."""
+    """A teardown tells `destroying` and, once all is gone, `destroyed`; their numbers go on from the former."""
     desired = case.desired()
     case.provision(desired)
     before = len(case.events)

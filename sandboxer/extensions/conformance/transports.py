@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from sandboxer.model.protocols import CommandResult
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandboxer.model.protocols import Command, HostTransport, Session, Stream, Terminal, Tunnel
+    from sandboxer.model.protocols import Command, CommandResult, HostTransport, Session, Stream, Terminal, Tunnel
 
     Answer = Callable[[Command, Callable[[], CommandResult]], CommandResult]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 import yaml
 
 from sandboxer import __version__
+from sandboxer.extensions.conformance.runner import RULES
 from tests.support.e2e import API, PROGRAM
 from tests.support.example import EXAMPLE, install_example
 from tests.support.fleet import ROOT
@@ -40,11 +43,30 @@ def test_its_own_tests_pass(installed: Path) -> None:
         env={"PATH": os.environ["PATH"], "HOME": str(installed.parent), "PYTHONPATH": str(installed)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert f"{len(RULES)} passed" in done.stdout
+
+
+def test_it_conforms_by_the_documented_commands(installed: Path) -> None:
+    page = (ROOT / "docs/extensions.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\.venv/bin/python -m (sandboxer\.extensions\.conformance.*)$", page, re.MULTILINE)
+    assert len(lines) == 3
+    environment = {"PATH": os.environ["PATH"], "HOME": str(installed.parent), "PYTHONPATH": str(installed)}
+    printed = []
+    for line in lines:
+        words = [sys.executable, "-m", *line.split(), "--crash-points", "2"]
+        done = subprocess.run(
+            words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        printed.append(done.stdout)
+    assert "0 failed" not in printed[0]
+    assert f"{len(RULES)} of {len(RULES)} rules: " in printed[0]
+    assert [rule.name for rule in RULES] == [line.split()[0] for line in printed[1].splitlines() if line[0] != " "]
+    assert json.loads(printed[2])["conforms"] is True
 
 
 def test_its_version_bounds_are_as_the_page_on_publishing_says() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import yaml
 
-from sandboxer.extensions.compose_ssh.labels import COMPOSE_IMAGE, COMPOSE_ONE_OFF, COMPOSE_SERVICE, service_fields, service_fields
+from sandboxer.extensions.compose_ssh.labels import COMPOSE_IMAGE, COMPOSE_ONE_OFF, COMPOSE_SERVICE, service_fields
 from sandboxer.extensions.compose_ssh.service_plan import (
     DesiredService,
     ObservedStack,

@@ -8,11 +8,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sandboxer_example_folder import backend as example
-from sandboxer_example_folder.backend import FolderBackend
-from sandboxer_example_folder.folder import VERBS, Folder
-from sandboxer_example_folder.observe import FOLDER_PART
-
 from sandboxer.errors import HostUnreachable, ObservationIncomplete, ProvisionFailed, SandboxerError, SandboxError
 from sandboxer.extensions import records
 from sandboxer.extensions.base import ObserveRequest, Operation
@@ -21,6 +16,11 @@ from sandboxer.extensions.host_session import HostSession
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.protocols import Command
 from sandboxer.reconcile.drift_report import Contents
+from sandboxer.reconcile.fields import digest_of
+from sandboxer_example_folder import backend as example
+from sandboxer_example_folder.backend import FolderBackend
+from sandboxer_example_folder.folder import VERBS, Folder
+from sandboxer_example_folder.observe import FOLDER_PART
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -215,11 +215,11 @@ class RepairsNothing(FolderBackend):
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
         found = found_by(self, operation)
         record = found.record if found else None
-        if record and not fresh and record.phase is Phase.READY and record.uid == operation.expected_uid:
-            if record.desired_digest == records.digest_of(records.sealed_for(record, desired)):
-                with Folder(operation) as folder:
-                    folder.observe_as_planned()
-                    return folder.rewrite(records.again(record))
+        sound = record and record.phase is Phase.READY and record.uid == operation.expected_uid
+        if record and sound and not fresh and record.desired_digest == digest_of(records.sealed_for(record, desired)):
+            with Folder(operation) as folder:
+                folder.observe_as_planned()
+                return folder.rewrite(records.again(record))
         return super().provision(operation, desired, fresh=fresh)
 
 
