@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import UsageError
-from sandboxer.extensions.escaping import escaped
+from sandboxer.extensions.escaping import command_lines, escaped, standard_input
 from sandboxer.extensions.scripts import script
 from sandboxer.model.protocols import Command
 
@@ -25,11 +25,9 @@ def exec_command(
     sandbox: LiveSandbox, container: Container | None, command: Sequence[str], terminal: Terminal | None
 ) -> Command:
     """Return the command that runs one in a container, or in the workspace; see ``capabilities.SupportsExec``."""
-    words = [sandbox.engine, container.id if container else "", "" if container else _workspace(sandbox)]
-    words += ["yes", terminal.kind] if terminal else ["no", "dumb"]
-    words += [secrets.token_hex(12), str(len(command)), *(escaped(word) for word in command)]
-    data = "".join(f"{word}\n" for word in words).encode(errors="surrogateescape")
-    return Command(script("compose_ssh/shell.sh"), data)
+    place = [sandbox.engine, container.id if container else "", "" if container else _workspace(sandbox)]
+    lines = [*command_lines(command, terminal), *place, secrets.token_hex(12)]
+    return Command(script("command.sh", "compose_ssh/shell.sh"), standard_input(lines))
 
 
 def _workspace(sandbox: LiveSandbox) -> str:

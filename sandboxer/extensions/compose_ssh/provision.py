@@ -7,7 +7,7 @@ import posixpath
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import CommandTimeout, HostUnreachable, OutputTooLarge, ProvisionFailed, SandboxerError
+from sandboxer.errors import ProvisionFailed
 from sandboxer.extensions import records
 from sandboxer.extensions.compose_ssh.directory import VERBS, SandboxDirectory, State
 from sandboxer.extensions.compose_ssh.image_check import check_images, image_ids
@@ -51,13 +51,8 @@ def provision(operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> 
         record = _begin(directory, desired, before, uid="" if fresh else operation.expected_uid)
         if operation.only_requested:
             return record
-        try:
+        with directory.noting_failure():
             return _bring_up(directory, desired, record, before, removed)
-        except (HostUnreachable, CommandTimeout, OutputTooLarge):
-            raise  # the session is over: nothing more can be written
-        except SandboxerError:
-            _note_failure(directory)
-            raise
 
 
 def _begin(directory: SandboxDirectory, desired: DesiredSandbox, before: State, uid: str) -> Record:
@@ -172,18 +167,9 @@ def _variables(directory: SandboxDirectory, desired: DesiredSandbox, record: Rec
     sealed = records.sealed_for(record, desired)["secrets"]
     values, files = dict(desired.env), {}
     for secret in desired.secrets:
-        target = f"secrets/{secret.name}.{sealed[secret.name]['version']}"
-        value = secret.value or directory.read_secret(target)
-        if value is None:
-            raise ProvisionFailed(
-                desired.name,
-                f"the secret {secret.name} (from {secret.source}) is available neither on this machine nor on the host",
-                hint=f"set the secret in `{secret.source}`",
-            )
-        if secret.value is not None:
-            directory.put(target, value.reveal().encode("utf-8", "surrogateescape"))
-        values[secret.name] = value
-        files[secret.name] = DeliveredSecret(f"{directory.path}/{target}", sealed[secret.name]["version"])
+        version = sealed[secret.name]["version"]
+        target, values[secret.name] = directory.put_secret(secret, version)
+        files[secret.name] = DeliveredSecret(f"{directory.path}/{target}", version)
     return Variables(values, files)
 
 
@@ -212,14 +198,3 @@ def _put_binds(directory: SandboxDirectory, tree: InputTree, hardened: Hardened)
         if directory.bind(tree, bind):
             remade.update(bind.services)
     return frozenset(remade)
-
-
-def _note_failure(directory: SandboxDirectory) -> None:
-    """Record the phase `failed` if that is still possible: the error being raised matters more."""
-    record = directory.record
-    if record is None or record.attempt is None:  # not started, or already complete
-        return
-    try:
-        directory.rewrite(records.again(record), Phase.FAILED)
-    except SandboxerError:
-        return

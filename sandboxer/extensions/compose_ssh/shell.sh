@@ -1,30 +1,6 @@
-# A command, or a shell, in a container or in the workspace on the host; its input follows the parameters.
-# Reads lines: engine; the container's id, empty for the workspace; the workspace's directory; terminal (yes or no);
-# its type; a fresh word; how many words the command has; these, as `printf %b` reads them.
-read -r engine; read -r id; IFS= read -r folder; read -r terminal; read -r kind; read -r fresh; read -r count
-set --
-while [ "$count" -gt 0 ]; do
-  IFS= read -r word
-  word=$(printf '%b.' "$word")
-  set -- "$@" "${word%.}"
-  count=$((count - 1))
-done
-
-# Runs only as long as the caller is there. Its connection may break silently, and then sshd's process for it is gone; a
-# command without a terminal would never notice.
-watched() {
-  child='' gone=''
-  trap 'gone=yes; kill "$child" 2>/dev/null' HUP TERM
-  exec 3<&0 # what runs in the background has nothing for input, unless it is given some
-  "$@" <&3 3<&- &
-  child=$!
-  exec 3<&-
-  { while kill -0 "$PPID"; do sleep 2; done; kill -TERM "$$"; } </dev/null >/dev/null 2>&1 &
-  watcher=$!
-  wait "$child"
-  code=$?
-  kill "$watcher" 2>/dev/null
-}
+# A command, or a shell, in a container or in the workspace on the host; behind command.sh.
+# Reads more lines: engine; the container's id, empty for the workspace; the workspace's directory; a fresh word.
+read -r engine; read -r id; IFS= read -r folder; read -r fresh
 
 in_workspace() {
   cd "$folder" || exit 1

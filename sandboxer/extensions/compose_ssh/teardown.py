@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import ProvisionFailed
-from sandboxer.extensions import records
 from sandboxer.extensions.compose_ssh.directory import VERBS, SandboxDirectory
 from sandboxer.extensions.compose_ssh.engines import ENGINES
 from sandboxer.extensions.compose_ssh.records import anonymous_volumes
 from sandboxer.extensions.host_session import HostSession
-from sandboxer.model.lifecycle import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,20 +62,13 @@ def remove(
     After an interrupted operation, containers may have anonymous volumes that are not on record yet: an engine that
     recreates a container gives it those of the former one by name, and no longer takes them for anonymous.
     """
-    operation, session = directory.operation, directory.session
-    operation.progress("destroying")
+    directory.operation.progress("destroying")
     volumes = anonymous_volumes(containers) | set(record.anonymous_volumes)
-    requested = record.requested.model_copy(update={"again": again}) if record.requested else None
-    known = record.model_copy(update={"anonymous_volumes": tuple(sorted(volumes)), "requested": requested})
-    if record.phase is not Phase.DESTROYING:
-        expired = (Phase.EXPIRED,) if tombstone and record.phase is not Phase.EXPIRED else ()
-        record = directory.rewrite(records.again(known), *expired, Phase.DESTROYING)
-    elif requested != record.requested:
-        record = directory.rewrite(records.again(known))
+    known = {"anonymous_volumes": tuple(sorted(volumes))}
+    record = directory.begin_removal(record, expired=tombstone is not None, again=again, **known)
     tear_down(directory, record.engine, record.uid, *sorted(volumes))
     if tombstone is not None:
-        content = json.dumps({"spec_digest": tombstone, "at": operation.clock().isoformat()}).encode()
-        session.must("the tombstone cannot be written", "tombstone", payload=content)
+        directory.put_tombstone(tombstone)
     directory.remove(record)
 
 

@@ -13,14 +13,6 @@ do_state() { # engine, containers or all
   section end
 } 2>/dev/null
 
-# A tree is delivered whole or not at all: it is unpacked beside its path and renamed.
-do_deliver() { # digest; a tar
-  place=$box/workspace/tree/$1
-  rm -rf "$place.new"; mkdir -p "$place.new" || return 1
-  tar -x -o -p -f - -C "$place.new" && rm -rf "$place" && mv "$place.new" "$place" && return
-  rm -rf "$place.new"; return 1 # half of it is worth nothing, and may be all of the disk
-}
-
 # Each mounted file or directory has a path made of its own content, so that only a change of it changes its path.
 # Prints `made` if it was missing, because a container that mounts an older one holds that inode. A mark beside it says
 # so also to a client that resumes after a kill; `tidy`, at the end, removes the mark.
@@ -100,23 +92,6 @@ unswapped() { # how many, paths below the sandbox's folder; whatever follows
 
 # Damaged files are restored whole, by `deliver` or `bind`.
 do_discard() { for place in "$@"; do rm -rf "$box/workspace/$place" || return 1; done; } # places below workspace/
-
-# How many files each delivered tree and each mounted directory has, and the sums of their sizes and times.
-do_files() {
-  command -v find >/dev/null || return 1
-  set --; for folder in "$box"/workspace/tree/* "$box"/workspace/bind/*; do [ -e "$folder" ] && set -- "$@" "${folder#"$box"/workspace/}"; done
-  [ "$#" = 0 ] || file_sums "$box/workspace" 2 "$@"
-}
-
-# Removes what the last apply no longer needs. Names to keep are arguments: `tree/<digest>`, `bind/<digest>`, ...
-do_tidy() { # engine, names...; says as do_files does what is kept
-  engine=$1; shift; keep=" $* "
-  for folder in "$box"/workspace/*/* "$box"/secrets/*; do
-    [ -e "$folder" ] || continue
-    case $keep in *" ${folder#"$box"/workspace/} "* | *" ${folder#"$box"/} "*) ;; *) rm -rf "$folder" 2>/dev/null || force_remove "$folder" ;; esac
-  done >/dev/null 2>&1
-  do_files
-}
 
 # The Compose on the host. Docker's plugin is a program by itself: called directly, it starts once, where
 # `docker compose` starts twice and first queries it for what it is.

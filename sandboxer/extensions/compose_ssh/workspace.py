@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sandboxer.extensions.recorded_directory import is_whole
 from sandboxer.model.observed import FileSums
 
 if TYPE_CHECKING:
@@ -54,9 +55,7 @@ class Workspace:
     def _whole(self, place: str, entries: Iterable[TreeEntry]) -> bool:
         if self.files is None:
             return True
-        times = [entry.seconds for entry in entries if entry.target is None]
-        found = self.files.get(place, FileSums())
-        return (found.files, found.seconds) == (len(times), sum(times))
+        return is_whole(self.files.get(place, FileSums()), entries)
 
 
 def _below(source: str, tree: InputTree) -> Iterable[TreeEntry]:

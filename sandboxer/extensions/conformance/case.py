@@ -141,7 +141,7 @@ class Case:
             provenance=Provenance(),
             progress=lambda _step: None,
             clock=lambda: datetime.now(UTC).replace(microsecond=0),
-            told=lambda event, _record, _containers: self.events.append(event),
+            on_event=lambda event, _record, _containers: self.events.append(event),
             lives=() if observed.record else tuple(sorted({owner.uid for owner in observed.owners()})),
         )
         return replace(operation, **changes)
