@@ -276,6 +276,9 @@ class ExtensionSpec(Strict):
     default_files: Items[RelativePath] = Field(
         (), description="Files that an input must have where its profile names none in compose.files."
     )
+    unsupported: Items[Line] = Field(
+        (), description="Keys of a Profile's or Sandbox's spec, such as `network.egress`, that must not be set for it."
+    )
     setup_schema: dict[str, Any] | None = Field(
         None, description="A JSON Schema for `setup` in profiles. If omitted, profiles must not set `setup`."
     )

@@ -119,7 +119,9 @@ def _check_sandbox(report: Report, document: Document, known: _Known) -> None:
     for index, host in _items(_at(document, "spec", "placement", "hosts")):
         _check_reference(report, document, ("spec", "placement", "hosts", index), "Host", host, known)
         _check_host_fits(report, document, ("spec", "placement", "hosts", index), host, profile, known)
-    _check_ttl(report, document, known.profiles.get(profile) if isinstance(profile, str) else None)
+    model = known.profiles.get(profile) if isinstance(profile, str) else None
+    _check_ttl(report, document, model)
+    _check_supported(report, document, known.extensions.get(model.spec.extension) if model else None)
     for index, secret in _items(_at(document, "spec", "secretRefs")):
         source = secret.get("from") if isinstance(secret, dict) else None
         if isinstance(source, str) and source.startswith(("env:", "file:")):
@@ -190,12 +192,24 @@ def _check_profile(report: Report, document: Document, known: _Known) -> None:
     extension = known.extensions.get(name) if isinstance(name, str) else None
     if extension is None:
         return
+    _check_supported(report, document, extension)
     kinds = extension.spec.capabilities.isolation
     _check_declared(report, document, ("spec", "isolation"), _at(document, "spec", "isolation"), kinds)
     if not isinstance(document.model, Profile):
         return
     for path, message, hint in check_setup(document.model.spec.setup, extension):
         report.add(document, ("spec", "setup", *path), "bad-setup", message, hint)
+
+
+def _check_supported(report: Report, document: Document, extension: Extension | None) -> None:
+    """Report the keys that are set although the extension declares that it cannot carry them out."""
+    if extension is None:
+        return
+    for key in extension.spec.unsupported:
+        path: Path = ("spec", *key.split("."))
+        if path[-1] in (_at(document, *path[:-1]) or {}) and report.room(document.file):
+            message = f"{subject(path)} is not supported by {extension.metadata.name}"
+            report.add(document, path, "unsupported", message, "remove it, or choose a profile of another extension")
 
 
 def _check_extension(report: Report, document: Document) -> None:
