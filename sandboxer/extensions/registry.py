@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from sandboxer.model.manifest import Extension as Description
 
 GROUP = "sandboxer.extensions"
-BUILT_IN = {"compose-ssh": "sandboxer.extensions.compose_ssh.extension:ComposeSsh"}
+BUILT_IN = {
+    "compose-ssh": "sandboxer.extensions.compose_ssh.extension:ComposeSsh",
+    "dir-ssh": "sandboxer.extensions.dir_ssh.extension:DirSsh",
+}
 
 
 @dataclass(slots=True)

@@ -76,7 +76,7 @@ def refusal(descriptions: dict[str, Description], *entries: EntryPoint, name: st
 
 
 def test_the_built_in_extension_does_what_it_is_described_to_do() -> None:
-    (shipped,) = load(shipped_files()).extensions.values()
+    shipped = load(shipped_files()).extensions["ext.compose-ssh"]
     assert isinstance(build_registry({"ext.compose-ssh": shipped}, ()).get("ext.compose-ssh"), ComposeSsh)
     for description in built_in_extensions().values():
         module, name = registry.BUILT_IN[description.spec.implementation].split(":")

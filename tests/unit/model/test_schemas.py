@@ -87,7 +87,7 @@ def test_the_shipped_fleet_has_no_finding() -> None:
     manifests = load(shipped_files())
     assert not manifests.diagnostics, to_text(manifests.diagnostics)
     assert len(manifests.sandboxes) >= 3
-    assert set(manifests.extensions) == {"ext.compose-ssh"}
+    assert set(manifests.extensions) == {"ext.compose-ssh", "ext.dir-ssh"}
 
 
 def test_the_shipped_stacks_are_there_and_one_has_two_services_that_talk() -> None:
@@ -103,10 +103,11 @@ def test_the_shipped_stacks_are_there_and_one_has_two_services_that_talk() -> No
     assert services["shop-e2e"] == {"web", "stock"}
 
 
-def test_the_packaged_description_is_the_one_in_extensions() -> None:
-    packaged = PACKAGE / "extensions" / "compose_ssh" / "description.yaml"
-    assert packaged.read_bytes() == (ROOT / "extensions" / "ext.compose-ssh.yaml").read_bytes()
-    assert built_in_extensions()["ext.compose-ssh"].spec.implementation == "compose-ssh"
+@pytest.mark.parametrize("name", ["compose-ssh", "dir-ssh"])
+def test_the_packaged_description_is_the_one_in_extensions(name: str) -> None:
+    packaged = PACKAGE / "extensions" / name.replace("-", "_") / "description.yaml"
+    assert packaged.read_bytes() == (ROOT / "extensions" / f"ext.{name}.yaml").read_bytes()
+    assert built_in_extensions()[f"ext.{name}"].spec.implementation == name
 
 
 @pytest.mark.parametrize(

@@ -95,4 +95,4 @@ def test_a_fleet_without_the_package_is_told_what_to_install(tmp_path: Path) -> 
     assert ran["validate"].returncode == 0, ran["validate"].stderr  # the manifests are right; this machine is not
     assert ran["plan"].returncode == 1
     assert "extension `ext.folder` is implemented by `folder`, which is not installed" in ran["plan"].stderr
-    assert "entry-point group sandboxer.extensions; installed are: compose-ssh" in ran["plan"].stderr
+    assert "entry-point group sandboxer.extensions; installed are: compose-ssh, dir-ssh" in ran["plan"].stderr

@@ -1,0 +1,1 @@
+"""ext.dir-ssh: sandboxes as directories on a host, for which it needs no container engine."""

@@ -1,0 +1,44 @@
+# A command, or a shell, in the working copy of a sandbox; behind command.sh.
+# Reads more lines: the sandbox's directory; the life's uid; how many seconds a command may take, and the limits of each
+# process: CPU seconds, KiB of memory, blocks of 512 bytes of a file, open files. No limit is `-`.
+IFS= read -r box; read -r uid; read -r seconds; read -r cpu; read -r memory; read -r blocks; read -r open
+
+# A login's own limit that is lower stays.
+limit() { # option, value
+  [ "$2" != - ] || return 0
+  now=$(ulimit "-$1")
+  [ "$now" != unlimited ] && [ "$now" -le "$2" ] && return
+  ulimit "-$1" "$2" || exit 1
+}
+
+# The mark by which a teardown finds what was started here. The shell below has it before it enters the directory, so a
+# teardown, which takes the directory away and then looks for the mark, misses nothing.
+export SANDBOXER_SANDBOX="$uid"
+# shellcheck disable=SC2016 # for the shell below
+within='
+  cd -P "$1/work" 2>/dev/null || { echo "the working copy $1/work is missing: see \`sandboxer plan\`" >&2; exit 1; }
+  if [ -f "$1/env" ]; then
+    while IFS= read -r sandboxer_line; do
+      sandboxer_value=$(printf "%b." "${sandboxer_line#*=}")
+      export "${sandboxer_line%%=*}=${sandboxer_value%.}"
+    done <"$1/env"
+  fi
+  for sandboxer_line in "$1"/secrets/*; do
+    [ -f "$sandboxer_line" ] || continue
+    sandboxer_value=$(cat "$sandboxer_line"; printf .)
+    sandboxer_line=${sandboxer_line##*/}
+    export "${sandboxer_line%%.*}=${sandboxer_value%.}"
+  done
+  shift
+  unset sandboxer_line sandboxer_value
+  [ "$#" -gt 0 ] || exec "${SHELL:-sh}" -l
+  exec "$@"'
+
+limit t "$cpu"; limit v "$memory"; limit f "$blocks"; limit n "$open"
+[ "$#" -gt 0 ] && given=yes || given=
+set -- sh -c "$within" sh "$box" "$@"
+if [ "$terminal" = yes ]; then stty sane; exec "$@"; fi
+if [ -z "$given" ]; then exec "$@"; fi
+[ "$seconds" = - ] || set -- timeout -k 5 "$seconds" "$@"
+watched "$@"
+exit "$code"
