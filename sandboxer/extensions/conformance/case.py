@@ -180,7 +180,7 @@ class Case:
 
         return closing(self.subject.connect())
 
-    def in_child(self, act: Callable[[HostTransport], object], **environment: str) -> int | None:
+    def in_child(self, act: Callable[[], object], **environment: str) -> int | None:
         """Run something in a process of its own, with a transport of its own; return its exit code.
 
         None means that it was killed.
@@ -192,7 +192,9 @@ class Case:
             code = 1
             with suppress(BaseException):
                 os.environ.update(environment)
-                act(self.subject.connect())
+                self.raw = self.subject.connect()  # the parent's connection is the parent's
+                self.view = HostView(self.raw, self.root)
+                act()
                 code = 0
             os._exit(code)
         _, status = os.waitpid(child, 0)

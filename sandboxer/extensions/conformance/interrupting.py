@@ -19,15 +19,14 @@ if TYPE_CHECKING:
     from sandboxer.errors import HostError
     from sandboxer.extensions.conformance.case import Case
     from sandboxer.model.desired import DesiredSandbox
-    from sandboxer.model.protocols import HostTransport
 
 
 def killed_provision_is_finished(case: Case) -> None:
     """Killed at any crash point, a provision is finished by the next apply: one life, ready, removable."""
     desired = case.desired()
 
-    def provision(transport: HostTransport) -> None:
-        case.provision(desired, transport=transport)
+    def provision() -> None:
+        case.provision(desired)
 
     points = _crash_points(case, provision)
     case.teardown(desired)
@@ -44,8 +43,8 @@ def killed_teardown_is_finished(case: Case) -> None:
     """Killed at any crash point, a teardown is finished by the next apply, which leaves nothing behind."""
     desired = case.desired()
 
-    def teardown(transport: HostTransport) -> None:
-        case.teardown(desired, transport=transport)
+    def teardown() -> None:
+        case.teardown(desired)
 
     case.provision(desired)
     points = _crash_points(case, teardown)
@@ -130,7 +129,7 @@ def threads_do_not_disturb_each_other(case: Case) -> None:
         demand(uids == {record.uid}, f"the journal of {desired.name} has events of {len(uids)} lives")
 
 
-def _crash_points(case: Case, act: Callable[[HostTransport], None]) -> list[str]:
+def _crash_points(case: Case, act: Callable[[], None]) -> list[str]:
     """Return the points that a run passes, found by a run that is not killed."""
     with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder, "points")
@@ -143,7 +142,7 @@ def _crash_points(case: Case, act: Callable[[HostTransport], None]) -> list[str]
     return points[step - 1 :: step]
 
 
-def _kill(case: Case, act: Callable[[HostTransport], None], point: str) -> None:
+def _kill(case: Case, act: Callable[[], None], point: str) -> None:
     code = case.in_child(act, **{VARIABLE: point})
     demand(code is None, f"at {point} the run was to be killed, and exited with {code}")
 

@@ -130,6 +130,7 @@ class FilesFirst(OwnVerbs):
         try:
             return super().begin(record, request)
         finally:
+            call("a former tombstone stays", "forget_tombstone")
             self._bench.must = call  # type: ignore[method-assign]
 
 
