@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from sandboxer.wiring.run import Run
 
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.errors import StaleChange
@@ -23,6 +22,7 @@ from sandboxer.extensions.base import ObserveRequest, Operation, Provenance, Tar
 from sandboxer.extensions.dir_ssh.extension import DirSsh
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.observed import Reachable
+from sandboxer.wiring.source import FleetSource
 from tests.support.e2e import FleetRepo, until
 from tests.support.fleet import ROOT
 from tests.support.gitrepo import GitRepo
@@ -338,7 +338,7 @@ class Client:
     """A client of the backend itself, which does what a plan of its observation would say."""
 
     fleet: LocalFleet
-    run: Run
+    source: FleetSource
     notes: Path
 
     def observe(self) -> ObservedDirectory | None:
@@ -361,7 +361,7 @@ class Client:
         found = self.observe()
         record = found.record if found else None
         assert found is None or record is not None, "a directory without a record"
-        desired = self.run.fleet.sandboxes["work"]
+        desired = self.source.fleet().sandboxes["work"]
         with closing(LocalTransport("here")) as transport:
             operation = Operation(
                 target=Target("here", self.fleet.root, transport, "", None, 1.0, 1, "a client"),
@@ -371,7 +371,7 @@ class Client:
                 reason="a_test",
                 expected_generation=record.generation if record else 0,
                 expected_uid=record.uid if record else "",
-                inputs=self.run.inputs,
+                inputs=self.source.inputs(),
                 provenance=Provenance(),
                 progress=lambda _step: None,
                 clock=lambda: datetime.now(UTC).replace(microsecond=0),
@@ -416,10 +416,9 @@ class Client:
 
 
 @pytest.fixture
-def client(fleet: LocalFleet, tmp_path: Path) -> Iterator[Client]:
-    """Yield a client of the backend, in this process."""
-    with Run(fleet.repo.path) as run:
-        yield Client(fleet, run, tmp_path / "points")
+def client(fleet: LocalFleet, tmp_path: Path) -> Client:
+    """Return a client of the backend, in this process."""
+    return Client(fleet, FleetSource(fleet.repo.path), tmp_path / "points")
 
 
 def test_a_creation_that_dies_at_any_point_is_finished(client: Client) -> None:
