@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sandboxer.extensions.conformance.case import Case
     from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.event import Event
 
 
 def provision_returns_once_ready(case: Case) -> None:
@@ -40,8 +41,13 @@ def record_comes_first(case: Case) -> None:
 
 
 def journal_comes_before_the_record(case: Case) -> None:
-    """The events of a step are in the journal before the record that counts them, and `told` is called after both."""
-    desired, early = case.desired(), []
+    """The events of a step are in the journal before the record that counts them; `on_event` is called after both."""
+    desired = case.desired()
+    early: list[Event] = []
+
+    def on_event(event: Event, _record: object, _containers: object) -> None:
+        if event not in case.journal(desired):
+            early.append(event)
 
     def check() -> None:
         record = case.observed(desired).record
@@ -51,10 +57,12 @@ def journal_comes_before_the_record(case: Case) -> None:
     operation = case.operation(
         desired,
         transport=case.watched(check),
-        told=lambda event, _record, _containers: early.extend([event] if event not in case.journal(desired) else []),
+        on_event=lambda event, _record, _containers: early.extend(
+            [event] if event not in case.journal(desired) else []
+        ),
     )
     case.backend.provision(operation, desired, fresh=True)
-    demand(not early, f"`told` was called with {early[0].type if early else ''}, which was not in the journal yet")
+    demand(not early, f"`on_event` was called with {early[0].type if early else ''}, which was not in the journal yet")
 
 
 def events_are_numbered_and_told(case: Case) -> None:
@@ -69,7 +77,7 @@ def events_are_numbered_and_told(case: Case) -> None:
     demand(types == expected, f"the types were {', '.join(types)}")
     numbers = [event.number for event in case.events]
     demand(numbers == [1, 2, 3, 4, 5], f"the numbers were {numbers}")
-    demand(case.journal(desired) == case.events, "the journal has other events than `told` was called with")
+    demand(case.journal(desired) == case.events, "the journal has other events than `on_event` was called with")
     last = case.record(desired).last_event
     demand(last == numbers[-1], f"the record counts {last} events")
 

@@ -115,23 +115,23 @@ class WithFolder(FolderBackend):
 class OwnVerbs(Folder):
     def __init__(self, operation: Operation) -> None:
         super().__init__(operation)
-        self._bench = HostSession(operation, VERBS, OWN_VERBS)
+        self._session = HostSession(operation, VERBS, OWN_VERBS)
 
 
 class FilesFirst(OwnVerbs):
     def begin(self, record: Record, request: bytes) -> Record:
         self.put("workspace/early", b"before the record")
-        call = self._bench.must
+        call = self._session.must
 
         def adopting(what: str, verb: str, uid: str, _new: str, *rest: str, **given: Any) -> Any:
             return call(what, verb, uid, "adopt", *rest, **given)
 
-        self._bench.must = adopting  # type: ignore[method-assign, assignment]
+        self._session.must = adopting  # type: ignore[method-assign, assignment]
         try:
             return super().begin(record, request)
         finally:
             call("a former tombstone stays", "forget_tombstone")
-            self._bench.must = call  # type: ignore[method-assign]
+            self._session.must = call  # type: ignore[method-assign]
 
 
 class MakesFilesBeforeTheRecord(WithFolder):
@@ -140,20 +140,20 @@ class MakesFilesBeforeTheRecord(WithFolder):
 
 class EventsLate(OwnVerbs):
     def rewrite(self, record: Record, *through: Phase) -> Record:
-        call, late = self._bench.must, []
+        call, late = self._session.must, []
 
         def without(what: str, verb: str, former: str, *lines: str, **given: Any) -> Any:
             late.extend(lines)
             return call(what, verb, former, **given)
 
-        self._bench.must = without  # type: ignore[method-assign, assignment]
-        told, events = self.operation.told, []
-        self.operation = replace(self.operation, told=lambda *given: events.append(given))
+        self._session.must = without  # type: ignore[method-assign, assignment]
+        told, events = self.operation.on_event, []
+        self.operation = replace(self.operation, on_event=lambda *given: events.append(given))
         try:
             return super().rewrite(record, *through)
         finally:
-            self._bench.must = call  # type: ignore[method-assign]
-            self.operation = replace(self.operation, told=told)
+            self._session.must = call  # type: ignore[method-assign]
+            self.operation = replace(self.operation, on_event=told)
             call("late", "late_events", *late)
             for given in events:
                 told(*given)
@@ -167,9 +167,9 @@ class TellsOnlyTheEnd(FolderBackend):
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
         def told(event: Any, record: Any, containers: Any) -> None:
             if event.phase is not Phase.PROVISIONING:
-                operation.told(event, record, containers)
+                operation.on_event(event, record, containers)
 
-        return super().provision(replace(operation, told=told), desired, fresh=fresh)
+        return super().provision(replace(operation, on_event=told), desired, fresh=fresh)
 
 
 class LeavesPlacingBeforeItWrites(FolderBackend):
@@ -257,14 +257,14 @@ class LeavesAFile(FolderBackend):
 
 class RecordFirst(OwnVerbs):
     def remove(self, record: Record, *, tombstone: str | None = None, again: bool = False) -> None:
-        call = self._bench.must
+        call = self._session.must
 
         def before(what: str, verb: str, *given: str, **more: Any) -> Any:
             if verb == "remove":
                 call(what, "unrecord")
             return call(what, verb, *given, **more)
 
-        self._bench.must = before  # type: ignore[method-assign, assignment]
+        self._session.must = before  # type: ignore[method-assign, assignment]
         super().remove(record, tombstone=tombstone, again=again)
 
 
