@@ -23,6 +23,7 @@ COMPOSE = {"compose.yaml": yaml.safe_dump(stack(web=service()))}
 ROWS = {
     "compose-docker": ("lab-1", "ext.compose-ssh", COMPOSE),
     "compose-podman": ("lab-4", "ext.compose-ssh", COMPOSE),
+    "directory": ("lab-3", "ext.dir-ssh", {"a.txt": "a\n"}),
 }
 
 

@@ -57,9 +57,7 @@ def journal_comes_before_the_record(case: Case) -> None:
     operation = case.operation(
         desired,
         transport=case.watched(check),
-        on_event=lambda event, _record, _containers: early.extend(
-            [event] if event not in case.journal(desired) else []
-        ),
+        on_event=on_event,
     )
     case.backend.provision(operation, desired, fresh=True)
     demand(not early, f"`on_event` was called with {early[0].type if early else ''}, which was not in the journal yet")
