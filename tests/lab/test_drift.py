@@ -328,4 +328,4 @@ def test_a_note_that_cannot_be_written_is_a_warning(fleet: FleetRepo) -> None:
     fleet.engine("lab-1", "stop", "-t", "0", fleet.ids("lab-1", "one")["a"])
     fleet.sh("lab-1", f"mkdir {fleet.folder('one')}/drift.json.new")
     (warning,) = drift(fleet)["warnings"]
-    assert warning.startswith("what is told of one on lab-1 cannot be noted there: ")
+    assert warning.startswith("cannot save the reported drift of one on lab-1: ")
