@@ -113,7 +113,7 @@ class SupportsLogs(Protocol):
     """``sandboxer logs``: ``for line in extension.logs(sandbox, LogRequest(tail=10)).lines(): …``."""
 
     def logs(self, sandbox: LiveSandbox, request: LogRequest) -> LogReader:
-        """Return the lines of the sandbox's output; nothing is read before the first one is asked for."""
+        """Return the lines of the sandbox's output; nothing is read before the first one is requested."""
 
 
 class SupportsExec(Protocol):

@@ -89,8 +89,8 @@ def _print_text(results: Iterable[Result], count: int) -> int:
         elif result.detail:
             sys.stdout.write(f"  {result.detail}\n")
         sys.stdout.flush()
-    said = ", ".join(f"{outcomes[one]} {one}" for one in ("passed", "failed", "skipped") if outcomes[one])
-    sys.stdout.write(f"{count} of {len(RULES)} rules: {said}\n")
+    counts = ", ".join(f"{outcomes[one]} {one}" for one in ("passed", "failed", "skipped") if outcomes[one])
+    sys.stdout.write(f"{count} of {len(RULES)} rules: {counts}\n")
     return 1 if outcomes["failed"] else 0
 
 

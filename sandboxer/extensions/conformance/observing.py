@@ -68,7 +68,7 @@ def observe_needs_no_command_beside_another_extension(case: Case) -> None:
 
 
 def failed_observation_is_an_error(case: Case) -> None:
-    """A failed observation is never an empty one: an error of the transport is raised, or said in `backend_error`."""
+    """A failed observation is never an empty one: an error of the transport is raised, or stated in `backend_error`."""
     case.provision(case.desired())
     for error in (HostUnreachable, CommandTimeout, OutputTooLarge):
 
@@ -79,7 +79,7 @@ def failed_observation_is_an_error(case: Case) -> None:
 
 
 def cut_observation_is_an_error(case: Case) -> None:
-    """Output that is cut off or garbled is no observation: HostError is raised, or `backend_error` says so."""
+    """Truncated or garbled output is no observation: HostError is raised, or `backend_error` says so."""
     case.provision(case.desired())
     for tenths in range(10):
 
@@ -100,7 +100,7 @@ def _fails(case: Case, answer: Callable[..., CommandResult], what: str) -> None:
         observation = case.backend.observe(WatchedTransport(case.raw, answer=answer), case.request)
     except HostError:
         return
-    said = isinstance(observation, Reachable) and (observation.error or observation.backend_error)
+    stated = isinstance(observation, Reachable) and (observation.error or observation.backend_error)
     demand(
-        said or not isinstance(observation, Reachable), f"{what}, and `observe` returned an observation without error"
+        stated or not isinstance(observation, Reachable), f"{what}, and `observe` returned an observation without error"
     )

@@ -63,8 +63,8 @@ def journal_comes_before_the_record(case: Case) -> None:
     demand(not early, f"`on_event` was called with {early[0].type if early else ''}, which was not in the journal yet")
 
 
-def events_are_numbered_and_told(case: Case) -> None:
-    """A life is told from `requested` through `provisioning` to `ready`, numbered from 1; an update goes on."""
+def events_are_numbered_and_reported(case: Case) -> None:
+    """A life is reported from `requested` through `provisioning` to `ready`, numbered from 1; an update goes on."""
     desired = case.desired()
     case.provision(desired)
     case.provision(case.desired(ref="second"), reason=APPLIED)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def teardown_of_nothing_succeeds(case: Case) -> None:
-    """What is not there is success: a teardown of a sandbox that is nowhere returns, and leaves nothing behind."""
+    """What is not there is success: a teardown of a sandbox that does not exist returns, and leaves nothing behind."""
     case.teardown(case.desired())
     demand(not case.view.entries(case.name), "it left something in the fleet's folder")
 
@@ -51,14 +51,14 @@ def record_goes_last(case: Case) -> None:
     case.teardown(desired, transport=case.watched(check))
 
 
-def end_is_told(case: Case) -> None:
-    """A teardown tells `destroying` and, once all is gone, `destroyed`; their numbers go on from the former."""
+def end_is_reported(case: Case) -> None:
+    """A teardown reports `destroying` and, once all is gone, `destroyed`; their numbers go on from the former."""
     desired = case.desired()
     case.provision(desired)
     before = len(case.events)
     case.teardown(desired)
     ended = [(event.number, event.phase.value) for event in case.events[before:]]
-    demand(ended == [(4, "destroying"), (5, "destroyed")], f"it told {ended}")
+    demand(ended == [(4, "destroying"), (5, "destroyed")], f"it reported {ended}")
 
 
 def tombstone_is_left(case: Case) -> None:
@@ -66,9 +66,9 @@ def tombstone_is_left(case: Case) -> None:
     desired = case.desired()
     case.provision(desired)
     case.teardown(desired, tombstone=desired.spec_digest, reason="expire_because_ttl")
-    stone = case.observe().tombstones.get(desired.id)
-    demand(stone is not None, "`observe` shows no tombstone")
-    demand(stone and stone.spec_digest == desired.spec_digest, f"the tombstone is of {stone and stone.spec_digest}")
+    found = case.observe().tombstones.get(desired.id)
+    demand(found is not None, "`observe` shows no tombstone")
+    demand(found and found.spec_digest == desired.spec_digest, f"the tombstone is of {found and found.spec_digest}")
     demand(case.observed(desired).found is None, "the sandbox is still there")
     case.provision(desired)
     demand(desired.id not in case.observe().tombstones, "the tombstone outlived the next life's beginning")

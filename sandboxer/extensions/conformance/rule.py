@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from sandboxer.extensions.conformance.case import Case
 
 
 class RuleBroken(Exception):
@@ -29,7 +27,7 @@ class Rule:
 
     name: str
     statement: str
-    check: Callable[[Case], None]
+    check: Callable[[Any], None]
     capability: str = ""
 
 
@@ -43,10 +41,10 @@ def rules_of(*modules: object) -> tuple[Rule, ...]:
     return tuple(_rule(function) for _, _, function in sorted(found, key=lambda one: one[:2]))
 
 
-def needs(capability: str) -> Callable[[Callable[[Case], None]], Callable[[Case], None]]:
+def needs(capability: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Mark a rule as one of extensions that declare a capability."""
 
-    def mark(check: Callable[[Case], None]) -> Callable[[Case], None]:
+    def mark(check: Callable[[Any], None]) -> Callable[[Any], None]:
         check.__dict__["capability"] = capability
         return check
 
@@ -64,6 +62,6 @@ def skip(why: str) -> NoReturn:
     raise RuleSkipped(why)
 
 
-def _rule(check: Callable[[Case], None]) -> Rule:
+def _rule(check: Callable[[Any], None]) -> Rule:
     statement = " ".join((check.__doc__ or "").split())
     return Rule(check.__name__.replace("_", "-"), statement, check, check.__dict__.get("capability", ""))

@@ -154,10 +154,8 @@ def _documents(file: Path) -> list[dict[str, Any]]:
         found = list(yaml.safe_load_all(file.read_bytes()[:MOST_BYTES]))
     except yaml.YAMLError:
         return []
-    wanted = ("Extension", "Profile", "Host")
-    return [
-        one for one in found if isinstance(one, dict) and one.get("apiVersion") == API and one.get("kind") in wanted
-    ]
+    kinds = ("Extension", "Profile", "Host")
+    return [one for one in found if isinstance(one, dict) and one.get("apiVersion") == API and one.get("kind") in kinds]
 
 
 def _local_host() -> dict[str, Any]:

@@ -53,13 +53,13 @@ class WorkDirectory(RecordedDirectory):
         lines = [f"{name}={escaped(value.reveal())}" for name, value in sorted(values.items())]
         self.put("env", standard_input(lines))
 
-    def work(self, record: Record, tree: InputTree, how: str) -> None:
+    def work(self, record: Record, tree: InputTree, mode: str) -> None:
         """Make the copy to work in from a delivered tree, unless there is one of it; with ``keep`` of any tree.
 
         Everything that runs in a former copy ends.
         """
         what = "its files cannot be copied to work in"
-        self.session.must(what, "work", record.uid, tree.digest, how, timeout=COPY_SECONDS)
+        self.session.must(what, "work", record.uid, tree.digest, mode, timeout=COPY_SECONDS)
 
     def sums(self, keep: list[str]) -> WorkspaceFiles | None:
         """Remove what was delivered and is not in ``keep``; return the sums of what stays, None if they are unknown."""

@@ -16,7 +16,7 @@ limit() { # option, value
 export SANDBOXER_SANDBOX="$uid"
 # shellcheck disable=SC2016 # for the shell below
 within='
-  cd -P "$1/work" 2>/dev/null || { echo "the working copy $1/work is missing: see \`sandboxer plan\`" >&2; exit 1; }
+  cd -P "$1/work" 2>/dev/null || { echo "the working copy $1/work is missing: run sandboxer plan" >&2; exit 1; }
   if [ -f "$1/env" ]; then
     while IFS= read -r sandboxer_line; do
       sandboxer_value=$(printf "%b." "${sandboxer_line#*=}")

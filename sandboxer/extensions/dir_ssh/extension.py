@@ -48,7 +48,7 @@ class DirSsh:
         terminal: Terminal | None,
     ) -> Command:
         """Return the command that runs one in the working copy; see SupportsExec."""
-        from sandboxer.extensions.dir_ssh.reach import exec_command
+        from sandboxer.extensions.dir_ssh.commands import exec_command
 
         return exec_command(sandbox, command, terminal)
 
@@ -60,7 +60,7 @@ class DirSsh:
         path: str,
     ) -> Command:
         """Return the command that copies out of the working copy, or into it; see SupportsCopy."""
-        from sandboxer.extensions.dir_ssh.reach import copy_command
+        from sandboxer.extensions.dir_ssh.commands import copy_command
 
         return copy_command(sandbox, mode, path)
 

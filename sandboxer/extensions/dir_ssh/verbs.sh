@@ -39,7 +39,7 @@ end_processes() { # the life's uid
 }
 
 # Their numbers, except those of this session and of whoever started it: a client may itself run in the sandbox. This
-# session is looked at last, because the processes that do the looking belong to it and may be gone by then.
+# session is read last, because the processes that read it belong to it and may have ended.
 marked() { # the life's uid
   carriers=$(grep -l -F "SANDBOXER_SANDBOX=$1" /proc/[0-9]*/environ 2>/dev/null)
   spared=" $(members) $(above "$$") "

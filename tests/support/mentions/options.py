@@ -114,7 +114,7 @@ def all_options() -> frozenset[str]:
     ours = {name for one in commands for each in _with_inner(one) for name in options_of(each)}
     modules = [path for folder in ("sandboxer", "scripts", "tests/lab") for path in (ROOT / folder).rglob("*.py")]
     for path in modules:
-        ours |= set(re.findall(r'add_argument\(\s*"(--[\w-]+)"', path.read_text(encoding="utf-8")))
+        ours |= set(re.findall(r'add_argument\(\s*(?:"-\w",\s*)?"(--?[\w-]+)"', path.read_text(encoding="utf-8")))
     return frozenset(ours)
 
 

@@ -95,7 +95,6 @@ MOVED = {
     "name told": ("extensions/host_observation.py", "lifecycle/journals.py", "lifecycle/notes.py"),
     "name wanted": ("extensions/contents.py", "extensions/host_observation.py", "lifecycle/cleanup.py"),
     "text cut off": ("extensions/end.sh",),
-    "text is asked": ("extensions/capabilities.py",),
     "text tells": ("lifecycle/cleanup.py", "lifecycle/journals.py", "lifecycle/notes.py"),
     "text told": ("extensions/doctor.sh", "extensions/note.sh", "lifecycle/notes.py"),
 }
