@@ -8,14 +8,18 @@ ours || exit 0
 patience=10 # seconds in all
 # The lock holder is working on what it locked, or its client is gone and it ends within seconds: so wait for it, while
 # the path that needs the lock is there. The next lock that is opened here releases this one.
-take_free_lock() { # path of a leftover; the lock's path is $lock
-  command exec 9>>"$lock" || return
-  until flock -n 9; do
-    [ "$patience" -gt 0 ] && still_left "$1" || return
-    timeout 1 flock 9 && break
-    patience=$((patience - 1))
+take_free_lock() { # path that is left over; the lock's path is $lock
+  while command exec 9>>"$lock"; do
+    until flock -n 9; do
+      [ "$patience" -gt 0 ] && still_left "$1" || return
+      timeout 1 flock 9 && break
+      patience=$((patience - 1))
+    done
+    # The holder may have removed the lock's file as it ended: then another file is the lock.
+    lock_in_place && return
+    still_left "$1" || return
   done
-  lock_in_place
+  return 1
 }
 # A lock is a leftover only as long as its sandbox is not there.
 still_left() { [ -e "$1" ] && { [ "$1" != "$lock" ] || [ ! -e "$box" ]; }; }

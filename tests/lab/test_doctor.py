@@ -39,7 +39,7 @@ def fleet(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def check_host(fleet: Path, *hosts: str) -> dict[str, HostReport]:
     with open_fleet(fleet) as (source, fleet_hosts):
-        reports = host_checks.check_host(source.sound(), fleet_hosts.transport, hosts)
+        reports = host_checks.check_host(source.sound(), source.registry(), fleet_hosts.transport, hosts)
         return {report.host: report for report in reports}
 
 
@@ -81,7 +81,7 @@ def test_the_labs_hosts_are_well(lab: Lab, fleet: Path) -> None:
 
 def test_one_connection_and_one_command_for_each_host(lab: Lab, fleet: Path) -> None:
     with open_fleet(fleet) as (source, fleet_hosts):
-        host_checks.check_host(source.sound(), fleet_hosts.transport)
+        host_checks.check_host(source.sound(), source.registry(), fleet_hosts.transport)
         stats = [fleet_hosts.transport(host.name).stats for host in lab.hosts]
     assert [(each.connections, each.commands) for each in stats] == [(1, 1)] * len(lab.hosts)
 
