@@ -141,7 +141,7 @@ def test_a_name_that_two_have_names_neither(new_fleet: Callable[..., FleetRepo])
     fleet.sh("lab-1", f"mv {fleet.root}/{fleet.name}/.aside {fleet.root}/{fleet.name}/{orphan}")
     assert commit not in fleet.sh("lab-1", f"cat {fleet.root}/{fleet.name}/.head.json"), "nothing of it was applied"
     fleet.run("destroy", "web", code=1)
-    assert "web is the name of" in fleet.said[-1]
+    assert "web is ambiguous: sandboxes" in fleet.said[-1]
     assert _ask(fleet, "recreate", made)["id"] == made
     assert fleet.exists("lab-1", f"{fleet.root}/{fleet.name}/{orphan}"), "the orphan is not deleted on the way"
     fleet.run("destroy", made)

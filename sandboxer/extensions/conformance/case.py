@@ -207,7 +207,8 @@ class Case:
         self.subject.inputs.unavailable = False
         for sandbox in ("one", "two"):
             with suppress(SandboxerError, RuleBroken):
-                if self.observed(self.desired(sandbox)).generation:
+                found = self.observed(self.desired(sandbox))
+                if found.generation or found.containers or found.resources:
                     self.teardown(self.desired(sandbox))
         with suppress(SandboxerError):
             self.view.remove(self.name)

@@ -33,9 +33,9 @@ class TestLogin:
     @pytest.mark.parametrize(
         ("shell", "said"),
         [
-            ("echo This account is not available; exit 1", "it printed: This account is not available"),
-            ("echo no such file >&2; exit 1", "it said: no such file"),
-            ("yes", "it printed: y"),
+            ("echo This account is not available; exit 1", "output: This account is not available"),
+            ("echo no such file >&2; exit 1", "stderr: no such file"),
+            ("yes", "output: y"),
         ],
     )
     def test_an_account_without_a_shell(self, connect: Connect, tmp_path: Path, shell: str, said: str) -> None:

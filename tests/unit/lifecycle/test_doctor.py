@@ -158,6 +158,8 @@ def test_every_tool_of_the_scripts_is_asked_for() -> None:
     }
     used = set()
     for file in SCRIPTS.rglob("*.sh"):
+        if file.parent.name == "conformance":  # what it needs, it says itself
+            continue
         for line in file.read_text().splitlines():
             code = re.sub(r"(^|\s)#.*|'[^']*'", "", line)
             used |= known.intersection(
