@@ -127,12 +127,12 @@ def test_a_hub_that_is_not_there_is_one_sentence(host: JournalHost, deliver: Del
 def test_a_hub_that_says_try_again_when_the_run_is_over_is_named(
     host: JournalHost, deliver: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE", 1.0)
+    monkeypatch.setattr(module, "FIRST_PAUSE", 60.0)
     host.lives(ONE, lines(life(ONE, 3)))
     with LyingHub(otherwise=says(503)) as lying:
         telling = deliver(lying)
         telling.begin(host.journals, ["one"])
-        (said,) = telling.finish(grace=0.5)
+        (said,) = telling.finish(grace=2.0)
     assert ": answered 503 Service Unavailable; 3 events wait" in said
 
 
