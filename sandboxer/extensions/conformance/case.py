@@ -203,15 +203,19 @@ class Case:
     # --- the end -------------------------------------------------------------------------------------------------
 
     def clean_up(self) -> None:
-        """Remove everything of this case, whatever the backend does about it."""
+        """Remove everything of this case, whatever the backend does about it.
+
+        Without its folder, what only labels name is a leftover, whatever its record said.
+        """
         self.subject.inputs.unavailable = False
-        for sandbox in ("one", "two"):
-            with suppress(SandboxerError, RuleBroken):
-                found = self.observed(self.desired(sandbox))
-                if found.generation or found.containers or found.resources:
-                    self.teardown(self.desired(sandbox))
-        with suppress(SandboxerError):
-            self.view.remove(self.name)
+        for _ in range(2):
+            for sandbox in ("one", "two"):
+                with suppress(SandboxerError, RuleBroken):
+                    found = self.observed(self.desired(sandbox))
+                    if found.generation or found.containers or found.resources:
+                        self.teardown(self.desired(sandbox))
+            with suppress(SandboxerError):
+                self.view.remove(self.name)
 
 
 def _planned_again(act: Callable[[], Returned]) -> Returned:
