@@ -8,7 +8,7 @@ ours || exit 0
 patience=10 # seconds in all
 # The lock holder is working on what it locked, or its client is gone and it ends within seconds: so wait for it, while
 # the path that needs the lock is there. The next lock that is opened here releases this one.
-take_free_lock() { # path that is left over; the lock's path is $lock
+take_free_lock() { # path of the leftover; the lock's path is $lock
   while command exec 9>>"$lock"; do
     until flock -n 9; do
       [ "$patience" -gt 0 ] && still_left "$1" || return

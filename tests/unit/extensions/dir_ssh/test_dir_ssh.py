@@ -154,7 +154,8 @@ def test_work_is_not_drift_and_a_delivered_file_is(fleet: LocalFleet) -> None:
 def test_another_commit_replaces_the_working_copy_or_keeps_it(fleet: LocalFleet, how: str) -> None:
     fleet.declare({"work": how})
     fleet.apply()
-    fleet.ssh("sh", "-c", "echo mine >mine.txt; setsid sleep 999 >/dev/null 2>&1 &")
+    own_session = 'until [ "$(cut -d " " -f 6 </proc/$!/stat)" = $! ]; do sleep 0.1; done'
+    fleet.ssh("sh", "-c", f"echo mine >mine.txt; setsid sleep 999 >/dev/null 2>&1 & {own_session}")
     (sleeper,) = until(lambda: marked(fleet), "a process in the sandbox")
     fleet.repo.write("data/a.txt", "another\n")
     fleet.commit()
