@@ -134,7 +134,7 @@ class Executor:
         elif change.from_host is not None:
             self._move(change, extension, desired, operation, change.from_host)
         elif change.action is Action.REPLACE and (former := self.former_of(change)) is not None:
-            self._hand_over(change, former, extension, desired)
+            self._hand_over(change, former, extension, desired, operation)
         else:
             extension.provision(operation, desired, fresh=change.action in (Action.CREATE, Action.REPLACE))
 
@@ -153,7 +153,9 @@ class Executor:
         else:
             former.teardown(self.operation_for(replace(change, action=Action.DELETE), from_host))
 
-    def _hand_over(self, change: Change, former: Extension, extension: Extension, desired: DesiredSandbox) -> None:
+    def _hand_over(
+        self, change: Change, former: Extension, extension: Extension, desired: DesiredSandbox, operation: Operation
+    ) -> None:
         """Tear down with the extension that made the sandbox, then provision with the one that is to have it.
 
         No other knows what there is to remove. After a crash in the first half the record still names the former one;
@@ -162,7 +164,8 @@ class Executor:
         ending = self.operation_for(replace(change, action=Action.DELETE), change.host or "")
         former.teardown(replace(ending, again=True))
         crash_point("replace.between")
-        begun = replace(self.operation_for(change, change.host or ""), expected_generation=0, expected_uid="", lives=())
+        again = self.operation_for(change, change.host or "")
+        begun = replace(again, expected_generation=0, expected_uid="", lives=(), services=operation.services)
         extension.provision(replace(begun, placing=lambda: self._placing(change, begun)), desired, fresh=True)
 
     def _placed(self, change: Change, operation: Operation) -> Operation:

@@ -19,6 +19,7 @@ within='
   cd -P "$1/work" 2>/dev/null || { echo "the working copy $1/work is missing: run sandboxer plan" >&2; exit 1; }
   if [ -f "$1/env" ]; then
     while IFS= read -r sandboxer_line; do
+      case $sandboxer_line in SANDBOXER_SANDBOX=* | sandboxer_*) continue ;; esac # the mark stays
       sandboxer_value=$(printf "%b." "${sandboxer_line#*=}")
       export "${sandboxer_line%%=*}=${sandboxer_value%.}"
     done <"$1/env"
