@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.e2e import until
+from tests.support.e2e import OWN_SESSION, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,8 @@ def test_what_was_started_in_it_ends_with_it(directories: Callable[..., FleetRep
     fleet = directories("lab-3")
     fleet.apply()
     stubborn = "trap '' TERM HUP; while :; do sleep 1; done"
-    fleet.run("ssh", "work", "--", "sh", "-c", f'cd /; setsid sh -c "{stubborn}" >/dev/null 2>&1 </dev/null &')
+    started = f'cd /; setsid sh -c "{stubborn}" >/dev/null 2>&1 </dev/null & {OWN_SESSION}'
+    fleet.run("ssh", "work", "--", "sh", "-c", started)
     uid = fleet.record("lab-3", "work")["uid"]
     carriers = f"grep -l SANDBOXER_SANDBOX={uid} /proc/[0-9]*/environ 2>/dev/null || :"
     until(lambda: fleet.sh("lab-3", carriers), "a process without a terminal")

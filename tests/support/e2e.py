@@ -324,6 +324,10 @@ class Result:
         return change
 
 
+# Behind `setsid … &`: until then the process is in the group of the command, and ends with it.
+OWN_SESSION = 'until [ "$(cut -d " " -f 6 </proc/$!/stat)" = $! ]; do sleep 0.1; done'
+
+
 def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     """Wait until a condition is true and return its value; fail after this many seconds."""
     deadline = time.monotonic() + seconds

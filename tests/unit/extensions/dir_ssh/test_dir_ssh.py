@@ -23,7 +23,7 @@ from sandboxer.extensions.dir_ssh.extension import DirSsh
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.observed import Reachable
 from sandboxer.wiring.source import FleetSource
-from tests.support.e2e import FleetRepo, until
+from tests.support.e2e import OWN_SESSION, FleetRepo, until
 from tests.support.fleet import ROOT
 from tests.support.gitrepo import GitRepo
 
@@ -154,8 +154,7 @@ def test_work_is_not_drift_and_a_delivered_file_is(fleet: LocalFleet) -> None:
 def test_another_commit_replaces_the_working_copy_or_keeps_it(fleet: LocalFleet, how: str) -> None:
     fleet.declare({"work": how})
     fleet.apply()
-    own_session = 'until [ "$(cut -d " " -f 6 </proc/$!/stat)" = $! ]; do sleep 0.1; done'
-    fleet.ssh("sh", "-c", f"echo mine >mine.txt; setsid sleep 999 >/dev/null 2>&1 & {own_session}")
+    fleet.ssh("sh", "-c", f"echo mine >mine.txt; setsid sleep 999 >/dev/null 2>&1 & {OWN_SESSION}")
     (sleeper,) = until(lambda: marked(fleet), "a process in the sandbox")
     fleet.repo.write("data/a.txt", "another\n")
     fleet.commit()
@@ -181,10 +180,8 @@ def test_a_change_of_anything_else_leaves_the_working_copy_alone(fleet: LocalFle
 
 def test_its_processes_end_with_it_and_no_others(fleet: LocalFleet) -> None:
     fleet.apply()
-    detached = (
-        "cd /; trap '' TERM HUP; setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' >/dev/null 2>&1 </dev/null &"
-    )
-    fleet.ssh("sh", "-c", detached)
+    stubborn = "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' >/dev/null 2>&1 </dev/null &"
+    fleet.ssh("sh", "-c", f"cd /; trap '' TERM HUP; {stubborn} {OWN_SESSION}")
     mark = f"SANDBOXER_SANDBOX={fleet.now['uid']}".encode()
 
     def ours() -> set[int]:
