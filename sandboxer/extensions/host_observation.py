@@ -67,7 +67,7 @@ def observe_host(
     ObservationIncomplete.
     """
     if part is None and request.known is not None:
-        return replace(request.known, engine=None, engines={}, backend_error=None)
+        return replace(request.known, engine=None, engines={}, backend_error=None, absence_error=None)
     command, nonce = observe_command(request, part)
     return read_observation(request, nonce, transport.run(command), part)
 

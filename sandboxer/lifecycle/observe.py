@@ -88,6 +88,7 @@ def _merged(observations: Mapping[str, HostObservation]) -> HostObservation:
         found={identifier: _as_its_own_says(seen, answers) for identifier, seen in found.items()},
         error=next((one.error for one in answers.values() if one.error), None),
         backend_errors={name: one.backend_error for name, one in answers.items() if one.backend_error},
+        absence_errors={name: one.absence_error for name, one in answers.items() if one.absence_error},
     )
 
 

@@ -139,6 +139,8 @@ class Reachable:
 
     ``backend_error`` says what is missing for the sandboxes of the extension that observed, and for no others: its
     engine does not answer. ``backend_errors`` are those of all extensions that observed, by their names.
+    ``absence_error`` says why that extension may have sandboxes here that it did not find, although those that it found
+    are complete: another engine does not answer. ``absence_errors`` are those of all extensions.
     ``engine`` is the one that new sandboxes here get, None without one. ``directories`` are the paths below the root,
     relative to it, that are not sandboxes of this fleet. ``leftovers`` are its staging and trash directories, and locks
     that belong to nothing. Times are the host's own; ``free_bytes`` is of the file system that holds the root.
@@ -160,6 +162,8 @@ class Reachable:
     error: str | None = None
     backend_error: str | None = None
     backend_errors: Mapping[str, str] = field(default_factory=dict)
+    absence_error: str | None = None
+    absence_errors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

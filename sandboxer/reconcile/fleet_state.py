@@ -87,14 +87,20 @@ class FleetState:
 
     def first_unknown(self, hosts: Iterable[str], extension: str) -> UnknownHost | None:
         """Return the first of ``hosts`` that is Unknown: which of an extension's sandboxes it has is not certain."""
-        found = (self._unknown_for(host, (extension,)) for host in hosts)
+        found = (self._unknown_for(host, (extension,), absence=True) for host in hosts)
         return next((unknown_host for unknown_host in found if unknown_host), None)
 
-    def _unknown_for(self, host: str, extensions: Iterable[str]) -> UnknownHost | None:
-        """Return why what these extensions have on a host is not certain; None where it is."""
+    def _unknown_for(self, host: str, extensions: Iterable[str], *, absence: bool = False) -> UnknownHost | None:
+        """Return why what was found of these extensions on a host is not certain; None where it is.
+
+        With ``absence``, why it is not certain that they have nothing else there.
+        """
         if host in self.unknown_hosts:
             return self.unknown_hosts[host]
-        errors = self.observations[host].backend_errors if host in self.observations else {}
+        observation = self.observations.get(host)
+        errors: Mapping[str, str] = observation.backend_errors if observation else {}
+        if observation and absence:
+            errors = {**observation.absence_errors, **errors}
         error = next((errors[extension] for extension in extensions if extension in errors), None)
         return UnknownHost(host, "unknown", Reason.BLOCKED_ENGINE, error) if error else None
 
@@ -104,14 +110,16 @@ class FleetState:
         used = {record.extension for record in records if record} | {
             desired.profile.spec.extension for desired in self.fleet.sandboxes.values() if host in desired.eligible
         }
-        return sorted(used) or self.observations[host].backend_errors
+        observation = self.observations[host]
+        return sorted(used) or (*observation.backend_errors, *observation.absence_errors)
 
     def hosts(self) -> Iterator[HostSummary]:
         """Yield the result of observing each host, by name."""
         for name in sorted(self.fleet.hosts.keys() - self.forgotten):
             unknown_host = self.unknown_hosts.get(name)
-            if unknown_host is None and name in self.observed_hosts and self.observations[name].backend_errors:
-                unknown_host = self._unknown_for(name, self._used_on(name))
+            observation = self.observations.get(name)
+            if unknown_host is None and observation and (observation.backend_errors or observation.absence_errors):
+                unknown_host = self._unknown_for(name, self._used_on(name), absence=True)
             yield (unknown_host.summary() if unknown_host else HostSummary(name, "reachable"))
 
 

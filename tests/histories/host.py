@@ -136,6 +136,7 @@ class SimulatedHost:
             head=self.heads.get(fleet),
             error=linked if self.linked else None,
             backend_error=silent if chosen in self.silent else None,
+            absence_error=next((f"{engine} does not answer: it is down" for engine in sorted(self.silent)), None),
         )
 
     def _engine(self, engine: Engine) -> EngineObservation:

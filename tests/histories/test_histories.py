@@ -58,6 +58,22 @@ def test_what_lost_its_directory_is_repaired_by_the_engine_that_has_it() -> None
     assert moved.engine == "podman"
 
 
+def test_an_engine_that_is_not_chosen_any_more_must_answer_before_a_sandbox_counts_as_absent() -> None:
+    """Found by a random history: a second copy, by the other engine, while the first one did not answer."""
+    world = World(["acme"], ["lab-1"])
+    with simulated():
+        world.edit("acme", "web")
+        world.apply("acme")
+        world.stop_engine("lab-1")
+        world.edit_host("acme", "lab-1", runtime="podman")
+        world.wipe("lab-1")
+        world.apply("acme")
+        assert [container.engine for container in world.hosts["lab-1"].containers.values()] == ["docker"]
+        world.calm()
+    (moved,) = world.hosts["lab-1"].containers.values()
+    assert moved.engine == "podman"
+
+
 def test_a_change_is_held_to_the_look_that_it_was_planned_on() -> None:
     """Found by a random history: another change that was planned again had observed the same host again."""
     world = World(["acme"], ["lab-1"])

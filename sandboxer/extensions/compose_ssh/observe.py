@@ -23,9 +23,20 @@ def engine_part(request: ObserveRequest) -> ObservationPart:
         found = (read_engine(engine, sections, stderr) for engine in ENGINES)
         engines = {seen.engine: seen for seen in found if seen}
         chosen, problem = _chosen_engine(request, sections, engines)
-        return replace(observation, engine=chosen, engines=engines, backend_error=problem)
+        return replace(
+            observation, engine=chosen, engines=engines, backend_error=problem, absence_error=_unanswered(engines)
+        )
 
     return ObservationPart(("compose_ssh/engine.sh", "compose_ssh/observe.sh"), (request.runtime,), read)
+
+
+def _unanswered(engines: Mapping[Engine, EngineObservation]) -> str | None:
+    """Return why sandboxes may exist that were not found: an engine keeps them after another one was chosen."""
+    return next((_no_answer(name, engine.error) for name, engine in engines.items() if engine.error), None)
+
+
+def _no_answer(engine: Engine, error: str) -> str:
+    return f"{engine} does not answer: {error}"
 
 
 def _chosen_engine(
@@ -45,5 +56,5 @@ def _chosen_engine(
         return None, "neither Docker nor Podman is installed"
     observation = engines.get(chosen)
     if observation is None or observation.error is not None:
-        return chosen, f"{chosen} does not answer: {observation.error if observation else 'it was not asked'}"
+        return chosen, _no_answer(chosen, "it was not asked" if observation is None else observation.error or "")
     return chosen, None

@@ -114,6 +114,23 @@ def test_an_engine_of_another_extension_is_missing_for_this_one_alone(home: Path
     assert seen.backend_error == "spec.runtime is firecracker, which is neither Docker nor Podman"
 
 
+def test_an_engine_that_is_not_chosen_and_does_not_answer_leaves_absence_open(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have a sandbox of the time when it was the chosen one; what the chosen one has is complete."""
+    for name, code in (("docker", 1), ("podman", 0)):
+        program = home.parents[1] / "bin" / name
+        program.write_text(f"#!/bin/sh\nexit {code}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    request = ObserveRequest("here", str(home.parent), home.name, "podman")
+    seen = observe_host(LocalTransport("here"), request, engine_part(request))
+    assert isinstance(seen, Reachable)
+    assert (seen.error, seen.backend_error, seen.engine) == (None, None, "podman")
+    assert seen.absence_error is not None
+    assert seen.absence_error.startswith("docker does not answer: ")
+
+
 def test_a_backend_without_a_part_of_its_own_observes_records_and_files(home: Path) -> None:
     put(home / IDENTIFIER / "workspace/tree/0a/file", "12345", 7)
     seen = observe_host(LocalTransport("here"), ObserveRequest("here", str(home.parent), home.name))
