@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,9 @@ from tests.support.fleet import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-FRAGMENTS = Path("sandboxer/extensions")
+FRAGMENTS = Path("sandboxer/hosts")
+CALLS = ("script", "host_command")
+PARAMETERS = re.compile(r"^parameters ((?:\w+ ?)+)$", re.MULTILINE)
 DIALECT = "dash"  # a host's `sh` is dash, busybox's ash or bash: all of them have what dash has
 # Unused variables, variables that nothing sets, unreachable code and unreachable functions: one program may leave
 # unused or unset what another uses. Such a finding counts only if every program with the fragment has it.
@@ -57,7 +60,7 @@ def _names_a_shell(path: Path) -> bool:
 
 
 def programs(sources: Iterable[str], fragments: set[str]) -> list[tuple[str, ...]]:
-    """Return the programs that Python sources make with ``script(...)``, each as the names of its fragments.
+    """Return the programs that Python sources make, each as the names of its fragments: the arguments of ``CALLS``.
 
     A starred argument stands for every constant tuple of fragments; a fragment that no call names is a program by
     itself.
@@ -66,7 +69,7 @@ def programs(sources: Iterable[str], fragments: set[str]) -> list[tuple[str, ...
     tuples = [names for tree in trees for node in ast.walk(tree) if (names := _fragments(node, fragments))]
     found = set[tuple[str, ...]]()
     for call in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        if isinstance(call.func, ast.Name) and call.func.id == "script":
+        if isinstance(call.func, ast.Name) and call.func.id in CALLS:
             starred = any(isinstance(arg, ast.Starred) for arg in call.args)
             found |= {_program(call.args, more) for more in (tuples if starred else [()])}
     found.discard(())
@@ -85,6 +88,23 @@ def _program(arguments: Iterable[ast.expr], more: tuple[str, ...]) -> tuple[str,
     return tuple(names)
 
 
+def fragment(name: str) -> str:
+    """Return how ``script`` names a tracked shell file of the package."""
+    path = Path(name)
+    return path.name if path.parent == FRAGMENTS else f"{'.'.join(path.parent.parts)}:{path.name}"
+
+
+def _path(folder: Path, name: str) -> Path:
+    """Return the path of a fragment: in ``folder``, or in the package that its name says."""
+    package, colon, file = name.rpartition(":")
+    return Path(*package.split("."), file) if colon else folder / file
+
+
+def _plain(text: str) -> str:
+    """Return a fragment with its parameters as variables that it reads itself, which shellcheck understands."""
+    return PARAMETERS.sub(lambda line: "; ".join(f"IFS= read -r {name}" for name in line[1].split()), text)
+
+
 def _fragments(node: ast.AST, fragments: set[str]) -> tuple[str, ...]:
     if not isinstance(node, ast.Tuple):
         return ()
@@ -93,20 +113,20 @@ def _fragments(node: ast.AST, fragments: set[str]) -> tuple[str, ...]:
 
 
 def check(root: Path, folder: Path, sent: list[tuple[str, ...]]) -> list[Finding]:
-    """Return shellcheck's findings in programs whose fragments are in ``folder`` below ``root``."""
+    """Return shellcheck's findings in programs whose fragments are in ``folder``, or a package, below ``root``."""
     found: dict[tuple[str, int, int, int], Finding] = {}
     times: Counter[tuple[str, int, int, int]] = Counter()
     with tempfile.TemporaryDirectory() as place:
         paths = [Path(place, f"{number}.sh") for number in range(len(sent))]
         for path, program in zip(paths, sent, strict=True):
-            texts = [(root / folder / name).read_text(encoding="utf-8") for name in program]
+            texts = [_plain((root / _path(folder, name)).read_text(encoding="utf-8")) for name in program]
             path.write_text("\n".join(texts), encoding="utf-8")
         for finding in _shellcheck(["--shell", DIALECT], paths):
             one = _in_fragment(finding, root, folder, sent[int(Path(finding.file).stem)])
             place_and_rule = (one.file, one.line, one.column, one.rule)
             found[place_and_rule] = one
             times[place_and_rule] += 1
-    with_it = Counter(str(folder / name) for program in sent for name in program)
+    with_it = Counter(str(_path(folder, name)) for program in sent for name in program)
     return sorted(one for key, one in found.items() if one.rule not in PARTIAL or times[key] >= with_it[one.file])
 
 
@@ -114,9 +134,9 @@ def _in_fragment(finding: Finding, root: Path, folder: Path, program: tuple[str,
     line = finding.line
     for name in program:
         # Between two fragments is a line break, which ends the first one's last line once more.
-        lines = (root / folder / name).read_text(encoding="utf-8").count("\n") + 1
+        lines = (root / _path(folder, name)).read_text(encoding="utf-8").count("\n") + 1
         if line <= lines:
-            return replace(finding, file=str(folder / name), line=line)
+            return replace(finding, file=str(_path(folder, name)), line=line)
         line -= lines
     raise ValueError(finding)
 
@@ -140,10 +160,10 @@ def _shellcheck(options: list[str], paths: list[Path]) -> Iterator[Finding]:
 def main() -> int:
     """Print every finding; return 1 if there is any."""
     names = tracked()
-    fragments = {str(Path(name).relative_to(FRAGMENTS)) for name in names if Path(name).is_relative_to(FRAGMENTS)}
+    sent = {name for name in names if Path(name).is_relative_to("sandboxer")}
     sources = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "sandboxer").rglob("*.py"))]
-    found = check(ROOT, FRAGMENTS, programs(sources, fragments))
-    own = [ROOT / name for name in names if not Path(name).is_relative_to(FRAGMENTS)]
+    found = check(ROOT, FRAGMENTS, programs(sources, {fragment(name) for name in sent}))
+    own = [ROOT / name for name in names if name not in sent]
     found += (replace(one, file=str(Path(one.file).relative_to(ROOT))) for one in _shellcheck([], own))
     for finding in sorted(found):
         sys.stderr.write(f"{finding}\n")

@@ -42,7 +42,7 @@ def unlock(name: str, end: bool, yes: bool, output: str) -> int:
       sandboxer unlock checkout-e2e
       sandboxer unlock checkout-e2e --end
     """
-    from sandboxer.lifecycle.locks import LockInspector
+    from sandboxer.hosts.locks import LockInspector
 
     if end and not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("cannot ask for confirmation without a terminal", hint="use -y to skip the confirmation")

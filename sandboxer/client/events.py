@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from sandboxer.client.context import ClientContext
-    from sandboxer.lifecycle.journals import Journals
+    from sandboxer.hosts.journals import Journals
     from sandboxer.model.event import Event
 
 

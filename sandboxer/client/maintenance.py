@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sandboxer.client.query import copies_of
 from sandboxer.errors import HostError, SandboxNotFound, UsageError
-from sandboxer.lifecycle.locks import LockInspector
+from sandboxer.hosts.locks import LockInspector
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.text import printable
 from sandboxer.reconcile.options import Options

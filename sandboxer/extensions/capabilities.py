@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from sandboxer.extensions.base import ObserveRequest
-    from sandboxer.extensions.host_facts import HostFacts
+    from sandboxer.hosts.facts import HostFacts
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.host_report import Check
     from sandboxer.model.manifest import Host

@@ -25,7 +25,7 @@ from sandboxer.errors import (
     StaleChange,
 )
 from sandboxer.extensions import records
-from sandboxer.extensions.host_observation import file_sums
+from sandboxer.hosts.observation import file_sums
 from sandboxer.model.event import events_of, gap_then, last_number
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.record import RecordRefused, parse_record
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sandboxer.extensions.base import Operation
-    from sandboxer.extensions.host_session import HostSession, Reply
+    from sandboxer.hosts.session import HostSession, Reply
     from sandboxer.model.desired import SecretValue
     from sandboxer.model.event import Event
     from sandboxer.model.hidden import Hidden

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import CapabilityMissing, HostError
 from sandboxer.extensions.base import ObserveRequest
+from sandboxer.hosts.parallel import on_hosts
 from sandboxer.reconcile.drift_report import Contents
 
 if TYPE_CHECKING:
@@ -40,10 +40,8 @@ class Comparer:
         for observed in copies:
             if observed.record is not None and observed.record.inputs is not None:
                 groups.setdefault((observed.host, observed.record.extension), []).append(observed.record)
-        if not groups:
-            return {}
-        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(groups)), thread_name_prefix="contents") as pool:
-            return {key: found for one in pool.map(self._compare_group, groups.items()) for key, found in one.items()}
+        compared = on_hosts(self._compare_group, groups.items(), name="contents", at_once=AT_ONCE)
+        return {key: found for one in compared for key, found in one.items()}
 
     def _compare_group(self, group: tuple[tuple[str, str], Sequence[Record]]) -> dict[tuple[str, str], Contents]:
         (host, extension), records = group

@@ -20,7 +20,7 @@ from sandboxer.model.hub import CloudEvent, cloud_event
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sandboxer.lifecycle.journals import Journals
+    from sandboxer.hosts.journals import Journals
     from sandboxer.model.hub import Registration
 
 AT_ONCE = 4

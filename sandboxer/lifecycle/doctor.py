@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostError, HostKeyRefused
-from sandboxer.extensions.host_facts import CheckedHost, HostFacts, ask
+from sandboxer.hosts.facts import CheckedHost, HostFacts, ask
+from sandboxer.hosts.parallel import on_hosts
 from sandboxer.lifecycle.doctor_checks import diagnose
 from sandboxer.model.host_report import Check, HostReport
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckedHost", "check_host", "check_hosts"]
 
-AT_ONCE = 32
-
 
 def check_hosts(
     hosts: Sequence[CheckedHost], transport: Callable[[str], HostTransport], backends: Sequence[HostChecks] = ()
@@ -29,8 +27,7 @@ def check_hosts(
     ``backends`` are the checks of the extensions that may have sandboxes there. Errors of a host are part of its
     report.
     """
-    with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(hosts))), thread_name_prefix="doctor") as pool:
-        return list(pool.map(lambda checked: check_host(checked, transport, backends), hosts))
+    return on_hosts(lambda checked: check_host(checked, transport, backends), hosts, name="doctor")
 
 
 def check_host(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sandboxer.extensions.capabilities import HostChecks
-    from sandboxer.extensions.host_facts import HostFacts
+    from sandboxer.hosts.facts import HostFacts
 
 SLOW_LOGIN = 2.0  # seconds
 CLOCK_OFF = 60.0  # seconds

@@ -16,7 +16,7 @@ from sandboxer.model.quantity import format_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sandboxer.extensions.host_facts import HostFacts
+    from sandboxer.hosts.facts import HostFacts
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"(\d+) ?([a-z]*)")

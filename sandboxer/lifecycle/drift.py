@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sandboxer.hosts.notes import DriftNotes
 from sandboxer.lifecycle.compare import Comparer
-from sandboxer.lifecycle.notes import DriftNotes
 from sandboxer.model.remedy import Notice
 from sandboxer.reconcile.drift_report import Comparison
 
@@ -25,7 +25,6 @@ def find_drift(
     fleet_state: FleetState,
     options: Options,
     transport: Callable[[str], HostTransport],
-    holder: str,
     inputs: InputSource | None = None,
     registry: Registry | None = None,
     on_event: Callable[[str, Event], None] = lambda _host, _event: None,
@@ -33,9 +32,8 @@ def find_drift(
     """Return the drift on the hosts of ``fleet_state``, and the drift that is resolved since it was reported.
 
     With ``inputs`` and the ``registry`` of extensions, contents are compared file by file. Reported drift is noted on
-    the hosts and in the journals, for which ``holder`` takes each sandbox's lock for a moment; a note that fails is a
-    warning. ``on_event`` receives the host and the event once it is in a journal there. Errors of a host are part of
-    the report.
+    the hosts and in the journals, under each sandbox's lock; a note that fails is a warning. ``on_event`` receives the
+    host and the event once it is in a journal there. Errors of a host are part of the report.
     """
     roots = {name: host.spec.root for name, host in fleet_state.fleet.hosts.items()}
     comparison, contents = Comparison(fleet_state, options), {}
@@ -43,5 +41,5 @@ def find_drift(
         comparer = Comparer(fleet_state.fleet.name, roots, transport, inputs, registry)
         contents = comparer.compare(comparison.comparable())
     report = comparison.report(contents)
-    problems = DriftNotes(fleet_state.fleet.name, roots, transport, holder, on_event).write(report.notes)
+    problems = DriftNotes(fleet_state.fleet.name, roots, transport, on_event).write(report.notes)
     return replace(report, plan=replace(report.plan, warnings=(*report.plan.warnings, *map(Notice, problems))))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import TRANSIENT, SandboxerError, SandboxLocked, StaleChange
-from sandboxer.extensions.crash import crash_point
+from sandboxer.hosts.crash import crash_point
 from sandboxer.lifecycle.placement import Placements
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostError, ObservationIncomplete, OutputTooLarge
+from sandboxer.hosts.parallel import on_hosts
 from sandboxer.model.observed import Reachable, Unreachable
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from sandboxer.extensions.base import Extension, ObserveRequest
     from sandboxer.model.observed import HostObservation, ObservedDirectory
     from sandboxer.model.protocols import HostTransport
-
-AT_ONCE = 32
 
 
 def observe_hosts(
@@ -34,7 +32,6 @@ def observe_hosts(
     several threads, and its duration in seconds. Errors of a host are part of the result: an unreachable one is a
     value.
     """
-    request = list(requests)
 
     def ask(request: ObserveRequest) -> HostObservation:
         began = time.monotonic()
@@ -42,8 +39,7 @@ def observe_hosts(
         seen(observation, time.monotonic() - began)
         return observation
 
-    with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(request))), thread_name_prefix="look") as pool:
-        return {observation.host: observation for observation in pool.map(ask, request)}
+    return {observation.host: observation for observation in on_hosts(ask, requests, name="observe")}
 
 
 def recorded_names(observations: Iterable[HostObservation]) -> Iterator[str]:

@@ -9,16 +9,15 @@ two wait for each other.
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import ObservationIncomplete, SandboxLocked, StaleChange
-from sandboxer.extensions.host_session import LONGEST_SECONDS, HostSession
-from sandboxer.extensions.scripts import script
-from sandboxer.model.protocols import Command
+from sandboxer.errors import SandboxLocked
+from sandboxer.hosts.parallel import on_hosts
+from sandboxer.hosts.presence import must_be_away
+from sandboxer.hosts.session import LONGEST_SECONDS, HostSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 # A connection carries 8 sessions: 4 of sandboxes on the host itself, this many of others that are placed elsewhere, and
 # one left for observations. Those end by themselves, so whoever holds a session comes to its end.
 AT_ONCE = 3
-ASK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,7 @@ class Placements:
                 held.enter_context(self._gate(first))
                 held.enter_context(HostSession(replace(first, id=name_id or first.id)))
             request = [operation for operation in others if not operation.expected_uid]
-            with ThreadPoolExecutor(max_workers=min(32, max(1, len(request)))) as pool:
-                list(pool.map(partial(_must_be_away, by_name=bool(name_id)), request))
+            on_hosts(partial(must_be_away, by_name=bool(name_id)), request, name="placement")
             yield
 
     @contextmanager
@@ -71,16 +68,3 @@ class Placements:
             yield
         finally:
             gate.release()
-
-
-def _must_be_away(operation: Operation, *, by_name: bool) -> None:
-    """Raise StaleChange if the sandbox, or one of its name, is on a host now."""
-    target = operation.target
-    lines = (target.root, operation.fleet, operation.id, operation.name if by_name else "")
-    data = "".join(f"{line}\n" for line in lines).encode()
-    result = target.transport.run(Command(script("names.sh", "present.sh"), data, timeout=ASK_SECONDS))
-    answer = result.stdout.decode("ascii", "replace").strip()
-    if answer == "here":
-        raise StaleChange(operation.name, f"{operation.name} is now on {target.host}", hint="plan again")
-    if answer != "away":
-        raise ObservationIncomplete(target.host, f"cannot check {target.host} for {operation.name}")

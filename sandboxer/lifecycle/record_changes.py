@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import ObservationIncomplete, StaleChange, UsageError
-from sandboxer.extensions.host_session import HostSession
+from sandboxer.hosts.session import HostSession
 from sandboxer.model.event import events_of, last_number
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.record import RecordRefused, parse_record

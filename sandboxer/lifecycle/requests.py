@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import SandboxError
-from sandboxer.extensions.host_session import REQUEST_FILE, HostSession
+from sandboxer.hosts.session import REQUEST_FILE, HostSession
 from sandboxer.model.request import SandboxRequest
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from sandboxer.model.lifecycle import Action, Block
 from sandboxer.model.observed import Reachable
 from sandboxer.model.run_events import fan_out
 from sandboxer.wiring import clock
-from sandboxer.wiring.holder import holder_of
 from sandboxer.wiring.operation import operations_of
 from sandboxer.wiring.planning import decide
 from sandboxer.wiring.secrecy import Redaction
@@ -94,7 +93,8 @@ class Applier:
 
     def _clean_up(self, *, of_git: bool) -> None:
         """Remove leftovers, and note the commit on every host that has no newer one."""
-        from sandboxer.lifecycle.cleanup import clean_up, pending_cleanups
+        from sandboxer.hosts.cleanup import clean_up
+        from sandboxer.lifecycle.cleanup import head_of, pending_cleanups
 
         observations, newer = self.planned.observations, self.planned.newer | self._newer
         by_host = {name: observation for name, observation in observations.by_host.items() if name not in newer}
@@ -102,7 +102,7 @@ class Applier:
         guarded = any(change.block is Block.GUARD for change in self.planned.plan.changes)
         fleet = observations.fleet if of_git else replace(observations.fleet, commit=None)
         pending = pending_cleanups(fleet, by_host, forget=of_git and not guarded)
-        clean_up(pending, self.hosts.transport, fleet, holder_of(fleet))
+        clean_up(pending, self.hosts.transport, fleet.name, head_of(fleet))
 
     def _extension_of(self, change: Change) -> str:
         """Return the extension that carries out a change."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from sandboxer.model.run_events import DriftCompared, EventWritten, fan_out
 from sandboxer.wiring import clock
-from sandboxer.wiring.holder import holder_of
 from sandboxer.wiring.planning import check
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def compare(hosts: FleetHosts, options: Options, reporter: Reporter, inputs: Inp
     reporter.begin(observations)
     emit = fan_out(hosts.emit, reporter)
     registry, written = hosts.source.registry(), lambda host, event: emit(EventWritten(host, event))
-    found = find_drift(fleet_state, options, hosts.transport, holder_of(fleet), inputs, registry, written)
+    found = find_drift(fleet_state, options, hosts.transport, inputs, registry, written)
     report = replace(found, plan=replace(found.plan, stats=hosts.stats()))
     emit(DriftCompared(report))
     return report

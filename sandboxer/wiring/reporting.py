@@ -14,13 +14,12 @@ from sandboxer.model.lifecycle import Phase, Sync
 from sandboxer.model.observed import ObservedDirectory
 from sandboxer.model.run_events import EventWritten, RecordChanged
 from sandboxer.wiring import clock
-from sandboxer.wiring.holder import holder_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from sandboxer.hosts.journals import Journals
     from sandboxer.lifecycle.delivery import Delivery
-    from sandboxer.lifecycle.journals import Journals
     from sandboxer.model.desired import Fleet
     from sandboxer.model.hub import CloudEvent
     from sandboxer.model.observed import Container
@@ -138,11 +137,9 @@ class Reporter:
 
 def journals_of(fleet: Fleet, transport: Callable[[str], HostTransport]) -> Journals:
     """Return the journals on the hosts of a fleet."""
-    from sandboxer.lifecycle.journals import Journals
+    from sandboxer.hosts.journals import Journals
 
-    return Journals(
-        fleet.name, {name: host.spec.root for name, host in fleet.hosts.items()}, transport, holder_of(fleet)
-    )
+    return Journals(fleet.name, {name: host.spec.root for name, host in fleet.hosts.items()}, transport)
 
 
 @contextmanager

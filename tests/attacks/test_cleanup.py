@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandboxer.extensions.scripts import script
+from sandboxer.hosts.scripts import script
 from tests.lab import IMAGE
 from tests.support.e2e import service, stack
 

@@ -1,6 +1,6 @@
 """``kill -9`` of the client wherever it can be, in each action: the next run converges, and nothing is left or doubled.
 
-The crash points of an action are those that a clean run of it passes; see ``sandboxer/extensions/crash.py``.
+The crash points of an action are those that a clean run of it passes; see ``sandboxer/hosts/crash.py``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandboxer.extensions.crash import VARIABLE
+from sandboxer.hosts.crash import VARIABLE
 from tests.faults import picture
 from tests.faults.matrix import FULL, size
 from tests.support.e2e import FleetRepo, service, stack

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandboxer.extensions.compose_ssh.directory import VERBS
-from sandboxer.extensions.scripts import script
+from sandboxer.hosts.scripts import script
 from tests.faults import picture
 from tests.faults.matrix import size
 from tests.faults.relay import Relay
@@ -116,7 +116,7 @@ def test_an_archive_that_ends_between_two_files_is_not_taken_for_all_of_it(fleet
     """To tar it would be whole. One conversation for each block of the archive, up to the last one."""
     archive = _archive(6)
     cuts = list(range(0, len(archive.rstrip(b"\0")), size(1536, 512)))
-    text = script("root.sh", "names.sh", "cleaner.sh", "host_session.sh", *VERBS) + "\ntake_lock\nanswer 0 ''\nserve\n"
+    text = script("prelude.sh", "names.sh", "cleaner.sh", "session.sh", *VERBS, "serve.sh")
 
     def header(number: int) -> bytes:
         lines = ("0" * 32, fleet.root, fleet.name, f"{number:08x}", "0", "who", f"deliver 1 {len(archive)} 60", "whole")

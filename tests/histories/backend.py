@@ -11,8 +11,9 @@ from sandboxer.extensions.compose_ssh import provision, teardown
 from sandboxer.extensions.compose_ssh import stack as compose_stack
 from sandboxer.extensions.compose_ssh.directory import SandboxDirectory, State
 from sandboxer.extensions.compose_ssh.extension import ComposeSsh
-from sandboxer.extensions.host_session import HostSession, Reply
-from sandboxer.lifecycle import cleanup, execute, observe, placement
+from sandboxer.hosts import parallel
+from sandboxer.hosts.session import HostSession, Reply
+from sandboxer.lifecycle import execute, placement
 from sandboxer.model.event import last_number
 from tests.histories.verbs import Verbs, leave, sweep
 
@@ -158,6 +159,6 @@ def simulated() -> Iterator[None]:
             stack.enter_context(patch.object(module, "SandboxDirectory", SimulatedDirectory))
         stack.enter_context(patch.object(compose_stack, "time", Waiting()))
         stack.enter_context(patch.object(placement, "HostSession", SimulatedSession))
-        for module in (observe, execute, placement, cleanup):
+        for module in (execute, parallel):
             stack.enter_context(patch.object(module, "ThreadPoolExecutor", InTurn))
         yield

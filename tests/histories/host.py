@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostUnreachable, ObservationIncomplete
-from sandboxer.extensions.scripts import script
+from sandboxer.hosts.scripts import script
 from sandboxer.model.identity import LABEL_FLEET, LABEL_ID, Ownership
 from sandboxer.model.observed import RECORD_MISSING, EngineObservation, FileSums, ObservedDirectory, Reachable
 from sandboxer.model.protocols import CommandResult, TransportStats, TreeEntry
@@ -87,7 +87,7 @@ class SimulatedHost:
         """Answer whether it has a sandbox, or end an apply; the backend observes without commands."""
         from tests.histories.verbs import clean_up
 
-        if command.script != script("names.sh", "present.sh"):
+        if command.script != script("prelude.sh", "names.sh", "present.sh"):
             clean_up(self, command.stdin.decode())
             return CommandResult(0, b"", b"")
         self.point(self)

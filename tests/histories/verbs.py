@@ -1,4 +1,4 @@
-"""The host's side of a session, as values: the verbs of ``host_session.sh`` and ``verbs.sh``, and ``clean_up.sh``.
+"""The host's side of a session, as values: the verbs of ``session.sh`` and ``verbs.sh``, and ``clean_up.sh``.
 
 A verb is a generator. Where it yields, the client may be gone, and the host gets no further than this.
 """
@@ -259,7 +259,7 @@ def canonical_compose(stack: dict[str, Any], project: str, level: str) -> dict[s
 def clean_up(host: SimulatedHost, lines: str) -> None:
     """Remove leftovers, forget tombstones, and note the head if the fleet has anything here and no newer head."""
     host.point(host)
-    _, _, fleet, _, _, _, _, noted, forgotten = lines.splitlines()
+    _, fleet, _, noted, forgotten = lines.splitlines()
     if fleet not in host.fleets():
         return
     for (owner, _name), identifier in list(host.leftovers.items()):

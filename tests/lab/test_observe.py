@@ -9,8 +9,8 @@ import pytest
 
 from sandboxer.extensions.base import ObserveRequest
 from sandboxer.extensions.compose_ssh.observe import engine_part
-from sandboxer.extensions.host_observation import observe_command, read_observation
-from sandboxer.extensions.scripts import script
+from sandboxer.hosts.observation import observe_command, read_observation
+from sandboxer.hosts.scripts import script
 from sandboxer.model.protocols import CommandResult
 from tests.lab import IMAGE
 
@@ -31,7 +31,7 @@ def docker_look(lab: Lab, *, without_api: bool = False) -> EngineObservation:
     request = ObserveRequest(HOST, "/tmp/sandboxer", "look-test")
     command, nonce = observe_command(request, engine_part(request))
     # The function is defined last before the script that observes, so that it counts.
-    observe = script("compose_ssh/observe.sh")
+    observe = script("sandboxer.extensions.compose_ssh:observe.sh")
     engine, rest = command.script.split(observe)
     text = engine + (_NO_CURL if without_api else "") + observe + rest
     done = lab.exec(HOST, ["sh", "-c", text], input=command.stdin.decode())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sandboxer.adapters.local import LocalTransport
 from sandboxer.extensions.base import Operation, Provenance, Target
-from sandboxer.lifecycle.locks import LockInspector
+from sandboxer.hosts.locks import LockInspector
 from sandboxer.model.lock import holder_line
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandboxer.extensions.host_facts import HostFacts
-from sandboxer.extensions.sections import Sections
+from sandboxer.hosts.facts import HostFacts
+from sandboxer.hosts.sections import Sections
 from sandboxer.lifecycle.doctor import CheckedHost
 from sandboxer.model.manifest import Host
 from sandboxer.model.protocols import CommandResult

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandboxer.extensions.host_session import HostSession
-from sandboxer.lifecycle.journals import Backlog, Journals
+from sandboxer.hosts.journals import Backlog, Journals
+from sandboxer.hosts.session import HostSession
 from sandboxer.model.event import Event, events_of
 from sandboxer.model.lifecycle import Phase
 from tests.support.bench import FLEET, ID, Bench
@@ -50,7 +50,7 @@ class JournalHost:
     def create(cls, folder: Path) -> JournalHost:
         """Return an empty host."""
         session = Bench(folder)
-        return cls(session, Journals(FLEET, {"one": str(session.root("one"))}, session.transport, "me"))
+        return cls(session, Journals(FLEET, {"one": str(session.root("one"))}, session.transport))
 
     def fleet(self) -> GitRepo:
         """Return a fleet with this one host, committed in the folder `fleet`."""
@@ -97,7 +97,7 @@ class JournalHost:
 
     def remove(self, uid: str, *events: Event, identifier: str = ID) -> None:
         """Remove the sandbox's directory, as a teardown does."""
-        with HostSession(self.session.operation(id=identifier), "compose_ssh/verbs.sh") as session:
+        with HostSession(self.session.operation(id=identifier), "sandboxer.extensions.compose_ssh:verbs.sh") as session:
             session.must("not removed", "remove", "docker", uid, *(event.to_line() for event in events))
 
     def read(self) -> list[Backlog]:

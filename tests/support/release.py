@@ -27,9 +27,9 @@ from sandboxer.adapters.transports import Transports
 from sandboxer.cli.main import run
 from sandboxer.extensions.base import ObserveRequest
 from sandboxer.extensions.compose_ssh.observe import engine_part
-from sandboxer.extensions.host_observation import observe_command
-from sandboxer.extensions.sections import Sections
-from sandboxer.lifecycle.journals import Journals
+from sandboxer.hosts.journals import Journals
+from sandboxer.hosts.observation import observe_command
+from sandboxer.hosts.sections import Sections
 from sandboxer.model.event import Event
 from sandboxer.model.lock import Holder
 from sandboxer.model.record import parse_record
@@ -357,7 +357,7 @@ def holder(data: bytes) -> str:
 
 def lives(present: Restored, host: str) -> dict[str, list[int]]:
     """Return the numbers of the events that a host still has to report, by ID and life."""
-    journals = Journals(present.states.about["fleet"], {host: ROOT}, lambda name: present.transports[name], "test")
+    journals = Journals(present.states.about["fleet"], {host: ROOT}, lambda name: present.transports[name])
     return {f"{life.id} {life.uid}": [event.number for event in life.events] for life in journals.read(host)}
 
 

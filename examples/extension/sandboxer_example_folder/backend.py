@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import CommandTimeout, HostUnreachable, OutputTooLarge, ProvisionFailed, SandboxerError
 from sandboxer.extensions import records
-from sandboxer.extensions.contents import compare_contents
-from sandboxer.extensions.host_observation import observe_host
+from sandboxer.hosts.contents import compare_contents
+from sandboxer.hosts.observation import observe_host
 from sandboxer.model.lifecycle import Phase
 from sandboxer_example_folder.folder import Folder
 from sandboxer_example_folder.observe import FOLDER_PART

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from sandboxer.errors import ObservationIncomplete, SandboxerError, StaleChange
 from sandboxer.extensions import records
-from sandboxer.extensions.host_session import HostSession
+from sandboxer.hosts.session import HostSession
 from sandboxer.model.event import events_of, last_number
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.record import Record, RecordRefused, WorkspaceFiles, parse_record

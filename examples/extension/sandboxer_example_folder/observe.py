@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sandboxer.extensions.host_observation import ObservationPart
+from sandboxer.hosts.observation import ObservationPart
 from sandboxer.model.observed import FileSums
 from sandboxer_example_folder.folder import VERBS
 
 if TYPE_CHECKING:
-    from sandboxer.extensions.sections import Sections
+    from sandboxer.hosts.sections import Sections
     from sandboxer.model.observed import Reachable
 
 
@@ -25,4 +25,4 @@ def _read(observation: Reachable, sections: Sections, _stderr: bytes) -> Reachab
     return replace(observation, found=found)
 
 
-FOLDER_PART = ObservationPart((VERBS, "sandboxer_example_folder:observe.sh"), (), _read)
+FOLDER_PART = ObservationPart((VERBS, "sandboxer_example_folder:observe.sh"), {}, _read)

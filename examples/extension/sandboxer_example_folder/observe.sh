@@ -5,9 +5,9 @@
 # Sandboxer's part has found whether somebody else can change the way to the root.
 folder_sums() {
   [ -z "$unsafe" ] && [ -O "$root" ] && [ ! -L "$root/$fleet" ] || return 0
-  for box in "$root/$fleet"/????????; do
-    [ -d "$box/workspace" ] && [ ! -L "$box" ] && [ ! -L "$box/workspace" ] || continue
-    section folder-sums "${box##*/}"; sums "$box/workspace"
+  for directory in "$root/$fleet"/????????; do
+    [ -d "$directory/workspace" ] && [ ! -L "$directory" ] && [ ! -L "$directory/workspace" ] || continue
+    section folder-sums "${directory##*/}"; sums "$directory/workspace"
   done
 }
 folder_sums

@@ -1,4 +1,4 @@
-# The verbs of this backend: each function `do_<verb>` answers a call of that name. The session sets `box`, the
+# The verbs of this backend: each function `do_<verb>` answers a call of that name. The session sets `directory`, the
 # sandbox's directory, and holds its lock. Values come as arguments, contents on standard input.
 # shellcheck shell=dash disable=SC2154
 
@@ -14,10 +14,10 @@ sums() { # folder
 
 # All files come beside their path and are renamed: an interrupted delivery leaves the former files as they were.
 do_deliver() { # digest; a tar
-  new=$box/workspace.new
+  new=$directory/workspace.new
   rm -rf "$new" && mkdir -p "$new/tree/$1" && tar -x -o -p -f - -C "$new/tree/$1" &&
-    rm -rf "$box/workspace" && mv "$new" "$box/workspace" && return
+    rm -rf "$directory/workspace" && mv "$new" "$directory/workspace" && return
   rm -rf "$new"; return 1
 }
 
-do_sums() { sums "$box/workspace"; }
+do_sums() { sums "$directory/workspace"; }

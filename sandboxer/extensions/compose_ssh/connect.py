@@ -6,16 +6,15 @@ import secrets
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import UsageError
-from sandboxer.extensions.escaping import command_lines, escaped, standard_input
-from sandboxer.extensions.scripts import script
-from sandboxer.model.protocols import Command
+from sandboxer.hosts.escaping import command_lines, escaped
+from sandboxer.hosts.scripts import host_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sandboxer.extensions.capabilities import CopyMode, LiveSandbox
     from sandboxer.model.observed import Container
-    from sandboxer.model.protocols import Terminal
+    from sandboxer.model.protocols import Command, Terminal
 
 COPY_SECONDS = 60.0
 _LOOPBACK, _ANY = "127.0.0.1", ("", "0.0.0.0", "::")  # noqa: S104 - not a bind address: engines report these
@@ -25,9 +24,16 @@ def exec_command(
     sandbox: LiveSandbox, container: Container | None, command: Sequence[str], terminal: Terminal | None
 ) -> Command:
     """Return the command that runs one in a container, or in the workspace; see ``capabilities.SupportsExec``."""
-    place = [sandbox.engine, container.id if container else "", "" if container else _workspace(sandbox)]
-    lines = [*command_lines(command, terminal), *place, secrets.token_hex(12)]
-    return Command(script("command.sh", "compose_ssh/shell.sh"), standard_input(lines))
+    return host_command(
+        "prelude.sh",
+        "sandboxer.extensions.compose_ssh:shell.sh",
+        "command.sh",
+        engine=sandbox.engine,
+        id=container.id if container else "",
+        folder="" if container else _workspace(sandbox),
+        fresh=secrets.token_hex(12),
+        lines=command_lines(command, terminal),
+    )
 
 
 def _workspace(sandbox: LiveSandbox) -> str:
@@ -43,8 +49,15 @@ def copy_command(sandbox: LiveSandbox, container: Container | None, mode: CopyMo
     """Return the command that copies out of a container, or into it; see ``capabilities.SupportsCopy``."""
     if container is None:
         raise UsageError(f"{sandbox.name} has no containers", hint="see `sandboxer get`")
-    words = (mode, container.engine, container.id, escaped(path))
-    return Command(script("compose_ssh/copy.sh"), "".join(f"{word}\n" for word in words).encode(), timeout=COPY_SECONDS)
+    return host_command(
+        "prelude.sh",
+        "sandboxer.extensions.compose_ssh:copy.sh",
+        timeout=COPY_SECONDS,
+        way=mode,
+        engine=container.engine,
+        id=container.id,
+        path=escaped(path),
+    )
 
 
 def addresses(sandbox: LiveSandbox, service: str, port: int) -> list[tuple[str, int]]:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostError, HostUnreachable, SandboxError
 from sandboxer.extensions.capabilities import LogLine
-from sandboxer.extensions.scripts import script
-from sandboxer.model.protocols import Command
+from sandboxer.hosts.scripts import host_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -25,9 +24,12 @@ MAX_LINE = 64 * 1024  # bytes; a longer line comes in parts
 QUIET_LIMIT = 600.0  # seconds without progress of an engine that has a log
 
 
-def words_of(request: LogRequest) -> tuple[str, str]:
+def words_of(request: LogRequest) -> dict[str, str]:
     """Return the number of last lines, and whether with times, as parameters of the scripts."""
-    return ("all" if request.tail is None else str(request.tail), "yes" if request.timestamps else "no")
+    return {
+        "tail": "all" if request.tail is None else str(request.tail),
+        "timestamps": "yes" if request.timestamps else "no",
+    }
 
 
 class ContainerLogs:
@@ -56,8 +58,16 @@ def _at_once(sandbox: LiveSandbox, request: LogRequest, transport: HostTransport
         for container in containers
     ]
     nonce = secrets.token_hex(12)
-    words = [nonce, sandbox.engine, *words_of(request), *(source.id for source in sources)]
-    command = Command(script("compose_ssh/logs.sh"), "".join(f"{word}\n" for word in words).encode())
+    words = words_of(request)
+    command = host_command(
+        "prelude.sh",
+        "sandboxer.extensions.compose_ssh:logs.sh",
+        nonce=nonce,
+        engine=sandbox.engine,
+        tail=words["tail"],
+        timestamps=words["timestamps"],
+        lines=[source.id for source in sources],
+    )
     end = re.compile(f"@{nonce} (\\d+)".encode())
     failed: list[str] = []
     with transport.stream(command) as stream:

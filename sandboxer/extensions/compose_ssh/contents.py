@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from sandboxer.extensions.compose_ssh.source import inspect
 from sandboxer.extensions.compose_ssh.tree import Tree
-from sandboxer.extensions.contents import Delivered
+from sandboxer.hosts.contents import Delivered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sandboxer.extensions.contents import Listing
+    from sandboxer.hosts.contents import Listing
     from sandboxer.model.protocols import InputSource, InputTree
     from sandboxer.model.record import Record
 

@@ -1,7 +1,7 @@
 # Copies files out of a container, or into it, as a tar on standard output or input.
-# Reads lines: out, in or kind; engine; container's id; path, as `printf %b` reads it. `out` prints what is at the path,
-# or what a link there leads to; `in` unpacks into the directory at the path. `kind` prints the first block of `out`.
-read -r way; read -r engine; read -r id; IFS= read -r path
+# `path` is as `printf %b` reads it. As to `way`: `out` prints what is at the path, or what a link there leads to; `in`
+# unpacks into the directory at the path. `kind` prints the first block of `out`.
+parameters way engine id path
 path=$(printf '%b.' "$path"); path=${path%.}
 follow=
 [ "$engine" = docker ] && follow=-L # as Podman does anyway

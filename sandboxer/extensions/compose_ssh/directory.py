@@ -10,7 +10,7 @@ from sandboxer.errors import ObservationIncomplete, ProvisionFailed, StaleChange
 from sandboxer.extensions.compose_ssh.compose_tool import ComposeTool, kind_by_name, kind_by_version
 from sandboxer.extensions.compose_ssh.engines import read_engine
 from sandboxer.extensions.recorded_directory import RecordedDirectory
-from sandboxer.extensions.sections import Sections
+from sandboxer.hosts.sections import Sections
 from sandboxer.model.identity import LABEL_FLEET
 
 if TYPE_CHECKING:
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from sandboxer.extensions.base import Operation
     from sandboxer.extensions.compose_ssh.policy import Bind, SecretFile
-    from sandboxer.extensions.host_session import HostSession
+    from sandboxer.hosts.session import HostSession
     from sandboxer.model.observed import Container, Resource
     from sandboxer.model.protocols import InputTree
     from sandboxer.model.record import Record
 
 VERBS = (
-    "compose_ssh/engine.sh",
+    "sandboxer.extensions.compose_ssh:engine.sh",
     "files.sh",
     "delivery.sh",
-    "compose_ssh/confine.sh",
-    "compose_ssh/resolver.sh",
-    "compose_ssh/verbs.sh",
+    "sandboxer.extensions.compose_ssh:confine.sh",
+    "sandboxer.extensions.compose_ssh:resolver.sh",
+    "sandboxer.extensions.compose_ssh:verbs.sh",
 )
 
 

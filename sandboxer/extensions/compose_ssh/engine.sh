@@ -1,4 +1,4 @@
-# Shared by observe.sh and sessions; both define `section`.
+# Shared by observe.sh and sessions.
 # Podman's stand-in for the docker command is a script that names podman.
 real_docker() {
   client=$(command -v docker) || return 1

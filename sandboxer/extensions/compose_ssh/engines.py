@@ -32,7 +32,7 @@ from sandboxer.model.observed import Container, ContainerState, Engine, EngineOb
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from sandboxer.extensions.sections import Sections
+    from sandboxer.hosts.sections import Sections
 
 #: The engines, by the names of their commands.
 ENGINES: tuple[Engine, ...] = ("docker", "podman")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sandboxer.errors import ProvisionFailed
 from sandboxer.extensions.compose_ssh.engines import ENGINES
 from sandboxer.extensions.compose_ssh.observe import engine_part
-from sandboxer.extensions.host_observation import observe_host
+from sandboxer.hosts.observation import observe_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ class ComposeSsh:
     ) -> Mapping[str, Contents]:
         """Return what differs from the delivered files; see SupportsContents."""
         from sandboxer.extensions.compose_ssh.contents import delivered
-        from sandboxer.extensions.contents import compare_contents
+        from sandboxer.hosts.contents import compare_contents
 
         return compare_contents(transport, request, records, inputs, delivered)
 

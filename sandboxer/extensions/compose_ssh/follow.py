@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostError, HostUnreachable, SandboxerError, SandboxError
 from sandboxer.extensions.compose_ssh.container_logs import Lines, Source, words_of
-from sandboxer.extensions.scripts import script
-from sandboxer.model.protocols import Command
+from sandboxer.hosts.scripts import host_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sandboxer.extensions.capabilities import LiveSandbox, LogLine, LogRequest
-    from sandboxer.model.protocols import HostTransport, Stream
+    from sandboxer.model.protocols import Command, HostTransport, Stream
 
 ROUND = 2  # seconds between two lists of the containers
 _STALL_SECONDS = 90.0  # seconds without such a list, after which the host counts as unreachable
@@ -146,9 +145,17 @@ class LogFollower:
 
     def _watch(self) -> None:
         observed = self._sandbox.observed
-        words = (self._sandbox.engine, self._sandbox.fleet, observed.id, observed.uid, str(ROUND))
+        command = host_command(
+            "prelude.sh",
+            "sandboxer.extensions.compose_ssh:watch.sh",
+            engine=self._sandbox.engine,
+            fleet=self._sandbox.fleet,
+            id=observed.id,
+            uid=observed.uid,
+            seconds=ROUND,
+        )
         cut, found = Lines(), list[bytes]()
-        with self._connections.stream("watch.sh", words) as stream:
+        with self._connections.stream(command) as stream:
             while not self._stop.is_set():
                 chunk = stream.read(_STALL_SECONDS)
                 if not chunk:
@@ -180,17 +187,19 @@ class LogFollower:
         }
 
     def _read(self, source: Source, since: str | None, first: bool) -> None:
-        tail, timestamps = words_of(self._request)
         stamped = self._sandbox.engine == "podman"
-        words = (
-            self._sandbox.engine,
-            source.id,
-            tail if first else "all",
-            "yes" if stamped else timestamps,
-            since or "",
+        words = words_of(self._request)
+        command = host_command(
+            "prelude.sh",
+            "sandboxer.extensions.compose_ssh:follow.sh",
+            engine=self._sandbox.engine,
+            id=source.id,
+            tail=words["tail"] if first else "all",
+            timestamps="yes" if stamped else words["timestamps"],
+            since=since or "",
         )
         cut, again = Lines(), _Again(self._last.get(source.id), keep=self._request.timestamps)
-        with self._connections.stream("follow.sh", words) as stream:
+        with self._connections.stream(command) as stream:
             while not self._stop.is_set():
                 try:
                     chunk = stream.read(60.0)
@@ -251,8 +260,8 @@ class _Connections:
         self._count = 0
         self._closed = False
 
-    def stream(self, name: str, words: Sequence[str]) -> _Held:
-        """Start a script of this package; raise HostError if it does not start."""
+    def stream(self, command: Command) -> _Held:
+        """Start a command; raise HostError if it does not start."""
         with self._lock:
             if self._closed:
                 raise HostUnreachable(self._sandbox.observed.host, "the logs were closed")
@@ -263,7 +272,6 @@ class _Connections:
             self._count += 1
             mine = self._count
             busy.add(mine)
-        command = Command(script(f"compose_ssh/{name}"), "".join(f"{word}\n" for word in words).encode())
         try:
             return _Held(transport.stream(command), busy, mine)
         except BaseException:

@@ -1,8 +1,7 @@
 # Follows the log of one container, until the container stops or the reader is gone.
-# Reads lines: engine, id, how many lines to begin with (all or a number), timestamps (yes or no), since (a time, or
-# empty). At the end it prints on standard error from which time the log continues should the container start again.
-LC_ALL=C; export LC_ALL
-read -r engine; read -r id; read -r tail; read -r timestamps; read -r since
+# `tail` is how many lines to begin with (all or a number), `timestamps` is yes or no, `since` a time or empty.
+# At the end it prints on standard error from which time the log continues should the container start again.
+parameters engine id tail timestamps since
 [ "$tail" = all ] && tail= # which Podman has no word for
 [ "$timestamps" = yes ] && timestamps=--timestamps || timestamps=
 case $engine in

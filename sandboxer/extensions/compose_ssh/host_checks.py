@@ -12,7 +12,7 @@ from sandboxer.model.host_report import Check
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandboxer.extensions.host_facts import HostFacts
+    from sandboxer.hosts.facts import HostFacts
 
 _OLDEST = {"Docker": (20, 10), "Podman": (4, 0), "Docker Compose": (2, 20), "podman-compose": (1, 1)}
 _LIMITS = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "pids"}
@@ -235,6 +235,11 @@ def _old_or_ok(check: str, what: str, version: str, found: str, remedy: str) -> 
 
 
 HOST_CHECKS = HostChecks(
-    ("compose_ssh/engine.sh", "compose_ssh/confine.sh", "compose_ssh/verbs.sh", "compose_ssh/doctor.sh"),
+    (
+        "sandboxer.extensions.compose_ssh:engine.sh",
+        "sandboxer.extensions.compose_ssh:confine.sh",
+        "sandboxer.extensions.compose_ssh:verbs.sh",
+        "sandboxer.extensions.compose_ssh:doctor.sh",
+    ),
     (check_engine, check_limits, check_builds, check_compose, check_reading, check_rootless),
 )

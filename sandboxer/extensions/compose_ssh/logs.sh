@@ -1,8 +1,7 @@
 # The logs of some containers, one after the other, each with its standard error included.
-# Reads lines: nonce, engine, how many lines at the end of each (all or a number), timestamps (yes or no); then ids.
+# `tail` is how many lines at the end of each (all or a number), `timestamps` is yes or no. Then come ids, one on a line.
 # Behind each log is a line `@<nonce> <exit code>`, and an empty one before it if the log did not end its last line.
-LC_ALL=C; export LC_ALL
-read -r nonce; read -r engine; read -r tail; read -r timestamps
+parameters nonce engine tail timestamps
 [ "$tail" = all ] && tail= # which Podman has no word for
 [ "$timestamps" = yes ] && timestamps=--timestamps || timestamps=
 while read -r id; do

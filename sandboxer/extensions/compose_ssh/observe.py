@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.extensions.compose_ssh.engines import ENGINES, read_engine
-from sandboxer.extensions.host_observation import ObservationPart
+from sandboxer.hosts.observation import ObservationPart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sandboxer.extensions.base import ObserveRequest
-    from sandboxer.extensions.sections import Sections
+    from sandboxer.hosts.sections import Sections
     from sandboxer.model.observed import Engine, EngineObservation, Reachable
 
 
@@ -27,7 +27,11 @@ def engine_part(request: ObserveRequest) -> ObservationPart:
             observation, engine=chosen, engines=engines, backend_error=problem, absence_error=_unanswered(engines)
         )
 
-    return ObservationPart(("compose_ssh/engine.sh", "compose_ssh/observe.sh"), (request.runtime,), read)
+    return ObservationPart(
+        ("sandboxer.extensions.compose_ssh:engine.sh", "sandboxer.extensions.compose_ssh:observe.sh"),
+        {"runtime": request.runtime},
+        read,
+    )
 
 
 def _unanswered(engines: Mapping[Engine, EngineObservation]) -> str | None:

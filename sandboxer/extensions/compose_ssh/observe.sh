@@ -1,6 +1,6 @@
 # The engines' part of an observation of a host: behind observe.sh, in the same command; it too writes nothing.
-# Reads a line: runtime (auto, docker or podman).
-read -r runtime
+# `runtime` is auto, docker or podman.
+parameters runtime
 storage=/var/lib/containers/storage
 [ "$uid" = 0 ] || storage=${XDG_DATA_HOME:-$HOME/.local/share}/containers/storage
 docker_here=; real_docker && docker_here=yes

@@ -24,7 +24,7 @@ from sandboxer.extensions.compose_ssh.service_plan import (
 from sandboxer.extensions.compose_ssh.stack import Stack
 from sandboxer.extensions.compose_ssh.teardown import remove
 from sandboxer.extensions.compose_ssh.workspace import Workspace
-from sandboxer.extensions.host_session import HostSession
+from sandboxer.hosts.session import HostSession
 from sandboxer.model.identity import LABEL_UNTIL, project_name
 from sandboxer.model.lifecycle import Phase
 from sandboxer.reconcile.fields import digest_of

@@ -1,4 +1,4 @@
-# Closes the names of a network under `egress: deny` on Podman; behind host_session.sh.
+# Closes the names of a network under `egress: deny` on Podman; behind session.sh.
 # Podman's resolver (aardvark-dns) forwards unknown names to the host's servers, for an `internal` network too. A
 # network may have its own server instead, and a query to this one is never sent: it is no machine's address, and the
 # resolver may not broadcast. Podman 4.4 takes it as an option of the network. Before that only the resolver's own file

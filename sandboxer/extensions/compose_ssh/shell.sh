@@ -1,6 +1,6 @@
-# A command, or a shell, in a container or in the workspace on the host; behind command.sh.
-# Reads more lines: engine; the container's id, empty for the workspace; the workspace's directory; a fresh word.
-read -r engine; read -r id; IFS= read -r folder; read -r fresh
+# A command, or a shell, in a container or in the workspace on the host; before command.sh.
+# The container's id is empty for the workspace, whose directory is `folder`; `fresh` is a fresh word.
+parameters engine id folder fresh
 
 in_workspace() {
   cd "$folder" || exit 1
@@ -28,4 +28,4 @@ in_container() {
   exit "$code"
 }
 
-if [ -n "$id" ]; then in_container "$@"; else in_workspace "$@"; fi
+enter() { if [ -n "$id" ]; then in_container "$@"; else in_workspace "$@"; fi; }

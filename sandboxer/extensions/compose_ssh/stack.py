@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sandboxer.extensions.compose_ssh.directory import SandboxDirectory, State
     from sandboxer.extensions.compose_ssh.policy import Hardened
     from sandboxer.extensions.compose_ssh.render import Variables
-    from sandboxer.extensions.host_session import Reply
+    from sandboxer.hosts.session import Reply
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.observed import Container
     from sandboxer.model.service_operation import ServiceOperation

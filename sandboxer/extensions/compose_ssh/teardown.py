@@ -8,7 +8,7 @@ from sandboxer.errors import ProvisionFailed
 from sandboxer.extensions.compose_ssh.directory import VERBS, SandboxDirectory
 from sandboxer.extensions.compose_ssh.engines import ENGINES
 from sandboxer.extensions.compose_ssh.records import anonymous_volumes
-from sandboxer.extensions.host_session import HostSession
+from sandboxer.hosts.session import HostSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

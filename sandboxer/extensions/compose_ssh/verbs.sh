@@ -1,12 +1,11 @@
-# The verbs of a session about a compose project; see host_session.sh for its requests.
-section() { printf '\n@%s %s\n' "$nonce" "$*"; }
+# The verbs of a session about a compose project; see session.sh for its requests.
 
 # What exists of this sandbox, now that nobody else may change it; networks and volumes too if `all` is requested.
 do_state() { # engine, containers or all
   end_builds; do_sweep "$1" >/dev/null
   section record; do_record
   section journal; do_journal_end
-  section trees; ls "$box/workspace/tree"
+  section trees; ls "$directory/workspace/tree"
   section compose; compose_of "$1"
   mine=dev.sandboxer.id=$id; [ "$2" = all ] && all=$mine || all=
   ask "$1" "$mine" "$all"
@@ -19,7 +18,7 @@ do_state() { # engine, containers or all
 # Only what is read-only for all shares its inode with the tree.
 do_bind() { # place below workspace/, tree, path in the tree, ro, rw or as; of the latter: engine, mode, user, group
   no_link "workspace/tree/$2/$3" && no_link "workspace/${1%/*}" || return 1
-  place=$box/workspace/$1 source=$box/workspace/tree/$2/$3 mark=$box/workspace/${1%/*}.made
+  place=$directory/workspace/$1 source=$directory/workspace/tree/$2/$3 mark=$directory/workspace/${1%/*}.made
   [ ! -L "$place" ] || rm -f "$place" || return 1
   [ -e "$place" ] && { [ ! -e "$mark" ] || echo made; return 0; }
   mkdir -p "${place%/*}" && rm -rf "$place.new" || return 1
@@ -34,9 +33,9 @@ do_bind() { # place below workspace/, tree, path in the tree, ro, rw or as; of t
 # file is mounted, and no container gets to that directory.
 do_secret_file() { # secret, its copy (or the same), engine, mode, user, group; paths below the sandbox's folder
   no_link "$1" && no_link "$2" || return 1
-  [ "$1" != "$2" ] || { chmod "$4" "$box/$1"; return; }
-  [ ! -e "$box/$2" ] || return 0
-  rm -f "$box/$2.new" && cp "$box/$1" "$box/$2.new" && give "$box/$2.new" "$3" "$4" "$5" "$6" && mv -f "$box/$2.new" "$box/$2"
+  [ "$1" != "$2" ] || { chmod "$4" "$directory/$1"; return; }
+  [ ! -e "$directory/$2" ] || return 0
+  rm -f "$directory/$2.new" && cp "$directory/$1" "$directory/$2.new" && give "$directory/$2.new" "$3" "$4" "$5" "$6" && mv -f "$directory/$2.new" "$directory/$2"
 }
 
 # Mode and owner of a file in a container. Only root can give a file away; any other login stays its owner.
@@ -64,7 +63,7 @@ first_user() { # engine; sets first_uid, first_gid
 
 # No part of the path is a link: nobody but the login can have put one there.
 no_link() { # path below the sandbox's folder
-  at=$box rest=$1/
+  at=$directory rest=$1/
   while [ ! -L "$at" ]; do
     [ -n "$rest" ] || return 0
     at=$at/${rest%%/*} rest=${rest#*/}
@@ -81,17 +80,17 @@ unswapped() { # how many, paths below the sandbox's folder; whatever follows
     left=$((left - 1))
     case $path in workspace/bind*/*/*/* | *[!A-Za-z0-9/._-]*/* | /* | *..*/*) echo "$path is not the path of a mount"; return 1 ;; esac
     no_link "$path" || return 1
-    [ -e "$box/$path" ] || { echo "$box/$path is gone; apply again"; return 1; }
+    [ -e "$directory/$path" ] || { echo "$directory/$path is gone; apply again"; return 1; }
     way=${path%/*}
     while case " $ways " in *" $way "*) false ;; esac; do ways="$ways $way" way=${way%/*}; done
   done
   # shellcheck disable=SC2086 # folders whose names are ours
-  strange=$(cd "$box" && { stat -c '%u %a %F %n' . $ways 2>&1 || echo "a folder is gone"; } | grep -v -x "$(id -u) [0-7]*[0145][0145] directory .*")
-  [ -z "$strange" ] || { echo "a folder in $box is not owned by the login user alone: $strange"; return 1; }
+  strange=$(cd "$directory" && { stat -c '%u %a %F %n' . $ways 2>&1 || echo "a folder is gone"; } | grep -v -x "$(id -u) [0-7]*[0145][0145] directory .*")
+  [ -z "$strange" ] || { echo "a folder in $directory is not owned by the login user alone: $strange"; return 1; }
 }
 
 # Damaged files are restored whole, by `deliver` or `bind`.
-do_discard() { for place in "$@"; do rm -rf "$box/workspace/$place" || return 1; done; } # places below workspace/
+do_discard() { for place in "$@"; do rm -rf "$directory/workspace/$place" || return 1; done; } # places below workspace/
 
 # The Compose on the host. Docker's plugin is a program by itself: called directly, it starts once, where
 # `docker compose` starts twice and first queries it for what it is.
@@ -121,14 +120,14 @@ by_path() { program=$(command -v "${1%% *}") && echo "$program${1#"${1%% *}"}"; 
 # Compose reads the files in a directory that holds nothing else and exists only during that step, with the declared
 # variables. Its output and its error messages are bounded too.
 do_render() { # kind, command, project, folder in it, options...; a tar of what Compose reads
-  kind=$1 command=$2 project=$3 place=$box/.compose folder=$box/.compose/files/$4; shift 4
+  kind=$1 command=$2 project=$3 place=$directory/.compose folder=$directory/.compose/files/$4; shift 4
   rm -rf "$place" && mkdir "$place" && tar -x -o -p -f - -C "$place" || return 1
   bare=$(bare "$kind" "$command") || { echo "$command is not installed"; return 1; }
   case $kind in podman-compose) program=$(command -v "${command%% *}") ;; *) program=${bare%% *} ;; esac
   # shellcheck disable=SC2086 # a command of several words
-  confined "$place" "$folder" "$program" env -i "PWD=$folder" $bare -p "$project" --env-file "$place/variables" "$@" >"$box/.rendered" 2>"$box/.problems"; code=$?
-  case $code in 0) cat "$box/.rendered" ;; 124 | 137 | 152) echo "it exceeded 30 s, 20 s of CPU time or 2 GiB of memory" ;; *) head -c 65536 "$box/.problems" ;; esac
-  rm -rf "$place" "$box/.rendered" "$box/.problems"; return "$code"
+  confined "$place" "$folder" "$program" env -i "PWD=$folder" $bare -p "$project" --env-file "$place/variables" "$@" >"$directory/.rendered" 2>"$directory/.problems"; code=$?
+  case $code in 0) cat "$directory/.rendered" ;; 124 | 137 | 152) echo "it exceeded 30 s, 20 s of CPU time or 2 GiB of memory" ;; *) head -c 65536 "$directory/.problems" ;; esac
+  rm -rf "$place" "$directory/.rendered" "$directory/.problems"; return "$code"
 }
 
 # Docker ends a build whose client is gone. Podman's steps continue after their client is killed, and nobody else builds
@@ -154,12 +153,12 @@ do_images() { # engine, names...
     done
     return 0
   fi
-  timeout 20 docker image inspect --format "$image_format" "$@" >"$box/.images" 2>"$box/.problems"
-  grep '^{' "$box/.images" | head -c 1048576
-  missing=$(grep -c -i 'no such image\|no such object' "$box/.problems")
-  [ "$(($(grep -c '^{' "$box/.images") + missing))" = "$#" ]; code=$?
-  [ "$code" = 0 ] || head -c 4096 "$box/.problems"
-  rm -f "$box/.images" "$box/.problems"; return "$code"
+  timeout 20 docker image inspect --format "$image_format" "$@" >"$directory/.images" 2>"$directory/.problems"
+  grep '^{' "$directory/.images" | head -c 1048576
+  missing=$(grep -c -i 'no such image\|no such object' "$directory/.problems")
+  [ "$(($(grep -c '^{' "$directory/.images") + missing))" = "$#" ]; code=$?
+  [ "$code" = 0 ] || head -c 4096 "$directory/.problems"
+  rm -f "$directory/.images" "$directory/.problems"; return "$code"
 }
 
 # What an image has a build do that starts from it. Podman shows that only in the image's whole configuration, whose
@@ -178,14 +177,14 @@ do_pull() { timeout -k 10 840 "$1" pull "$2" 9>&-; } # engine, name
 do_compose() { # kind, command, project, how many places it is given, these (below the sandbox's folder), words...
   kind=$1 command=$2 project=$3 count=$4; shift 4
   unswapped "$count" "$@" || return 71
-  shift "$count"; cd "$box" || return 1
+  shift "$count"; cd "$directory" || return 1
   end_builds
   # Each step of a build by Podman gets this control group, if the login may create one: so it can be found and ended.
   case "$(id -u) $*" in "0 "*--podman-build-args=*) set -- "--podman-build-args=--cgroup-parent=/$build_group" "$@" ;; esac
   # What Podman's client starts would get the limit as well, containers included. All of Docker's is a daemon's client.
   case $kind in podman-compose) ;; *) ulimit -v "$MOST_COMPOSE" ;; esac
   # shellcheck disable=SC2086
-  BUILDX_CONFIG=$box/.buildx $command -p "$project" -f "$box/compose.json" "$@" # else a build leaves files in HOME
+  BUILDX_CONFIG=$directory/.buildx $command -p "$project" -f "$directory/compose.json" "$@" # else a build leaves files in HOME
 }
 MOST_COMPOSE=4194304 # KiB of addresses, of which a program in Go takes more than of memory
 

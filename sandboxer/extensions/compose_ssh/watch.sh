@@ -1,8 +1,7 @@
 # Which containers a sandbox has, again and again, until whoever reads is gone.
-# Reads lines: engine, fleet, id, uid, seconds between two rounds.
+# `seconds` are those between two rounds.
 # A container is a line `<id>|<state>|<when it started>|<service>|<number>|<one-off>`, and a round ends with the line `@`.
-LC_ALL=C; export LC_ALL
-read -r engine; read -r fleet; read -r id; read -r uid; read -r seconds
+parameters engine fleet id uid seconds
 format='{{.Id}}|{{.State.Status}}|{{.State.StartedAt}}|{{index .Config.Labels "com.docker.compose.service"}}|{{index .Config.Labels "com.docker.compose.container-number"}}|{{index .Config.Labels "com.docker.compose.oneoff"}}'
 listed() {
   ids=$(timeout 20 "$engine" ps -a -q --no-trunc --filter "label=dev.sandboxer.fleet=$fleet" --filter "label=dev.sandboxer.id=$id" --filter "label=dev.sandboxer.uid=$uid" </dev/null) || return

@@ -13,7 +13,7 @@ from sandboxer.extensions.capabilities import CAPABILITIES, LogRequest
 from sandboxer.extensions.conformance.inputs import MARKED
 from sandboxer.extensions.conformance.rule import RuleBroken, demand, needs
 from sandboxer.extensions.registry import Registry, check_class
-from sandboxer.extensions.scripts import script
+from sandboxer.hosts.scripts import script
 
 if TYPE_CHECKING:
     from sandboxer.extensions.conformance.case import Case

@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import SandboxerError
-from sandboxer.extensions.scripts import script
-from sandboxer.model.protocols import Command
+from sandboxer.hosts.scripts import host_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,11 +55,17 @@ class HostView:
         """Return the command lines of processes that contain a text; those of the suite's own command do not."""
         return [line for line in self._ask("processes", mark).split("\n") if mark in line]
 
-    def _ask(self, *words: str) -> str:
-        if any("\n" in word for word in words):
-            raise ValueError("a line break")
-        data = "".join(f"{word}\n" for word in (self.root, *words))
-        result = self._transport.run(Command(script("conformance/host.sh"), os.fsencode(data), timeout=60))
+    def _ask(self, what: str, argument: str, content: str = "") -> str:
+        command = host_command(
+            "prelude.sh",
+            "sandboxer.extensions.conformance:host.sh",
+            timeout=60,
+            root=self.root,
+            what=what,
+            argument=argument,
+            content=content,
+        )
+        result = self._transport.run(command)
         if result.exit_code:
-            raise SandboxerError(f"the suite's own command `{words[0]}` failed: {os.fsdecode(result.stderr).strip()}")
+            raise SandboxerError(f"the suite's own command `{what}` failed: {os.fsdecode(result.stderr).strip()}")
         return os.fsdecode(result.stdout)

@@ -1,8 +1,6 @@
-# What the conformance suite does on a host by itself. Lines on standard input: the root, what to do, a path below the
-# root or a text, and a content.
+# What the conformance suite does on a host by itself; behind prelude.sh. `argument` is a path below the root, or a text.
 # shellcheck shell=dash
-LC_ALL=C; export LC_ALL
-IFS= read -r root; IFS= read -r what; IFS= read -r argument; IFS= read -r content || content=
+parameters root what argument content
 place=$root/$argument
 case $what in
   entries) [ ! -e "$place" ] || find "$place" -printf '%P\0%y %m %s %T@ %l\0' ;;

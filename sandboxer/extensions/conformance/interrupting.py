@@ -11,7 +11,7 @@ from sandboxer.errors import CommandTimeout, HostUnreachable
 from sandboxer.extensions.conformance.inputs import HOSTILE, PWNED
 from sandboxer.extensions.conformance.rule import RuleBroken, demand, skip
 from sandboxer.extensions.conformance.subject import ENV_VALUE, SECRET_VALUE
-from sandboxer.extensions.crash import VARIABLE
+from sandboxer.hosts.crash import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,8 +1,7 @@
 # Copies files out of the working copy of a sandbox, or into it, as a tar on standard output or input.
-# Reads lines: out, in or kind; the working copy's directory; path in it, as `printf %b` reads it. `out` prints what is at
-# the path, or what a link there leads to; `in` unpacks into the directory at the path. `kind` prints the first block of
-# `out`.
-read -r way; IFS= read -r work; IFS= read -r path
+# `work` is the working copy's directory, `path` one in it, as `printf %b` reads it. As to `way`: `out` prints what is at the
+# path, or what a link there leads to; `in` unpacks into the directory at the path. `kind` prints the first block of `out`.
+parameters way work path
 path=$(printf '%b.' "$path"); path=${path%.}
 cd -P "$work" 2>/dev/null || { echo "the working copy is missing" >&2; exit 1; }
 packed() {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import StaleChange
-from sandboxer.extensions.escaping import escaped, standard_input
 from sandboxer.extensions.recorded_directory import RecordedDirectory, is_whole
+from sandboxer.hosts.escaping import escaped, standard_input
 from sandboxer.model.observed import FileSums
 from sandboxer.model.record import WorkspaceFiles
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import InputTree
     from sandboxer.model.record import Record
 
-VERBS = ("files.sh", "delivery.sh", "dir_ssh/verbs.sh")
+VERBS = ("files.sh", "delivery.sh", "sandboxer.extensions.dir_ssh:verbs.sh")
 END_SECONDS = 60.0
 COPY_SECONDS = 600.0
 

@@ -1,7 +1,7 @@
-# A command, or a shell, in the working copy of a sandbox; behind command.sh.
-# Reads more lines: the sandbox's directory; the life's uid; how many seconds a command may take, and the limits of each
+# A command, or a shell, in the working copy of a sandbox; before command.sh.
+# `directory` is the sandbox's, `uid` the life's. `seconds` is how long a command may take; the others are the limits of each
 # process: CPU seconds, KiB of memory, blocks of 512 bytes of a file, open files. No limit is `-`.
-IFS= read -r box; read -r uid; read -r seconds; read -r cpu; read -r memory; read -r blocks; read -r open
+parameters directory uid seconds cpu memory blocks open
 
 # A login's own limit that is lower stays.
 limit() { # option, value
@@ -35,11 +35,13 @@ within='
   [ "$#" -gt 0 ] || exec "${SHELL:-sh}" -l
   exec "$@"'
 
-limit t "$cpu"; limit v "$memory"; limit f "$blocks"; limit n "$open"
-[ "$#" -gt 0 ] && given=yes || given=
-set -- sh -c "$within" sh "$box" "$@"
-if [ "$terminal" = yes ]; then stty sane; exec "$@"; fi
-if [ -z "$given" ]; then exec "$@"; fi
-[ "$seconds" = - ] || set -- timeout -k 5 "$seconds" "$@"
-watched "$@"
-exit "$code"
+enter() { # words
+  limit t "$cpu"; limit v "$memory"; limit f "$blocks"; limit n "$open"
+  [ "$#" -gt 0 ] && given=yes || given=
+  set -- sh -c "$within" sh "$directory" "$@"
+  if [ "$terminal" = yes ]; then stty sane; exec "$@"; fi
+  if [ -z "$given" ]; then exec "$@"; fi
+  [ "$seconds" = - ] || set -- timeout -k 5 "$seconds" "$@"
+  watched "$@"
+  exit "$code"
+}

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandboxer.extensions.host_observation import observe_host
+from sandboxer.hosts.observation import observe_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sandboxer.extensions.base import ObserveRequest, Operation
     from sandboxer.extensions.capabilities import CopyMode, LiveSandbox
-    from sandboxer.extensions.contents import Delivered, Listing
+    from sandboxer.hosts.contents import Delivered, Listing
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.observed import Container, HostObservation
     from sandboxer.model.protocols import Command, HostTransport, InputSource, InputTree, Terminal
@@ -68,14 +68,14 @@ class DirSsh:
         self, transport: HostTransport, request: ObserveRequest, records: Sequence[Record], inputs: InputSource
     ) -> Mapping[str, Contents]:
         """Return what differs from the delivered files; see SupportsContents. The working copy is not compared."""
-        from sandboxer.extensions.contents import compare_contents
+        from sandboxer.hosts.contents import compare_contents
 
         return compare_contents(transport, request, records, inputs, _delivered)
 
 
 def _delivered(record: Record, listing: Listing, tree: InputTree, inputs: InputSource) -> Delivered:
     """Return what should be there: the whole tree, or nothing with ``workspace.mode: none``."""
-    from sandboxer.extensions.contents import Delivered, whole_tree
+    from sandboxer.hosts.contents import Delivered, whole_tree
 
     copied = record.spec.get("workspace", {}).get("mode") == "copy"
     return whole_tree(record, listing, tree, inputs) if copied else Delivered({})

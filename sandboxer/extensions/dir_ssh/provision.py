@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sandboxer.errors import ProvisionFailed
 from sandboxer.extensions import records
 from sandboxer.extensions.dir_ssh.directory import VERBS, WorkDirectory
-from sandboxer.extensions.host_session import HostSession
+from sandboxer.hosts.session import HostSession
 from sandboxer.model.lifecycle import Phase
 
 if TYPE_CHECKING:

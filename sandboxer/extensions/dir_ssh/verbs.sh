@@ -1,24 +1,24 @@
-# The verbs of a session about a directory to work in; see host_session.sh for its requests.
+# The verbs of a session about a directory to work in; see session.sh for its requests.
 
 # The working copy is made from the delivered tree beside its path, and renamed: it is complete or missing. A file beside
 # it names the tree. What works in the former copy ends with it.
 do_work() { # the life's uid, digest of the tree, replace or keep
   made=
-  read -r made 2>/dev/null <"$box/work.of"
-  if [ -d "$box/work" ] && [ ! -L "$box/work" ]; then
+  read -r made 2>/dev/null <"$directory/work.of"
+  if [ -d "$directory/work" ] && [ ! -L "$directory/work" ]; then
     if [ "$made" = "$2" ] || [ "$3" = keep ]; then clear_former; return; fi
   fi
-  copied "$2" || { rm -rf "$box/work.new"; return 1; }
-  retire_work && end_processes "$1" && mv "$box/work.new" "$box/work" && note_work "$2" && clear_former
+  copied "$2" || { rm -rf "$directory/work.new"; return 1; }
+  retire_work && end_processes "$1" && mv "$directory/work.new" "$directory/work" && note_work "$2" && clear_former
 }
-copied() { rm -rf "$box/work.new" && cp -a "$box/workspace/tree/$1" "$box/work.new" && chmod 700 "$box/work.new"; } # digest
-note_work() { printf '%s\n' "$1" | put_file "$box/work.of" "$((${#1} + 1))" 600 ''; } # digest
-clear_former() { rm -rf "$box/former" 2>/dev/null || force_remove "$box/former"; }
+copied() { rm -rf "$directory/work.new" && cp -a "$directory/workspace/tree/$1" "$directory/work.new" && chmod 700 "$directory/work.new"; } # digest
+note_work() { printf '%s\n' "$1" | put_file "$directory/work.of" "$((${#1} + 1))" 600 ''; } # digest
+clear_former() { rm -rf "$directory/former" 2>/dev/null || force_remove "$directory/former"; }
 
 # Without its path, nobody starts anything in the working copy any more: exec.sh marks itself before it goes there.
 retire_work() {
-  rm -f "$box/work.of"
-  if [ -e "$box/work" ] || [ -L "$box/work" ]; then clear_former && mv "$box/work" "$box/former"; fi
+  rm -f "$directory/work.of"
+  if [ -e "$directory/work" ] || [ -L "$directory/work" ]; then clear_former && mv "$directory/work" "$directory/former"; fi
 }
 
 do_end() { retire_work && end_processes "$1"; } # the life's uid

@@ -86,19 +86,6 @@ EXCEPTIONS = {
     "gap_then": "what makes that event",
 }
 
-# Still standing, as `word: files`: moved by the package of the host's protocol.
-MOVED = {
-    "name box": ("extensions/cleanup.sh", "extensions/host_session.sh", "extensions/journals.sh", "extensions/note.sh"),
-    "name heads": ("extensions/host_observation.py",),
-    "name said": ("extensions/cleaner.sh", "extensions/contents.py", "extensions/host_observation.py"),
-    "name tell": ("extensions/host_session.sh",),
-    "name told": ("extensions/host_observation.py", "lifecycle/journals.py", "lifecycle/notes.py"),
-    "name wanted": ("extensions/contents.py", "extensions/host_observation.py", "lifecycle/cleanup.py"),
-    "text cut off": ("extensions/end.sh",),
-    "text tells": ("lifecycle/cleanup.py", "lifecycle/journals.py", "lifecycle/notes.py"),
-    "text told": ("extensions/doctor.sh", "extensions/note.sh", "lifecycle/notes.py"),
-}
-
 _TEXT = re.compile(rf"\b({'|'.join(sorted(map(re.escape, TEXTS), key=len, reverse=True))})\b", re.IGNORECASE)
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 

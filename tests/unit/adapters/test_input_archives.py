@@ -14,7 +14,7 @@ import pytest
 from sandboxer.adapters import git_inputs, git_tree
 from sandboxer.adapters.git_inputs import GitInputs
 from sandboxer.errors import InputUnavailable, SandboxerError
-from sandboxer.extensions.host_session import HostSession
+from sandboxer.hosts.session import HostSession
 from sandboxer.model.protocols import Archive
 from tests.support.bench import Bench
 from tests.support.gitrepo import GitRepo, archive_of, isolate

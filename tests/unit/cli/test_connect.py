@@ -14,7 +14,7 @@ from sandboxer.cli.shell import _COMMAND, ssh
 from sandboxer.errors import UsageError
 from sandboxer.extensions.compose_ssh.container_logs import MAX_LINE, Lines
 from sandboxer.extensions.compose_ssh.follow import _Again
-from sandboxer.extensions.escaping import escaped
+from sandboxer.hosts.escaping import escaped
 
 
 def test_lines_are_cut_wherever_the_bytes_were() -> None:

@@ -10,8 +10,8 @@ import yaml
 
 from sandboxer.errors import HostUnreachable
 from sandboxer.extensions.base import ObserveRequest, Operation, Provenance, Target
-from sandboxer.extensions.host_observation import observe_host
 from sandboxer.extensions.registry import build_registry
+from sandboxer.hosts.observation import observe_host
 from sandboxer.lifecycle.compare import Comparer
 from sandboxer.lifecycle.execute import Executor
 from sandboxer.model.lifecycle import Action, Reason

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandboxer.errors import HostUnreachable
+from sandboxer.hosts.journals import Journals
 from sandboxer.lifecycle import delivery as module
-from sandboxer.lifecycle.journals import Journals
 from sandboxer.model.event import Event, drift_event, gap_then
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.plan import FieldChange
@@ -333,7 +333,7 @@ def test_a_host_that_goes_away_is_a_sentence_and_others_go_on(
             raise HostUnreachable(name, f"{name} does not answer")
         return host.session.transport(name)
 
-    journals = Journals(FLEET, {name: str(host.session.root("one")) for name in ("one", "two")}, transport, "me")
+    journals = Journals(FLEET, {name: str(host.session.root("one")) for name in ("one", "two")}, transport)
     with LyingHub() as lying:
         telling = deliver(lying)
         telling.begin(journals, ["one", "two"])

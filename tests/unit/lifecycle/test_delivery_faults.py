@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandboxer.errors import HostUnreachable
+from sandboxer.hosts.journals import Journals
 from sandboxer.lifecycle import delivery as module
-from sandboxer.lifecycle.journals import Journals
 from tests.support.bench import FLEET
 from tests.support.deliveries import Deliveries
 from tests.support.handles import registration
@@ -79,7 +79,7 @@ def test_every_event_arrives_once(
             raise HostUnreachable(name, "gone")
         return host.session.transport(name)
 
-    journals = Journals(FLEET, {"one": str(host.session.root("one"))}, transport, "me")  # type: ignore[arg-type]
+    journals = Journals(FLEET, {"one": str(host.session.root("one"))}, transport)  # type: ignore[arg-type]
     with RunningHub(tmp_path / "hub.sqlite") as hub, Deliveries(tmp_path, token=TOKEN) as deliver:
         between = Between(hub.url.rstrip("/"), broken.append, seed)
         lives = _Lives(host, chance)

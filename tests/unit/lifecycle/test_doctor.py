@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sandboxer.model.protocols import HostTransport
 
-SCRIPTS = Path(__file__).parents[3] / "sandboxer" / "extensions"
+SCRIPTS = Path(__file__).parents[3] / "sandboxer" / "hosts"
 BACKENDS = [HOST_CHECKS]
 TOOLS = re.search(r"^tools='(.*)'$", (SCRIPTS / "doctor.sh").read_text(), re.MULTILINE)[1].split()  # type: ignore[index]
 

@@ -16,9 +16,9 @@ from sandboxer.extensions.compose_ssh.host_checks import (
     check_reading,
     check_rootless,
 )
-from sandboxer.extensions.host_facts import HostFacts
-from sandboxer.extensions.host_remedies import System
-from sandboxer.extensions.sections import Sections
+from sandboxer.hosts.facts import HostFacts
+from sandboxer.hosts.remedies import System
+from sandboxer.hosts.sections import Sections
 from sandboxer.lifecycle.doctor_checks import (
     check_disk,
     check_firewall,

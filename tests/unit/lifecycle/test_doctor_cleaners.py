@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from sandboxer.extensions.host_facts import HostFacts
-from sandboxer.extensions.sections import Sections
+from sandboxer.hosts.facts import HostFacts
+from sandboxer.hosts.sections import Sections
 from sandboxer.lifecycle.doctor_cleaners import check_cleaner, span_of
 from sandboxer.model.protocols import CommandResult
 from tests.support.doctor import checked, only, told

@@ -14,8 +14,8 @@ import pytest
 
 import sandboxer
 from sandboxer.cli.main import run
-from sandboxer.extensions import host_observation
 from sandboxer.extensions.compose_ssh import provision
+from sandboxer.hosts import observation
 from sandboxer.model.observed import EngineObservation, Reachable
 from tests.support.fleet import ROOT
 from tests.support.gitrepo import GitRepo, isolate
@@ -123,8 +123,8 @@ def test_the_hops_of_the_page_are_those_of_a_run(fleet: GitRepo, monkeypatch: py
     """The backend's answers are replaced: there need be no engine, and nothing is created."""
     engine = EngineObservation("docker")
     host = Reachable("here", datetime.now(UTC), "boot", 10**12, 4.0, 2**33, "docker", {"docker": engine}, {})
-    read = host_observation.read_observation
-    monkeypatch.setattr(host_observation, "read_observation", lambda *given: (read(*given), host)[1])
+    read = observation.read_observation
+    monkeypatch.setattr(observation, "read_observation", lambda *given: (read(*given), host)[1])
     monkeypatch.setattr(provision, "provision", lambda *_, **__: None)
     trace = Trace()
     with trace.recorded():

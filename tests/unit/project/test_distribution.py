@@ -39,10 +39,10 @@ LEFTOVERS = (
 WRITTEN = ("PKG-INFO", "setup.cfg", "sandboxer_fleet.egg-info/")
 PROBE = """
 import sandboxer, sandboxer.__main__
-from sandboxer.extensions.scripts import script
+from sandboxer.hosts.scripts import script
 from sandboxer.hub.pages import __file__ as pages
 assert {wheel!r} in sandboxer.__file__ and {wheel!r} in pages, sandboxer.__file__
-assert "root" in script("root.sh")
+assert "root" in script("prelude.sh")
 sandboxer.__main__.main()
 """
 
@@ -80,7 +80,7 @@ def test_the_wheel_is_the_product_whole_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.startswith(f"{INFO}/")}
     assert names == {name for name in tracked() if name.startswith("sandboxer/")}
-    assert {"sandboxer/py.typed", "sandboxer/extensions/root.sh", "sandboxer/hub/page/index.html"} <= names
+    assert {"sandboxer/py.typed", "sandboxer/hosts/prelude.sh", "sandboxer/hub/page/index.html"} <= names
 
 
 def test_the_sdist_is_what_one_builds_the_wheel_from(built: Path) -> None:

@@ -33,7 +33,7 @@ def test_what_a_text_names_exists(kind: str) -> None:
         ("sandboxer/cli/apply.py", "Make the hosts match git"),
         ("sandboxer/cli/main.py", "The format of standard error."),
         ("sandboxer/hub/app.py", "The `next` of the previous page."),
-        ("sandboxer/extensions/host_session.sh", "client"),
+        ("sandboxer/hosts/session.sh", "client"),
         ("sandboxer/hub/page/app.js", "sandboxes"),
         ("Makefile", "Show this help"),
     ],

@@ -6,14 +6,12 @@ import pytest
 
 from tests.support.fleet import ROOT
 from tests.support.retired.scan import found, names
-from tests.support.retired.words import EXCEPTIONS, MOVED, in_name, in_path, in_text, replacement
+from tests.support.retired.words import EXCEPTIONS, in_name, in_path, in_text, replacement
 
 
 def test_no_retired_word_stands_anywhere() -> None:
     standing = {
-        f"{word}: use {replacement(word.split(' ', 1)[1])}": sorted(files - moved)
-        for word, counted in found().items()
-        if (files := set(counted)) - (moved := {f"sandboxer/{path}" for path in MOVED.get(word, ())})
+        f"{word}: use {replacement(word.split(' ', 1)[1])}": sorted(counted) for word, counted in found().items()
     }
     assert standing == {}
 
@@ -59,5 +57,5 @@ def test_what_others_read_keeps_its_spelling() -> None:
 
 def test_the_names_of_a_file_are_all_that_it_defines() -> None:
     assert {"errors", "SandboxerError", "hint"} <= names(ROOT / "sandboxer/errors.py")
-    assert {"root"} <= names(ROOT / "sandboxer/extensions/root.sh")
+    assert {"prelude", "way_to_root", "login_locale"} <= names(ROOT / "sandboxer/hosts/prelude.sh")
     assert {"dom"} <= names(ROOT / "sandboxer/hub/page/dom.js")

@@ -9,7 +9,7 @@ from scripts import shell
 from tests.support.fleet import ROOT
 
 SOURCES = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "sandboxer").rglob("*.py"))]
-FRAGMENTS = {str(path.relative_to(ROOT / shell.FRAGMENTS)) for path in (ROOT / shell.FRAGMENTS).rglob("*.sh")}
+FRAGMENTS = {shell.fragment(str(path.relative_to(ROOT))) for path in (ROOT / "sandboxer").rglob("*.sh")}
 
 
 def write(folder: Path, **texts: str) -> None:
@@ -20,7 +20,8 @@ def write(folder: Path, **texts: str) -> None:
 def test_every_fragment_is_in_a_program_and_those_that_belong_together_are_in_one() -> None:
     programs = shell.programs(SOURCES, FRAGMENTS)
     assert {name for program in programs for name in program} == FRAGMENTS
-    assert any({"root.sh", "host_session.sh", "compose_ssh/verbs.sh"} <= set(program) for program in programs)
+    session = {"prelude.sh", "session.sh", "sandboxer.extensions.compose_ssh:verbs.sh", "serve.sh"}
+    assert any(session <= set(program) for program in programs)
 
 
 def test_programs_are_what_the_package_sends() -> None:

@@ -124,8 +124,8 @@ def test_a_record_of_a_newer_release_with_more_fields_is_no_difference() -> None
 
 
 def test_a_look_and_the_planner_use_the_same_words_for_a_lost_record() -> None:
-    from sandboxer.extensions.host_observation import _found
-    from sandboxer.extensions.sections import Sections
+    from sandboxer.hosts.observation import _found
+    from sandboxer.hosts.sections import Sections
 
     sections = Sections(b"\n@mark record-missing 0000abcd\n\n@mark end\n", "mark")
     assert _found("acme", sections)["0000abcd"].error == RECORD_MISSING

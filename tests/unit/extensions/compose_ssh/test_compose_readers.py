@@ -20,7 +20,7 @@ from sandboxer.extensions.compose_ssh.plain_form import Budget, plain_form
 from sandboxer.extensions.compose_ssh.plain_yaml import documents
 from sandboxer.extensions.compose_ssh.render import moved, packed
 from sandboxer.extensions.compose_ssh.tags import carried_out
-from sandboxer.extensions.scripts import script
+from sandboxer.hosts.scripts import script
 from tests.support.readers import compose_reads, differences, model_of, put, read
 
 HOSTILE = Path(__file__).parents[3] / "cases" / "hostile"
@@ -296,7 +296,7 @@ def test_a_path_in_that_folder_is_one_of_the_delivered_tree() -> None:
 
 def confined(folder: Path, command: str, *, seconds: int = 30) -> tuple[int, str, str]:
     """Return the exit code, the output and the way of a command that is run as a Compose is."""
-    text = f"{script('compose_ssh/confine.sh')}\nmost_seconds={seconds}\n"
+    text = f"{script('sandboxer.extensions.compose_ssh:confine.sh')}\nmost_seconds={seconds}\n"
     text += 'confined "$1" "$1/files" "" sh -c "$2"; code=$?; echo; echo "$code $way"'
     (folder / "box/files").mkdir(parents=True)
     done = subprocess.run(

@@ -15,7 +15,7 @@ from sandboxer.adapters.local import LocalTransport
 from sandboxer.errors import ObservationIncomplete
 from sandboxer.extensions.compose_ssh.contents import delivered
 from sandboxer.extensions.compose_ssh.tree import Tree
-from sandboxer.extensions.contents import Listing, contents_command, differences, read_contents
+from sandboxer.hosts.contents import Listing, contents_command, differences, read_contents
 from sandboxer.model.protocols import CommandResult, InputTree
 from tests.support.gitrepo import GitRepo, archive_of
 from tests.support.planning import fleet_of, record_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandboxer.extensions.compose_ssh.engines import LONGEST, NAMED_LABELS, read_engine
-from sandboxer.extensions.sections import Sections
+from sandboxer.hosts.sections import Sections
 
 if TYPE_CHECKING:
     from sandboxer.model.observed import EngineObservation

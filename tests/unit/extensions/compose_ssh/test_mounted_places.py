@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sandboxer.extensions.scripts import script
+from sandboxer.hosts.scripts import script
 
 SHELLS = [shell for shell in ("dash", "bash", "busybox sh") if shutil.which(shell.split()[0])]
 RO, RW, AS = "bind/d1", "bind-rw/d2", "bind-as/d3"
@@ -26,7 +26,7 @@ class Folder:
     shell: str
 
     def verb(self, name: str, *arguments: str) -> tuple[int, str]:
-        text = f'umask 077; box=$1; shift; {script("compose_ssh/verbs.sh")}\n"$@"\n'
+        text = f'umask 077; directory=$1; shift; {script("sandboxer.extensions.compose_ssh:verbs.sh")}\n"$@"\n'
         words = [*self.shell.split(), "-c", text, "sh", str(self.path), name, *arguments]
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
         return done.returncode, done.stdout + done.stderr

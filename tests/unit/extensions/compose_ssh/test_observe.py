@@ -15,10 +15,10 @@ from sandboxer.adapters.local import LocalTransport
 from sandboxer.extensions.base import ObserveRequest
 from sandboxer.extensions.compose_ssh.extension import ComposeSsh
 from sandboxer.extensions.compose_ssh.observe import engine_part
-from sandboxer.extensions.host_observation import file_sums, observe_command, observe_host, read_observation
+from sandboxer.hosts.observation import file_sums, observe_command, observe_host, read_observation
 from sandboxer.model.observed import FileSums, Reachable
 
-SCRIPTS = Path(__file__).parents[4] / "sandboxer/extensions"
+SCRIPTS = Path(__file__).parents[4] / "sandboxer/hosts"
 TOOLS = re.search(r"^tools='(.*)'$", (SCRIPTS / "doctor.sh").read_text(), re.MULTILINE)[1].split()  # type: ignore[index]
 IDENTIFIER = "0a0b0c0d"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandboxer.extensions.scripts import script
+from sandboxer.hosts.scripts import script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def test_containers_that_are_not_described_in_time_blind_no_other(tmp_path: Path
     podman = tmp_path / "podman"
     podman.write_text(PODMAN)
     podman.chmod(0o755)
-    program = BEFORE + script("compose_ssh/engine.sh") + AFTER
+    program = BEFORE + script("sandboxer.extensions.compose_ssh:engine.sh") + AFTER
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "FOLDER": str(tmp_path), "SLOW": slow}
     done = subprocess.run(
         ["sh", "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=True

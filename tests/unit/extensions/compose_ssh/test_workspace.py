@@ -11,8 +11,8 @@ import pytest
 
 from sandboxer.extensions.compose_ssh.policy import Bind
 from sandboxer.extensions.compose_ssh.workspace import Workspace
-from sandboxer.extensions.host_observation import file_sums
-from sandboxer.extensions.scripts import script
+from sandboxer.hosts.observation import file_sums
+from sandboxer.hosts.scripts import script
 from sandboxer.model.observed import FileSums
 from sandboxer.model.protocols import InputTree, TreeEntry
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sandboxer.errors import HostUnreachable, ObservationIncomplete, ProvisionFailed, SandboxerError, SandboxError
 from sandboxer.extensions import records
 from sandboxer.extensions.base import ObserveRequest, Operation
-from sandboxer.extensions.host_observation import observe_host
-from sandboxer.extensions.host_session import HostSession
+from sandboxer.hosts.observation import observe_host
+from sandboxer.hosts.session import HostSession
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.protocols import Command
 from sandboxer.reconcile.drift_report import Contents

@@ -1,2 +1,0 @@
-# The end of an observation: without it, the output was cut off.
-section end

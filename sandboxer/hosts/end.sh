@@ -1,0 +1,2 @@
+# The end of an observation: without it, the output is incomplete.
+section end
