@@ -7,8 +7,6 @@ from typing import Literal
 
 Family = Literal["debian", "fedora", "rhel", "alpine", "other"]
 
-_PLUGIN = "/usr/local/lib/docker/cli-plugins/docker-compose"
-_COMPOSE_BY_HAND = f"install Docker Compose 2.20 or newer as {_PLUGIN}: https://docs.docker.com/compose/install/linux/"
 _UTILITIES = {"find": "findutils", "flock": "util-linux", "grep": "grep", "sed": "sed", "tar": "tar"}
 _INSTALL = {
     "debian": "apt-get install -y",
@@ -16,7 +14,6 @@ _INSTALL = {
     "rhel": "dnf install -y",
     "alpine": "apk add",
 }
-_DOCKER_CONFIG = "https://docs.docker.com/engine/install/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,8 @@ class System:
         return "other"
 
     @property
-    def _major(self) -> int:
+    def major(self) -> int:
+        """The number of its release; 0 where that is not a number."""
         number = self.version.partition(".")[0]
         return int(number) if number.isdecimal() else 0
 
@@ -63,43 +61,6 @@ class System:
     def install_tools(self, tools: tuple[str, ...]) -> str:
         """Return the command that installs the programs of these names."""
         return self.install(*sorted({_UTILITIES.get(tool, "coreutils") for tool in tools}))
-
-    def install_docker(self) -> str:
-        """Return the commands that install a Docker Engine."""
-        if self.family == "debian":
-            # Debian 13 has the client in a separate package.
-            own_client = self.id == "debian" and self._major >= 13
-            return self.install("docker.io", *(["docker-cli"] if own_client else []))
-        if self.family == "fedora":
-            return f"{self.install('moby-engine')}\n{self.start_service('docker')}"
-        if self.family == "alpine":
-            return f"{self.install('docker', 'docker-cli-compose')}\n{self.start_service('docker')}"
-        return f"install Docker Engine: {_DOCKER_CONFIG}"
-
-    def install_engine(self) -> str:
-        """Return the commands that install the engine that is easiest to get here."""
-        return self.install("podman", "podman-compose") if self.family == "rhel" else self.install_docker()
-
-    def install_compose(self) -> str:
-        """Return the commands that install Compose v2."""
-        if self.id == "ubuntu":
-            return self.install("docker-compose-v2")
-        if self.family == "debian" and self._major >= 13:
-            return self.install("docker-compose")
-        if self.family == "fedora":
-            return self.install("docker-compose")
-        if self.family == "alpine":
-            return self.install("docker-cli-compose")
-        return _COMPOSE_BY_HAND
-
-    def install_podman_compose(self) -> str:
-        """Return the command that installs a podman-compose that is new enough."""
-        if self.family == "debian" and self._major < 13:
-            # The distribution's package is too old, and a login by SSH searches no directory of the user's for
-            # programs.
-            pipx = self.as_root("env PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install podman-compose")
-            return f"{self.install('pipx')}\n{pipx}"
-        return self.install("podman-compose")
 
     def start_service(self, service: str) -> str:
         """Return the command that starts a service, now and at every boot."""

@@ -1,4 +1,4 @@
-"""The identity of a sandbox on a host: its ID, its compose project, its labels and its paths."""
+"""The identity of a sandbox on a host: its ID, its labels and its paths."""
 
 from __future__ import annotations
 
@@ -13,19 +13,12 @@ LABEL_UID = LABEL_PREFIX + "uid"
 LABEL_ROOT = LABEL_PREFIX + "root"
 LABEL_ORIGIN = LABEL_PREFIX + "origin"
 LABEL_UNTIL = LABEL_PREFIX + "until"
-LABEL_INPUTS = LABEL_PREFIX + "inputs"
-LABEL_CONFIG = LABEL_PREFIX + "config"
 LABEL_CLEANER = LABEL_PREFIX + "cleaner"
 
 
 def sandbox_id(fleet: str, name: str) -> str:
     """Return the ID of a sandbox that a manifest declares: the first 8 hex digits of SHA-256 of ``fleet/name``."""
     return hashlib.sha256(f"{fleet}/{name}".encode()).hexdigest()[:8]
-
-
-def project_name(name: str, identifier: str) -> str:
-    """Return the compose project of a sandbox: ``sbx-<name>-<id>``, with dashes for dots, which Compose forbids."""
-    return f"sbx-{name.replace('.', '-')}-{identifier}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sandboxer.model.identity import project_name, sandbox_id
+from sandboxer.extensions.compose_ssh.labels import project_name
+from sandboxer.model.identity import sandbox_id
 from tests.lab import IMAGE
 from tests.support.gitrepo import GitRepo
 

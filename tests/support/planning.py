@@ -25,10 +25,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sandboxer.errors import InputUnavailable
-from sandboxer.extensions.compose_ssh.labels import COMPOSE_PROJECT, COMPOSE_SERVICE, service_fields
+from sandboxer.extensions.compose_ssh.labels import (
+    COMPOSE_PROJECT,
+    COMPOSE_SERVICE,
+    LABEL_CONFIG,
+    project_name,
+    service_fields,
+)
 from sandboxer.model.desired import SecretValue
 from sandboxer.model.hidden import Hidden
-from sandboxer.model.identity import LABEL_CONFIG, Ownership, project_name
+from sandboxer.model.identity import Ownership
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.observed import (
     RECORD_MISSING,

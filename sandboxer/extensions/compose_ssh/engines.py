@@ -13,11 +13,11 @@ from sandboxer.extensions.compose_ssh.labels import (
     COMPOSE_ONE_OFF,
     COMPOSE_PROJECT,
     COMPOSE_SERVICE,
+    LABEL_CONFIG,
     service_fields,
 )
 from sandboxer.model.identity import (
     LABEL_CLEANER,
-    LABEL_CONFIG,
     LABEL_FLEET,
     LABEL_ID,
     LABEL_NAME,

@@ -16,6 +16,7 @@ from sandboxer.extensions.compose_ssh.delivery import Delivery
 from sandboxer.extensions.compose_ssh.findings import Findings
 from sandboxer.extensions.compose_ssh.grammar import too_large, too_many, whole
 from sandboxer.extensions.compose_ssh.images import Images, image_keys, images_of
+from sandboxer.extensions.compose_ssh.labels import LABEL_CONFIG, LABEL_INPUTS
 from sandboxer.extensions.compose_ssh.logs import logging
 from sandboxer.extensions.compose_ssh.mounts import Mounts, written_to
 from sandboxer.extensions.compose_ssh.names import labels, valid_name
@@ -23,7 +24,6 @@ from sandboxer.extensions.compose_ssh.policy import MAX_REPLICAS, Hardened, Serv
 from sandboxer.extensions.compose_ssh.process import restart_policy
 from sandboxer.extensions.compose_ssh.rules import plain_keys
 from sandboxer.extensions.compose_ssh.scope import Scope
-from sandboxer.model.identity import LABEL_CONFIG, LABEL_INPUTS
 from sandboxer.model.jsontypes import canonical
 
 if TYPE_CHECKING:

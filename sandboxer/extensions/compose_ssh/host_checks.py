@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.capabilities import HostChecks
 from sandboxer.extensions.compose_ssh.compose_tool import kind_by_name, kind_by_version
+from sandboxer.extensions.compose_ssh.installation import (
+    install_compose,
+    install_docker,
+    install_engine,
+    install_podman_compose,
+)
 from sandboxer.model.host_report import Check
 
 if TYPE_CHECKING:
@@ -44,13 +50,13 @@ def check_engine(facts: HostFacts) -> Iterator[Check]:
         if shim:
             found = f"spec.runtime is docker, but {shim} is Podman's replacement"
         other = "\nor set `runtime: podman` on the Host" if has_podman else ""
-        yield Check("engine", "error", found, system.install_docker() + other)
+        yield Check("engine", "error", found, install_docker(system) + other)
     elif runtime == "podman" and not has_podman:
         other = "\nor set `runtime: docker` on the Host" if has_docker else ""
         found = "spec.runtime is podman, but no podman command is installed"
         yield Check("engine", "error", found, system.install("podman") + other)
     elif not chosen:
-        yield Check("engine", "error", "neither Docker nor Podman is installed", system.install_engine())
+        yield Check("engine", "error", "neither Docker nor Podman is installed", install_engine(system))
     elif not _answers(facts):
         yield _unresponsive(facts, chosen)
     else:
@@ -150,7 +156,7 @@ def check_compose(facts: HostFacts) -> Iterator[Check]:
     command, output = facts.one("compose")
     code, complaint = facts.one("compose-code")
     by_podman = (kind_by_name(command or chosen) or kind_by_version(complaint)) == "podman-compose"
-    install = system.install_podman_compose() if by_podman else system.install_compose()
+    install = install_podman_compose(system) if by_podman else install_compose(system)
     if not command:
         yield Check(
             "compose", "error", "neither the docker-compose plugin nor a docker-compose command is installed", install

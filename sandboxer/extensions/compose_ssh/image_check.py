@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sandboxer.errors import ProvisionFailed
 from sandboxer.extensions.compose_ssh.dockerfile_policy import BuildInputs, problem_with_trigger
 from sandboxer.extensions.compose_ssh.findings import Findings
-from sandboxer.model.identity import project_name
+from sandboxer.extensions.compose_ssh.labels import project_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

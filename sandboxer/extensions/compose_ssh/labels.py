@@ -1,10 +1,10 @@
-"""Compose's labels of a container, read into the fields that the core knows."""
+"""The Compose project of a sandbox, and its containers' labels, read into the fields that the core knows."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
-from sandboxer.model.identity import LABEL_CONFIG
+from sandboxer.model.identity import LABEL_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +15,14 @@ COMPOSE_NUMBER = "com.docker.compose.container-number"
 COMPOSE_ONE_OFF = "com.docker.compose.oneoff"
 COMPOSE_CONFIG_HASH = "com.docker.compose.config-hash"
 COMPOSE_IMAGE = "com.docker.compose.image"
+# Ours: the digests of a service's definition, and of the files that it uses.
+LABEL_CONFIG = LABEL_PREFIX + "config"
+LABEL_INPUTS = LABEL_PREFIX + "inputs"
+
+
+def project_name(name: str, identifier: str) -> str:
+    """Return the compose project of a sandbox: ``sbx-<name>-<id>``, with dashes for dots, which Compose forbids."""
+    return f"sbx-{name.replace('.', '-')}-{identifier}"
 
 
 class ServiceFields(TypedDict):

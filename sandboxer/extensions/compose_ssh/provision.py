@@ -11,6 +11,7 @@ from sandboxer.errors import ProvisionFailed
 from sandboxer.extensions import records
 from sandboxer.extensions.compose_ssh.directory import VERBS, SandboxDirectory, State
 from sandboxer.extensions.compose_ssh.image_check import check_images, image_ids
+from sandboxer.extensions.compose_ssh.labels import project_name
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret
 from sandboxer.extensions.compose_ssh.records import anonymous_volumes, delivered, undisturbed, what_runs
 from sandboxer.extensions.compose_ssh.render import Variables, render, sources
@@ -25,7 +26,7 @@ from sandboxer.extensions.compose_ssh.stack import Stack
 from sandboxer.extensions.compose_ssh.teardown import remove
 from sandboxer.extensions.compose_ssh.workspace import Workspace
 from sandboxer.hosts.session import HostSession
-from sandboxer.model.identity import LABEL_UNTIL, project_name
+from sandboxer.model.identity import LABEL_UNTIL
 from sandboxer.model.lifecycle import Phase
 from sandboxer.reconcile.fields import digest_of
 

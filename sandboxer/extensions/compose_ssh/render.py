@@ -18,10 +18,11 @@ import yaml
 from sandboxer.errors import ProvisionFailed
 from sandboxer.extensions.compose_ssh.findings import Findings
 from sandboxer.extensions.compose_ssh.harden import harden
+from sandboxer.extensions.compose_ssh.labels import project_name
 from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret, Policy, ReachablePort
 from sandboxer.extensions.compose_ssh.source import inspect
-from sandboxer.model.identity import Ownership, project_name
+from sandboxer.model.identity import Ownership
 from sandboxer.model.redaction import Redactor
 
 if TYPE_CHECKING:

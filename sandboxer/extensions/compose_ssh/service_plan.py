@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.extensions.compose_ssh.labels import COMPOSE_IMAGE
-from sandboxer.model.identity import LABEL_CONFIG, LABEL_INPUTS
+from sandboxer.extensions.compose_ssh.labels import COMPOSE_IMAGE, LABEL_CONFIG, LABEL_INPUTS
 from sandboxer.model.jsontypes import canonical
 from sandboxer.model.service_operation import ServiceOperation
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from sandboxer.errors import ProvisionFailed
+from sandboxer.extensions.compose_ssh.labels import LABEL_CONFIG, project_name
 from sandboxer.extensions.compose_ssh.networks import creation, made_volume
 from sandboxer.extensions.compose_ssh.service_plan import after_refusal, by_service, desired_services, finished
-from sandboxer.model.identity import LABEL_CONFIG, project_name
 from sandboxer.reconcile.drift import state_of
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from sandboxer.extensions.compose_ssh.host_checks import (
     check_reading,
     check_rootless,
 )
+from sandboxer.extensions.compose_ssh.installation import install_compose, install_docker
 from sandboxer.hosts.facts import HostFacts
 from sandboxer.hosts.remedies import System
 from sandboxer.hosts.sections import Sections
@@ -215,8 +216,8 @@ def test_clock_login_and_key() -> None:
     ],
 )
 def test_remedies_are_in_the_words_of_the_distribution(system: System, docker: str, compose: str) -> None:
-    assert docker in system.install_docker()
-    assert compose in system.install_compose()
+    assert docker in install_docker(system)
+    assert compose in install_compose(system)
 
 
 def test_a_login_that_is_not_root_asks_for_it() -> None:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import yaml
 
-from sandboxer.extensions.compose_ssh.labels import COMPOSE_IMAGE, COMPOSE_ONE_OFF, COMPOSE_SERVICE, service_fields
+from sandboxer.extensions.compose_ssh.labels import (
+    COMPOSE_IMAGE,
+    COMPOSE_ONE_OFF,
+    COMPOSE_SERVICE,
+    LABEL_CONFIG,
+    LABEL_INPUTS,
+    service_fields,
+)
 from sandboxer.extensions.compose_ssh.service_plan import (
     DesiredService,
     ObservedStack,
@@ -18,7 +25,6 @@ from sandboxer.extensions.compose_ssh.service_plan import (
     plan_services,
     what_changed,
 )
-from sandboxer.model.identity import LABEL_CONFIG, LABEL_INPUTS
 from sandboxer.model.observed import Container
 from sandboxer.model.service_operation import CAUSES, ServiceAction, ServiceOperation
 from tests.support.cases import CASES, compare
