@@ -1,4 +1,4 @@
-"""Handles and registrations as values."""
+"""Handles and registrations, as values and as the JSON that is written and sent."""
 
 from __future__ import annotations
 
@@ -27,13 +27,24 @@ READY: dict[str, Any] = {
     "origin": "api",
     "requested_by": "alice@laptop",
 }
+UID = "a" * 32
+
+
+def handle_json(**more: Any) -> dict[str, Any]:
+    """Return the JSON of the handle of a ready sandbox; ``more`` overrides its fields."""
+    return {**READY, **more}
+
+
+def registration_json(**more: Any) -> dict[str, Any]:
+    """Return the JSON of the registration of a ready sandbox; ``more`` overrides its fields."""
+    return {**READY, "uid": UID, "fleet": "acme", **more}
 
 
 def handle(**more: Any) -> Handle:
-    """Return the handle of a sandbox that is ready, but for what is given."""
-    return Handle.model_validate({**READY, **more})
+    """Return the handle of a ready sandbox; ``more`` overrides its fields."""
+    return Handle.model_validate(handle_json(**more))
 
 
 def registration(**more: Any) -> Registration:
-    """Return the registration of a sandbox that is ready, but for what is given."""
-    return Registration.model_validate({**READY, "uid": "a" * 32, "fleet": "acme", **more})
+    """Return the registration of a ready sandbox; ``more`` overrides its fields."""
+    return Registration.model_validate(registration_json(**more))

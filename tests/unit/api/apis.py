@@ -20,6 +20,7 @@ from sandboxer.api.tokens import Grant, Tokens
 from sandboxer.model.event import Event
 from sandboxer.model.handle import Handle
 from sandboxer.web.gate import digest
+from tests.support.handles import handle_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -36,29 +37,10 @@ GRANTS = {
 }
 
 
-def handle(name: str = "web", **more: Any) -> dict[str, Any]:
-    """Return a handle of a sandbox that is ready; its id is made of its name."""
-    return {
-        "id": hashlib.sha256(name.encode()).hexdigest()[:8],
-        "name": name,
-        "phase": "ready",
-        "sync": "Synced",
-        "health": "Healthy",
-        "profile": "profile.web",
-        "extension": "ext.compose-ssh",
-        "host": "lab-1",
-        "created_at": "2026-11-24T12:01:00Z",
-        "expires_at": "2026-11-24T14:00:00Z",
-        "expiry_source": "ttl",
-        "ttl": "2h",
-        "seconds_left": 7000,
-        "consumer": None,
-        "reachability": [],
-        "labels": {},
-        "origin": "api",
-        "requested_by": "all",
-        **more,
-    }
+def sandbox_json(name: str = "web", **more: Any) -> dict[str, Any]:
+    """Return the JSON of the handle of a ready sandbox; its ID is made of its name."""
+    identifier = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return handle_json(**{"id": identifier, "name": name, "requested_by": "all", **more})
 
 
 def event(number: int, **more: Any) -> Event:
@@ -71,7 +53,7 @@ def event(number: int, **more: Any) -> Event:
         "phase": "ready",
         "reason": "create_because_absent",
         "fleet": "acme",
-        "sandbox_id": handle()["id"],
+        "sandbox_id": sandbox_json()["id"],
         "name": "web",
         "profile_id": "profile.web",
         "extension_id": "ext.compose-ssh",
@@ -116,7 +98,7 @@ class Library:
 
     def add(self, name: str = "web", **more: Any) -> dict[str, Any]:
         """Put a sandbox there."""
-        made = handle(name, **more)
+        made = sandbox_json(name, **more)
         self.there[made["id"]] = made
         return made
 

@@ -13,6 +13,7 @@ from sandboxer.hub.server import serve
 from sandboxer.hub.settings import Settings
 from sandboxer.model.hidden import Hidden
 from sandboxer.web.limits import Limits
+from tests.support.handles import READY, UID, registration_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from sandboxer.web.server import Server
 
 TOKEN = "a-token-of-the-tests"
-SANDBOX = "1f2e3d4c"
-UID = "a" * 32
+SANDBOX = READY["id"]
 CLOUDEVENT = "application/cloudevents+json"
 
 
@@ -73,9 +73,9 @@ class RunningHub:
             answer = self.post(event)
             assert answer.status_code == 201, answer.text
 
-    def put(self, handle: dict[str, Any]) -> httpx.Response:
+    def put(self, registration: dict[str, Any]) -> httpx.Response:
         """Register a sandbox."""
-        return self.client.put(f"/sandboxes/{handle['id']}", json=handle)
+        return self.client.put(f"/sandboxes/{registration['id']}", json=registration)
 
     def events(self, **query: str | int) -> list[dict[str, Any]]:
         """Return the events that fit, of the first page."""
@@ -138,29 +138,9 @@ def run_event(kind: str = "finished", **data: Any) -> dict[str, Any]:
     }
 
 
-def handle(**more: Any) -> dict[str, Any]:
-    """Return what is registered of a sandbox."""
-    return {
-        "id": SANDBOX,
-        "uid": UID,
-        "fleet": "acme",
-        "name": "web",
-        "phase": "ready",
-        "sync": "Synced",
-        "health": "Healthy",
-        "profile": "profile.web",
-        "extension": "ext.compose-ssh",
-        "host": "lab-1",
-        "created_at": "2026-11-24T12:01:00Z",
-        "expires_at": "2026-11-24T14:00:00Z",
-        "expiry_source": "ttl",
-        "ttl": "2h",
-        "seconds_left": 7000,
-        "consumer": {"actor": "agt", "project": "checkout"},
-        "reachability": [
-            {"name": "http", "service": "web", "port": 80, "url": "http://172.20.0.2:80", "via": "tunnel"}
-        ],
-        "labels": {},
-        "origin": "git",
-        **more,
-    }
+def registration(**more: Any) -> dict[str, Any]:
+    """Return the registration of the events' sandbox."""
+    port = {"name": "http", "service": "web", "port": 80, "url": "http://172.20.0.2:80", "via": "tunnel"}
+    consumer = {"actor": "agt", "project": "checkout"}
+    given = {"consumer": consumer, "reachability": [port], "origin": "git", "requested_by": None, **more}
+    return registration_json(**given)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.unit.hub.hubs import CLOUDEVENT, RunningHub, event, handle
+from tests.unit.hub.hubs import CLOUDEVENT, RunningHub, event, registration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,5 +68,5 @@ def test_failures_are_counted_over_a_restart_and_a_hub_without_events_has_zeros(
 
 
 def test_what_is_only_registered_counts_in_the_phase_that_it_was_registered_in(hub: RunningHub) -> None:
-    hub.put(handle())
+    hub.put(registration())
     assert of(numbers(hub), "sandboxer_sandboxes", fleet="acme", phase="ready") == 1

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from sandboxer.hub.incoming import event_of
 from sandboxer.hub.store import Store
-from tests.unit.hub.hubs import SANDBOX, UID, RunningHub, event, handle
+from tests.support.handles import UID
+from tests.unit.hub.hubs import SANDBOX, RunningHub, event, registration
 from tests.unit.hub.test_events import assert_problem
 
 LATER = {"uid": "b" * 32}
@@ -145,20 +146,20 @@ def test_a_journal_that_was_lost_goes_on_from_its_gap(hub: RunningHub) -> None:
 
 def test_a_registration_tells_what_no_event_does(hub: RunningHub) -> None:
     hub.take(*LIFE[:3])
-    answer = hub.put(handle())
+    answer = hub.put(registration())
     assert answer.status_code == 201
     assert answer.json() == {"id": SANDBOX, "host": "lab-1", "uid": UID, "status": "registered"}
     (row,) = hub.sandboxes()
     assert (row["sync"], row["health"], row["phase"]) == ("Synced", "Healthy", "ready")
-    assert row["handle"] == {name: value for name, value in handle().items() if name not in ("uid", "fleet")}
-    later = hub.put(handle(health="Degraded", phase="failed", expires_at="2026-11-24T16:00:00Z"))
+    assert row["handle"] == {name: value for name, value in registration().items() if name not in ("uid", "fleet")}
+    later = hub.put(registration(health="Degraded", phase="failed", expires_at="2026-11-24T16:00:00Z"))
     assert (later.status_code, later.json()["status"]) == (200, "updated")
     (row,) = hub.sandboxes()
     assert (row["health"], row["phase"], row["expires_at"]) == ("Degraded", "ready", "2026-11-24T16:00:00Z")
 
 
 def test_a_registration_alone_is_a_sandbox_and_removed_is_none(hub: RunningHub) -> None:
-    hub.put(handle())
+    hub.put(registration())
     (row,) = hub.sandboxes()
     assert (row["phase"], row["consumer"], row["profile"], row["reason"]) == ("ready", "checkout", "profile.web", None)
     where = {"host": "lab-1", "uid": UID}
@@ -169,7 +170,7 @@ def test_a_registration_alone_is_a_sandbox_and_removed_is_none(hub: RunningHub) 
 
 def test_only_the_life_that_is_named_is_unregistered(hub: RunningHub) -> None:
     hub.take(*LIFE[:3])
-    hub.put(handle())
+    hub.put(registration())
     for where in ({"host": "lab-2", "uid": UID}, {"host": "lab-1", **LATER}):
         assert hub.client.delete(f"/sandboxes/{SANDBOX}", params=where).status_code == 204
         assert hub.sandboxes()[0]["handle"] is not None
@@ -180,7 +181,7 @@ def test_only_the_life_that_is_named_is_unregistered(hub: RunningHub) -> None:
 
 def test_the_registration_of_an_old_life_is_not_that_of_the_new_one(hub: RunningHub) -> None:
     hub.take(*LIFE[:3], *NEXT_LIFE)
-    hub.put(handle())
+    hub.put(registration())
     (row,) = hub.sandboxes()
     assert (row["uid"], row["handle"], row["health"]) == (LATER["uid"], None, None)
 
@@ -199,13 +200,13 @@ def test_the_registration_of_an_old_life_is_not_that_of_the_new_one(hub: Running
 def test_a_registration_that_does_not_fit_is_refused(
     refusing_hub: RunningHub, change: dict[str, Any], field: str
 ) -> None:
-    answer = refusing_hub.client.put(f"/sandboxes/{SANDBOX}", json=handle(**change))
+    answer = refusing_hub.client.put(f"/sandboxes/{SANDBOX}", json=registration(**change))
     assert_problem(answer, 400, field)
     assert refusing_hub.sandboxes() == []
 
 
 def test_an_address_that_is_no_sandboxs_is_refused(refusing_hub: RunningHub) -> None:
-    assert_problem(refusing_hub.client.put("/sandboxes/web", json=handle()), 400, "identifier")
+    assert_problem(refusing_hub.client.put("/sandboxes/web", json=registration()), 400, "identifier")
     assert_problem(refusing_hub.client.delete("/sandboxes/web", params={"host": "a", "uid": "b"}), 400, "identifier")
     assert_problem(refusing_hub.client.delete(f"/sandboxes/{SANDBOX}", params={"host": "a"}), 400, "uid")
     assert_problem(refusing_hub.client.put(f"/sandboxes/{SANDBOX}", content="{}"), 415, "Content-Type")
@@ -214,7 +215,7 @@ def test_an_address_that_is_no_sandboxs_is_refused(refusing_hub: RunningHub) -> 
 def test_a_restart_keeps_everything(tmp_path: Path) -> None:
     with RunningHub(tmp_path / "hub.sqlite") as first:
         first.take(*LIFE)
-        first.put(handle())
+        first.put(registration())
         before = first.sandboxes(), first.events()
         page = first.client.get("/events", params={"limit": 2}).json()
     with RunningHub(tmp_path / "hub.sqlite") as second:

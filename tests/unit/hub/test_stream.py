@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.unit.hub.hubs import RunningHub, event, handle
+from tests.support.handles import UID
+from tests.unit.hub.hubs import SANDBOX, RunningHub, event, registration
 from tests.unit.hub.test_events import assert_problem
 
 if TYPE_CHECKING:
@@ -107,9 +108,9 @@ def test_a_registration_is_told_without_a_place(hub: RunningHub) -> None:
     with hub.client.stream("GET", "/stream") as answer:
         said = messages(answer)
         next(said)
-        hub.put(handle())
+        hub.put(registration())
         assert next(said) == {"event": "registration", "data": "{}"}
-        hub.client.delete(f"/sandboxes/{handle()['id']}", params={"host": "lab-1", "uid": handle()["uid"]})
+        hub.client.delete(f"/sandboxes/{SANDBOX}", params={"host": "lab-1", "uid": UID})
         assert next(said) == {"event": "registration", "data": "{}"}
 
 

@@ -16,22 +16,16 @@ from sandboxer.render.errors import error_text
 from sandboxer.render.explain import explain_text
 from sandboxer.render.listing import age, expiry_source, extended_text, handle_text, list_table
 from tests.support.cases import compare, on_terminal, piped
-from tests.support.handles import handle
+from tests.support.handles import READY, handle
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 FULL: dict[str, Any] = {
-    "id": "1f2e3d4c",
+    **READY,
     "name": "checkout-e2e",
-    "phase": "ready",
-    "sync": "Synced",
-    "health": "Healthy",
     "profile": "profile.compose-e2e",
-    "extension": "ext.compose-ssh",
-    "host": "lab-1",
     "created_at": "2026-11-24T10:00:00Z",
     "expires_at": "2026-11-24T18:05:00Z",
-    "expiry_source": "ttl",
     "ttl": "8h",
     "seconds_left": 21900,
     "consumer": {"actor": "atm", "project": "wise-validator"},
