@@ -62,8 +62,7 @@ if TYPE_CHECKING:
     from sandboxer.model.documents import Manifests
     from sandboxer.model.manifest import SecretRef
     from sandboxer.model.observed import HostObservation
-    from sandboxer.model.plan import Change, Plan
-    from sandboxer.model.remedy import Remedy
+    from sandboxer.model.plan import Plan
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ROOT = "/tmp/sandboxer"
@@ -372,37 +371,3 @@ def plan_of(case: Case) -> Plan:
     """Return the plan of a situation."""
     fleet = fleet_of(case)
     return plan(fleet, looks_of(case, fleet), NOW, options_of(case))
-
-
-def printed(decided: Plan) -> str:
-    """Return a whole plan as compact text; of a create's fields only their number, and no fingerprints."""
-    lines: list[str] = []
-    for host in decided.hosts:
-        lines += [f"host {host.name}: {host.status}{f', {host.error}' if host.error else ''}", *_remedy(host.remedy)]
-    for change in decided.changes:
-        lines += _printed(change)
-    for change in decided.imperative:
-        lines += ["imperative " + line if not line.startswith(" ") else line for line in _printed(change)]
-    lines += [f"unmanaged on {thing.host}: {thing.kind} {thing.name}" for thing in decided.unmanaged]
-    for warning in decided.warnings:
-        lines += [f"warning: {warning.message}", *_remedy(warning.remedy)]
-    counts = ", ".join(f"{action.value} {count}" for action, count in decided.summary.items() if count)
-    done = "complete" if decided.complete else "incomplete"
-    lines.append(f"{done}, {'differences' if decided.differences else 'no differences'}: {counts or 'nothing'}")
-    return "\n".join(lines) + "\n"
-
-
-def _printed(change: Change) -> list[str]:
-    move = f"{change.from_host} to " if change.from_host else ""
-    lines = [f"{change.sandbox} on {move}{change.host or 'no host'}: {change.action.value} {change.reason.value}"]
-    lines += [f"  {change.sync.value}, {change.health.value}: {change.message}", *_remedy(change.remedy)]
-    if change.action == "create":
-        lines.append(f"  pending {len(change.pending)} fields")
-    else:
-        lines += [f"  pending {field.path}: {field.old} -> {field.new}" for field in change.pending]
-    lines += [f"  drift {field.path}: {field.old} -> {field.new}" for field in change.drift]
-    return lines + [f"  destroys volume {volume}" for volume in change.volumes]
-
-
-def _remedy(remedy: Remedy | None) -> list[str]:
-    return [f"  remedy {' '.join((remedy.code, *(value for _, value in remedy.values)))}"] if remedy else []
