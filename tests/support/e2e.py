@@ -151,20 +151,35 @@ class FleetRepo:
 
     # --- the program
 
-    def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start the program, as a user with an empty home would, and do not wait for it."""
+    def environment(self, more: dict[str, str]) -> dict[str, str]:
+        """Return the program's variables: those of a user with an empty home, the fleet's, and ``more``."""
         home = self.repo.path.parent / "home"
         home.mkdir(exist_ok=True)
         clean = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "200"}
+        return clean | self.env | more
+
+    def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start the program, and do not wait for it."""
         return subprocess.Popen(
             # The tests may run in the background with Ctrl-C ignored, which the program would inherit.
             ["env", "--default-signal=INT", *self.program, "-C", str(self.repo.path), *arguments],
-            env=clean | self.env | (env or {}),
+            env=self.environment(env or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def outcome(self, arguments: Sequence[str], env: dict[str, str], timeout: float) -> tuple[int, str, str]:
+        """Run the program to its end; return its exit code, standard output and standard error."""
+        with self.start(*arguments, env=env) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                stdout, stderr = process.communicate()
+                raise AssertionError(f"{arguments}: not done within {timeout:g} s\n{stdout}{stderr}") from None
+        return process.returncode, stdout, stderr
 
     def run(
         self,
@@ -178,15 +193,9 @@ class FleetRepo:
 
         It must report no drift unless ``drifts``: what nobody touched must be unchanged.
         """
-        with self.start(*arguments, env=env) as process:
-            try:
-                stdout, stderr = process.communicate(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                stdout, stderr = process.communicate()
-                raise AssertionError(f"{arguments}: not done within {timeout:g} s\n{stdout}{stderr}") from None
+        returned, stdout, stderr = self.outcome(arguments, env or {}, timeout)
         self.said += [stdout, stderr]
-        assert code in (None, process.returncode), f"{arguments}: exit {process.returncode}\n{stdout}{stderr}"
+        assert code in (None, returned), f"{arguments}: exit {returned}\n{stdout}{stderr}"
         assert "Traceback" not in stderr, stderr
         assert drifts or "repair_because_drift" not in stdout, stdout
         return stdout

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.support.e2e import FleetRepo
+from tests.support.in_process import run_in_process
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class LocalFleet(FleetRepo):
-    """A fleet of one host, this machine, and one sandbox, `work`."""
+    """A fleet of one host, this machine, and one sandbox, `work`.
+
+    The program runs in this process, or with ``starts`` as one of its own.
+    """
+
+    starts = False
+
+    def outcome(self, arguments: Sequence[str], env: dict[str, str], timeout: float) -> tuple[int, str, str]:
+        """Run the program to its end; return its exit code, standard output and standard error."""
+        if self.starts:
+            return super().outcome(arguments, env, timeout)
+        return run_in_process(["-C", str(self.repo.path), *arguments], self.environment(env), timeout)
 
     @property
     def place(self) -> Path:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_a_directory_lives_as_git_says(fleet: LocalFleet) -> None:
+    fleet.starts = True
     fleet.run("validate")
     assert fleet.apply().reasons == {"work": "create_because_absent"}
     assert (fleet.tree / "a.txt").read_text() == "a\n"

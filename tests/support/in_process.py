@@ -1,0 +1,68 @@
+"""The program in this process: the same words, output and exit code, without the second that a start costs.
+
+For tests of what a command does. A test of the process itself (signals, terminals, pipes, start-up) starts the program.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from sandboxer.cli.main import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+
+def run_in_process(words: Sequence[str], environment: Mapping[str, str], timeout: float) -> tuple[int, str, str]:
+    """Return the exit code, the standard output and the standard error of the program; its standard input is empty.
+
+    Raise TimeoutError if it is not done within ``timeout`` seconds. Call it in the main thread.
+    """
+    with ExitStack() as stack:
+        stack.callback(os.chdir, Path.cwd())  # `-C` changes it
+        stack.enter_context(patch.dict(os.environ, environment, clear=True))
+        stack.enter_context(patch.object(sys, "argv", ["sandboxer"]))
+        keyboard = stack.enter_context(Path(os.devnull).open("rb"))
+        outputs = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(2)]
+        with _descriptors(keyboard, *outputs), _limit(timeout):
+            code = run(words)
+        for output in outputs:
+            output.seek(0)
+        stdout, stderr = (output.read().decode(errors="replace") for output in outputs)
+    return code, stdout, stderr
+
+
+@contextmanager
+def _descriptors(*files: Any) -> Iterator[None]:
+    """Let the standard streams be these files, as descriptors too: what a sandbox prints is written to those."""
+    names = ("stdin", "stdout", "stderr")
+    with ExitStack() as stack:
+        for number, (name, file) in enumerate(zip(names, files, strict=True)):
+            former = os.dup(number)
+            stack.callback(os.close, former)
+            stack.callback(os.dup2, former, number)
+            os.dup2(file.fileno(), number)
+            text = stack.enter_context(os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+            stack.enter_context(patch.object(sys, name, text))
+        yield
+
+
+@contextmanager
+def _limit(seconds: float) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"not done within {seconds:g} s")
+
+    former: Callable[..., Any] | int | None = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
