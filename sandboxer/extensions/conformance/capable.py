@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sandboxer.errors import CapabilityMissing, ExtensionError
 from sandboxer.extensions.base import REQUIRED_OPERATIONS
@@ -16,6 +16,14 @@ from sandboxer.extensions.registry import Registry, check_class
 from sandboxer.hosts.scripts import script
 
 if TYPE_CHECKING:
+    from sandboxer.extensions.capabilities import (
+        SupportsAddresses,
+        SupportsContents,
+        SupportsCopy,
+        SupportsExec,
+        SupportsHostChecks,
+        SupportsLogs,
+    )
     from sandboxer.extensions.conformance.case import Case
     from sandboxer.model.protocols import Command
 
@@ -53,7 +61,8 @@ def exec_runs_a_command(case: Case) -> None:
     case.provision(desired)
     sandbox, container = case.live(desired)
     words = ["sh", "-c", 'read -r line; echo "$1|$line"; exit 7', "sh", "it's $(one) `word`"]
-    code, output = _talk(case, case.backend.exec(sandbox, container, words, None), b"typed\n")  # type: ignore[attr-defined]
+    command = cast("SupportsExec", case.backend).exec(sandbox, container, words, None)
+    code, output = _talk(case, command, b"typed\n")
     demand(code == 7, f"`exit 7` exited with {code}")
     demand(output == b"it's $(one) `word`|typed\n", f"it printed {output!r}")
 
@@ -64,7 +73,8 @@ def exec_ends_with_the_sandbox(case: Case) -> None:
     desired = case.desired()
     case.provision(desired)
     sandbox, container = case.live(desired)
-    command = case.backend.exec(sandbox, container, ["sh", "-c", f"echo up; exec sleep {SLEEP}"], None)  # type: ignore[attr-defined]
+    words = ["sh", "-c", f"echo up; exec sleep {SLEEP}"]
+    command = cast("SupportsExec", case.backend).exec(sandbox, container, words, None)
     with case.raw.stream(command) as stream:
         demand(stream.read(30).startswith(b"up"), "it did not start")
         demand(case.view.processes(f"sleep {SLEEP}"), "it does not run on the host")
@@ -78,6 +88,7 @@ def copy_brings_back_what_it_took(case: Case) -> None:
     desired = case.desired()
     case.provision(desired)
     sandbox, container = case.live(desired)
+    copy = cast("SupportsCopy", case.backend).copy
     folder = "/tmp" if container else "/"  # noqa: S108 - a path in the sandbox
     content = bytes(range(256)) * 100
     buffer = io.BytesIO()
@@ -85,16 +96,16 @@ def copy_brings_back_what_it_took(case: Case) -> None:
         member = tarfile.TarInfo("conformance copy")
         member.size, member.mode = len(content), 0o644
         tar.addfile(member, io.BytesIO(content))
-    code, output = _talk(case, case.backend.copy(sandbox, container, "in", folder), buffer.getvalue())  # type: ignore[attr-defined]
+    code, output = _talk(case, copy(sandbox, container, "in", folder), buffer.getvalue())
     demand(code == 0, f"`in` exited with {code}: {output!r}")
     path = f"{folder.rstrip('/')}/conformance copy"
-    code, output = _talk(case, case.backend.copy(sandbox, container, "out", path))  # type: ignore[attr-defined]
+    code, output = _talk(case, copy(sandbox, container, "out", path))
     demand(code == 0, f"`out` exited with {code}")
     with tarfile.open(fileobj=io.BytesIO(output)) as tar:
         first = tar.next()
         file = tar.extractfile(first) if first else None
         demand(file and file.read() == content, "`out` printed another content")
-    _, output = _talk(case, case.backend.copy(sandbox, container, "kind", f"{path} not"))  # type: ignore[attr-defined]
+    _, output = _talk(case, copy(sandbox, container, "kind", f"{path} not"))
     demand(not output, f"`kind` printed {len(output)} bytes for what is not there")
 
 
@@ -103,7 +114,7 @@ def contents_names_changed_files(case: Case) -> None:
     """`contents` names a delivered file that changed, and nothing of a sandbox that is as it was delivered."""
     desired = case.desired()
     record = case.provision(desired)
-    compare = case.backend.contents  # type: ignore[attr-defined]
+    compare = cast("SupportsContents", case.backend).contents
     found = compare(case.raw, case.request, [record], case.subject.inputs)[record.id]
     demand(not found.error and not found.files, f"it found {found!r} in a sandbox that nobody changed")
     digest = desired.tree.digest if desired.tree else ""
@@ -119,7 +130,7 @@ def logs_end(case: Case) -> None:
     desired = case.desired()
     case.provision(desired)
     sandbox, _ = case.live(desired)
-    reader = case.backend.logs(sandbox, LogRequest(tail=5))  # type: ignore[attr-defined]
+    reader = cast("SupportsLogs", case.backend).logs(sandbox, LogRequest(tail=5))
     for line in reader.lines():
         demand(line.service in sandbox.services, f"a line is of {line.service}, which is no service of the sandbox")
     reader.close()
@@ -132,14 +143,14 @@ def addresses_of_nothing_are_none(case: Case) -> None:
     desired = case.desired()
     case.provision(desired)
     sandbox, _ = case.live(desired)
-    found = case.backend.addresses(sandbox, "conformance-none", 1)  # type: ignore[attr-defined]
+    found = cast("SupportsAddresses", case.backend).addresses(sandbox, "conformance-none", 1)
     demand(not found, f"it returned {found!r}")
 
 
 @needs("host_checks")
 def host_checks_print_sections(case: Case) -> None:
     """`host_checks` names scripts that are installed, and its checks can be called."""
-    checks = case.backend.host_checks()  # type: ignore[attr-defined]
+    checks = cast("SupportsHostChecks", case.backend).host_checks()
     try:
         script(*checks.scripts)
     except OSError as error:
