@@ -208,14 +208,25 @@ class Case:
         Without its folder, what only labels name is a leftover, whatever its record said.
         """
         self.subject.inputs.unavailable = False
-        for _ in range(2):
-            for sandbox in ("one", "two"):
-                with suppress(SandboxerError, RuleBroken):
-                    found = self.observed(self.desired(sandbox))
-                    if found.generation or found.containers or found.resources:
-                        self.teardown(self.desired(sandbox))
-            with suppress(SandboxerError):
-                self.view.remove(self.name)
+        for first in (True, False):
+            found = True
+            with suppress(Exception):
+                found = self._remove_sandboxes()
+            if found or first:
+                with suppress(SandboxerError):
+                    self.view.remove(self.name)
+            if not found:
+                return
+
+    def _remove_sandboxes(self) -> bool:
+        """Remove every sandbox of the fleet that the host shows; return whether there was any."""
+        copies = observed_host(self.observe(), self.name, self.root).copies
+        there = [one for one in copies.values() if one.generation or one.containers or one.resources]
+        for one in there:
+            name = one.record.name if one.record else "one"
+            with suppress(Exception):  # the others are removed nevertheless
+                self.teardown(replace(self.desired(), id=one.id, name=name))
+        return bool(there)
 
 
 def _planned_again(act: Callable[[], Returned]) -> Returned:
