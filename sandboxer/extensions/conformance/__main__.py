@@ -11,6 +11,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import SandboxerError
+from sandboxer.extensions.conformance.limit import SECONDS
 from sandboxer.extensions.conformance.runner import RULES, run, select
 from sandboxer.extensions.conformance.subject import read_subject
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sandboxer.extensions.conformance.runner import Result
 
 WIDTH = 100
+MOST_SECONDS = 86400
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     try:
         subject = read_subject(options.fleet, profile=options.profile, host=options.host)
-        results = run(subject, rules, options.crash_points)
+        results = run(subject, rules, options.crash_points, options.timeout)
         return _print_json(results) if options.output == "json" else _print_text(results, len(rules))
     except SandboxerError as error:
         sys.stderr.write(f"Error: {error.message}\n" + (f"  hint: {error.hint}\n" if error.hint else ""))
@@ -73,7 +75,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--crash-points", type=int, default=0, metavar="N", help="kill a run at no more than N points; default: at all"
     )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=SECONDS,
+        metavar="SECONDS",
+        help=f"end a rule that takes longer, or a point that it kills a run at; default: {SECONDS:g}",
+    )
     return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0, and at most {MOST_SECONDS}")
+    return seconds
 
 
 def _print_text(results: Iterable[Result], count: int) -> int:

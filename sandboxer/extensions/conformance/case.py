@@ -15,7 +15,6 @@ from sandboxer.extensions.base import ObserveRequest, Operation, Provenance, Tar
 from sandboxer.extensions.capabilities import LiveSandbox
 from sandboxer.extensions.conformance.host import HostView
 from sandboxer.extensions.conformance.rule import RuleBroken, demand, skip
-from sandboxer.extensions.conformance.subject import fleet_name
 from sandboxer.extensions.conformance.transports import WatchedTransport
 from sandboxer.model.event import Event
 from sandboxer.model.observed import Reachable
@@ -39,18 +38,28 @@ BEGUN, APPLIED, REMOVED = "create_because_absent", "update_because_changed", "de
 class Case:
     """What a rule works with. ``backend`` is the extension's instance, ``raw`` a transport to the host.
 
-    ``crash_points`` is how many places a run is killed at, at most; 0 for all of them.
+    ``name`` is the fleet's. ``crash_points`` is how many places a run is killed at, at most; 0 for all of them.
+    ``renew_limit`` begins the rule's time limit again.
     """
 
-    def __init__(self, subject: Subject, raw: HostTransport, root: str, crash_points: int = 0) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        raw: HostTransport,
+        root: str,
+        name: str,
+        crash_points: int = 0,
+        renew_limit: Callable[[], None] = lambda: None,
+    ) -> None:
         assert subject.backend is not None  # noqa: S101 - a Subject has one once it is made
         self.subject = subject
         self.backend = subject.backend
         self.raw = raw
         self.root = root
-        self.name = fleet_name()
+        self.name = name
         self.view = HostView(raw, root)
         self.crash_points = crash_points
+        self.renew_limit = renew_limit
         self.events: list[Event] = []
         self._desired: dict[tuple[str, str], DesiredSandbox] = {}
 
@@ -197,7 +206,12 @@ class Case:
                 act()
                 code = 0
             os._exit(code)
-        _, status = os.waitpid(child, 0)
+        try:
+            _, status = os.waitpid(child, 0)
+        except BaseException:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise
         return None if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL else os.WEXITSTATUS(status)
 
     # --- the end -------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ def killed_provision_is_finished(case: Case) -> None:
     case.teardown(desired)
     usual = set(case.view.entries(case.name))
     for point in points:
+        case.renew_limit()
         _kill(case, provision, point)
         former = case.observed(desired)
         record = case.provision(desired)
@@ -50,6 +51,7 @@ def killed_teardown_is_finished(case: Case) -> None:
     points = _crash_points(case, teardown)
     usual = set(case.view.entries(case.name))
     for point in points:
+        case.renew_limit()
         case.provision(desired)
         _kill(case, teardown, point)
         if case.observed(desired).generation:
@@ -116,11 +118,15 @@ def threads_do_not_disturb_each_other(case: Case) -> None:
     """One instance works on several sandboxes at once: each has its own uid, record and events in the end."""
     both = [case.desired("one"), case.desired("two")]
     operations = [case.operation(desired) for desired in both]
-    with ThreadPoolExecutor(2) as pool:
+    pool = ThreadPoolExecutor(2)
+    try:
         tasks = [
             pool.submit(case.backend.provision, one, two, fresh=True) for one, two in zip(operations, both, strict=True)
         ]
-        records = [task.result() for task in tasks]
+        wait(tasks)
+    finally:
+        pool.shutdown(wait=False)  # a thread that hangs ends with the process
+    records = [task.result() for task in tasks]
     demand(records[0].uid != records[1].uid, "both have one uid")
     for desired, record in zip(both, records, strict=True):
         demand(record.id == desired.id, f"{desired.name} was given the record of {record.name}")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sandboxer.extensions.conformance.runner import RULES, run
 from sandboxer.extensions.conformance.subject import read_subject
-from tests.support.example import EXAMPLE
 from tests.unit.extensions.conformance import broken
 
 if TYPE_CHECKING:
@@ -53,22 +50,6 @@ BROKEN = {
 }
 # A whole run takes a while: these stand for the others.
 IN_FULL = (broken.RemovesStrangers, broken.BuildsShellText)
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Path:
-    """A fleet's folder with the example's Extension and Profile, and a file to deliver."""
-    shutil.copytree(EXAMPLE / "fleet", tmp_path / "fleet")
-    (tmp_path / "fleet/data").mkdir()
-    (tmp_path / "fleet/data/a.txt").write_text("a\n")
-    return tmp_path / "fleet"
-
-
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep temporary roots in memory, if this machine has such a folder: every record is synced to its disk."""
-    if os.access("/dev/shm", os.W_OK):
-        monkeypatch.setattr("tempfile.tempdir", "/dev/shm")
 
 
 def failed(subject: Subject, rules: Sequence[Rule] = RULES) -> dict[str, str]:
