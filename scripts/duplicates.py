@@ -62,11 +62,11 @@ def _is_text(node: ast.AST) -> bool:
 def duplicates(files: Iterable[tuple[str, str]], run: int = RUN) -> Iterator[Duplicate]:
     """Yield each pair of locations with ``run`` or more equal lines, of files given as name and text; each run once."""
     sources = {name: code(name, text) for name, text in files}
-    places: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+    positions: dict[tuple[str, ...], list[tuple[str, int]]] = {}
     for name, lines in sources.items():
         for at in range(len(lines) - run + 1):
-            places.setdefault(tuple(line for _, line in lines[at : at + run]), []).append((name, at))
-    for same in places.values():
+            positions.setdefault(tuple(line for _, line in lines[at : at + run]), []).append((name, at))
+    for same in positions.values():
         first, *others = same
         for second in others:
             before = (first[0], first[1] - 1), (second[0], second[1] - 1)

@@ -25,15 +25,15 @@ def problems(page: Path, root: Path = ROOT) -> Iterator[str]:
             continue
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        place = f"{page.relative_to(root)}: {link}"
+        location = f"{page.relative_to(root)}: {link}"
         if link.startswith("["):
-            yield f"{place}: no such reference"
+            yield f"{location}: no such reference"
         elif not target.is_relative_to(root):
-            yield f"{place}: leads out of the repository"
+            yield f"{location}: leads out of the repository"
         elif not target.exists():
-            yield f"{place}: no such file"
+            yield f"{location}: no such file"
         elif anchor and (target.suffix != ".md" or anchor not in anchors(target)):
-            yield f"{place}: no such heading"
+            yield f"{location}: no such heading"
 
 
 def main() -> int:

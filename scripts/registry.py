@@ -38,13 +38,13 @@ def problems(root: Path = ROOT) -> Iterator[str]:
     page, index = _validators(root)
     capabilities: dict[str, Any] = {}
     for path in sorted((root / PAGES).glob("*.md")):
-        place = path.relative_to(root).as_posix()
+        file = path.relative_to(root).as_posix()
         content = front_matter(path)
-        wrong = list(_violations(place, page, content))
+        wrong = list(_violations(file, page, content))
         yield from wrong
         if not wrong:
-            capabilities[place] = content
-            yield from _untrue(root, place, path.stem, content)
+            capabilities[file] = content
+            yield from _untrue(root, file, path.stem, content)
     rows = yaml.safe_load((root / INDEX).read_text(encoding="utf-8"))
     wrong = list(_violations(INDEX, index, rows))
     yield from wrong
@@ -69,42 +69,42 @@ def _validators(root: Path) -> tuple[Draft202012Validator, Draft202012Validator]
     return page, index
 
 
-def _violations(place: str, validator: Draft202012Validator, content: Any) -> Iterator[str]:
+def _violations(file: str, validator: Draft202012Validator, content: Any) -> Iterator[str]:
     for error in validator.iter_errors(content):
-        yield f"{place}: {error.json_path}: {error.message}"
+        yield f"{file}: {error.json_path}: {error.message}"
 
 
-def _untrue(root: Path, place: str, stem: str, content: Any) -> Iterator[str]:
+def _untrue(root: Path, file: str, stem: str, content: Any) -> Iterator[str]:
     """Yield the claims of a page that the repository does not fulfil."""
     if content["id"] != stem:
-        yield f"{place}: id: {content['id']}, and the file is called {stem}.md"
+        yield f"{file}: id: {content['id']}, and the file is called {stem}.md"
     named = [content["specification"], *content["boundaries"]]
     for part in (*content["interfaces"], content["events"]):
         named += [part[key] for key in ("schema", "page") if key in part]
     missing = [name for name in named if not (root / name).is_file()]
-    yield from (f"{place}: there is no {name}" for name in missing)
+    yield from (f"{file}: there is no {name}" for name in missing)
     if not missing:
-        yield from _unlike_product(root, place, content)
+        yield from _unlike_product(root, file, content)
 
 
-def _unlike_product(root: Path, place: str, content: Any) -> Iterator[str]:
+def _unlike_product(root: Path, file: str, content: Any) -> Iterator[str]:
     """Yield the words of a page that differ from the specification, API, library, program or models."""
     core = _operations(root / content["specification"], "library")
     if content["operations"] != core:
-        yield f"{place}: operations: the specification has {', '.join(core)}"
-    if (shown := _operations(root / place, "takes")) != content["operations"]:
-        yield f"{place}: operations: the table below has {', '.join(shown)}"
+        yield f"{file}: operations: the specification has {', '.join(core)}"
+    if (shown := _operations(root / file, "takes")) != content["operations"]:
+        yield f"{file}: operations: the table below has {', '.join(shown)}"
     actors = get_args(Consumer.model_fields["actor"].annotation)
     if set(content["consumers"]) != set(actors):
-        yield f"{place}: consumers: these may ask: {', '.join(actors)}"
+        yield f"{file}: consumers: these may ask: {', '.join(actors)}"
     for interface in content["interfaces"]:
         if not _leads_in(root, interface):
-            yield f"{place}: interfaces: there is no {interface['kind']} {interface['entry']}"
+            yield f"{file}: interfaces: there is no {interface['kind']} {interface['entry']}"
     if not any(fnmatch(SANDBOX_EVENT + phase, content["events"]["types"]) for phase in Phase):
-        yield f"{place}: events: there are no {content['events']['types']}"
+        yield f"{file}: events: there are no {content['events']['types']}"
     pages = {page.relative_to(root).as_posix() for page in (root / "docs/integrations").glob("*.md")}
     if set(content["boundaries"]) != pages:
-        yield f"{place}: boundaries: docs/integrations has {', '.join(sorted(pages))}"
+        yield f"{file}: boundaries: docs/integrations has {', '.join(sorted(pages))}"
 
 
 def _operations(page: Path, column: str) -> list[str]:

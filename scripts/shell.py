@@ -116,8 +116,8 @@ def check(root: Path, folder: Path, sent: list[tuple[str, ...]]) -> list[Finding
     """Return shellcheck's findings in programs whose fragments are in ``folder``, or a package, below ``root``."""
     found: dict[tuple[str, int, int, int], Finding] = {}
     times: Counter[tuple[str, int, int, int]] = Counter()
-    with tempfile.TemporaryDirectory() as place:
-        paths = [Path(place, f"{number}.sh") for number in range(len(sent))]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, f"{number}.sh") for number in range(len(sent))]
         for path, program in zip(paths, sent, strict=True):
             texts = [_plain((root / _path(folder, name)).read_text(encoding="utf-8")) for name in program]
             path.write_text("\n".join(texts), encoding="utf-8")

@@ -36,17 +36,17 @@ class AllowedInputs:
     def __init__(self, inputs: InputSource, fleet: Fleet | None, root: Path) -> None:
         self._inputs, self._fleet, self._root = inputs, fleet, root
 
-    def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
+    def resolve(self, repo: str, ref: str, path: str, deadline: float | None = None) -> InputTree:
         """Resolve an allowed input, as ``InputSource.resolve`` does.
 
         Raise InputUnavailable, which names no directory of this machine.
         """
         check_allowed(repo, self._fleet, self._root)
         try:
-            return self._inputs.resolve(repo, ref, path, until)
+            return self._inputs.resolve(repo, ref, path, deadline)
         except InputUnavailable as error:
             where = location_of(repo, _base(self._root))
-            if repo != OWN and where is not None and not where.place:
+            if repo != OWN and where is not None and not where.server:
                 message = (
                     f"{repo!r} at {ref!r} cannot be used: no such repository, branch, tag, commit, or path {path!r}"
                 )
@@ -79,7 +79,7 @@ def _is_within(repo: str, roots: Sequence[str], base: str) -> bool:
     if where is None or not holding:
         return False
     # Only a path that is lexically below a root is checked on the disk.
-    return bool(where.place) or any(_really_within(where.path, root.path) for root in holding)
+    return bool(where.server) or any(_really_within(where.path, root.path) for root in holding)
 
 
 def _really_within(path: Sequence[str], root: Sequence[str]) -> bool:

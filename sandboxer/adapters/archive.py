@@ -104,33 +104,33 @@ class Unpacking:
         with _local("write", self._target):
             if self._root.is_dir() and os.path.lexists(self._target):
                 moves = list(_moves(self._root, self._target))
-                for source, place in moves:
-                    source.replace(place)
+                for source, destination in moves:
+                    source.replace(destination)
             elif self._target.is_dir() and not self._target.is_symlink():
                 raise UsageError(f"{self._target} is a folder; cannot replace it with a file")
             else:
                 self._root.replace(self._target)
 
     def _take(self, tar: tarfile.TarFile, entry: tarfile.TarInfo, parts: Parts) -> None:
-        place = self._root.joinpath(*parts)
+        path = self._root.joinpath(*parts)
         if parts:
             self._make_folders(parts[:-1])
         if entry.isdir():
             self._make_folders(parts)
         elif entry.isreg():
-            self._make_way(parts, place)
-            self._write(tar, entry, place)
+            self._make_way(parts, path)
+            self._write(tar, entry, path)
             self._files.add(parts)
         elif entry.issym():
             if not parts:
                 raise _refused(
                     entry.name, f"is a link to {printable(entry.linkname)}; copy the target of the link instead"
                 )
-            self._make_way(parts, place)
-            place.symlink_to(entry.linkname)
-            self._links.append(place)
+            self._make_way(parts, path)
+            path.symlink_to(entry.linkname)
+            self._links.append(path)
         elif entry.islnk():
-            self._link(parts_of(entry.linkname)[1:], parts, place)
+            self._link(parts_of(entry.linkname)[1:], parts, path)
         else:
             self._warn(f"{printable(entry.name)} is not a file, folder or link; skipped")
 
@@ -145,30 +145,30 @@ class Unpacking:
                     raise _refused("/".join(folder), "occurs twice in the archive, once not as a folder") from None
                 self._folders.add(folder)
 
-    def _make_way(self, parts: Parts, place: Path) -> None:
+    def _make_way(self, parts: Parts, path: Path) -> None:
         """Make the path free for an entry; of entries with the same name, the last one counts."""
         if parts in self._folders:
             raise _refused("/".join(parts), "occurs twice in the archive, once as a folder")
         self._files.discard(parts)
-        self._links = [link for link in self._links if link != place] if place.is_symlink() else self._links
-        place.unlink(missing_ok=True)
+        self._links = [link for link in self._links if link != path] if path.is_symlink() else self._links
+        path.unlink(missing_ok=True)
 
-    def _write(self, tar: tarfile.TarFile, entry: tarfile.TarInfo, place: Path) -> None:
+    def _write(self, tar: tarfile.TarFile, entry: tarfile.TarInfo, path: Path) -> None:
         mode = 0o777 if entry.mode & 0o100 else 0o666
-        number = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         with os.fdopen(number, "wb") as file:
             content = tar.extractfile(entry)
             if content is not None:
                 shutil.copyfileobj(content, file, _BLOCK)
         with contextlib.suppress(OverflowError, ValueError):
-            os.utime(place, (entry.mtime, entry.mtime))
+            os.utime(path, (entry.mtime, entry.mtime))
 
-    def _link(self, to: Parts, parts: Parts, place: Path) -> None:
+    def _link(self, to: Parts, parts: Parts, path: Path) -> None:
         if to not in self._files:
             raise _refused("/".join(parts), "is a hard link to a file outside the copy")
         if to != parts:
-            self._make_way(parts, place)
-            os.link(self._root.joinpath(*to), place)
+            self._make_way(parts, path)
+            os.link(self._root.joinpath(*to), path)
             self._files.add(parts)
 
 
@@ -191,16 +191,16 @@ def _moves(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
     if target.is_symlink() or not target.is_dir():
         raise UsageError(f"{target} is not a folder; cannot replace it with a folder", hint=_ELSEWHERE)
     for path in sorted(source.iterdir()):
-        place = target / path.name
-        if path.is_dir() and not path.is_symlink() and os.path.lexists(place):
-            yield from _moves(path, place)
-        elif place.is_dir() and not place.is_symlink():
+        destination = target / path.name
+        if path.is_dir() and not path.is_symlink() and os.path.lexists(destination):
+            yield from _moves(path, destination)
+        elif destination.is_dir() and not destination.is_symlink():
             raise UsageError(
-                f"{place} is a folder; cannot replace it with a file",
+                f"{destination} is a folder; cannot replace it with a file",
                 hint="remove the existing one, or choose another destination",
             )
         else:
-            yield path, place
+            yield path, destination
 
 
 def _refused(name: object, why: str) -> UsageError:

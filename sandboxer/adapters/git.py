@@ -58,7 +58,7 @@ class _Observed:
     """The manifests that were read, and their commit, for the question of what came before."""
 
     revision: Revision
-    place: GitLocation | None = None
+    location: GitLocation | None = None
     commit: _Commit | None = None
 
 
@@ -105,15 +105,15 @@ class FleetRepository:
         if revision not in self._observations:
             self.read(revision)
         observed = self._observations[revision]
-        if observed.place is None or observed.commit is None:
+        if observed.location is None or observed.commit is None:
             return ()
         before: list[Revision] = []
-        with self._objects(observed.place) as objects:
+        with self._objects(observed.location) as objects:
             if observed.revision.dirty and FLEET_FILE in observed.commit.manifests:
                 with contextlib.suppress(FleetTooLarge):
                     before.append(_revision(objects, observed.commit, observed.revision.root_commit))
             try:
-                parent = observed.commit.parent and _commit(objects, observed.place, observed.commit.parent)
+                parent = observed.commit.parent and _commit(objects, observed.location, observed.commit.parent)
             except SourceError:
                 parent = None
             if parent and parent.manifests != observed.commit.manifests and FLEET_FILE in parent.manifests:
@@ -127,17 +127,17 @@ class FleetRepository:
         It is unknown if a commit is missing here, or if a shallow clone lacks the history between the two. Raise
         SourceError only if git does not run at all.
         """
-        place = self._locate()
-        if place is None or is_odd(older) or is_odd(newer):
+        location = self._locate()
+        if location is None or is_odd(older) or is_odd(newer):
             return None
-        with self._objects(place) as objects:
+        with self._objects(location) as objects:
             first, second = objects.get(f"{older}^{{commit}}", 0), objects.get(f"{newer}^{{commit}}", 0)
         if first is None or second is None:
             return None
         if first.id == second.id:
             return False
-        forth = self._leads(place, first.id, second.id)
-        if forth is False and place.shallow and not self._leads(place, second.id, first.id):
+        forth = self._leads(location, first.id, second.id)
+        if forth is False and location.shallow and not self._leads(location, second.id, first.id):
             return None
         return forth
 
@@ -146,85 +146,85 @@ class FleetRepository:
 
         The answer is by ``sandboxer.yaml`` in the history of ``commit``, as far as this clone has it.
         """
-        place = self._locate()
-        if place is None or commit is None or is_odd(commit):
+        location = self._locate()
+        if location is None or commit is None or is_odd(commit):
             return False
         grep = "name: *[\"']?" + name.replace(".", r"\.") + "([^a-z0-9.-]|$)"
         words = ("log", "-n1", "--format=%H", "--no-ext-diff", "--no-textconv", f"-G{grep}", commit, "--", FLEET_FILE)
-        answer = ask(*place.options, *words, timeout=self._timeout)
+        answer = ask(*location.options, *words, timeout=self._timeout)
         return answer.status == 0 and bool(answer.output.strip())
 
-    def _leads(self, place: GitLocation, older: str, newer: str) -> bool | None:
-        answer = ask(*place.options, "merge-base", "--is-ancestor", older, newer, timeout=self._timeout)
+    def _leads(self, location: GitLocation, older: str, newer: str) -> bool | None:
+        answer = ask(*location.options, "merge-base", "--is-ancestor", older, newer, timeout=self._timeout)
         return {0: True, 1: False}.get(answer.status)
 
     def _observe_work_tree(self) -> _Observed:
         files, self._work_tree = self.files(None), None
-        place = self._locate()
-        if place is None:
+        location = self._locate()
+        if location is None:
             return _Observed(Revision(files))
-        with self._objects(place) as objects:
+        with self._objects(location) as objects:
             try:
-                head = _commit(objects, place, "HEAD")
+                head = _commit(objects, location, "HEAD")
             except SourceError:  # that commit has invalid manifests, so they differ from these valid ones
-                head = _commit(objects, place, "HEAD", manifests=False)
+                head = _commit(objects, location, "HEAD", manifests=False)
         if head is None:
-            return _Observed(Revision(files, dirty=True), place)
-        dirty = self._differ(place, files, head.manifests)
-        root = self._root_commit(place, head.id)
-        return _Observed(Revision(files, head.id, root, head.committed_at, dirty), place, head)
+            return _Observed(Revision(files, dirty=True), location)
+        dirty = self._differ(location, files, head.manifests)
+        root = self._root_commit(location, head.id)
+        return _Observed(Revision(files, head.id, root, head.committed_at, dirty), location, head)
 
     def _observe_commit(self, revision: str) -> _Observed:
         refuse_odd("revision", revision)
-        place = self._locate()
-        if place is None:
+        location = self._locate()
+        if location is None:
             raise SourceError(f"{self.root} is not in a git repository, so there is no revision {revision!r}")
-        with self._objects(place) as objects:
-            commit = _commit(objects, place, revision)
+        with self._objects(location) as objects:
+            commit = _commit(objects, location, revision)
             if commit is None:
-                raise self._unknown(place, revision)
+                raise self._unknown(location, revision)
             if FLEET_FILE not in commit.manifests:
                 raise SourceError(
-                    f"there is no {place.prefix}{FLEET_FILE} at {revision}",
+                    f"there is no {location.prefix}{FLEET_FILE} at {revision}",
                     hint="choose a later revision, or the folder of the fleet with -C DIR",
                 )
-            return _Observed(_revision(objects, commit, self._root_commit(place, commit.id)), place, commit)
+            return _Observed(_revision(objects, commit, self._root_commit(location, commit.id)), location, commit)
 
     def _locate(self) -> GitLocation | None:
         if not self.root.is_dir():
             raise SourceError(f"there is no folder {self.root}", hint="select the fleet's folder with -C DIR")
         return locate(self.root, self._timeout)
 
-    def _objects(self, place: GitLocation) -> Objects:
-        return Objects(place, timeout=self._timeout, follow=True)
+    def _objects(self, location: GitLocation) -> Objects:
+        return Objects(location, timeout=self._timeout, follow=True)
 
-    def _unknown(self, place: GitLocation, revision: str) -> SourceError:
-        if place.shallow:
+    def _unknown(self, location: GitLocation, revision: str) -> SourceError:
+        if location.shallow:
             hint = "fetch the full history of this shallow clone: `git fetch --unshallow`; in CI, fetch-depth: 0"
-        elif near := difflib.get_close_matches(revision, known_names(place, self._timeout), 3, 0.5):
+        elif near := difflib.get_close_matches(revision, known_names(location, self._timeout), 3, 0.5):
             hint = f"did you mean {' or '.join(near)}?"
         else:
             hint = "list revisions with `git branch --all` and `git tag`, or fetch newer ones with `git fetch`"
         return SourceError(f"there is no revision {revision!r} in the repository of {self.root}", hint=hint)
 
-    def _root_commit(self, place: GitLocation, commit: str) -> str | None:
+    def _root_commit(self, location: GitLocation, commit: str) -> str | None:
         """Return the root of the line of first parents: a history that is merged in later does not change it."""
-        if place.shallow:
+        if location.shallow:
             return None
         args = ("rev-list", "--first-parent", "--max-parents=0", commit)
-        answer = ask(*place.options, *args, timeout=self._timeout)
+        answer = ask(*location.options, *args, timeout=self._timeout)
         if answer.status:
             raise failure(f"the history of {self.root} cannot be read", answer.errors)
         return answer.output.decode().split()[-1]
 
-    def _differ(self, place: GitLocation, files: Mapping[str, bytes], committed: Mapping[str, str]) -> bool:
+    def _differ(self, location: GitLocation, files: Mapping[str, bytes], committed: Mapping[str, str]) -> bool:
         if files.keys() != committed.keys():
             return True
         changed = [path for path, data in files.items() if _blob_id(data, committed[path]) != committed[path]]
         if not changed or len(changed) > _MAX_REHASHED:
             return bool(changed)
         # Only git knows which line endings and filters lie between a file and its blob.
-        answer = ask(*place.options, "hash-object", "--", *changed, timeout=self._timeout)
+        answer = ask(*location.options, "hash-object", "--", *changed, timeout=self._timeout)
         return answer.output.decode().split() != [committed[path] for path in changed]
 
 
@@ -238,14 +238,14 @@ def _sha1(data: bytes) -> hashlib._Hash:
     return hashlib.sha1(data, usedforsecurity=False)
 
 
-def _commit(objects: Objects, place: GitLocation, name: str, *, manifests: bool = True) -> _Commit | None:
+def _commit(objects: Objects, location: GitLocation, name: str, *, manifests: bool = True) -> _Commit | None:
     """Return a commit and the location of its manifests; None if the repository lacks it."""
     found = objects.get(f"{name}^{{commit}}")
     if found is None:
         return None
     head = found.data.partition(b"\n\n")[0]
     parent = next((line[7:].decode() for line in head.split(b"\n") if line.startswith(b"parent ")), None)
-    fleet = objects.get(place.within(found.id)) if manifests else None
+    fleet = objects.get(location.within(found.id)) if manifests else None
     listed = _manifests(objects, fleet) if fleet and fleet.kind == "tree" else {}
     return _Commit(found.id, parent, _committed_at(head), listed)
 

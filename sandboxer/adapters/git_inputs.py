@@ -105,15 +105,15 @@ class GitInputs:
         self._blobs_size = 0
         self._lock = threading.Lock()
 
-    def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
+    def resolve(self, repo: str, ref: str, path: str, deadline: float | None = None) -> InputTree:
         """Return the commit that a branch, tag, commit or HEAD names, and its tracked files below ``path``.
 
         A branch comes before a tag of the same name; a local repository without that branch is searched for
-        ``origin``'s. At the moment ``until`` (of the monotonic clock) the search stops, and all its git processes are
-        terminated. Raise InputUnavailable if there is no such commit or path, or the time is over.
+        ``origin``'s. At ``deadline`` (a time of the monotonic clock) the search stops, and all its git processes are
+        terminated. Raise InputUnavailable if there is no such commit or path, or if the deadline has passed.
         """
         folder = _folder(path)
-        with _about(repo, ref), self._patience.until(until):
+        with _about(repo, ref), self._patience.ending_at(deadline):
             try:
                 commit = self._commits((repo, ref))
                 listing = self._listings((repo, commit, folder))
@@ -143,7 +143,7 @@ class GitInputs:
         if known is not None:
             return known
         with _about(tree.repo, tree.ref):
-            with Objects(self._place_of(tree), timeout=self._patience.seconds()) as objects:
+            with Objects(self._location_of(tree), timeout=self._patience.seconds()) as objects:
                 found = objects.get(entry.blob, _MAX_READ)
             if found is None or found.kind != "blob":
                 raise SourceError(f"the content of {path} is no longer in the repository", hint=WHOLE_CLONE)
@@ -168,26 +168,26 @@ class GitInputs:
             )
         entries = [tree.entries[path] for path in selected]
         with _about(tree.repo, tree.ref):
-            place, sizes = self._place_of(tree), self._listing_of(tree).sizes
-            return Archive(packed_size(entries, sizes), self._pieces(tree, place, entries, sizes))
+            location, sizes = self._location_of(tree), self._listing_of(tree).sizes
+            return Archive(packed_size(entries, sizes), self._pieces(tree, location, entries, sizes))
 
     def _pieces(
-        self, tree: InputTree, place: GitLocation, entries: list[TreeEntry], sizes: Mapping[str, int]
+        self, tree: InputTree, location: GitLocation, entries: list[TreeEntry], sizes: Mapping[str, int]
     ) -> Generator[bytes]:
         # Git waits for the reader of the blocks, which may be behind a slow connection.
         timeout = 2 * self._patience.limit
-        with _about(tree.repo, tree.ref), Objects(place, timeout=timeout) as objects:
+        with _about(tree.repo, tree.ref), Objects(location, timeout=timeout) as objects:
             yield from pack(entries, sizes, objects.blocks)
 
     def _listing_of(self, tree: InputTree) -> Listing:
         return self._listings((tree.repo, tree.commit, _folder(tree.path)))
 
-    def _place_of(self, tree: InputTree) -> GitLocation:
+    def _location_of(self, tree: InputTree) -> GitLocation:
         """Return the repository that has the commit of a tree; fetch the commit first if needed."""
         source = self._sources(tree.repo)
         if isinstance(source, RemoteRepository):
             source.fetch(tree.commit)
-        return _place(source)
+        return _git_location(source)
 
     def _remember(self, blob: str, data: bytes) -> None:
         with self._lock:
@@ -205,24 +205,24 @@ class GitInputs:
         folder = Path(os.path.abspath(self._root / repo))  # noqa: PTH100  # lexical, as in a shell
         if not folder.is_dir():
             raise SourceError(f"there is no folder {folder}", hint="check the path; it is relative to the fleet's root")
-        place = locate(folder, self._patience.seconds())
-        if place is None:
+        location = locate(folder, self._patience.seconds())
+        if location is None:
             raise SourceError(
                 f"{folder} is not a git repository", hint="correct the path, or clone the repository there"
             )
         if (
-            self._own("") != place.common
+            self._own("") != location.common
         ):  # the objects that the fleet's own repository borrows are read for its manifests anyway
-            refuse_borrowed(place)
-        return place
+            refuse_borrowed(location)
+        return location
 
     def _find_own(self, _key: str) -> str:
         """Return the git directory of the fleet's repository; empty if it is in none."""
         try:
-            place = locate(self._root, self._patience.seconds())
+            location = locate(self._root, self._patience.seconds())
         except SourceError:
             return ""
-        return place.common if place else ""
+        return location.common if location else ""
 
     def _find_commit(self, key: tuple[str, str]) -> str:
         repo, ref = key
@@ -230,7 +230,7 @@ class GitInputs:
         source = self._sources(repo)
         if isinstance(source, RemoteRepository):
             return source.resolve(ref)
-        if ref == "HEAD" and self._revision and _top(source) == _top(_place(self._sources("."))):
+        if ref == "HEAD" and self._revision and _top(source) == _top(_git_location(self._sources("."))):
             ref = self._revision
         with Objects(source, timeout=self._patience.seconds()) as objects:
             for name in (f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/remotes/origin/{ref}", ref):
@@ -249,18 +249,18 @@ class GitInputs:
         source = self._sources(repo)
         if isinstance(source, RemoteRepository):
             source.fetch(commit)
-        place = _place(source)
-        with Objects(place, timeout=self._patience.seconds()) as objects:
-            tree = objects.get(place.within(commit, folder), 0)
+        location = _git_location(source)
+        with Objects(location, timeout=self._patience.seconds()) as objects:
+            tree = objects.get(location.within(commit, folder), 0)
             if tree is None and objects.get(f"{commit}^{{tree}}", 0) is None:
                 raise SourceError(f"the repository lacks the tree of commit {commit[:12]}", hint=WHOLE_CLONE)
             if tree is None or tree.kind != "tree":
                 what = "no folder" if tree is None or not folder else "a file or link instead of a folder at"
                 raise SourceError(
-                    f"commit {commit[:12]} has {what} {place.prefix + folder or '.'}",
+                    f"commit {commit[:12]} has {what} {location.prefix + folder or '.'}",
                     hint="correct workspace.path in the profile, or choose a ref that has it",
                 )
-            listed = self._list(place, tree.id, commit)
+            listed = self._list(location, tree.id, commit)
 
             def target_of(blob: str) -> bytes:
                 found = objects.get(blob, MAX_TARGET + 1)
@@ -276,12 +276,12 @@ class GitInputs:
                 raise SourceError(message, hint="narrow workspace.path in the profiles to the required folders")
         return listing
 
-    def _list(self, place: GitLocation, tree: str, commit: str) -> bytes:
+    def _list(self, location: GitLocation, tree: str, commit: str) -> bytes:
         """Return git's list of all files below a tree, within the limit on their number."""
         words = ("ls-tree", "-r", "-z", "-l", "--full-tree", tree)
         listed = bytearray()
         count = 0
-        with Process((*place.options, *words), timeout=self._patience.seconds()) as process:
+        with Process((*location.options, *words), timeout=self._patience.seconds()) as process:
             while chunk := process.output.read(_BLOCK):
                 listed += chunk
                 count += chunk.count(b"\0")
@@ -292,13 +292,13 @@ class GitInputs:
         return bytes(listed)
 
 
-def _place(source: RemoteRepository | GitLocation) -> GitLocation:
-    return source.place if isinstance(source, RemoteRepository) else source
+def _git_location(source: RemoteRepository | GitLocation) -> GitLocation:
+    return source.location if isinstance(source, RemoteRepository) else source
 
 
-def _top(place: GitLocation) -> str:
+def _top(location: GitLocation) -> str:
     """Return the top directory of the repository that a directory is in."""
-    return (place.options[1].rstrip("/") + "/").removesuffix(place.prefix)
+    return (location.options[1].rstrip("/") + "/").removesuffix(location.prefix)
 
 
 def _folder(path: str) -> str:

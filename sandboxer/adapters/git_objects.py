@@ -44,9 +44,9 @@ class Objects:
     symbolic links that stay in that tree.
     """
 
-    def __init__(self, place: GitLocation, *, timeout: float, follow: bool = False) -> None:
+    def __init__(self, location: GitLocation, *, timeout: float, follow: bool = False) -> None:
         options = ("--follow-symlinks",) if follow else ()
-        self._process = Process((*place.options, "-c", _STREAMED, "cat-file", "--batch", *options), timeout=timeout)
+        self._process = Process((*location.options, "-c", _STREAMED, "cat-file", "--batch", *options), timeout=timeout)
 
     def __enter__(self) -> Self:
         self._process.__enter__()

@@ -106,25 +106,25 @@ class Patience:
         self._own = threading.local()
 
     @contextlib.contextmanager
-    def until(self, moment: float | None) -> Iterator[None]:
+    def ending_at(self, moment: float | None) -> Iterator[None]:
         """End this thread's commands inside the block at ``moment`` (of the monotonic clock), if there is one."""
-        before = self._own.__dict__.get("until")
-        self._own.until = moment
+        before = self._own.__dict__.get("deadline")
+        self._own.deadline = moment
         try:
             yield
         finally:
-            self._own.until = before
+            self._own.deadline = before
 
     @property
     def is_over(self) -> bool:
         """Whether the common deadline has passed."""
-        until = self._own.__dict__.get("until")
-        return until is not None and time.monotonic() >= until
+        deadline = self._own.__dict__.get("deadline")
+        return deadline is not None and time.monotonic() >= deadline
 
     def seconds(self) -> float:
         """Return the seconds for the next command. Raise SourceError if there are none left."""
-        until = self._own.__dict__.get("until")
-        left = self.limit if until is None else min(self.limit, until - time.monotonic())
+        deadline = self._own.__dict__.get("deadline")
+        left = self.limit if deadline is None else min(self.limit, deadline - time.monotonic())
         if left <= 0 or self.is_lost:
             raise SourceError("git was not started: the run is ending")
         return left
@@ -364,8 +364,8 @@ def failure(message: str, errors: str) -> SourceError:
     return SourceError(f"{message}: {reported}" if reported else message)
 
 
-def known_names(place: GitLocation, timeout: float) -> list[str]:
+def known_names(location: GitLocation, timeout: float) -> list[str]:
     """Return the short names of a repository's branches and tags, for hints."""
     namespaces = ("refs/heads", "refs/tags", "refs/remotes")
-    answer = ask(*place.options, "for-each-ref", "--format=%(refname:short)", *namespaces, timeout=timeout)
+    answer = ask(*location.options, "for-each-ref", "--format=%(refname:short)", *namespaces, timeout=timeout)
     return answer.output.decode("utf-8", "replace").split()

@@ -79,7 +79,7 @@ class RemoteRepository:
     turns: threading.Semaphore
 
     @property
-    def place(self) -> GitLocation:
+    def location(self) -> GitLocation:
         """The location of the copy for git; it may not exist yet."""
         return GitLocation(("--git-dir", str(self._folder)), "", shallow=True)
 
@@ -143,7 +143,7 @@ class RemoteRepository:
     def _has(self, commit: str) -> bool:
         if not (self._folder / "HEAD").exists():
             return False
-        with Objects(self.place, timeout=self.patience.seconds()) as objects:
+        with Objects(self.location, timeout=self.patience.seconds()) as objects:
             return objects.get(f"{_kept(commit)}^{{tree}}", 0) is not None
 
     def _make(self, commit: str) -> None:
@@ -159,11 +159,11 @@ class RemoteRepository:
     def _fetch(self, lock: int, *args: str) -> str:
         """Return git's error message about a fetch; empty on success."""
         fetch = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
-        answer = self._ask(*self.place.options, *fetch, *args, keep=(lock,))
+        answer = self._ask(*self.location.options, *fetch, *args, keep=(lock,))
         return (answer.errors or f"git fetch ended with {answer.status}") if answer.status else ""
 
     def _keep(self, commit: str) -> None:
-        answer = ask(*self.place.options, "update-ref", _kept(commit), commit, timeout=self.patience.seconds())
+        answer = ask(*self.location.options, "update-ref", _kept(commit), commit, timeout=self.patience.seconds())
         if answer.status:
             raise SourceError(f"no commit {commit}", hint="check that the commit was pushed and not pruned")
 

@@ -23,12 +23,12 @@ _OWN = ("objects", "refs", "packed-refs", "shallow")
 _MAX_LOOSE_FILES = 200_000
 
 
-def refuse_borrowed(place: GitLocation) -> None:
+def refuse_borrowed(location: GitLocation) -> None:
     """Raise SourceError if a repository's objects or refs are another's.
 
     A linked work tree is part of its repository.
     """
-    folder, common = Path(place.git_dir), Path(place.common)
+    folder, common = Path(location.git_dir), Path(location.common)
     if folder not in (common, common / "worktrees" / folder.name):
         raise SourceError(
             f"the repository at {folder} takes its objects from {common}, but is not one of its work trees",

@@ -55,7 +55,7 @@ class StateHub:
         self._ways: list[_Way] = []
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """The hub's address for messages, without the parts that may be secret."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -98,16 +98,16 @@ class StateHub:
         headers = {"Content-Type": kind} if data is not None else {}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token.reveal()}"
-        until = time.monotonic() + REQUEST_SECONDS
+        deadline = time.monotonic() + REQUEST_SECONDS
         try:
-            with self._way().until(until) as way:
+            with self._way().ending_at(deadline) as way:
                 url, more = self.url.rstrip("/") + path, way.extensions
                 with way.client.stream(
                     method, url, params=query, content=data, headers=headers, extensions=more
                 ) as response:
                     body = _body(response)
         except httpx.HTTPError as error:
-            why = _too_late() if time.monotonic() >= until else _why(error)
+            why = _too_late() if time.monotonic() >= deadline else _why(error)
             raise HubError(why, hint=_hint(error), retry_after=0.0) from None
         except (httpx.InvalidURL, ValueError, OSError) as error:
             raise HubError(str(error), hint="check spec.stateHub in sandboxer.yaml") from None
@@ -145,7 +145,7 @@ class _Way:
             self._socket = info["return_value"].get_extra_info("socket")
 
     @contextmanager
-    def until(self, moment: float) -> Iterator[_Way]:
+    def ending_at(self, moment: float) -> Iterator[_Way]:
         """Yield the connection for one request, and close it at that moment."""
         timer = threading.Timer(moment - time.monotonic(), self._end)
         timer.daemon = True

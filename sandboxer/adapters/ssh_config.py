@@ -73,11 +73,11 @@ class Endpoint:
 
     def __str__(self) -> str:
         """Return the name for messages: ``lab-1 (198.18.0.11:22)``."""
-        place = place_of(self.address, self.port)
-        return place if self.host == self.address else f"{self.host} ({place})"
+        where = host_and_port(self.address, self.port)
+        return where if self.host == self.address else f"{self.host} ({where})"
 
 
-def place_of(address: str, port: int) -> str:
+def host_and_port(address: str, port: int) -> str:
     """Return ``address:port``, with the brackets that an IPv6 address needs."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from sandboxer.adapters.light_paramiko import paramiko
 from sandboxer.adapters.ssh_auth import KeyRing
 from sandboxer.adapters.ssh_channel import ChannelSocket, Connection
-from sandboxer.adapters.ssh_config import place_of
+from sandboxer.adapters.ssh_config import host_and_port
 from sandboxer.adapters.ssh_hostkeys import HostKeyCheck
 from sandboxer.errors import HostUnreachable
 
@@ -93,7 +93,7 @@ class JumpPool:
         first = endpoint.jump or endpoint
         with self._all:
             slot = self._handshakes.setdefault(
-                place_of(first.address, first.port), threading.BoundedSemaphore(_HANDSHAKES)
+                host_and_port(first.address, first.port), threading.BoundedSemaphore(_HANDSHAKES)
             )
         if not slot.acquire(timeout=timeout * 10):
             raise HostUnreachable(endpoint.host, f"cannot connect to {endpoint}: too many connections wait for {first}")

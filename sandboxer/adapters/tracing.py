@@ -66,7 +66,7 @@ def _endpoint(environ: Mapping[str, str]) -> str:
     return environ.get(_TRACES_ENDPOINT) or environ.get(_ENDPOINT, "")
 
 
-def _place(environ: Mapping[str, str]) -> str:
+def _collector(environ: Mapping[str, str]) -> str:
     """Return the address of the collector, without the parts that may be secret."""
     parts = urlsplit(_endpoint(environ))
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -240,7 +240,7 @@ def _of_change(change: Change) -> Attributes:
 
 def _send(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) -> str:
     ready = _as_otel(root, spans, environ)
-    return _export(ready, _place(environ)) if ready else ""
+    return _export(ready, _collector(environ)) if ready else ""
 
 
 def _as_otel(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) -> list[ReadableSpan]:
@@ -278,7 +278,7 @@ def _as_otel(root: _Span, spans: Sequence[_Span], environ: Mapping[str, str]) ->
     return ready
 
 
-def _export(ready: Sequence[ReadableSpan], place: str) -> str:
+def _export(ready: Sequence[ReadableSpan], collector: str) -> str:
     """Send spans in a daemon thread with a limited wait: no name resolver keeps to a time limit."""
     import requests
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -300,8 +300,8 @@ def _export(ready: Sequence[ReadableSpan], place: str) -> str:
     thread.start()
     thread.join(SEND_SECONDS)
     if thread.is_alive() or (not answers and time.monotonic() - began > _REQUEST_SECONDS - 0.1):
-        return f"the trace is lost: {place} did not accept it within {SEND_SECONDS:g} s"
+        return f"the trace is lost: {collector} did not accept it within {SEND_SECONDS:g} s"
     if all(taken):
         return ""
     why = f"answered {answers[-1]}" if answers else "cannot be reached"
-    return f"the trace is lost: {place} {why}; use a collector with OTLP over HTTP"
+    return f"the trace is lost: {collector} {why}; use a collector with OTLP over HTTP"

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandboxer.api.auth import TokenAuth
-from sandboxer.api.errors import place
+from sandboxer.api.errors import code_location
 from sandboxer.api.openapi import document
 from sandboxer.api.routes import queries, sandboxes
 from sandboxer.api.service import Service
@@ -77,7 +77,7 @@ def served(service: Service, auth: TokenAuth, *, listen_host: str | None) -> ASG
         try:
             await app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the server survives any error
-            service.log("error", f"{scope['method']} {printable(scope['path'])}: {place(error)}")
+            service.log("error", f"{scope['method']} {printable(scope['path'])}: {code_location(error)}")
 
     return Gate(calm, check=auth, listen_host=listen_host, free=FREE, answered=service.metrics.answered)
 

@@ -96,7 +96,7 @@ def is_for_later(error: BaseException | None) -> bool:
     return isinstance(error, TRANSIENT)
 
 
-def place(error: BaseException) -> str:
+def code_location(error: BaseException) -> str:
     """Return the code location of an unforeseen error, without its message, which may contain anything."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from sandboxer.api.errors import place
+from sandboxer.api.errors import code_location
 from sandboxer.errors import SandboxerError
 from sandboxer.render.remedies import in_json
 from sandboxer.web.problems import HttpProblem
@@ -42,7 +42,7 @@ class Maintenance:
         kinds: dict[str, Kind] = {"resume": "make", "destroy": "destroy"}
         for one in service.client().abandoned(busy=service.operations.busy()):
             try:
-                with service.operations.place():
+                with service.operations.reserve():
                     service.begin(one.id, kinds[one.wants])
             except HttpProblem:
                 return  # the queue is full; the next round finds it again
@@ -65,7 +65,7 @@ class Maintenance:
             except SandboxerError as error:
                 self._service.log("warning", f"{act.__name__}: {error.message}")
             except Exception as error:  # noqa: BLE001 - the server survives any error
-                self._service.log("error", f"{act.__name__}: {place(error)}")
+                self._service.log("error", f"{act.__name__}: {code_location(error)}")
             if act == self.sweep:
                 self._service.swept = True
             self._over.wait(seconds)

@@ -76,8 +76,8 @@ class Operations:
             threading.Thread(target=self._work, name=f"operation-{number}", daemon=True).start()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Reserve a place in the queue during the block; release it at the end if ``submit`` did not use it.
+    def reserve(self) -> Iterator[None]:
+        """Reserve a position in the queue during the block; release it at the end if ``submit`` did not use it.
 
         Raise HttpProblem: 429 if the queue is full, 503 if the server is shutting down.
         """
@@ -96,7 +96,7 @@ class Operations:
                 self._reserved -= 1
 
     def submit(self, identifier: str, kind: Kind, act: Callable[[], Any]) -> Job:
-        """Queue a job, or return an equal one that is already queued. Call it in the block of ``place``.
+        """Queue a job, or return an equal one that is already queued. Call it in the block of ``reserve``.
 
         A destroy supersedes jobs that have not started. If the server is shutting down, hand the job over at once.
         """

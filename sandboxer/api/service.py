@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sandboxer.api.errors import is_for_later, place, refused
+from sandboxer.api.errors import code_location, is_for_later, refused
 from sandboxer.api.operations import HandedOver, Superseded
 from sandboxer.errors import ManifestError, SandboxerError, UsageError
 from sandboxer.model.lifecycle import Phase
@@ -122,7 +122,7 @@ class Service:
         found = [sandbox.handle for sandbox in self.client(warnings.append).list()]
         for words in warnings:
             self.log("warning", words)
-        return sorted(found, key=place_of), not warnings
+        return sorted(found, key=sort_key), not warnings
 
     async def ready(self) -> None:
         """Raise HttpProblem if this server is not ready: invalid manifests, or hosts that were not observed yet."""
@@ -193,7 +193,7 @@ class Service:
             self.log("warning", f"{identifier} could not be marked as failed, will retry: {other.message}")
 
 
-def place_of(handle: Handle) -> tuple[str, str]:
+def sort_key(handle: Handle) -> tuple[str, str]:
     """Return the sort key of a sandbox in a list."""
     return handle.name, handle.id
 
@@ -216,4 +216,4 @@ def words_of(error: BaseException) -> str:
         return "; ".join(found[:3]) or error.message
     if isinstance(error, UsageError) and error.hint:
         return f"{error.message}: {error.hint}"
-    return error.message if isinstance(error, SandboxerError) else place(error)
+    return error.message if isinstance(error, SandboxerError) else code_location(error)

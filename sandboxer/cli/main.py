@@ -186,6 +186,6 @@ def _ours(error: Exception) -> SandboxerError:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     file = os.path.basename(trace.tb_frame.f_code.co_filename) if trace else ""  # noqa: PTH119 - a name, not a file
-    place = f" at {file}:{trace.tb_lineno}" if trace else ""
+    where = f" at {file}:{trace.tb_lineno}" if trace else ""
     hint = "report this bug; --log-format text prints the traceback"
-    return SandboxerError(f"{type(error).__name__}{place}", hint=hint)
+    return SandboxerError(f"{type(error).__name__}{where}", hint=hint)

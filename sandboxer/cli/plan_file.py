@@ -39,5 +39,5 @@ def read(name: str) -> SavedPlan:
     try:
         return parse_saved_plan(data)
     except PlanRefused as refused:
-        place = f"{name}:{refused.line}:{refused.column}" if refused.line else name
-        raise PlanRefused(f"{place}: {refused.message}", hint=refused.hint, remedy=refused.remedy) from None
+        where = f"{name}:{refused.line}:{refused.column}" if refused.line else name
+        raise PlanRefused(f"{where}: {refused.message}", hint=refused.hint, remedy=refused.remedy) from None

@@ -118,12 +118,12 @@ def _unclaimed(observations: FleetObservations, identifier: str) -> list[Observe
 
 def _refuse_claimed(fleet: Fleet, observed: ObservedSandbox) -> None:
     root = fleet.hosts[observed.host].spec.root
-    place = f"{root}/{fleet.name}/{observed.id}/record.json"
+    path = f"{root}/{fleet.name}/{observed.id}/record.json"
     if observed.record is not None:
         hint = f"use `sandboxer destroy {observed.id}` for a sandbox with a record"
         raise UsageError(f"sandbox {observed.name!r} ({observed.id}) has a record on {observed.host}", hint=hint)
     if observed.found is not None and observed.found.error not in (None, RECORD_MISSING):
-        hint = f"repair or remove {place} on {observed.host}, and try again"
+        hint = f"repair or remove {path} on {observed.host}, and try again"
         raise UsageError(
             f"{observed.id} has a record on {observed.host} that may claim it: {observed.found.error}", hint=hint
         )

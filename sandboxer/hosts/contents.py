@@ -71,16 +71,16 @@ def read_contents(host: str, nonce: str, result: CommandResult) -> dict[str, Lis
         if match := _SUM.fullmatch(line):
             # GNU's sha256sum puts a backslash in front of the line where it doubled one in the name.
             name = match[3].replace(rb"\\", b"\\") if match[1] else match[3]
-            identifier, path = _place(name)
+            identifier, path = _split_path(name)
             found.setdefault(identifier, Listing()).files[path] = match[2].decode()
     names = (sections.body("links") or b"").split(b"\n")
     for name, target in zip(names[::2], names[1::2], strict=False):
-        identifier, path = _place(name)
+        identifier, path = _split_path(name)
         found.setdefault(identifier, Listing()).links[path] = os.fsdecode(target)
     return found
 
 
-def _place(name: bytes) -> tuple[str, str]:
+def _split_path(name: bytes) -> tuple[str, str]:
     """Return the id and the path of ``<id>/workspace/<path>``."""
     identifier, _, rest = os.fsdecode(name).partition("/")
     return identifier, rest.removeprefix("workspace/")
@@ -88,7 +88,7 @@ def _place(name: bytes) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What should be in a sandbox's ``workspace``: paths of the input's tree, by their places there.
+    """What should be in a sandbox's ``workspace``: paths of the input's tree, by their paths there.
 
     What is in ``allowed`` alone may be missing.
     """
@@ -148,13 +148,13 @@ def differences(
     home = f"tree/{tree.digest}"
     known = {**delivered.allowed, **delivered.needed}
     desired = _contents(tree, inputs)
-    found = {**listing.files, **{place: f"link to {target}" for place, target in listing.links.items()}}
+    found = {**listing.files, **{at: f"link to {target}" for at, target in listing.links.items()}}
     states: dict[str, tuple[str | None, str]]
-    states = {path: ("present", "missing") for place, path in delivered.needed.items() if place not in found}
-    for place, content in found.items():
-        path = known.get(place)
+    states = {path: ("present", "missing") for at, path in delivered.needed.items() if at not in found}
+    for at, content in found.items():
+        path = known.get(at)
         if path is None:
-            states[place.removeprefix(home + "/")] = (None, "extra")
+            states[at.removeprefix(home + "/")] = (None, "extra")
         elif content != desired[path]:
             states[path] = (_short(desired[path]), _short(content))
     return tuple(FieldChange(f"workspace.files.{path}", *states[path]) for path in sorted(states))

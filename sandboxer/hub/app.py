@@ -98,7 +98,7 @@ async def post_event(request: Request, hub: TheHub) -> Response:
 @router.get("/events")
 def get_events(hub: TheHub, query: Annotated[EventsQuery, Query()]) -> Response:
     """A page of the events, oldest first. `next` is null on the last one."""
-    after = hub.store.place(query.after, "after") if query.after is not None else 0
+    after = hub.store.position(query.after, "after") if query.after is not None else 0
     event_filter = EventFilter(query.fleet, query.host, query.sandbox, query.type)
     found = hub.store.events(after, query.limit + 1, event_filter)
     page = found[: query.limit]
@@ -147,7 +147,7 @@ async def get_stream(request: Request, hub: TheHub, last_event_id: Annotated[str
     if not hub.broadcaster.has_room(address):
         raise HttpProblem(429, "too many open streams", headers={"Retry-After": "10"})
     if last_event_id is not None:
-        after = hub.store.place(last_event_id, "Last-Event-ID")
+        after = hub.store.position(last_event_id, "Last-Event-ID")
     else:
         after = await run_in_threadpool(hub.store.newest)
     text = stream(hub.store, hub.broadcaster, after, hub.heartbeat, address)

@@ -46,7 +46,7 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An event with its place in the order of arrival, and its JSON as received, in one line."""
+    """An event with its position in the order of arrival, and its JSON as received, in one line."""
 
     seq: int
     body: str
@@ -116,7 +116,7 @@ class Store:
         return bool(registered)
 
     def events(self, after: int, limit: int, event_filter: EventFilter = EventFilter()) -> list[Stored]:
-        """Return at most ``limit`` matching events that arrived after this place, oldest first."""
+        """Return at most ``limit`` matching events that arrived after this position, oldest first."""
         conditions: list[str] = ["seq > ?"]
         given: list[Any] = [after]
         for column in ("fleet", "host", "sandbox"):
@@ -151,17 +151,17 @@ class Store:
             return dict(self._database.read.execute(query, (SANDBOX_EVENT + Phase.FAILED,)).fetchall())
 
     def newest(self) -> int:
-        """Return the place of the event that arrived last; 0 if there is none."""
+        """Return the position of the event that arrived last; 0 if there is none."""
         with self._reading:
             (seq,) = self._database.read.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
         return int(seq)
 
     def cursor(self, seq: int) -> str:
-        """Return the cursor of a place, for clients to send back."""
+        """Return the cursor of a position, for clients to send back."""
         return f"{self._database.epoch}-{seq}"
 
-    def place(self, cursor: str, field: str) -> int:
-        """Return the place of a cursor. Raise HttpProblem if the cursor is not of this database."""
+    def position(self, cursor: str, field: str) -> int:
+        """Return the position of a cursor. Raise HttpProblem if the cursor is not of this database."""
         match = _CURSOR.fullmatch(cursor)
         if match is None:
             raise HttpProblem(400, "is not a cursor", field=field)

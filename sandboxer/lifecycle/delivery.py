@@ -34,7 +34,7 @@ class Hub(Protocol):
     """A State Hub. A method raises HubError if the hub does not acknowledge; none takes more than some seconds."""
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """The hub's address, for messages."""
 
     def send(self, event: CloudEvent) -> None:
@@ -146,11 +146,11 @@ class Delivery:
         The wait ends ``grace`` seconds after its last acknowledgement while more is waiting, and after ``most`` seconds
         in any case.
         """
-        until = time.monotonic() + most
+        deadline = time.monotonic() + most
         with self._changed:
             while not self._over and self._outstanding():
                 now = time.monotonic()
-                left = min(until, self._since + grace) - now
+                left = min(deadline, self._since + grace) - now
                 if left <= 0 or (self._given_up and not self._reading):
                     break
                 self._changed.wait(left)
@@ -211,7 +211,7 @@ class Delivery:
         hint = f" ({error.hint})" if error and error.hint else ""
         waits = f"; {waiting} event{'' if waiting == 1 else 's'} {'waits' if waiting == 1 else 'wait'} on the hosts"
         rest = f"{waits} (sent by the next run, or by `sandboxer hub flush`)" if waiting else ""
-        return [f"State Hub at {self._hub.place}: {why}{hint}{rest}"]
+        return [f"State Hub at {self._hub.address}: {why}{hint}{rest}"]
 
     # --- the threads
 

@@ -41,15 +41,15 @@ class Document:
     file: str
     value: Mapping[str, Any]
     model: AnyManifest | None
-    places: Locator = field(repr=False, compare=False)
+    positions: Locator = field(repr=False, compare=False)
 
     def find(self, path: tuple[str | int, ...]) -> Location | None:
         """Return the position of the value at ``path``; None where the document leaves it to a default."""
-        return self.places.find(path)
+        return self.positions.find(path)
 
     def locate(self, path: tuple[str | int, ...] = ()) -> Location:
         """Return the position of ``path``, or of the nearest part that encloses it; the document's start for ``()``."""
-        return self.places.nearest(path)
+        return self.positions.nearest(path)
 
 
 @dataclass(frozen=True, slots=True)

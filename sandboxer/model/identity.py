@@ -31,7 +31,7 @@ class Ownership:
     uid: str
     root: str
     origin: str
-    until: str
+    latest_expiry: str
 
     def labels(self) -> dict[str, str]:
         """Return the labels of this owner, for everything that a sandbox creates."""
@@ -42,7 +42,7 @@ class Ownership:
             LABEL_UID: self.uid,
             LABEL_ROOT: self.root,
             LABEL_ORIGIN: self.origin,
-            LABEL_UNTIL: self.until,
+            LABEL_UNTIL: self.latest_expiry,
         }
 
     @classmethod

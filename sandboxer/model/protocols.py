@@ -243,8 +243,8 @@ class Archive:
 class InputSource(Protocol):
     """A source of inputs."""
 
-    def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
-        """Find the commit and list its files, by the moment ``until`` of the monotonic clock, if given.
+    def resolve(self, repo: str, ref: str, path: str, deadline: float | None = None) -> InputTree:
+        """Find the commit and list its files before ``deadline``, a time of the monotonic clock, if given.
 
         Raise InputUnavailable if that fails, also for links that leave the tree. Safe to call from several threads at
         once.

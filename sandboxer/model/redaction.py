@@ -96,7 +96,7 @@ class Redactor:
         """Yield the ranges of the original text to replace, as found in this view of it."""
         text, pieces = view.text, self._pieces
         begin = end = -1  # of the current piece
-        for at in self._places(text):
+        for at in self._positions(text):
             part = text[at : at + PIECE]
             for whole in self._begins.get(part, ()):
                 if text.startswith(whole, at):
@@ -114,7 +114,7 @@ class Redactor:
                 yield view.span(at, at + len(short))
                 at = text.find(short, at + len(short))
 
-    def _places(self, text: str) -> Iterator[int]:
+    def _positions(self, text: str) -> Iterator[int]:
         """Yield each position of a known part (8 characters) in a text."""
         samples, known = self._samples, self._known
         for sample in [at for at in range(0, len(text) - _SAMPLE + 1, _STEP) if text[at : at + _SAMPLE] in samples]:
@@ -183,13 +183,13 @@ class _View:
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return the range in the outermost text of a part of this one."""
-        return self._place(start), self._place(end)
+        return self._position(start), self._position(end)
 
-    def _place(self, at: int) -> int:
+    def _position(self, at: int) -> int:
         if self._above is None:
             return at
         part = bisect_right(self._begins, at) - 1
-        return self._above._place(self._there[part] + at - self._begins[part])  # noqa: SLF001  # of the same class
+        return self._above._position(self._there[part] + at - self._begins[part])  # noqa: SLF001  # of the same class
 
     def decoded(self, pattern: re.Pattern[str], meaning: Callable[[str], str]) -> _View | None:
         """Return this text with each match of the pattern decoded; None without a match."""

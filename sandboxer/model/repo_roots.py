@@ -22,14 +22,14 @@ _ODD = re.compile(r"[%\\?#\x00-\x20\x7f]")  # some servers read these as somethi
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A repository location. ``place`` is scheme, user, host and port; empty for a directory. ``path`` are segments."""
+    """A repository location: ``server`` is (scheme, user, host, port), empty for a directory; ``path`` its segments."""
 
-    place: tuple[str, ...]
+    server: tuple[str, ...]
     path: tuple[str, ...]
 
     def holds(self, other: Location) -> bool:
         """Return whether another location is this one, or below it."""
-        return self.place == other.place and other.path[: len(self.path)] == self.path
+        return self.server == other.server and other.path[: len(self.path)] == self.path
 
 
 def location_of(repo: str, base: str) -> Location | None:
@@ -39,8 +39,8 @@ def location_of(repo: str, base: str) -> Location | None:
     """
     if url := _URL.fullmatch(repo):
         scheme = url["scheme"].lower()
-        place = (scheme, url["user"] or "", url["host"].lower().rstrip("."), url["port"] or _PORTS.get(scheme, ""))
-        return _with_path(place, url["path"] or "")
+        server = (scheme, url["user"] or "", url["host"].lower().rstrip("."), url["port"] or _PORTS.get(scheme, ""))
+        return _with_path(server, url["path"] or "")
     if "://" in repo or "::" in repo.partition("/")[0]:
         return None
     if scp := _SCP.fullmatch(repo):
@@ -60,8 +60,8 @@ def root_of(root: str, base: str) -> Location | None:
     return Location((), tuple(part for part in posixpath.normpath(posixpath.join(base, root)).split("/") if part))
 
 
-def _with_path(place: tuple[str, ...], path: str) -> Location | None:
+def _with_path(server: tuple[str, ...], path: str) -> Location | None:
     parts = path.strip("/").split("/") if path.strip("/") else []
     if _ODD.search(path) or any(part in ("", ".", "..") for part in parts):
         return None
-    return Location(place, tuple(parts))
+    return Location(server, tuple(parts))

@@ -84,7 +84,7 @@ def _check_fleets(report: Report, files: Iterable[str], documents: list[Document
         if document.file != FLEET_FILE:
             message = f"the Fleet must be in {FLEET_FILE}"
             report.add(document, ("kind",), "misplaced-fleet", message, f"move it to {FLEET_FILE}")
-    if not fleets and not report.places(FLEET_FILE):
+    if not fleets and not report.positions(FLEET_FILE):
         what = "contains no Fleet" if FLEET_FILE in files else "is missing"
         report.add_file(FLEET_FILE, "missing-fleet", f"{FLEET_FILE} {what}", "add one Fleet document to this file")
     for document in fleets[1:]:

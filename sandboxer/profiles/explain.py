@@ -90,10 +90,12 @@ class _Sources:
         if path in (("inputs", "commit"), ("workspace", "digest")):
             given = self._sandbox.sandbox.spec.inputs
             return f"{given.repo} at {given.ref}"
-        return next((str(place) for doc, at in self._places(path) if doc and (place := doc.find(at))), DEFAULT)
+        return next(
+            (str(location) for doc, at in self._candidates(path) if doc and (location := doc.find(at))), DEFAULT
+        )
 
-    def _places(self, path: Path) -> Iterator[tuple[Document | None, Path]]:
-        """Yield the places that may set the value, by descending precedence."""
+    def _candidates(self, path: Path) -> Iterator[tuple[Document | None, Path]]:
+        """Yield the documents and paths that may set the value, by descending precedence."""
         if path[0] == "labels":
             yield self._own, ("metadata", *path)
         elif path[0] == "ttl":

@@ -35,7 +35,7 @@ _BOUNDS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "
 
 def report_errors(report: Report, document: Document, model: type[Strict], error: ValidationError) -> None:
     """Report each of a document's errors, unless its YAML already has a finding at the same position."""
-    known = report.places(document.file)
+    known = report.positions(document.file)
     errors = error.errors(include_url=False)
     unknown = {details["loc"] for details in errors if details["type"] == "extra_forbidden"}
     for details in errors:
@@ -43,7 +43,7 @@ def report_errors(report: Report, document: Document, model: type[Strict], error
             report.skip(document.file)
             continue
         path = details["loc"][:-1] if _is_about_key(details) else details["loc"]
-        if document.places.span(path)[0] in known or (details["type"] == "missing" and _misspelt(path, unknown)):
+        if document.positions.span(path)[0] in known or (details["type"] == "missing" and _misspelt(path, unknown)):
             continue
         _report(report, document, model, path, details)
 
@@ -70,7 +70,7 @@ def _report(report: Report, document: Document, model: type[Strict], path: Path,
         _unknown_key(report, document, model, path)
     elif kind == "missing":
         hint = f"add `{path[-1]}`: {_description(model, path)}"
-        message = f"missing key `{path[-1]}` in {_place(document, path[:-1])}"
+        message = f"missing key `{path[-1]}` in {_section(document, path[:-1])}"
         report.add(document, path[:-1], "missing-key", message, hint, of_key=True)
     elif kind in _EXPECTED:
         message = f"{name} must be {_EXPECTED[kind]}, found {describe(value)}"
@@ -104,14 +104,14 @@ def _misspelt(path: Path, unknown: set[Path]) -> bool:
     return any(nearest(word, [str(path[-1])]) is not None for word in beside[:20])
 
 
-def _place(document: Document, path: Path) -> str:
+def _section(document: Document, path: Path) -> str:
     return f"{document.kind} {subject(path).strip('`')}" if path else document.kind
 
 
 def _unknown_key(report: Report, document: Document, model: type[Strict], path: Path) -> None:
     key = str(path[-1])
     here = _keys(_type_at(model, path[:-1]))
-    message = f"unknown key `{printable(key)}` in {_place(document, path[:-1])}"
+    message = f"unknown key `{printable(key)}` in {_section(document, path[:-1])}"
     hint = did_you_mean(key, here)
     if nearest(key, here) is None:
         for section in ("spec", "metadata"):
@@ -122,7 +122,7 @@ def _unknown_key(report: Report, document: Document, model: type[Strict], path: 
 
 def _type_hint(document: Document, path: Path, kind: str, value: object) -> str:
     if kind == "string_type":
-        text = None if is_sensitive(path) else document.places.text(path)
+        text = None if is_sensitive(path) else document.positions.text(path)
         return f'quote it: "{printable(text)}"' if text else 'write a string; an empty one is ""'
     if kind == "bool_type":
         return "write true or false, without quotes"

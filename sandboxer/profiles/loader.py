@@ -98,7 +98,7 @@ def _read(file: str, data: bytes, report: Report, budget: yaml_nodes.Budget | No
     report.add_source(source)
     for root in source.documents:
         raw = Document(
-            "", None, file, root.value if isinstance(root.value, dict) else {}, None, yaml_nodes.Places(file, root)
+            "", None, file, root.value if isinstance(root.value, dict) else {}, None, yaml_nodes.Positions(file, root)
         )
         if not isinstance(root.value, dict):
             message = f"a manifest must be a mapping, found {yaml_nodes.describe(root.value)}"
@@ -134,7 +134,7 @@ def _validate(raw: Document, kind: str, report: Report) -> Document:
     """Return the document with its model, or without a model and with its errors reported."""
     metadata = raw.value.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    document = Document(kind, name if is_name(name) else None, raw.file, raw.value, None, raw.places)
+    document = Document(kind, name if is_name(name) else None, raw.file, raw.value, None, raw.positions)
     known_version = _check_version(document, report)
     _check_numbers(document, report)
     value = raw.value if known_version else {**raw.value, "apiVersion": API_VERSION}
@@ -143,7 +143,7 @@ def _validate(raw: Document, kind: str, report: Report) -> Document:
     except ValidationError as error:
         report_errors(report, document, KINDS[kind], error)
         return document
-    return Document(kind, document.name, raw.file, raw.value, model if known_version else None, raw.places)
+    return Document(kind, document.name, raw.file, raw.value, model if known_version else None, raw.positions)
 
 
 def _check_version(document: Document, report: Report) -> bool:
@@ -161,6 +161,10 @@ def _check_numbers(document: Document, report: Report) -> None:
     env = spec.get("env") if document.kind == "Sandbox" and isinstance(spec, dict) else None
     for name, value in env.items() if isinstance(env, dict) else ():
         path = ("spec", "env", name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and document.places.text(path) != str(value):
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and document.positions.text(path) != str(value)
+        ):
             message = f"`spec.env.{printable(name)}` is a number whose spelling would be lost"
             report.add(document, path, "ambiguous-number", message, "quote it")

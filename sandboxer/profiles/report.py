@@ -39,11 +39,11 @@ class Report:
         """Add a file's lines, and its YAML findings."""
         self._sources[source.file] = source
         for finding in source.findings:
-            place = Location(source.file, finding.line + 1, finding.column + 1)
+            location = Location(source.file, finding.line + 1, finding.column + 1)
             masked = is_sensitive(finding.path)
             if finding.code in _PATHLESS:
                 masked = _is_sensitive(self._lines_of(source.file), finding.line)
-            self._add("error", finding.code, finding.message, finding.hint, place, finding.width, masked=masked)
+            self._add("error", finding.code, finding.message, finding.hint, location, finding.width, masked=masked)
 
     def add(
         self,
@@ -57,9 +57,9 @@ class Report:
         severity: Severity = "error",
     ) -> None:
         """Add a finding about the value at ``path`` of a document, or about its key."""
-        place, width = document.places.span(path, of_key=of_key)
+        location, width = document.positions.span(path, of_key=of_key)
         masked = code == "literal-secret" or is_sensitive(path)
-        self._add(severity, code, message, hint, place, width, masked=masked)
+        self._add(severity, code, message, hint, location, width, masked=masked)
 
     def add_file(self, file: str, code: str, message: str, hint: str) -> None:
         """Add a finding about a file as a whole."""
@@ -73,7 +73,7 @@ class Report:
         """Count a finding that would not be kept, and whose text is therefore not even built."""
         self._counts[file] += 1
 
-    def places(self, file: str) -> set[Location]:
+    def positions(self, file: str) -> set[Location]:
         """Return the positions of this file's findings so far."""
         return {found.location for found in self._found if found.location.file == file}
 
@@ -87,14 +87,14 @@ class Report:
         return (*sorted(dict.fromkeys(self._found), key=lambda found: (found.location, found.code)), *more)
 
     def _add(
-        self, severity: Severity, code: str, message: str, hint: str, place: Location, width: int, *, masked: bool
+        self, severity: Severity, code: str, message: str, hint: str, location: Location, width: int, *, masked: bool
     ) -> None:
-        self._counts[place.file] += 1
-        if self._counts[place.file] > MAX_FINDINGS:
+        self._counts[location.file] += 1
+        if self._counts[location.file] > MAX_FINDINGS:
             return
-        line = self._line(place)
+        line = self._line(location)
         shown = _mask(line) if masked else line
-        self._found.append(Diagnostic(severity, code, message, place, hint, shown, width))
+        self._found.append(Diagnostic(severity, code, message, location, hint, shown, width))
 
     def _lines_of(self, file: str) -> list[str]:
         """Return a file's lines, split once they are needed."""
@@ -103,12 +103,12 @@ class Report:
             self._lines[file] = source.lines() if source else []
         return self._lines[file]
 
-    def _line(self, place: Location) -> str:
+    def _line(self, location: Location) -> str:
         """Return the line as shown, computed once: a hundred findings on a line of 1 MiB share it."""
-        key = (place.file, place.line)
+        key = (location.file, location.line)
         if key not in self._shown:
-            lines = self._lines_of(place.file)
-            self._shown[key] = plain_line(lines[place.line - 1]) if place.line <= len(lines) else ""
+            lines = self._lines_of(location.file)
+            self._shown[key] = plain_line(lines[location.line - 1]) if location.line <= len(lines) else ""
         return self._shown[key]
 
 

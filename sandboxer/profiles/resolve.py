@@ -155,11 +155,11 @@ def _find_inputs(sources: Iterable[_Source], inputs: InputSource | None) -> Mapp
     distinct = sorted(set(sources), key=lambda source: (":" in source[0], source))
     if inputs is None:
         return dict.fromkeys(distinct, (None, "the input was not read"))
-    until = time.monotonic() + INPUT_SECONDS
+    deadline = time.monotonic() + INPUT_SECONDS
 
     def find(source: _Source) -> _Found:
         try:
-            return inputs.resolve(*source, until), None
+            return inputs.resolve(*source, deadline), None
         except InputUnavailable as unavailable:
             return None, unavailable.message
 

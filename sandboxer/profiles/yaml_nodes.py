@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sandboxer.model.text import printable
-from sandboxer.profiles.yaml_places import Node, Path, Places
+from sandboxer.profiles.yaml_positions import Node, Path, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,18 @@ MAX_NODES = 50_000
 #: Values in all files of a fleet, counted likewise: more than 5,000 sandboxes have, and some 100 MiB of memory.
 MAX_NODES_IN_ALL = 200_000
 
-__all__ = ["MAX_NODES", "MAX_NODES_IN_ALL", "Budget", "Finding", "Node", "Path", "Places", "Source", "describe", "read"]
+__all__ = [
+    "MAX_NODES",
+    "MAX_NODES_IN_ALL",
+    "Budget",
+    "Finding",
+    "Node",
+    "Path",
+    "Positions",
+    "Source",
+    "describe",
+    "read",
+]
 
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -318,10 +329,10 @@ class _Document:
             level.key = None
 
     def _add_pair(self, level: _Open, key: Node, node: Node) -> None:
-        name, place = key.value, (key.line, key.column, key.width)
+        name, position = key.value, (key.line, key.column, key.width)
         level.key = None
         if isinstance(name, str) and name not in level.children and name != "<<":
-            node.key = place
+            node.key = position
             level.children[name] = node
             return
         path = self._path()
@@ -332,10 +343,10 @@ class _Document:
             code, message = "merge-key", "merge keys (`<<`) are not supported"
             hint = "repeat the keys, or use an alias for the whole value"
         else:
-            first = level.children[name].key or place
+            first = level.children[name].key or position
             code, message, path = "duplicate-key", f"duplicate key `{printable(name)}`", (*path, name)
             hint = f"remove this key, or the one on line {first[0] + 1}"
-        self._findings.append(Finding(code, message, hint, *place, path))
+        self._findings.append(Finding(code, message, hint, *position, path))
 
 
 def _at(event: Any, code: str, message: str, hint: str, path: Path = ()) -> Finding:

@@ -87,23 +87,23 @@ def _set_by(record: Record, ttl: Any, moment: Any) -> datetime:
 
 def extended(record: Record, by: timedelta, host_clock: datetime, now: datetime) -> datetime:
     """Return the expiry extended ``by`` a duration. Raise UsageError if that is past too, or beyond the limit."""
-    until, room = record.expires_at + by, record.until - record.expires_at
+    expires_at, room = record.expires_at + by, record.until - record.expires_at
     least = _MINUTE * max((min(host_clock, now) - record.expires_at) // _MINUTE + 1, 1)
-    more = f"{format_duration(by)} more would be until {_moment(until)}"
+    more = f"{format_duration(by)} more would be until {_moment(expires_at)}"
     over = None if least <= room else remedy_of(RemedyCode.RAISE_TTL, sandbox=record.name)
-    if until > record.until:
+    if expires_at > record.until:
         raise UsageError(
             f"{record.name} may live until {_moment(record.until)} at most, by the ttl.max of its profile; {more}",
             hint=_AT_LIMIT if over else f"give at most {format_duration(room)}",
             remedy=over,
         )
-    if expired(until, host_clock, now):
+    if expired(expires_at, host_clock, now):
         raise UsageError(
             f"{record.name} expired at {_moment(record.expires_at)}; {more}, which is past too",
             hint=_AT_LIMIT if over else f"give at least {format_duration(least)}",
             remedy=over,
         )
-    return until
+    return expires_at
 
 
 def kept_alive(record: Record, now: datetime) -> datetime:

@@ -75,10 +75,10 @@ class ObservedSandbox:
         return next(iter(engines), None)
 
     @property
-    def until(self) -> datetime | None:
+    def latest_expiry(self) -> datetime | None:
         """The latest moment that its labels allow it to live to; None where one of them lacks it."""
         try:
-            moments = [datetime.fromisoformat(owner.until) for owner in self.owners()]
+            moments = [datetime.fromisoformat(owner.latest_expiry) for owner in self.owners()]
         except ValueError:
             return None
         return max(moments) if moments and all(moment.tzinfo for moment in moments) else None

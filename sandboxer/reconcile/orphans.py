@@ -31,7 +31,7 @@ def leftovers_of_git(fleet_state: FleetState) -> tuple[list[Change], list[Change
         record, retired = observed.record, observed.host in fleet_state.fleet.retired
         if record is None:
             if outlived(observed, fleet_state):
-                message = f"its record is gone, and its labels let it live until {_moment(observed.until)}"
+                message = f"its record is gone, and its labels let it live until {_moment(observed.latest_expiry)}"
                 changes.append(expired_delete(observed, message))
         elif (
             observed.conflict
@@ -64,11 +64,11 @@ def outlived(observed: ObservedSandbox, fleet_state: FleetState) -> bool:
         observed.record
         or observed.conflict
         or observed.origin != "api"
-        or observed.until is None
+        or observed.latest_expiry is None
         or fleet_state.unknown_host(observed)
     ):
         return False
-    return expired(observed.until, _clock(observed, fleet_state), fleet_state.now)
+    return expired(observed.latest_expiry, _clock(observed, fleet_state), fleet_state.now)
 
 
 def _clock(observed: ObservedSandbox, fleet_state: FleetState) -> datetime:

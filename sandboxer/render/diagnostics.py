@@ -135,12 +135,12 @@ def _message(found: Diagnostic) -> str:
 
 
 def _annotation(found: Diagnostic) -> str:
-    place = found.location
+    location = found.location
     values = {
-        "file": place.file,
-        "line": place.line,
-        "col": place.column,
-        "endColumn": place.column + max(found.length, 1),
+        "file": location.file,
+        "line": location.line,
+        "col": location.column,
+        "endColumn": location.column + max(found.length, 1),
         "title": found.code,
     }
     properties = ",".join(f"{name}={_escape(str(value), property_too=True)}" for name, value in values.items())
@@ -155,16 +155,16 @@ def _escape(text: str, *, property_too: bool = False) -> str:
 
 
 def _result(found: Diagnostic, codes: list[str]) -> dict[str, Any]:
-    place = found.location
+    location = found.location
     region = {
-        "startLine": place.line,
-        "startColumn": place.column,
-        "endColumn": place.column + max(found.length, 1),
+        "startLine": location.line,
+        "startColumn": location.column,
+        "endColumn": location.column + max(found.length, 1),
     }
     return {
         "ruleId": found.code,
         "ruleIndex": codes.index(found.code),
         "level": found.severity,
         "message": {"text": _message(found)},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(place.file)}, "region": region}}],
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(location.file)}, "region": region}}],
     }

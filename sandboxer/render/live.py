@@ -174,11 +174,11 @@ class PlainView:
         """
         match event:
             case ChangeStarted(change):
-                self._write(f"{_place(change)}: {DOING_WORDS.get(change.action, change.action)}")
+                self._write(f"{_subject(change)}: {DOING_WORDS.get(change.action, change.action)}")
             case ChangeProgressed(change, step) if step.startswith(WAITING):
-                self._write(f"{_place(change)}: {safe(step)}")
+                self._write(f"{_subject(change)}: {safe(step)}")
             case ChangeEnded(outcome, begun=True):
-                head = f"{_place(outcome.change)}: {outcome.word} ({seconds_text(outcome.seconds)})"
+                head = f"{_subject(outcome.change)}: {outcome.word} ({seconds_text(outcome.seconds)})"
                 services = [f"    {safe(one.service)}: {one.action}, {safe(one.words)}" for one in _acted(outcome)]
                 self._write("\n".join([head, *services, *_reasons(outcome)]))
 
@@ -192,7 +192,7 @@ class PlainView:
                 self._stream.flush()
 
 
-def _place(change: Change) -> str:
+def _subject(change: Change) -> str:
     return safe(change.sandbox) + (f" on {safe(change.host)}" if change.host else "")
 
 
@@ -217,7 +217,7 @@ def apply_summary(outcomes: Sequence[Outcome], seconds: float) -> Lines:
         if outcome.ok:
             continue
         out.blank()
-        out.add((_place(outcome.change), "bold"), ": ", (outcome.word, "bold red"))
+        out.add((_subject(outcome.change), "bold"), ": ", (outcome.word, "bold red"))
         for line in _reasons(outcome):
             stripped = line.lstrip()
             out.add(stripped, indent=len(line) - len(stripped))

@@ -130,8 +130,8 @@ def test_a_copy_whose_folder_was_swapped_on_the_host_is_given_to_no_engine(
     fleet.commit()
     fleet.apply()
     before = fleet.ids("lab-1", "swapped")
-    place = f"{fleet.folder('swapped')}/workspace/bind-rw"
-    fleet.sh("lab-1", f"cd {place} && for one in *; do mv $one /root/moved-$one && ln -s /root/moved-$one $one; done")
+    folder = f"{fleet.folder('swapped')}/workspace/bind-rw"
+    fleet.sh("lab-1", f"cd {folder} && for one in *; do mv $one /root/moved-$one && ln -s /root/moved-$one $one; done")
     fleet.sandbox("swapped", given(environment={"MORE": "1"}))
     fleet.commit()
     outcome = fleet.apply("--target", "swapped", code=None).of("swapped")

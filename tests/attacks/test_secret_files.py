@@ -67,11 +67,13 @@ def test_any_user_of_the_container_reads_its_secret_and_nobody_else_on_the_host(
     fleet, _ = applied
     for one in ("a", "b"):
         assert fleet.inside(host, f"any-{host}", one, "cat", "/run/secrets/KEY") == KEY
-    place = f"{fleet.folder(f'any-{host}')}/secrets"
-    assert fleet.sh(host, f"cat {place}/*") == KEY
-    assert KEY not in fleet.sh(host, f"setpriv --reuid 4000 --regid 4000 --clear-groups cat {place}/KEY.1", check=False)
+    folder = f"{fleet.folder(f'any-{host}')}/secrets"
+    assert fleet.sh(host, f"cat {folder}/*") == KEY
+    assert KEY not in fleet.sh(
+        host, f"setpriv --reuid 4000 --regid 4000 --clear-groups cat {folder}/KEY.1", check=False
+    )
     login = fleet.lab.host(host).user
-    assert fleet.sh(host, f"stat -c '%U %a' {place}") == f"{login} 700\n"
+    assert fleet.sh(host, f"stat -c '%U %a' {folder}") == f"{login} 700\n"
 
 
 @pytest.mark.parametrize("host", HOSTS)

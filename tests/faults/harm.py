@@ -95,11 +95,11 @@ def read_only(lab: Lab, host: str, path: str) -> Iterator[None]:
 @contextmanager
 def in_place_of(lab: Lab, host: str, program: str, script: str) -> Iterator[None]:
     """Install a shell script that a login finds before the program of this name, which it may call as ``$real``."""
-    place = f"/usr/local/bin/{program}"
+    path = f"/usr/local/bin/{program}"
     real = lab.exec(host, ["sh", "-c", f"command -v {shlex.quote(program)}"]).stdout.strip()
-    assert real != place, f"{program} stands in {place} already"
-    lab.exec(host, ["sh", "-c", 'cat >"$1" && chmod 755 "$1"', "sh", place], input=f"#!/bin/sh\nreal={real}\n{script}")
+    assert real != path, f"{program} stands in {path} already"
+    lab.exec(host, ["sh", "-c", 'cat >"$1" && chmod 755 "$1"', "sh", path], input=f"#!/bin/sh\nreal={real}\n{script}")
     try:
         yield
     finally:
-        lab.exec(host, ["rm", "-f", place])
+        lab.exec(host, ["rm", "-f", path])

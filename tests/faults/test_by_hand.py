@@ -94,9 +94,9 @@ def test_a_folder_that_became_a_link(new_fleet: Callable[..., FleetRepo], row: R
     clean = row.clean(fleet)
     fleet.apply()
     running = fleet.ids(HOST)
-    for what, (place, away) in LINKS.items():
+    for what, (path, away) in LINKS.items():
         words = {"root": fleet.root, "fleet": fleet.name, "id": fleet.id("one")}
-        link, target = place.format(**words), away.format(**words)
+        link, target = path.format(**words), away.format(**words)
         fleet.sh(HOST, f"mv {link} {target} && ln -s {target} {link}")
         before = fleet.sh(HOST, f"find {target} -printf '%p %T@ %s\\n' | sort")
         row.broke(f"{what} a link")

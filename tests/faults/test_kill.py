@@ -45,17 +45,17 @@ class Life:
 
     fleet: FleetRepo
     version: int | None = None
-    place: str = ""
+    host: str = ""
     cleans: dict[tuple[int | None, str], Picture] = field(default_factory=dict)
 
     @property
     def clean(self) -> Picture:
         """What a clean run of what git wants now leaves."""
-        return self.cleans[self.version, self.place]
+        return self.cleans[self.version, self.host]
 
-    def want(self, version: int | None, place: str = "") -> None:
+    def want(self, version: int | None, host: str = "") -> None:
         """Commit a version: another file, another command, and a service more or less; and maybe another host."""
-        self.version, self.place = version, place or self.place or self.fleet.hosts[0]
+        self.version, self.host = version, host or self.host or self.fleet.hosts[0]
         if version is None:
             self.fleet.remove("one")
             self.fleet.commit()
@@ -68,19 +68,19 @@ class Life:
         compose = stack(**services) | {"volumes": {"data": None}, "secrets": {"TOKEN": {"environment": "TOKEN"}}}
         files = {"ro/file": f"version {version}\n", "rw/file": "to write to\n"}
         refs = [{"name": "TOKEN", "from": "env:TOKEN"}]
-        self.fleet.sandbox("one", compose, files=files, secretRefs=refs, host=self.place)
+        self.fleet.sandbox("one", compose, files=files, secretRefs=refs, host=self.host)
         self.fleet.commit()
 
     def set_up(self) -> None:
         """Note what clean runs leave; afterwards there is nothing."""
-        for place in self.fleet.hosts:
+        for host in self.fleet.hosts:
             for version in (0, 1):
-                self.want(version, place)
+                self.want(version, host)
                 self.fleet.apply()
-                self.cleans[version, place] = picture.steady(self.fleet)
+                self.cleans[version, host] = picture.steady(self.fleet)
                 self.fleet.clean_up()
         nothing = picture.steady(self.fleet)  # taken last: an engine's first use leaves things of its own
-        self.cleans |= dict.fromkeys([(None, place) for place in self.fleet.hosts], nothing)
+        self.cleans |= dict.fromkeys([(None, host) for host in self.fleet.hosts], nothing)
         self.want(None)
 
     def there(self) -> None:
@@ -113,8 +113,8 @@ def _broken(life: Life) -> None:
 
 def _elsewhere_wanted(life: Life) -> None:
     life.there()
-    (place,) = {*life.fleet.hosts} - {life.place}
-    life.want(life.version, place)
+    (host,) = {*life.fleet.hosts} - {life.host}
+    life.want(life.version, host)
 
 
 def _not_wanted(life: Life) -> None:
@@ -216,7 +216,7 @@ def _points(life: Life, action: Action, notes: Path) -> tuple[str, ...]:
 def _kill_at(life: Life, action: Action, point: str, row: Row) -> None:
     # Where an action has several ways, one of them passes the point.
     assert any(_dies(life, action, point) for _ in range(action.ways)), f"{action.name} does not pass {point}"
-    row.broke(f"{action.name} on {life.place}: killed at {point}")
+    row.broke(f"{action.name} on {life.host}: killed at {point}")
     row.recovered(life.fleet, life.clean, *(() if life.version is not None else ("--allow-empty",)))
 
 

@@ -43,8 +43,8 @@ def test_the_lock_ends_with_its_client(new_fleet: Callable[..., FleetRepo], row:
     fleets = {host: new_fleet(host) for host in size(HOSTS[:3], HOSTS)}
     with ThreadPoolExecutor(max_workers=len(fleets)) as pool:
         jobs = [
-            pool.submit(_meet, fleet, host, [HOW[(number + place) % 3] for number in range(ROUNDS)], row)
-            for place, (host, fleet) in enumerate(fleets.items())
+            pool.submit(_meet, fleet, host, [HOW[(number + index) % 3] for number in range(ROUNDS)], row)
+            for index, (host, fleet) in enumerate(fleets.items())
         ]
         longest = max(job.result() for job in jobs)
     row.measured(f"lock free after at most {longest:.1f} s")

@@ -23,14 +23,14 @@ pytestmark = [
     ),
 ]
 HOST = "lab-1"
-PLACES = 20
+CUTS = 20
 NAMES = tuple(f"s{number}" for number in range(5))
 
 Form = "Callable[[str], str]"
 
 
-def _cut(place: int) -> Callable[[str], str]:
-    return lambda text: text.rstrip("\n")[: len(text) * place // PLACES]
+def _cut(cut: int) -> Callable[[str], str]:
+    return lambda text: text.rstrip("\n")[: len(text) * cut // CUTS]
 
 
 def _with(**changes: Any) -> Callable[[str], str]:
@@ -60,7 +60,7 @@ HOSTILE: dict[str, Callable[[str], str]] = {
     "with a time of no zone": _with(expires_at="2001-01-01T00:00:00"),
     "of an engine that is not there": _with(engine="podman"),
 }
-FORMS = {f"cut at {place}/{PLACES}": _cut(place) for place in range(PLACES)} | HOSTILE
+FORMS = {f"cut at {cut}/{CUTS}": _cut(cut) for cut in range(CUTS)} | HOSTILE
 QUICK = ("cut at 0/20", "cut at 1/20", "cut at 10/20", "cut at 19/20", *list(HOSTILE)[:6])
 
 

@@ -60,11 +60,11 @@ def _delivered(things: Picture) -> dict[str, set[str]]:
     """Return what is below each folder of delivered files, by the content that the folder is named for."""
     found: dict[str, set[str]] = {}
     for thing in things:
-        place, _, path = thing.name.partition("/workspace/")
+        folder, _, path = thing.name.partition("/workspace/")
         kind, _, rest = path.partition("/")
         digest, _, inner = rest.partition("/")
         if thing.kind == "path" and inner and not digest.endswith(".new"):
-            found.setdefault(f"{place} {kind} {digest}", set()).add(f"{inner} {thing.detail}")
+            found.setdefault(f"{folder} {kind} {digest}", set()).add(f"{inner} {thing.detail}")
     return found
 
 

@@ -186,7 +186,7 @@ def _no_secret(_reference: object) -> Any:
 class Files:
     """Input files of sandboxes: a folder for each stack."""
 
-    def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
+    def resolve(self, repo: str, ref: str, path: str, deadline: float | None = None) -> InputTree:
         """Return the tree of a folder, the same at every commit."""
         if path.rpartition("/")[2] not in STACKS:
             raise InputUnavailable(f"{repo} has no {path}")

@@ -204,8 +204,12 @@ class Judge:
         record = host.record(key)
         name = commit.named(*key)
         if record is None:
-            untils = [datetime.fromisoformat(o.until) for o in host.owners(key) if o.origin == "api" and o.until]
-            return max(untils, default=None)
+            moments = [
+                datetime.fromisoformat(o.latest_expiry)
+                for o in host.owners(key)
+                if o.origin == "api" and o.latest_expiry
+            ]
+            return max(moments, default=None)
         if name is None or record.origin == "api":
             return record.expires_at
         spec = commit.sandboxes[name]

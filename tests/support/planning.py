@@ -79,7 +79,7 @@ Case = dict[str, Any]
 class FakeInputs:
     """Input repositories whose tree depends on repo and ref alone; those called ``missing`` are unavailable."""
 
-    def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
+    def resolve(self, repo: str, ref: str, path: str, deadline: float | None = None) -> InputTree:
         if "missing" in repo:
             raise InputUnavailable(f"{repo} cannot be fetched")
         digest = hashlib.sha256(f"{repo} {path} {ref.partition('-same')[0]}".encode()).hexdigest()
@@ -258,8 +258,8 @@ def copy_of(case: Case, host: str, given: Any) -> Copy:
 
 def ownership(record: Record) -> Ownership:
     """Return the labels of everything that belongs to a record's sandbox."""
-    until = record.until.isoformat()
-    return Ownership(record.fleet, record.id, record.name, record.uid, ROOT, record.origin, until)
+    latest_expiry = record.until.isoformat()
+    return Ownership(record.fleet, record.id, record.name, record.uid, ROOT, record.origin, latest_expiry)
 
 
 def _found(record: Record, state: Any, *, has_workspace: bool) -> ObservedDirectory | None:

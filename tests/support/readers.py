@@ -51,12 +51,12 @@ def put(folder: Path, contents: Mapping[str, bytes]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for path, data in contents.items():
-        place = folder / path
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
         if data.startswith(b"-> "):
-            place.symlink_to(data[3:].decode())
+            target.symlink_to(data[3:].decode())
         else:
-            place.write_bytes(data)
+            target.write_bytes(data)
 
 
 def compose_reads(

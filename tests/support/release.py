@@ -265,9 +265,9 @@ class Workshop:
         tools = folder / "tools"
         tools.mkdir()
         programs: dict[str, Path] = {}
-        for place in os.environ["PATH"].split(":"):
+        for folder in os.environ["PATH"].split(":"):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                programs = {program.name: program for program in Path(place).iterdir()} | programs
+                programs = {program.name: program for program in Path(folder).iterdir()} | programs
         for name in programs.keys() - _HIDDEN:
             (tools / name).symlink_to(programs[name])
         return cls(states, repo, tools)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from sandboxer.api.dependencies import NoQuery, Ref, TheGrant, TheService
-from sandboxer.api.errors import place
+from sandboxer.api.errors import code_location
 from sandboxer.api.models import EventPage, EventsQuery, LogsQuery, PlanDocument, State
 from sandboxer.api.openapi import COMMON, answers
 from sandboxer.api.service import Service, absent
@@ -256,5 +256,5 @@ def _broken_off(service: Service, error: Exception) -> str:
 def _why(service: Service, error: Exception) -> str:
     if isinstance(error, SandboxerError):
         return service.refused(error).detail
-    service.log("error", place(error))
+    service.log("error", code_location(error))
     return "internal server error; see the server's output"

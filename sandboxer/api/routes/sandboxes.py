@@ -12,7 +12,7 @@ from sandboxer.api.dependencies import NoQuery, Ref, TheGrant, TheService, Waiti
 from sandboxer.api.models import CreateSandbox, ExtendTtl, SandboxPage, SandboxQuery
 from sandboxer.api.openapi import COMMON, answers, body
 from sandboxer.api.operations import Job
-from sandboxer.api.service import READY, UNMADE, Service, must_be_imperative, place_of
+from sandboxer.api.service import READY, UNMADE, Service, must_be_imperative, sort_key
 from sandboxer.api.tokens import Grant
 from sandboxer.model.handle import Handle
 from sandboxer.model.quantity import parse_duration
@@ -49,7 +49,7 @@ async def create(
     """
     given = await new_request(request, CreateSandbox)
     consumer = consumer_for(grant, given)
-    with service.operations.place():
+    with service.operations.reserve():
         made = await service.ask(service.writes, lambda: _request(service, grant, given, consumer, key), usage=422)
         job = service.begin(made.id, "make") if made.phase in UNMADE else None
     headers = {"Location": f"/v1/sandboxes/{made.id}"}
@@ -68,14 +68,14 @@ async def create(
 )
 async def list_(service: TheService, grant: TheGrant, query: Annotated[SandboxQuery, Query()]) -> Response:
     """Lists every sandbox that is visible to the token, those from git too, by name. Observes the hosts."""
-    behind = _place(query.after) if query.after is not None else None
+    behind = _key_of(query.after) if query.after is not None else None
     labels = [tuple(one.split("=", 1)) for one in query.label]
     found, complete = await service.handles()
     matching = [
         handle
         for handle in found
         if grant.sees(handle)
-        and (behind is None or place_of(handle) > behind)
+        and (behind is None or sort_key(handle) > behind)
         and query.phase in (None, handle.phase)
         and query.host in (None, handle.host)
         and query.origin in (None, handle.origin)
@@ -113,7 +113,7 @@ async def delete(service: TheService, grant: TheGrant, ref: Ref, query: Annotate
     if handle is None:
         return Response(status_code=204)
     must_be_imperative(handle)
-    with service.operations.place():
+    with service.operations.reserve():
         job = service.begin(handle.id, "destroy")
     over, _ = await service.outcome(job, query.wait)
     return Response(status_code=204) if over else JSONResponse(handle.to_json(), 202)
@@ -133,7 +133,7 @@ async def recreate(service: TheService, grant: TheGrant, ref: Ref, query: Annota
     """Keeps the ID and the inputs, at the latest commit. Deletes the volumes."""
     handle = await service.there(grant, ref)
     must_be_imperative(handle)
-    with service.operations.place():
+    with service.operations.reserve():
         job = service.begin(handle.id, "recreate")
     return await _answer(service, grant, job, handle, query.wait)
 
@@ -221,10 +221,10 @@ async def _fresh(service: Service, grant: Grant, handle: Handle) -> Handle:
 
 
 def _cursor(handle: Handle) -> str:
-    return base64.urlsafe_b64encode(json.dumps(place_of(handle)).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps(sort_key(handle)).encode()).decode().rstrip("=")
 
 
-def _place(cursor: str) -> tuple[str, str]:
+def _key_of(cursor: str) -> tuple[str, str]:
     """Return the place that a cursor names. Raise HttpProblem if it is invalid."""
     try:
         found: Any = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))

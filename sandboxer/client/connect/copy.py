@@ -159,7 +159,7 @@ class _Reader:
     """A stream as a file to read from (``adapters.archive.Reader``)."""
 
     def __init__(self, stream: Stream, target: ConnectTarget, progress: Callable[[int], None]) -> None:
-        self._stream, self._place, self._progress = stream, target, progress
+        self._stream, self._target, self._progress = stream, target, progress
         self._rest = b""
         self._count = 0
 
@@ -168,7 +168,7 @@ class _Reader:
             try:
                 self._rest = self._stream.read(_STALL)
             except TimeoutError:
-                host = self._place.observed.host
+                host = self._target.observed.host
                 raise HostError(host, f"no data from {host} for {_STALL:g} s") from None
             self._count += len(self._rest)
             self._progress(self._count)

@@ -158,7 +158,7 @@ class Link:
     """The one connection to a sandbox's host that its forwards share, opened again if it is lost."""
 
     def __init__(self, target: ConnectTarget, warn: Callable[[str], None]) -> None:
-        self._place, self._warn = target, warn
+        self._target, self._warn = target, warn
         self._seen_at = time.monotonic()
         self._observing, self._renewing, self._lock = threading.Lock(), threading.Lock(), threading.Lock()
         self._transports = Transports(target.folder)
@@ -232,23 +232,23 @@ class Link:
             if self._seen_at < newer_than:
                 began = time.monotonic()
                 try:
-                    self._place = self._place.observe_again(transport)
+                    self._target = self._target.observe_again(transport)
                 except HostError:
                     if not or_known:
                         raise
                 else:
                     self._seen_at = began
-            return self._place
+            return self._target
 
     def _renew(self, lost: HostTransport) -> None:
         """Replace a lost connection by a new one, which its first user opens."""
         with self._renewing:
             if self._transport is not lost or self._closed:
                 return
-            host = self._place.observed.host
+            host = self._target.observed.host
             self._say(f"the connection to {host} was lost; reconnecting")
-            former, self._transports = self._transports, Transports(self._place.folder)
-            self._transport = self._transports.to(self._place.host)
+            former, self._transports = self._transports, Transports(self._target.folder)
+            self._transport = self._transports.to(self._target.host)
             former.close()
 
     def _failed(self, error: SandboxerError) -> None:

@@ -74,7 +74,7 @@ def _at_once(sandbox: LiveSandbox, request: LogRequest, transport: HostTransport
         stream.end_input()
         lines = _lines_of(partial(_patiently, stream, sandbox))
         for source in sources:
-            code = yield from _until(end, lines, source, sandbox)
+            code = yield from _lines_until(end, lines, source, sandbox)
             failed += [source.service] if code else []
     if failed:
         message = f"{sandbox.engine} cannot return the log of {', '.join(failed)}"
@@ -91,7 +91,7 @@ def _patiently(stream: Stream, sandbox: LiveSandbox) -> bytes:
         ) from None
 
 
-def _until(
+def _lines_until(
     end: re.Pattern[bytes], lines: Iterator[bytes], source: Source, sandbox: LiveSandbox
 ) -> Generator[LogLine, None, int]:
     """Yield the lines of one container, and return the exit code after them.

@@ -26,7 +26,7 @@ def delivered(record: Record, listing: Listing, tree: InputTree, inputs: InputSo
     """
     home = f"tree/{tree.digest}"
     needed = {f"{home}/{path}": path for path in _needed(record, tree, inputs)}
-    needed |= _mounted(tree, {place for place in (*listing.files, *listing.links) if place.startswith("bind/")})
+    needed |= _mounted(tree, {path for path in (*listing.files, *listing.links) if path.startswith("bind/")})
     return Delivered(needed, {f"{home}/{path}": path for path in tree.entries})
 
 
@@ -41,12 +41,12 @@ def _needed(record: Record, tree: InputTree, inputs: InputSource) -> Iterable[st
     return inspect(files, lambda path: inputs.read(tree, path), tree.entries, sandbox=record.name).files
 
 
-def _mounted(tree: InputTree, places: set[str]) -> dict[str, str]:
-    """Return the path in the tree of each mounted file at ``places``, keyed by its path in the workspace.
+def _mounted(tree: InputTree, mounted: set[str]) -> dict[str, str]:
+    """Return the path in the tree of each mounted file at ``mounted``, keyed by its path in the workspace.
 
     Mounted files are in ``bind/<digest>/<name>``, the digest being that of their own content.
     """
-    folders = {tuple(place.split("/")[1:3]) for place in places}
+    folders = {tuple(path.split("/")[1:3]) for path in mounted}
     view = Tree(tree.entries)
     paths = {"", *tree.entries, *(str(folder) for path in tree.entries for folder in PurePosixPath(path).parents[:-1])}
     sources = {(view.digest(path), posixpath.basename(path) or "tree"): path for path in paths} if folders else {}

@@ -70,7 +70,7 @@ class Delivery:
         return found
 
     def copy_for_writing(self, sources: Iterable[str], scope: Scope) -> None:
-        """Register the paths that containers write to; each gets a separate copy. Call before ``place``."""
+        """Register the paths that containers write to; each gets a separate copy. Call before ``path_on_host``."""
         self._writable.update(sources)
         for source in sorted(self._writable):
             around = [one for one in self._writable if not one or source == one or source.startswith(one + "/")]
@@ -78,7 +78,7 @@ class Delivery:
                 scope.refuse(f"{source} is in more than {MAX_COPIES} folders with separate writable mounts")
                 return
 
-    def place(self, source: str, service: str, *, live: bool = False, access: Access | None = None) -> str:
+    def path_on_host(self, source: str, service: str, *, live: bool = False, access: Access | None = None) -> str:
         """Return where a path of the tree will be on the host for this service, as a value of a compose file.
 
         With ``live`` it is the copy that containers write to, if they may write to this very path. Otherwise it is as
@@ -89,7 +89,7 @@ class Delivery:
         self.used[service].add(f"file:{source}:{self.tree.digest(source)}")
         return escape(self._destination(*what))
 
-    def place_secret(self, secret: DeliveredSecret, access: Access | None) -> str:
+    def secret_on_host(self, secret: DeliveredSecret, access: Access | None) -> str:
         """Return where a secret's file with this access will be on the host, as a value of a compose file."""
         path = f"{secret.path}.{'.'.join(access.words)}" if access else secret.path
         self._secret_files[path] = SecretFile(secret.path, path, access or Access())

@@ -108,9 +108,9 @@ class SandboxDirectory(RecordedDirectory):
             )
         return state
 
-    def discard(self, places: Iterable[str]) -> None:
+    def discard(self, paths: Iterable[str]) -> None:
         """Remove directories of the workspace, given by their paths in it."""
-        self.session.must("the damaged files cannot be removed", "discard", *places)
+        self.session.must("the damaged files cannot be removed", "discard", *paths)
 
     def bind(self, tree: InputTree, bind: Bind) -> bool:
         """Put a mounted file or directory under its content's name; return whether it was missing."""

@@ -157,7 +157,7 @@ def _contexts(name: str, build: dict[str, Any], images: Images, delivery: Delive
     if delivery.tree.is_file(source):
         scope.at("context").refuse("is a file; a build context is a folder")
         return
-    build["context"] = delivery.place(source, name)
+    build["context"] = delivery.path_on_host(source, name)
     for ignore in (".dockerignore", ".containerignore"):
         if delivery.tree.is_link(posixpath.join(source, ignore)):
             scope.at("context").refuse(f"{ignore} is a link, which a builder follows on the host; make it a file")
@@ -172,7 +172,7 @@ def _contexts(name: str, build: dict[str, Any], images: Images, delivery: Delive
             )
         else:
             found = delivery.find(value, more.at(key))
-            contexts[key] = value if found is None else delivery.place(found, name)
+            contexts[key] = value if found is None else delivery.path_on_host(found, name)
     _dockerfile(build, str(context), source, images, delivery, scope)
 
 
@@ -207,11 +207,11 @@ def _dockerfile(
     images.named |= made.images
     images.bases |= made.bases
     digest = hashlib.sha256(f"{made.text}\0".encode() + ignored).hexdigest()
-    place = f"dockerfile/{digest}/Dockerfile"
-    images.files[place] = made.text.encode()
+    delivered = f"dockerfile/{digest}/Dockerfile"
+    images.files[delivered] = made.text.encode()
     if ignored:
-        images.files[f"{place}.dockerignore"] = ignored
-    build["dockerfile"] = escape(posixpath.join(scope.policy.workspace, place))
+        images.files[f"{delivered}.dockerignore"] = ignored
+    build["dockerfile"] = escape(posixpath.join(scope.policy.workspace, delivered))
 
 
 def _path(given: Any, context: str, delivery: Delivery, scope: Scope) -> str | None:

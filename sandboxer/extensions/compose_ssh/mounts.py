@@ -154,7 +154,7 @@ class Mounts:
         volume["bind"] = options | {"create_host_path": False}
         source = self.delivery.find(volume.get("source"), scope.at("source"))
         if source is not None:
-            volume["source"] = self.delivery.place(source, name, live=True)
+            volume["source"] = self.delivery.path_on_host(source, name, live=True)
 
     def _named(self, volume: dict[str, Any], scope: Scope) -> None:
         here = scope.at("volume")
@@ -210,7 +210,7 @@ class Mounts:
             if source is None:
                 return None
             access = self._access(reference, source, scope)
-            path = self.delivery.place(source, service, access=access)
+            path = self.delivery.path_on_host(source, service, access=access)
             if scope.policy.podman:
                 where = reference.get("target") or f"/{name}"
                 bind = {"create_host_path": False}
@@ -236,7 +236,7 @@ class Mounts:
             secret = scope.policy.secrets[ours]
             access = take_access(reference, scope) if mounted else None
             self.delivery.used[service].add(f"secret:{ours}:{secret.version}:{access.words if access else 'all'}")
-            path = self.delivery.place_secret(secret, access)
+            path = self.delivery.secret_on_host(secret, access)
             return self._named_so(self.secrets, reference, access, path, default=name)
         if not off(entry.get("external")):
             top.at("external").refuse("is not made by the sandbox; name it under `secretRefs` in the Sandbox manifest")
@@ -244,7 +244,7 @@ class Mounts:
             source = self.delivery.find(entry["file"], top.at("file"))
             if source is not None:
                 access = self._access(reference, source, scope) if mounted else None
-                path = self.delivery.place(source, service, access=access)
+                path = self.delivery.path_on_host(source, service, access=access)
                 return self._named_so(self.secrets, reference, access, path, default=name)
         elif from_env is not None:
             top.at("environment").refuse(f"{from_env} is no secret of this sandbox; name it under `secretRefs`")

@@ -80,7 +80,7 @@ def documents(data: bytes) -> list[Any]:
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is not UTF-8") from error
     except yaml.MarkedYAMLError as error:
-        raise ValueError(f"{_place(error.problem_mark)}{error.problem}") from error
+        raise ValueError(f"{_position(error.problem_mark)}{error.problem}") from error
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
 
@@ -214,12 +214,12 @@ def _scalar(event: yaml.ScalarEvent) -> Any:
 
 
 def _refuse(event: yaml.Event, why: str) -> NoReturn:
-    raise ValueError(f"{_place(event.start_mark)}{why}")
+    raise ValueError(f"{_position(event.start_mark)}{why}")
 
 
 def _shown(text: str) -> str:
     return ascii(text[:60])[1:-1]
 
 
-def _place(mark: Any) -> str:
+def _position(mark: Any) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

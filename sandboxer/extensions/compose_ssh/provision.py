@@ -74,10 +74,10 @@ def _begin(directory: SandboxDirectory, desired: DesiredSandbox, before: State, 
     if not before.containers:
         return directory.adopt(records.begin(operation, desired, uid=uid), request)
     # The record is lost and its containers are not: the same life continues, as old as its labels say.
-    until = datetime.fromisoformat(before.containers[0].labels[LABEL_UNTIL]).astimezone(UTC)
+    latest = datetime.fromisoformat(before.containers[0].labels[LABEL_UNTIL]).astimezone(UTC)
     longest = max(desired.profile.spec.ttl.max, desired.ttl or timedelta())
-    record = records.begin(operation, desired, uid=uid, created_at=min(operation.clock(), until - longest))
-    return directory.adopt(record.model_copy(update={"until": until}), request)
+    record = records.begin(operation, desired, uid=uid, created_at=min(operation.clock(), latest - longest))
+    return directory.adopt(record.model_copy(update={"until": latest}), request)
 
 
 def _only_the_record_differs(directory: SandboxDirectory, before: State, desired: DesiredSandbox) -> bool:

@@ -193,7 +193,7 @@ def _policy(
         uid=record.uid,
         root=target.root,
         origin=record.origin,
-        until=record.until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        latest_expiry=record.until.strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
     return Policy(
         sandbox=desired.name,

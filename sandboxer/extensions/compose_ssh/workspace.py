@@ -44,18 +44,18 @@ class Workspace:
         The state of writable ones is known only to containers.
         """
         damaged = []
-        for place, binds in mounts.items():
+        for path, binds in mounts.items():
             # Sources of equal content and name are one, wherever they are in the tree.
             sources = {b.destination: b.source for b in binds if not b.writable and b.access is None}
             inside = [entry for source in sources.values() for entry in _below(source, tree)]
-            if sources and not self._whole(place, inside):
-                damaged.append(place)
+            if sources and not self._whole(path, inside):
+                damaged.append(path)
         return damaged
 
-    def _whole(self, place: str, entries: Iterable[TreeEntry]) -> bool:
+    def _whole(self, path: str, entries: Iterable[TreeEntry]) -> bool:
         if self.files is None:
             return True
-        return is_whole(self.files.get(place, FileSums()), entries)
+        return is_whole(self.files.get(path, FileSums()), entries)
 
 
 def _below(source: str, tree: InputTree) -> Iterable[TreeEntry]:

@@ -48,7 +48,7 @@ class FolderInputs:
         own = {MARKED: f"{commit}\n".encode(), HOSTILE: b"its name is data\n", "conformance dir/run": b"#!/bin/sh\n"}
         return {path: content for path, (content, _) in self._files.items()} | own
 
-    def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:  # noqa: ARG002
+    def resolve(self, repo: str, ref: str, path: str, deadline: float | None = None) -> InputTree:  # noqa: ARG002
         """Return the tree of a commit."""
         files = self.files(ref)
         entries = {name: TreeEntry(name, _blob(files[name]), self._executable(name)) for name in sorted(files)}

@@ -99,10 +99,10 @@ def secrets_are_not_on_record(case: Case) -> None:
     desired = case.desired()
     steps: list[str] = []
     record = case.provision(desired, progress=steps.append)
-    place = case.folder(desired)
+    folder = case.folder(desired)
     texts = {
-        "record": record.to_bytes().decode() + case.view.read(f"{place}/record.json").decode(),
-        "journal": case.view.read(f"{place}/journal.jsonl").decode(),
+        "record": record.to_bytes().decode() + case.view.read(f"{folder}/record.json").decode(),
+        "journal": case.view.read(f"{folder}/journal.jsonl").decode(),
         "events": " ".join(event.to_line() for event in case.events),
         "progress": " ".join(steps),
     }

@@ -100,7 +100,7 @@ def life_begins_within_placing(case: Case) -> None:
 def refused_place_leaves_nothing(case: Case) -> None:
     """Where entering `operation.placing()` raises an error, that passes through, and nothing was made."""
     desired = case.desired()
-    refusal = ProvisionFailed(desired.name, "the suite refuses the place")
+    refusal = ProvisionFailed(desired.name, "the suite refuses the placement")
 
     @contextmanager
     def refuse() -> Iterator[None]:

@@ -26,13 +26,13 @@ def teardown_leaves_no_trace(case: Case) -> None:
     """`teardown` removes everything of the sandbox: files, processes, its lock, and all that `observe` shows."""
     desired = case.desired()
     case.provision(desired)
-    place = f"{case.root}/{case.folder(desired)}"
+    folder = f"{case.root}/{case.folder(desired)}"
     case.teardown(desired)
     left = sorted(case.view.entries(case.name))
     demand(not left, f"the host still has {', '.join(path or 'the folder of the fleet' for path in left)}")
     observed = case.observed(desired)
     demand(not (observed.found or observed.running), f"`observe` still shows {observed!r}")
-    processes = case.view.processes(place)
+    processes = case.view.processes(folder)
     demand(not processes, f"a process is left: {processes[0] if processes else ''}")
 
 
@@ -115,10 +115,10 @@ def foreign_record_is_refused(case: Case) -> None:
     """A folder whose record names another fleet is somebody else's: provision and teardown fail, and change nothing."""
     desired = case.desired()
     record = case.provision(desired)
-    place = case.folder(desired)
+    folder = case.folder(desired)
     foreign = record.model_copy(update={"fleet": "somebody-else"}).to_bytes()
-    case.view.write(f"{place}/record.json", foreign.decode().rstrip("\n"))
-    before = case.view.sums(place)
+    case.view.write(f"{folder}/record.json", foreign.decode().rstrip("\n"))
+    before = case.view.sums(folder)
     attempts: tuple[tuple[str, Callable[[], object]], ...] = (
         ("provision", lambda: case.backend.provision(_blind(case, desired), desired, fresh=True)),
         ("teardown", lambda: case.backend.teardown(_blind(case, desired))),
@@ -127,7 +127,7 @@ def foreign_record_is_refused(case: Case) -> None:
         try:
             attempt()
         except SandboxerError:
-            demand(case.view.sums(place) == before, f"`{what}` failed, and changed the folder")
+            demand(case.view.sums(folder) == before, f"`{what}` failed, and changed the folder")
         else:
             raise RuleBroken(f"`{what}` returned")
 
@@ -153,7 +153,7 @@ def _stale(case: Case, desired: DesiredSandbox, act: Callable[..., object], gene
 
 def _strangers(case: Case, neighbour: DesiredSandbox, other: str) -> dict[str, str]:
     return {
-        f"{place}/{path}": digest
-        for place in (case.folder(neighbour), other, f"{case.name}/mine")
-        for path, digest in case.view.sums(place).items()
+        f"{folder}/{path}": digest
+        for folder in (case.folder(neighbour), other, f"{case.name}/mine")
+        for path, digest in case.view.sums(folder).items()
     }

@@ -65,8 +65,8 @@ class Subject:
         manifests = self.manifests("conformance")
         self.model = manifests.profiles[self.profile]
         self.description = manifests.extensions[self.extension]
-        place = self.folder / self.model.spec.workspace.path
-        self.inputs = FolderInputs(place if place.is_dir() else self.folder)
+        source = self.folder / self.model.spec.workspace.path
+        self.inputs = FolderInputs(source if source.is_dir() else self.folder)
         self.backend = self.backend or build_registry(manifests.extensions).get(self.extension)
 
     @property

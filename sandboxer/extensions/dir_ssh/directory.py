@@ -42,10 +42,10 @@ class WorkDirectory(RecordedDirectory):
 
     def bring(self, tree: InputTree, *, all_of_it: bool) -> None:
         """Deliver the tree, or an empty directory in its place, unless it is there whole."""
-        place = f"tree/{tree.digest}"
+        path = f"tree/{tree.digest}"
         entries = tree.entries.values() if all_of_it else ()
         found = self.files()
-        if found is None or place not in found or not is_whole(found[place], entries):
+        if found is None or path not in found or not is_whole(found[path], entries):
             self.deliver(tree, None if all_of_it else ())
 
     def put_variables(self, values: Mapping[str, Hidden]) -> None:

@@ -29,4 +29,4 @@ def faults(text: Text) -> Iterator[str]:
     """Yield a line for each thing that a text mentions and that does not exist."""
     for kind, check in CHECKS.items():
         for fault in check(text):
-            yield f"{text.place}: {kind}: {fault}"
+            yield f"{text.location}: {kind}: {fault}"

@@ -100,7 +100,7 @@ def _of_other(before: str) -> bool:
 def _known(path: str) -> frozenset[str]:
     """Return the options that a text of this file may name: those of its own commands, elsewhere all."""
     module = path.removesuffix(".py").replace("/", ".")
-    own = [name for name, place in COMMANDS.items() if place.partition(":")[0] == module]
+    own = [name for name, command in COMMANDS.items() if command.partition(":")[0] == module]
     commands = [one for name in own if (one := command_named(name))]
     if not commands:
         return all_options()

@@ -40,7 +40,7 @@ class Text:
     page: bool = False
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Return the file, and the line where the text begins."""
         return self.path if self.page else f"{self.path}:{self.line}"
 

@@ -338,7 +338,7 @@ def test_a_variable_that_names_no_place(
 ) -> None:
     monkeypatch.setenv("STATE_HUB_URL", value)
     hub = tell("${STATE_HUB_URL}")
-    assert hub.place == value
+    assert hub.address == value
     assert refused(hub).message
 
 
@@ -347,7 +347,7 @@ def test_a_variable_that_names_a_hub(tell: Callable[..., StateHub], monkeypatch:
         monkeypatch.setenv("STATE_HUB_URL", lying.url + "/hub/")
         hub = tell("${STATE_HUB_URL}")
         hub.send(READY)
-        assert hub.place == lying.url + "/hub/"
+        assert hub.address == lying.url + "/hub/"
     assert [request.path for request in lying.requests] == ["/hub/events"]
 
 

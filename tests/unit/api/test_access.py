@@ -47,20 +47,20 @@ def _document(kind: str, name: str, spec: dict[str, Any]) -> str:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a fleet, repositories in `allowed`, and others that are nobody's business."""
-    place = tmp_path_factory.mktemp("server")
+    base = tmp_path_factory.mktemp("server")
     for name in ("allowed/shop", "allowed-not/shop", "secret/code"):
-        repo = GitRepo.create(place / name)
+        repo = GitRepo.create(base / name)
         repo.write("compose.yaml", COMPOSE)
         repo.commit()
-    (place / "allowed/way-out").symlink_to(place / "secret")
-    (place / "allowed/shop-too").symlink_to(place / "allowed/shop")
-    (place / "allowed/circle").symlink_to(place / "allowed/circle")
-    (place / "allowed/no-repository").mkdir()
-    (place / "secret/no-repository").mkdir()
-    fleet = GitRepo.create(place / "fleet")
-    roots = [str(place / "allowed"), "https://git.example/team", "ssh://git@git.example/srv", "git@git.example:team"]
+    (base / "allowed/way-out").symlink_to(base / "secret")
+    (base / "allowed/shop-too").symlink_to(base / "allowed/shop")
+    (base / "allowed/circle").symlink_to(base / "allowed/circle")
+    (base / "allowed/no-repository").mkdir()
+    (base / "secret/no-repository").mkdir()
+    fleet = GitRepo.create(base / "fleet")
+    roots = [str(base / "allowed"), "https://git.example/team", "ssh://git@git.example/srv", "git@git.example:team"]
     spec = {"secrets": {"allow": SECRETS}, "api": {"repoRoots": roots}}
     fleet.write("sandboxer.yaml", _document("Fleet", "acme", spec))
     fleet.write("manifests/web.yaml", _document("Profile", "profile.web", {"extension": "ext.compose-ssh"}))
@@ -69,12 +69,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fleet.write("compose.yaml", COMPOSE)
     fleet.write("nested/compose.yaml", COMPOSE)
     fleet.commit()
-    return place
+    return base
 
 
 @pytest.fixture(scope="module")
-def real(place: Path) -> Iterator[RunningApi]:
-    with RunningApi(_Real(place / "fleet"), root=place / "fleet") as running:
+def real(base: Path) -> Iterator[RunningApi]:
+    with RunningApi(_Real(base / "fleet"), root=base / "fleet") as running:
         yield running
 
 
@@ -84,23 +84,23 @@ def _of(api: RunningApi, repo: str | None, **more: Any) -> httpx.Response:
 
 
 OUTSIDE = [
-    "{place}/secret/code",
-    "{place}/secret/code/",
-    "{place}/secret/code/.git",
-    "{place}/secret/no-repository",
-    "{place}/secret/not-there",
-    "{place}/secret",
-    "{place}/not-there/at/all",
-    "{place}",
-    "{place}/allowed-not/shop",
-    "{place}/allowed/../secret/code",
-    "{place}/allowed/./../secret/code",
-    "{place}/allowed//../secret/code",
-    "{place}/allowed/way-out/code",
-    "{place}/allowed/way-out/not-there",
-    "{place}/allowed/circle/x",
-    "{place}/fleet",
-    "{place}/fleet/nested",
+    "{base}/secret/code",
+    "{base}/secret/code/",
+    "{base}/secret/code/.git",
+    "{base}/secret/no-repository",
+    "{base}/secret/not-there",
+    "{base}/secret",
+    "{base}/not-there/at/all",
+    "{base}",
+    "{base}/allowed-not/shop",
+    "{base}/allowed/../secret/code",
+    "{base}/allowed/./../secret/code",
+    "{base}/allowed//../secret/code",
+    "{base}/allowed/way-out/code",
+    "{base}/allowed/way-out/not-there",
+    "{base}/allowed/circle/x",
+    "{base}/fleet",
+    "{base}/fleet/nested",
     "../secret/code",
     "../allowed/shop",
     "../not-there",
@@ -146,14 +146,14 @@ OUTSIDE = [
 ]
 
 
-def test_one_answer_for_all_that_is_outside(real: RunningApi, place: Path) -> None:
+def test_one_answer_for_all_that_is_outside(real: RunningApi, base: Path) -> None:
     """Whether it is there, a repository, or a folder at all."""
     answers = set()
     for repo in OUTSIDE:
-        answer = _of(real, repo.format(place=place))
+        answer = _of(real, repo.format(base=base))
         problem = assert_problem(answer, 422, "inputs.repo")
         answers.add(answer.text)
-        assert str(place) not in problem["detail"], repo
+        assert str(base) not in problem["detail"], repo
     assert len(answers) == 1, answers
 
 
@@ -163,36 +163,36 @@ def test_what_is_never_fetched_is_refused_as_everywhere(real: RunningApi, repo: 
     assert [one["code"] for one in errors] == ["bad-value"]
 
 
-def test_what_is_inside_may_be_used_and_no_folder_of_the_server_is_told(real: RunningApi, place: Path) -> None:
-    for repo in (None, ".", f"{place}/allowed/shop", f"{place}/allowed/shop/", f"{place}/allowed/shop-too"):
+def test_what_is_inside_may_be_used_and_no_folder_of_the_server_is_told(real: RunningApi, base: Path) -> None:
+    for repo in (None, ".", f"{base}/allowed/shop", f"{base}/allowed/shop/", f"{base}/allowed/shop-too"):
         problem = assert_problem(_of(real, repo), 409)
         assert "host" in problem["detail"], "the input was found, and there is no host"
     for repo, inputs in (
-        (f"{place}/allowed/no-repository", {}),
-        (f"{place}/allowed/not-there", {}),
-        (f"{place}/allowed/shop", {"ref": "no-such-branch"}),
-        (f"{place}/allowed/shop", {"ref": "0" * 40}),
+        (f"{base}/allowed/no-repository", {}),
+        (f"{base}/allowed/not-there", {}),
+        (f"{base}/allowed/shop", {"ref": "no-such-branch"}),
+        (f"{base}/allowed/shop", {"ref": "0" * 40}),
     ):
         problem = assert_problem(_of(real, repo, inputs=inputs), 409)
         text = problem["detail"].replace(repo, "")
         assert "no such repository, branch, tag, commit" in text
-        assert str(place) not in text
+        assert str(base) not in text
     problem = assert_problem(_of(real, ".", inputs={"ref": "no-such-branch"}), 409)
     assert "no branch, tag or commit 'no-such-branch'" in problem["detail"]
-    assert str(place) not in problem["detail"]
+    assert str(base) not in problem["detail"]
 
 
-def test_without_roots_only_the_fleets_own_repository_may_be_used(place: Path, tmp_path: Path) -> None:
+def test_without_roots_only_the_fleets_own_repository_may_be_used(base: Path, tmp_path: Path) -> None:
     fleet = GitRepo.create(tmp_path / "fleet")
     fleet.write("sandboxer.yaml", _document("Fleet", "acme", {}))
     fleet.write("manifests/web.yaml", _document("Profile", "profile.web", {"extension": "ext.compose-ssh"}))
     fleet.write("compose.yaml", COMPOSE)
     fleet.commit()
     remote, local = Client(fleet.path, remote=True), Client(fleet.path)
-    for repo in (f"{place}/allowed/shop", "https://git.example/team/shop", "manifests"):
+    for repo in (f"{base}/allowed/shop", "https://git.example/team/shop", "manifests"):
         with pytest.raises(InputUnavailable, match=r"spec\.api\.repoRoots"):
             remote.create("profile.web", inputs={"repo": repo})
-    for client, repo in ((remote, "."), (local, "."), (local, f"{place}/allowed/shop")):
+    for client, repo in ((remote, "."), (local, "."), (local, f"{base}/allowed/shop")):
         with pytest.raises(SandboxError, match="host"):
             client.create("profile.web", inputs={"repo": repo})
 
@@ -226,7 +226,7 @@ SECRET_CASES = [
 ]
 
 
-def test_a_secret_is_for_the_profiles_and_consumers_that_it_is_bound_to(real: RunningApi, place: Path) -> None:
+def test_a_secret_is_for_the_profiles_and_consumers_that_it_is_bound_to(real: RunningApi, base: Path) -> None:
     """A refusal is the same whether there is such a secret, whether it is listed, or for whom."""
     refusals = set()
     for source, profile, consumer, allowed in SECRET_CASES:
@@ -240,7 +240,7 @@ def test_a_secret_is_for_the_profiles_and_consumers_that_it_is_bound_to(real: Ru
         assert (error["field"], error["code"]) == ("secret_refs[0].from", "secret-not-allowed"), (source, answer.text)
         refusals.add(answer.text)
         with pytest.raises(ManifestError):  # of whoever asks on this machine too
-            Client(place / "fleet").create(profile, secret_refs={"S": source}, consumer=consumer)
+            Client(base / "fleet").create(profile, secret_refs={"S": source}, consumer=consumer)
     assert len(refusals) == 1, refusals
 
 

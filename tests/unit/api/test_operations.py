@@ -34,7 +34,7 @@ class Line:
             self.ran.append(f"{kind} {identifier}")
             return identifier
 
-        with self.operations.place():
+        with self.operations.reserve():
             return self.operations.submit(identifier, kind, act or waits)
 
 
@@ -75,7 +75,7 @@ def test_what_was_not_begun_gives_way_to_a_destroy() -> None:
 def test_a_place_is_kept_and_given_back() -> None:
     line = Line(at_once=1, queue=1)
     line.put("a")
-    with line.operations.place(), pytest.raises(HttpProblem, match="too many") as error, line.operations.place():
+    with line.operations.reserve(), pytest.raises(HttpProblem, match="too many") as error, line.operations.reserve():
         pass
     assert (error.value.status, int(error.value.headers["Retry-After"]) >= 1) == (429, True)
     line.put("b")
@@ -99,7 +99,7 @@ def test_at_the_end_what_runs_may_finish_and_the_rest_is_handed_over() -> None:
     assert line.operations.close(grace=30) == 1
     assert runs.future.result(30) == "a"
     assert isinstance(waits.future.exception(30), HandedOver)
-    with pytest.raises(HttpProblem, match="shutting down"), line.operations.place():
+    with pytest.raises(HttpProblem, match="shutting down"), line.operations.reserve():
         pass
     assert isinstance(line.operations.submit("c", "make", lambda: None).future.exception(1), HandedOver)
 

@@ -213,11 +213,11 @@ def test_a_dirty_work_tree_is_refused_with_a_saved_plan_too(fleet: GitRepo, save
 
 def test_what_is_no_saved_plan_is_told_with_its_name_and_place(fleet: GitRepo, saved: Path) -> None:
     text = saved.read_text()
-    for content, place in ((text.replace("acme", "ACME"), f"{saved}: "), (text[:50], f"{saved}:4:3: ")):
+    for content, location in ((text.replace("acme", "ACME"), f"{saved}: "), (text[:50], f"{saved}:4:3: ")):
         saved.write_text(content)
         done = run("-C", fleet.path, "apply", saved, NO_COLOR="1")
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith(f"Error: {place}")
+        assert done.stderr.startswith(f"Error: {location}")
         assert "hint: " in done.stderr
     for missing in (saved.parent, saved.parent / "nothing", Path(os.devnull)):
         done = run("-C", fleet.path, "apply", missing)

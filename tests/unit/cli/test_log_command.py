@@ -169,8 +169,8 @@ def _interrupted_plan(fleet: GitRepo) -> tuple[int, str]:
             stderr=subprocess.PIPE,
             text=True,
         )
-        until = time.monotonic() + 30
-        while not deaf._sockets and time.monotonic() < until:
+        deadline = time.monotonic() + 30
+        while not deaf._sockets and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)

@@ -287,7 +287,7 @@ def test_many_placements_meet_on_one_host_a_few_at_a_time(session: Bench) -> Non
     most = now = 0
     counting = threading.Lock()
 
-    def place(number: int) -> None:
+    def create(number: int) -> None:
         nonlocal most, now
         identifier = f"{number:08x}"
         with placements.begin(session.operation("b", id=identifier), [session.operation("a", id=identifier)]):
@@ -298,6 +298,6 @@ def test_many_placements_meet_on_one_host_a_few_at_a_time(session: Bench) -> Non
                 now -= 1
 
     with ThreadPoolExecutor(max_workers=12) as pool:
-        list(pool.map(place, range(12)))
+        list(pool.map(create, range(12)))
     assert 1 <= most <= AT_ONCE
     assert not session.root("a").exists()

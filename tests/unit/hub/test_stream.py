@@ -54,15 +54,15 @@ def test_an_event_reaches_whoever_listens_and_what_was_before_does_not(hub: Runn
 
 def test_a_reader_goes_on_where_it_was_cut_off(hub: RunningHub) -> None:
     with hub.client.stream("GET", "/stream") as answer:
-        place = next(messages(answer))["id"]
+        cursor = next(messages(answer))["id"]
     hub.take(event(1), event(2))
     for seen in ([1, 2], [2]):
-        with hub.client.stream("GET", "/stream", headers={"Last-Event-ID": place}) as answer:
+        with hub.client.stream("GET", "/stream", headers={"Last-Event-ID": cursor}) as answer:
             said = messages(answer)
-            assert next(said)["id"] == place
+            assert next(said)["id"] == cursor
             told = [next(said) for _ in seen]
             assert [number(one) for one in told] == seen
-            place = told[0]["id"]
+            cursor = told[0]["id"]
 
 
 def test_a_reader_goes_on_after_a_restart(tmp_path: Path) -> None:
@@ -70,12 +70,12 @@ def test_a_reader_goes_on_after_a_restart(tmp_path: Path) -> None:
         said = messages(answer)
         next(said)
         first.take(event(1))
-        place = next(said)["id"]
+        cursor = next(said)["id"]
         first.stop()
         assert list(said) == []  # ended, and not broken off
     with RunningHub(tmp_path / "hub.sqlite") as second:
         second.take(event(2))
-        with second.client.stream("GET", "/stream", headers={"Last-Event-ID": place}) as answer:
+        with second.client.stream("GET", "/stream", headers={"Last-Event-ID": cursor}) as answer:
             said = messages(answer)
             next(said)
             assert number(next(said)) == 2
@@ -88,8 +88,8 @@ def test_a_place_of_another_database_is_refused(hub: RunningHub) -> None:
 
 def test_a_place_in_the_list_of_events_is_one_in_the_stream(hub: RunningHub) -> None:
     hub.take(event(1), event(2), event(3))
-    place = hub.client.get("/events", params={"limit": 1}).json()["next"]
-    with hub.client.stream("GET", "/stream", headers={"Last-Event-ID": place}) as answer:
+    cursor = hub.client.get("/events", params={"limit": 1}).json()["next"]
+    with hub.client.stream("GET", "/stream", headers={"Last-Event-ID": cursor}) as answer:
         said = messages(answer)
         next(said)
         assert [number(next(said)), number(next(said))] == [2, 3]

@@ -39,10 +39,10 @@ def parse(data: bytes) -> Record:
 def with_field(path: str, value: Any) -> bytes:
     data = json.loads(GOOD.to_bytes())
     *parents, last = path.split(".")
-    place = data
+    part = data
     for key in parents:
-        place = place[key]
-    place[last] = value
+        part = part[key]
+    part[last] = value
     return json.dumps(data).encode()
 
 

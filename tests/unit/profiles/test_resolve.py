@@ -164,8 +164,8 @@ def test_a_compose_file_that_is_not_in_the_tree_is_told() -> None:
 class NoFiles(FakeInputs):
     """Repositories of which no folder has any file."""
 
-    def resolve(self, *place: Any) -> InputTree:
-        return replace(super().resolve(*place), entries={})
+    def resolve(self, *location: Any) -> InputTree:
+        return replace(super().resolve(*location), entries={})
 
 
 @pytest.mark.parametrize(

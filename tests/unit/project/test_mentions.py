@@ -19,7 +19,7 @@ def texts() -> tuple[Text, ...]:
 
 @pytest.mark.parametrize("kind", CHECKS)
 def test_what_a_text_names_exists(kind: str) -> None:
-    found = [f"{text.place}: {fault}" for text in texts() for fault in CHECKS[kind](text)]
+    found = [f"{text.location}: {fault}" for text in texts() for fault in CHECKS[kind](text)]
     assert found == []
 
 

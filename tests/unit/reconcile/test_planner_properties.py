@@ -57,7 +57,7 @@ copies = merged(
         {"stopped": True},
         {"bare": True, "stopped": True},
         {"workspace": False},
-        *({"claims": claims} for claims in ({"uid": "2" * 32}, {"root": "/elsewhere"}, {"until": "junk"})),
+        *({"claims": claims} for claims in ({"uid": "2" * 32}, {"root": "/elsewhere"}, {"latest_expiry": "junk"})),
     ),
 )
 there = st.lists(copies, max_size=4, unique_by=lambda copy: copy["name"])

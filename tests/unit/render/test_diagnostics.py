@@ -111,13 +111,13 @@ ARTIFACT = {
     "properties": {"uri": {"type": "string", "pattern": "^[A-Za-z0-9._~!$&'()*+,;=:@%/-]+$"}},
     "additionalProperties": False,
 }
-PLACE = {
+PHYSICAL_LOCATION = {
     "type": "object",
     "required": ["artifactLocation"],
     "properties": {"artifactLocation": ARTIFACT, "region": REGION},
     "additionalProperties": False,
 }
-LOCATION = {"type": "object", "properties": {"physicalLocation": PLACE}, "additionalProperties": False}
+LOCATION = {"type": "object", "properties": {"physicalLocation": PHYSICAL_LOCATION}, "additionalProperties": False}
 RULE = {
     "type": "object",
     "required": ["id"],
@@ -190,8 +190,8 @@ def test_sarif_is_as_the_standard_asks(found: list[Diagnostic]) -> None:
 
 def test_sarif_escapes_file_names_in_uris() -> None:
     found = Diagnostic("error", "tag", "m", Location("manifests/a b#é.yaml", 1, 1))
-    place = json.loads(to_sarif([found]))["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
-    assert place["artifactLocation"]["uri"] == "manifests/a%20b%23%C3%A9.yaml"
+    location = json.loads(to_sarif([found]))["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"]["uri"] == "manifests/a%20b%23%C3%A9.yaml"
 
 
 def test_every_code_is_explained_by_a_sentence() -> None:

@@ -223,7 +223,7 @@ def _everywhere(evil: str) -> Plan:
 
 
 class _Inputs:
-    def resolve(self, repo: str, ref: str, path: str, until: float | None = None) -> InputTree:
+    def resolve(self, repo: str, ref: str, path: str, deadline: float | None = None) -> InputTree:
         return InputTree(repo, ref, "c" * 40, path, "d" * 64, {"compose.yaml": TreeEntry("compose.yaml", "b" * 40)})
 
 

@@ -94,19 +94,19 @@ CASES += [(files, name, False) for name, files in MORE.items()]
     ids=[f"{name}-{pod}" for _, name, pod in CASES],
 )
 def test_a_compose_reads_the_same_from_our_plain_form(files: dict[str, str], podman: bool, tmp_path: Path) -> None:
-    place = tmp_path / "files"
+    folder = tmp_path / "files"
     models: list[dict[str, Any]] = []
     report = read(files, podman=podman)
     for contents in ({path: data.encode() for path, data in files.items()}, report.opened):
-        put(place, contents)
-        done = compose_reads(place, "c.yaml", podman=podman)
+        put(folder, contents)
+        done = compose_reads(folder, "c.yaml", podman=podman)
         if done.returncode != 0:  # podman-compose does not know all that Compose does
             assert podman, done.stderr.decode()
             return
-        models.append(model_of(done.stdout, place, podman=podman))
+        models.append(model_of(done.stdout, folder, podman=podman))
     first, second = models
     if podman:  # it takes 22:22 for a number in base 60, which Compose does not
         for model in models:
             model["services"].get("web", {}).pop("ports", None)
     assert second == first
-    assert differences(report, second, place) == []
+    assert differences(report, second, folder) == []

@@ -109,16 +109,14 @@ def test_what_a_compose_file_becomes(case: dict[str, Any]) -> None:
     text = json.dumps(shown)
     for bind in hardened.binds:  # by name, for a digest tells a reader nothing
         folder, name = os.path.split(bind.destination)
-        shown_as, place = (
-            ("/RW", "bind-rw") if bind.writable else ("/AS", "bind-as") if bind.access else ("/RO", "bind")
-        )
+        shown_as, path = ("/RW", "bind-rw") if bind.writable else ("/AS", "bind-as") if bind.access else ("/RO", "bind")
         text = text.replace(folder, shown_as)
-        assert bind.destination.startswith(f"/s/w/{place}/")
+        assert bind.destination.startswith(f"/s/w/{path}/")
         assert name == (Path(bind.source).name or "tree")
     for digest in hardened.inputs.values():
         text = text.replace(digest, "INPUTS")
-    for place in hardened.dockerfiles:
-        text = text.replace(f"/s/w/{place}", "/DOCKERFILE")
+    for path in hardened.dockerfiles:
+        text = text.replace(f"/s/w/{path}", "/DOCKERFILE")
     assert json.loads(text) == {"name": POLICY.project, **case["becomes"]}
     one_shot = [service.name for service in hardened.services if service.one_shot]
     assert one_shot == case.get("one_shot", [])

@@ -137,10 +137,10 @@ FILES = {
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
     """Return a folder for files beside what nobody may read."""
-    with tempfile.TemporaryDirectory() as place:
-        (Path(place) / "outside.env").write_text(f"OUTSIDE={CANARY}\n")
-        (Path(place) / "outside.yaml").write_text(f"services: {{base: {{image: y, environment: {{A: {CANARY}}}}}}}\n")
-        yield Path(place) / "files"
+    with tempfile.TemporaryDirectory() as root:
+        (Path(root) / "outside.env").write_text(f"OUTSIDE={CANARY}\n")
+        (Path(root) / "outside.yaml").write_text(f"services: {{base: {{image: y, environment: {{A: {CANARY}}}}}}}\n")
+        yield Path(root) / "files"
 
 
 def accepted(text: str, *, podman: bool) -> SourceReport | None:
@@ -157,18 +157,18 @@ def test_compose_sees_what_our_reader_saw_and_the_same_in_the_file_itself(text: 
     report = accepted(text, podman=False)
     if report is None:
         return
-    with folder() as place:
-        put(place, report.opened)
-        done = compose_reads(place, "c.yaml")
+    with folder() as root:
+        put(root, report.opened)
+        done = compose_reads(root, "c.yaml")
         assert CANARY.encode() not in done.stdout + done.stderr
         event(f"exit code {done.returncode}")
         if done.returncode != 0:
             return
-        model = model_of(done.stdout, place)
-        assert differences(report, copy.deepcopy(model), place) == []
-        put(place, {"c.yaml": text.encode()} | {path: data.encode() for path, data in FILES.items()})
-        first = compose_reads(place, "c.yaml")
-        assert first.returncode != 0 or model_of(first.stdout, place) == model
+        model = model_of(done.stdout, root)
+        assert differences(report, copy.deepcopy(model), root) == []
+        put(root, {"c.yaml": text.encode()} | {path: data.encode() for path, data in FILES.items()})
+        first = compose_reads(root, "c.yaml")
+        assert first.returncode != 0 or model_of(first.stdout, root) == model
 
 
 @settings(max_examples=EXAMPLES * 2, deadline=None, suppress_health_check=list(HealthCheck))

@@ -50,9 +50,9 @@ def home(tmp_path: Path, inputs: tuple[GitInputs, InputTree]) -> Path:
     delivered.mkdir(parents=True)
     subprocess.run(["tar", "-x", "-C", str(delivered)], input=archive_of(source, tree), check=True, timeout=60)
     for path in ("conf", "big"):
-        place = workspace / "bind" / Tree(tree.entries).digest(path) / path
-        place.parent.mkdir(parents=True)
-        subprocess.run(["cp", "-al", str(delivered / path), str(place)], check=True, timeout=60)
+        target = workspace / "bind" / Tree(tree.entries).digest(path) / path
+        target.parent.mkdir(parents=True)
+        subprocess.run(["cp", "-al", str(delivered / path), str(target)], check=True, timeout=60)
     return workspace
 
 

@@ -165,8 +165,8 @@ def test_builds_ask_for_nothing_beyond_the_input(build: dict[str, Any], says: st
 def test_the_file_that_the_engine_would_take_is_read_and_written_anew(build: Any, podman: bool, base: str) -> None:
     hardened = run(build, replace(POLICY, podman=podman))
     given = hardened.model["services"]["web"]["build"]
-    place = given["dockerfile"].removeprefix("/s/w/")
-    assert hardened.dockerfiles[place].startswith(f"FROM {base}".encode())
+    path = given["dockerfile"].removeprefix("/s/w/")
+    assert hardened.dockerfiles[path].startswith(f"FROM {base}".encode())
     assert "dockerfile_inline" not in given
     assert given["network"] == "none"
     assert (hardened.images, hardened.bases) == ((base,), {base})
@@ -175,8 +175,8 @@ def test_the_file_that_the_engine_would_take_is_read_and_written_anew(build: Any
 
 def test_what_is_ignored_for_one_dockerfile_alone_lies_beside_it() -> None:
     hardened = run("./app")
-    place = hardened.model["services"]["web"]["build"]["dockerfile"].removeprefix("/s/w/")
-    assert hardened.dockerfiles[f"{place}.dockerignore"] == b"*.md\n"
+    path = hardened.model["services"]["web"]["build"]["dockerfile"].removeprefix("/s/w/")
+    assert hardened.dockerfiles[f"{path}.dockerignore"] == b"*.md\n"
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def given_to_engine(hardened: Hardened) -> Iterator[tuple[str, bool]]:
 
 def assert_safe(hardened: Hardened) -> None:
     copies = [bind for bind in hardened.binds if bind.writable]
-    places = {bind.destination: bind for bind in hardened.binds}
+    binds = {bind.destination: bind for bind in hardened.binds}
     for path, is_volume in given_to_engine(hardened):
         assert path in hardened.sources
         parts = posixpath.relpath(path, "/s/b").split("/")
@@ -80,7 +80,7 @@ def assert_safe(hardened: Hardened) -> None:
     }
     assert written == {bind.destination for bind in copies}
     assert len({posixpath.dirname(bind.destination) for bind in copies}) == len({bind.source for bind in copies})
-    assert all(places[path].writable for path in written)
+    assert all(binds[path].writable for path in written)
 
 
 def volumes(writer: str, reader: str, *, ro: bool) -> dict[str, Any]:
@@ -247,8 +247,8 @@ def test_a_dockerfile_is_read_through_links_and_delivered_beside_the_context() -
         ("../out", b"FROM y"),
     ):
         hardened = build(entries, "./a/b", dockerfile=request)
-        ((place, content),) = hardened.dockerfiles.items()
-        assert hardened.model["services"]["a"]["build"]["dockerfile"] == f"/s/b/workspace/{place}"
+        ((path, content),) = hardened.dockerfiles.items()
+        assert hardened.model["services"]["a"]["build"]["dockerfile"] == f"/s/b/workspace/{path}"
         assert text in content
         assert_safe(hardened)
 

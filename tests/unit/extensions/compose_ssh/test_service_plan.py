@@ -123,7 +123,7 @@ def test_what_docker_refused_to_start_is_recreated_and_nothing_else() -> None:
 
 # --- what changed since the last apply
 
-PLACE = "/root/fleet/id/workspace/bind"
+BINDS = "/root/fleet/id/workspace/bind"
 
 
 def _model(**keys: Any) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _model(**keys: Any) -> dict[str, Any]:
 
 
 def _mounted(digest: str, **keys: Any) -> dict[str, Any]:
-    return _model(volumes=[{"source": f"{PLACE}/{digest * 64}/one.txt", "target": "/one.txt", **keys}])
+    return _model(volumes=[{"source": f"{BINDS}/{digest * 64}/one.txt", "target": "/one.txt", **keys}])
 
 
 @pytest.mark.parametrize(

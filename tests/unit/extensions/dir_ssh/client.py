@@ -98,9 +98,9 @@ class Client:
         assert found.record is not None
         assert found.record.phase is Phase.READY, point
         assert found.record.attempt is None, point
-        assert (self.fleet.place / "work/a.txt").read_text() == content, point
+        assert (self.fleet.directory / "work/a.txt").read_text() == content, point
         assert (self.fleet.tree / "a.txt").read_text() == content, point
-        there = {path.name for path in self.fleet.place.iterdir()}
+        there = {path.name for path in self.fleet.directory.iterdir()}
         assert there == {"work", "work.of", "workspace", "env", "record.json", "journal.jsonl"}, point
-        beside = {path.name for path in self.fleet.place.parent.iterdir()}
+        beside = {path.name for path in self.fleet.directory.parent.iterdir()}
         assert beside == {self.fleet.id("work"), ".locks"}, point

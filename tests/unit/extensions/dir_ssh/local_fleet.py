@@ -28,20 +28,20 @@ class LocalFleet(FleetRepo):
         return run_in_process(["-C", str(self.repo.path), *arguments], self.environment(env), timeout)
 
     @property
-    def place(self) -> Path:
+    def directory(self) -> Path:
         """The sandbox's directory."""
         return Path(self.folder("work"))
 
     @property
     def tree(self) -> Path:
         """The delivered tree."""
-        (tree,) = (self.place / "workspace/tree").iterdir()
+        (tree,) = (self.directory / "workspace/tree").iterdir()
         return tree
 
     @property
     def now(self) -> dict[str, Any]:
         """The sandbox's record."""
-        record: dict[str, Any] = json.loads((self.place / "record.json").read_bytes())
+        record: dict[str, Any] = json.loads((self.directory / "record.json").read_bytes())
         return record
 
     def declare(self, setup: dict[str, Any] | None = None, **spec: Any) -> None:

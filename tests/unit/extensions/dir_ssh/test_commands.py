@@ -30,11 +30,11 @@ def test_commands_have_limits_environment_and_secrets(fleet: LocalFleet) -> None
     assert shown == f"{env['PLAIN']}|{SECRET.removesuffix(chr(10))}|{fleet.now['uid']}"
     assert fleet.ssh("sleep", "30", code=124) == ""
     fleet.run("ssh", "work", "--", "dd", "if=/dev/zero", "of=big", "bs=1M", "count=3", code=None)
-    assert (fleet.place / "work/big").stat().st_size == 1 << 20
+    assert (fleet.directory / "work/big").stat().st_size == 1 << 20
     fleet.run("ssh", "work", "--", "sh", "-c", "exit 7", code=7)
-    assert (fleet.place / "env").stat().st_mode & 0o777 == 0o600
-    assert all(path.stat().st_mode & 0o777 == 0o600 for path in (fleet.place / "secrets").iterdir())
-    assert SECRET.split("\n")[0] not in (fleet.place / "record.json").read_text()
+    assert (fleet.directory / "env").stat().st_mode & 0o777 == 0o600
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in (fleet.directory / "secrets").iterdir())
+    assert SECRET.split("\n")[0] not in (fleet.directory / "record.json").read_text()
     (fleet.repo.path / "secret").unlink()
     fleet.declare({"limits": limits}, secretRefs=[{"name": "TOKEN", "from": "file:secret"}], ttl="3h")
     fleet.apply()
@@ -42,7 +42,7 @@ def test_commands_have_limits_environment_and_secrets(fleet: LocalFleet) -> None
     fleet.declare()
     fleet.apply()
     assert fleet.ssh("sh", "-c", 'echo "$TOKEN$PLAIN"') == "\n"
-    assert list((fleet.place / "secrets").iterdir()) == []
+    assert list((fleet.directory / "secrets").iterdir()) == []
 
 
 def test_files_are_copied_out_of_the_working_copy_and_into_it(fleet: LocalFleet, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_files_are_copied_out_of_the_working_copy_and_into_it(fleet: LocalFleet,
     fleet.run("cp", "work:/link", str(tmp_path / "script"))
     assert "echo ran" in (tmp_path / "script").read_text()
     fleet.run("cp", str(tmp_path / "got"), "work:/out")
-    assert (fleet.place / "work/out/got/it is/-x").read_text() == "1\n"
+    assert (fleet.directory / "work/out/got/it is/-x").read_text() == "1\n"
     fleet.run("cp", str(tmp_path / "script"), "work:/new.sh")
     assert fleet.ssh("./new.sh") == "ran\n"
     fleet.run("cp", "work:/missing", str(tmp_path / "x"), code=1)
@@ -68,7 +68,7 @@ def test_what_it_lacks_is_said(fleet: LocalFleet) -> None:
         fleet.run(*words, code=1)
         assert f'sandbox "work": extension ext.dir-ssh does not support {missing}' in fleet.said[-1]
     fleet.run("ssh", "work", "--service", "web", "--", "true", code=None)
-    shutil.rmtree(fleet.place / "work")
+    shutil.rmtree(fleet.directory / "work")
     fleet.ssh("true", code=1)
     assert "the working copy" in fleet.said[-1]
     fleet.declare(ttl="2h")
@@ -94,7 +94,7 @@ def test_its_processes_end_with_it_and_no_others(fleet: LocalFleet) -> None:
 
     until(lambda: len(ours()) >= 2, "the detached processes")
     with (
-        subprocess.Popen(["sleep", "999"], cwd=fleet.place / "work") as visitor,
+        subprocess.Popen(["sleep", "999"], cwd=fleet.directory / "work") as visitor,
         subprocess.Popen(["sleep", "999"], env={"SANDBOXER_SANDBOX": "0" * 32, "PATH": os.environ["PATH"]}) as other,
     ):
         fleet.remove("work")

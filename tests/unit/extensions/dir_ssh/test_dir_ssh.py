@@ -23,16 +23,16 @@ def test_a_directory_lives_as_git_says(fleet: LocalFleet) -> None:
     fleet.run("validate")
     assert fleet.apply().reasons == {"work": "create_because_absent"}
     assert (fleet.tree / "a.txt").read_text() == "a\n"
-    assert (fleet.place / "work/link").readlink() == Path("deep/run.sh")
-    assert {path.stat().st_mode & 0o777 for path in (fleet.place, fleet.place / "work")} == {0o700}
+    assert (fleet.directory / "work/link").readlink() == Path("deep/run.sh")
+    assert {path.stat().st_mode & 0o777 for path in (fleet.directory, fleet.directory / "work")} == {0o700}
     assert fleet.ssh("deep/run.sh") == "ran\n"
     handle = fleet.get("work")
     assert (handle["phase"], handle["sync"], handle["health"]) == ("ready", "Synced", "Healthy")
-    before = (fleet.place / "record.json").read_bytes()
+    before = (fleet.directory / "record.json").read_bytes()
     assert json.loads(before)["engine"] == ""
     fleet.assert_synced()
     assert fleet.apply().changes == []
-    assert (fleet.place / "record.json").read_bytes() == before
+    assert (fleet.directory / "record.json").read_bytes() == before
     assert fleet.drifted("--deep") == {}
     fleet.remove("work")
     fleet.commit()
@@ -52,8 +52,8 @@ def test_work_is_not_drift_and_a_delivered_file_is(fleet: LocalFleet) -> None:
     assert fleet.apply(drifts=True).reasons == {"work": "repair_because_drift"}
     assert (fleet.tree / "a.txt").read_text() == "a\n"
     assert not (fleet.tree / "extra").exists()
-    assert (fleet.place / "work/new.txt").read_text() == "new\n"
-    shutil.rmtree(fleet.place / "workspace")
+    assert (fleet.directory / "work/new.txt").read_text() == "new\n"
+    shutil.rmtree(fleet.directory / "workspace")
     assert set(fleet.drifted()) == {"workspace"}
     fleet.apply(drifts=True)
     assert fleet.ssh("cat", "a.txt") == "mine\n"
@@ -71,13 +71,13 @@ def test_another_commit_replaces_the_working_copy_or_keeps_it(fleet: LocalFleet,
     assert fleet.apply().reasons == {"work": "update_because_changed"}
     kept = how == "keep"
     assert fleet.ssh("cat", "a.txt") == ("a\n" if kept else "another\n")
-    assert ((fleet.place / "work/mine.txt").exists(), runs(sleeper)) == (kept, kept)
+    assert ((fleet.directory / "work/mine.txt").exists(), runs(sleeper)) == (kept, kept)
     assert (fleet.tree / "a.txt").read_text() == "another\n"
-    assert sorted(path.name for path in fleet.place.iterdir() if path.name.startswith(("work.new", "former"))) == []
+    assert sorted(path.name for path in fleet.directory.iterdir() if path.name.startswith(("work.new", "former"))) == []
     fleet.assert_synced()
-    record = (fleet.place / "record.json").read_bytes()
+    record = (fleet.directory / "record.json").read_bytes()
     fleet.apply()
-    assert (fleet.place / "record.json").read_bytes() == record
+    assert (fleet.directory / "record.json").read_bytes() == record
 
 
 def test_a_change_of_anything_else_leaves_the_working_copy_alone(fleet: LocalFleet) -> None:
@@ -107,7 +107,7 @@ def test_what_expired_stays_away(fleet: LocalFleet) -> None:
     fleet.declare(ttl="1s")
     fleet.apply()
     assert until(lambda: fleet.prune("--expired-only").reasons, "its end") == {"work": "delete_because_expired"}
-    assert not fleet.place.exists()
+    assert not fleet.directory.exists()
     assert fleet.plan().of("work")["reason"] == "no_op_because_expired"
     fleet.declare(ttl="1h")
     assert fleet.apply().reasons == {"work": "create_because_absent"}
@@ -115,9 +115,9 @@ def test_what_expired_stays_away(fleet: LocalFleet) -> None:
 
 def test_a_lost_record_is_left_alone(fleet: LocalFleet) -> None:
     fleet.apply()
-    (fleet.place / "record.json").unlink()
+    (fleet.directory / "record.json").unlink()
     assert fleet.plan(code=None).of("work")["action"] == "blocked"
-    assert (fleet.place / "work/a.txt").exists()
+    assert (fleet.directory / "work/a.txt").exists()
 
 
 def test_the_sample_profile_is_one_of_a_fleet(fleet: LocalFleet) -> None:

@@ -36,10 +36,10 @@ def test_an_update_that_dies_at_any_point_is_finished(client: Client) -> None:
     client.apply()
     damaged = client.fleet.tree / "a.txt"
     damaged.unlink()
-    shutil.rmtree(client.fleet.place / "work")
+    shutil.rmtree(client.fleet.directory / "work")
     for point in client.points():
         damaged.unlink()
-        shutil.rmtree(client.fleet.place / "work")
+        shutil.rmtree(client.fleet.directory / "work")
         client.killed_at(point)
         client.apply()
         client.must_be_complete("a\n", point)

@@ -36,9 +36,9 @@ class Folder:
         assert code == 0, said
         return said
 
-    def bind(self, place: str, source: str, how: str, *access: str) -> Path:
-        self.must("do_bind", place, "t", source, how, *access)
-        return self.path / "workspace" / place
+    def bind(self, path: str, source: str, how: str, *access: str) -> Path:
+        self.must("do_bind", path, "t", source, how, *access)
+        return self.path / "workspace" / path
 
 
 @pytest.fixture(params=SHELLS)
@@ -71,7 +71,7 @@ def test_only_what_nobody_may_write_to_shares_inodes_with_the_tree(folder: Folde
     assert folder.verb("do_bind", f"{RW}/data", "t", "data", "rw") == (0, "made\n")
 
 
-PLACES = (f"workspace/{RO}/data", f"workspace/{RW}/sub", "secrets/KEY.1")
+PATHS = (f"workspace/{RO}/data", f"workspace/{RW}/sub", "secrets/KEY.1")
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def placed(folder: Folder) -> Folder:
     folder.bind(f"{RW}/sub", "data/sub", "rw")
     (folder.path / "secrets").mkdir(mode=0o700)
     (folder.path / "secrets/KEY.1").write_text("x")
-    assert folder.verb("unswapped", "3", *PLACES, "up", "-d") == (0, "")
+    assert folder.verb("unswapped", "3", *PATHS, "up", "-d") == (0, "")
     return folder
 
 
@@ -95,53 +95,55 @@ def swap(path: Path) -> None:
 )  # fmt: skip
 def test_a_link_anywhere_on_the_way_stops_it(placed: Folder, way: str) -> None:
     swap(placed.path / way)
-    code, said = placed.verb("unswapped", "3", *PLACES)
+    code, said = placed.verb("unswapped", "3", *PATHS)
     assert code != 0
     assert f"{way} is a link" in said
     (placed.path / "compose.json").touch()
-    assert placed.verb("do_compose", "docker-compose", "touch started", "p", "3", *PLACES, "up")[0] == 71
+    assert placed.verb("do_compose", "docker-compose", "touch started", "p", "3", *PATHS, "up")[0] == 71
     assert not list(placed.path.rglob("started"))
 
 
 def test_a_sandbox_folder_that_is_a_link_stops_it(placed: Folder) -> None:
     swap(placed.path)
-    assert "is a link" in placed.verb("unswapped", "3", *PLACES)[1]
+    assert "is a link" in placed.verb("unswapped", "3", *PATHS)[1]
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o722, 0o777])
 @pytest.mark.parametrize("way", [".", "workspace", f"workspace/{RW}", "secrets"])
 def test_a_folder_on_the_way_that_others_may_write_to_stops_it(placed: Folder, way: str, mode: int) -> None:
     (placed.path / way).chmod(mode)
-    assert "is not owned by the login user alone" in placed.verb("unswapped", "3", *PLACES)[1]
+    assert "is not owned by the login user alone" in placed.verb("unswapped", "3", *PATHS)[1]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root gives folders away")
 def test_a_folder_on_the_way_that_is_anothers_stops_it_and_a_containers_copy_may_be(placed: Folder) -> None:
     os.chown(placed.path / f"workspace/{RW}/sub", 12345, 12345)
     (placed.path / f"workspace/{RW}/sub").chmod(0o777)
-    assert placed.verb("unswapped", "3", *PLACES) == (0, "")
+    assert placed.verb("unswapped", "3", *PATHS) == (0, "")
     os.chown(placed.path / f"workspace/{RW}", 12345, 12345)
-    assert "is not owned by the login user alone" in placed.verb("unswapped", "3", *PLACES)[1]
+    assert "is not owned by the login user alone" in placed.verb("unswapped", "3", *PATHS)[1]
 
 
-@pytest.mark.parametrize("place", [f"workspace/{RO}/data/sub", f"workspace/{RW}/sub/file", "/etc/passwd",
+@pytest.mark.parametrize("path", [f"workspace/{RO}/data/sub", f"workspace/{RW}/sub/file", "/etc/passwd",
                                    f"workspace/{RO}/../d2/x", "workspace/a b/c", f"workspace/{RO}/gone"])  # fmt: skip
-def test_what_is_no_place_of_a_mount_is_given_to_no_engine(placed: Folder, place: str) -> None:
-    code, said = placed.verb("unswapped", "1", place)
+def test_what_is_no_path_of_a_mount_is_given_to_no_engine(placed: Folder, path: str) -> None:
+    code, said = placed.verb("unswapped", "1", path)
     assert (code, said.strip() != "") == (1, True)
 
 
-def test_a_place_that_became_a_link_is_made_again_and_a_way_that_did_is_refused(placed: Folder, tmp_path: Path) -> None:
+def test_a_path_that_became_a_link_is_recreated_and_a_parent_that_did_is_refused(
+    placed: Folder, tmp_path: Path
+) -> None:
     victim = tmp_path / "victim"
     victim.mkdir()
-    place = placed.path / f"workspace/{RW}/sub"
-    shutil.rmtree(place)
-    place.symlink_to(victim)
+    path = placed.path / f"workspace/{RW}/sub"
+    shutil.rmtree(path)
+    path.symlink_to(victim)
     placed.bind(f"{RW}/sub", "data/sub", "rw")
-    assert not place.is_symlink()
-    assert (place / "file").read_text() == "delivered"
-    shutil.rmtree(place.parent)
-    place.parent.symlink_to(victim)
+    assert not path.is_symlink()
+    assert (path / "file").read_text() == "delivered"
+    shutil.rmtree(path.parent)
+    path.parent.symlink_to(victim)
     assert placed.verb("do_bind", f"{RW}/sub", "t", "data/sub", "rw")[0] == 1
     assert list(victim.iterdir()) == []
 

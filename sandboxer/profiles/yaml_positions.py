@@ -26,7 +26,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Positions:
     """The positions of the parts of one document."""
 
     file: str
