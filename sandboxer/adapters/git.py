@@ -55,7 +55,7 @@ class _Commit:
 
 @dataclass(frozen=True, slots=True)
 class _Observed:
-    """The manifests that were read, and their commit, for the question of what came before."""
+    """The manifests that were read, and their commit, where ``history`` begins."""
 
     revision: Revision
     location: GitLocation | None = None

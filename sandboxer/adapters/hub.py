@@ -1,7 +1,7 @@
 """The HTTP client of State Hub; it reports in one sentence why the hub did not acknowledge something.
 
 An answer counts only if it is as RFC 9110 and the CloudEvents HTTP binding define it: 200 comes with a body, and 201,
-202 and 204 may come without. Redirects are not followed, because the token would go along.
+202 and 204 may come without. Redirects are not followed, because the token would be sent to another server.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class StateHub:
 class _Way:
     """One thread's connection to the hub, which another thread can close.
 
-    Each read has its own time limit; a hub that sends a byte now and then would keep within all of them.
+    Each read has its own time limit; a hub that sends a byte now and then would never exceed one.
     """
 
     def __init__(self) -> None:

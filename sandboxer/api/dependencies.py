@@ -44,7 +44,7 @@ class Waiting(BaseModel):
 
 
 class WaitingToEnd(BaseModel):
-    """The same, where most want to wait."""
+    """How long to wait for the end of the operation; by default 30 seconds."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,7 +52,7 @@ class WaitingToEnd(BaseModel):
 
 
 class NoQuery(BaseModel):
-    """An address that takes no questions."""
+    """No query parameters: any is an error."""
 
     model_config = ConfigDict(extra="forbid")
 

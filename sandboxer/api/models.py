@@ -18,7 +18,7 @@ Lasting = Annotated[str, StringConstraints(pattern=DURATION_PATTERN)]
 
 
 class _Request(BaseModel):
-    """Takes no other keys, and converts no types."""
+    """The body of a request: unknown keys are rejected, and types are not converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

@@ -26,7 +26,7 @@ _FIRST_GUESS, _LONGEST_RETRY = 5.0, 60  # seconds
 
 
 class HandedOver(Exception):
-    """The server ends before the operation is finished; the sandbox's record says how far it came."""
+    """The server shut down before the operation was finished; the sandbox's record has its progress."""
 
 
 class Superseded(Exception):

@@ -57,7 +57,7 @@ class Shared(Generic[T]):
 
 @dataclass
 class Service:
-    """The parts of one server. ``connect`` returns a client that reports problems to its argument and fails nothing.
+    """The parts of one server. ``connect`` returns a client that reports its warnings to the given function.
 
     ``check`` raises SandboxerError if the manifests are invalid. ``log`` is the server's own log.
     """

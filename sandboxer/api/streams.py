@@ -26,7 +26,7 @@ _POLL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who opens a stream. ``address`` is empty where it means nothing because of a proxy in front."""
+    """The client that opens a stream. ``address`` is empty behind a proxy, whose address every client would have."""
 
     token: str
     consumer: str = ""

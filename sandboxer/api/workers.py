@@ -1,7 +1,7 @@
 """Threads that call the client: a fixed number, with a bounded queue before them.
 
 They are daemons: at the end of the process nothing waits for a host. The work of a thread is then interrupted as if the
-process had been killed, and the hosts' records say how far it came.
+process had been killed, and the records on the hosts have its progress.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def _read_plan(name: str) -> SavedPlan:
 
 
 def _carry_out_approved(source: FleetSource, hosts: FleetHosts, saved: SavedPlan, command: CommandOptions) -> int:
-    """Carry out the changes that are still as approved. The plan was the question, so there is no prompt."""
+    """Carry out the changes that are still as approved. The saved plan is the approval, so there is no prompt."""
     planned = plan_approved(source, hosts, saved)
     if command.output == "text":
         show(planned.plan, "text")

@@ -191,7 +191,7 @@ def destroy(
 
 
 def _destroy_unrecorded(identifier: str, *, yes: bool, lock_timeout: timedelta, output: str) -> int:
-    """Show what carries the labels of an ID and is on no record, ask, and remove it."""
+    """Show the resources labelled with an ID that has no record, ask for confirmation, and remove them."""
     _need_a_terminal(yes=yes)
     from sandboxer.render.listing import unrecorded_text
 

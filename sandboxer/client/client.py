@@ -39,18 +39,18 @@ class Client:
     Args:
         root: The directory of the fleet's ``sandboxer.yaml``.
         lock_timeout: How many seconds to wait for another client that changes the same sandbox.
-        warn: Receives a sentence for each problem that fails nothing, such as a host that did not answer.
+        warn: Receives a sentence for each problem that does not fail a call, such as a host that did not answer.
         on_event: Receives the events of `sandboxer.model.run_events`, such as a change's steps; from several threads.
-        run_id: Names the calls in reports to State Hub; without it, each call has a name of its own.
-        remote: For servers that pass on others' requests: inputs must be of the Fleet's ``api.repoRoots``, or its own.
+        run_id: The run ID of all calls in reports to State Hub; by default, each call gets a new one.
+        remote: For servers that act for others: inputs must be within the Fleet's ``api.repoRoots``, or its own.
 
     Raises:
         ManifestError: The fleet's manifests have errors.
         SourceError: A repository or a revision of it cannot be read.
         ExtensionError: The fleet needs an extension that is not installed.
-        UsageError: The request makes no sense.
-        SandboxError: The request cannot be carried out, at one sandbox.
-        HostError: The request cannot be carried out, at one host.
+        UsageError: The request is invalid.
+        SandboxError: A sandbox could not be changed as requested.
+        HostError: A host could not be reached, or a command on it failed.
 
     Example::
 
@@ -71,7 +71,7 @@ class Client:
     # --- query
 
     def list(self, filter: query.SandboxFilter | None = None) -> list[Sandbox]:  # noqa: A002
-        """Return every observed sandbox that ``filter`` includes, git's and imperative ones alike; all without it."""
+        """Return the observed sandboxes, from git and imperative ones; ``filter`` selects some of them."""
         return [Sandbox(self, handle) for handle in query.handles(self._context, filter)]
 
     def get(self, name: str) -> Sandbox:
@@ -87,7 +87,7 @@ class Client:
         """Return one sandbox, and None if it certainly does not exist.
 
         Args:
-            sees: One whose handle it refuses counts as absent.
+            sees: Returns whether the caller may see the sandbox of a handle; if not, the sandbox counts as absent.
 
         Raises:
             HostNotObserved: It may be on a host that did not answer in full.
@@ -96,12 +96,13 @@ class Client:
         return Sandbox(self, handle) if handle else None
 
     def events(self, name: str, *, follow: bool = False) -> Generator[Event | None]:
-        """Yield the events of a sandbox from the journals on the hosts: each once, the oldest first.
+        """Yield the events of a sandbox from the journals on the hosts: each event once, oldest first.
 
         The first step observes the hosts. Closing the iterator ends the connections.
 
         Args:
-            follow: Continue until the life ends; yield None about once a second if nothing is new, so one can stop.
+            follow: Continue until the life ends; about once a second without a new event, yield None, so that the
+                caller can stop.
 
         Raises:
             UsageError: No host has a journal of it.
@@ -109,14 +110,14 @@ class Client:
         return events.events(self._context, name, follow=follow)
 
     def wait(self, name: str, phase: Literal["ready", "destroyed"] = "ready", timeout: float = 300.0) -> Sandbox | None:
-        """Wait until a sandbox is ready, or gone; return it, None if it is gone.
+        """Wait until a sandbox is ready or destroyed; return it, or None if it is destroyed.
 
         Args:
-            phase: What to wait for.
-            timeout: For how many seconds at most.
+            phase: The phase to wait for.
+            timeout: The longest wait, in seconds.
 
         Raises:
-            SandboxError: It failed, or the time is over.
+            SandboxError: The sandbox failed, or the timeout passed.
         """
         handle = query.wait(self._context, name, phase, timeout)
         return Sandbox(self, handle) if handle else None
@@ -139,20 +140,20 @@ class Client:
         by: str | None = None,
         wait: bool = True,
     ) -> Sandbox:
-        """Create an imperative sandbox, and wait until it is ready. It ends with its time to live.
+        """Create an imperative sandbox, and wait until it is ready. It is deleted when its time to live is over.
 
         Args:
-            profile: The Profile to create it with.
-            name: Its name; without one it is derived from the profile's.
-            inputs: Its files: ``repo``, and optionally ``ref``, as in a manifest.
-            ttl: Its time to live, such as ``30m`` or ``8h``; by default the profile's.
-            consumer: For whom it is: ``actor/project``, such as ``atm/checks``.
-            labels: Its labels.
-            env: Its plain environment.
-            secret_refs: Its secrets by name: where each value is, as ``env:NAME`` or ``file:PATH``.
+            profile: The name of its Profile.
+            name: The name of the sandbox; by default generated from the profile's.
+            inputs: The repository of its files: ``repo``, and optionally ``ref``, as in a manifest.
+            ttl: The time to live, such as ``30m`` or ``8h``; by default the profile's.
+            consumer: The consumer as ``actor/project``, such as ``atm/checks``.
+            labels: The labels.
+            env: The plain environment variables.
+            secret_refs: The secrets: for each name where its value is, as ``env:NAME`` or ``file:PATH``.
             hosts: The hosts to choose from; by default all that the profile's placement allows.
-            key: The same key of the same consumer returns the existing sandbox, so that a call can be repeated.
-            by: Who requests it; by default ``user@machine``.
+            key: An idempotency key: a second call with the key of the same consumer returns the existing sandbox.
+            by: The requester; by default ``user@machine``.
             wait: If false, return once the request is on its host, in phase ``requested``; ``resume`` then finishes it.
 
         Raises:
@@ -311,7 +312,7 @@ class Client:
         Args:
             service: Run it in a container of this service; without one, in the workspace on the host.
             command: The command; without one, a shell.
-            terminal: A terminal for it, which is then all three streams.
+            terminal: A terminal for the command, which then carries all three streams.
             on_stderr: Receives standard error, in another thread.
 
         Raises:
@@ -331,7 +332,7 @@ class Client:
         service: str | None = None,
         progress: Callable[[int], None] = lambda _bytes: None,
     ) -> Path:
-        """Copy a file or directory out of a container; return its new path. It is copied whole, or nothing changes.
+        """Copy a file or directory out of a container; return its new path. If the copy fails, nothing changes.
 
         Args:
             path: What to copy.
@@ -340,7 +341,7 @@ class Client:
             progress: Receives the number of bytes so far.
 
         Raises:
-            UsageError: There is no such path, or something of it leads out of the target.
+            UsageError: The path does not exist, or an entry in it points outside the target.
         """
         from sandboxer.client.connect.copy import copy_from
 
@@ -355,7 +356,7 @@ class Client:
         service: str | None = None,
         progress: Callable[[int], None] = lambda _bytes: None,
     ) -> str:
-        """Copy a file or directory into a container; return its path there. It belongs to root there.
+        """Copy a file or directory into a container, owned by root; return its path there.
 
         Args:
             source: What to copy; ``DIRECTORY/.`` means its content.
@@ -370,18 +371,18 @@ class Client:
     # --- maintenance, for servers of a fleet
 
     def abandoned(self, busy: Collection[str] = ()) -> Sequence[Abandoned]:
-        """Return the imperative sandboxes to resume: nobody waits for them, and nobody holds their lock.
+        """Return the imperative sandboxes to resume: no client waits for them, and their lock is free.
 
-        Those with a ``busy`` ID are left out.
+        Those whose ID is in ``busy`` are left out.
         """
         return maintenance.abandoned(self._context, busy)
 
     def give_up(self, name: str, why: str) -> None:
-        """Mark a sandbox that cannot be created as ``failed``, with the reason ``why``. A ready one stays so."""
+        """Mark a sandbox that cannot be created as ``failed``, with the reason ``why``; leave a ready one unchanged."""
         maintenance.mark_failed(self._context, name, why)
 
     def reap(self) -> Sequence[Outcome]:
-        """Delete expired sandboxes, git's and others, as ``prune --expired-only`` does; return the outcome of each."""
+        """Delete expired sandboxes like ``prune --expired-only``, imperative ones too; return the outcome of each."""
         return maintenance.reap(self._context)
 
     def plan(self) -> JsonObject:

@@ -28,14 +28,14 @@ POLL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SandboxFilter:
-    """A filter of sandboxes; an empty value filters nothing.
+    """A filter of sandboxes; an empty field selects all of them.
 
     Args:
         hosts: Only on one of these hosts.
         phases: Only in one of these phases.
         labels: Only with all of these labels.
-        imperative: Leave git's out.
-        by: Only what this requester created.
+        imperative: Only imperative sandboxes, none from git.
+        by: Only sandboxes that this requester created.
     """
 
     hosts: Sequence[str] = ()
@@ -45,7 +45,7 @@ class SandboxFilter:
     by: str | None = None
 
     def takes(self, handle: Handle) -> bool:
-        """Return whether the filter takes the sandbox of a handle."""
+        """Return whether the filter includes the sandbox of a handle."""
         of_git = handle.origin == "git"
         return (
             (not self.hosts or handle.host in self.hosts)

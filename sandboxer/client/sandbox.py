@@ -35,11 +35,11 @@ class SandboxClient(Protocol):
 class Sandbox:
     """A sandbox at the time of a query, and the operations on it.
 
-    Each method is that of its client, without the name, and raises the same errors. As a context manager the sandbox is
-    destroyed at the end of the block, also after an error.
+    Each method is the client's method for this sandbox, and raises the same errors. Used as a context manager, the
+    sandbox is destroyed at the end of the block, also after an error.
 
     Args:
-        client: Where the operations go.
+        client: The client that carries out the operations.
         handle: Its description at that time.
 
     Example::

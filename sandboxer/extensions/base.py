@@ -36,7 +36,7 @@ class Extension(Protocol):
         """Create the sandbox, or bring it to what is desired in place; return the record as it was written last.
 
         Return once it is ready. ``fresh`` starts a new life, for a create or a replace: what the former one left is
-        removed first. What another extension made is gone by then. Raise SandboxError on failure.
+        removed first. What another extension created has already been removed. Raise SandboxError on failure.
         """
 
     def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:

@@ -125,8 +125,8 @@ class SupportsExec(Protocol):
         """Return the command that runs ``command``, or a shell without one, in a container or where the files are.
 
         ``container`` is one that runs, None where no service was named. The standard input of the command is its
-        parameters, and what the user types follows them. It exits as what it ran, and ends that when the connection
-        ends. Raise UsageError where that is not possible.
+        parameters, and what the user types follows them. It exits with the exit code of what it ran, and terminates
+        that when the connection ends. Raise UsageError where that is not possible.
         """
 
 
@@ -136,9 +136,10 @@ class SupportsCopy(Protocol):
     def copy(self, sandbox: LiveSandbox, container: Container | None, mode: CopyMode, path: str) -> Command:
         """Return the command that copies what is at an absolute path in the container, or below the sandbox's files.
 
-        ``out`` prints it as a tar whose first entry it is, a link followed; ``in`` unpacks the tar that follows its
-        parameters into the directory there; ``kind`` prints the first 512 bytes of ``out``, or nothing where nothing is
-        there. ``container`` is None where the sandbox has none. It fails with a reason on standard error.
+        ``out`` prints it as a tar in which it is the first entry (a link is followed); ``in`` unpacks into that
+        directory the tar that follows the parameters on standard input; ``kind`` prints the first 512 bytes of what
+        ``out`` prints, or nothing if the path does not exist. ``container`` is None where the sandbox has none. It
+        fails with a reason on standard error.
         """
 
 
@@ -167,7 +168,7 @@ class HostChecks:
     """A backend's part of a check of a host.
 
     ``scripts`` are shell files, by the names that ``scripts.script`` takes, run in the doctor's one command behind its
-    own parts: they print sections, and change nothing. ``checks`` judge what was printed, in order.
+    own parts: they print sections, and change nothing. ``checks`` evaluate what was printed, in order.
     """
 
     scripts: tuple[str, ...]

@@ -72,9 +72,9 @@ class Operation:
     ``expected_generation`` and ``expected_uid`` are those of the record that the plan observed; the backend raises
     StaleChange where the record is another one once the lock is held. ``lives`` are all uids that the sandbox's labels
     name where there is no record: a teardown removes each of them. ``progress`` is called with each step in a word or
-    two. With ``again`` a teardown is the first half of a replacement, which the record of an imperative sandbox then
-    says. ``placing`` is entered around the first write of a new life: until it is left, no other client begins a life
-    on another host. Entering it raises SandboxError or HostError. ``on_event`` is called with each event that is in the
+    two. With ``again`` a teardown is the first half of a replacement; the record of an imperative sandbox then says so.
+    ``placing`` is entered around the first write of a new life: until it is left, no other client begins a life on
+    another host. Entering it raises SandboxError or HostError. ``on_event`` is called with each event that is in the
     journal, with the record, and on ``ready`` with the containers; it must not block. ``keeps_journal`` says that there
     is a State Hub: events that it has not acknowledged outlive the sandbox. With ``only_requested`` a new life may stop
     at its record, in phase `requested`, to be resumed later; a backend may also create the whole sandbox. ``services``

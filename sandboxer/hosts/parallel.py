@@ -1,4 +1,4 @@
-"""Work on several hosts at the same time: who asks many hosts, asks them here."""
+"""Work on several hosts in parallel: every query of many hosts goes through here."""
 
 from __future__ import annotations
 

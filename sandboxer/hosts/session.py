@@ -130,7 +130,7 @@ class HostSession:
         self._session.__exit__(*((None, None, None) if ended else exc))
 
     def call(self, verb: str, *arguments: str, payload: bytes | Archive = b"", timeout: float = QUICK_SECONDS) -> Reply:
-        """Run a verb for at most ``timeout`` seconds; the caller judges its exit code.
+        """Run a verb for at most ``timeout`` seconds; the caller interprets its exit code.
 
         An archive is sent while it is produced. An error from producing it passes through, and ends the session.
         """

@@ -43,7 +43,7 @@ class Hub:
 
 
 class EventsQuery(BaseModel):
-    """Which events are requested."""
+    """The filter and the page of events."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,7 +56,7 @@ class EventsQuery(BaseModel):
 
 
 class SandboxesQuery(BaseModel):
-    """Which sandboxes are requested."""
+    """The filter of sandboxes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -67,7 +67,7 @@ class SandboxesQuery(BaseModel):
 
 
 class LifeQuery(BaseModel):
-    """Which life of a sandbox is meant."""
+    """The life of a sandbox."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -87,7 +87,7 @@ SandboxId = Annotated[str, Path(pattern="^[0-9a-f]{8}$")]
 
 @router.post("/events", status_code=201)
 async def post_event(request: Request, hub: TheHub) -> Response:
-    """Takes one CloudEvent in; answers when it is on disk."""
+    """Stores one CloudEvent; responds once it is on disk."""
     event = event_of(await body_of(request, _EVENT_TYPES))
     new = await run_in_threadpool(hub.store.add, event)
     if new:
@@ -134,7 +134,7 @@ async def put_sandbox(request: Request, hub: TheHub, identifier: SandboxId) -> R
 
 @router.delete("/sandboxes/{identifier}", status_code=204)
 async def delete_sandbox(hub: TheHub, identifier: SandboxId, query: Annotated[LifeQuery, Query()]) -> Response:
-    """Removes the registration of one life; where there is none, there is nothing to do."""
+    """Removes the registration of one life; succeeds if there is none."""
     if await run_in_threadpool(hub.store.unregister, identifier, query.host, query.uid):
         hub.broadcaster.ring(registration=True)
     return Response(status_code=204)
@@ -142,7 +142,7 @@ async def delete_sandbox(hub: TheHub, identifier: SandboxId, query: Annotated[Li
 
 @router.get("/stream")
 async def get_stream(request: Request, hub: TheHub, last_event_id: Annotated[str | None, Header()] = None) -> Response:
-    """Events as they are stored: those behind `Last-Event-ID`, or from now on."""
+    """Streams events as they are stored: those after `Last-Event-ID`, or from now on."""
     address = request.client.host if request.client else ""
     if not hub.broadcaster.has_room(address):
         raise HttpProblem(429, "too many open streams", headers={"Retry-After": "10"})
@@ -156,7 +156,7 @@ async def get_stream(request: Request, hub: TheHub, last_event_id: Annotated[str
 
 @router.get("/metrics")
 def get_metrics(hub: TheHub) -> Response:
-    """The numbers, as Prometheus reads them."""
+    """The metrics, in the Prometheus text format."""
     return Response(hub.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -62,7 +62,7 @@ class _Part(BaseModel):
 
 
 class SandboxData(_Part):
-    """What every event of a sandbox says. ``number`` counts the events of one life, which is ``uid``."""
+    """The data of every event of a sandbox. ``number`` counts the events of the life that ``uid`` names."""
 
     number: int = Field(ge=1, le=_MOST)
     uid: _Text
@@ -83,7 +83,7 @@ class SandboxData(_Part):
 
 
 class Difference(_Part):
-    """One thing that runs otherwise than it was left."""
+    """One drifted field."""
 
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
     old: JsonValue = None
@@ -91,19 +91,19 @@ class Difference(_Part):
 
 
 class DetectedData(SandboxData):
-    """What ``drift.detected`` says: all that there is now."""
+    """The data of ``drift.detected``: all current drift of a sandbox."""
 
     drift: list[Difference] = Field(min_length=1)
 
 
 class ResolvedData(SandboxData):
-    """What ``drift.resolved`` says is over; without paths, all of it."""
+    """The data of ``drift.resolved``: the resolved paths; without paths, all drift is resolved."""
 
     drift: list[Difference] | None = None
 
 
 class RunData(_Part):
-    """What an event of a run says."""
+    """The data of an event of a run."""
 
     run_id: _Text
     fleet: _Text
@@ -113,7 +113,7 @@ class RunData(_Part):
 
 
 class FinishedData(RunData):
-    """What the end of a run says; ``summary`` has the counts."""
+    """The data of the end of a run; ``summary`` has the counts."""
 
     seconds: float = Field(ge=0)
     exit_code: int
@@ -132,7 +132,7 @@ class _Envelope(_Part):
 
 
 class SentConsumer(_Part):
-    """For whom a sandbox is, as it was sent."""
+    """The consumer of a sandbox, as it was sent."""
 
     actor: JsonValue = None
     project: JsonValue = None

@@ -48,7 +48,7 @@ class Broadcaster:
         return self._readers.total() < MOST and self._readers[address] < MOST_OF_ADDRESS
 
     def ring(self, *, registration: bool = False) -> None:
-        """Wake the streams after a write; count a registration, which has no place in the order of events."""
+        """Wake the streams after a write; count a registration, which has no position in the order of events."""
         self.registrations += registration
         self._rung.set()
         self._rung = asyncio.Event()
@@ -69,7 +69,7 @@ class Broadcaster:
 async def stream(
     store: Store, broadcaster: Broadcaster, after: int, heartbeat: float, address: str = ""
 ) -> AsyncIterator[str]:
-    """Yield the text of a stream from a place on, until the hub ends or the reader at this address goes.
+    """Yield the text of a stream from a position on, until the hub shuts down or the reader disconnects.
 
     It begins with an ``id`` and no event, so that a reader that is disconnected before the first event knows where to
     resume.

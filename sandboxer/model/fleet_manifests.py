@@ -102,7 +102,7 @@ class Guards(Strict):
 
 
 class AllowedSecret(Strict):
-    """A secret that sandboxes may be given. As plain text, ``env:NAME`` or ``file:PATH``, it is for git's alone."""
+    """A secret that sandboxes may use. A plain ``env:NAME`` or ``file:PATH`` allows it to sandboxes from git only."""
 
     ref: SecretSource = Field(description="The reference as secretRefs writes it, exactly: env:NAME or file:PATH.")
     profiles: Items[Name] | None = Field(
@@ -193,7 +193,7 @@ class Capacity(Strict):
 
 
 class HostSpec(Strict):
-    """A machine that sandboxes live on, and the way there."""
+    """A machine that sandboxes live on, and how to reach it."""
 
     connection: Connection = Field("ssh", description="`local` is the machine that Sandboxer runs on, without SSH.")
     address: Address | None = Field(
@@ -250,7 +250,7 @@ class Host(Manifest):
 
 
 class Capabilities(Strict):
-    """What an extension can do. Nothing here has a default: it says so, or it cannot."""
+    """What an extension can do. No field has a default: what is not declared is not supported."""
 
     isolation: Items[Name] = Field(min_length=1, description="The supported kinds of isolation.")
     scopes: Items[Scope] = Field(min_length=1, description="The supported lifetimes.")
@@ -285,7 +285,7 @@ class ExtensionSpec(Strict):
 
 
 class Extension(Manifest):
-    """A backend that makes sandboxes, described."""
+    """The description of a backend."""
 
     kind: Literal["Extension"]
     spec: ExtensionSpec = Field(description="The implementation and its capabilities.")

@@ -16,14 +16,14 @@ TcpPort = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Metadata(Strict):
-    """What every manifest says of itself."""
+    """The metadata of every manifest."""
 
     name: Name = Field(description="Unique among the fleet's manifests of this kind.")
     labels: Labels = Field({}, description="Labels for selectors and for people.")
 
 
 class Manifest(Strict):
-    """What every document begins with."""
+    """The fields of every document."""
 
     api_version: Literal["sandboxer.dev/v1"] = Field(description="The version of the manifest format.")
     metadata: Metadata = Field(description="The name and labels.")

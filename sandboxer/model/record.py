@@ -98,8 +98,8 @@ class Service(_Part):
 class Requested(_Part):
     """Who requested an imperative sandbox, as ``user@machine`` or the name of an API token.
 
-    ``detached`` is what nobody waits for: whoever finds it interrupted ends it. ``again`` is what is torn down to be
-    recreated. ``key`` and ``body`` are digests of an idempotency key and of the request that came with it.
+    ``detached`` is what nobody waits for: whoever finds it interrupted ends it. ``again`` marks a sandbox that is torn
+    down to be recreated. ``key`` and ``body`` are digests of an idempotency key and of the request that came with it.
     """
 
     by: str = Field(max_length=200)

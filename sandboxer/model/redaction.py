@@ -82,7 +82,7 @@ class Redactor:
         return "".join([*out, text[done:]])
 
     def _register(self, value: str) -> None:
-        """Add a value and its lines to what is looked for in full."""
+        """Register a value and its lines, to be found in full."""
         lines = [line.strip() for line in _BREAK.split(value)]
         long_enough = [line for line in lines if len(line) >= _LINE] if len(lines) > 1 else []
         stripped = [value.strip()] if len(value.strip()) >= _LINE else []

@@ -125,7 +125,7 @@ class Resources(Strict):
 
 
 class ProfilePlacement(Strict):
-    """On which hosts sandboxes go: the first selector that a host with room matches."""
+    """The hosts for sandboxes: the first selector that matches a host with capacity."""
 
     prefer: Items[Labels] = Field(
         (), description="Label selectors, in order of preference. No selector at all matches every host."
@@ -196,7 +196,7 @@ class Profile(Manifest):
 
 
 class SandboxMetadata(Metadata):
-    """What a Sandbox says of itself."""
+    """The metadata of a Sandbox."""
 
     name: SandboxName = Field(description="Unique in the fleet. Must not be 8 hex digits, which would look like an ID.")
 
@@ -221,7 +221,7 @@ class Placement(Strict):
 
 
 class SecretRef(Strict):
-    """A secret that the sandbox is given; the manifest says where it is, never what it is."""
+    """A secret that the sandbox is given: where its value is, never the value itself."""
 
     name: EnvName = Field(description="The name of the secret in the sandbox.")
     from_: SecretSource = Field(

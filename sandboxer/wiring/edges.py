@@ -1,6 +1,7 @@
-"""The edges that the rows above use themselves, each imported at its first use.
+"""The adapters that the layers above use directly, each imported at its first use.
 
-``from sandboxer.wiring.edges import Transports`` is how they get one: which adapter it comes from is known here alone.
+They are imported from here, as in ``from sandboxer.wiring.edges import Transports``: only this module knows which
+module of ``adapters/`` has which name.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return an edge by its name."""
+    """Return an adapter by its name."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "keyboard":

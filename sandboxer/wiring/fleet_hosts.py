@@ -92,7 +92,7 @@ def open_fleet(
     remote: bool = False,
     emit: Sink = ignore,
 ) -> Iterator[tuple[FleetSource, FleetHosts]]:
-    """Yield what git says of the fleet in ``root``, and its hosts; at the end every connection is closed.
+    """Yield the source of the fleet in ``root``, and its hosts; at the end every connection is closed.
 
     The parameters are those of FleetSource; ``emit`` receives the events of both. Raise InputUnavailable if a remote
     request's repository is not allowed.

@@ -1,4 +1,4 @@
-"""The name by which other clients know this one."""
+"""The name of this client as the holder of a lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods of frozen objects that work once: what git says is read at its first use, and never again in a run."""
+"""Methods of frozen objects that are computed once: git is read at the first use, and never again in a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planning: from what git says and what the hosts say to a plan, with the observations that it was made on."""
+"""Planning: from a fleet's source and the observations of its hosts to a plan."""
 
 # What is needed only after the observation is imported where it is used, so that hosts are queried sooner.
 

@@ -1,4 +1,4 @@
-"""What git says of a fleet: its manifests, their commit, and the desired sandboxes. Contacts no host."""
+"""A fleet as it is in git: its manifests, their commit, and the desired sandboxes. Contacts no host."""
 
 from __future__ import annotations
 

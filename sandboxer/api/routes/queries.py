@@ -180,7 +180,7 @@ async def _begun(service: Service, stream: StreamReader[Any], seconds: float) ->
 
 
 def _reader(request: Request, service: Service, grant: Grant) -> Reader:
-    """Return whom a stream is for."""
+    """Return the client that opens a stream."""
     address = request.client.host if request.client and not service.behind_proxy else ""
     return Reader(grant.name, "/".join(grant.consumer or ()), address)
 

@@ -225,7 +225,7 @@ def _cursor(handle: Handle) -> str:
 
 
 def _key_of(cursor: str) -> tuple[str, str]:
-    """Return the place that a cursor names. Raise HttpProblem if it is invalid."""
+    """Return the sort key in a cursor. Raise HttpProblem if the cursor is invalid."""
     try:
         found: Any = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (ValueError, RecursionError):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def engine_part(request: ObserveRequest) -> ObservationPart:
-    """Return the part of an observation that asks the engines of one host."""
+    """Return the part of an observation that queries the engines of one host."""
 
     def read(observation: Reachable, sections: Sections, stderr: bytes) -> Reachable:
         found = (read_engine(engine, sections, stderr) for engine in ENGINES)

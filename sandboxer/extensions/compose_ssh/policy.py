@@ -117,7 +117,7 @@ class Service:
     """One service: whether it succeeds by ending, is built from the input, and how many containers it has.
 
     ``after`` maps the services that it starts after to Compose's name for the condition. ``restarts_with`` are those of
-    them that take it along when they are recreated, and ``shares`` those whose network, processes or volumes it uses.
+    them whose recreation restarts it, and ``shares`` those whose network, processes or volumes it uses.
     """
 
     name: str

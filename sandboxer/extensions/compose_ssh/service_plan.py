@@ -33,7 +33,7 @@ class DesiredService:
     """A service as it should be. ``image_id`` is what its image's name stands for on the host; empty if not known.
 
     ``shares`` are the services whose network, processes or volumes it uses: new containers there need new ones here.
-    ``restarts_with`` are those that, recreated, have it stopped and started again.
+    ``restarts_with`` are those whose recreation stops it and starts it again.
     """
 
     name: str

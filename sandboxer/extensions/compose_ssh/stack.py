@@ -1,4 +1,4 @@
-"""Runs what was decided for each service of a stack, and waits: it is ready before its readiness is reported."""
+"""Carries out the operations on the services of a stack, and waits until all of them are ready."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def declared_operations_are_methods(case: Case) -> None:
 
 
 def undeclared_operations_are_absent(case: Case) -> None:
-    """The class has no operation that its description leaves out: nobody can use it."""
+    """The class has no operation that its description does not declare: nobody could use it."""
     declared = case.subject.description.spec.capabilities.operations
     registry = Registry({case.subject.extension: case.subject.description}, {})
     for operation in sorted(CAPABILITIES.keys() - set(declared)):
@@ -84,7 +84,7 @@ def exec_ends_with_the_sandbox(case: Case) -> None:
 
 @needs("copy")
 def copy_brings_back_what_it_took(case: Case) -> None:
-    """What `copy` unpacks in a folder it prints again, byte by byte; of what is not there, `kind` prints nothing."""
+    """`copy` returns what it unpacked, byte for byte; `kind` prints nothing for a path that does not exist."""
     desired = case.desired()
     case.provision(desired)
     sandbox, container = case.live(desired)
@@ -111,7 +111,7 @@ def copy_brings_back_what_it_took(case: Case) -> None:
 
 @needs("contents")
 def contents_names_changed_files(case: Case) -> None:
-    """`contents` names a delivered file that changed, and nothing of a sandbox that is as it was delivered."""
+    """`contents` names a delivered file that changed, and nothing in an unchanged sandbox."""
     desired = case.desired()
     record = case.provision(desired)
     compare = cast("SupportsContents", case.backend).contents
@@ -126,7 +126,7 @@ def contents_names_changed_files(case: Case) -> None:
 
 @needs("logs")
 def logs_end(case: Case) -> None:
-    """`logs` without `follow` yields what there is and ends; its reader may be closed twice."""
+    """`logs` without `follow` yields the existing lines and ends; its reader may be closed twice."""
     desired = case.desired()
     case.provision(desired)
     sandbox, _ = case.live(desired)

@@ -38,7 +38,7 @@ BEGUN, APPLIED, REMOVED = "create_because_absent", "update_because_changed", "de
 class Case:
     """What a rule works with. ``backend`` is the extension's instance, ``raw`` a transport to the host.
 
-    ``name`` is the fleet's. ``crash_points`` is how many places a run is killed at, at most; 0 for all of them.
+    ``name`` is the fleet's. ``crash_points`` is the maximum number of points at which a run is killed; 0 for all.
     ``renew_limit`` begins the rule's time limit again.
     """
 
@@ -99,7 +99,7 @@ class Case:
         return observation
 
     def observed(self, desired: DesiredSandbox, observation: Reachable | None = None) -> ObservedSandbox:
-        """Return what the host has of a sandbox, by an observation, or by one that is made now."""
+        """Return a sandbox as an observation shows it; without one, observe the host now."""
         copies = observed_host(observation or self.observe(), self.name, self.root).copies
         return copies.get(desired.id) or ObservedSandbox(self.host, desired.id, None)
 
@@ -156,7 +156,7 @@ class Case:
         return replace(operation, **changes)
 
     def provision(self, desired: DesiredSandbox, *, fresh: bool | None = None, **given: Any) -> Record:
-        """Make a sandbox, or bring it to what is desired, as an apply would; ``given`` is for ``operation``."""
+        """Create or update a sandbox as an apply would; ``given`` are keyword arguments of ``operation``."""
 
         def act() -> Record:
             operation = self.operation(desired, **given)
@@ -246,7 +246,7 @@ class Case:
 def _planned_again(act: Callable[[], Returned]) -> Returned:
     """Carry a change out as an apply does: where the host is no longer as it was observed, it plans again.
 
-    So it is on a host where the work of a killed client is still coming to its end.
+    This happens where the work of a killed client has not ended on the host yet.
     """
     for _ in range(ATTEMPTS - 1):
         try:

@@ -1,4 +1,4 @@
-"""What the suite sees of a host by itself, with commands of its own: files, journals, processes."""
+"""Inspection of a host by the suite itself, with separate commands: files, journals, processes."""
 
 from __future__ import annotations
 

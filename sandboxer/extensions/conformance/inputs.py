@@ -1,4 +1,4 @@
-"""The input of the suite's sandboxes: the files of a folder, with names that a shell would misread beside them."""
+"""The input of the suite's sandboxes: the files of a folder, and some whose names a shell would misread."""
 
 from __future__ import annotations
 

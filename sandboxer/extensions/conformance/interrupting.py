@@ -63,12 +63,12 @@ def killed_teardown_is_finished(case: Case) -> None:
 
 
 def lost_host_is_an_error(case: Case) -> None:
-    """A connection that is lost in the middle of the work is raised, not taken for success; the next apply goes on."""
+    """A connection that is lost during an operation raises an error, and the next apply resumes the operation."""
     _breaks_off(case, HostUnreachable)
 
 
 def slow_host_is_an_error(case: Case) -> None:
-    """What takes longer than its time limit ends with CommandTimeout, and is not waited for or tried again unseen."""
+    """A command that exceeds its time limit raises CommandTimeout; it is not retried silently."""
     _breaks_off(case, CommandTimeout)
 
 
@@ -115,7 +115,7 @@ def secrets_are_not_on_record(case: Case) -> None:
 
 
 def threads_do_not_disturb_each_other(case: Case) -> None:
-    """One instance works on several sandboxes at once: each has its own uid, record and events in the end."""
+    """One instance works on several sandboxes at once, and each gets its own uid, record and events."""
     both = [case.desired("one"), case.desired("two")]
     operations = [case.operation(desired) for desired in both]
     pool = ThreadPoolExecutor(2)

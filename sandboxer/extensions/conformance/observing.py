@@ -28,7 +28,7 @@ def observe_is_one_command(case: Case) -> None:
 
 
 def observe_writes_nothing(case: Case) -> None:
-    """`observe` changes nothing on the host: neither where there is nothing yet, nor beside a sandbox."""
+    """`observe` changes nothing on the host, with or without a sandbox there."""
     case.observe()
     demand(not case.view.entries(case.name), "it wrote to a host that has nothing of the fleet")
     case.provision(case.desired())

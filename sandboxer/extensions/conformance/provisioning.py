@@ -33,7 +33,7 @@ def provision_returns_once_ready(case: Case) -> None:
 
 
 def record_comes_first(case: Case) -> None:
-    """The record is written before anything else is made: at no moment is anything of a sandbox there without one."""
+    """The record is written first: at no moment does anything of a sandbox exist without a record."""
     desired = case.desired()
     case.backend.provision(
         case.operation(desired, transport=case.watched(lambda: _has_record(case, desired))), desired, fresh=True
@@ -64,7 +64,7 @@ def journal_comes_before_the_record(case: Case) -> None:
 
 
 def events_are_numbered_and_reported(case: Case) -> None:
-    """A life is reported from `requested` through `provisioning` to `ready`, numbered from 1; an update goes on."""
+    """A life is reported as `requested`, `provisioning`, `ready`, numbered from 1; an update continues the numbers."""
     desired = case.desired()
     case.provision(desired)
     case.provision(case.desired(ref="second"), reason=APPLIED)
@@ -98,7 +98,7 @@ def life_begins_within_placing(case: Case) -> None:
 
 
 def refused_place_leaves_nothing(case: Case) -> None:
-    """Where entering `operation.placing()` raises an error, that passes through, and nothing was made."""
+    """If entering `operation.placing()` raises an error, it is passed on, and nothing is created."""
     desired = case.desired()
     refusal = ProvisionFailed(desired.name, "the suite refuses the placement")
 
@@ -116,7 +116,7 @@ def refused_place_leaves_nothing(case: Case) -> None:
 
 
 def second_provision_changes_nothing(case: Case) -> None:
-    """To provision again what is there changes no file, keeps the uid, and counts the generation up."""
+    """A second `provision` without a change changes no file, keeps the uid, and increments the generation."""
     desired = case.desired()
     first = case.provision(desired)
     before = case.view.sums(f"{case.folder(desired)}/workspace")

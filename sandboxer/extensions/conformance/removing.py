@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def teardown_of_nothing_succeeds(case: Case) -> None:
-    """What is not there is success: a teardown of a sandbox that does not exist returns, and leaves nothing behind."""
+    """A teardown of a sandbox that does not exist succeeds, and leaves nothing behind."""
     case.teardown(case.desired())
     demand(not case.view.entries(case.name), "it left something in the fleet's folder")
 
@@ -37,7 +37,7 @@ def teardown_leaves_no_trace(case: Case) -> None:
 
 
 def record_goes_last(case: Case) -> None:
-    """The record is removed after all else: at no moment of a teardown is anything of a sandbox there without one."""
+    """The record is removed last: at no moment of a teardown does anything of a sandbox exist without a record."""
     desired = case.desired()
     case.provision(desired)
 
@@ -52,7 +52,7 @@ def record_goes_last(case: Case) -> None:
 
 
 def end_is_reported(case: Case) -> None:
-    """A teardown reports `destroying` and, once all is gone, `destroyed`; their numbers go on from the former."""
+    """A teardown reports `destroying` and, once all is gone, `destroyed`; the numbers are continued."""
     desired = case.desired()
     case.provision(desired)
     before = len(case.events)
@@ -91,7 +91,7 @@ def stale_teardown_is_refused(case: Case) -> None:
 
 
 def neighbours_are_left_alone(case: Case) -> None:
-    """Only what is ours: another sandbox, another fleet's folder and a stranger's are the same after a whole life."""
+    """Another sandbox, another fleet's folder and a stranger's folder are unchanged after a whole life of a sandbox."""
     neighbour, desired = case.desired("two"), case.desired()
     case.provision(neighbour)
     other = f"{case.name}-other"

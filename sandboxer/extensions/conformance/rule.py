@@ -52,7 +52,7 @@ def needs(capability: str) -> Callable[[Callable[[Any], None]], Callable[[Any], 
 
 
 def demand(held: object, observed: str) -> None:
-    """Raise RuleBroken unless the condition held; ``observed`` says what was instead."""
+    """Raise RuleBroken unless the condition holds; ``observed`` describes what was observed instead."""
     if not held:
         raise RuleBroken(observed)
 

@@ -46,9 +46,9 @@ def select(words: Sequence[str]) -> list[Rule]:
 
 
 def run(subject: Subject, rules: Sequence[Rule], crash_points: int = 0, seconds: float = SECONDS) -> Iterator[Result]:
-    """Yield the result of each rule. ``crash_points`` is how many places a run is killed at, at most; 0 for all.
+    """Yield the result of each rule. Kill runs at ``crash_points`` points at most; 0 for all of them.
 
-    ``seconds`` is the time limit of a rule, and of each place that it kills a run at.
+    ``seconds`` is the time limit of a rule, and of each point that it kills a run at.
     """
     for rule in rules:
         began = time.monotonic()

@@ -1,6 +1,6 @@
 """The extension under test, as the documents of a fleet describe it, and the host that it is tested on.
 
-This is the one place where the suite uses what is above the extensions in the house, as the program's wiring does.
+This is the only module of the suite that uses layers above the extensions, as the program's wiring does.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def fleet_name() -> str:
 
 
 def _documents(file: Path) -> list[dict[str, Any]]:
-    """Return the documents of a file that the suite needs; none of what is no file of documents."""
+    """Return the Extensions, Profiles and Hosts in a file; nothing if the file is not valid YAML."""
     try:
         found = list(yaml.safe_load_all(file.read_bytes()[:MOST_BYTES]))
     except yaml.YAMLError:

@@ -41,7 +41,7 @@ class WorkDirectory(RecordedDirectory):
         return record
 
     def bring(self, tree: InputTree, *, all_of_it: bool) -> None:
-        """Deliver the tree, or an empty directory in its place, unless it is there whole."""
+        """Deliver the tree unless it is complete on the host; without ``all_of_it``, deliver an empty directory."""
         path = f"tree/{tree.digest}"
         entries = tree.entries.values() if all_of_it else ()
         found = self.files()
@@ -54,9 +54,9 @@ class WorkDirectory(RecordedDirectory):
         self.put("env", standard_input(lines))
 
     def work(self, record: Record, tree: InputTree, mode: str) -> None:
-        """Make the copy to work in from a delivered tree, unless there is one of it; with ``keep`` of any tree.
+        """Create the working copy from a delivered tree, unless there is one; in mode ``keep``, one of any tree counts.
 
-        Everything that runs in a former copy ends.
+        Processes that run in a former copy are ended.
         """
         what = "its files cannot be copied to work in"
         self.session.must(what, "work", record.uid, tree.digest, mode, timeout=COPY_SECONDS)
