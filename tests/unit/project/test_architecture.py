@@ -98,9 +98,10 @@ def listed(command: str) -> list[Hop]:
     """Return the hops that the page lists for a command."""
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     head, _, rest = page.partition(f"`sandboxer {command}`, ")[2].partition("\n\n")
-    rows = re.findall(r"^\| \d+ \| `(.+?)` \| `(.+?)` \| `(.+?)` \|", rest.partition("\n\n")[0], re.MULTILINE)
-    found = [Hop(caller, (file, callee)) for caller, callee, file in rows]
-    assert head == f"{len(found)} hops through {len({file for _, _, file in rows})} files:"
+    rows = re.findall(r"^\| (\d+) \| `(.+?)` \| `(.+?)` \| `(.+?)` \|", rest.partition("\n\n")[0], re.MULTILINE)
+    found = [Hop(caller, (file, callee)) for _, caller, callee, file in rows]
+    assert [int(number) for number, *_ in rows] == [*range(1, len(found) + 1)]
+    assert head == f"{len(found)} hops through {len({hop.callee[0] for hop in found})} files:"
     return found
 
 
