@@ -109,25 +109,45 @@ def test_the_readme_has_the_version_and_licence_of_the_package() -> None:
     assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+# What is installed: the first word that is no option. A path or an address of git is ours, or one that the page made.
+INSTALL = re.compile(r"\b(?:(?:pip3?|pipx|uv pip|uv tool) install|uvx|pipx run) (?:-\S+ )*['\"]?([^\s'\"`]+)")
+PLACE = re.compile(r"\.|/|git\+|\S+\.whl$")
+OTHERS = {"podman-compose"}
+
+
+def strangers(line: str) -> list[str]:
+    """Return the names that a line says to install from an index, those of other known programs aside."""
+    return [name for name in INSTALL.findall(line) if not PLACE.match(name) and name not in OTHERS]
+
+
 def test_nothing_says_to_install_a_strangers_package() -> None:
-    """Of this project nothing is on an index: what is installed is a folder, and never `sandboxer` by its name."""
-    ours = [
-        *pages(),
-        *ROOT.glob("sandboxer/**/*.py"),
-        *ROOT.glob("scripts/*"),
-        *ROOT.glob("tests/**/*.py"),
-        ROOT / "Makefile",
-    ]
+    """Of this project nothing is on an index: what is installed is a folder, and never a name."""
+    folders = (*ROOT.glob("sandboxer/**/*.py"), *ROOT.glob("scripts/*"), *ROOT.glob("tests/lab/*.py"))
     found = 0
-    for path in ours:
+    for path in (*pages(), *folders, ROOT / "Makefile"):
         for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-            for words in re.findall(r"\bpip3? install ((?:-\S+ )*[^`\n#]*)", line):
-                found += 1
-                assert not re.search(r"(^|[\s'\"])sandboxer(\[[^\]]*\])?([\s'\"=<>~.,;:]|$)", words), f"{path}: {line}"
+            found += len(INSTALL.findall(line))
+            assert strangers(line) == [], f"{path}: {line}"
             assert not re.search(r"\bsandboxer\[(api|hub|otel)", line), f"{path}: {line}"
     assert found > 5
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["name"] != "sandboxer"
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("pip install 'sandboxer[api]'", ["sandboxer[api]"]),
+        ("run `pip install --upgrade sandboxer-fleet`", ["sandboxer-fleet"]),
+        ("pipx install sandboxer", ["sandboxer"]),
+        ("uv tool install sandboxer-ssh, or uvx sandboxer", ["sandboxer-ssh,", "sandboxer"]),
+        ("pip install '.[api]' and pip install -e .", []),
+        ("pip install --no-index ./acme-1.0-py3-none-any.whl", []),
+        ("pip install git+https://example.org/sandboxer", []),
+    ],
+)
+def test_a_name_to_install_is_found(line: str, names: list[str]) -> None:
+    assert strangers(line) == names
 
 
 def test_the_readme_lists_every_command_and_no_other() -> None:
