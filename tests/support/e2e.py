@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from tests.lab import Lab
 
+    Outcome = subprocess.CompletedProcess[str]
+
 PROGRAM = str(Path(sys.executable).with_name("sandboxer"))
 ROOT = "/tmp/sandboxer"
 PROFILE = "profile.test"
@@ -170,8 +172,8 @@ class FleetRepo:
             text=True,
         )
 
-    def outcome(self, arguments: Sequence[str], env: dict[str, str], timeout: float) -> tuple[int, str, str]:
-        """Run the program to its end; return its exit code, standard output and standard error."""
+    def outcome(self, arguments: Sequence[str], env: dict[str, str], timeout: float) -> Outcome:
+        """Run the program to its end."""
         with self.start(*arguments, env=env) as process:
             try:
                 stdout, stderr = process.communicate(timeout=timeout)
@@ -179,7 +181,7 @@ class FleetRepo:
                 process.kill()
                 stdout, stderr = process.communicate()
                 raise AssertionError(f"{arguments}: not done within {timeout:g} s\n{stdout}{stderr}") from None
-        return process.returncode, stdout, stderr
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     def run(
         self,
@@ -193,9 +195,10 @@ class FleetRepo:
 
         It must report no drift unless ``drifts``: what nobody touched must be unchanged.
         """
-        returned, stdout, stderr = self.outcome(arguments, env or {}, timeout)
+        done = self.outcome(arguments, env or {}, timeout)
+        stdout, stderr = done.stdout, done.stderr
         self.said += [stdout, stderr]
-        assert code in (None, returned), f"{arguments}: exit {returned}\n{stdout}{stderr}"
+        assert code in (None, done.returncode), f"{arguments}: exit {done.returncode}\n{stdout}{stderr}"
         assert "Traceback" not in stderr, stderr
         assert drifts or "repair_because_drift" not in stdout, stdout
         return stdout

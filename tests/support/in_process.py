@@ -11,6 +11,7 @@ import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 
-def run_in_process(words: Sequence[str], environment: Mapping[str, str], timeout: float) -> tuple[int, str, str]:
-    """Return the exit code, the standard output and the standard error of the program; its standard input is empty.
+def run_in_process(words: Sequence[str], environment: Mapping[str, str], timeout: float) -> CompletedProcess[str]:
+    """Run the program to its end, with an empty standard input, and return what a process would have come to.
 
     Raise TimeoutError if it is not done within ``timeout`` seconds. Call it in the main thread.
     """
@@ -36,7 +37,7 @@ def run_in_process(words: Sequence[str], environment: Mapping[str, str], timeout
         for output in outputs:
             output.seek(0)
         stdout, stderr = (output.read().decode(errors="replace") for output in outputs)
-    return code, stdout, stderr
+    return CompletedProcess(["sandboxer", *words], code, stdout, stderr)
 
 
 @contextmanager

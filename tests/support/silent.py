@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.gitrepo import GitRepo
+from tests.support.in_process import run_in_process
 
 PROGRAM = Path(sys.executable).with_name("sandboxer")
 FLEET = "apiVersion: sandboxer.dev/v1\nkind: Fleet\nmetadata: {name: acme}\n"
@@ -46,16 +47,25 @@ def silent_fleet(folder: Path) -> GitRepo:
 
 
 def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the real program, without a terminal."""
+    """Run the program in this process, without a terminal."""
+    return run_in_process([str(word) for word in words], _environment(environment), timeout=60)
+
+
+def start(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program as a process, without a terminal."""
     return subprocess.run(
         [PROGRAM, *words],
-        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, **environment},
+        env=_environment(environment),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def _environment(more: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, **more}
 
 
 def lines_of(text: str) -> list[dict[str, Any]]:

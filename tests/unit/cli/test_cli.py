@@ -12,10 +12,8 @@ import pytest
 
 from sandboxer.cli.main import COMMANDS
 from tests.support.gitrepo import GitRepo
-from tests.support.silent import SILENT_HOST
+from tests.support.silent import FLEET, SILENT_HOST, run, start
 
-PROGRAM = Path(sys.executable).with_name("sandboxer")
-FLEET = "apiVersion: sandboxer.dev/v1\nkind: Fleet\nmetadata: {name: acme}\n"
 PROFILE = """\
 apiVersion: sandboxer.dev/v1
 kind: Profile
@@ -28,19 +26,6 @@ kind: Sandbox
 metadata: {name: web}
 spec: {profile: profile.web}
 """
-
-
-def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the real program, with no terminal."""
-    return subprocess.run(
-        [PROGRAM, *words],
-        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -64,7 +49,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 
 
 def test_help_lists_every_command() -> None:
-    done = run("--help")
+    done = start("--help")
     assert done.returncode == 0
     assert all(f"  {command}" in done.stdout for command in COMMANDS)
 
@@ -99,7 +84,7 @@ def test_a_wrong_command_line_exits_1_and_says_what_is_wrong(words: list[str]) -
 
 
 def test_outside_of_a_fleet_the_error_says_where_one_would_be(tmp_path: Path) -> None:
-    done = run("-C", tmp_path, "plan")
+    done = start("-C", tmp_path, "plan")
     assert (done.returncode, done.stdout) == (1, "")
     assert "sandboxer.yaml" in done.stderr
 

@@ -12,6 +12,8 @@ from tests.support.in_process import run_in_process
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.support.e2e import Outcome
+
 
 class LocalFleet(FleetRepo):
     """A fleet of one host, this machine, and one sandbox, `work`.
@@ -21,8 +23,8 @@ class LocalFleet(FleetRepo):
 
     starts = False
 
-    def outcome(self, arguments: Sequence[str], env: dict[str, str], timeout: float) -> tuple[int, str, str]:
-        """Run the program to its end; return its exit code, standard output and standard error."""
+    def outcome(self, arguments: Sequence[str], env: dict[str, str], timeout: float) -> Outcome:
+        """Run the program to its end."""
         if self.starts:
             return super().outcome(arguments, env, timeout)
         return run_in_process(["-C", str(self.repo.path), *arguments], self.environment(env), timeout)
