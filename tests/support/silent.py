@@ -1,19 +1,16 @@
-"""A fleet whose only host is unreachable, the program run on it, and its log."""
+"""A fleet whose only host is unreachable, and the log of the program."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.support.gitrepo import GitRepo
-from tests.support.in_process import run_in_process
 
-PROGRAM = Path(sys.executable).with_name("sandboxer")
+if TYPE_CHECKING:
+    from pathlib import Path
+
 FLEET = "apiVersion: sandboxer.dev/v1\nkind: Fleet\nmetadata: {name: acme}\n"
 MANIFESTS = """\
 apiVersion: sandboxer.dev/v1
@@ -44,28 +41,6 @@ def silent_fleet(folder: Path) -> GitRepo:
     repo.write("compose.yaml", "services: {web: {image: busybox}}\n")
     repo.commit()
     return repo
-
-
-def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program in this process, without a terminal."""
-    return run_in_process([str(word) for word in words], _environment(environment), timeout=60)
-
-
-def start(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program as a process, without a terminal."""
-    return subprocess.run(
-        [PROGRAM, *words],
-        env=_environment(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def _environment(more: dict[str, str]) -> dict[str, str]:
-    return {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, **more}
 
 
 def lines_of(text: str) -> list[dict[str, Any]]:

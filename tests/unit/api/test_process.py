@@ -18,6 +18,7 @@ import pytest
 from tests.support.e2e import until
 from tests.support.gitrepo import GitRepo
 from tests.support.hubs import self_signed
+from tests.support.program import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,9 +53,7 @@ def serving(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], 
 
 def refused(folder: Path, *words: str) -> str:
     """Return what is said to a command line that cannot be served."""
-    done = subprocess.run(
-        [*COMMAND, "-C", str(folder), "serve", *words], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run("-C", folder, "serve", *words)
     assert (done.returncode, done.stdout) == (1, ""), done.stdout + done.stderr
     assert re.match(r"Error: |error\[", done.stderr)
     assert "Traceback" not in done.stderr

@@ -12,7 +12,8 @@ import pytest
 
 from sandboxer.cli.main import COMMANDS
 from tests.support.gitrepo import GitRepo
-from tests.support.silent import FLEET, SILENT_HOST, run, start
+from tests.support.program import run, start
+from tests.support.silent import FLEET, SILENT_HOST
 
 PROFILE = """\
 apiVersion: sandboxer.dev/v1

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,11 +14,11 @@ from sandboxer.model.event import drift_event
 from sandboxer.model.plan import FieldChange
 from tests.support.bench import ID
 from tests.support.journal_host import NOW, ONE, RECORD, TWO, JournalHost, life, lines
+from tests.support.program import PROGRAM, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PROGRAM = Path(sys.executable).with_name("sandboxer")
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -44,10 +42,9 @@ def start(host: JournalHost, *words: str) -> subprocess.Popen[str]:
 
 
 def told(host: JournalHost, *words: str, code: int = 0) -> str:
-    with start(host, *words) as process:
-        out, error = process.communicate(timeout=60)
-    assert process.returncode == code, out + error
-    return out or error
+    done = run("-C", host.session.folder / "fleet", "events", *words, COLUMNS="200")
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout or done.stderr
 
 
 def numbers(out: str) -> list[tuple[str, int]]:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,11 +11,12 @@ from tests.support.bench import ID
 from tests.support.gitrepo import GitRepo
 from tests.support.hubs import TOKEN, LyingHub, ServedHub, says
 from tests.support.journal_host import ONE, TWO, JournalHost, life, lines
+from tests.support.program import start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-PROGRAM = Path(sys.executable).with_name("sandboxer")
 HEAD = "apiVersion: sandboxer.dev/v1\nkind: {}\nmetadata: {{name: {}}}\nspec: {}\n"
 SETTINGS = "{stateHub: {url: '${STATE_HUB_URL}', token: env:STATE_HUB_TOKEN}}"
 
@@ -41,14 +38,7 @@ def host(tmp_path: Path) -> Iterator[JournalHost]:
 
 def flush(host: JournalHost, url: str, code: int) -> str:
     """Return what is said, standard output left out, which must be empty."""
-    done = subprocess.run(
-        [PROGRAM, "-C", host.session.folder / "fleet", "hub", "flush"],
-        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "STATE_HUB_URL": url, "STATE_HUB_TOKEN": TOKEN},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = start("-C", host.session.folder / "fleet", "hub", "flush", STATE_HUB_URL=url, STATE_HUB_TOKEN=TOKEN)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert TOKEN not in done.stderr
     assert "Traceback" not in done.stderr

@@ -8,7 +8,8 @@ import pytest
 
 from sandboxer.client import SandboxFilter
 from tests.support import handles
-from tests.support.silent import run, silent_fleet
+from tests.support.program import run
+from tests.support.silent import silent_fleet
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,8 @@ import pytest
 
 from sandboxer.cli.main import run as main
 from tests.support.hubs import TOKEN, LyingHub
-from tests.support.silent import FLEET, MANIFESTS, PROGRAM, SILENT_HOST, events_of, lines_of, run, silent_fleet
+from tests.support.program import PROGRAM, run, start
+from tests.support.silent import FLEET, MANIFESTS, SILENT_HOST, events_of, lines_of, silent_fleet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -194,7 +195,7 @@ def test_state_hub_is_told_the_same_run_id(fleet: GitRepo) -> None:
     fleet.commit()
     with LyingHub() as hub:
         environment = {"STATE_HUB_URL": hub.url, "STATE_HUB_TOKEN": TOKEN, "SANDBOXER_LOG_FORMAT": "json"}
-        done = run("-C", fleet.path, "apply", "-y", **environment)
+        done = start("-C", fleet.path, "apply", "-y", **environment)
         told = {event["subject"] for event in hub.events} | {event["data"]["run_id"] for event in hub.events}
     assert told == {lines_of(done.stderr)[0]["run_id"]}
     assert TOKEN not in done.stderr

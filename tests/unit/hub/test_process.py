@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.support.program import run
 from tests.unit.hub.hubs import RunningHub, event
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def serving(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[
 
 def refused(*words: str, **environment: str) -> str:
     """Return what is said to a command line that cannot be served."""
-    done = subprocess.run(
-        [*COMMAND, *words], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run("hub", "serve", *words, **environment)
     assert (done.returncode, done.stdout) == (1, ""), done.stdout + done.stderr
     assert done.stderr.startswith("Error: ")
     assert "Traceback" not in done.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.e2e import FleetRepo
-from tests.support.in_process import run_in_process
+from tests.support.program import run_in_process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

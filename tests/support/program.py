@@ -1,12 +1,14 @@
-"""The program in this process: the same words, output and exit code, without the second that a start costs.
+"""The program, in this process or as one of its own: the same words, output and exit code.
 
-For tests of what a command does. A test of the process itself (signals, terminals, pipes, start-up) starts the program.
+In this process it saves the second that a start costs. A test of the process itself (signals, terminals, pipes,
+start-up) starts one, and so does one with a State Hub: its connections stay open until the process ends.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
@@ -15,10 +17,35 @@ from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from sandboxer.cli.main import run
+from sandboxer.cli.main import run as run_command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+
+PROGRAM = Path(sys.executable).with_name("sandboxer")
+
+
+def run(*words: str | Path, **environment: str) -> CompletedProcess[str]:
+    """Run the program in this process, without a terminal; ``environment`` is added to this process's."""
+    return run_in_process([str(word) for word in words], _environment(environment), timeout=60)
+
+
+def start(*words: str | Path, **environment: str) -> CompletedProcess[str]:
+    """Run the program as a process, without a terminal; ``environment`` is added to this process's."""
+    return subprocess.run(
+        [PROGRAM, *words],
+        env=_environment(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, **more}
 
 
 def run_in_process(words: Sequence[str], environment: Mapping[str, str], timeout: float) -> CompletedProcess[str]:
@@ -33,7 +60,7 @@ def run_in_process(words: Sequence[str], environment: Mapping[str, str], timeout
         keyboard = stack.enter_context(Path(os.devnull).open("rb"))
         outputs = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(2)]
         with _descriptors(keyboard, *outputs), _limit(timeout):
-            code = run(words)
+            code = run_command_line(words)
         for output in outputs:
             output.seek(0)
         stdout, stderr = (output.read().decode(errors="replace") for output in outputs)
