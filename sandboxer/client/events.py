@@ -35,7 +35,9 @@ def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Even
         yield from journal.fresh()
         if not journal.yielded and not follow:
             hint = (
-                f"the sandbox may be on {', '.join(unheard)}" if unheard else "list the sandboxes with `sandboxer list`"
+                f"check {', '.join(unheard)} with `sandboxer doctor`: the sandbox may be there"
+                if unheard
+                else "list the sandboxes with `sandboxer list`"
             )
             raise UsageError(f"no host has a journal of {name}", hint=hint)
         while follow and not journal.over:

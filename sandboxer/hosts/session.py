@@ -188,7 +188,7 @@ class HostSession:
             stderr = self._session.finish(5).stderr.decode("utf-8", "replace").strip()
             raise HostUnreachable(
                 self._work.target.host,
-                f"the work on {self._work.name} on {self._work.target.host} was interrupted"
+                f"the operation on {self._work.name} on {self._work.target.host} was interrupted"
                 + (f": {stderr}" if stderr else ""),
                 hint="apply again to resume from the record",
             ) from error

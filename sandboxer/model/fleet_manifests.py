@@ -69,7 +69,7 @@ class StateHub(Strict):
 
 
 def _max_deletes(value: object) -> int | str:
-    hint = 'a whole number, or a share such as "20%"'
+    hint = 'write a whole number, or a percentage such as "20%"'
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise problem("wrong-type", "must be a number or a percentage", hint)
     if isinstance(value, int) and value < 0:
@@ -122,7 +122,9 @@ class AllowedSecret(Strict):
         if not isinstance(value, str):
             return value
         if not re.fullmatch(SOURCE_PATTERN[1:-1], value):
-            raise problem("literal-secret", "must be a reference to the secret, not its value", "env:NAME or file:PATH")
+            raise problem(
+                "literal-secret", "must be a reference to the secret, not its value", "write env:NAME or file:PATH"
+            )
         return {"ref": value}
 
     @classmethod

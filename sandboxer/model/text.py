@@ -175,7 +175,7 @@ SecretSource = Annotated[
     *_matching(
         SOURCE_PATTERN,
         "must be a reference to the secret, not its value",
-        "env:NAME or file:PATH",
+        "write env:NAME or file:PATH",
         "literal-secret",
     ),
 ]

@@ -289,7 +289,7 @@ class Decider:
             return replace(change, stray=True)
         reason = Reason.BLOCKED_AMBIGUOUS if change.acts else change.reason
         action = Action.BLOCKED if change.acts else change.action
-        message = f"a copy that goes once the one on {home.host} is ready"
+        message = f"a copy that is deleted once the one on {home.host} is ready"
         return change_of(stray, action, reason, message, sync=Sync.OUT_OF_SYNC)
 
 

@@ -94,13 +94,13 @@ def extended(record: Record, by: timedelta, host_clock: datetime, now: datetime)
     if expires_at > record.until:
         raise UsageError(
             f"{record.name} may live until {_moment(record.until)} at most, by the ttl.max of its profile; {more}",
-            hint=_AT_LIMIT if over else f"give at most {format_duration(room)}",
+            hint=_AT_LIMIT if over else f"extend by at most {format_duration(room)}",
             remedy=over,
         )
     if expired(expires_at, host_clock, now):
         raise UsageError(
             f"{record.name} expired at {_moment(record.expires_at)}; {more}, which is past too",
-            hint=_AT_LIMIT if over else f"give at least {format_duration(least)}",
+            hint=_AT_LIMIT if over else f"extend by at least {format_duration(least)}",
             remedy=over,
         )
     return expires_at

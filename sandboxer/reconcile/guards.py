@@ -52,7 +52,7 @@ def _foreign(fleet_state: FleetState, options: Options) -> Notice | None:
     if not foreign or own is None or options.adopt_fleet:
         return None
     name, first = fleet_state.fleet.name, min(foreign)[:12]
-    message = f"sandboxes here were applied by another repository of the fleet name {name} (first commit {first})"
+    message = f"sandboxes here were applied by another repository with the fleet name {name} (first commit {first})"
     return Notice(message, remedy_of(RemedyCode.ADOPT_FLEET))
 
 

@@ -55,7 +55,7 @@ class Options:
                 from difflib import get_close_matches  # only a wrong name needs it
 
                 near = get_close_matches(name, known, 1)
-                hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+                hint = f"did you mean `{near[0]}`?" if near else f"choose one of: {', '.join(sorted(known)) or 'none'}"
                 raise UnknownName(selector, f"{name}: there is no such {kind}", hint=hint)
 
     def wants(self, change: Change) -> bool:

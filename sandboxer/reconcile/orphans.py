@@ -92,5 +92,5 @@ def _orphan(observed: ObservedSandbox, record: Record, fleet_state: FleetState) 
         return change_of(observed, Action.DELETE, Reason.DELETE_ORPHANED, "its manifest is gone from git")
     if observed.host in fleet_state.fleet.retired:
         return homeless(observed)
-    message = "its manifest is gone from git, and said prune: false"
+    message = "its manifest was removed from git, and had prune: false"
     return change_of(observed, Action.NO_OP, Reason.NO_OP_PRUNE_DISABLED, message, sync=Sync.OUT_OF_SYNC)

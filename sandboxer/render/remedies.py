@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 TERMINAL: Wording = {
     RemedyCode.CHECK_HOST: "run `sandboxer doctor {host}`; "
-    "if the host is gone for good, remove its Host document and give --forget-host {host}",
-    RemedyCode.START_ENGINE: "start the engine on {host}; `sandboxer doctor {host}` says what is wrong",
+    "if the host is gone for good, remove its Host document and use --forget-host {host}",
+    RemedyCode.START_ENGINE: "start the engine on {host}; `sandboxer doctor {host}` shows what is wrong",
     RemedyCode.INSPECT_HOST: "inspect {host}: nothing is done to the sandbox until its owner is certain",
-    RemedyCode.FORGET_HOST: "give --forget-host {host} if the machine is gone for good",
+    RemedyCode.FORGET_HOST: "use --forget-host {host} if the machine is gone for good",
     RemedyCode.DRAIN_HOST: "restore the Host document of {host} with `drain: true`, apply, and remove it then",
     RemedyCode.MAKE_ROOM: "raise a host's spec.capacity, lift its cordon, or widen the placement",
     RemedyCode.RENAME: "rename one of them",
     RemedyCode.CHECK_INPUT: "check spec.inputs and that this machine may read the repository, then plan again",
     RemedyCode.PROVIDE_SECRET: "provide the secret on this machine, then plan again",
     RemedyCode.AWAIT_LOCK: "wait until the other client is done, then apply again",
-    RemedyCode.ALLOW_ROLLBACK: "plan that commit, or give --allow-rollback",
-    RemedyCode.ADOPT_FLEET: "rename one of the fleets, or give --adopt-fleet",
+    RemedyCode.ALLOW_ROLLBACK: "plan that commit, or use --allow-rollback",
+    RemedyCode.ADOPT_FLEET: "rename one of the fleets, or use --adopt-fleet",
     RemedyCode.ALLOW_RENAME: "restore the name {fleet} and remove its sandboxes first, "
-    "or give --allow-rename if that is intended",
-    RemedyCode.ALLOW_EMPTY: "give --allow-empty if that is intended",
-    RemedyCode.RAISE_MAX_DELETES: "give --max-deletes {count} if that is intended",
+    "or use --allow-rename if that is intended",
+    RemedyCode.ALLOW_EMPTY: "use --allow-empty if that is intended",
+    RemedyCode.RAISE_MAX_DELETES: "use --max-deletes {count} if that is intended",
     RemedyCode.REPLACE: "repair it with `sandboxer apply --replace {sandbox}`",
     RemedyCode.RAISE_TTL: "raise ttl.max, and recreate the sandbox with `sandboxer apply --replace {sandbox}`",
     RemedyCode.DESTROY_UNRECORDED: "remove it with `sandboxer destroy --without-record {id}`",
     RemedyCode.PLAN_AGAIN: "plan again with `sandboxer plan --out FILE`",
     RemedyCode.PLAN_FEWER: "plan fewer sandboxes at once with --target NAME",
     RemedyCode.PLANNED_COMMIT: "plan again, or apply the commit that was planned, {commit}: check it out, "
-    "or give --ref {commit}",
+    "or use --ref {commit}",
 }
 """For whoever runs a command."""
 
@@ -74,7 +74,7 @@ LIBRARY: Wording = {
 }
 """For the hints of exceptions."""
 
-_OF_THE_OWNER = "the owner of the fleet sees why with `sandboxer plan`"
+_OF_THE_OWNER = "ask the owner of the fleet for the reason, which `sandboxer plan` shows"
 
 API: Wording = {
     **dict.fromkeys(RemedyCode, _OF_THE_OWNER),

@@ -89,7 +89,7 @@ def test_what_cannot_be_copied_is_said_and_changes_nothing(
         ("cp", "web:/d", str(target)): "web has the services a, b; no service specified",
         ("cp", "web/c:/d", str(target)): "web has no service c",
         ("cp", "web/a:/none", str(target)): "/none of web was not copied",
-        ("cp", "web/a:/", str(target)): "the whole of a container cannot be copied",
+        ("cp", "web/a:/", str(target)): "a whole container cannot be copied",
         ("cp", "web/a:/d", str(target)): "is a link that points outside the copy",
         ("cp", "web/a:/d/x", f"{target}/"): "there is no folder",
         ("cp", "web/a:/d/x", str(target / "x" / "y")): "cannot write",

@@ -43,7 +43,7 @@ def copy_from(
     target, copy = _copier(context, name, service)
     plain, contents = _plain(path)
     if plain == "/":
-        raise UsageError("the whole of a container cannot be copied", hint="choose a file or folder below /")
+        raise UsageError("a whole container cannot be copied", hint="choose a file or folder below /")
     into = Path(destination)
     if str(destination).endswith("/") and not into.is_dir():
         raise UsageError(f"there is no folder {destination}", hint="create the folder first, or omit the slash")
@@ -106,7 +106,7 @@ def _copier(context: ClientContext, name: str, service: str | None) -> tuple[Con
 def _plain(path: str) -> tuple[str, bool]:
     """Return a normalized path in a container, and whether it means the content of the directory."""
     if "\0" in path or not path:
-        raise UsageError(f"{printable(path)!r} is not a path", hint="NAME/SERVICE:PATH")
+        raise UsageError(f"{printable(path)!r} is not a path", hint="use the form NAME/SERVICE:PATH")
     whole = posixpath.normpath("/" + path.lstrip("/"))
     return whole, path.endswith("/.")
 

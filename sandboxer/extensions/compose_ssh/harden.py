@@ -137,7 +137,7 @@ def _published(services: dict[str, dict[str, Any]], root: Scope) -> dict[str, di
         where = Scope(f"reachability.ports.{port.name}", policy, root.findings)
         if port.service not in services:
             near = difflib.get_close_matches(port.service, services, n=1)
-            also = f"; did you mean `{near[0]}`?" if near else f"; there are: {', '.join(services)}"
+            also = f"; did you mean `{near[0]}`?" if near else f"; choose one of: {', '.join(services)}"
             where.refuse(f"no service `{port.service}` in the compose file{also}")
         elif services[port.service].get("network_mode"):
             where.refuse(f"`{port.service}` has no network of its own; name the service whose network it shares")

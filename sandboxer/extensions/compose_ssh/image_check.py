@@ -75,7 +75,7 @@ def _read(directory: SandboxDirectory, verb: str, *names: str) -> Iterator[dict[
             found = None
         if not isinstance(found, dict):
             raise ProvisionFailed(
-                directory.operation.name, f"{what}: {directory.operation.target.engine} said {line[:200]!r}"
+                directory.operation.name, f"{what}: {directory.operation.target.engine} printed {line[:200]!r}"
             )
         yield found
 

@@ -68,7 +68,7 @@ def _without(value: Any, path: Path) -> Any:
     if value is None or (isinstance(value, dict) and path[0] not in value):
         return value
     if not isinstance(value, dict):
-        raise ValueError(f"resets {'.'.join(path)} of what another file does not write as a mapping; write it so")
+        raise ValueError(f"resets {'.'.join(path)}, but another file has no mapping there; write it as a mapping")
     if len(path) == 1:
         return {key: item for key, item in value.items() if key != path[0]}
     return value | {path[0]: _without(value[path[0]], path[1:])}

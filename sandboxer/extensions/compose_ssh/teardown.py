@@ -76,7 +76,9 @@ def tear_down(directory: SandboxDirectory, engine: str, uid: str, *volumes: str)
     """Remove what the engine has of one life of the sandbox; ``volumes`` are those that no label identifies."""
     operation = directory.operation
     if engine not in ENGINES:  # on the host it is the name of a command
-        raise ProvisionFailed(operation.name, f"{operation.name} on {operation.target.host} is of no engine known here")
+        raise ProvisionFailed(
+            operation.name, f"{operation.name} on {operation.target.host} belongs to an engine that is not supported"
+        )
     reply = directory.session.call("teardown", engine, uid, *volumes, timeout=TEARDOWN_SECONDS)
     if reply.code != 0:
         raise ProvisionFailed(

@@ -135,9 +135,9 @@ def read_subject(path: Path, *, profile: str = "", host: str = "", backend: Exte
     if not profile and len(profiles) != 1:
         raise UsageError(f"{path} has {len(profiles)} profiles", hint="name one with --profile")
     if profile and profile not in profiles:
-        raise UsageError(f"{path} has no profile {profile}", hint=f"it has: {', '.join(profiles) or 'none'}")
+        raise UsageError(f"{path} has no profile {profile}", hint=f"choose one of: {', '.join(profiles) or 'none'}")
     if host and host not in hosts:
-        raise UsageError(f"{path} has no host {host}", hint=f"it has: {', '.join(hosts) or 'none'}")
+        raise UsageError(f"{path} has no host {host}", hint=f"choose one of: {', '.join(hosts) or 'none'}")
     model = Host.model_validate(hosts[host]) if host else None
     folder = path if path.is_dir() else path.parent
     return Subject(folder, documents, profile or profiles[0], model, backend)

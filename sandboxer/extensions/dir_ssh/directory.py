@@ -36,8 +36,8 @@ class WorkDirectory(RecordedDirectory):
         record, operation = self.observe(), self.operation
         seen = (record.generation, record.uid) if record else (0, "")
         if seen != (operation.expected_generation, operation.expected_uid):
-            message = f"{operation.name} on {operation.target.host} is not as the plan saw it"
-            raise StaleChange(operation.name, message, hint="somebody else changed it meanwhile: plan again")
+            message = f"{operation.name} on {operation.target.host} changed after the plan"
+            raise StaleChange(operation.name, message, hint="plan again")
         return record
 
     def bring(self, tree: InputTree, *, all_of_it: bool) -> None:

@@ -65,7 +65,7 @@ def test_where_none_has_a_journal_the_silent_host_is_named(host: JournalHost) ->
     assert warned == [], "nothing is asked before the first step"
     with pytest.raises(UsageError, match="no host has a journal of other") as error:
         next(events)
-    assert error.value.hint == "the sandbox may be on silent"
+    assert error.value.hint == "check silent with `sandboxer doctor`: the sandbox may be there"
     assert [words.partition(":")[0] for words in warned] == ["silent did not answer"]
 
 

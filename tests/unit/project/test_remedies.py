@@ -96,12 +96,14 @@ def test_a_host_that_is_not_certain_has_words_too() -> None:
 
 def test_each_face_words_the_remedy_of_a_change(tmp_path: Path) -> None:
     plan = plan_of(GUARDED)
-    assert "hint: give --max-deletes 12 if that is intended" in piped(plan_text(plan))
+    assert "hint: use --max-deletes 12 if that is intended" in piped(plan_text(plan))
     assert "apply with --max-deletes 12 if that is intended" in plan_markdown(plan)
     error = failure(Outcome(GUARDED))
     assert error.hint == "raise guards.maxDeletes in sandboxer.yaml to 12 if that is intended"
-    assert "hint: give --max-deletes 12 if that is intended" in piped(error_text(error))
-    assert refused(error, tmp_path).detail.endswith("; the owner of the fleet sees why with `sandboxer plan`")
+    assert "hint: use --max-deletes 12 if that is intended" in piped(error_text(error))
+    assert refused(error, tmp_path).detail.endswith(
+        "; ask the owner of the fleet for the reason, which `sandboxer plan` shows"
+    )
 
 
 def test_an_error_of_its_own_is_not_covered_by_the_remedy_of_its_change() -> None:
@@ -112,7 +114,7 @@ def test_an_error_of_its_own_is_not_covered_by_the_remedy_of_its_change() -> Non
 def test_the_json_of_a_plan_has_the_remedy_and_says_it_where_it_always_did() -> None:
     printed = plan_of(GUARDED, warnings=(Notice("so it stays", remedy_of(RemedyCode.DESTROY_UNRECORDED, id="1f2e")),))
     found = printed.to_json(in_json)
-    assert found["changes"][0]["message"] == "this is one of 12 deletes: give --max-deletes 12 if that is intended"
+    assert found["changes"][0]["message"] == "this is one of 12 deletes: use --max-deletes 12 if that is intended"
     assert found["changes"][0]["remedy"] == {"code": "raise_max_deletes", "values": {"count": "12"}}
     assert found["warnings"] == ["so it stays: remove it with `sandboxer destroy --without-record 1f2e`"]
 

@@ -118,7 +118,7 @@ def test_an_end_moves_up_to_the_latest_that_the_profile_allows() -> None:
     assert extended(record, room, NOW, NOW) == record.until
     with pytest.raises(UsageError, match=r"may live until 2026-11-25 11:00:00Z at most") as refused:
         extended(record, room + timedelta(seconds=1), NOW, NOW)
-    assert refused.value.hint == "give at most 22h"
+    assert refused.value.hint == "extend by at most 22h"
 
 
 def test_at_its_limit_it_can_only_be_made_anew() -> None:
@@ -133,7 +133,7 @@ def test_what_is_over_is_extended_beyond_now_or_not_at_all() -> None:
     assert extended(record, 3 * HOUR, NOW, NOW) == NOW + HOUR
     with pytest.raises(UsageError, match="is past too") as refused:
         extended(record, HOUR, NOW, NOW)
-    assert refused.value.hint == "give at least 121m"
+    assert refused.value.hint == "extend by at least 121m"
     assert extended(record, parse_duration("121m"), NOW, NOW) > NOW
 
 
