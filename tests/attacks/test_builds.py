@@ -145,7 +145,7 @@ def test_it_is_refused_and_nothing_of_it_runs(attacked: Attacked, sandbox: str, 
     assert attacked.fleet.project(sandbox) not in attacked.fleet.engine(attacked.host, "image", "ls")
 
 
-def test_an_everyday_build_goes_on_without_a_network_and_nobody_was_heard(attacked: Attacked, lab: Lab) -> None:
+def test_an_everyday_build_works_without_a_network_and_nothing_was_received(attacked: Attacked, lab: Lab) -> None:
     fleet, host = attacked.fleet, attacked.host
     assert not attacked.applied.of("everyday").get("error"), attacked.applied.of("everyday")
     assert fleet.inside(host, "everyday", "web", "cat", "/net").split()[-1:] == ["lo"]
@@ -157,7 +157,7 @@ def test_an_everyday_build_goes_on_without_a_network_and_nobody_was_heard(attack
     fleet.plan("--target", "everyday", code=0)
 
 
-def test_nothing_of_a_build_goes_on_when_its_client_is_gone(attacked: Attacked, lab: Lab) -> None:
+def test_nothing_of_a_build_continues_when_its_client_is_gone(attacked: Attacked, lab: Lab) -> None:
     fleet, host = attacked.fleet, attacked.host
     fleet.sandbox("slow", _inline(f"FROM {IMAGE}\nRUN trap '' TERM; sleep 7771"))
     fleet.commit()

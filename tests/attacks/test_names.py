@@ -186,7 +186,7 @@ def test_under_egress_deny_the_hosts_name_server_hears_nothing(
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_the_names_of_services_go_on_and_an_unknown_one_fails_at_once(fleet: FleetRepo, host: str) -> None:
+def test_the_names_of_services_still_resolve_and_an_unknown_one_fails_at_once(fleet: FleetRepo, host: str) -> None:
     unknown = "read began _ </proc/uptime; ping -c 1 -W 1 {} 2>&1; read ended _ </proc/uptime; echo $began $ended; "
     script = "timeout 5 wget -q -O - http://web:8080/; " + "".join(map(unknown.format, UNKNOWN))
     ids = fleet.ids(host, f"closed-{host}")

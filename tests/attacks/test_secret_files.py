@@ -98,7 +98,7 @@ def test_an_owner_and_a_group_count_where_the_login_is_root(applied: tuple[Fleet
     assert fleet.inside(host, name, "reads_not", "stat", "-c", "%u %a", "/c") == "1000 400\n"
 
 
-def test_they_are_refused_where_it_is_not_and_the_reason_is_told(applied: tuple[FleetRepo, Result]) -> None:
+def test_they_are_refused_where_it_is_not_and_the_reason_is_reported(applied: tuple[FleetRepo, Result]) -> None:
     fleet, result = applied
     told = str(result.of(f"owned-{SBX}"))
     assert "giving a file to user 1000" in told

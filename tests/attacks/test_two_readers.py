@@ -83,7 +83,7 @@ def test_no_file_of_the_host_and_nobodys_secret_gets_into_a_container(attacked: 
     assert "root:" not in said
 
 
-def test_nobody_is_asked_for_anything(attacked: FleetRepo, host: str) -> None:
+def test_no_address_is_contacted(attacked: FleetRepo, host: str) -> None:
     assert not attacked.exists(host, "/tmp/somebody-came")
 
 
@@ -95,7 +95,7 @@ def test_what_is_hostile_is_refused_and_what_is_harmless_runs(attacked: FleetRep
     assert "Traceback" not in "".join(attacked.said)
 
 
-def test_nothing_of_the_reading_is_left_and_nobody_else_may_look(attacked: FleetRepo, host: str) -> None:
+def test_nothing_of_the_reading_is_left_and_nobody_else_may_read_it(attacked: FleetRepo, host: str) -> None:
     folder = attacked.folder("everyday")
     assert attacked.sh(host, f"stat -c %a {folder} {folder}/compose.json {folder}/workspace").split() == [
         "700", "600", "700"
@@ -103,7 +103,7 @@ def test_nothing_of_the_reading_is_left_and_nobody_else_may_look(attacked: Fleet
     assert ".compose" not in attacked.sh(host, f"ls -A {folder}")
 
 
-def test_no_lock_is_held_and_no_compose_goes_on(attacked: FleetRepo, host: str) -> None:
+def test_no_lock_is_held_and_no_compose_continues(attacked: FleetRepo, host: str) -> None:
     locks = f"{attacked.root}/{attacked.name}/.locks"
     assert attacked.sh(host, f"for lock in {locks}/*; do flock -n $lock true || echo $lock; done") == ""
     assert attacked.sh(host, "grep -a -l '[.]compose/variables' /proc/[0-9]*/cmdline", check=False) == ""

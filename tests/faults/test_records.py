@@ -68,7 +68,7 @@ def _write(fleet: FleetRepo, name: str, text: str) -> None:
     fleet.lab.exec(HOST, ["sh", "-c", 'cat >"$1"', "sh", f"{fleet.folder(name)}/record.json"], input=text)
 
 
-def test_records_that_say_nothing_or_lie(fleet: FleetRepo, row: Row) -> None:
+def test_records_that_are_empty_or_forged(fleet: FleetRepo, row: Row) -> None:
     for name in (*NAMES, "sound"):
         fleet.sandbox(name, stack(a=service()))
     committed = fleet.commit()

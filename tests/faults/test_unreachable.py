@@ -84,7 +84,7 @@ def test_it_is_gone_when_a_plan_is_made(fleet: FleetRepo, lab: Lab, row: Row, ho
 
 
 @pytest.mark.parametrize("how", size(("close",), ("close", "stall")))
-def test_it_is_gone_between_the_look_and_the_act(fleet: FleetRepo, lab: Lab, row: Row, how: How) -> None:
+def test_it_is_gone_between_the_observation_and_the_operation(fleet: FleetRepo, lab: Lab, row: Row, how: How) -> None:
     with Relay(lab.host("lab-1")) as relay:
         fleet.host("lab-1", address="127.0.0.1", port=relay.port)
         clean = _clean(fleet)

@@ -74,7 +74,7 @@ def test_an_engine_that_is_not_chosen_any_more_must_answer_before_a_sandbox_coun
     assert moved.engine == "podman"
 
 
-def test_a_change_is_held_to_the_look_that_it_was_planned_on() -> None:
+def test_a_change_is_checked_against_the_observation_that_it_was_planned_on() -> None:
     """Found by a random history: another change that was planned again had observed the same host again."""
     world = World(["acme"], ["lab-1"])
     with simulated():

@@ -50,7 +50,7 @@ def traced(lab: Lab) -> Iterator[Callable[[str], list[str]]]:
 @pytest.mark.parametrize(
     ("how", "host", "command"), [("manifest", "lab-1", "docker-compose"), ("variable", "lab-4", "podman-compose")]
 )
-def test_the_compose_that_is_asked_for_is_used(
+def test_the_requested_compose_is_used(
     new_fleet: Callable[..., FleetRepo], traced: Callable[[str], list[str]], host: str, command: str, how: str
 ) -> None:
     fleet = new_fleet(host)
@@ -71,7 +71,7 @@ def test_the_compose_that_is_asked_for_is_used(
 
 
 @pytest.mark.parametrize(("host", "behind"), [("lab-1", PLUGIN), ("lab-4", "podman-compose")])
-def test_a_compose_whose_name_says_nothing_is_asked_once_what_it_is(
+def test_a_compose_with_an_unknown_name_is_identified_once_by_its_version(
     new_fleet: Callable[..., FleetRepo], lab: Lab, host: str, behind: str
 ) -> None:
     fleet = new_fleet(host)

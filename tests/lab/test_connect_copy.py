@@ -79,7 +79,7 @@ def test_there_and_back_again(new_fleet: Callable[..., FleetRepo], host: str, tm
 
 
 @HOSTS
-def test_what_cannot_be_copied_is_said_and_changes_nothing(
+def test_what_cannot_be_copied_is_reported_and_changes_nothing(
     new_fleet: Callable[..., FleetRepo], host: str, tmp_path: Path
 ) -> None:
     fleet = _applied(new_fleet, host, "a", "b")

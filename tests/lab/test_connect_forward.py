@@ -139,7 +139,7 @@ def _rest(sock: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("host", ["lab-1", "lab-4"], ids=["docker", "podman"])
-def test_it_goes_on_with_a_container_that_was_made_anew(new_fleet: Callable[..., FleetRepo], host: str) -> None:
+def test_it_continues_with_a_container_that_was_recreated(new_fleet: Callable[..., FleetRepo], host: str) -> None:
     fleet = _applied(new_fleet, host, {"a": SERVER, "b": web()})
     with _forwarded(fleet, signals=signal.SIGTERM) as told:
         assert _answers(told["url"])
@@ -218,7 +218,7 @@ def test_each_side_may_end_before_the_other(new_fleet: Callable[..., FleetRepo])
 
 
 @DOCKER
-def test_a_lost_connection_is_made_anew(applied: FleetRepo, lab: Lab, host: str) -> None:
+def test_a_lost_connection_is_opened_again(applied: FleetRepo, lab: Lab, host: str) -> None:
     fleet = applied
     with _forwarded(fleet) as told:
         assert _answers(told["url"])

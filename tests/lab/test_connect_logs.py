@@ -135,7 +135,7 @@ def test_a_follow_outlives_a_restart_and_ends_at_ctrl_c_with_all_that_it_began(
 
 
 @pytest.mark.parametrize("host", ["lab-1", "lab-4"], ids=["docker", "podman"])
-def test_a_follow_goes_on_with_what_an_update_makes_anew_and_ends_with_the_last_container(
+def test_a_follow_continues_with_what_an_update_recreates_and_ends_with_the_last_container(
     new_fleet: Callable[..., FleetRepo], host: str
 ) -> None:
     fleet = _applied(new_fleet, host, a=_says("first"), b=_says("'of b'"))

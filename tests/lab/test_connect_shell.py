@@ -119,7 +119,7 @@ def test_the_workspace_on_the_host(applied: FleetRepo, lab: Lab, host: str) -> N
         assert typist.modes() == typist.before
 
 
-def test_what_cannot_be_is_said(new_fleet: Callable[..., FleetRepo]) -> None:
+def test_an_impossible_request_is_reported(new_fleet: Callable[..., FleetRepo]) -> None:
     fleet = _with_sandbox(new_fleet("lab-1"))
     fleet.engine("lab-1", "stop", "-t", "0", fleet.ids("lab-1", "web")["b"])
     fleet.run("ssh", "web", "b", code=1)
@@ -152,7 +152,7 @@ def test_a_shell_that_is_cut_off_leaves_the_terminal_as_it_was_and_nothing_in_th
     until(lambda: not _inside(fleet, host, "8888"), "it is gone")
 
 
-def test_a_network_that_is_cut_is_told_and_the_terminal_is_as_it_was(
+def test_a_network_that_is_cut_is_reported_and_the_terminal_is_as_it_was(
     new_fleet: Callable[..., FleetRepo], lab: Lab
 ) -> None:
     fleet = _with_sandbox(new_fleet("lab-1"))
@@ -171,7 +171,7 @@ def _sleeping(typist: Typist) -> None:
 
 
 @HOSTS
-def test_a_command_without_a_terminal_ends_with_whoever_asked(applied: FleetRepo, host: str) -> None:
+def test_a_command_without_a_terminal_ends_with_its_client(applied: FleetRepo, host: str) -> None:
     fleet = applied
     with fleet.start("ssh", "web", "a", "--", "sleep", "7777") as process:
         until(lambda: _inside(fleet, host, "7777"), "it runs")

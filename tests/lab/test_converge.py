@@ -73,7 +73,7 @@ def test_a_pages_way_to_the_outside(lab: Lab, new_fleet: Callable[..., FleetRepo
         assert "<" in fleet.sh("lab-2", f"timeout 5 busybox wget -q -O - {way['url']}/")
 
 
-def test_records_labels_and_files_are_as_the_contract_says(fleet: FleetRepo, lab: Lab) -> None:
+def test_records_labels_and_files_are_as_the_contract_specifies(fleet: FleetRepo, lab: Lab) -> None:
     compose = stack(a=service(volumes=["data:/data"]), b=service()) | {"volumes": {"data": None}}
     fleet.sandbox("one", compose, files={"run.sh": "#!/bin/sh\n"}, consumer={"actor": "agt", "project": "p"})
     (fleet.repo.path / "stacks/one/run.sh").chmod(0o755)

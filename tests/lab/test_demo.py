@@ -82,7 +82,7 @@ def test_a_demo_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
     assert_nothing_left(demo, tmp_path / "demo")
 
 
-def test_without_root_the_demo_uses_the_machines_own_docker_and_says_so(lab: Lab) -> None:
+def test_without_root_the_demo_uses_the_machines_own_docker_and_reports_it(lab: Lab) -> None:
     """As the unprivileged user of a host that has Docker, with the Python there."""
     host = "lab-3"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -60,7 +60,7 @@ def end(fleet: FleetRepo) -> None:
 
 
 @pytest.mark.parametrize("host", ["lab-1", "lab-3", "lab-4"], ids=["root", "other-user", "podman"])
-def test_a_directory_lives_as_git_says(
+def test_a_directory_lives_as_declared_in_git(
     directories: Callable[..., FleetRepo], lab: Lab, host: str, tmp_path: Path
 ) -> None:
     before = lab.snapshot(host)

@@ -47,7 +47,7 @@ def test_containers_that_are_removed_stopped_or_paused_are_repaired(
     fleet.assert_synced()
 
 
-def test_an_unhealthy_container_is_made_anew_once(fleet: FleetRepo) -> None:
+def test_an_unhealthy_container_is_recreated_once(fleet: FleetRepo) -> None:
     fleet.sandbox("one", stack(sick=service(healthcheck=HEALTH), well=service()))
     fleet.commit()
     fleet.apply()
@@ -88,7 +88,7 @@ def test_a_wiped_directory_is_repaired_in_the_same_life(new_fleet: Callable[...,
 
 
 @pytest.mark.parametrize("host", ["lab-1", "lab-4"])
-def test_a_wiped_workspace_is_delivered_again_and_what_mounts_it_made_anew(
+def test_a_wiped_workspace_is_delivered_again_and_what_mounts_it_is_recreated(
     new_fleet: Callable[..., FleetRepo], host: str
 ) -> None:
     fleet = new_fleet(host)
@@ -137,7 +137,7 @@ def test_a_container_of_another_image_under_the_same_tag_is_drift(fleet: FleetRe
     fleet.assert_synced()
 
 
-def test_self_heal_off_tells_drift_and_leaves_it(fleet: FleetRepo) -> None:
+def test_self_heal_off_reports_drift_and_leaves_it(fleet: FleetRepo) -> None:
     fleet.sandbox("one", stack(a=service()), syncPolicy={"selfHeal": False})
     fleet.commit()
     fleet.apply()
@@ -165,7 +165,7 @@ def paths(told: dict[str, Any]) -> dict[str, list[str]]:
     return {change["sandbox"]: [field["path"] for field in change["drift"]] for change in told["changes"]}
 
 
-def test_drift_tells_every_sandbox_and_once_what_is_over(fleet: FleetRepo) -> None:
+def test_drift_reports_every_sandbox_and_resolved_drift_once(fleet: FleetRepo) -> None:
     names = ("healed", "held", "kept", "left")
     fleet.sandbox("healed", stack(a=service()))
     fleet.sandbox("held", stack(a=service()))
@@ -236,7 +236,7 @@ def test_a_damaged_workspace_is_named_file_by_file_and_delivered_again(
     fleet.assert_synced()
 
 
-def test_a_repair_that_is_killed_with_its_files_in_place_still_makes_anew_what_mounts_them(fleet: FleetRepo) -> None:
+def test_a_repair_that_is_killed_with_its_files_in_place_still_recreates_what_mounts_them(fleet: FleetRepo) -> None:
     fleet.sandbox("one", stack(m=service(volumes=["./conf:/conf:ro"]), p=service()), files={"conf/a": "a\n"})
     fleet.commit()
     fleet.apply()
@@ -273,7 +273,7 @@ def test_only_deep_sees_what_keeps_number_size_and_time_and_it_needs_the_input(f
     assert error.startswith("the files of one on lab-1 cannot be compared: ")
 
 
-def test_whose_a_sandbox_is_cannot_be_told_is_shown_with_exit_1_and_left_alone(fleet: FleetRepo) -> None:
+def test_a_sandbox_with_an_uncertain_owner_is_shown_with_exit_1_and_left_alone(fleet: FleetRepo) -> None:
     for name in ("forged", "torn", "well"):
         fleet.sandbox(name, stack(a=service()))
     fleet.commit()
@@ -298,7 +298,7 @@ def test_whose_a_sandbox_is_cannot_be_told_is_shown_with_exit_1_and_left_alone(f
     assert "torn    Unknown on lab-1" in text
 
 
-def test_a_directory_gone_with_containers_left_and_the_reverse_are_told(
+def test_a_directory_gone_with_containers_left_and_the_reverse_are_reported(
     new_fleet: Callable[..., FleetRepo], lab: Lab
 ) -> None:
     fleet = new_fleet("lab-1", "lab-2", "lab-3")

@@ -71,7 +71,7 @@ def drift_of(fleet: FleetRepo, *arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize("host", ["lab-1", "lab-3"], ids=["root", "other-user"])
-def test_a_folder_lives_as_git_says(folders: Folders, lab: Lab, host: str) -> None:
+def test_a_folder_lives_as_declared_in_git(folders: Folders, lab: Lab, host: str) -> None:
     before = lab.snapshot(host)
     fleet = folders(host)
     fleet.run("validate")
@@ -171,7 +171,7 @@ def test_one_that_expired_stays_away(folders: Folders) -> None:
     assert not fleet.exists("lab-1", fleet.folder("notes"))
 
 
-def test_one_may_be_asked_for_without_git(folders: Folders, lab: Lab) -> None:
+def test_one_may_be_requested_without_git(folders: Folders, lab: Lab) -> None:
     before = lab.snapshot("lab-1")
     fleet = folders("lab-1")
     words = ("create", "--profile", "profile.folder", "-o", "json")
@@ -246,7 +246,7 @@ def test_an_interrupted_change_of_extension_is_finished_by_the_next_apply(
     assert lab.leaked("lab-1", before) == {}
 
 
-def test_what_the_extension_does_not_support_is_said_so(folders: Folders) -> None:
+def test_an_unsupported_command_fails_with_a_message(folders: Folders) -> None:
     fleet = folders("lab-1")
     fleet.apply()
     for words, missing in {

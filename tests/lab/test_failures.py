@@ -17,7 +17,7 @@ SECRET = "s3cr3t-value-nobody-may-see"
 VALUE = "env-value-nobody-may-see"
 
 
-def test_a_failure_says_why_and_the_others_go_on(new_fleet: Callable[..., FleetRepo]) -> None:
+def test_a_failure_gives_its_reason_and_the_others_continue(new_fleet: Callable[..., FleetRepo]) -> None:
     host = "lab-4"  # that Docker does the same is a row of the fault matrix
     fleet = new_fleet(host)
     fleet.sandbox("crash", stack(a=service("sh", "-c", "echo the last words; exit 3"), b=service()))

@@ -66,7 +66,7 @@ def phases(events: list[dict[str, Any]]) -> list[str]:
 # --- while the hub is there
 
 
-def test_a_life_is_told_step_by_step_each_once(new_fleet: Callable[..., FleetRepo], hub: ServedHub) -> None:
+def test_a_life_is_reported_step_by_step_each_once(new_fleet: Callable[..., FleetRepo], hub: ServedHub) -> None:
     hub.start()
     fleet = telling(new_fleet, hub.url)
     consumer = {"actor": "agt", "project": "checks"}
@@ -113,7 +113,7 @@ def test_a_life_is_told_step_by_step_each_once(new_fleet: Callable[..., FleetRep
     assert [end["summary"] for end in ends] == [{"created": 1}, {}, {"deleted": 1}]
 
 
-def test_drift_is_told_once_and_once_that_it_is_over(new_fleet: Callable[..., FleetRepo], hub: ServedHub) -> None:
+def test_drift_is_reported_once_and_its_resolution_once(new_fleet: Callable[..., FleetRepo], hub: ServedHub) -> None:
     hub.start()
     fleet = telling(new_fleet, hub.url)
     fleet.sandbox("one", stack(a=service()))
@@ -141,7 +141,7 @@ def test_drift_is_told_once_and_once_that_it_is_over(new_fleet: Callable[..., Fl
 # --- while it is not
 
 
-def test_what_was_not_told_is_told_by_whoever_comes_next(
+def test_what_was_not_sent_is_sent_by_the_next_run(
     new_fleet: Callable[..., FleetRepo], hub: ServedHub, tmp_path: Path
 ) -> None:
     """The hub is down, and the folder of the run that knew of it all is deleted: the hosts know."""
@@ -284,7 +284,7 @@ def test_a_life_is_shown_and_followed_to_its_end(new_fleet: Callable[..., FleetR
     _error(fleet, "events", "one")  # it is told, so nothing is left of it
 
 
-def test_drift_goes_on_until_it_is_ended(new_fleet: Callable[..., FleetRepo], hub: ServedHub) -> None:
+def test_drift_watch_continues_until_it_is_ended(new_fleet: Callable[..., FleetRepo], hub: ServedHub) -> None:
     hub.start()
     fleet = telling(new_fleet, hub.url)
     fleet.sandbox("one", stack(a=service()))

@@ -77,7 +77,7 @@ def test_it_fits_a_phone(new_fleet: Callable[..., FleetRepo], tmp_path: Path, da
         assert (brightness < 200) is dark
 
 
-def test_it_says_that_the_hub_is_gone(tmp_path: Path) -> None:
+def test_it_shows_that_the_hub_is_gone(tmp_path: Path) -> None:
     with open_page(refused=True) as page:
         with open_hub(tmp_path) as hub:
             page.goto(hub.page)

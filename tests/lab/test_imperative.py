@@ -99,7 +99,7 @@ def test_the_life_of_one(new_fleet: Callable[..., FleetRepo], lab: Lab, host: st
     assert lab.leaked(host, before) == {}
 
 
-def test_a_name_is_had_once_and_what_is_wrong_is_told_as_of_a_manifest(new_fleet: Callable[..., FleetRepo]) -> None:
+def test_a_name_is_used_once_and_errors_are_reported_as_of_a_manifest(new_fleet: Callable[..., FleetRepo]) -> None:
     fleet = _fleet(new_fleet, "lab-1")
     client = Client(fleet.repo.path)
     with pytest.raises(ManifestError):

@@ -33,7 +33,7 @@ OWN = {"id", "host", "created_at", "expires_at", "seconds_left", "requested_by",
 
 
 @pytest.mark.parametrize("page", contract.PAGES, ids=lambda page: page.stem)
-def test_the_examples_of_a_page_run_and_answer_as_it_says(
+def test_the_examples_of_a_page_run_and_answer_as_it_shows(
     new_fleet: Callable[..., FleetRepo], tmp_path: Path, page: Path
 ) -> None:
     fleet = new_fleet("lab-1", **_moved(contract.fleet_spec(page), tmp_path))

@@ -28,7 +28,7 @@ def told(fleet: FleetRepo, name: str) -> list[tuple[int, str, str]]:
     ]
 
 
-def test_a_life_is_told_step_by_step_and_goes_on_after_a_loss(fleet: FleetRepo) -> None:
+def test_a_life_is_reported_step_by_step_and_continues_after_a_loss(fleet: FleetRepo) -> None:
     fleet.sandbox("one", APP, env={"LEVEL": "a"}, consumer={"actor": "agt", "project": "checks"})
     commit = fleet.commit()
     fleet.apply()

@@ -89,7 +89,7 @@ def test_many_that_apply_at_once_exceed_no_hosts_capacity(new_fleet: Callable[..
 
 
 @pytest.mark.parametrize("host", ["lab-3", "lab-4"], ids=["no-root", "podman"])
-def test_a_holder_is_told_to_who_waits_and_ended_by_unlock(
+def test_a_waiting_client_shows_the_holder_and_unlock_ends_it(
     new_fleet: Callable[..., FleetRepo], lab: Lab, host: str
 ) -> None:
     fleet = new_fleet(host)
@@ -154,7 +154,7 @@ def test_a_lock_of_a_client_that_is_about_to_end_is_swept(new_fleet: Callable[..
     assert not fleet.exists("lab-1", lock)
 
 
-def test_a_host_that_does_not_answer_is_told_and_exits_1(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
+def test_a_host_that_does_not_answer_is_reported_and_exits_1(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
     fleet = new_fleet("lab-1", "lab-2")
     fleet.sandbox("web", stack(a=service()))
     fleet.commit()

@@ -88,7 +88,7 @@ def test_ingress_none_publishes_nothing(seen: FleetRepo, host: str) -> None:
 
 
 @both_engines
-def test_ceilings_and_labels_reach_every_container_whatever_the_file_says(seen: FleetRepo, host: str) -> None:
+def test_ceilings_and_labels_reach_every_container_whatever_the_file_contains(seen: FleetRepo, host: str) -> None:
     containers = seen.containers(host, "ceilings")
 
     def limits(name: str) -> tuple[float, int, int]:

@@ -27,7 +27,7 @@ def log_of(said: str) -> list[dict[str, Any]]:
     return lines
 
 
-def test_an_apply_is_told_in_a_log_and_a_trace_and_no_value_of_it(fleet: FleetRepo) -> None:
+def test_an_apply_is_reported_in_a_log_and_a_trace_without_values(fleet: FleetRepo) -> None:
     fleet.sandbox("good", APP, env={"LEVEL": LEVEL})
     fleet.sandbox("bad", FAILS, env={"LEVEL": LEVEL})
     fleet.commit()

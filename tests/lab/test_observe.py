@@ -69,7 +69,7 @@ def containers(lab: Lab) -> Iterator[str]:
         lab.docker(HOST, "volume", "rm", mark)
 
 
-def test_docker_says_the_same_by_its_api_and_by_its_client(lab: Lab, containers: str) -> None:
+def test_docker_returns_the_same_by_its_api_and_by_its_client(lab: Lab, containers: str) -> None:
     from tests.lab.errors import wait_until
 
     def is_ready() -> bool:
@@ -106,7 +106,7 @@ def test_a_dead_docker_is_an_error_and_no_emptiness_by_either_way(lab: Lab) -> N
         assert observation.backend_error
 
 
-def test_what_is_removed_between_two_words_of_podman_is_no_failed_look(lab: Lab) -> None:
+def test_what_is_removed_between_two_commands_of_podman_is_no_failed_observation(lab: Lab) -> None:
     """A network that is listed and gone before it is described: Podman's answer is then an error for all of them."""
     host = next(host.name for host in lab.hosts if host.engine == "podman")
     request = ObserveRequest(host, "/tmp/sandboxer", "look-test", "podman")

@@ -145,7 +145,7 @@ def test_an_older_commit_does_not_undo_a_newer_one(fleet: FleetRepo) -> None:
 
 
 @pytest.mark.parametrize("host", ["lab-1", "lab-4"])
-def test_what_no_record_and_no_manifest_claims_goes_when_a_person_says_so(
+def test_what_no_record_and_no_manifest_claims_is_removed_on_request(
     new_fleet: Callable[..., FleetRepo], lab: Lab, host: str
 ) -> None:
     fleet = new_fleet(host)

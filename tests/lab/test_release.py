@@ -34,7 +34,7 @@ def former(tmp_path_factory: pytest.TempPathFactory) -> FormerRelease:
 
 
 @pytest.mark.parametrize("reads", ["this-release-reads", "the-former-reads"])
-def test_what_one_release_left_the_other_goes_on_from(
+def test_one_release_continues_from_what_the_other_left(
     new_fleet: Callable[..., FleetRepo], lab: Lab, former: FormerRelease, tmp_path: Path, reads: str
 ) -> None:
     fleet = new_fleet(*HOSTS)

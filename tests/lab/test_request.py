@@ -52,9 +52,7 @@ def _told(fleet: FleetRepo, sandbox: Sandbox) -> list[str]:
     return [json.loads(line)["phase"] for line in lines]
 
 
-def test_what_is_asked_for_is_on_record_and_then_made_by_whoever_comes(
-    fleet: FleetRepo, client: Client, lab: Lab
-) -> None:
+def test_a_request_is_on_record_and_then_carried_out_by_any_client(fleet: FleetRepo, client: Client, lab: Lab) -> None:
     before = {host: lab.snapshot(host) for host in fleet.hosts}
     request = client.create("profile.web", by="harness", consumer="atm/checks", wait=False, **WORDS)
     record = _record(fleet, request)
@@ -112,7 +110,7 @@ def test_a_key_is_one_sandbox_however_often_and_from_wherever_it_comes(fleet: Fl
         one.destroy()
 
 
-def test_of_those_who_ask_for_one_name_at_once_one_gets_it(fleet: FleetRepo, client: Client) -> None:
+def test_one_of_several_simultaneous_requests_for_a_name_gets_it(fleet: FleetRepo, client: Client) -> None:
     def ask(_: int) -> str | None:
         try:
             return client.create("profile.web", name="only", wait=False, **WORDS).id
@@ -127,7 +125,7 @@ def test_of_those_who_ask_for_one_name_at_once_one_gets_it(fleet: FleetRepo, cli
     assert not any(fleet.exists(host, f"{fleet.root}/{fleet.name}/.locks") for host in fleet.hosts)
 
 
-def test_what_has_lost_its_secret_fails_and_is_told(
+def test_what_has_lost_its_secret_fails_and_is_reported(
     fleet: FleetRepo, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEST_TOKEN", "hunter2-hunter2")
@@ -145,7 +143,7 @@ def test_what_has_lost_its_secret_fails_and_is_told(
     client.destroy(request.id)
 
 
-def test_what_cannot_be_planned_any_more_is_given_up_and_told(fleet: FleetRepo, client: Client) -> None:
+def test_what_cannot_be_planned_any_more_is_given_up_and_reported(fleet: FleetRepo, client: Client) -> None:
     request = client.create("profile.web", wait=False, **WORDS)
     fleet.profile("profile.web", workspace={"path": "gone"})
     with pytest.raises(SandboxError, match="gone"):
@@ -170,9 +168,7 @@ def test_what_has_expired_is_reaped_and_nothing_else(fleet: FleetRepo, client: C
 
 
 @pytest.mark.parametrize("act", ["recreate", "destroy"])
-def test_what_is_cut_off_while_it_is_torn_down_goes_on_as_it_was_meant(
-    fleet: FleetRepo, client: Client, act: str
-) -> None:
+def test_an_interrupted_teardown_is_resumed_as_it_was_requested(fleet: FleetRepo, client: Client, act: str) -> None:
     made = client.create("profile.web", **WORDS)
     fleet.run(act, made.id, code=None, env={"SANDBOXER_CRASH_AT": "teardown.before"})
     assert client.get(made.id).handle.phase == "destroying"

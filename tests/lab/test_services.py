@@ -67,7 +67,7 @@ class Lists:
 
 
 @pytest.mark.parametrize("host", ["lab-1", "lab-4"])
-def test_what_is_recreated_is_exactly_what_the_list_says(
+def test_what_is_recreated_is_exactly_what_was_planned(
     new_fleet: Callable[..., FleetRepo], lab: Lab, host: str
 ) -> None:
     fleet = new_fleet(host)
@@ -182,7 +182,7 @@ def test_what_is_built_is_recreated_where_its_image_became_another(
     fleet.assert_synced()
 
 
-def test_docker_recreates_a_changed_network_and_restarts_what_asks_for_it(fleet: FleetRepo) -> None:
+def test_docker_recreates_a_changed_network_and_restarts_what_depends_on_it(fleet: FleetRepo) -> None:
     lists = Lists(fleet, "lab-1")
 
     def write(command: str, mtu: int) -> None:

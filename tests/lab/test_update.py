@@ -64,7 +64,7 @@ def test_a_service_that_left_the_compose_file_goes_and_its_volume_with_the_sandb
 
 
 @pytest.mark.parametrize("host", ["lab-1", "lab-4"])
-def test_only_what_changed_is_made_anew(new_fleet: Callable[..., FleetRepo], lab: Lab, host: str) -> None:
+def test_only_what_changed_is_recreated(new_fleet: Callable[..., FleetRepo], lab: Lab, host: str) -> None:
     fleet = new_fleet(host, secrets={"allow": ["env:TOKEN"]})
     fleet.env["TOKEN"] = "old-secret-value"
     lab.load_image(host, OTHER_IMAGE, {"other": "yes"})

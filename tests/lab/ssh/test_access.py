@@ -138,7 +138,7 @@ class TestHostKey:
         assert f'hostKey: "{public_key(key)}"' in error.hint
         assert sshd.known_hosts_line().strip() in error.hint
 
-    def test_the_line_that_an_unknown_key_asks_for_makes_it_known(
+    def test_the_line_that_the_error_for_an_unknown_key_shows_makes_it_known(
         self, connect: Connect, sshd: Sshd, home: Path
     ) -> None:
         with pytest.raises(HostKeyRefused) as caught:

@@ -42,7 +42,7 @@ class TestConnection:
                     transport.run(HELLO)
         assert transport.stats.connections == 0
 
-    def test_a_server_that_says_nothing(self, connect: Connect, sshd: Sshd) -> None:
+    def test_a_silent_server(self, connect: Connect, sshd: Sshd) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             began = time.monotonic()
             with pytest.raises(HostUnreachable, match=r"no answer within 0.5 s"):

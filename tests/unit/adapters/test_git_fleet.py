@@ -141,7 +141,7 @@ def test_a_repository_without_a_commit_is_dirty(tmp_path: Path) -> None:
         FleetRepository(repo.path).read("HEAD")
 
 
-def test_a_missing_fleet_file_is_told_with_what_to_do(repo: GitRepo, tmp_path: Path) -> None:
+def test_a_missing_fleet_file_is_reported_with_what_to_do(repo: GitRepo, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no sandboxer\.yaml in") as missing:
         FleetRepository(tmp_path).read(None)
     assert "-C DIR" in missing.value.hint

@@ -29,7 +29,7 @@ def clone(repo: GitRepo, where: Path, *options: str) -> GitRepo:
     return GitRepo(where, repo.commits)
 
 
-def test_a_shallow_clone_knows_no_root_and_says_how_to_get_more(repo: GitRepo, tmp_path: Path) -> None:
+def test_a_shallow_clone_knows_no_root_and_has_a_hint(repo: GitRepo, tmp_path: Path) -> None:
     first = repo.git("rev-parse", "HEAD")
     second = repo.commit({"manifests/a.yaml": "second\n"})
     third = repo.commit({"manifests/a.yaml": "third\n"})
@@ -46,7 +46,7 @@ def test_a_shallow_clone_knows_no_root_and_says_how_to_get_more(repo: GitRepo, t
     assert fleet.is_ancestor(third, third) is False
 
 
-def test_ancestry_is_strict_and_none_where_it_cannot_be_told(repo: GitRepo, tmp_path: Path) -> None:
+def test_ancestry_is_strict_and_none_where_it_is_unknown(repo: GitRepo, tmp_path: Path) -> None:
     first = repo.git("rev-parse", "HEAD")
     second = repo.commit()
     third = repo.commit()

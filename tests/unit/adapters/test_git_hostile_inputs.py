@@ -311,7 +311,9 @@ class TestBorrowed:
         return inputs, inputs.resolve(str(where), "main", ".")
 
     @pytest.mark.parametrize("option", ["--shared", "--reference"])
-    def test_a_clone_that_borrows_is_told_how_to_be_whole(self, repo: GitRepo, tmp_path: Path, option: str) -> None:
+    def test_a_clone_that_borrows_gets_a_hint_to_become_complete(
+        self, repo: GitRepo, tmp_path: Path, option: str
+    ) -> None:
         options = ["--shared"] if option == "--shared" else ["--reference", str(repo.path)]
         clone = GitRepo(tmp_path / "clone")
         repo.git(

@@ -128,13 +128,15 @@ class TestResolve:
 
         assert GitInputs(fleet).resolve("../checkout", "main", "web").digest == before.digest
 
-    def test_a_name_with_spaces_and_letters_of_the_world(self, repo: GitRepo, fleet: Path) -> None:
+    def test_a_name_with_spaces_and_non_ascii_letters(self, repo: GitRepo, fleet: Path) -> None:
         repo.commit({"web/grüße an alle/日本.txt": "hi"})
         inputs = GitInputs(fleet)
         tree = inputs.resolve("../checkout", "main", "web/grüße an alle")
         assert inputs.read(tree, "日本.txt") == b"hi"
 
-    def test_one_look_for_many_sandboxes(self, repo: GitRepo, fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_git_query_for_many_sandboxes(
+        self, repo: GitRepo, fleet: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         request: list[object] = []
         real = git_inputs.Process
         monkeypatch.setattr(git_inputs, "Process", lambda *args, **more: request.append(args) or real(*args, **more))
@@ -211,7 +213,7 @@ class TestRefused:
                 inputs.resolve(repo_path, ref, path)
             assert refused.value.hint
 
-    def test_a_near_name_and_a_shallow_clone_are_told(self, repo: GitRepo, fleet: Path, tmp_path: Path) -> None:
+    def test_a_near_name_and_a_shallow_clone_are_reported(self, repo: GitRepo, fleet: Path, tmp_path: Path) -> None:
         first = repo.git("rev-parse", "HEAD")
         repo.commit()
         repo.git("clone", "-q", "--depth=1", repo.path.as_uri(), str(tmp_path / "shallow"))
@@ -257,7 +259,7 @@ class TestRefused:
                 GitInputs(fleet).resolve("../checkout", "main", "web")
 
     @pytest.mark.parametrize("name", [b"two\nlines", b"esc\x1b[2J", b"latin-\xe9"])
-    def test_names_that_cannot_be_told(self, repo: GitRepo, fleet: Path, name: bytes) -> None:
+    def test_names_that_cannot_be_printed(self, repo: GitRepo, fleet: Path, name: bytes) -> None:
         repo.write(os.fsdecode(name))
         repo.commit()
         with pytest.raises(InputUnavailable, match="UTF-8 without control") as refused:

@@ -205,7 +205,7 @@ def test_an_unreachable_remote_shows_no_credentials(tmp_path: Path, cache: Path)
 
 
 @pytest.mark.parametrize("url", ["ssh://git@127.0.0.1/team/app.git", "git@127.0.0.1:team/app.git"])
-def test_ssh_asks_nothing_unless_the_user_has_chosen_how_it_runs(
+def test_ssh_prompts_for_nothing_unless_the_user_has_configured_it(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     log = tmp_path / "log"

@@ -51,7 +51,7 @@ def test_a_repository_that_git_cannot_use_is_no_missing_repository(repo: GitRepo
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to someone else")
-def test_a_repository_of_another_user_says_what_to_do(repo: GitRepo) -> None:
+def test_a_repository_of_another_user_gets_a_hint(repo: GitRepo) -> None:
     for path in (repo.path, repo.path / ".git"):
         shutil.chown(path, 12345)
     with pytest.raises(SourceError, match="owned by another user") as refused:
@@ -59,7 +59,7 @@ def test_a_repository_of_another_user_says_what_to_do(repo: GitRepo) -> None:
     assert f"safe.directory '{repo.path}'" in refused.value.hint
 
 
-def test_a_machine_without_git_is_told(repo: GitRepo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_git_is_reported(repo: GitRepo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     FleetRepository(repo.path).read(None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SourceError, match="git cannot be run") as missing:

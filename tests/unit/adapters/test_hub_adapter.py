@@ -175,7 +175,7 @@ BROKEN: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_connection_that_breaks_tells_nothing(case: str, tell: Callable[..., StateHub]) -> None:
+def test_a_broken_connection_acknowledges_nothing(case: str, tell: Callable[..., StateHub]) -> None:
     with LyingHub(BROKEN[case]) as lying:
         hub = tell(lying.url)
         error = refused(hub)
@@ -333,7 +333,7 @@ def test_a_manifest_that_names_no_hub(value: str, tell: Callable[..., StateHub])
 
 
 @pytest.mark.parametrize("value", ["http://a..b", f"http://{'a' * 64}.invalid", "http://127.0.0.1:1"])
-def test_a_variable_that_names_no_place(
+def test_a_variable_that_names_no_address(
     value: str, tell: Callable[..., StateHub], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STATE_HUB_URL", value)
@@ -351,7 +351,7 @@ def test_a_variable_that_names_a_hub(tell: Callable[..., StateHub], monkeypatch:
     assert [request.path for request in lying.requests] == ["/hub/events"]
 
 
-def test_what_no_older_hub_says_it_acknowledges_is_not_told(tell: Callable[..., StateHub]) -> None:
+def test_what_no_older_hub_acknowledges_is_not_sent(tell: Callable[..., StateHub]) -> None:
     with LyingHub(says(200), says(200, OTHER)) as lying:
         hub = tell(lying.url, format="progress")
         assert refused(hub).message.endswith("acknowledges nothing")

@@ -62,7 +62,9 @@ def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
         hub.close()
 
 
-def test_every_event_is_as_its_schema_says_and_a_library_of_cloudevents_reads_it(tell: Callable[..., StateHub]) -> None:
+def test_every_event_is_as_its_schema_specifies_and_a_library_of_cloudevents_reads_it(
+    tell: Callable[..., StateHub],
+) -> None:
     schema = json.loads((ROOT / "schemas/event.schema.json").read_text())
     validator = Draft202012Validator(schema, format_checker=FormatChecker())
     with LyingHub() as lying:

@@ -60,7 +60,7 @@ def _client(made: Relay) -> socket.socket:
     return socket.create_connection((made.address, made.port), 20)
 
 
-def test_the_end_of_one_way_passes_on_and_the_other_goes_on() -> None:
+def test_the_end_of_one_direction_is_passed_on_and_the_other_continues() -> None:
     with _server(_count) as port, _relay(port) as made, _client(made) as sock:
         sock.sendall(b"x" * 3_000_000)
         sock.shutdown(socket.SHUT_WR)
@@ -97,7 +97,7 @@ def test_more_than_the_cap_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) 
         assert {future.result(30) for future in waiting} == {b"3"}
 
 
-def test_what_cannot_be_reached_is_told_and_reset() -> None:
+def test_what_cannot_be_reached_is_reported_and_reset() -> None:
     told: list[SandboxerError] = []
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))

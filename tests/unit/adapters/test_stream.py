@@ -41,7 +41,7 @@ def test_a_script_its_input_and_its_exit_code(transport: LocalTransport, termina
         assert stream.wait(10) == 7
 
 
-def test_a_terminal_has_its_type_and_size_and_is_told_another(transport: LocalTransport) -> None:
+def test_a_terminal_has_its_type_and_size_and_gets_a_new_size(transport: LocalTransport) -> None:
     script = "echo $TERM; stty size; read -r x; stty size"
     with transport.stream(Command(script), Terminal("vt100", 70, 20)) as stream:
         shown = b""
@@ -82,7 +82,7 @@ def test_nobody_reads_any_more(transport: LocalTransport) -> None:
             stream.write(b"x" * 10_000_000)
 
 
-def test_what_it_said_is_kept_in_part_and_a_signal_gives_no_code(transport: LocalTransport) -> None:
+def test_standard_error_is_kept_in_part_and_a_signal_gives_no_code(transport: LocalTransport) -> None:
     with transport.stream(Command("head -c 100000 /dev/zero | tr '\\0' x >&2; echo end >&2; kill -9 $$")) as stream:
         assert _rest(stream) == b""
         with pytest.raises(HostUnreachable, match="killed by a signal"):

@@ -66,7 +66,7 @@ def begun() -> Trace:
 # --- what it tells
 
 
-def test_a_run_is_one_trace_with_a_span_for_each_look_and_each_change(collector: Collector) -> None:
+def test_a_run_is_one_trace_with_a_span_for_each_observation_and_each_change(collector: Collector) -> None:
     trace = begun()
     trace(FleetRead("acme", lambda _, text: text))
     trace(HostObserved(looks_of({"hosts": {"lab-1": {}}})["lab-1"], 0.25))
@@ -151,7 +151,7 @@ def test_a_change_that_came_to_another_host_under_the_lock_is_one_span(collector
     assert (web.attributes["sandboxer.host"], len(web.events), web.error) == ("lab-3", 1, None)
 
 
-def test_drift_is_told_by_path_and_never_by_value(collector: Collector) -> None:
+def test_drift_is_reported_by_path_and_never_by_value(collector: Collector) -> None:
     drifted = change("web", Reason.REPAIR_DRIFT, drift=fields(services__web__state=("running", "VALUE")))
     trace = begun()
     trace(DriftCompared(DriftReport(plan_of(drifted), NOW, compared=1)))
@@ -209,7 +209,7 @@ def test_the_page_lists_every_attribute(collector: Collector) -> None:
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1"}, True),
     ],
 )
-def test_traces_are_wanted_where_the_environment_says_so(environ: dict[str, str], expected: bool) -> None:
+def test_traces_are_enabled_by_the_environment(environ: dict[str, str], expected: bool) -> None:
     assert configured(environ) is expected
 
 

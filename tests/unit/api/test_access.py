@@ -163,7 +163,7 @@ def test_what_is_never_fetched_is_refused_as_everywhere(real: RunningApi, repo: 
     assert [one["code"] for one in errors] == ["bad-value"]
 
 
-def test_what_is_inside_may_be_used_and_no_folder_of_the_server_is_told(real: RunningApi, base: Path) -> None:
+def test_what_is_inside_may_be_used_and_no_folder_of_the_server_is_revealed(real: RunningApi, base: Path) -> None:
     for repo in (None, ".", f"{base}/allowed/shop", f"{base}/allowed/shop/", f"{base}/allowed/shop-too"):
         problem = assert_problem(_of(real, repo), 409)
         assert "host" in problem["detail"], "the input was found, and there is no host"
@@ -244,14 +244,14 @@ def test_a_secret_is_for_the_profiles_and_consumers_that_it_is_bound_to(real: Ru
     assert len(refusals) == 1, refusals
 
 
-def test_a_token_cannot_say_that_it_is_of_another_consumer(real: RunningApi) -> None:
+def test_a_token_cannot_claim_another_consumer(real: RunningApi) -> None:
     own = real.create(token=BOUND, secret_refs={"S": "env:BOUND"})
     assert own.status_code == 409, "of atm/one, and no host"
     asked = {"actor": "adm", "project": "ops"}
     assert_problem(real.create(token=BOUND, secret_refs={"S": "env:BOUND"}, consumer=asked), 403, "consumer")
 
 
-def test_a_name_that_git_has_is_taken_and_no_more_is_told(real: RunningApi) -> None:
+def test_a_name_that_git_has_is_taken_and_no_more_is_revealed(real: RunningApi) -> None:
     problem = assert_problem(real.create(name="of-git"), 409, "name")
     assert "manifests" not in cast("str", problem["detail"])
 

@@ -37,7 +37,7 @@ def bare(api: RunningApi, method: str, path: str, **headers: str) -> httpx.Respo
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-def test_nothing_is_told_or_done_without_a_token(refusing_api: RunningApi, method: str, path: str) -> None:
+def test_nothing_is_returned_or_done_without_a_token(refusing_api: RunningApi, method: str, path: str) -> None:
     answer = bare(refusing_api, method, path)
     assert_problem(answer, 401)
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="Sandboxer"'
@@ -112,7 +112,7 @@ def test_an_address_that_is_none(refusing_api: RunningApi, path: str) -> None:
 # --- limits
 
 
-def test_a_token_that_asks_too_often_is_told_when_to_come_back(library: Library) -> None:
+def test_a_token_with_too_many_requests_gets_retry_after(library: Library) -> None:
     with RunningApi(library, rate=parse_rate("3/minute")) as api:
         left = [api.client.get("/v1/sandboxes").headers["RateLimit"] for _ in range(3)]
         assert [re.fullmatch(r'"token";r=(\d);t=\d+', one)[1] for one in left] == ["2", "1", "0"]  # type: ignore[index]
@@ -151,7 +151,7 @@ def test_a_full_line_takes_nothing_and_puts_nothing_on_record(narrow: RunningApi
     until(lambda: narrow.create(name="c").status_code == 202, "there is room again")
 
 
-def test_a_request_that_the_library_refuses_gives_its_place_back(library: Library) -> None:
+def test_a_request_that_the_library_refuses_frees_its_position_in_the_queue(library: Library) -> None:
     library.raises["create"] = UsageError("no")
     with RunningApi(library, operations=1, queue=0) as api:
         for _ in range(5):
@@ -161,7 +161,7 @@ def test_a_request_that_the_library_refuses_gives_its_place_back(library: Librar
 # --- health and numbers
 
 
-def test_it_is_ready_once_it_looked_and_while_its_manifests_are_valid(library: Library) -> None:
+def test_it_is_ready_after_the_first_observation_and_while_its_manifests_are_valid(library: Library) -> None:
     broken = False
 
     def check() -> None:

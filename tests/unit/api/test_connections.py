@@ -229,7 +229,7 @@ def test_where_streams_are_counted_by_address(library: Library) -> None:
 
 
 @pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.9"])
-def test_addresses_are_told_apart(library: Library, source: str) -> None:
+def test_addresses_are_distinguished(library: Library, source: str) -> None:
     with RunningApi(library) as api:
         port = int(api.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), 10, (source, 0)):

@@ -50,7 +50,7 @@ def test_each_error_has_its_answer(
     assert library.called("resume") == 0
 
 
-def test_what_is_wrong_with_a_request_is_told_all_at_once_in_its_own_words(api: RunningApi, library: Library) -> None:
+def test_all_errors_of_a_request_are_reported_at_once_in_its_terms(api: RunningApi, library: Library) -> None:
     def finding(code: str, message: str, file: str = FILE) -> Diagnostic:
         return Diagnostic("error", code, message, Location(file))
 

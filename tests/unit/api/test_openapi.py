@@ -23,7 +23,7 @@ OPERATIONS = [
 ]
 
 
-def test_what_is_committed_is_what_the_server_says(refusing_api: RunningApi) -> None:
+def test_what_is_committed_is_what_the_server_returns(refusing_api: RunningApi) -> None:
     assert (ROOT / "schemas" / schema.NAME).read_text(encoding="utf-8") == schema.text()
     assert refusing_api.client.get("/openapi.json").json() == json.loads(schema.text())
 
@@ -54,7 +54,9 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
-def test_every_address_says_what_it_does_and_how_it_fails(path: str, method: str, operation: dict[str, Any]) -> None:
+def test_every_address_documents_what_it_does_and_how_it_fails(
+    path: str, method: str, operation: dict[str, Any]
+) -> None:
     assert operation["summary"]
     assert operation["description"]
     responses = operation["responses"]

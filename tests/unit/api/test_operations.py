@@ -72,7 +72,7 @@ def test_what_was_not_begun_gives_way_to_a_destroy() -> None:
     assert line.ran == ["make a", "destroy b"]
 
 
-def test_a_place_is_kept_and_given_back() -> None:
+def test_a_reserved_position_is_kept_and_freed() -> None:
     line = Line(at_once=1, queue=1)
     line.put("a")
     with line.operations.reserve(), pytest.raises(HttpProblem, match="too many") as error, line.operations.reserve():
@@ -159,7 +159,7 @@ def test_it_reaps_only_where_it_shall(api: RunningApi, library: Library) -> None
     assert library.called("reap") == 0
 
 
-def test_whoever_waits_when_the_server_ends_is_told_what_there_is(library: Library) -> None:
+def test_whoever_waits_when_the_server_ends_gets_the_current_state(library: Library) -> None:
     library.held["resume"] = threading.Event()
     with RunningApi(library, operations=1, grace=0.2) as api:
         answers: list[Any] = []

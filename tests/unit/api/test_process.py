@@ -61,7 +61,7 @@ def refused(folder: Path, *words: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_where_it_is_and_a_signal_ends_it_with_0(folder: Path, number: signal.Signals) -> None:
+def test_it_prints_its_url_and_a_signal_ends_it_with_0(folder: Path, number: signal.Signals) -> None:
     with serving(folder, "--listen", "127.0.0.1:0") as (process, line):
         match = re.fullmatch(r"Sandboxer API on (http://127\.0\.0\.1:\d+)\n", line)
         assert match, line
@@ -77,7 +77,7 @@ def test_it_says_where_it_is_and_a_signal_ends_it_with_0(folder: Path, number: s
         assert (process.returncode, rest, errors) == (0, "", "")
 
 
-def test_it_speaks_tls_with_tokens_of_a_file(folder: Path, tmp_path: Path) -> None:
+def test_it_serves_tls_with_tokens_of_a_file(folder: Path, tmp_path: Path) -> None:
     pem, tokens = self_signed(tmp_path), tmp_path / "tokens.yaml"
     digest = hashlib.sha256(b"the-token").hexdigest()
     tokens.write_text(f"- {{name: ci, sha256: {digest}, scopes: [read]}}\n", encoding="utf-8")
@@ -94,7 +94,7 @@ def test_it_speaks_tls_with_tokens_of_a_file(folder: Path, tmp_path: Path) -> No
         assert (process.returncode, rest) == (0, ""), errors
 
 
-def test_what_cannot_be_served_is_said_in_words(folder: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_served_is_reported_in_words(folder: Path, tmp_path: Path) -> None:
     assert "not an address" in refused(folder, "--listen", "8700")
     assert "no tokens" in refused(folder, "--listen", "0.0.0.0:0")
     assert "not a rate" in refused(folder, "--rate", "often")
@@ -106,7 +106,7 @@ def test_what_cannot_be_served_is_said_in_words(folder: Path, tmp_path: Path) ->
     assert "sandboxer.yaml" in refused(folder, "--listen", "127.0.0.1:0")
 
 
-def test_without_the_extra_it_says_what_to_install(folder: Path, tmp_path: Path) -> None:
+def test_without_the_extra_it_names_what_to_install(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "limits.py").write_text("raise ModuleNotFoundError('gone', name='limits')\n")
     done = subprocess.run(

@@ -75,7 +75,7 @@ def test_a_wait_that_is_too_short_ends_with_what_there_is(api: RunningApi, libra
     library.held["resume"].set()
 
 
-def test_asked_again_it_is_made_once(api: RunningApi, library: Library) -> None:
+def test_a_repeated_request_creates_it_once(api: RunningApi, library: Library) -> None:
     library.held["resume"] = threading.Event()
     first, again = api.create(name="web"), api.create(name="web")
     assert first.json() == again.json()
@@ -85,7 +85,7 @@ def test_asked_again_it_is_made_once(api: RunningApi, library: Library) -> None:
     assert api.create(name="web").status_code == 202
 
 
-def test_one_that_failed_is_told_to_whoever_waits_for_it(api: RunningApi, library: Library) -> None:
+def test_one_that_failed_is_reported_to_whoever_waits_for_it(api: RunningApi, library: Library) -> None:
     library.add("web", phase="failed")
     assert assert_problem(api.create("?wait=5", name="web"), 409)["detail"] == "web is failed"
     assert api.create(name="web").json()["phase"] == "failed"
@@ -124,12 +124,12 @@ def test_what_a_host_or_another_client_holds_up_is_left_to_a_later_try(
     assert library.called("give_up") == 0
 
 
-def test_a_failure_is_told_to_whoever_waits(api: RunningApi, library: Library) -> None:
+def test_a_failure_is_reported_to_whoever_waits(api: RunningApi, library: Library) -> None:
     library.raises["resume"] = FAILS
     assert assert_problem(api.create("?wait=20", name="web"), 409)["detail"] == "the service a is unhealthy"
 
 
-def test_an_error_that_nobody_foresaw_says_nothing_to_others(api: RunningApi, library: Library) -> None:
+def test_an_unforeseen_error_reveals_nothing_to_others(api: RunningApi, library: Library) -> None:
     library.raises["resume"] = ZeroDivisionError("a secret word")
     problem = assert_problem(api.create("?wait=20", name="web"), 500)
     assert "secret" not in str(problem)
@@ -166,7 +166,7 @@ def test_pages_follow_one_another_without_a_gap(api: RunningApi, library: Librar
     assert pages("&label=n=3&label=n=4") == []
 
 
-def test_a_list_says_where_a_host_was_not_seen(api: RunningApi, library: Library) -> None:
+def test_a_list_shows_that_a_host_was_not_observed(api: RunningApi, library: Library) -> None:
     library.add()
     library.warns = ["lab-2 did not answer: /root/.ssh/id is no key"]
     answer = api.client.get("/v1/sandboxes")
@@ -175,7 +175,7 @@ def test_a_list_says_where_a_host_was_not_seen(api: RunningApi, library: Library
     assert ("warning", library.warns[0]) in api.said
 
 
-def test_many_who_ask_at_once_share_a_look_that_began_after_they_asked() -> None:
+def test_simultaneous_requests_share_an_observation_that_began_after_them() -> None:
     began, go = 0, asyncio.Event()
 
     async def observation() -> int:
@@ -245,7 +245,7 @@ def test_what_is_destroyed_before_it_is_made_is_not_made(library: Library) -> No
     assert library.called("resume") == 1
 
 
-def test_a_failure_to_destroy_is_told(api: RunningApi, library: Library) -> None:
+def test_a_failure_to_destroy_is_reported(api: RunningApi, library: Library) -> None:
     library.add()
     library.raises["destroy"] = HostUnreachable("lab-1", "lab-1 did not answer")
     assert_problem(api.ask("DELETE", "/v1/sandboxes/web"), 503)

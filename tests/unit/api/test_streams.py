@@ -66,7 +66,7 @@ def test_a_life_that_is_over_is_for_those_whose_it_was(api: RunningApi, library:
         assert_problem(api.ask("GET", EVENTS, headers=headers), 503)
 
 
-def test_a_stream_ends_with_the_life_and_goes_on_behind_the_last_event(api: RunningApi, library: Library) -> None:
+def test_a_stream_ends_with_the_life_and_resumes_after_the_last_event(api: RunningApi, library: Library) -> None:
     journal = [event(number) for number in range(1, 4)]
     library.journal = list(journal)
     answer = api.ask("GET", EVENTS, headers=SSE)
@@ -80,7 +80,7 @@ def test_a_stream_ends_with_the_life_and_goes_on_behind_the_last_event(api: Runn
     assert len(told(gone)) == 3, "that one was of a life that is gone"
 
 
-def test_a_stream_says_that_it_lives_and_ends_with_the_server(library: Library) -> None:
+def test_a_stream_sends_comments_and_ends_with_the_server(library: Library) -> None:
     library.journal = [event(1)]
     library.held["events-end"] = threading.Event()
     with RunningApi(library) as api, api.client.stream("GET", EVENTS, headers=SSE) as answer:
@@ -111,7 +111,7 @@ def test_streams_are_limited(api: RunningApi, library: Library, monkeypatch: pyt
         assert refused.headers["Retry-After"]
 
 
-def test_a_stream_that_breaks_off_says_why(api: RunningApi, library: Library) -> None:
+def test_a_stream_that_breaks_off_gives_the_reason(api: RunningApi, library: Library) -> None:
     def broken(name: str, *, follow: bool = False) -> Any:
         yield event(1)
         if follow:

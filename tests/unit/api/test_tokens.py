@@ -39,7 +39,7 @@ def refuse(words: str) -> None:
     pytest.fail(f"warned: {words}")
 
 
-def test_a_file_says_who_may_do_what(tmp_path: Path) -> None:
+def test_a_file_grants_scopes_to_tokens(tmp_path: Path) -> None:
     tokens = read_tokens(written(tmp_path, GOOD), refuse)
     assert tokens.grant_of(digest(b"the token")) == Grant("ci", write=True, consumer=("atm", "wise-validator"))
     assert tokens.grant_of(bytes(32)) == Grant("board", write=False)

@@ -99,7 +99,7 @@ def test_however_it_is_cut(pieces: list[str]) -> None:
 
 
 @given(st.text(alphabet=':#[]vso \\"\n', max_size=30))
-def test_json_says_the_same(text: str) -> None:
+def test_json_keeps_its_meaning(text: str) -> None:
     found = harmless_json(json.dumps({"a": [text], text: 1}, indent=2))
     assert json.loads(found) == {"a": [text], text: 1}
     assert Harmless()(found) == found

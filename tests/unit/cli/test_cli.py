@@ -55,7 +55,7 @@ def test_help_lists_every_command() -> None:
     assert all(f"  {command}" in done.stdout for command in COMMANDS)
 
 
-def test_version_is_told_without_the_heavy_parts() -> None:
+def test_version_is_printed_without_the_heavy_parts() -> None:
     code = (
         "import sys; from sandboxer.cli.main import run; assert run(['--version']) == 0; "
         "print([name for name in ('paramiko', 'git', 'httpx', 'pydantic', 'yaml', 'rich') if name in sys.modules])"
@@ -77,20 +77,20 @@ def test_version_is_told_without_the_heavy_parts() -> None:
         ["unlock", "web", "--end"],
     ],
 )
-def test_a_wrong_command_line_exits_1_and_says_what_is_wrong(words: list[str]) -> None:
+def test_a_wrong_command_line_exits_1_and_reports_what_is_wrong(words: list[str]) -> None:
     done = run(*words)
     assert (done.returncode, done.stdout) == (1, "")
     assert "Error: " in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_outside_of_a_fleet_the_error_says_where_one_would_be(tmp_path: Path) -> None:
+def test_outside_of_a_fleet_the_error_names_the_missing_file(tmp_path: Path) -> None:
     done = start("-C", tmp_path, "plan")
     assert (done.returncode, done.stdout) == (1, "")
     assert "sandboxer.yaml" in done.stderr
 
 
-def test_a_finding_is_told_with_its_place_and_nothing_is_planned(fleet: GitRepo) -> None:
+def test_a_finding_is_reported_with_its_position_and_nothing_is_planned(fleet: GitRepo) -> None:
     fleet.write("manifests/web.yaml", SANDBOX.replace("profile.web", "profile.wed"))
     for command in ("validate", "plan"):
         done = run("-C", fleet.path, command)
@@ -99,13 +99,13 @@ def test_a_finding_is_told_with_its_place_and_nothing_is_planned(fleet: GitRepo)
         assert "profile.web" in done.stdout + done.stderr
 
 
-def test_validate_speaks_json(fleet: GitRepo) -> None:
+def test_validate_prints_json(fleet: GitRepo) -> None:
     done = run("-C", fleet.path, "validate", "-o", "json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["valid"] is True
 
 
-def test_validate_of_a_path_tells_only_what_is_there(fleet: GitRepo) -> None:
+def test_validate_of_a_path_reports_only_what_is_there(fleet: GitRepo) -> None:
     fleet.write("manifests/bad.yaml", "kind: Sandbox\n")
     assert run("-C", fleet.path, "validate", "manifests/web.yaml").returncode == 0
     assert run("-C", fleet.path, "validate", "manifests").returncode == 1
@@ -120,7 +120,7 @@ def test_without_a_host_a_sandbox_is_blocked_and_the_plan_exits_1(fleet: GitRepo
     assert plan["complete"] is False
 
 
-def test_a_silent_host_is_told_as_unreachable(fleet: GitRepo) -> None:
+def test_a_silent_host_is_reported_as_unreachable(fleet: GitRepo) -> None:
     fleet.write("manifests/host.yaml", SILENT_HOST)
     done = run("-C", fleet.path, "plan", "-o", "json")
     plan = json.loads(done.stdout)
@@ -197,7 +197,7 @@ def test_a_dirty_work_tree_is_refused_with_a_saved_plan_too(fleet: GitRepo, save
     assert "web" in run("-C", fleet.path, "apply", saved, "--allow-dirty").stdout
 
 
-def test_what_is_no_saved_plan_is_told_with_its_name_and_place(fleet: GitRepo, saved: Path) -> None:
+def test_an_invalid_saved_plan_is_reported_with_its_name_and_position(fleet: GitRepo, saved: Path) -> None:
     text = saved.read_text()
     for content, location in ((text.replace("acme", "ACME"), f"{saved}: "), (text[:50], f"{saved}:4:3: ")):
         saved.write_text(content)
@@ -263,7 +263,7 @@ def test_no_colour_where_there_is_no_terminal(fleet: GitRepo) -> None:
 
 
 @pytest.mark.parametrize(("name", "hint"), [("web", "run `sandboxer plan`"), ("wev", "did you mean `web`?")])
-def test_what_is_on_no_host_cannot_be_extended_and_the_hint_says_more(fleet: GitRepo, name: str, hint: str) -> None:
+def test_what_is_on_no_host_cannot_be_extended_and_has_a_hint(fleet: GitRepo, name: str, hint: str) -> None:
     done = run("-C", fleet.path, "extend-ttl", name, "1h")
     assert (done.returncode, done.stdout) == (1, "")
     assert hint in done.stderr
@@ -278,7 +278,7 @@ def test_a_lock_on_a_host_that_is_silent_is_unknown(fleet: GitRepo) -> None:
     assert lock["error"]
 
 
-def test_get_of_what_is_not_there_says_so(fleet: GitRepo) -> None:
+def test_get_of_an_absent_sandbox_reports_that(fleet: GitRepo) -> None:
     done = run("-C", fleet.path, "get", "nothing")
     assert (done.returncode, done.stdout) == (1, "")
     assert "no sandbox nothing" in done.stderr

@@ -110,7 +110,7 @@ def test_a_host_that_is_silent_keeps_no_name_of_another_back(host: JournalHost) 
         assert time.monotonic() - began < 8, "and not as long as a look may take"
 
 
-def test_what_is_wrong_says_nothing(host: JournalHost) -> None:
+def test_an_error_completes_nothing(host: JournalHost) -> None:
     folder = host.session.folder / "fleet"
     for line in ("sandboxer get ", "sandboxer create --profile "):
         assert complete(host.session.folder, line) == [], "there is no fleet"

@@ -122,7 +122,7 @@ def test_what_the_sandbox_leaves_open_is_its_profiles(commit: str, capsys: pytes
     assert found["spec.profile"] == ("profile.e2e", "manifests/all.yaml:19:8")
 
 
-def test_an_input_that_cannot_be_had_says_so_in_the_digests_place(
+def test_an_unavailable_input_shows_the_reason_instead_of_the_digest(
     commit: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     value, source = rows(capsys, "plain")["spec.workspace.digest"]

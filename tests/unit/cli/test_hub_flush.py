@@ -45,7 +45,7 @@ def flush(host: JournalHost, url: str, code: int) -> str:
     return done.stderr
 
 
-def test_what_waited_for_a_hub_is_told_once_it_serves(host: JournalHost, tmp_path: Path) -> None:
+def test_what_waited_for_a_hub_is_sent_once_it_serves(host: JournalHost, tmp_path: Path) -> None:
     hub = ServedHub(tmp_path / "hub")
     said = flush(host, hub.url, 1)
     assert "; 8 events wait on the hosts (sent by the next run" in " ".join(said.split())

@@ -35,7 +35,7 @@ def handle(**given: Any) -> Handle:
         (SandboxFilter(by="alice@laptop"), False),
     ],
 )
-def test_what_is_asked_for_is_all_that_is_taken(wanted: SandboxFilter, taken: bool) -> None:
+def test_only_requested_values_are_used(wanted: SandboxFilter, taken: bool) -> None:
     assert wanted.takes(handle()) is taken
 
 
@@ -55,7 +55,7 @@ def test_destroy_wants_to_know_which(words: list[str]) -> None:
     assert "--all" in done.stderr
 
 
-def test_destroy_of_all_asks_no_host_where_it_could_not_ask_a_person() -> None:
+def test_destroy_of_all_contacts_no_host_where_it_could_not_ask_for_confirmation() -> None:
     done = run("destroy", "--all", "--mine")
     assert (done.returncode, done.stdout) == (1, "")
     assert "cannot ask for confirmation without a terminal" in done.stderr

@@ -29,7 +29,7 @@ def fleet(tmp_path: Path) -> GitRepo:
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])
-def test_a_plan_is_told_from_its_start_to_its_end(fleet: GitRepo, how: str) -> None:
+def test_a_plan_is_reported_from_its_start_to_its_end(fleet: GitRepo, how: str) -> None:
     if how == "option":
         done = run("--log-format", "json", "-C", fleet.path, "plan", "-o", "json")
     else:
@@ -61,7 +61,7 @@ def _steady(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if '"seconds"' not in line)
 
 
-def test_what_is_blocked_from_the_start_is_told(fleet: GitRepo) -> None:
+def test_what_is_blocked_from_the_start_is_reported(fleet: GitRepo) -> None:
     done = run("--log-format", "json", "-C", fleet.path, "apply", "-y")
     (ended,) = [line for line in lines_of(done.stderr) if line["event"] == "change.ended"]
     assert (ended["sandbox"], ended["outcome"]) == ("web", "blocked")
@@ -104,7 +104,7 @@ def test_every_error_is_a_line_with_a_hint(
     assert events_of(err)[-1] == "run.finished"
 
 
-def test_findings_are_lines_with_their_place(fleet: GitRepo) -> None:
+def test_findings_are_lines_with_their_position(fleet: GitRepo) -> None:
     fleet.write("manifests/web.yaml", MANIFESTS.replace("profile: profile.web", "profile: profile.wed"))
     done = run("--log-format", "json", "-C", fleet.path, "plan")
     found, error = (line for line in lines_of(done.stderr) if line["event"] in ("manifest.finding", "error"))
@@ -189,7 +189,7 @@ def test_ctrl_c_is_a_line(fleet: GitRepo) -> None:
     assert events_of(said)[-1] == "run.finished"
 
 
-def test_state_hub_is_told_the_same_run_id(fleet: GitRepo) -> None:
+def test_state_hub_gets_the_same_run_id(fleet: GitRepo) -> None:
     settings = "spec: {stateHub: {url: '${STATE_HUB_URL}', token: env:STATE_HUB_TOKEN}}\n"
     fleet.write("sandboxer.yaml", FLEET + settings)
     fleet.commit()

@@ -54,7 +54,7 @@ def test_an_apply_comes_to_the_collector_whole(fleet: GitRepo) -> None:
     assert root.seconds >= spans["look silent"].seconds
 
 
-def test_an_error_before_any_host_is_asked_is_told_too(fleet: GitRepo) -> None:
+def test_an_error_before_any_host_is_contacted_is_reported_too(fleet: GitRepo) -> None:
     with Collector() as collector:
         done = run(fleet, "apply", **collector.environment)
         (root,) = collector.spans
@@ -81,7 +81,7 @@ def test_without_the_extra_one_warning_names_it(fleet: GitRepo) -> None:
     assert warning.endswith("pip install '.[otel]'")
 
 
-def test_nothing_of_opentelemetry_is_imported_unless_it_is_asked_for(fleet: GitRepo) -> None:
+def test_nothing_of_opentelemetry_is_imported_unless_it_is_requested(fleet: GitRepo) -> None:
     tell = (
         "import atexit\n"
         "atexit.register(lambda: print([name for name in sys.modules if name.startswith('opentelemetry')]))"

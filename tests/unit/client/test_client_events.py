@@ -35,12 +35,12 @@ def numbers(events: Iterable[Event | None]) -> list[int | None]:
     return [event.number if event else None for event in events]
 
 
-def test_a_life_that_is_not_followed_is_told_to_its_last_event(host: JournalHost) -> None:
+def test_a_life_that_is_not_followed_is_returned_up_to_its_last_event(host: JournalHost) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     assert numbers(Client(host.session.folder / "fleet").events("web")) == [1, 2, 3]
 
 
-def test_one_that_is_followed_goes_on_and_ends_with_the_life(host: JournalHost) -> None:
+def test_one_that_is_followed_continues_and_ends_with_the_life(host: JournalHost) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     events = Client(host.session.folder / "fleet").events(ID, follow=True)
     assert numbers([next(events) for _ in range(4)]) == [1, 2, 3, None]

@@ -91,7 +91,7 @@ def test_a_host_without_an_engine_takes_nothing_that_needs_one() -> None:
     assert not decided.complete
 
 
-def test_a_host_without_an_engine_and_without_sandboxes_is_told() -> None:
+def test_a_host_without_an_engine_and_without_sandboxes_is_reported() -> None:
     decided, _ = planned(fleet(), host())
     assert [(one.status, one.error) for one in decided.hosts] == [("unknown", NO_ENGINE)]
 
@@ -128,7 +128,7 @@ def test_a_record_without_an_engine_is_read_with_an_empty_key_and_without_one() 
         parse_record(data.replace(b'"engine":""', b'"engine":"rm -rf /"'), fleet=record.fleet, identifier=record.id)
 
 
-def test_what_another_command_showed_of_the_host_is_not_asked_for_again() -> None:
+def test_what_another_command_showed_of_the_host_is_not_queried_again() -> None:
     class NoTransport:
         def run(self, _command: Any) -> Any:
             raise HostUnreachable("lab-1", "asked again")

@@ -109,7 +109,7 @@ def test_an_implementation_that_is_registered_twice_is_refused(name: str) -> Non
 
 
 @pytest.mark.parametrize("field", sorted(CAPABILITIES))
-def test_a_description_that_lacks_a_capability_field_is_refused_with_its_place(field: str) -> None:
+def test_a_description_that_lacks_a_capability_field_is_refused_with_its_position(field: str) -> None:
     given = {key: value for key, value in CAPABILITIES.items() if key != field}
     spec = {"implementation": "other", "capabilities": given}
     document = {"apiVersion": "sandboxer.dev/v1", "kind": "Extension", "metadata": {"name": "ext.other"}, "spec": spec}

@@ -87,7 +87,7 @@ def test_its_digests_are_the_constants() -> None:
     assert constants == {"EMPTY_CONFIG": _digest(CONFIG), "EMPTY_MANIFEST": _digest(MANIFEST)}
 
 
-def test_no_image_of_the_host_is_asked_for() -> None:
+def test_no_image_of_the_host_is_used() -> None:
     assert "image ls" not in CLEANER
     assert re.findall(r"--entrypoint /bin/rm (\S+)", CLEANER) == ['"$image"']
 

@@ -34,7 +34,7 @@ def test_inert_unless_the_point_is_passed(value: str | None) -> None:
     ("value", "did"),
     [("begin.before", []), ("put.after", ["begin", "put"]), ("put.before#2", ["begin", "put"])],
 )
-def test_killed_where_it_says(value: str, did: list[str]) -> None:
+def test_killed_at_the_named_point(value: str, did: list[str]) -> None:
     done = run(value)
     assert (done.returncode, done.stdout.split()) == (-signal.SIGKILL, did)
 

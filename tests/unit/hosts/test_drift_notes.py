@@ -84,7 +84,7 @@ def test_a_note_is_written_whole_and_the_record_left_alone(directory: Path, note
     assert sorted(path.name for path in directory.iterdir()) == ["drift.json", "journal.jsonl", "record.json"]
 
 
-def test_the_journal_tells_it_once_behind_the_last_event(directory: Path, notebook: DriftNotes) -> None:
+def test_the_journal_has_it_once_after_the_last_event(directory: Path, notebook: DriftNotes) -> None:
     TOLD_EVENTS.clear()
     assert notebook.write([TOLD]) == []
     assert notebook.write([TOLD]) == []  # another job saw the same

@@ -36,7 +36,7 @@ def host(tmp_path: Path) -> Iterator[JournalHost]:
 # --- the cursor
 
 
-def test_what_was_never_told_is_told_whole(host: JournalHost) -> None:
+def test_what_was_never_acknowledged_is_read_whole(host: JournalHost) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     (backlog,) = host.read()
     assert (backlog.id, backlog.uid, backlog.cursor, backlog.last) == (ID, ONE, 0, 3)
@@ -44,7 +44,7 @@ def test_what_was_never_told_is_told_whole(host: JournalHost) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_what_stands_behind_the_cursor_is_to_be_told(host: JournalHost, number: int) -> None:
+def test_what_follows_the_cursor_is_to_be_sent(host: JournalHost, number: int) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     host.told((ID, ONE, number))
     assert host.numbers() == [("1", number, list(range(number + 1, 4)))]
@@ -69,7 +69,7 @@ CURSORS = {
 
 
 @pytest.mark.parametrize("case", CURSORS)
-def test_a_cursor_that_says_nothing(host: JournalHost, case: str) -> None:
+def test_an_empty_cursor(host: JournalHost, case: str) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     (host.directory() / "journal.acked").write_bytes(CURSORS[case].encode("utf-8", "surrogateescape"))
     (backlog,) = [one for one in host.read() if one.uid == ONE]
@@ -140,7 +140,7 @@ def test_nothing_is_there(host: JournalHost) -> None:
 # --- one sandbox's whole journal
 
 
-def test_all_of_a_sandbox_is_shown_told_or_not(host: JournalHost) -> None:
+def test_all_of_a_sandbox_is_shown_acknowledged_or_not(host: JournalHost) -> None:
     host.left(lines(life(ONE)[3:]))
     host.lives(TWO, lines(life(TWO, 3)), cursor=f"{TWO} 3\n")
     host.lives(TWO, lines(life(TWO, 2, identifier="0badcafe")), identifier="0badcafe")

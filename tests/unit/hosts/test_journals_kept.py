@@ -36,7 +36,7 @@ def host(tmp_path: Path) -> Iterator[JournalHost]:
 # --- what a sandbox leaves
 
 
-def test_what_it_has_still_to_tell_outlives_it_once(host: JournalHost) -> None:
+def test_its_unsent_events_outlive_it_once(host: JournalHost) -> None:
     events = life(ONE)
     host.lives(ONE, lines(events[:4]), cursor=f"{ONE} 2\n")
     host.remove(ONE, events[4])
@@ -63,7 +63,7 @@ def test_a_torn_line_takes_no_other_with_it(host: JournalHost) -> None:
     assert host.files() == []
 
 
-def test_two_lives_of_a_name_are_kept_and_told_one_after_the_other(host: JournalHost) -> None:
+def test_two_lives_of_a_name_are_kept_and_sent_one_after_the_other(host: JournalHost) -> None:
     for uid in (ONE, TWO):
         host.lives(uid, lines(life(uid, 4)))
         host.remove(uid, life(uid)[4])
@@ -79,7 +79,7 @@ def test_two_lives_of_a_name_are_kept_and_told_one_after_the_other(host: Journal
     assert host.numbers() == [("3", 2, [])]
 
 
-def test_once_told_nothing_is_left_of_it(host: JournalHost) -> None:
+def test_once_sent_nothing_is_left_of_it(host: JournalHost) -> None:
     host.lives(ONE, lines(life(ONE, 4)))
     host.remove(ONE, life(ONE)[4])
     host.told((ID, ONE, 4))
@@ -160,7 +160,7 @@ def test_of_one_sandbox_a_mebibyte_is_kept(host: JournalHost) -> None:
     assert len(backlog.events) > 300
 
 
-def test_one_reading_takes_a_part_of_a_long_journal_and_the_next_goes_on(host: JournalHost) -> None:
+def test_one_reading_takes_a_part_of_a_long_journal_and_the_next_continues(host: JournalHost) -> None:
     first = life(ONE)[0]
     host.lives(ONE, lines(first.model_copy(update={"number": number}) for number in range(1, 1500)))
     read: list[int] = []

@@ -38,7 +38,7 @@ def session(tmp_path: Path) -> Iterator[Bench]:
 # --- what a lock's file says
 
 
-def test_what_a_client_says_of_itself_comes_back() -> None:
+def test_the_holder_line_of_a_client_is_read_back() -> None:
     text = f"{holder_line(WHO, COMMIT)}\n2026-11-24T12:03:10Z\n4711\n"
     assert Holder.parse(text) == HOLDER
     assert str(HOLDER) == "alice@ci-7, commit 1f2e3d4c5a6b, since 12:03:10Z"
@@ -62,7 +62,7 @@ def test_what_anybody_wrote_there_is_harmless() -> None:
 # --- taking it
 
 
-def test_whoever_waits_is_told_for_whom_and_blocked_by_name_when_the_time_is_over(session: Bench) -> None:
+def test_a_waiting_client_shows_the_holder_and_is_blocked_by_name_after_the_timeout(session: Bench) -> None:
     steps: list[str] = []
     held_by = r"held by alice@ci-7, commit 1f2e3d4c5a6b, since \d\d:\d\d:\d\dZ"
     with HostSession(session.operation()), pytest.raises(SandboxLocked, match=held_by):
@@ -105,7 +105,7 @@ def test_the_lock_of_a_sandbox_stays_as_long_as_the_sandbox(session: Bench) -> N
 # --- telling and ending it
 
 
-def test_a_lock_is_told_and_nothing_is_made_by_asking(session: Bench) -> None:
+def test_a_lock_is_reported_and_the_query_creates_nothing(session: Bench) -> None:
     assert session.desk().ask("one") == Lock("one", "free")
     assert not session.root("one").exists()
     with HostSession(session.operation()):
@@ -267,13 +267,13 @@ def test_a_copy_that_the_plan_saw_is_no_news(session: Bench) -> None:
         pass
 
 
-def test_a_host_that_cannot_be_asked_keeps_a_life_from_beginning(session: Bench) -> None:
+def test_a_host_that_cannot_be_queried_keeps_a_life_from_beginning(session: Bench) -> None:
     session.transport("c").close()
     with pytest.raises(HostUnreachable), Placements().begin(session.operation("b"), [session.operation("c")]):
         pass
 
 
-def test_whoever_places_it_elsewhere_waits_and_is_told(session: Bench) -> None:
+def test_a_client_that_places_it_elsewhere_waits_and_shows_the_holder(session: Bench) -> None:
     placing = Placements().begin(
         session.operation("b", who="bob@x", timeout=1), [session.operation("a", who="bob@x", timeout=1)]
     )

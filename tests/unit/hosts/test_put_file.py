@@ -35,7 +35,7 @@ def test_a_folder_that_is_swept_away_while_it_is_empty_is_made_again(tmp_path: P
     assert {file.read_text() for file in files} == {"hello"}
 
 
-def test_a_file_that_is_not_as_long_as_it_was_said_takes_no_place(tmp_path: Path) -> None:
+def test_a_file_of_another_length_than_announced_is_not_stored(tmp_path: Path) -> None:
     target = tmp_path / "record.json"
     target.write_text("old")
     text = f"{PUT_FILE}\nprintf hell | put_file \"$1\" 5 600 ''"

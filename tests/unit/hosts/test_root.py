@@ -65,7 +65,7 @@ def _unsafe(shell: list[str], root: str, stated: str = "", real: str = "") -> st
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 @pytest.mark.parametrize("case", CASES)
-def test_who_may_change_the_way_is_told_by_name(case: str, shell: list[str]) -> None:
+def test_the_folder_that_others_may_change_is_reported_by_name(case: str, shell: list[str]) -> None:
     folders, said = CASES[case]
     stated = "".join(f"{owner} {mode:x} {path}\n" for path, (owner, mode) in folders.items())
     expected = f"{said}, who could replace /a/b/root" if said else ""
@@ -73,7 +73,7 @@ def test_who_may_change_the_way_is_told_by_name(case: str, shell: list[str]) -> 
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
-def test_names_of_any_kind_are_told_apart(shell: list[str], tmp_path: Path) -> None:
+def test_names_of_any_kind_are_distinguished(shell: list[str], tmp_path: Path) -> None:
     for name in ("two words", "star *", "$(id)", "tab\tbed", "back\\slash"):
         folder = tmp_path / name
         folder.mkdir()

@@ -100,7 +100,7 @@ def test_a_tree_that_comes_broken_leaves_nothing(root: Path) -> None:
     assert list((root / "fleet" / IDENTIFIER / "workspace/tree").iterdir()) == []
 
 
-def test_a_life_begins_with_its_record_its_events_and_what_was_asked_for(root: Path) -> None:
+def test_a_life_begins_with_its_record_its_events_and_its_request(root: Path) -> None:
     record, request = b'{"id":"0badcafe","phase":"requested"}\n', b'{"document":{"spec":"\xc3\xa9"}}\n'
     arguments = ("a" * 32, "new", "0", str(len(request)), "", '{"number":1}')
     assert _talk(root, ("begin", arguments, record + request)) == [(0, b"")]
@@ -112,7 +112,7 @@ def test_a_life_begins_with_its_record_its_events_and_what_was_asked_for(root: P
     assert (directory / "journal.jsonl").read_text() == '{"number":1}\n'
 
 
-def test_what_was_asked_for_comes_back_with_a_record_that_was_lost(root: Path) -> None:
+def test_the_request_comes_back_with_a_record_that_was_lost(root: Path) -> None:
     record, request = b'{"id":"0badcafe"}\n', b"{}\n"
     directory = root / "fleet" / IDENTIFIER
     directory.mkdir(parents=True)
@@ -173,7 +173,7 @@ do_well() { echo well; }
 
 
 @pytest.mark.parametrize("verb", ["stubborn", "apart"])
-def test_a_verb_that_ignores_a_term_is_ended_and_the_conversation_goes_on(root: Path, verb: str) -> None:
+def test_a_verb_that_ignores_a_term_is_ended_and_the_session_continues(root: Path, verb: str) -> None:
     with _Talk(root, _STUBBORN) as talk:
         code, said = talk.ask(verb, seconds=1)
         assert (code, said) == (72, f"{verb} did not end within 1 s, and was ended".encode())
@@ -213,7 +213,7 @@ def test_a_client_that_is_gone_ends_all_of_it_and_the_lock(root: Path, verb: str
         assert not (root / "fleet/.locks" / IDENTIFIER).exists()
 
 
-def test_a_client_that_says_nothing_more_is_gone(root: Path) -> None:
+def test_a_silent_client_is_gone(root: Path) -> None:
     """Its connection is open still: nobody tells the host that it is gone."""
     with _Talk(root, _STUBBORN, silence=2) as talk:
         talk.send("apart", 300)

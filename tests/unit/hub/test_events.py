@@ -31,7 +31,7 @@ def assert_problem(answer: httpx.Response, status: int, field: str | None = None
     return problem
 
 
-def test_a_new_event_is_accepted_and_a_repetition_is_told_as_one(hub: RunningHub) -> None:
+def test_a_new_event_is_accepted_and_a_repetition_is_reported_as_one(hub: RunningHub) -> None:
     first, again = hub.post(event(1)), hub.post(event(1))
     assert (first.status_code, first.json()) == (201, {"id": event(1)["id"], "status": "accepted"})
     assert (again.status_code, again.json()) == (200, {"id": event(1)["id"], "status": "duplicate"})
@@ -160,7 +160,7 @@ def test_a_detection_without_drift_is_refused(refusing_hub: RunningHub) -> None:
     assert_problem(refusing_hub.post(event(1, "drift.detected", drift=[{"old": 1}])), 400, "data.drift.0.path")
 
 
-def test_a_body_that_is_too_large_is_refused_also_where_its_length_is_not_told(hub: RunningHub) -> None:
+def test_a_body_that_is_too_large_is_refused_also_where_its_length_is_not_announced(hub: RunningHub) -> None:
     large = json.dumps({**event(1), "data": {**event(1)["data"], "more": "x" * 256 * 1024}}).encode()
     assert_problem(hub.client.post("/events", content=large, headers={"Content-Type": CLOUDEVENT}), 413)
     parts = iter([large[:1000], large[1000:]])
@@ -192,7 +192,7 @@ def test_runs_are_kept(hub: RunningHub) -> None:
     assert_problem(hub.post({**run_event(run_id="run-3"), "source": "/fleets/acme/hosts/lab-1"}), 400, "source")
 
 
-def test_events_are_asked_for_by_what_they_are_about(hub: RunningHub) -> None:
+def test_events_are_filtered_by_subject(hub: RunningHub) -> None:
     other = {"fleet": "other", "host": "lab-2", "sandbox_id": "0" * 8, "uid": "b" * 32}
     hub.take(event(1, "sandbox.requested"), event(2), event(1, "sandbox.failed", **other), run_event())
     assert len(hub.events()) == 4

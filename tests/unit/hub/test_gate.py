@@ -29,7 +29,7 @@ def ask(hub: RunningHub, method: str, path: str, **headers: str) -> httpx.Respon
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-def test_nothing_is_told_without_the_token(refusing_hub: RunningHub, method: str, path: str) -> None:
+def test_nothing_is_returned_without_the_token(refusing_hub: RunningHub, method: str, path: str) -> None:
     answer = ask(refusing_hub, method, path)
     assert_problem(answer, 401)
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="State Hub"'

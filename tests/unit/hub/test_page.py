@@ -26,7 +26,7 @@ def named(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def test_every_file_is_served_with_its_type_and_asked_for_anew_each_time(refusing_hub: RunningHub) -> None:
+def test_every_file_is_served_with_its_type_and_revalidated_each_time(refusing_hub: RunningHub) -> None:
     assert {file.path for file in page_files()} == {"/"} | {f"/{path.name}" for path in FILES} - {"/index.html"}
     for file in page_files():
         answer = refusing_hub.client.get(file.path)
@@ -40,7 +40,7 @@ def test_no_file_of_the_page_is_in_the_way_of_the_api() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_no_address_outside_is_asked(path: Path) -> None:
+def test_no_external_address_is_requested(path: Path) -> None:
     found = set(re.findall(r"(?:https?:)?//[a-z0-9][^\s\"'`)>]*", named(path)))
     allowed = {"http://www.w3.org/2000/svg"}
     comments = set(re.findall(r"//[^\n]*", named(path))) if path.suffix == ".js" else set()
@@ -71,7 +71,7 @@ def test_every_import_is_there_and_exported(path: Path) -> None:
             assert re.search(rf"export (async )?(function|class|const) {name}\b", source), f"{module}: {name}"
 
 
-def test_every_element_that_a_script_asks_for_is_there() -> None:
+def test_every_element_that_a_script_uses_is_there() -> None:
     page, scripts = named(FOLDER / "index.html"), "\n".join(named(path) for path in SCRIPTS)
     there = set(re.findall(r"\bid=\"([\w-]+)\"", page)) | set(re.findall(r"\bid: \"([\w-]+)\"", scripts))
     assert set(re.findall(r"byId\(\"([\w-]+)\"\)", scripts)) <= there

@@ -177,7 +177,7 @@ def test_what_was_answered_outlives_a_kill(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "prometheus_client"])
-def test_without_the_extra_it_says_what_to_install(missing: str, tmp_path: Path) -> None:
+def test_without_the_extra_it_names_what_to_install(missing: str, tmp_path: Path) -> None:
     code = (
         f"import sys; sys.modules[{missing!r}] = None; from sandboxer.cli.main import run; sys.exit(run(sys.argv[1:]))"
     )

@@ -115,7 +115,7 @@ def projected(events: Any) -> list[dict[str, Any]]:
             store.close()
 
 
-def test_what_is_destroyed_is_listed_only_where_it_is_asked_for(hub: RunningHub) -> None:
+def test_what_is_destroyed_is_listed_only_on_request(hub: RunningHub) -> None:
     other = {"sandbox_id": "0" * 8, "name": "other", "uid": "c" * 32}
     hub.take(*LIFE[:4], event(8, "sandbox.destroyed"), event(1, "sandbox.requested", **other))
     assert [row["name"] for row in hub.sandboxes()] == ["other"]
@@ -131,7 +131,7 @@ def test_a_sandbox_that_moves_is_on_both_hosts_until_the_old_one_is_gone(hub: Ru
     assert [row["host"] for row in hub.sandboxes()] == ["lab-2"]
 
 
-def test_sandboxes_are_asked_for_by_fleet_host_and_phase(hub: RunningHub) -> None:
+def test_sandboxes_are_filtered_by_fleet_host_and_phase(hub: RunningHub) -> None:
     other = {"sandbox_id": "0" * 8, "name": "other", "uid": "c" * 32, "fleet": "other", "host": "lab-2"}
     hub.take(*LIFE[:3], event(1, "sandbox.failed", **other))
     for query in ({"fleet": "other"}, {"host": "lab-2"}, {"phase": "failed"}):
@@ -139,12 +139,12 @@ def test_sandboxes_are_asked_for_by_fleet_host_and_phase(hub: RunningHub) -> Non
     assert_problem(hub.client.get("/sandboxes", params={"phase": "well"}), 400, "phase")
 
 
-def test_a_journal_that_was_lost_goes_on_from_its_gap(hub: RunningHub) -> None:
+def test_a_journal_that_was_lost_continues_from_its_gap(hub: RunningHub) -> None:
     hub.take(LIFE[2], event(1795541698, "journal.gap", minute=40), event(1795541699, "sandbox.expired", minute=40))
     assert hub.sandboxes()[0]["phase"] == "expired"
 
 
-def test_a_registration_tells_what_no_event_does(hub: RunningHub) -> None:
+def test_a_registration_adds_what_no_event_has(hub: RunningHub) -> None:
     hub.take(*LIFE[:3])
     answer = hub.put(registration())
     assert answer.status_code == 201

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_disk_that_is_full_is_told_and_nothing_is_half_there(
+def test_a_disk_that_is_full_is_reported_and_nothing_is_half_there(
     hub: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stores: list[Store] = []

@@ -52,7 +52,7 @@ def test_an_event_reaches_whoever_listens_and_what_was_before_does_not(hub: Runn
         assert number(next(said)) == 3
 
 
-def test_a_reader_goes_on_where_it_was_cut_off(hub: RunningHub) -> None:
+def test_a_reader_resumes_where_it_was_interrupted(hub: RunningHub) -> None:
     with hub.client.stream("GET", "/stream") as answer:
         cursor = next(messages(answer))["id"]
     hub.take(event(1), event(2))
@@ -65,7 +65,7 @@ def test_a_reader_goes_on_where_it_was_cut_off(hub: RunningHub) -> None:
             cursor = told[0]["id"]
 
 
-def test_a_reader_goes_on_after_a_restart(tmp_path: Path) -> None:
+def test_a_reader_resumes_after_a_restart(tmp_path: Path) -> None:
     with RunningHub(tmp_path / "hub.sqlite") as first, first.client.stream("GET", "/stream") as answer:
         said = messages(answer)
         next(said)
@@ -81,12 +81,12 @@ def test_a_reader_goes_on_after_a_restart(tmp_path: Path) -> None:
             assert number(next(said)) == 2
 
 
-def test_a_place_of_another_database_is_refused(hub: RunningHub) -> None:
+def test_a_cursor_of_another_database_is_refused(hub: RunningHub) -> None:
     assert_problem(hub.client.get("/stream", headers={"Last-Event-ID": "00000000-5"}), 400, "Last-Event-ID")
     assert_problem(hub.client.get("/stream", headers={"Last-Event-ID": "x"}), 400, "Last-Event-ID")
 
 
-def test_a_place_in_the_list_of_events_is_one_in_the_stream(hub: RunningHub) -> None:
+def test_a_cursor_of_the_list_of_events_is_valid_in_the_stream(hub: RunningHub) -> None:
     hub.take(event(1), event(2), event(3))
     cursor = hub.client.get("/events", params={"limit": 1}).json()["next"]
     with hub.client.stream("GET", "/stream", headers={"Last-Event-ID": cursor}) as answer:
@@ -95,7 +95,7 @@ def test_a_place_in_the_list_of_events_is_one_in_the_stream(hub: RunningHub) -> 
         assert [number(next(said)), number(next(said))] == [2, 3]
 
 
-def test_silence_is_told(tmp_path: Path) -> None:
+def test_a_silent_stream_sends_comments(tmp_path: Path) -> None:
     with RunningHub(tmp_path / "hub.sqlite", heartbeat=0.05) as hub, hub.client.stream("GET", "/stream") as answer:
         said = messages(answer)
         next(said)
@@ -104,7 +104,7 @@ def test_silence_is_told(tmp_path: Path) -> None:
         assert next(one for one in said if "event" in one)["event"] == "event"
 
 
-def test_a_registration_is_told_without_a_place(hub: RunningHub) -> None:
+def test_a_registration_is_sent_without_a_cursor(hub: RunningHub) -> None:
     with hub.client.stream("GET", "/stream") as answer:
         said = messages(answer)
         next(said)
@@ -141,7 +141,7 @@ def test_many_readers_get_every_event_while_many_write(hub: RunningHub) -> None:
     assert told[2] == told[0]
 
 
-def test_the_hub_ends_soon_with_readers_that_say_nothing(tmp_path: Path) -> None:
+def test_the_hub_ends_soon_with_silent_readers(tmp_path: Path) -> None:
     with RunningHub(tmp_path / "hub.sqlite") as hub, hub.client.stream("GET", "/stream") as answer:
         said = messages(answer)
         next(said)

@@ -27,7 +27,7 @@ def _stones(*identifiers: str) -> dict[str, Tombstone]:
     return {identifier: Tombstone(identifier, "sha256:00") for identifier in identifiers}
 
 
-def test_where_all_is_done_nothing_is_asked() -> None:
+def test_where_all_is_done_no_host_is_contacted() -> None:
     assert _unsettled() == []
     assert _unsettled(tombstones=_stones(WANTED)) == []
 
@@ -52,7 +52,7 @@ def test_a_tombstone_goes_with_its_manifest_and_no_sooner() -> None:
     assert _unsettled(tombstones=tombstones, forget=False) == []
 
 
-def test_a_file_that_only_looks_like_a_tombstone_is_left_alone() -> None:
+def test_a_file_that_only_resembles_a_tombstone_is_left_alone() -> None:
     assert _unsettled(tombstones=_stones("0011aabb 0011aabc", "x\n", "README", "0011AABB")) == []
 
 

@@ -50,7 +50,7 @@ def deliver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deliver
 # --- what is told, and in which order
 
 
-def test_what_the_journals_have_still_to_tell_is_told_and_noted(host: JournalHost, deliver: Deliveries) -> None:
+def test_unacknowledged_events_of_the_journals_are_sent_and_noted(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 3)), cursor=f"{ONE} 1\n")
     host.left(lines(life(TWO, identifier=OTHERS[0])[3:]), identifier=OTHERS[0])
     with LyingHub() as lying:
@@ -68,7 +68,7 @@ def test_what_the_journals_have_still_to_tell_is_told_and_noted(host: JournalHos
     assert not host.kept(OTHERS[0]).exists()
 
 
-def test_what_the_run_does_comes_behind_what_was_to_be_told(host: JournalHost, deliver: Deliveries) -> None:
+def test_what_the_run_does_is_sent_after_the_waiting_events(host: JournalHost, deliver: Deliveries) -> None:
     events = life(ONE)
     host.lives(ONE, lines(events[:3]))
     with LyingHub() as lying:
@@ -81,7 +81,7 @@ def test_what_the_run_does_comes_behind_what_was_to_be_told(host: JournalHost, d
     assert host.numbers() == [("1", 5, [])]
 
 
-def test_what_was_read_already_is_not_told_twice(host: JournalHost, deliver: Deliveries) -> None:
+def test_what_was_read_already_is_not_sent_twice(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     with LyingHub() as lying:
         telling = deliver(lying)
@@ -93,7 +93,7 @@ def test_what_was_read_already_is_not_told_twice(host: JournalHost, deliver: Del
     assert numbers(lying) == of(ONE, 1, 2, 3)
 
 
-def test_a_life_that_begins_is_told_from_its_first_event(host: JournalHost, deliver: Deliveries) -> None:
+def test_a_life_that_begins_is_sent_from_its_first_event(host: JournalHost, deliver: Deliveries) -> None:
     with LyingHub() as lying:
         telling = deliver(lying)
         telling.begin(host.journals, ["one"])
@@ -127,7 +127,7 @@ def test_an_event_behind_one_that_is_not_known_waits_for_the_next_run(host: Jour
     assert numbers(lying, OTHERS[0]) == []
 
 
-def test_a_journal_that_begins_anew_is_told(host: JournalHost, deliver: Deliveries) -> None:
+def test_a_journal_that_begins_again_is_sent(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     record = RECORD.model_copy(update={"uid": ONE})
     unknown_host = gap_then(record, Phase.PROVISIONING, at=NOW, reason="r")
@@ -141,7 +141,7 @@ def test_a_journal_that_begins_anew_is_told(host: JournalHost, deliver: Deliveri
     assert numbers(lying) == of(ONE, 1, 2, 3, unknown_host[0].number, unknown_host[1].number)
 
 
-def test_hosts_that_were_not_begun_are_not_told_of(host: JournalHost, deliver: Deliveries) -> None:
+def test_hosts_that_were_not_begun_are_not_reported(host: JournalHost, deliver: Deliveries) -> None:
     with LyingHub() as lying:
         telling = deliver(lying)
         telling.begin(host.journals, [])
@@ -150,7 +150,7 @@ def test_hosts_that_were_not_begun_are_not_told_of(host: JournalHost, deliver: D
     assert lying.events == []
 
 
-def test_a_life_and_the_one_after_it_are_told_in_turn(host: JournalHost, deliver: Deliveries) -> None:
+def test_a_life_and_the_one_after_it_are_sent_in_turn(host: JournalHost, deliver: Deliveries) -> None:
     first, second = life(ONE), life(TWO, 3)
     host.lives(ONE, lines(first[:3]), cursor=f"{ONE} 2\n")
     with LyingHub() as lying:
@@ -240,7 +240,7 @@ def test_an_identity_is_registered_while_it_is_ready(host: JournalHost, deliver:
     assert (lying.requests[6].path, lying.requests[6].query) == (f"/sandboxes/{ID}", f"host=one&uid={ONE}")
 
 
-def test_drift_that_is_told_renews_what_is_registered(host: JournalHost, deliver: Deliveries) -> None:
+def test_reported_drift_renews_the_registration(host: JournalHost, deliver: Deliveries) -> None:
     drift = [FieldChange("services.web.state", "running", "exited (1)")]
     record = RECORD.model_copy(update={"uid": ONE})
     host.lives(ONE, lines(life(ONE, 3)), cursor=f"{ONE} 3\n")
@@ -287,7 +287,7 @@ def test_a_registration_that_fails_for_a_moment_is_tried_again(host: JournalHost
     assert host.numbers() == [("1", 3, [])]
 
 
-def test_one_that_was_extended_is_registered_anew_behind_its_events(host: JournalHost, deliver: Deliveries) -> None:
+def test_one_that_was_extended_is_registered_again_after_its_events(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 2)))
     with LyingHub() as lying:
         telling = deliver(lying)
@@ -306,7 +306,7 @@ def test_a_registration_that_is_not_taken_is_no_event_that_waits(host: JournalHo
         assert finished(telling) == [f"State Hub at {lying.url}: answered 401 Unauthorized (check spec.stateHub.token)"]
 
 
-def test_an_event_of_a_run_is_told_once_or_never(host: JournalHost, deliver: Deliveries) -> None:
+def test_an_event_of_a_run_is_sent_once_or_never(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     refuses = LyingHub(choose=lambda request: says(400) if request.json["subject"] == STARTED_RUN else TAKES)
     with refuses as lying:
@@ -322,7 +322,7 @@ def test_an_event_of_a_run_is_told_once_or_never(host: JournalHost, deliver: Del
 # --- hosts that are gone
 
 
-def test_a_host_that_goes_away_is_a_sentence_and_others_go_on(
+def test_a_host_that_goes_away_is_reported_and_others_continue(
     host: JournalHost, deliver: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.lives(ONE, lines(life(ONE, 3)))

@@ -70,7 +70,7 @@ def test_what_fails_for_a_moment_is_tried_again_in_its_order(host: JournalHost, 
     assert host.numbers() == [("1", 5, [])]
 
 
-def test_it_is_not_asked_before_it_wants_to_be(host: JournalHost, deliver: Deliveries) -> None:
+def test_a_hub_is_not_contacted_before_retry_after(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 1)))
     request: list[float] = []
 
@@ -124,7 +124,7 @@ def test_a_hub_that_is_not_there_is_one_sentence(host: JournalHost, deliver: Del
     assert "refused; 24 events wait on the hosts" in said
 
 
-def test_a_hub_that_says_try_again_when_the_run_is_over_is_named(
+def test_a_hub_with_retry_after_beyond_the_run_is_named(
     host: JournalHost, deliver: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FIRST_PAUSE", 60.0)
@@ -158,7 +158,7 @@ def test_a_hub_that_hangs_costs_its_grace_and_nothing_once_that_has_passed(
     assert host.numbers() == [("1", 0, [1, 2, 3])]
 
 
-def test_what_is_told_while_a_hub_hangs_waits_for_nobody(host: JournalHost, deliver: Deliveries) -> None:
+def test_events_during_a_hang_of_the_hub_delay_nobody(host: JournalHost, deliver: Deliveries) -> None:
     with LyingHub(otherwise=HANGS) as lying:
         telling = deliver(lying)
         began = time.monotonic()
@@ -171,7 +171,7 @@ def test_what_is_told_while_a_hub_hangs_waits_for_nobody(host: JournalHost, deli
         assert len(telling.finish(grace=0.1)) == 1
 
 
-def test_a_hub_that_goes_on_taking_is_given_more_time_up_to_an_end(host: JournalHost, deliver: Deliveries) -> None:
+def test_a_hub_that_keeps_acknowledging_gets_more_time_up_to_a_limit(host: JournalHost, deliver: Deliveries) -> None:
     many = [life(ONE, 1)[0].model_copy(update={"number": number}) for number in range(1, 200)]
     host.lives(ONE, lines(many))
 
@@ -192,7 +192,7 @@ def test_a_hub_that_goes_on_taking_is_given_more_time_up_to_an_end(host: Journal
     assert left == list(range(cursor + 1, 200))
 
 
-def test_what_is_taken_after_the_end_is_not_noted_and_told_again(host: JournalHost, deliver: Deliveries) -> None:
+def test_what_is_acknowledged_after_the_end_is_not_noted_and_sent_again(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 2)))
     go = threading.Event()
 

@@ -102,7 +102,7 @@ def test_each_missing_tool_is_named(
     assert not report.ok
 
 
-def test_a_host_without_dd_cannot_be_asked(
+def test_a_host_without_dd_cannot_be_checked(
     local: Callable[[str], HostTransport], programs: Path, tmp_path: Path
 ) -> None:
     (programs / "dd").unlink()
@@ -148,7 +148,7 @@ def test_any_sh_serves(local: Callable[[str], HostTransport], programs: Path, tm
     assert {check.name for check in report.checks if check.status == "error"} == {"engine"}
 
 
-def test_every_tool_of_the_scripts_is_asked_for() -> None:
+def test_every_tool_of_the_scripts_is_checked() -> None:
     known = {
         *("awk", "basename", "cat", "chmod", "chown", "comm", "cp", "cut", "date", "dd", "df", "diff", "dirname", "du"),
         *("env", "expr", "find", "flock", "fuser", "getent", "grep", "gzip", "head", "hostname", "id", "install"),
@@ -169,7 +169,7 @@ def test_every_tool_of_the_scripts_is_asked_for() -> None:
     assert used >= {"stat", "flock", "dd", "sha256sum"}  # the pattern does find them
 
 
-def test_an_engine_is_asked_as_an_apply_would(
+def test_an_engine_is_queried_as_an_apply_would(
     local: Callable[[str], HostTransport], programs: Path, tmp_path: Path
 ) -> None:
     program(

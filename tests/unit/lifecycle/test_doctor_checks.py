@@ -220,7 +220,7 @@ def test_remedies_are_in_the_words_of_the_distribution(system: System, docker: s
     assert compose in install_compose(system)
 
 
-def test_a_login_that_is_not_root_asks_for_it() -> None:
+def test_a_login_that_is_not_root_uses_sudo() -> None:
     system = System("debian", (), "12", user="ci", is_root=False)
     assert system.install_tools(("flock", "stat", "sed")) == "sudo apt-get install -y coreutils sed util-linux"
 

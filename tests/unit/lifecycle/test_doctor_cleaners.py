@@ -60,7 +60,7 @@ def test_who_comes_while_a_sandbox_may_live_is_warned_about() -> None:
         assert only(check_cleaner(told(files, checked(longest=timedelta(days=10))))).status == "warning"
 
 
-def test_each_cleaner_is_told() -> None:
+def test_each_cleaner_is_reported() -> None:
     checks = list(check_cleaner(told({**TEN_DAYS, **WEEKLY}, checked(longest=timedelta(days=8)))))
     assert [(check.status, check.found.split()[0]) for check in checks] == [
         ("warning", "tmpreaper"),

@@ -32,7 +32,7 @@ def _left(found: dict[str, Any], *once: str) -> list[tuple[str, str]]:
     return left
 
 
-def test_a_former_name_is_told_with_its_host() -> None:
+def test_a_former_name_is_reported_with_its_host() -> None:
     found = {host: {"directories": ["old", "theirs", "acme/odd", ".x"]} for host in ("lab-1", "lab-2")}
     assert _left(found, "old") == [("lab-1", "old"), ("lab-2", "old")]
     assert _left(found, "theirs") == [("lab-1", "theirs"), ("lab-2", "theirs")]

@@ -29,7 +29,7 @@ class Slow:
         raise HostUnreachable(request.host, "refused")
 
 
-def test_a_slow_host_keeps_no_other_from_being_told() -> None:
+def test_a_slow_host_keeps_no_other_from_being_reported() -> None:
     backend: Any = Slow()
     seen: list[tuple[str, float]] = []
 
@@ -71,7 +71,7 @@ def merged(**extensions: Any) -> HostObservation:
     return observe_host(ObserveRequest("here", "/tmp/sandboxer", "acme"), lambda _: None, request)  # type: ignore[arg-type, return-value]
 
 
-def test_a_sandbox_is_as_the_extension_says_that_its_record_names() -> None:
+def test_a_sandbox_is_as_the_extension_in_its_record_observes_it() -> None:
     record = record_of(fleet_of({"sandboxes": {"web": {}}}).sandboxes["web"], "here")
     folder = record.model_copy(update={"id": "0" * 8, "extension": "ext.folder"})
     shipped = [
@@ -91,7 +91,7 @@ def test_a_sandbox_is_as_the_extension_says_that_its_record_names() -> None:
     assert alone.found[record.id] == own[0]
 
 
-def test_a_look_is_complete_only_where_each_extensions_is() -> None:
+def test_an_observation_is_complete_only_where_each_extensions_is() -> None:
     incomplete = merged(**{"compose-ssh": Fixed(), "folder": Fixed(error="half of it")})
     assert isinstance(incomplete, Reachable)
     assert incomplete.error == "half of it"

@@ -65,7 +65,7 @@ def test_another_life_is_not_extended_for_the_one_that_was_seen(session: Bench) 
 
 
 @pytest.mark.parametrize("content", [None, b""])
-def test_what_is_gone_meanwhile_is_said_to_be(session: Bench, content: bytes | None) -> None:
+def test_a_sandbox_that_is_gone_meanwhile_is_reported(session: Bench, content: bytes | None) -> None:
     path = session.directory("one") / "record.json"
     path.unlink()
     if content is not None:
@@ -104,7 +104,7 @@ def _put(session: Bench, **changed: object) -> Record:
     return record
 
 
-def test_what_is_in_use_is_active_and_is_told_so_once(session: Bench) -> None:
+def test_what_is_in_use_is_active_and_is_reported_once(session: Bench) -> None:
     operation = session.operation(expected_uid=RECORD.uid)
     written = activate(operation, NOW)
     assert (written.phase, written.expires_at) == (Phase.ACTIVE, RECORD.expires_at)
@@ -145,7 +145,7 @@ def test_what_is_not_ready_is_not_in_use(session: Bench, phase: Phase) -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.REQUESTED, Phase.PROVISIONING])
-def test_what_is_given_up_has_failed_and_is_told_why(session: Bench, phase: Phase) -> None:
+def test_what_is_given_up_has_failed_with_the_reason(session: Bench, phase: Phase) -> None:
     record = _put(session, phase=phase, last_event=2)
     operation = replace(session.operation(expected_uid=record.uid), reason="the secret DB_PASSWORD is gone")
     written = give_up(operation)

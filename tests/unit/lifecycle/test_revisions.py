@@ -32,7 +32,7 @@ def test_ancestry_counts_before_time(ancestor: bool | None, after: timedelta, ho
     assert set(newer_on_hosts(fleet_of(CASE), noted("d" * 40, after), lambda _older, _newer: ancestor)) == hosts
 
 
-def test_git_is_asked_once_for_a_commit_and_not_for_the_one_at_hand() -> None:
+def test_git_is_queried_once_for_a_commit_and_not_for_the_current_one() -> None:
     request: list[tuple[str, str]] = []
 
     def is_ancestor(older: str, newer: str) -> bool:

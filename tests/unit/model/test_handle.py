@@ -57,7 +57,7 @@ def test_its_json_is_what_it_was_read_from_byte_for_byte(content: dict[str, Any]
     Draft202012Validator(schema).validate(content)
 
 
-def test_a_registration_is_a_handle_and_says_whose() -> None:
+def test_a_registration_is_a_handle_and_names_the_owner() -> None:
     sent = registration(**FULL).to_json()
     assert list(sent) == [*FULL, "uid", "fleet"]
     schema = json.loads((ROOT / "schemas/registration.schema.json").read_text())

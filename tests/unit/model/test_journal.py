@@ -57,7 +57,7 @@ def test_an_events_id_is_of_its_life_and_number_alone() -> None:
     assert one.model_copy(update={"number": 4}).id != one.id
 
 
-def test_a_lost_journal_is_told_and_no_number_comes_twice() -> None:
+def test_a_lost_journal_is_reported_and_no_number_comes_twice() -> None:
     unknown_host, provisioning = gap_then(RECORD, Phase.PROVISIONING, at=NOW, reason="repair_because_drift")
     assert unknown_host.type == JOURNAL_GAP
     assert provisioning.number == unknown_host.number + 1

@@ -86,7 +86,7 @@ def test_a_sandbox_has_the_defaults_of_the_contract() -> None:
     assert (spec.env, spec.secret_refs) == ({}, ())
 
 
-def test_a_fleet_may_say_nothing_but_its_name() -> None:
+def test_a_fleet_needs_only_its_name() -> None:
     fleet = Fleet.model_validate({"apiVersion": API, "kind": "Fleet", "metadata": {"name": "acme"}})
     assert (fleet.spec.guards.max_deletes, fleet.spec.guards.allow_empty) == (10, False)
     assert (fleet.spec.state_hub, fleet.spec.secrets.allow) == (None, ())
@@ -147,7 +147,7 @@ def test_a_manifest_survives_being_written_and_read() -> None:
     assert Sandbox.model_validate(sandbox.model_dump(mode="json")) == sandbox
 
 
-def test_a_host_key_is_told_from_what_only_looks_like_one() -> None:
+def test_a_host_key_is_distinguished_from_a_lookalike() -> None:
     good = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
     assert is_host_key(good)
     assert is_host_key(good + " root@lab-1")

@@ -149,7 +149,7 @@ def test_a_container_that_prints_one_line_of_a_key() -> None:
         (["unrelated"], "%zz &nosuch; \\q '' \\u12 \\"),
     ],
 )
-def test_what_tells_nothing_stays(secrets: list[str], text: str) -> None:
+def test_a_piece_that_reveals_nothing_stays(secrets: list[str], text: str) -> None:
     assert Redactor(secrets).redact(text) == text
 
 

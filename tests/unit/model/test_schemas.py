@@ -40,7 +40,7 @@ def assert_valid_for_both(document: dict[str, Any]) -> None:
     known["manifest.schema.json"].validate(document)
 
 
-def test_the_committed_schemas_are_what_the_models_say() -> None:
+def test_the_committed_schemas_are_what_the_models_specify() -> None:
     assert main(["--check", str(ROOT / "schemas")]) == 0
 
 

@@ -150,7 +150,7 @@ def test_a_fleet_of_two_thousand_sandboxes_is_within_all_limits(tmp_path: Path) 
     assert len(FleetRepository(tmp_path / "fleet").read(None).files) == 2_000
 
 
-def test_a_manifest_over_one_mebibyte_is_still_told_by_its_name(repo: GitRepo) -> None:
+def test_a_manifest_over_one_mebibyte_is_still_reported_by_its_name(repo: GitRepo) -> None:
     repo.write("manifests/0.yaml", "#" * (MIB + 1))
     found = load(FleetRepository(repo.path).read(None).files).diagnostics
     assert [one.code for one in found if one.location.file == "manifests/0.yaml"] == ["too-large"]

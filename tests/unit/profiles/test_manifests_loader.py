@@ -32,7 +32,7 @@ def value_of(text: str) -> object:
     return source.documents[0].value
 
 
-def test_a_document_tells_the_line_that_sets_each_value() -> None:
+def test_a_document_has_the_line_that_sets_each_value() -> None:
     text = HEAD + "  ttl: 8h\n  inputs: {repo: x, ref: main}\n  secretRefs:\n    - name: A\n      from: env:A\n"
     document = load_with(text).document("Sandbox", "web")
     assert document is not None
@@ -76,7 +76,7 @@ def test_documents_are_kept_as_parsed_so_that_comments_and_style_do_not_count() 
         ("a: 1\r\nb: 2\r\n", {"a": 1, "b": 2}),
     ],
 )
-def test_what_scalars_say(text: str, value: object) -> None:
+def test_how_scalars_are_read(text: str, value: object) -> None:
     assert value_of(text) == value
 
 

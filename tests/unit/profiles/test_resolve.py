@@ -125,7 +125,7 @@ def test_a_sandbox_that_is_new_was_nowhere() -> None:
     assert web(was={"sandboxes": {}}).formerly == ()
 
 
-def test_a_host_that_is_gone_is_looked_at_by_its_last_manifest() -> None:
+def test_a_host_that_is_gone_is_observed_by_its_last_manifest() -> None:
     fleet = fleet_of({"hosts": {"a": {}}, "was": {"hosts": {"a": {"root": "/old/a"}, "gone": {"root": "/old/gone"}}}})
     assert fleet.retired == {"gone"}
     assert {name: host.spec.root for name, host in fleet.hosts.items()} == {"a": "/tmp/sandboxer", "gone": "/old/gone"}
@@ -149,13 +149,13 @@ def test_a_commit_that_changes_no_delivered_file_changes_no_digest() -> None:
     assert one.spec["workspace"] == two.spec["workspace"]
 
 
-def test_an_input_that_cannot_be_had_is_told() -> None:
+def test_an_unavailable_input_is_reported() -> None:
     wanted = web(sandboxes={"web": {"inputs": {"repo": "../missing"}}})
     assert (wanted.tree, wanted.input_error) == (None, "../missing cannot be fetched")
     assert wanted.spec["workspace"]["digest"] is None
 
 
-def test_a_compose_file_that_is_not_in_the_tree_is_told() -> None:
+def test_a_compose_file_that_is_not_in_the_tree_is_reported() -> None:
     wanted = web(profile={"compose": {"files": ["compose.yaml", "more.yaml"]}})
     assert wanted.tree is None
     assert wanted.input_error.startswith("more.yaml, required by e2e, is missing in . at HEAD (")

@@ -36,7 +36,7 @@ def test_the_example_is_an_event() -> None:
     assert shown["data"].keys() == SandboxData.model_fields.keys() - {"drift"}
 
 
-def test_what_a_hub_answers_means_what_the_page_says() -> None:
+def test_the_answers_of_a_hub_mean_what_the_page_specifies() -> None:
     rows = [{int(number) for number in re.findall(r"\b\d{3}\b", row["answer"])} for row in _rows("answer")]
     sets = [set(hub._TAKEN), {200}, {200}, set(hub._AGAIN), set(hub._REFUSED), set()]
     assert rows == [sets[0] - {200}, *sets[1:]]

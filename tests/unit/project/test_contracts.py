@@ -33,7 +33,7 @@ def test_make_check_runs_it_and_it_finds_nothing(module: str) -> None:
 # --- links
 
 
-def test_every_folder_with_pages_is_looked_at() -> None:
+def test_every_folder_with_pages_is_checked() -> None:
     assert {page.relative_to(ROOT).parts[0] for page in pages() if page.parent != ROOT} >= {
         "docs",
         "extensions",
@@ -141,7 +141,7 @@ def test_an_anchor_is_what_github_makes_of_a_heading(tmp_path: Path, heading: st
         ("`GET /v1/sandboxes/{id}` | implemented |", "`GET /v1/sandboxes/{id}` | soon |", "'soon' is neither"),
     ],
 )  # fmt: skip
-def test_what_the_specification_says_and_the_code_does_not_is_found(
+def test_what_the_specification_has_and_the_code_does_not_is_found(
     tmp_path: Path, words: str, instead: str, wrong: str
 ) -> None:
     text = specification.PAGE.read_text()
@@ -226,7 +226,7 @@ def test_every_request_of_a_page_promises_a_status_that_the_api_has(page: Path) 
 
 
 @pytest.mark.parametrize("page", contract.PAGES, ids=lambda page: page.stem)
-def test_what_a_page_says_of_the_library_is_there(page: Path) -> None:
+def test_what_a_page_documents_of_the_library_exists(page: Path) -> None:
     for name in re.findall(r"\bClient\.(\w+)", page.read_text()):
         assert callable(getattr(Client, name))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _AS_NOBODY = "import os, sys; os.geteuid = lambda: 65534; from scripts.demo import main; sys.exit(main())"
 
 
-def test_without_root_and_without_docker_it_says_what_is_missing_and_leaves_nothing(tmp_path: Path) -> None:
+def test_without_root_and_without_docker_it_reports_what_is_missing_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _AS_NOBODY],
         cwd=ROOT,

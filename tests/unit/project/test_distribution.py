@@ -93,7 +93,7 @@ def test_the_sdist_is_what_one_builds_the_wheel_from(built: Path) -> None:
     assert {name for name in names if not name.startswith(WRITTEN)} == expected
 
 
-def test_the_metadata_says_whose_it_is_and_what_it_is_called(wheel: Path) -> None:
+def test_the_metadata_has_owner_and_name(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         about = message_from_bytes(archive.read(f"{INFO}/METADATA"))
         points = archive.read(f"{INFO}/entry_points.txt").decode()

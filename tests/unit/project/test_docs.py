@@ -120,7 +120,7 @@ def strangers(line: str) -> list[str]:
     return [name for name in INSTALL.findall(line) if not PLACE.match(name) and name not in OTHERS]
 
 
-def test_nothing_says_to_install_a_strangers_package() -> None:
+def test_no_page_installs_a_strangers_package() -> None:
     """Of this project nothing is on an index: what is installed is a folder, and never a name."""
     folders = (*ROOT.glob("sandboxer/**/*.py"), *ROOT.glob("scripts/*"), *ROOT.glob("tests/lab/*.py"))
     found = 0
@@ -178,7 +178,7 @@ def test_the_reference_has_the_steps_of_a_life() -> None:
     assert told == {former or "nothing": set(after) for former, after in TRANSITIONS.items() if after}
 
 
-def test_the_tables_of_manifests_are_what_the_models_say() -> None:
+def test_the_tables_of_manifests_are_what_the_models_specify() -> None:
     text = fields.PAGE.read_text(encoding="utf-8")
     assert fields.page(text) == text, "run: .venv/bin/python -m scripts.fields"
     assert set(re.findall(r"<!-- fields: (\w+) -->", text)) == set(fields.KINDS)
@@ -207,7 +207,7 @@ def test_paths_that_the_architecture_names_are_there() -> None:
         assert found, path
 
 
-def test_the_picture_asks_no_address() -> None:
+def test_the_picture_requests_no_address() -> None:
     picture = (ROOT / "docs/images/plan.svg").read_text(encoding="utf-8")
     assert set(re.findall(r"https?://[^\s\"')]+", picture)) == {"http://www.w3.org/2000/svg"}
     assert "repair_because_drift" in picture

@@ -25,7 +25,7 @@ def test_twelve_equal_lines_are_found_whatever_their_indentation() -> None:
     assert list(duplicates([("a.py", one), ("b.py", other)])) == [Duplicate(("a.py", 5), ("b.py", 4), RUN)]
 
 
-def test_a_longer_run_is_told_once_and_in_one_file_too() -> None:
+def test_a_longer_run_is_reported_once_and_in_one_file_too() -> None:
     more = [*STEPS, "last_1(value)", "last_2(value)"]
     text = function("one", *more) + function("other", *more)
     assert list(duplicates([("a.py", text)])) == [Duplicate(("a.py", 2), ("a.py", 17), RUN + 2)]
@@ -62,7 +62,7 @@ def test_scripts_of_hosts_and_of_the_page_count_too() -> None:
     assert [found.first for found in duplicates([("a.js", text), ("b.js", text)])] == [("a.js", 3)]
 
 
-def test_the_check_names_both_places_and_fails(tmp_path: Path) -> None:
+def test_the_check_names_both_positions_and_fails(tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / f"{name}.py").write_text(function(name, *STEPS), encoding="utf-8")
     done = subprocess.run(

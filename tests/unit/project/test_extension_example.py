@@ -69,7 +69,7 @@ def test_it_conforms_by_the_documented_commands(installed: Path) -> None:
     assert json.loads(printed[2])["conforms"] is True
 
 
-def test_its_version_bounds_are_as_the_page_on_publishing_says() -> None:
+def test_its_version_bounds_are_as_the_page_on_publishing_specifies() -> None:
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     major, minor = __version__.split(".")[:2]
     bounds = f"sandboxer-fleet>={major}.{minor},<{major}.{int(minor) + 1}"
@@ -78,7 +78,7 @@ def test_its_version_bounds_are_as_the_page_on_publishing_says() -> None:
     assert project["name"].startswith("sandboxer-example-")
 
 
-def test_a_fleet_without_the_package_is_told_what_to_install(tmp_path: Path) -> None:
+def test_a_fleet_without_the_package_gets_a_hint_what_to_install(tmp_path: Path) -> None:
     repo = GitRepo.create(tmp_path / "fleet")
     shutil.copytree(EXAMPLE / "fleet", repo.path, dirs_exist_ok=True)
     fleet = {"apiVersion": API, "kind": "Fleet", "metadata": {"name": "acme"}, "spec": {}}

@@ -26,7 +26,7 @@ def test_every_row_names_a_file_and_the_term_once() -> None:
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row["term"]) for row in ROWS])
-def test_a_term_is_where_the_glossary_says(row: re.Match[str]) -> None:
+def test_a_term_is_where_the_glossary_places_it(row: re.Match[str]) -> None:
     path = ROOT / "sandboxer" / row["path"]
     assert path.is_file()
     assert row["name"] is None or row["name"] in names(path)

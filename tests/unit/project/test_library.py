@@ -84,7 +84,7 @@ def test_a_public_signature_names_public_types(method: Any) -> None:
 # --- the page
 
 
-def test_the_page_is_what_the_docstrings_say(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_is_what_the_docstrings_contain(capsys: pytest.CaptureFixture[str]) -> None:
     assert library.main(["--check"]) == 0, capsys.readouterr().err
 
 

@@ -149,7 +149,7 @@ def test_a_journal_is_read_in_full(path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", STATES.hosts)
-def test_what_the_hub_was_not_told_is_told_from_where_it_was_left(present: Restored, host: str) -> None:
+def test_what_the_hub_did_not_get_is_sent_from_where_it_was_left(present: Restored, host: str) -> None:
     """A journal, its cursor, and what a sandbox that is gone left."""
     expected: dict[str, list[int]] = {}
     for name, path in STATES.files("*.jsonl").items():

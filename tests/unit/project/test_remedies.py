@@ -111,7 +111,7 @@ def test_an_error_of_its_own_is_not_covered_by_the_remedy_of_its_change() -> Non
     assert (error.message, error.hint, error.remedy) == ("the disk is full", "free some space", None)
 
 
-def test_the_json_of_a_plan_has_the_remedy_and_says_it_where_it_always_did() -> None:
+def test_the_json_of_a_plan_has_the_remedy_and_its_message_where_it_always_did() -> None:
     printed = plan_of(GUARDED, warnings=(Notice("so it stays", remedy_of(RemedyCode.DESTROY_UNRECORDED, id="1f2e")),))
     found = printed.to_json(in_json)
     assert found["changes"][0]["message"] == "this is one of 12 deletes: use --max-deletes 12 if that is intended"

@@ -30,7 +30,7 @@ def test_programs_are_what_the_package_sends() -> None:
     assert shell.programs(sources, fragments) == [("a.sh", "b.sh", "c.sh"), ("d.sh",)]
 
 
-def test_a_finding_is_told_at_its_line_of_the_fragment(tmp_path: Path) -> None:
+def test_a_finding_is_reported_at_its_line_of_the_fragment(tmp_path: Path) -> None:
     write(tmp_path, first="used=$1\n", second='echo "$used"\nrm $used\n')
     (finding,) = shell.check(tmp_path, Path(), [("first.sh", "second.sh")])
     assert (finding.file, finding.line, finding.rule) == ("second.sh", 2, 2086)

@@ -88,7 +88,7 @@ def test_what_a_person_runs_by_hand_is_no_drift() -> None:
     assert told(replace(observed, containers=(web, by_hand))) == []
 
 
-def test_two_containers_of_a_service_are_told_once() -> None:
+def test_two_containers_of_a_service_are_reported_once() -> None:
     observed = sight_of(record={"services": TWO}, services={"web": "exited 1"})
     (web,) = observed.containers
     both = replace(observed, containers=(web, replace(web, id="second")))
@@ -110,7 +110,7 @@ def test_a_container_without_a_service_goes_by_its_own_name() -> None:
     assert state_of(replace(web, state="exited", exit_code=3)) == "exited (3)"
 
 
-def test_what_a_person_runs_by_hand_says_so_in_a_label() -> None:
+def test_what_a_person_runs_by_hand_has_a_label() -> None:
     assert service_fields({"com.docker.compose.oneoff": "True"}, "web")["one_off"]
     assert not service_fields({"com.docker.compose.oneoff": "False"}, "web")["one_off"]
 

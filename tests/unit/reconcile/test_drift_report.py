@@ -52,7 +52,7 @@ def paths(found: DriftReport) -> list[tuple[Any, ...]]:
     return [(change.path, change.old, change.new) for each in found.drifted for change in each.drift]
 
 
-def test_what_is_as_it_was_applied_is_no_drift_whatever_git_says_now() -> None:
+def test_what_is_as_it_was_applied_is_no_drift_whatever_git_has_now() -> None:
     found = report(one({"spec": {"ttl": "2h"}}, {"ttl": "3h"}))
     assert (found.plan.changes, found.compared, found.complete) == ((), 1, True)
 
@@ -73,7 +73,7 @@ def test_no_input_is_needed() -> None:
         ({"record": {"expires_at": "2026-11-24T11:00:00Z"}}, {}, "no-op", "no_op_because_expired"),
     ],
 )
-def test_every_sandbox_with_a_record_is_told(
+def test_every_sandbox_with_a_record_is_reported(
     copy: dict[str, Any], git: dict[str, Any] | None, action: str, reason: str
 ) -> None:
     case = one({**STOPPED, **copy}, git)
@@ -100,7 +100,7 @@ def test_every_sandbox_with_a_record_is_told(
     ],
 )
 @pytest.mark.parametrize("in_git", [True, False])
-def test_whose_it_is_cannot_be_told_is_unknown(copy: dict[str, Any], reason: str, in_git: bool) -> None:
+def test_an_uncertain_owner_is_unknown(copy: dict[str, Any], reason: str, in_git: bool) -> None:
     applied = one({**STOPPED, **copy})
     fleet = fleet_of(applied if in_git else {**applied, "sandboxes": {}})
     found = Comparison(fleet_state_of(fleet, looks_of(applied), NOW), Options()).report()
@@ -168,7 +168,7 @@ def test_selectors_limit_what_is_compared_and_noted() -> None:
 # --- told once as resolved
 
 
-def test_drift_is_noted_when_it_is_told_first_and_keeps_its_time() -> None:
+def test_drift_is_noted_when_it_is_reported_first_and_keeps_its_time() -> None:
     first = report(one(STOPPED))
     (note,) = first.notes
     assert dict(note.told) == {"services.web.state": NOW}
@@ -231,11 +231,11 @@ def test_delivered_files_are_compared_where_both_are_known(
     assert paths(with_files(recorded, seen)) == ([("workspace.files", *expected)] if expected else [])
 
 
-def test_a_workspace_that_is_gone_is_told_once() -> None:
+def test_a_workspace_that_is_gone_is_reported_once() -> None:
     assert paths(with_files((3, 30, 300), (0, 0, 0), workspace=False)) == [("workspace", "present", "missing")]
 
 
-def test_contents_that_differ_are_told_and_named_with_what_repairs_them() -> None:
+def test_contents_that_differ_are_reported_and_named_with_what_repairs_them() -> None:
     case = one({})
     (observed,) = Comparison(fleet_state(case), Options()).comparable()
     file = FieldChange("workspace.files.a", "sha256:0", "sha256:1")

@@ -41,7 +41,7 @@ def _record(spec: dict[str, Any], **given: Any) -> Any:
         ({"ttl": "1h"}, {"age": "3h"}, "ttl", "1h", None),
     ],
 )
-def test_an_end_is_told_with_what_set_it(
+def test_an_expiry_is_described_with_its_source(
     spec: dict[str, Any], given: dict[str, Any], source: str, ttl: str | None, left: str | None
 ) -> None:
     told = described_expiry(_record(spec, **given), _desired(**spec), NOW, NOW)
@@ -49,7 +49,7 @@ def test_an_end_is_told_with_what_set_it(
     assert told.left == (parse_duration(left) if left else timedelta())
 
 
-def test_without_its_manifest_a_default_is_told_as_the_ttl_that_it_is() -> None:
+def test_without_its_manifest_a_default_is_described_as_a_ttl() -> None:
     told = described_expiry(_record({}), None, NOW, NOW)
     assert (told.source, told.ttl) == ("ttl", "4h")
 
@@ -92,7 +92,7 @@ def test_more_than_a_minute_between_two_clocks_is_warned_about(seconds: int, war
     assert bool(plan(fleet_of(case), looks_of(case), NOW).warnings) is warned
 
 
-def test_what_git_says_later_wins_over_an_extension() -> None:
+def test_what_git_has_later_wins_over_an_extension() -> None:
     record = _record({"ttl": "2h"}, extended="5h")
     assert expiry_after(_desired(ttl="2h"), record) == record.expires_at
     assert expiry_after(_desired(ttl="3h"), record) == record.created_at + 3 * HOUR
@@ -121,7 +121,7 @@ def test_an_end_moves_up_to_the_latest_that_the_profile_allows() -> None:
     assert refused.value.hint == "extend by at most 22h"
 
 
-def test_at_its_limit_it_can_only_be_made_anew() -> None:
+def test_at_its_limit_it_can_only_be_recreated() -> None:
     record = _record({"ttl": "2h"}, extended="22h")
     with pytest.raises(UsageError, match="may live until") as refused:
         extended(record, timedelta(seconds=1), NOW, NOW)
@@ -137,7 +137,7 @@ def test_what_is_over_is_extended_beyond_now_or_not_at_all() -> None:
     assert extended(record, parse_duration("121m"), NOW, NOW) > NOW
 
 
-def test_what_cannot_live_until_now_is_not_told_how_much_to_give() -> None:
+def test_what_cannot_live_until_now_gets_no_hint_about_the_duration() -> None:
     record = _record({"ttl": "1h"}, age="30h")
     for by in (HOUR, 23 * HOUR, 60 * HOUR):
         with pytest.raises(UsageError) as refused:
@@ -158,7 +158,7 @@ def test_what_cannot_live_until_now_is_not_told_how_much_to_give() -> None:
         ({"age": "5h", "phase": "active"}, timedelta(), "expired", 0),
     ],
 )
-def test_a_handle_tells_what_is_over_and_still_there(
+def test_a_handle_shows_that_a_sandbox_expired_and_still_exists(
     record: dict[str, Any], host_ahead: timedelta, phase: str, left: int
 ) -> None:
     case = {"sandboxes": {"web": {}}, "found": {"lab-1": {"copies": [{"name": "web", "record": record}]}}}

@@ -92,7 +92,7 @@ def test_what_reaches_the_containers_is_in_the_digest(changed: dict[str, Any], p
     assert digest_of(seal(desired(profile, **{**FULL, **changed}), SALT)) != digest_of(seal(desired(**FULL), SALT))
 
 
-def test_a_sealed_spec_tells_nothing_of_its_values() -> None:
+def test_a_sealed_spec_reveals_nothing_of_its_values() -> None:
     sealed = seal(desired(**FULL), SALT)
     assert "debug" not in str(sealed)
     assert "hunter2" not in str(sealed)
@@ -144,7 +144,7 @@ def test_differences_are_leaves_in_order() -> None:
     assert differences(new, new) == ()
 
 
-def test_differences_of_another_shape_are_told_whole() -> None:
+def test_differences_of_another_shape_are_reported_whole() -> None:
     (change,) = differences({"setup": "text"}, {"setup": {"a": 1}})
     assert (change.path, change.old, change.new) == ("spec.setup", "text", {"a": 1})
 

@@ -123,7 +123,7 @@ def test_a_record_of_a_newer_release_with_more_fields_is_no_difference() -> None
     )
 
 
-def test_a_look_and_the_planner_use_the_same_words_for_a_lost_record() -> None:
+def test_an_observation_and_the_planner_use_the_same_words_for_a_lost_record() -> None:
     from sandboxer.hosts.observation import _found
     from sandboxer.hosts.sections import Sections
 
@@ -175,7 +175,7 @@ def test_a_fingerprint_changes_with_what_it_covers(observation: Any) -> None:
     assert _fingerprint(plan(fleet_of(WEB), {"lab-1": observation}, NOW)) != _fingerprint(BASE)
 
 
-def test_a_fingerprint_changes_with_what_is_asked_for() -> None:
+def test_a_fingerprint_changes_with_the_request() -> None:
     replaced = plan(fleet_of(WEB), {"lab-1": OBSERVATION}, NOW, Options(replaced=frozenset({"web"})))
     guarded = plan(fleet_of(WEB), {"lab-1": OBSERVATION}, NOW, Options(replaced=frozenset({"web"}), max_deletes=0))
     assert len({_fingerprint(decided) for decided in (BASE, replaced, guarded)}) == 3

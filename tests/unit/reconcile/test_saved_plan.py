@@ -169,7 +169,9 @@ def given(words: str) -> ApprovedInput:
         ),
     ],
 )
-def test_what_is_no_longer_so_is_stale_and_says_what_differs(approved: Case, now: Case, message: str) -> None:
+def test_a_changed_sandbox_is_stale_and_the_message_names_the_difference(
+    approved: Case, now: Case, message: str
+) -> None:
     (change,) = held(approved, now).changes
     assert (change.action, change.reason, change.volumes) == ("blocked", "blocked_because_stale", ())
     assert message in change.message
@@ -180,7 +182,7 @@ def test_what_is_blocked_anyway_keeps_its_own_reason() -> None:
     assert held(OUTDATED, SILENT) == plan_of(SILENT)
 
 
-def test_an_orphan_that_was_not_there_is_not_approved_and_the_rest_goes_on() -> None:
+def test_an_orphan_that_was_not_there_is_not_approved_and_the_rest_continues() -> None:
     decided = held({**OUTDATED}, there(web(spec={"ttl": "4h"}), "old"))
     assert reasons(decided) == {"old": "blocked_because_stale", "web": "update_because_changed"}
     assert "the saved plan does not have it, and now it is delete_because_orphaned" in decided.changes[0].message
@@ -194,7 +196,7 @@ def test_an_approved_delete_that_is_done_already_is_stale_and_blocks_nothing_els
     assert "says delete_because_orphaned, and it does not exist any more" in gone.message
 
 
-def test_an_approved_delete_on_a_host_that_is_not_seen_is_not_told_as_done() -> None:
+def test_an_approved_delete_on_an_unobserved_host_is_not_reported_as_done() -> None:
     found = {"lab-1": {"copies": ["web"]}, "lab-2": {"copies": ["old"]}}
     silent = {**found, "lab-2": {"unreachable": "no answer"}}
     decided = held(on_two({}, {}, found=found), on_two({}, {}, found=silent))
@@ -362,7 +364,7 @@ def test_truncated_anywhere_it_is_refused() -> None:
         assert refused.value.line >= 1
 
 
-def test_the_place_of_what_is_no_json_is_told() -> None:
+def test_the_position_of_invalid_json_is_reported() -> None:
     with pytest.raises(PlanRefused) as refused:
         parse_saved_plan(b'{\n "fleet": acme}\n')
     assert (refused.value.line, refused.value.column) == (2, 11)

@@ -58,7 +58,7 @@ def test_a_mark_stands_below_its_word_beside_wide_characters() -> None:
     assert to_text([found]).splitlines()[3:5] == ["1 | 東京: x", "  |       ^ h"]
 
 
-def test_json_has_all_fields_and_tells_whether_it_is_valid() -> None:
+def test_json_has_all_fields_and_shows_whether_it_is_valid() -> None:
     content = json.loads(to_json([ERROR]))
     assert content == {
         "format_version": "1.0",
@@ -174,7 +174,7 @@ SARIF = {
 
 
 @pytest.mark.parametrize("found", [[], [ERROR], [WARNING, ERROR, ERROR]])
-def test_sarif_is_as_the_standard_asks(found: list[Diagnostic]) -> None:
+def test_sarif_is_as_the_standard_requires(found: list[Diagnostic]) -> None:
     log: dict[str, Any] = json.loads(to_sarif(found))
     Draft202012Validator(SARIF).validate(log)
     [run] = log["runs"]

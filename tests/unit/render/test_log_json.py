@@ -80,7 +80,7 @@ def test_a_line_stands_exactly_so(log: Log) -> None:
     )
 
 
-def test_an_apply_is_told_step_by_step_with_what_came_of_it(log: Log) -> None:
+def test_an_apply_is_reported_step_by_step_with_what_came_of_it(log: Log) -> None:
     log.log(ChangeStarted(WEB))
     log.log(ChangeProgressed(WEB, "delivering"))
     log.log(ChangeEnded(Outcome(WEB, seconds=2.12345)))
@@ -101,7 +101,7 @@ def test_an_apply_is_told_step_by_step_with_what_came_of_it(log: Log) -> None:
     assert "apply again" in blocked["hint"]
 
 
-def test_looks_say_how_they_went(log: Log) -> None:
+def test_observations_are_logged_with_their_outcome(log: Log) -> None:
     observations = looks_of({"hosts": {"lab-1": {}}})
     log.log(HostObserved(observations["lab-1"], 0.25))
     log.log(HostObserved(replace(observations["lab-1"], error="the engine is silent"), 0.5))  # type: ignore[type-var]
@@ -116,7 +116,7 @@ def test_looks_say_how_they_went(log: Log) -> None:
     assert log.told()[2]["message"] == "connection refused"
 
 
-def test_drift_is_told_by_path_and_never_by_value(log: Log) -> None:
+def test_drift_is_reported_by_path_and_never_by_value(log: Log) -> None:
     drifted = change(
         "web", Reason.REPAIR_DRIFT, drift=fields(services__web__state=("running", "VALUE"), workspace=(1, 2))
     )
@@ -159,7 +159,7 @@ def test_errors_name_what_they_are_about(log: Log) -> None:
     ]
 
 
-def test_nothing_is_told_after_the_end_until_another_begins(log: Log) -> None:
+def test_nothing_is_logged_after_the_end_until_another_begins(log: Log) -> None:
     log.log(RunFinished(2))
     log.log(ChangeEnded(Outcome(WEB)))
     assert [(line["event"], line["level"], line["exit_code"]) for line in log.told()] == [("run.finished", "info", 2)]
@@ -231,7 +231,7 @@ def test_the_page_lists_every_event_and_every_key(log: Log) -> None:
 # --- what is hidden
 
 
-def test_no_hidden_value_comes_into_a_log_whoever_says_it() -> None:
+def test_no_hidden_value_comes_into_a_log_whoever_writes_it() -> None:
     known = fleet_of({"sandboxes": {"web": {"env": {"LEVEL": "verbose", "ON": "1"}}}})
     secret = SecretValue("KEY", "env:KEY", present=True, value=Hidden("hunter2"))
     desired = replace(known.sandboxes["web"], secrets=(secret,))
@@ -268,7 +268,7 @@ def test_no_secret_comes_into_a_log_with_an_error_of_the_run(capsys: pytest.Capt
     assert run_id == error["run_id"]
 
 
-def test_outcomes_that_nobody_worked_on_are_told_too_and_to_programs_alone(log: Log) -> None:
+def test_outcomes_that_nobody_worked_on_are_reported_too_and_to_programs_alone(log: Log) -> None:
     blocked = ChangeEnded(Outcome(change("busy", Reason.BLOCKED_UNREACHABLE, message="silent")), begun=False)
     shown = io.StringIO()
     with PlainView(shown) as view:

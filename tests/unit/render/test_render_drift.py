@@ -106,7 +106,7 @@ def test_a_strangers_words_do_nothing() -> None:
     assert "@everyone" not in shown
 
 
-def test_a_comment_stays_within_githubs_limit_and_says_what_it_left_out() -> None:
+def test_a_comment_stays_within_githubs_limit_and_names_what_it_left_out() -> None:
     many = [replace(MENDED, sandbox=f"box-{n:04}", id=f"{n:08x}") for n in range(2000)]
     shown = drift_markdown(report(*many, compared=2000))
     assert len(shown) <= LIMIT

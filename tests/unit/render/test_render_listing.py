@@ -92,7 +92,7 @@ def test_colour_only_adds_escapes() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == piped(table)
 
 
-def test_an_empty_table_says_so() -> None:
+def test_an_empty_table_has_a_message() -> None:
     assert piped(list_table([], wide=False)) == "There are no sandboxes on the hosts.\n"
 
 
@@ -131,7 +131,7 @@ def test_what_set_an_end(source: str | None, ttl: str | None, words: str) -> Non
     assert expiry_source(handle(expiry_source=source, ttl=ttl)) == words
 
 
-def test_an_extended_life_is_told_in_a_line() -> None:
+def test_an_extended_life_is_reported_in_a_line() -> None:
     extended = handle(**{**FULL, "expiry_source": "extended"})
     assert piped(extended_text(extended)) == (
         "checkout-e2e ends at 2026-11-24T18:05:00Z (in 6h05m; extended, ttl 8h)\n"

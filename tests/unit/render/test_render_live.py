@@ -64,7 +64,7 @@ class Screen:
         return [line.rstrip() for line in capture.get().splitlines()]
 
 
-def test_the_table_tells_steps_and_seconds_as_time_goes_by() -> None:
+def test_the_table_shows_steps_and_seconds_as_time_goes_by() -> None:
     screen = Screen()
     with LiveView(screen.console) as view:
         view(ChangeStarted(WEB))
@@ -102,7 +102,7 @@ def test_the_last_frame_lists_what_was_done_with_each_service() -> None:
     assert shown[2].endswith("its definition changed")
 
 
-def test_a_change_that_was_planned_anew_keeps_its_row() -> None:
+def test_a_change_that_was_planned_again_keeps_its_row() -> None:
     screen = Screen()
     with LiveView(screen.console) as view:
         view(ChangeStarted(WEB))
@@ -204,7 +204,7 @@ def test_a_log_that_nobody_reads_any_more_stops_no_work() -> None:
         view(ChangeEnded(Outcome(WEB)))
 
 
-def test_the_summary_tells_each_failure_whole_and_counts_last() -> None:
+def test_the_summary_shows_each_failure_whole_and_counts_last() -> None:
     compare("render/apply-summary.txt", piped(apply_summary(OUTCOMES, 75.2)))
 
 

@@ -100,7 +100,7 @@ def test_colour_only_adds_escapes() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == on_terminal(plan_text(EVERYTHING), 200)
 
 
-def test_what_hosts_and_manifests_say_does_nothing_to_a_terminal() -> None:
+def test_what_hosts_and_manifests_contain_does_nothing_to_a_terminal() -> None:
     evil = "a\x1b]0;title\x07\x1b[2J[bold red]b[/]\r\x9bc\u202ed"
     text = piped(plan_text(_everywhere(evil), show_all=True))
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
@@ -134,7 +134,7 @@ def test_a_fence_in_a_value_does_not_end_the_fence_around_it() -> None:
 
 
 @pytest.mark.parametrize("count", [10, 200, 1000])
-def test_markdown_has_a_bounded_length_and_says_what_it_leaves_out(count: int) -> None:
+def test_markdown_has_a_bounded_length_and_names_what_it_leaves_out(count: int) -> None:
     pending = tuple(FieldChange(f"spec.setup.k{at}", None, "v|" * 2000) for at in range(20))
     changes = [change(f"web-{at}", Reason.CREATE_ABSENT, message="m" * 5000, pending=pending) for at in range(count)]
     hosts = {f"lab-{at}": "e" * 5000 for at in range(count)}
@@ -153,7 +153,7 @@ def test_markdown_of_unmanaged_things_gives_counts_and_no_names() -> None:
     assert not re.search("private|lost|agent", text)
 
 
-def test_a_dirty_work_tree_is_told() -> None:
+def test_a_dirty_work_tree_is_reported() -> None:
     dirty = plan_of(*SYNCED, dirty=True)
     assert f"Warning: {DIRTY}\n" in piped(plan_text(dirty))
     assert f"- {DIRTY}\n" in plan_markdown(dirty)

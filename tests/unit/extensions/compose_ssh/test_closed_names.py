@@ -36,7 +36,7 @@ def run(model: dict[str, Any], policy: Policy) -> Hardened:
         ({"dns_opt": ["timeout:30"], "domainname": "a.test"}, [], ["."]),
     ],
 )
-def test_under_egress_deny_nobody_is_asked_for_names_of_the_outside(
+def test_under_egress_deny_no_server_is_queried_for_outside_names(
     said: dict[str, Any], options: list[str], search: list[str], podman: bool
 ) -> None:
     joined = {"image": "x", "network_mode": "service:a"}

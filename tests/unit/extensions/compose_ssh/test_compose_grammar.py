@@ -316,7 +316,7 @@ def test_a_build_has_the_same_grammar(key: str, value: Any, podman: bool) -> Non
 
 
 @pytest.mark.parametrize("podman", [False, True], ids=["docker", "podman"])
-def test_what_a_build_may_ask_for_has_an_end_and_comes_from_the_sandbox(podman: bool) -> None:
+def test_what_a_build_may_use_is_limited_and_comes_from_the_sandbox(podman: bool) -> None:
     request = {
         "shm_size": "999g",
         "ulimits": {"nofile": 9_000_000},
@@ -334,7 +334,7 @@ def test_what_a_build_may_ask_for_has_an_end_and_comes_from_the_sandbox(podman: 
     assert build["secrets"] == [{"source": "s", "target": "x"}]
 
 
-def test_logs_have_an_end_whatever_the_file_says() -> None:
+def test_logs_have_an_end_whatever_the_file_contains() -> None:
     for given in (
         {},
         {"driver": "json-file"},

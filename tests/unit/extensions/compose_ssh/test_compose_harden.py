@@ -69,7 +69,7 @@ def refusal(model: dict[str, Any], policy: Policy = POLICY) -> ComposeRefused:
 
 
 @pytest.mark.parametrize("case", cases("refused.yaml"), ids=lambda case: case["says"].split(": ")[0])
-def test_what_no_sandbox_may_have_is_refused_with_place_reason_and_remedy(case: dict[str, Any]) -> None:
+def test_what_no_sandbox_may_have_is_refused_with_path_reason_and_remedy(case: dict[str, Any]) -> None:
     model = {"services": {"web": {"image": "web", **case.get("service", {})}, "db": {"image": "db:1"}}}
     error = refusal(model | case.get("also", {}), policy_of(case))
     assert error.message == case["says"]
@@ -77,7 +77,7 @@ def test_what_no_sandbox_may_have_is_refused_with_place_reason_and_remedy(case: 
     assert error.hint
 
 
-def test_every_finding_is_told_at_once() -> None:
+def test_every_finding_is_reported_at_once() -> None:
     error = refusal({"services": {"a": {"image": "x", "privileged": True}, "b": {"image": "x", "pid": "host"}}})
     assert [line.split(":")[0] for line in error.message.splitlines()] == ["services.a.privileged", "services.b.pid"]
 
@@ -226,7 +226,7 @@ def changed(policy: Policy, model: dict[str, Any] = STACK) -> set[str]:
         ("up/.keep", set()),
     ],
 )
-def test_a_changed_file_is_told_to_exactly_the_services_that_use_it(path: str, users: set[str]) -> None:
+def test_a_changed_file_changes_the_inputs_of_exactly_the_services_that_use_it(path: str, users: set[str]) -> None:
     policy = replace(POLICY, entries={**POLICY.entries, path: TreeEntry(path, "another blob")})
     assert changed(policy) == users
     before, after = run(STACK).model["services"], run(STACK, policy).model["services"]
@@ -238,12 +238,12 @@ def test_a_mode_that_changed_counts_as_content() -> None:
     assert changed(replace(POLICY, entries={**POLICY.entries, entry.path: entry})) == {"web", "side"}
 
 
-def test_a_secrets_new_version_is_told_to_its_users_alone() -> None:
+def test_a_secrets_new_version_changes_the_inputs_of_its_users_alone() -> None:
     secret = DeliveredSecret("/s/w/secrets/2/DB_PASSWORD", 2)
     assert changed(replace(POLICY, secrets={"DB_PASSWORD": secret})) == {"db"}
 
 
-def test_a_configs_new_content_is_told_to_its_users_alone() -> None:
+def test_a_configs_new_content_changes_the_inputs_of_its_users_alone() -> None:
     model = copy.deepcopy(STACK)
     model["configs"]["motd"]["content"] = "goodbye"
     assert changed(POLICY, model) == {"api"}

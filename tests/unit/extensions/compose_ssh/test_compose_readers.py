@@ -260,7 +260,7 @@ OTHERWISE: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("model", "where"), OTHERWISE, ids=[where for _, where in OTHERWISE])
-def test_what_compose_says_and_no_file_does_is_refused_by_name(model: dict[str, Any], where: str) -> None:
+def test_what_only_composes_output_has_is_refused_by_name(model: dict[str, Any], where: str) -> None:
     text = WEB + "    volumes: [./data:/data, v:/v]\n    build: app\nvolumes: {v: {}}\nsecrets: {s: {file: ./s}}\n"
     (found, *more) = differences(read({"c.yaml": text}), model, Path("/r"))
     assert found == f"{where}: Compose reads this file differently; write it in the plain long form"

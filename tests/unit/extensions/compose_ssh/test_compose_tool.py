@@ -22,11 +22,11 @@ from sandboxer.extensions.compose_ssh.compose_tool import ComposeTool, kind_by_n
         ("", None),
     ],
 )
-def test_the_name_of_its_program_says_which_it_is_and_its_folder_does_not(command: str, kind: str | None) -> None:
+def test_the_name_of_its_program_shows_which_it_is_and_its_folder_does_not(command: str, kind: str | None) -> None:
     assert kind_by_name(command) == kind
 
 
-def test_else_its_version_says_it() -> None:
+def test_else_its_version_identifies_it() -> None:
     assert kind_by_version("podman-compose version 1.6.0\npodman version 4.3.1") == "podman-compose"
     assert kind_by_version("Docker Compose version v2.40.3") == "docker-compose"
 

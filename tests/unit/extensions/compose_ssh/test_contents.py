@@ -138,7 +138,7 @@ def test_without_a_workspace_only_what_compose_reads_is_missed(
     assert set(told(tmp_path, inputs, "none")) == {"compose.yaml", "conf/a"}
 
 
-def test_a_file_in_the_place_of_a_link_is_told(tmp_path: Path, home: Path, inputs: tuple[GitInputs, InputTree]) -> None:
+def test_a_file_instead_of_a_link_is_reported(tmp_path: Path, home: Path, inputs: tuple[GitInputs, InputTree]) -> None:
     alias = home / "tree" / inputs[1].digest / "alias"
     alias.unlink()
     alias.write_text("a\n")

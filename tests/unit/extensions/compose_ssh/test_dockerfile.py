@@ -102,7 +102,7 @@ HOSTILE = [path for path in sorted((CASES / "hostile").glob("bld-*.yaml")) if pa
 
 
 @pytest.mark.parametrize("path", HOSTILE, ids=lambda path: path.stem)
-def test_hostile_builds_are_refused_or_name_what_is_looked_at(path: Path) -> None:
+def test_hostile_builds_are_refused_or_name_what_is_inspected(path: Path) -> None:
     build = yaml.safe_load(path.read_text())["services"]["web"]["build"]
     if path.stem == "bld-copy-from-other":  # by a name that says nothing: what lies under it is looked at on the host
         assert "victim-secret:1" in run(build).images
@@ -146,7 +146,7 @@ def test_hostile_builds_are_refused_or_name_what_is_looked_at(path: Path) -> Non
         ({"context": ".", "target": "--privileged"}, "target: '--privileged' is not a stage"),
     ],
 )
-def test_builds_ask_for_nothing_beyond_the_input(build: dict[str, Any], says: str) -> None:
+def test_builds_use_nothing_beyond_the_input(build: dict[str, Any], says: str) -> None:
     assert says in refusal(build)
 
 
@@ -162,7 +162,7 @@ def test_builds_ask_for_nothing_beyond_the_input(build: dict[str, Any], says: st
         ({"context": ".", "dockerfile_inline": "FROM in$${X:-line}"}, False, "inline"),
     ],
 )
-def test_the_file_that_the_engine_would_take_is_read_and_written_anew(build: Any, podman: bool, base: str) -> None:
+def test_the_file_that_the_engine_would_take_is_read_and_rewritten(build: Any, podman: bool, base: str) -> None:
     hardened = run(build, replace(POLICY, podman=podman))
     given = hardened.model["services"]["web"]["build"]
     path = given["dockerfile"].removeprefix("/s/w/")

@@ -121,7 +121,7 @@ BROKEN_API = {
 
 
 @pytest.mark.parametrize("other", BROKEN_API.values(), ids=BROKEN_API)
-def test_the_api_too_tells_of_one_that_cannot_be_read_by_itself(other: dict[str, Any]) -> None:
+def test_the_api_too_reports_one_that_cannot_be_read_by_itself(other: dict[str, Any]) -> None:
     _assert_only_bad_is_unreadable(_api(json.dumps([_from_api(), _from_api(BAD, **other)]).encode()))
 
 
@@ -135,7 +135,7 @@ def test_a_stranger_is_a_name_and_nothing_of_it_is_kept(labels: Any) -> None:
     assert all(len(value) <= LONGEST for value in seen.labels.values())
 
 
-def test_a_label_that_nobody_asks_for_is_not_kept() -> None:
+def test_a_label_that_nothing_needs_is_not_kept() -> None:
     (seen,) = _api(json.dumps([_from_api(Labels=OURS | {"big": HUGE})]).encode()).containers
     assert seen.labels == OURS
 
@@ -161,5 +161,5 @@ def test_an_answer_that_is_none_is_no_emptiness(answer: bytes) -> None:
         ("docker", "the command failed"),
     ],
 )
-def test_an_engine_that_fails_says_how(failed: str, said: str) -> None:
+def test_an_engine_that_fails_gives_the_reason(failed: str, said: str) -> None:
     assert _read("docker", ("engine", "docker", b""), ("engine-failed", failed, b"")).error == said

@@ -214,7 +214,7 @@ def test_where_docker_maps_users_the_files_owner_is_mapped_too(
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_a_login_that_is_not_root_honours_the_mode_and_says_why_no_owner(placed: Folder) -> None:
+def test_a_login_that_is_not_root_honours_the_mode_and_refuses_an_owner(placed: Folder) -> None:
     with tempfile.TemporaryDirectory() as elsewhere:  # where another user may come to
         home = Path(elsewhere)
         home.chmod(0o755)

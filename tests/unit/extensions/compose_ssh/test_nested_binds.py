@@ -264,7 +264,7 @@ def test_a_dockerfile_is_read_through_links_and_delivered_beside_the_context() -
         ({"a/Dockerfile": "FROM x", "a/.containerignore": "->x", "a/x": ""}, "containerignore is a link"),
     ],
 )
-def test_what_an_engine_would_look_for_by_itself_is_no_link_to_elsewhere(entries: dict[str, str], why: str) -> None:
+def test_what_an_engine_would_open_by_itself_is_no_link_to_elsewhere(entries: dict[str, str], why: str) -> None:
     with pytest.raises(ComposeRefused, match=why):
         build(entries, "./a")
 

@@ -52,7 +52,7 @@ def put(path: Path, content: str, seconds: int = 0) -> None:
     os.utime(path, (0, seconds))
 
 
-def test_the_login_and_the_processors_are_told_without_a_program(home: Path) -> None:
+def test_the_login_and_the_processors_are_read_without_a_program(home: Path) -> None:
     seen = observation(home)
     assert seen.error is None  # no complaint about whose the root is
     assert seen.backend_error == "neither Docker nor Podman is installed"
@@ -82,13 +82,13 @@ def test_a_workspace_that_is_a_link_is_not_followed(home: Path, tmp_path: Path) 
     assert observation(home).found[IDENTIFIER].files == FileSums()
 
 
-def test_a_host_without_find_cannot_tell(home: Path, tmp_path: Path) -> None:
+def test_a_host_without_find_reports_no_sums(home: Path, tmp_path: Path) -> None:
     put(home / IDENTIFIER / "workspace/tree/aa/file", "1")
     (tmp_path / "bin/find").unlink()
     assert observation(home).found[IDENTIFIER].files is None
 
 
-def test_what_was_told_is_read_and_half_a_note_is_none(home: Path) -> None:
+def test_reported_drift_is_read_and_half_a_note_is_ignored(home: Path) -> None:
     note = {"format_version": "1.0", "told": {"services.web": "2026-11-24T10:00:00Z"}}
     text = json.dumps(note)
     assert_told(home, text, {"services.web": datetime(2026, 11, 24, 10, 0, tzinfo=UTC)})

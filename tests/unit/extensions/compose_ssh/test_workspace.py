@@ -73,7 +73,7 @@ def test_sums_by_sandbox(folder: Path, shell: str) -> None:
     assert printed(folder, 1, *folders, shell=shell) == WANTED
 
 
-def test_busyboxs_find_tells_the_same(folder: Path, busybox: str) -> None:
+def test_busyboxs_find_prints_the_same(folder: Path, busybox: str) -> None:
     folders = ("one/workspace/tree", "one/workspace/bind", "two/workspace/tree")
     assert printed(folder, 1, *folders, shell="/bin/sh", path=busybox) == WANTED
 

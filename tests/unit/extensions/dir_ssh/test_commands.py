@@ -62,7 +62,7 @@ def test_files_are_copied_out_of_the_working_copy_and_into_it(fleet: LocalFleet,
     assert "there is no folder /missing" in fleet.said[-1]
 
 
-def test_what_it_lacks_is_said(fleet: LocalFleet) -> None:
+def test_what_it_lacks_is_reported(fleet: LocalFleet) -> None:
     fleet.apply()
     for words, missing in {("logs", "work"): "logs", ("forward", "work", "80"): "forwarding ports"}.items():
         fleet.run(*words, code=1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.unit.extensions.dir_ssh.local_fleet import LocalFleet
 
 
-def test_a_directory_lives_as_git_says(fleet: LocalFleet) -> None:
+def test_a_directory_lives_as_declared_in_git(fleet: LocalFleet) -> None:
     fleet.starts = True
     fleet.run("validate")
     assert fleet.apply().reasons == {"work": "create_because_absent"}
