@@ -53,7 +53,7 @@ class Attacked:
     log: str
 
     def error(self, sandbox: str) -> str:
-        """Return what was said of a sandbox that was refused."""
+        """Return the error for a sandbox that was refused."""
         return str(self.applied.of(sandbox)["error"])
 
 
@@ -63,7 +63,7 @@ def _inline(dockerfile: str, **build: Any) -> dict[str, Any]:
 
 
 def _prepare(lab: Lab, host: str) -> tuple[str, str]:
-    """Return another sandbox's image, the same under a name that tells nothing, two bases with triggers; and its id."""
+    """Return another sandbox's image, the same under a neutral name, two bases with triggers; and its id."""
     labels = {"dev.sandboxer.id": "0a1b2c3d"}
     lab.load_image(host, f"{VICTIM}:latest", labels)
     lab.load_image(host, TAGGED, labels)

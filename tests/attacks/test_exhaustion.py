@@ -1,4 +1,4 @@
-"""Sandboxes that want to be too much: for whoever looks at their host, for whoever ends them, for the host itself."""
+"""Sandboxes that exceed limits: for the observation of their host, for their removal, and for the host itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tenant's repositories, secrets and hands do to an apply: each is told, and none ends it or shows a secret."""
+"""What a tenant's repositories and secrets do to an apply: each is reported, and none stops it or reveals a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names under ``egress: deny``: a sandbox knows those of its own services, and asks nobody for any other."""
+"""Names under ``egress: deny``: a sandbox resolves those of its own services, and sends no query for any other."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Listener:
 
     @property
     def heard(self) -> set[str]:
-        """The names that it was asked for so far."""
+        """The names that were queried so far."""
         return {
             line.split()[0] for line in self._lab.exec(self._host, ["cat", LOG]).stdout.splitlines() if line.split()
         }
@@ -152,7 +152,7 @@ def fleet(lab: Lab, listeners: dict[str, Listener], tmp_path_factory: pytest.Tem
 
 
 def _ask_everything(fleet: FleetRepo, host: str, sandbox: str, *services: str) -> None:
-    """All questions from a container of each service; who waits longer than a moment has asked already."""
+    """All queries from a container of each service; one that waits longer than a moment has sent its query."""
     script = "".join(f"timeout 2 sh -c '{_quoted(text)}' >/dev/null 2>&1 &\n" for text in ASKING.values()) + "wait\n"
     there, ids = fleet.lab.host(host), fleet.ids(host, sandbox)
     started = [

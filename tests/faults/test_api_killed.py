@@ -52,7 +52,7 @@ def test_nothing_accepted_is_lost_or_doubled(new_fleet: Callable[..., FleetRepo]
 
 
 def _round(fleet: FleetRepo, api: ServedApi, row: Row, number: int) -> int:
-    """Ask, kills, begins again, and ask again with the same keys; return how many were accepted before the kill."""
+    """Send requests, kill and restart the server, repeat the requests; return how many were accepted before it."""
     moment = random.uniform(0.3, LATEST)
 
     def ask(which: int) -> str | None:

@@ -75,6 +75,6 @@ def _apply(fleet: FleetRepo) -> str | None:
 
 
 def _journal(fleet: FleetRepo, host: str, name: str) -> list[int]:
-    """Return the numbers of the events that a sandbox's journal tells."""
+    """Return the numbers of the events in a sandbox's journal."""
     lines = fleet.sh(host, f"cat {fleet.folder(name)}/journal.jsonl").splitlines()
     return [json.loads(line)["number"] for line in lines]

@@ -1,4 +1,4 @@
-"""A host's clock that is off ends no sandbox early: it is past its time only where both clocks say so."""
+"""A host's clock that is off ends no sandbox early: it is expired only by both clocks."""
 
 from __future__ import annotations
 

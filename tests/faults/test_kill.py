@@ -101,7 +101,7 @@ def _another_wanted(life: Life) -> None:
 
 
 def _there(life: Life) -> None:
-    """The action is asked for by an option."""
+    """The action is requested by an option."""
     life.there()
 
 
@@ -182,7 +182,7 @@ def test_killed_during_a_move(new_fleet: Callable[..., FleetRepo], row: Row, tmp
 
 
 def test_killed_twice_and_then_deleted(new_fleet: Callable[..., FleetRepo], row: Row) -> None:
-    """The second run makes the containers anew and dies before it has noted their volumes."""
+    """The second run recreates the containers and dies before it has noted their volumes."""
     life = Life(_fleet(new_fleet, DOCKER[0]))
     life.set_up()
     life.want(0)

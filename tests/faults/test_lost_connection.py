@@ -74,7 +74,7 @@ def _meet(fleet: FleetRepo, host: str, faults: Sequence[str], row: Row) -> float
 
 @contextmanager
 def _begun(fleet: FleetRepo, host: str) -> Iterator[Popen[str]]:
-    """A client whose host has begun to work, and goes on until it is let go."""
+    """A client whose host has begun to work, and continues until it is released."""
     fleet.sandbox("one", stack(a=WAITING))
     fleet.commit()
     with fleet.start("apply", "-y") as client:

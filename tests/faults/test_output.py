@@ -1,4 +1,4 @@
-"""A host that prints without end, hangs, or prints what is no text: told within bounds of time and memory."""
+"""A host that prints without end, hangs, or prints binary data: reported within bounds of time and memory."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _apply(fleet: FleetRepo) -> End:
 
 @contextmanager
 def _otherwise(fleet: FleetRepo, step: Step, script: str) -> Iterator[None]:
-    """On lab-1 a program does something else where it is asked for this step."""
+    """On lab-1 a program does something else when it is called for this step."""
     text = f'#!/bin/sh\ncase " $* " in *" {step.word} "*) {script} ;; esac\nexec {step.real} "$@"\n'
     aside = f"{step.path}.aside"
     fleet.sh("lab-1", f"[ ! -e {step.path} ] || mv {step.path} {aside}")

@@ -73,7 +73,7 @@ def test_a_reboot_that_wipes_tmp(new_fleet: Callable[..., FleetRepo], lab: Lab, 
 
 @full_only
 def test_a_reboot_of_what_git_no_longer_wants(fleet: FleetRepo, lab: Lab, row: Row) -> None:
-    """With neither record nor manifest there is nobody to say that it is ours: told, and left to a person."""
+    """With neither record nor manifest, nothing proves that it is ours: it is listed, and left to a person."""
     fleet.sandbox("other", stack(a=service()))
     fleet.sandbox("one", stack(a=service()))
     committed = fleet.commit()

@@ -108,7 +108,7 @@ def _assert_unknown(fleet: FleetRepo, lies: dict[str, str]) -> None:
 
 
 def _assert_kept(fleet: FleetRepo, lies: dict[str, str]) -> None:
-    """What git no longer wants is told, and neither apply nor prune deletes it, whatever they may."""
+    """What git no longer has is listed, and neither apply nor prune deletes it, with any option."""
     planned = fleet.plan(code=None)
     blocked = {change["id"] for change in planned.changes if change["action"] == "blocked"}
     ambiguous = " ".join(thing["name"] for thing in planned.data["unmanaged"] if thing["kind"] == "ambiguous")

@@ -1,4 +1,4 @@
-"""Services that cannot start, do not stay, or never get well: the cause is named, the rest runs, and it goes on."""
+"""Services that cannot start, do not stay, or never become healthy: the cause is named, the next apply continues."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_service_that_fails(new_fleet: Callable[..., FleetRepo], host: str, ro
 
 
 def test_an_update_that_fails(fleet: FleetRepo, row: Row) -> None:
-    """What ran goes on running, where the update did not come to touch it, and a revert is an update like any other."""
+    """What ran continues to run unless the update touched it, and a revert is an update like any other."""
     fleet.sandbox("one", stack(bad=service(), good=service()))
     sound = fleet.commit()
     clean = row.clean(fleet)

@@ -105,7 +105,7 @@ class Judge:
         return host.reachable and not host.garbled and not host.linked and not host.silent
 
     def conflict(self, host: SimulatedHost, key: Key, engines: Collection[Engine] = ENGINES) -> str | None:
-        """Return why this sandbox's ownership is in conflict, judged by these engines; None if it is the fleet's."""
+        """Return why this sandbox's ownership is in conflict, by these engines; None if it is the fleet's."""
         owners = list(host.owners(key, engines))
         lives = {owner.uid for owner in owners}
         if any(owner.root != ROOT for owner in owners):

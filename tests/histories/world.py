@@ -1,4 +1,4 @@
-"""A world of fleets and simulated hosts, and everything that can happen in it. The judge checks each step."""
+"""A simulation of fleets and hosts, and everything that can happen in it. Every step is checked."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def load(host: LabHost, archive: bytes) -> None:
 
 
 def stop(host: LabHost, how: How) -> None:
-    """Stop Docker Engine: ``kill``: containers go on; ``stop``: they stop too; ``freeze``: it hangs."""
+    """Stop Docker Engine: ``kill``: containers continue; ``stop``: they stop too; ``freeze``: it hangs."""
     _docker_only(host)
     signal = {"kill": "KILL", "stop": "TERM", "freeze": "STOP"}[how]
     host.execute(["sh", "-c", _SIGNAL, "sh", signal])

@@ -235,7 +235,7 @@ class Lab:
             self.exec(host, ["iptables", "--wait", "10", "-t", table, "-D", chain, *rule], check=False)
 
     def stop_engine(self, host: str | LabHost, how: engine.How = "kill") -> AbstractContextManager[object]:
-        """Stop Docker Engine: ``kill``: containers go on; ``stop``: they stop too; ``freeze``: it hangs.
+        """Stop Docker Engine: ``kill``: containers continue; ``stop``: they stop too; ``freeze``: it hangs.
 
         It takes effect at once; used as a context manager, the result starts the engine on exit.
         """

@@ -36,7 +36,7 @@ CHECKS = (
 
 
 def _fleet(new_fleet: NewFleet, *hosts: str, **services: Any) -> FleetRepo:
-    """Return a fleet whose profile `profile.web` is for whoever asks; git itself wants nothing."""
+    """Return a fleet with the profile `profile.web` for requests, and no sandbox in git."""
     fleet = new_fleet(*hosts)
     ports = [{"name": "http", "service": "a", "port": 8080}]
     profile = {"reachability": {"ports": ports}, "ttl": {"default": "1h", "max": "2h"}}

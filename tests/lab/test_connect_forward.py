@@ -62,7 +62,7 @@ def _with_sandbox(fleet: FleetRepo, services: dict[str, Any], **profile: Any) ->
 
 @contextmanager
 def _forwarded(fleet: FleetRepo, *arguments: str, signals: int = signal.SIGINT) -> Iterator[dict[str, Any]]:
-    """The program forwards a port; what it says of it. It ends well when it is told to."""
+    """The program forwards a port; yield its output about it. It exits with 0 when it is stopped."""
     with fleet.start("forward", "web", *arguments, "-o", "json") as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -1,4 +1,4 @@
-"""The logs of a sandbox on real hosts: of every container, as they go on, and nothing left behind."""
+"""The logs of a sandbox on real hosts: of every container, followed, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HOSTS = pytest.mark.parametrize("host", ["lab-1", "lab-3", "lab-4"], ids=["docke
 
 
 def _says(*lines: str, then: str = "exec sleep 9999", **keys: Any) -> dict[str, Any]:
-    """Return a service that prints these lines, and go on."""
+    """Return a service that prints these lines, and continues."""
     return service("sh", "-c", "".join(f"echo {line};" for line in lines) + then, **keys)
 
 

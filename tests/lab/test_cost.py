@@ -1,4 +1,4 @@
-"""What a plan costs: one connection and one command for each host, however many sandboxes; told by sshd's own log."""
+"""What a plan costs: one connection and one command for each host, however many sandboxes; by sshd's own log."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def assert_nothing_left(process: subprocess.Popen[str], tmp: Path) -> None:
 
 
 def interrupt(demo: subprocess.Popen[str], number: signal.Signals) -> None:
-    """Interrupt a demo in the middle of its apply, when sandboxes are coming up; it must clean up and say so."""
+    """Interrupt a demo in the middle of its apply, when sandboxes are starting; it must clean up and report that."""
     assert demo.stdout is not None
     for line in demo.stdout:
         if line.startswith("$ sandboxer apply"):

@@ -194,7 +194,7 @@ def test_the_firewalls_remedy_closes_the_hosts_own_addresses_and_nothing_else(la
 
 
 def _gateway(lab: Lab, host: str) -> str:
-    """Return the gateway of the network, as either engine tells it."""
+    """Return the gateway of the network, as either engine reports it."""
     (network,) = json.loads(lab.docker(host, "network", "inspect", "doctor").stdout)
     if "IPAM" in network:
         return str(network["IPAM"]["Config"][0]["Gateway"])

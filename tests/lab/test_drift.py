@@ -1,4 +1,4 @@
-"""What befalls a sandbox on its host by other hands is told as drift and repaired in place."""
+"""What others do to a sandbox on its host is reported as drift and repaired in place."""
 
 from __future__ import annotations
 
@@ -153,10 +153,7 @@ def test_self_heal_off_reports_drift_and_leaves_it(fleet: FleetRepo) -> None:
 
 
 def drift(fleet: FleetRepo, *arguments: str, code: int | None = 2) -> dict[str, Any]:
-    """Return what `drift` tells.
-
-    It exits 2 where there is drift, 1 where something is Unknown or went wrong, 0 else.
-    """
+    """Return the output of `drift`. It exits 2 with drift, 1 if something is Unknown or failed, 0 otherwise."""
     told: dict[str, Any] = json.loads(fleet.run("drift", "-o", "json", *arguments, code=code, drifts=True))
     return told
 

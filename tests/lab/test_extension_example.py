@@ -64,7 +64,7 @@ def remove(fleet: FleetRepo, *names: str) -> dict[str, str]:
 
 
 def drift_of(fleet: FleetRepo, *arguments: str) -> list[str]:
-    """Return the paths that `sandboxer drift` tells of `notes`."""
+    """Return the paths that `sandboxer drift` reports for `notes`."""
     told = json.loads(fleet.run("drift", "-o", "json", *arguments, code=2, drifts=True))
     (change,) = told["changes"]
     return [field["path"] for field in change["drift"]]

@@ -1,4 +1,4 @@
-"""What goes wrong on a host is told with its cause, stops nothing else, and is over once the cause is mended."""
+"""A failure on a host is reported with its cause, stops nothing else, and is over once the cause is fixed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State Hub is told of real hosts: each step once and in order, whatever the hub or the runner did meanwhile."""
+"""State Hub gets the events of real hosts: each once and in order, whatever the hub or the runner did meanwhile."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def hub(tmp_path: Path) -> Iterator[ServedHub]:
 
 
 def telling(new_fleet: Callable[..., FleetRepo], url: str, *hosts: str) -> FleetRepo:
-    """Return a fleet that tells the hub at ``url``."""
+    """Return a fleet that reports to the hub at ``url``."""
     fleet = new_fleet(*(hosts or ("lab-1",)), stateHub={"url": url, "token": "env:STATE_HUB_TOKEN"})
     fleet.env["STATE_HUB_TOKEN"] = TOKEN
     return fleet

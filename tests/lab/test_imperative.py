@@ -317,7 +317,7 @@ def test_a_destroy_that_is_interrupted_is_finished_by_the_next(new_fleet: Callab
 
 
 def _answered(fleet: FleetRepo, answer: str, *words: str, code: int = 0) -> str:
-    """Run the program on a terminal, and answer what it asks; return all that it wrote."""
+    """Run the program on a terminal, and answer its prompts; return all that it wrote."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [PROGRAM, "-C", str(fleet.repo.path), *words], stdin=theirs, stdout=theirs, stderr=theirs,

@@ -135,7 +135,7 @@ def _repositories(folder: Path) -> None:
 
 
 def _run(command: str, api: ServedApi, folder: Path) -> dict[str, Any]:
-    """Run a block of shell as it stands; curl tells the status behind the body, because its settings say so."""
+    """Run a block of shell unchanged; curl prints the status after the body, by its settings."""
     (folder / ".curlrc").write_text('write-out = "\\n%{http_code}"\nmax-time = 330\nnoproxy = "*"\n')
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "SANDBOXER_URL": api.url, "TOKEN": api.token}
     done = subprocess.run(["sh", "-euc", command], env=env, capture_output=True, text=True, timeout=360, check=False)

@@ -1,4 +1,4 @@
-"""Killed at any instant, the program leaves what the next run goes on from: nothing doubled, nothing leaked.
+"""Killed at any instant, the program leaves a state that the next run resumes: nothing doubled, nothing leaked.
 
 On Podman, and the moments that no crash point is at: ``tests/faults`` kills at every other one.
 """

@@ -1,4 +1,4 @@
-"""The journal on a host: each step of a life, told once, on disk before the record that counts it."""
+"""The journal on a host: each step of a life, once, on disk before the record that counts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks on real hosts: two that choose different hosts make a sandbox once, and who holds a lock is told and ended."""
+"""Locks on real hosts: two clients on different hosts create a sandbox once; a holder is shown and ended."""
 
 from __future__ import annotations
 

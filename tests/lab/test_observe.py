@@ -1,4 +1,4 @@
-"""The look at a host: Docker says the same by its API and by its client."""
+"""The observation of a host: Docker reports the same by its API and by its client."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def docker_look(lab: Lab, *, without_api: bool = False) -> EngineObservation:
 
 @pytest.fixture
 def containers(lab: Lab) -> Iterator[str]:
-    """Containers in every state that a look must tell, with a network and a volume of their own."""
+    """Containers in every state that an observation distinguishes, with their own network and volume."""
     mark = "look-test"
     labels = ("--label", f"dev.sandboxer.fleet={mark}", "--label", "dev.sandboxer.id=0a0a0a0a")
     odd = ("--label", 'odd=a,b="c" \\ ü')

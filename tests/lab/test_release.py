@@ -1,4 +1,4 @@
-"""A fleet's clients are of two releases at once: what either writes on the hosts, the other goes on from."""
+"""A fleet's clients are of two releases at once: each continues from what the other writes on the hosts."""
 
 from __future__ import annotations
 

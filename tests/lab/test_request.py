@@ -1,4 +1,4 @@
-"""Sandboxes that are asked for and made later: what is on record survives whoever asked, and is made once."""
+"""Sandboxes that are requested and created later: what is on record survives the requester, and is created once."""
 
 from __future__ import annotations
 

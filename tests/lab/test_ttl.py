@@ -1,4 +1,4 @@
-"""Time to live on real hosts: what expired goes and stays away, what is extended lives on, listings say when."""
+"""Time to live on real hosts: what expired stays deleted, what is extended stays, listings show the expiry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A failed look is not an absence: what cannot be told is blocked, and nothing is made or deleted because of it."""
+"""A failed observation is not an absence: it blocks, and nothing is created or deleted because of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An update is in place: what changed is made anew, and nothing else; named volumes live through it."""
+"""An update is in place: what changed is recreated, and nothing else; named volumes survive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real headless Chromium, for the pages that people look at."""
+"""A real headless Chromium, for web pages."""
 
 from __future__ import annotations
 

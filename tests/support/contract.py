@@ -1,4 +1,4 @@
-"""The pages of docs/integrations: their requests to the HTTP API, and what they say about the responses."""
+"""The pages of docs/integrations: their requests to the HTTP API, and what they document about the responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What texts mention (commands, options, keys, variables, files, addresses), and whether it exists.
+"""The things that texts mention (commands, options, keys, variables, files, addresses), and whether it exists.
 
 `texts` collects every text that a person may read; each other module finds one kind of mention in a text and yields a
 line for each that names nothing. `faults` asks all of them.

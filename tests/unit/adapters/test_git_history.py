@@ -1,4 +1,4 @@
-"""What git had before is told: a fleet's first commit, what was before a revision, which commit is the older one."""
+"""The history in git: a fleet's first commit, what was before a revision, which commit is the older one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A git that is not there, hangs or is set up against us is told with what to do, and nothing is left running."""
+"""A git that is missing, hangs or is misconfigured is reported with a hint, and nothing is left running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as told: the adapter against a hub that answers whatever there is, over real connections."""
+"""What counts as acknowledged: the adapter against a hub with every kind of answer, over real connections."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(hub: StateHub, event: CloudEvent = READY) -> HubError:
-    """Send an event, which must not be taken; the token must not be in what is said of that."""
+    """Send an event, which must not be accepted; the token must not be in the error."""
     with pytest.raises(HubError) as caught:
         hub.send(event)
     error = caught.value

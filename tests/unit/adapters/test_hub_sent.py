@@ -99,7 +99,7 @@ def _token(folder: Path) -> Path:
 
 
 def test_drift_without_end_is_no_more_than_a_hub_takes(tmp_path: Path) -> None:
-    """Else it would be refused, and with it all that its sandbox has to tell after it."""
+    """Otherwise it would be refused, and with it all later events of its sandbox."""
     drift = [FieldChange(f"workspace.files.{number}/{'é' * 4000}", "present", None) for number in range(1000)]
     event = drift_event(RECORD, drift, at=NOW, reason="r")
     assert event.drift is not None

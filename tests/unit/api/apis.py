@@ -252,7 +252,7 @@ class RunningApi:
         )
 
     def ask(self, method: str, path: str, token: str = ALL, **more: Any) -> httpx.Response:
-        """Ask with a token."""
+        """Send a request with a token."""
         with self.of(token) as client:
             return client.request(method, path, **more)
 

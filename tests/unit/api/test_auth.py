@@ -32,7 +32,7 @@ GUARDED = [
 
 
 def bare(api: RunningApi, method: str, path: str, **headers: str) -> httpx.Response:
-    """Ask with no header but these."""
+    """Send a request with no header but these."""
     return httpx.request(method, api.url + path, headers=headers, timeout=30, trust_env=False)
 
 

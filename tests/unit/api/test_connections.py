@@ -1,4 +1,4 @@
-"""Connections that say nothing, or little: they cost the server little, and others nothing."""
+"""Connections that send nothing, or little: they cost the server little, and others nothing."""
 
 from __future__ import annotations
 

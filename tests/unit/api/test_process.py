@@ -52,7 +52,7 @@ def serving(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], 
 
 
 def refused(folder: Path, *words: str) -> str:
-    """Return what is said to a command line that cannot be served."""
+    """Return the error for a command line that cannot be served."""
     done = run("-C", folder, "serve", *words)
     assert (done.returncode, done.stdout) == (1, ""), done.stdout + done.stderr
     assert re.match(r"Error: |error\[", done.stderr)

@@ -1,4 +1,4 @@
-"""Under a CI system nothing that is written is a command there, whoever said it and however it is cut."""
+"""Under a CI system no output is a command there, whatever its source and however it is split."""
 
 from __future__ import annotations
 

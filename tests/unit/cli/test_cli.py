@@ -1,4 +1,4 @@
-"""The command line as a user meets it: help, exit codes, where output goes, and errors that say what to do."""
+"""The command line as a user meets it: help, exit codes, where output goes, and errors with hints."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def complete(folder: Path, line: str, program: str = "sandboxer", *, shell: str 
 
 
 def offered(answer: Callable[[Path, str, str], list[str]], folder: Path, line: str, program: str) -> list[str]:
-    """Return what somebody gets who asks until there is something: a machine that is busy may be too slow for it."""
+    """Return the completions, with retries until there are some: a busy machine may be too slow."""
     words: list[str] = until(lambda: answer(folder, line, program), f"what {line!r} is completed to")
     return words
 

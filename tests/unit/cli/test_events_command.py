@@ -73,7 +73,7 @@ def test_a_life_is_a_line_for_each_event(host: JournalHost) -> None:
 
 
 def test_each_life_is_whole_and_each_event_is_shown_once(host: JournalHost) -> None:
-    """Whatever the clocks of those who acted said, and also where a removal was cut short."""
+    """With any clocks of the clients that acted, and also where a removal was interrupted."""
     first, later = life(ONE), life(TWO, 3)
     first[3] = first[3].model_copy(update={"at": NOW - timedelta(hours=1)})
     later = [event.model_copy(update={"at": NOW + timedelta(seconds=1)}) for event in later]

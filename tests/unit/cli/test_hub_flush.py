@@ -37,7 +37,7 @@ def host(tmp_path: Path) -> Iterator[JournalHost]:
 
 
 def flush(host: JournalHost, url: str, code: int) -> str:
-    """Return what is said, standard output left out, which must be empty."""
+    """Return standard error; standard output must be empty."""
     done = start("-C", host.session.folder / "fleet", "hub", "flush", STATE_HUB_URL=url, STATE_HUB_TOKEN=TOKEN)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert TOKEN not in done.stderr

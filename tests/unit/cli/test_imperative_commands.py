@@ -1,4 +1,4 @@
-"""The imperative commands before any host is asked: which sandboxes are meant, and who asks."""
+"""The imperative commands before any host is contacted: which sandboxes are meant, and the requester."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log for programs as the command line writes it: whole runs, errors, interrupts, and who else is told."""
+"""The log for programs as the command line writes it: whole runs, errors, interrupts, and other sinks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an imperative sandbox is asked for with: what lies beside its record, and the id of a key."""
+"""The request of an imperative sandbox: the file beside its record, and the ID of a key."""
 
 from __future__ import annotations
 

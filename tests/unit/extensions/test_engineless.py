@@ -158,7 +158,7 @@ def test_contents_that_an_extension_cannot_compare_are_an_error_of_that_sandbox(
 
 
 class Recorder:
-    """A backend that notes what it is told to do."""
+    """A backend that records its calls."""
 
     def __init__(self, name: str, done: list[Any]) -> None:
         self._name, self._done = name, done

@@ -1,4 +1,4 @@
-"""Crash points kill the process that passes them, and nothing else, and only where that is asked for."""
+"""Crash points kill the process that passes them, and nothing else, and only on request."""
 
 from __future__ import annotations
 

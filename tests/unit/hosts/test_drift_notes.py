@@ -1,4 +1,4 @@
-"""What drift told, noted beside the records by the real script on this machine."""
+"""Reported drift, noted beside the records by the real script on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the hosts' journals have still to tell, and how far they are told: the real scripts on this machine."""
+"""Unacknowledged events in the hosts' journals, and acknowledgements: the real scripts on this machine."""
 
 from __future__ import annotations
 

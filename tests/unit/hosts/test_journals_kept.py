@@ -1,4 +1,4 @@
-"""What a sandbox that is gone has still to tell, and what it is to others at work: the real scripts on this machine."""
+"""The unsent events of a deleted sandbox, and concurrent clients: the real scripts on this machine."""
 
 from __future__ import annotations
 

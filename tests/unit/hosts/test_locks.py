@@ -1,4 +1,4 @@
-"""One writer at a time: who waits is told for whom, a lock is told and ended, and no file of one stays behind."""
+"""One writer at a time: a waiting client shows the holder, a lock is shown and ended, and none of its files stays."""
 
 from __future__ import annotations
 

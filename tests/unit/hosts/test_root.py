@@ -1,4 +1,4 @@
-"""The way to a root: which folders above it are refused, told by what `stat` says of them."""
+"""The folders above a root: which ones are refused, by the output of `stat`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[dict[str, tuple[int, int]], str]] = {
 
 
 def _unsafe(shell: list[str], root: str, stated: str = "", real: str = "") -> str:
-    """Return what is said of a root, where ``stat`` and ``id`` are told what to say and the folder is what it seems."""
+    """Return the error for a root; ``stat`` and ``id`` print the given values, and the folder is as given."""
     parts = [
         "id() { echo 4242; }",
         f"stat() {{ cat <<'END'\n{stated}END\n}}" if stated else "",

@@ -214,7 +214,7 @@ def test_a_client_that_is_gone_ends_all_of_it_and_the_lock(root: Path, verb: str
 
 
 def test_a_silent_client_is_gone(root: Path) -> None:
-    """Its connection is open still: nobody tells the host that it is gone."""
+    """Its connection is still open: nothing shows the host that it is gone."""
     with _Talk(root, _STUBBORN, silence=2) as talk:
         talk.send("apart", 300)
         talk.process.wait(20)
@@ -248,10 +248,10 @@ def test_a_client_that_lives_is_waited_for(root: Path) -> None:
 
 
 class _Talk:
-    """A conversation that goes on, with verbs of the test's own."""
+    """A session that continues, with verbs of the test's own."""
 
     def __init__(self, root: Path, verbs: str, *, silence: int = 30) -> None:
-        """``silence`` is for how many seconds a client may say nothing while a verb is at work."""
+        """``silence`` is for how many seconds a client may be silent while a verb runs."""
         session = script("prelude.sh", "names.sh", "cleaner.sh", "session.sh")
         assert all(
             session.count(f"timeout 30 {waits}") == 1 for waits in ("dd bs=1 count=1", 'sh -c "$read', 'dd bs="$part"')

@@ -1,4 +1,4 @@
-"""A hub for each test that asks for one."""
+"""A hub for each test that requests one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hub under connections that say nothing, or little, and under readers that do not read."""
+"""The hub under connections that send nothing, or little, and under readers that do not read."""
 
 from __future__ import annotations
 

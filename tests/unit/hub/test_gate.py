@@ -24,7 +24,7 @@ GUARDED = [
 
 
 def ask(hub: RunningHub, method: str, path: str, **headers: str) -> httpx.Response:
-    """Ask with no header but these."""
+    """Send a request with no header but these."""
     return httpx.request(method, hub.url.rstrip("/") + path, headers=headers, timeout=30, trust_env=False)
 
 

@@ -45,7 +45,7 @@ def serving(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[
 
 
 def refused(*words: str, **environment: str) -> str:
-    """Return what is said to a command line that cannot be served."""
+    """Return the error for a command line that cannot be served."""
     done = run("hub", "serve", *words, **environment)
     assert (done.returncode, done.stdout) == (1, ""), done.stdout + done.stderr
     assert done.stderr.startswith("Error: ")

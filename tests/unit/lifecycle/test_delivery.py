@@ -107,7 +107,7 @@ def test_a_life_that_begins_is_sent_from_its_first_event(host: JournalHost, deli
 
 
 def test_an_event_behind_one_that_is_not_known_waits_for_the_next_run(host: JournalHost, deliver: Deliveries) -> None:
-    """An acknowledgement of it would take the one before it for told."""
+    """An acknowledgement of it would also acknowledge the one before it."""
     events = life(ONE)
     host.lives(ONE, lines(events[:2]))
     with LyingHub() as lying:

@@ -31,7 +31,7 @@ FAULTS = 40
 
 
 class _Lives:
-    """What happens on a host: lives begin and end, and whoever makes them do so tells of it."""
+    """What happens on a host: lives begin and end, and their client reports it."""
 
     def __init__(self, host: JournalHost, chance: random.Random) -> None:
         self._host = host

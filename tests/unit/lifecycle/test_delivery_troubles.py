@@ -1,4 +1,4 @@
-"""A hub that refuses, fails, hangs or is slow: what waits on the hosts, what is said of it, and how long it takes."""
+"""A hub that refuses, fails, hangs or is slow: what waits on the hosts, the messages, and how long it takes."""
 
 from __future__ import annotations
 

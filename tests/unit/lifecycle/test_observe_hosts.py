@@ -1,4 +1,4 @@
-"""Looking at several hosts: each look is told as it comes, with its own seconds, whichever host is slow."""
+"""Observing several hosts: each observation is reported as it arrives, with its own seconds, whichever host is slow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Slow:
-    """A backend whose look at ``slow`` waits until the other host's was told."""
+    """A backend whose observation of ``slow`` waits until the other host's was reported."""
 
     def __init__(self) -> None:
         self.told = threading.Event()

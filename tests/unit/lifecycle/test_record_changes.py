@@ -1,4 +1,4 @@
-"""What changes a record alone: it is written anew under the lock, and only where it is still the same life."""
+"""Changes of a record alone: it is rewritten under the lock, and only if it is still the same life."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which hosts are ahead of the commit at hand: by ancestry, and by time where that cannot be told."""
+"""Which hosts have a newer commit: by ancestry, or by time where that is unknown."""
 
 from __future__ import annotations
 

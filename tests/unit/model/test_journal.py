@@ -1,4 +1,4 @@
-"""A sandbox's life is a written machine, and its journal tells each step once."""
+"""A sandbox's life is a state machine, and its journal has each step once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON Schemas are what the models say, and both take every manifest that is shipped or shown."""
+"""The JSON Schemas match the models, and both accept every manifest that is shipped or shown."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ def ordinary() -> bytes:
 
 
 def read(content: bytes) -> tuple[Manifests, str, float]:
-    """Return the manifests with this file, what is said of them, and the seconds of work that it took."""
+    """Return the manifests with this file, their findings, and the seconds that it took."""
     start = time.process_time()
     manifests = load({**SHIPPED, "manifests/x.yaml": content})
     text = to_text(manifests.diagnostics)

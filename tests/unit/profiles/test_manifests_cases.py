@@ -1,7 +1,7 @@
-"""The loader's findings, word for word: a folder a case under ``tests/cases/manifests``, with the text it must give.
+"""The loader's findings, word for word: one folder per case under ``tests/cases/manifests``, with the expected text.
 
-A case's files lie over those of ``_base``. A file ``NAME.times`` stands for ``NAME``: its first line says how often
-the rest is repeated. ``SANDBOXER_UPDATE_CASES=1`` writes the texts anew; read the diff.
+A case's files lie over those of ``_base``. A file ``NAME.times`` stands for ``NAME``: its first line is how often the
+rest is repeated. ``SANDBOXER_UPDATE_CASES=1`` writes the texts anew; read the diff.
 """
 
 from __future__ import annotations

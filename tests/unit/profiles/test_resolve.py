@@ -1,4 +1,4 @@
-"""Manifests to desired sandboxes: the profile merged in, the possible hosts named, what changed told by digests."""
+"""Manifests to desired sandboxes: the profile merged in, the possible hosts named, changes shown by digests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example of an extension: its own tests pass as installed, and a fleet without the package is told so."""
+"""The example of an extension: its own tests pass as installed, and a fleet without the package gets an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command drift: every sandbox against its record, what becomes of it, and what is over since it was told."""
+"""The command drift: every sandbox against its record, what happens to its drift, and what is resolved."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EARLIER = NOW - timedelta(hours=2)
 
 
 def fleet_state(case: dict[str, Any], *, told: dict[str, Any] | None = None) -> FleetState:
-    """Return the scene of a situation; ``told`` is noted of every sandbox that is found."""
+    """Return the fleet state of a situation; ``told`` is the drift noted for every sandbox that is found."""
     fleet = fleet_of(case)
     observations = looks_of(case, fleet)
     for name, observation in observations.items():

@@ -1,6 +1,6 @@
 """The planner, by its whole printed plans: the situations under ``tests/cases/plan``, a file a theme.
 
-``SANDBOXER_UPDATE_CASES=1`` writes the expected texts anew; read the diff.
+``SANDBOXER_UPDATE_CASES=1`` rewrites the expected texts; read the diff.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ every = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 
 
 def unknown_hosts(case: Case) -> set[str]:
-    """Hosts of which not all is known, told from the situation and not from the planner."""
+    """Hosts that were not observed in full, by the situation and not by the planner."""
     found = {host: case["found"][host] for host in HOSTS}
     unknown = {
         h

@@ -1,4 +1,4 @@
-"""A saved plan approves and never tells what to do: what is not exactly as it was approved is not done."""
+"""A saved plan approves changes and never commands them: what is not exactly as it was approved is not done."""
 
 from __future__ import annotations
 

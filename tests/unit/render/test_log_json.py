@@ -1,4 +1,4 @@
-"""The log for programs: each line of standard error is one JSON object that says whose it is, and tells no secret."""
+"""The log for programs: each line of standard error is one JSON object that names its run, and reveals no secret."""
 
 from __future__ import annotations
 

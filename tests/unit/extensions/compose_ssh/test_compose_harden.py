@@ -1,4 +1,4 @@
-"""Hardening: what is refused, what a file becomes, and that exactly the services that use a change are told of it."""
+"""Hardening: what is refused, what a file becomes, and that a change affects exactly the services that use it."""
 
 from __future__ import annotations
 

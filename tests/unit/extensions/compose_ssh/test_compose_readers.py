@@ -1,4 +1,4 @@
-"""Two readers, one meaning: what a compose file could say to one and not to the other is refused, or made the same."""
+"""Two readers, one meaning: what the two readers of a compose file could read differently is refused, or normalized."""
 
 from __future__ import annotations
 

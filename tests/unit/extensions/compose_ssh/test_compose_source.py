@@ -1,4 +1,4 @@
-"""The look at raw compose files: everything that Compose reads is found, and nothing outside the input is read."""
+"""The inspection of raw compose files: all that Compose reads is found, and nothing outside the input is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dockerfiles as policy: what no builder is asked for, and the one text that every builder reads the same way."""
+"""The policy for Dockerfiles: what is refused, and the text that every builder reads the same way."""
 
 from __future__ import annotations
 

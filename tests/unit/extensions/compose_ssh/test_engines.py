@@ -1,4 +1,4 @@
-"""What engines say, hostile and broken: one container that cannot be read is unknown by itself, and blinds nobody."""
+"""Hostile and broken output of engines: only the container that cannot be read is Unknown."""
 
 from __future__ import annotations
 

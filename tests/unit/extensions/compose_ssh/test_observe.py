@@ -1,4 +1,4 @@
-"""The look's own script on this machine: what it finds below a root, without any engine."""
+"""The script of an observation on this machine: what it finds below a root, without any engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivered files told by number, size and time: what the host's scripts print, and what counts as whole."""
+"""Delivered files by number, size and time: what the host's scripts print, and what counts as complete."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Client:
-    """A client of the backend itself, which does what a plan of its observation would say."""
+    """A client of the backend itself, which does what a plan of its observation would do."""
 
     fleet: LocalFleet
     source: FleetSource
@@ -42,7 +42,7 @@ class Client:
         return observation.found.get(self.fleet.id("work"))
 
     def apply(self, *, wanted: bool = True) -> None:
-        """Bring the sandbox to what git says, or away; again while the host ends what a dead client began."""
+        """Apply the sandbox, or tear it down; again while the host ends what a dead client began."""
         for _ in range(5):
             with suppress(StaleChange):
                 return self._apply(wanted=wanted)
@@ -92,7 +92,7 @@ class Client:
         return found
 
     def must_be_complete(self, content: str, point: str) -> None:
-        """Fail unless the sandbox is as git says, with nothing beside it."""
+        """Fail unless the sandbox is in its desired state, with nothing beside it."""
         found = self.observe()
         assert found is not None
         assert found.record is not None
