@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PAGES = [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in pages()]
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs/reference.md"
+MOST_IN_A_PAGE = 130  # characters in a line
 
 # Words that promise, praise or put off; and folders of one person's machine.
 FORBIDDEN = re.compile(
@@ -76,7 +77,7 @@ def test_no_word_that_promises_or_puts_off(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     found = FORBIDDEN.search(text)
     assert found is None, f"{page.name}: {found and found[0]}"
-    assert all(len(line) <= 130 or line.startswith(("|", "nft ")) for line in text.splitlines()), page.name
+    assert all(len(line) <= MOST_IN_A_PAGE or line.startswith(("|", "nft ")) for line in text.splitlines()), page.name
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import yaml
 
 from scripts.links import problems
 from tests.support.fleet import ROOT
+from tests.unit.project.test_docs import MOST_IN_A_PAGE
 
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -25,7 +26,8 @@ def editor() -> ConfigParser:
 
 def test_editors_wrap_where_the_formatter_does() -> None:
     ruff = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]
-    assert int(editor()["*.{md,py,sh,toml,yaml,yml}"]["max_line_length"]) == ruff["line-length"]
+    assert int(editor()["*.{py,sh,toml,yaml,yml}"]["max_line_length"]) == ruff["line-length"]
+    assert int(editor()["*.md"]["max_line_length"]) == MOST_IN_A_PAGE
 
 
 def test_editors_indent_a_makefile_with_tabs_and_all_else_with_spaces() -> None:
