@@ -116,16 +116,16 @@ def check(root: Path, folder: Path, sent: list[tuple[str, ...]]) -> list[Finding
     """Return shellcheck's findings in programs whose fragments are in ``folder``, or a package, below ``root``."""
     found: dict[tuple[str, int, int, int], Finding] = {}
     times: Counter[tuple[str, int, int, int]] = Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder, f"{number}.sh") for number in range(len(sent))]
+    with tempfile.TemporaryDirectory() as written:
+        paths = [Path(written, f"{number}.sh") for number in range(len(sent))]
         for path, program in zip(paths, sent, strict=True):
             texts = [_plain((root / _path(folder, name)).read_text(encoding="utf-8")) for name in program]
             path.write_text("\n".join(texts), encoding="utf-8")
         for finding in _shellcheck(["--shell", DIALECT], paths):
             one = _in_fragment(finding, root, folder, sent[int(Path(finding.file).stem)])
-            place_and_rule = (one.file, one.line, one.column, one.rule)
-            found[place_and_rule] = one
-            times[place_and_rule] += 1
+            key = (one.file, one.line, one.column, one.rule)
+            found[key] = one
+            times[key] += 1
     with_it = Counter(str(_path(folder, name)) for program in sent for name in program)
     return sorted(one for key, one in found.items() if one.rule not in PARTIAL or times[key] >= with_it[one.file])
 
