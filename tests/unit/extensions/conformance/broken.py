@@ -8,26 +8,28 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.errors import HostUnreachable, ObservationIncomplete, ProvisionFailed, SandboxerError, SandboxError
+from sandboxer.errors import (
+    CommandTimeout,
+    HostUnreachable,
+    ObservationIncomplete,
+    ProvisionFailed,
+    SandboxerError,
+    SandboxError,
+)
 from sandboxer.extensions import records
 from sandboxer.extensions.base import ObserveRequest, Operation
-from sandboxer.hosts.observation import observe_host
 from sandboxer.hosts.session import HostSession
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.protocols import Command
-from sandboxer.reconcile.drift_report import Contents
 from sandboxer.reconcile.fields import digest_of
 from sandboxer_example_folder import backend as example
 from sandboxer_example_folder.backend import FolderBackend
 from sandboxer_example_folder.folder import VERBS, Folder
-from sandboxer_example_folder.observe import FOLDER_PART
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from sandboxer.model.desired import DesiredSandbox
-    from sandboxer.model.observed import HostObservation, ObservedDirectory, Reachable
-    from sandboxer.model.protocols import HostTransport, InputSource
+    from sandboxer.model.observed import ObservedDirectory
+    from sandboxer.model.protocols import InputTree
     from sandboxer.model.record import Record
 
 # The example's backend makes a Folder by name: of each thread, the one that is broken there.
@@ -58,40 +60,6 @@ def as_it_is(backend: FolderBackend, operation: Operation) -> Operation:
     return replace(operation, expected_generation=found.record.generation, expected_uid=found.record.uid)
 
 
-class ObservesTwice(FolderBackend):
-    def observe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
-        transport.run(Command("uname -a"))
-        return super().observe(transport, request)
-
-
-class ObservesAndWrites(FolderBackend):
-    def observe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
-        scripts = (*FOLDER_PART.scripts, "tests.unit.extensions.conformance:touch.sh")
-        return observe_host(transport, request, replace(FOLDER_PART, scripts=scripts))
-
-
-class TakesALostHostForEmpty(FolderBackend):
-    last: Reachable
-
-    def observe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
-        try:
-            seen: Any = super().observe(transport, request)
-        except HostUnreachable:
-            return replace(self.last, found={})
-        self.last = seen
-        return self.last
-
-
-class TakesHalfAnAnswerForAll(TakesALostHostForEmpty):
-    def observe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
-        try:
-            seen: Any = FolderBackend.observe(self, transport, request)
-        except ObservationIncomplete:
-            return replace(self.last, found={})
-        self.last = seen
-        return self.last
-
-
 class WithFolder(FolderBackend):
     """A backend with another Folder."""
 
@@ -116,6 +84,38 @@ class OwnVerbs(Folder):
     def __init__(self, operation: Operation) -> None:
         super().__init__(operation)
         self._session = HostSession(operation, VERBS, OWN_VERBS)
+
+
+class ReturnsTooEarly(FolderBackend):
+    def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
+        written: list[Record] = []
+
+        def on_event(event: Any, record: Record, containers: Any) -> None:
+            written.append(record)
+            operation.on_event(event, record, containers)
+
+        super().provision(replace(operation, on_event=on_event), desired, fresh=fresh)
+        return written[0]
+
+
+class NotesItsTime(Folder):
+    def deliver(self, tree: InputTree) -> None:
+        super().deliver(tree)
+        self.put("workspace/time.txt", f"{time.time_ns()}".encode())
+
+
+class ChangesWhatIsReady(WithFolder):
+    folder = NotesItsTime
+
+
+class AddsAFile(Folder):
+    def deliver(self, tree: InputTree) -> None:
+        super().deliver(tree)
+        self.put(f"workspace/tree/{tree.digest}/.delivered", b"")
+
+
+class DeliversAFileMore(WithFolder):
+    folder = AddsAFile
 
 
 class FilesFirst(OwnVerbs):
@@ -272,6 +272,11 @@ class RemovesTheRecordFirst(WithFolder):
     folder = RecordFirst
 
 
+class EndsWithoutAWord(FolderBackend):
+    def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
+        super().teardown(replace(operation, on_event=lambda *_given: None), tombstone=tombstone)
+
+
 class LeavesNoTombstone(FolderBackend):
     def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
         super().teardown(operation)
@@ -299,12 +304,25 @@ class BeginsAgainAfterAKill(FolderBackend):
         return super().provision(operation, desired, fresh=fresh or killed)
 
 
+class TakesAnInterruptedEndForOne(FolderBackend):
+    def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
+        found = found_by(self, operation)
+        if not (found and found.record and found.record.phase is Phase.DESTROYING):
+            super().teardown(operation, tombstone=tombstone)
+
+
 class TakesALostHostForSuccess(FolderBackend):
+    error: type[SandboxerError] = HostUnreachable
+
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
         try:
             return super().provision(operation, desired, fresh=fresh)
-        except HostUnreachable:
+        except self.error:
             return records.begin(operation, desired)
+
+
+class TakesASlowHostForSuccess(TakesALostHostForSuccess):
+    error = CommandTimeout
 
 
 class BuildsShellText(FolderBackend):
@@ -334,15 +352,3 @@ class KeepsState(FolderBackend):
         time.sleep(0.1)
         operation, desired = self.work
         return super().provision(operation, desired, fresh=fresh)
-
-
-class FindsNothingChanged(FolderBackend):
-    def contents(
-        self, transport: HostTransport, request: ObserveRequest, records: Sequence[Record], inputs: InputSource
-    ) -> Mapping[str, Contents]:
-        return {record.id: Contents() for record in records}
-
-
-class HasWhatItDoesNotDeclare(FolderBackend):
-    def addresses(self, sandbox: Any, service: str, port: int) -> Sequence[tuple[str, int]]:
-        return ()

@@ -1,0 +1,110 @@
+"""A sound backend with every capability, and backends that break the rule of one each.
+
+The sound one is the built-in backend of directories, with what that lacks: no service, and so no output and no address.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sandboxer.errors import SandboxerError
+from sandboxer.extensions.capabilities import HostChecks
+from sandboxer.extensions.dir_ssh.extension import DirSsh
+from sandboxer.reconcile.drift_report import Contents
+from sandboxer_example_folder.backend import FolderBackend
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sandboxer.extensions.base import ObserveRequest
+    from sandboxer.extensions.capabilities import CopyMode, LiveSandbox, LogLine, LogReader, LogRequest
+    from sandboxer.model.desired import DesiredSandbox
+    from sandboxer.model.manifest import Host
+    from sandboxer.model.observed import Container
+    from sandboxer.model.protocols import Command, HostTransport, InputSource, Terminal
+    from sandboxer.model.record import Record
+
+
+class NoLines:
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def lines(self) -> Iterator[LogLine]:
+        return iter(())
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Capable(DirSsh):
+    def logs(self, sandbox: LiveSandbox, request: LogRequest) -> LogReader:
+        return NoLines()
+
+    def addresses(self, sandbox: LiveSandbox, service: str, port: int) -> Sequence[tuple[str, int]]:
+        return ()
+
+    def host_checks(self) -> HostChecks:
+        return HostChecks((), ())
+
+    def estimate_cost(self, desired: DesiredSandbox, host: Host) -> float:
+        return 0.25
+
+
+class JoinsTheWords(Capable):
+    def exec(
+        self, sandbox: LiveSandbox, container: Container | None, command: Sequence[str], terminal: Terminal | None
+    ) -> Command:
+        return super().exec(sandbox, container, ["sh", "-c", " ".join(command)], terminal)
+
+
+class RunsUnmarked(Capable):
+    def exec(
+        self, sandbox: LiveSandbox, container: Container | None, command: Sequence[str], terminal: Terminal | None
+    ) -> Command:
+        return super().exec(sandbox, container, ["env", "-u", "SANDBOXER_SANDBOX", *command], terminal)
+
+
+class FindsWhatIsNotThere(Capable):
+    def copy(self, sandbox: LiveSandbox, container: Container | None, mode: CopyMode, path: str) -> Command:
+        return super().copy(sandbox, container, mode, "/" if mode == "kind" else path)
+
+
+class ClosesOnce(NoLines):
+    def close(self) -> None:
+        super().close()
+        if self.closed > 1:
+            raise SandboxerError("it is closed already")
+
+
+class ClosesItsLogsOnce(Capable):
+    def logs(self, sandbox: LiveSandbox, request: LogRequest) -> LogReader:
+        return ClosesOnce()
+
+
+class GuessesAnAddress(Capable):
+    def addresses(self, sandbox: LiveSandbox, service: str, port: int) -> Sequence[tuple[str, int]]:
+        return (("127.0.0.1", port),)
+
+
+class LacksItsScript(Capable):
+    def host_checks(self) -> HostChecks:
+        return HostChecks(("tests.unit.extensions.conformance:missing.sh",), ())
+
+
+class TakesOtherParameters(FolderBackend):
+    def contents(  # type: ignore[override]
+        self, transport: HostTransport, request: ObserveRequest, sandboxes: Sequence[Record], inputs: InputSource
+    ) -> Mapping[str, Contents]:
+        return super().contents(transport, request, sandboxes, inputs)
+
+
+class FindsNothingChanged(FolderBackend):
+    def contents(
+        self, transport: HostTransport, request: ObserveRequest, records: Sequence[Record], inputs: InputSource
+    ) -> Mapping[str, Contents]:
+        return {record.id: Contents() for record in records}
+
+
+class HasWhatItDoesNotDeclare(FolderBackend):
+    def addresses(self, sandbox: Any, service: str, port: int) -> Sequence[tuple[str, int]]:
+        return ()
