@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         SupportsAddresses,
         SupportsContents,
         SupportsCopy,
+        SupportsCost,
         SupportsExec,
         SupportsHostChecks,
         SupportsLogs,
@@ -155,6 +157,19 @@ def host_checks_print_sections(case: Case) -> None:
     except OSError as error:
         raise RuleBroken(f"a script cannot be read: {error}") from None
     demand(all(callable(check) for check in checks.checks), "a check is no function")
+
+
+@needs("estimate_cost")
+def cost_is_a_number(case: Case) -> None:
+    """`estimate_cost` returns a number that is neither negative nor infinite, the same one each time it is called."""
+    desired = case.desired()
+    host = case.subject.manifests(case.name).hosts[case.host]
+    extension = cast("SupportsCost", case.backend)
+    first: object = extension.estimate_cost(desired, host)
+    second: object = extension.estimate_cost(desired, host)
+    number = isinstance(first, (int, float)) and not isinstance(first, bool) and 0 <= first < math.inf
+    demand(number, f"it returned {first!r}")
+    demand(first == second, f"it returned {first!r}, and then {second!r}")
 
 
 def _talk(case: Case, command: Command, data: bytes = b"") -> tuple[int, bytes]:

@@ -72,6 +72,12 @@ class Case:
             self._desired[sandbox, ref] = fleet.sandboxes[sandbox]
         return self._desired[sandbox, ref]
 
+    def imperative(self) -> DesiredSandbox:
+        """Return a sandbox as somebody requests it, without git; the same one each time."""
+        if ("requested", "") not in self._desired:
+            self._desired["requested", ""] = self.subject.requested(self.name, "requested")
+        return self._desired["requested", ""]
+
     def folder(self, desired: DesiredSandbox) -> str:
         """Return the path of a sandbox's folder below the root."""
         return f"{self.name}/{desired.id}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from sandboxer.errors import SandboxerError
-from sandboxer.extensions.conformance import capable, interrupting, observing, provisioning, removing
+from sandboxer.extensions.conformance import capable, interrupting, observing, provisioning, removing, requesting
 from sandboxer.extensions.conformance.case import Case
 from sandboxer.extensions.conformance.limit import SECONDS, ProcessEnded, TimeIsOver, in_process
 from sandboxer.extensions.conformance.rule import RuleBroken, RuleSkipped, rules_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Outcome = Literal["passed", "failed", "skipped"]
 
-RULES = rules_of(observing, provisioning, removing, interrupting, capable)
+RULES = rules_of(observing, provisioning, removing, requesting, interrupting, capable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,14 +24,15 @@ from sandboxer.model.desired import SecretValue
 from sandboxer.model.hidden import Hidden
 from sandboxer.model.manifest import Host
 from sandboxer.model.protocols import Revision
+from sandboxer.model.request import SandboxRequest
 from sandboxer.profiles.loader import load
-from sandboxer.profiles.resolve import resolve
+from sandboxer.profiles.resolve import resolve, with_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sandboxer.extensions.base import Extension
-    from sandboxer.model.desired import Fleet
+    from sandboxer.model.desired import DesiredSandbox, Fleet
     from sandboxer.model.documents import Manifests
     from sandboxer.model.manifest import Extension as Description
     from sandboxer.model.manifest import Profile
@@ -88,21 +89,18 @@ class Subject:
 
     def fleet(self, name: str, **sandboxes: Mapping[str, Any]) -> Fleet:
         """Return a fleet, ready to be planned; each sandbox has an environment and a secret that a shell misreads."""
-        given = {
-            key: {
-                "inputs": {"repo": ".", "ref": FIRST},
-                "env": {"CONFORMANCE_ENV": ENV_VALUE},
-                "secretRefs": [{"name": SECRET, "from": f"env:{SECRET}"}],
-                **one,
-            }
-            for key, one in sandboxes.items()
-        }
+        given = {key: {**_inputs(), **one} for key, one in sandboxes.items()}
         return resolve(
             self.manifests(name, **given),
             Revision({}),
             self.inputs,
             lambda one: SecretValue(one.name, one.from_, present=True, value=Hidden(SECRET_VALUE)),
         )
+
+    def requested(self, fleet: str, name: str) -> DesiredSandbox:
+        """Return a sandbox as somebody requests it, without git."""
+        request = SandboxRequest.new(name, {"profile": self.profile, **_inputs()}, {}, by="the conformance suite")
+        return with_request(self.fleet(fleet, **{name: {}}), request, self.inputs).sandboxes[name]
 
     def connect(self) -> HostTransport:
         """Return a new transport to the host."""
@@ -156,6 +154,15 @@ def _documents(file: Path) -> list[dict[str, Any]]:
         return []
     kinds = ("Extension", "Profile", "Host")
     return [one for one in found if isinstance(one, dict) and one.get("apiVersion") == API and one.get("kind") in kinds]
+
+
+def _inputs() -> dict[str, Any]:
+    """Return what a Sandbox says of its input, and an environment and a secret that a shell misreads."""
+    return {
+        "inputs": {"repo": ".", "ref": FIRST},
+        "env": {"CONFORMANCE_ENV": ENV_VALUE},
+        "secretRefs": [{"name": SECRET, "from": f"env:{SECRET}"}],
+    }
 
 
 def _local_host() -> dict[str, Any]:

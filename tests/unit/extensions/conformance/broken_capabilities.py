@@ -91,6 +91,11 @@ class LacksItsScript(Capable):
         return HostChecks(("tests.unit.extensions.conformance:missing.sh",), ())
 
 
+class CostsLessThanNothing(Capable):
+    def estimate_cost(self, desired: DesiredSandbox, host: Host) -> float:
+        return -super().estimate_cost(desired, host)
+
+
 class TakesOtherParameters(FolderBackend):
     def contents(  # type: ignore[override]
         self, transport: HostTransport, request: ObserveRequest, sandboxes: Sequence[Record], inputs: InputSource

@@ -12,7 +12,7 @@ from sandboxer.extensions.conformance.runner import RULES, run
 from sandboxer.extensions.conformance.subject import read_subject
 from sandboxer.extensions.registry import check_class
 from tests.support.e2e import API
-from tests.unit.extensions.conformance import broken, broken_capabilities, broken_observing
+from tests.unit.extensions.conformance import broken, broken_capabilities, broken_observing, broken_requesting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,12 @@ BROKEN = {
     broken.RemovesWhatNobodyPlanned: "stale-teardown-is-refused",
     broken.RemovesStrangers: "neighbours-are-left-alone",
     broken.TakesAForeignRecordForNone: "foreign-record-is-refused",
+    broken_requesting.SaysNothingOfAReplacement: "replacement-is-on-record",
+    broken_requesting.TakesEachEndForAReplacement: "replacement-is-on-record",
+    broken_requesting.StopsHalfway: "requested-life-is-resumed",
+    broken_requesting.ForgetsTheRequest: "requested-life-is-resumed",
+    broken_requesting.KeepsNoJournal: "unacknowledged-events-outlive-the-sandbox",
+    broken_requesting.KeepsTheJournalAlways: "teardown-leaves-no-trace",
     broken.BeginsAgainAfterAKill: "killed-provision-is-finished",
     broken.TakesAnInterruptedEndForOne: "killed-teardown-is-finished",
     broken.TakesALostHostForSuccess: "lost-host-is-an-error",
@@ -66,6 +72,7 @@ BROKEN = {
     broken_capabilities.ClosesItsLogsOnce: "logs-end",
     broken_capabilities.GuessesAnAddress: "addresses-of-nothing-are-none",
     broken_capabilities.LacksItsScript: "host-checks-print-sections",
+    broken_capabilities.CostsLessThanNothing: "cost-is-a-number",
 }
 # A whole run takes a while: this one stands for the others.
 IN_FULL = broken.BuildsShellText
