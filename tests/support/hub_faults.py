@@ -8,9 +8,8 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from tests.support.hubs import CUTS, HANGS, Answer, Request, Talk, drips, says
+from tests.support.plain_http import plain_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +28,7 @@ class Between:
         self._broke = broke
         self._random = random.Random(seed)
         self._lock = threading.Lock()
-        self._client = httpx.Client(timeout=30, trust_env=False)
+        self._client = plain_client()
         self.honest = False
         self._faults: list[tuple[int, str, Callable[[], Answer]]] = [
             (4, "cut before", lambda: CUTS),

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import httpx
-
 from sandboxer.api.rate_limit import parse_rate
 from sandboxer.api.server import serve
 from sandboxer.api.settings import Settings
@@ -21,9 +19,12 @@ from sandboxer.model.event import Event
 from sandboxer.model.handle import Handle
 from sandboxer.web.gate import digest
 from tests.support.handles import handle_json
+from tests.support.plain_http import plain_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+
+    import httpx
 
     from sandboxer.client import Abandoned
     from sandboxer.web.server import Server
@@ -247,9 +248,7 @@ class RunningApi:
 
     def of(self, token: str) -> httpx.Client:
         """Return a client with a token."""
-        return httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
-        )
+        return plain_client(self.url, token)
 
     def ask(self, method: str, path: str, token: str = ALL, **more: Any) -> httpx.Response:
         """Send a request with a token."""

@@ -7,16 +7,17 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-import httpx
-
 from sandboxer.hub.server import serve
 from sandboxer.hub.settings import Settings
 from sandboxer.model.hidden import Hidden
 from sandboxer.web.limits import Limits
 from tests.support.handles import READY, UID, registration_json
+from tests.support.plain_http import plain_client
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import httpx
 
     from sandboxer.web.server import Server
 
@@ -48,9 +49,7 @@ class RunningHub:
     def __enter__(self) -> Self:
         self._thread.start()
         assert self._listening.wait(30)
-        self.client = httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30, trust_env=False
-        )
+        self.client = plain_client(self.url, TOKEN)
         return self
 
     def __exit__(self, *_: object) -> None:
