@@ -125,7 +125,7 @@ class Verbs:
         yield
         with tarfile.open(fileobj=io.BytesIO(payload)) as archive:
             given = {entry.name: found.read() for entry in archive if (found := archive.extractfile(entry))}
-        stack = yaml.safe_load(given["files/compose.yaml"])
+        stack = yaml.load(given["files/compose.yaml"], Loader=yaml.CSafeLoader)
         values = dict(line.split("=", 1) for line in given["variables"].decode().splitlines())
         return 0, json.dumps(canonical_compose(stack, project, values.get("LEVEL", "").strip("'")))
 
