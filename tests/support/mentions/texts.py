@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from tests.support.fleet import ROOT
@@ -79,10 +79,16 @@ def _split(line: str) -> Iterator[str]:
     yield from (part.strip() for part in re.split(r"&&| \| | > ?|; ?", line) if part.strip())
 
 
+@lru_cache(maxsize=1)
+def parsed(path: Path) -> ast.Module:
+    """Return the syntax tree of a module; who reads a file for several reasons parses it once."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def python_texts(path: Path) -> Iterator[Text]:
     """Yield each constant of a module that is a sentence or has a span: messages, helps, descriptions, docstrings."""
     name = path.relative_to(ROOT).as_posix()
-    for line, words in _constants(ast.parse(path.read_text(encoding="utf-8"))):
+    for line, words in _constants(parsed(path)):
         if re.search(r"\s", words.strip()) or "`" in words:
             yield Text(name, line, words)
 

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from tests.support.fleet import ROOT
-from tests.support.mentions.texts import all_files, file_texts
+from tests.support.mentions.texts import all_files, file_texts, parsed
 from tests.support.retired.words import in_name, in_path, in_text
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def names(path: Path) -> set[str]:
     """Return the names that a file gives: its own, and those of what it defines."""
     if path.suffix not in (".py", ".sh", ".js"):
         return set()
-    text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
-        return {path.stem, *_python_names(ast.parse(text))}
+        return {path.stem, *_python_names(parsed(path))}
+    text = path.read_text(encoding="utf-8")
     pattern = _SHELL_NAME if path.suffix == ".sh" else _JS_NAME
     return {path.stem, *filter(None, chain.from_iterable(match.groups() for match in pattern.finditer(text)))}
 

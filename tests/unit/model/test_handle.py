@@ -116,15 +116,15 @@ ONLY_OF_A_HANDLE = ("seconds_left", "expiry_source", "requested_by")
 
 def reads_by_key(source: str) -> Iterator[str]:
     """Yield what a module reads by key from the JSON of a handle, keeps of one without its type, or names itself."""
-    tree = ast.parse(source)
+    nodes = list(ast.walk(ast.parse(source)))
     converted = {
         target.id
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr | ast.For | ast.comprehension)
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         if isinstance(target, ast.Name) and _converts(node.iter if hasattr(node, "iter") else node.value)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         read = node.value if isinstance(node, ast.Subscript) else None
         if isinstance(node, ast.Attribute) and node.attr in ("get", "pop", "items", "values", "keys"):
             read = node.value
