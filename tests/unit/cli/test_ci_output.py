@@ -128,6 +128,16 @@ raise RuntimeError("\\n::add-mask::raised")
 """
 
 
+SEVERAL = """
+import json, sys
+from sandboxer.cli.ci_output import guard_output
+guard_output()
+from sandboxer.cli.main import run
+codes = [run(words) for words in json.loads(sys.argv[1])]
+sys.exit(1 if set(codes) == {1} else 3)
+"""
+
+
 @pytest.mark.parametrize("variable", [*VARIABLES, ""])
 def test_all_that_a_process_writes_is_harmless_in_ci_and_as_it_is_elsewhere(variable: str, tmp_path: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if name not in VARIABLES}
@@ -145,14 +155,18 @@ def test_all_that_a_process_writes_is_harmless_in_ci_and_as_it_is_elsewhere(vari
 
 def test_an_error_that_holds_a_name_from_outside_is_harmless(tmp_path: Path) -> None:
     (tmp_path / "sandboxer.yaml").write_text('kind: Fleet\n"::add-mask::x": 1\n? "##[add-mask]y"\n: 1\n', "utf-8")
-    for words in (["validate"], ["validate", "-o", "json"], ["plan"], ["::add-mask::x"], ["--log-format=json", "plan"]):
+    others = [["validate", "-o", "json"], ["plan"], ["::add-mask::x"], ["--log-format=json", "plan"]]
+    for program in (["-m", "sandboxer", "-C", str(tmp_path), "validate"], ["-c", SEVERAL, json.dumps(others)]):
         done = subprocess.run(
-            [sys.executable, "-m", "sandboxer", "-C", str(tmp_path), *words],
+            [sys.executable, *program],
             env={**os.environ, "GITHUB_ACTIONS": "true"},
+            cwd=tmp_path,
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
         assert done.returncode == 1
+        assert "add-mask" in done.stdout + done.stderr
         assert obeyed(done.stdout + "\n" + done.stderr) == []
+    assert done.stdout.count("add-mask") + done.stderr.count("add-mask") >= len(others)
