@@ -54,14 +54,15 @@ def drift(
     """Show what differs from the last apply.
 
     Compares every sandbox on the hosts with its record: those from git, including suspended and orphaned ones, and
-    imperative ones. Repairs nothing. Needs no secrets, and input repositories only with --deep. Hosts note what was
-    reported, so that a later run reports drift as resolved once. Events also go to State Hub if the fleet has one.
+    imperative ones. Repairs nothing. Reads no secrets, and input repositories only with --deep. The reported drift is
+    stored on the hosts, so that a later run reports it once as resolved. Events also go to State Hub if the fleet has
+    one.
 
     --watch repeats the comparison until Ctrl-C or SIGTERM, at a slightly randomized interval, and exits with the code
-    of the last one.
+    of the last comparison.
 
     Exits 0 without drift, 2 with drift, and 1 on any error or Unknown result: an unreachable host, an unreadable
-    record, labels that contradict the record.
+    record, or labels that contradict the record.
 
     \b
     Examples:

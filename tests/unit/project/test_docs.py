@@ -157,7 +157,7 @@ def test_the_readme_lists_every_command_and_no_other() -> None:
 
 
 def test_what_the_readme_calls_planned_is_not_there_yet() -> None:
-    planned = prose(README).split("Planned, and not there yet")[1].split("Limits to know")[0]
+    planned = prose(README).split("Planned, but not available yet")[1].split("Limits to know")[0]
     assert not set(re.findall(r"`([a-z-]+)`", planned)) & COMMANDS.keys()
 
 
