@@ -18,12 +18,12 @@ from sandboxer.adapters.git_process import (
     SUBMODULE,
     TREE,
     GitLocation,
-    ask,
     failure,
     is_odd,
     known_names,
     locate,
     refuse_odd,
+    run_git,
     unprintable,
 )
 from sandboxer.adapters.work_tree import (
@@ -151,11 +151,11 @@ class FleetRepository:
             return False
         grep = "name: *[\"']?" + name.replace(".", r"\.") + "([^a-z0-9.-]|$)"
         words = ("log", "-n1", "--format=%H", "--no-ext-diff", "--no-textconv", f"-G{grep}", commit, "--", FLEET_FILE)
-        answer = ask(*location.options, *words, timeout=self._timeout)
+        answer = run_git(*location.options, *words, timeout=self._timeout)
         return answer.status == 0 and bool(answer.output.strip())
 
     def _leads(self, location: GitLocation, older: str, newer: str) -> bool | None:
-        answer = ask(*location.options, "merge-base", "--is-ancestor", older, newer, timeout=self._timeout)
+        answer = run_git(*location.options, "merge-base", "--is-ancestor", older, newer, timeout=self._timeout)
         return {0: True, 1: False}.get(answer.status)
 
     def _observe_work_tree(self) -> _Observed:
@@ -212,7 +212,7 @@ class FleetRepository:
         if location.shallow:
             return None
         args = ("rev-list", "--first-parent", "--max-parents=0", commit)
-        answer = ask(*location.options, *args, timeout=self._timeout)
+        answer = run_git(*location.options, *args, timeout=self._timeout)
         if answer.status:
             raise failure(f"the history of {self.root} cannot be read", answer.errors)
         return answer.output.decode().split()[-1]
@@ -224,7 +224,7 @@ class FleetRepository:
         if not changed or len(changed) > _MAX_REHASHED:
             return bool(changed)
         # Only git knows which line endings and filters lie between a file and its blob.
-        answer = ask(*location.options, "hash-object", "--", *changed, timeout=self._timeout)
+        answer = run_git(*location.options, "hash-object", "--", *changed, timeout=self._timeout)
         return answer.output.decode().split() != [committed[path] for path in changed]
 
 

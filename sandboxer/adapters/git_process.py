@@ -285,7 +285,7 @@ class Answer:
     errors: str
 
 
-def ask(
+def run_git(
     *args: str,
     timeout: float,
     protocols: str = _NO_TRANSPORT,
@@ -332,7 +332,7 @@ def locate(folder: Path, timeout: float) -> GitLocation | None:
     """
     options = ("-C", str(folder))
     words = ("--show-prefix", "--is-shallow-repository", "--absolute-git-dir", "--git-common-dir")
-    answer = ask(*options, "rev-parse", *words, timeout=timeout)
+    answer = run_git(*options, "rev-parse", *words, timeout=timeout)
     if answer.status == 0:
         lines = os.fsdecode(answer.output).split("\n")
         if len(lines) != 5:
@@ -367,5 +367,5 @@ def failure(message: str, errors: str) -> SourceError:
 def known_names(location: GitLocation, timeout: float) -> list[str]:
     """Return the short names of a repository's branches and tags, for hints."""
     namespaces = ("refs/heads", "refs/tags", "refs/remotes")
-    answer = ask(*location.options, "for-each-ref", "--format=%(refname:short)", *namespaces, timeout=timeout)
+    answer = run_git(*location.options, "for-each-ref", "--format=%(refname:short)", *namespaces, timeout=timeout)
     return answer.output.decode("utf-8", "replace").split()

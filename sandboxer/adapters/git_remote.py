@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandboxer.adapters.git_objects import Objects
-from sandboxer.adapters.git_process import Answer, GitLocation, Patience, ask, failure, is_odd
+from sandboxer.adapters.git_process import Answer, GitLocation, Patience, failure, is_odd, run_git
 from sandboxer.errors import InputUnavailable, SourceError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class RemoteRepository:
 
     def _list(self, *names: str) -> dict[str, str]:
         # From the top, where no repository's own settings apply: none apply to the fetch, either.
-        answer = self._ask("-C", "/", "ls-remote", "--", self.url, *names)
+        answer = self._run_git("-C", "/", "ls-remote", "--", self.url, *names)
         if answer.status:
             raise _refused("the repository cannot be reached", answer.errors)
         pairs = (line.partition("\t") for line in answer.output.decode("utf-8", "replace").split("\n"))
@@ -152,22 +152,22 @@ class RemoteRepository:
             stale.unlink(missing_ok=True)  # from a fetch that was killed: we hold the lock
         hashes = ("--object-format=sha256",) if len(commit) == 64 else ()
         words = ("init", "--quiet", "--bare", "--template=", *hashes)
-        answer = ask(*words, "--", str(self._folder), timeout=self.patience.seconds())
+        answer = run_git(*words, "--", str(self._folder), timeout=self.patience.seconds())
         if answer.status:
             raise failure(f"the cache {self._folder} cannot be created", answer.errors)
 
     def _fetch(self, lock: int, *args: str) -> str:
         """Return git's error message about a fetch; empty on success."""
         fetch = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
-        answer = self._ask(*self.location.options, *fetch, *args, keep=(lock,))
+        answer = self._run_git(*self.location.options, *fetch, *args, keep=(lock,))
         return (answer.errors or f"git fetch ended with {answer.status}") if answer.status else ""
 
     def _keep(self, commit: str) -> None:
-        answer = ask(*self.location.options, "update-ref", _kept(commit), commit, timeout=self.patience.seconds())
+        answer = run_git(*self.location.options, "update-ref", _kept(commit), commit, timeout=self.patience.seconds())
         if answer.status:
             raise SourceError(f"no commit {commit}", hint="check that the commit was pushed and not pruned")
 
-    def _ask(self, *args: str, keep: tuple[int, ...] = ()) -> Answer:
+    def _run_git(self, *args: str, keep: tuple[int, ...] = ()) -> Answer:
         quiet = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false")
         words = tuple(word for setting in quiet for word in ("-c", setting))
         allowed, environment = ":".join(self.allowed), self._ssh()
@@ -175,7 +175,7 @@ class RemoteRepository:
             raise SourceError("skipped, because its server did not answer earlier requests")
         try:
             timeout = self.patience.seconds()
-            return ask(*words, *args, timeout=timeout, protocols=allowed, environment=environment, keep=keep)
+            return run_git(*words, *args, timeout=timeout, protocols=allowed, environment=environment, keep=keep)
         finally:
             self.turns.release()
 
@@ -183,7 +183,7 @@ class RemoteRepository:
         """Return an environment in which OpenSSH never prompts, unless the user has configured how ssh is run."""
         if self.protocol != "ssh" or os.environ.keys() & {"GIT_SSH_COMMAND", "GIT_SSH"}:
             return {}
-        if ask("-C", "/", "config", "--get", "core.sshCommand", timeout=self.patience.seconds()).status == 0:
+        if run_git("-C", "/", "config", "--get", "core.sshCommand", timeout=self.patience.seconds()).status == 0:
             return {}
         return {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
 

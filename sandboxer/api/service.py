@@ -79,7 +79,7 @@ class Service:
 
     def __post_init__(self) -> None:
         """Let one observation serve all requests for the list."""
-        self._listing = Shared(lambda: self.ask(self.reads, self._list))
+        self._listing = Shared(lambda: self.call(self.reads, self._list))
 
     def client(self, warn: Callable[[str], None] | None = None) -> Client:
         """Return a client; its warnings go to the log unless ``warn`` is given."""
@@ -87,7 +87,7 @@ class Service:
 
     # --- queries
 
-    async def ask(self, workers: Workers, call: Callable[[], T], *, usage: int = 409) -> T:
+    async def call(self, workers: Workers, call: Callable[[], T], *, usage: int = 409) -> T:
         """Return the result of a call of the library.
 
         Raise HttpProblem if it fails; ``usage`` is the status of a call that is invalid at present.
@@ -103,7 +103,7 @@ class Service:
 
     async def find(self, grant: Grant, name: str) -> Handle | None:
         """Return the handle of a sandbox; None if surely none is visible to the token, as for another consumer's."""
-        found = await self.ask(self.reads, lambda: self.client().find(name, grant.sees))
+        found = await self.call(self.reads, lambda: self.client().find(name, grant.sees))
         return found.handle if found is not None else None
 
     async def there(self, grant: Grant, name: str) -> Handle:

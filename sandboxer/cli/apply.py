@@ -95,8 +95,8 @@ def prune(command: CommandOptions, ref: str | None, expired_only: bool, dry_run:
 
 
 def _carry_out(source: FleetSource, hosts: FleetHosts, options: Options, command: CommandOptions) -> int:
-    asks = sys.stdin.isatty() and sys.stderr.isatty()
-    if not command.yes and not asks:
+    interactive = sys.stdin.isatty() and sys.stderr.isatty()
+    if not command.yes and not interactive:
         raise UsageError("cannot ask for confirmation without a terminal", hint="use -y to skip the confirmation")
     planned = plan_fleet(source, hosts, options)
     if command.output == "text":

@@ -43,7 +43,8 @@ def completion(shell: str) -> int:
 
     \b
     Examples:
-      source <(sandboxer completion bash)              in ~/.bashrc; zsh the same, after compinit
+      source <(sandboxer completion bash)              in ~/.bashrc
+      source <(sandboxer completion zsh)               in ~/.zshrc, after compinit
       sandboxer completion fish | source               in ~/.config/fish/config.fish
     """
     made, cli = get_completion_class(shell), click.get_current_context().find_root().command
@@ -125,11 +126,11 @@ def sandboxes(root: Path) -> dict[str, str]:
                     f"{record.phase} on {event.observation.host}" if record else event.observation.host
                 )
 
-    def ask() -> None:
+    def observe_host() -> None:
         with suppress(Exception), open_fleet(root, find_inputs=False, emit=receive) as (_source, hosts):
             hosts.observe()
 
-    request = threading.Thread(target=ask, daemon=True)
+    request = threading.Thread(target=observe_host, daemon=True)
     request.start()
     request.join(OBSERVE_SECONDS)
     return dict(found)

@@ -30,8 +30,9 @@ def forward(name: str, ports: tuple[str, ...], service: str | None, address: str
     """Forward local ports to a sandbox until interrupted.
 
     Prints a line for each port once it is open. PORT is a port name from the profile's reachability, or a container
-    port; the default is every port of reachability. Without LOCAL, a free local port is chosen. All connections share
-    one SSH connection to the host, work under `egress: deny`, and survive a restart or recreation of the container.
+    port. Without PORT, forwards every port of the reachability; without LOCAL, chooses a free local port. All
+    connections share one SSH connection to the host, work under `egress: deny`, and survive a restart or recreation of
+    the container.
 
     \b
     Examples:

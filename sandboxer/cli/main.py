@@ -109,7 +109,7 @@ def cli(context: click.Context, directory: str | None, log_format: str) -> None:
     """
     session = context.ensure_object(Session)
     session.name(context.invoked_subcommand or "")
-    session.speak(log_format)
+    session.use_log_format(log_format)
     if directory is not None:
         try:
             os.chdir(directory)
@@ -151,7 +151,7 @@ def _run(arguments: Sequence[str], session: Session, program: str) -> int:
         error.show(sys.stdout)
         return EXIT_DONE if not arguments else EXIT_ERROR
     except click.ClickException as error:
-        session.speak(_requested_format(arguments))
+        session.use_log_format(_requested_format(arguments))
         context = getattr(error, "ctx", None)
         hint = f"see `{context.command_path} --help`" if context else ""
         session.failed(UsageError(error.format_message(), hint=hint), error.show)

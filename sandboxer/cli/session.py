@@ -30,8 +30,8 @@ LOG_VARIABLE = "SANDBOXER_LOG_FORMAT"
 class Session:
     """Reports of consecutive runs; most commands are one. A run begins with the first event that is reported.
 
-    ``run_id`` is the present run's ID, and ``command`` the words of the command. Output is for people until ``speak``
-    changes that. ``environ`` says whether traces are requested.
+    ``run_id`` is the present run's ID, and ``command`` the words of the command. Output is for people until
+    ``use_log_format`` changes that. ``environ`` says whether traces are requested.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -59,7 +59,7 @@ class Session:
         """Set the words of the command, by which reports name the run."""
         self.command = command
 
-    def speak(self, log_format: str) -> None:
+    def use_log_format(self, log_format: str) -> None:
         """Set the output format: with ``json`` everything on standard error is a log, whoever writes it there.
 
         Only the first call counts.

@@ -50,13 +50,13 @@ def unlock(name: str, end: bool, yes: bool, output: str) -> int:
         sandbox, identifier, likely = _identify(source, hosts, name)
         roots = {host: manifest.spec.root for host, manifest in source.fleet().hosts.items()}
         desk = LockInspector(source.fleet_name(), identifier, roots, hosts.transport)
-        locks = [lock for lock in desk.ask_all(sorted(roots)) if _matters(lock, likely)]
+        locks = [lock for lock in desk.inspect_all(sorted(roots)) if _matters(lock, likely)]
         held = [lock.host for lock in locks if lock.status == "held"]
         if end and held:
             if not yes and not _agreed(sandbox, locks):
                 session().notify("info", "Nothing was changed.")
                 return EXIT_ERROR
-            ended = {lock.host: lock for lock in desk.ask_all(held, end=True)}
+            ended = {lock.host: lock for lock in desk.inspect_all(held, end=True)}
             locks = [ended.get(lock.host, lock) for lock in locks]
     _report(sandbox, identifier, locks, output)
     left = end and any(lock.host in held and lock.status == "held" and not lock.ended for lock in locks)

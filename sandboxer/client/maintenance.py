@@ -62,7 +62,7 @@ def _is_free(fleet: Fleet, hosts: FleetHosts, home: LocatedSandbox) -> bool:
     host = home.observed.host
     desk = LockInspector(fleet.name, home.change.id, {host: fleet.hosts[host].spec.root}, hosts.transport)
     try:
-        return desk.ask(host).status == "free"
+        return desk.inspect(host).status == "free"
     except HostError:
         return False
 

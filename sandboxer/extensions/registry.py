@@ -83,7 +83,7 @@ class Registry:
                 hint=f"install the package that registers it in the entry-point group {GROUP}; installed are: {known}",
             )
         kind = factory()
-        # A built-in class has what its description says, and a test holds it to that: a plan needs no check of it.
+        # A built-in class has what its description declares, which a test checks: a plan needs no check of it.
         operations = description.spec.capabilities.operations
         check_class(name, kind, REQUIRED_OPERATIONS if implementation in BUILT_IN else operations)
         instance: Extension = kind()

@@ -1,6 +1,6 @@
 # The delivered files of some sandboxes, each with the SHA-256 of its content; links, each with its target.
 # Then come ids, one on a line. Prints sections as observe.sh does, and writes nothing.
-# A name with a line break is left out: a line could not tell it from two names.
+# A name with a line break is left out: in a line it would look like two names.
 parameters nonce root fleet
 way_to_root; [ -z "$unsafe" ] || { echo "$unsafe" >&2; exit 1; }
 cd "$root/$fleet" || exit 1

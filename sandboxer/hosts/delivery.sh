@@ -16,7 +16,7 @@ do_files() {
 }
 
 # Removes what the last apply no longer needs. Names to keep are arguments: `tree/<digest>`, `bind/<digest>`, ...
-do_tidy() { # engine, names...; says as do_files does what is kept
+do_tidy() { # engine, names...; prints what is kept, like do_files
   engine=$1; shift; keep=" $* "
   for folder in "$directory"/workspace/*/* "$directory"/secrets/*; do
     [ -e "$folder" ] || continue

@@ -125,7 +125,7 @@ class HostFacts:
         )
 
 
-def ask(checked: CheckedHost, transport: HostTransport, scripts: Sequence[str] = ()) -> HostFacts:
+def collect_facts(checked: CheckedHost, transport: HostTransport, scripts: Sequence[str] = ()) -> HostFacts:
     """Collect all facts of a host, in one command, with the ``scripts`` of backends behind the core's own.
 
     Raise HostError if it does not answer.

@@ -52,14 +52,14 @@ class Journals:
         Raise what a transport raises, and ObservationIncomplete if the answer is cut short. Lines that are not events
         of the sandbox in whose journal they stand are left out.
         """
-        return self._ask(host, "read")
+        return self._query(host, "read")
 
     def show(self, host: str, identifier: str) -> list[Backlog]:
         """Return every event that a host has of one sandbox, acknowledged or not, as ``read`` does.
 
         Raise what that raises.
         """
-        return self._ask(host, "show", [identifier])
+        return self._query(host, "show", [identifier])
 
     def acknowledge(self, host: str, events: Sequence[tuple[str, str, int]]) -> None:
         """Note State Hub's last acknowledged events on a host: id, uid and number of each, in order.
@@ -86,7 +86,7 @@ class Journals:
             problem for problem in on_hosts(one, events, name="acknowledge", at_once=AT_ONCE, failed=failed) if problem
         ]
 
-    def _ask(self, host: str, wish: str, lines: Sequence[str] = ()) -> list[Backlog]:
+    def _query(self, host: str, wish: str, lines: Sequence[str] = ()) -> list[Backlog]:
         nonce = secrets.token_hex(16)
         sections = Sections(b"\n" + self._run(host, nonce, wish, lines), nonce)
         if not sections.complete:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sandboxer.model.protocols import HostTransport
 
-ASK_SECONDS = 30.0
+QUERY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,17 @@ class LockInspector:
     roots: Mapping[str, str]
     transport: Callable[[str], HostTransport]
 
-    def ask(self, host: str, *, end: bool = False) -> Lock:
+    def inspect(self, host: str, *, end: bool = False) -> Lock:
         """Return the lock on one host, in one command.
 
-        With ``end`` its holder is ended: first asked to end, and killed after 5 s. Raise what a transport raises, and
+        With ``end`` its holder is ended: first terminated, and killed after 5 s. Raise what a transport raises, and
         ObservationIncomplete if the answer cannot be parsed.
         """
         command = host_command(
             "prelude.sh",
             "session.sh",
             "lock.sh",
-            timeout=ASK_SECONDS,
+            timeout=QUERY_SECONDS,
             root=self.roots[host],
             fleet=self.fleet,
             id=self.id,
@@ -55,10 +55,10 @@ class LockInspector:
                     host, f"cannot read the lock on {host}: {why}", hint="check the host with `sandboxer doctor`"
                 )
 
-    def ask_all(self, hosts: list[str], *, end: bool = False) -> list[Lock]:
+    def inspect_all(self, hosts: list[str], *, end: bool = False) -> list[Lock]:
         """Return the locks on these hosts, read in parallel; an unreadable one is ``unknown``, with the reason."""
         return on_hosts(
-            lambda host: self.ask(host, end=end),
+            lambda host: self.inspect(host, end=end),
             hosts,
             name="lock",
             failed=lambda host, error: Lock(host, "unknown", error=error.message),

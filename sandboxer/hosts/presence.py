@@ -10,7 +10,7 @@ from sandboxer.hosts.scripts import host_command
 if TYPE_CHECKING:
     from sandboxer.hosts.operation import Operation
 
-ASK_SECONDS = 30.0
+QUERY_SECONDS = 30.0
 
 
 def must_be_away(operation: Operation, *, by_name: bool) -> None:
@@ -20,7 +20,7 @@ def must_be_away(operation: Operation, *, by_name: bool) -> None:
         "prelude.sh",
         "names.sh",
         "present.sh",
-        timeout=ASK_SECONDS,
+        timeout=QUERY_SECONDS,
         root=target.root,
         fleet=operation.fleet,
         id=operation.id,

@@ -250,7 +250,7 @@ class Delivery:
                 self._send(event, queue.host)
             except HubError as error:
                 failed: HubError | None = error
-            except Exception as error:  # noqa: BLE001 - the run goes on, and other sandboxes are delivered
+            except Exception as error:  # noqa: BLE001 - the run continues, and other sandboxes are delivered
                 failed = HubError(f"{type(error).__name__} in this program", of_this_alone=True)
             else:
                 failed = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import HostError, HostKeyRefused
-from sandboxer.hosts.facts import CheckedHost, HostFacts, ask
+from sandboxer.hosts.facts import CheckedHost, HostFacts, collect_facts
 from sandboxer.hosts.parallel import on_hosts
 from sandboxer.lifecycle.doctor_checks import diagnose
 from sandboxer.model.host_report import Check, HostReport
@@ -35,7 +35,9 @@ def check_host(
 ) -> HostReport:
     """Check one host, over one connection and in one command that changes nothing there."""
     try:
-        facts = ask(checked, transport(checked.name), [name for backend in backends for name in backend.scripts])
+        facts = collect_facts(
+            checked, transport(checked.name), [name for backend in backends for name in backend.scripts]
+        )
     except HostError as error:
         name = "host key" if isinstance(error, HostKeyRefused) else "ssh"
         if checked.host.spec.connection == "local":

@@ -33,13 +33,13 @@ def observe_hosts(
     value.
     """
 
-    def ask(request: ObserveRequest) -> HostObservation:
+    def observe_one(request: ObserveRequest) -> HostObservation:
         began = time.monotonic()
         observation = observe_host(request, transport, extensions)
         seen(observation, time.monotonic() - began)
         return observation
 
-    return {observation.host: observation for observation in on_hosts(ask, requests, name="observe")}
+    return {observation.host: observation for observation in on_hosts(observe_one, requests, name="observe")}
 
 
 def recorded_names(observations: Iterable[HostObservation]) -> Iterator[str]:

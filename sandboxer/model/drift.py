@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sandboxer.model.event import Event
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.plan import Change, Plan
-    from sandboxer.model.remedy import Say
+    from sandboxer.model.remedy import FormatMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,17 @@ class DriftReport:
         """The sandboxes that differ from what was applied."""
         return tuple(change for change in self.plan.changes if change.drift)
 
-    def to_json(self, say: Say = message_alone) -> JsonObject:
-        """Return a plan's JSON, with ``since`` for each change, and ``resolved``; ``say`` words the messages."""
+    def to_json(self, format_message: FormatMessage = message_alone) -> JsonObject:
+        """Return a plan's JSON, with ``since`` for each change, and ``resolved``. Messages are formatted."""
         changes = []
         for change in self.plan.changes:
             since = self.since.get((change.host or "", change.id))
-            changes.append({**change.to_json(say), "origin": change.origin, "since": rfc3339(since) if since else None})
+            changes.append(
+                {**change.to_json(format_message), "origin": change.origin, "since": rfc3339(since) if since else None}
+            )
         resolved = [one.to_json() for one in self.resolved]
         return {
-            **self.plan.to_json(say),
+            **self.plan.to_json(format_message),
             "complete": self.complete,
             "changes": changes,
             "resolved": resolved,

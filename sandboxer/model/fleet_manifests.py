@@ -47,7 +47,7 @@ ExtensionOperation = Literal[
     "probe",
     "wait_ready",
 ]
-#: What documents of before 0.2 say: another name for an operation, and one that nobody needs.
+#: Names in documents from before 0.2: another name for an operation, and one that nothing needs.
 FORMER_OPERATIONS = {"probe": "observe", "wait_ready": None}
 
 

@@ -63,7 +63,7 @@ class Endpoint(_Part):
 class Handle(_Part):
     """The description of an existing sandbox. A field that only its record can answer is null without a record."""
 
-    # Not checked: without a record it is what labels on the host say, and those anybody may have written.
+    # Not checked: without a record it comes from labels on the host, which anybody may have written.
     id: str = Field(description="The sandbox's ID: 8 hex digits.", json_schema_extra={"pattern": "^[0-9a-f]{8}$"})
     name: str = Field(description="The sandbox's name.")
     phase: Phase | None = Field(description="Where it is in its life; `expired` if it still exists after its expiry.")

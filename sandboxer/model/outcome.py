@@ -11,7 +11,7 @@ from sandboxer.model.remedy import message_alone
 if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.plan import Change
-    from sandboxer.model.remedy import Say
+    from sandboxer.model.remedy import FormatMessage
     from sandboxer.model.service_operation import ServiceOperation
 
 DONE_WORDS = {
@@ -55,10 +55,10 @@ class Outcome:
         """What happened, in one word: ``created``, ``failed``, ``blocked``."""
         return "failed" if self.error else DONE_WORDS[self.change.action]
 
-    def to_json(self, say: Say = message_alone) -> JsonObject:
-        """Return it as in the JSON of an apply, with the change's message as ``say`` words it."""
+    def to_json(self, format_message: FormatMessage = message_alone) -> JsonObject:
+        """Return it as in the JSON of an apply, with the change's message as ``format_message`` formats it."""
         return {
-            **self.change.to_json(say),
+            **self.change.to_json(format_message),
             "outcome": self.word,
             "error": self.error or None,
             "hint": self.hint or None,

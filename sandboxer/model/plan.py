@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
-from sandboxer.model.remedy import Notice, Remedy, Say, message_alone
+from sandboxer.model.remedy import FormatMessage, Notice, Remedy, message_alone
 
 if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject, JsonValue
@@ -69,8 +69,8 @@ class Change:
         """Whether carrying it out changes anything on a host."""
         return self.action not in (Action.NO_OP, Action.BLOCKED)
 
-    def to_json(self, say: Say = message_alone) -> JsonObject:
-        """Return it as in a plan's JSON, with the message as ``say`` words it."""
+    def to_json(self, format_message: FormatMessage = message_alone) -> JsonObject:
+        """Return it as in a plan's JSON, with the message as ``format_message`` formats it."""
         return {
             "sandbox": self.sandbox,
             "id": self.id,
@@ -80,7 +80,7 @@ class Change:
             "reason": self.reason.value,
             "sync": self.sync.value,
             "health": self.health.value,
-            "message": say(self.message, self.remedy),
+            "message": format_message(self.message, self.remedy),
             "fingerprint": self.fingerprint,
             "pending": [change.to_json() for change in self.pending],
             "drift": [change.to_json() for change in self.drift],
@@ -101,9 +101,13 @@ class HostSummary:
     error: str | None = None
     remedy: Remedy | None = None
 
-    def to_json(self, say: Say = message_alone) -> JsonObject:
-        """Return it as in a plan's JSON, with the error as ``say`` words it."""
-        return {"name": self.name, "status": self.status, "error": self.error and say(self.error, self.remedy)}
+    def to_json(self, format_message: FormatMessage = message_alone) -> JsonObject:
+        """Return it as in a plan's JSON, with the error as ``format_message`` formats it."""
+        return {
+            "name": self.name,
+            "status": self.status,
+            "error": self.error and format_message(self.error, self.remedy),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,19 +167,19 @@ class Plan:
         """The number of changes of each action."""
         return {action: sum(1 for c in self.changes if c.action is action) for action in Action}
 
-    def to_json(self, say: Say = message_alone) -> JsonObject:
-        """Return the plan's JSON, as the contract has it, with messages as ``say`` words them."""
+    def to_json(self, format_message: FormatMessage = message_alone) -> JsonObject:
+        """Return the plan's JSON, as the contract has it, with messages as ``format_message`` formats them."""
         return {
             "format_version": FORMAT_VERSION,
             "fleet": self.fleet,
             "commit": self.commit,
             "dirty": self.dirty,
             "complete": self.complete,
-            "hosts": [host.to_json(say) for host in self.hosts],
-            "changes": [change.to_json(say) for change in self.changes],
-            "imperative": [change.to_json(say) for change in self.imperative],
+            "hosts": [host.to_json(format_message) for host in self.hosts],
+            "changes": [change.to_json(format_message) for change in self.changes],
+            "imperative": [change.to_json(format_message) for change in self.imperative],
             "unmanaged": [thing.to_json() for thing in self.unmanaged],
-            "warnings": [say(warning.message, warning.remedy) for warning in self.warnings],
+            "warnings": [format_message(warning.message, warning.remedy) for warning in self.warnings],
             "summary": {action.value: count for action, count in self.summary.items()},
             "stats": self.stats.to_json(),
         }

@@ -62,8 +62,8 @@ class Notice:
     remedy: Remedy | None = None
 
 
-Say = Callable[[str, Remedy | None], str]
-"""How a face words a message for programs: the message, or the message and its remedy."""
+FormatMessage = Callable[[str, Remedy | None], str]
+"""How an interface formats a message for programs: the message, or the message and its remedy."""
 
 
 def message_alone(message: str, _remedy: Remedy | None) -> str:

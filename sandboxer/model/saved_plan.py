@@ -20,7 +20,7 @@ from sandboxer.model.text import printable
 
 if TYPE_CHECKING:
     from sandboxer.model.plan import Plan
-    from sandboxer.model.remedy import Remedy, Say
+    from sandboxer.model.remedy import FormatMessage, Remedy
 
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -127,12 +127,12 @@ class SavedPlan(_Part):
         return remedy_of(RemedyCode.PLANNED_COMMIT, commit=printable(self.commit)[:12])
 
 
-def saved_bytes(plan: Plan, approval: Approval, say: Say = message_alone) -> bytes:
-    """Return the file's bytes, with messages as ``say`` words them.
+def saved_bytes(plan: Plan, approval: Approval, format_message: FormatMessage = message_alone) -> bytes:
+    """Return the file's bytes, with messages as ``format_message`` formats them.
 
     Raise PlanRefused if they would be too many to be read back.
     """
-    content = {**plan.to_json(say), "approval": approval.model_dump(mode="json")}
+    content = {**plan.to_json(format_message), "approval": approval.model_dump(mode="json")}
     data = json.dumps({**content, "checksum": checksum(content)}, indent=2).encode() + b"\n"
     if len(data) > MAX_BYTES:
         _refuse("the plan is larger than 16 MiB", remedy_of(RemedyCode.PLAN_FEWER))

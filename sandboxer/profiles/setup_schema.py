@@ -62,8 +62,8 @@ def _refusal(schema: Mapping[str, Any]) -> Problem | None:
     while pending:
         path, value = pending.pop()
         if isinstance(value, dict):
-            # Includes property names: to tell them from keywords, the schema has to be interpreted, which could be
-            # tricked.
+            # Includes property names: to distinguish them from keywords, the schema has to be interpreted, which could
+            # be tricked.
             keyword = next((key for key in value if key in _FORBIDDEN), None)
             if keyword is not None:
                 hint = "use other keywords: references and patterns are not supported"

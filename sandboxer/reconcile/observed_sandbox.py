@@ -157,7 +157,7 @@ def _conflict(observed: ObservedSandbox, fleet: str, root: str) -> str | None:
         return _disagreement(observed.record, owners, fleet)
     lives = len({owner.uid for owner in owners})
     # A cleaner of /tmp removes files before directories: a missing record, with containers of one life, is a loss and
-    # not a conflict. A record that exists and cannot be read may say anything.
+    # not a conflict. A record that exists and cannot be read may contain anything.
     if observed.found is not None and (observed.found.error != RECORD_MISSING or lives == 0):
         return observed.found.error
     return None if lives == 1 else "its containers are of several lives, and no record says which counts"

@@ -91,7 +91,7 @@ API: Wording = {
 SELECTORS = {"targets": "--target", "excluded": "--exclude", "replaced": "--replace", "hosts": "--host"}
 """The options that set the selectors of a plan."""
 
-# Where a plan's JSON has no hint, its messages have always said these remedies.
+# Where a plan's JSON has no hint, its messages have always contained these remedies.
 _IN_MESSAGES = frozenset(
     {
         RemedyCode.FORGET_HOST,

@@ -177,7 +177,7 @@ class Connections:
             return
         self._open[connection] = None
         if self._tls is None:
-            self._speak(connection, raw)
+            self._start_http(connection, raw)
             return
         raw.pause_reading()  # until TLS reads
         task = asyncio.get_running_loop().create_task(self._secure(connection, self._tls))
@@ -201,9 +201,9 @@ class Connections:
             connection.raw.abort()
             self._left(connection)
         else:
-            self._speak(connection, secured, http)
+            self._start_http(connection, secured, http)
 
-    def _speak(self, connection: Connection, transport: asyncio.Transport, http: Http | None = None) -> None:
+    def _start_http(self, connection: Connection, transport: asyncio.Transport, http: Http | None = None) -> None:
         connection.http = http = http or self._make()
         connection.waiting_since = asyncio.get_running_loop().time()
         http.connection, http.left = connection, self._left

@@ -110,7 +110,7 @@ async def plan(service: TheService, grant: TheGrant, _: Annotated[NoQuery, Query
     """Plans the fleet's manifests on the server, read-only. Only for tokens that are not bound to a consumer."""
     if grant.consumer is not None:
         raise HttpProblem(403, "the token is bound to a consumer, but the plan covers the whole fleet")
-    return JSONResponse(await service.ask(service.reads, lambda: service.client().plan()))
+    return JSONResponse(await service.call(service.reads, lambda: service.client().plan()))
 
 
 @router.get(

@@ -50,7 +50,7 @@ async def create(
     given = await new_request(request, CreateSandbox)
     consumer = consumer_for(grant, given)
     with service.operations.reserve():
-        made = await service.ask(service.writes, lambda: _request(service, grant, given, consumer, key), usage=422)
+        made = await service.call(service.writes, lambda: _request(service, grant, given, consumer, key), usage=422)
         job = service.begin(made.id, "make") if made.phase in UNMADE else None
     headers = {"Location": f"/v1/sandboxes/{made.id}"}
     if query.wait and job is not None:
@@ -159,7 +159,7 @@ async def extend_ttl(
     except ValueError as error:
         raise HttpProblem(422, str(error), field="by") from None
     identifier = (await service.there(grant, ref)).id
-    extended = await service.ask(service.writes, lambda: service.client().extend_ttl(identifier, by), usage=422)
+    extended = await service.call(service.writes, lambda: service.client().extend_ttl(identifier, by), usage=422)
     return JSONResponse(extended.handle.to_json())
 
 
@@ -171,7 +171,7 @@ async def extend_ttl(
 async def activity(service: TheService, grant: TheGrant, ref: Ref, _: Annotated[NoQuery, Query()]) -> Response:
     """Sets the phase `active`, also for a sandbox from git. With `ttl.clock: activity`, extends the expiry."""
     identifier = (await service.there(grant, ref)).id
-    marked = await service.ask(service.writes, lambda: service.client().activity(identifier))
+    marked = await service.call(service.writes, lambda: service.client().activity(identifier))
     return JSONResponse(marked.handle.to_json())
 
 

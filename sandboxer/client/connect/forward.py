@@ -246,16 +246,16 @@ class Link:
             if self._transport is not lost or self._closed:
                 return
             host = self._target.observed.host
-            self._say(f"the connection to {host} was lost; reconnecting")
+            self._warn_once(f"the connection to {host} was lost; reconnecting")
             former, self._transports = self._transports, Transports(self._target.folder)
             self._transport = self._transports.to(self._target.host)
             former.close()
 
     def _failed(self, error: SandboxerError) -> None:
         if not self._closed:
-            self._say(f"a connection was refused: {error.message}")
+            self._warn_once(f"a connection was refused: {error.message}")
 
-    def _say(self, words: str) -> None:
+    def _warn_once(self, words: str) -> None:
         """Warn; the same message of a hundred connections is given once."""
         now = time.monotonic()
         with self._lock:

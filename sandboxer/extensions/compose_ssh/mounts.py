@@ -225,7 +225,7 @@ class Mounts:
         if found is None:
             return None
         reference, name, entry = found
-        if not mounted:  # the build's step itself says who may read it
+        if not mounted:  # the build step itself determines who may read it
             take_access(reference, scope)
             if scope.policy.podman and "/" in str(reference.get("target")):
                 scope.at("target").refuse("is the name of a build secret, which has no `/` on Podman")

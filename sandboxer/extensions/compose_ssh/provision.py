@@ -73,7 +73,7 @@ def _begin(directory: SandboxDirectory, desired: DesiredSandbox, before: State, 
             return directory.begin(records.begin(operation, desired), request)
     if not before.containers:
         return directory.adopt(records.begin(operation, desired, uid=uid), request)
-    # The record is lost and its containers are not: the same life continues, as old as its labels say.
+    # The record is lost and its containers are not: the same life continues, with the age in its labels.
     latest = datetime.fromisoformat(before.containers[0].labels[LABEL_UNTIL]).astimezone(UTC)
     longest = max(desired.profile.spec.ttl.max, desired.ttl or timedelta())
     record = records.begin(operation, desired, uid=uid, created_at=min(operation.clock(), latest - longest))

@@ -63,7 +63,7 @@ class Case:
         self.events: list[Event] = []
         self._desired: dict[tuple[str, str], DesiredSandbox] = {}
 
-    # --- what git says -------------------------------------------------------------------------------------------
+    # --- the desired state ---------------------------------------------------------------------------------------
 
     def desired(self, sandbox: str = "one", ref: str = "first") -> DesiredSandbox:
         """Return a sandbox as git declares it, with the input of a commit."""

@@ -89,7 +89,7 @@ def _checked(
             return "failed", f"{rule.name} did not end within {limit.seconds:g} s{_place(subject, over)}"
         except SandboxerError as error:
             return "failed", f"{type(error).__name__}: {error.message}"
-        except Exception as error:  # noqa: BLE001 - a backend that raises anything else is broken, and the others go on
+        except Exception as error:  # noqa: BLE001 - a backend that raises anything else is broken, and the others continue
             return "failed", f"{error!r}, which is no error of sandboxer.errors"
         else:
             return "passed", ""

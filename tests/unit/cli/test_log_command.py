@@ -148,7 +148,7 @@ def test_what_a_library_writes_is_a_line_too() -> None:
         "import sys, logging, warnings\n"
         "from sandboxer.cli.session import Session\n"
         "session = Session({})\n"
-        "session.speak('json')\n"
+        "session.use_log_format('json')\n"
         "logging.getLogger('some.library').warning('two\\nlines')\n"
         "print('a word', end='', file=sys.stderr)\n"
         "session.close(0)"

@@ -80,7 +80,7 @@ def test_whoever_waits_gets_it_when_it_is_given_up(session: Bench) -> None:
             assert waiting.wait(30)
             assert not entered.done()
         entered.result(30)
-        held = session.desk().ask("one")
+        held = session.desk().inspect("one")
         assert held.holder is not None
         assert held.holder.who == "bob@ci-8"
         later.__exit__(None, None, None)
@@ -106,23 +106,23 @@ def test_the_lock_of_a_sandbox_stays_as_long_as_the_sandbox(session: Bench) -> N
 
 
 def test_a_lock_is_reported_and_the_query_creates_nothing(session: Bench) -> None:
-    assert session.desk().ask("one") == Lock("one", "free")
+    assert session.desk().inspect("one") == Lock("one", "free")
     assert not session.root("one").exists()
     with HostSession(session.operation()):
-        held = session.desk().ask("one")
+        held = session.desk().inspect("one")
         assert (held.status, held.here) == ("held", False)
         assert held.holder is not None
         assert (held.holder.who, held.holder.commit) == (WHO, COMMIT[:12])
         assert held.holder.pid is not None
         os.kill(held.holder.pid, 0)
         session.directory("one").mkdir()
-        assert session.desk().ask("one").here
-    assert session.desk().ask("one") == Lock("one", "free", here=True)
+        assert session.desk().inspect("one").here
+    assert session.desk().inspect("one") == Lock("one", "free", here=True)
 
 
 def test_a_host_that_does_not_answer_is_unknown_and_keeps_no_other_from_its_own(session: Bench) -> None:
     session.transport("two").close()
-    one, two = session.desk("one", "two").ask_all(["one", "two"])
+    one, two = session.desk("one", "two").inspect_all(["one", "two"])
     assert one == Lock("one", "free")
     assert two.status == "unknown"
     assert "closed" in (two.error or "")
@@ -132,14 +132,14 @@ def test_a_holder_is_ended_and_its_lock_is_free(session: Bench) -> None:
     session.root("one").mkdir(mode=0o700)
     held = HostSession(session.operation())
     held.__enter__()
-    ended = session.desk().ask("one", end=True)
+    ended = session.desk().inspect("one", end=True)
     assert (ended.status, ended.ended) == ("free", True)
     assert ended.holder is not None
     assert ended.holder.who == WHO
     with pytest.raises(HostUnreachable):
         held.call("record")
     assert not session.lock("one").exists()
-    again = session.desk().ask("one", end=True)
+    again = session.desk().inspect("one", end=True)
     assert (again.status, again.ended) == ("free", False)
 
 
@@ -151,7 +151,7 @@ def test_who_only_waits_is_not_ended_with_the_holder(session: Bench) -> None:
     with ThreadPoolExecutor() as pool:
         entered = pool.submit(later.__enter__)
         assert waiting.wait(30)
-        ended = session.desk().ask("one", end=True)
+        ended = session.desk().inspect("one", end=True)
         assert ended.ended
         assert ended.holder is not None
         assert ended.holder.who == WHO
@@ -171,7 +171,7 @@ def test_a_process_that_has_the_file_open_and_not_the_lock_is_left_alone(session
             session.root("one").chmod(0o700)
             with HostSession(session.operation()) as held:
                 session.lock("one").write_text(f"{holder_line(WHO, COMMIT)}\n2026-11-24T12:03:10Z\n{other.pid}\n")
-                assert session.desk().ask("one", end=True).ended
+                assert session.desk().inspect("one", end=True).ended
                 with pytest.raises(HostUnreachable):
                     held.call("record")
             assert other.poll() is None
@@ -182,7 +182,7 @@ def test_a_process_that_has_the_file_open_and_not_the_lock_is_left_alone(session
 def test_a_folder_that_is_a_link_is_not_followed(session: Bench, tmp_path: Path) -> None:
     with HostSession(session.operation()):
         (tmp_path / "two").symlink_to(session.root("one"))
-        assert session.desk("two").ask("two", end=True) == Lock("two", "free")
+        assert session.desk("two").inspect("two", end=True) == Lock("two", "free")
 
 
 def test_locks_for_people() -> None:
@@ -213,7 +213,7 @@ def test_locks_for_people() -> None:
 def test_while_a_life_begins_the_first_host_is_locked_and_afterwards_clean(session: Bench) -> None:
     others = [session.operation(host) for host in ("three", "one")]
     with Placements().begin(session.operation("two"), others):
-        assert session.desk().ask("one").status == "held"
+        assert session.desk().inspect("one").status == "held"
         assert not session.root("three").exists()
     assert not session.root("one").exists()
 

@@ -32,7 +32,7 @@ EXAMPLES = [
 OTHERS = {
     *("None", "Path", "Literal", "Any", "Self", "True", "False"),
     *("Callable", "Collection", "Generator", "Iterator", "Mapping", "Sequence", "AbstractContextManager"),
-    *("JsonObject", "Say"),
+    *("JsonObject", "FormatMessage"),
 }
 METHODS = [
     pytest.param(method, id=f"{own.__name__}.{name}")

@@ -256,7 +256,7 @@ def test_no_secret_comes_into_a_log_with_an_error_of_the_run(capsys: pytest.Capt
     secret = SecretValue("KEY", "env:KEY", present=True, value=Hidden("hunter2"))
     fleet = replace(known, sandboxes={"web": replace(known.sandboxes["web"], secrets=(secret,))})
     session = Session({})
-    session.speak("json")
+    session.use_log_format("json")
     session.receive(FleetRead("acme", Redaction(lambda: fleet)))
     session.failed(HostUnreachable("lab-1", "lab-1 said hunter2", hint="not hunter2"))
     session.notify("warning", "lab-1 said hunter2")
