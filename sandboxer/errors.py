@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 class SandboxerError(Exception):
     """The base class: ``message`` says what is wrong and where, ``hint`` what to do about it (may be empty).
 
-    ``remedy`` is the same as a code, for faces (terminal, API, library) that word it differently.
+    ``remedy`` is the same as a code, for interfaces (terminal, API, library) that word it differently.
     """
 
     def __init__(self, message: str, *, hint: str = "", remedy: Remedy | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What to do about a fault, as a code with values: the planner knows no option, and each face words the code itself."""
+"""What to do about a fault, as a code with values: the planner knows no option, and each interface words the code."""
 
 from __future__ import annotations
 

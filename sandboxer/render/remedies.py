@@ -1,4 +1,4 @@
-"""The wordings of the planner's remedies, a table for each face: the terminal, comments, the library, the HTTP API."""
+"""The wordings of the planner's remedies, one table each for the terminal, comments, the library and the HTTP API."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ _IN_MESSAGES = frozenset(
 
 
 def worded(remedy: Remedy | None, wording: Wording) -> str:
-    """Return a remedy in the words of a face; empty without one."""
+    """Return a remedy in one of these wordings; empty without one."""
     if remedy is None:
         return ""
     values = {name: value or f"its {name}" for name, value in remedy.values}

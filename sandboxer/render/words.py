@@ -116,7 +116,7 @@ def destroyed(change: Change) -> str:
 
 
 def remedy(change: Change, wording: Wording = TERMINAL) -> str:
-    """Return what to do about a change, in the words of a face; empty where there is nothing to do."""
+    """Return what to do about a change, in one of the wordings; empty where there is nothing to do."""
     return safe(worded(change.remedy, wording))
 
 

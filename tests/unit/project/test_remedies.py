@@ -1,4 +1,4 @@
-"""The planner knows no option of the command line: it gives remedies as codes, and each face has words for each."""
+"""The planner knows no option of the command line: it returns remedies as codes, and each wording has all of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FACES = {"terminal": TERMINAL, "comment": COMMENT, "library": LIBRARY, "api": API}
+WORDINGS = {"terminal": TERMINAL, "comment": COMMENT, "library": LIBRARY, "api": API}
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
 # Its own command line, with which `make schemas` writes files: no planner.
 WITHOUT = {"sandboxer/model/schemas.py"}
@@ -62,10 +62,10 @@ def test_neither_the_planner_nor_the_model_names_an_option() -> None:
     assert found.keys() <= WITHOUT, found
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_each_face_has_words_for_each_remedy(face: str) -> None:
-    assert FACES[face].keys() == set(RemedyCode)
-    assert all(text and not text.endswith(".") for text in FACES[face].values())
+@pytest.mark.parametrize("wording", WORDINGS)
+def test_each_wording_has_words_for_each_remedy(wording: str) -> None:
+    assert WORDINGS[wording].keys() == set(RemedyCode)
+    assert all(text and not text.endswith(".") for text in WORDINGS[wording].values())
 
 
 def values_of(code: RemedyCode) -> set[str]:
@@ -78,7 +78,7 @@ def values_of(code: RemedyCode) -> set[str]:
 
 @pytest.mark.parametrize("code", RemedyCode)
 def test_the_words_use_only_the_values_of_the_code(code: RemedyCode) -> None:
-    for words in FACES.values():
+    for words in WORDINGS.values():
         assert {name for _, name, _, _ in Formatter().parse(words[code]) if name} <= values_of(code)
 
 
