@@ -74,7 +74,7 @@ _SECRETS = ((re.compile(r"(?i)\b(https?://)[^/\s]*@"), r"\1"), (re.compile(r"(\w
 def redact(text: str) -> str:
     """Return the text without the credentials in its URLs.
 
-    They stand before the host: an https URL's user and password, ssh's password.
+    They precede the host: an https URL's user and password, ssh's password.
     """
     for pattern, kept in _SECRETS:
         text = pattern.sub(kept, text)

@@ -38,7 +38,7 @@ class HostKey:
 
     @property
     def line(self) -> str:
-        """The key as it stands in a manifest and in known_hosts."""
+        """The key as it is written in a manifest and in known_hosts."""
         return f"{self.type} {base64.b64encode(self.blob).decode()}"
 
     def __str__(self) -> str:

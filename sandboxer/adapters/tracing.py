@@ -103,7 +103,7 @@ class Trace:
         self._working: dict[tuple[str, str | None], _Span] = {}
 
     def __call__(self, event: RunEvent) -> None:
-        """Add what the event says to the trace."""
+        """Add the event to the trace."""
         match event:
             case RunStarted():
                 self._begin(event)

@@ -1,6 +1,6 @@
 """``sandboxer completion``, and the answers to a shell: names of sandboxes come live from the hosts.
 
-A shell asks by running the program with click's variable set. After any failure the answer is that there is nothing to
+A shell requests completions by running the program with click's variable set. After any failure there is nothing to
 complete: an error message would land in the middle of the user's command line.
 """
 
@@ -54,7 +54,7 @@ def completion(shell: str) -> int:
 
 
 def variable_of(program: str) -> str:
-    """Return the variable by which a shell asks the program of this name."""
+    """Return the variable by which a shell requests completions of the program of this name."""
     return f"_{program}_COMPLETE".upper()
 
 

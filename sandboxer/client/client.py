@@ -181,7 +181,7 @@ class Client:
         return Sandbox(self, create.resume(self._context, request.id) if wait else made)
 
     def resume(self, name: str) -> Sandbox:
-        """Finish creating an imperative sandbox that is only requested, or interrupted; a ready one stays as it is.
+        """Finish creating a requested or interrupted imperative sandbox; a ready one is left unchanged.
 
         Raises:
             SandboxLocked: Another client holds its lock.
@@ -189,9 +189,9 @@ class Client:
         return Sandbox(self, create.resume(self._context, name))
 
     def recreate(self, name: str) -> Sandbox:
-        """Recreate a sandbox: the same ID, and the same inputs at a fresh commit. Its volumes are deleted.
+        """Recreate a sandbox with the same ID, from the latest commit of its inputs. Its volumes are deleted.
 
-        One of git's is recreated from its manifest, also after its expiry.
+        A sandbox from git is recreated from its manifest, also after its expiry.
         """
         return Sandbox(self, create.recreate(self._context, name))
 
@@ -201,7 +201,7 @@ class Client:
         ``warn`` receives a message if git now has another expiry, which the next apply restores.
 
         Args:
-            by: How much later.
+            by: The duration to add to the expiry.
 
         Raises:
             UsageError: It would live longer than its profile allows, or it is ambiguous which copy is meant.
@@ -211,7 +211,7 @@ class Client:
     def destroy(self, name: str) -> bool:
         """Remove a sandbox and every copy of it; return False if there was none, which is success too.
 
-        The next apply creates one of git's again; ``warn`` receives a message about that.
+        The next apply creates a sandbox from git again; ``warn`` receives a message about that.
 
         Raises:
             SandboxError: It could not be removed, or a host that may have it did not answer.
@@ -219,7 +219,7 @@ class Client:
         return destroy.destroy(self._context, name)
 
     def unrecorded(self, identifier: str) -> Sequence[Unrecorded]:
-        """Return what carries the labels of an ID that no record and no manifest claims, a value for each host.
+        """Return the resources labelled with an ID that no record and no manifest claims, one value per host.
 
         Raises:
             UsageError: The ID is claimed.
@@ -253,10 +253,10 @@ class Client:
         """Return the output of a sandbox's containers by line.
 
         Args:
-            services: Only these; without any, all.
-            tail: How many last lines of each container; None for all.
+            services: The services to include; by default all.
+            tail: The number of last lines of each container; None for all.
             follow: Continue until no container runs any more; one that restarts is followed again.
-            timestamps: Begin each line with its time.
+            timestamps: Prefix each line with its time.
 
         Raises:
             UsageError: The sandbox does not exist, or has no such service.
@@ -271,8 +271,8 @@ class Client:
         """Return a local port that is forwarded to a sandbox until it is closed. ``warn`` receives connection errors.
 
         Args:
-            port: A name of the profile's reachability, or a container's port.
-            local_port: The local port; 0 takes a free one.
+            port: A port name of the profile's reachability, or a container port.
+            local_port: The local port; 0 picks a free one.
             service: The service of the port; needed if several have it.
             address: The local address to listen on.
 
@@ -290,8 +290,8 @@ class Client:
         """Forward several ports over one connection, as ``forward`` does.
 
         Args:
-            ports: The ports; without any, the profile's whole reachability.
-            service: The service of the ports that name none.
+            ports: The ports; by default, all of the profile's reachability.
+            service: The service of ports that do not specify one.
             address: The local address to listen on.
         """
         from sandboxer.client.connect.forward import forwards

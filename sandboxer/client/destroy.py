@@ -1,4 +1,4 @@
-"""The end of a sandbox that somebody names: now, with every copy of it and nothing else; or a later expiry."""
+"""Destroys a named sandbox with every copy of it and nothing else; extends the expiry of one."""
 
 from __future__ import annotations
 

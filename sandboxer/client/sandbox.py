@@ -76,22 +76,22 @@ class Sandbox:
 
     @property
     def reachability(self) -> Sequence[Endpoint]:
-        """Its ports that are for others, each with its address."""
+        """Its reachable ports, each with its address."""
         return self.handle.reachability
 
     def refresh(self) -> Sandbox:
-        """Return it in its present state."""
+        """Return it in its current state."""
         return self.client.get(self.id)
 
     def recreate(self) -> Sandbox:
-        """Recreate it, from the same inputs at a fresh commit."""
+        """Recreate it, from the latest commit of its inputs."""
         return self.client.recreate(self.id)
 
     def extend_ttl(self, by: timedelta) -> Sandbox:
         """Extend its life, and return its new state.
 
         Args:
-            by: How much later it expires.
+            by: The duration to add to the expiry.
         """
         return self.client.extend_ttl(self.id, by)
 
@@ -111,8 +111,8 @@ class Sandbox:
         """Return its containers' output.
 
         Args:
-            services: Only these; without any, all.
-            tail: How many last lines of each container; None for all.
+            services: The services to include; by default all.
+            tail: The number of last lines of each container; None for all.
             follow: Continue until no container runs any more.
         """
         return self.client.logs(self.id, services=services, tail=tail, follow=follow)
@@ -121,8 +121,8 @@ class Sandbox:
         """Return a local port that is forwarded to it until it is closed.
 
         Args:
-            port: A name of the profile's reachability, or a container's port.
-            local_port: The local port; 0 takes a free one.
+            port: A port name of the profile's reachability, or a container port.
+            local_port: The local port; 0 picks a free one.
             service: The service of the port; needed if several have it.
         """
         return self.client.forward(self.id, port, local_port=local_port, service=service)

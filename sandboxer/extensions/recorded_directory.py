@@ -213,7 +213,7 @@ class RecordedDirectory:
         self.session.must("the files cannot be delivered", "deliver", tree.digest, payload=data)
 
     def files(self) -> dict[str, FileSums] | None:
-        """Return the sums of each delivered tree and each mounted directory, by path; None if the host cannot tell."""
+        """Return the sums of each delivered tree and mounted directory, by path; None if they cannot be read."""
         return self._sums(self.session.call("files"))
 
     def tidy(self, keep: Iterable[str]) -> dict[str, FileSums] | None:

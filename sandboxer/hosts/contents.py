@@ -165,7 +165,7 @@ def _short(content: str) -> str:
 
 
 def _contents(tree: InputTree, inputs: InputSource) -> Mapping[str, str]:
-    """Return what a listing says of each path of the tree when it is as it was delivered."""
+    """Return the content that a listing shows for each path of an unchanged tree."""
     import tarfile
 
     found = {path: f"link to {entry.target}" for path, entry in tree.entries.items() if entry.target is not None}

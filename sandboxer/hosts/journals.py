@@ -50,7 +50,7 @@ class Journals:
         """Return the unacknowledged events of every life on a host; of a sandbox's lives the earlier one first.
 
         Raise what a transport raises, and ObservationIncomplete if the answer is cut short. Lines that are not events
-        of the sandbox in whose journal they stand are left out.
+        of the journal's own sandbox are left out.
         """
         return self._query(host, "read")
 

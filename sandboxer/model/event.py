@@ -67,7 +67,7 @@ class Event(BaseModel):
 
     @property
     def id(self) -> str:
-        """The same for the same event, whoever sends it: SHA-256 of the life's uid and the event's number."""
+        """The same whenever the event is sent: SHA-256 of the life's uid and the event's number."""
         return hashlib.sha256(f"{self.uid}/{self.number}".encode()).hexdigest()
 
     def to_line(self) -> str:

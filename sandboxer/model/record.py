@@ -98,8 +98,9 @@ class Service(_Part):
 class Requested(_Part):
     """Who requested an imperative sandbox, as ``user@machine`` or the name of an API token.
 
-    ``detached`` is what nobody waits for: whoever finds it interrupted ends it. ``again`` marks a sandbox that is torn
-    down to be recreated. ``key`` and ``body`` are digests of an idempotency key and of the request that came with it.
+    ``detached`` marks one that no client waits for: any client that finds it interrupted finishes it. ``again`` marks a
+    sandbox that is torn down to be recreated. ``key`` and ``body`` are digests of an idempotency key and of the request
+    that came with it.
     """
 
     by: str = Field(max_length=200)
@@ -120,8 +121,8 @@ class WorkspaceFiles(_Part):
 class Record(_Part):
     """A sandbox as applied. Times are UTC. Environment values and secrets are in ``spec`` as salted HMACs alone.
 
-    ``engine`` is the one that runs its containers, empty for an extension that needs none.
-    ``until`` is the latest moment that it may live to, as its labels say it too: creation plus the longest TTL.
+    ``engine`` is the one that runs its containers, empty for an extension that needs none. ``until`` is its latest
+    possible expiry, also in its labels: creation plus the longest TTL.
     """
 
     format_version: str

@@ -70,7 +70,7 @@ def built_in_extensions() -> Mapping[str, Extension]:
 def _described(extensions: Mapping[str, Extension], built_in: Mapping[str, Extension]) -> dict[str, Extension]:
     """Return the fleet's descriptions.
 
-    One of before the optional operations says nothing of them: a built-in implementation then has those of its own.
+    An older one does not list the optional operations: a built-in implementation then has its own.
     """
     own = {one.spec.implementation: one.spec for one in built_in.values()}
     found = dict(extensions)

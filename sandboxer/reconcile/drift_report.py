@@ -46,7 +46,7 @@ class _Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The comparison of every sandbox that the selectors include with its record, whatever git says about it."""
+    """The comparison of every sandbox that the selectors include with its record, whatever git has."""
 
     fleet_state: FleetState
     options: Options

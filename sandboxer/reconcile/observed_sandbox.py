@@ -76,7 +76,7 @@ class ObservedSandbox:
 
     @property
     def latest_expiry(self) -> datetime | None:
-        """The latest moment that its labels allow it to live to; None where one of them lacks it."""
+        """The latest possible expiry by its labels; None where one of them lacks it."""
         try:
             moments = [datetime.fromisoformat(owner.latest_expiry) for owner in self.owners()]
         except ValueError:

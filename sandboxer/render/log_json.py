@@ -61,7 +61,7 @@ class JsonLog:
         self._of: dict[str, JsonValue] = {}
 
     def __call__(self, event: RunEvent) -> None:
-        """Write what the event says, if it is one for programs."""
+        """Write the event as a line, if it is one for programs."""
         match event:
             case RunStarted():
                 self._begin(event)

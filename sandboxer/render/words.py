@@ -95,7 +95,7 @@ def where(change: Change) -> str:
 
 
 def why(change: Change) -> list[str]:
-    """Return the sentences that say why, and what carrying it out means."""
+    """Return the sentences with the reason, and with the effect of carrying it out."""
     fields = (*change.pending, *change.drift)
     named = [field.path.removeprefix("spec.") for field in fields]
     # A message that only names fields repeats the list of fields below it.

@@ -28,8 +28,8 @@ class PortRequest:
     """One port to forward.
 
     Args:
-        port: A name of the profile's reachability, or a container's port.
-        local_port: The local port; 0 takes a free one.
+        port: A port name of the profile's reachability, or a container port.
+        local_port: The local port; 0 picks a free one.
         service: The service of the port; needed if several have it.
     """
 

@@ -1,4 +1,4 @@
-"""Compares the raw files with Compose's reading of them, which must say no more than the files do.
+"""Compares the raw files with Compose's reading of them, which must contain nothing else.
 
 Compose is given a plain form of what was read here, so the two agree. Where they do not, one of the two readers has a
 fault that somebody may exploit, and the sandbox is refused rather than created from what only one of them read.

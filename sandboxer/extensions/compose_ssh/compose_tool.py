@@ -1,4 +1,4 @@
-"""The program that speaks Compose on a host: which of the two it is, and the words that start it."""
+"""The Compose program on a host: Docker Compose or podman-compose, and the command that starts it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ComposeTool:
 
 
 def kind_by_name(command: str) -> ComposeKind | None:
-    """Return what a command is by the name of its program, wherever that lies; None if the name does not say."""
+    """Return what a command is by the name of its program, in any directory; None if the name is another one."""
     words = command.split()
     return _BY_PROGRAM.get(posixpath.basename(words[0])) if words else None
 

@@ -136,8 +136,8 @@ class SandboxDirectory(RecordedDirectory):
     def compose_tool(self) -> ComposeTool:
         """Return the Compose to use: the one that the Host or the runner names, else the one found on the host.
 
-        One whose name does not say which of the two it is runs ``version`` for that. Raise ProvisionFailed if none is
-        installed, or if that fails.
+        If its name does not identify it, its ``version`` is run. Raise ProvisionFailed if none is installed, or if that
+        fails.
         """
         target = self.operation.target
         command = target.compose_command or self._compose

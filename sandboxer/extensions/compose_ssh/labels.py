@@ -26,7 +26,7 @@ def project_name(name: str, identifier: str) -> str:
 
 
 class ServiceFields(TypedDict):
-    """The fields of a Container that Compose's labels say."""
+    """The fields of a Container that are in Compose's labels."""
 
     service: str
     replica: int

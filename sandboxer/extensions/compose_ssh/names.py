@@ -160,8 +160,8 @@ def group_add(value: Any, scope: Scope) -> list[str]:
 def labels(value: Any, scope: Scope) -> dict[str, str]:
     """Return a file's own labels, few enough to be read back.
 
-    It may not set those that say whose a container is. A value is free text: podman-compose's ``--label KEY=VALUE`` is
-    one word, and the first ``=`` ends the key.
+    It may not set those that identify a container's owner. A value is free text: podman-compose's ``--label KEY=VALUE``
+    is one word, and the first ``=`` ends the key.
     """
     given = scope.mapping(value)
     if too_many(limits.LABELS, len(given), scope):

@@ -146,7 +146,7 @@ def _source(item: Any) -> Any:
 
 
 def _hosts(value: Any) -> Any:
-    """Return host entries as ``name=address``: both Compose tools tell its ``=`` from the colons of an IPv6 address."""
+    """Return host entries as ``name=address``, which both Compose tools accept with the colons of IPv6."""
     if isinstance(value, dict):
         pairs = [(name, address) for name, many in value.items() for address in _as_list(many)]
         return [f"{name}={address}" for name, address in pairs]

@@ -42,7 +42,7 @@ class Plain(str):
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A value that replaces what other files say (``!override``), or removes it (``!reset``)."""
+    """A value that replaces that of other files (``!override``), or removes it (``!reset``)."""
 
     tag: str
     value: Any

@@ -175,7 +175,7 @@ def _variables(directory: SandboxDirectory, desired: DesiredSandbox, record: Rec
 
 
 def _former_model(directory: SandboxDirectory) -> object:
-    """Return the compose file of the last apply, which says only what changed since; None if it cannot be read."""
+    """Return the compose file of the last apply, used only to find changes since; None if it cannot be read."""
     reply = directory.session.call("show", "compose.json")
     try:
         return json.loads(reply.output) if reply.code == 0 else None

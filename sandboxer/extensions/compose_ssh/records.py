@@ -79,7 +79,7 @@ def delivered(sums: FileSums | None) -> WorkspaceFiles | None:
 def undisturbed(
     record: Record, containers: tuple[Container, ...], resources: tuple[Resource, ...], *, workspace: Workspace
 ) -> bool:
-    """Return whether what runs is as the record says; call under the lock."""
+    """Return whether what runs matches the record; call under the lock."""
     there = record.inputs is None or record.inputs.digest.removeprefix("sha256:") in workspace.trees
     found = ObservedDirectory(record.id, record, has_workspace=there, files=workspace.total)
     return not drift(ObservedSandbox(record.host, record.id, found, containers, resources))

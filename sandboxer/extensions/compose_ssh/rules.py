@@ -62,7 +62,7 @@ REFUSED = {
 
 
 def off(value: Any) -> bool:
-    """Return whether a value says nothing or no, so that its key is not needed."""
+    """Return whether a value is empty or negative, so that its key is not needed."""
     return not value or (isinstance(value, str) and value.lower() == "false")
 
 

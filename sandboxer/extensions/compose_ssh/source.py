@@ -326,7 +326,7 @@ class _Inspection:
         return True
 
     def _step(self, where: str, file: str) -> bool:
-        """Count a step of the walk, so that aliases cannot make it endless; return whether to go on."""
+        """Count a step of the walk, so that aliases cannot make it endless; return whether to continue."""
         self._steps += 1
         if self._steps == MAX_STEPS:
             self.refuse(where, f"the files need more than {MAX_STEPS} steps to follow; make them smaller", file)

@@ -1,7 +1,7 @@
 """Carries out ``!reset`` and ``!override`` before podman-compose reads a file, because it treats them differently.
 
-As in Compose: a tagged value counts in its own file as it is written there, and removes what the files before it say
-at the same place.
+As in Compose: a tagged value counts in its own file as it is written there, and removes what the files before it have
+at the same path.
 """
 
 from __future__ import annotations

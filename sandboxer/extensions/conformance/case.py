@@ -225,7 +225,7 @@ class Case:
     def clean_up(self) -> None:
         """Remove everything of this case, whatever the backend does about it.
 
-        Without its folder, what only labels name is a leftover, whatever its record said.
+        Without its folder, what only labels name is a leftover, whatever its record contained.
         """
         self.subject.inputs.unavailable = False
         for first in (True, False):

@@ -1,4 +1,4 @@
-"""Runs the rules against an extension, each in a fleet and a process of its own, and says how each went."""
+"""Runs the rules against an extension, each in a separate fleet and process, and returns the result of each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RULES = rules_of(observing, provisioning, removing, requesting, interrupting, ca
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a rule went; ``detail`` says what was observed, or why it was skipped. ``seconds`` is how long it took."""
+    """The result of a rule; ``detail`` is what was observed, or why it was skipped. ``seconds`` is how long it took."""
 
     rule: Rule
     outcome: Outcome
