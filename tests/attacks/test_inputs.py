@@ -66,5 +66,5 @@ def test_hostile_inputs_a_secret_in_pieces_and_a_record_that_goes(new_fleet: Cal
         fleet.remove(f"loud-{engine}")
     fleet.remove("lacking")
     fleet.commit()
-    fleet.apply(drifts=True)  # what the hand left is found by its labels, and goes on
+    fleet.apply(drifts=True)  # what was left is found by its labels, and continues to run
     fleet.assert_synced()

@@ -27,7 +27,7 @@ LOG = "/run/asked-names"
 # A query by TCP for one label and `.leak.test`, as bytes that `printf` writes: its length, head, name, A and IN.
 _TCP = r"printf '\000\037\001\002\001\000\000\001\000\000\000\000\000\000\003tcp\004leak\004test\000\000\001\000\001'"
 
-# Each asks for something that nobody in the sandbox is called; what each puts into the name tells them apart.
+# Each queries a name that nothing in the sandbox has; what each puts into the name distinguishes them.
 ASKING = {
     "dotted": "nslookup dotted.leak.test",
     "single": "nslookup single",
@@ -56,7 +56,7 @@ ASKING = {
     "by-tcp": f"{_TCP} | nc -w 1 127.0.0.11 53",
     "by-tcp-gateway": f"for each in $(hostname -i); do {_TCP} | nc -w 1 ${{each%.*}}.1 53; done",
 }
-# What a file may say of names; `said` asks before anybody could close anything behind its start.
+# What a file may contain about names; `said` queries before anything could be closed after its start.
 SAYING: dict[str, dict[str, Any]] = {
     "plain": {},
     "said": {
@@ -179,7 +179,7 @@ def test_under_egress_deny_the_hosts_name_server_hears_nothing(
     until(lambda: "control.leak.test" in listener.heard, "what an open sandbox asks is heard", 10)
     assert listener.heard == {"control.leak.test"}
     _ask_everything(fleet, host, f"closed-{host}", *SAYING)
-    # The last container of a network that stops takes the network down, and the first that starts makes it anew.
+    # The last container of a network that stops takes the network down, and the first that starts creates it again.
     fleet.engine(host, "restart", "-t", "0", fleet.ids(host, f"again-{host}")["plain"])
     _ask_everything(fleet, host, f"again-{host}", "plain")
     assert listener.heard == {"control.leak.test"}

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.parametrize("host", ["lab-1", "lab-4"
 HOSTILE = Path(__file__).parents[1] / "cases" / "hostile"
 CANARY = "canary-of-another-fleet"
 WEB = f"services:\n  web:\n    image: {IMAGE}\n    command: [sleep, '3600']\n    stop_signal: SIGKILL\n"
-# Whoever connects is noted, and told nothing.
+# Each connection is noted, and gets no answer.
 LISTENER = """
 import socket
 listener = socket.create_server(("0.0.0.0", 18999))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.lab, pytest.mark.fault("host clock off by an hour, both ways", "nothing expires early")]
 
-# The lab's hosts share one kernel, and so one clock: this one asks it and adds.
+# The lab's hosts share one kernel, and so one clock: this one queries it and adds.
 OFF = 'exec "$real" --date="{}" "$@"\n'
 
 

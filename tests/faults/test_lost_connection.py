@@ -35,7 +35,7 @@ HOSTS = ("lab-1", "lab-2", "lab-3", "lab-4")
 HOW = ("killed", "cut", "frozen")
 # Each host in turn meets each fault; hosts wait side by side.
 ROUNDS = size(1, 6)
-# Healthy once somebody says so: until then the host is at work.
+# Healthy once the test makes it so: until then the host works.
 WAITING = service(healthcheck={"test": ["CMD", "test", "-e", "/tmp/go"], "interval": "1s", "retries": 600})
 
 

@@ -82,7 +82,7 @@ def test_sixty_hosts_behind_one_jump_host(new_fleet: Callable[..., FleetRepo], l
     _documents(fleet, 3)
     fleet.sandbox("one", stack(a=service()), host="box-0")
     fleet.commit()
-    fleet.commit()  # the hosts of the parent commit are looked at too
+    fleet.commit()  # the hosts of the parent commit are observed too
     row.recovered(fleet, clean)
 
 

@@ -59,7 +59,7 @@ STEPS = {
 def test_a_host_that_answers_badly(fleet: FleetRepo, row: Row, step: str) -> None:
     fleet.sandbox("one", stack(a=service()))
     fleet.commit()
-    # Docker's client is asked instead of its API where a context could lead elsewhere.
+    # Docker's client is used instead of its API where a context could lead elsewhere.
     fleet.sh("lab-1", 'mkdir -p ~/.docker; echo \'{"currentContext": "default"}\' >~/.docker/config.json')
     try:
         clean = row.clean(fleet)

@@ -43,7 +43,7 @@ def _reboot(lab: Lab, host: str) -> None:
         lab.start_engine(host)
     else:
         lab.exec(host, ["sh", "-c", f"podman stop -a -t 0 && {wipe}"])
-        # Podman's own service for this; it fails where a mount's source is gone, and goes on.
+        # Podman's own service for this; it fails if a mount's source is gone, and continues.
         lab.exec(host, ["podman", "start", "--all", "--filter", "restart-policy=unless-stopped"], check=False)
 
 

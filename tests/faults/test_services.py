@@ -31,7 +31,7 @@ MOON = service(
     healthcheck={"test": ["CMD", "sh", "-c", "echo no moon yet; exit 1"], "interval": "1s", "retries": 2},
 )  # fmt: skip
 NEVER = MOON | {"healthcheck": MOON["healthcheck"] | {"retries": 1000}}
-# What is wrong with the service `bad`, and what must be said of it.
+# What is wrong with the service `bad`, and the text that the error must contain.
 CAUSES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "image": (service() | {"image": "localhost/not/there:1"}, ("service bad was not", "localhost/not/there:1")),
     "exits": (service("sh", "-c", "echo the last words; exit 3"), ("service bad is exited (3)", "the last words")),

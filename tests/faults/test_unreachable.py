@@ -91,7 +91,7 @@ def test_it_is_gone_between_the_observation_and_the_operation(fleet: FleetRepo, 
         _begin(fleet)
         running = fleet.ids("lab-1")
         fleet.plan()
-        relay.cut_after(relay.sent + 1000, how)  # the look is through, and of what follows not one request
+        relay.cut_after(relay.sent + 1000, how)  # the observation is through, and nothing after it
         row.broke(f"the connection to lab-1: {how} after the look")
         applied = fleet.apply("--lock-timeout", "5s", code=1, timeout=300)  # a silent host is waited for
         relay.cut_after(None)

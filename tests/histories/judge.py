@@ -157,7 +157,7 @@ class Judge:
         assert engine in run.glimpses[host.name].answering, f"destroyed while {engine} on {host.name} was silent"
         if self._expired(run, key):
             return
-        assert record is not None, "destroyed without a record that tells of an end"
+        assert record is not None, "destroyed without a record of its end"
         run.destroyed.add((change.id, change.host, change.from_host))  # a move destroys one, wherever its parts are
         limit = run.options.max_deletes if run.options.max_deletes is not None else 1
         assert len(run.destroyed) <= limit, f"{len(run.destroyed)} deletes and replaces, and {limit} are allowed"
@@ -165,11 +165,11 @@ class Judge:
         name = run.commit.named(*key)
         if change.action is Action.DELETE:
             request = run.options.prune and not run.options.only_expired
-            assert request, "deleted without being asked"
+            assert request, "deleted without a request"
         if name is None:
             assert change.action is Action.DELETE
             kept = not record.sync_policy.prune and record.phase is not Phase.DESTROYING
-            assert not kept, "deleted what says prune: false"
+            assert not kept, "deleted what has prune: false"
             assert record.origin == "git", "deleted what git never knew"
         elif change.action is Action.REPLACE and change.host == host.name:
             assert self._replaced_for_a_reason(run, host, record, name), f"{name} was replaced for nothing"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 How = Literal["kill", "stop", "freeze"]
 
-# $1 is the signal. The daemon's own file says which process it is.
+# $1 is the signal. The daemon's own file names its process.
 _SIGNAL = 'kill -s "$1" "$(cat /run/docker.pid)"'
 _ENDED = 'pid=$(cat /run/docker.pid 2>/dev/null) || exit 0; ! kill -0 "$pid" 2>/dev/null'
 _START = "setsid dockerd </dev/null >>/var/log/dockerd.log 2>&1 & echo $!"

@@ -57,7 +57,7 @@ def start(lab: LabState, hosts: list[LabHost]) -> LabState:
         jobs = [pool.submit(_start_host, lab, switch, host, addresses, archive) for host in hosts]
         try:
             wait(jobs, return_when=FIRST_EXCEPTION)
-            # A job that failed tells more than those that it left waiting.
+            # A failed job explains more than those that it left waiting.
             ready = tuple(job.result() for job in sorted(jobs, key=lambda job: not job.done()))
         except BaseException:
             _give_up(lab, jobs)

@@ -90,7 +90,7 @@ def test_a_compose_with_an_unknown_name_is_identified_once_by_its_version(
     fleet.assert_synced()
 
 
-# In a mount namespace of its own, so that this machine's Podman and its containers stay out of the look.
+# In a mount namespace of its own, so that this machine's Podman and its containers stay out of the observation.
 _WITHOUT_PODMAN = 'podman=$(command -v podman) && mount --bind /dev/null "$podman"; exec "$@"'
 
 

@@ -70,7 +70,7 @@ def test_a_shell_in_a_container_at_a_terminal(applied: FleetRepo, host: str) -> 
     fleet = applied
     with _typist(fleet, "web", "a") as typist:
         typist.until("# ")
-        typist.type(f"{_WHEN_SIZED}; echo $TERM\r")  # engines tell a size a moment after the start
+        typist.type(f"{_WHEN_SIZED}; echo $TERM\r")  # engines report a size a moment after the start
         typist.until("si-zed")
         typist.until("xterm-256color")
         typist.resize(90, 20)

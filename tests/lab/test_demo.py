@@ -159,7 +159,7 @@ def test_the_readmes_quick_start_is_right_word_for_word(lab: Lab, tmp_path: Path
 
     before = lab.snapshot("lab-2")
     run("git init --initial-branch=main")
-    # Without a terminal to be asked on, a person says -y.
+    # Without a terminal for the prompt, a person uses -y.
     said = {command: run(re.sub("^sandboxer apply$", "sandboxer apply -y", command)) for command in script.splitlines()}
     assert "Plan: 1 to create" in said["sandboxer plan"]
     assert "Applied: 1 created" in said["sandboxer apply"]

@@ -261,7 +261,10 @@ def test_only_deep_sees_what_keeps_number_size_and_time_and_it_needs_the_input(f
     told = drift(fleet, "--deep")
     (change,) = told["changes"]
     assert (change["action"], paths(told)) == ("no-op", {"one": ["workspace.files.conf/a"]})
-    assert (told["stats"]["connections"], told["stats"]["commands"]) == (1, 3)  # the look, the contents, the note
+    assert (told["stats"]["connections"], told["stats"]["commands"]) == (
+        1,
+        3,
+    )  # the observation, the contents, the note
     fleet.apply("--replace", "one")
     assert drift(fleet, "--deep", code=0)["changes"] == []
     commit = fleet.record("lab-1", "one")["inputs"]["commit"]

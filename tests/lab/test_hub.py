@@ -281,7 +281,7 @@ def test_a_life_is_shown_and_followed_to_its_end(new_fleet: Callable[..., FleetR
     hub.start()
     fleet.run("hub", "flush")
     assert [event["id"] for event in hub.events(sandbox=fleet.id("one"))] == [event["id"] for event in followed]
-    _error(fleet, "events", "one")  # it is told, so nothing is left of it
+    _error(fleet, "events", "one")  # it is acknowledged, so nothing is left of it
 
 
 def test_drift_watch_continues_until_it_is_ended(new_fleet: Callable[..., FleetRepo], hub: ServedHub) -> None:

@@ -221,7 +221,7 @@ def test_the_library_extends_finds_and_follows(new_fleet: Callable[..., FleetRep
     with client.create("profile.web", name="try-1", ttl="30m") as sandbox:
         assert (sandbox.phase, sandbox.host, sandbox.refresh().id) == ("ready", "lab-1", sandbox.id)
         with sandbox.forward(sandbox.reachability[0].name) as way:
-            assert httpx.get(way.url, trust_env=False).status_code == 404, "its server has nothing, and says so"
+            assert httpx.get(way.url, trust_env=False).status_code == 404, "its server has nothing, and answers 404"
         assert list(sandbox.logs("a", tail=0)) == []
         assert sandbox.activity().phase == "active"
         longer = sandbox.extend_ttl(timedelta(minutes=20)).handle

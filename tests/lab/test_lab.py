@@ -235,7 +235,7 @@ class _Traces:
         """Return what is there still."""
         others = _networks_of_others(self.name)
         links = [link["ifname"] for link in json.loads(network.ip("-json", "link", "show"))]
-        others |= _networks_of_others(self.name)  # one that came up while we looked
+        others |= _networks_of_others(self.name)  # one that came up during the check
         mounts = Path("/proc/self/mounts").read_text()
         left = [str(process) for process in self.processes if process.start and process.alive()]
         if self.network not in others:

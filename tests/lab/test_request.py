@@ -137,7 +137,7 @@ def test_what_has_lost_its_secret_fails_and_is_reported(
         client.resume(request.id)
     assert client.get(request.id).handle.phase == "failed"
     assert _told(fleet, request) == ["requested", "provisioning", "failed"]
-    assert client.abandoned() == [], "told as failed, and left to whoever asked"
+    assert client.abandoned() == [], "reported as failed, and left to the requester"
     monkeypatch.setenv("TEST_TOKEN", "hunter2-hunter2")
     assert client.resume(request.id).handle.phase == "ready"
     client.destroy(request.id)

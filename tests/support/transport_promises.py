@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1024 * 1024
 ECHO = Command('while read -r line; do echo "got $line"; done; echo bye; echo more >&2; exit 4')
-# Tells the test on the other side when it starts and, by the end of the connection, when it ends.
+# Shows the test on the other side when it starts and, by the end of the connection, when it ends.
 NOBODY = b"\x00\xff\xfe not UTF-8 \xc3\x28\n"
 
 

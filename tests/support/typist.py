@@ -78,5 +78,5 @@ class Typist:
     def _read(self) -> None:
         came = os.read(self._ours, 65536).decode(errors="replace")
         self.shown += came
-        for _ in range(came.count("\x1b[6n")):  # a shell asks for the cursor's position, and a terminal answers
+        for _ in range(came.count("\x1b[6n")):  # a shell queries the cursor's position, and a terminal answers
             self.type("\x1b[1;1R")

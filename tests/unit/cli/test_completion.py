@@ -102,7 +102,7 @@ def test_profiles_hosts_and_sandboxes_of_git_come_from_the_manifests(host: Journ
 
 def test_a_host_that_is_silent_keeps_no_name_of_another_back(host: JournalHost) -> None:
     folder = host.session.folder / "fleet"
-    with socket.create_server(("127.0.0.1", 0)) as server:  # it lets one in, and never says a word
+    with socket.create_server(("127.0.0.1", 0)) as server:  # it accepts a connection, and never answers
         spec = f"{{address: 127.0.0.1, port: {server.getsockname()[1]}, user: nobody}}"
         (folder / "manifests/silent.yaml").write_text(document("Host", "silent", spec))
         began = time.monotonic()

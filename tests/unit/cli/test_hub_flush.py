@@ -56,7 +56,7 @@ def test_what_waited_for_a_hub_is_sent_once_it_serves(host: JournalHost, tmp_pat
         assert host.numbers() == [("1", 3, [])]
         assert not host.kept("0badcafe").exists()
         assert flush(host, hub.url, 0) == "Reported 0 sandboxes to State Hub.\n"
-        (host.directory() / "journal.acked").unlink()  # told, and not noted: the runner died in between
+        (host.directory() / "journal.acked").unlink()  # sent, and not noted: the runner died in between
         assert flush(host, hub.url, 0) == "Reported 1 sandbox to State Hub.\n"
         assert hub.duplicates() == 3
         assert len(hub.events(type="dev.sandboxer.sandbox.*")) == 8

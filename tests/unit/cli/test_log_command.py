@@ -160,7 +160,7 @@ def test_what_a_library_writes_is_a_line_too() -> None:
 
 def _interrupted_plan(fleet: GitRepo) -> tuple[int, str]:
     """Plan against a host that never answers, type Ctrl-C meanwhile, and return the exit code and the log."""
-    with LyingHub() as deaf:  # it never says SSH-2.0, so the observation waits
+    with LyingHub() as deaf:  # it never sends SSH-2.0, so the observation waits
         port = deaf.url.rpartition(":")[2]
         fleet.commit({"manifests/silent.yaml": SILENT_HOST.replace("port: 1,", f"port: {port},")})
         process = subprocess.Popen(

@@ -62,7 +62,7 @@ def test_where_none_has_a_journal_the_silent_host_is_named(host: JournalHost) ->
     (host.session.folder / "fleet/manifests/silent.yaml").write_text(SILENT_HOST)
     warned: list[str] = []
     events = Client(host.session.folder / "fleet", warn=warned.append).events("other")
-    assert warned == [], "nothing is asked before the first step"
+    assert warned == [], "no host is contacted before the first step"
     with pytest.raises(UsageError, match="no host has a journal of other") as error:
         next(events)
     assert error.value.hint == "check silent with `sandboxer doctor`: the sandbox may be there"

@@ -92,7 +92,7 @@ def test_no_image_of_the_host_is_used() -> None:
     assert re.findall(r"--entrypoint /bin/rm (\S+)", CLEANER) == ['"$image"']
 
 
-# A login that is not root, on a machine where an engine is what the test says.
+# A login that is not root, on a machine where an engine is what the test defines.
 _FORCE = """
 id() { echo 1000; }
 rm() { if [ -e "$folder/cleaned" ]; then command rm "$@"; else echo "rm: cannot remove" >&2; return 1; fi; }

@@ -74,7 +74,7 @@ def test_an_empty_cursor(host: JournalHost, case: str) -> None:
     (host.directory() / "journal.acked").write_bytes(CURSORS[case].encode("utf-8", "surrogateescape"))
     (backlog,) = [one for one in host.read() if one.uid == ONE]
     told = [event.number for event in backlog.events]
-    # One ahead of all that there is, as a restored journal has it, leaves nothing to tell that was told.
+    # One ahead of all events, as a restored journal has it, leaves nothing to send again.
     assert told == ([] if case in ("an event that is not there", "a number of a thousand digits") else [1, 2, 3])
 
 
@@ -92,7 +92,7 @@ def test_a_line_that_is_still_written_or_was_cut_is_no_event(host: JournalHost) 
     torn = two.to_line()[:40]
     host.lives(ONE, lines([one]) + torn)
     assert host.numbers() == [("1", 0, [1])]
-    host.lives(ONE, lines([one]) + three.to_line())  # whole, but nobody said so yet
+    host.lives(ONE, lines([one]) + three.to_line())  # complete, but not acknowledged yet
     assert host.numbers() == [("1", 0, [1])]
     host.lives(ONE, f"{lines([one])}{torn}\n{lines([two, three])}")
     assert host.numbers() == [("1", 0, [1, 2, 3])]

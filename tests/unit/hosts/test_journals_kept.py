@@ -263,7 +263,7 @@ def test_many_who_note_at_once_do_no_harm(host: JournalHost) -> None:
     for thread in threads:
         thread.join()
     kept, living = host.numbers()
-    # Who finds the lock gone leaves it to the next run: told again is no harm, and what is left is always the end.
+    # A run that finds the lock gone leaves it to the next one: to send again does no harm, and the end is always kept.
     assert kept[0] == "2"
     assert kept[2] == list(range(kept[2][0], 6))
     assert living[1] in (0, 1, 2, 3)

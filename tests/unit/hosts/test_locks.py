@@ -35,7 +35,7 @@ def session(tmp_path: Path) -> Iterator[Bench]:
     made.close()
 
 
-# --- what a lock's file says
+# --- the content of a lock's file
 
 
 def test_the_holder_line_of_a_client_is_read_back() -> None:
@@ -256,7 +256,7 @@ def test_a_name_that_is_there_by_now_makes_the_plan_stale(session: Bench, record
     with expected, Placements().begin(session.operation("b"), [session.operation("c")], name_id="feedcafe"):
         pass
     with Placements().begin(session.operation("b"), [session.operation("c")]):
-        pass  # where the id says the name, nothing else can have it
+        pass  # if the ID is derived from the name, nothing else can have it
 
 
 def test_a_copy_that_the_plan_saw_is_no_news(session: Bench) -> None:

@@ -17,7 +17,7 @@ SHELLS = [["sh"], *([["busybox", "sh"]] if shutil.which("busybox") else []), ["b
 FOLDER, LINK, STICKY = 0o040755, 0o120777, 0o041777
 OURS, THEIRS = 4242, 1357
 
-# The folders above /a/b/root, each an owner and a mode; what there is not is left out. What is said is of the first.
+# The folders above /a/b/root, each an owner and a mode; missing ones are left out. The error is about the first.
 CASES: dict[str, tuple[dict[str, tuple[int, int]], str]] = {
     "root's": ({"/": (0, FOLDER), "/a": (0, FOLDER), "/a/b": (0, FOLDER)}, ""),
     "ours": ({"/": (0, FOLDER), "/a": (OURS, FOLDER), "/a/b": (OURS, 0o040700)}, ""),

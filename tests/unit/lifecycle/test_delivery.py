@@ -47,7 +47,7 @@ def deliver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deliver
         yield deliver
 
 
-# --- what is told, and in which order
+# --- what is sent, and in which order
 
 
 def test_unacknowledged_events_of_the_journals_are_sent_and_noted(host: JournalHost, deliver: Deliveries) -> None:

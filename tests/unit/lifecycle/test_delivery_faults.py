@@ -88,7 +88,7 @@ def test_every_event_arrives_once(
                 telling = deliver(lying, lambda uid, identifier, name: _registration(uid, identifier))
                 telling.begin(journals, ["one"])
                 lives.go_on(telling)
-                dead[0] = chance.random() < 0.2  # the run is gone before it could note what it told
+                dead[0] = chance.random() < 0.2  # the run is gone before it could note what it sent
                 telling.finish(grace=0.2, most=1.0)
                 dead[0] = False
             between.honest = True

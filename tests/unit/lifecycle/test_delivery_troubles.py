@@ -86,7 +86,7 @@ def test_a_hub_is_not_contacted_before_retry_after(host: JournalHost, deliver: D
     assert second - first >= 1.0
 
 
-# The answer, how often it is asked, and what is said of it.
+# The answer, how often it is requested, and the message about it.
 GIVEN_UP = {
     "again and again": (says(503), ATTEMPTS, "answered 503 Service Unavailable"),
     "cut again and again": (CUTS, ATTEMPTS, ""),

@@ -158,7 +158,7 @@ def test_every_tool_of_the_scripts_is_checked() -> None:
     }
     used = set()
     for file in SCRIPTS.rglob("*.sh"):
-        if file.parent.name == "conformance":  # what it needs, it says itself
+        if file.parent.name == "conformance":  # it names what it needs
             continue
         for line in file.read_text().splitlines():
             code = re.sub(r"(^|\s)#.*|'[^']*'", "", line)

@@ -28,7 +28,7 @@ def _left(found: dict[str, Any], *once: str) -> list[tuple[str, str]]:
         return name in once
 
     left = list(renamed_from(looks_of(case), had_name))
-    assert len(request) == len(set(request)), "each name is asked for once"
+    assert len(request) == len(set(request)), "each name is queried once"
     return left
 
 

@@ -220,7 +220,7 @@ def test_the_hub_is_sent_the_same(present: Restored) -> None:
     assert not [path for host in present.transports.values() for path in host.home.rglob(".journals/*.jsonl")]
     with release.hub_at_the_recorded_port(TAKES) as hub:
         present.run("hub", "flush")
-    assert [one for one in release.told(hub.requests) if one["method"] == "POST"] == [], "each is told once"
+    assert [one for one in release.told(hub.requests) if one["method"] == "POST"] == [], "each is sent once"
 
 
 # --- saved plans

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUNBOOK = ROOT / "docs/runbooks/profile-compose-e2e.md"
-# It notes its arguments, a line a call, and prints the page of the sandbox whose service is asked.
+# It notes its arguments, a line a call, and prints the page of the sandbox whose service is requested.
 RECORDER = """#!/bin/sh
 echo "$*" >>"$CALLS"
 [ "$1" != ssh ] || echo "Hello from $2"

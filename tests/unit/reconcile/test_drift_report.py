@@ -78,7 +78,7 @@ def test_every_sandbox_with_a_record_is_reported(
 ) -> None:
     case = one({**STOPPED, **copy}, git)
     if git is None:
-        # What is found is made of what git said once.
+        # What is found was created from an earlier state of git.
         applied = {**case, "sandboxes": {"web": {}}}
         observations = looks_of(applied)
         found = Comparison(fleet_state_of(fleet_of(case), observations, NOW), Options()).report()
@@ -165,7 +165,7 @@ def test_selectors_limit_what_is_compared_and_noted() -> None:
         assert found.compared == 1
 
 
-# --- told once as resolved
+# --- reported once as resolved
 
 
 def test_drift_is_noted_when_it_is_reported_first_and_keeps_its_time() -> None:

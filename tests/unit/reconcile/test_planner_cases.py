@@ -42,7 +42,7 @@ def test_each_situation_gives_exactly_its_plan(theme: str) -> None:
 def test_every_action_and_every_reason_that_a_plan_can_have_has_a_situation() -> None:
     changes = [change for theme in THEMES for given in situations(theme) for change in plan_of(given).changes]
     assert {change.action for change in changes} == set(Action)
-    # Whether a lock is held is found out when it is taken, so no plan knows it; what is not in git, only `drift` tells.
+    # Whether a lock is held is found out when it is taken; only `drift` reports what is not in git.
     assert {change.reason for change in changes} == set(Reason) - {
         Reason.BLOCKED_LOCKED,
         Reason.NO_OP_NOT_IN_GIT,

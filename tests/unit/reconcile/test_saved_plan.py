@@ -253,7 +253,7 @@ def check(saved: SavedPlan, case: Case) -> None:
 def test_it_is_of_one_fleet_one_repository_and_these_manifests() -> None:
     saved = parse_saved_plan(written(OUTDATED))
     check(saved, OUTDATED)
-    check(saved, {**OUTDATED, "git": {"root_commit": None}})  # a shallow clone, of which that cannot be told
+    check(saved, {**OUTDATED, "git": {"root_commit": None}})  # a shallow clone, where that is unknown
     with pytest.raises(PlanRefused, match="another repository with fleet name acme"):
         check(saved, {**OUTDATED, "git": {"root_commit": "e" * 40}})
     with pytest.raises(PlanRefused, match="is for fleet acme, not other"):

@@ -163,7 +163,7 @@ async def command_lines(path: Path) -> list[tuple[dict[str, Any], list[str]]]:
     tool.global_args = tool._parse_args(["--dry-run", "-p", PROJECT, "-f", str(path), "up", "-d"])
     tool.podman = podman_compose.Podman(tool, "podman", True)
 
-    async def nothing(*_: Any, **__: Any) -> bytes:  # it asks whether networks and volumes are there
+    async def nothing(*_: Any, **__: Any) -> bytes:  # it checks whether networks and volumes exist
         return b""
 
     tool.podman.output = nothing

@@ -214,7 +214,7 @@ def test_a_volume_within_a_volume_names_no_other_volume(podman: bool) -> None:
 def test_the_given_stacks_are_refused_or_made_small(name: str, podman: bool) -> None:
     text = (HOSTILE / f"{name}.yaml").read_text().replace("GENERATE_500000", "x" * 500_000)
     model, policy = normalise(yaml.safe_load(text), POLICY.tree_dir), replace(POLICY, podman=podman)
-    if name == "img-13":  # a name as any other: whether it was built for another sandbox, the host tells
+    if name == "img-13":  # a name as any other: whether it was built for another sandbox is checked on the host
         assert harden(model, policy).model["services"]["web"]["image"] == "victim-secret:1"
     elif name == "log-buffer-huge":
         options = harden(model, policy).model["services"]["web"]["logging"]["options"]

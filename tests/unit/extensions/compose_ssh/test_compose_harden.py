@@ -42,7 +42,7 @@ POLICY = Policy(
     read={"app/Dockerfile": b"from scratch\n", "web.env": b"FROM_FILE=1\n"}.__getitem__,
 )
 
-# What a service under `egress: deny` has unless its file says more of names; podman-compose is not told of a server.
+# What a service under `egress: deny` has unless its file has more about names; podman-compose gets no server.
 CLOSED_NAMES = {"dns": ["192.0.2.1"], "dns_opt": ["ndots:1", "timeout:1", "attempts:1"], "dns_search": ["."]}
 DEFAULT_LOGGING = {"driver": "json-file", "options": {"max-file": "3", "max-size": "10485760"}}
 
@@ -107,7 +107,7 @@ def test_what_a_compose_file_becomes(case: dict[str, Any]) -> None:
     for part in (*shown["services"].values(), *shown.get("networks", {}).values(), *shown.get("volumes", {}).values()):
         without_labels(part)
     text = json.dumps(shown)
-    for bind in hardened.binds:  # by name, for a digest tells a reader nothing
+    for bind in hardened.binds:  # by name, because a digest shows a reader nothing
         folder, name = os.path.split(bind.destination)
         shown_as, path = ("/RW", "bind-rw") if bind.writable else ("/AS", "bind-as") if bind.access else ("/RO", "bind")
         text = text.replace(folder, shown_as)

@@ -104,7 +104,7 @@ HOSTILE = [path for path in sorted((CASES / "hostile").glob("bld-*.yaml")) if pa
 @pytest.mark.parametrize("path", HOSTILE, ids=lambda path: path.stem)
 def test_hostile_builds_are_refused_or_name_what_is_inspected(path: Path) -> None:
     build = yaml.safe_load(path.read_text())["services"]["web"]["build"]
-    if path.stem == "bld-copy-from-other":  # by a name that says nothing: what lies under it is looked at on the host
+    if path.stem == "bld-copy-from-other":  # by a neutral name: the image of that name is inspected on the host
         assert "victim-secret:1" in run(build).images
         return
     assert "services.web.build.dockerfile_inline: line " in refusal(build)

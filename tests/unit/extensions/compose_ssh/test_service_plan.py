@@ -91,7 +91,7 @@ def test_each_situation_has_exactly_its_list() -> None:
 def test_every_action_and_every_cause_has_a_situation() -> None:
     operations = [one for situation in SITUATIONS for one in _operations(situation)]
     assert {one.action for one in operations} == set(get_args(ServiceAction))
-    assert {one.cause for one in operations} == set(CAUSES) - {"refused"}  # Docker says that, and no observation
+    assert {one.cause for one in operations} == set(CAUSES) - {"refused"}  # only Docker reports that, no observation
 
 
 def test_each_service_that_is_there_or_desired_is_listed_once() -> None:
