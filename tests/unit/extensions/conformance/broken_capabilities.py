@@ -6,9 +6,11 @@ The sound one is the built-in backend of directories, with what that lacks: no s
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from sandboxer.errors import SandboxerError
 from sandboxer.extensions.capabilities import HostChecks
+from sandboxer.extensions.dir_ssh.directory import WorkDirectory
 from sandboxer.extensions.dir_ssh.extension import DirSsh
 from sandboxer.reconcile.drift_report import Contents
 from sandboxer_example_folder.backend import FolderBackend
@@ -16,7 +18,7 @@ from sandboxer_example_folder.backend import FolderBackend
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sandboxer.extensions.base import ObserveRequest
+    from sandboxer.extensions.base import ObserveRequest, Operation
     from sandboxer.extensions.capabilities import CopyMode, LiveSandbox, LogLine, LogReader, LogRequest
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.manifest import Host
@@ -57,11 +59,10 @@ class JoinsTheWords(Capable):
         return super().exec(sandbox, container, ["sh", "-c", " ".join(command)], terminal)
 
 
-class RunsUnmarked(Capable):
-    def exec(
-        self, sandbox: LiveSandbox, container: Container | None, command: Sequence[str], terminal: Terminal | None
-    ) -> Command:
-        return super().exec(sandbox, container, ["env", "-u", "SANDBOXER_SANDBOX", *command], terminal)
+class LeavesWhatRuns(Capable):
+    def teardown(self, operation: Operation, *, tombstone: str | None = None) -> None:
+        with patch.object(WorkDirectory, "end_processes", lambda *_given: None):
+            super().teardown(operation, tombstone=tombstone)
 
 
 class FindsWhatIsNotThere(Capable):

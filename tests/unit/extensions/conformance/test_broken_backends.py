@@ -67,7 +67,7 @@ BROKEN = {
     broken_capabilities.TakesOtherParameters: "declared-operations-are-methods",
     broken_capabilities.HasWhatItDoesNotDeclare: "undeclared-operations-are-absent",
     broken_capabilities.JoinsTheWords: "exec-runs-a-command",
-    broken_capabilities.RunsUnmarked: "exec-ends-with-the-sandbox",
+    broken_capabilities.LeavesWhatRuns: "exec-ends-with-the-sandbox",
     broken_capabilities.FindsWhatIsNotThere: "copy-brings-back-what-it-took",
     broken_capabilities.ClosesItsLogsOnce: "logs-end",
     broken_capabilities.GuessesAnAddress: "addresses-of-nothing-are-none",
