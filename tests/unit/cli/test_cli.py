@@ -84,6 +84,21 @@ def test_a_wrong_command_line_exits_1_and_reports_what_is_wrong(words: list[str]
     assert "Traceback" not in done.stderr
 
 
+def test_threads_at_work_in_a_library_do_not_change_the_end() -> None:
+    """A library in Rust aborts the process where Python ends its thread, such as one of an unfinished operation."""
+    code = (
+        "import bcrypt, sys, threading\n"
+        "def work():\n"
+        "    while True: bcrypt.hashpw(b'x', bcrypt.gensalt(4))\n"
+        "for _ in range(8): threading.Thread(target=work, daemon=True).start()\n"
+        "from sandboxer.__main__ import main\n"
+        "sys.argv = ['sandboxer', '--version']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "sandboxer 0.1.0\n", "")
+
+
 def test_outside_of_a_fleet_the_error_names_the_missing_file(tmp_path: Path) -> None:
     done = start("-C", tmp_path, "plan")
     assert (done.returncode, done.stdout) == (1, "")
