@@ -146,7 +146,7 @@ class Verbs:
             return STALE, "it has a record"
         return (yield from self.remove(_engine, uid, payload=payload))
 
-    def compose(self, kind: str, _command: str, project: str, _places: str, *words: str, payload: bytes) -> Doing:
+    def compose(self, kind: str, _command: str, project: str, _paths: str, *words: str, payload: bytes) -> Doing:
         if self._silent(self.operation.target.engine):
             return 1, "the engine is down"
         model = json.loads(self.folder.files["compose.json"])

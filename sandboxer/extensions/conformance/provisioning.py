@@ -97,7 +97,7 @@ def life_begins_within_placing(case: Case) -> None:
     demand(len(entered) == 1, "it was entered for an update in place")
 
 
-def refused_place_leaves_nothing(case: Case) -> None:
+def refused_placing_leaves_nothing(case: Case) -> None:
     """If entering `operation.placing()` raises an error, it is passed on, and nothing is created."""
     desired = case.desired()
     refusal = ProvisionFailed(desired.name, "the suite refuses the placement")

@@ -35,7 +35,7 @@ BROKEN = {
     broken.WritesTheJournalLast: "journal-comes-before-the-record",
     broken.TellsOnlyTheEnd: "events-are-numbered-and-reported",
     broken.LeavesPlacingBeforeItWrites: "life-begins-within-placing",
-    broken.BeginsWhereItIsRefused: "refused-place-leaves-nothing",
+    broken.BeginsWhereItIsRefused: "refused-placing-leaves-nothing",
     broken.MakesAnUpdateYounger: "update-keeps-the-life",
     broken.RepairsNothing: "damage-is-repaired",
     broken.KeepsTheFormerLife: "fresh-life-keeps-nothing",
