@@ -46,7 +46,7 @@ class Client:
 
     Raises:
         ManifestError: The fleet's manifests have errors.
-        SourceError: A repository or a revision of it cannot be read.
+        SourceError: A repository or a revision cannot be read.
         ExtensionError: The fleet needs an extension that is not installed.
         UsageError: The request is invalid.
         SandboxError: A sandbox could not be changed as requested.
@@ -78,8 +78,8 @@ class Client:
         """Return one sandbox.
 
         Raises:
-            SandboxNotFound: It certainly does not exist.
-            HostNotObserved: It may be on a host that did not answer in full.
+            SandboxNotFound: The sandbox certainly does not exist.
+            HostNotObserved: The sandbox may be on a host that did not answer in full.
         """
         return Sandbox(self, query.handle_named(self._context, name))
 
@@ -90,7 +90,7 @@ class Client:
             sees: Returns whether the caller may see the sandbox of a handle; if not, the sandbox counts as absent.
 
         Raises:
-            HostNotObserved: It may be on a host that did not answer in full.
+            HostNotObserved: The sandbox may be on a host that did not answer in full.
         """
         handle = query.handle_if_there(self._context, name, find_inputs=True, sees=sees)
         return Sandbox(self, handle) if handle else None
@@ -105,7 +105,7 @@ class Client:
                 caller can stop.
 
         Raises:
-            UsageError: No host has a journal of it.
+            UsageError: No host has a journal of the sandbox.
         """
         return events.events(self._context, name, follow=follow)
 
@@ -159,7 +159,7 @@ class Client:
         Raises:
             NameTaken: Another sandbox has that name.
             KeyReused: The key belongs to a different request.
-            ProvisionFailed: The engine could not create it; the message has its output.
+            ProvisionFailed: The engine could not create the sandbox; the message has the engine's output.
         """
         request = create.new_request(
             profile,
@@ -184,7 +184,7 @@ class Client:
         """Finish creating a requested or interrupted imperative sandbox; a ready one is left unchanged.
 
         Raises:
-            SandboxLocked: Another client holds its lock.
+            SandboxLocked: Another client holds the lock of the sandbox.
         """
         return Sandbox(self, create.resume(self._context, name))
 
@@ -204,7 +204,7 @@ class Client:
             by: The duration to add to the expiry.
 
         Raises:
-            UsageError: It would live longer than its profile allows, or it is ambiguous which copy is meant.
+            UsageError: The profile does not allow such a late expiry, or the sandbox has several copies.
         """
         return Sandbox(self, destroy.extend_ttl(self._context, name, by))
 
@@ -214,7 +214,7 @@ class Client:
         The next apply creates a sandbox from git again; ``warn`` receives a message about that.
 
         Raises:
-            SandboxError: It could not be removed, or a host that may have it did not answer.
+            SandboxError: The sandbox could not be removed, or a host that may have it did not answer.
         """
         return destroy.destroy(self._context, name)
 
@@ -235,7 +235,7 @@ class Client:
         """Mark a sandbox as in use: phase ``active``, and a later expiry if its profile has ``ttl.clock: activity``.
 
         Raises:
-            UsageError: It does not exist, or is not ready.
+            UsageError: The sandbox does not exist, or is not ready.
         """
         return Sandbox(self, maintenance.mark_active(self._context, name))
 
@@ -277,7 +277,7 @@ class Client:
             address: The local address to listen on.
 
         Raises:
-            UsageError: There is no such port, or the local one is taken.
+            UsageError: The port does not exist, or the local port is taken.
         """
         from sandboxer.client.connect.forward import PortRequest, forwards
 
@@ -335,8 +335,8 @@ class Client:
         """Copy a file or directory out of a container; return its new path. If the copy fails, nothing changes.
 
         Args:
-            path: What to copy.
-            target: Where to; a directory receives it under its own name.
+            path: The path to copy, in the container.
+            target: The destination; a directory receives the copy under its own name.
             service: The service of the container; needed if there are several.
             progress: Receives the number of bytes so far.
 
@@ -359,8 +359,8 @@ class Client:
         """Copy a file or directory into a container, owned by root; return its path there.
 
         Args:
-            source: What to copy; ``DIRECTORY/.`` means its content.
-            path: Where to; a directory receives it under its own name.
+            source: The path to copy; ``DIRECTORY/.`` means the content of the directory.
+            path: The destination; a directory receives the copy under its own name.
             service: The service of the container; needed if there are several.
             progress: Receives the number of bytes so far.
         """
