@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -261,12 +262,22 @@ class Lab:
         done = self.docker(host, "inspect", *ids, check=False) if ids else None
         return [] if done is None else None if done.returncode else json.loads(done.stdout)
 
-    def leaked(self, host: str | LabHost, before: Snapshot, *, seconds: float = 30) -> dict[str, list[str]]:
-        """Return what is on a host that was not ``before``, by kind; things being removed have ``seconds`` to go."""
+    def leaked(
+        self, host: str | LabHost, before: Snapshot, *, seconds: float = 30, ignored: str = "(?!)"
+    ) -> dict[str, list[str]]:
+        """Return what is on a host that was not ``before``, by kind; things being removed have ``seconds`` to go.
+
+        What matches the regular expression ``ignored`` as a whole is left out.
+        """
         deadline = time.monotonic() + seconds
-        while (leaked := self.snapshot(host).leaked_since(before)) and time.monotonic() < deadline:
+        while True:
+            found = self.snapshot(host).leaked_since(before)
+            leaked = {
+                kind: own for kind, new in found.items() if (own := [x for x in new if not re.fullmatch(ignored, x)])
+            }
+            if not leaked or time.monotonic() >= deadline:
+                return leaked
             time.sleep(0.1)
-        return leaked
 
 
 def remove(name: str) -> bool:
