@@ -30,7 +30,7 @@ from sandboxer.web.problems import HttpProblem
 from sandboxer.wiring.edges import default_cache
 
 if TYPE_CHECKING:
-    from sandboxer.model.diagnostic import Diagnostic
+    from sandboxer.errors.diagnostic import Diagnostic
     from sandboxer.model.jsontypes import JsonObject
 
 LOST_SECONDS, BUSY_SECONDS, BROKEN_SECONDS = 10, 5, 30

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sandboxer.errors.remedy import Notice
 from sandboxer.hosts.notes import DriftNotes
 from sandboxer.lifecycle.compare import Comparer
-from sandboxer.model.remedy import Notice
 from sandboxer.reconcile.drift_report import Comparison
 
 if TYPE_CHECKING:

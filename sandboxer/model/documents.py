@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Protocol
 
-    from sandboxer.model.diagnostic import Diagnostic, Location
+    from sandboxer.errors.diagnostic import Diagnostic, Location
     from sandboxer.model.manifest import AnyManifest, Extension, Fleet, Host, Profile, Sandbox
 
     class Locator(Protocol):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sandboxer.model.remedy import message_alone
+from sandboxer.errors.remedy import message_alone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from sandboxer.errors.remedy import FormatMessage
     from sandboxer.model.event import Event
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.plan import Change, Plan
-    from sandboxer.model.remedy import FormatMessage
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sandboxer.errors.remedy import message_alone
 from sandboxer.model.lifecycle import Action
-from sandboxer.model.remedy import message_alone
 
 if TYPE_CHECKING:
+    from sandboxer.errors.remedy import FormatMessage
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.plan import Change
-    from sandboxer.model.remedy import FormatMessage
     from sandboxer.model.service_operation import ServiceOperation
 
 DONE_WORDS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from sandboxer.errors.remedy import FormatMessage, Notice, Remedy, message_alone
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
-from sandboxer.model.remedy import FormatMessage, Notice, Remedy, message_alone
 
 if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject, JsonValue

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer, ValidationError
 
 from sandboxer.errors import PlanRefused
+from sandboxer.errors.remedy import RemedyCode, message_alone, remedy_of
 from sandboxer.model.lifecycle import Action
 from sandboxer.model.plan import FORMAT_VERSION
-from sandboxer.model.remedy import RemedyCode, message_alone, remedy_of
 from sandboxer.model.text import printable
 
 if TYPE_CHECKING:
+    from sandboxer.errors.remedy import FormatMessage, Remedy
     from sandboxer.model.plan import Plan
-    from sandboxer.model.remedy import FormatMessage, Remedy
 
 MAX_BYTES = 16 * 1024 * 1024
 

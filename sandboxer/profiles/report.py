@@ -6,13 +6,13 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sandboxer.model.diagnostic import Diagnostic, Location
+from sandboxer.errors.diagnostic import Diagnostic, Location
 from sandboxer.model.text import plain_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sandboxer.model.diagnostic import Severity
+    from sandboxer.errors.diagnostic import Severity
     from sandboxer.model.documents import Document
     from sandboxer.profiles.yaml_nodes import Path, Source
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sandboxer.model.diagnostic import Location
+from sandboxer.errors.diagnostic import Location
 
 Path = tuple[str | int, ...]
 

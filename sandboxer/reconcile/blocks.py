@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandboxer.errors.remedy import RemedyCode, remedy_of
 from sandboxer.model.lifecycle import Block, Reason
-from sandboxer.model.remedy import RemedyCode, remedy_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandboxer.model.remedy import Remedy
+    from sandboxer.errors.remedy import Remedy
 
 BLOCKS: Mapping[Reason, Block] = {
     Reason.BLOCKED_UNREACHABLE: Block.UNOBSERVED,

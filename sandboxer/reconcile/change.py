@@ -15,10 +15,10 @@ from sandboxer.reconcile.drift import drift, health
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sandboxer.errors.remedy import Remedy
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.jsontypes import JsonObject, JsonValue
     from sandboxer.model.plan import FieldChange
-    from sandboxer.model.remedy import Remedy
     from sandboxer.reconcile.fleet_state import UnknownHost
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 

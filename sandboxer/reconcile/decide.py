@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from sandboxer.errors.remedy import RemedyCode, remedy_of
 from sandboxer.model.lifecycle import Action, Health, Phase, Reason, Sync
-from sandboxer.model.remedy import RemedyCode, remedy_of
 from sandboxer.reconcile.change import change_of, change_without, expired_delete, unknown, unseen
 from sandboxer.reconcile.drift import drift
 from sandboxer.reconcile.expiry import expired, expiry_after
@@ -15,10 +15,10 @@ from sandboxer.reconcile.fields import EFFECTS, Effect, differences, effect_of, 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from sandboxer.errors.remedy import Remedy
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.plan import Change, FieldChange
     from sandboxer.model.record import Record
-    from sandboxer.model.remedy import Remedy
     from sandboxer.reconcile.fleet_state import FleetState, UnknownHost
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
     from sandboxer.reconcile.placement import HostCapacity

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from sandboxer.errors.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.model.drift import DriftReport, Note, Resolved
 from sandboxer.model.event import drift_event
 from sandboxer.model.lifecycle import Action, Reason, Sync
 from sandboxer.model.observed import RECORD_MISSING
 from sandboxer.model.plan import Plan
-from sandboxer.model.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.reconcile.change import change_of, unknown, unseen, with_fingerprint
 from sandboxer.reconcile.drift import drift
 from sandboxer.reconcile.expiry import expired

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors import UsageError
+from sandboxer.errors.remedy import RemedyCode, remedy_of
 from sandboxer.model.quantity import format_duration, parse_duration
-from sandboxer.model.remedy import RemedyCode, remedy_of
 
 if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox

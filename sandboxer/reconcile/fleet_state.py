@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sandboxer.errors.remedy import RemedyCode, remedy_of
 from sandboxer.model.lifecycle import Reason
 from sandboxer.model.observed import Reachable
 from sandboxer.model.plan import HostSummary
-from sandboxer.model.remedy import RemedyCode, remedy_of
 from sandboxer.reconcile.blocks import usual_remedy
 from sandboxer.reconcile.observed_sandbox import observed_host
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
+    from sandboxer.errors.remedy import Remedy
     from sandboxer.model.desired import Fleet
     from sandboxer.model.observed import HostObservation
     from sandboxer.model.plan import HostStatus
-    from sandboxer.model.remedy import Remedy
     from sandboxer.reconcile.observed_sandbox import ObservedHost, ObservedSandbox
 
 

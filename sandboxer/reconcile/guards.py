@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandboxer.errors.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.model.lifecycle import Action, Reason
-from sandboxer.model.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.reconcile.change import blocked
 
 if TYPE_CHECKING:

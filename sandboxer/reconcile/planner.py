@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandboxer.errors.remedy import RemedyCode, remedy_of
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.plan import Change, Plan
-from sandboxer.model.remedy import RemedyCode, remedy_of
 from sandboxer.reconcile.change import blocked, with_fingerprint
 from sandboxer.reconcile.decide import Decider
 from sandboxer.reconcile.fleet_state import FleetState, fleet_state_of

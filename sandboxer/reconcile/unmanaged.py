@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sandboxer.errors.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.model.observed import RECORD_MISSING
 from sandboxer.model.plan import Unmanaged
-from sandboxer.model.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.reconcile.orphans import outlived, unwanted
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from sandboxer.model.diagnostic import CODES
+from sandboxer.errors.diagnostic import CODES
 from sandboxer.model.text import printable
 from sandboxer.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandboxer.model.diagnostic import Diagnostic
+    from sandboxer.errors.diagnostic import Diagnostic
 
 _WIDTH = 160
 _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "frame": "\x1b[1;34m", "bold": "\x1b[1m"}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandboxer.model.remedy import RemedyCode
+from sandboxer.errors.remedy import RemedyCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandboxer.model.remedy import Remedy
+    from sandboxer.errors.remedy import Remedy
 
     Wording = Mapping[RemedyCode, str]
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sandboxer.errors import SandboxerError
+    from sandboxer.errors.remedy import Notice
     from sandboxer.model.plan import Change, FieldChange, Plan
-    from sandboxer.model.remedy import Notice
     from sandboxer.render.remedies import Wording
 
 SYMBOLS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from sandboxer.errors.remedy import Notice
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
 from sandboxer.model.plan import Change, FieldChange, HostSummary, Plan, Unmanaged
-from sandboxer.model.remedy import Notice
 from sandboxer.reconcile.change import blocked
 
 COMMIT = "1f2e3d4c5b6a79880f1e2d3c4b5a69788796a5b4"

@@ -19,7 +19,7 @@ from sandboxer.errors import (
     SourceError,
     UsageError,
 )
-from sandboxer.model.diagnostic import Diagnostic, Location
+from sandboxer.errors.diagnostic import Diagnostic, Location
 from sandboxer.model.request import FILE
 from tests.unit.api.apis import Library, RunningApi, assert_problem
 

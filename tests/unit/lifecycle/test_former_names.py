@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandboxer.adapters.git import FleetRepository
+from sandboxer.errors.remedy import RemedyCode, remedy_of
 from sandboxer.lifecycle.former_names import renamed_from
-from sandboxer.model.remedy import RemedyCode, remedy_of
 from sandboxer.reconcile.planner import Options, plan
 from tests.support.gitrepo import GitRepo
 from tests.support.planning import NOW, fleet_of, looks_of

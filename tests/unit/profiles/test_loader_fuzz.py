@@ -14,7 +14,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sandboxer.model.diagnostic import CODES
+from sandboxer.errors.diagnostic import CODES
 from sandboxer.model.manifest import KINDS
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.report import MAX_FINDINGS

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandboxer.model.diagnostic import CODES
+from sandboxer.errors.diagnostic import CODES
 from sandboxer.profiles.loader import load
 from sandboxer.render.diagnostics import to_text
 

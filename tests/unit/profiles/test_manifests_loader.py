@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandboxer.model.diagnostic import Location
+from sandboxer.errors.diagnostic import Location
 from sandboxer.profiles import yaml_nodes
 from sandboxer.profiles.loader import load
 from sandboxer.render.diagnostics import to_github, to_json, to_sarif, to_text

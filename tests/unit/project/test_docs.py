@@ -23,7 +23,7 @@ from tests.support.markdown import blocks, commands, links, pages, prose
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandboxer.model.diagnostic import Diagnostic
+    from sandboxer.errors.diagnostic import Diagnostic
 
 PAGES = [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in pages()]
 README = ROOT / "README.md"

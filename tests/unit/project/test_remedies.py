@@ -13,9 +13,9 @@ import pytest
 from sandboxer.api.errors import refused
 from sandboxer.client.context import failure
 from sandboxer.errors import SandboxError, UsageError
+from sandboxer.errors.remedy import Notice, Remedy, RemedyCode, remedy_of
 from sandboxer.model.lifecycle import Reason
 from sandboxer.model.outcome import Outcome
-from sandboxer.model.remedy import Notice, Remedy, RemedyCode, remedy_of
 from sandboxer.render import remedies
 from sandboxer.render.errors import error_text
 from sandboxer.render.plan_markdown import plan_markdown
@@ -52,10 +52,10 @@ def texts(source: str) -> Iterator[str]:
             yield node.value
 
 
-def test_neither_the_planner_nor_the_model_names_an_option() -> None:
+def test_neither_the_planner_nor_what_it_returns_names_an_option() -> None:
     found = {
         path.relative_to(ROOT).as_posix(): named
-        for folder in ("reconcile", "model")
+        for folder in ("reconcile", "model", "errors")
         for path in sorted((ROOT / "sandboxer" / folder).rglob("*.py"))
         if (named := [text for text in texts(path.read_text()) if OPTION.search(text)])
     }
@@ -70,7 +70,7 @@ def test_each_wording_has_words_for_each_remedy(wording: str) -> None:
 
 def values_of(code: RemedyCode) -> set[str]:
     """Return the names of the values that the comment behind a code lists."""
-    source = (ROOT / "sandboxer/model/remedy.py").read_text()
+    source = (ROOT / "sandboxer/errors/remedy.py").read_text()
     line = next(line for line in source.splitlines() if line.strip().startswith(f"{code.name} = "))
     listed = line.partition("  # ")[2]
     return set() if "noqa" in listed else {name for name in listed.split(", ") if name}

@@ -56,6 +56,6 @@ def test_what_others_read_keeps_its_spelling() -> None:
 
 
 def test_the_names_of_a_file_are_all_that_it_defines() -> None:
-    assert {"errors", "SandboxerError", "hint"} <= names(ROOT / "sandboxer/errors.py")
+    assert {"errors", "SandboxerError", "hint"} <= names(ROOT / "sandboxer/errors/__init__.py")
     assert {"prelude", "way_to_root", "login_locale"} <= names(ROOT / "sandboxer/hosts/prelude.sh")
     assert {"dom"} <= names(ROOT / "sandboxer/hub/page/dom.js")

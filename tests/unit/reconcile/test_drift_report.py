@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandboxer.errors.remedy import RemedyCode, remedy_of
 from sandboxer.model.observed import FileSums, Reachable
 from sandboxer.model.plan import FieldChange
 from sandboxer.model.record import WorkspaceFiles
-from sandboxer.model.remedy import RemedyCode, remedy_of
 from sandboxer.reconcile.drift_report import Comparison, Contents
 from sandboxer.reconcile.fleet_state import FleetState, fleet_state_of
 from sandboxer.reconcile.options import Options

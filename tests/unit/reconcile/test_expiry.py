@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from sandboxer.errors import UsageError
+from sandboxer.errors.remedy import RemedyCode, remedy_of
 from sandboxer.lifecycle.handles import handle
 from sandboxer.model.observed import Reachable
 from sandboxer.model.quantity import parse_duration
-from sandboxer.model.remedy import RemedyCode, remedy_of
 from sandboxer.reconcile.expiry import described_expiry, expired, expiry_after, extended
 from sandboxer.reconcile.planner import plan
 from tests.support.planning import NOW, fleet_of, looks_of, record_of

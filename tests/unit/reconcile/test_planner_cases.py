@@ -17,8 +17,8 @@ from sandboxer.model.lifecycle import Action, Reason
 from tests.support.planning import plan_of
 
 if TYPE_CHECKING:
+    from sandboxer.errors.remedy import Remedy
     from sandboxer.model.plan import Change, Plan
-    from sandboxer.model.remedy import Remedy
 
 CASES = Path(__file__).parents[2] / "cases" / "plan"
 THEMES = sorted(path.stem for path in CASES.glob("*.yaml"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandboxer.errors import PlanRefused
-from sandboxer.model.remedy import Notice
+from sandboxer.errors.remedy import Notice
 from sandboxer.model.saved_plan import (
     MAX_BYTES,
     ApprovedInput,

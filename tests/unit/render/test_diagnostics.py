@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from sandboxer.model.diagnostic import CODES, Diagnostic, Location
+from sandboxer.errors.diagnostic import CODES, Diagnostic, Location
 from sandboxer.render.diagnostics import to_github, to_json, to_sarif, to_text
 
 ERROR = Diagnostic(

@@ -12,8 +12,8 @@ import pytest
 
 from sandboxer.cli.session import Session
 from sandboxer.errors import HostUnreachable, ManifestError, ProvisionFailed
+from sandboxer.errors.diagnostic import Diagnostic, Location
 from sandboxer.model.desired import SecretValue
-from sandboxer.model.diagnostic import Diagnostic, Location
 from sandboxer.model.drift import DriftReport, Resolved
 from sandboxer.model.hidden import Hidden
 from sandboxer.model.lifecycle import Reason

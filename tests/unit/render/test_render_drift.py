@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sandboxer.errors.remedy import Notice
 from sandboxer.model.drift import DriftReport, Resolved
 from sandboxer.model.lifecycle import Health, Reason, Sync
 from sandboxer.model.plan import FieldChange, Unmanaged
-from sandboxer.model.remedy import Notice
 from sandboxer.render.drift_markdown import drift_markdown
 from sandboxer.render.drift_text import drift_text
 from sandboxer.render.plan_markdown import LIMIT

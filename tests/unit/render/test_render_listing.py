@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandboxer.errors import ComposeRefused, HostUnreachable, ManifestError, SandboxerError, UsageError
-from sandboxer.model.diagnostic import Diagnostic, Location
+from sandboxer.errors.diagnostic import Diagnostic, Location
 from sandboxer.model.hidden import Hidden
 from sandboxer.render.diagnostics import to_text
 from sandboxer.render.errors import error_text

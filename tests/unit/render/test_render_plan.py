@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from sandboxer.errors.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.model.desired import SecretValue
 from sandboxer.model.hidden import Hidden
 from sandboxer.model.lifecycle import Action, Reason, Sync
 from sandboxer.model.observed import EngineObservation, Reachable
 from sandboxer.model.plan import FieldChange, Plan, Unmanaged
 from sandboxer.model.protocols import InputTree, Revision, TreeEntry
-from sandboxer.model.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import resolve
 from sandboxer.reconcile.blocks import BLOCKS, usual_remedy

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sandboxer.model.jsontypes import JsonObject
 
 
 class RemedyCode(StrEnum):
@@ -44,7 +40,7 @@ class Remedy:
     code: RemedyCode
     values: tuple[tuple[str, str], ...] = ()
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, str | dict[str, str]]:
         """Return it as in a plan's JSON."""
         return {"code": self.code.value, "values": dict(self.values)}
 

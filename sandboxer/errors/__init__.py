@@ -39,8 +39,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandboxer.model.diagnostic import Diagnostic
-    from sandboxer.model.remedy import Remedy
+    from sandboxer.errors.diagnostic import Diagnostic
+    from sandboxer.errors.remedy import Remedy
 
 
 class SandboxerError(Exception):
