@@ -31,7 +31,7 @@ faults: $(STAMP) ## The fault matrix in full, and the table of docs/reliability.
 histories: $(STAMP) ## 10,000 random histories on simulated hosts (minutes)
 	@SANDBOXER_HISTORIES=$${SANDBOXER_HISTORIES:-10000} $(BIN)/pytest -n 2 -rP tests/histories/test_histories.py $(PYTEST_ARGS)
 
-check: $(STAMP) ## Format, lint, types, layers, schemas, library page, tracked files, links, specification, registry, shell, duplicates
+check: $(STAMP) ## Format, lint, types, layers, schemas, library page, tracked files, lengths, links, specification, registry, shell, duplicates
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -39,6 +39,7 @@ check: $(STAMP) ## Format, lint, types, layers, schemas, library page, tracked f
 	@$(BIN)/python -m sandboxer.model.schemas --check schemas
 	@$(BIN)/python -m sandboxer.api.schema --check schemas
 	@$(BIN)/python -m scripts.tracked
+	@$(BIN)/python -m scripts.lengths
 	@$(BIN)/python -m scripts.library --check
 	@$(BIN)/python -m scripts.links
 	@$(BIN)/python -m scripts.specification

@@ -34,17 +34,8 @@ def test_all_of_it_on_this_machine(fleet: FleetRepo, lab: Lab, tmp_path: Path) -
     plugin.parent.mkdir(parents=True)
     plugin.symlink_to(Path(host.folder, PLUGIN.lstrip("/")))
     clean = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "DOCKER_HOST": f"unix://{host.docker_socket}"}
-    inside = [
-        "nsenter",
-        f"--net=/proc/{host.init().pid}/ns/net",
-        "unshare",
-        "--mount",
-        "sh",
-        "-c",
-        _WITHOUT_PODMAN,
-        "sh",
-    ]
-    program = [*inside, PROGRAM, "-C", str(fleet.repo.path)]
+    inside = ["nsenter", f"--net=/proc/{host.init().pid}/ns/net", "unshare", "--mount"]
+    program = [*inside, "sh", "-c", _WITHOUT_PODMAN, "sh", PROGRAM, "-C", str(fleet.repo.path)]
 
     def run(*arguments: str) -> str:
         done = subprocess.run(

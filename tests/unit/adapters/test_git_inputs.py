@@ -392,11 +392,3 @@ class TestContent:
         assert (out / "link").read_text() == "long"
         assert os.access(out / "run.sh", os.X_OK)
         assert len([p for p in out.rglob("*") if not p.is_dir() or p.is_symlink()]) == 8
-
-    def test_many_files(self, tmp_path: Path, fleet: Path) -> None:
-        repo = GitRepo.create(tmp_path / "many")
-        repo.commit({f"d{n % 50}/f{n}": f"content {n}\n" for n in range(2000)})
-        inputs = GitInputs(fleet)
-        tree = inputs.resolve("../many", "main", ".")
-        with tarfile.open(fileobj=io.BytesIO(archive_of(inputs, tree))) as tar:
-            assert len([m for m in tar if m.isfile()]) == 2000

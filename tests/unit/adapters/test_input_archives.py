@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import subprocess
 import sys
+import tarfile
 import time
 from typing import TYPE_CHECKING
 
@@ -128,6 +130,14 @@ print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
         with pytest.raises(InputUnavailable, match=r"compose\.yaml has 13 bytes"):
             inputs.read(tree, "compose.yaml")
         assert inputs.read(tree, "deep/folder/file") == b"content\n"
+
+    def test_many_files(self, tmp_path: Path) -> None:
+        repo = GitRepo.create(tmp_path / "many")
+        repo.commit({f"d{n % 50}/f{n}": f"content {n}\n" for n in range(2000)})
+        inputs = GitInputs(tmp_path)
+        archive = archive_of(inputs, inputs.resolve("many", "main", "."))
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            assert len([member for member in tar if member.isfile()]) == 2000
 
 
 class TestSending:

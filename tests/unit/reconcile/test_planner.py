@@ -15,24 +15,23 @@ from tests.support.planning import COMMIT, NOW, fleet_of, foreign_container, loo
 if TYPE_CHECKING:
     from sandboxer.model.plan import Plan
 
+CHANGED: dict[str, Any] = {
+    "sandboxes": {"web": {"ttl": "8h"}},
+    "found": {
+        "lab-1": {
+            "copies": [
+                {"name": "web", "spec": {"ttl": "4h"}, "services": {"web": "exited 1"}, "volumes": ["data"]},
+                {"name": "mine", "origin": "api"},
+            ],
+            "foreign": ["other"],
+        }
+    },
+}
 WEB = {"sandboxes": {"web": {"ttl": "8h"}}, "found": {"lab-1": {"copies": ["web"]}}}
 
 
 def test_a_plan_is_the_contracts_json() -> None:
-    decided = plan_of(
-        {
-            "sandboxes": {"web": {"ttl": "8h"}},
-            "found": {
-                "lab-1": {
-                    "copies": [
-                        {"name": "web", "spec": {"ttl": "4h"}, "services": {"web": "exited 1"}, "volumes": ["data"]},
-                        {"name": "mine", "origin": "api"},
-                    ],
-                    "foreign": ["other"],
-                }
-            },
-        }
-    )
+    decided = plan_of(CHANGED)
     told: dict[str, Any] = dict(decided.to_json())
     fingerprints = [change.pop("fingerprint") for change in [*told["changes"], *told["imperative"]]]
     assert all(re.fullmatch(r"[0-9a-f]{32}", fingerprint) for fingerprint in fingerprints)
