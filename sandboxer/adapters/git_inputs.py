@@ -118,14 +118,14 @@ class GitInputs:
                 commit = self._commits((repo, ref))
                 listing = self._listings((repo, commit, folder))
             except SourceError as error:
-                if self._patience.is_over:
+                if self._patience.is_over():
                     raise SourceError(f"the time limit for all inputs together was exceeded; {error}") from None
                 raise
         return InputTree(repo, ref, commit, folder or ".", listing.digest, listing.entries)
 
     def give_up(self) -> None:
         """Stop every running git process: for an interrupt, after which nothing more is requested."""
-        self._patience.is_lost = True
+        self._patience.lose()
         end_all()
 
     def size(self, tree: InputTree) -> int:

@@ -102,7 +102,7 @@ class Patience:
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self.is_lost = False  # whether the caller no longer waits for an answer
+        self._is_lost = False  # whether the caller no longer waits for an answer
         self._own = threading.local()
 
     @contextlib.contextmanager
@@ -115,9 +115,12 @@ class Patience:
         finally:
             self._own.deadline = before
 
-    @property
+    def lose(self) -> None:
+        """Start no further command: the caller no longer waits for an answer."""
+        self._is_lost = True
+
     def is_over(self) -> bool:
-        """Whether the common deadline has passed."""
+        """Return whether the common deadline has passed."""
         deadline = self._own.__dict__.get("deadline")
         return deadline is not None and time.monotonic() >= deadline
 
@@ -125,7 +128,7 @@ class Patience:
         """Return the seconds for the next command. Raise SourceError if there are none left."""
         deadline = self._own.__dict__.get("deadline")
         left = self.limit if deadline is None else min(self.limit, deadline - time.monotonic())
-        if left <= 0 or self.is_lost:
+        if left <= 0 or self._is_lost:
             raise SourceError("git was not started: the run is ending")
         return left
 

@@ -56,9 +56,8 @@ class LocalTransport:
         """Return a connection to an address that this machine reaches. Raise HostUnreachable if it does not."""
         return LocalTunnel.to(self._host, address, port)
 
-    @property
-    def lost(self) -> bool:
-        """Whether the transport was closed; until then this machine is reachable."""
+    def is_lost(self) -> bool:
+        """Return whether the transport was closed; until then this machine is reachable."""
         return self._closed
 
     def close(self) -> None:
@@ -84,8 +83,9 @@ class LocalTransport:
                 ) from None
             session: _Talk = make(process, lambda: self._sessions.discard(session))
             self._sessions.add(session)
-            self.stats.connections = 1
-            self.stats.commands += 1
+            if not self.stats.connections:  # this machine is connected to at the first command
+                self.stats.count_connection()
+            self.stats.count_command()
         return session
 
 

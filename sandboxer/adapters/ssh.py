@@ -84,9 +84,8 @@ class SshTransport:
                 hint="check that a service listens there and that sshd allows forwarding (AllowTcpForwarding)",
             ) from None
 
-    @property
-    def lost(self) -> bool:
-        """Whether the connection is gone, or could not be opened. Connects first if needed."""
+    def is_lost(self) -> bool:
+        """Return whether the connection is gone, or could not be opened; connect first if needed."""
         try:
             self._connection.get()
         except HostUnreachable:
@@ -105,7 +104,7 @@ class SshTransport:
 
     def _connect(self) -> Connection:
         transport = connect(resolve(self._target), self._timeout, self._jumps)
-        self.stats.connections += 1
+        self.stats.count_connection()
         return transport
 
     def _session(self, command: Command) -> ShellSession:
@@ -132,7 +131,7 @@ class SshTransport:
         session: _Talk = make(_ChannelProcess(connection, channel), lambda: self._ended(session))
         with self._lock:
             self._sessions.add(session)
-            self.stats.commands += 1
+            self.stats.count_command()
         return session
 
     def _ended(self, session: ShellSession | ProcessStream) -> None:

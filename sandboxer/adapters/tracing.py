@@ -87,6 +87,18 @@ class _Span:
         """Add an event with the current time."""
         self.events.append((name, time.time_ns(), _named(attributes)))
 
+    def describe(self, attributes: Attributes) -> None:
+        """Add attributes, in place of those of the same names."""
+        self.attributes |= attributes
+
+    def fail(self, error: str | None) -> None:
+        """Mark it as failed with an error, or as not failed with None."""
+        self.error = error
+
+    def end(self, moment: int | None = None) -> None:
+        """End it, at the current time by default."""
+        self.ended = time.time_ns() if moment is None else moment
+
 
 class Trace:
     """A sink of events that sends each run as a trace, if the environment requests it.
@@ -108,7 +120,7 @@ class Trace:
             case RunStarted():
                 self._begin(event)
             case FleetRead(fleet):
-                self._root.attributes |= _named({"fleet": fleet})
+                self._root.describe(_named({"fleet": fleet}))
             case HostObserved(observation, seconds):
                 self._observed(observation, seconds)
             case DriftCompared(report):
@@ -120,11 +132,11 @@ class Trace:
             case ChangeEnded(outcome):
                 self._ended(outcome)
             case Message("error", text):
-                self._root.error = self._root.error or text
+                self._root.fail(self._root.error or text)
             case Message("warning", text, host):
                 self._root.note("warning", message=text, host=host)
             case RunFailed(error):
-                self._root.error = error.message
+                self._root.fail(error.message)
             case RunFinished(exit_code):
                 self._finish(exit_code)
 
@@ -174,21 +186,22 @@ class Trace:
             span = _Span(f"change {change.sandbox}", time.time_ns())
             self._add(span)
         # A change that was planned again under the lock may have another action than the one that began.
-        span.attributes |= _of_change(change) | _named({"outcome": outcome.word})
-        span.error = None if outcome.ok else outcome.error or change.message or outcome.word
-        span.ended = time.time_ns()
+        span.describe(_of_change(change) | _named({"outcome": outcome.word}))
+        span.fail(None if outcome.ok else outcome.error or change.message or outcome.word)
+        span.end()
 
     def _finish(self, exit_code: int) -> None:
         """End the run's span and every interrupted one. ``send`` sends them."""
         root = self._root
-        root.ended = time.time_ns()
-        root.attributes |= _named({"exit_code": exit_code})
+        root.end()
+        root.describe(_named({"exit_code": exit_code}))
         if exit_code == 1:
-            root.error = root.error or "exit code 1"
+            root.fail(root.error or "exit code 1")
         with self._lock:
             for span in self._working.values():
-                span.ended, span.error = root.ended, "interrupted"
-                span.attributes |= _named({"outcome": "interrupted"})
+                span.fail("interrupted")
+                span.describe(_named({"outcome": "interrupted"}))
+                span.end(root.ended)
             self._working = {}
 
     def send(self) -> str:

@@ -67,5 +67,5 @@ class Maintenance:
             except Exception as error:  # noqa: BLE001 - the server survives any error
                 self._service.log("error", f"{act.__name__}: {code_location(error)}")
             if act == self.sweep:
-                self._service.swept = True
+                self._service.mark_swept()
             self._over.wait(seconds)

@@ -40,7 +40,6 @@ class Job:
     id: str
     kind: Kind
     act: Callable[[], Any]
-    begun: bool = False
     future: Future[Any] = field(default_factory=Future)
 
     async def over(self, seconds: float) -> bool:
@@ -167,7 +166,6 @@ class Operations:
                     if job.id not in self._running:
                         self._waiting.remove(job)
                         self._running[job.id] = job
-                        job.begun = True
                         return job
                 self._changed.wait()
             return None

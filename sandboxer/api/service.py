@@ -73,7 +73,7 @@ class Service:
     log: Callable[[Level, str], None]
     heartbeat: float
     behind_proxy: bool = False
-    swept: bool = False
+    _swept: bool = field(default=False, init=False)
     _checked: float = field(default=0.0, init=False)
     _listing: Shared[tuple[list[Handle], bool]] = field(init=False)
 
@@ -124,9 +124,13 @@ class Service:
             self.log("warning", words)
         return sorted(found, key=sort_key), not warnings
 
+    def mark_swept(self) -> None:
+        """Note that the hosts were observed once since this server began."""
+        self._swept = True
+
     async def ready(self) -> None:
         """Raise HttpProblem if this server is not ready: invalid manifests, or hosts that were not observed yet."""
-        if not self.swept or self.operations.closed:
+        if not self._swept or self.operations.closed:
             why = "server is shutting down" if self.operations.closed else "the first observation is not complete"
             raise HttpProblem(503, why, headers={"Retry-After": "1"})
         if time.monotonic() - self._checked > _READY_SECONDS:

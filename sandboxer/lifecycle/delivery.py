@@ -75,6 +75,18 @@ class _EventQueue:
         self.last[event.uid] = event.number
         self.waiting.append(event)
 
+    def begin(self) -> None:
+        """Note that a thread sends its events."""
+        self.at_work = True
+
+    def end(self) -> None:
+        """Note that no thread sends its events any more."""
+        self.at_work = False
+
+    def refuse(self, error: HubError) -> None:
+        """Send nothing more of it: the hub rejects what is in it."""
+        self.refused = error
+
 
 class Delivery:
     """The delivery of one run's events to ``hub``.
@@ -194,7 +206,7 @@ class Delivery:
             free = [one for one in self._queues.values() if one.waiting and not one.at_work and one.refused is None]
             pause = self._resume - time.monotonic()
             if free and pause <= 0:
-                free[0].at_work = True
+                free[0].begin()
                 return free[0]
             if not free:
                 return None
@@ -255,7 +267,7 @@ class Delivery:
             else:
                 failed = None
             with self._changed:
-                queue.at_work = False
+                queue.end()
                 if not self._over:
                     self._took(queue, event) if failed is None else self._refused(queue, failed)
                 self._changed.notify_all()
@@ -285,7 +297,7 @@ class Delivery:
 
     def _refused(self, queue: _EventQueue, error: HubError) -> None:
         if error.of_this_alone:
-            queue.refused = error
+            queue.refuse(error)
             return
         self._failed = error
         now = time.monotonic()

@@ -43,6 +43,14 @@ class TransportStats:
     connections: int = 0
     commands: int = 0
 
+    def count_connection(self) -> None:
+        """Count a connection."""
+        self.connections += 1
+
+    def count_command(self) -> None:
+        """Count a command."""
+        self.commands += 1
+
 
 class Session(Protocol):
     """An interactive session with a running command. Use as a context manager: leaving it ends the command's input.
@@ -160,9 +168,8 @@ class HostTransport(Protocol):
     def tunnel(self, address: str, port: int) -> Tunnel:
         """Return a connection that the host makes to an address in its reach. Raise HostUnreachable if it cannot."""
 
-    @property
-    def lost(self) -> bool:
-        """Whether the connection is lost, or could not be made: a new transport is needed."""
+    def is_lost(self) -> bool:
+        """Return whether the connection is lost, or could not be made: a new transport is needed."""
 
     def close(self) -> None:
         """End the connection and every session on it. Idempotent."""

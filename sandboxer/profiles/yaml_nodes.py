@@ -86,6 +86,11 @@ class Budget:
 
     left: int = MAX_NODES_IN_ALL
 
+    def take(self, size: int) -> bool:
+        """Take ``size`` values from it; return whether it had as many."""
+        self.left -= size
+        return self.left >= 0
+
 
 class _LimitError(Exception):
     """A limit was exceeded: nothing more of this file is read."""
@@ -172,8 +177,7 @@ class _Builder:
     def count(self, size: int, event: Any) -> None:
         """Count ``size`` more values; reject the file if there are too many."""
         self._nodes += size
-        self._budget.left -= size
-        if self._budget.left < 0:
+        if not self._budget.take(size):
             message = f"the manifests of the fleet hold more than {MAX_NODES_IN_ALL:,} values together"
             hint = "reduce the number of values, or split the fleet into several, each with its own sandboxer.yaml"
             raise _LimitError(_at(event, "too-many-values", message, hint))
@@ -193,11 +197,29 @@ class _Builder:
 class _Open:
     """A mapping or list that has not ended yet."""
 
-    node: Node
-    children: dict[str | int, Node]
+    line: int
+    column: int
     anchor: str | None
     is_mapping: bool
+    children: dict[str | int, Node] = field(default_factory=dict)
     key: Node | None = None
+
+    def close(self) -> Node:
+        """Return its node."""
+        children = self.children.values()
+        values = {key: child.value for key, child in self.children.items()}
+        return Node(
+            values if self.is_mapping else list(values.values()),
+            self.line,
+            self.column,
+            children=self.children,
+            size=1 + sum(child.size for child in children),
+            height=max((child.height + 1 for child in children), default=1),
+        )
+
+    def take_key(self, key: Node | None) -> None:
+        """Wait for the value of this key; with None, for a key."""
+        self.key = key
 
 
 class _Document:
@@ -299,20 +321,13 @@ class _Document:
         if len(self._stack) >= MAX_DEPTH:
             raise _LimitError(_too_deep(event))
         self._check_tag(event)
-        children: dict[str | int, Node] = {}
-        node = Node(None, event.start_mark.line, event.start_mark.column, children=children)
         if event.anchor is not None:
             self._anchors[event.anchor] = None
-        self._stack.append(_Open(node, children, event.anchor, is_mapping))
+        self._stack.append(_Open(event.start_mark.line, event.start_mark.column, event.anchor, is_mapping))
 
     def _close(self) -> Node:
         level = self._stack.pop()
-        node = level.node
-        values = {key: child.value for key, child in level.children.items()}
-        node.value = values if level.is_mapping else list(values.values())
-        for child in level.children.values():
-            node.size += child.size
-            node.height = max(node.height, child.height + 1)
+        node = level.close()
         if level.anchor is not None:
             self._anchors[level.anchor] = node
         return node
@@ -323,16 +338,15 @@ class _Document:
         if not level.is_mapping:
             level.children[len(level.children)] = node
         elif level.key is None:
-            level.key = node
+            level.take_key(node)
         else:
             self._add_pair(level, level.key, node)
-            level.key = None
 
     def _add_pair(self, level: _Open, key: Node, node: Node) -> None:
         name, position = key.value, (key.line, key.column, key.width)
-        level.key = None
+        level.take_key(None)
         if isinstance(name, str) and name not in level.children and name != "<<":
-            node.key = position
+            node.belong_to(position)
             level.children[name] = node
             return
         path = self._path()

@@ -24,6 +24,10 @@ class Node:
     size: int = 1
     height: int = 1
 
+    def belong_to(self, key: tuple[int, int, int]) -> None:
+        """Note the position of its key."""
+        self.key = key
+
 
 @dataclass(frozen=True, slots=True)
 class Positions:

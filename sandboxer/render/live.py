@@ -51,6 +51,15 @@ class _Row:
     outcome: Outcome | None = None
     interrupted: bool = False
 
+    def update(self, change: Change, step: str | None, outcome: Outcome | None) -> None:
+        """Show this of the change; without a step, the former one."""
+        self.change, self.outcome = change, outcome
+        self.step = self.step if step is None else step
+
+    def interrupt(self) -> None:
+        """Mark it as interrupted unless it has ended."""
+        self.interrupted = self.outcome is None
+
 
 class LiveView:
     """A sink of events for a terminal: a table whose rows show step and seconds while the apply runs.
@@ -80,7 +89,7 @@ class LiveView:
         with self._lock:
             self._closed = True
             for row in self._rows.values():
-                row.interrupted = row.outcome is None
+                row.interrupt()
         self._live.stop()
 
     def __call__(self, event: RunEvent) -> None:
@@ -98,8 +107,7 @@ class LiveView:
             if self._closed:
                 return
             row = self._rows.setdefault((change.id, change.host), _Row(change, self._console.get_time()))
-            row.change, row.outcome = change, outcome
-            row.step = row.step if step is None else step
+            row.update(change, step, outcome)
 
     def _table(self) -> Table:
         with self._lock:

@@ -41,6 +41,22 @@ class Connection:
     buffered: int = 0
     stuck_since: float = 0.0
 
+    def begin_http(self, http: Http, now: float) -> None:
+        """Expect the first request."""
+        self.http, self.waiting_since = http, now
+
+    def request_began(self, now: float) -> None:
+        """Note that the headers of a request are complete."""
+        self.request_since = now
+
+    def request_ended(self, now: float) -> None:
+        """Note that a response is complete, and expect the next request."""
+        self.waiting_since = now
+
+    def pause(self, now: float | None) -> None:
+        """Note since when the reader accepts no data; None if it accepts data again."""
+        self.paused_since = now
+
     @property
     def answering(self) -> bool:
         """Whether a request on this connection is being answered."""
@@ -79,6 +95,10 @@ class Http(H11Protocol):
     left: Callable[[Connection], None] | None = None
     early = b""
 
+    def attach(self, connection: Connection, left: Callable[[Connection], None]) -> None:
+        """Serve a connection; ``left`` is called once it is lost."""
+        self.connection, self.left = connection, left
+
     def data_received(self, data: bytes) -> None:
         """Handle received data; data from the very end of a TLS handshake is kept until the connection is known."""
         if self.connection is None:
@@ -91,25 +111,25 @@ class Http(H11Protocol):
         before = self.cycle
         super().handle_events()
         if self.connection is not None and self.cycle is not before:
-            self.connection.request_since = self.loop.time()
+            self.connection.request_began(self.loop.time())
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
         if self.connection is not None:
-            self.connection.waiting_since = self.loop.time()
+            self.connection.request_ended(self.loop.time())
         super().on_response_complete()
 
     def pause_writing(self) -> None:
         """Note that the reader accepts no data."""
         super().pause_writing()
         if self.connection is not None:
-            self.connection.paused_since = self.loop.time()
+            self.connection.pause(self.loop.time())
 
     def resume_writing(self) -> None:
         """Note that the reader accepts data again."""
         super().resume_writing()
         if self.connection is not None:
-            self.connection.paused_since = None
+            self.connection.pause(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -204,9 +224,9 @@ class Connections:
             self._start_http(connection, secured, http)
 
     def _start_http(self, connection: Connection, transport: asyncio.Transport, http: Http | None = None) -> None:
-        connection.http = http = http or self._make()
-        connection.waiting_since = asyncio.get_running_loop().time()
-        http.connection, http.left = connection, self._left
+        http = http or self._make()
+        connection.begin_http(http, asyncio.get_running_loop().time())
+        http.attach(connection, self._left)
         if transport is connection.raw:
             transport.set_protocol(http)
         http.connection_made(transport)

@@ -169,7 +169,7 @@ class Link:
 
     def check(self) -> None:
         """Connect. Raise HostUnreachable if that fails."""
-        if self._transport.lost:
+        if self._transport.is_lost():
             self._transport.tunnel("127.0.0.1", 1)  # its error has the reason
 
     def forward(self, destination: _Destination, address: str, local_port: int) -> Forward:
@@ -198,7 +198,7 @@ class Link:
             return self._try(destination)
         except HostUnreachable:
             transport = self._transport
-            if self._closed or not transport.lost:
+            if self._closed or not transport.is_lost():
                 raise
             self._renew(transport)
             return self._try(destination)
@@ -212,7 +212,7 @@ class Link:
             if way is not None:
                 return transport.tunnel(*way)
         except HostUnreachable:
-            if transport.lost:
+            if transport.is_lost():
                 raise
         target = self._observed(transport, requested_at)
         again = _way(target, destination)

@@ -132,22 +132,18 @@ class _Comparison:
 
     def _is_path(self, text: str, texts: _Texts) -> bool:
         """Return whether one of the texts leads to this path from one of the directories."""
-        if not texts.paths and len(texts.all) * len(self._parts.folders) <= MAX_PATHS:
-            folders = [posixpath.join(self._root, folder) for folder in self._parts.folders]
-            written = [*texts.all, "."]
-            texts.paths = {posixpath.normpath(posixpath.join(folder, one)) for folder in folders for one in written}
-        return posixpath.normpath(text) in texts.paths
+        return posixpath.normpath(text) in texts.paths([posixpath.join(self._root, one) for one in self._parts.folders])
 
 
 class _Texts:
     """All scalars in some values, and what precedes a colon in them.
 
-    ``open`` says that one of them holds a variable. ``paths`` are the paths that they may lead to, computed on demand.
+    ``open`` says that one of them holds a variable.
     """
 
     def __init__(self, values: Any) -> None:
         self.all: set[str] = set()
-        self.paths: set[str] = set()
+        self._paths: set[str] = set()
         self.open = False
         for value in values:
             for text in _scalars(value):
@@ -156,6 +152,13 @@ class _Texts:
                 self.all |= {text.replace("$$", "$"), text.partition(":")[0], text.lower(), text.partition("=")[2]}
                 if isinstance(text, Plain) and is_number(text):  # as podman-compose reads it; Compose expects text here
                     self.all.add(str(yaml.safe_load(text)))
+
+    def paths(self, folders: list[str]) -> set[str]:
+        """Return the paths to which they may lead from one of these folders, always the same ones; none if too many."""
+        if not self._paths and len(self.all) * len(folders) <= MAX_PATHS:
+            written = [*self.all, "."]
+            self._paths = {posixpath.normpath(posixpath.join(folder, one)) for folder in folders for one in written}
+        return self._paths
 
 
 def _scalars(value: Any) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.compose_ssh.delivery import escape
 from sandboxer.extensions.compose_ssh.dockerfile import MAX_BYTES
-from sandboxer.extensions.compose_ssh.dockerfile_policy import BuildInputs, check_dockerfile
+from sandboxer.extensions.compose_ssh.dockerfile_policy import BuildInputs, CheckedDockerfile, check_dockerfile
 from sandboxer.extensions.compose_ssh.grammar import capped_size, flag
 from sandboxer.extensions.compose_ssh.kernel import ulimits
 from sandboxer.extensions.compose_ssh.normal import REMOTE_CONTEXT
@@ -57,6 +57,20 @@ class Images:
     named: set[str] = field(default_factory=set)
     bases: set[str] = field(default_factory=set)
     files: dict[str, bytes] = field(default_factory=dict)
+
+    def add(self, dockerfile: CheckedDockerfile, ignored: bytes) -> str:
+        """Add the images of a checked Dockerfile, and deliver it with the file that excludes files from its context.
+
+        Return its path below the workspace.
+        """
+        self.named |= dockerfile.images
+        self.bases |= dockerfile.bases
+        digest = hashlib.sha256(f"{dockerfile.text}\0".encode() + ignored).hexdigest()
+        path = f"dockerfile/{digest}/Dockerfile"
+        self.files[path] = dockerfile.text.encode()
+        if ignored:
+            self.files[f"{path}.dockerignore"] = ignored
+        return path
 
 
 def images_of(services: dict[str, Any]) -> Images:
@@ -204,14 +218,7 @@ def _dockerfile(
         )
     elif target is not None:
         build["target"] = str(target).lower()
-    images.named |= made.images
-    images.bases |= made.bases
-    digest = hashlib.sha256(f"{made.text}\0".encode() + ignored).hexdigest()
-    delivered = f"dockerfile/{digest}/Dockerfile"
-    images.files[delivered] = made.text.encode()
-    if ignored:
-        images.files[f"{delivered}.dockerignore"] = ignored
-    build["dockerfile"] = escape(posixpath.join(scope.policy.workspace, delivered))
+    build["dockerfile"] = escape(posixpath.join(scope.policy.workspace, images.add(made, ignored)))
 
 
 def _path(given: Any, context: str, delivery: Delivery, scope: Scope) -> str | None:

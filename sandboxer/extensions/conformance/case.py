@@ -227,7 +227,7 @@ class Case:
 
         Without its folder, what only labels name is a leftover, whatever its record contained.
         """
-        self.subject.inputs.unavailable = False
+        self.subject.inputs.restore()
         for first in (True, False):
             found = True
             with suppress(Exception):

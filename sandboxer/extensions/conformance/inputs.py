@@ -29,7 +29,7 @@ MARKED = "conformance.txt"
 class FolderInputs:
     """An input source with two commits: ``first`` and ``second``, which has another content of MARKED.
 
-    A set ``unavailable`` makes every archive fail, as an input repository does that is lost in the meantime.
+    ``withhold`` makes every archive fail, as an input repository does that is lost in the meantime, until ``restore``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,7 +38,7 @@ class FolderInputs:
             for path in sorted(folder.rglob("*"))
             if path.is_file() and ".git" not in path.relative_to(folder).parts
         }
-        self.unavailable = False
+        self._withheld = False
 
     def files(self, ref: str) -> Mapping[str, bytes]:
         """Return the content of each file of a commit."""
@@ -56,6 +56,14 @@ class FolderInputs:
         digest = hashlib.sha256(canonical(listed)).hexdigest()
         return InputTree(repo, ref, _commit(ref) if ref in (FIRST, SECOND) else ref, path, digest, entries)
 
+    def withhold(self) -> None:
+        """Let every archive fail from now on."""
+        self._withheld = True
+
+    def restore(self) -> None:
+        """Return archives again."""
+        self._withheld = False
+
     def give_up(self) -> None:
         """Do nothing: no read takes time."""
 
@@ -68,7 +76,7 @@ class FolderInputs:
 
     def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
         """Return a tar of a tree."""
-        if self.unavailable:
+        if self._withheld:
             raise InputUnavailable("the input repository is not available: the suite took it away")
         files, buffer = self.files(tree.commit), io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:

@@ -183,14 +183,14 @@ def failure_is_on_record(case: Case) -> None:
     """A failure is an error of sandboxer.errors, the record stays with its attempt, and the next apply resumes it."""
     desired = case.desired()
     _copies(case)
-    case.subject.inputs.unavailable = True
+    case.subject.inputs.withhold()
     try:
         case.provision(desired)
         demand(held=False, observed="`provision` returned a record without the files of its input")
     except SandboxerError:
         record = case.record(desired)
     finally:
-        case.subject.inputs.unavailable = False
+        case.subject.inputs.restore()
     demand(record.attempt is not None and record.phase is not Phase.READY, f"the record is {record.phase}")
     again = case.provision(desired)
     demand((again.uid, again.phase) == (record.uid, Phase.READY), f"it is {again.phase} with uid {again.uid}")

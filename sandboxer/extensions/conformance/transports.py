@@ -56,10 +56,9 @@ class WatchedTransport:
         """Return a connection that the host makes."""
         return self._inner.tunnel(address, port)
 
-    @property
-    def lost(self) -> bool:
-        """Whether the connection is lost."""
-        return self._inner.lost
+    def is_lost(self) -> bool:
+        """Return whether the connection is lost."""
+        return self._inner.is_lost()
 
     def close(self) -> None:
         """Do nothing: whoever opened the other transport closes it."""
