@@ -19,18 +19,23 @@ ALLOWED = {
     "sandboxer/reconcile/approval.py",  # an approval holds for the reason that was approved: two plans are compared
     "sandboxer/reconcile/blocks.py",  # where the planner gives a blocked change what it waits for, and its remedy
 }
+TEXTS = {reason.value for reason in Reason}
 
 
 def is_reason(node: ast.AST) -> bool:
-    """Return whether an expression is a member of Reason, or the reason of a change."""
-    if isinstance(node, ast.Tuple | ast.List | ast.Set):
-        return any(is_reason(element) for element in node.elts)
-    if isinstance(node, ast.Attribute) and node.attr == "value":
-        return is_reason(node.value)
-    if not isinstance(node, ast.Attribute):
-        return False
-    of_a_change = node.attr == "reason" and "change" in ast.unparse(node.value)
-    return of_a_change or (isinstance(node.value, ast.Name) and node.value.id == "Reason")
+    """Return whether an expression is a member of Reason or its text, or the reason of anything; or has one in it."""
+    match node:
+        case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
+            return any(map(is_reason, elements))
+        case ast.Attribute(attr="value", value=of):
+            return is_reason(of)
+        case ast.Attribute(attr="reason") | ast.Attribute(value=ast.Name("Reason")) | ast.Name("reason"):
+            return True
+        case ast.Call(func=ast.Name("str" | "frozenset" | "set" | "Reason"), args=[of]):
+            return is_reason(of)
+        case ast.Constant(value=str(text)):
+            return text in TEXTS
+    return False
 
 
 def decisions(source: str) -> Iterator[int]:
@@ -60,6 +65,17 @@ def decisions(source: str) -> Iterator[int]:
     [
         "if change.reason is Reason.DELETE_STRAY: ...",
         "if outcome.change.reason == word: ...",
+        "if c.reason == 'delete_because_stray': ...",
+        "if c.reason != word: ...",
+        "if operation.reason in KNOWN: ...",
+        "if word == 'delete_because_stray': ...",
+        "if word in {'blocked_because_stale', 'other'}: ...",
+        "if reason is Reason.DELETE_STRAY: ...",
+        "if reason.startswith('blocked'): ...",
+        "if str(c.reason) == word: ...",
+        "if word in frozenset({Reason.NO_OP_EXPIRED}): ...",
+        "TABLE = {'blocked_because_stale': 1}",
+        "found = TABLE[self.reason]",
         "if change.reason in (Reason.NO_OP_SYNCED, Reason.NO_OP_EXPIRED): ...",
         "found = TABLE.get(change.reason, None)",
         "found = TABLE[outcome.change.reason]",
