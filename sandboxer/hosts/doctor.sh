@@ -1,8 +1,8 @@
 # The doctor's checks: which parts of what Sandboxer needs a host has. Facts only; they are judged elsewhere.
-# `runtime` is auto, docker or podman, `connection` is ssh or local; the requested Compose is empty if it is to be found.
+# `connection` is ssh or local. `runtime` and `requested_tool`, which may be empty, are for the parts of backends.
 # Writes sections as observe.sh does. Nothing on the host is changed: the file that the lock is tried on has no name.
 # Any tool may be missing, so these checks need none of them: only the shell. The parts of backends come behind these.
-parameters nonce root fleet runtime connection compose
+parameters nonce root fleet runtime connection requested_tool
 has() { command -v "$1" >/dev/null 2>&1; }
 within() { if timeout 5 sh -c : 2>/dev/null; then timeout "$@"; else shift; "$@"; fi; }
 up() { read -r now _ </proc/uptime; echo "$now"; }

@@ -26,16 +26,14 @@ SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class CheckedHost:
-    """A host to check, by its manifest. ``runtime`` and ``compose_command`` are what an apply would use.
+    """A host to check, by its manifest. ``tool`` is as in an ObserveRequest.
 
-    ``compose_command`` is None if the host's own is to be detected. ``longest_life`` is the longest that a sandbox of
-    the fleet may live, None if no profile limits it.
+    ``longest_life`` is the longest that a sandbox of the fleet may live, None if no profile limits it.
     """
 
     host: Host
     fleet: str
-    runtime: str = "auto"
-    compose_command: str | None = None
+    tool: str | None = None
     longest_life: timedelta | None = None
 
     @property
@@ -47,6 +45,11 @@ class CheckedHost:
     def root(self) -> str:
         """The directory of all sandboxes there."""
         return self.host.spec.root
+
+    @property
+    def runtime(self) -> str:
+        """The engine that the Host requests."""
+        return self.host.spec.runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def collect_facts(checked: CheckedHost, transport: HostTransport, scripts: Seque
         fleet=checked.fleet,
         runtime=checked.runtime,
         connection=spec.connection,
-        compose=checked.compose_command or "",
+        requested_tool=checked.tool or "",
     )
     began, before = time.monotonic(), datetime.now(UTC)
     result = transport.run(command)

@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ObserveRequest:
-    """What to observe on one host: the root, the fleet, and the engine that new sandboxes there would get.
+    """What to observe on one host: the root, the fleet, and what the Host requests for new sandboxes there.
 
-    ``known`` is what another extension's command showed of the host a moment ago, None for the first one: a backend
-    that keeps nothing outside the root needs no command of its own.
+    ``runtime`` is the engine, ``auto`` if the backend is to choose one. ``tool`` is the command of the backend's tool,
+    None if the backend is to find the host's own. The core reads neither. ``known`` is what another extension's command
+    showed of the host a moment ago, None for the first one: a backend that keeps nothing outside the root needs no
+    command of its own.
     """
 
     host: str
     root: str
     fleet: str
     runtime: str = "auto"
+    tool: str | None = None
     known: Reachable | None = None
 
 
@@ -39,16 +42,15 @@ class Target:
 
     ``engine`` is the one that has the sandbox, or is to have it; empty for an extension that needs none.
     ``cpus`` and ``memory_bytes`` are the host's own size. ``capacity`` is how many sandboxes of the fleet it takes,
-    None for any number. ``compose_command`` is None where the backend is to find the host's own. ``holder`` names the
-    lock holder to other clients, as ``holder_line`` writes it. ``lock_timeout`` is how many seconds to wait for the
-    lock.
+    None for any number. ``tool`` is as in an ObserveRequest. ``holder`` names the lock holder to other clients, as
+    ``holder_line`` writes it. ``lock_timeout`` is how many seconds to wait for the lock.
     """
 
     host: str
     root: str
     transport: HostTransport
     engine: Engine
-    compose_command: str | None
+    tool: str | None
     cpus: float
     memory_bytes: int
     holder: str

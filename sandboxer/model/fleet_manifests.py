@@ -222,6 +222,11 @@ class HostSpec(Strict):
     cordon: bool = Field(False, description="Place no new sandboxes here. Existing ones stay.")
     drain: bool = Field(False, description="Move the sandboxes on this host to other hosts.")
 
+    @property
+    def tool(self) -> str | None:
+        """The command of the backend's tool, for the backend alone; None if it is to be found on the host."""
+        return self.compose_command
+
     @field_validator("address")
     @classmethod
     def _address_for_ssh(cls, value: str | None, info: ValidationInfo) -> str | None:

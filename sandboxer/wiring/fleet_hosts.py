@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sandboxer.adapters.transports import Transports
-from sandboxer.extensions.base import ObserveRequest
 from sandboxer.lifecycle.observe import observe_hosts
 from sandboxer.model.plan import Stats
 from sandboxer.model.run_events import HostObserved, ObservationEnded, ObservationStarted, ignore
-from sandboxer.wiring.hosts import runtime_of
+from sandboxer.wiring.hosts import observe_request
 from sandboxer.wiring.observations import FleetObservations
 from sandboxer.wiring.source import FleetSource
 
@@ -76,7 +75,7 @@ class FleetHosts:
 
     def _observe(self, hosts: Mapping[str, Host]) -> dict[str, HostObservation]:
         fleet = self.source.fleet_name()
-        requests = [ObserveRequest(name, host.spec.root, fleet, runtime_of(host)) for name, host in hosts.items()]
+        requests = [observe_request(host, fleet) for host in hosts.values()]
         seen = lambda observation, seconds: self.emit(HostObserved(observation, seconds))  # noqa: E731
         return observe_hosts(requests, self.transport, self.source.extensions(), seen=seen)
 

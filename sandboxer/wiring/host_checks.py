@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from sandboxer.errors import UsageError
 from sandboxer.lifecycle.doctor import CheckedHost, check_hosts
 from sandboxer.profiles.report import did_you_mean
-from sandboxer.wiring.hosts import compose_command_of, runtime_of
+from sandboxer.wiring.hosts import tool_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ def check_host(
     fleet = manifests.fleet.metadata.name if manifests.fleet else ""
     hosts = [manifests.hosts[name] for name in dict.fromkeys(names or sorted(manifests.hosts))]
     longest = max((profile.spec.ttl.max for profile in manifests.profiles.values()), default=None)
-    checked = [CheckedHost(host, fleet, runtime_of(host), compose_command_of(host), longest) for host in hosts]
+    checked = [CheckedHost(host, fleet, tool_of(host), longest) for host in hosts]
     used = sorted({profile.spec.extension for profile in manifests.profiles.values()}) or [registry.first]
     able = [registry.get(name) for name in used if registry.supports(name, "host_checks")]
     backends = [cast("SupportsHostChecks", extension).host_checks() for extension in able]

@@ -1,24 +1,23 @@
-"""The engine and the Compose requested for a host: by its manifest, or by the environment of the runner."""
+"""What a Host requests of the backends there: by its manifest, or by the environment of the runner."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
+from sandboxer.extensions.base import ObserveRequest
+
 if TYPE_CHECKING:
     from sandboxer.model.manifest import Host
 
-COMPOSE_VARIABLE = "SANDBOXER_COMPOSE_CMD"
+TOOL_VARIABLE = "SANDBOXER_COMPOSE_CMD"
 
 
-def compose_command_of(host: Host) -> str | None:
-    """Return the requested Compose command: the Host's, else that of the runner's environment."""
-    return host.spec.compose_command or os.environ.get(COMPOSE_VARIABLE) or None
+def tool_of(host: Host) -> str | None:
+    """Return the requested command of the backend's tool: the Host's, else that of the runner's environment."""
+    return host.spec.tool or os.environ.get(TOOL_VARIABLE) or None
 
 
-def runtime_of(host: Host) -> str:
-    """Return the requested engine; a Compose of Podman's implies Podman."""
-    command = compose_command_of(host) or ""
-    if host.spec.runtime == "auto" and os.path.basename(command).startswith("podman"):  # noqa: PTH119 - no path
-        return "podman"
-    return host.spec.runtime
+def observe_request(host: Host, fleet: str) -> ObserveRequest:
+    """Return the request to observe a host of a fleet."""
+    return ObserveRequest(host.metadata.name, host.spec.root, fleet, host.spec.runtime, tool_of(host))

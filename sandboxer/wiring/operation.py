@@ -12,7 +12,7 @@ from sandboxer.model.observed import Reachable
 from sandboxer.model.run_events import ChangeProgressed, EventWritten, ignore
 from sandboxer.wiring import clock
 from sandboxer.wiring.holder import holder_of
-from sandboxer.wiring.hosts import compose_command_of
+from sandboxer.wiring.hosts import tool_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ class Operations:
             root=manifest.spec.root,
             transport=self.transport(host),
             engine=engine,
-            compose_command=compose_command_of(manifest),
+            tool=tool_of(manifest),
             cpus=observation.cpus,
             memory_bytes=observation.memory_bytes,
             holder=holder_of(fleet),

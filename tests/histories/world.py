@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from sandboxer.errors import HostUnreachable, ProvisionFailed, StaleChange, UsageError
-from sandboxer.extensions.base import ObserveRequest
 from sandboxer.lifecycle.observe import observe_host
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
@@ -23,7 +22,7 @@ from sandboxer.wiring import clock
 from sandboxer.wiring.apply_options import ApplyOptions
 from sandboxer.wiring.applying import Applier
 from sandboxer.wiring.fleet_hosts import FleetHosts
-from sandboxer.wiring.hosts import runtime_of
+from sandboxer.wiring.hosts import observe_request
 from sandboxer.wiring.observations import FleetObservations
 from sandboxer.wiring.operation import Operations
 from sandboxer.wiring.planning import Planned, check, decide
@@ -126,8 +125,8 @@ class SimulatedRun:
 
     def observe(self) -> FleetObservations:
         """Observe one host after the other, so that a history is the same each time."""
-        fleet, hosts, extensions = self.git.fleet, self.desired.hosts.items(), self.extensions()
-        requests = [ObserveRequest(name, host.spec.root, fleet, runtime_of(host)) for name, host in hosts]
+        fleet, hosts, extensions = self.git.fleet, self.desired.hosts.values(), self.extensions()
+        requests = [observe_request(host, fleet) for host in hosts]
         found = {request.host: observe_host(request, self.hosts.transport, extensions) for request in requests}
         return FleetObservations(self.desired, found)
 

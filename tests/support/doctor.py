@@ -20,26 +20,25 @@ DEBIAN_12 = "ID=debian\nVERSION_ID=12\nPRETTY_NAME=Debian 12"
 
 
 def checked(
-    root: str = "/tmp/sandboxer", *, compose: str | None = None, longest: timedelta | None = None, **spec: object
+    root: str = "/tmp/sandboxer", *, tool: str | None = None, longest: timedelta | None = None, **spec: object
 ) -> CheckedHost:
     """Return a host called ``here``: this machine, unless ``spec`` describes another.
 
-    ``compose`` is what a run requests, and ``longest`` the longest life of a sandbox.
+    ``tool`` is the Compose that a run requests, and ``longest`` the longest life of a sandbox.
     """
     given = {"connection": "local", "root": root} | spec
     host = Host.model_validate(
         {"apiVersion": "sandboxer.dev/v1", "kind": "Host", "metadata": {"name": "here"}, "spec": given}
     )
-    return CheckedHost(host, "acme", host.spec.runtime, compose, longest)
+    return CheckedHost(host, "acme", tool, longest)
 
 
 def told(sections: dict[str, str], request: CheckedHost | None = None, **more: float) -> HostFacts:
     """Return facts as a host would report them; a key may be `name argument`."""
-    sections = {"system": DEBIAN_12, "login": "0 root"} | sections
+    request = request or checked()
+    sections = {"system": DEBIAN_12, "login": "0 root", "requested-engine": request.runtime} | sections
     output = "".join(f"\n@n {name}\n{body}\n" for name, body in sections.items()) + "\n@n end\n"
-    return HostFacts(
-        request or checked(), Sections(output.encode(), "n"), CommandResult(0, output.encode(), b""), **more
-    )
+    return HostFacts(request, Sections(output.encode(), "n"), CommandResult(0, output.encode(), b""), **more)
 
 
 def only(checks: Iterator[Check]) -> Check:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.client.query import copies_of
 from sandboxer.errors import SandboxError, UsageError
-from sandboxer.extensions.base import ObserveRequest
 from sandboxer.extensions.capabilities import LiveSandbox
 from sandboxer.model.observed import Reachable
 from sandboxer.profiles.report import did_you_mean
 from sandboxer.reconcile.observed_sandbox import observed_host
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring.edges import Transports
-from sandboxer.wiring.hosts import runtime_of
+from sandboxer.wiring.hosts import observe_request
 from sandboxer.wiring.lookup import find
 from sandboxer.wiring.planning import plan_fleet
 
@@ -83,8 +82,9 @@ class ConnectTarget(LiveSandbox):
 
         Raise HostError, and SandboxError if it is gone.
         """
-        request = ObserveRequest(self.observed.host, self.host.spec.root, self.fleet, runtime_of(self.host))
-        observation = self.registry.get(self.record.extension).observe(transport, request)
+        observation = self.registry.get(self.record.extension).observe(
+            transport, observe_request(self.host, self.fleet)
+        )
         copies = (
             observed_host(observation, self.fleet, self.host.spec.root).copies
             if isinstance(observation, Reachable)

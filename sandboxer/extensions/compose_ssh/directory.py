@@ -140,7 +140,7 @@ class SandboxDirectory(RecordedDirectory):
         fails.
         """
         target = self.operation.target
-        command = target.compose_command or self._compose
+        command = target.tool or self._compose
         hint = f"see `sandboxer doctor {target.host}`"
         if not command.split():
             missing = f"Compose is not installed on {target.host}: neither a plugin of Docker's nor docker-compose"

@@ -1,6 +1,7 @@
 # The doctor's checks of the engine and of Compose: behind doctor.sh, engine.sh, confine.sh and verbs.sh.
 engine_facts() {
-  chosen=
+  runtime=$(requested_engine "$runtime" "$requested_tool") compose=$requested_tool chosen=
+  section requested-engine; echo "$runtime"
   if real_docker; then
     section client docker "$client"; chosen=docker
     within 10 docker --version

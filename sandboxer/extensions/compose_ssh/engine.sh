@@ -5,6 +5,12 @@ real_docker() {
   case $(head -c 2 "$client") in '#!') ! grep -q podman "$client" ;; *) true ;; esac
 }
 
+# The requested engine: the Host's, or Podman if the Host leaves the choice and requests a Compose of Podman's.
+requested_engine() { # runtime, command of Compose or nothing
+  program=${2%% *}
+  case $1-${program##*/} in auto-podman*) echo podman ;; *) printf '%s\n' "$1" ;; esac
+}
+
 # What a container says about itself may be a stranger's text, of any length: so each engine is queried for named fields
 # only, and each is cut. Of containers outside the fleet, only the name, the project and the ownership are queried.
 whose='dev.sandboxer.fleet dev.sandboxer.id dev.sandboxer.uid dev.sandboxer.name dev.sandboxer.root dev.sandboxer.origin dev.sandboxer.until'

@@ -42,7 +42,7 @@ _SYSCTL = {
 def check_engine(facts: HostFacts) -> Iterator[Check]:
     """Yield whether the engine for new sandboxes is there, is the real one, answers, and is open to this login."""
     clients, chosen = facts.all("client"), facts.one("info")[0]
-    runtime, system = facts.checked.runtime, facts.system
+    runtime, system = facts.text("requested-engine"), facts.system
     shim = facts.text("shim") or facts.one("shim")[0]
     has_docker, has_podman = (any(key.startswith(engine) for key in clients) for engine in ("docker", "podman"))
     if runtime == "docker" and not has_docker:
@@ -152,7 +152,7 @@ def check_compose(facts: HostFacts) -> Iterator[Check]:
     chosen = facts.one("info")[0]
     if not chosen or facts.one("info-code")[0] == _TIMED_OUT:
         return
-    system, requested = facts.system, facts.checked.compose_command
+    system, requested = facts.system, facts.checked.tool
     command, output = facts.one("compose")
     code, complaint = facts.one("compose-code")
     by_podman = (kind_by_name(command or chosen) or kind_by_version(complaint)) == "podman-compose"

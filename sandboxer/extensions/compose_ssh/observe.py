@@ -22,14 +22,14 @@ def engine_part(request: ObserveRequest) -> ObservationPart:
     def read(observation: Reachable, sections: Sections, stderr: bytes) -> Reachable:
         found = (read_engine(engine, sections, stderr) for engine in ENGINES)
         engines = {seen.engine: seen for seen in found if seen}
-        chosen, problem = _chosen_engine(request, sections, engines)
+        chosen, problem = _chosen_engine(sections, engines)
         return replace(
             observation, engine=chosen, engines=engines, backend_error=problem, absence_error=_unanswered(engines)
         )
 
     return ObservationPart(
         ("sandboxer.extensions.compose_ssh:engine.sh", "sandboxer.extensions.compose_ssh:observe.sh"),
-        {"runtime": request.runtime},
+        {"runtime": request.runtime, "tool": request.tool or ""},
         read,
     )
 
@@ -43,13 +43,10 @@ def _no_answer(engine: Engine, error: str) -> str:
     return f"{engine} does not answer: {error}"
 
 
-def _chosen_engine(
-    request: ObserveRequest, sections: Sections, engines: Mapping[Engine, EngineObservation]
-) -> tuple[Engine | None, str | None]:
+def _chosen_engine(sections: Sections, engines: Mapping[Engine, EngineObservation]) -> tuple[Engine | None, str | None]:
     has = dict(pair.split("=") for pair in (sections.body("engines") or b"").decode().split())
-    chosen: Engine | None
-    if request.runtime != "auto":
-        chosen = request.runtime
+    chosen: Engine | None = has.pop("requested")
+    if chosen != "auto":
         if chosen not in has:
             return None, f"spec.runtime is {chosen}, which is neither Docker nor Podman"
         if not has[chosen]:

@@ -92,8 +92,9 @@ class Case:
     @property
     def request(self) -> ObserveRequest:
         """The request to observe the host."""
-        runtime = self.subject.host.spec.runtime if self.subject.host else "auto"
-        return ObserveRequest(self.host, self.root, self.name, runtime)
+        spec = self.subject.host.spec if self.subject.host else None
+        runtime, tool = (spec.runtime, spec.tool) if spec else ("auto", None)
+        return ObserveRequest(self.host, self.root, self.name, runtime, tool)
 
     def observe(self, transport: HostTransport | None = None) -> Reachable:
         """Return the backend's observation of the host. Raise RuleBroken if it cannot be used."""
@@ -139,7 +140,7 @@ class Case:
             root=self.root,
             transport=transport or self.raw,
             engine=engine if self.subject.description.spec.capabilities.runtimes else "",
-            compose_command=spec.compose_command if spec else None,
+            tool=spec.tool if spec else None,
             cpus=observation.cpus,
             memory_bytes=observation.memory_bytes,
             holder="the conformance suite none",

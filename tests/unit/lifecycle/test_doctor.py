@@ -183,7 +183,7 @@ def test_an_engine_is_queried_as_an_apply_would(
     )
     program(programs, "docker-compose", "echo 1.29.2")
     checks = by_name(
-        check_host(checked(str(tmp_path / "root"), runtime="docker", compose="docker-compose"), local, BACKENDS)
+        check_host(checked(str(tmp_path / "root"), runtime="docker", tool="docker-compose"), local, BACKENDS)
     )
     assert checks["engine"] == Check("engine", "ok", f"Docker 28.1.0 answers (client {programs}/docker, cgroup v2)")
     assert checks["limits"].found == "ceilings of pids have no effect here"
@@ -191,6 +191,17 @@ def test_an_engine_is_queried_as_an_apply_would(
     assert (
         "Docker Compose 1.29.2 (`docker-compose`, as requested); 2.20 or newer is required" in checks["compose"].found
     )
+
+
+def test_a_compose_of_podmans_implies_podman(
+    local: Callable[[str], HostTransport], programs: Path, tmp_path: Path
+) -> None:
+    program(programs, "docker", "exit 0")
+    root = str(tmp_path / "root")
+    check = by_name(check_host(checked(root, tool="/opt/x/podman-compose"), local, BACKENDS))["engine"]
+    assert check.found == "spec.runtime is podman, but no podman command is installed"
+    check = by_name(check_host(checked(root, tool="/opt/podman/compose"), local, BACKENDS))["engine"]
+    assert check.found.startswith("Docker")
 
 
 def test_podmans_stand_in_is_no_docker(local: Callable[[str], HostTransport], programs: Path, tmp_path: Path) -> None:

@@ -114,14 +114,51 @@ def test_an_engine_of_another_extension_is_missing_for_this_one_alone(home: Path
     assert seen.backend_error == "spec.runtime is firecracker, which is neither Docker nor Podman"
 
 
+@pytest.mark.parametrize(
+    ("runtime", "tool", "engine"),
+    [
+        ("auto", None, "docker"),
+        ("auto", "podman compose", "podman"),
+        ("auto", "/opt/x/podman-compose --verbose", "podman"),
+        ("auto", "/opt/podman/docker-compose", "docker"),
+        ("auto", "/opt/x/compose podman", "docker"),
+        ("docker", "podman-compose", "docker"),
+        ("podman", "docker compose", "podman"),
+    ],
+)
+def test_a_compose_of_podmans_implies_podman_where_the_host_leaves_the_choice(
+    home: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, tool: str | None, engine: str
+) -> None:
+    for name in ("docker", "podman"):
+        stub(home, name)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    request = ObserveRequest("here", str(home.parent), home.name, runtime, tool)
+    seen = ComposeSsh().observe(LocalTransport("here"), request)
+    assert isinstance(seen, Reachable)
+    assert (seen.error, seen.backend_error, seen.engine) == (None, None, engine)
+
+
+def test_an_implied_engine_that_is_not_installed_is_an_error(home: Path) -> None:
+    stub(home, "docker")
+    request = ObserveRequest("here", str(home.parent), home.name, "auto", "podman-compose")
+    seen = ComposeSsh().observe(LocalTransport("here"), request)
+    assert isinstance(seen, Reachable)
+    assert seen.backend_error == "spec.runtime is podman, but no `podman` command is installed"
+
+
+def stub(home: Path, name: str, code: int = 0) -> None:
+    """Install a command that prints nothing."""
+    program = home.parents[1] / "bin" / name
+    program.write_text(f"#!/bin/sh\nexit {code}\n")
+    program.chmod(0o755)
+
+
 def test_an_engine_that_is_not_chosen_and_does_not_answer_leaves_absence_open(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have a sandbox of the time when it was the chosen one; what the chosen one has is complete."""
     for name, code in (("docker", 1), ("podman", 0)):
-        program = home.parents[1] / "bin" / name
-        program.write_text(f"#!/bin/sh\nexit {code}\n")
-        program.chmod(0o755)
+        stub(home, name, code)
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     request = ObserveRequest("here", str(home.parent), home.name, "podman")
     seen = observe_host(LocalTransport("here"), request, engine_part(request))
