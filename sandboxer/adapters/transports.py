@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandboxer.errors import HostUnreachable
 from sandboxer.model.protocols import TransportStats
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ class Transports:
         self._jumps: JumpPool | None = None
 
     def to(self, host: Host) -> HostTransport:
-        """Return the transport of a host; it connects at first use."""
+        """Return the transport of a host; it connects at first use.
+
+        Raise HostUnreachable if nothing connects to hosts in the way that the host's manifest names.
+        """
         name = host.metadata.name
         with self._lock:
             if name not in self._made:
@@ -51,6 +55,12 @@ class Transports:
             from sandboxer.adapters.local import LocalTransport
 
             return LocalTransport(name)
+        if host.spec.connection != "ssh":
+            raise HostUnreachable(
+                name,
+                f"Sandboxer has no transport for `connection: {host.spec.connection}` of {name}",
+                hint="set `connection: ssh` or `connection: local` on the Host",
+            )
         from sandboxer.adapters.ssh import JumpPool, SshTarget, SshTransport
 
         self._jumps = self._jumps or JumpPool()

@@ -40,7 +40,7 @@ def check_host(
         )
     except HostError as error:
         name = "host key" if isinstance(error, HostKeyRefused) else "ssh"
-        if checked.host.spec.connection == "local":
+        if checked.host.spec.connection != "ssh":
             name = "connection"
         return HostReport(checked.name, (Check(name, "error", error.message, error.hint),))
     checks = tuple(diagnose(facts, backends))

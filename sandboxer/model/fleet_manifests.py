@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 Scope = Literal["ephemeral"]
-Connection = Literal["ssh", "local"]
 HubFormat = Literal["cloudevents", "progress"]
 ExtensionOperation = Literal[
     "observe",
@@ -197,7 +196,10 @@ class Capacity(Strict):
 class HostSpec(Strict):
     """A machine that sandboxes live on, and how to reach it."""
 
-    connection: Connection = Field("ssh", description="`local` is the machine that Sandboxer runs on, without SSH.")
+    connection: Name = Field(
+        "ssh",
+        description="One that an Extension supports. `local` is the machine that Sandboxer runs on, without SSH.",
+    )
     address: Address | None = Field(
         None,
         validate_default=True,

@@ -41,7 +41,7 @@ def check(report: Report, files: Iterable[str], documents: list[Document], built
             _check_extension(report, document)
         elif document.kind == "Host":
             _check_host(report, document)
-            _check_runtime(report, document, known)
+            _check_chosen(report, document, known)
         elif document.kind == "Fleet":
             _check_allowed(report, document, known)
 
@@ -226,10 +226,15 @@ def _check_host(report: Report, document: Document) -> None:
         report.add(document, ("spec", "hostKey"), "bad-host-key", message, hint, severity="warning")
 
 
-def _check_runtime(report: Report, document: Document, known: _Known) -> None:
+def _check_chosen(report: Report, document: Document, known: _Known) -> None:
+    """Report a host's connection or engine that no extension declares."""
+    able = [one.spec.capabilities for one in known.extensions.values()]
+    connections = dict.fromkeys(name for can in able for name in can.connections)
+    connection = _at(document, "spec", "connection") or "ssh"
+    _check_declared(report, document, ("spec", "connection"), connection, [*connections])
+    runtimes = dict.fromkeys(name for can in able for name in can.runtimes)
     runtime = _at(document, "spec", "runtime") or "auto"
-    declared = [name for one in known.extensions.values() for name in one.spec.capabilities.runtimes]
-    _check_declared(report, document, ("spec", "runtime"), runtime, [*dict.fromkeys(declared), "auto"])
+    _check_declared(report, document, ("spec", "runtime"), runtime, [*runtimes, "auto"])
 
 
 def _check_declared(report: Report, document: Document, path: Path, value: Any, declared: Sequence[str]) -> None:
