@@ -168,7 +168,8 @@ class HostChecks:
     """A backend's part of a check of a host.
 
     ``scripts`` are shell files, by the names that ``scripts.script`` takes, run in the doctor's one command behind its
-    own parts: they print sections, and change nothing. ``checks`` evaluate what was printed, in order.
+    own parts: they print sections, and change nothing. ``checks`` evaluate what was printed, in order. A section
+    `disk-usage` has the commands that show what of the backend's fills the disk, for the doctor's own check of it.
     """
 
     scripts: tuple[str, ...]

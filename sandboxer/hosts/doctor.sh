@@ -92,16 +92,12 @@ cleaner_facts() {
   [ -e /etc/cron.daily/tmpwatch ] && { section reaper tmpwatch; sed '/^ *#/d' /etc/cron.daily/tmpwatch 2>/dev/null; }
 }
 
-# Only root can read the server's limits. Rules of our own carry our name: see docs/hosts.md.
-guarded_facts() {
+# Only root can read the server's limits.
+sshd_facts() {
   [ "$(id -u)" = 0 ] || return 0
   PATH=$PATH:/usr/sbin:/sbin
-  [ "$connection" = ssh ] && has sshd && {
-    section sshd; within 5 sshd -T 2>/dev/null | sed -n -e '/^maxsessions /p' -e '/^allowtcpforwarding /p' -e '/^disableforwarding /p'
-  }
-  section nft; has nft && echo here
-  section firewall
-  { has iptables && within 5 iptables -S | grep sandboxer; has nft && within 5 nft list table inet sandboxer; } 2>/dev/null
+  [ "$connection" = ssh ] && has sshd || return 0
+  section sshd; within 5 sshd -T 2>/dev/null | sed -n -e '/^maxsessions /p' -e '/^allowtcpforwarding /p' -e '/^disableforwarding /p'
 }
 
 # The login shell once more, as sshd starts it, because what it prints is normally dropped unread.
@@ -122,5 +118,5 @@ tool_facts
 system_facts
 root_facts
 cleaner_facts
-guarded_facts
+sshd_facts
 shell_facts

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sandboxer.hosts.remedies import System
 from sandboxer.hosts.scripts import host_command
@@ -98,14 +97,6 @@ class HostFacts:
     def flags(self, name: str) -> dict[str, str]:
         """Return the ``key value`` lines of a section."""
         return {line.split()[0]: line.partition(" ")[2] for line in self.lines(name)}
-
-    def info(self) -> dict[str, Any]:
-        """Return the engine's description of itself; empty if it cannot be parsed."""
-        try:
-            value = json.loads(self.one("info")[1])
-        except ValueError:
-            return {}
-        return value if isinstance(value, dict) else {}
 
     @property
     def uid(self) -> str:

@@ -1,9 +1,8 @@
-"""The doctor's checks of a host, apart from its engine: the connection, tools, the root, and what may interfere."""
+"""The doctor's own checks of a host: the connection, tools, the root, and what may interfere."""
 
 from __future__ import annotations
 
 import posixpath
-import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -22,21 +21,8 @@ CLOCK_OFF = 60.0  # seconds
 LITTLE_SPACE = 1 << 30  # bytes
 FEW_FILES = 10_000
 SESSIONS = 8
-_CHAINS = (("chain input", "-a input"), ("chain forward", "-a forward", "-a docker-user"))
 _ELSEWHERE = "set spec.root on the Host to another folder, such as /var/lib/sandboxer"
 _OVER_NETWORK = ("nfs", "smb", "cifs", "fuse", "afs", "9p", "v9fs", "ceph")
-# Answers to the host's own connections pass: that is how a sandbox is reached. Podman's containers ask it for names, at
-# the address of their own network alone. Connections from other machines pass if a port is published to them.
-CLOSE = (
-    "nft 'table inet sandboxer; delete table inet sandboxer; table inet sandboxer { "
-    'chain loopback { type filter hook prerouting priority raw - 10; iifname != "lo" ip daddr 127.0.0.0/8 drop; }; '
-    "chain input { type filter hook input priority filter - 10; "
-    'iifname "podman*" udp dport 53 fib daddr . iif type local accept; iifname "podman*" ct state new drop; '
-    'iifname "br-*" ct state new drop; }; '
-    "chain forward { type filter hook forward priority filter - 10; "
-    'iifname "podman*" accept; iifname "br-*" accept; iifname "docker0" accept; ct status dnat accept; '
-    'oifname "podman*" ct state new drop; oifname "br-*" ct state new drop; }; }\''
-)
 
 
 def check_ssh(facts: HostFacts) -> Iterator[Check]:
@@ -166,8 +152,8 @@ def check_disk(facts: HostFacts) -> Iterator[Check]:
     full = int(files) > 0 and int(free_files) < FEW_FILES
     problems = []
     if space < LITTLE_SPACE:
-        engine = facts.one("info")[0] or "docker"
-        problems.append((f"only {format_gib(space)} free on {where}", f"{engine} system df\ndf -h\nor {_ELSEWHERE}"))
+        inspect = "\n".join([*facts.lines("disk-usage"), "df -h"])
+        problems.append((f"only {format_gib(space)} free on {where}", f"{inspect}\nor {_ELSEWHERE}"))
     if full:
         problems.append((f"space for only {free_files} more files on {where}", f"df -i\nor {_ELSEWHERE}"))
     if "noexec" in (facts.lines("mounted") or [""])[-1].split(","):
@@ -203,27 +189,6 @@ def check_sshd(facts: HostFacts) -> Iterator[Check]:
         yield Check("sshd", "ok", f"{sessions} sessions on a connection, and forwarding")
 
 
-def check_firewall(facts: HostFacts) -> Iterator[Check]:
-    """Yield whether the host closes its own addresses to its containers, and these to other machines.
-
-    No engine does this by itself.
-    """
-    rules, system = facts.text("firewall").lower(), facts.system
-    within, without = (any(re.search(rf"{chain}[^}}]*? drop", rules) for chain in chains) for chains in _CHAINS)
-    if within and without:
-        found = "containers cannot reach the host's addresses, nor other machines the containers"
-        yield Check("firewall", "ok", found)
-        return
-    found = "under `egress: deny`, containers can reach services on the host's addresses"
-    if within:
-        found = "machines with a route to the host can reach unpublished ports of containers"
-    if not system.is_root:
-        found += f", unless a rule hidden from {system.user} blocks this"
-    close = system.as_root(CLOSE)
-    lacks = facts.has("nft") and not facts.text("nft").strip()
-    yield Check("firewall", "note", found, f"{system.install('nftables')}\n{close}" if lacks else close)
-
-
 _FIRST: tuple[Callable[[HostFacts], Iterator[Check]], ...] = (
     check_ssh,
     check_login,
@@ -233,7 +198,7 @@ _FIRST: tuple[Callable[[HostFacts], Iterator[Check]], ...] = (
     check_root,
     check_disk,
 )
-_LAST: tuple[Callable[[HostFacts], Iterator[Check]], ...] = (check_cleaner, check_sshd, check_firewall)
+_LAST: tuple[Callable[[HostFacts], Iterator[Check]], ...] = (check_cleaner, check_sshd)
 
 
 def diagnose(facts: HostFacts, backends: Sequence[HostChecks] = ()) -> Iterator[Check]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from sandboxer.lifecycle.doctor_checks import CLOSE
+from sandboxer.extensions.compose_ssh.firewall import CLOSE
 from tests.support import resolver
 from tests.support.e2e import FleetRepo, service, stack, until, web
 

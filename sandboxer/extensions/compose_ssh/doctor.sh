@@ -9,6 +9,7 @@ engine_facts() {
   if has podman; then section client podman "$(command -v podman)"; chosen=${chosen:-podman}; within 10 podman --version; fi
   case $runtime in docker | podman) chosen=$runtime ;; esac # another extension's engine is no command of ours
   [ -n "$chosen" ] && has "$chosen" || return 0
+  section disk-usage; echo "$chosen system df"
   section info "$chosen"; { output=$(within 20 "$chosen" info --format '{{json .}}' 2>&1 >&3); code=$?; } 3>&1
   section info-code "$code"; printf '%s\n' "$output"
   socket=${DOCKER_HOST:-unix:///var/run/docker.sock}; socket=${socket#unix://}
@@ -48,6 +49,16 @@ rootless_facts() {
   done
 }
 
+# Only root can read the rules. Those of our own carry our name: see docs/hosts.md.
+firewall_facts() {
+  [ "$(id -u)" = 0 ] || return 0
+  PATH=$PATH:/usr/sbin:/sbin
+  section nft; has nft && echo here
+  section firewall
+  { has iptables && within 5 iptables -S | grep sandboxer; has nft && within 5 nft list table inet sandboxer; } 2>/dev/null
+}
+
 engine_facts
 reading_facts
 rootless_facts
+firewall_facts

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.capabilities import HostChecks
 from sandboxer.extensions.compose_ssh.compose_tool import kind_by_name, kind_by_version
+from sandboxer.extensions.compose_ssh.firewall import check_firewall
 from sandboxer.extensions.compose_ssh.installation import (
     install_compose,
     install_docker,
@@ -68,13 +70,13 @@ def check_engine(facts: HostFacts) -> Iterator[Check]:
 
 def _answers(facts: HostFacts) -> bool:
     # A docker client before 23 exits with 0 if its daemon does not answer, and says so only in its output.
-    return facts.one("info-code")[0] == "0" and not facts.info().get("ServerErrors")
+    return facts.one("info-code")[0] == "0" and not _info(facts).get("ServerErrors")
 
 
 def _unresponsive(facts: HostFacts, chosen: str) -> Check:
     """Return why an installed engine does not answer, and what to do."""
     code, output = facts.one("info-code")
-    errors = facts.info().get("ServerErrors") or []
+    errors = _info(facts).get("ServerErrors") or []
     words = " ".join([*(str(error) for error in errors), output]).strip()
     system = facts.system
     if code == _TIMED_OUT:
@@ -91,7 +93,7 @@ def _unresponsive(facts: HostFacts, chosen: str) -> Check:
 
 
 def _answering(facts: HostFacts, chosen: str, shim: str) -> Check:
-    info = facts.info()
+    info = _info(facts)
     client = next((key.partition(" ")[2] for key in facts.all("client") if key.startswith(chosen)), "")
     if chosen == "docker":
         version = str(info.get("ServerVersion", ""))
@@ -112,7 +114,7 @@ def _answering(facts: HostFacts, chosen: str, shim: str) -> Check:
 
 def check_limits(facts: HostFacts) -> Iterator[Check]:
     """Yield whether the engine can hold containers to their ceilings."""
-    info, chosen = facts.info(), facts.one("info")[0]
+    info, chosen = _info(facts), facts.one("info")[0]
     if not _answers(facts):
         return
     if chosen == "docker":
@@ -216,6 +218,15 @@ def _rootless_problems(facts: HostFacts) -> Iterator[Check]:
         yield Check("rootless", "error", found, f"{system.as_root(ranges)}\npodman system migrate")
 
 
+def _info(facts: HostFacts) -> dict[str, Any]:
+    """Return the engine's description of itself; empty if it cannot be parsed."""
+    try:
+        value = json.loads(facts.one("info")[1])
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def _named(engine: str) -> str:
     return engine.capitalize()
 
@@ -247,5 +258,5 @@ HOST_CHECKS = HostChecks(
         "sandboxer.extensions.compose_ssh:verbs.sh",
         "sandboxer.extensions.compose_ssh:doctor.sh",
     ),
-    (check_engine, check_limits, check_builds, check_compose, check_reading, check_rootless),
+    (check_engine, check_limits, check_builds, check_compose, check_reading, check_rootless, check_firewall),
 )

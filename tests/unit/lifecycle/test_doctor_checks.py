@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sandboxer.extensions.compose_ssh.firewall import check_firewall
 from sandboxer.extensions.compose_ssh.host_checks import (
     HOST_CHECKS,
     check_builds,
@@ -22,7 +23,6 @@ from sandboxer.hosts.remedies import System
 from sandboxer.hosts.sections import Sections
 from sandboxer.lifecycle.doctor_checks import (
     check_disk,
-    check_firewall,
     check_root,
     check_sshd,
     diagnose,
@@ -88,6 +88,15 @@ def test_the_disk(free: int, files: str, options: str, found: str | None) -> Non
     check = only(check_disk(told({"disk": disk, "filesystem": files, "mounted": options})))
     assert check.status == ("warning" if found else "ok")
     assert (found or "2.0 GiB free on /tmp") in check.found
+
+
+def test_what_fills_a_disk_is_shown_by_the_backends_commands_too() -> None:
+    disk = f"Filesystem\n/dev/vda 99 1 {100 << 10} 1% /tmp"
+    sections = {"disk": disk, "filesystem": "0 0 ext2/ext3", "mounted": "rw"}
+    elsewhere = "or set spec.root on the Host to another folder, such as /var/lib/sandboxer"
+    assert only(check_disk(told(sections))).remedy == f"df -h\n{elsewhere}"
+    check = only(check_disk(told(sections | {"disk-usage": "podman system df"})))
+    assert check.remedy == f"podman system df\ndf -h\n{elsewhere}"
 
 
 def test_docker_closed_to_the_login() -> None:
