@@ -13,10 +13,11 @@ from sandboxer.client.query import copies_of, handle_if_there, handle_named
 from sandboxer.errors import KeyReused, NameTaken, SandboxError, SandboxNotFound, UsageError
 from sandboxer.model.lifecycle import Block, Phase, Sync
 from sandboxer.model.request import SandboxRequest
+from sandboxer.model.text import named
 from sandboxer.profiles.report import did_you_mean
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring.edges import who
-from sandboxer.wiring.lookup import find, handle_of, handle_of_observed, located_sandboxes
+from sandboxer.wiring.lookup import LIST_HINT, find, handle_of, handle_of_observed, located_sandboxes
 from sandboxer.wiring.operation import operations_of
 from sandboxer.wiring.planning import plan_fleet
 from sandboxer.wiring.records import request_of
@@ -200,8 +201,8 @@ def _renew(context: ClientContext, name: str) -> Handle:
     """Recreate one sandbox that is in git, as ``apply --replace`` does."""
     with context.open(read_secrets=True) as (source, hosts):
         if name not in source.sound().sandboxes:
-            hint = did_you_mean(name, source.sound().sandboxes) or "list the sandboxes with `sandboxer list`"
-            raise SandboxNotFound(f"no sandbox {name} in git or on the hosts", hint=hint)
+            hint = did_you_mean(name, source.sound().sandboxes) or LIST_HINT
+            raise SandboxNotFound(f"no {named('sandbox', name)} in git or on the hosts", hint=hint)
         if source.files().dirty:
             raise UsageError("the manifests have uncommitted changes", hint="commit the changes")
         options = Options(targets=frozenset({name}), replaced=frozenset({name}), max_deletes=NO_GUARD)

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.client.context import failure
-from sandboxer.client.query import copies_of, require_observed
+from sandboxer.client.query import copies_of
 from sandboxer.errors import SandboxError, UsageError
 from sandboxer.model.lifecycle import Action, Block, Reason
 from sandboxer.reconcile.change import decided_as, with_fingerprint
 from sandboxer.reconcile.options import Options
-from sandboxer.wiring.lookup import find, handle_of
+from sandboxer.wiring.lookup import find, handle_of, require_observed
 from sandboxer.wiring.planning import plan_fleet
 from sandboxer.wiring.records import extend
 
@@ -51,7 +51,7 @@ def _destroy_once(context: ClientContext, name: str) -> bool | None:
             context.warn(f"{copies[0].change.sandbox} is in git: the next apply creates the sandbox again")
         removal = planned.with_changes(map(_removal, copies))
         outcomes = context.apply(removal, source, hosts, "destroy", of_git=False).outcomes
-        require_observed(planned.observations, name)
+        require_observed(planned, name)
     if any(outcome.change.block is Block.STALE for outcome in outcomes):
         return None
     for outcome in outcomes:

@@ -9,9 +9,9 @@ from sandboxer.client.query import copies_of
 from sandboxer.errors import HostError, SandboxNotFound, UsageError
 from sandboxer.hosts.locks import LockInspector
 from sandboxer.model.lifecycle import Phase
-from sandboxer.model.text import printable
+from sandboxer.model.text import named, printable
 from sandboxer.reconcile.options import Options
-from sandboxer.wiring.lookup import handle_of, located_sandboxes
+from sandboxer.wiring.lookup import LIST_HINT, handle_of, located_sandboxes
 from sandboxer.wiring.planning import plan_fleet
 from sandboxer.wiring.records import activate, give_up
 
@@ -103,7 +103,7 @@ def mark_failed(context: ClientContext, name: str, why: str) -> None:
 def _sure(copies: Sequence[LocatedSandbox], name: str) -> LocatedSandbox:
     """Return the home of a sandbox that is certainly ours. Raise SandboxNotFound, UsageError."""
     if not copies:
-        raise SandboxNotFound(f"no sandbox {name} on the hosts", hint="list the sandboxes with `sandboxer list`")
+        raise SandboxNotFound(f"no {named('sandbox', name)} on the hosts", hint=LIST_HINT)
     if copies[0].observed.conflict or copies[0].observed.record is None:
         reason = copies[0].observed.conflict or "the record is missing"
         raise UsageError(f"{name} cannot be marked: {reason}", hint="check with `sandboxer plan`")

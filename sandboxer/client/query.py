@@ -10,7 +10,7 @@ from sandboxer.errors import HostNotObserved, SandboxError, UsageError
 from sandboxer.model.lifecycle import Phase
 from sandboxer.reconcile.options import Options
 from sandboxer.render.remedies import in_json
-from sandboxer.wiring.lookup import find, handle_of, located_sandboxes
+from sandboxer.wiring.lookup import find, handle_of, located_sandboxes, require_observed
 from sandboxer.wiring.planning import plan_fleet
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sandboxer.model.handle import Handle
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.wiring.lookup import LocatedSandbox
-    from sandboxer.wiring.observations import FleetObservations
     from sandboxer.wiring.planning import Planned
 
 POLL_SECONDS = 1.0
@@ -128,18 +127,10 @@ def copies_of(planned: Planned, name: str, sees: Callable[[Handle], bool] | None
     there = [one for one in located_sandboxes(planned) if name in (one.change.sandbox, one.change.id)]
     hidden = {one.change.id for one in there if sees is not None and not sees(handle_of(one))}
     if all(one.change.id in hidden for one in there):
-        require_observed(planned.observations, name)
+        require_observed(planned, name)
         return ()
     found = [one for one in find(planned, name) if one.change.id not in hidden]
     ids = sorted({copy.change.id for copy in found})
     if len(ids) > 1:
         raise UsageError(f"{name} is ambiguous: sandboxes {' and '.join(ids)}", hint="use an ID")
     return found
-
-
-def require_observed(observations: FleetObservations, name: str) -> None:
-    """Raise HostNotObserved if a sandbox that was not found may be on a host that did not answer in full."""
-    unseen = sorted({*observations.unreachable(), *observations.partial()})
-    if unseen:
-        message = f"{name} may be on {', '.join(unseen)}, which did not answer in full"
-        raise HostNotObserved(name, message, hint="check the hosts with `sandboxer doctor`, and try again")

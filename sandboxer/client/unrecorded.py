@@ -10,10 +10,12 @@ from sandboxer.client.context import failure
 from sandboxer.errors import HostNotObserved, UsageError
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import RECORD_MISSING
+from sandboxer.model.text import named
 from sandboxer.reconcile.change import change_of, with_fingerprint
 from sandboxer.reconcile.fleet_state import fleet_state_of
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring import clock
+from sandboxer.wiring.lookup import in_words
 from sandboxer.wiring.planning import plan_fleet
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from sandboxer.model.jsontypes import JsonObject
     from sandboxer.model.plan import Change
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
-    from sandboxer.wiring.observations import FleetObservations
+    from sandboxer.wiring.planning import Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ def unrecorded(context: ClientContext, identifier: str) -> list[Unrecorded]:
     answer in full.
     """
     with context.open(find_inputs=False) as (source, hosts):
-        observations = plan_fleet(source, hosts, Options()).observations
-        return [_described(observations.fleet, observed) for observed in _unclaimed(observations, identifier)]
+        planned = plan_fleet(source, hosts, Options())
+        return [_described(planned.observations.fleet, observed) for observed in _unclaimed(planned, identifier)]
 
 
 def destroy_unrecorded(context: ClientContext, identifier: str) -> list[Unrecorded]:
@@ -73,7 +75,7 @@ def destroy_unrecorded(context: ClientContext, identifier: str) -> list[Unrecord
     """
     with context.open(find_inputs=False) as (source, hosts):
         planned = plan_fleet(source, hosts, Options())
-        copies = _unclaimed(planned.observations, identifier)
+        copies = _unclaimed(planned, identifier)
         removal = planned.with_changes(map(_removal, copies))
         applied = context.apply(removal, source, hosts, "destroy", of_git=False)
         removed = [_described(planned.observations.fleet, observed) for observed in copies]
@@ -83,7 +85,7 @@ def destroy_unrecorded(context: ClientContext, identifier: str) -> list[Unrecord
     return removed
 
 
-def _unclaimed(observations: FleetObservations, identifier: str) -> list[ObservedSandbox]:
+def _unclaimed(planned: Planned, identifier: str) -> list[ObservedSandbox]:
     """Return the observations to remove, by host.
 
     Raise UsageError for an invalid or claimed ID, HostNotObserved if a host with its labels was not observed in full,
@@ -92,7 +94,7 @@ def _unclaimed(observations: FleetObservations, identifier: str) -> list[Observe
     if not re.fullmatch("[0-9a-f]{8}", identifier):
         hint = "use the 8 hex digits that `sandboxer plan` shows after the name"
         raise UsageError(f"--without-record {identifier!r}: not the ID of a sandbox", hint=hint)
-    fleet = observations.fleet
+    observations, fleet = planned.observations, planned.observations.fleet
     claimed = next((desired.name for desired in fleet.sandboxes.values() if desired.id == identifier), None)
     if claimed is not None:
         hint = "repair with `sandboxer apply`, or remove the manifest from git first"
@@ -106,10 +108,11 @@ def _unclaimed(observations: FleetObservations, identifier: str) -> list[Observe
     for observed in found:
         _refuse_claimed(fleet, observed)
     labelled = [observed for observed in found if observed.running]
-    unseen = sorted({*observations.unreachable(), *observations.partial(), *fleet_state.unknown_hosts})
-    blocked = [host for host in unseen if not labelled or host in {observed.host for observed in labelled}]
+    unseen = [host for host in planned.plan.hosts if host.status != "reachable"]
+    blocked = [host for host in unseen if not labelled or host.name in {observed.host for observed in labelled}]
     if blocked:
-        message = f"resources with the labels of {identifier} on {', '.join(blocked)} could not be fully inspected"
+        what = f"resources with the labels of {named('sandbox', identifier)}"
+        message = f"{what} may exist on {in_words(blocked)}, which could not be fully inspected"
         raise HostNotObserved(
             identifier, message, hint="check with `sandboxer plan`, and try again when the host answers"
         )

@@ -55,6 +55,11 @@ def printable(value: str, limit: int = 80) -> str:
     return shown if len(value) <= limit and len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def named(kind: str, name: str) -> str:
+    """Return how a message names a sandbox, host, profile, port or service: the kind, then the name in quotes."""
+    return f'{kind} "{printable(name)}"'
+
+
 def plain_line(value: str) -> str:
     """Return the line at the same length, with a blank for each tab and a mark for what a terminal must not get."""
     return _UNSHOWN.sub("\ufffd", value.replace("\t", " "))

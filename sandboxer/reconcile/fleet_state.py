@@ -105,13 +105,18 @@ class FleetState:
         return UnknownHost(host, "unknown", Reason.BLOCKED_ENGINE, error) if error else None
 
     def _used_on(self, host: str) -> Iterable[str]:
-        """Return the extensions whose sandboxes are on a host, or may go there; all that observed it without any."""
-        records = (observed.record for observed in self.observed_hosts[host].copies.values())
-        used = {record.extension for record in records if record} | {
+        """Return the extensions whose sandboxes are on a host, or may go there.
+
+        All that observed it, if there is none, or if something there has no record that names its extension.
+        """
+        observation, copies = self.observations[host], self.observed_hosts[host].copies.values()
+        used = {observed.record.extension for observed in copies if observed.record} | {
             desired.profile.spec.extension for desired in self.fleet.sandboxes.values() if host in desired.eligible
         }
-        observation = self.observations[host]
-        return sorted(used) or (*observation.backend_errors, *observation.absence_errors)
+        unrecorded = any(observed.running and not observed.record for observed in copies)
+        if unrecorded or not used:
+            return (*observation.backend_errors, *observation.absence_errors)
+        return sorted(used)
 
     def hosts(self) -> Iterator[HostSummary]:
         """Yield the result of observing each host, by name."""

@@ -10,21 +10,25 @@ from sandboxer.errors import HostNotObserved, SandboxNotFound
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import ObservedDirectory, Reachable
+from sandboxer.model.text import named
 from sandboxer.profiles.report import did_you_mean
 from sandboxer.wiring import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from sandboxer.model.desired import DesiredSandbox, Fleet
     from sandboxer.model.handle import Handle
     from sandboxer.model.lifecycle import Sync
-    from sandboxer.model.plan import Change
+    from sandboxer.model.plan import Change, HostSummary
     from sandboxer.model.record import Record
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
     from sandboxer.wiring.observations import FleetObservations
     from sandboxer.wiring.planning import Planned
+
+LIST_HINT = "list the sandboxes with `sandboxer list`"
+_MOST_HOSTS = 5  # that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +98,33 @@ def find(planned: Planned, name: str) -> list[LocatedSandbox]:
     found = [one for one in there if name in (one.change.sandbox, one.change.id)]
     if found:
         return sorted(found, key=lambda one: one.stray)
-    unseen = [host.name for host in planned.plan.hosts if host.status != "reachable"]
-    if unseen:
-        message = f"{name} may be on {', '.join(unseen)}, which did not answer in full"
-        raise HostNotObserved(name, message, hint="check the hosts with `sandboxer doctor`, and try again")
+    require_observed(planned, name)
     if name in sandboxes:
         hint = "run `sandboxer plan`: the sandbox is in git, but on no host"
     else:
         hint = did_you_mean(name, {one.change.sandbox for one in there} | sandboxes.keys())
-    raise SandboxNotFound(f"no sandbox {name} on the hosts", hint=hint or "list the sandboxes with `sandboxer list`")
+    raise SandboxNotFound(f"no {named('sandbox', name)} on the hosts", hint=hint or LIST_HINT)
+
+
+def require_observed(planned: Planned, name: str) -> None:
+    """Raise HostNotObserved, with the reason of each host, if a sandbox may be on a host without being found there.
+
+    A host counts as in the plan: what an engine does not show matters where a sandbox could be on that engine.
+    """
+    unseen = [host for host in planned.plan.hosts if host.status != "reachable"]
+    if unseen:
+        raise HostNotObserved(
+            name,
+            f"{named('sandbox', name)} may exist on {in_words(unseen)}, which could not be fully inspected",
+            hint="check the hosts with `sandboxer doctor`, and try again",
+        )
+
+
+def in_words(hosts: Sequence[HostSummary]) -> str:
+    """Return hosts that were not observed in full, each with the reason: ``host "build-1" (timed out)``."""
+    shown = [f"{named('host', host.name)} ({host.error})" for host in hosts[:_MOST_HOSTS]]
+    more = len(hosts) - len(shown)
+    return " or ".join([*shown, *([f"{more} more"] if more else [])])
 
 
 def ids_of(observations: FleetObservations, name: str) -> set[str]:

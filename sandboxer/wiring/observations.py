@@ -45,17 +45,3 @@ class FleetObservations:
             for name, observation in sorted(self.by_host.items())
             if not isinstance(observation, Reachable)
         }
-
-    def partial(self) -> list[str]:
-        """Return the hosts that answered incompletely: an engine, or one of the fleet's extensions, did not respond."""
-        used = {desired.profile.spec.extension for desired in self.fleet.sandboxes.values()}
-        return sorted(
-            name
-            for name, observation in self.by_host.items()
-            if isinstance(observation, Reachable)
-            and (
-                observation.error
-                or any(engine.error for engine in observation.engines.values())
-                or (used or observation.backend_errors.keys()) & observation.backend_errors.keys()
-            )
-        )

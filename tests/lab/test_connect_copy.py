@@ -98,7 +98,7 @@ def test_what_cannot_be_copied_is_reported_and_changes_nothing(
         ("cp", __file__, "web/a:/no/"): "there is no folder /no",
         ("cp", str(tmp_path), "web/a:/d/x"): "is a file",
         ("cp", str(target), str(target)): "one of SRC and DST must be NAME",
-        ("cp", "none:/d", str(target)): "no sandbox none",
+        ("cp", "none:/d", str(target)): 'no sandbox "none"',
     }.items():
         fleet.run(*words, code=1)
         assert said in fleet.said[-1], words

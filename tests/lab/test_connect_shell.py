@@ -127,7 +127,7 @@ def test_an_impossible_request_is_reported(new_fleet: Callable[..., FleetRepo]) 
     fleet.run("ssh", "web", "c", code=1)
     assert "web has no service c" in fleet.said[-1]
     fleet.run("ssh", "none", code=1)
-    assert "no sandbox none" in fleet.said[-1]
+    assert 'no sandbox "none"' in fleet.said[-1]
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "sshd"])

@@ -296,4 +296,4 @@ def test_a_lock_on_a_host_that_is_silent_is_unknown(fleet: GitRepo) -> None:
 def test_get_of_an_absent_sandbox_reports_that(fleet: GitRepo) -> None:
     done = run("-C", fleet.path, "get", "nothing")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "no sandbox nothing" in done.stderr
+    assert 'no sandbox "nothing"' in done.stderr

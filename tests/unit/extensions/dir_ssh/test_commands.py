@@ -115,3 +115,21 @@ def test_a_client_within_the_sandbox_can_destroy_it(fleet: LocalFleet) -> None:
     fleet.starts = True  # the client carries the mark itself
     fleet.apply("--allow-empty", env={"SANDBOXER_SANDBOX": record["uid"]})
     assert not Path(fleet.root).exists()
+
+
+def test_engines_that_do_not_run_leave_no_doubt_about_an_absent_sandbox(fleet: LocalFleet, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for engine in ("docker", "podman"):
+        program = programs / engine
+        program.write_text("#!/bin/sh\necho cannot connect to the daemon >&2\nexit 1\n")
+        program.chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    assert fleet.outcome(["plan", "-o", "json"], {"PATH": path}, 60).returncode == 0
+    assert 'no sandbox "wbe"' in fleet.outcome(["get", "wbe"], {"PATH": path}, 60).stderr
+    done = fleet.outcome(["destroy", "wbe"], {"PATH": path}, 60)
+    assert (done.returncode, done.stdout) == (0, "wbe: absent\n")
+    for words in (["logs"], ["ssh"], ["forward"], ["recreate"], ["resume"]):
+        done = fleet.outcome([*words, "wbe"], {"PATH": path}, 60)
+        assert done.returncode == 1
+        assert 'no sandbox "wbe"' in done.stderr
