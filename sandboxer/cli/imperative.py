@@ -152,7 +152,7 @@ def destroy(
 
     Succeeds for a sandbox that does not exist. A sandbox from git returns with the next apply. A failure does not stop
     the deletion of the others. --all and --without-record list what they would delete and ask for confirmation; use -y
-    where there is no terminal.
+    where there is no terminal. Sandboxes that you name are deleted without confirmation, with or without -y.
 
     --without-record deletes the directory, containers, networks and volumes labelled with an ID that no record and no
     manifest claims. A plan lists them as `ambiguous`.
@@ -164,9 +164,7 @@ def destroy(
       sandboxer destroy --all --mine
       sandboxer destroy --without-record 1f2e3d4c
     """
-    if [bool(names), every, unrecorded is not None].count(True) != 1 or (mine and not every):
-        hint = "specify names or IDs, --all [--mine], or --without-record ID"
-        raise UsageError("no sandboxes specified", hint=hint)
+    _check_selection(names=bool(names), every=every, mine=mine, unrecorded=unrecorded is not None)
     if unrecorded is not None:
         return _destroy_unrecorded(unrecorded, yes=yes, lock_timeout=lock_timeout, output=output)
     unseen: list[str] = []
@@ -190,6 +188,18 @@ def destroy(
     return EXIT_ERROR if unseen or "failed" in ends.values() else EXIT_DONE
 
 
+def _check_selection(*, names: bool, every: bool, mine: bool, unrecorded: bool) -> None:
+    """Raise UsageError unless the command line selects sandboxes in exactly one way."""
+    ways = [names, every, unrecorded].count(True)
+    hint = "specify names or IDs, --all [--mine], or --without-record ID"
+    if ways > 1:
+        raise UsageError("names, --all and --without-record exclude each other", hint=hint)
+    if mine and not every:
+        raise UsageError("--mine restricts --all, which is missing", hint=hint)
+    if ways == 0:
+        raise UsageError("no sandboxes specified", hint=hint)
+
+
 def _destroy_unrecorded(identifier: str, *, yes: bool, lock_timeout: timedelta, output: str) -> int:
     """Show the resources labelled with an ID that has no record, ask for confirmation, and remove them."""
     _need_a_terminal(yes=yes)
@@ -203,7 +213,7 @@ def _destroy_unrecorded(identifier: str, *, yes: bool, lock_timeout: timedelta, 
             session().notify("info", "Nothing was changed.")
             return EXIT_ERROR
         with client_session(lock_timeout) as client:
-            found = client.destroy_unrecorded(identifier)
+            found = client.destroy_unrecorded(identifier, found)
     outcome = "destroyed" if found else "absent"
     if output == "json":
         removed = [one.to_json() for one in found]

@@ -227,9 +227,16 @@ class Client:
         """
         return unrecorded.unrecorded(self._context, identifier)
 
-    def destroy_unrecorded(self, identifier: str) -> Sequence[Unrecorded]:
-        """Remove what ``unrecorded`` returns, and return it. Raise what that raises, and SandboxError on failure."""
-        return unrecorded.destroy_unrecorded(self._context, identifier)
+    def destroy_unrecorded(self, identifier: str, shown: Sequence[Unrecorded]) -> Sequence[Unrecorded]:
+        """Remove what ``unrecorded`` returned, and return what was removed. Raise what that raises.
+
+        Args:
+            shown: What may be removed: the result of ``unrecorded`` that was approved. Part of it may be gone by then.
+
+        Raises:
+            SandboxError: It could not be removed; StaleChange if there is more than that, and nothing was removed.
+        """
+        return unrecorded.destroy_unrecorded(self._context, identifier, shown)
 
     def activity(self, name: str) -> Sandbox:
         """Mark a sandbox as in use: phase ``active``, and a later expiry if its profile has ``ttl.clock: activity``.
@@ -371,10 +378,7 @@ class Client:
     # --- maintenance, for servers of a fleet
 
     def abandoned(self, busy: Collection[str] = ()) -> Sequence[Abandoned]:
-        """Return the imperative sandboxes to resume: no client waits for them, and their lock is free.
-
-        Those whose ID is in ``busy`` are left out.
-        """
+        """Return the imperative sandboxes to resume, without ``busy`` IDs: no client waits for them or locks them."""
         return maintenance.abandoned(self._context, busy)
 
     def give_up(self, name: str, why: str) -> None:
@@ -388,8 +392,6 @@ class Client:
     def plan(self) -> JsonObject:
         """Return the plan of the fleet, as ``sandboxer plan -o json`` writes it. Read-only."""
         return query.plan(self._context)
-
-    # --- internals
 
     @property
     def _context(self) -> ClientContext:

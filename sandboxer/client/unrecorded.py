@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandboxer.client.context import failure
-from sandboxer.errors import HostNotObserved, UsageError
+from sandboxer.errors import HostNotObserved, StaleChange, UsageError
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import RECORD_MISSING
-from sandboxer.model.text import named
+from sandboxer.model.text import named, printable
 from sandboxer.reconcile.change import change_of, with_fingerprint
 from sandboxer.reconcile.fleet_state import fleet_state_of
 from sandboxer.reconcile.options import Options
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 class Unrecorded:
     """The containers, networks and volumes on one host that carry the labels of a sandbox without a record.
 
-    ``folder`` is the sandbox's directory there, empty if it is gone.
+    ``folder`` is the sandbox's directory there, empty if it is gone. ``identities`` are the IDs of all of them: another
+    resource of the same name has another one.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Unrecorded:
     networks: Sequence[str]
     volumes: Sequence[str]
     folder: str
+    identities: frozenset[str]
 
     def to_json(self) -> JsonObject:
         """Return it as in the JSON of ``destroy --without-record``."""
@@ -68,21 +70,33 @@ def unrecorded(context: ClientContext, identifier: str) -> list[Unrecorded]:
         return [_described(planned.observations.fleet, observed) for observed in _unclaimed(planned, identifier)]
 
 
-def destroy_unrecorded(context: ClientContext, identifier: str) -> list[Unrecorded]:
-    """Remove it and return what was removed.
+def destroy_unrecorded(context: ClientContext, identifier: str, shown: Sequence[Unrecorded]) -> list[Unrecorded]:
+    """Remove it, if that is part of what was ``shown``, and return what was removed.
 
-    Raise what ``unrecorded`` raises, and SandboxError if something is left.
+    Raise what ``unrecorded`` raises, StaleChange if there is more than was shown, and SandboxError if something is
+    left.
     """
     with context.open(find_inputs=False) as (source, hosts):
         planned = plan_fleet(source, hosts, Options())
         copies = _unclaimed(planned, identifier)
+        removed = [_described(planned.observations.fleet, observed) for observed in copies]
+        _refuse_more(shown, removed)
         removal = planned.with_changes(map(_removal, copies))
         applied = context.apply(removal, source, hosts, "destroy", of_git=False)
-        removed = [_described(planned.observations.fleet, observed) for observed in copies]
     for outcome in applied.outcomes:
         if not outcome.ok:
             raise failure(outcome)
     return removed
+
+
+def _refuse_more(shown: Sequence[Unrecorded], found: Sequence[Unrecorded]) -> None:
+    """Raise StaleChange if there is something that was not shown; that something is gone is no reason to stop."""
+    known = {one.host: one.identities for one in shown}
+    for one in found:
+        if not one.identities <= known.get(one.host, frozenset()):
+            what = f"{named('host', one.host)} has more with the labels of {named('sandbox', one.id)} than was shown"
+            hint = f"run `sandboxer destroy --without-record {one.id}` again, and review the list"
+            raise StaleChange(one.name, what, hint=hint)
 
 
 def _unclaimed(planned: Planned, identifier: str) -> list[ObservedSandbox]:
@@ -93,12 +107,12 @@ def _unclaimed(planned: Planned, identifier: str) -> list[ObservedSandbox]:
     """
     if not re.fullmatch("[0-9a-f]{8}", identifier):
         hint = "use the 8 hex digits that `sandboxer plan` shows after the name"
-        raise UsageError(f"--without-record {identifier!r}: not the ID of a sandbox", hint=hint)
+        raise UsageError(f'"{printable(identifier)}" is not the ID of a sandbox', hint=hint)
     observations, fleet = planned.observations, planned.observations.fleet
     claimed = next((desired.name for desired in fleet.sandboxes.values() if desired.id == identifier), None)
     if claimed is not None:
         hint = "repair with `sandboxer apply`, or remove the manifest from git first"
-        raise UsageError(f"sandbox {claimed!r} ({identifier}) has a manifest in git", hint=hint)
+        raise UsageError(f"{named('sandbox', claimed)} ({identifier}) has a manifest in git", hint=hint)
     fleet_state = fleet_state_of(fleet, observations.by_host, clock.now())
     found = [
         observed_host.copies[identifier]
@@ -120,21 +134,27 @@ def _unclaimed(planned: Planned, identifier: str) -> list[ObservedSandbox]:
 
 
 def _refuse_claimed(fleet: Fleet, observed: ObservedSandbox) -> None:
+    """Raise UsageError if something on the host claims what carries the labels.
+
+    An observation reads no record of another fleet: it knows the name of that fleet's folder alone. The removal
+    searches for such a record, under the lock and before it removes anything: one that is written meanwhile counts too.
+    """
     root = fleet.hosts[observed.host].spec.root
     path = f"{root}/{fleet.name}/{observed.id}/record.json"
+    sandbox, host = named("sandbox", observed.name), named("host", observed.host)
     if observed.record is not None:
         hint = f"use `sandboxer destroy {observed.id}` for a sandbox with a record"
-        raise UsageError(f"sandbox {observed.name!r} ({observed.id}) has a record on {observed.host}", hint=hint)
+        raise UsageError(f"{sandbox} ({observed.id}) has a record on {host}", hint=hint)
     if observed.found is not None and observed.found.error not in (None, RECORD_MISSING):
         hint = f"repair or remove {path} on {observed.host}, and try again"
         raise UsageError(
-            f"{observed.id} has a record on {observed.host} that may claim it: {observed.found.error}", hint=hint
+            f"{sandbox} ({observed.id}) has a record on {host} that may claim it: {observed.found.error}", hint=hint
         )
     roots = sorted({owner.root for owner in observed.owners()} - {root})
     if roots:
         hint = "set spec.root of the Host to that root, and check there first"
         raise UsageError(
-            f"{observed.id} on {observed.host} is labelled with another root: {', '.join(roots)}", hint=hint
+            f"{sandbox} ({observed.id}) on {host} is labelled with another root: {', '.join(roots)}", hint=hint
         )
 
 
@@ -146,6 +166,8 @@ def _removal(observed: ObservedSandbox) -> Change:
 def _described(fleet: Fleet, observed: ObservedSandbox) -> Unrecorded:
     named = {kind: [r.name for r in observed.resources if r.kind == kind] for kind in ("network", "volume")}
     anonymous = {name for container in observed.containers for name in container.volumes}
+    folder = f"{fleet.hosts[observed.host].spec.root}/{fleet.name}/{observed.id}" if observed.found else ""
+    known = {one.id for one in observed.containers} | {one.id for one in observed.resources}
     return Unrecorded(
         id=observed.id,
         name=observed.name,
@@ -153,5 +175,6 @@ def _described(fleet: Fleet, observed: ObservedSandbox) -> Unrecorded:
         containers=sorted(container.name for container in observed.containers),
         networks=sorted(named["network"]),
         volumes=sorted({*named["volume"], *anonymous}),
-        folder=f"{fleet.hosts[observed.host].spec.root}/{fleet.name}/{observed.id}" if observed.found else "",
+        folder=folder,
+        identities=frozenset({*known, *anonymous, folder} - {""}),
     )

@@ -164,7 +164,7 @@ def test_what_no_record_and_no_manifest_claims_is_removed_on_request(
         ((lost, "-y"), "has a manifest in git"),
         (("0badcafe",), "cannot ask for confirmation without a terminal"),
         (("lost", "-y"), "not the ID of a sandbox"),
-        ((lost, "kept"), "no sandboxes specified"),
+        ((lost, "kept"), "exclude each other"),
     ):
         fleet.run(*without, *words, code=1)
         assert why in fleet.said[-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +12,7 @@ from sandboxer.client import SandboxFilter
 from tests.support import handles
 from tests.support.program import run
 from tests.support.silent import silent_fleet
+from tests.support.typist import Typist
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,12 +50,63 @@ def test_none_of_gits_is_anybodys() -> None:
     assert not SandboxFilter(by=MINE).takes(handle(requested_by=None))
 
 
-@pytest.mark.parametrize("words", [[], ["--mine"], ["web", "--all"], ["web", "--mine"]])
-def test_destroy_wants_to_know_which(words: list[str]) -> None:
+EXCLUSIVE = "names, --all and --without-record exclude each other"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "no sandboxes specified"),
+        (["-y"], "no sandboxes specified"),
+        (["--mine"], "--mine restricts --all, which is missing"),
+        (["web", "--mine"], "--mine restricts --all, which is missing"),
+        (["web", "--all"], EXCLUSIVE),
+        (["web", "--all", "--mine"], EXCLUSIVE),
+        (["web", "--without-record", "1f2e3d4c"], EXCLUSIVE),
+        (["--all", "--without-record", "1f2e3d4c"], EXCLUSIVE),
+    ],
+)
+def test_destroy_wants_to_know_which(words: list[str], message: str) -> None:
     done = run("destroy", *words)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "no sandboxes specified" in done.stderr
-    assert "--all" in done.stderr
+    assert message in done.stderr
+    assert "specify names or IDs, --all [--mine], or --without-record ID" in done.stderr
+
+
+# The program over a client that has found something, and writes to a file what it is to remove.
+ASKING = """
+import pathlib, sys
+from sandboxer.cli.main import run
+from sandboxer.client import Client
+from sandboxer.client.unrecorded import Unrecorded
+
+found = [Unrecorded("1f2e3d4c", "lost", "lab-1", ["lost-web-1"], [], [], "", frozenset({"c1"}))]
+
+def destroy(self, identifier, shown):
+    pathlib.Path(sys.argv[1]).write_text(f"{identifier} {shown == found}")
+    return shown
+
+Client.unrecorded = lambda self, identifier: found
+Client.destroy_unrecorded = destroy
+sys.exit(run(["destroy", "--without-record", "1f2e3d4c"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "says", "removed"),
+    [("n", 1, "Nothing was changed.", ""), ("", 1, "Nothing was changed.", ""), ("y", 0, "destroyed", "1f2e3d4c True")],
+)
+def test_what_is_removed_is_what_was_shown_and_confirmed(
+    tmp_path: Path, answer: str, code: int, says: str, removed: str
+) -> None:
+    note = tmp_path / "removed"
+    with Typist([sys.executable, "-c", ASKING, str(note)], os.environ) as typist:
+        typist.until("container lost-web-1")
+        typist.until("Delete all of this?")
+        typist.type(f"{answer}\r")
+        typist.until(says)
+        assert typist.end() == code
+    assert (note.read_text() if note.exists() else "") == removed
 
 
 def test_destroy_of_all_contacts_no_host_where_it_could_not_ask_for_confirmation() -> None:
