@@ -53,6 +53,8 @@ class StateHub:
         self._token = _token(settings.token, root) if settings.token else None
         self._mine = threading.local()
         self._ways: list[_Way] = []
+        self._closed = False
+        self._lock = threading.Lock()
 
     @property
     def address(self) -> str:
@@ -76,10 +78,11 @@ class StateHub:
         self._request("DELETE", f"/sandboxes/{identifier}", None, query={"host": host, "uid": uid}, absent=True)
 
     def close(self) -> None:
-        """Close its connections; a request in progress fails."""
-        for way in list(self._ways):
-            with suppress(Exception):
-                way.client.close()
+        """Close its connections; a request in progress fails, and so does a later one."""
+        with self._lock:
+            self._closed = True
+        for way in self._ways:
+            way.close()
 
     def _request(
         self,
@@ -116,11 +119,14 @@ class StateHub:
         _check(response, body, names)
 
     def _way(self) -> _Way:
-        """Return this thread's connection."""
+        """Return this thread's connection. Raise HubError after ``close``."""
         way: _Way | None = getattr(self._mine, "way", None)
         if way is None:
-            way = self._mine.way = _Way()
-            self._ways.append(way)
+            with self._lock:
+                if self._closed:
+                    raise HubError("the connection is closed")
+                way = self._mine.way = _Way()
+                self._ways.append(way)
         return way
 
 
@@ -154,6 +160,12 @@ class _Way:
             yield self
         finally:
             timer.cancel()
+
+    def close(self) -> None:
+        """Close the connection; a request in progress fails at once."""
+        self._end()
+        with suppress(Exception):
+            self.client.close()
 
     def _end(self) -> None:
         if self._socket is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from sandboxer.wiring import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from sandboxer.hosts.journals import Journals
     from sandboxer.lifecycle.delivery import Delivery
@@ -155,42 +156,44 @@ def reported(
     """Report to State Hub that ``command`` runs, the waiting events of the journals, and how the run ends.
 
     Afterwards the hub has ``patience`` seconds to acknowledge the rest, and as long again after each acknowledgement,
-    up to ``most`` seconds. Errors of the hub are not raised.
+    up to ``most`` seconds; then the connections to it are closed. Errors of the hub are not raised.
     """
     reporter, fleet, began = Reporter(), source.fleet_name(), clock.now()
-    _connect(reporter, source, transport)
-    if reporter.delivers:
-        started = RunData(run_id=run_id, fleet=fleet, command=command, commit=None, at=began)
-        reporter.announce(run_event(RUN_STARTED, started, began))
-    try:
-        yield reporter
-        reporter.exits(reporter.exit_code or 0)
-    except BaseException:
-        reporter.exits(1)
-        raise
-    finally:
+    with _connect(reporter, source, transport):
         if reporter.delivers:
-            now = clock.now()
-            ended = RunData(
-                run_id=run_id,
-                fleet=fleet,
-                command=command,
-                commit=reporter.commit,
-                at=now,
-                seconds=round((now - began).total_seconds(), 3),
-                exit_code=reporter.exit_code,
-                summary=dict(sorted(reporter.summary.items())),
-            )
-            reporter.announce(run_event(RUN_FINISHED, ended, now))
-            reporter.finish(patience=patience, most=most)
+            started = RunData(run_id=run_id, fleet=fleet, command=command, commit=None, at=began)
+            reporter.announce(run_event(RUN_STARTED, started, began))
+        try:
+            yield reporter
+            reporter.exits(reporter.exit_code or 0)
+        except BaseException:
+            reporter.exits(1)
+            raise
+        finally:
+            if reporter.delivers:
+                now = clock.now()
+                ended = RunData(
+                    run_id=run_id,
+                    fleet=fleet,
+                    command=command,
+                    commit=reporter.commit,
+                    at=now,
+                    seconds=round((now - began).total_seconds(), 3),
+                    exit_code=reporter.exit_code,
+                    summary=dict(sorted(reporter.summary.items())),
+                )
+                reporter.announce(run_event(RUN_FINISHED, ended, now))
+                reporter.finish(patience=patience, most=most)
 
 
-def _connect(reporter: Reporter, source: FleetSource, transport: Callable[[str], HostTransport]) -> None:
-    """Let a reporter deliver to the fleet's State Hub, if it has one that can be used."""
+def _connect(
+    reporter: Reporter, source: FleetSource, transport: Callable[[str], HostTransport]
+) -> AbstractContextManager[object]:
+    """Let a reporter deliver to the fleet's State Hub, if it can be used, until the end of the returned context."""
     fleet = source.sound().fleet
     settings = fleet.spec.state_hub if fleet else None
     if settings is None:
-        return
+        return nullcontext()
     from sandboxer.adapters.hub import StateHub
     from sandboxer.lifecycle.delivery import Delivery
 
@@ -199,5 +202,6 @@ def _connect(reporter: Reporter, source: FleetSource, transport: Callable[[str],
     except HubError as error:
         hint = f" ({error.hint})" if error.hint else ""
         reporter.problems.append(f"no events are sent to State Hub: {error.message}{hint}; events wait on the hosts")
-        return
+        return nullcontext()
     reporter.deliver(Delivery(hub, reporter.registration), transport)
+    return closing(hub)

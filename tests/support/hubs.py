@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -177,6 +178,13 @@ class LyingHub:
     def events(self) -> list[dict[str, Any]]:
         """The events that it received, repetitions included."""
         return [request.json for request in list(self.requests) if request.path.endswith("/events")]
+
+    def left_alone(self, seconds: float = 30) -> bool:
+        """Return whether its clients close all connections within a time."""
+        deadline = time.monotonic() + seconds
+        for thread in self._threads[1:]:  # the first one accepts
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads[1:])
 
     def _start(self, target: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=target, args=arguments, name="lying-hub", daemon=True)

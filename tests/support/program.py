@@ -1,7 +1,7 @@
 """The program, in this process or as one of its own: the same words, output and exit code.
 
 In this process it saves the second that a start costs. A test of the process itself (signals, terminals, pipes,
-start-up) starts one, and so does one with a State Hub: its connections stay open until the process ends.
+start-up) starts one.
 """
 
 from __future__ import annotations

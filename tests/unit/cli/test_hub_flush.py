@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.bench import ID
 from tests.support.gitrepo import GitRepo
-from tests.support.hubs import TOKEN, LyingHub, ServedHub, says
+from tests.support.hubs import HANGS, TAKES, TOKEN, Answer, LyingHub, ServedHub, says
 from tests.support.journal_host import ONE, TWO, JournalHost, life, lines
-from tests.support.program import start
+from tests.support.program import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +40,7 @@ def host(tmp_path: Path) -> Iterator[JournalHost]:
 
 def flush(host: JournalHost, url: str, code: int) -> str:
     """Return standard error; standard output must be empty."""
-    done = start("-C", host.session.folder / "fleet", "hub", "flush", STATE_HUB_URL=url, STATE_HUB_TOKEN=TOKEN)
+    done = run("-C", host.session.folder / "fleet", "hub", "flush", STATE_HUB_URL=url, STATE_HUB_TOKEN=TOKEN)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert TOKEN not in done.stderr
     assert "Traceback" not in done.stderr
@@ -63,6 +65,21 @@ def test_what_waited_for_a_hub_is_sent_once_it_serves(host: JournalHost, tmp_pat
         hub.stop()
         hub.start()
         assert len(hub.events(type="dev.sandboxer.sandbox.*")) == 8
+
+
+@pytest.mark.parametrize("otherwise", [TAKES, says(500), HANGS], ids=["takes", "fails", "hangs"])
+def test_the_connections_end_with_the_run(
+    host: JournalHost, otherwise: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandboxer.cli.hub.FLUSH_PATIENCE", 1.0)
+    with LyingHub(otherwise=otherwise) as lying:
+        flush(host, lying.url, 0 if otherwise is TAKES else 1)
+        senders = [thread for thread in threading.enumerate() if thread.name == "state-hub"]
+        for thread in senders:
+            thread.join(30)
+        assert not any(thread.is_alive() for thread in senders)
+        assert otherwise is HANGS or lying.left_alone()  # one that hangs does not read, and so notices nothing
+    gc.collect()  # a connection that nobody closed would be a ResourceWarning now
 
 
 def test_a_hub_that_refuses_is_one_warning(host: JournalHost) -> None:
