@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.mentions import addresses, commands, files, keys, options, variables
+from tests.support.mentions import addresses, changes, commands, files, keys, options, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,7 @@ CHECKS = {
     "variables": variables.faults,
     "files": files.faults,
     "addresses": addresses.faults,
+    "changes": changes.faults,
 }
 
 

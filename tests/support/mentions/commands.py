@@ -38,6 +38,11 @@ def faults(text: Text) -> Iterator[str]:
     yield from (f"no such module: {name}" for name in modules if not _runs(name))
 
 
+def bare_command(line: str) -> Iterator[str]:
+    """Yield what does not exist of a command line that begins with the name of one of our commands."""
+    return _sandboxer([word.strip("[]()") for word in line.split()])
+
+
 def command_named(name: str, of: click.Command = cli) -> click.Command | None:
     """Return the command of a name in a group; None if there is no such command, or no group."""
     return of.get_command(click.Context(of), name) if isinstance(of, click.Group) else None

@@ -51,7 +51,7 @@ _OTHERS = (
         "FROM",
     ),
 )
-_OTHER = re.compile(rf"(?:\S*/|\$ )?(?:{'|'.join(map(re.escape, _OTHERS))})3?\b")
+OTHER = re.compile(rf"(?:\S*/|\$ )?(?:{'|'.join(map(re.escape, _OTHERS))})3?\b")
 # A program and an option, with no more between them than words, spans and commas.
 _IN_FRONT = re.compile(rf"(?:^|[\s`(])(?:{'|'.join(map(re.escape, _OTHERS))})3?\b[^.;:()\n]{{0,60}}$")
 # Options of other programs that stand alone.
@@ -84,7 +84,7 @@ def faults(text: Text) -> Iterator[str]:
     found = (match for form in forms for match in form.finditer(words))
     mentioned = [match[0] for match in found if not _of_other(words[: match.start()])]
     for span in text.spans:
-        if span.split()[0] in PROGRAMS or _OTHER.match(span):
+        if span.split()[0] in PROGRAMS or OTHER.match(span):
             continue  # a command, checked as such, or another program's
         mentioned += [span.split()[0]] if _SHORT.fullmatch(span) else []
     for name in dict.fromkeys(mentioned):

@@ -22,6 +22,7 @@ _EXAMPLE = re.compile(r"^ {2,}((?:sandboxer|make) [a-z-].*?)(?: {2,}.*)?$", re.M
 # "run make schemas", "plan again: sandboxer plan --out FILE": a command without backticks.
 _TOLD = re.compile(r"(?:\brun|:) ((?:(?:sandboxer|make) [a-z-]|\S*python3? -m )[^\n;`]*)")
 
+_FORMER = re.compile(r"before:\s+`[^`]+`(?:(?:,| and| or)\s+`[^`]+`)*")
 _SAYS = re.compile(r"""(?:^|[;&|{])\s*(?:echo|printf|refuse|fail|die) [^"']*(["'])(.*)\1""")
 
 
@@ -68,6 +69,15 @@ def page_text(page: Path) -> Text:
         if block.language in ("sh", "bash", "console"):
             lines += _commands(block.text)
     return Text(page.relative_to(ROOT).as_posix(), 1, prose(page), tuple(lines), page=True)
+
+
+def unreleased_text(page: Path) -> Text:
+    """Return what the changelog says of the next release, without the former names that it gives: "before: `name`".
+
+    Each earlier release keeps the names of its time.
+    """
+    part = prose(page).partition("\n## [Unreleased]")[2].partition("\n## [")[0]
+    return Text(page.relative_to(ROOT).as_posix(), 1, _FORMER.sub("", part), page=True)
 
 
 def _commands(block: str) -> Iterator[str]:
@@ -119,6 +129,8 @@ def shell_texts(path: Path) -> Iterator[Text]:
 def file_texts(path: Path) -> Iterator[Text]:
     """Yield the texts of a file by its kind; of a manifest or a page of HTML, the whole."""
     match path.suffix:
+        case ".md" if path.name == "CHANGELOG.md":
+            yield unreleased_text(path)
         case ".md":
             yield page_text(path)
         case ".py":
@@ -134,4 +146,4 @@ def all_files() -> list[Path]:
     product = [path for kind in ("py", "sh", "yaml", "html", "js") for path in ROOT.glob(f"sandboxer/**/*.{kind}")]
     scripts = [path for kind in ("py", "sh") for path in ROOT.glob(f"scripts/*.{kind}")]
     fleet = [ROOT / "sandboxer.yaml", *ROOT.glob("manifests/*.yaml"), *ROOT.glob("profiles/*.yaml")]
-    return sorted({*pages(), *product, *scripts, *fleet, ROOT / "Makefile"} - {ROOT / "CHANGELOG.md"})
+    return sorted({*pages(), *product, *scripts, *fleet, ROOT / "Makefile"})

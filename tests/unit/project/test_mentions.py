@@ -7,6 +7,7 @@ from itertools import chain
 
 import pytest
 
+from tests.support.fleet import ROOT
 from tests.support.mentions import CHECKS, faults
 from tests.support.mentions.texts import Text, all_files, file_texts
 
@@ -28,6 +29,7 @@ def test_what_a_text_names_exists(kind: str) -> None:
     [
         ("docs/reference.md", "| `workspace.files` |"),
         ("INTENT.md", "# "),
+        ("CHANGELOG.md", "Saved plans: `plan --out FILE`"),
         ("extensions/README.md", "wise-validator"),
         ("docs/runbooks/profile-compose-e2e.md", "sandbox"),
         ("sandboxer/cli/apply.py", "Make the hosts match git"),
@@ -96,6 +98,32 @@ def test_an_option_is_one_of_the_commands_of_its_module() -> None:
     assert said("with --follow, it goes on", "sandboxer/cli/plan.py") == ["options: no such option: --follow"]
     assert said("it needs -y", "sandboxer/cli/apply.py") == []
     assert said("it needs -y", "sandboxer/cli/listing.py") == ["options: no such option: -y"]
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("`sandboxer plam`", "commands: `sandboxer plam`: no such command: plam"),
+        ("`plam --out FILE`", "changes: `plam --out FILE`: no such command: plam"),
+        ("`plan --deep`", "changes: `plan --deep`: plan has no option --deep"),
+        ("`hub sreve`", "changes: `hub sreve`: no such command: sreve"),
+        ("`recrate`, `destroy`", "changes: `recrate`: nothing is called recrate"),
+        ("`Client.liste`", "changes: `Client.liste`: nothing is called liste"),
+        ("`HostNotSean` is raised", "changes: `HostNotSean`: nothing is called HostNotSean"),
+        ("`handle.to_yson()`", "changes: `handle.to_yson()`: nothing is called to_yson"),
+    ],
+)
+def test_the_changelog_names_commands_without_their_program(words: str, fault: str) -> None:
+    assert said(words, "CHANGELOG.md") == [fault]
+
+
+def test_only_the_unreleased_part_of_the_changelog_is_walked_without_former_names() -> None:
+    page = ROOT / "CHANGELOG.md"
+    assert "## [0." in page.read_text(encoding="utf-8")
+    (text,) = file_texts(page)
+    assert "[0." not in text.words
+    assert "`HostNotSeen`" in page.read_text(encoding="utf-8")
+    assert "HostNotSeen" not in text.words
 
 
 @pytest.mark.parametrize(
