@@ -23,6 +23,7 @@ from tests.support.gitrepo import GitRepo
 from tests.support.hubs import self_signed
 from tests.support.slow_clients import PART_OF_HEADERS, SlowClients, connect, ended_after
 from tests.unit.api.apis import ALL, Library, RunningApi, assert_problem
+from tests.unit.hub.hubs import RunningHub, event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,3 +235,19 @@ def test_addresses_are_distinguished(library: Library, source: str) -> None:
         port = int(api.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), 10, (source, 0)):
             until(lambda: source in {one.peer for one in connections_of(api)._open}, "it is counted")
+
+
+def test_hundreds_of_slow_connections_keep_nobody_out_of_a_hub(tmp_path: Path) -> None:
+    with RunningHub(tmp_path / "hub.sqlite") as hub, SlowClients(hub.url.rstrip("/"), 600):
+        for number in range(1, 21):
+            began = time.monotonic()
+            hub.take(event(number))
+            assert time.monotonic() - began < 8  # shut out, it would be 30
+
+
+@pytest.mark.parametrize("first", [b"", PART_OF_HEADERS])
+def test_a_request_that_never_comes_is_not_waited_for_by_a_hub(tmp_path: Path, first: bytes) -> None:
+    limits = Limits(headers=0.5, body=0.5, write=0.5, idle=1)
+    with RunningHub(tmp_path / "hub.sqlite", limits=limits) as hub:
+        seconds, _ = ended_after(connect(hub.url.rstrip("/"), first), lambda one: one.sendall(b"x") if first else None)
+        assert seconds < 8
