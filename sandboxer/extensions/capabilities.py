@@ -183,6 +183,17 @@ class SupportsHostChecks(Protocol):
         """Return what this backend needs of a host, beyond what the core checks."""
 
 
+class SupportsRemoval(Protocol):
+    """The end of an apply: ``host_command(…, "session.sh", *extension.removal_scripts(), "cleanup.sh", …)``."""
+
+    def removal_scripts(self) -> Sequence[str]:
+        """Return shell files that help to remove leftovers which the login may not remove, such as root's files.
+
+        Each appends to `removers` the name of a function that takes a path; see `force_remove` in session.sh. The
+        backend's own sessions load them too.
+        """
+
+
 class SupportsCost(Protocol):
     """Placement by cost, reserved: ``min(hosts, key=lambda host: extension.estimate_cost(desired, host))``."""
 
@@ -197,5 +208,6 @@ CAPABILITIES: Mapping[str, type] = {
     "addresses": SupportsAddresses,
     "contents": SupportsContents,
     "host_checks": SupportsHostChecks,
+    "removal_scripts": SupportsRemoval,
     "estimate_cost": SupportsCost,
 }

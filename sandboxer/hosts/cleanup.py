@@ -38,19 +38,20 @@ def clean_up(
     transport: Callable[[str], HostTransport],
     fleet: str,
     head: Head | None,
+    removal_scripts: Sequence[str] = (),
 ) -> None:
     """Clean up ``hosts`` in parallel: remove leftovers, and note the commit.
 
-    The commit is not noted if the host has a newer one, or if ``head`` is None. A host that cannot be cleaned
-    up is skipped: the next apply does it.
+    ``removal_scripts`` are those of the backends that may have sandboxes there. The commit is not noted if the host has
+    a newer one, or if ``head`` is None. A host that cannot be cleaned up is skipped: the next apply does it.
     """
     noted = _json(head) if head else ""
 
     def one(host: PendingCleanup) -> None:
         command = host_command(
             "prelude.sh",
-            "cleaner.sh",
             "session.sh",
+            *removal_scripts,
             "cleanup.sh",
             timeout=CLEANUP_SECONDS,
             root=host.root,

@@ -87,7 +87,6 @@ class HostSession:
         command = host_command(
             "prelude.sh",
             "names.sh",
-            "cleaner.sh",
             "session.sh",
             *self._verbs,
             "serve.sh",

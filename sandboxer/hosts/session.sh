@@ -237,7 +237,17 @@ keep_journal() { # uid, the last event or nothing
     sync "$kept.new" && mv -f "$kept.new" "$kept" && sync "$home/.journals"
 }
 
-# The login may not be able to remove what a container wrote as root: see cleaner.sh.
+# The login may not be able to remove what something in a sandbox wrote as root. A backend's script appends a function to
+# `removers` that removes such a path or what is in it, by means of `engine`; it may put a message into `output`.
+removers=
+# Removes a file or link that the login can remove, whoever owns it; or an empty directory.
+force_remove() { # path
+  output=
+  [ "$(id -u)" = 0 ] || [ -z "$engine" ] || for remover in $removers; do "$remover" "$1"; done
+  why=$(rm -rf -- "$1" 2>&1) && return
+  printf '%s\n' "$1 cannot be removed: it holds files of another user" "$output" "$why" | head -c 4096
+  return 1
+}
 discard() {
   for entry in "$1"/* "$1"/.[!.]*; do
     case $entry in */record.json) continue ;; esac

@@ -42,6 +42,7 @@ ExtensionOperation = Literal[
     "addresses",
     "contents",
     "host_checks",
+    "removal_scripts",
     "estimate_cost",
     "probe",
     "wait_ready",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sandboxer.model.lifecycle import Action, Block
 from sandboxer.model.observed import Reachable
@@ -16,6 +16,7 @@ from sandboxer.wiring.secrecy import Redaction
 if TYPE_CHECKING:
     from sandboxer.adapters.git import FleetRepository
     from sandboxer.extensions.base import Extension, Operation
+    from sandboxer.extensions.capabilities import SupportsRemoval
     from sandboxer.extensions.registry import Registry
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change
@@ -102,7 +103,13 @@ class Applier:
         guarded = any(change.block is Block.GUARD for change in self.planned.plan.changes)
         fleet = observations.fleet if of_git else replace(observations.fleet, commit=None)
         pending = pending_cleanups(fleet, by_host, forget=of_git and not guarded)
-        clean_up(pending, self.hosts.transport, fleet.name, head_of(fleet))
+        clean_up(pending, self.hosts.transport, fleet.name, head_of(fleet), self._removal_scripts())
+
+    def _removal_scripts(self) -> list[str]:
+        """Return the scripts by which the backends of the fleet remove what the login may not."""
+        able = [one for one in self.hosts.source.extensions() if self.registry.supports(one, "removal_scripts")]
+        backends = [cast("SupportsRemoval", self.registry.get(name)) for name in able]
+        return [script for backend in backends for script in backend.removal_scripts()]
 
     def _extension_of(self, change: Change) -> str:
         """Return the extension that carries out a change."""

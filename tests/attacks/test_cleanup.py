@@ -50,7 +50,7 @@ def test_what_the_login_cannot_remove_goes_without_any_image_of_the_host(new_fle
             "--filter", "event=create",
             "--format", "{{.Actor.Attributes.image}} {{index .Actor.Attributes \"dev.sandboxer.cleaner\"}}",
         )  # fmt: skip
-        empty = re.search(r"^EMPTY_CONFIG=(\S+)$", script("cleaner.sh"), re.MULTILINE)
+        empty = re.search(r"^EMPTY_CONFIG=(\S+)$", script("sandboxer.extensions.compose_ssh:cleaner.sh"), re.MULTILINE)
         assert empty is not None
         assert set(ran.splitlines()) == {f"{empty[1]} {fleet.id('one')}"}
         assert empty[1] not in fleet.engine(HOST, "image", "ls", "-a", "-q", "--no-trunc")

@@ -116,7 +116,7 @@ def test_an_archive_that_ends_between_two_files_is_not_taken_for_all_of_it(fleet
     """To tar it would be whole. One conversation for each block of the archive, up to the last one."""
     archive = _archive(6)
     cuts = list(range(0, len(archive.rstrip(b"\0")), size(1536, 512)))
-    text = script("prelude.sh", "names.sh", "cleaner.sh", "session.sh", *VERBS, "serve.sh")
+    text = script("prelude.sh", "names.sh", "session.sh", *VERBS, "serve.sh")
 
     def header(number: int) -> bytes:
         lines = ("0" * 32, fleet.root, fleet.name, f"{number:08x}", "0", "who", f"deliver 1 {len(archive)} 60", "whole")

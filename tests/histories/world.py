@@ -79,6 +79,9 @@ class _Registry:
     def needs_engine(self, _name: str) -> bool:
         return True
 
+    def supports(self, _name: str, _capability: str) -> bool:
+        return False
+
 
 class SimulatedRun:
     """A run of Sandboxer over a simulated fleet: its own planning and applying, on other edges.

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import InputTree
     from sandboxer.model.record import Record
 
+#: What `removal_scripts` returns.
+REMOVAL_SCRIPTS = ("sandboxer.extensions.compose_ssh:cleaner.sh",)
 VERBS = (
+    *REMOVAL_SCRIPTS,
     "sandboxer.extensions.compose_ssh:engine.sh",
     "files.sh",
     "delivery.sh",

@@ -89,6 +89,12 @@ class ComposeSsh:
 
         return HOST_CHECKS
 
+    def removal_scripts(self) -> Sequence[str]:
+        """Return the script that removes what containers wrote as root; see SupportsRemoval."""
+        from sandboxer.extensions.compose_ssh.directory import REMOVAL_SCRIPTS
+
+        return REMOVAL_SCRIPTS
+
 
 def _must_have_engine(operation: Operation) -> None:
     """Raise ProvisionFailed for an engine that is not one of ours: on the host it is the name of a command."""

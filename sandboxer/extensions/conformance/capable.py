@@ -15,6 +15,7 @@ from sandboxer.extensions.conformance.inputs import MARKED
 from sandboxer.extensions.conformance.rule import RuleBroken, demand, needs
 from sandboxer.extensions.registry import Registry, check_class
 from sandboxer.hosts.scripts import script
+from sandboxer.model.protocols import Command
 
 if TYPE_CHECKING:
     from sandboxer.extensions.capabilities import (
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
         SupportsExec,
         SupportsHostChecks,
         SupportsLogs,
+        SupportsRemoval,
     )
     from sandboxer.extensions.conformance.case import Case
-    from sandboxer.model.protocols import Command
 
 
 def declared_operations_are_methods(case: Case) -> None:
@@ -157,6 +158,21 @@ def host_checks_print_sections(case: Case) -> None:
     except OSError as error:
         raise RuleBroken(f"a script cannot be read: {error}") from None
     demand(all(callable(check) for check in checks.checks), "a check is no function")
+
+
+@needs("removal_scripts")
+def removal_scripts_name_functions(case: Case) -> None:
+    """`removal_scripts` names scripts that are installed, and that append to `removers` functions of their own."""
+    scripts = cast("SupportsRemoval", case.backend).removal_scripts()
+    try:
+        text = script("prelude.sh", "session.sh", *scripts)
+    except OSError as error:
+        raise RuleBroken(f"a script cannot be read: {error}") from None
+    listing = 'for remover in $removers; do command -V "$remover" || exit; done'
+    result = case.raw.run(Command(f"{text}\n{listing}", b""))
+    lines = result.stdout.decode("utf-8", "replace").splitlines()
+    demand(result.exit_code == 0 and all("function" in line for line in lines), f"a remover is no function: {lines}")
+    demand(len(lines) >= len(scripts), f"{len(scripts)} scripts append {len(lines)} functions")
 
 
 @needs("estimate_cost")

@@ -34,7 +34,7 @@ def _talk(root: Path, *requests: tuple[str, tuple[str, ...], bytes]) -> list[tup
     for verb, arguments, payload in requests:
         lines = (f"{verb} {len(arguments)} {len(payload)}", *arguments)
         sent += "".join(f"{line}\n" for line in lines).encode() + payload + b"E\n"
-    program = script("prelude.sh", "names.sh", "cleaner.sh", "session.sh", *VERBS, "serve.sh")
+    program = script("prelude.sh", "names.sh", "session.sh", *VERBS, "serve.sh")
     done = subprocess.run(
         ["sh", "-c", program],
         input=sent,
@@ -252,7 +252,7 @@ class _Talk:
 
     def __init__(self, root: Path, verbs: str, *, silence: int = 30) -> None:
         """``silence`` is for how many seconds a client may be silent while a verb runs."""
-        session = script("prelude.sh", "names.sh", "cleaner.sh", "session.sh")
+        session = script("prelude.sh", "names.sh", "session.sh")
         assert all(
             session.count(f"timeout 30 {waits}") == 1 for waits in ("dd bs=1 count=1", 'sh -c "$read', 'dd bs="$part"')
         )

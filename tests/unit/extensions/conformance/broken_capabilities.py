@@ -48,6 +48,9 @@ class Capable(DirSsh):
     def host_checks(self) -> HostChecks:
         return HostChecks((), ())
 
+    def removal_scripts(self) -> Sequence[str]:
+        return ("sandboxer.extensions.compose_ssh:cleaner.sh",)
+
     def estimate_cost(self, desired: DesiredSandbox, host: Host) -> float:
         return 0.25
 
@@ -90,6 +93,11 @@ class GuessesAnAddress(Capable):
 class LacksItsScript(Capable):
     def host_checks(self) -> HostChecks:
         return HostChecks(("tests.unit.extensions.conformance:missing.sh",), ())
+
+
+class AppendsNoRemover(Capable):
+    def removal_scripts(self) -> Sequence[str]:
+        return ("sandboxer.extensions.compose_ssh:engine.sh",)
 
 
 class CostsLessThanNothing(Capable):

@@ -72,6 +72,7 @@ BROKEN = {
     broken_capabilities.ClosesItsLogsOnce: "logs-end",
     broken_capabilities.GuessesAnAddress: "addresses-of-nothing-are-none",
     broken_capabilities.LacksItsScript: "host-checks-print-sections",
+    broken_capabilities.AppendsNoRemover: "removal-scripts-name-functions",
     broken_capabilities.CostsLessThanNothing: "cost-is-a-number",
 }
 # A whole run takes a while: this one stands for the others.

@@ -18,7 +18,8 @@ from sandboxer.hosts.scripts import script
 if TYPE_CHECKING:
     from pathlib import Path
 
-CLEANER = script("cleaner.sh")
+SESSION = script("prelude.sh", "session.sh")
+CLEANER = script("sandboxer.extensions.compose_ssh:cleaner.sh")
 LAYER = b"\0" * 1024  # a tar of nothing
 OCI = "application/vnd.oci.image"
 
@@ -105,7 +106,9 @@ docker() { echo "docker $*" >>"$folder/asked"; case $1-$2 in image-inspect) %s ;
 def _force_remove(folder: Path, engine: str, *, inspected: str = 'echo "$5"') -> tuple[int, str, list[str]]:
     gone = folder / "gone"
     (gone / "sub").mkdir(parents=True)
-    program = f'folder=$1 engine=$2 id=0badcafe\n{_FORCE % inspected}\n{CLEANER}\nforce_remove "$1/gone"'
+    program = (
+        f'folder=$1 engine=$2 id=0badcafe\n{SESSION}\n{_FORCE % inspected}\n{CLEANER}\nforce_remove "$folder/gone"'
+    )
     done = subprocess.run(
         ["sh", "-c", program, "sh", str(folder), engine], capture_output=True, text=True, check=False, timeout=30
     )
@@ -134,3 +137,9 @@ def test_an_image_that_answers_with_another_digest_is_not_run(tmp_path: Path) ->
     assert code == 1
     assert "docker cannot load the empty image" in said
     assert not [line for line in request if line.startswith("docker run")]
+
+
+def test_an_engine_of_another_extension_is_not_asked(tmp_path: Path) -> None:
+    code, said, request = _force_remove(tmp_path, "firecracker")
+    assert (code, request) == (1, [])
+    assert "gone cannot be removed: it holds files of another user" in said

@@ -1,4 +1,4 @@
-# Removes what the login may not remove because a container wrote it as root; before session.sh.
+# Removes what the login may not remove because a container wrote it as root: for `force_remove`, behind session.sh.
 # It uses no image of the host, because any of them may be a stranger's. Root needs none, and Podman without root has
 # its own means. Docker is given an image without content: one empty layer and an empty configuration, as a tar in the
 # layouts of both Docker and OCI. It is identified by its digest (of the configuration where Docker keeps images itself,
@@ -22,7 +22,7 @@ empty_image() {
   printf '\217\242\237\365\3767h\001\336\326\373\037J8\353\374\231\022\020>\325S\027q^\340\325i\363\326\002\373\032'
   printf '\240\276\014\236\225\347\362\140\341\332\357L.\337\337\374\005[\232\233vf\227\371\317O\336\005\366\376\263'
   printf '\375+A\364\037A\020\004A\020\004A\020\004A\020\004A\256\3447K\024{Y\000(\000\000'
-} # a tar, compressed: tests/unit/hosts/test_cleaner.py makes it again
+} # a tar, compressed: tests/unit/extensions/compose_ssh/test_cleaner.py makes it again
 EMPTY_CONFIG=sha256:b367940644f28372a4fb1d12743b8778e4a837a7a49f4190b5efb6dae87d1d65
 EMPTY_MANIFEST=sha256:2899631ca1c322111249b88f3601da5900d6956e54d1fb30644bbb433642fe07
 CLEANING_SECONDS=40
@@ -54,13 +54,10 @@ empty_folder() { # folder; what is in it goes, and the folder stays
   [ -z "$loaded" ] || timeout 20 docker image rm "$image" >/dev/null 2>&1 9>&-
 }
 
-# Removes a file or link that the login can remove, whoever owns it; or an empty directory.
-force_remove() { # path
-  output=
-  if [ "$(id -u)" = 0 ] || [ -z "$engine" ]; then :
-  elif [ "$engine" = podman ]; then timeout "$CLEANING_SECONDS" podman unshare rm -rf -- "$1" 9>&- </dev/null
-  elif [ -d "$1" ] && [ ! -L "$1" ]; then empty_folder "$1"; fi
-  why=$(rm -rf -- "$1" 2>&1) && return
-  printf '%s\n' "$1 cannot be removed: it holds files of another user" "$output" "$why" | head -c 4096
-  return 1
+remove_by_engine() { # path
+  case $engine in
+    podman) timeout "$CLEANING_SECONDS" podman unshare rm -rf -- "$1" 9>&- </dev/null ;;
+    docker) if [ -d "$1" ] && [ ! -L "$1" ]; then empty_folder "$1"; fi ;;
+  esac
 }
+removers="$removers remove_by_engine"
