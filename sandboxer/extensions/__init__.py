@@ -1,1 +1,1 @@
-"""The contract of backends, and the built-in one: compose stacks on hosts over SSH."""
+"""The contract of backends, the built-in ones, and the conformance suite."""

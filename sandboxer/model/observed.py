@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sandboxer.model.identity import Ownership
     from sandboxer.model.record import Record
 
-#: The name of what runs containers on a host, as an extension declares it: ``docker``, ``podman``.
+#: The name of what runs containers on a host, as an extension declares it.
 Engine = str
 ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead", "unknown"]
 ContainerHealth = Literal["starting", "healthy", "unhealthy"]

@@ -33,7 +33,7 @@ CAUSES = {
     "undesired": "it is no longer in the compose file",
     "unhealthy": "it was unhealthy",
 }
-"""The causes of the Compose backend, in plain words; another backend may have others."""
+"""The causes of the built-in backend with services, in plain words; another backend may have others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class Effect(IntEnum):
     RECORD = 1
     """Only the record is written again."""
     IN_PLACE = 2
-    """Compose re-creates what uses it."""
+    """The backend recreates what uses it."""
     REPLACE = 3
     """The sandbox is torn down and made again under the same id."""
 

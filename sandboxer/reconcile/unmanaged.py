@@ -20,7 +20,7 @@ CLOCK_TOLERANCE = timedelta(seconds=60)
 
 
 def unmanaged(fleet_state: FleetState) -> Iterator[Unmanaged]:
-    """Yield compose projects, single containers and directories that no record here covers, by host and name."""
+    """Yield projects of containers, single containers and directories that no record here covers, by host and name."""
     for host in sorted(fleet_state.observed_hosts):
         others = fleet_state.observed_hosts[host].others
         projects = {c.project for c in others if c.project}
