@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
+from sandboxer.cli.choice import Choice
 from sandboxer.cli.console import write
 from sandboxer.cli.exit_codes import EXIT_DONE
 from sandboxer.model.text import NAME_PATTERN
@@ -34,7 +35,7 @@ OBSERVE_SECONDS, MOST_SECONDS = 2.2, 3.0
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=Choice(SHELLS))
 def completion(shell: str) -> int:
     """Print the completion script of a shell.
 

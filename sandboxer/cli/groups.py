@@ -37,7 +37,7 @@ class SummaryGroup(click.Group):
         name, known = args[0], self.list_commands(ctx)
         if name in known or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        from sandboxer.profiles.report import nearest  # needed only for a wrong name
+        from sandboxer.model.suggestion import nearest  # needed only for a wrong name
 
         near = nearest(name, known)
         raise click.UsageError(f"No such command {name!r}." + (f" Did you mean {near!r}?" if near else ""), ctx)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sandboxer.cli.choice import Choice
 from sandboxer.cli.client_session import client_session, warned
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
@@ -253,7 +254,7 @@ def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequ
 
 @click.command()
 @click.argument("name", metavar="NAME|ID")
-@click.option("--for", "phase", type=click.Choice(["ready", "destroyed"]), default="ready", show_default=True)
+@click.option("--for", "phase", type=Choice(["ready", "destroyed"]), default="ready", show_default=True)
 @click.option("--timeout", type=Duration(), default="5m", show_default=True, help="The longest wait.")
 @output_option("text", "json")
 def wait(name: str, phase: str, timeout: timedelta, output: str) -> int:

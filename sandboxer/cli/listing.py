@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sandboxer.cli.choice import Choice
 from sandboxer.cli.client_session import client_session, warned
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
@@ -29,7 +30,7 @@ _PHASES = [phase.value for phase in Phase if phase is not Phase.DESTROYED]
     "--phase",
     "phases",
     multiple=True,
-    type=click.Choice(_PHASES),
+    type=Choice(_PHASES),
     metavar="PHASE",
     help="Include only sandboxes in this phase. Repeatable.",
 )

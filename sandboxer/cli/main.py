@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sandboxer.cli.choice import Choice
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.groups import SummaryGroup
 from sandboxer.cli.session import LOG_FORMATS, LOG_VARIABLE, Session
@@ -87,7 +88,7 @@ class LazyGroup(SummaryGroup):
 @click.option("-C", "directory", metavar="DIR", help="Run in DIR.")
 @click.option(
     "--log-format",
-    type=click.Choice(LOG_FORMATS),
+    type=Choice(LOG_FORMATS),
     default="text",
     envvar=LOG_VARIABLE,
     show_default=True,

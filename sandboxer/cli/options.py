@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from sandboxer.cli.choice import Choice
 from sandboxer.reconcile.options import Options
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def carries_out(command: Callable[..., int]) -> Callable[..., int]:
 def output_option(*formats: str) -> Callable[[F], F]:
     """Return the option `-o`; the first format is the default."""
     return click.option(
-        "-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True, help="The output format."
+        "-o", "--output", type=Choice(formats), default=formats[0], show_default=True, help="The output format."
     )
 
 

@@ -59,6 +59,7 @@ def _find(fleet: Fleet, name: str) -> DesiredSandbox:
     for sandbox in fleet.sandboxes.values():
         if name in (sandbox.name, sandbox.id):
             return sandbox
-    from sandboxer.profiles.report import did_you_mean
+    from sandboxer.model.suggestion import did_you_mean
+    from sandboxer.model.text import named
 
-    raise UsageError(f"no Sandbox {name!r} in git", hint=did_you_mean(name, fleet.sandboxes))
+    raise UsageError(f"no {named('sandbox', name)} in git", hint=did_you_mean(name, fleet.sandboxes))

@@ -13,8 +13,8 @@ from sandboxer.client.query import copies_of, handle_if_there, handle_named
 from sandboxer.errors import KeyReused, NameTaken, SandboxError, SandboxNotFound, UsageError
 from sandboxer.model.lifecycle import Block, Phase, Sync
 from sandboxer.model.request import SandboxRequest
+from sandboxer.model.suggestion import did_you_mean
 from sandboxer.model.text import named
-from sandboxer.profiles.report import did_you_mean
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring.edges import who
 from sandboxer.wiring.lookup import LIST_HINT, find, handle_of, handle_of_observed, located_sandboxes

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 from sandboxer.client.query import POLL_SECONDS
 from sandboxer.errors import UsageError
-from sandboxer.wiring.lookup import ids_of
+from sandboxer.lifecycle.observe import recorded_names
+from sandboxer.model.suggestion import nearest
+from sandboxer.model.text import named
+from sandboxer.wiring.lookup import LIST_HINT, ids_of
 from sandboxer.wiring.reporting import journals_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Collection, Generator, Sequence
 
     from sandboxer.client.context import ClientContext
     from sandboxer.hosts.journals import Journals
     from sandboxer.model.event import Event
+    from sandboxer.wiring.observations import FleetObservations
 
 
 def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Event | None]:
@@ -34,16 +38,22 @@ def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Even
         journal = _Journal(journals, observations.answering(), ids)
         yield from journal.fresh()
         if not journal.yielded and not follow:
-            hint = (
-                f"check {', '.join(unheard)} with `sandboxer doctor`: the sandbox may be there"
-                if unheard
-                else "list the sandboxes with `sandboxer list`"
+            raise UsageError(
+                f"no host has a journal of {named('sandbox', name)}", hint=_hint(observations, name, unheard)
             )
-            raise UsageError(f"no host has a journal of {name}", hint=hint)
         while follow and not journal.over:
             time.sleep(POLL_SECONDS)
             fresh = journal.fresh()
             yield from fresh or (None,)
+
+
+def _hint(observations: FleetObservations, name: str, unheard: Collection[str]) -> str:
+    """Return what to do where no host has a journal."""
+    near = nearest(name, {*observations.fleet.sandboxes, *recorded_names(observations.by_host.values())} - {name})
+    hints = [f"did you mean `{near}`?"] if near else []
+    if unheard:
+        hints.append(f"check {', '.join(unheard)} with `sandboxer doctor`: the sandbox may be there")
+    return " ".join(hints) or LIST_HINT
 
 
 class _Journal:

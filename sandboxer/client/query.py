@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sandboxer.errors import HostNotObserved, SandboxError, UsageError
 from sandboxer.model.lifecycle import Phase
-from sandboxer.reconcile.options import Options
+from sandboxer.reconcile.options import Options, unknown_name
 from sandboxer.render.remedies import in_json
 from sandboxer.wiring.lookup import find, handle_of, located_sandboxes, require_observed
 from sandboxer.wiring.planning import plan_fleet
@@ -64,11 +64,15 @@ def plan(context: ClientContext) -> JsonObject:
 def handles(context: ClientContext, chosen: SandboxFilter | None = None) -> list[Handle]:
     """Return every observed sandbox that ``chosen`` includes.
 
-    ``warn`` receives each host that was not observed in full.
+    ``warn`` receives each host that was not observed in full. Raise UnknownName for a host in ``chosen`` that is not
+    in the fleet.
     """
     chosen = chosen or SandboxFilter()
     with context.open() as (source, hosts):
         planned = plan_fleet(source, hosts, Options())
+        for name in chosen.hosts:
+            if name not in planned.observations.fleet.hosts:
+                raise unknown_name("hosts", name, planned.observations.fleet.hosts)
         for host in planned.plan.hosts:
             if host.status != "reachable":
                 fault = "did not answer" if host.status == "unreachable" else "did not answer in full"

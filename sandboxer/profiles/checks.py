@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from sandboxer.model.manifest import Extension, Fleet, Host, Profile
 from sandboxer.model.quantity import format_duration, parse_duration
 from sandboxer.model.request import FILE as REQUEST_FILE
+from sandboxer.model.suggestion import did_you_mean
 from sandboxer.model.text import is_host_key, is_name, printable
 from sandboxer.profiles.findings import subject
-from sandboxer.profiles.report import did_you_mean
 from sandboxer.profiles.setup_schema import check_schema, check_setup
 
 if TYPE_CHECKING:

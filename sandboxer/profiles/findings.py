@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from sandboxer.model.base import PROBLEM_HINT, PROBLEM_PATH, PROBLEM_TEXT, Strict
+from sandboxer.model.suggestion import did_you_mean, nearest
 from sandboxer.model.text import printable
-from sandboxer.profiles.report import did_you_mean, is_sensitive, nearest
+from sandboxer.profiles.report import is_sensitive
 from sandboxer.profiles.yaml_nodes import describe
 
 if TYPE_CHECKING:

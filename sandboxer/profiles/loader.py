@@ -10,11 +10,12 @@ from pydantic import ValidationError
 
 from sandboxer.model.documents import Document, Manifests
 from sandboxer.model.manifest import API_VERSION, KINDS, Extension, Fleet, Host, Profile, Sandbox
+from sandboxer.model.suggestion import did_you_mean, nearest
 from sandboxer.model.text import is_name, printable
 from sandboxer.profiles import yaml_nodes
 from sandboxer.profiles.checks import check
 from sandboxer.profiles.findings import report_errors
-from sandboxer.profiles.report import Report, did_you_mean, nearest
+from sandboxer.profiles.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

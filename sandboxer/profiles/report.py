@@ -10,8 +10,6 @@ from sandboxer.errors.diagnostic import Diagnostic, Location
 from sandboxer.model.text import plain_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sandboxer.errors.diagnostic import Severity
     from sandboxer.model.documents import Document
     from sandboxer.profiles.yaml_nodes import Path, Source
@@ -136,24 +134,3 @@ def _mask(line: str) -> str:
     """Return the line up to its first key; the rest could be secret."""
     keyed = _KEYED.match(line)
     return (keyed[1] + " ***") if keyed else "***"
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that ``word`` was probably meant to be."""
-    if len(word) > 80:
-        return None
-    # Takes some milliseconds to import, and valid manifests never need it.
-    from difflib import get_close_matches
-
-    by_folded = {candidate.lower(): candidate for candidate in known}
-    match = get_close_matches(word.lower(), by_folded, n=1, cutoff=0.6)
-    return by_folded[match[0]] if match else None
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``did you mean `x`?``, or the known words where none is close."""
-    words = sorted(known)
-    if match := nearest(word, words):
-        return f"did you mean `{match}`?"
-    shown = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")
-    return f"choose one of: {shown}" if words else ""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import UnknownName
 from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.model.suggestion import did_you_mean
+from sandboxer.model.text import named
 from sandboxer.reconcile.change import decided_as
 
 if TYPE_CHECKING:
@@ -45,18 +47,14 @@ class Options:
 
     def check(self, sandboxes: Collection[str], hosts: Collection[str]) -> None:
         """Raise UnknownName if a name is not one of these ``sandboxes``, in git or on hosts, or of these ``hosts``."""
-        for selector, names, known, kind in (
-            ("targets", self.targets, sandboxes, "sandbox in git or on the hosts"),
-            ("excluded", self.excluded, sandboxes, "sandbox in git or on the hosts"),
-            ("replaced", self.replaced, sandboxes, "sandbox in git or on the hosts"),
-            ("hosts", self.hosts, hosts, "host"),
+        for selector, names, known in (
+            ("targets", self.targets, sandboxes),
+            ("excluded", self.excluded, sandboxes),
+            ("replaced", self.replaced, sandboxes),
+            ("hosts", self.hosts, hosts),
         ):
             for name in sorted(names.difference(known)):
-                from difflib import get_close_matches  # only a wrong name needs it
-
-                near = get_close_matches(name, known, 1)
-                hint = f"did you mean `{near[0]}`?" if near else f"choose one of: {', '.join(sorted(known)) or 'none'}"
-                raise UnknownName(selector, f"{name}: there is no such {kind}", hint=hint)
+                raise unknown_name(selector, name, known)
 
     def wants(self, change: Change) -> bool:
         """Return whether the selectors include this change."""
@@ -74,3 +72,12 @@ class Options:
             return change
         message = f"{change.message}, and this run does not delete"
         return replace(decided_as(change, Action.NO_OP, Reason.NO_OP_PRUNE_DISABLED, message), volumes=())
+
+
+def unknown_name(selector: str, name: str, known: Collection[str]) -> UnknownName:
+    """Return the error for a name that a selector of hosts or sandboxes names, and that is not among the known ones."""
+    if selector == "hosts":
+        what, otherwise = f"no {named('host', name)} in git", "add a Host manifest first"
+    else:
+        what, otherwise = f"no {named('sandbox', name)} in git or on the hosts", "add a Sandbox manifest first"
+    return UnknownName(selector, what, hint=did_you_mean(name, known) or otherwise)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from sandboxer.errors.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.model.observed import RECORD_MISSING
 from sandboxer.model.plan import Unmanaged
+from sandboxer.model.suggestion import nearest
 from sandboxer.reconcile.orphans import outlived, unwanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandboxer.model.desired import Fleet
     from sandboxer.reconcile.fleet_state import FleetState
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
@@ -56,14 +58,14 @@ def warnings(fleet_state: FleetState, forget: frozenset[str]) -> Iterator[Notice
         if observed.record is None and not _bare(observed) and not outlived(observed, fleet_state):
             yield _why_it_stays(observed)
     for name in sorted(forget - fleet_state.forgotten):
-        known = (
-            "it answers"
-            if name in fleet_state.fleet.retired
-            else "it is in git"
-            if name in fleet_state.fleet.hosts
-            else ""
-        )
-        yield Notice(f"host {name} is not forgotten: {known or 'there is no such host'}")
+        yield Notice(f"host {name} is not forgotten: {_why_known(fleet_state.fleet, name)}")
+
+
+def _why_known(fleet: Fleet, name: str) -> str:
+    if name in fleet.hosts:
+        return "it answers" if name in fleet.retired else "it is in git"
+    near = nearest(name, fleet.hosts)
+    return "there is no such host" + (f"; did you mean `{near}`?" if near else "")
 
 
 def _bare(observed: ObservedSandbox) -> bool:

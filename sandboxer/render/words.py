@@ -122,7 +122,7 @@ def remedy(change: Change, wording: Wording = TERMINAL) -> str:
 
 def message_of(error: SandboxerError) -> str:
     """Return what is wrong, in the terminal's words."""
-    return f"{SELECTORS[error.selector]} {error.message}" if isinstance(error, UnknownName) else error.message
+    return f"{SELECTORS[error.selector]}: {error.message}" if isinstance(error, UnknownName) else error.message
 
 
 def hint_of(error: SandboxerError) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 from sandboxer.errors import UsageError
 from sandboxer.lifecycle.doctor import CheckedHost, check_hosts
-from sandboxer.profiles.report import did_you_mean
+from sandboxer.model.suggestion import did_you_mean
+from sandboxer.model.text import named
 from sandboxer.wiring.hosts import tool_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def check_host(
     unknown = [name for name in names if name not in manifests.hosts]
     if unknown:
         hint = did_you_mean(unknown[0], manifests.hosts)
-        raise UsageError(f"no Host {unknown[0]!r} in git", hint=hint)
+        raise UsageError(f"no {named('host', unknown[0])} in git", hint=hint)
     if not manifests.hosts:
         raise UsageError(
             "no Host in git, nothing to check",

@@ -10,8 +10,8 @@ from sandboxer.errors import HostNotObserved, SandboxNotFound
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.observed import ObservedDirectory, Reachable
+from sandboxer.model.suggestion import did_you_mean
 from sandboxer.model.text import named
-from sandboxer.profiles.report import did_you_mean
 from sandboxer.wiring import clock
 
 if TYPE_CHECKING:

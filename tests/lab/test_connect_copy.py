@@ -86,8 +86,8 @@ def test_what_cannot_be_copied_is_reported_and_changes_nothing(
     _sh(fleet, host, "mkdir /d; echo x >/d/x; ln -s /etc/passwd /d/out; ln -s ../../.. /d/up; ln -s x /d/in")
     target = tmp_path / "target"
     for words, said in {
-        ("cp", "web:/d", str(target)): "web has the services a, b; no service specified",
-        ("cp", "web/c:/d", str(target)): "web has no service c",
+        ("cp", "web:/d", str(target)): 'sandbox "web" has 2 services; no service specified',
+        ("cp", "web/c:/d", str(target)): 'sandbox "web" has no service "c"',
         ("cp", "web/a:/none", str(target)): "/none of web was not copied",
         ("cp", "web/a:/", str(target)): "a whole container cannot be copied",
         ("cp", "web/a:/d", str(target)): "is a link that points outside the copy",

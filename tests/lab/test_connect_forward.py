@@ -166,9 +166,9 @@ def test_published_ports_numbers_and_what_is_not_there(new_fleet: Callable[..., 
     with _forwarded(fleet, "8080", "--service", "b") as told:
         assert (told["name"], told["service"], _get(f"http://127.0.0.1:{told['local_port']}")) == ("8080", "b", PAGE)
     fleet.run("forward", "web", "9999", code=1)
-    assert "web has the services a, b; no service specified" in fleet.said[-1]
+    assert 'sandbox "web" has 2 services; no service specified' in fleet.said[-1]
     fleet.run("forward", "web", "none", code=1)
-    assert "web has no port none" in fleet.said[-1]
+    assert 'sandbox "web" has no port "none"' in fleet.said[-1]
     with Client(fleet.repo.path).forward("web", 8080) as forward:
         assert _get(forward.url) == PAGE
         with pytest.raises(UsageError):

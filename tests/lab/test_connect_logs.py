@@ -70,7 +70,7 @@ def test_logs_of_every_container_the_ended_ones_too(new_fleet: Callable[..., Fle
     (stamped,) = fleet.run("logs", "web", "--service", "init", "-t").splitlines()
     assert re.fullmatch(r"init \| \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S+ done", stamped)
     fleet.run("logs", "web", "--service", "c", code=1)
-    assert "web has no service c" in fleet.said[-1]
+    assert 'sandbox "web" has no service "c"' in fleet.said[-1]
     assert "a, b, init" in fleet.said[-1]
     fleet.run("logs", "none", code=1)
     assert 'no sandbox "none"' in fleet.said[-1]

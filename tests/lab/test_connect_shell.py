@@ -125,7 +125,7 @@ def test_an_impossible_request_is_reported(new_fleet: Callable[..., FleetRepo]) 
     fleet.run("ssh", "web", "b", code=1)
     assert "b of web is not running: exited" in fleet.said[-1]
     fleet.run("ssh", "web", "c", code=1)
-    assert "web has no service c" in fleet.said[-1]
+    assert 'sandbox "web" has no service "c"' in fleet.said[-1]
     fleet.run("ssh", "none", code=1)
     assert 'no sandbox "none"' in fleet.said[-1]
 

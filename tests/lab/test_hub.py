@@ -266,7 +266,7 @@ def test_a_life_is_shown_and_followed_to_its_end(new_fleet: Callable[..., FleetR
     shown = [json.loads(line) for line in fleet.run("events", fleet.id("one"), "-o", "json").splitlines()]
     valid("event", *shown)
     assert phases(shown) == CREATED
-    assert "no host has a journal of other" in _error(fleet, "events", "other")
+    assert 'no host has a journal of sandbox "other"' in _error(fleet, "events", "other")
 
     with fleet.start("events", "one", "--follow", "-o", "json") as follower:
         assert follower.stdout is not None

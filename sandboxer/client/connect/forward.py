@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from sandboxer.client.connect.target import target_of
 from sandboxer.errors import HostError, HostUnreachable, SandboxerError, SandboxError, UsageError
+from sandboxer.model.suggestion import did_you_mean
+from sandboxer.model.text import named
 from sandboxer.wiring.edges import Relay, Transports
 
 if TYPE_CHECKING:
@@ -136,8 +138,8 @@ def _all(target: ConnectTarget, service: str | None) -> list[_Destination]:
 def _destination(target: ConnectTarget, request: PortRequest, service: str | None) -> _Destination:
     """Return the destination of a requested port. Raise UsageError if there is none."""
     declared = [destination for destination in _declared(target) if service in (None, destination.service)]
-    named = [destination for destination in declared if request.port in (destination.name, str(destination.port))]
-    exact = [destination for destination in named if destination.name == request.port] or named
+    matching = [destination for destination in declared if request.port in (destination.name, str(destination.port))]
+    exact = [destination for destination in matching if destination.name == request.port] or matching
     services = {destination.service for destination in exact}
     if len(services) > 1:
         raise UsageError(
@@ -147,9 +149,8 @@ def _destination(target: ConnectTarget, request: PortRequest, service: str | Non
     if exact:
         return exact[0]
     if not request.port.isdecimal() or not 0 < int(request.port[:6]) < 65536:
-        known = ", ".join(destination.name for destination in declared)
-        hint = f"choose one of: {known}" if known else "specify a container port from 1 to 65535"
-        raise UsageError(f"{target.name} has no port {request.port}", hint=hint)
+        hint = did_you_mean(request.port, {one.name for one in declared}) or "specify a container port from 1 to 65535"
+        raise UsageError(f"{named('sandbox', target.name)} has no {named('port', request.port)}", hint=hint)
     number = int(request.port)
     return _Destination(request.port, target.the_service(service), number, "tcp")
 

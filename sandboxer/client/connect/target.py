@@ -12,7 +12,8 @@ from sandboxer.client.query import copies_of
 from sandboxer.errors import SandboxError, UsageError
 from sandboxer.extensions.capabilities import LiveSandbox
 from sandboxer.model.observed import Reachable
-from sandboxer.profiles.report import did_you_mean
+from sandboxer.model.suggestion import did_you_mean
+from sandboxer.model.text import named
 from sandboxer.reconcile.observed_sandbox import observed_host
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring.edges import Transports
@@ -53,10 +54,12 @@ class ConnectTarget(LiveSandbox):
         if service is None and len(services) == 1:
             return next(iter(services))
         if service is None:
-            raise UsageError(f"{self.name} has {self._have()}; no service specified", hint="specify a service")
+            several = f"has {len(services)} services" if services else "has no containers"
+            hint = f"specify a service: {', '.join(services)}" if services else f"check `sandboxer get {self.name}`"
+            raise UsageError(f"{named('sandbox', self.name)} {several}; no service specified", hint=hint)
         if service not in services:
-            hint = did_you_mean(service, services.keys()) or f"choose one of: {self._have()}"
-            raise UsageError(f"{self.name} has no service {service}", hint=hint)
+            hint = did_you_mean(service, services) or f"check `sandboxer get {self.name}`: there are no containers"
+            raise UsageError(f"{named('sandbox', self.name)} has no {named('service', service)}", hint=hint)
         return service
 
     def container(self, service: str | None, *, running: bool = True) -> Container:
@@ -72,10 +75,6 @@ class ConnectTarget(LiveSandbox):
             message = f"{name} of {self.name} is not running: {states}"
             raise SandboxError(self.name, message, hint=f"check `sandboxer logs {self.name} --service {name}`")
         return found or containers[0]
-
-    def _have(self) -> str:
-        names = list(self.services)
-        return f"the services {', '.join(names)}" if names else "no containers"
 
     def observe_again(self, transport: HostTransport) -> ConnectTarget:
         """Return the same sandbox by a fresh observation of its host.

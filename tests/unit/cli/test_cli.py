@@ -254,7 +254,8 @@ def test_apply_refuses_manifests_that_are_not_committed(fleet: GitRepo) -> None:
 def test_a_selector_that_names_nothing_is_an_error(fleet: GitRepo, option: str) -> None:
     done = run("-C", fleet.path, "plan", option, "wev")
     assert done.returncode == 1
-    assert f"{option} wev" in done.stderr
+    assert f"{option}: no " in done.stderr
+    assert '"wev" in git' in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -268,8 +269,41 @@ def test_a_wrong_name_is_answered_with_the_one_that_was_meant(fleet: GitRepo, wo
 
 def test_a_wrong_host_is_answered_with_the_one_that_was_meant(fleet: GitRepo) -> None:
     fleet.commit({"manifests/silent.yaml": SILENT_HOST})
-    for words in (["plan", "--host", "silnt"], ["doctor", "silnt"]):
-        assert "did you mean `silent`?" in run("-C", fleet.path, *words).stderr
+    for words in (
+        ["plan", "--host", "silnt"],
+        ["list", "--host", "silnt"],
+        ["drift", "--host", "silnt"],
+        ["doctor", "silnt"],
+    ):
+        done = run("-C", fleet.path, *words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert 'no host "silnt" in git' in done.stderr
+        assert "did you mean `silent`?" in done.stderr
+    warned = run("-C", fleet.path, "plan", "--forget-host", "silnt").stdout
+    assert "host silnt is not forgotten: there is no such host; did you mean `silent`?" in warned
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["plan", "-o", "jsn"], "json"),
+        (["completion", "bsh"], "bash"),
+        (["list", "--phase", "redy"], "ready"),
+        (["wait", "web", "--for", "destroy"], "destroyed"),
+        (["--log-format", "jsom", "plan"], "json"),
+    ],
+)
+def test_a_wrong_choice_is_answered_with_the_one_that_was_meant(words: list[str], near: str) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is not one of" in done.stderr
+    assert f"Did you mean '{near}'?" in done.stderr
+
+
+def test_a_choice_that_resembles_none_is_answered_with_those_that_there_are() -> None:
+    said = run("plan", "-o", "zzz").stderr
+    assert "'zzz' is not one of 'text', 'json', 'markdown'." in said
+    assert "Did you mean" not in said
 
 
 def test_no_colour_where_there_is_no_terminal(fleet: GitRepo) -> None:

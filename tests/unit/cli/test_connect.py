@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from types import SimpleNamespace
+from typing import Any
 
 import click
 import pytest
@@ -11,6 +13,8 @@ from sandboxer.cli.copy import _inside
 from sandboxer.cli.forward import _request
 from sandboxer.cli.logs import harmless
 from sandboxer.cli.shell import _COMMAND, ssh
+from sandboxer.client import Client
+from sandboxer.client.connect.target import ConnectTarget
 from sandboxer.errors import UsageError
 from sandboxer.extensions.compose_ssh.container_logs import MAX_LINE, Lines
 from sandboxer.extensions.compose_ssh.follow import _Again
@@ -108,3 +112,40 @@ def test_what_is_behind_two_dashes_is_a_command(
 ) -> None:
     context = ssh.make_context("ssh", list(words))
     assert (context.params["service"], context.meta[_COMMAND]) == (service, command)
+
+
+def target(*services: str) -> Any:
+    """Return what a connection needs to know of a sandbox with the port `http` in its profile."""
+    ports = [{"name": "http", "service": "web", "port": 80}]
+    return SimpleNamespace(
+        name="web",
+        services=dict.fromkeys(services),
+        capable=lambda _: None,
+        record=SimpleNamespace(spec={"reachability": {"ports": ports}}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("services", "service", "message", "hint"),
+    [
+        (("a", "b"), None, "has 2 services; no service specified", "specify a service: a, b"),
+        (("web", "db"), "wbe", 'has no service "wbe"', "did you mean `web`?"),
+        (("a", "b"), "wbe", 'has no service "wbe"', "choose one of: a, b"),
+        ((), "web", 'has no service "web"', "check `sandboxer get web`: there are no containers"),
+        ((), None, "has no containers; no service specified", "check `sandboxer get web`"),
+    ],
+)
+def test_a_wrong_service_is_answered_with_the_right_ones(
+    services: tuple[str, ...], service: str | None, message: str, hint: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        ConnectTarget.the_service(target(*services), service)
+    assert (error.value.message, error.value.hint) == (f'sandbox "web" {message}', hint)
+
+
+@pytest.mark.parametrize(("port", "hint"), [("htpt", "did you mean `http`?"), ("x", "choose one of: http")])
+def test_a_wrong_port_is_answered_with_the_right_ones(monkeypatch: pytest.MonkeyPatch, port: str, hint: str) -> None:
+    monkeypatch.setattr("sandboxer.client.connect.forward.target_of", lambda *_: target("web"))
+    with pytest.raises(UsageError) as error:
+        Client().forward("web", port)
+    assert (error.value.message, error.value.hint) == (f'sandbox "web" has no port "{port}"', hint)

@@ -87,7 +87,7 @@ def test_each_life_is_whole_and_each_event_is_shown_once(host: JournalHost) -> N
 
 def test_there_is_none(host: JournalHost) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
-    assert "no host has a journal of other" in " ".join(told(host, "other", code=1).split())
+    assert 'no host has a journal of sandbox "other"' in " ".join(told(host, "other", code=1).split())
 
 
 def test_it_is_followed_to_its_end(host: JournalHost) -> None:

@@ -174,5 +174,5 @@ def test_a_name_that_git_does_not_have(commit: str, capsys: pytest.CaptureFixtur
     assert run(["render", "wab"]) == 1
     said = capsys.readouterr()
     assert not said.out
-    assert "no Sandbox 'wab' in git" in said.err
+    assert 'no sandbox "wab" in git' in said.err
     assert "did you mean `web`?" in said.err

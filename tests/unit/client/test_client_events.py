@@ -13,7 +13,7 @@ import pytest
 from sandboxer.client import Client
 from sandboxer.errors import HostNotObserved, UsageError
 from tests.support.bench import ID
-from tests.support.journal_host import ONE, JournalHost, life, lines
+from tests.support.journal_host import ONE, RECORD, JournalHost, life, lines
 from tests.support.silent import SILENT_HOST
 
 if TYPE_CHECKING:
@@ -63,10 +63,21 @@ def test_where_none_has_a_journal_the_silent_host_is_named(host: JournalHost) ->
     warned: list[str] = []
     events = Client(host.session.folder / "fleet", warn=warned.append).events("other")
     assert warned == [], "no host is contacted before the first step"
-    with pytest.raises(UsageError, match="no host has a journal of other") as error:
+    with pytest.raises(UsageError, match='no host has a journal of sandbox "other"') as error:
         next(events)
     assert error.value.hint == "check silent with `sandboxer doctor`: the sandbox may be there"
     assert [words.partition(":")[0] for words in warned] == ["silent did not answer"]
+
+
+def test_a_wrong_name_is_answered_with_the_one_that_was_meant(host: JournalHost) -> None:
+    host.lives(ONE, lines(life(ONE, 3)))
+    (host.directory() / "record.json").write_bytes(RECORD.to_bytes())
+    with pytest.raises(UsageError) as error:
+        list(Client(host.session.folder / "fleet").events("wbe"))
+    assert error.value.hint == "did you mean `web`?"
+    with pytest.raises(UsageError) as error:
+        list(Client(host.session.folder / "fleet").events("other"))
+    assert error.value.hint == "list the sandboxes with `sandboxer list`"
 
 
 @pytest.mark.parametrize(

@@ -305,7 +305,7 @@ def test_a_host_that_git_does_not_have(
     monkeypatch.chdir(fleet(tmp_path, HOST))
     assert run(["doctor", "biuld-1"]) == 1
     said = capsys.readouterr().err
-    assert "no Host 'biuld-1' in git" in said
+    assert 'no host "biuld-1" in git' in said
     assert "did you mean `build-1`?" in said
 
 
