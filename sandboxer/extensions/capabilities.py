@@ -7,7 +7,7 @@ command that needs one on a sandbox whose extension does not declare it fails an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -183,6 +183,7 @@ class SupportsHostChecks(Protocol):
         """Return what this backend needs of a host, beyond what the core checks."""
 
 
+@runtime_checkable
 class SupportsRemoval(Protocol):
     """The end of an apply: ``host_command(…, "session.sh", *extension.removal_scripts(), "cleanup.sh", …)``."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action, Block
 from sandboxer.model.observed import Reachable
@@ -16,7 +16,6 @@ from sandboxer.wiring.secrecy import Redaction
 if TYPE_CHECKING:
     from sandboxer.adapters.git import FleetRepository
     from sandboxer.extensions.base import Extension, Operation
-    from sandboxer.extensions.capabilities import SupportsRemoval
     from sandboxer.extensions.registry import Registry
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change
@@ -106,10 +105,15 @@ class Applier:
         clean_up(pending, self.hosts.transport, fleet.name, head_of(fleet), self._removal_scripts())
 
     def _removal_scripts(self) -> list[str]:
-        """Return the scripts by which the backends of the fleet remove what the login may not."""
-        able = [one for one in self.hosts.source.extensions() if self.registry.supports(one, "removal_scripts")]
-        backends = [cast("SupportsRemoval", self.registry.get(name)) for name in able]
-        return [script for backend in backends for script in backend.removal_scripts()]
+        """Return the scripts by which the backends of the fleet remove what the login may not.
+
+        Whether a description names this capability does not matter: one of an earlier release does not.
+        """
+        from sandboxer.extensions.capabilities import SupportsRemoval
+
+        backends = self.hosts.source.extensions().values()
+        able = [backend for backend in backends if isinstance(backend, SupportsRemoval)]
+        return [script for backend in able for script in backend.removal_scripts()]
 
     def _extension_of(self, change: Change) -> str:
         """Return the extension that carries out a change."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: What `removal_scripts` returns.
 REMOVAL_SCRIPTS = ("sandboxer.extensions.compose_ssh:cleaner.sh",)
 VERBS = (
-    *REMOVAL_SCRIPTS,
+    "sandboxer.extensions.compose_ssh:cleaner.sh",
     "sandboxer.extensions.compose_ssh:engine.sh",
     "files.sh",
     "delivery.sh",

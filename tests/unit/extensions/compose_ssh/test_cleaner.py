@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandboxer.extensions.compose_ssh.directory import REMOVAL_SCRIPTS, VERBS
 from sandboxer.hosts.scripts import script
 
 if TYPE_CHECKING:
@@ -143,3 +144,8 @@ def test_an_engine_of_another_extension_is_not_asked(tmp_path: Path) -> None:
     code, said, request = _force_remove(tmp_path, "firecracker")
     assert (code, request) == (1, [])
     assert "gone cannot be removed: it holds files of another user" in said
+
+
+def test_a_session_removes_as_the_end_of_an_apply_does() -> None:
+    assert set(REMOVAL_SCRIPTS) <= set(VERBS)
+    assert script(*REMOVAL_SCRIPTS) == CLEANER
