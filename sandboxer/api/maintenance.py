@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.api.errors import code_location
 from sandboxer.errors import SandboxerError
+from sandboxer.model.text import named
 from sandboxer.render.remedies import in_json
 from sandboxer.web.problems import HttpProblem
 
@@ -46,17 +47,20 @@ class Maintenance:
                     service.begin(one.id, kinds[one.wants])
             except HttpProblem:
                 return  # the queue is full; the next round finds it again
-            service.log("info", f"resuming {one.name} ({one.id}): {one.wants}")
+            service.log("info", f"resuming {named('sandbox', one.name)} ({one.id}): {one.wants}")
 
     def reap(self) -> None:
         """Delete expired sandboxes, within the guards."""
         for outcome in self._service.client().reap():
             change = outcome.change
             if outcome.ok:
-                self._service.log("info", f"{change.sandbox} on {change.host} has expired: {outcome.change.action}")
+                what = f"{named('sandbox', change.sandbox)} on {named('host', change.host or '')}"
+                self._service.log("info", f"{what} has expired: {outcome.change.action}")
             else:
                 why = outcome.error or in_json(change.message, change.remedy)
-                self._service.log("warning", f"{change.sandbox} has expired, but was not deleted: {why}")
+                self._service.log(
+                    "warning", f"{named('sandbox', change.sandbox)} has expired, but was not deleted: {why}"
+                )
 
     def _repeat(self, act: Callable[[], None], seconds: float) -> None:
         while not self._over.is_set():

@@ -11,6 +11,7 @@ from sandboxer.api.errors import code_location, is_for_later, refused
 from sandboxer.api.operations import HandedOver, Superseded
 from sandboxer.errors import ManifestError, SandboxerError, UsageError
 from sandboxer.model.lifecycle import Phase
+from sandboxer.model.text import named
 from sandboxer.web.problems import HttpProblem
 
 if TYPE_CHECKING:
@@ -176,9 +177,9 @@ class Service:
         self.metrics.ended(job.kind, outcome, seconds)
         words = {"make": "created", "recreate": "recreated", "destroy": "destroyed"}[job.kind]
         if error is None:
-            self.log("info", f"{job.id} was {words} in {seconds:.1f} s")
+            self.log("info", f"{named('sandbox', job.id)} was {words} in {seconds:.1f} s")
         else:
-            self.log("warning", f"{job.id} was not {words}: {words_of(error)}")
+            self.log("warning", f"{named('sandbox', job.id)} was not {words}: {words_of(error)}")
 
     def _make(self, identifier: str) -> Handle:
         client = self.client()
@@ -194,7 +195,9 @@ class Service:
         try:
             client.give_up(identifier, words_of(error))
         except SandboxerError as other:
-            self.log("warning", f"{identifier} could not be marked as failed, will retry: {other.message}")
+            self.log(
+                "warning", f"{named('sandbox', identifier)} could not be marked as failed, will retry: {other.message}"
+            )
 
 
 def sort_key(handle: Handle) -> tuple[str, str]:
@@ -204,13 +207,13 @@ def sort_key(handle: Handle) -> tuple[str, str]:
 
 def absent(name: str) -> HttpProblem:
     """Return the problem for a sandbox that does not exist or is not visible to the token."""
-    return HttpProblem(404, f"no sandbox {name}")
+    return HttpProblem(404, f"no {named('sandbox', name)}")
 
 
 def must_be_imperative(handle: Handle) -> None:
     """Raise HttpProblem for a sandbox from git: its manifest decides what happens to it."""
     if handle.origin == "git":
-        raise HttpProblem(409, f"{handle.name} is from git: change its manifest")
+        raise HttpProblem(409, f"{named('sandbox', handle.name)} is from git: change its manifest")
 
 
 def words_of(error: BaseException) -> str:

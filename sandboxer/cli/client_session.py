@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sandboxer.cli.exit_codes import EXIT_ERROR
 from sandboxer.cli.session import session
 from sandboxer.model.lifecycle import Action
+from sandboxer.model.text import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,6 +83,7 @@ def _interruptible(present: Session) -> Iterator[None]:
 def _left_of(change: Change) -> str:
     state = "may be partly removed" if change.action is Action.DELETE else "may not be ready yet"
     return (
-        f"{change.sandbox} on {change.host} {state}: check with `sandboxer get {change.id}`, "
+        f"{named('sandbox', change.sandbox)} on {named('host', change.host or '')} {state}: "
+        f"check with `sandboxer get {change.id}`, "
         f"remove with `sandboxer destroy {change.id}`. Waiting for running steps; press Ctrl-C again to stop at once."
     )

@@ -11,6 +11,7 @@ from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.groups import SummaryGroup
 from sandboxer.cli.hub_reporting import reporting
 from sandboxer.cli.session import opened, session
+from sandboxer.model.text import named
 
 FLUSH_PATIENCE, FLUSH_MOST = 15.0, 600.0  # seconds
 
@@ -97,6 +98,6 @@ def flush() -> int:
             reporter.begin(observations)
         unheard, reported = observations.unreachable(), reporter.sent
         for name, why in unheard.items():
-            session().notify("warning", f"{name} did not answer: {why}", name)
+            session().notify("warning", f"{named('host', name)} did not answer: {why}", name)
     session().notify("info", f"Reported {reported} sandbox{'' if reported == 1 else 'es'} to State Hub.")
     return EXIT_ERROR if unheard or reporter.problems else EXIT_DONE

@@ -17,6 +17,7 @@ from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import Duration, Pair, lock_timeout_option, output_option
 from sandboxer.cli.session import session
 from sandboxer.errors import TRANSIENT, SandboxerError, SandboxNotFound, UsageError
+from sandboxer.model.text import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -280,9 +281,8 @@ def _go_on_with(sandbox: Sandbox) -> None:
     nothing = subprocess.DEVNULL
     words = [sys.executable, "-m", "sandboxer", "resume", "--give-up", sandbox.id]
     subprocess.Popen(words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
-    session().notify(
-        "info", f"{sandbox.name} is being created in the background: wait with `sandboxer wait {sandbox.name}`."
-    )
+    what, wait_for = named("sandbox", sandbox.name), f"`sandboxer wait {sandbox.name}`"
+    session().notify("info", f"{what} is being created in the background: wait with {wait_for}.")
 
 
 def _show(sandbox: Sandbox, output: str) -> None:

@@ -102,7 +102,9 @@ def create(context: ClientContext, request: SandboxRequest) -> Handle:
         if any(outcome.change.block is Block.STALE for outcome in applied.outcomes):
             continue  # another client begins the same one, or one of its name, right now
         return _handle_of_made(context, applied, planned.observations.fleet, request)
-    raise SandboxError(request.name, f"{request.name} is being changed by other clients", hint="try again")
+    raise SandboxError(
+        request.name, f"{named('sandbox', request.name)} is being changed by other clients", hint="try again"
+    )
 
 
 def resume(context: ClientContext, name: str) -> Handle:
@@ -114,7 +116,9 @@ def resume(context: ClientContext, name: str) -> Handle:
         planned = plan_fleet(source, hosts, Options())
         copies = copies_of(planned, name) or find(planned, name)
         if copies[0].change.origin == "git":
-            raise UsageError(f"{copies[0].change.sandbox} is in git", hint="resume with `sandboxer apply`")
+            raise UsageError(
+                f"{named('sandbox', copies[0].change.sandbox)} is in git", hint="resume with `sandboxer apply`"
+            )
         record = copies[0].observed.record
         if record is not None and record.phase in (Phase.READY, Phase.ACTIVE):
             return handle_of(copies[0])
@@ -124,7 +128,8 @@ def resume(context: ClientContext, name: str) -> Handle:
             and not (record.requested and record.requested.again)
         ):
             raise UsageError(
-                f"{record.name} is being removed", hint=f"finish the removal with `sandboxer destroy {record.name}`"
+                f"{named('sandbox', record.name)} is being removed",
+                hint=f"finish the removal with `sandboxer destroy {record.name}`",
             )
         request = _request_of(context, source, hosts, planned, copies[0])
     return _make(context, request, "resume", Options(targets=frozenset({request.name}), allow_rollback=True))
@@ -176,7 +181,9 @@ def _handle_of_made(context: ClientContext, applied: Applied, fleet: Fleet, requ
     made = handle_if_there(context, request.id)
     if made is None:
         raise SandboxError(
-            request.name, f"{request.name} was created, but no longer exists", hint="check who removed the sandbox"
+            request.name,
+            f"{named('sandbox', request.name)} was created, but no longer exists",
+            hint="check who removed the sandbox",
         )
     return made
 
@@ -185,7 +192,9 @@ def _must_be_free(request: SandboxRequest, there: Sequence[LocatedSandbox]) -> N
     same = [one for one in there if one.change.sandbox == request.name]
     if same:
         hint = f"choose another name, or run `sandboxer destroy {request.name}`"
-        raise NameTaken(f"sandbox {request.name} already exists on {same[0].observed.host}", hint=hint)
+        raise NameTaken(
+            f"{named('sandbox', request.name)} already exists on {named('host', same[0].observed.host)}", hint=hint
+        )
 
 
 def _must_be_the_same(record: Record | None, request: SandboxRequest) -> None:

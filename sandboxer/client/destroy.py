@@ -9,6 +9,7 @@ from sandboxer.client.context import failure
 from sandboxer.client.query import copies_of
 from sandboxer.errors import SandboxError, UsageError
 from sandboxer.model.lifecycle import Action, Block, Reason
+from sandboxer.model.text import named
 from sandboxer.reconcile.change import decided_as, with_fingerprint
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring.lookup import find, handle_of, require_observed
@@ -33,7 +34,7 @@ def destroy(context: ClientContext, name: str) -> bool:
         outcome = _destroy_once(context, name)
         if outcome is not None:
             return outcome
-    raise SandboxError(name, f"{name} is being changed by other clients", hint="try again")
+    raise SandboxError(name, f"{named('sandbox', name)} is being changed by other clients", hint="try again")
 
 
 def _destroy_once(context: ClientContext, name: str) -> bool | None:
@@ -45,10 +46,13 @@ def _destroy_once(context: ClientContext, name: str) -> bool | None:
             return False
         for copy in copies:
             if copy.observed.conflict:
-                message = f"{name} on {copy.observed.host} was not removed: {copy.observed.conflict}"
+                where = f"{named('sandbox', name)} on {named('host', copy.observed.host)}"
+                message = f"{where} was not removed: {copy.observed.conflict}"
                 raise SandboxError(name, message, hint="check with `sandboxer plan`")
         if any(copy.change.sandbox in source.sound().sandboxes for copy in copies):
-            context.warn(f"{copies[0].change.sandbox} is in git: the next apply creates the sandbox again")
+            context.warn(
+                f"{named('sandbox', copies[0].change.sandbox)} is in git: the next apply creates the sandbox again"
+            )
         removal = planned.with_changes(map(_removal, copies))
         outcomes = context.apply(removal, source, hosts, "destroy", of_git=False).outcomes
         require_observed(planned, name)
@@ -81,19 +85,24 @@ def extend_ttl(context: ClientContext, name: str, by: timedelta) -> Handle:
         with context.changing(planned, source, hosts, "extend-ttl") as operations:
             record = extend(operations, planned.observations, home, by)
     if home.desired is not None and says_otherwise(home.desired, record):
-        context.warn(f"git has a different ttl or expiresAt for {record.name}, which the next apply restores")
+        context.warn(
+            f"git has a different ttl or expiresAt for {named('sandbox', record.name)}, which the next apply restores"
+        )
     return handle_of(home.with_record(record))
 
 
 def _extendable(found: Sequence[LocatedSandbox]) -> LocatedSandbox:
     """Return the one copy that may be extended. Raise UsageError if it is ambiguous, or not certainly ours."""
     copies = [there for there in found if not there.stray]
-    name, hosts = found[0].change.sandbox, ", ".join(there.observed.host for there in found)
+    name, hosts = found[0].change.sandbox, " and ".join(named("host", there.observed.host) for there in found)
     if len(copies) != 1:
-        raise UsageError(f"{name} is on {hosts}: several copies", hint="run `sandboxer apply` to keep one copy")
+        raise UsageError(
+            f"{named('sandbox', name)} is on {hosts}: several copies", hint="run `sandboxer apply` to keep one copy"
+        )
     if copies[0].observed.conflict or copies[0].observed.record is None:
         reason = copies[0].observed.conflict or "the record is missing"
         raise UsageError(
-            f"the expiry of {name} on {hosts} cannot be extended: {reason}", hint="check with `sandboxer plan`"
+            f"the expiry of {named('sandbox', name)} on {hosts} cannot be extended: {reason}",
+            hint="check with `sandboxer plan`",
         )
     return copies[0]

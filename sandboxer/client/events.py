@@ -33,7 +33,7 @@ def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Even
         observations = hosts.observe()
         unheard = observations.unreachable()
         for host, why in unheard.items():
-            context.warn(f"{host} did not answer: {why}")
+            context.warn(f"{named('host', host)} did not answer: {why}")
         journals, ids = journals_of(observations.fleet, hosts.transport), sorted(ids_of(observations, name))
         journal = _Journal(journals, observations.answering(), ids)
         yield from journal.fresh()

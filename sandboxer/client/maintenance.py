@@ -106,5 +106,5 @@ def _sure(copies: Sequence[LocatedSandbox], name: str) -> LocatedSandbox:
         raise SandboxNotFound(f"no {named('sandbox', name)} on the hosts", hint=LIST_HINT)
     if copies[0].observed.conflict or copies[0].observed.record is None:
         reason = copies[0].observed.conflict or "the record is missing"
-        raise UsageError(f"{name} cannot be marked: {reason}", hint="check with `sandboxer plan`")
+        raise UsageError(f"{named('sandbox', name)} cannot be marked: {reason}", hint="check with `sandboxer plan`")
     return copies[0]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sandboxer.errors import HostNotObserved, SandboxError, UsageError
 from sandboxer.model.lifecycle import Phase
+from sandboxer.model.text import named
 from sandboxer.reconcile.options import Options, unknown_name
 from sandboxer.render.remedies import in_json
 from sandboxer.wiring.lookup import find, handle_of, located_sandboxes, require_observed
@@ -76,7 +77,7 @@ def handles(context: ClientContext, chosen: SandboxFilter | None = None) -> list
         for host in planned.plan.hosts:
             if host.status != "reachable":
                 fault = "did not answer" if host.status == "unreachable" else "did not answer in full"
-                context.warn(f"{host.name} {fault}: {host.error}")
+                context.warn(f"{named('host', host.name)} {fault}: {host.error}")
         return [handle for handle in map(handle_of, located_sandboxes(planned)) if chosen.takes(handle)]
 
 
@@ -109,16 +110,17 @@ def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"]
         try:
             found = handle_if_there(context, name)
         except HostNotObserved:  # a possible sandbox does not count as removed
-            found, now = None, "not seen"
+            found, now, state = None, "", "a host that may have the sandbox could not be fully inspected"
         else:
             now = str(found.phase) if found else Phase.DESTROYED.value
+            state = f"its phase is {now}"
         if now == phase or (phase == "ready" and now == Phase.ACTIVE):
             of_git = found is not None and found.origin == "git"
             return handle_if_there(context, name, find_inputs=True) or found if of_git else found
         if phase == "ready" and now == Phase.FAILED:
-            raise SandboxError(name, f"{name} failed", hint=f"check `sandboxer events {name}`")
+            raise SandboxError(name, f"{named('sandbox', name)} failed", hint=f"check `sandboxer events {name}`")
         if time.monotonic() >= deadline:
-            raise SandboxError(name, f"{name} is {now}, not {phase}, after {timeout:g} s")
+            raise SandboxError(name, f"{named('sandbox', name)} is not {phase} after {timeout:g} s: {state}")
         time.sleep(POLL_SECONDS)
 
 
@@ -136,5 +138,5 @@ def copies_of(planned: Planned, name: str, sees: Callable[[Handle], bool] | None
     found = [one for one in find(planned, name) if one.change.id not in hidden]
     ids = sorted({copy.change.id for copy in found})
     if len(ids) > 1:
-        raise UsageError(f"{name} is ambiguous: sandboxes {' and '.join(ids)}", hint="use an ID")
+        raise UsageError(f"{named('sandbox', name)} is ambiguous: IDs {' and '.join(ids)}", hint="use an ID")
     return found

@@ -10,6 +10,7 @@ from sandboxer.extensions.base import Operation, Provenance, Target
 from sandboxer.model.lifecycle import Action
 from sandboxer.model.observed import Reachable
 from sandboxer.model.run_events import ChangeProgressed, EventWritten, ignore
+from sandboxer.model.text import named
 from sandboxer.wiring import clock
 from sandboxer.wiring.holder import holder_of
 from sandboxer.wiring.hosts import tool_of
@@ -52,12 +53,12 @@ class Operations:
         """
         fleet, observation = observations.fleet, observations.by_host[host]
         if not isinstance(observation, Reachable):
-            raise SandboxerError(f"{host} could not be observed")
+            raise SandboxerError(f"{named('host', host)} could not be observed")
         observed = observations.sandbox(host, change.id)
         engine = self._engine(change, observed, observation, fleet)
         if engine is None:
             raise SandboxerError(
-                f"{host} has no container engine", hint=f"check the host with `sandboxer doctor {host}`"
+                f"{named('host', host)} has no container engine", hint=f"check the host with `sandboxer doctor {host}`"
             )
         manifest = fleet.hosts[host]
         target = Target(

@@ -88,7 +88,7 @@ def test_what_cannot_be_copied_is_reported_and_changes_nothing(
     for words, said in {
         ("cp", "web:/d", str(target)): 'sandbox "web" has 2 services; no service specified',
         ("cp", "web/c:/d", str(target)): 'sandbox "web" has no service "c"',
-        ("cp", "web/a:/none", str(target)): "/none of web was not copied",
+        ("cp", "web/a:/none", str(target)): '/none of sandbox "web" was not copied',
         ("cp", "web/a:/", str(target)): "a whole container cannot be copied",
         ("cp", "web/a:/d", str(target)): "is a link that points outside the copy",
         ("cp", "web/a:/d/x", f"{target}/"): "there is no folder",

@@ -184,12 +184,12 @@ def test_a_refused_connection_ends_alone(applied: FleetRepo, host: str) -> None:
         nothing = Client(fleet.repo.path, warn=warned.append).forward("web", 9, service="a")
         with nothing, socket.create_connection(("127.0.0.1", nothing.local_port), 10) as sock:
             assert _end_of(sock) == "reset"
-        assert warned == ["a connection was refused: nothing answers on port 9 of a in web"]
+        assert warned == ['a connection was refused: nothing answers on port "9" of service "a" of sandbox "web"']
         assert _get(forward.url) == PAGE
         fleet.engine(host, "stop", "-t", "0", fleet.ids(host, "web")["a"])
         with socket.create_connection(("127.0.0.1", forward.local_port), 10) as sock:
             assert _end_of(sock) == "reset"
-        assert "a of web is not running: exited" in warned[-1]
+        assert 'service "a" of sandbox "web" is not running: exited' in warned[-1]
         fleet.engine(host, "start", fleet.ids(host, "web")["a"])
         until(lambda: _answers(forward.url), "it answers when it runs again")
     until(lambda: set(threading.enumerate()) <= threads, "no thread is left")
@@ -225,7 +225,7 @@ def test_a_lost_connection_is_opened_again(applied: FleetRepo, lab: Lab, host: s
         with lab.cut(host, "refuse"):
             until(lambda: not _answers(told["url"]), "it is cut off")
         until(lambda: _answers(told["url"]), "it answers again")
-    assert "the connection to lab-1 was lost; reconnecting" in told["stderr"]
+    assert 'the connection to host "lab-1" was lost; reconnecting' in told["stderr"]
 
 
 def test_whoever_reads_slowly_costs_no_memory(new_fleet: Callable[..., FleetRepo]) -> None:

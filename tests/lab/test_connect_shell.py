@@ -123,7 +123,7 @@ def test_an_impossible_request_is_reported(new_fleet: Callable[..., FleetRepo]) 
     fleet = _with_sandbox(new_fleet("lab-1"))
     fleet.engine("lab-1", "stop", "-t", "0", fleet.ids("lab-1", "web")["b"])
     fleet.run("ssh", "web", "b", code=1)
-    assert "b of web is not running: exited" in fleet.said[-1]
+    assert 'service "b" of sandbox "web" is not running: exited' in fleet.said[-1]
     fleet.run("ssh", "web", "c", code=1)
     assert 'sandbox "web" has no service "c"' in fleet.said[-1]
     fleet.run("ssh", "none", code=1)

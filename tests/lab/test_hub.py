@@ -244,7 +244,7 @@ def test_flush_exits_as_it_went(new_fleet: Callable[..., FleetRepo], hub: Served
     hub.start()
     with lab.cut("lab-2", "refuse"):
         said = _error(fleet, "hub", "flush")
-        assert "Warning: lab-2 did not answer: " in said
+        assert 'Warning: host "lab-2" did not answer: ' in said
         assert "Reported 1 sandbox to State Hub." in said
     assert set(hub.sandboxes()) == {"on-lab-1"}
     fleet.run("hub", "flush")

@@ -109,7 +109,7 @@ def test_a_name_is_used_once_and_errors_are_reported_as_of_a_manifest(new_fleet:
     with pytest.raises(ManifestError):
         client.create("profile.web", ttl="3h")  # beyond the profile's
     with client.create("profile.web", name="try-1") as sandbox:
-        with pytest.raises(UsageError, match="sandbox try-1 already exists on lab-1"):
+        with pytest.raises(UsageError, match='sandbox "try-1" already exists on host "lab-1"'):
             client.create("profile.web", name="try-1")
         assert [one.id for one in client.list()] == [sandbox.id]
     assert client.list() == []
@@ -123,7 +123,7 @@ def test_one_of_gits_is_renewed_and_comes_back_after_a_destroy(new_fleet: Callab
     assert _ask(fleet, "recreate", "web")["sync"] == "Synced"
     assert fleet.record("lab-1", "web")["uid"] != uid
     fleet.run("destroy", "web")
-    assert "web is in git: the next apply creates the sandbox again" in fleet.said[-1]
+    assert 'sandbox "web" is in git: the next apply creates the sandbox again' in fleet.said[-1]
     assert fleet.ids("lab-1") == {}
     assert fleet.apply().reasons == {"web": "create_because_absent"}
 
@@ -141,7 +141,7 @@ def test_a_name_that_two_have_names_neither(new_fleet: Callable[..., FleetRepo])
     fleet.sh("lab-1", f"mv {fleet.root}/{fleet.name}/.aside {fleet.root}/{fleet.name}/{orphan}")
     assert commit not in fleet.sh("lab-1", f"cat {fleet.root}/{fleet.name}/.head.json"), "nothing of it was applied"
     fleet.run("destroy", "web", code=1)
-    assert "web is ambiguous: sandboxes" in fleet.said[-1]
+    assert 'sandbox "web" is ambiguous: IDs' in fleet.said[-1]
     assert _ask(fleet, "recreate", made)["id"] == made
     assert fleet.exists("lab-1", f"{fleet.root}/{fleet.name}/{orphan}"), "the orphan is not deleted on the way"
     fleet.run("destroy", made)

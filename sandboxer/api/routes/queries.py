@@ -18,7 +18,7 @@ from sandboxer.api.tokens import Grant
 from sandboxer.errors import SandboxerError, UsageError
 from sandboxer.model.event import Event
 from sandboxer.model.hub import cloud_event
-from sandboxer.model.text import printable
+from sandboxer.model.text import named, printable
 from sandboxer.web.problems import HttpProblem
 
 router = APIRouter()
@@ -199,7 +199,7 @@ def _sent_before(service: Service, grant: Grant, ref: str, after: str | None) ->
     """
     found = [one for one in service.client().events(ref) if one and _is_for(grant, one)]
     if not found:
-        raise UsageError(f"no sandbox {ref}")
+        raise UsageError(f"no {named('sandbox', ref)}")
     ids = [one.id for one in found]
     return frozenset(ids[: ids.index(after) + 1]) if after in ids else frozenset()
 

@@ -16,6 +16,7 @@ from sandboxer.api.service import READY, UNMADE, Service, must_be_imperative, so
 from sandboxer.api.tokens import Grant
 from sandboxer.model.handle import Handle
 from sandboxer.model.quantity import parse_duration
+from sandboxer.model.text import named
 from sandboxer.web.problems import HttpProblem
 
 router = APIRouter(prefix="/v1/sandboxes", tags=["sandboxes"], responses=COMMON)
@@ -57,7 +58,7 @@ async def create(
         over, handle = await service.outcome(job, query.wait)
         made = handle if over else await _fresh(service, grant, made)
     elif query.wait and made.phase not in READY:
-        raise HttpProblem(409, f"{made.name} is {made.phase}", headers=headers)
+        raise HttpProblem(409, f"{named('sandbox', made.name)} is {made.phase}", headers=headers)
     return JSONResponse(made.to_json(), 201 if query.wait and made.phase in READY else 202, headers)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.client.connect.target import target_of
 from sandboxer.errors import HostError, SandboxError, UsageError
-from sandboxer.model.text import printable
+from sandboxer.model.text import named, printable
 from sandboxer.wiring.edges import Transports, Unpacking, pack
 
 if TYPE_CHECKING:
@@ -141,18 +141,20 @@ def _must_be_well(stream: Stream, target: ConnectTarget, path: str) -> None:
             pass
         code = stream.wait(_STALL)
     except TimeoutError:
-        raise HostError(host, f"{target.engine} on {host} made no progress for {_STALL:g} s") from None
+        raise HostError(host, f"{target.engine} on {named('host', host)} made no progress for {_STALL:g} s") from None
     if code:
         lines = stream.error_output.splitlines()
         words = lines[-1].removeprefix("Error: ") if lines else ""
         for container in target.observed.containers:
             words = words.replace(container.id, container.service)
         why = printable(words, 300) or f"exit code {code}"
-        raise SandboxError(target.name, f"{path} of {target.name} was not copied: {why}")
+        raise SandboxError(target.name, f"{path} of {named('sandbox', target.name)} was not copied: {why}")
 
 
 def _cut_off(target: ConnectTarget, path: str, why: str) -> SandboxError:
-    return SandboxError(target.name, f"{path} of {target.name} was not copied: the data was incomplete ({why})")
+    return SandboxError(
+        target.name, f"{path} of {named('sandbox', target.name)} was not copied: the data was incomplete ({why})"
+    )
 
 
 class _Reader:
@@ -169,7 +171,7 @@ class _Reader:
                 self._rest = self._stream.read(_STALL)
             except TimeoutError:
                 host = self._target.observed.host
-                raise HostError(host, f"no data from {host} for {_STALL:g} s") from None
+                raise HostError(host, f"no data from {named('host', host)} for {_STALL:g} s") from None
             self._count += len(self._rest)
             self._progress(self._count)
         data, self._rest = self._rest[:size], self._rest[size:]

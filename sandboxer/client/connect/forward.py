@@ -131,7 +131,7 @@ def _all(target: ConnectTarget, service: str | None) -> list[_Destination]:
     found = [destination for destination in _declared(target) if service in (None, destination.service)]
     if not found:
         hint = f"specify a container port, for example `sandboxer forward {target.name} 8080`"
-        raise UsageError(f"the profile of {target.name} has no ports in spec.reachability", hint=hint)
+        raise UsageError(f"the profile of {named('sandbox', target.name)} has no ports in spec.reachability", hint=hint)
     return found
 
 
@@ -143,7 +143,7 @@ def _destination(target: ConnectTarget, request: PortRequest, service: str | Non
     services = {destination.service for destination in exact}
     if len(services) > 1:
         raise UsageError(
-            f"port {request.port} is ambiguous: services {', '.join(sorted(services))}",
+            f"{named('port', request.port)} is ambiguous: services {', '.join(sorted(services))}",
             hint="select a service with --service",
         )
     if exact:
@@ -220,10 +220,13 @@ class Link:
         if again is None:
             target.container(destination.service)  # its error has the container's state
             raise SandboxError(
-                target.name, f"{destination.service} of {target.name} is not running", hint="check with `sandboxer get`"
+                target.name,
+                f"{named('service', destination.service)} of {named('sandbox', target.name)} is not running",
+                hint="check with `sandboxer get`",
             )
         if again == way:
-            message = f"nothing answers on port {destination.port} of {destination.service} in {target.name}"
+            where = f"{named('service', destination.service)} of {named('sandbox', target.name)}"
+            message = f"nothing answers on {named('port', str(destination.port))} of {where}"
             raise SandboxError(target.name, message, hint=f"check `sandboxer logs {target.name}`")
         return transport.tunnel(*again)
 
@@ -247,7 +250,7 @@ class Link:
             if self._transport is not lost or self._closed:
                 return
             host = self._target.observed.host
-            self._warn_once(f"the connection to {host} was lost; reconnecting")
+            self._warn_once(f"the connection to {named('host', host)} was lost; reconnecting")
             former, self._transports = self._transports, Transports(self._target.folder)
             self._transport = self._transports.to(self._target.host)
             former.close()

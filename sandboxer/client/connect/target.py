@@ -72,7 +72,7 @@ class ConnectTarget(LiveSandbox):
         found = next((container for container in containers if container.state == "running"), None)
         if found is None and running:
             states = " and ".join(sorted({container.state for container in containers}))
-            message = f"{name} of {self.name} is not running: {states}"
+            message = f"{named('service', name)} of {named('sandbox', self.name)} is not running: {states}"
             raise SandboxError(self.name, message, hint=f"check `sandboxer logs {self.name} --service {name}`")
         return found or containers[0]
 
@@ -91,7 +91,9 @@ class ConnectTarget(LiveSandbox):
         )
         observed = copies.get(self.observed.id)
         if observed is None:
-            raise SandboxError(self.name, f"{self.name} is no longer on {self.observed.host}")
+            raise SandboxError(
+                self.name, f"{named('sandbox', self.name)} is no longer on {named('host', self.observed.host)}"
+            )
         return replace(self, observed=observed, record=sure(self.name, observed))
 
 
@@ -135,6 +137,8 @@ def sure(name: str, observed: ObservedSandbox) -> Record:
     conflict = observed.conflict or (None if observed.record else "the record is missing") or observed.engine_error
     if conflict or observed.record is None:
         raise SandboxError(
-            name, f"{name} on {observed.host} cannot be accessed: {conflict}", hint="check with `sandboxer plan`"
+            name,
+            f"{named('sandbox', name)} on {named('host', observed.host)} cannot be accessed: {conflict}",
+            hint="check with `sandboxer plan`",
         )
     return observed.record

@@ -25,6 +25,8 @@ from sandboxer.model.hidden import Hidden
 from sandboxer.model.manifest import Host
 from sandboxer.model.protocols import Revision
 from sandboxer.model.request import SandboxRequest
+from sandboxer.model.suggestion import did_you_mean
+from sandboxer.model.text import named
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import resolve, with_request
 
@@ -133,9 +135,11 @@ def read_subject(path: Path, *, profile: str = "", host: str = "", backend: Exte
     if not profile and len(profiles) != 1:
         raise UsageError(f"{path} has {len(profiles)} profiles", hint="name one with --profile")
     if profile and profile not in profiles:
-        raise UsageError(f"{path} has no profile {profile}", hint=f"choose one of: {', '.join(profiles) or 'none'}")
+        hint = did_you_mean(profile, profiles) or "add a Profile manifest first"
+        raise UsageError(f"{path} has no {named('profile', profile)}", hint=hint)
     if host and host not in hosts:
-        raise UsageError(f"{path} has no host {host}", hint=f"choose one of: {', '.join(hosts) or 'none'}")
+        hint = did_you_mean(host, hosts) or "add a Host manifest first"
+        raise UsageError(f"{path} has no {named('host', host)}", hint=hint)
     model = Host.model_validate(hosts[host]) if host else None
     folder = path if path.is_dir() else path.parent
     return Subject(folder, documents, profile or profiles[0], model, backend)

@@ -141,7 +141,7 @@ def test_what_was_cut_off_is_gone_on_with_at_the_start(library: Library) -> None
     with RunningApi(library) as api:
         until(lambda: library.there.keys() == {made["id"]}, "one is destroyed")
         until(lambda: library.there[made["id"]]["phase"] == "ready", "the other is made")
-        assert ("info", f"resuming made ({made['id']}): resume") in api.said
+        assert ("info", f'resuming sandbox "made" ({made["id"]}): resume') in api.said
 
 
 def test_a_sweep_that_fails_ends_nothing(library: Library) -> None:

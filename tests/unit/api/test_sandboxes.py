@@ -87,7 +87,7 @@ def test_a_repeated_request_creates_it_once(api: RunningApi, library: Library) -
 
 def test_one_that_failed_is_reported_to_whoever_waits_for_it(api: RunningApi, library: Library) -> None:
     library.add("web", phase="failed")
-    assert assert_problem(api.create("?wait=5", name="web"), 409)["detail"] == "web is failed"
+    assert assert_problem(api.create("?wait=5", name="web"), 409)["detail"] == 'sandbox "web" is failed'
     assert api.create(name="web").json()["phase"] == "failed"
     assert library.called("resume") == 0
 

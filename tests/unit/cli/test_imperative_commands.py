@@ -127,4 +127,4 @@ def test_a_list_that_may_lack_something_is_an_error(tmp_path: Path) -> None:
     for words in (["list", "-o", "name"], ["destroy", "--all", "-y"]):
         done = run("-C", tmp_path / "fleet", *words)
         assert done.returncode == 1
-        assert "Warning: silent did not answer: " in done.stderr
+        assert 'Warning: host "silent" did not answer: ' in done.stderr

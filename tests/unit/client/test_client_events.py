@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandboxer.client import Client
-from sandboxer.errors import HostNotObserved, UsageError
+from sandboxer.errors import HostNotObserved, SandboxError, UsageError
 from tests.support.bench import ID
 from tests.support.journal_host import ONE, RECORD, JournalHost, life, lines
 from tests.support.silent import SILENT_HOST
@@ -66,7 +66,7 @@ def test_where_none_has_a_journal_the_silent_host_is_named(host: JournalHost) ->
     with pytest.raises(UsageError, match='no host has a journal of sandbox "other"') as error:
         next(events)
     assert error.value.hint == "check silent with `sandboxer doctor`: the sandbox may be there"
-    assert [words.partition(":")[0] for words in warned] == ["silent did not answer"]
+    assert [words.partition(":")[0] for words in warned] == ['host "silent" did not answer']
 
 
 def test_a_wrong_name_is_answered_with_the_one_that_was_meant(host: JournalHost) -> None:
@@ -96,3 +96,12 @@ def test_one_that_may_be_on_a_silent_host_is_not_reported_as_absent(
     (host.session.folder / "fleet/manifests/silent.yaml").write_text(SILENT_HOST)
     with pytest.raises(HostNotObserved, match=r'sandbox "other" may exist on .*host "silent" \(.+\), which'):
         call(Client(host.session.folder / "fleet"))
+
+
+def test_a_wait_in_vain_for_what_may_be_on_a_silent_host_reports_that(host: JournalHost) -> None:
+    (host.session.folder / "fleet/manifests/silent.yaml").write_text(SILENT_HOST)
+    with pytest.raises(SandboxError) as error:
+        Client(host.session.folder / "fleet").wait("web", "destroyed", timeout=0)
+    assert error.value.message == (
+        'sandbox "web" is not destroyed after 0 s: a host that may have the sandbox could not be fully inspected'
+    )

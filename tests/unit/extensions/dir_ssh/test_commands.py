@@ -133,3 +133,9 @@ def test_engines_that_do_not_run_leave_no_doubt_about_an_absent_sandbox(fleet: L
         done = fleet.outcome([*words, "wbe"], {"PATH": path}, 60)
         assert done.returncode == 1
         assert 'no sandbox "wbe"' in done.stderr
+
+
+def test_a_wait_in_vain_reports_the_phase(fleet: LocalFleet) -> None:
+    fleet.apply()
+    fleet.run("wait", "work", "--for", "destroyed", "--timeout", "1s", code=1)
+    assert 'sandbox "work" is not destroyed after 1 s: its phase is ready' in fleet.said[-1]
