@@ -6,7 +6,7 @@ STAMP := $(VENV)/.set-up
 PYTEST_ARGS ?=
 # The lab's tests mostly wait for engines: three processes, each with a lab of its own, keep two cores busy.
 LABS ?= $(if $(SANDBOXER_LAB),0,3)
-# The others wait for half of their time too, for what is slow or silent on purpose.
+# The others wait for half of their time too, for what is slow or hung on purpose.
 UNITS ?= 3
 
 .PHONY: help demo test test-unit faults histories check format schemas lab-up lab-down smoke-remote bench clean

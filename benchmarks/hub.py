@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.lab import Lab
 
 HOSTS, PAIRS = 4, 9
-_HUB = "spec: {{stateHub: {{url: '{url}', token: 'env:BENCH_HUB_TOKEN'}}}}\n"
+_HUB = "spec: {{stateHub: {{url: '{url}', token: 'env:BENCHMARK_HUB_TOKEN'}}}}\n"
 
 
 def _with_hub(folder: Path, clone: Path, url: str) -> Path:
@@ -41,7 +41,7 @@ def _fresh(lab: Lab, folder: Path) -> Taken:
 
 def main() -> None:
     """Measure, and print one line of figures."""
-    os.environ["BENCH_HUB_TOKEN"] = TOKEN
+    os.environ["BENCHMARK_HUB_TOKEN"] = TOKEN
     with (
         fleet(docker=HOSTS) as (lab, folder),
         tempfile.TemporaryDirectory(prefix="sandboxer-bench-") as name,
@@ -49,7 +49,7 @@ def main() -> None:
     ):
         with_hub = _with_hub(folder, Path(name, "fleet"), hub.url)
         none, hung, ratio = compare(lambda: _fresh(lab, folder), lambda: _fresh(lab, with_hub), pairs=PAIRS)
-        assert hub.requests, "nobody told the hub anything"
+        assert hub.requests, "the hub received nothing"
     print(
         f"apply, {SANDBOXES} fresh sandboxes on {len(lab.hosts)} hosts, with a State Hub that hangs: "
         f"{ratio:.2f} x one without (median of {PAIRS} pairs; {median(hung):.2f} s to {median(none):.2f} s)"

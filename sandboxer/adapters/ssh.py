@@ -155,7 +155,7 @@ class SshTransport:
                     raise CommandTimeout(
                         self._host,
                         f"{self._host} has not answered for {limit:.0f} s",
-                        hint=f"check the load of {self._host}: the connection is open but silent",
+                        hint=f"check the load of {self._host}: the connection is open but idle",
                     ) from None
                 with self._lock:
                     if self._sessions:

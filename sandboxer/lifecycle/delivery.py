@@ -64,7 +64,7 @@ class _EventQueue:
         """Add an event that is not there yet; one that was ``read`` may leave numbers out.
 
         Of the run's own events, only the direct successor is added: an acknowledgement covers all earlier numbers, so a
-        gap before it would count as acknowledged.
+        missing one before it would count as acknowledged.
         """
         last = self.last.get(event.uid)
         begins = event.number == 1 or event.type == JOURNAL_GAP

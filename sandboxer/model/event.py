@@ -39,7 +39,7 @@ class Drifted(BaseModel):
 class Event(BaseModel):
     """One line of a journal. ``number`` counts the events of one life (``uid``); ``at`` is the runner's clock, in UTC.
 
-    ``from_phase`` is None at the beginning of a life, after a gap, and where no phase changed. ``reason`` is that of
+    ``from_phase`` is None at the beginning of a life, after a loss, and where no phase changed. ``reason`` is that of
     the planned change, or says why in a sentence where none was planned. ``drift`` is of a ``drift.detected`` alone, at
     most 100 fields and 64 KiB.
     """

@@ -34,7 +34,7 @@ class SandboxData(_Part):
     """The data of an event of one sandbox's life. ``number`` counts the events of that life, which ``uid`` names."""
 
     number: int = Field(
-        ge=1, description="The number of the event in this life. After a gap, it continues from the time in seconds."
+        ge=1, description="The number of the event in this life. After a loss, it continues from the time in seconds."
     )
     uid: str = Field(description="The ID of this life. Each creation of a sandbox has a new one.")
     fleet: str = Field(description="The name of the fleet.")

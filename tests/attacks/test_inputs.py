@@ -26,8 +26,8 @@ def test_hostile_inputs_a_secret_in_pieces_and_a_record_that_goes(new_fleet: Cal
     fleet = new_fleet(*HOSTS.values(), secrets={"allow": ["env:KEY"]})
     fleet.env["KEY"] = "-----BEGIN KEY-----\n" + "\n".join(LINES) + "\n-----END KEY-----"
     for engine, host in HOSTS.items():
-        tells = "sed -n 3p /run/secrets/KEY; sed -n 4p /run/secrets/KEY | base64; base64 /run/secrets/KEY; exit 3"
-        loud = stack(a=service("sh", "-c", tells, secrets=["KEY"])) | {"secrets": {"KEY": {"environment": "KEY"}}}
+        script = "sed -n 3p /run/secrets/KEY; sed -n 4p /run/secrets/KEY | base64; base64 /run/secrets/KEY; exit 3"
+        loud = stack(a=service("sh", "-c", script, secrets=["KEY"])) | {"secrets": {"KEY": {"environment": "KEY"}}}
         fleet.sandbox(f"loud-{engine}", loud, secretRefs=[{"name": "KEY", "from": "env:KEY"}], host=host)
         slow = service("sh", "-c", "sleep 1; touch /tmp/go; sleep 9999", healthcheck=READY)
         late = service(depends_on={"a": {"condition": "service_healthy"}})
@@ -47,7 +47,7 @@ def test_hostile_inputs_a_secret_in_pieces_and_a_record_that_goes(new_fleet: Cal
             until(lambda name=name, host=host: fleet.ids(host, name), f"a container of {name}")
             fleet.sh(host, f"rm -f {fleet.folder(name)}/record.json")
         stdout, stderr = process.communicate(timeout=120)
-    fleet.said += [stdout, stderr]
+    fleet.output += [stdout, stderr]
     assert "Traceback" not in stderr, stderr
     assert process.returncode == 1, stderr
 
@@ -57,11 +57,11 @@ def test_hostile_inputs_a_secret_in_pieces_and_a_record_that_goes(new_fleet: Cal
         assert "exited (3)" in outcomes[f"loud-{engine}"]["error"]
         assert "(hidden)" in outcomes[f"loud-{engine}"]["error"]
     assert outcomes["huge"]["outcome"] == "created"
-    told = fleet.sh("lab-4", f"cat {fleet.folder('huge')}/workspace/tree/*/zeros | wc -c")
-    assert int(told) == 24 * 1024 * 1024
+    size = fleet.sh("lab-4", f"cat {fleet.folder('huge')}/workspace/tree/*/zeros | wc -c")
+    assert int(size) == 24 * 1024 * 1024
     for line in LINES:
         for form in (line, base64.b64encode(line.encode()).decode().rstrip("=")):
-            assert not any(form[at : at + 12] in said for said in fleet.said for at in range(len(form) - 12))
+            assert not any(form[at : at + 12] in text for text in fleet.output for at in range(len(form) - 12))
     for engine in HOSTS:
         fleet.remove(f"loud-{engine}")
     fleet.remove("lacking")

@@ -22,13 +22,13 @@ pytestmark = pytest.mark.lab
 HOSTS = ["lab-1", "lab-4"]
 # Names of nobody, and within how many seconds that is known.
 UNKNOWN = {"nobody": 1.0, "nobody.leak.test": 3.0}
-LOG = "/run/asked-names"
+LOG = "/run/queried-names"
 
 # A query by TCP for one label and `.leak.test`, as bytes that `printf` writes: its length, head, name, A and IN.
 _TCP = r"printf '\000\037\001\002\001\000\000\001\000\000\000\000\000\000\003tcp\004leak\004test\000\000\001\000\001'"
 
 # Each queries a name that nothing in the sandbox has; what each puts into the name distinguishes them.
-ASKING = {
+QUERIES = {
     "dotted": "nslookup dotted.leak.test",
     "single": "nslookup single",
     "rooted": "nslookup rooted.leak.test.",
@@ -56,10 +56,10 @@ ASKING = {
     "by-tcp": f"{_TCP} | nc -w 1 127.0.0.11 53",
     "by-tcp-gateway": f"for each in $(hostname -i); do {_TCP} | nc -w 1 ${{each%.*}}.1 53; done",
 }
-# What a file may contain about names; `said` queries before anything could be closed after its start.
+# What a file may contain about names; `configured` queries before anything could be closed after its start.
 SAYING: dict[str, dict[str, Any]] = {
     "plain": {},
-    "said": {
+    "configured": {
         "command": ["sh", "-c", "ping -c 1 -W 1 early.leak.test; sleep 9999"],
         "dns_opt": ["timeout:30", "attempts:5", "ndots:5", "rotate"],
         "dns_search": ["leak.test", "search.leak.test"],
@@ -153,7 +153,7 @@ def fleet(lab: Lab, listeners: dict[str, Listener], tmp_path_factory: pytest.Tem
 
 def _ask_everything(fleet: FleetRepo, host: str, sandbox: str, *services: str) -> None:
     """All queries from a container of each service; one that waits longer than a moment has sent its query."""
-    script = "".join(f"timeout 2 sh -c '{_quoted(text)}' >/dev/null 2>&1 &\n" for text in ASKING.values()) + "wait\n"
+    script = "".join(f"timeout 2 sh -c '{_quoted(text)}' >/dev/null 2>&1 &\n" for text in QUERIES.values()) + "wait\n"
     there, ids = fleet.lab.host(host), fleet.ids(host, sandbox)
     started = [
         subprocess.Popen(
@@ -190,14 +190,14 @@ def test_the_names_of_services_still_resolve_and_an_unknown_one_fails_at_once(fl
     unknown = "read began _ </proc/uptime; ping -c 1 -W 1 {} 2>&1; read ended _ </proc/uptime; echo $began $ended; "
     script = "timeout 5 wget -q -O - http://web:8080/; " + "".join(map(unknown.format, UNKNOWN))
     ids = fleet.ids(host, f"closed-{host}")
-    for asking in SAYING:
-        page, *lines = fleet.engine(host, "exec", ids[asking], "sh", "-c", script).splitlines()
-        assert page == "hello", asking
+    for each in SAYING:
+        page, *lines = fleet.engine(host, "exec", ids[each], "sh", "-c", script).splitlines()
+        assert page == "hello", each
         for (name, most), bad, times in zip(UNKNOWN.items(), lines[::2], lines[1::2], strict=True):
-            assert "bad address" in bad, (asking, name)
+            assert "bad address" in bad, (each, name)
             began, ended = map(float, times.split())
-            # `said` has suffixes to try, and `opened` the resolvers of two networks, one after the other.
-            assert ended - began < (most if asking not in ("said", "opened") else 6.0), (asking, name)
+            # `configured` has suffixes to try, and `opened` the resolvers of two networks, one after the other.
+            assert ended - began < (most if each not in ("configured", "opened") else 6.0), (each, name)
 
 
 @pytest.mark.parametrize("host", HOSTS)

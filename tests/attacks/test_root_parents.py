@@ -76,9 +76,9 @@ def test_a_folder_above_the_root_that_others_can_change_is_refused_by_name(
         fleet.sh("lab-1", f"touch {THEIRS}/stop")
         assert swapping.wait(timeout=30) == 0
     hosts = {host["name"]: json.dumps(host) for host in applied}
-    for name, (_, said) in PREPARED.items():
-        assert f"{said}, who could replace {THEIRS}/sandboxer" in hosts[name]
-        assert f"{said}, who could replace {THEIRS}/sandboxer, and is rejected" in doctor
+    for name, (_, problem) in PREPARED.items():
+        assert f"{problem}, who could replace {THEIRS}/sandboxer" in hosts[name]
+        assert f"{problem}, who could replace {THEIRS}/sandboxer, and is rejected" in doctor
         assert not fleet.containers(name)
         assert fleet.sh(name, f"find {THEIRS}/ /srv -name record.json; grep -r -l {SECRET} {THEIRS} /srv; true") == ""
     assert fleet.sh("lab-1", f"find {THEIRS}/loot -mindepth 1") == ""

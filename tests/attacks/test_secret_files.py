@@ -100,7 +100,7 @@ def test_an_owner_and_a_group_count_where_the_login_is_root(applied: tuple[Fleet
 
 def test_they_are_refused_where_it_is_not_and_the_reason_is_reported(applied: tuple[FleetRepo, Result]) -> None:
     fleet, result = applied
-    told = str(result.of(f"owned-{SBX}"))
-    assert "giving a file to user 1000" in told
+    reported = str(result.of(f"owned-{SBX}"))
+    assert "giving a file to user 1000" in reported
     assert fleet.containers(SBX, f"owned-{SBX}") == {}
-    assert KEY not in "".join(fleet.said)
+    assert KEY not in "".join(fleet.output)

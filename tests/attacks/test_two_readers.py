@@ -78,9 +78,9 @@ def test_no_file_of_the_host_and_nobodys_secret_gets_into_a_container(attacked: 
         assert f":{shadow}:" not in given, name
         assert CANARY not in given or name == "everyday/web", name
         assert not container["HostConfig"]["Privileged"], name
-    said = "".join(attacked.said)
-    assert CANARY not in said
-    assert "root:" not in said
+    output = "".join(attacked.output)
+    assert CANARY not in output
+    assert "root:" not in output
 
 
 def test_no_address_is_contacted(attacked: FleetRepo, host: str) -> None:
@@ -92,7 +92,7 @@ def test_what_is_hostile_is_refused_and_what_is_harmless_runs(attacked: FleetRep
     assert running == {"everyday", "priv-reset-trick", "yaml-spin"}
     environment = attacked.containers(host, "everyday")["web"]["Config"]["Env"]
     assert {f"A={CANARY}", "B=yes" if host == "lab-1" else "B=true", "C=c"} <= set(environment)
-    assert "Traceback" not in "".join(attacked.said)
+    assert "Traceback" not in "".join(attacked.output)
 
 
 def test_nothing_of_the_reading_is_left_and_nobody_else_may_read_it(attacked: FleetRepo, host: str) -> None:

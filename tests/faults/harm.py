@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.lab import Lab
-    from tests.lab.engine import How
+    from tests.lab.engine import StopMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ def small_disk(lab: Lab, host: str, path: str, options: str) -> Iterator[Disk]:
 
 
 @contextmanager
-def engine_ended(lab: Lab, host: str, how: How = "kill") -> Iterator[None]:
+def engine_ended(lab: Lab, host: str, mode: StopMode = "kill") -> Iterator[None]:
     """Stop Docker Engine, as Lab.stop_engine does, and start it again at the end.
 
     An engine that was killed while it removed a network may not start because of its own file: it panics over a network
     without addresses. Then that file is removed, as a person would. One that was killed between a container's creation
     and its start may forget the process that waits for the start (1 in 3 with Docker 20.10 alone); it is ended.
     """
-    lab.stop_engine(host, how)
+    lab.stop_engine(host, mode)
     shims = _shims(lab, host)
     try:
         yield

@@ -96,14 +96,14 @@ def steady(fleet: FleetRepo) -> Picture:
 
 def compare(clean: Picture, found: Picture) -> Difference:
     """Return the differences of ``found`` from ``clean``."""
-    wanted, there = (Counter(thing.identity for thing in picture.elements()) for picture in (clean, found))
+    expected, there = (Counter(thing.identity for thing in picture.elements()) for picture in (clean, found))
     lines: dict[str, set[str]] = {"leaked": set(), "doubled": set(), "missing": set(), "changed": set()}
     for thing in found - clean:
-        count = wanted[thing.identity]
+        count = expected[thing.identity]
         kind = "leaked" if not count else "doubled" if there[thing.identity] > count else "changed"
         lines[kind].add(str(thing))
     for thing in clean - found:
-        fewer = there[thing.identity] < wanted[thing.identity]
+        fewer = there[thing.identity] < expected[thing.identity]
         lines["missing" if fewer else "changed"].add(str(thing) if fewer else f"{thing} (so in a clean run)")
     return Difference(**{kind: tuple(sorted(found)) for kind, found in lines.items()})
 

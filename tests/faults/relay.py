@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 if TYPE_CHECKING:
     from tests.lab.host import LabHost
 
-How = Literal["close", "stall"]
+CutMode = Literal["close", "stall"]
 _CHUNK = 32 * 1024
 
 
@@ -26,7 +26,7 @@ class Relay:
         self._target = (host.address, host.port)
         self._server = socket.create_server(("127.0.0.1", 0))
         self._limit: int | None = None
-        self._how: How = "close"
+        self._mode: CutMode = "close"
         self._sockets: list[socket.socket] = []
         self._stalled: list[socket.socket] = []
         self.port: int = self._server.getsockname()[1]
@@ -42,9 +42,9 @@ class Relay:
         for sock in self._sockets:
             _end(sock)
 
-    def cut_after(self, count: int | None, how: How = "close") -> None:
+    def cut_after(self, count: int | None, mode: CutMode = "close") -> None:
         """Cut each later connection after this many bytes to the host; None ends the cuts."""
-        self._limit, self._how = count, how
+        self._limit, self._mode = count, mode
         if count is None:
             while self._stalled:
                 _end(self._stalled.pop())
@@ -70,7 +70,7 @@ class Relay:
                 count += len(data)
                 self.sent = count
                 if self._limit is not None and count >= self._limit:
-                    if self._how == "stall":
+                    if self._mode == "stall":
                         stalled.set()
                         self._stalled += [near, far]
                         return

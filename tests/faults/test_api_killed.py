@@ -76,10 +76,10 @@ def _round(fleet: FleetRepo, api: ServedApi, row: Row, number: int) -> int:
         ids = [one for one in again.values() if one is not None]
         assert len(set(ids)) == REQUESTS
         found = api.until_over(*ids)
-        assert sorted(found) == sorted(ids), f"none that nobody asked for; killed after {moment:.2f} s"
+        assert sorted(found) == sorted(ids), f"none that nobody requested; killed after {moment:.2f} s"
         failed = [one for one in ids if found[one]["phase"] == "failed"]
-        assert all(api.phases_told(one)[-1] == "failed" for one in failed)
-        assert failed == [], (moment, api.said)
+        assert all(api.phases_reported(one)[-1] == "failed" for one in failed)
+        assert failed == [], (moment, api.output)
         running = _running(fleet)
         row.doubled += len(running) - len(set(running))
         assert sorted(running) == sorted(ids), f"each once; killed after {moment:.2f} s"

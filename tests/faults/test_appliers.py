@@ -39,7 +39,7 @@ def test_appliers_at_once(new_fleet: Callable[..., FleetRepo], row: Row, clients
     clean = row.clean(fleet)
     _want(fleet, 0)
     fleet.apply()
-    told = 0
+    reported = 0
     for number in range(1, ROUNDS + 1):
         before = {name: fleet.record(host, name)["generation"] for name, host in SANDBOXES.items()}
         _want(fleet, number)
@@ -47,11 +47,11 @@ def test_appliers_at_once(new_fleet: Callable[..., FleetRepo], row: Row, clients
         with ThreadPoolExecutor(max_workers=clients) as pool:
             ends = list(pool.map(lambda _: _apply(fleet), range(clients)))
         assert {end for end in ends if end is not None} <= {"blocked_because_locked"}
-        told += sum(end is not None for end in ends)
+        reported += sum(end is not None for end in ends)
         for name, host in SANDBOXES.items():
             assert fleet.record(host, name)["generation"] == before[name] + WRITES, f"{name}: written by more than one"
             assert _journal(fleet, host, name) == list(range(1, CREATED + WRITES * number + 1))
-    row.measured(f"{clients} clients: {told} of {clients * ROUNDS} ended in a clear 1")
+    row.measured(f"{clients} clients: {reported} of {clients * ROUNDS} ended in a clear 1")
     row.recovered(fleet, clean)
 
 

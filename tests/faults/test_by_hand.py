@@ -90,7 +90,7 @@ def test_a_folder_that_became_a_link(new_fleet: Callable[..., FleetRepo], row: R
     fleet = new_fleet(HOST, root="/tmp/sandboxer-link")
     fleet.sandbox("one", stack(a=service(volumes=["./c:/c:ro"])), files={"c/x": "x\n"})
     fleet.sandbox("other", stack(a=service()))
-    wanted = fleet.commit()
+    desired = fleet.commit()
     clean = row.clean(fleet)
     fleet.apply()
     running = fleet.ids(HOST)
@@ -110,7 +110,7 @@ def test_a_folder_that_became_a_link(new_fleet: Callable[..., FleetRepo], row: R
         assert fleet.ids(HOST) == running
         assert fleet.sh(HOST, f"find {target} -printf '%p %T@ %s\\n' | sort") == before
         fleet.sh(HOST, f"rm {link} && mv {target} {link}")
-        fleet.repo.git("checkout", "-q", wanted, "--", "manifests")
+        fleet.repo.git("checkout", "-q", desired, "--", "manifests")
         fleet.commit()
     row.recovered(fleet, clean)
     assert fleet.ids(HOST) == running

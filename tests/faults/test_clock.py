@@ -22,12 +22,12 @@ OFF = 'exec "$real" --date="{}" "$@"\n'
 
 
 def _warning(fleet: FleetRepo) -> str:
-    before = len(fleet.said)
+    before = len(fleet.output)
     assert set(fleet.plan().actions.values()) <= {"no-op"}
-    return "".join(fleet.said[before:])
+    return "".join(fleet.output[before:])
 
 
-def test_a_clock_that_is_an_hour_ahead(fleet: FleetRepo, lab: Lab, row: Row) -> None:
+def test_a_clock_that_is_an_hour_fast(fleet: FleetRepo, lab: Lab, row: Row) -> None:
     fleet.sandbox("one", stack(a=service()), ttl="30m")
     fleet.commit()
     clean = row.clean(fleet)

@@ -44,9 +44,9 @@ def test_a_daemon_that_is_down(fleet: FleetRepo, lab: Lab, row: Row) -> None:
     fleet.remove("orphan")
     fleet.commit()
     ways: tuple[Any, ...] = size(("kill",), ("kill", "stop", "freeze"))
-    for how in ways:
-        with engine_ended(lab, HOST, how):
-            row.broke(f"the daemon down: {how}")
+    for mode in ways:
+        with engine_ended(lab, HOST, mode):
+            row.broke(f"the daemon down: {mode}")
             planned = fleet.plan(code=1)
             assert planned.statuses == {HOST: "unknown"}
             assert set(planned.reasons.values()) == {"blocked_because_engine"}
@@ -82,12 +82,12 @@ def test_a_daemon_that_is_killed_during_a_create(fleet: FleetRepo, lab: Lab, row
     _slow(fleet, 0)
     clean = row.clean(fleet)
     ways: tuple[Any, ...] = size(("kill",), ("kill", "stop"))
-    for how, moment in [(how, moment) for moment in size(["a container"], list(MOMENTS)) for how in ways]:
+    for mode, moment in [(mode, moment) for moment in size(["a container"], list(MOMENTS)) for mode in ways]:
         fleet.clean_up()
         with fleet.start("apply", "-y") as process:
             until(lambda moment=moment: MOMENTS[moment](fleet), moment)
-            with engine_ended(lab, HOST, how):
-                row.broke(f"the daemon ended ({how}) with {moment} there")
+            with engine_ended(lab, HOST, mode):
+                row.broke(f"the daemon ended ({mode}) with {moment} there")
                 stdout, stderr = process.communicate(timeout=120)
                 assert (process.returncode, "Traceback" in stderr) == (1, False), stderr
                 assert HOST in stdout

@@ -48,12 +48,12 @@ def test_every_event_arrives_once(new_fleet: Callable[..., FleetRepo], row: Row,
             journals = _journals(fleet)
             assert not fleet.exists("lab-1", f"{fleet.root}/{fleet.name}/.journals")
         between.close()
-        told = hub.events(type="dev.sandboxer.sandbox.*")
+        received = hub.events(type="dev.sandboxer.sandbox.*")
         again = hub.duplicates()
-    lost, doubled = compare(told, journals, lives)
+    lost, doubled = compare(received, journals, lives)
     row.doubled += doubled
     row.measured(
-        f"{len(told)} events of {lives} lives in {runs} runs, {lost} lost, {doubled} doubled; {again} came again"
+        f"{len(received)} events of {lives} lives in {runs} runs, {lost} lost, {doubled} doubled; {again} came again"
     )
     assert (lost, doubled) == (0, 0)
 
@@ -78,7 +78,7 @@ def _live(fleet: FleetRepo, row: Row) -> tuple[int, int]:
             row.broke("nobody listens")
         applied = fleet.apply("--allow-empty", "--max-deletes", "9", env=env)
         lives += sum(change["outcome"] == "created" for change in applied.changes)
-        warnings = [line for line in fleet.said[-1].splitlines() if line.startswith("Warning: ")]
+        warnings = [line for line in fleet.output[-1].splitlines() if line.startswith("Warning: ")]
         assert len(warnings) <= 1, warnings
         runs += 1
     return runs, lives

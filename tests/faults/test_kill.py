@@ -95,7 +95,7 @@ def _nothing_there(life: Life) -> None:
     life.want(0)
 
 
-def _another_wanted(life: Life) -> None:
+def _another_desired(life: Life) -> None:
     life.there()
     life.want(0 if life.version else 1)
 
@@ -111,13 +111,13 @@ def _broken(life: Life) -> None:
     life.fleet.engine(host, "rm", "-f", life.fleet.ids(host, "one")["a"])
 
 
-def _elsewhere_wanted(life: Life) -> None:
+def _elsewhere_desired(life: Life) -> None:
     life.there()
     (host,) = {*life.fleet.hosts} - {life.host}
     life.want(life.version, host)
 
 
-def _not_wanted(life: Life) -> None:
+def _not_desired(life: Life) -> None:
     life.there()
     life.want(None)
 
@@ -138,12 +138,12 @@ class Action:
 
 ACTIONS = (
     Action("create", _nothing_there, ("begin.sent", "compose.sent")),
-    Action("update", _another_wanted, ("rewrite.sent", "compose.sent"), ways=2),
+    Action("update", _another_desired, ("rewrite.sent", "compose.sent"), ways=2),
     Action("replace", _there, ("teardown.sent", "begin.sent"), ("--replace", "one")),
     Action("repair", _broken, ("compose.sent", "rewrite.sent#2")),
-    Action("delete", _not_wanted, ("teardown.sent", "remove.sent"), ("--allow-empty",)),
+    Action("delete", _not_desired, ("teardown.sent", "remove.sent"), ("--allow-empty",)),
 )
-MOVE = Action("move", _elsewhere_wanted, ("move.between",))
+MOVE = Action("move", _elsewhere_desired, ("move.between",))
 # In full each action and engine is a test of its own, so that several processes share them.
 TOGETHER = size(
     [pytest.param(DOCKER, ACTIONS, id="docker")],
@@ -188,8 +188,8 @@ def test_killed_twice_and_then_deleted(new_fleet: Callable[..., FleetRepo], row:
     life.want(0)
     for point in ("state.sent#2", "tidy.sent"):
         with life.fleet.start("apply", "-y", env={VARIABLE: point}) as process:
-            said = process.communicate(timeout=120)
-        assert process.returncode == -signal.SIGKILL, said
+            output = process.communicate(timeout=120)
+        assert process.returncode == -signal.SIGKILL, output
         row.broke(f"create: killed at {point}")
     life.want(None)
     row.recovered(life.fleet, life.clean, "--allow-empty")
@@ -224,6 +224,6 @@ def _dies(life: Life, action: Action, point: str) -> bool:
     """Return whether a run of the action dies at the point; else it must have done its work."""
     action.prepare(life)
     with life.fleet.start("apply", "-y", *action.arguments, env={VARIABLE: point}) as process:
-        said = process.communicate(timeout=120)
-    assert process.returncode in (0, -signal.SIGKILL), said
+        output = process.communicate(timeout=120)
+    assert process.returncode in (0, -signal.SIGKILL), output
     return process.returncode != 0

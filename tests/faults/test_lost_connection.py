@@ -32,7 +32,7 @@ pytestmark = [
 LIMIT = 35.0
 GENERATION = 3  # begun; begun again and ended by the client that came after
 HOSTS = ("lab-1", "lab-2", "lab-3", "lab-4")
-HOW = ("killed", "cut", "frozen")
+KINDS = ("killed", "cut", "frozen")
 # Each host in turn meets each fault; hosts wait side by side.
 ROUNDS = size(1, 6)
 # Healthy once the test makes it so: until then the host works.
@@ -43,7 +43,7 @@ def test_the_lock_ends_with_its_client(new_fleet: Callable[..., FleetRepo], row:
     fleets = {host: new_fleet(host) for host in size(HOSTS[:3], HOSTS)}
     with ThreadPoolExecutor(max_workers=len(fleets)) as pool:
         jobs = [
-            pool.submit(_meet, fleet, host, [HOW[(number + index) % 3] for number in range(ROUNDS)], row)
+            pool.submit(_meet, fleet, host, [KINDS[(number + index) % 3] for number in range(ROUNDS)], row)
             for index, (host, fleet) in enumerate(fleets.items())
         ]
         longest = max(job.result() for job in jobs)
@@ -54,11 +54,11 @@ def _meet(fleet: FleetRepo, host: str, faults: Sequence[str], row: Row) -> float
     """Let a host meet these faults one after the other; return the longest time until its lock was free."""
     clean = _clean(fleet, host)
     longest = 0.0
-    for how in faults:
+    for fault in faults:
         with _begun(fleet, host) as client:
-            seconds = _FAULTS[how](fleet, host, client)
-            row.broke(f"{host}: client {how} while the host works")
-            assert seconds <= LIMIT, f"{host}: {how}: lock free after {seconds:.1f} s"
+            seconds = _FAULTS[fault](fleet, host, client)
+            row.broke(f"{host}: client {fault} while the host works")
+            assert seconds <= LIMIT, f"{host}: {fault}: lock free after {seconds:.1f} s"
             longest = max(longest, seconds)
             assert _composing(fleet, host) == [], "the work went on after its lock was given up"
             _let_go(fleet, host)

@@ -36,15 +36,17 @@ def _ssh_config(fleet: FleetRepo) -> None:
     blocks = [f"Host jump\n  HostName {lab.host('lab-1').address}\n  User root\n  {common}"]
     for number in range(HOSTS):
         host = lab.host(_BEHIND[number % 3])
-        blocks.append(f"Host box-{number}\n  HostName {host.address}\n  User {host.user}\n  ProxyJump jump\n  {common}")
+        blocks.append(
+            f"Host machine-{number}\n  HostName {host.address}\n  User {host.user}\n  ProxyJump jump\n  {common}"
+        )
     home = fleet.repo.path.parent / "home/.ssh"
     home.mkdir(parents=True, exist_ok=True)
     (home / "config").write_text("\n".join(blocks))
 
 
 def _documents(fleet: FleetRepo, count: int) -> None:
-    """The fleet's hosts are now ``directory-0`` and so on."""
-    names = [f"box-{number}" for number in range(count)]
+    """The fleet's hosts are now ``machine-0`` and so on."""
+    names = [f"machine-{number}" for number in range(count)]
     documents = [
         {"apiVersion": "sandboxer.dev/v1", "kind": "Host", "metadata": {"name": name}, "spec": {"address": name}}
         for name in names
@@ -62,7 +64,7 @@ def test_sixty_hosts_behind_one_jump_host(new_fleet: Callable[..., FleetRepo], l
     fleet = new_fleet(*_BEHIND)
     _ssh_config(fleet)
     _documents(fleet, 3)
-    fleet.sandbox("one", stack(a=service()), host="box-0")
+    fleet.sandbox("one", stack(a=service()), host="machine-0")
     fleet.commit()
     clean = row.clean(fleet)
     turned_away = _throttled(lab)
@@ -78,9 +80,9 @@ def test_sixty_hosts_behind_one_jump_host(new_fleet: Callable[..., FleetRepo], l
         assert planned.data["complete"]
         slowest = max(slowest, planned.data["stats"]["seconds"])
     again = _throttled(lab) - turned_away
-    row.measured(f"0 of {HOSTS * ROUNDS} looks Unknown, {again} tried again, the slowest plan {slowest:.1f} s")
+    row.measured(f"0 of {HOSTS * ROUNDS} observations Unknown, {again} tried again, the slowest plan {slowest:.1f} s")
     _documents(fleet, 3)
-    fleet.sandbox("one", stack(a=service()), host="box-0")
+    fleet.sandbox("one", stack(a=service()), host="machine-0")
     fleet.commit()
     fleet.commit()  # the hosts of the parent commit are observed too
     row.recovered(fleet, clean)

@@ -49,7 +49,7 @@ class Step:
 
 
 STEPS = {
-    "the look": Step(DOCKER, "ps", "/usr/bin/docker"),
+    "the observation": Step(DOCKER, "ps", "/usr/bin/docker"),
     "the reading of the compose file": Step(COMPOSE, "config", f"{COMPOSE}.aside"),
     "the start": Step(COMPOSE, "up", f"{COMPOSE}.aside"),
 }
@@ -86,7 +86,7 @@ def test_a_service_that_prints_one_long_line(fleet: FleetRepo, row: Row) -> None
     row.broke("a service that prints 20 MB in one line, of bytes that are not UTF-8")
     end = _apply(fleet)
     _assert_bounded(end, row)
-    assert "unhealthy" in end.said
+    assert "unhealthy" in end.output
     fleet.sandbox("one", stack(a=service()))
     fleet.commit()
     row.recovered(fleet, clean)
@@ -97,16 +97,16 @@ class End:
     """How a run of the program ended: its exit code, what it wrote, how long it took and what memory it had at most."""
 
     code: int
-    said: str
+    output: str
     seconds: float
     mebibytes: float
 
 
 def _assert_bounded(end: End, row: Row) -> None:
-    assert end.code == 1, end.said
-    assert "Traceback" not in end.said
-    assert "lab-1" in end.said
-    assert len(end.said) < 64 * 1024
+    assert end.code == 1, end.output
+    assert "Traceback" not in end.output
+    assert "lab-1" in end.output
+    assert len(end.output) < 64 * 1024
     assert end.seconds < SECONDS
     assert end.mebibytes < MEMORY
     row.most("{:.0f} s", end.seconds)
@@ -123,8 +123,8 @@ def _apply(fleet: FleetRepo) -> End:
                 found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
                 peak = max(peak, int(found[1]) if found else 0)
             time.sleep(0.02)
-        said = "".join(output.result())
-    return End(process.returncode, said, time.monotonic() - began, peak / 1024)
+        printed = "".join(output.result())
+    return End(process.returncode, printed, time.monotonic() - began, peak / 1024)
 
 
 @contextmanager

@@ -107,8 +107,8 @@ def test_an_engine_that_lost_everything(new_fleet: Callable[..., FleetRepo], lab
     row.broke("containers, networks and volumes gone, the directory left")
     planned = fleet.plan(drifts=True).of("one")
     assert (planned["reason"], planned["health"]) == ("repair_because_drift", "Missing")
-    told = {change["path"].split(".")[0] for change in planned["drift"]}
-    assert told == {"services", "networks", "volumes"}
+    reported = {change["path"].split(".")[0] for change in planned["drift"]}
+    assert reported == {"services", "networks", "volumes"}
 
     row.recovered(fleet, clean)
     assert fleet.record(host, "one")["uid"] == record["uid"]

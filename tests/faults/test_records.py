@@ -53,10 +53,10 @@ HOSTILE: dict[str, Callable[[str], str]] = {
     "of wrong types": _with(generation="1", labels=[], spec=None),
     "of NUL bytes": lambda text: "\0" * len(text),
     "that is a list": lambda text: f"[{text}]",
-    "with a number that is none": _with(generation=float("nan")),
+    "with a number that is not one": _with(generation=float("nan")),
     "with a number of 10,000 digits": lambda text: text.rstrip()[:-1] + ',"more":' + "9" * 10_000 + "}",
     "with a phase of its own": _with(phase="gone"),
-    "with the end of a look": lambda text: f"\n@{'0' * 32} end\n{text}",
+    "with the end of an observation": lambda text: f"\n@{'0' * 32} end\n{text}",
     "with a time of no zone": _with(expires_at="2001-01-01T00:00:00"),
     "of an engine that is not there": _with(engine="podman"),
 }

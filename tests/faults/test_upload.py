@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.faults.matrix import Row
     from tests.faults.picture import Picture
-    from tests.faults.relay import How
+    from tests.faults.relay import CutMode
     from tests.lab import Lab
 
 pytestmark = [
@@ -34,7 +34,10 @@ pytestmark = [
 # Parts of all that is sent, most of which is the upload.
 CUTS: tuple[float, ...] = size((0.5,), (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95))
 STALLS: tuple[float, ...] = size((), (0.3, 0.8))
-HOW: list[tuple[float, How]] = [*((part, "close") for part in CUTS), *((part, "stall") for part in STALLS)]
+INTERRUPTIONS: list[tuple[float, CutMode]] = [
+    *((part, "close") for part in CUTS),
+    *((part, "stall") for part in STALLS),
+]
 
 
 @pytest.fixture
@@ -80,11 +83,11 @@ def test_a_create_that_is_cut_while_it_uploads(fleet: FleetRepo, relay: Relay, r
     _commit(fleet, 0)
     clean = row.clean(fleet)
     everything = relay.sent
-    for part, how in HOW:
-        relay.cut_after(int(part * everything), how)
+    for part, mode in INTERRUPTIONS:
+        relay.cut_after(int(part * everything), mode)
         fleet.run("apply", "-y", code=1, timeout=300)
         relay.cut_after(None)
-        row.broke(f"create: {how} after {part:.0%} of {everything} bytes")
+        row.broke(f"create: {mode} after {part:.0%} of {everything} bytes")
         _assert_whole(fleet, clean)
         assert fleet.ids("lab-1") == {}
         row.recovered(fleet, clean)
@@ -98,14 +101,14 @@ def test_an_update_that_is_cut_while_it_uploads(fleet: FleetRepo, relay: Relay, 
         clean.append(row.clean(fleet))
     everything = relay.sent
     fleet.apply()
-    for number, (part, how) in enumerate(HOW):
+    for number, (part, mode) in enumerate(INTERRUPTIONS):
         running = fleet.ids("lab-1")
         old, new = clean[(number + 1) % 2], clean[number % 2]
         _commit(fleet, number % 2)
-        relay.cut_after(int(part * everything), how)
+        relay.cut_after(int(part * everything), mode)
         fleet.run("apply", "-y", code=1, timeout=300)
         relay.cut_after(None)
-        row.broke(f"update: {how} after {part:.0%} of {everything} bytes")
+        row.broke(f"update: {mode} after {part:.0%} of {everything} bytes")
         there = _assert_whole(fleet, old, new)
         assert _delivered(old).items() <= there.items()
         assert fleet.ids("lab-1") == running

@@ -30,7 +30,7 @@ class SimulatedBackend(ComposeSsh):
     """The backend, with a hook for each observation; it changes things through the verbs of a simulated host."""
 
     def __init__(self, hosts_observed: Callable[[SimulatedHost], None]) -> None:
-        self._looked = hosts_observed
+        self._observed = hosts_observed
 
     def observe(self, transport: HostTransport, request: ObserveRequest) -> HostObservation:
         """Return the observation of a simulated host."""
@@ -38,7 +38,7 @@ class SimulatedBackend(ComposeSsh):
         try:
             observation: HostObservation = host.observation(request)
         finally:
-            self._looked(host)
+            self._observed(host)
         return observation
 
 
@@ -92,7 +92,7 @@ class SimulatedDirectory(SandboxDirectory):
         key = (self.operation.fleet, self.operation.id)
         host.point(host, "state.before")
         sweep(host, *key)
-        if self.operation.target.engine in host.silent:
+        if self.operation.target.engine in host.stopped_engines:
             raise ObservationIncomplete(host.name, f"{self.operation.target.engine} on {host.name} does not answer")
         folder = host.folders.get(key)
         found = host.found(key) if folder else None
@@ -102,8 +102,8 @@ class SimulatedDirectory(SandboxDirectory):
             )
         record = found.record if found else None
         self._written, self._record = (folder.record if folder else None), record
-        told = last_number("\n".join(folder.journal).encode()) if folder else 0
-        self._last_event = max(told, record.last_event if record else 0)
+        last = last_number("\n".join(folder.journal).encode()) if folder else 0
+        self._last_event = max(last, record.last_event if record else 0)
         self._compose = "podman-compose" if self.operation.target.engine == "podman" else "docker-compose"
         host.point(host, "state.after")
         resources = tuple(r for r in host.resources.values() if r.owner and (r.owner.fleet, r.owner.id) == key)

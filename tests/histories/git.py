@@ -62,7 +62,7 @@ class Commit:
         """Return the name of its sandbox with this ID."""
         return next((name for name in self.sandboxes if sandbox_id(fleet, name) == identifier), None)
 
-    def might_hold(self, name: str) -> frozenset[str]:
+    def possible_hosts(self, name: str) -> frozenset[str]:
         """Return the hosts that the sandbox's placement names."""
         spec = self.sandboxes.get(name)
         return frozenset() if spec is None else self.hosts.keys() & spec.get("placement", {}).get("hosts", self.hosts)
@@ -113,10 +113,10 @@ class Repository:
         """All present and former names of its sandboxes."""
         return frozenset(name for commit in self.commits for name in commit.sandboxes)
 
-    def commit(self, **said: Mapping[str, Spec]) -> Commit:
+    def commit(self, **changes: Mapping[str, Spec]) -> Commit:
         """Commit other ``sandboxes`` or ``hosts``, each replaced as a whole."""
         at = self.head.at + timedelta(minutes=1)
-        self.commits.append(replace(self.head, id=self._id(len(self.commits)), at=at, **said))
+        self.commits.append(replace(self.head, id=self._id(len(self.commits)), at=at, **changes))
         return self.head
 
     def is_ancestor(self, older: str, newer: str) -> bool | None:
@@ -162,7 +162,7 @@ def _fleet(name: str, text: str, former: str | None) -> Fleet:
 
 @lru_cache(maxsize=20_000)
 def _manifests(fleet: str, text: str) -> Manifests:
-    found = [_checked(json.dumps(said)) for said in documents_of(fleet, **json.loads(text))]
+    found = [_checked(json.dumps(content)) for content in documents_of(fleet, **json.loads(text))]
     models = {kind: {d.name: d.model for d in found if d.kind == kind} for kind in KINDS}
     return Manifests(
         models["Fleet"][fleet], models["Host"], models["Profile"], built_in(), models["Sandbox"], tuple(found), ()
@@ -174,9 +174,9 @@ built_in = cache(built_in_extensions)
 
 @cache
 def _checked(text: str) -> Document:
-    said = json.loads(text)
-    model = KINDS[said["kind"]].model_validate(said)
-    return Document(said["kind"], said["metadata"]["name"], "sandboxer.yaml", said, model, None)  # type: ignore[arg-type]
+    content = json.loads(text)
+    model = KINDS[content["kind"]].model_validate(content)
+    return Document(content["kind"], content["metadata"]["name"], "sandboxer.yaml", content, model, None)  # type: ignore[arg-type]
 
 
 def _no_secret(_reference: object) -> Any:

@@ -26,14 +26,14 @@ class Ground:
     """Hosts, and the true time ``now``; ``runner_ahead`` is how far the runner's clock is ahead of it."""
 
     now: datetime
-    runner_ahead: timedelta
+    runner_offset: timedelta
     hosts: dict[str, SimulatedHost]
     judge: Judge
 
     @property
     def runner_clock(self) -> datetime:
         """The clock of the machine that Sandboxer runs on."""
-        return self.now + self.runner_ahead
+        return self.now + self.runner_offset
 
     # --- faults of a host
 
@@ -43,7 +43,7 @@ class Ground:
 
     def stop_engine(self, host: str) -> None:
         """Stop Docker, so that it no longer answers; containers keep running."""
-        self.hosts[host].silent.add("docker")
+        self.hosts[host].stopped_engines.add("docker")
 
     def garble(self, host: str) -> None:
         """Let the host answer, but interrupt each observation of it."""
@@ -56,14 +56,16 @@ class Ground:
     @property
     def broken(self) -> bool:
         """Whether any host has a fault."""
-        return any(host.silent or host.garbled or host.linked or not host.reachable for host in self.hosts.values())
+        return any(
+            host.stopped_engines or host.garbled or host.linked or not host.reachable for host in self.hosts.values()
+        )
 
     def heal(self, host: str | None = None) -> None:
         """End all faults of a host, or of all hosts. An engine that comes back stops what kept running."""
         for healed in [self.hosts[host]] if host else self.hosts.values():
-            self._stop(healed, healed.silent)
+            self._stop(healed, healed.stopped_engines)
             healed.reachable, healed.garbled, healed.linked = True, False, False
-            healed.silent.clear()
+            healed.stopped_engines.clear()
             healed.failing = 0
 
     @staticmethod
@@ -79,7 +81,7 @@ class Ground:
     def set_clock(self, host: str | None, seconds: int) -> None:
         """Set a host's clock (or the runner's) this far ahead of the true time."""
         if host is None:
-            self.runner_ahead = timedelta(seconds=seconds)
+            self.runner_offset = timedelta(seconds=seconds)
         else:
             self.hosts[host].newer_on_hosts = timedelta(seconds=seconds)
 
@@ -88,7 +90,14 @@ class Ground:
         there = self.hosts[host]
         for key in there.folders:
             self.judge.forget(host, key)
-        for things in (there.folders, there.leftovers, there.tombstones, there.heads, there.locks, there.directories):
+        for things in (
+            there.folders,
+            there.leftovers,
+            there.tombstones,
+            there.revisions,
+            there.locks,
+            there.directories,
+        ):
             things.clear()
 
     def boot(self, host: str) -> None:
@@ -97,17 +106,17 @@ class Ground:
 
     # --- changes of a sandbox. A host that has nothing of it stays as it is.
 
-    def hurt(self, host: str, fleet: str, name: str, how: str) -> None:
+    def hurt(self, host: str, fleet: str, name: str, damage: str) -> None:
         """Let a container be ``removed``, ``stopped`` or ``paused``, or everything except the directory be ``gone``."""
         there, key = self.hosts[host], (fleet, sandbox_id(fleet, name))
         containers = sorted(there.of(key), key=lambda container: container.name)
-        for container in containers if how == "gone" else containers[-1:]:
-            if how in ("removed", "gone"):
+        for container in containers if damage == "gone" else containers[-1:]:
+            if damage in ("removed", "gone"):
                 del there.containers[container.id]
             elif container.state == "running":
-                state: Any = "paused" if how == "paused" else "exited"
-                there.containers[container.id] = replace(container, state=state, exit_code=137 * (how == "stopped"))
-        for resource in list(there.resources.values()) if how == "gone" else ():
+                state: Any = "paused" if damage == "paused" else "exited"
+                there.containers[container.id] = replace(container, state=state, exit_code=137 * (damage == "stopped"))
+        for resource in list(there.resources.values()) if damage == "gone" else ():
             if resource.owner and (resource.owner.fleet, resource.owner.id) == key:
                 del there.resources[resource.name]
 
@@ -140,7 +149,7 @@ class Ground:
             elif there.record(key) is not None:
                 folder.record = json.dumps({**json.loads(folder.record), "uid": life}).encode()
 
-    def settle_in(self, host: str, what: str) -> None:
+    def occupy(self, host: str, what: str) -> None:
         """Let somebody else run a ``container`` or a compose ``project``, or create a ``directory`` below the root."""
         there = self.hosts[host]
         if what == "directory":

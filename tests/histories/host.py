@@ -67,12 +67,12 @@ class SimulatedHost:
     reachable: bool = True
     garbled: bool = False
     linked: bool = False
-    silent: set[Engine] = field(default_factory=set)
+    stopped_engines: set[Engine] = field(default_factory=set)
     failing: int = 0
     folders: dict[Key, Folder] = field(default_factory=dict)
     leftovers: dict[Key, str] = field(default_factory=dict)
     tombstones: dict[Key, Tombstone] = field(default_factory=dict)
-    heads: dict[str, Head] = field(default_factory=dict)
+    revisions: dict[str, Head] = field(default_factory=dict)
     locks: set[Key] = field(default_factory=set)
     held: set[Key] = field(default_factory=set)
     containers: dict[str, Container] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class SimulatedHost:
             raise ObservationIncomplete(self.name, f"observing {self.name} was interrupted")
         chosen: Engine = "docker" if request.runtime == "auto" else request.runtime
         fleet = request.fleet
-        linked, silent = f"{ROOT}/{fleet} is a symbolic link: remove it", f"{chosen} does not answer: it is down"
+        linked, hung = f"{ROOT}/{fleet} is a symbolic link: remove it", f"{chosen} does not answer: it is down"
         return Reachable(
             host=self.name,
             clock=self.clock,
@@ -133,14 +133,16 @@ class SimulatedHost:
             directories=(*sorted(self.directories | (self.fleets() - {fleet})),),
             leftovers=tuple(name for owner, name in self.leftovers if owner == fleet),
             tombstones={key[1]: tombstone for key, tombstone in self.tombstones.items() if key[0] == fleet},
-            head=self.heads.get(fleet),
+            head=self.revisions.get(fleet),
             error=linked if self.linked else None,
-            backend_error=silent if chosen in self.silent else None,
-            absence_error=next((f"{engine} does not answer: it is down" for engine in sorted(self.silent)), None),
+            backend_error=hung if chosen in self.stopped_engines else None,
+            absence_error=next(
+                (f"{engine} does not answer: it is down" for engine in sorted(self.stopped_engines)), None
+            ),
         )
 
     def _engine(self, engine: Engine) -> EngineObservation:
-        if engine in self.silent:
+        if engine in self.stopped_engines:
             return EngineObservation(engine, "it is down")
         containers = tuple(c for c in self.containers.values() if c.engine == engine)
         return EngineObservation(
@@ -150,7 +152,7 @@ class SimulatedHost:
     def fleets(self) -> set[str]:
         """Return the fleets that have a folder below the root."""
         things = (self.folders, self.leftovers, self.tombstones, self.locks)
-        return {key[0] for some in things for key in some} | self.heads.keys()
+        return {key[0] for some in things for key in some} | self.revisions.keys()
 
     # --- the true state of one sandbox
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.histories.host import Key, SimulatedHost
     from tests.histories.world import SimulatedRun, World
 
-_SETTLED = (Phase.READY, Phase.ACTIVE)
+_STEADY = (Phase.READY, Phase.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class Glimpse:
         """Return the host's present state."""
         fleet, runtime = run.git.fleet, run.desired.hosts[host.name].spec.runtime
         chosen = "docker" if runtime == "auto" else runtime
-        whole = host.reachable and not host.garbled and not host.linked and chosen not in host.silent
+        whole = host.reachable and not host.garbled and not host.linked and chosen not in host.stopped_engines
         return cls(
-            frozenset(engine for engine in ENGINES if whole and engine not in host.silent),
+            frozenset(engine for engine in ENGINES if whole and engine not in host.stopped_engines),
             host.clock,
             run.now(),
             frozenset(key for key in host.folders if key[0] == fleet and is_ready(host.record(key))),
@@ -54,7 +54,7 @@ class Glimpse:
 
 def is_ready(record: Record | None) -> bool:
     """Return whether the recorded change was applied to its end."""
-    return record is not None and record.phase in _SETTLED and record.attempt is None
+    return record is not None and record.phase in _STEADY and record.attempt is None
 
 
 @dataclass
@@ -86,11 +86,11 @@ class Judge:
             {key: value for key, value in things.items() if key[0] != without}
             for things in (host.leftovers, host.tombstones)
         ]
-        heads = {fleet: head for fleet, head in host.heads.items() if fleet != without}
+        revisions = {fleet: head for fleet, head in host.revisions.items() if fleet != without}
         containers = {k: c for k, c in host.containers.items() if c.labels.get(LABEL_FLEET) != without or not without}
         resources = {k: r for k, r in host.resources.items() if r.owner is None or r.owner.fleet != without}
         locks = {key for key in host.locks if key[0] != without}
-        return [folders, others, heads, containers, resources, locks, set(host.directories)]
+        return [folders, others, revisions, containers, resources, locks, set(host.directories)]
 
     def names(self, run: SimulatedRun) -> set[str]:
         """Return the recorded names that a run could observe."""
@@ -102,7 +102,7 @@ class Judge:
     def sound(self, name: str) -> bool:
         """Return whether a host has no fault."""
         host = self.world.hosts[name]
-        return host.reachable and not host.garbled and not host.linked and not host.silent
+        return host.reachable and not host.garbled and not host.linked and not host.stopped_engines
 
     def conflict(self, host: SimulatedHost, key: Key, engines: Collection[Engine] = ENGINES) -> str | None:
         """Return why this sandbox's ownership is in conflict, by these engines; None if it is the fleet's."""
@@ -115,7 +115,7 @@ class Judge:
         record = host.record(key)
         if record is None:
             lost = host.folders[key].record is None
-            return None if lost and len(lives) == 1 else "no record that tells"
+            return None if lost and len(lives) == 1 else "no record that decides"
         if lives - {record.uid} or any((o.name, o.origin) != (record.name, record.origin) for o in owners):
             return "record and labels disagree"
         git_name = record.origin != "git" or sandbox_id(key[0], record.name) == key[1]
@@ -142,19 +142,21 @@ class Judge:
 
     def _may_create(self, run: SimulatedRun, host: SimulatedHost, key: Key, change: Change) -> None:
         former = run.git.before(run.commit)
-        might = run.commit.might_hold(change.sandbox) | (former.might_hold(change.sandbox) if former else frozenset())
+        might = run.commit.possible_hosts(change.sandbox) | (
+            former.possible_hosts(change.sandbox) if former else frozenset()
+        )
         assert host.name in might, f"{change.sandbox} may not live on {host.name}"
         for name in might:
             seen = run.glimpses.get(name)
-            assert seen, f"created without a look at {name}, where it might live"
-            assert seen.answering, f"created while {name}, where it might live, was silent"
+            assert seen, f"created without an observation of {name}, where it might live"
+            assert seen.answering, f"created while {name}, where it might live, did not answer"
         copies = [name for name in might - {host.name} if self.world.hosts[name].has(key)]
         assert not copies, f"a second copy of {change.sandbox} beside the one on {copies}"
 
     def _may_destroy(self, run: SimulatedRun, host: SimulatedHost, key: Key, change: Change) -> None:
         record = host.record(key)
         engine = record.engine if record else "docker"
-        assert engine in run.glimpses[host.name].answering, f"destroyed while {engine} on {host.name} was silent"
+        assert engine in run.glimpses[host.name].answering, f"destroyed while {engine} on {host.name} did not answer"
         if self._expired(run, key):
             return
         assert record is not None, "destroyed without a record of its end"
@@ -213,9 +215,9 @@ class Judge:
         if name is None or record.origin == "api":
             return record.expires_at
         spec = commit.sandboxes[name]
-        said = _end_by(spec.get("ttl", "4h"), spec.get("expiresAt"), record.created_at)
+        declared = _end_by(spec.get("ttl", "4h"), spec.get("expiresAt"), record.created_at)
         was = _end_by(record.spec.get("ttl", "4h"), record.spec.get("expiresAt"), record.created_at)
-        return record.expires_at if said == was else said
+        return record.expires_at if declared == was else declared
 
     # --- after each step
 
@@ -245,8 +247,8 @@ class Judge:
             former = event["from_phase"] and Phase(event["from_phase"])
             first = event["number"] == 1
             assert may_follow(former, Phase(event["phase"])) or (former is None and not first), event
-        told = next(event for event in events if event["number"] == record.last_event)
-        assert told["phase"] == record.phase, f"the journal says {told['phase']}, the record {record.phase}"
+        reported = next(event for event in events if event["number"] == record.last_event)
+        assert reported["phase"] == record.phase, f"the journal says {reported['phase']}, the record {record.phase}"
 
     def forget(self, host: str, key: Key) -> None:
         """Forget a lost record: its successor counts from the start."""
@@ -272,7 +274,7 @@ class Judge:
         if change.reason is Reason.BLOCKED_NO_HOST:
             if change.host in hosts.keys() - git.head.hosts.keys():
                 return True
-            return not any(self._has_room(fleet, name, key) for name in git.head.might_hold(change.sandbox))
+            return not any(self._has_room(fleet, name, key) for name in git.head.possible_hosts(change.sandbox))
         return False
 
     def _has_room(self, fleet: str, name: str, key: Key) -> bool:
@@ -284,7 +286,7 @@ class Judge:
 
     def _nothing_left(self, fleet: str) -> None:
         git = self.world.fleets[fleet]
-        wanted = {(fleet, sandbox_id(fleet, name)) for name in git.head.sandboxes}
+        desired = {(fleet, sandbox_id(fleet, name)) for name in git.head.sandboxes}
         copies: dict[Key, list[str]] = {}
         for name in git.head.hosts:
             host = self.world.hosts[name]
@@ -294,18 +296,18 @@ class Judge:
                 copies.setdefault(key, []).append(name)
                 record = host.record(key)
                 stays = record is None or record.origin == "api" or not record.sync_policy.prune
-                assert key in wanted or stays, f"{key} is on {name}, and git does not want it"
-            stray_locks = {key for key in host.locks if key[0] == fleet} - here - wanted
+                assert key in desired or stays, f"{key} is on {name}, and git does not want it"
+            stray_locks = {key for key in host.locks if key[0] == fleet} - here - desired
             assert not stray_locks, f"locks of nothing on {name}: {stray_locks}"
-            tombstones = {key for key in host.tombstones if key[0] == fleet} - wanted
+            tombstones = {key for key in host.tombstones if key[0] == fleet} - desired
             assert not tombstones, f"tombstones on {name} of what git no longer has: {tombstones}"
         # A suspended sandbox stays as it is, an interrupted move too.
-        waits = {key for key in wanted if git.head.sandboxes[git.head.named(*key) or ""].get("suspend")}
-        several = {key: names for key, names in copies.items() if len(names) > 1 and key in wanted - waits}
-        doubles = {key: names for key, names in several.items() if not self._in_doubt(*key)}
+        waits = {key for key in desired if git.head.sandboxes[git.head.named(*key) or ""].get("suspend")}
+        several = {key: names for key, names in copies.items() if len(names) > 1 and key in desired - waits}
+        doubles = {key: names for key, names in several.items() if not self._is_uncertain(*key)}
         assert not doubles, f"several copies: {doubles}"
 
-    def _in_doubt(self, fleet: str, identifier: str) -> bool:
+    def _is_uncertain(self, fleet: str, identifier: str) -> bool:
         hosts = [self.world.hosts[name] for name in self.world.fleets[fleet].head.hosts]
         key = (fleet, identifier)
         return any(host.has(key) and (self.conflict(host, key) or host.record(key) is None) for host in hosts)

@@ -59,12 +59,12 @@ interruptions = st.one_of(st.none(), troubles)
 afterwards = st.one_of(st.none(), st.tuples(fleets, interruptions), st.tuples(fleets, st.none()))
 BREAKS = ("cut", "cut", "stop_engine", "stop_engine", "garble", "link")
 oddities: st.SearchStrategy[tuple[str, tuple[Any, ...]]] = st.one_of(
-    st.tuples(st.just("settle_in"), st.tuples(hosts, st.sampled_from(["container", "project", "directory"]))),
+    st.tuples(st.just("occupy"), st.tuples(hosts, st.sampled_from(["container", "project", "directory"]))),
     st.tuples(st.just("set_clock"), st.tuples(st.sampled_from([None, *HOSTS]), st.sampled_from([-7200, 0, 30, 7200]))),
     st.tuples(st.just("create"), st.tuples(fleets, hosts)),
 )
 HARM = (
-    *(("hurt", how) for how in ("removed", "stopped", "paused", "ended", "gone")),
+    *(("hurt", damage) for damage in ("removed", "stopped", "paused", "ended", "gone")),
     *(("lose", what) for what in ("folder", "folder", "record", "workspace")),
     *(("tamper", what) for what in ("torn", "life", "stranger")),
 )
@@ -163,9 +163,9 @@ class Histories(RuleBasedStateMachine):
         self.world.pass_time(seconds)
         self._then(then)
 
-    @rule(host=hosts, how=st.sampled_from(BREAKS), then=afterwards)
-    def break_host(self, host: str, how: str, then: Then) -> None:
-        getattr(self.world, how)(host)
+    @rule(host=hosts, damage=st.sampled_from(BREAKS), then=afterwards)
+    def break_host(self, host: str, damage: str, then: Then) -> None:
+        getattr(self.world, damage)(host)
         self._then(then)
 
     @precondition(lambda self: self.world.broken)
@@ -174,9 +174,9 @@ class Histories(RuleBasedStateMachine):
         self.world.heal(host)
         self._then(then)
 
-    @rule(host=hosts, how=st.sampled_from(["boot", "wipe"]), then=afterwards)
-    def reboot(self, host: str, how: str, then: Then) -> None:
-        getattr(self.world, how)(host)
+    @rule(host=hosts, damage=st.sampled_from(["boot", "wipe"]), then=afterwards)
+    def reboot(self, host: str, damage: str, then: Then) -> None:
+        getattr(self.world, damage)(host)
         self._then(then)
 
     @rule(odd=oddities, then=afterwards)

@@ -76,23 +76,23 @@ class SimulatedWorld(World):
         return plan_of(self.plan(fleet).to_json())
 
 
-def outcomes_of(said: list[Any]) -> list[Any]:
+def outcomes_of(outcomes: list[Any]) -> list[Any]:
     """Return the outcomes in an apply's JSON, without what differs between hosts and days."""
-    return sorted([o["sandbox"], str(o["host"]), str(o["from_host"]), o["reason"], o["outcome"]] for o in said)
+    return sorted([o["sandbox"], str(o["host"]), str(o["from_host"]), o["reason"], o["outcome"]] for o in outcomes)
 
 
-def plan_of(said: Any) -> dict[str, Any]:
+def plan_of(document: Any) -> dict[str, Any]:
     """Return the content of a plan's JSON, without what differs between hosts and days."""
     words = ("sandbox", "id", "host", "from_host", "action", "reason", "sync", "health", "volumes")
     return {
-        "hosts": [[host["name"], host["status"]] for host in said["hosts"]],
-        "complete": said["complete"],
+        "hosts": [[host["name"], host["status"]] for host in document["hosts"]],
+        "complete": document["complete"],
         "changes": [
             {word: change[word] for word in words}
             | {kind: [field["path"] for field in change[kind]] for kind in ("pending", "drift")}
-            for change in said["changes"]
+            for change in document["changes"]
         ],
-        "unmanaged": sorted([thing["host"], thing["kind"]] for thing in said["unmanaged"]),
+        "unmanaged": sorted([thing["host"], thing["kind"]] for thing in document["unmanaged"]),
     }
 
 
@@ -123,7 +123,7 @@ def history(seed: int) -> tuple[tuple[str, str], list[Step]]:
 def _choose(
     chance: random.Random, world: World, fleets: tuple[str, str], play: Callable[..., None], *, just_applied: bool
 ) -> None:
-    up = [host for host in HOSTS if not world.hosts[host].silent]
+    up = [host for host in HOSTS if not world.hosts[host].stopped_engines]
     fleet, name, host = chance.choice((fleets[0], *fleets)), chance.choice(NAMES), chance.choice(up)
     # Mostly an existing sandbox whose engine answers.
     there = [copy for copy in world.copies() if copy[0] in up] or [(host, fleet, name)]
@@ -145,10 +145,10 @@ def _choose(
         (5, lambda: die(chance.choice(["create", "update", "delete"]))),
         (1, lambda: play("applied", fleet=fleet, back=1)),
         (1, lambda: play("applied", fleet=fleet, only_deletes=True)),
-        (4, lambda: play("hurt", **home, how=chance.choice(["removed", "stopped", "paused", "gone"]))),
+        (4, lambda: play("hurt", **home, damage=chance.choice(["removed", "stopped", "paused", "gone"]))),
         (3, lambda: play("lose", **home, what=chance.choice(["folder", "record", "workspace"]))),
         (1, lambda: play("tamper", **home, what=chance.choice(["torn", "life", "stranger"]))),
-        (1, lambda: play("settle_in", host=host, what=chance.choice(["container", "project", "directory"]))),
+        (1, lambda: play("occupy", host=host, what=chance.choice(["container", "project", "directory"]))),
         (1, lambda: play("wipe", host=host)),
         (2, lambda: play("cut", host=host)),
         (3 * (not world.broken), lambda: play("stop_engine", host=host)),

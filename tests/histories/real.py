@@ -31,7 +31,7 @@ class RealWorld:
         self.lab = lab
         self.hosts = hosts
         self.fleets: dict[str, FleetRepo] = {}
-        self.said = World(fleets, hosts)  # the content of git
+        self.declared = World(fleets, hosts)  # the content of git
         self._foreign: list[tuple[str, str]] = []
         self._stopped: set[str] = set()
         for name in fleets:
@@ -39,21 +39,21 @@ class RealWorld:
             for stack, compose in STACKS.items():
                 repo.write(f"stacks/{stack}/compose.yaml", yaml.safe_dump(compose))
             self.fleets[name] = FleetRepo(lab, repo, name, hosts)
-            self._commit(name, self.said.fleets[name].head)
+            self._commit(name, self.declared.fleets[name].head)
 
     # --- git
 
     def edit(self, fleet: str, name: str, **fields: Any) -> None:
-        self.said.edit(fleet, name, **fields)
-        self._commit(fleet, self.said.fleets[fleet].head)
+        self.declared.edit(fleet, name, **fields)
+        self._commit(fleet, self.declared.fleets[fleet].head)
 
     def drop(self, fleet: str, name: str) -> None:
-        self.said.drop(fleet, name)
-        self._commit(fleet, self.said.fleets[fleet].head)
+        self.declared.drop(fleet, name)
+        self._commit(fleet, self.declared.fleets[fleet].head)
 
     def edit_host(self, fleet: str, host: str, **fields: Any) -> None:
-        self.said.edit_host(fleet, host, **fields)
-        self._commit(fleet, self.said.fleets[fleet].head)
+        self.declared.edit_host(fleet, host, **fields)
+        self._commit(fleet, self.declared.fleets[fleet].head)
 
     def _commit(self, fleet: str, commit: Commit) -> None:
         repo = self.fleets[fleet].repo
@@ -73,7 +73,7 @@ class RealWorld:
     ) -> list[Any] | None:
         words = ["prune" if only_deletes else "apply", "-y", "-o", "json"]
         if back:
-            words += ["--ref", f"HEAD~{min(back, len(self.said.fleets[fleet].commits) - 1)}"]
+            words += ["--ref", f"HEAD~{min(back, len(self.declared.fleets[fleet].commits) - 1)}"]
         for key, value in request.items():
             given = [[]] if value is True else [[str(one)] for one in (value if isinstance(value, list) else [value])]
             words += [word for one in given for word in (_FLAGS[key], *one)]
@@ -110,7 +110,7 @@ class RealWorld:
     def wipe(self, host: str) -> None:
         self.lab.exec(host, ["rm", "-rf", ROOT])
 
-    def settle_in(self, host: str, what: str) -> None:
+    def occupy(self, host: str, what: str) -> None:
         if what == "directory":
             self.lab.exec(host, ["mkdir", "-p", f"{ROOT}/somebody"])
             return
@@ -123,19 +123,19 @@ class RealWorld:
 
     # --- sandboxes
 
-    def hurt(self, host: str, fleet: str, name: str, how: str) -> None:
+    def hurt(self, host: str, fleet: str, name: str, damage: str) -> None:
         containers = self._containers(host, fleet, name)
-        chosen = [c["Id"] for c in (containers if how == "gone" else containers[-1:])]
-        if not chosen and how != "gone":
+        chosen = [c["Id"] for c in (containers if damage == "gone" else containers[-1:])]
+        if not chosen and damage != "gone":
             return
-        if how == "stopped":
+        if damage == "stopped":
             self.lab.docker(host, "kill", *chosen, check=False)
-        elif how == "paused":
+        elif damage == "paused":
             self.lab.docker(host, "pause", *chosen, check=False)
         else:
             self.lab.docker(host, "rm", "-f", *chosen, check=bool(chosen))
         label = f"label={LABEL_ID}={sandbox_id(fleet, name)}"
-        for kind in ("network", "volume") if how == "gone" else ():
+        for kind in ("network", "volume") if damage == "gone" else ():
             for resource in self.lab.docker(host, kind, "ls", "-q", "--filter", label).stdout.split():
                 self.lab.docker(host, kind, "rm", resource)
 

@@ -24,7 +24,7 @@ EACH = 100 if RUNS <= 200 else 500
 def test_whatever_happens(part: int) -> None:
     machine = seed(SEED * 1_000_000 + part)(type("Histories", (Histories,), {}))
     COUNTS.clear()
-    how = settings(
+    options = settings(
         max_examples=min(EACH, RUNS),
         stateful_step_count=30,
         deadline=None,
@@ -34,10 +34,10 @@ def test_whatever_happens(part: int) -> None:
         suppress_health_check=list(HealthCheck),
     )
     with simulated():
-        run_state_machine_as_test(machine, settings=how)
+        run_state_machine_as_test(machine, settings=options)
     print(", ".join(f"{count} {what}" for what, count in sorted(COUNTS.items())))
     # A step that never happens proves nothing.
-    assert COUNTS["steps"] > 10 * how.max_examples
+    assert COUNTS["steps"] > 10 * options.max_examples
     assert {"created", "updated", "repaired", "replaced", "deleted", "blocked", "killed"} <= COUNTS.keys()
 
 

@@ -45,13 +45,13 @@ class Verbs:
 
     # --- its directory
 
-    def begin(self, uid: str, how: str, most: str, behind: str, name: str, *events: str, payload: bytes) -> Doing:
-        self.host.watch(how, self.host, self.operation)
+    def begin(self, uid: str, mode: str, most: str, behind: str, name: str, *events: str, payload: bytes) -> Doing:
+        self.host.watch(mode, self.host, self.operation)
         staging = (self.operation.fleet, f".staging-{uid}")
         self.host.leftovers[staging] = self.operation.id
         yield
         there = self.host.folders.get(self.key)
-        if there is not None and (how != "adopt" or there.record is not None):
+        if there is not None and (mode != "adopt" or there.record is not None):
             del self.host.leftovers[staging]
             return STALE, "it is there already"
         others = [key for key, each in self.host.folders.items() if key[0] == self.operation.fleet and each.record]
@@ -147,7 +147,7 @@ class Verbs:
         return (yield from self.remove(_engine, uid, payload=payload))
 
     def compose(self, kind: str, _command: str, project: str, _paths: str, *words: str, payload: bytes) -> Doing:
-        if self._silent(self.operation.target.engine):
+        if self._is_stopped(self.operation.target.engine):
             return 1, "the engine is down"
         model = json.loads(self.folder.files["compose.json"])
         for kind in ("network", "volume"):
@@ -202,7 +202,7 @@ class Verbs:
         self.host.containers[container.id] = replace(container, state=state, exit_code=code)
 
     def engine(self, engine: str, word: str, *identifiers: str, payload: bytes) -> Doing:
-        if self._silent(engine):
+        if self._is_stopped(engine):
             return 1, "the engine is down"
         yield
         if word == "unpause":
@@ -212,11 +212,11 @@ class Verbs:
 
     def logs(self, engine: str, _lines: str, _identifier: str, *, payload: bytes) -> Doing:
         yield
-        return 1 if self._silent(engine) else 0, "what it said"
+        return 1 if self._is_stopped(engine) else 0, "what it printed"
 
     def teardown(self, engine: str, uid: str, *volumes: str, payload: bytes) -> Doing:
         self.host.watch("teardown", self.host, self.operation)
-        if self._silent(engine):
+        if self._is_stopped(engine):
             return 1, "the engine is down"
 
         def mine(owner: Ownership | None) -> bool:
@@ -232,20 +232,20 @@ class Verbs:
                 yield
         return None
 
-    def _silent(self, engine: str) -> bool:
-        return engine in self.host.silent
+    def _is_stopped(self, engine: str) -> bool:
+        return engine in self.host.stopped_engines
 
 
 def canonical_compose(stack: dict[str, Any], project: str, level: str) -> dict[str, Any]:
     """Return a stack as ``docker compose config --format json`` prints it."""
     services = {}
-    for name, said in stack["services"].items():
-        service = {key: value for key, value in said.items() if key not in ("environment", "volumes")}
+    for name, declared in stack["services"].items():
+        service = {key: value for key, value in declared.items() if key not in ("environment", "volumes")}
         service["networks"] = {"default": None}
-        if "environment" in said:
+        if "environment" in declared:
             service["environment"] = {"LEVEL": level}
-        if "volumes" in said:
-            source, target = said["volumes"][0].split(":")
+        if "volumes" in declared:
+            source, target = declared["volumes"][0].split(":")
             service["volumes"] = [{"type": "volume", "source": source, "target": target, "volume": {}}]
         services[name] = service
     made = {"name": project, "services": services, "networks": {"default": {"name": f"{project}_default", "ipam": {}}}}
@@ -269,11 +269,11 @@ def clean_up(host: SimulatedHost, lines: str) -> None:
     for identifier in forgotten.split():
         host.tombstones.pop((fleet, identifier), None)
     if noted:
-        said = json.loads(noted)
-        head = Head(said["commit"], datetime.fromisoformat(said["committed_at"]))
-        there = host.heads.get(fleet)
+        content = json.loads(noted)
+        head = Head(content["commit"], datetime.fromisoformat(content["committed_at"]))
+        there = host.revisions.get(fleet)
         if there is None or there.committed_at <= head.committed_at:
-            host.heads[fleet] = head
+            host.revisions[fleet] = head
     leave_no_empty_home(host, fleet)
     host.point(host)
 
@@ -296,4 +296,4 @@ def leave_no_empty_home(host: SimulatedHost, fleet: str) -> None:
     """Forget the head if the fleet has nothing here any more."""
     things = (host.folders, host.leftovers, host.tombstones, host.locks)
     if not any(key[0] == fleet for some in things for key in some):
-        host.heads.pop(fleet, None)
+        host.revisions.pop(fleet, None)

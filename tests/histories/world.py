@@ -100,7 +100,7 @@ class SimulatedRun:
         self.options = Options()
         self.destroyed: set[tuple[str, str | None, str | None]] = set()
         self.hosts: Any = SimulatedHosts(self)  # type: ignore[arg-type]
-        self._backend: Any = SimulatedBackend(self._looked)
+        self._backend: Any = SimulatedBackend(self._observed)
 
     @cached_property
     def desired(self) -> Fleet:
@@ -159,7 +159,7 @@ class SimulatedRun:
         head = observation.head.commit if isinstance(observation, Reachable) and observation.head else self.commit.id
         return head != self.commit.id and bool(self.git.is_ancestor(self.commit.id, head))
 
-    def _looked(self, host: SimulatedHost) -> None:
+    def _observed(self, host: SimulatedHost) -> None:
         self.glimpses[host.name] = Glimpse.of(host, self)
 
 
@@ -204,7 +204,7 @@ class World(Ground):
 
     def __init__(self, fleets: Iterable[str] = ("acme", "beta"), hosts: Iterable[str] = HOSTS) -> None:
         self.now = BEGINNING
-        self.runner_ahead = timedelta()
+        self.runner_offset = timedelta()
         self.judge = Judge(self)
         watch = self.judge.watch
         self.hosts = {name: SimulatedHost(name, lambda: self.now, self._point, watch) for name in hosts}
@@ -323,8 +323,8 @@ class World(Ground):
         run = self.run_of(fleet)
         if host not in run.desired.hosts or not self.judge.sound(host):
             return
-        wanted = self.fleets[fleet].desired(name, {"profile": "small", "ttl": "2h"})
-        desired = replace(wanted, origin="api", id=hashlib.sha256(name.encode()).hexdigest()[:8])
+        declared = self.fleets[fleet].desired(name, {"profile": "small", "ttl": "2h"})
+        desired = replace(declared, origin="api", id=hashlib.sha256(name.encode()).hexdigest()[:8])
         observations = run.observe()
         change = change_without(desired, Action.CREATE, Reason.CREATE_ABSENT, "", host=host)
 
@@ -372,7 +372,7 @@ class World(Ground):
             host.reachable = False
             raise HostUnreachable(host.name, f"the connection to {host.name} broke off")
         if kind == "engine":
-            host.silent.add("docker")
+            host.stopped_engines.add("docker")
         elif kind == "failure":
             host.failing += 1
         else:

@@ -14,7 +14,7 @@ from tests.lab.host import DOCKER, PODMAN
 if TYPE_CHECKING:
     from tests.lab.host import LabHost
 
-How = Literal["kill", "stop", "freeze"]
+StopMode = Literal["kill", "stop", "freeze"]
 
 # $1 is the signal. The daemon's own file names its process.
 _SIGNAL = 'kill -s "$1" "$(cat /run/docker.pid)"'
@@ -79,12 +79,12 @@ def load(host: LabHost, archive: bytes) -> None:
         host.execute(["podman", "load", "--quiet"], input=archive)
 
 
-def stop(host: LabHost, how: How) -> None:
+def stop(host: LabHost, mode: StopMode) -> None:
     """Stop Docker Engine: ``kill``: containers continue; ``stop``: they stop too; ``freeze``: it hangs."""
     _docker_only(host)
-    signal = {"kill": "KILL", "stop": "TERM", "freeze": "STOP"}[how]
+    signal = {"kill": "KILL", "stop": "TERM", "freeze": "STOP"}[mode]
     host.execute(["sh", "-c", _SIGNAL, "sh", signal])
-    if how != "freeze":
+    if mode != "freeze":
         ended = ["sh", "-c", _ENDED]
         wait_until(
             lambda: host.execute(ended, check=False).returncode == 0, seconds=40, what=f"{host.name}: the engine's end"

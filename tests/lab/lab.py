@@ -99,7 +99,7 @@ class Lab:
             raise LabError(f"there is no lab {name} on this machine; start it with `make lab-up`")
         if not state.running(found):
             raise LabError(
-                f"the lab {name} is dead; `make lab-down` clears it away, `make lab-up` does so and starts it anew"
+                f"the lab {name} is dead; `make lab-down` clears it away, `make lab-up` does so and starts it again"
             )
         return cls(found)
 
@@ -219,13 +219,13 @@ class Lab:
 
     # -- faults of a host
 
-    def cut(self, host: str | LabHost, how: Cut = "drop") -> AbstractContextManager[object]:
+    def cut(self, host: str | LabHost, mode: Cut = "drop") -> AbstractContextManager[object]:
         """Cut a host off: ``drop`` lets packets vanish, ``refuse`` answers each TCP connection with a reset.
 
         It takes effect at once; used as a context manager, the result heals the host on exit.
         """
         self.heal(host)
-        table, chain, *rule = _CUTS[how]
+        table, chain, *rule = _CUTS[mode]
         self.exec(host, ["iptables", "--wait", "10", "-t", table, "-I", chain, *rule])
         return _undo(self.heal, host)
 
@@ -235,12 +235,12 @@ class Lab:
             table, chain, *rule = cut
             self.exec(host, ["iptables", "--wait", "10", "-t", table, "-D", chain, *rule], check=False)
 
-    def stop_engine(self, host: str | LabHost, how: engine.How = "kill") -> AbstractContextManager[object]:
+    def stop_engine(self, host: str | LabHost, mode: engine.StopMode = "kill") -> AbstractContextManager[object]:
         """Stop Docker Engine: ``kill``: containers continue; ``stop``: they stop too; ``freeze``: it hangs.
 
         It takes effect at once; used as a context manager, the result starts the engine on exit.
         """
-        engine.stop(self.host(host), how)
+        engine.stop(self.host(host), mode)
         return _undo(self.start_engine, host)
 
     def start_engine(self, host: str | LabHost) -> None:

@@ -87,12 +87,12 @@ def test_one_key_makes_one_sandbox_which_lives_and_goes(new_fleet: NewFleet) -> 
         assert [one["id"] for one in api.get("/v1/sandboxes?label=team=a&phase=ready")["items"]] == [identifier]
         assert api.get("/v1/plan")["summary"]["delete"] == 0
 
-        assert api.phases_told(identifier) == ["requested", "provisioning", "ready"]
+        assert api.phases_reported(identifier) == ["requested", "provisioning", "ready"]
         longer = api.ask("POST", "/v1/sandboxes/other/extend-ttl", json={"by": "30m"}).json()
         assert longer["expires_at"] > other["expires_at"]
         assert api.ask("POST", "/v1/sandboxes/other/activity").json()["phase"] == "active"
-        anew = api.ask("POST", "/v1/sandboxes/other/recreate?wait=60")
-        assert (anew.status_code, anew.json()["id"], anew.json()["phase"]) == (200, other["id"], "ready")
+        recreated = api.ask("POST", "/v1/sandboxes/other/recreate?wait=60")
+        assert (recreated.status_code, recreated.json()["id"], recreated.json()["phase"]) == (200, other["id"], "ready")
 
         for _ in range(2):
             assert api.ask("DELETE", f"/v1/sandboxes/{identifier}").status_code == 204
@@ -173,14 +173,14 @@ def test_a_signal_hands_over_what_does_not_finish_and_the_next_server_ends_it(ne
         waits = api.create(secret_refs={"API_SECRET": "env:API_SECRET"}, consumer=whose).json()["id"]
         until(lambda: api.there()[runs]["phase"] == "provisioning", "the first is being made")
         api.end()
-        assert "2 operations are not finished" in api.said
+        assert "2 operations are not finished" in api.output
         api.env = {}
         api.start()
         found = api.until_over(runs, waits)
         assert (found[runs]["phase"], found[waits]["phase"]) == ("ready", "failed")
-        assert api.phases_told(waits)[-1] == "failed"
+        assert api.phases_reported(waits)[-1] == "failed"
         assert _running(fleet) == [runs]
-        assert "not-to-be-seen" not in api.said
+        assert "not-to-be-seen" not in api.output
         for identifier in (runs, waits):
             assert api.ask("DELETE", f"/v1/sandboxes/{identifier}").status_code == 204
     _assert_gone(fleet, before)
@@ -191,7 +191,7 @@ def test_a_signal_lets_what_runs_finish(new_fleet: NewFleet) -> None:
     with ServedApi(fleet) as api:
         identifier = api.create().json()["id"]
         api.end()
-        assert "not finished" not in api.said
+        assert "not finished" not in api.output
         assert fleet.get(identifier)["phase"] == "ready"
 
 
@@ -213,5 +213,5 @@ def test_schemathesis_finds_nothing_outside_of_the_description(new_fleet: NewFle
         assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
         for handle in api.there():
             api.ask("DELETE", f"/v1/sandboxes/{handle}?wait=60")
-        assert "internal server error; see the server's output" not in api.said
-        assert "Traceback" not in api.said
+        assert "internal server error; see the server's output" not in api.output
+        assert "Traceback" not in api.output

@@ -48,14 +48,14 @@ def traced(lab: Lab) -> Iterator[Callable[[str], list[str]]]:
 
 
 @pytest.mark.parametrize(
-    ("how", "host", "command"), [("manifest", "lab-1", "docker-compose"), ("variable", "lab-4", "podman-compose")]
+    ("source", "host", "command"), [("manifest", "lab-1", "docker-compose"), ("variable", "lab-4", "podman-compose")]
 )
 def test_the_requested_compose_is_used(
-    new_fleet: Callable[..., FleetRepo], traced: Callable[[str], list[str]], host: str, command: str, how: str
+    new_fleet: Callable[..., FleetRepo], traced: Callable[[str], list[str]], host: str, command: str, source: str
 ) -> None:
     fleet = new_fleet(host)
     fleet.sandbox("one", stack(a=service()))
-    if how == "manifest":
+    if source == "manifest":
         fleet.host(host, composeCommand=command)
     else:
         fleet.env["SANDBOXER_COMPOSE_CMD"] = command

@@ -47,7 +47,7 @@ def test_there_and_back_again(new_fleet: Callable[..., FleetRepo], host: str, tm
     (given / "link").symlink_to("sub/empty")
     os.mkfifo(given / "pipe")
     fleet.run("cp", str(given), "web:/tmp")
-    assert "given/pipe is not a file, folder or link; skipped" in fleet.said[-1]
+    assert "given/pipe is not a file, folder or link; skipped" in fleet.output[-1]
     assert _sh(fleet, host, "stat -c '%u %g %a' /tmp/given/big /tmp/given/sub/run*").split("\n")[:2] == [
         "0 0 644", "0 0 755",
     ]  # fmt: skip
@@ -72,7 +72,7 @@ def test_there_and_back_again(new_fleet: Callable[..., FleetRepo], host: str, tm
     fleet.run("cp", "web:/tmp/given/big", str(tmp_path))
     assert (tmp_path / "big").read_bytes() == BYTES
     fleet.run("cp", "web:/tmp/given", str(tmp_path / "big"), code=1)
-    assert "is not a folder; cannot replace it with a folder" in fleet.said[-1]
+    assert "is not a folder; cannot replace it with a folder" in fleet.output[-1]
     assert sorted(path.name for path in tmp_path.iterdir() if "home" not in path.name) == [
         "back", "big", "fleet-0", "given",
     ]  # fmt: skip
@@ -85,7 +85,7 @@ def test_what_cannot_be_copied_is_reported_and_changes_nothing(
     fleet = _applied(new_fleet, host, "a", "b")
     _sh(fleet, host, "mkdir /d; echo x >/d/x; ln -s /etc/passwd /d/out; ln -s ../../.. /d/up; ln -s x /d/in")
     target = tmp_path / "target"
-    for words, said in {
+    for words, message in {
         ("cp", "web:/d", str(target)): 'sandbox "web" has 2 services; no service specified',
         ("cp", "web/c:/d", str(target)): 'sandbox "web" has no service "c"',
         ("cp", "web/a:/none", str(target)): '/none of sandbox "web" was not copied',
@@ -101,7 +101,7 @@ def test_what_cannot_be_copied_is_reported_and_changes_nothing(
         ("cp", "none:/d", str(target)): 'no sandbox "none"',
     }.items():
         fleet.run(*words, code=1)
-        assert said in fleet.said[-1], words
+        assert message in fleet.output[-1], words
         assert not target.exists()
     fleet.run("cp", "web/a:/d/in", str(target))
     assert target.read_text() == "x\n", "a link that is named is followed"

@@ -68,18 +68,18 @@ def _forwarded(fleet: FleetRepo, *arguments: str, signals: int = signal.SIGINT) 
         assert process.stderr is not None
         line = process.stdout.readline()
         assert line, process.stderr.read()
-        told: dict[str, Any] = json.loads(line)
-        told["pid"] = process.pid
+        forward: dict[str, Any] = json.loads(line)
+        forward["pid"] = process.pid
         try:
-            yield told
+            yield forward
         finally:
             process.send_signal(signals)
             code = process.wait(30)
-            told["stderr"] = process.stderr.read()
-        assert code == 0, told["stderr"]
-        assert "Traceback" not in told["stderr"]
+            forward["stderr"] = process.stderr.read()
+        assert code == 0, forward["stderr"]
+        assert "Traceback" not in forward["stderr"]
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((told["local_address"], told["local_port"]), 5).close()
+        socket.create_connection((forward["local_address"], forward["local_port"]), 5).close()
 
 
 def _get(url: str) -> str:
@@ -99,10 +99,15 @@ def _answers(url: str) -> bool:
 def test_a_hundred_requests_at_once_into_a_closed_network_and_on_after_a_restart(applied: FleetRepo, host: str) -> None:
     fleet = applied
     assert fleet.get("web")["reachability"][0]["via"] == "tunnel"
-    with _forwarded(fleet) as told, ThreadPoolExecutor(100) as pool:
-        assert {told[key] for key in ("name", "service", "port", "local_address")} == {"http", "a", 8080, "127.0.0.1"}
-        url = told["url"]
-        assert url == f"http://127.0.0.1:{told['local_port']}"
+    with _forwarded(fleet) as forward, ThreadPoolExecutor(100) as pool:
+        assert {forward[key] for key in ("name", "service", "port", "local_address")} == {
+            "http",
+            "a",
+            8080,
+            "127.0.0.1",
+        }
+        url = forward["url"]
+        assert url == f"http://127.0.0.1:{forward['local_port']}"
         assert set(pool.map(_get, [url] * 100)) == {PAGE}
         fleet.engine(host, "restart", "-t", "0", fleet.ids(host, "web")["a"])
         until(lambda: _answers(url), "it answers after a restart")
@@ -112,24 +117,24 @@ def test_a_hundred_requests_at_once_into_a_closed_network_and_on_after_a_restart
 @DOCKER
 def test_a_hundred_at_once_share_one_connection(applied: FleetRepo, lab: Lab, host: str) -> None:
     fleet = applied
-    with _forwarded(fleet) as told:
-        address = (told["local_address"], told["local_port"])
+    with _forwarded(fleet) as forward:
+        address = (forward["local_address"], forward["local_port"])
         sockets = [socket.create_connection(address, 10) for _ in range(100)]
         for sock in sockets:
             sock.sendall(b"GET / HTTP/1.0\r\n")
-        until(lambda: len(_to_ssh(told["pid"], lab.host(host).address)) == 1, "one connection to sshd")
+        until(lambda: len(_to_ssh(forward["pid"], lab.host(host).address)) == 1, "one connection to sshd")
         for sock in sockets:
             sock.sendall(b"\r\n")
         assert all(PAGE.encode() in _rest(sock) for sock in sockets)
-        assert len(_to_ssh(told["pid"], lab.host(host).address)) == 1
+        assert len(_to_ssh(forward["pid"], lab.host(host).address)) == 1
 
 
 def _to_ssh(pid: int, address: str) -> list[str]:
     """Return the TCP connections of a process to an sshd."""
     inodes = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
-    wanted = "".join(f"{int(part):02X}" for part in reversed(address.split("."))) + ":0016"
+    remote = "".join(f"{int(part):02X}" for part in reversed(address.split("."))) + ":0016"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return [row[1] for row in rows if row[2] == wanted and f"socket:[{row[9]}]" in inodes]
+    return [row[1] for row in rows if row[2] == remote and f"socket:[{row[9]}]" in inodes]
 
 
 def _rest(sock: socket.socket) -> bytes:
@@ -141,14 +146,14 @@ def _rest(sock: socket.socket) -> bytes:
 @pytest.mark.parametrize("host", ["lab-1", "lab-4"], ids=["docker", "podman"])
 def test_it_continues_with_a_container_that_was_recreated(new_fleet: Callable[..., FleetRepo], host: str) -> None:
     fleet = _applied(new_fleet, host, {"a": SERVER, "b": web()})
-    with _forwarded(fleet, signals=signal.SIGTERM) as told:
-        assert _answers(told["url"])
+    with _forwarded(fleet, signals=signal.SIGTERM) as forward:
+        assert _answers(forward["url"])
         before = fleet.ids(host, "web")["a"]
         fleet.sandbox("web", stack(a={**SERVER, "environment": {"X": "1"}}, b=web()), profile_spec=PORTS)
         fleet.commit()
         fleet.apply()
         assert fleet.ids(host, "web")["a"] != before
-        until(lambda: _answers(told["url"]), "it answers after an update")
+        until(lambda: _answers(forward["url"]), "it answers after an update")
 
 
 def test_published_ports_numbers_and_what_is_not_there(new_fleet: Callable[..., FleetRepo]) -> None:
@@ -158,17 +163,21 @@ def test_published_ports_numbers_and_what_is_not_there(new_fleet: Callable[..., 
     with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as given:
         port = given.getsockname()[1]
         given.close()
-        with _forwarded(fleet, f"{port}:http") as told:
-            assert (told["local_port"], _get(told["url"])) == (port, PAGE)
+        with _forwarded(fleet, f"{port}:http") as reported:
+            assert (reported["local_port"], _get(reported["url"])) == (port, PAGE)
         number = str(taken.getsockname()[1])
         fleet.run("forward", "web", f"{number}:8080", code=1)
-        assert f"cannot listen on 127.0.0.1 port {number}" in fleet.said[-1]
-    with _forwarded(fleet, "8080", "--service", "b") as told:
-        assert (told["name"], told["service"], _get(f"http://127.0.0.1:{told['local_port']}")) == ("8080", "b", PAGE)
+        assert f"cannot listen on 127.0.0.1 port {number}" in fleet.output[-1]
+    with _forwarded(fleet, "8080", "--service", "b") as reported:
+        assert (reported["name"], reported["service"], _get(f"http://127.0.0.1:{reported['local_port']}")) == (
+            "8080",
+            "b",
+            PAGE,
+        )
     fleet.run("forward", "web", "9999", code=1)
-    assert 'sandbox "web" has 2 services; no service specified' in fleet.said[-1]
+    assert 'sandbox "web" has 2 services; no service specified' in fleet.output[-1]
     fleet.run("forward", "web", "none", code=1)
-    assert 'sandbox "web" has no port "none"' in fleet.said[-1]
+    assert 'sandbox "web" has no port "none"' in fleet.output[-1]
     with Client(fleet.repo.path).forward("web", 8080) as forward:
         assert _get(forward.url) == PAGE
         with pytest.raises(UsageError):
@@ -220,23 +229,23 @@ def test_each_side_may_end_before_the_other(new_fleet: Callable[..., FleetRepo])
 @DOCKER
 def test_a_lost_connection_is_opened_again(applied: FleetRepo, lab: Lab, host: str) -> None:
     fleet = applied
-    with _forwarded(fleet) as told:
-        assert _answers(told["url"])
+    with _forwarded(fleet) as forward:
+        assert _answers(forward["url"])
         with lab.cut(host, "refuse"):
-            until(lambda: not _answers(told["url"]), "it is cut off")
-        until(lambda: _answers(told["url"]), "it answers again")
-    assert 'the connection to host "lab-1" was lost; reconnecting' in told["stderr"]
+            until(lambda: not _answers(forward["url"]), "it is disconnected")
+        until(lambda: _answers(forward["url"]), "it answers again")
+    assert 'the connection to host "lab-1" was lost; reconnecting' in forward["stderr"]
 
 
 def test_whoever_reads_slowly_costs_no_memory(new_fleet: Callable[..., FleetRepo]) -> None:
     endless = service("sh", "-c", "nc -l -p 7 -e sh -c 'while head -c 100000 /dev/zero; do echo >>/tmp/count; done'")
     fleet = _applied(new_fleet, "lab-1", {"a": endless})
-    with _forwarded(fleet, "7") as told, socket.create_connection(("127.0.0.1", told["local_port"]), 30) as sock:
+    with _forwarded(fleet, "7") as forward, socket.create_connection(("127.0.0.1", forward["local_port"]), 30) as sock:
         assert sock.recv(1000)
-        before = _resident(told["pid"])
+        before = _resident(forward["pid"])
         pieces = until(lambda: _stuck(fleet), "nothing goes on any more")
         assert pieces * 100_000 < 50_000_000
-        assert _resident(told["pid"]) < before + 20_000_000
+        assert _resident(forward["pid"]) < before + 20_000_000
 
 
 def _resident(pid: int) -> int:

@@ -70,10 +70,10 @@ def test_logs_of_every_container_the_ended_ones_too(new_fleet: Callable[..., Fle
     (stamped,) = fleet.run("logs", "web", "--service", "init", "-t").splitlines()
     assert re.fullmatch(r"init \| \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S+ done", stamped)
     fleet.run("logs", "web", "--service", "c", code=1)
-    assert 'sandbox "web" has no service "c"' in fleet.said[-1]
-    assert "a, b, init" in fleet.said[-1]
+    assert 'sandbox "web" has no service "c"' in fleet.output[-1]
+    assert "a, b, init" in fleet.output[-1]
     fleet.run("logs", "none", code=1)
-    assert 'no sandbox "none"' in fleet.said[-1]
+    assert 'no sandbox "none"' in fleet.output[-1]
 
 
 def test_bytes_come_as_they_are_and_an_end_without_a_newline_too(new_fleet: Callable[..., FleetRepo]) -> None:

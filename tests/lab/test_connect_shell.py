@@ -123,28 +123,28 @@ def test_an_impossible_request_is_reported(new_fleet: Callable[..., FleetRepo]) 
     fleet = _with_sandbox(new_fleet("lab-1"))
     fleet.engine("lab-1", "stop", "-t", "0", fleet.ids("lab-1", "web")["b"])
     fleet.run("ssh", "web", "b", code=1)
-    assert 'service "b" of sandbox "web" is not running: exited' in fleet.said[-1]
+    assert 'service "b" of sandbox "web" is not running: exited' in fleet.output[-1]
     fleet.run("ssh", "web", "c", code=1)
-    assert 'sandbox "web" has no service "c"' in fleet.said[-1]
+    assert 'sandbox "web" has no service "c"' in fleet.output[-1]
     fleet.run("ssh", "none", code=1)
-    assert 'no sandbox "none"' in fleet.said[-1]
+    assert 'no sandbox "none"' in fleet.output[-1]
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "sshd"])
+@pytest.mark.parametrize("cause", ["SIGTERM", "SIGHUP", "sshd"])
 @pytest.mark.parametrize("host", ["lab-1", "lab-4"], ids=["docker", "podman"], scope="module")
 def test_a_shell_that_is_cut_off_leaves_the_terminal_as_it_was_and_nothing_in_the_container(
-    applied: FleetRepo, host: str, how: str
+    applied: FleetRepo, host: str, cause: str
 ) -> None:
     fleet = applied
     with _typist(fleet, "web", "a") as typist:
         _sleeping(typist)
         until(lambda: _inside(fleet, host, "8888"), "it runs")
-        if how == "sshd":
+        if cause == "sshd":
             fleet.sh(host, "kill -9 $(pgrep -f 'sshd: .*@[p]ts')")
             assert typist.end() == 1
             assert f"the command on {host} was interrupted" in typist.shown
         else:
-            number = getattr(signal, how)
+            number = getattr(signal, cause)
             typist.process.send_signal(number)
             assert typist.end() == 128 + number
         assert "Traceback" not in typist.shown

@@ -273,7 +273,7 @@ def test_a_dirty_work_tree_plans_and_is_not_applied(fleet: FleetRepo) -> None:
     fleet.sandbox("one", ttl="2h")
     assert fleet.plan().data["dirty"] is True
     fleet.run("apply", "-y", code=1)
-    assert "--allow-dirty" in fleet.said[-1]
+    assert "--allow-dirty" in fleet.output[-1]
     assert fleet.containers("lab-1") == {}
     fleet.apply("--allow-dirty")
     assert set(fleet.ids("lab-1", "one")) == {"a"}

@@ -160,10 +160,12 @@ def test_the_readmes_quick_start_is_right_word_for_word(lab: Lab, tmp_path: Path
     before = lab.snapshot("lab-2")
     run("git init --initial-branch=main")
     # Without a terminal for the prompt, a person uses -y.
-    said = {command: run(re.sub("^sandboxer apply$", "sandboxer apply -y", command)) for command in script.splitlines()}
-    assert "Plan: 1 to create" in said["sandboxer plan"]
-    assert "Applied: 1 created" in said["sandboxer apply"]
-    assert re.search(r"http://[0-9.]+:80\b", said["sandboxer get web"])
+    outputs = {
+        command: run(re.sub("^sandboxer apply$", "sandboxer apply -y", command)) for command in script.splitlines()
+    }
+    assert "Plan: 1 to create" in outputs["sandboxer plan"]
+    assert "Applied: 1 created" in outputs["sandboxer apply"]
+    assert re.search(r"http://[0-9.]+:80\b", outputs["sandboxer get web"])
     manifest = fleet / "manifests/web.yaml"
     manifest.write_text(manifest.read_text().rpartition("---\n")[0])
     run("git add . && git commit -q -m 'It is over' && sandboxer apply -y --allow-empty")

@@ -85,7 +85,7 @@ def test_a_directory_lives_as_declared_in_git(
     fleet.run("cp", str(tmp_path / "out.txt"), "work:/deep")
     assert fleet.run("ssh", "work", "--", "cat", "deep/out.txt") == "mine\n"
     fleet.run("logs", "work", code=1)
-    assert "extension ext.dir-ssh does not support logs" in fleet.said[-1]
+    assert "extension ext.dir-ssh does not support logs" in fleet.output[-1]
 
     fleet.run("drift", "--deep")
     fleet.sh(host, f"cd {fleet.folder('work')}/workspace/tree/*; echo more >>a.txt")

@@ -154,12 +154,12 @@ def test_self_heal_off_reports_drift_and_leaves_it(fleet: FleetRepo) -> None:
 
 def drift(fleet: FleetRepo, *arguments: str, code: int | None = 2) -> dict[str, Any]:
     """Return the output of `drift`. It exits 2 with drift, 1 if something is Unknown or failed, 0 otherwise."""
-    told: dict[str, Any] = json.loads(fleet.run("drift", "-o", "json", *arguments, code=code, drifts=True))
-    return told
+    report: dict[str, Any] = json.loads(fleet.run("drift", "-o", "json", *arguments, code=code, drifts=True))
+    return report
 
 
-def paths(told: dict[str, Any]) -> dict[str, list[str]]:
-    return {change["sandbox"]: [field["path"] for field in change["drift"]] for change in told["changes"]}
+def paths(report: dict[str, Any]) -> dict[str, list[str]]:
+    return {change["sandbox"]: [field["path"] for field in change["drift"]] for change in report["changes"]}
 
 
 def test_drift_reports_every_sandbox_and_resolved_drift_once(fleet: FleetRepo) -> None:
@@ -177,24 +177,24 @@ def test_drift_reports_every_sandbox_and_resolved_drift_once(fleet: FleetRepo) -
     for name in names:
         fleet.engine("lab-1", "stop", "-t", "0", fleet.ids("lab-1", name)["a"])
     records = [fleet.record("lab-1", name) for name in names]
-    told = drift(fleet)
-    assert paths(told) == {name: ["services.a.state"] for name in names}
-    assert {change["sandbox"]: change["reason"] for change in told["changes"]} == {
+    report = drift(fleet)
+    assert paths(report) == {name: ["services.a.state"] for name in names}
+    assert {change["sandbox"]: change["reason"] for change in report["changes"]} == {
         "healed": "repair_because_drift",
         "held": "no_op_because_suspended",
         "kept": "no_op_because_self_heal_disabled",
         "left": "no_op_because_not_in_git",
     }
-    since = {change["sandbox"]: change["since"] for change in told["changes"]}
+    since = {change["sandbox"]: change["since"] for change in report["changes"]}
     with ThreadPoolExecutor(max_workers=2) as pool:  # two jobs at once do no harm
         again = list(pool.map(lambda _: drift(fleet), range(2)))
     assert [{change["sandbox"]: change["since"] for change in one["changes"]} for one in again] == [since, since]
     assert [fleet.record("lab-1", name) for name in names] == records
     fleet.apply(drifts=True)
     fleet.engine("lab-1", "start", fleet.ids("lab-1", "left")["a"])  # it heals by itself
-    told = drift(fleet)
-    assert set(paths(told)) == {"held", "kept"}
-    assert {one["sandbox"]: (one["paths"], one["since"]) for one in told["resolved"]} == {
+    report = drift(fleet)
+    assert set(paths(report)) == {"held", "kept"}
+    assert {one["sandbox"]: (one["paths"], one["since"]) for one in report["resolved"]} == {
         name: (["services.a.state"], since[name]) for name in ("healed", "left")
     }
     assert drift(fleet)["resolved"] == []
@@ -216,8 +216,8 @@ def test_a_damaged_workspace_is_named_file_by_file_and_delivered_again(
     assert drift(fleet, "--deep", code=0)["errors"] == []  # what a container writes is its own
     damage = "cd $1/bind/*/conf && rm b && echo xyz >a && cd $1/tree/* && echo extra >more"
     fleet.sh(host, damage.replace("$1", f"{directory}/workspace"))
-    told = drift(fleet, "--deep")
-    assert paths(told)["one"] == [
+    report = drift(fleet, "--deep")
+    assert paths(report)["one"] == [
         "workspace.files",
         "workspace.files.conf/a",
         "workspace.files.conf/b",
@@ -240,9 +240,9 @@ def test_a_repair_that_is_killed_with_its_files_in_place_still_recreates_what_mo
     before = fleet.ids("lab-1", "one")
     fleet.sh("lab-1", f"rm {fleet.folder('one')}/workspace/bind/*/conf/a")
     fleet.run("apply", "-y", code=-9, env={"SANDBOXER_CRASH_AT": "compose.before"}, drifts=True)
-    told = drift(fleet, code=0)
-    assert (told["changes"], told["compared"]) == ([], 0)
-    assert [warning.split(",")[0] for warning in told["warnings"]] == ["one on lab-1 is provisioning"]
+    report = drift(fleet, code=0)
+    assert (report["changes"], report["compared"]) == ([], 0)
+    assert [warning.split(",")[0] for warning in report["warnings"]] == ["one on lab-1 is provisioning"]
     assert fleet.apply().reasons == {"one": "repair_because_interrupted"}
     after = fleet.ids("lab-1", "one")
     assert {name for name in before if before[name] != after[name]} == {"m"}
@@ -258,10 +258,10 @@ def test_only_deep_sees_what_keeps_number_size_and_time_and_it_needs_the_input(f
     folder = f"{fleet.folder('one')}/workspace/bind/*/conf"
     fleet.sh("lab-1", f"cd {folder} && touch -r a t && echo b >a && touch -r t a && rm t")
     assert drift(fleet, code=0)["changes"] == []
-    told = drift(fleet, "--deep")
-    (change,) = told["changes"]
-    assert (change["action"], paths(told)) == ("no-op", {"one": ["workspace.files.conf/a"]})
-    assert (told["stats"]["connections"], told["stats"]["commands"]) == (
+    report = drift(fleet, "--deep")
+    (change,) = report["changes"]
+    assert (change["action"], paths(report)) == ("no-op", {"one": ["workspace.files.conf/a"]})
+    assert (report["stats"]["connections"], report["stats"]["commands"]) == (
         1,
         3,
     )  # the observation, the contents, the note
@@ -286,8 +286,8 @@ def test_a_sandbox_with_an_uncertain_owner_is_shown_with_exit_1_and_left_alone(f
     fleet.sh("lab-1", f"truncate -s 100 {fleet.folder('torn')}/record.json")
     fleet.engine("lab-1", "rm", "-f", fleet.ids("lab-1", "well")["a"])
     before = fleet.ids("lab-1")
-    told = drift(fleet, code=1)
-    assert {change["sandbox"]: (change["reason"], change["sync"]) for change in told["changes"]} == {
+    report = drift(fleet, code=1)
+    assert {change["sandbox"]: (change["reason"], change["sync"]) for change in report["changes"]} == {
         "forged": ("blocked_because_ambiguous", "Unknown"),
         "torn": ("blocked_because_ambiguous", "Unknown"),
         "well": ("repair_because_drift", "OutOfSync"),
@@ -311,9 +311,9 @@ def test_a_directory_gone_with_containers_left_and_the_reverse_are_reported(
     fleet.sh("lab-1", f"find {fleet.folder('eaten')} -type f -delete")  # a cleaner takes files, and then directories
     fleet.engine("lab-2", "rm", "-f", fleet.ids("lab-2", "empty")["a"])
     with lab.cut("lab-3", "refuse"):
-        told = drift(fleet, code=1)
-    assert {host["name"]: host["status"] for host in told["hosts"]}["lab-3"] == "unreachable"
-    assert paths(told) == {"bare": ["directory"], "eaten": ["directory"], "empty": ["services.a"]}
+        report = drift(fleet, code=1)
+    assert {host["name"]: host["status"] for host in report["hosts"]}["lab-3"] == "unreachable"
+    assert paths(report) == {"bare": ["directory"], "eaten": ["directory"], "empty": ["services.a"]}
     assert not fleet.exists("lab-1", fleet.folder("bare"))  # there is nothing to note it in
     fleet.apply(drifts=True)
     assert [one["sandbox"] for one in drift(fleet, code=0)["resolved"]] == ["empty"]

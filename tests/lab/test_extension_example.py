@@ -65,8 +65,8 @@ def remove(fleet: FleetRepo, *names: str) -> dict[str, str]:
 
 def drift_of(fleet: FleetRepo, *arguments: str) -> list[str]:
     """Return the paths that `sandboxer drift` reports for `notes`."""
-    told = json.loads(fleet.run("drift", "-o", "json", *arguments, code=2, drifts=True))
-    (change,) = told["changes"]
+    report = json.loads(fleet.run("drift", "-o", "json", *arguments, code=2, drifts=True))
+    (change,) = report["changes"]
     return [field["path"] for field in change["drift"]]
 
 
@@ -140,7 +140,7 @@ def test_a_setup_reaches_the_folder_and_one_that_is_not_as_described_is_refused(
     assert fleet.apply().reasons == {"notes": "update_because_changed"}
     assert fleet.sh("lab-1", f"cat {fleet.folder('notes')}/workspace/note.txt") == "$(id) `id` ünï\n"
     fleet.profile("profile.folder", **{**profile, "setup": {"size": 1}})
-    assert "`spec.setup` does not match the schema of ext.folder" in fleet.run("validate", code=1) + fleet.said[-1]
+    assert "`spec.setup` does not match the schema of ext.folder" in fleet.run("validate", code=1) + fleet.output[-1]
 
 
 def test_it_shares_a_host_with_the_shipped_backend(folders: Folders, lab: Lab) -> None:
@@ -256,4 +256,4 @@ def test_an_unsupported_command_fails_with_a_message(folders: Folders) -> None:
         ("forward", "notes", "80"): "forwarding ports",
     }.items():
         fleet.run(*words, code=1)
-        assert f'sandbox "notes": extension ext.folder does not support {missing}' in fleet.said[-1]
+        assert f'sandbox "notes": extension ext.folder does not support {missing}' in fleet.output[-1]

@@ -17,7 +17,7 @@ SECRET = "s3cr3t-value-nobody-may-see"
 VALUE = "env-value-nobody-may-see"
 
 
-def test_a_failure_gives_its_reason_and_the_others_continue(new_fleet: Callable[..., FleetRepo]) -> None:
+def test_a_failure_reports_its_reason_and_the_others_continue(new_fleet: Callable[..., FleetRepo]) -> None:
     host = "lab-4"  # that Docker does the same is a row of the fault matrix
     fleet = new_fleet(host)
     fleet.sandbox("crash", stack(a=service("sh", "-c", "echo the last words; exit 3"), b=service()))
@@ -70,7 +70,7 @@ def test_no_secret_and_no_environment_value_is_ever_shown(new_fleet: Callable[..
     with fleet.start("apply", "-y", "-o", "json") as process:
         until(watch, "the end of the apply", 60)
         stdout, stderr = process.communicate()
-    fleet.said += [stdout, stderr]
+    fleet.output += [stdout, stderr]
     assert process.returncode == 1
     assert "exited (4)" in stdout
     assert "(hidden)" in stdout
@@ -81,7 +81,7 @@ def test_no_secret_and_no_environment_value_is_ever_shown(new_fleet: Callable[..
                     ["get", "quiet", "-o", "json"], ["render", "quiet"], ["render", "quiet", "--explain"]):  # fmt: skip
         fleet.run(*command, code=None)
     seen += [fleet.sh(host, f"cat {fleet.folder(name)}/record.json") for name in ("loud", "quiet")]
-    for text in (*fleet.said, *seen):
+    for text in (*fleet.output, *seen):
         assert SECRET not in text
         # In a host's process list a container's environment can be seen: podman-compose gives it on a command line, and
         # /proc shows it for a moment while a process takes another's place.

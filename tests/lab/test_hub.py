@@ -38,7 +38,7 @@ def hub(tmp_path: Path) -> Iterator[ServedHub]:
     hub.stop()
 
 
-def telling(new_fleet: Callable[..., FleetRepo], url: str, *hosts: str) -> FleetRepo:
+def reporting(new_fleet: Callable[..., FleetRepo], url: str, *hosts: str) -> FleetRepo:
     """Return a fleet that reports to the hub at ``url``."""
     fleet = new_fleet(*(hosts or ("lab-1",)), stateHub={"url": url, "token": "env:STATE_HUB_TOKEN"})
     fleet.env["STATE_HUB_TOKEN"] = TOKEN
@@ -47,7 +47,7 @@ def telling(new_fleet: Callable[..., FleetRepo], url: str, *hosts: str) -> Fleet
 
 def warnings(fleet: FleetRepo) -> list[str]:
     """Return the warnings of the last command."""
-    return [line for line in fleet.said[-1].splitlines() if line.startswith("Warning: ")]
+    return [line for line in fleet.output[-1].splitlines() if line.startswith("Warning: ")]
 
 
 def valid(name: str, *documents: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ def phases(events: list[dict[str, Any]]) -> list[str]:
 
 def test_a_life_is_reported_step_by_step_each_once(new_fleet: Callable[..., FleetRepo], hub: ServedHub) -> None:
     hub.start()
-    fleet = telling(new_fleet, hub.url)
+    fleet = reporting(new_fleet, hub.url)
     consumer = {"actor": "agt", "project": "checks"}
     fleet.sandbox("one", stack(a=web()), consumer=consumer, ttl="2h", profile_spec=PORTS)
     commit = fleet.commit()
@@ -76,10 +76,10 @@ def test_a_life_is_reported_step_by_step_each_once(new_fleet: Callable[..., Flee
     assert hub.events() == []
     fleet.apply()
     assert warnings(fleet) == []
-    told = hub.events(sandbox=fleet.id("one"))
-    assert phases(told) == CREATED
-    assert {event["data"]["commit"] for event in told} == {commit}
-    assert {event["source"] for event in told} == {f"/fleets/{fleet.name}/hosts/lab-1"}
+    received = hub.events(sandbox=fleet.id("one"))
+    assert phases(received) == CREATED
+    assert {event["data"]["commit"] for event in received} == {commit}
+    assert {event["source"] for event in received} == {f"/fleets/{fleet.name}/hosts/lab-1"}
     known = hub.sandboxes()["one"]
     assert (known["phase"], known["health"], known["sync"]) == ("ready", "Healthy", "Synced")
     valid("registration", {**known["handle"], "uid": known["uid"], "fleet": known["fleet"]})
@@ -97,8 +97,8 @@ def test_a_life_is_reported_step_by_step_each_once(new_fleet: Callable[..., Flee
     fleet.commit()
     fleet.apply("--allow-empty")
     assert warnings(fleet) == []
-    told = hub.events(sandbox=fleet.id("one"))
-    assert phases(told) == GONE
+    received = hub.events(sandbox=fleet.id("one"))
+    assert phases(received) == GONE
     valid("event", *hub.events())
     assert hub.sandboxes() == {}
     assert hub.sandboxes(all=1)["one"]["handle"] is None
@@ -115,7 +115,7 @@ def test_a_life_is_reported_step_by_step_each_once(new_fleet: Callable[..., Flee
 
 def test_drift_is_reported_once_and_its_resolution_once(new_fleet: Callable[..., FleetRepo], hub: ServedHub) -> None:
     hub.start()
-    fleet = telling(new_fleet, hub.url)
+    fleet = reporting(new_fleet, hub.url)
     fleet.sandbox("one", stack(a=service()))
     fleet.commit()
     fleet.apply()
@@ -145,7 +145,7 @@ def test_what_was_not_sent_is_sent_by_the_next_run(
     new_fleet: Callable[..., FleetRepo], hub: ServedHub, tmp_path: Path
 ) -> None:
     """The hub is down, and the folder of the run that knew of it all is deleted: the hosts know."""
-    fleet = telling(new_fleet, hub.url, "lab-1", "lab-2", "lab-4")
+    fleet = reporting(new_fleet, hub.url, "lab-1", "lab-2", "lab-4")
     names = [f"box-{number}" for number in range(10)]
     for name in names:
         fleet.sandbox(name, stack(a=service()))
@@ -163,7 +163,7 @@ def test_what_was_not_sent_is_sent_by_the_next_run(
     clone.path.parent.mkdir()
     fleet.repo.git("clone", "-q", str(fleet.repo.path), str(clone.path))
     shutil.rmtree(fleet.repo.path)
-    fresh = replace(fleet, repo=clone, said=[])
+    fresh = replace(fleet, repo=clone, output=[])
     hub.start()
     fresh.run("drift")
     assert warnings(fresh) == []
@@ -181,14 +181,14 @@ def test_what_was_not_sent_is_sent_by_the_next_run(
         assert fleet.id("box-0") not in fleet.sh(host, f"ls -AR {fleet.root}/{fleet.name} 2>/dev/null", check=False)
     fresh.run("drift")
     fresh.run("hub", "flush")
-    assert fresh.said[-1] == "Reported 0 sandboxes to State Hub.\n"
+    assert fresh.output[-1] == "Reported 0 sandboxes to State Hub.\n"
     assert len(hub.events(type="dev.sandboxer.sandbox.*")) == 9 * 3 + 5
     assert hub.duplicates() == 0
 
 
 def test_a_hub_that_nobody_vouches_for_is_one_warning(new_fleet: Callable[..., FleetRepo], tmp_path: Path) -> None:
     with LyingHub(certificate=self_signed(tmp_path)) as lying:
-        fleet = telling(new_fleet, lying.url)
+        fleet = reporting(new_fleet, lying.url)
         fleet.sandbox("one", stack(a=service()))
         fleet.commit()
         fleet.apply()
@@ -202,7 +202,7 @@ def test_a_hub_that_nobody_vouches_for_is_one_warning(new_fleet: Callable[..., F
         assert numbers == [1, 2, 3]
         (registration,) = [request.json for request in lying.requests if request.method == "PUT"]
         valid("registration", registration)
-    assert not any(TOKEN in said for said in fleet.said)
+    assert not any(TOKEN in output for output in fleet.output)
 
 
 @pytest.mark.parametrize("token", ["env:NOT_SET", "file:gone"])
@@ -231,11 +231,11 @@ def test_a_fleet_without_a_hub_keeps_nothing_of_what_is_gone(fleet: FleetRepo) -
 
 def _error(fleet: FleetRepo, *words: str) -> str:
     fleet.run(*words, code=1)
-    return " ".join(fleet.said[-1].split())
+    return " ".join(fleet.output[-1].split())
 
 
 def test_flush_exits_as_it_went(new_fleet: Callable[..., FleetRepo], hub: ServedHub, lab: Lab) -> None:
-    fleet = telling(new_fleet, hub.url, "lab-1", "lab-2")
+    fleet = reporting(new_fleet, hub.url, "lab-1", "lab-2")
     for host in fleet.hosts:
         fleet.sandbox(f"on-{host}", stack(a=service()), host=host)
     fleet.commit()
@@ -243,12 +243,12 @@ def test_flush_exits_as_it_went(new_fleet: Callable[..., FleetRepo], hub: Served
     assert "6 events wait on the hosts" in _error(fleet, "hub", "flush")
     hub.start()
     with lab.cut("lab-2", "refuse"):
-        said = _error(fleet, "hub", "flush")
-        assert 'Warning: host "lab-2" did not answer: ' in said
-        assert "Reported 1 sandbox to State Hub." in said
+        output = _error(fleet, "hub", "flush")
+        assert 'Warning: host "lab-2" did not answer: ' in output
+        assert "Reported 1 sandbox to State Hub." in output
     assert set(hub.sandboxes()) == {"on-lab-1"}
     fleet.run("hub", "flush")
-    assert fleet.said[-1] == "Reported 1 sandbox to State Hub.\n"
+    assert fleet.output[-1] == "Reported 1 sandbox to State Hub.\n"
     assert set(hub.sandboxes()) == {"on-lab-1", "on-lab-2"}
     assert all(phases(hub.events(sandbox=fleet.id(name))) == CREATED for name in hub.sandboxes())
 
@@ -257,7 +257,7 @@ def test_flush_exits_as_it_went(new_fleet: Callable[..., FleetRepo], hub: Served
 
 
 def test_a_life_is_shown_and_followed_to_its_end(new_fleet: Callable[..., FleetRepo], hub: ServedHub) -> None:
-    fleet = telling(new_fleet, hub.url)
+    fleet = reporting(new_fleet, hub.url)
     fleet.sandbox("one", stack(a=service()))
     fleet.commit()
     fleet.apply()
@@ -286,7 +286,7 @@ def test_a_life_is_shown_and_followed_to_its_end(new_fleet: Callable[..., FleetR
 
 def test_drift_watch_continues_until_it_is_ended(new_fleet: Callable[..., FleetRepo], hub: ServedHub) -> None:
     hub.start()
-    fleet = telling(new_fleet, hub.url)
+    fleet = reporting(new_fleet, hub.url)
     fleet.sandbox("one", stack(a=service()))
     fleet.commit()
     fleet.apply()

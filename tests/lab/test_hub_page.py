@@ -43,8 +43,8 @@ def test_a_create_a_drift_and_a_destroy_show_as_they_happen(
 
         page.get_by_role("link", name="web").first.press("Enter")  # as from the keyboard
         page.locator("#detail li[data-phase=ready]").wait_for()
-        told = page.locator("#detail li[data-event]").evaluate_all("all => all.map((one) => one.dataset.phase)")
-        assert sorted(told) == ["provisioning", "ready", "requested"]
+        shown = page.locator("#detail li[data-event]").evaluate_all("all => all.map((one) => one.dataset.phase)")
+        assert sorted(shown) == ["provisioning", "ready", "requested"]
 
         fleet.engine("lab-1", "stop", "-t", "0", fleet.ids("lab-1", "web")["a"])
         fleet.run("drift", code=2, drifts=True)

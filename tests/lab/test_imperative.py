@@ -72,8 +72,8 @@ def test_the_life_of_one(new_fleet: Callable[..., FleetRepo], lab: Lab, host: st
     words = ("--profile", "profile.web", "--name", "try-1", "--ttl", "30m", "--consumer", "atm/wise-validator")
     handle = _ask(fleet, "create", *words, "--env", "GREETING=hello", "--label", "team=a")
     identifier = handle["id"]
-    told = {key: handle[key] for key in ("name", "phase", "sync", "health", "origin", "ttl", "labels")}
-    assert told == {
+    shown = {key: handle[key] for key in ("name", "phase", "sync", "health", "origin", "ttl", "labels")}
+    assert shown == {
         "name": "try-1", "phase": "ready", "sync": "Synced", "health": "Healthy", "origin": "api", "ttl": "30m",
         "labels": {"team": "a"},
     }  # fmt: skip
@@ -123,7 +123,7 @@ def test_one_of_gits_is_renewed_and_comes_back_after_a_destroy(new_fleet: Callab
     assert _ask(fleet, "recreate", "web")["sync"] == "Synced"
     assert fleet.record("lab-1", "web")["uid"] != uid
     fleet.run("destroy", "web")
-    assert 'sandbox "web" is in git: the next apply creates the sandbox again' in fleet.said[-1]
+    assert 'sandbox "web" is in git: the next apply creates the sandbox again' in fleet.output[-1]
     assert fleet.ids("lab-1") == {}
     assert fleet.apply().reasons == {"web": "create_because_absent"}
 
@@ -136,26 +136,26 @@ def test_a_name_that_two_have_names_neither(new_fleet: Callable[..., FleetRepo])
     commit = fleet.commit()
     orphan = fleet.id("web")
     sh = f"mv {fleet.root}/{fleet.name}/{orphan} {fleet.root}/{fleet.name}/.aside"
-    fleet.sh("lab-1", sh)  # out of sight, so that the name is free for a while
+    fleet.sh("lab-1", sh)  # elsewhere, so that the name is free for a while
     made = _ask(fleet, "create", "--profile", "profile.web", "--name", "web")["id"]
     fleet.sh("lab-1", f"mv {fleet.root}/{fleet.name}/.aside {fleet.root}/{fleet.name}/{orphan}")
     assert commit not in fleet.sh("lab-1", f"cat {fleet.root}/{fleet.name}/.head.json"), "nothing of it was applied"
     fleet.run("destroy", "web", code=1)
-    assert 'sandbox "web" is ambiguous: IDs' in fleet.said[-1]
+    assert 'sandbox "web" is ambiguous: IDs' in fleet.output[-1]
     assert _ask(fleet, "recreate", made)["id"] == made
     assert fleet.exists("lab-1", f"{fleet.root}/{fleet.name}/{orphan}"), "the orphan is not deleted on the way"
     fleet.run("destroy", made)
     assert fleet.exists("lab-1", f"{fleet.root}/{fleet.name}/{orphan}")
 
 
-def test_what_may_be_on_a_silent_host_is_not_called_absent(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
+def test_what_may_be_on_an_unreachable_host_is_not_called_absent(new_fleet: Callable[..., FleetRepo], lab: Lab) -> None:
     fleet = _fleet(new_fleet, "lab-1", "lab-2")
     with lab.cut("lab-2", "refuse"):
         (end,) = _ask(fleet, "destroy", "try-1", code=1)
         waited = fleet.run("wait", "try-1", "--for", "destroyed", "--timeout", "1s", code=1)
     assert waited == ""
     assert end["outcome"] == "failed"
-    assert any('sandbox "try-1" may exist on host "lab-2" (' in said for said in fleet.said)
+    assert any('sandbox "try-1" may exist on host "lab-2" (' in output for output in fleet.output)
 
 
 def test_it_expires_and_apply_deletes_it(new_fleet: Callable[..., FleetRepo]) -> None:
@@ -181,9 +181,9 @@ def test_all_of_mine_go_and_no_other(new_fleet: Callable[..., FleetRepo], lab: L
 
     assert "Nothing was changed." in _answered(fleet, "n", "destroy", "--all", "--mine", code=1)
     assert {handle["id"] for handle in _ask(fleet, "list", "--mine")} == mine
-    said = _answered(fleet, "y", "destroy", "--all", "--mine")
-    assert all(identifier in said for identifier in mine)
-    assert not any(identifier in said for identifier in others)
+    output = _answered(fleet, "y", "destroy", "--all", "--mine")
+    assert all(identifier in output for identifier in mine)
+    assert not any(identifier in output for identifier in others)
     assert {host: left for host in fleet.hosts if (left := lab.leaked(host, before[host]))} == {}
 
     ends = _ask(fleet, "destroy", "--all", "-y")
@@ -236,10 +236,10 @@ def test_the_library_extends_finds_and_follows(new_fleet: Callable[..., FleetRep
         assert found is not None
         assert found.id == sandbox.id
 
-        told = sandbox.events(follow=True)
-        first = [next(told) for _ in range(5)]
+        events = sandbox.events(follow=True)
+        first = [next(events) for _ in range(5)]
         assert [event and event.phase for event in first] == ["requested", "provisioning", "ready", "active", None]
-        told.close()
+        events.close()
     assert client.find("try-1") is None
     assert lab.leaked("lab-1", before) == {}, "no connection of an iterator that was closed, either"
 
@@ -255,7 +255,7 @@ def test_names_are_completed_from_the_hosts(new_fleet: Callable[..., FleetRepo],
     (other,) = set(fleet.hosts) - {where}
     with lab.cut(other, "drop"):
         assert "plain,try-1" in fleet.run(env=request, timeout=20).split()
-    assert fleet.said[-1] == ""
+    assert fleet.output[-1] == ""
 
 
 SLOW = {"test": ["CMD", "test", "-e", "/tmp/go"], "interval": "1s", "retries": 90}
@@ -288,10 +288,10 @@ def test_ctrl_c_leaves_what_can_be_shown_and_removed(
         left = until(lambda: "Ctrl-C again" in (line := process.stderr.readline()) and line, "what it leaves")
         if twice:
             process.send_signal(signal.SIGINT)
-        out, said = process.communicate(timeout=40)
+        out, err = process.communicate(timeout=40)
     assert (process.returncode, out) == (1, "")
-    assert "Traceback" not in said
-    assert "Interrupted." in said or twice
+    assert "Traceback" not in err
+    assert "Interrupted." in err or twice
     shown = _ask(fleet, "get", "try-1")
     assert shown["phase"] == ("provisioning" if twice else "ready")
     assert f"check with `sandboxer get {shown['id']}`, remove with `sandboxer destroy {shown['id']}`" in left
@@ -309,9 +309,9 @@ def test_a_destroy_that_is_interrupted_is_finished_by_the_next(new_fleet: Callab
     with fleet.start("destroy", identifier) as process:
         until(lambda: '"ready"' not in fleet.sh("lab-1", f"cat {record}", check=False), "the removal's begin")
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
     assert process.returncode in (0, 1), "0 where it was over already"
-    assert "Traceback" not in said
+    assert "Traceback" not in err
     fleet.run("destroy", identifier)
     assert lab.leaked("lab-1", before) == {}
 
@@ -325,13 +325,13 @@ def _answered(fleet: FleetRepo, answer: str, *words: str, code: int = 0) -> str:
     ) as process:  # fmt: skip
         os.close(theirs)
         os.write(ours, f"{answer}\n".encode())
-        said = b""
+        output = b""
         while part := _read(ours):
-            said += part
+            output += part
         process.wait(timeout=60)
     os.close(ours)
-    assert process.returncode == code, said.decode()
-    return said.decode()
+    assert process.returncode == code, output.decode()
+    return output.decode()
 
 
 def _read(terminal: int) -> bytes:

@@ -96,8 +96,8 @@ def test_a_delete_left_half_done_becomes_a_new_life_where_git_wants_it(fleet: Fl
     fleet.assert_synced()
 
 
-@pytest.mark.parametrize("wanted", [True, False], ids=["in-git", "orphaned"])
-def test_what_a_kill_left_of_making_and_removing_a_folder_is_swept(fleet: FleetRepo, lab: Lab, wanted: bool) -> None:
+@pytest.mark.parametrize("desired", [True, False], ids=["in-git", "orphaned"])
+def test_what_a_kill_left_of_creating_and_removing_a_folder_is_swept(fleet: FleetRepo, lab: Lab, desired: bool) -> None:
     """The moments too short to hit: the folder renamed away and not yet removed, staged and not yet renamed."""
     before = lab.snapshot("lab-1")
     fleet.sandbox("one", stack(a=service()))
@@ -114,12 +114,12 @@ def test_what_a_kill_left_of_making_and_removing_a_folder_is_swept(fleet: FleetR
         f"mkdir {home}/.staging-{'3' * 32}; head -c 99 {directory}/record.json >{home}/.staging-{'3' * 32}/{mine}.new",
     )
     fleet.sh("lab-1", f"rm -rf {directory}")
-    if not wanted:
+    if not desired:
         fleet.remove("one")
         fleet.commit()
-    assert fleet.plan().actions == {"one": "create", "other": "no-op"} if wanted else {"other": "no-op"}
+    assert fleet.plan().actions == {"one": "create", "other": "no-op"} if desired else {"other": "no-op"}
     fleet.apply()
-    kept = {fleet.id("other"), ".locks", ".head.json", *([mine] if wanted else [])}
+    kept = {fleet.id("other"), ".locks", ".head.json", *([mine] if desired else [])}
     assert set(fleet.sh("lab-1", f"ls -A {home}").split()) == kept
     assert set(fleet.sh("lab-1", f"ls -A {home}/.locks").split()) == kept - {".locks", ".head.json"} | {".head"}
     fleet.assert_synced()

@@ -21,7 +21,7 @@ def journal(fleet: FleetRepo, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in fleet.sh("lab-1", f"cat {fleet.folder(name)}/journal.jsonl").splitlines()]
 
 
-def told(fleet: FleetRepo, name: str) -> list[tuple[int, str, str]]:
+def reported_steps(fleet: FleetRepo, name: str) -> list[tuple[int, str, str]]:
     return [
         (event["number"], event["type"].removeprefix("dev.sandboxer."), event["reason"])
         for event in journal(fleet, name)
@@ -37,7 +37,7 @@ def test_a_life_is_reported_step_by_step_and_continues_after_a_loss(fleet: Fleet
         (2, "sandbox.provisioning", "create_because_absent"),
         (3, "sandbox.ready", "create_because_absent"),
     ]
-    assert told(fleet, "one") == created
+    assert reported_steps(fleet, "one") == created
     record, events = fleet.record("lab-1", "one"), journal(fleet, "one")
     assert (record["phase"], record["last_event"]) == ("ready", 3)
     assert [event["from_phase"] for event in events] == [None, "requested", "provisioning"]

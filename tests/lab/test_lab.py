@@ -79,8 +79,8 @@ def test_the_image_is_the_same_on_every_host_and_runs_for_every_login(lab: Lab) 
     ids = {lab.docker(host, "inspect", "--format", "{{.Id}}", IMAGE).stdout.strip()[-64:] for host in lab.hosts}
     assert len(ids) == 1
     for host in lab.hosts:
-        said = lab.ssh(host, f"{host.engine} run --rm {IMAGE} sh -c 'echo from $(hostname | wc -c)'")
-        assert said.stdout == "from 13\n"
+        result = lab.ssh(host, f"{host.engine} run --rm {IMAGE} sh -c 'echo from $(hostname | wc -c)'")
+        assert result.stdout == "from 13\n"
 
 
 @pytest.mark.parametrize("host", ["lab-1", "lab-3"])
@@ -112,7 +112,7 @@ def test_podman_compose_runs_the_same_stack(lab: Lab) -> None:
     assert lab.leaked("lab-4", before) == {}
 
 
-def test_a_cut_host_is_silent_or_refuses_and_comes_back(lab: Lab) -> None:
+def test_a_cut_host_drops_or_refuses_and_comes_back(lab: Lab) -> None:
     host = lab.host("lab-2")
     with lab.cut(host, "drop"), pytest.raises(TimeoutError):
         _connect(host, timeout=0.5)
@@ -122,9 +122,9 @@ def test_a_cut_host_is_silent_or_refuses_and_comes_back(lab: Lab) -> None:
     assert _connect(lab.host("lab-1"), timeout=5).startswith(b"SSH-")
 
 
-@pytest.mark.parametrize("how", ["kill", "stop", "freeze"])
-def test_an_engine_that_stops_does_not_answer_and_comes_back(lab: Lab, how: str) -> None:
-    with lab.stop_engine("lab-2", how):  # type: ignore[arg-type]
+@pytest.mark.parametrize("mode", ["kill", "stop", "freeze"])
+def test_an_engine_that_stops_does_not_answer_and_comes_back(lab: Lab, mode: str) -> None:
+    with lab.stop_engine("lab-2", mode):  # type: ignore[arg-type]
         with pytest.raises(LabError):
             lab.docker("lab-2", "ps", timeout=1)
         assert lab.ssh("lab-2", "echo here").stdout == "here\n"

@@ -51,7 +51,7 @@ def test_two_that_choose_different_hosts_make_one_sandbox(new_fleet: Callable[..
             both = [pool.submit(fleet.run, *words, code=0) for fleet in (ours, theirs)]
             outcomes = [json.loads(run.result())["outcomes"] for run in both]
         copies.append([host for host in hosts for key in ours.ids(host) if key.startswith(f"web-{number}/")])
-        assert sorted(each["outcome"] for told in outcomes for each in told).count("created") == 1, outcomes
+        assert sorted(each["outcome"] for changes in outcomes for each in changes).count("created") == 1, outcomes
     assert [len(found) for found in copies] == [1] * 10
     for host in hosts:
         locks = set(ours.sh(host, f"ls -A {ours.root}/{ours.name}/.locks", check=False).split()) - {".head"}
@@ -98,18 +98,18 @@ def test_a_waiting_client_shows_the_holder_and_unlock_ends_it(
     commit = fleet.commit()
     with fleet.start("apply", "-y") as holder:
         until(lambda: fleet.ids(host, "web"), "its container")
-        told = json.loads(fleet.run("unlock", "web", "-o", "json"))
-        (lock,) = told["locks"]
-        assert (told["id"], lock["host"], lock["status"], lock["here"]) == (fleet.id("web"), host, "held", True)
+        report = json.loads(fleet.run("unlock", "web", "-o", "json"))
+        (lock,) = report["locks"]
+        assert (report["id"], lock["host"], lock["status"], lock["here"]) == (fleet.id("web"), host, "held", True)
         assert (lock["holder"]["commit"], lock["ended"]) == (commit[:12], False)
         assert fleet.exists(host, f"/proc/{lock['holder']['pid']}")
 
         blocked = fleet.apply("--lock-timeout", "1s", code=1).of("web")
         assert blocked["reason"] == "blocked_because_locked"
         assert f"{lock['holder']['who']}, commit {commit[:12]}, since " in blocked["message"]
-        assert f"waiting for {lock['holder']['who']}, commit {commit[:12]}" in fleet.said[-1]
+        assert f"waiting for {lock['holder']['who']}, commit {commit[:12]}" in fleet.output[-1]
         fleet.run("unlock", "web", "--end", code=1)
-        assert "use -y" in fleet.said[-1]
+        assert "use -y" in fleet.output[-1]
         assert holder.poll() is None
 
         (ended,) = json.loads(fleet.run("unlock", fleet.id("web"), "--end", "-y", "-o", "json"))["locks"]
@@ -159,6 +159,6 @@ def test_a_host_that_does_not_answer_is_reported_and_exits_1(new_fleet: Callable
     fleet.sandbox("web", stack(a=service()))
     fleet.commit()
     with lab.cut("lab-2", "refuse"):
-        said = fleet.run("unlock", "web", code=1)
-    assert "lab-1  free" in said
-    assert "lab-2  unknown" in said
+        output = fleet.run("unlock", "web", code=1)
+    assert "lab-1  free" in output
+    assert "lab-2  unknown" in output

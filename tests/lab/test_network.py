@@ -31,7 +31,7 @@ def _gateway(lab: Lab) -> str:
 
 @pytest.fixture(scope="module")
 def seen(lab: Lab, host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetRepo]:
-    """Stacks that come up in one apply and are only looked at."""
+    """Stacks that come up in one apply and are only inspected."""
     fleet = FleetRepo.create(lab, tmp_path_factory.mktemp("seen") / "fleet", hosts=[host])
     page = web(volumes=["./www:/www:ro"])
     client = service(ports=["18080:8080"])

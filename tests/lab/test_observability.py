@@ -20,8 +20,8 @@ FAILS = stack(app=service("sh", "-c", "echo the level is $LEVEL; exit 3", enviro
 LEVEL = "a-level-that-nobody-repeats"
 
 
-def log_of(said: str) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = [json.loads(line) for line in said.splitlines()]
+def log_of(output: str) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = [json.loads(line) for line in output.splitlines()]
     assert len({line["run_id"] for line in lines}) == 1
     assert (lines[0]["event"], lines[-1]["event"]) == ("run.started", "run.finished")
     return lines
@@ -34,10 +34,10 @@ def test_an_apply_is_reported_in_a_log_and_a_trace_without_values(fleet: FleetRe
     with Collector() as collector:
         env = {**collector.environment, "SANDBOXER_LOG_FORMAT": "json"}
         fleet.run("apply", "-y", code=1, env=env)
-        said, spans = fleet.said[-1], collector.spans
+        output, spans = fleet.output[-1], collector.spans
         assert LEVEL.encode() not in b"".join(request.body for request in collector.requests)
-    assert LEVEL not in said
-    lines = log_of(said)
+    assert LEVEL not in output
+    lines = log_of(output)
     assert {line["fleet"] for line in lines[1:]} == {lines[-1]["fleet"]}
     of_good = [line for line in lines if line.get("sandbox") == "good"]
     assert [of_good[0]["event"], of_good[-1]["event"]] == ["change.started", "change.ended"]
@@ -70,7 +70,7 @@ def test_drift_is_an_event_of_the_run(fleet: FleetRepo) -> None:
         env = {**collector.environment, "SANDBOXER_LOG_FORMAT": "json"}
         fleet.run("drift", code=2, env=env, drifts=True)
         (root,) = [span for span in collector.spans if not span.parent]
-    (found,) = [line for line in log_of(fleet.said[-1]) if line["event"] == "drift.found"]
+    (found,) = [line for line in log_of(fleet.output[-1]) if line["event"] == "drift.found"]
     assert (found["sandbox"], found["host"], found["message"]) == ("one", "lab-1", "services.app.state")
     assert [(name, event["sandboxer.paths"]) for name, event in root.events] == [("drift.found", "services.app.state")]
     assert root.error is None

@@ -167,11 +167,11 @@ def test_what_no_record_and_no_manifest_claims_is_removed_on_request(
         ((lost, "kept"), "exclude each other"),
     ):
         fleet.run(*without, *words, code=1)
-        assert why in fleet.said[-1]
+        assert why in fleet.output[-1]
     fleet.remove("lost")
     fleet.commit()
     fleet.run(*without, lost, "-y", code=1)
-    assert "has a record on" in fleet.said[-1]
+    assert "has a record on" in fleet.output[-1]
 
     # Without either it is listed. A record of another fleet may claim it all the same.
     fleet.sh(host, f"rm {folder}/record.json && mkdir -p {fleet.root}/other/{lost}")
@@ -179,7 +179,7 @@ def test_what_no_record_and_no_manifest_claims_is_removed_on_request(
     assert {"host": host, "kind": "ambiguous", "name": f"lost ({lost})"} in planned["unmanaged"]
     lab.exec(host, ["sh", "-c", f"cat >{fleet.root}/other/{lost}/record.json"], input=record)
     fleet.run(*without, lost, "-y", code=1)
-    assert f"is claimed by a record: {fleet.root}/other/{lost}/record.json" in fleet.said[-1]
+    assert f"is claimed by a record: {fleet.root}/other/{lost}/record.json" in fleet.output[-1]
     assert set(fleet.ids(host)) == {"kept/a", "lost/a"}
     fleet.sh(host, f"rm -r {fleet.root}/other")
 

@@ -46,7 +46,7 @@ def _record(fleet: FleetRepo, sandbox: Sandbox) -> Any:
     return json.loads(fleet.sh(host, f"cat {fleet.root}/{fleet.name}/{sandbox.id}/record.json"))
 
 
-def _told(fleet: FleetRepo, sandbox: Sandbox) -> list[str]:
+def _reported_phases(fleet: FleetRepo, sandbox: Sandbox) -> list[str]:
     host = sandbox.host
     lines = fleet.sh(host, f"cat {fleet.root}/{fleet.name}/{sandbox.id}/journal.jsonl").splitlines()
     return [json.loads(line)["phase"] for line in lines]
@@ -69,7 +69,7 @@ def test_a_request_is_on_record_and_then_carried_out_by_any_client(fleet: FleetR
     with ThreadPoolExecutor(2) as both:  # two servers come at once
         made = list(both.map(lambda _: client.resume(request.id), range(2)))
     assert {one.handle.phase for one in made} == {"ready"}
-    assert _told(fleet, request) == ["requested", "provisioning", "ready"]
+    assert _reported_phases(fleet, request) == ["requested", "provisioning", "ready"]
     uid = record["uid"]
     assert _record(fleet, request)["uid"] == uid, "the same life"
     assert [len(fleet.ids(host)) for host in fleet.hosts if fleet.ids(host)] == [1]
@@ -136,7 +136,7 @@ def test_what_has_lost_its_secret_fails_and_is_reported(
     with pytest.raises(SandboxError, match="the secret TOKEN"):
         client.resume(request.id)
     assert client.get(request.id).handle.phase == "failed"
-    assert _told(fleet, request) == ["requested", "provisioning", "failed"]
+    assert _reported_phases(fleet, request) == ["requested", "provisioning", "failed"]
     assert client.abandoned() == [], "reported as failed, and left to the requester"
     monkeypatch.setenv("TEST_TOKEN", "hunter2-hunter2")
     assert client.resume(request.id).handle.phase == "ready"
@@ -151,7 +151,7 @@ def test_what_cannot_be_planned_any_more_is_given_up_and_reported(fleet: FleetRe
     assert client.get(request.id).handle.phase == "requested"
     for _ in range(2):
         client.give_up(request.id, "its files are gone")
-    assert _told(fleet, request) == ["requested", "failed"]
+    assert _reported_phases(fleet, request) == ["requested", "failed"]
     assert client.get(request.id).handle.phase == "failed"
     assert client.abandoned() == []
     client.destroy(request.id)
@@ -192,11 +192,11 @@ def test_without_waiting_it_is_made_in_the_background(fleet: FleetRepo, client: 
     assert request.handle.phase in ("requested", "provisioning", "ready")
     fleet.run("wait", name, "--timeout", "60s")
     assert fleet.run("resume", name), "one that is ready stays as it is"
-    assert _told(fleet, request) == ["requested", "provisioning", "ready"]
+    assert _reported_phases(fleet, request) == ["requested", "provisioning", "ready"]
     until(lambda: not client.abandoned(), "the background to end")
     client.destroy(name)
     fleet.run("resume", name, code=1)
-    assert "no sandbox" in fleet.said[-1]
+    assert "no sandbox" in fleet.output[-1]
 
 
 def test_what_cannot_be_made_in_the_background_fails(fleet: FleetRepo, client: Client) -> None:

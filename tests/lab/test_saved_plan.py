@@ -108,7 +108,7 @@ def test_a_secret_that_changed_since_is_given_to_what_was_approved_and_to_nothin
     assert done.reasons == {"changed": "update_because_changed"}
     assert fleet.inside("lab-1", "changed", "a", "cat", "/run/secrets/TOKEN") == "second-secret-value"
     assert fleet.ids("lab-1", "same") == before
-    assert "secret-value" not in (tmp_path / "plan.json").read_text() + "".join(fleet.said)
+    assert "secret-value" not in (tmp_path / "plan.json").read_text() + "".join(fleet.output)
     assert fleet.apply(env={"TOKEN": "second-secret-value"}).reasons == {"same": "update_because_changed"}
 
 

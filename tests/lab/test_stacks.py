@@ -40,7 +40,7 @@ KEY = '-----BEGIN-----\nit\'s $a \\ "key"\n-----END-----'
 
 @pytest.fixture(scope="module")
 def seen(lab: Lab, host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetRepo]:
-    """Stacks that come up in one apply and are only looked at."""
+    """Stacks that come up in one apply and are only inspected."""
     path = tmp_path_factory.mktemp("seen") / "fleet"
     fleet = FleetRepo.create(lab, path, hosts=[host], secrets={"allow": ["env:KEY"]})
     environment = {name: f"${{{name}}}" for name in VALUES}

@@ -72,10 +72,10 @@ def test_a_life_is_extended_up_to_what_the_profile_allows(fleet: FleetRepo) -> N
     assert longer["expiry_source"] == "extended"
     record = fleet.record("lab-1", "web")
     assert (record["expires_at"], record["generation"]) == (longer["expires_at"], generation + 1)
-    said = fleet.run("extend-ttl", fleet.id("web"), "30m")
-    assert "in 2h5" in said  # some minutes may have passed
+    output = fleet.run("extend-ttl", fleet.id("web"), "30m")
+    assert "in 2h5" in output  # some minutes may have passed
     fleet.run("extend-ttl", "web", "1s", code=1)
-    assert "may live until" in fleet.said[-1]
+    assert "may live until" in fleet.output[-1]
     fleet.assert_synced()
     assert fleet.apply().changes == []
     assert fleet.ids("lab-1") == ids
@@ -104,7 +104,7 @@ def test_a_name_that_is_nowhere_is_refused_with_the_nearest(fleet: FleetRepo) ->
     fleet.apply()
     for command in (("get", "chekout"), ("extend-ttl", "chekout", "1h"), ("unlock", "chekout")):
         fleet.run(*command, code=1)
-        assert "did you mean `checkout`?" in fleet.said[-1]
+        assert "did you mean `checkout`?" in fleet.output[-1]
 
 
 def test_an_emptied_folder_of_manifests_deletes_nothing_and_names_the_flag(fleet: FleetRepo) -> None:

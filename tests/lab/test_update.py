@@ -116,7 +116,7 @@ def test_only_what_changed_is_recreated(new_fleet: Callable[..., FleetRepo], lab
     assert fleet.inside(host, "one", "untouched", "ls", "/data") == ""
     assert fleet.record(host, "one")["uid"] != uid
     fleet.assert_synced()
-    assert not any("secret-value" in said for said in fleet.said)
+    assert not any("secret-value" in output for output in fleet.output)
 
 
 def test_a_service_that_is_taken_out_or_put_in(fleet: FleetRepo) -> None:

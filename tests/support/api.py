@@ -24,7 +24,7 @@ END_SECONDS = 60
 class ServedApi:
     """A server over a fleet, on one port during the block; it can be stopped, killed and restarted.
 
-    ``words`` are options of ``serve``, ``env`` its environment beside the fleet's. ``said`` is its log.
+    ``words`` are options of ``serve``, ``env`` its environment beside the fleet's. ``output`` is its log.
     """
 
     def __init__(self, fleet: FleetRepo, *words: str, env: dict[str, str] | None = None) -> None:
@@ -60,13 +60,13 @@ class ServedApi:
                 text=True,
             )
         assert process.stdout is not None
-        assert select.select([process.stdout], [], [], LISTEN_SECONDS)[0], self.said
-        said = [process.stdout.readline(), process.stdout.readline()]
-        assert said[0] == f"Sandboxer API on {self.url}\n", (said, self.said)
-        self.token = said[1].removeprefix("Token of this run: ").strip()
+        assert select.select([process.stdout], [], [], LISTEN_SECONDS)[0], self.output
+        lines = [process.stdout.readline(), process.stdout.readline()]
+        assert lines[0] == f"Sandboxer API on {self.url}\n", (lines, self.output)
+        self.token = lines[1].removeprefix("Token of this run: ").strip()
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """Its log, across restarts."""
         return self._log.read_text()
 
@@ -76,8 +76,8 @@ class ServedApi:
         assert process is not None
         process.send_signal(number)
         process.communicate(timeout=END_SECONDS)
-        assert process.returncode == (-9 if number is signal.SIGKILL else 0), self.said
-        assert "Traceback" not in self.said
+        assert process.returncode == (-9 if number is signal.SIGKILL else 0), self.output
+        assert "Traceback" not in self.output
 
     def ask(self, method: str, path: str, *, timeout: float = 120, **more: Any) -> httpx.Response:
         """Return its response to a request."""
@@ -106,7 +106,7 @@ class ServedApi:
         after = ""
         while True:
             page = self.get(f"/v1/sandboxes?limit=1000{after}")
-            assert page["complete"], self.said
+            assert page["complete"], self.output
             found |= {one["id"]: one for one in page["items"]}
             if page["next"] is None:
                 return found
@@ -121,9 +121,9 @@ class ServedApi:
             found.update(self.there())
             return all(one in found and found[one]["phase"] in ("ready", "active", "failed") for one in ids)
 
-        until(over, f"all are ready or failed: {self.said}", seconds)
+        until(over, f"all are ready or failed: {self.output}", seconds)
         return found
 
-    def phases_told(self, identifier: str) -> list[str]:
+    def phases_reported(self, identifier: str) -> list[str]:
         """Return the phases of a sandbox, as its events report them."""
         return [one["data"]["phase"] for one in self.get(f"/v1/sandboxes/{identifier}/events?limit=1000")["items"]]

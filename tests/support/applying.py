@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 def after_apply(decided: Plan, fleet: Fleet, observations: Mapping[str, HostObservation]) -> dict[str, HostObservation]:
     """Return the observations after every change of the plan was carried out."""
     after = dict(observations)
-    wanted = {sandbox.id: sandbox for sandbox in fleet.sandboxes.values()}
+    by_id = {sandbox.id: sandbox for sandbox in fleet.sandboxes.values()}
     for change in decided.changes:
         if not change.acts or change.host is None:
             continue
-        host, desired = change.host, wanted.get(change.id)
+        host, desired = change.host, by_id.get(change.id)
         if change.action is Action.DELETE or desired is None:
             tombstoned = desired if change.reason is Reason.DELETE_EXPIRED else None
             after[host] = _without(after[host], change.id, tombstoned)

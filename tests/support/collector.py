@@ -18,7 +18,7 @@ TAKES_SPANS = says(200, b"", Content_Type="application/x-protobuf")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ReceivedSpan:
     """A span as received; ``parent`` is a span's ID, ``error`` is None if the span has no error status."""
 
     name: str
@@ -48,10 +48,10 @@ class Collector(LyingHub):
         return [_values(group.resource.attributes) for group in self._groups()]
 
     @property
-    def spans(self) -> list[Seen]:
+    def spans(self) -> list[ReceivedSpan]:
         """All received spans, by start time."""
         found = [span for group in self._groups() for scope in group.scope_spans for span in scope.spans]
-        return [_seen(span) for span in sorted(found, key=lambda span: span.start_time_unix_nano)]
+        return [_received_span(span) for span in sorted(found, key=lambda span: span.start_time_unix_nano)]
 
     def _groups(self) -> Iterable[Any]:
         for request in self.requests:
@@ -59,8 +59,8 @@ class Collector(LyingHub):
             yield from ExportTraceServiceRequest.FromString(request.body).resource_spans
 
 
-def _seen(span: Any) -> Seen:
-    return Seen(
+def _received_span(span: Any) -> ReceivedSpan:
+    return ReceivedSpan(
         name=span.name,
         trace=span.trace_id.hex(),
         id=span.span_id.hex(),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 from sandboxer.adapters.hub import StateHub
 from sandboxer.lifecycle.delivery import Delivery
 from sandboxer.model.fleet_manifests import StateHub as Settings
-from tests.support.bench import FLEET, ID
 from tests.support.hubs import TOKEN, LyingHub
+from tests.support.local_hosts import FLEET, ID
 from tests.support.planning import NOW
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Deliveries:
 
 def numbers(lying: LyingHub, identifier: str = ID) -> list[tuple[str, int]]:
     """Return the first digit of the life and the number of each event of a sandbox that the hub received."""
-    said = [event["data"] for event in lying.events if event["subject"] == identifier]
-    return [(data["uid"][0], data["number"]) for data in said]
+    reported = [event["data"] for event in lying.events if event["subject"] == identifier]
+    return [(data["uid"][0], data["number"]) for data in reported]
 
 
 def of(uid: str, *numbers: int) -> list[tuple[str, int]]:
@@ -53,15 +53,15 @@ def of(uid: str, *numbers: int) -> list[tuple[str, int]]:
     return [(uid[0], number) for number in numbers]
 
 
-def finished(telling: Delivery) -> list[str]:
+def finished(delivery: Delivery) -> list[str]:
     """Return the problems once everything possible is delivered: this machine may be slow."""
-    return telling.finish(grace=30, most=60)
+    return delivery.finish(grace=30, most=60)
 
 
-def is_ready(telling: Delivery) -> None:
+def is_ready(delivery: Delivery) -> None:
     """Wait until everything that was read is delivered."""
     deadline = time.monotonic() + 20
-    while telling._reading or telling._workers:
+    while delivery._reading or delivery._workers:
         assert time.monotonic() < deadline
         time.sleep(0.005)
 

@@ -33,7 +33,7 @@ def checked(
     return CheckedHost(host, "acme", tool, longest)
 
 
-def told(sections: dict[str, str], request: CheckedHost | None = None, **more: float) -> HostFacts:
+def facts_of(sections: dict[str, str], request: CheckedHost | None = None, **more: float) -> HostFacts:
     """Return facts as a host would report them; a key may be `name argument`."""
     request = request or checked()
     sections = {"system": DEBIAN_12, "login": "0 root", "requested-engine": request.runtime} | sections

@@ -40,7 +40,7 @@ _CLEAN = """
 engine=$1 fleet=$2 root=$3
 mine="--filter label=dev.sandboxer.fleet=$fleet"
 ids=$("$engine" ps -aq $mine)
-# A container that was made anew has the anonymous volumes of the former by name, and `rm -v` leaves those.
+# A recreated container has the anonymous volumes of the former by name, and `rm -v` leaves those.
 volumes='{{range .Mounts}}{{if eq .Type "volume"}}{{println .Name}}{{end}}{{end}}'
 unnamed=$([ -z "$ids" ] || "$engine" inspect --format "$volumes" $ids | grep -x '[0-9a-f]\\{64\\}')
 [ -z "$ids" ] || "$engine" rm -f -v $ids
@@ -73,7 +73,7 @@ def stack(**services: Any) -> dict[str, Any]:
 class FleetRepo:
     """A fleet in a temporary repository, and its sandboxes on the lab's hosts.
 
-    Its name is unique, so fleets share hosts without seeing each other. ``said`` is all output of the program,
+    Its name is unique, so fleets share hosts without seeing each other. ``output`` is all output of the program,
     ``program`` the words that start it.
     """
 
@@ -83,7 +83,7 @@ class FleetRepo:
     hosts: tuple[str, ...]
     root: str = ROOT
     env: dict[str, str] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
     program: tuple[str, ...] = (PROGRAM,)
 
     @classmethod
@@ -98,8 +98,8 @@ class FleetRepo:
         names = tuple(hosts) or tuple(host.name for host in lab.hosts)
         fleet = cls(lab, GitRepo.create(path), name, names, root)
         fleet.document("sandboxer.yaml", "Fleet", name, spec)
-        wanted = [doc for doc in yaml.safe_load_all(lab.host_manifests(root)) if doc["metadata"]["name"] in names]
-        fleet.repo.write("manifests/hosts.yaml", yaml.safe_dump_all(wanted, sort_keys=False, width=1000))
+        chosen = [doc for doc in yaml.safe_load_all(lab.host_manifests(root)) if doc["metadata"]["name"] in names]
+        fleet.repo.write("manifests/hosts.yaml", yaml.safe_dump_all(chosen, sort_keys=False, width=1000))
         fleet.profile()
         return fleet
 
@@ -197,7 +197,7 @@ class FleetRepo:
         """
         done = self.outcome(arguments, env or {}, timeout)
         stdout, stderr = done.stdout, done.stderr
-        self.said += [stdout, stderr]
+        self.output += [stdout, stderr]
         assert code in (None, done.returncode), f"{arguments}: exit {done.returncode}\n{stdout}{stderr}"
         assert "Traceback" not in stderr, stderr
         assert drifts or "repair_because_drift" not in stdout, stdout

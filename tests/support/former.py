@@ -50,14 +50,14 @@ class FormerRelease:
         git = ["git", "-C", str(ROOT), "archive", "--format=tar", commit, "sandboxer"]
         done = subprocess.run(git, capture_output=True, timeout=60, check=False)
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()
-            raise NotInHistoryError(f"the commit {commit[:12]} is not in this clone (is it shallow?): {said}")
+            output = done.stderr.decode(errors="replace").strip()
+            raise NotInHistoryError(f"the commit {commit[:12]} is not in this clone (is it shallow?): {output}")
         with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
             archive.extractall(folder, filter="data")
         former = cls(commit, folder)
         where = [sys.executable, "-c", "import sandboxer; print(sandboxer.__file__)"]
-        said = subprocess.run(where, env=former.env, capture_output=True, text=True, timeout=60, check=True).stdout
-        assert said.strip() == str(folder / "sandboxer/__init__.py"), said
+        output = subprocess.run(where, env=former.env, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert output.strip() == str(folder / "sandboxer/__init__.py"), output
         return former
 
     @property

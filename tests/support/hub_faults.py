@@ -91,13 +91,13 @@ def _half(talk: Talk) -> None:
     talk.cut()
 
 
-def compare(told: Sequence[dict[str, Any]], journals: Mapping[str, Sequence[int]], lives: int) -> tuple[int, int]:
+def compare(received: Sequence[dict[str, Any]], journals: Mapping[str, Sequence[int]], lives: int) -> tuple[int, int]:
     """Return how many events the hub lacks, and how many it has more than once.
 
     A life is reported from event 1 to its last: the journal's last one, or its end if it has no journal any more.
     """
     by_life: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for event in told:
+    for event in received:
         by_life[event["data"]["uid"]].append(event)
     lost, doubled = abs(lives - len(by_life)), 0
     for uid in {*by_life, *journals}:

@@ -309,8 +309,8 @@ class ServedHub:
             text=True,
         )
         assert process.stdout is not None
-        said = process.stdout.readline() if select.select([process.stdout], [], [], LISTEN_SECONDS)[0] else ""
-        assert said == f"State Hub on {self.url}/\n", said
+        line = process.stdout.readline() if select.select([process.stdout], [], [], LISTEN_SECONDS)[0] else ""
+        assert line == f"State Hub on {self.url}/\n", line
 
     def stop(self) -> None:
         """Stop it, if it runs."""

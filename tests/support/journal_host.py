@@ -10,8 +10,8 @@ from sandboxer.hosts.journals import Backlog, Journals
 from sandboxer.hosts.session import HostSession
 from sandboxer.model.event import Event, events_of
 from sandboxer.model.lifecycle import Phase
-from tests.support.bench import FLEET, ID, Bench
 from tests.support.gitrepo import GitRepo
+from tests.support.local_hosts import FLEET, ID, LocalHosts
 from tests.support.planning import NOW, fleet_of, record_of
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ def lines(events: Iterable[Event]) -> str:
 class JournalHost:
     """A host of one fleet in a local folder; end it with ``close``."""
 
-    session: Bench
+    session: LocalHosts
     journals: Journals
 
     @classmethod
     def create(cls, folder: Path) -> JournalHost:
         """Return an empty host."""
-        session = Bench(folder)
+        session = LocalHosts(folder)
         return cls(session, Journals(FLEET, {"one": str(session.root("one"))}, session.transport))
 
     def fleet(self) -> GitRepo:
@@ -108,9 +108,9 @@ class JournalHost:
         """Return the same in short: the first digit of the life, the cursor, the events' numbers."""
         return [(one.uid[0], one.cursor, [event.number for event in one.events]) for one in self.read()]
 
-    def told(self, *told: tuple[str, str, int]) -> None:
+    def acknowledge(self, *events: tuple[str, str, int]) -> None:
         """Note events as acknowledged."""
-        self.journals.acknowledge("one", told)
+        self.journals.acknowledge("one", events)
 
     def files(self) -> list[str]:
         """Return all files except locks."""

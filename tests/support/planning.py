@@ -351,7 +351,7 @@ def observation(case: Case, host: str, given: Case) -> HostObservation | None:
     )
 
 
-def looks_of(case: Case, fleet: Fleet | None = None) -> dict[str, HostObservation]:
+def observations_of(case: Case, fleet: Fleet | None = None) -> dict[str, HostObservation]:
     """Return an observation of each host of the fleet."""
     hosts = (fleet or fleet_of(case)).hosts
     observations = {host: observation(case, host, case.get("found", {}).get(host, {})) for host in hosts}
@@ -370,4 +370,4 @@ def options_of(case: Case) -> Options:
 def plan_of(case: Case) -> Plan:
     """Return the plan of a situation."""
     fleet = fleet_of(case)
-    return plan(fleet, looks_of(case, fleet), NOW, options_of(case))
+    return plan(fleet, observations_of(case, fleet), NOW, options_of(case))

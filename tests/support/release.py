@@ -107,7 +107,7 @@ def recorded(name: str) -> Recorded:
     return Recorded(RELEASES / name)
 
 
-def told(requests: list[Request]) -> list[dict[str, Any]]:
+def received_by_the_hub(requests: list[Request]) -> list[dict[str, Any]]:
     """Return the requests that a hub received, without the data of the run that sent them, in a fixed order."""
     found = [
         {
@@ -144,8 +144,8 @@ def engine_answers(
     parts = list(Sections(execute(command.script, command.stdin), nonce))
     assert parts[-1][0] == "end", parts[-1]
     clock = next(int(body) for name, _, body in parts if name == "clock")
-    wanted = ("api-containers", "next", "next") if engine == "docker" else _ANSWERS[engine]
-    bodies = [body for name, _, body in parts if name in wanted]
+    expected = ("api-containers", "next", "next") if engine == "docker" else _ANSWERS[engine]
+    bodies = [body for name, _, body in parts if name in expected]
     return clock, dict(zip(_ANSWERS[engine], bodies, strict=False))
 
 

@@ -95,7 +95,7 @@ def ended_after(one: socket.socket, drip: Callable[[socket.socket], object] = la
 
     ``drip`` is called meanwhile.
     """
-    began, said = time.monotonic(), b""
+    began, received = time.monotonic(), b""
     one.settimeout(0.05)
     with one:
         while time.monotonic() - began < LONGEST:
@@ -104,9 +104,9 @@ def ended_after(one: socket.socket, drip: Callable[[socket.socket], object] = la
                 data = one.recv(65536)
                 if not data:
                     break
-                said += data
+                received += data
             except TimeoutError:
                 continue
             except OSError:
                 break
-    return time.monotonic() - began, said
+    return time.monotonic() - began, received

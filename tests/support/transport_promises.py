@@ -25,7 +25,7 @@ NOBODY = b"\x00\xff\xfe not UTF-8 \xc3\x28\n"
 
 
 class TransportPromises:
-    def test_gives_exit_code_and_both_streams_apart(self, transport: HostTransport) -> None:
+    def test_returns_exit_code_and_both_streams_apart(self, transport: HostTransport) -> None:
         result = transport.run(Command("cat; echo problem >&2; exit 3", NOBODY))
         assert (result.exit_code, result.stdout, result.stderr) == (3, NOBODY, b"problem\n")
 
@@ -66,7 +66,7 @@ class TransportPromises:
         assert time.monotonic() - began < 30
         assert transport.run(Command("echo next")).stdout == b"next\n"
 
-    def test_a_shell_that_is_killed_gives_no_result(self, transport: HostTransport) -> None:
+    def test_a_shell_that_is_killed_returns_no_result(self, transport: HostTransport) -> None:
         with pytest.raises(HostUnreachable, match="killed by a signal"):
             transport.run(Command("echo half; kill -9 $$"))
 
@@ -128,16 +128,16 @@ class TransportPromises:
                 session.write(b"x" * 20_000_000)  # data in transit is lost without an error
 
     def test_leaving_a_conversation_ends_the_commands_input(self, transport: HostTransport) -> None:
-        probe = transport.run(Command("mktemp")).stdout.strip()
+        marker = transport.run(Command("mktemp")).stdout.strip()
         with transport.open(
             Command('read -r file; echo ready; cat >/dev/null; echo "input ended" >"$file"')
         ) as session:
-            session.write(probe + b"\n")
+            session.write(marker + b"\n")
             assert session.read_line(10) == b"ready"
         found = Command(
             'read -r f; n=0; until [ -s "$f" ] || [ $n = 100 ]; do n=$((n+1)); sleep 0.05; done; cat "$f"; rm "$f"'
         )
-        assert transport.run(Command(found.script, probe + b"\n")).stdout == b"input ended\n"
+        assert transport.run(Command(found.script, marker + b"\n")).stdout == b"input ended\n"
 
     def test_more_threads_than_sessions(self, transport: HostTransport) -> None:
         def echo(number: int) -> bytes:

@@ -245,7 +245,7 @@ class _Again:
 
 
 def _unanswering(host: str) -> HostError:
-    hint = "check the load of the host: the connection is open but silent"
+    hint = "check the load of the host: the connection is open but idle"
     return HostError(host, f"{host} has not listed its containers for {_STALL_SECONDS:g} s", hint=hint)
 
 

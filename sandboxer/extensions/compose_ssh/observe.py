@@ -57,5 +57,5 @@ def _chosen_engine(sections: Sections, engines: Mapping[Engine, EngineObservatio
         return None, "neither Docker nor Podman is installed"
     observation = engines.get(chosen)
     if observation is None or observation.error is not None:
-        return chosen, _no_answer(chosen, "it was not asked" if observation is None else observation.error or "")
+        return chosen, _no_answer(chosen, "it was not queried" if observation is None else observation.error or "")
     return chosen, None

@@ -31,17 +31,17 @@ class TestLogin:
         assert (result.exit_code, result.stdout, result.stderr) == (7, b"input", b"oh\n")
 
     @pytest.mark.parametrize(
-        ("shell", "said"),
+        ("shell", "reason"),
         [
             ("echo This account is not available; exit 1", "output: This account is not available"),
             ("echo no such file >&2; exit 1", "stderr: no such file"),
             ("yes", "output: y"),
         ],
     )
-    def test_an_account_without_a_shell(self, connect: Connect, tmp_path: Path, shell: str, said: str) -> None:
+    def test_an_account_without_a_shell(self, connect: Connect, tmp_path: Path, shell: str, reason: str) -> None:
         with (
             Sshd(tmp_path / "closed", options=(f"ForceCommand {shell}",)) as server,
-            pytest.raises(HostUnreachable, match=f"login shell of lab-1 did not start sh; {said}"),
+            pytest.raises(HostUnreachable, match=f"login shell of lab-1 did not start sh; {reason}"),
         ):
             connect(server).run(HELLO)
 
@@ -188,9 +188,9 @@ class TestHostKey:
 class TestConfig:
     def test_an_alias(self, connect: Connect, sshd: Sshd, home: Path) -> None:
         (home / ".ssh/extra").write_text(f"Host lab\n  HostName 127.0.0.1\n  Port {sshd.port}\n")
-        (home / ".ssh/names").write_text(f"box {public_key(sshd.host_key('ecdsa'))}\n")
+        (home / ".ssh/names").write_text(f"pinned {public_key(sshd.host_key('ecdsa'))}\n")
         (home / ".ssh/config").write_text(
-            f"Include extra\nIdentityFile {sshd.client_key}\nHost lab\n  HostKeyAlias box\n"
+            f"Include extra\nIdentityFile {sshd.client_key}\nHost lab\n  HostKeyAlias pinned\n"
             f"  UserKnownHostsFile ~/.ssh/other ~/.ssh/names\n  IdentitiesOnly yes\n"
         )
         transport = connect(sshd, address="lab", port=None, identity_file=None, host_key=None)

@@ -42,11 +42,11 @@ class TestConnection:
                     transport.run(HELLO)
         assert transport.stats.connections == 0
 
-    def test_a_silent_server(self, connect: Connect, sshd: Sshd) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as silent:
+    def test_a_server_that_sends_nothing(self, connect: Connect, sshd: Sshd) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
             began = time.monotonic()
             with pytest.raises(HostUnreachable, match=r"no answer within 0.5 s"):
-                connect(sshd, port=silent.getsockname()[1], connect_timeout=0.5).run(HELLO)
+                connect(sshd, port=server.getsockname()[1], connect_timeout=0.5).run(HELLO)
             assert time.monotonic() - began < 5
 
     def test_a_name_that_does_not_exist(self, connect: Connect, sshd: Sshd) -> None:

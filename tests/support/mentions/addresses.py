@@ -53,7 +53,7 @@ def faults(text: Text) -> Iterator[str]:
 
 
 def serves(route: Route, method: str, path: str) -> bool:
-    """Tell whether a route answers a path, or has one below it where the path is a beginning that is not a method's."""
+    """Return whether a route answers a path, or one below it where the path is a beginning that is not a method's."""
     if method and method not in route.methods:
         return False
     parts = path.strip("/").split("/")

@@ -61,13 +61,13 @@ def tracked() -> tuple[str, ...]:
 
 @cache
 def _tracked(name: str) -> bool:
-    """Tell whether a path, or the end of one, is in the repository; `*` stands for any name."""
+    """Return whether a path, or the end of one, is in the repository; `*` stands for any name."""
     return any(fnmatchcase(f"/{path}", f"*/{name}") for path in tracked())
 
 
 @cache
 def _written(name: str) -> bool:
-    """Tell whether the product's own code names a file: a constant that is it, or that ends a path with it."""
+    """Return whether the product's own code names a file: a constant that is it, or that ends a path with it."""
     last = re.escape(name.rstrip("/").rsplit("/", 1)[-1])
     whole = re.compile(rf"""["'/]{last}(?![\w.-])""")
     return any(whole.search(code) for code in _code())

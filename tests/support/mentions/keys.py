@@ -43,7 +43,7 @@ def faults(text: Text) -> Iterator[str]:
 
 
 def has_key(model: type[BaseModel], path: str) -> bool:
-    """Tell whether a dotted path leads through the fields of a model, by their names in YAML."""
+    """Return whether a dotted path leads through the fields of a model, by their names in YAML."""
     types: list[Any] = [model]
     for part in re.sub(r"\[\w*\]", "", path).split("."):
         types = [inner for one in types for inner in _under(one, part)]

@@ -93,7 +93,7 @@ def faults(text: Text) -> Iterator[str]:
 
 
 def _of_other(before: str) -> bool:
-    """Tell whether the words before an option are another program's, which it belongs to."""
+    """Return whether the words before an option are another program's, which it belongs to."""
     return bool(_IN_FRONT.search(before))
 
 

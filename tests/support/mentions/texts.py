@@ -20,7 +20,7 @@ VALUE = "VALUE"
 _SPAN = re.compile(r"(?<!`)(`{1,2})([^`\n]+)\1(?!`)")
 _EXAMPLE = re.compile(r"^ {2,}((?:sandboxer|make) [a-z-].*?)(?: {2,}.*)?$", re.MULTILINE)
 # "run make schemas", "plan again: sandboxer plan --out FILE": a command without backticks.
-_TOLD = re.compile(r"(?:\brun|:) ((?:(?:sandboxer|make) [a-z-]|\S*python3? -m )[^\n;`]*)")
+_RUN = re.compile(r"(?:\brun|:) ((?:(?:sandboxer|make) [a-z-]|\S*python3? -m )[^\n;`]*)")
 
 _FORMER = re.compile(r"before:\s+`[^`]+`(?:(?:,| and| or)\s+`[^`]+`)*")
 _SAYS = re.compile(r"""(?:^|[;&|{])\s*(?:echo|printf|refuse|fail|die) [^"']*(["'])(.*)\1""")
@@ -58,7 +58,7 @@ class Text:
     @cached_property
     def command_lines(self) -> tuple[str, ...]:
         """Return what may be a command line: each span, each line of an example, and what a text says to run."""
-        examples = () if self.page else (*_EXAMPLE.findall(self.words), *_TOLD.findall(self.words))
+        examples = () if self.page else (*_EXAMPLE.findall(self.words), *_RUN.findall(self.words))
         return (*self.spans, *(part for line in examples for part in _split(line)), *self.shell)
 
 

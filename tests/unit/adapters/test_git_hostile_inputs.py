@@ -1,4 +1,4 @@
-"""Input repositories that are a stranger's: silent, incomplete, or borrowing from others."""
+"""Input repositories that are a stranger's: hung, incomplete, or borrowing from others."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ def fleet_of_inputs(root: Path, inputs: GitInputs, *repos: str) -> Fleet:
 
 
 @pytest.fixture
-def silent() -> Iterator[str]:
+def hung_server() -> Iterator[str]:
     """A server that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 class TestTime:
-    def test_silent_servers_are_waited_for_side_by_side(self, tmp_path: Path, repo: GitRepo, silent: str) -> None:
-        urls = [f"https://{silent}/{n}" for n in range(4)]
+    def test_hung_servers_are_waited_for_side_by_side(self, tmp_path: Path, repo: GitRepo, hung_server: str) -> None:
+        urls = [f"https://{hung_server}/{n}" for n in range(4)]
         began = time.monotonic()
         fleet = fleet_of_inputs(tmp_path / "fleet", GitInputs(tmp_path, timeout=2), *urls, str(repo.path))
         assert time.monotonic() - began < 7
@@ -70,10 +70,10 @@ class TestTime:
         assert all(re.search("no result within 2 s; git was stopped", error) for error in errors[:-1]), errors
 
     def test_all_together_have_one_limit_and_leave_no_process(
-        self, tmp_path: Path, repo: GitRepo, silent: str, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, repo: GitRepo, hung_server: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(resolving, "INPUT_SECONDS", 2.0)
-        urls = [f"https://{silent}/limit-{n}" for n in range(12)]
+        urls = [f"https://{hung_server}/limit-{n}" for n in range(12)]
         began = time.monotonic()
         fleet = fleet_of_inputs(tmp_path / "fleet", GitInputs(tmp_path), *urls, str(repo.path))
         assert time.monotonic() - began < 8
@@ -83,25 +83,26 @@ class TestTime:
         assert not [line for line in _command_lines() if b"/limit-" in line]
 
     def test_no_more_than_four_questions_at_once_for_one_server(
-        self, tmp_path: Path, silent: str, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, hung_server: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(resolving, "INPUT_SECONDS", 3.0)
         most = []
         inputs = GitInputs(tmp_path)
-        asking = threading.Thread(
-            target=fleet_of_inputs, args=(tmp_path / "fleet", inputs, *(f"https://{silent}/four-{n}" for n in range(9)))
+        fetching = threading.Thread(
+            target=fleet_of_inputs,
+            args=(tmp_path / "fleet", inputs, *(f"https://{hung_server}/four-{n}" for n in range(9))),
         )
-        asking.start()
-        while asking.is_alive():
+        fetching.start()
+        while fetching.is_alive():
             most.append(len([line for line in _command_lines() if re.match(rb".*ls-remote.*/four-", line)]))
-            asking.join(0.2)
+            fetching.join(0.2)
         assert 2 <= max(most) <= 4
 
     def test_an_interrupt_waits_for_no_server(
-        self, tmp_path: Path, silent: str, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, hung_server: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         inputs = GitInputs(tmp_path)
-        urls = [f"https://{silent}/gone-{n}" for n in range(3)]
+        urls = [f"https://{hung_server}/gone-{n}" for n in range(3)]
 
         def interrupted(*_args: object, **_more: object) -> None:
             deadline = time.monotonic() + 20
@@ -289,16 +290,16 @@ class TestBorrowed:
         self._alternates(private, at.parent / "between")
 
     @pytest.mark.parametrize(
-        "how",
+        "method",
         [
             "alternates", "relative_alternates", "linked_alternates", "http_alternates", "chained_alternates",
             "linked_objects", "linked_pack", "linked_loose", "linked_fan_out", "linked_refs", "linked_branch",
             "commondir", "commondir_of_bare",
         ],
     )  # fmt: skip
-    def test_objects_of_another_repository_are_not_read(self, private: GitRepo, tmp_path: Path, how: str) -> None:
+    def test_objects_of_another_repository_are_not_read(self, private: GitRepo, tmp_path: Path, method: str) -> None:
         (tmp_path / "stranger").mkdir()
-        make: Callable[[GitRepo, Path], None] = getattr(self, f"_{how}")
+        make: Callable[[GitRepo, Path], None] = getattr(self, f"_{method}")
         make(private, tmp_path / "stranger/vendored")
         with pytest.raises(InputUnavailable) as refused:
             archive_of(*self._found(tmp_path, tmp_path / "stranger/vendored"))

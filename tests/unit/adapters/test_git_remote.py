@@ -96,7 +96,7 @@ def test_branches_tags_head_and_commits(repo: GitRepo, tmp_path: Path, cache: Pa
     }  # fmt: skip
 
 
-def test_a_server_that_gives_out_branches_alone(
+def test_a_server_that_serves_branches_alone(
     repo: GitRepo, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = repo.git("rev-parse", "HEAD")

@@ -47,7 +47,7 @@ WITHIN = 1.0  # seconds that a request may take in these tests
 
 
 @pytest.fixture
-def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StateHub]]:
+def state_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StateHub]]:
     """Makes the adapter for a hub."""
     monkeypatch.setenv("HUB_TOKEN", TOKEN)
     made: list[StateHub] = []
@@ -72,8 +72,8 @@ def refused(hub: StateHub, event: CloudEvent = READY) -> HubError:
     with pytest.raises(HubError) as caught:
         hub.send(event)
     error = caught.value
-    told = f"{error!r} {error.message} {error.hint} {error.__cause__!r}"
-    assert TOKEN not in told
+    text = f"{error!r} {error.message} {error.hint} {error.__cause__!r}"
+    assert TOKEN not in text
     assert "\n" not in error.message
     return error
 
@@ -93,9 +93,9 @@ TAKEN: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("case", TAKEN)
-def test_what_acknowledges(case: str, tell: Callable[..., StateHub]) -> None:
+def test_what_acknowledges(case: str, state_hub: Callable[..., StateHub]) -> None:
     with LyingHub(TAKEN[case]) as lying:
-        tell(lying.url).send(READY)
+        state_hub(lying.url).send(READY)
     (request,) = lying.requests
     assert (request.method, request.path) == ("POST", "/events")
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
@@ -144,20 +144,20 @@ REFUSED: dict[str, tuple[Answer, str, float | None, bool]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_does_not(case: str, tell: Callable[..., StateHub]) -> None:
-    answer, said, again, alone = REFUSED[case]
+def test_what_does_not(case: str, state_hub: Callable[..., StateHub]) -> None:
+    answer, message, again, alone = REFUSED[case]
     with LyingHub(answer) as lying:
-        error = refused(tell(lying.url))
+        error = refused(state_hub(lying.url))
         assert len(lying.requests) == 1  # neither followed nor sent again
-    assert error.message.startswith(said)
+    assert error.message.startswith(message)
     assert "\x1b" not in error.message
     assert (error.retry_after, error.of_this_alone) == (again, alone)
     assert ("stateHub.token" in error.hint) == (case in ("401", "403"))
 
 
-def test_the_token_goes_nowhere_else(tell: Callable[..., StateHub]) -> None:
+def test_the_token_goes_nowhere_else(state_hub: Callable[..., StateHub]) -> None:
     with LyingHub() as elsewhere, LyingHub(says(308, Location=elsewhere.url + "/events")) as lying:
-        refused(tell(lying.url))
+        refused(state_hub(lying.url))
         assert elsewhere.requests == []
 
 
@@ -175,9 +175,9 @@ BROKEN: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_connection_acknowledges_nothing(case: str, tell: Callable[..., StateHub]) -> None:
+def test_a_broken_connection_acknowledges_nothing(case: str, state_hub: Callable[..., StateHub]) -> None:
     with LyingHub(BROKEN[case]) as lying:
-        hub = tell(lying.url)
+        hub = state_hub(lying.url)
         error = refused(hub)
         assert error.message
         assert (error.retry_after, error.of_this_alone) == (0.0, False)
@@ -197,9 +197,9 @@ SLOW: dict[str, Answer] = {
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("case", SLOW)
-def test_no_answer_takes_longer_than_it_may(case: str, tell: Callable[..., StateHub]) -> None:
+def test_no_answer_takes_longer_than_it_may(case: str, state_hub: Callable[..., StateHub]) -> None:
     with LyingHub(SLOW[case]) as lying:
-        hub = tell(lying.url)
+        hub = state_hub(lying.url)
         began = time.monotonic()
         error = refused(hub)
         assert time.monotonic() - began < WITHIN + 4
@@ -217,10 +217,10 @@ LARGE: dict[str, tuple[Answer, bool]] = {
 
 
 @pytest.mark.parametrize("case", LARGE)
-def test_no_answer_takes_more_memory_than_it_may(case: str, tell: Callable[..., StateHub]) -> None:
+def test_no_answer_takes_more_memory_than_it_may(case: str, state_hub: Callable[..., StateHub]) -> None:
     answer, taken = LARGE[case]
     with LyingHub(TAKEN["204"], answer) as lying:
-        hub = tell(lying.url)
+        hub = state_hub(lying.url)
         hub.send(READY)  # what is loaded once is not counted
         tracemalloc.start()
         try:
@@ -231,41 +231,41 @@ def test_no_answer_takes_more_memory_than_it_may(case: str, tell: Callable[..., 
     assert peak < 4 * 1024 * 1024
 
 
-def test_nobody_listens(tell: Callable[..., StateHub]) -> None:
+def test_nobody_listens(state_hub: Callable[..., StateHub]) -> None:
     with LyingHub() as lying:
         url = lying.url
-    error = refused(tell(url))
+    error = refused(state_hub(url))
     assert "refused" in error.message
     assert error.retry_after == 0.0
 
 
 def test_a_certificate_that_nobody_vouches_for(
-    tell: Callable[..., StateHub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    state_hub: Callable[..., StateHub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = self_signed(tmp_path)
     with LyingHub(certificate=file) as lying:
-        error = refused(tell(lying.url))
+        error = refused(state_hub(lying.url))
         assert error.message.startswith("the certificate is not trusted: self")
         assert error.hint == "set SSL_CERT_FILE to a file with the issuing authority"
         assert lying.requests == []
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
         monkeypatch.delenv("SSL_CERT_DIR", raising=False)
-        tell(lying.url).send(READY)
+        state_hub(lying.url).send(READY)
         assert len(lying.requests) == 1
-        error = refused(tell(lying.url.replace("127.0.0.1", "localhost")))  # trusted, and of another name
+        error = refused(state_hub(lying.url.replace("127.0.0.1", "localhost")))  # trusted, and of another name
         assert error.message.startswith("the certificate is not trusted: Hostname mismatch")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
-        assert refused(tell(lying.url)).message
+        assert refused(state_hub(lying.url)).message
 
 
 @pytest.mark.usefixtures("hasty")
 def test_a_hub_of_tls_that_drips(
-    tell: Callable[..., StateHub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    state_hub: Callable[..., StateHub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = self_signed(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     with LyingHub(SLOW["its headers drip"], certificate=file) as lying:
-        hub = tell(lying.url)
+        hub = state_hub(lying.url)
         assert refused(hub).message == f"no answer within {WITHIN:g} s"
         hub.send(READY)
 
@@ -286,7 +286,7 @@ WORDS = {
 
 @pytest.mark.parametrize("case", WORDS)
 def test_a_token_that_is_not_there(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, said = WORDS[case]
+    source, message = WORDS[case]
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "bytes").write_bytes(b"secret\xff")
@@ -294,16 +294,16 @@ def test_a_token_that_is_not_there(case: str, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("UMLAUT", "sécret")
     with pytest.raises(HubError) as caught:
         StateHub(Settings.model_validate({"url": "http://127.0.0.1:1", "token": source}), tmp_path)
-    assert caught.value.message.startswith(said)
+    assert caught.value.message.startswith(message)
     assert caught.value.hint
     assert "cret" not in f"{caught.value.message}{caught.value.hint}{caught.value.__cause__}"
 
 
-def test_a_token_in_a_file_beside_the_fleet(tell: Callable[..., StateHub], tmp_path: Path) -> None:
+def test_a_token_in_a_file_beside_the_fleet(state_hub: Callable[..., StateHub], tmp_path: Path) -> None:
     (tmp_path / "hub-token").write_text(f"{TOKEN}\n")
     with LyingHub() as lying:
-        tell(lying.url, token="file:hub-token").send(READY)
-        tell(lying.url, token=None).send(READY)
+        state_hub(lying.url, token="file:hub-token").send(READY)
+        state_hub(lying.url, token=None).send(READY)
     first, second = lying.requests
     assert first.headers["authorization"] == f"Bearer {TOKEN}"
     assert "authorization" not in second.headers
@@ -316,51 +316,51 @@ BAD = ["http://[::1", "http://h:99999", "http://h:0", "http://h:x", "http://:80"
     "value", ["", "ftp://hub", "hub.example", "http://user:pass@hub", "http://a b", "http://", *BAD]
 )
 def test_a_variable_that_names_no_hub(
-    value: str, tell: Callable[..., StateHub], monkeypatch: pytest.MonkeyPatch
+    value: str, state_hub: Callable[..., StateHub], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STATE_HUB_URL", value)
     with pytest.raises(HubError) as caught:
-        tell("${STATE_HUB_URL}")
+        state_hub("${STATE_HUB_URL}")
     assert caught.value.hint == "set STATE_HUB_URL to the URL of State Hub"
     assert "pass" not in caught.value.message
 
 
 @pytest.mark.parametrize("value", BAD)
-def test_a_manifest_that_names_no_hub(value: str, tell: Callable[..., StateHub]) -> None:
+def test_a_manifest_that_names_no_hub(value: str, state_hub: Callable[..., StateHub]) -> None:
     with pytest.raises(HubError) as caught:
-        tell(value)
+        state_hub(value)
     assert caught.value.message == "stateHub.url is not an http or https URL"
 
 
 @pytest.mark.parametrize("value", ["http://a..b", f"http://{'a' * 64}.invalid", "http://127.0.0.1:1"])
 def test_a_variable_that_names_no_address(
-    value: str, tell: Callable[..., StateHub], monkeypatch: pytest.MonkeyPatch
+    value: str, state_hub: Callable[..., StateHub], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STATE_HUB_URL", value)
-    hub = tell("${STATE_HUB_URL}")
+    hub = state_hub("${STATE_HUB_URL}")
     assert hub.address == value
     assert refused(hub).message
 
 
-def test_a_variable_that_names_a_hub(tell: Callable[..., StateHub], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_names_a_hub(state_hub: Callable[..., StateHub], monkeypatch: pytest.MonkeyPatch) -> None:
     with LyingHub() as lying:
         monkeypatch.setenv("STATE_HUB_URL", lying.url + "/hub/")
-        hub = tell("${STATE_HUB_URL}")
+        hub = state_hub("${STATE_HUB_URL}")
         hub.send(READY)
         assert hub.address == lying.url + "/hub/"
     assert [request.path for request in lying.requests] == ["/hub/events"]
 
 
-def test_what_no_older_hub_acknowledges_is_not_sent(tell: Callable[..., StateHub]) -> None:
+def test_what_no_older_hub_acknowledges_is_not_sent(state_hub: Callable[..., StateHub]) -> None:
     with LyingHub(says(200), says(200, OTHER)) as lying:
-        hub = tell(lying.url, format="progress")
+        hub = state_hub(lying.url, format="progress")
         assert refused(hub).message.endswith("acknowledges nothing")
-        hub.send(READY)  # an id of its own is none of ours
+        hub.send(READY)  # an id of its own is not one of ours
 
 
-def test_many_threads_at_once(tell: Callable[..., StateHub]) -> None:
+def test_many_threads_at_once(state_hub: Callable[..., StateHub]) -> None:
     with LyingHub(*[CUTS, TAKEN["204"]] * 8) as lying:
-        hub = tell(lying.url)
+        hub = state_hub(lying.url)
         failed: list[HubError] = []
 
         def send() -> None:

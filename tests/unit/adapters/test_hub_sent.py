@@ -48,7 +48,7 @@ def every_event() -> list[CloudEvent]:
 
 
 @pytest.fixture
-def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StateHub]]:
+def state_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StateHub]]:
     """Makes the adapter for a hub."""
     monkeypatch.setenv("HUB_TOKEN", TOKEN)
     made: list[StateHub] = []
@@ -63,12 +63,12 @@ def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
 
 
 def test_every_event_is_as_its_schema_specifies_and_a_library_of_cloudevents_reads_it(
-    tell: Callable[..., StateHub],
+    state_hub: Callable[..., StateHub],
 ) -> None:
     schema = json.loads((ROOT / "schemas/event.schema.json").read_text())
     validator = Draft202012Validator(schema, format_checker=FormatChecker())
     with LyingHub() as lying:
-        hub = tell(lying.url)
+        hub = state_hub(lying.url)
         for event in every_event():
             hub.send(event)
     assert len(lying.requests) == len(every_event()) == 13
@@ -82,14 +82,14 @@ def test_every_event_is_as_its_schema_specifies_and_a_library_of_cloudevents_rea
     assert len({request.json["id"] for request in lying.requests}) == 10  # each journal here begins again
 
 
-def test_the_real_hub_takes_every_event(tell: Callable[..., StateHub], tmp_path: Path) -> None:
+def test_the_real_hub_takes_every_event(state_hub: Callable[..., StateHub], tmp_path: Path) -> None:
     with RunningHub(tmp_path / "hub.sqlite") as running:
         hub = StateHub(Settings.model_validate({"url": running.url, "token": "file:its-token"}), _token(tmp_path))
         for event in every_event():
             hub.send(event)
             hub.send(event)
-        told = [event.id for event in every_event()]
-        assert [event["id"] for event in running.events()] == list(dict.fromkeys(told))
+        ids = [event.id for event in every_event()]
+        assert [event["id"] for event in running.events()] == list(dict.fromkeys(ids))
         hub.close()
 
 
@@ -114,13 +114,13 @@ def test_drift_without_end_is_no_more_than_a_hub_takes(tmp_path: Path) -> None:
     assert len(drift_event(RECORD, DRIFT * 80, at=NOW, reason="r").drift or ()) == 100
 
 
-def test_the_form_of_older_hubs(tell: Callable[..., StateHub]) -> None:
+def test_the_form_of_older_hubs(state_hub: Callable[..., StateHub]) -> None:
     schema = json.loads((ROOT / "schemas/progress.schema.json").read_text())
     with LyingHub(otherwise=says(200, b"ok")) as lying:
-        hub = tell(lying.url, format="progress", workstream_id="ws-7")
+        hub = state_hub(lying.url, format="progress", workstream_id="ws-7")
         for event in every_event():
             hub.send(event)
-        tell(lying.url, format="progress").send(READY)
+        state_hub(lying.url, format="progress").send(READY)
     assert {(request.method, request.path) for request in lying.requests} == {("POST", "/progress")}
     assert {request.headers["content-type"] for request in lying.requests} == {"application/json"}
     for event, request in zip([*every_event(), READY], lying.requests, strict=True):
@@ -136,10 +136,10 @@ def test_the_form_of_older_hubs(tell: Callable[..., StateHub]) -> None:
     assert "apply of acme finished, exit code 0" in summaries
 
 
-def test_registrations(tell: Callable[..., StateHub]) -> None:
+def test_registrations(state_hub: Callable[..., StateHub]) -> None:
     identity = registration()
     with LyingHub(says(200, b"{}"), says(204), says(404), says(404), says(503, Retry_After="1")) as lying:
-        hub = tell(lying.url)
+        hub = state_hub(lying.url)
         hub.register(identity)
         hub.forget("1f2e3d4c", "lab 1&x=", "a" * 32)
         hub.forget("1f2e3d4c", "lab-1", "a" * 32)  # absent is success

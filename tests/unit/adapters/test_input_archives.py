@@ -18,8 +18,8 @@ from sandboxer.adapters.git_inputs import GitInputs
 from sandboxer.errors import InputUnavailable, SandboxerError
 from sandboxer.hosts.session import HostSession
 from sandboxer.model.protocols import Archive
-from tests.support.bench import Bench
 from tests.support.gitrepo import GitRepo, archive_of, isolate
+from tests.support.local_hosts import LocalHosts
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -56,10 +56,10 @@ assert sum(map(len, archive.pieces)) == archive.size > 200 * 1024 * 1024
 own = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]  # ru_maxrss has the parent's
 print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
-        told = subprocess.run(
+        peaks = subprocess.run(
             [sys.executable, "-c", program, tmp_path], check=True, capture_output=True, text=True, timeout=120
         ).stdout.split()
-        assert max(map(int, told)) < 100 * 1024, f"{told} KiB of the client and of git"
+        assert max(map(int, peaks)) < 100 * 1024, f"{peaks} KiB of the client and of git"
 
     @pytest.mark.parametrize("packed", [False, True])
     def test_an_archive_is_exact_at_the_limits_of_its_pieces(
@@ -144,38 +144,38 @@ class TestSending:
     """What goes wrong while an archive is made ends the conversation, and the host takes no part for the whole."""
 
     @pytest.fixture
-    def session(self, tmp_path: Path) -> Iterator[Bench]:
-        made = Bench(tmp_path)
+    def session(self, tmp_path: Path) -> Iterator[LocalHosts]:
+        made = LocalHosts(tmp_path)
         yield made
         made.close()
 
-    def test_pieces_arrive_in_their_order(self, session: Bench) -> None:
-        with HostSession(session.operation()) as open_bench:
+    def test_pieces_arrive_in_their_order(self, session: LocalHosts) -> None:
+        with HostSession(session.operation()) as open_session:
             size = 3_000_000
-            reply = open_bench.call("put", "file", "600", payload=Archive(size, _pieces(size)))
+            reply = open_session.call("put", "file", "600", payload=Archive(size, _pieces(size)))
             assert reply.code == 0, reply.text
         assert session.directory("one").joinpath("file").read_bytes() == b"".join(_pieces(size))
 
-    def test_one_that_breaks_off(self, session: Bench) -> None:
+    def test_one_that_breaks_off(self, session: LocalHosts) -> None:
         def broken() -> Generator[bytes]:
             yield b"x" * 100_000
             raise InputUnavailable("the repository is gone")
 
         began = time.monotonic()
-        with HostSession(session.operation()) as open_bench:
+        with HostSession(session.operation()) as open_session:
             with pytest.raises(InputUnavailable, match="is gone"):
-                open_bench.call("put", "file", "600", payload=Archive(300_000, broken()))
+                open_session.call("put", "file", "600", payload=Archive(300_000, broken()))
             with pytest.raises(SandboxerError, match="during a request"):
-                open_bench.call("put", "other", "600", payload=b"x")
+                open_session.call("put", "other", "600", payload=b"x")
         assert time.monotonic() - began < 20
         assert not session.directory("one").joinpath("file").exists()
         with HostSession(session.operation(timeout=30)) as again:  # the lock is free
             assert again.call("put", "file", "600", payload=b"x").code == 0
 
     @pytest.mark.parametrize("size", [99_999, 100_001])
-    def test_one_of_another_size_than_announced(self, session: Bench, size: int) -> None:
-        with pytest.raises(SandboxerError, match="not of the"), HostSession(session.operation()) as open_bench:
-            open_bench.call("put", "file", "600", payload=Archive(size, _pieces(100_000)))
+    def test_one_of_another_size_than_announced(self, session: LocalHosts, size: int) -> None:
+        with pytest.raises(SandboxerError, match="not of the"), HostSession(session.operation()) as open_session:
+            open_session.call("put", "file", "600", payload=Archive(size, _pieces(100_000)))
         with HostSession(session.operation(timeout=30)) as again:
             assert again.call("put", "other", "600", payload=b"x").code == 0
         assert not session.directory("one").joinpath("file").exists()

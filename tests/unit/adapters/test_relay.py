@@ -98,15 +98,15 @@ def test_more_than_the_cap_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_cannot_be_reached_is_reported_and_reset() -> None:
-    told: list[SandboxerError] = []
+    errors: list[SandboxerError] = []
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        with _relay(nobody.getsockname()[1], told.append) as made:
+        with _relay(nobody.getsockname()[1], errors.append) as made:
             for _ in range(2):
                 # The reset may come before the client sees that it is connected.
                 with pytest.raises(ConnectionResetError), _client(made) as sock:
                     sock.recv(10)
-    assert [type(error) for error in told] == [HostUnreachable] * 2
+    assert [type(error) for error in errors] == [HostUnreachable] * 2
 
 
 def test_closing_ends_what_is_open() -> None:

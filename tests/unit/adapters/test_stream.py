@@ -53,7 +53,7 @@ def test_a_terminal_has_its_type_and_size_and_gets_a_new_size(transport: LocalTr
         assert _rest(stream).split() == [b"30", b"90"]
 
 
-def test_more_than_anything_would_hold_goes_through_both_ways(transport: LocalTransport) -> None:
+def test_more_than_any_buffer_goes_through_both_ways(transport: LocalTransport) -> None:
     data = bytes(range(256)) * 40_000
     errors = bytearray()
     with transport.stream(Command("tee /dev/stderr"), on_stderr=errors.extend) as stream:
@@ -82,7 +82,7 @@ def test_nobody_reads_any_more(transport: LocalTransport) -> None:
             stream.write(b"x" * 10_000_000)
 
 
-def test_standard_error_is_kept_in_part_and_a_signal_gives_no_code(transport: LocalTransport) -> None:
+def test_standard_error_is_kept_in_part_and_a_signal_leaves_no_code(transport: LocalTransport) -> None:
     with transport.stream(Command("head -c 100000 /dev/zero | tr '\\0' x >&2; echo end >&2; kill -9 $$")) as stream:
         assert _rest(stream) == b""
         with pytest.raises(HostUnreachable, match="killed by a signal"):

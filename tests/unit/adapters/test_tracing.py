@@ -32,7 +32,7 @@ from sandboxer.model.run_events import (
 from tests.support.collector import PARENT, TAKES_SPANS, Collector
 from tests.support.fleet import ROOT
 from tests.support.hubs import CUTS, HANGS, HANGS_UNREAD, Answer, says
-from tests.support.planning import NOW, looks_of
+from tests.support.planning import NOW, observations_of
 from tests.support.plans import change, fields, plan_of
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def begun() -> Trace:
 def test_a_run_is_one_trace_with_a_span_for_each_observation_and_each_change(collector: Collector) -> None:
     trace = begun()
     trace(FleetRead("acme", lambda _, text: text))
-    trace(HostObserved(looks_of({"hosts": {"lab-1": {}}})["lab-1"], 0.25))
+    trace(HostObserved(observations_of({"hosts": {"lab-1": {}}})["lab-1"], 0.25))
     trace(HostObserved(Unreachable("far", "connection refused"), 1.0))
     trace(ChangeStarted(WEB))
     trace(ChangeStarted(FAR))
@@ -158,8 +158,8 @@ def test_drift_is_reported_by_path_and_never_by_value(collector: Collector) -> N
     trace(RunFinished(2))
     assert trace.send() == ""
     (root,) = collector.spans
-    told = {"sandboxer.host": "lab-1", "sandboxer.sandbox": "web", "sandboxer.paths": "services.web.state"}
-    assert root.events == [("drift.found", told)]
+    expected = {"sandboxer.host": "lab-1", "sandboxer.sandbox": "web", "sandboxer.paths": "services.web.state"}
+    assert root.events == [("drift.found", expected)]
     assert b"VALUE" not in collector.requests[0].body
 
 
@@ -282,12 +282,12 @@ def test_a_collector_that_does_not_take_it_is_one_sentence_within_a_second(
         from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: F401 - its import is not the wait
 
         began = time.monotonic()
-        said = trace.send()
+        message = trace.send()
         assert time.monotonic() - began < SEND_SECONDS + 1
-        assert said.startswith("the trace is lost: ")
-        assert why in said
-        assert "hunter2" not in said
-        assert collector.url in said
+        assert message.startswith("the trace is lost: ")
+        assert why in message
+        assert "hunter2" not in message
+        assert collector.url in message
 
 
 def test_what_failed_once_is_not_sent_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,6 +310,6 @@ def test_an_address_that_is_none_is_one_sentence(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
     trace = Trace(environ)
     trace(RunFinished(0))
-    said = trace.send()
-    assert said
-    assert "\n" not in said
+    message = trace.send()
+    assert message
+    assert "\n" not in message

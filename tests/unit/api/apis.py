@@ -182,7 +182,7 @@ class Library:
 
 
 class RunningApi:
-    """A server on a port of its own, over a Library; ends when the block is left. ``said`` is its log."""
+    """A server on a port of its own, over a Library; ends when the block is left. ``messages`` is its log."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class RunningApi:
         **settings: Any,
     ) -> None:
         self.library, self._root = library, root
-        self.said: list[tuple[str, str]] = []
+        self.messages: list[tuple[str, str]] = []
         self._check = check
         given: dict[str, Any] = {
             "host": "127.0.0.1",
@@ -223,7 +223,7 @@ class RunningApi:
             self._settings,
             self._root,
             announce,
-            lambda level, words: self.said.append((level, words)),
+            lambda level, words: self.messages.append((level, words)),
             connect=self.library.connect,
             check=self._check,
             heartbeat=0.2,

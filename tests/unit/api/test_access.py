@@ -228,27 +228,27 @@ SECRET_CASES = [
 
 def test_a_secret_is_for_the_profiles_and_consumers_that_it_is_bound_to(real: RunningApi, base: Path) -> None:
     """A refusal is the same whether there is such a secret, whether it is listed, or for whom."""
-    refusals = set()
+    answers = set()
     for source, profile, consumer, allowed in SECRET_CASES:
         actor, _, project = (consumer or "").partition("/")
-        asked: dict[str, Any] = {"consumer": {"actor": actor, "project": project}} if consumer else {}
-        answer = real.create(**{"profile": profile, "secret_refs": {"S": source}, **asked})
+        requested: dict[str, Any] = {"consumer": {"actor": actor, "project": project}} if consumer else {}
+        answer = real.create(**{"profile": profile, "secret_refs": {"S": source}, **requested})
         if allowed:
             assert answer.status_code == 409, (source, profile, consumer, answer.text)
             continue
         (error,) = assert_problem(answer, 422)["errors"]
         assert (error["field"], error["code"]) == ("secret_refs[0].from", "secret-not-allowed"), (source, answer.text)
-        refusals.add(answer.text)
+        answers.add(answer.text)
         with pytest.raises(ManifestError):  # also for callers on this machine
             Client(base / "fleet").create(profile, secret_refs={"S": source}, consumer=consumer)
-    assert len(refusals) == 1, refusals
+    assert len(answers) == 1, answers
 
 
 def test_a_token_cannot_claim_another_consumer(real: RunningApi) -> None:
     own = real.create(token=BOUND, secret_refs={"S": "env:BOUND"})
     assert own.status_code == 409, "of atm/one, and no host"
-    asked = {"actor": "adm", "project": "ops"}
-    assert_problem(real.create(token=BOUND, secret_refs={"S": "env:BOUND"}, consumer=asked), 403, "consumer")
+    requested = {"actor": "adm", "project": "ops"}
+    assert_problem(real.create(token=BOUND, secret_refs={"S": "env:BOUND"}, consumer=requested), 403, "consumer")
 
 
 def test_a_name_that_git_has_is_taken_and_no_more_is_revealed(real: RunningApi) -> None:

@@ -120,7 +120,7 @@ def test_a_body_that_is_none_is_refused(refusing_api: RunningApi, content: bytes
         ("/v1/plan?x=1", "x"),
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused(refusing_api: RunningApi, path: str, field: str) -> None:
+def test_a_query_that_makes_no_sense_is_refused(refusing_api: RunningApi, path: str, field: str) -> None:
     assert_problem(refusing_api.client.get(path), 400, field)
 
 

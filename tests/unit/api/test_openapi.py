@@ -54,7 +54,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
-def test_every_address_documents_what_it_does_and_how_it_fails(
+def test_every_address_documents_what_it_does_and_its_failures(
     path: str, method: str, operation: dict[str, Any]
 ) -> None:
     assert operation["summary"]

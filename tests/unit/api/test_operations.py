@@ -62,7 +62,7 @@ def test_two_of_one_sandbox_never_run_side_by_side() -> None:
     assert line.ran.index("make a") < line.ran.index("destroy a")
 
 
-def test_what_was_not_begun_gives_way_to_a_destroy() -> None:
+def test_what_was_not_begun_yields_to_a_destroy() -> None:
     line = Line()
     _, waits = line.put("a"), line.put("b")
     gone = line.put("b", "destroy")
@@ -141,7 +141,7 @@ def test_what_was_cut_off_is_gone_on_with_at_the_start(library: Library) -> None
     with RunningApi(library) as api:
         until(lambda: library.there.keys() == {made["id"]}, "one is destroyed")
         until(lambda: library.there[made["id"]]["phase"] == "ready", "the other is made")
-        assert ("info", f'resuming sandbox "made" ({made["id"]}): resume') in api.said
+        assert ("info", f'resuming sandbox "made" ({made["id"]}): resume') in api.messages
 
 
 def test_a_sweep_that_fails_ends_nothing(library: Library) -> None:
@@ -150,8 +150,8 @@ def test_a_sweep_that_fails_ends_nothing(library: Library) -> None:
     with RunningApi(library, reap_every=0.05) as api:
         until(lambda: library.called("reap") > 2, "it goes on")
         assert api.client.get("/healthz").status_code == 200
-        assert ("warning", "sweep: gone") in api.said
-        assert any(words.startswith("reap: ZeroDivisionError at ") for _, words in api.said)
+        assert ("warning", "sweep: gone") in api.messages
+        assert any(words.startswith("reap: ZeroDivisionError at ") for _, words in api.messages)
 
 
 def test_it_reaps_only_where_it_shall(api: RunningApi, library: Library) -> None:
@@ -177,7 +177,7 @@ def test_whoever_waits_when_the_server_ends_gets_the_current_state(library: Libr
             for thread in threads:
                 thread.join(30)
     assert [(one.status_code, one.json()["phase"]) for one in answers] == [(202, "requested")] * 2
-    assert any("2 operations are not finished" in words for _, words in api.said)
+    assert any("2 operations are not finished" in words for _, words in api.messages)
     library.held["resume"].set()
 
 

@@ -103,7 +103,7 @@ def test_what_cannot_be_made_ends_as_failed_on_its_record(api: RunningApi, libra
     library.raises["resume"] = error
     identifier = api.create(name="web").json()["id"]
     until(lambda: library.there[identifier]["phase"] == "failed", "it is given up")
-    assert any(level == "warning" and identifier in words for level, words in api.said)
+    assert any(level == "warning" and identifier in words for level, words in api.messages)
 
 
 @pytest.mark.parametrize(
@@ -136,14 +136,14 @@ def test_an_unforeseen_error_reveals_nothing_to_others(api: RunningApi, library:
     library.raises["find"] = ZeroDivisionError("a secret word")
     assert "secret" not in str(assert_problem(api.client.get("/v1/sandboxes/web"), 500))
     begins = "GET /v1/sandboxes/web: ZeroDivisionError at "
-    until(lambda: any(words.startswith(begins) for _, words in api.said), "the line that follows the answer")
-    assert "secret" not in str(api.said)
+    until(lambda: any(words.startswith(begins) for _, words in api.messages), "the line that follows the answer")
+    assert "secret" not in str(api.messages)
 
 
 # --- what there is
 
 
-def test_pages_follow_one_another_without_a_gap(api: RunningApi, library: Library) -> None:
+def test_pages_follow_one_another_without_loss(api: RunningApi, library: Library) -> None:
     for number in range(7):
         library.add(f"s-{number}", host="lab-2" if number % 2 else "lab-1", labels={"n": str(number)})
     library.add("of-git", origin="git", phase="failed", consumer=CONSUMER)
@@ -172,7 +172,7 @@ def test_a_list_shows_that_a_host_was_not_observed(api: RunningApi, library: Lib
     answer = api.client.get("/v1/sandboxes")
     assert answer.json()["complete"] is False
     assert "/root" not in answer.text
-    assert ("warning", library.warns[0]) in api.said
+    assert ("warning", library.warns[0]) in api.messages
 
 
 def test_simultaneous_requests_share_an_observation_that_began_after_them() -> None:

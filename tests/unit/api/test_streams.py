@@ -30,7 +30,7 @@ class Line:
     text: str
 
 
-def told(answer: httpx.Response) -> list[dict[str, str]]:
+def messages_of(answer: httpx.Response) -> list[dict[str, str]]:
     """Return the events of a stream that is over, each with its fields."""
     found = []
     for block in answer.text.split("\n\n"):
@@ -71,13 +71,13 @@ def test_a_stream_ends_with_the_life_and_resumes_after_the_last_event(api: Runni
     library.journal = list(journal)
     answer = api.ask("GET", EVENTS, headers=SSE)
     assert answer.headers["Content-Type"].startswith("text/event-stream")
-    assert [one["id"] for one in told(answer)] == [one.id for one in journal]
-    assert json.loads(told(answer)[0]["data"])["data"]["number"] == 1
-    assert told(answer)[0]["event"] == "dev.sandboxer.sandbox.ready"
+    assert [one["id"] for one in messages_of(answer)] == [one.id for one in journal]
+    assert json.loads(messages_of(answer)[0]["data"])["data"]["number"] == 1
+    assert messages_of(answer)[0]["event"] == "dev.sandboxer.sandbox.ready"
     again = api.ask("GET", EVENTS, headers={**SSE, "Last-Event-ID": journal[1].id})
-    assert [one["id"] for one in told(again)] == [journal[2].id]
+    assert [one["id"] for one in messages_of(again)] == [journal[2].id]
     gone = api.ask("GET", EVENTS, headers={**SSE, "Last-Event-ID": "0" * 64})
-    assert len(told(gone)) == 3, "that one was of a life that is gone"
+    assert len(messages_of(gone)) == 3, "that one was of a life that is gone"
 
 
 def test_a_stream_sends_comments_and_ends_with_the_server(library: Library) -> None:
@@ -111,14 +111,14 @@ def test_streams_are_limited(api: RunningApi, library: Library, monkeypatch: pyt
         assert refused.headers["Retry-After"]
 
 
-def test_a_stream_that_breaks_off_gives_the_reason(api: RunningApi, library: Library) -> None:
+def test_a_stream_that_breaks_off_reports_the_reason(api: RunningApi, library: Library) -> None:
     def broken(name: str, *, follow: bool = False) -> Any:
         yield event(1)
         if follow:
             raise HostUnreachable("lab-1", "lab-1 does not answer any more")
 
     library.events = broken  # type: ignore[method-assign]
-    last = told(api.ask("GET", EVENTS, headers=SSE))[-1]
+    last = messages_of(api.ask("GET", EVENTS, headers=SSE))[-1]
     assert (last["event"], json.loads(last["data"])) == ("error", {"detail": "lab-1 does not answer any more"})
 
 
@@ -130,7 +130,7 @@ def test_logs_are_text_or_a_stream(api: RunningApi, library: Library) -> None:
     assert answer.text == "web-2 | one\ndb | zwei \u2028 \xe4\n"
     given = {"services": ["web", "db"], "tail": 5, "follow": False, "timestamps": True}
     assert ("logs", made["id"], given) in library.calls
-    stream = told(api.client.get(f"{LOGS}?follow=true", headers=SSE))
+    stream = messages_of(api.client.get(f"{LOGS}?follow=true", headers=SSE))
     assert [json.loads(one["data"]) for one in stream] == [
         {"service": "web", "source": "web-2", "text": "one"},
         {"service": "db", "source": "db", "text": "zwei \u2028 \xe4"},

@@ -13,7 +13,7 @@ import pytest
 from sandboxer.cli.main import COMMANDS
 from tests.support.gitrepo import GitRepo
 from tests.support.program import run, start
-from tests.support.silent import FLEET, SILENT_HOST
+from tests.support.unreachable import FLEET, UNREACHABLE_HOST
 
 PROFILE = """\
 apiVersion: sandboxer.dev/v1
@@ -135,12 +135,12 @@ def test_without_a_host_a_sandbox_is_blocked_and_the_plan_exits_1(fleet: GitRepo
     assert plan["complete"] is False
 
 
-def test_a_silent_host_is_reported_as_unreachable(fleet: GitRepo) -> None:
-    fleet.write("manifests/host.yaml", SILENT_HOST)
+def test_a_host_that_does_not_answer_is_reported_as_unreachable(fleet: GitRepo) -> None:
+    fleet.write("manifests/host.yaml", UNREACHABLE_HOST)
     done = run("-C", fleet.path, "plan", "-o", "json")
     plan = json.loads(done.stdout)
     assert done.returncode == 1
-    assert [(host["name"], host["status"]) for host in plan["hosts"]] == [("silent", "unreachable")]
+    assert [(host["name"], host["status"]) for host in plan["hosts"]] == [("offline", "unreachable")]
     assert [change["reason"] for change in plan["changes"]] == ["blocked_because_unreachable"]
 
 
@@ -162,8 +162,8 @@ def test_plan_out_writes_whole_or_not_at_all(fleet: GitRepo, tmp_path: Path) -> 
         assert (done.returncode, done.stdout) == (1, "")
         assert f"--out {wrong}" in done.stderr
     assert Path(os.devnull).is_char_device()
-    said = run("-C", fleet.path, "plan", "--out", link).stderr
-    assert f"sandboxer apply {link}" in said
+    error = run("-C", fleet.path, "plan", "--out", link).stderr
+    assert f"sandboxer apply {link}" in error
     assert link.is_symlink()
     assert json.loads(target.read_text())["fleet"] == "acme"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet", "folder", "link", "target"]
@@ -171,8 +171,8 @@ def test_plan_out_writes_whole_or_not_at_all(fleet: GitRepo, tmp_path: Path) -> 
 
 @pytest.fixture
 def saved(fleet: GitRepo, tmp_path: Path) -> Path:
-    """The plan of a fleet whose only host is silent."""
-    fleet.write("manifests/host.yaml", SILENT_HOST)
+    """The plan of a fleet whose only host is offline."""
+    fleet.write("manifests/host.yaml", UNREACHABLE_HOST)
     fleet.commit()
     run("-C", fleet.path, "plan", "--out", tmp_path / "saved")
     return tmp_path / "saved"
@@ -186,7 +186,7 @@ def test_apply_of_a_saved_plan_needs_no_y_and_is_as_incomplete_as_the_plan(fleet
 
 
 @pytest.mark.parametrize(
-    "words", ["--target web --max-deletes 10", "--no-prune", "--host silent --replace web --allow-empty"]
+    "words", ["--target web --max-deletes 10", "--no-prune", "--host offline --replace web --allow-empty"]
 )
 def test_selectors_and_guards_beside_a_saved_plan_are_named(fleet: GitRepo, saved: Path, words: str) -> None:
     done = run("-C", fleet.path, "apply", saved, *words.split())
@@ -268,19 +268,19 @@ def test_a_wrong_name_is_answered_with_the_one_that_was_meant(fleet: GitRepo, wo
 
 
 def test_a_wrong_host_is_answered_with_the_one_that_was_meant(fleet: GitRepo) -> None:
-    fleet.commit({"manifests/silent.yaml": SILENT_HOST})
+    fleet.commit({"manifests/offline.yaml": UNREACHABLE_HOST})
     for words in (
-        ["plan", "--host", "silnt"],
-        ["list", "--host", "silnt"],
-        ["drift", "--host", "silnt"],
-        ["doctor", "silnt"],
+        ["plan", "--host", "ofline"],
+        ["list", "--host", "ofline"],
+        ["drift", "--host", "ofline"],
+        ["doctor", "ofline"],
     ):
         done = run("-C", fleet.path, *words)
         assert (done.returncode, done.stdout) == (1, "")
-        assert 'no host "silnt" in git' in done.stderr
-        assert "did you mean `silent`?" in done.stderr
-    warned = run("-C", fleet.path, "plan", "--forget-host", "silnt").stdout
-    assert "host silnt is not forgotten: there is no such host; did you mean `silent`?" in warned
+        assert 'no host "ofline" in git' in done.stderr
+        assert "did you mean `offline`?" in done.stderr
+    warned = run("-C", fleet.path, "plan", "--forget-host", "ofline").stdout
+    assert "host ofline is not forgotten: there is no such host; did you mean `offline`?" in warned
 
 
 @pytest.mark.parametrize(
@@ -301,9 +301,9 @@ def test_a_wrong_choice_is_answered_with_the_one_that_was_meant(words: list[str]
 
 
 def test_a_choice_that_resembles_none_is_answered_with_those_that_there_are() -> None:
-    said = run("plan", "-o", "zzz").stderr
-    assert "'zzz' is not one of 'text', 'json', 'markdown'." in said
-    assert "Did you mean" not in said
+    error = run("plan", "-o", "zzz").stderr
+    assert "'zzz' is not one of 'text', 'json', 'markdown'." in error
+    assert "Did you mean" not in error
 
 
 def test_no_colour_where_there_is_no_terminal(fleet: GitRepo) -> None:
@@ -318,12 +318,12 @@ def test_what_is_on_no_host_cannot_be_extended_and_has_a_hint(fleet: GitRepo, na
     assert hint in done.stderr
 
 
-def test_a_lock_on_a_host_that_is_silent_is_unknown(fleet: GitRepo) -> None:
-    fleet.commit({"manifests/silent.yaml": SILENT_HOST})
+def test_a_lock_on_an_unreachable_host_is_unknown(fleet: GitRepo) -> None:
+    fleet.commit({"manifests/offline.yaml": UNREACHABLE_HOST})
     done = run("-C", fleet.path, "unlock", "web", "-o", "json")
     assert done.returncode == 1
     (lock,) = json.loads(done.stdout)["locks"]
-    assert (lock["host"], lock["status"], lock["holder"]) == ("silent", "unknown", None)
+    assert (lock["host"], lock["status"], lock["holder"]) == ("offline", "unknown", None)
     assert lock["error"]
 
 

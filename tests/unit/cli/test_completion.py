@@ -100,14 +100,14 @@ def test_profiles_hosts_and_sandboxes_of_git_come_from_the_manifests(host: Journ
     assert complete(folder, "sandboxer create --profile ", shell="zsh") == ["plain", "profile.web", "ext.compose-ssh"]
 
 
-def test_a_host_that_is_silent_keeps_no_name_of_another_back(host: JournalHost) -> None:
+def test_an_unreachable_host_keeps_no_name_of_another_back(host: JournalHost) -> None:
     folder = host.session.folder / "fleet"
     with socket.create_server(("127.0.0.1", 0)) as server:  # it accepts a connection, and never answers
         spec = f"{{address: 127.0.0.1, port: {server.getsockname()[1]}, user: nobody}}"
-        (folder / "manifests/silent.yaml").write_text(document("Host", "silent", spec))
+        (folder / "manifests/offline.yaml").write_text(document("Host", "offline", spec))
         began = time.monotonic()
         assert complete(folder, "sandboxer get ") == ["plain,web"]
-        assert time.monotonic() - began < 8, "and not as long as a look may take"
+        assert time.monotonic() - began < 8, "and not as long as an observation may take"
 
 
 def test_an_error_completes_nothing(host: JournalHost) -> None:

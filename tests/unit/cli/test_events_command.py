@@ -12,8 +12,8 @@ import pytest
 
 from sandboxer.model.event import drift_event
 from sandboxer.model.plan import FieldChange
-from tests.support.bench import ID
 from tests.support.journal_host import NOW, ONE, RECORD, TWO, JournalHost, life, lines
+from tests.support.local_hosts import ID
 from tests.support.program import PROGRAM, run
 
 if TYPE_CHECKING:
@@ -41,15 +41,15 @@ def start(host: JournalHost, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def told(host: JournalHost, *words: str, code: int = 0) -> str:
+def output_of(host: JournalHost, *words: str, code: int = 0) -> str:
     done = run("-C", host.session.folder / "fleet", "events", *words, COLUMNS="200")
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout or done.stderr
 
 
 def numbers(out: str) -> list[tuple[str, int]]:
-    said = [json.loads(line)["data"] for line in out.splitlines()]
-    return [(data["uid"][0], data["number"]) for data in said]
+    reported = [json.loads(line)["data"] for line in out.splitlines()]
+    return [(data["uid"][0], data["number"]) for data in reported]
 
 
 def test_a_life_is_a_line_for_each_event(host: JournalHost) -> None:
@@ -60,14 +60,14 @@ def test_a_life_is_a_line_for_each_event(host: JournalHost) -> None:
         for number, fields in ((4, drift), (5, []))
     ]
     host.lives(ONE, lines([*life(ONE, 3), *found]), cursor=f"{ONE} 3\n")
-    assert [line.split("  ", 2)[1:] for line in told(host, ID).splitlines()] == [
+    assert [line.split("  ", 2)[1:] for line in output_of(host, ID).splitlines()] == [
         ["one", "requested     r"],
         ["one", "provisioning  r"],
         ["one", "ready         r"],
         ["one", "drift detected  services.web.state"],
         ["one", "drift resolved"],
     ]
-    shown = [json.loads(line) for line in told(host, ID, "-o", "json").splitlines()]
+    shown = [json.loads(line) for line in output_of(host, ID, "-o", "json").splitlines()]
     assert [event["type"] for event in shown][-2:] == ["dev.sandboxer.drift.detected", "dev.sandboxer.drift.resolved"]
     assert {event["specversion"] for event in shown} == {"1.0"}
 
@@ -79,7 +79,7 @@ def test_each_life_is_whole_and_each_event_is_shown_once(host: JournalHost) -> N
     later = [event.model_copy(update={"at": NOW + timedelta(seconds=1)}) for event in later]
     host.left(lines([*first[2:], *later[:1]]))
     host.lives(TWO, lines(later))
-    assert numbers(told(host, ID, "-o", "json")) == [
+    assert numbers(output_of(host, ID, "-o", "json")) == [
         *[("1", number) for number in (3, 4, 5)],
         *[("2", number) for number in (1, 2, 3)],
     ]
@@ -87,7 +87,7 @@ def test_each_life_is_whole_and_each_event_is_shown_once(host: JournalHost) -> N
 
 def test_there_is_none(host: JournalHost) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
-    assert 'no host has a journal of sandbox "other"' in " ".join(told(host, "other", code=1).split())
+    assert 'no host has a journal of sandbox "other"' in " ".join(output_of(host, "other", code=1).split())
 
 
 def test_it_is_followed_to_its_end(host: JournalHost) -> None:

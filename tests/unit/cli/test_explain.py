@@ -172,7 +172,7 @@ def test_a_revision(commit: str, capsys: pytest.CaptureFixture[str], tmp_path: P
 
 def test_a_name_that_git_does_not_have(commit: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["render", "wab"]) == 1
-    said = capsys.readouterr()
-    assert not said.out
-    assert 'no sandbox "wab" in git' in said.err
-    assert "did you mean `web`?" in said.err
+    captured = capsys.readouterr()
+    assert not captured.out
+    assert 'no sandbox "wab" in git' in captured.err
+    assert "did you mean `web`?" in captured.err

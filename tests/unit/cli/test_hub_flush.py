@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.bench import ID
 from tests.support.gitrepo import GitRepo
 from tests.support.hubs import HANGS, TAKES, TOKEN, Answer, LyingHub, ServedHub, says
 from tests.support.journal_host import ONE, TWO, JournalHost, life, lines
+from tests.support.local_hosts import ID
 from tests.support.program import run
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def flush(host: JournalHost, url: str, code: int) -> str:
 
 def test_what_waited_for_a_hub_is_sent_once_it_serves(host: JournalHost, tmp_path: Path) -> None:
     hub = ServedHub(tmp_path / "hub")
-    said = flush(host, hub.url, 1)
-    assert "; 8 events wait on the hosts (sent by the next run" in " ".join(said.split())
+    output = flush(host, hub.url, 1)
+    assert "; 8 events wait on the hosts (sent by the next run" in " ".join(output.split())
     with hub:
         assert flush(host, hub.url, 0) == "Reported 2 sandboxes to State Hub.\n"
         assert [event["data"]["number"] for event in hub.events(sandbox=ID)] == [1, 2, 3]
@@ -84,12 +84,12 @@ def test_the_connections_end_with_the_run(
 
 def test_a_hub_that_refuses_is_one_warning(host: JournalHost) -> None:
     with LyingHub(otherwise=says(401)) as lying:
-        said = flush(host, lying.url, 1)
-    warning, told = said.splitlines()
+        output = flush(host, lying.url, 1)
+    warning, summary = output.splitlines()
     assert warning.startswith(
         f"Warning: State Hub at {lying.url}: answered 401 Unauthorized (check spec.stateHub.token); 8"
     )
-    assert told == "Reported 0 sandboxes to State Hub."
+    assert summary == "Reported 0 sandboxes to State Hub."
 
 
 def test_a_variable_that_is_not_set_is_one_warning(host: JournalHost) -> None:

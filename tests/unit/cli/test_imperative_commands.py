@@ -11,8 +11,8 @@ import pytest
 from sandboxer.client import SandboxFilter
 from tests.support import handles
 from tests.support.program import run
-from tests.support.silent import silent_fleet
 from tests.support.typist import Typist
+from tests.support.unreachable import unreachable_fleet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def handle(**given: Any) -> Handle:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "taken"),
+    ("selected", "taken"),
     [
         (SandboxFilter(), True),
         (SandboxFilter(hosts=["lab-2", "lab-1"], phases=["ready"], labels={"team": "a"}), True),
@@ -38,8 +38,8 @@ def handle(**given: Any) -> Handle:
         (SandboxFilter(by="alice@laptop"), False),
     ],
 )
-def test_only_requested_values_are_used(wanted: SandboxFilter, taken: bool) -> None:
-    assert wanted.takes(handle()) is taken
+def test_only_requested_values_are_used(selected: SandboxFilter, taken: bool) -> None:
+    assert selected.takes(handle()) is taken
 
 
 def test_none_of_gits_is_anybodys() -> None:
@@ -74,7 +74,7 @@ def test_destroy_wants_to_know_which(words: list[str], message: str) -> None:
 
 
 # The program over a client that has found something, and writes to a file what it is to remove.
-ASKING = """
+PROMPT = """
 import pathlib, sys
 from sandboxer.cli.main import run
 from sandboxer.client import Client
@@ -100,7 +100,7 @@ def test_what_is_removed_is_what_was_shown_and_confirmed(
     tmp_path: Path, answer: str, code: int, says: str, removed: str
 ) -> None:
     note = tmp_path / "removed"
-    with Typist([sys.executable, "-c", ASKING, str(note)], os.environ) as typist:
+    with Typist([sys.executable, "-c", PROMPT, str(note)], os.environ) as typist:
         typist.until("container lost-web-1")
         typist.until("Delete all of this?")
         typist.type(f"{answer}\r")
@@ -123,8 +123,8 @@ def test_a_phase_that_is_none_is_refused_with_those_that_are() -> None:
 
 
 def test_a_list_that_may_lack_something_is_an_error(tmp_path: Path) -> None:
-    silent_fleet(tmp_path / "fleet")
+    unreachable_fleet(tmp_path / "fleet")
     for words in (["list", "-o", "name"], ["destroy", "--all", "-y"]):
         done = run("-C", tmp_path / "fleet", *words)
         assert done.returncode == 1
-        assert 'Warning: host "silent" did not answer: ' in done.stderr
+        assert 'Warning: host "offline" did not answer: ' in done.stderr

@@ -15,7 +15,7 @@ import pytest
 from sandboxer.cli.main import run as main
 from tests.support.hubs import TOKEN, LyingHub
 from tests.support.program import PROGRAM, run, start
-from tests.support.silent import FLEET, MANIFESTS, SILENT_HOST, events_of, lines_of, silent_fleet
+from tests.support.unreachable import FLEET, MANIFESTS, UNREACHABLE_HOST, events_of, lines_of, unreachable_fleet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> GitRepo:
-    return silent_fleet(tmp_path / "fleet")
+    return unreachable_fleet(tmp_path / "fleet")
 
 
-@pytest.mark.parametrize("how", ["option", "variable"])
-def test_a_plan_is_reported_from_its_start_to_its_end(fleet: GitRepo, how: str) -> None:
-    if how == "option":
+@pytest.mark.parametrize("source", ["option", "variable"])
+def test_a_plan_is_reported_from_its_start_to_its_end(fleet: GitRepo, source: str) -> None:
+    if source == "option":
         done = run("--log-format", "json", "-C", fleet.path, "plan", "-o", "json")
     else:
         done = run("-C", fleet.path, "plan", "-o", "json", SANDBOXER_LOG_FORMAT="json")
@@ -40,7 +40,7 @@ def test_a_plan_is_reported_from_its_start_to_its_end(fleet: GitRepo, how: str) 
     assert (started["event"], started["command"]) == ("run.started", "plan")
     assert (observation["event"], observation["host"], observation["outcome"], observation["fleet"]) == (
         "look.done",
-        "silent",
+        "offline",
         "unreachable",
         "acme",
     )
@@ -65,7 +65,7 @@ def test_what_is_blocked_from_the_start_is_reported(fleet: GitRepo) -> None:
     done = run("--log-format", "json", "-C", fleet.path, "apply", "-y")
     (ended,) = [line for line in lines_of(done.stderr) if line["event"] == "change.ended"]
     assert (ended["sandbox"], ended["outcome"]) == ("web", "blocked")
-    assert "doctor silent" in ended["hint"]
+    assert "doctor offline" in ended["hint"]
 
 
 @pytest.mark.parametrize(
@@ -154,15 +154,15 @@ def test_what_a_library_writes_is_a_line_too() -> None:
         "session.close(0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    said = [line for line in lines_of(done.stderr) if line["event"] == "message"]
-    assert [line["message"] for line in said] == ["two", "lines", "a word"]
+    messages = [line for line in lines_of(done.stderr) if line["event"] == "message"]
+    assert [line["message"] for line in messages] == ["two", "lines", "a word"]
 
 
 def _interrupted_plan(fleet: GitRepo) -> tuple[int, str]:
     """Plan against a host that never answers, type Ctrl-C meanwhile, and return the exit code and the log."""
     with LyingHub() as deaf:  # it never sends SSH-2.0, so the observation waits
         port = deaf.url.rpartition(":")[2]
-        fleet.commit({"manifests/silent.yaml": SILENT_HOST.replace("port: 1,", f"port: {port},")})
+        fleet.commit({"manifests/offline.yaml": UNREACHABLE_HOST.replace("port: 1,", f"port: {port},")})
         process = subprocess.Popen(
             ["env", "--default-signal=INT", PROGRAM, "--log-format", "json", "-C", fleet.path, "plan"],
             env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
@@ -174,19 +174,19 @@ def _interrupted_plan(fleet: GitRepo) -> tuple[int, str]:
         while not deaf._sockets and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    return process.returncode, said
+    _, stderr = process.communicate(timeout=60)
+    return process.returncode, stderr
 
 
 def test_ctrl_c_is_a_line(fleet: GitRepo) -> None:
     for _ in range(5):
-        code, said = _interrupted_plan(fleet)
-        if "Exception ignored" not in said:  # Python drops an interrupt that comes while a weak reference ends
+        code, stderr = _interrupted_plan(fleet)
+        if "Exception ignored" not in stderr:  # Python drops an interrupt that comes while a weak reference ends
             break
-    assert code == 1, said
-    errors = [line for line in lines_of(said) if line["event"] == "error"]
-    assert [line["message"] for line in errors] == ["Interrupted."], said
-    assert events_of(said)[-1] == "run.finished"
+    assert code == 1, stderr
+    errors = [line for line in lines_of(stderr) if line["event"] == "error"]
+    assert [line["message"] for line in errors] == ["Interrupted."], stderr
+    assert events_of(stderr)[-1] == "run.finished"
 
 
 def test_state_hub_gets_the_same_run_id(fleet: GitRepo) -> None:
@@ -196,8 +196,8 @@ def test_state_hub_gets_the_same_run_id(fleet: GitRepo) -> None:
     with LyingHub() as hub:
         environment = {"STATE_HUB_URL": hub.url, "STATE_HUB_TOKEN": TOKEN, "SANDBOXER_LOG_FORMAT": "json"}
         done = start("-C", fleet.path, "apply", "-y", **environment)
-        told = {event["subject"] for event in hub.events} | {event["data"]["run_id"] for event in hub.events}
-    assert told == {lines_of(done.stderr)[0]["run_id"]}
+        run_ids = {event["subject"] for event in hub.events} | {event["data"]["run_id"] for event in hub.events}
+    assert run_ids == {lines_of(done.stderr)[0]["run_id"]}
     assert TOKEN not in done.stderr
 
 
@@ -209,15 +209,15 @@ def test_each_time_of_a_watch_is_a_run_of_its_own(fleet: GitRepo) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    said: list[str] = []
+    output: list[str] = []
     with process:
         assert process.stderr is not None
         for line in process.stderr:
-            said.append(line)
-            if sum('"run.finished"' in one for one in said) == 2:
+            output.append(line)
+            if sum('"run.finished"' in one for one in output) == 2:
                 process.send_signal(signal.SIGTERM)
     assert process.returncode == 1
-    lines = lines_of("".join(said))
+    lines = lines_of("".join(output))
     runs = list(dict.fromkeys(line["run_id"] for line in lines))
     assert len(runs) in (2, 3)
     for one in runs:

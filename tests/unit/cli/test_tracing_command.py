@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.collector import PARENT, Collector
 from tests.support.hubs import HANGS, says
-from tests.support.silent import silent_fleet
+from tests.support.unreachable import unreachable_fleet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> GitRepo:
-    return silent_fleet(tmp_path / "fleet")
+    return unreachable_fleet(tmp_path / "fleet")
 
 
 def run(fleet: GitRepo, *words: str, code: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -45,13 +45,13 @@ def test_an_apply_comes_to_the_collector_whole(fleet: GitRepo) -> None:
         spans = {span.name: span for span in collector.spans}
     assert done.returncode == 1
     assert "Warning" not in done.stderr
-    assert set(spans) == {"sandboxer apply", "look silent", "change web"}
+    assert set(spans) == {"sandboxer apply", "look offline", "change web"}
     root = spans["sandboxer apply"]
     assert (root.trace, root.parent) == (PARENT[3:35], PARENT[36:52])
     assert (root.attributes["sandboxer.fleet"], root.attributes["sandboxer.exit_code"]) == ("acme", 1)
     assert root.error == "exit code 1"
     assert spans["change web"].attributes["sandboxer.outcome"] == "blocked"
-    assert root.seconds >= spans["look silent"].seconds
+    assert root.seconds >= spans["look offline"].seconds
 
 
 def test_an_error_before_any_host_is_contacted_is_reported_too(fleet: GitRepo) -> None:
@@ -62,7 +62,7 @@ def test_an_error_before_any_host_is_contacted_is_reported_too(fleet: GitRepo) -
     assert root.error == "cannot ask for confirmation without a terminal"
 
 
-def test_a_collector_that_is_silent_is_one_warning_and_changes_no_exit_code(fleet: GitRepo) -> None:
+def test_a_collector_that_does_not_answer_is_one_warning_and_changes_no_exit_code(fleet: GitRepo) -> None:
     for answer in (HANGS, says(500)):
         with Collector(otherwise=answer) as collector:
             done = run(fleet, "validate", **collector.environment)
@@ -82,10 +82,10 @@ def test_without_the_extra_one_warning_names_it(fleet: GitRepo) -> None:
 
 
 def test_nothing_of_opentelemetry_is_imported_unless_it_is_requested(fleet: GitRepo) -> None:
-    tell = (
+    program = (
         "import atexit\n"
         "atexit.register(lambda: print([name for name in sys.modules if name.startswith('opentelemetry')]))"
     )
     for environment in ({}, {"OTEL_EXPORTER_OTLP_ENDPOINT": ""}):
-        done = run(fleet, "validate", code=tell, **environment)
+        done = run(fleet, "validate", code=program, **environment)
         assert done.stdout.splitlines()[-1] == "[]"

@@ -12,9 +12,9 @@ import pytest
 
 from sandboxer.client import Client
 from sandboxer.errors import HostNotObserved, SandboxError, UsageError
-from tests.support.bench import ID
 from tests.support.journal_host import ONE, RECORD, JournalHost, life, lines
-from tests.support.silent import SILENT_HOST
+from tests.support.local_hosts import ID
+from tests.support.unreachable import UNREACHABLE_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,15 +58,15 @@ def test_a_caller_stops_it(host: JournalHost) -> None:
     assert list(events) == []
 
 
-def test_where_none_has_a_journal_the_silent_host_is_named(host: JournalHost) -> None:
-    (host.session.folder / "fleet/manifests/silent.yaml").write_text(SILENT_HOST)
+def test_where_none_has_a_journal_the_unreachable_host_is_named(host: JournalHost) -> None:
+    (host.session.folder / "fleet/manifests/offline.yaml").write_text(UNREACHABLE_HOST)
     warned: list[str] = []
     events = Client(host.session.folder / "fleet", warn=warned.append).events("other")
     assert warned == [], "no host is contacted before the first step"
     with pytest.raises(UsageError, match='no host has a journal of sandbox "other"') as error:
         next(events)
-    assert error.value.hint == "check silent with `sandboxer doctor`: the sandbox may be there"
-    assert [words.partition(":")[0] for words in warned] == ['host "silent" did not answer']
+    assert error.value.hint == "check offline with `sandboxer doctor`: the sandbox may be there"
+    assert [words.partition(":")[0] for words in warned] == ['host "offline" did not answer']
 
 
 def test_a_wrong_name_is_answered_with_the_one_that_was_meant(host: JournalHost) -> None:
@@ -90,16 +90,16 @@ def test_a_wrong_name_is_answered_with_the_one_that_was_meant(host: JournalHost)
     ],
     ids=["get", "find", "extend_ttl", "destroy"],
 )
-def test_one_that_may_be_on_a_silent_host_is_not_reported_as_absent(
+def test_one_that_may_be_on_an_unreachable_host_is_not_reported_as_absent(
     host: JournalHost, call: Callable[[Client], object]
 ) -> None:
-    (host.session.folder / "fleet/manifests/silent.yaml").write_text(SILENT_HOST)
-    with pytest.raises(HostNotObserved, match=r'sandbox "other" may exist on .*host "silent" \(.+\), which'):
+    (host.session.folder / "fleet/manifests/offline.yaml").write_text(UNREACHABLE_HOST)
+    with pytest.raises(HostNotObserved, match=r'sandbox "other" may exist on .*host "offline" \(.+\), which'):
         call(Client(host.session.folder / "fleet"))
 
 
-def test_a_wait_in_vain_for_what_may_be_on_a_silent_host_reports_that(host: JournalHost) -> None:
-    (host.session.folder / "fleet/manifests/silent.yaml").write_text(SILENT_HOST)
+def test_a_wait_in_vain_for_what_may_be_on_an_unreachable_host_reports_that(host: JournalHost) -> None:
+    (host.session.folder / "fleet/manifests/offline.yaml").write_text(UNREACHABLE_HOST)
     with pytest.raises(SandboxError) as error:
         Client(host.session.folder / "fleet").wait("web", "destroyed", timeout=0)
     assert error.value.message == (

@@ -14,7 +14,7 @@ from sandboxer.reconcile.planner import plan
 from sandboxer.wiring.lookup import find, require_observed
 from sandboxer.wiring.observations import FleetObservations
 from sandboxer.wiring.planning import Planned
-from tests.support.planning import NOW, fleet_of, looks_of
+from tests.support.planning import NOW, fleet_of, observations_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,17 +34,17 @@ def planned(extension: str, found: Sequence[Any] = (), hosts: int = 1) -> Planne
     spec = notes.profile.spec.model_copy(update={"extension": extension})
     of_git = replace(notes, profile=notes.profile.model_copy(update={"spec": spec}))
     observed = {}
-    for name, seen in looks_of({**case, "found": {names[0]: {"copies": list(found)}}}).items():
+    for name, seen in observations_of({**case, "found": {names[0]: {"copies": list(found)}}}).items():
         assert isinstance(seen, Reachable)
-        silent = {"podman": EngineObservation("podman", "cannot connect to the daemon")}
-        engines = {**seen.engines, **silent} if found else {"docker": EngineObservation("docker", DOWN), **silent}
+        stopped = {"podman": EngineObservation("podman", "cannot connect to the daemon")}
+        engines = {**seen.engines, **stopped} if found else {"docker": EngineObservation("docker", DOWN), **stopped}
         errors = {"ext.compose-ssh": DOWN}
         observed[name] = replace(seen, engines=engines, backend_errors=errors, absence_errors=errors)
     fleet = replace(fleet, sandboxes={"notes": of_git})
     return Planned(plan(fleet, observed, NOW), FleetObservations(fleet, observed))
 
 
-def test_an_engine_that_no_extension_in_use_needs_is_no_reason_for_doubt() -> None:
+def test_an_engine_that_no_extension_in_use_needs_hides_no_sandbox() -> None:
     of_folders = planned("ext.dir-ssh")
     assert [host.status for host in of_folders.plan.hosts] == ["reachable"]
     assert copies_of(of_folders, "wbe") == ()
@@ -53,7 +53,7 @@ def test_an_engine_that_no_extension_in_use_needs_is_no_reason_for_doubt() -> No
         find(of_folders, "wbe")
 
 
-def test_a_silent_engine_that_could_have_it_is_named_with_the_host_and_once() -> None:
+def test_an_engine_that_does_not_run_and_could_have_it_is_named_with_the_host_and_once() -> None:
     of_stacks = planned("ext.compose-ssh")
     assert [host.status for host in of_stacks.plan.hosts] == ["unknown"]
     for lookup in (copies_of, find, require_observed):

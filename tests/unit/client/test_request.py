@@ -11,8 +11,8 @@ NOTHING: dict[str, dict[str, str]] = {"inputs": {}, "labels": {}, "env": {}, "se
 
 
 def _request(**given: object) -> SandboxRequest:
-    wanted = {"ttl": None, "consumer": None, "hosts": (), "name": None, **NOTHING, **given}
-    return new_request("profile.web", **wanted)  # type: ignore[arg-type]
+    values = {"ttl": None, "consumer": None, "hosts": (), "name": None, **NOTHING, **given}
+    return new_request("profile.web", **values)  # type: ignore[arg-type]
 
 
 def test_it_is_read_back_as_it_was_written() -> None:

@@ -14,7 +14,7 @@ from sandboxer.errors import HostNotObserved, StaleChange, UsageError
 from sandboxer.model.identity import sandbox_id
 from sandboxer.model.plan import Stats
 from sandboxer.wiring.observations import FleetObservations
-from tests.support.planning import FLEET, ROOT, fleet_of, looks_of
+from tests.support.planning import FLEET, ROOT, fleet_of, observations_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Situations:
     def _observe(self) -> FleetObservations:
         case = {"hosts": {name: {} for name in self.hosts}, "sandboxes": self.sandboxes, "found": self.found.pop(0)}
         fleet = fleet_of(case)
-        return FleetObservations(fleet, looks_of(case, fleet))
+        return FleetObservations(fleet, observations_of(case, fleet))
 
     def apply(self, planned: Planned, *_: Any, **_given: Any) -> Any:
         self.removed += [(change.id, change.host or "") for change in planned.plan.changes]
@@ -132,11 +132,11 @@ def test_a_record_and_a_manifest_claim_it() -> None:
 
 
 def test_a_host_that_was_not_observed_leaves_open_whether_there_is_any() -> None:
-    silent = {"lab-2": {"unreachable": "timed out"}}
+    unreachable = {"lab-2": {"unreachable": "timed out"}}
     both = ("lab-1", "lab-2")
     with pytest.raises(HostNotObserved, match=r'may exist on host "lab-2" \(timed out\), which could not be fully'):
-        unrecorded(context(silent, hosts=both), ID)
+        unrecorded(context(unreachable, hosts=both), ID)
     # What is there on another host can be removed.
-    assert [one.host for one in unrecorded(context({**silent, **on("lab-1", GONE)}, hosts=both), ID)] == ["lab-1"]
+    assert [one.host for one in unrecorded(context({**unreachable, **on("lab-1", GONE)}, hosts=both), ID)] == ["lab-1"]
     with pytest.raises(HostNotObserved, match='host "lab-1"'):
         unrecorded(context({"lab-1": {"copies": [GONE], "error": "half of it"}}), ID)

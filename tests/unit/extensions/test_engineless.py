@@ -25,7 +25,7 @@ from sandboxer.profiles.resolve import resolve
 from sandboxer.reconcile.drift_report import Contents
 from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 from sandboxer.reconcile.planner import plan
-from tests.support.planning import NOW, FakeInputs, fleet_of, looks_of, record_of
+from tests.support.planning import NOW, FakeInputs, fleet_of, observations_of, record_of
 
 if TYPE_CHECKING:
     from sandboxer.model.desired import Fleet
@@ -63,7 +63,7 @@ def fleet(**sandboxes: str) -> Fleet:
 
 def host(*found: ObservedDirectory, **fields: Any) -> Reachable:
     """Return the observation of a host without an engine, by the extension that needs one and another."""
-    observation = looks_of({})["lab-1"]
+    observation = observations_of({})["lab-1"]
     assert isinstance(observation, Reachable)
     bare = replace(observation, engine=None, engines={}, backend_errors={"ext.compose-ssh": NO_ENGINE})
     return replace(bare, found={one.id: one for one in found}, **fields)
@@ -108,7 +108,7 @@ def folder_record(**fields: Any) -> ObservedDirectory:
     return ObservedDirectory(record.id, record.model_copy(update=update | fields))
 
 
-def test_a_record_without_an_engine_is_as_wanted_on_any_host() -> None:
+def test_a_record_without_an_engine_is_as_desired_on_any_host() -> None:
     found = folder_record()
     _, changes = planned(fleet(notes="folder"), host(found))
     assert changes == {"notes": (Action.NO_OP, Reason.NO_OP_SYNCED)}
@@ -131,7 +131,7 @@ def test_a_record_without_an_engine_is_read_with_an_empty_key_and_without_one() 
 def test_what_another_command_showed_of_the_host_is_not_queried_again() -> None:
     class NoTransport:
         def run(self, _command: Any) -> Any:
-            raise HostUnreachable("lab-1", "asked again")
+            raise HostUnreachable("lab-1", "queried again")
 
     transport: Any = NoTransport()
     known = replace(host(folder_record()), backend_error=NO_ENGINE, engine="docker")
@@ -148,7 +148,7 @@ def test_contents_that_an_extension_cannot_compare_are_an_error_of_that_sandbox(
     described = Description.model_validate(document("Extension", "ext.folder", spec))
     found = folder_record()
     copy = ObservedSandbox("lab-1", found.id, found)
-    transport: Any = lambda _: pytest.fail("no host is asked")  # noqa: E731 - a stand-in
+    transport: Any = lambda _: pytest.fail("no host is queried")  # noqa: E731 - a stand-in
     comparer = Comparer("acme", {"lab-1": "/r"}, transport, FakeInputs(), build_registry({"ext.folder": described}, ()))
     error = 'sandbox "notes": extension ext.folder does not support comparing file contents'
     assert comparer.compare([copy]) == {("lab-1", found.id): Contents(error=error)}
@@ -176,10 +176,10 @@ class Recorder:
 def carried_out(change: Change, former: str | None) -> list[Any]:
     """Return what is done for a change of `web`, whose sandbox another extension made where one is named."""
     done: list[Any] = []
-    asked: list[tuple[Action, str]] = []
+    requested: list[tuple[Action, str]] = []
 
     def operation_for(about: Change, host: str) -> Any:
-        asked.append((about.action, host))
+        requested.append((about.action, host))
         target = Target(host, "/tmp/sandboxer", None, "", None, 1.0, 1, "me")  # type: ignore[arg-type]
         return Operation(
             target=target,
@@ -207,19 +207,19 @@ def carried_out(change: Change, former: str | None) -> list[Any]:
     )
     (outcome,) = executor.run([change])
     assert outcome.error == ""
-    done.append(asked)
+    done.append(requested)
     return done
 
 
 def change(**fields: Any) -> Change:
-    (found,) = plan(fleet_of({"sandboxes": {"web": {}}}), looks_of({"sandboxes": {"web": {}}}), NOW).changes
+    (found,) = plan(fleet_of({"sandboxes": {"web": {}}}), observations_of({"sandboxes": {"web": {}}}), NOW).changes
     return replace(found, action=Action.REPLACE, reason=Reason.REPLACE_CHANGED, **fields)
 
 
 def test_a_change_of_extension_is_torn_down_by_the_former_one() -> None:
-    *done, asked = carried_out(change(), "old")
+    *done, requested = carried_out(change(), "old")
     assert done == [("old", "teardown", True, 7, "u" * 32), ("new", "provision", True, 0, "")]
-    assert asked[-2:] == [(Action.DELETE, "lab-1"), (Action.REPLACE, "lab-1")]
+    assert requested[-2:] == [(Action.DELETE, "lab-1"), (Action.REPLACE, "lab-1")]
 
 
 def test_a_replacement_within_one_extension_is_its_own() -> None:

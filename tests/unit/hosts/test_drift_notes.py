@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import HostTransport
 
 IDENTIFIER, UID = "0a0b0c0d", "1" * 32
-TOLD_EVENTS: list[Event] = []
+EVENTS: list[Event] = []
 SINCE = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 RECORD = record_of(fleet_of({"sandboxes": {"web": {}}}).sandboxes["web"], "here").model_copy(
     update={"uid": UID, "id": IDENTIFIER}
@@ -35,7 +35,7 @@ RECORD = record_of(fleet_of({"sandboxes": {"web": {}}}).sandboxes["web"], "here"
 DRIFT = FieldChange("services.web.state", "running", "exited (1)")
 DETECTED = drift_event(RECORD, [DRIFT], at=SINCE, reason="repair_because_drift")
 RESOLVED = drift_event(RECORD, [], at=SINCE, reason="no_op_because_synced")
-TOLD = Note("here", IDENTIFIER, "web", UID, {"services.web.state": SINCE}, DETECTED)
+NOTE = Note("here", IDENTIFIER, "web", UID, {"services.web.state": SINCE}, DETECTED)
 
 
 def _over(directory: Path) -> Note:
@@ -68,14 +68,14 @@ def notebook(tmp_path: Path) -> Iterator[DriftNotes]:
         "acme",
         {"here": str(tmp_path / "root")},
         lambda _name: transport,
-        lambda _, event: TOLD_EVENTS.append(event),
+        lambda _, event: EVENTS.append(event),
     )
     transport.close()
 
 
 def test_a_note_is_written_whole_and_the_record_left_alone(directory: Path, notebook: DriftNotes) -> None:
     record = (directory / "record.json").read_bytes()
-    assert notebook.write([TOLD]) == []
+    assert notebook.write([NOTE]) == []
     assert json.loads((directory / "drift.json").read_text()) == {
         "format_version": "1.0",
         "told": {"services.web.state": "2026-11-24T10:00:00Z"},
@@ -85,9 +85,9 @@ def test_a_note_is_written_whole_and_the_record_left_alone(directory: Path, note
 
 
 def test_the_journal_has_it_once_after_the_last_event(directory: Path, notebook: DriftNotes) -> None:
-    TOLD_EVENTS.clear()
-    assert notebook.write([TOLD]) == []
-    assert notebook.write([TOLD]) == []  # another job saw the same
+    EVENTS.clear()
+    assert notebook.write([NOTE]) == []
+    assert notebook.write([NOTE]) == []  # another job saw the same
     (detected,) = _journal(directory)
     assert detected == DETECTED.model_copy(update={"number": 4})
     assert detected.drift is not None
@@ -97,10 +97,10 @@ def test_the_journal_has_it_once_after_the_last_event(directory: Path, notebook:
         (4, "dev.sandboxer.drift.detected"),
         (5, "dev.sandboxer.drift.resolved"),
     ]
-    assert _journal(directory) == TOLD_EVENTS
+    assert _journal(directory) == EVENTS
     (directory / "record.json").write_text(json.dumps({"last_event": 9, "uid": UID}, separators=(",", ":")))
     (directory / "drift.json").symlink_to("/etc/passwd")  # no note of ours
-    assert notebook.write([TOLD]) == []
+    assert notebook.write([NOTE]) == []
     assert _journal(directory)[-1].number == 10
 
 
@@ -108,13 +108,13 @@ def test_a_line_that_a_kill_cut_short_is_no_event(directory: Path, notebook: Dri
     (directory / "journal.jsonl").write_text(
         DETECTED.model_copy(update={"number": 7}).to_line() + '\n{"number":12,"pha'
     )
-    assert notebook.write([TOLD]) == []
+    assert notebook.write([NOTE]) == []
     assert [line[:1] for line in (directory / "journal.jsonl").read_text().splitlines()] == ["{"] * 3
     assert Event.model_validate_json((directory / "journal.jsonl").read_text().splitlines()[-1]).number > 7
 
 
 def test_a_note_of_what_is_over_goes(directory: Path, notebook: DriftNotes) -> None:
-    notebook.write([TOLD])
+    notebook.write([NOTE])
     over = _over(directory)
     assert notebook.write([over]) == []
     assert notebook.write([over]) == []  # another job was faster
@@ -124,7 +124,7 @@ def test_a_note_of_what_is_over_goes(directory: Path, notebook: DriftNotes) -> N
 
 def test_another_life_is_not_noted(directory: Path, notebook: DriftNotes) -> None:
     (directory / "record.json").write_text(json.dumps({"uid": "2" * 32}, separators=(",", ":")))
-    assert notebook.write([TOLD]) == []
+    assert notebook.write([NOTE]) == []
     assert not (directory / "drift.json").exists()
 
 
@@ -133,21 +133,21 @@ def test_a_sandbox_that_is_gone_leaves_nothing_behind(directory: Path, notebook:
     directory.rmdir()
     lock = directory.parent / ".locks" / IDENTIFIER
     lock.unlink()
-    assert notebook.write([TOLD]) == []
+    assert notebook.write([NOTE]) == []
     assert [path.name for path in directory.parent.iterdir()] == [".locks"]
     assert not lock.exists()
 
 
 def test_a_root_that_is_not_there_is_not_made(tmp_path: Path, notebook: DriftNotes) -> None:
-    assert notebook.write([TOLD]) == []
+    assert notebook.write([NOTE]) == []
     assert not (tmp_path / "root").exists()
 
 
 def test_what_cannot_be_written_is_a_sentence(directory: Path, notebook: DriftNotes) -> None:
     (directory / "drift.json.new").mkdir()
-    (said,) = notebook.write([TOLD])
-    assert said.startswith("cannot save the reported drift of web on here: ")
-    assert said.endswith("drift.json cannot be written")
+    (message,) = notebook.write([NOTE])
+    assert message.startswith("cannot save the reported drift of web on here: ")
+    assert message.endswith("drift.json cannot be written")
 
 
 def test_who_works_on_it_is_not_disturbed(
@@ -156,20 +156,20 @@ def test_who_works_on_it_is_not_disturbed(
     monkeypatch.setattr(notes, "LOCK_SECONDS", 1)
     with (directory.parent / ".locks" / IDENTIFIER).open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        (said,) = notebook.write([TOLD])
-    assert said.endswith("another client works on it")
+        (message,) = notebook.write([NOTE])
+    assert message.endswith("another client works on it")
     assert not (directory / "drift.json").exists()
-    assert notebook.write([TOLD]) == []
+    assert notebook.write([NOTE]) == []
 
 
 def test_jobs_at_once_do_no_harm(directory: Path, notebook: DriftNotes) -> None:
-    said: list[str] = []
-    jobs = [threading.Thread(target=lambda: said.extend(notebook.write([TOLD]))) for _ in range(8)]
+    messages: list[str] = []
+    jobs = [threading.Thread(target=lambda: messages.extend(notebook.write([NOTE]))) for _ in range(8)]
     for job in jobs:
         job.start()
     for job in jobs:
         job.join()
-    assert said == []
+    assert messages == []
     assert json.loads((directory / "drift.json").read_text())["told"]
     assert sorted(path.name for path in directory.iterdir()) == ["drift.json", "journal.jsonl", "record.json"]
     assert len(_journal(directory)) == 1
@@ -180,4 +180,4 @@ def test_a_host_that_went_away_is_a_sentence() -> None:
         raise HostUnreachable(name, f"{name} does not answer")
 
     book = DriftNotes("acme", {"here": "/nowhere"}, gone)
-    assert book.write([TOLD]) == ["cannot save the reported drift of here: here does not answer"]
+    assert book.write([NOTE]) == ["cannot save the reported drift of here: here does not answer"]

@@ -16,8 +16,8 @@ from sandboxer.hosts.sections import Sections
 from sandboxer.hosts.session import HostSession
 from sandboxer.model.event import drift_event, last_number
 from sandboxer.model.plan import FieldChange
-from tests.support.bench import ID
 from tests.support.journal_host import NOW, ONE, RECORD, TWO, JournalHost, life, lines
+from tests.support.local_hosts import ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def test_what_was_never_acknowledged_is_read_whole(host: JournalHost) -> None:
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_what_follows_the_cursor_is_to_be_sent(host: JournalHost, number: int) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
-    host.told((ID, ONE, number))
+    host.acknowledge((ID, ONE, number))
     assert host.numbers() == [("1", number, list(range(number + 1, 4)))]
     assert host.read()[0].last == 3
     assert (host.directory() / "journal.acked").read_text() == f"{ONE} {number}\n"
@@ -73,9 +73,9 @@ def test_an_empty_cursor(host: JournalHost, case: str) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     (host.directory() / "journal.acked").write_bytes(CURSORS[case].encode("utf-8", "surrogateescape"))
     (backlog,) = [one for one in host.read() if one.uid == ONE]
-    told = [event.number for event in backlog.events]
+    reported = [event.number for event in backlog.events]
     # One ahead of all events, as a restored journal has it, leaves nothing to send again.
-    assert told == ([] if case in ("an event that is not there", "a number of a thousand digits") else [1, 2, 3])
+    assert reported == ([] if case in ("an event that is not there", "a number of a thousand digits") else [1, 2, 3])
 
 
 def test_a_cursor_that_is_a_folder(host: JournalHost) -> None:
@@ -96,7 +96,7 @@ def test_a_line_that_is_still_written_or_was_cut_is_no_event(host: JournalHost) 
     assert host.numbers() == [("1", 0, [1])]
     host.lives(ONE, f"{lines([one])}{torn}\n{lines([two, three])}")
     assert host.numbers() == [("1", 0, [1, 2, 3])]
-    host.told((ID, ONE, 1))
+    host.acknowledge((ID, ONE, 1))
     assert host.numbers() == [("1", 1, [2, 3])]
 
 
@@ -133,7 +133,7 @@ def test_an_answer_that_breaks_off_is_no_answer(host: JournalHost, monkeypatch: 
 
 def test_nothing_is_there(host: JournalHost) -> None:
     assert host.read() == []
-    host.told((ID, ONE, 3))
+    host.acknowledge((ID, ONE, 3))
     assert not host.session.root("one").exists()
 
 

@@ -16,8 +16,8 @@ from sandboxer.errors import HostUnreachable
 from sandboxer.hosts import journals as journals_module
 from sandboxer.hosts.journals import Journals
 from sandboxer.hosts.scripts import host_command
-from tests.support.bench import FLEET, ID
 from tests.support.journal_host import ONE, RECORD, TWO, JournalHost, life, lines
+from tests.support.local_hosts import FLEET, ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ def test_a_torn_line_takes_no_other_with_it(host: JournalHost) -> None:
     host.lives(ONE, lines(events[:4]) + '{"number":9,"pha')
     host.remove(ONE, events[4])
     assert host.numbers() == [("1", 0, [1, 2, 3, 4, 5])]
-    host.told((ID, ONE, 5))
+    host.acknowledge((ID, ONE, 5))
     assert host.files() == []
 
 
@@ -70,11 +70,11 @@ def test_two_lives_of_a_name_are_kept_and_sent_one_after_the_other(host: Journal
     third = "3" * 32
     host.lives(third, lines(life(third, 2)))
     assert host.numbers() == [("1", 0, [1, 2, 3, 4, 5]), ("2", 0, [1, 2, 3, 4, 5]), ("3", 0, [1, 2])]
-    host.told((ID, ONE, 3))
+    host.acknowledge((ID, ONE, 3))
     assert host.numbers() == [("1", 0, [4, 5]), ("2", 0, [1, 2, 3, 4, 5]), ("3", 0, [1, 2])]
-    host.told((ID, ONE, 5), (ID, TWO, 1), (ID, third, 2))
+    host.acknowledge((ID, ONE, 5), (ID, TWO, 1), (ID, third, 2))
     assert host.numbers() == [("2", 0, [2, 3, 4, 5]), ("3", 2, [])]
-    host.told((ID, TWO, 5))
+    host.acknowledge((ID, TWO, 5))
     assert not (host.home / ".journals").exists()
     assert host.numbers() == [("3", 2, [])]
 
@@ -82,34 +82,34 @@ def test_two_lives_of_a_name_are_kept_and_sent_one_after_the_other(host: Journal
 def test_once_sent_nothing_is_left_of_it(host: JournalHost) -> None:
     host.lives(ONE, lines(life(ONE, 4)))
     host.remove(ONE, life(ONE)[4])
-    host.told((ID, ONE, 4))
+    host.acknowledge((ID, ONE, 4))
     assert host.numbers() == [("1", 0, [5])]
-    host.told((ID, ONE, 5))
+    host.acknowledge((ID, ONE, 5))
     assert not host.session.root("one").exists()
 
 
 def test_a_fleet_that_lives_on_keeps_its_folder(host: JournalHost) -> None:
     host.left(lines(life(ONE)))
     host.lives(TWO, lines(life(TWO, 1, identifier="0badcafe")), identifier="0badcafe")
-    host.told((ID, ONE, 5))
+    host.acknowledge((ID, ONE, 5))
     assert [path for path in host.files() if "0badcafe" not in path] == [FLEET]
     assert sorted(path.name for path in (host.home / ".locks").iterdir()) == ["0badcafe"]
 
 
 def test_an_old_acknowledgement_marks_no_new_life(host: JournalHost) -> None:
     host.lives(TWO, lines(life(TWO, 3)))
-    host.told((ID, ONE, 3))
+    host.acknowledge((ID, ONE, 3))
     assert host.numbers() == [("2", 0, [1, 2, 3])]
     assert not (host.directory() / "journal.acked").exists()
     host.left(lines(life(ONE)))
-    host.told((ID, ONE, 5))
+    host.acknowledge((ID, ONE, 5))
     assert host.numbers() == [("2", 0, [1, 2, 3])]
     assert (host.home / ".locks" / ID).exists()
 
 
 def test_what_was_not_kept_is_not_acknowledged(host: JournalHost) -> None:
     host.left(lines(life(ONE)))
-    host.told((ID, TWO, 5), (ID, ONE, 9))
+    host.acknowledge((ID, TWO, 5), (ID, ONE, 9))
     assert host.numbers() == [("1", 0, [1, 2, 3, 4, 5])]
 
 
@@ -117,7 +117,7 @@ def test_what_was_not_kept_is_not_acknowledged(host: JournalHost) -> None:
 def test_what_is_no_id_is_passed_over(host: JournalHost, odd: str) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     before = host.files()
-    host.told((odd, ONE, 3), (ID, ONE, 2))
+    host.acknowledge((odd, ONE, 3), (ID, ONE, 2))
     assert set(host.files()) == {*before, f"{FLEET}/{ID}/journal.acked"}
     assert host.numbers() == [("1", 2, [3])]
 
@@ -166,7 +166,7 @@ def test_one_reading_takes_a_part_of_a_long_journal_and_the_next_continues(host:
     read: list[int] = []
     while part := [event.number for one in host.read() for event in one.events]:
         read += part
-        host.told((ID, ONE, part[-1]))
+        host.acknowledge((ID, ONE, part[-1]))
     assert read == list(range(1, 1500))
 
 
@@ -188,13 +188,13 @@ def test_no_link_is_followed(host: JournalHost, tmp_path: Path) -> None:
     other.symlink_to(elsewhere / "journal.jsonl")
     assert [one for one in host.read() if one.events] == []
     assert host.journals.show("one", ID) == []
-    host.told((ID, ONE, 5), (ID, ONE, 2))
+    host.acknowledge((ID, ONE, 5), (ID, ONE, 2))
     assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
     (host.home / ".journals").unlink()
     host.kept().parent.mkdir()
     host.kept().symlink_to(elsewhere / f"{ID}.jsonl")  # one of them
     assert [one for one in host.read() if one.events] == []
-    host.told((ID, ONE, 5))
+    host.acknowledge((ID, ONE, 5))
     assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
 
 
@@ -204,7 +204,7 @@ def test_a_fleet_below_a_link_is_left_alone(host: JournalHost, tmp_path: Path) -
     host.session.root("one").rename(moved)
     host.session.root("one").symlink_to(moved)
     assert host.read() == []
-    host.told((ID, ONE, 3))
+    host.acknowledge((ID, ONE, 3))
     assert not (moved / FLEET / ID / "journal.acked").exists()
 
 
@@ -214,9 +214,9 @@ def test_what_is_kept_waits_for_who_works_on_the_sandbox(host: JournalHost) -> N
     lock.parent.mkdir()
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        noting = threading.Thread(target=host.told, args=((ID, ONE, 5),))
+        noting = threading.Thread(target=host.acknowledge, args=((ID, ONE, 5),))
         noting.start()
-        time.sleep(0.3)  # it would be through by now
+        time.sleep(0.3)  # it would be through
         assert host.kept().exists()
         held.flush()
         fcntl.flock(held, fcntl.LOCK_UN)
@@ -235,9 +235,9 @@ def test_who_works_long_keeps_what_is_kept(host: JournalHost, monkeypatch: pytes
     lock = host.home / ".locks" / ID
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        host.told((ID, ONE, 5), ("0badcafe", TWO, 3))
+        host.acknowledge((ID, ONE, 5), ("0badcafe", TWO, 3))
     assert host.numbers() == [("1", 0, [1, 2, 3, 4, 5]), ("2", 3, [])]
-    host.told((ID, ONE, 5))
+    host.acknowledge((ID, ONE, 5))
     assert host.numbers() == [("2", 3, [])]
 
 
@@ -246,7 +246,7 @@ def test_a_living_ones_cursor_waits_for_nobody(host: JournalHost) -> None:
     with (host.home / ".locks" / ID).open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         began = time.monotonic()
-        host.told((ID, ONE, 3))
+        host.acknowledge((ID, ONE, 3))
         assert time.monotonic() - began < 4
     assert host.numbers() == [("1", 3, [])]
 
@@ -255,7 +255,7 @@ def test_many_who_note_at_once_do_no_harm(host: JournalHost) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     host.left(lines(life(TWO, identifier="0badcafe")), identifier="0badcafe")
     threads = [
-        threading.Thread(target=host.told, args=((ID, ONE, number), ("0badcafe", TWO, number)))
+        threading.Thread(target=host.acknowledge, args=((ID, ONE, number), ("0badcafe", TWO, number)))
         for number in (1, 2, 3, 3, 2, 1, 3)
     ]
     for thread in threads:
@@ -268,7 +268,7 @@ def test_many_who_note_at_once_do_no_harm(host: JournalHost) -> None:
     assert kept[2] == list(range(kept[2][0], 6))
     assert living[1] in (0, 1, 2, 3)
     assert living[2] == list(range(living[1] + 1, 4))
-    host.told((ID, ONE, 3), ("0badcafe", TWO, 5))
+    host.acknowledge((ID, ONE, 3), ("0badcafe", TWO, 5))
     assert host.numbers() == [("1", 3, [])]
     assert sorted(path.name for path in host.directory().iterdir()) == ["journal.acked", "journal.jsonl", "record.json"]
 
@@ -280,8 +280,8 @@ def test_a_host_that_went_away_is_a_sentence() -> None:
     away = Journals(FLEET, {"one": "/nowhere", "two": "/nowhere"}, gone)
     with pytest.raises(HostUnreachable):
         away.read("one")
-    told = {name: [(ID, ONE, 3)] for name in ("one", "two")}
-    assert away.acknowledge_all(told) == [
+    acknowledged = {name: [(ID, ONE, 3)] for name in ("one", "two")}
+    assert away.acknowledge_all(acknowledged) == [
         f"cannot save the delivery state of State Hub on {name}: {name} does not answer" for name in ("one", "two")
     ]
     assert away.acknowledge_all({}) == []

@@ -17,8 +17,8 @@ from sandboxer.hosts.session import HostSession
 from sandboxer.lifecycle.placement import AT_ONCE, Placements
 from sandboxer.model.lock import Holder, Lock, holder_line
 from sandboxer.render.locks import locks_text
-from tests.support.bench import COMMIT, FLEET, WHO, Bench
 from tests.support.cases import piped
+from tests.support.local_hosts import COMMIT, FLEET, WHO, LocalHosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,8 @@ HOLDER = Holder(WHO, COMMIT[:12], SINCE, 4711)
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def session(tmp_path: Path) -> Iterator[LocalHosts]:
+    made = LocalHosts(tmp_path)
     yield made
     made.close()
 
@@ -53,16 +53,16 @@ def test_a_file_that_names_nobody_yet_names_nobody(text: str) -> None:
 
 def test_what_anybody_wrote_there_is_harmless() -> None:
     assert "\n" not in holder_line("a\nb", "c")
-    told = Holder.parse("\x1b[2J@x y\nyesterday\n-1\nmore")
-    assert told is not None
-    assert "\x1b" not in str(told)
-    assert (told.since, told.pid) == (None, None)
+    holder = Holder.parse("\x1b[2J@x y\nyesterday\n-1\nmore")
+    assert holder is not None
+    assert "\x1b" not in str(holder)
+    assert (holder.since, holder.pid) == (None, None)
 
 
 # --- taking it
 
 
-def test_a_waiting_client_shows_the_holder_and_is_blocked_by_name_after_the_timeout(session: Bench) -> None:
+def test_a_waiting_client_shows_the_holder_and_is_blocked_by_name_after_the_timeout(session: LocalHosts) -> None:
     steps: list[str] = []
     held_by = r"held by alice@ci-7, commit 1f2e3d4c5a6b, since \d\d:\d\d:\d\dZ"
     with HostSession(session.operation()), pytest.raises(SandboxLocked, match=held_by):
@@ -71,7 +71,7 @@ def test_a_waiting_client_shows_the_holder_and_is_blocked_by_name_after_the_time
     assert step.startswith("waiting for alice@ci-7, commit 1f2e3d4c5a6b, since ")
 
 
-def test_whoever_waits_gets_it_when_it_is_given_up(session: Bench) -> None:
+def test_whoever_waits_gets_it_when_it_is_given_up(session: LocalHosts) -> None:
     waiting = threading.Event()
     with ThreadPoolExecutor() as pool:
         with HostSession(session.operation()):
@@ -86,13 +86,13 @@ def test_whoever_waits_gets_it_when_it_is_given_up(session: Bench) -> None:
         later.__exit__(None, None, None)
 
 
-def test_a_lock_of_nothing_leaves_no_file_and_no_folder(session: Bench) -> None:
+def test_a_lock_of_nothing_leaves_no_file_and_no_folder(session: LocalHosts) -> None:
     with HostSession(session.operation()):
         assert session.lock("one").exists()
     assert not session.root("one").exists()
 
 
-def test_the_lock_of_a_sandbox_stays_as_long_as_the_sandbox(session: Bench) -> None:
+def test_the_lock_of_a_sandbox_stays_as_long_as_the_sandbox(session: LocalHosts) -> None:
     with HostSession(session.operation()):
         session.directory("one").mkdir()
     assert session.lock("one").exists()
@@ -102,10 +102,10 @@ def test_the_lock_of_a_sandbox_stays_as_long_as_the_sandbox(session: Bench) -> N
     assert not session.root("one").exists()
 
 
-# --- telling and ending it
+# --- reporting and ending it
 
 
-def test_a_lock_is_reported_and_the_query_creates_nothing(session: Bench) -> None:
+def test_a_lock_is_reported_and_the_query_creates_nothing(session: LocalHosts) -> None:
     assert session.desk().inspect("one") == Lock("one", "free")
     assert not session.root("one").exists()
     with HostSession(session.operation()):
@@ -120,7 +120,7 @@ def test_a_lock_is_reported_and_the_query_creates_nothing(session: Bench) -> Non
     assert session.desk().inspect("one") == Lock("one", "free", here=True)
 
 
-def test_a_host_that_does_not_answer_is_unknown_and_keeps_no_other_from_its_own(session: Bench) -> None:
+def test_a_host_that_does_not_answer_is_unknown_and_keeps_no_other_from_its_own(session: LocalHosts) -> None:
     session.transport("two").close()
     one, two = session.desk("one", "two").inspect_all(["one", "two"])
     assert one == Lock("one", "free")
@@ -128,7 +128,7 @@ def test_a_host_that_does_not_answer_is_unknown_and_keeps_no_other_from_its_own(
     assert "closed" in (two.error or "")
 
 
-def test_a_holder_is_ended_and_its_lock_is_free(session: Bench) -> None:
+def test_a_holder_is_ended_and_its_lock_is_free(session: LocalHosts) -> None:
     session.root("one").mkdir(mode=0o700)
     held = HostSession(session.operation())
     held.__enter__()
@@ -143,7 +143,7 @@ def test_a_holder_is_ended_and_its_lock_is_free(session: Bench) -> None:
     assert (again.status, again.ended) == ("free", False)
 
 
-def test_who_only_waits_is_not_ended_with_the_holder(session: Bench) -> None:
+def test_who_only_waits_is_not_ended_with_the_holder(session: LocalHosts) -> None:
     waiting = threading.Event()
     held = HostSession(session.operation())
     held.__enter__()
@@ -160,7 +160,7 @@ def test_who_only_waits_is_not_ended_with_the_holder(session: Bench) -> None:
     later.__exit__(None, None, None)
 
 
-def test_a_process_that_has_the_file_open_and_not_the_lock_is_left_alone(session: Bench) -> None:
+def test_a_process_that_has_the_file_open_and_not_the_lock_is_left_alone(session: LocalHosts) -> None:
     """Whatever the file says, it is the kernel's word that counts."""
     session.lock("one").parent.mkdir(parents=True)
     session.lock("one").touch()
@@ -179,7 +179,7 @@ def test_a_process_that_has_the_file_open_and_not_the_lock_is_left_alone(session
             other.kill()
 
 
-def test_a_folder_that_is_a_link_is_not_followed(session: Bench, tmp_path: Path) -> None:
+def test_a_folder_that_is_a_link_is_not_followed(session: LocalHosts, tmp_path: Path) -> None:
     with HostSession(session.operation()):
         (tmp_path / "two").symlink_to(session.root("one"))
         assert session.desk("two").inspect("two", end=True) == Lock("two", "free")
@@ -210,7 +210,7 @@ def test_locks_for_people() -> None:
 # --- placing
 
 
-def test_while_a_life_begins_the_first_host_is_locked_and_afterwards_clean(session: Bench) -> None:
+def test_while_a_life_begins_the_first_host_is_locked_and_afterwards_clean(session: LocalHosts) -> None:
     others = [session.operation(host) for host in ("three", "one")]
     with Placements().begin(session.operation("two"), others):
         assert session.desk().inspect("one").status == "held"
@@ -218,13 +218,13 @@ def test_while_a_life_begins_the_first_host_is_locked_and_afterwards_clean(sessi
     assert not session.root("one").exists()
 
 
-def test_where_the_chosen_host_is_the_first_no_other_is_locked(session: Bench) -> None:
+def test_where_the_chosen_host_is_the_first_no_other_is_locked(session: LocalHosts) -> None:
     with Placements().begin(session.operation("a"), [session.operation("b"), session.operation("c")]):
         assert not session.root("b").exists()
 
 
 @pytest.mark.parametrize("found", ["a", "c"])
-def test_a_copy_that_is_there_by_now_makes_the_plan_stale(session: Bench, found: str) -> None:
+def test_a_copy_that_is_there_by_now_makes_the_plan_stale(session: LocalHosts, found: str) -> None:
     session.directory(found).mkdir(parents=True)
     session.root(found).chmod(0o700)
     others = [session.operation("a"), session.operation("c")]
@@ -233,7 +233,7 @@ def test_a_copy_that_is_there_by_now_makes_the_plan_stale(session: Bench, found:
     assert [host for host in ("a", "c") if session.root(host).exists()] == [found]
 
 
-def test_a_name_is_held_on_the_first_host_wherever_the_chosen_one_is(session: Bench) -> None:
+def test_a_name_is_held_on_the_first_host_wherever_the_chosen_one_is(session: LocalHosts) -> None:
     name_id = "feedcafe"
     with Placements().begin(session.operation("a"), [session.operation("b")], name_id=name_id):
         assert [path.name for path in (session.root("a") / FLEET / ".locks").iterdir()] == [name_id]
@@ -248,7 +248,7 @@ def test_a_name_is_held_on_the_first_host_wherever_the_chosen_one_is(session: Be
         ('{"id":"0badcafe","name":"other","networks":[],"spec":{"ports":[{"name":"web","port":80}]}}', False),
     ],
 )
-def test_a_name_that_is_there_by_now_makes_the_plan_stale(session: Bench, record: str, taken: bool) -> None:
+def test_a_name_that_is_there_by_now_makes_the_plan_stale(session: LocalHosts, record: str, taken: bool) -> None:
     directory = session.root("c") / FLEET / "0badcafe"
     directory.mkdir(parents=True)
     (directory / "record.json").write_text(record)
@@ -259,7 +259,7 @@ def test_a_name_that_is_there_by_now_makes_the_plan_stale(session: Bench, record
         pass  # if the ID is derived from the name, nothing else can have it
 
 
-def test_a_copy_that_the_plan_saw_is_no_news(session: Bench) -> None:
+def test_a_copy_that_the_plan_saw_is_no_news(session: LocalHosts) -> None:
     session.directory("c").mkdir(parents=True)
     with Placements().begin(
         session.operation("b"), [session.operation("a"), session.operation("c", expected_uid="f" * 32)]
@@ -267,13 +267,13 @@ def test_a_copy_that_the_plan_saw_is_no_news(session: Bench) -> None:
         pass
 
 
-def test_a_host_that_cannot_be_queried_keeps_a_life_from_beginning(session: Bench) -> None:
+def test_a_host_that_cannot_be_queried_keeps_a_life_from_beginning(session: LocalHosts) -> None:
     session.transport("c").close()
     with pytest.raises(HostUnreachable), Placements().begin(session.operation("b"), [session.operation("c")]):
         pass
 
 
-def test_a_client_that_places_it_elsewhere_waits_and_shows_the_holder(session: Bench) -> None:
+def test_a_client_that_places_it_elsewhere_waits_and_shows_the_holder(session: LocalHosts) -> None:
     placing = Placements().begin(
         session.operation("b", who="bob@x", timeout=1), [session.operation("a", who="bob@x", timeout=1)]
     )
@@ -281,7 +281,7 @@ def test_a_client_that_places_it_elsewhere_waits_and_shows_the_holder(session: B
         pass
 
 
-def test_many_placements_meet_on_one_host_a_few_at_a_time(session: Bench) -> None:
+def test_many_placements_meet_on_one_host_a_few_at_a_time(session: LocalHosts) -> None:
     """Each holds a session there, and the host's own sandboxes need some too."""
     placements = Placements()
     most = now = 0

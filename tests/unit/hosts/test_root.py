@@ -66,9 +66,9 @@ def _unsafe(shell: list[str], root: str, stated: str = "", real: str = "") -> st
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 @pytest.mark.parametrize("case", CASES)
 def test_the_folder_that_others_may_change_is_reported_by_name(case: str, shell: list[str]) -> None:
-    folders, said = CASES[case]
+    folders, problem = CASES[case]
     stated = "".join(f"{owner} {mode:x} {path}\n" for path, (owner, mode) in folders.items())
-    expected = f"{said}, who could replace /a/b/root" if said else ""
+    expected = f"{problem}, who could replace /a/b/root" if problem else ""
     assert _unsafe(shell, "/a/b/root", stated, real="/a/b") == expected
 
 
@@ -78,8 +78,8 @@ def test_names_of_any_kind_are_distinguished(shell: list[str], tmp_path: Path) -
         folder = tmp_path / name
         folder.mkdir()
         folder.chmod(0o757)
-        said = _unsafe(shell, f"{folder}/root")
-        assert said == f"{folder} may be written by other users (mode 757), who could replace {folder}/root"
+        problem = _unsafe(shell, f"{folder}/root")
+        assert problem == f"{folder} may be written by other users (mode 757), who could replace {folder}/root"
         folder.chmod(0o755)
 
 
@@ -88,8 +88,8 @@ def test_what_a_link_leads_to_counts_as_well(tmp_path: Path) -> None:
     real.mkdir()
     real.chmod(0o777)
     (tmp_path / "link").symlink_to(real)
-    said = _unsafe(["sh"], f"{tmp_path}/link/root")
-    assert said == f"{real} may be written by other users (mode 777), who could replace {tmp_path}/link/root"
+    problem = _unsafe(["sh"], f"{tmp_path}/link/root")
+    assert problem == f"{real} may be written by other users (mode 777), who could replace {tmp_path}/link/root"
 
 
 @pytest.mark.parametrize("relative", [False, True])
@@ -102,8 +102,8 @@ def test_a_folder_on_the_way_from_one_link_to_the_next_counts_as_well(tmp_path: 
     (tmp_path / "link").symlink_to("between/second" if relative else between / "second")
     assert _unsafe(["sh"], f"{tmp_path}/link/root") == ""
     between.chmod(0o777)
-    said = _unsafe(["sh"], f"{tmp_path}/link/root")
-    assert said == f"{between} may be written by other users (mode 777), who could replace {tmp_path}/link/root"
+    problem = _unsafe(["sh"], f"{tmp_path}/link/root")
+    assert problem == f"{between} may be written by other users (mode 777), who could replace {tmp_path}/link/root"
 
 
 def test_links_in_a_circle_come_to_an_end(tmp_path: Path) -> None:

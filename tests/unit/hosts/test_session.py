@@ -88,8 +88,8 @@ def test_a_disk_that_is_full_takes_the_payload_all_the_same_and_is_named(root: P
     root.mkdir(mode=0o700)
     directory.mkdir(parents=True)
     (directory / "full.new").symlink_to("/dev/full")
-    (code, said), shown = _talk(root, ("put", ("full", "600"), b"\n" * size), ("show", ("full",), b""))
-    assert (code, b"No space left on device" in said) == (1, True)
+    (code, output), shown = _talk(root, ("put", ("full", "600"), b"\n" * size), ("show", ("full",), b""))
+    assert (code, b"No space left on device" in output) == (1, True)
     assert shown[0] == 1
     assert not (directory / "full").exists()
 
@@ -147,9 +147,9 @@ def test_a_compose_file_sees_no_variable_of_the_host(root: Path, tool: str, monk
     payload = _tar({"files/compose.yaml": compose, "variables": b"GIVEN='of the manifest'\n"})
     kind = "podman-compose" if tool == "podman-compose" else "docker-compose"
     arguments = (kind, tool, "sbx-x-01234567", ".", "-f", "compose.yaml", "config")
-    ((code, said),) = _talk(root, ("render", arguments, payload))
-    assert code == 0, said
-    model = yaml.safe_load(said)
+    ((code, output),) = _talk(root, ("render", arguments, payload))
+    assert code == 0, output
+    model = yaml.safe_load(output)
     seen = dict(item.split("=", 1) for item in model["services"]["web"]["labels"]["seen"].split(" "))
     assert seen == dict.fromkeys(names, "none")
     assert model["services"]["web"]["labels"]["given"] == "of the manifest"
@@ -175,8 +175,8 @@ do_well() { echo well; }
 @pytest.mark.parametrize("verb", ["stubborn", "apart"])
 def test_a_verb_that_ignores_a_term_is_ended_and_the_session_continues(root: Path, verb: str) -> None:
     with _Talk(root, _STUBBORN) as talk:
-        code, said = talk.ask(verb, seconds=1)
-        assert (code, said) == (72, f"{verb} did not end within 1 s, and was ended".encode())
+        code, output = talk.ask(verb, seconds=1)
+        assert (code, output) == (72, f"{verb} did not end within 1 s, and was ended".encode())
         until(lambda: talk.children() == [], "all of it is gone", seconds=5)
         assert talk.ask("well") == (0, b"well\n")
 
@@ -213,7 +213,7 @@ def test_a_client_that_is_gone_ends_all_of_it_and_the_lock(root: Path, verb: str
         assert not (root / "fleet/.locks" / IDENTIFIER).exists()
 
 
-def test_a_silent_client_is_gone(root: Path) -> None:
+def test_a_client_that_sends_nothing_is_gone(root: Path) -> None:
     """Its connection is still open: nothing shows the host that it is gone."""
     with _Talk(root, _STUBBORN, silence=2) as talk:
         talk.send("apart", 300)
@@ -251,7 +251,7 @@ class _Talk:
     """A session that continues, with verbs of the test's own."""
 
     def __init__(self, root: Path, verbs: str, *, silence: int = 30) -> None:
-        """``silence`` is for how many seconds a client may be silent while a verb runs."""
+        """``silence`` is for how many seconds a client may send nothing while a verb runs."""
         session = script("prelude.sh", "names.sh", "session.sh")
         assert all(
             session.count(f"timeout 30 {waits}") == 1 for waits in ("dd bs=1 count=1", 'sh -c "$read', 'dd bs="$part"')

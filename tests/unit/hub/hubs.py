@@ -89,7 +89,7 @@ def event(number: int, kind: str = "sandbox.ready", *, minute: int | None = None
     """Return an event of a sandbox; ``kind`` is its type without the beginning, ``minute`` that of its time."""
     at = f"2026-11-24T12:{number if minute is None else minute:02}:00Z"
     phase = kind.removeprefix("sandbox.") if kind.startswith("sandbox.") else "ready"
-    said: dict[str, Any] = {
+    content: dict[str, Any] = {
         "number": number,
         "uid": UID,
         "fleet": "acme",
@@ -109,31 +109,31 @@ def event(number: int, kind: str = "sandbox.ready", *, minute: int | None = None
     }
     return {
         "specversion": "1.0",
-        "id": hashlib.sha256(f"{said['uid']}/{number}".encode()).hexdigest(),
-        "source": f"/fleets/{said['fleet']}/hosts/{said['host']}",
-        "subject": said["sandbox_id"],
+        "id": hashlib.sha256(f"{content['uid']}/{number}".encode()).hexdigest(),
+        "source": f"/fleets/{content['fleet']}/hosts/{content['host']}",
+        "subject": content["sandbox_id"],
         "type": f"dev.sandboxer.{kind}",
         "time": at,
         "datacontenttype": "application/json",
-        "data": said,
+        "data": content,
     }
 
 
 def run_event(kind: str = "finished", **data: Any) -> dict[str, Any]:
     """Return an event of a run."""
-    said = {"run_id": "run-1", "fleet": "acme", "command": "apply", "commit": None, "at": "2026-11-24T12:00:00Z"}
+    content = {"run_id": "run-1", "fleet": "acme", "command": "apply", "commit": None, "at": "2026-11-24T12:00:00Z"}
     if kind == "finished":
-        said |= {"seconds": 3.5, "exit_code": 0, "summary": {"create": 1}}
-    said |= data
+        content |= {"seconds": 3.5, "exit_code": 0, "summary": {"create": 1}}
+    content |= data
     return {
         "specversion": "1.0",
-        "id": hashlib.sha256(f"{said['run_id']}/{kind}".encode()).hexdigest(),
-        "source": f"/fleets/{said['fleet']}",
-        "subject": said["run_id"],
+        "id": hashlib.sha256(f"{content['run_id']}/{kind}".encode()).hexdigest(),
+        "source": f"/fleets/{content['fleet']}",
+        "subject": content["run_id"],
         "type": f"dev.sandboxer.run.{kind}",
-        "time": said["at"],
+        "time": content["at"],
         "datacontenttype": "application/json",
-        "data": said,
+        "data": content,
     }
 
 

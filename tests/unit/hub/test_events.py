@@ -206,7 +206,7 @@ def test_events_are_filtered_by_subject(hub: RunningHub) -> None:
     assert hub.events(fleet="%") == []
 
 
-def test_pages_follow_each_other_without_gap_or_repetition(hub: RunningHub) -> None:
+def test_pages_follow_each_other_without_loss_or_repetition(hub: RunningHub) -> None:
     hub.take(*(event(number) for number in range(1, 8)))
     seen, after, pages = [], None, 0
     while True:
@@ -233,7 +233,7 @@ def test_pages_follow_each_other_without_gap_or_repetition(hub: RunningHub) -> N
         ({"fleets": "acme"}, "fleets"),
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused(refusing_hub: RunningHub, query: dict[str, Any], field: str) -> None:
+def test_a_query_that_makes_no_sense_is_refused(refusing_hub: RunningHub, query: dict[str, Any], field: str) -> None:
     assert_problem(refusing_hub.client.get("/events", params=query), 400, field)
 
 

@@ -62,13 +62,13 @@ def test_it_prints_one_line_and_a_signal_ends_it_with_0(tmp_path: Path, number: 
             base_url=match[1], headers={"Authorization": f"Bearer {match[2]}"}, timeout=30, trust_env=False
         )
         with client, client.stream("GET", "/stream") as answer:
-            said = answer.iter_lines()
-            next(said)
+            lines = answer.iter_lines()
+            next(lines)
             assert client.get("/sandboxes").json() == {"sandboxes": []}
             begun = time.monotonic()
             process.send_signal(number)
             rest, errors = process.communicate(timeout=30)
-            list(said)
+            list(lines)
         assert (process.returncode, rest, errors) == (0, "", "")
         assert time.monotonic() - begun < 5
     folder = tmp_path / "state" / "sandboxer"
@@ -133,9 +133,9 @@ def test_an_address_that_cannot_be_had_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_token_that_cannot_be_had_is_refused(source: str, message: str) -> None:
-    said = refused("--token", source, HUB_EMPTY="", HUB_BLANK="a b")
-    assert message in said
-    assert "my-own-token" not in said
+    output = refused("--token", source, HUB_EMPTY="", HUB_BLANK="a b")
+    assert message in output
+    assert "my-own-token" not in output
 
 
 def test_a_database_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
@@ -151,9 +151,9 @@ def test_a_database_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
         ("folder", "Is a directory"),
         ("text/hub.sqlite", "cannot be used"),
     ):
-        said = refused("--listen", "127.0.0.1:0", "--database", str(tmp_path / name))
-        assert message in said, said
-        assert "--database" in said
+        output = refused("--listen", "127.0.0.1:0", "--database", str(tmp_path / name))
+        assert message in output, output
+        assert "--database" in output
     assert (tmp_path / "other.sqlite").read_bytes() == before
 
 

@@ -92,9 +92,9 @@ def test_a_new_life_takes_the_old_ones_place_whatever_comes_late(hub: RunningHub
 
 
 def test_the_order_of_arrival_does_not_count() -> None:
-    told = [LIFE[0], LIFE[2], LIFE[3], NEXT_LIFE[0]]
-    expected = projected(told)
-    assert all(projected(order) == expected for order in itertools.permutations(told))
+    events = [LIFE[0], LIFE[2], LIFE[3], NEXT_LIFE[0]]
+    expected = projected(events)
+    assert all(projected(order) == expected for order in itertools.permutations(events))
 
 
 @settings(max_examples=60, deadline=None)
@@ -142,7 +142,7 @@ def test_sandboxes_are_filtered_by_fleet_host_and_phase(hub: RunningHub) -> None
     assert_problem(hub.client.get("/sandboxes", params={"phase": "well"}), 400, "phase")
 
 
-def test_a_journal_that_was_lost_continues_from_its_gap(hub: RunningHub) -> None:
+def test_a_journal_continues_from_the_event_of_its_loss(hub: RunningHub) -> None:
     hub.take(LIFE[2], event(1795541698, "journal.gap", minute=40), event(1795541699, "sandbox.expired", minute=40))
     assert hub.sandboxes()[0]["phase"] == "expired"
 

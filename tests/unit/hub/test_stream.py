@@ -32,24 +32,24 @@ def messages(answer: httpx.Response) -> Iterator[dict[str, str]]:
 
 def number(message: dict[str, str]) -> int:
     assert message["event"] == "event"
-    told: int = json.loads(message["data"])["data"]["number"]
-    return told
+    value: int = json.loads(message["data"])["data"]["number"]
+    return value
 
 
 def test_an_event_reaches_whoever_listens_and_what_was_before_does_not(hub: RunningHub) -> None:
     hub.take(event(1))
     with hub.client.stream("GET", "/stream") as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
-        said = messages(answer)
-        first = next(said)
+        received = messages(answer)
+        first = next(received)
         assert set(first) == {"id", ""}
         hub.take(event(2))
-        message = next(said)
+        message = next(received)
         assert json.loads(message["data"]) == event(2)
         assert message["id"] != first["id"]
         hub.post(event(2))
         hub.take(event(3))
-        assert number(next(said)) == 3
+        assert number(next(received)) == 3
 
 
 def test_a_reader_resumes_where_it_was_interrupted(hub: RunningHub) -> None:
@@ -58,27 +58,27 @@ def test_a_reader_resumes_where_it_was_interrupted(hub: RunningHub) -> None:
     hub.take(event(1), event(2))
     for seen in ([1, 2], [2]):
         with hub.client.stream("GET", "/stream", headers={"Last-Event-ID": cursor}) as answer:
-            said = messages(answer)
-            assert next(said)["id"] == cursor
-            told = [next(said) for _ in seen]
-            assert [number(one) for one in told] == seen
-            cursor = told[0]["id"]
+            received = messages(answer)
+            assert next(received)["id"] == cursor
+            events = [next(received) for _ in seen]
+            assert [number(one) for one in events] == seen
+            cursor = events[0]["id"]
 
 
 def test_a_reader_resumes_after_a_restart(tmp_path: Path) -> None:
     with RunningHub(tmp_path / "hub.sqlite") as first, first.client.stream("GET", "/stream") as answer:
-        said = messages(answer)
-        next(said)
+        received = messages(answer)
+        next(received)
         first.take(event(1))
-        cursor = next(said)["id"]
+        cursor = next(received)["id"]
         first.stop()
-        assert list(said) == []  # ended, and not broken off
+        assert list(received) == []  # ended, and not broken off
     with RunningHub(tmp_path / "hub.sqlite") as second:
         second.take(event(2))
         with second.client.stream("GET", "/stream", headers={"Last-Event-ID": cursor}) as answer:
-            said = messages(answer)
-            next(said)
-            assert number(next(said)) == 2
+            received = messages(answer)
+            next(received)
+            assert number(next(received)) == 2
 
 
 def test_a_cursor_of_another_database_is_refused(hub: RunningHub) -> None:
@@ -90,41 +90,41 @@ def test_a_cursor_of_the_list_of_events_is_valid_in_the_stream(hub: RunningHub) 
     hub.take(event(1), event(2), event(3))
     cursor = hub.client.get("/events", params={"limit": 1}).json()["next"]
     with hub.client.stream("GET", "/stream", headers={"Last-Event-ID": cursor}) as answer:
-        said = messages(answer)
-        next(said)
-        assert [number(next(said)), number(next(said))] == [2, 3]
+        received = messages(answer)
+        next(received)
+        assert [number(next(received)), number(next(received))] == [2, 3]
 
 
-def test_a_silent_stream_sends_comments(tmp_path: Path) -> None:
+def test_an_idle_stream_sends_comments(tmp_path: Path) -> None:
     with RunningHub(tmp_path / "hub.sqlite", heartbeat=0.05) as hub, hub.client.stream("GET", "/stream") as answer:
-        said = messages(answer)
-        next(said)
-        assert [next(said), next(said)] == [{"": "still here"}] * 2
+        received = messages(answer)
+        next(received)
+        assert [next(received), next(received)] == [{"": "still here"}] * 2
         hub.take(event(1))
-        assert next(one for one in said if "event" in one)["event"] == "event"
+        assert next(one for one in received if "event" in one)["event"] == "event"
 
 
 def test_a_registration_is_sent_without_a_cursor(hub: RunningHub) -> None:
     with hub.client.stream("GET", "/stream") as answer:
-        said = messages(answer)
-        next(said)
+        received = messages(answer)
+        next(received)
         hub.put(registration())
-        assert next(said) == {"event": "registration", "data": "{}"}
+        assert next(received) == {"event": "registration", "data": "{}"}
         hub.client.delete(f"/sandboxes/{SANDBOX}", params={"host": "lab-1", "uid": UID})
-        assert next(said) == {"event": "registration", "data": "{}"}
+        assert next(received) == {"event": "registration", "data": "{}"}
 
 
 def test_many_readers_get_every_event_while_many_write(hub: RunningHub) -> None:
     with hub.client.stream("GET", "/stream") as answer:
         start = next(messages(answer))["id"]
-    told: list[list[int]] = []
+    numbers: list[list[int]] = []
 
     def read() -> None:
         headers: dict[str, Any] = {**hub.client.headers, "Last-Event-ID": start}
         with httpx.stream("GET", f"{hub.url}stream", headers=headers, timeout=30, trust_env=False) as answer:
-            said = messages(answer)
-            next(said)
-            told.append([number(next(said)) for _ in range(40)])
+            received = messages(answer)
+            next(received)
+            numbers.append([number(next(received)) for _ in range(40)])
 
     readers = [threading.Thread(target=read) for _ in range(3)]
     writers = [
@@ -135,17 +135,17 @@ def test_many_readers_get_every_event_while_many_write(hub: RunningHub) -> None:
         thread.start()
     for thread in [*readers, *writers]:
         thread.join(60)
-    assert len(told) == 3
-    assert sorted(told[0]) == list(range(1, 41))
-    assert told[1] == told[0]
-    assert told[2] == told[0]
+    assert len(numbers) == 3
+    assert sorted(numbers[0]) == list(range(1, 41))
+    assert numbers[1] == numbers[0]
+    assert numbers[2] == numbers[0]
 
 
-def test_the_hub_ends_soon_with_silent_readers(tmp_path: Path) -> None:
+def test_the_hub_ends_soon_with_idle_readers(tmp_path: Path) -> None:
     with RunningHub(tmp_path / "hub.sqlite") as hub, hub.client.stream("GET", "/stream") as answer:
-        said = messages(answer)
-        next(said)
+        received = messages(answer)
+        next(received)
         begun = time.monotonic()
         hub.stop()
         assert time.monotonic() - begun < 5
-        assert list(said) == []
+        assert list(received) == []

@@ -61,9 +61,9 @@ def _opens(url: str) -> bool:
 
 
 def _read_until(one: object, text: bytes) -> bytes:
-    said = b""
-    while text not in said:
+    received = b""
+    while text not in received:
         data = one.recv(64)  # type: ignore[attr-defined]  # a socket
         assert data
-        said += data
-    return said
+        received += data
+    return received

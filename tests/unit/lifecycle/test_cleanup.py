@@ -9,27 +9,27 @@ import pytest
 
 from sandboxer.lifecycle.cleanup import PendingCleanup, pending_cleanups
 from sandboxer.model.observed import Head, Reachable, Tombstone
-from tests.support.planning import COMMIT, NOW, fleet_of, looks_of
+from tests.support.planning import COMMIT, NOW, fleet_of, observations_of
 
 ROOT = "/tmp/sandboxer"
 CASE: dict[str, Any] = {"sandboxes": {"web": {}}}
-WANTED = fleet_of(CASE).sandboxes["web"].id
+DESIRED = fleet_of(CASE).sandboxes["web"].id
 HEAD = Head(COMMIT, NOW)
 
 
 def _unsettled(*, forget: bool = True, **fields: Any) -> list[PendingCleanup]:
-    observation = looks_of(CASE)["lab-1"]
+    observation = observations_of(CASE)["lab-1"]
     assert isinstance(observation, Reachable)
     return pending_cleanups(fleet_of(CASE), {"lab-1": replace(observation, **{"head": HEAD, **fields})}, forget=forget)
 
 
-def _stones(*identifiers: str) -> dict[str, Tombstone]:
+def _tombstones(*identifiers: str) -> dict[str, Tombstone]:
     return {identifier: Tombstone(identifier, "sha256:00") for identifier in identifiers}
 
 
 def test_where_all_is_done_no_host_is_contacted() -> None:
     assert _unsettled() == []
-    assert _unsettled(tombstones=_stones(WANTED)) == []
+    assert _unsettled(tombstones=_tombstones(DESIRED)) == []
 
 
 @pytest.mark.parametrize(
@@ -42,18 +42,18 @@ def test_where_all_is_done_no_host_is_contacted() -> None:
     ],
     ids=["staging", "lock", "no-head", "other-head"],
 )
-def test_what_was_left_over_and_a_commit_that_is_not_noted_are_settled(fields: dict[str, Any]) -> None:
+def test_leftovers_and_a_commit_that_is_not_noted_need_a_cleanup(fields: dict[str, Any]) -> None:
     assert _unsettled(**fields) == [PendingCleanup("lab-1", ROOT, "docker")]
 
 
 def test_a_tombstone_goes_with_its_manifest_and_no_sooner() -> None:
-    tombstones = _stones(WANTED, "0011aabb")
+    tombstones = _tombstones(DESIRED, "0011aabb")
     assert _unsettled(tombstones=tombstones) == [PendingCleanup("lab-1", ROOT, "docker", ("0011aabb",))]
     assert _unsettled(tombstones=tombstones, forget=False) == []
 
 
 def test_a_file_that_only_resembles_a_tombstone_is_left_alone() -> None:
-    assert _unsettled(tombstones=_stones("0011aabb 0011aabc", "x\n", "README", "0011AABB")) == []
+    assert _unsettled(tombstones=_tombstones("0011aabb 0011aabc", "x\n", "README", "0011AABB")) == []
 
 
 def test_a_host_without_an_engine_is_cleaned_up_without_one() -> None:

@@ -1,4 +1,4 @@
-"""Telling State Hub in the background of a run: real journals on this machine, real connections to a hub that lies."""
+"""Reports to State Hub during a run: real journals on this machine, real connections to a hub that lies."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sandboxer.lifecycle import delivery as module
 from sandboxer.model.event import Event, drift_event, gap_then
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.plan import FieldChange
-from tests.support.bench import FLEET, ID
 from tests.support.deliveries import STARTED_RUN, Deliveries, finished, is_ready, numbers, of, started
 from tests.support.handles import registration as registration_of
 from tests.support.hubs import TAKES, Answer, LyingHub, Request, Talk, says
 from tests.support.journal_host import NOW, ONE, RECORD, TWO, JournalHost, life, lines
+from tests.support.local_hosts import FLEET, ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,10 +54,10 @@ def test_unacknowledged_events_of_the_journals_are_sent_and_noted(host: JournalH
     host.lives(ONE, lines(life(ONE, 3)), cursor=f"{ONE} 1\n")
     host.left(lines(life(TWO, identifier=OTHERS[0])[3:]), identifier=OTHERS[0])
     with LyingHub() as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        assert finished(telling) == []
-        assert telling.sent == 2
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        assert finished(delivery) == []
+        assert delivery.sent == 2
         again = deliver(lying)
         again.begin(host.journals, ["one"])
         assert finished(again) == []
@@ -72,11 +72,11 @@ def test_what_the_run_does_is_sent_after_the_waiting_events(host: JournalHost, d
     events = life(ONE)
     host.lives(ONE, lines(events[:3]))
     with LyingHub() as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
         for event in events[3:]:  # it is read meanwhile, with these or without
-            telling.enqueue(event, "one")
-        assert finished(telling) == []
+            delivery.enqueue(event, "one")
+        assert finished(delivery) == []
     assert numbers(lying) == of(ONE, 1, 2, 3, 4, 5)
     assert host.numbers() == [("1", 5, [])]
 
@@ -84,24 +84,24 @@ def test_what_the_run_does_is_sent_after_the_waiting_events(host: JournalHost, d
 def test_what_was_read_already_is_not_sent_twice(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     with LyingHub() as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        telling.begin(host.journals, ["one"])
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        delivery.begin(host.journals, ["one"])
         for event in life(ONE, 3) * 2:
-            telling.enqueue(event, "one")
-        assert finished(telling) == []
+            delivery.enqueue(event, "one")
+        assert finished(delivery) == []
     assert numbers(lying) == of(ONE, 1, 2, 3)
 
 
 def test_a_life_that_begins_is_sent_from_its_first_event(host: JournalHost, deliver: Deliveries) -> None:
     with LyingHub() as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        is_ready(telling)
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        is_ready(delivery)
         host.lives(ONE, lines(life(ONE, 3)))
         for event in life(ONE, 3):
-            telling.enqueue(event, "one")
-        assert finished(telling) == []
+            delivery.enqueue(event, "one")
+        assert finished(delivery) == []
     assert numbers(lying) == of(ONE, 1, 2, 3)
     assert host.numbers() == [("1", 3, [])]
 
@@ -111,18 +111,18 @@ def test_an_event_behind_one_that_is_not_known_waits_for_the_next_run(host: Jour
     events = life(ONE)
     host.lives(ONE, lines(events[:2]))
     with LyingHub() as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        is_ready(telling)
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        is_ready(delivery)
         host.lives(ONE, lines(events[:4]))  # 3 is another client's
-        telling.enqueue(events[3], "one")
-        telling.enqueue(life(TWO, 3, identifier=OTHERS[0])[2], "one")  # of a life of which nothing is known
-        assert finished(telling) == []
+        delivery.enqueue(events[3], "one")
+        delivery.enqueue(life(TWO, 3, identifier=OTHERS[0])[2], "one")  # of a life of which nothing is known
+        assert finished(delivery) == []
         assert numbers(lying) == of(ONE, 1, 2)
         assert host.numbers() == [("1", 2, [3, 4])]
-        following = deliver(lying)
-        following.begin(host.journals, ["one"])
-        assert finished(following) == []
+        next_run = deliver(lying)
+        next_run.begin(host.journals, ["one"])
+        assert finished(next_run) == []
     assert numbers(lying) == of(ONE, 1, 2, 3, 4)
     assert numbers(lying, OTHERS[0]) == []
 
@@ -132,21 +132,21 @@ def test_a_journal_that_begins_again_is_sent(host: JournalHost, deliver: Deliver
     record = RECORD.model_copy(update={"uid": ONE})
     unknown_host = gap_then(record, Phase.PROVISIONING, at=NOW, reason="r")
     with LyingHub() as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        is_ready(telling)
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        is_ready(delivery)
         for event in unknown_host:
-            telling.enqueue(event, "one")
-        assert finished(telling) == []
+            delivery.enqueue(event, "one")
+        assert finished(delivery) == []
     assert numbers(lying) == of(ONE, 1, 2, 3, unknown_host[0].number, unknown_host[1].number)
 
 
 def test_hosts_that_were_not_begun_are_not_reported(host: JournalHost, deliver: Deliveries) -> None:
     with LyingHub() as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, [])
-        telling.enqueue(life(ONE)[0], "one")
-        assert finished(telling) == []
+        delivery = deliver(lying)
+        delivery.begin(host.journals, [])
+        delivery.enqueue(life(ONE)[0], "one")
+        assert finished(delivery) == []
     assert lying.events == []
 
 
@@ -154,15 +154,15 @@ def test_a_life_and_the_one_after_it_are_sent_in_turn(host: JournalHost, deliver
     first, second = life(ONE), life(TWO, 3)
     host.lives(ONE, lines(first[:3]), cursor=f"{ONE} 2\n")
     with LyingHub() as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        is_ready(telling)
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        is_ready(delivery)
         host.lives(ONE, lines(first[:4]), cursor=f"{ONE} 2\n")
         host.remove(ONE, first[4])
         host.lives(TWO, lines(second))
         for event in [*first[3:], *second]:
-            telling.enqueue(event, "one")
-        assert finished(telling) == []
+            delivery.enqueue(event, "one")
+        assert finished(delivery) == []
     assert numbers(lying) == [*of(ONE, 3, 4, 5), *of(TWO, 1, 2, 3)]
     assert host.numbers() == [("2", 3, [])]
     assert not host.kept().exists()
@@ -196,9 +196,9 @@ def test_one_at_a_time_of_a_sandbox_and_four_of_all(host: JournalHost, deliver: 
         host.lives(ONE, lines(life(ONE, 3, identifier=identifier)), identifier=identifier)
     count = _Count()
     with LyingHub(choose=count.answer) as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        assert finished(telling) == []
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        assert finished(delivery) == []
     assert {count.most[identifier] for identifier in OTHERS} == {1}
     assert count.most["all"] in (2, 3, 4)
     assert all(numbers(lying, identifier) == of(ONE, 1, 2, 3) for identifier in OTHERS)
@@ -223,9 +223,9 @@ def test_an_identity_is_registered_while_it_is_ready(host: JournalHost, deliver:
         return REGISTRATION
 
     with LyingHub() as lying:
-        telling = deliver(lying, registration)
-        telling.begin(host.journals, ["one"])
-        assert finished(telling) == []
+        delivery = deliver(lying, registration)
+        delivery.begin(host.journals, ["one"])
+        assert finished(delivery) == []
     assert _requests(lying) == [
         "POST requested",
         "POST provisioning",
@@ -245,13 +245,13 @@ def test_reported_drift_renews_the_registration(host: JournalHost, deliver: Deli
     record = RECORD.model_copy(update={"uid": ONE})
     host.lives(ONE, lines(life(ONE, 3)), cursor=f"{ONE} 3\n")
     with LyingHub() as lying:
-        telling = deliver(lying, lambda *_: REGISTRATION)
-        telling.begin(host.journals, ["one"])
-        is_ready(telling)
+        delivery = deliver(lying, lambda *_: REGISTRATION)
+        delivery.begin(host.journals, ["one"])
+        is_ready(delivery)
         for number, fields in ((4, drift), (5, [])):
             event = drift_event(record, fields, at=NOW, reason="r").model_copy(update={"number": number})
-            telling.enqueue(event, "one")
-        assert finished(telling) == []
+            delivery.enqueue(event, "one")
+        assert finished(delivery) == []
     assert [request.method for request in lying.requests] == ["POST", "PUT"] * 2
     assert [event["type"].rpartition(".")[2] for event in lying.events] == ["detected", "resolved"]
 
@@ -259,9 +259,9 @@ def test_reported_drift_renews_the_registration(host: JournalHost, deliver: Deli
 def test_one_that_is_not_ready_any_more_is_not_registered(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     with LyingHub() as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        assert finished(telling) == []
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        assert finished(delivery) == []
     assert _requests(lying) == ["POST requested", "POST provisioning", "POST ready"]
 
 
@@ -269,10 +269,10 @@ def test_one_that_is_not_ready_any_more_is_not_registered(host: JournalHost, del
 def test_a_hub_without_registrations_gets_the_events(host: JournalHost, deliver: Deliveries, status: int) -> None:
     host.lives(ONE, lines(life(ONE)))
     with LyingHub(choose=lambda request: TAKES if request.path == "/events" else says(status)) as lying:
-        telling = deliver(lying, lambda *_: REGISTRATION)
-        telling.begin(host.journals, ["one"])
-        telling.renew("one", ID, REGISTRATION)
-        assert finished(telling) == []
+        delivery = deliver(lying, lambda *_: REGISTRATION)
+        delivery.begin(host.journals, ["one"])
+        delivery.renew("one", ID, REGISTRATION)
+        assert finished(delivery) == []
     assert numbers(lying) == of(ONE, 1, 2, 3, 4, 5)
     assert host.numbers() == [("1", 5, [])]
 
@@ -280,9 +280,9 @@ def test_a_hub_without_registrations_gets_the_events(host: JournalHost, deliver:
 def test_a_registration_that_fails_for_a_moment_is_tried_again(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     with LyingHub(TAKES, TAKES, TAKES, says(503)) as lying:
-        telling = deliver(lying, lambda *_: REGISTRATION)
-        telling.begin(host.journals, ["one"])
-        assert finished(telling) == []
+        delivery = deliver(lying, lambda *_: REGISTRATION)
+        delivery.begin(host.journals, ["one"])
+        assert finished(delivery) == []
     assert _requests(lying)[2:] == ["POST ready", "PUT", "POST ready", "PUT"]
     assert host.numbers() == [("1", 3, [])]
 
@@ -290,31 +290,33 @@ def test_a_registration_that_fails_for_a_moment_is_tried_again(host: JournalHost
 def test_one_that_was_extended_is_registered_again_after_its_events(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 2)))
     with LyingHub() as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        is_ready(telling)
-        telling.renew("one", ID, REGISTRATION)
-        assert finished(telling) == []
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        is_ready(delivery)
+        delivery.renew("one", ID, REGISTRATION)
+        assert finished(delivery) == []
     assert _requests(lying) == ["POST requested", "POST provisioning", "PUT"]
 
 
 def test_a_registration_that_is_not_taken_is_no_event_that_waits(host: JournalHost, deliver: Deliveries) -> None:
     with LyingHub(otherwise=says(401)) as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        telling.renew("one", ID, REGISTRATION)
-        assert finished(telling) == [f"State Hub at {lying.url}: answered 401 Unauthorized (check spec.stateHub.token)"]
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        delivery.renew("one", ID, REGISTRATION)
+        assert finished(delivery) == [
+            f"State Hub at {lying.url}: answered 401 Unauthorized (check spec.stateHub.token)"
+        ]
 
 
 def test_an_event_of_a_run_is_sent_once_or_never(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE, 3)))
     refuses = LyingHub(choose=lambda request: says(400) if request.json["subject"] == STARTED_RUN else TAKES)
     with refuses as lying:
-        telling = deliver(lying)
-        telling.announce(started())
-        telling.begin(host.journals, ["one"])
-        assert finished(telling) == [f"State Hub at {lying.url}: answered 400 Bad Request"]
-        assert telling.sent == 1
+        delivery = deliver(lying)
+        delivery.announce(started())
+        delivery.begin(host.journals, ["one"])
+        assert finished(delivery) == [f"State Hub at {lying.url}: answered 400 Bad Request"]
+        assert delivery.sent == 1
     assert numbers(lying) == of(ONE, 1, 2, 3)
     assert host.numbers() == [("1", 3, [])]
 
@@ -335,12 +337,12 @@ def test_a_host_that_goes_away_is_reported_and_others_continue(
 
     journals = Journals(FLEET, {name: str(host.session.root("one")) for name in ("one", "two")}, transport)
     with LyingHub() as lying:
-        telling = deliver(lying)
-        telling.begin(journals, ["one", "two"])
-        telling.enqueue(life(TWO, identifier=OTHERS[0])[0], "two")
-        is_ready(telling)
+        delivery = deliver(lying)
+        delivery.begin(journals, ["one", "two"])
+        delivery.enqueue(life(TWO, identifier=OTHERS[0])[0], "two")
+        is_ready(delivery)
         gone.add("one")
-        assert finished(telling) == [
+        assert finished(delivery) == [
             "the journals of two cannot be read: two does not answer",
             "cannot save the delivery state of State Hub on one: one does not answer",
         ]
@@ -358,9 +360,9 @@ def test_its_threads_end_with_it(host: JournalHost, deliver: Deliveries) -> None
     events: list[Event] = life(ONE, 3)
     host.lives(ONE, lines(events))
     with LyingHub() as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        assert finished(telling) == []
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        assert finished(delivery) == []
     left = [thread for thread in threading.enumerate() if thread.ident not in before]
     for thread in left:
         thread.join(10)

@@ -10,12 +10,12 @@ import pytest
 from sandboxer.errors import HostUnreachable
 from sandboxer.hosts.journals import Journals
 from sandboxer.lifecycle import delivery as module
-from tests.support.bench import FLEET
 from tests.support.deliveries import Deliveries
 from tests.support.handles import registration
 from tests.support.hub_faults import Between, compare
 from tests.support.hubs import LyingHub
 from tests.support.journal_host import JournalHost, life, lines
+from tests.support.local_hosts import FLEET
 from tests.unit.hub.hubs import TOKEN, RunningHub
 
 if TYPE_CHECKING:
@@ -39,25 +39,25 @@ class _Lives:
         self.began = 0
         self.living: dict[str, list[Event]] = {}
 
-    def go_on(self, telling: Delivery) -> None:
+    def go_on(self, delivery: Delivery) -> None:
         """Each name begins a life, ends one, or stays as it is."""
         for name in NAMES:
             if name not in self.living and self._chance.random() < 0.7:
                 self.began += 1
-                self._step(telling, name, life(f"{self.began:032x}", identifier=name)[:3])
+                self._step(delivery, name, life(f"{self.began:032x}", identifier=name)[:3])
             elif name in self.living and self._chance.random() < 0.5:
                 uid = self.living[name][0].uid
                 *_, destroying, destroyed = life(uid, identifier=name)
-                self._step(telling, name, [destroying])
+                self._step(delivery, name, [destroying])
                 self._host.remove(uid, destroyed, identifier=name)
                 del self.living[name]
-                telling.enqueue(destroyed, "one")
+                delivery.enqueue(destroyed, "one")
 
-    def _step(self, telling: Delivery, name: str, events: list[Event]) -> None:
+    def _step(self, delivery: Delivery, name: str, events: list[Event]) -> None:
         journal = self.living[name] = [*self.living.get(name, ()), *events]
         self._host.lives(events[0].uid, lines(journal), identifier=name)
         for event in events:
-            telling.enqueue(event, "one")
+            delivery.enqueue(event, "one")
 
 
 @pytest.fixture
@@ -85,22 +85,22 @@ def test_every_event_arrives_once(
         lives = _Lives(host, chance)
         with LyingHub(choose=between.choose) as lying:
             while len(broken) < FAULTS:
-                telling = deliver(lying, lambda uid, identifier, name: _registration(uid, identifier))
-                telling.begin(journals, ["one"])
-                lives.go_on(telling)
+                delivery = deliver(lying, lambda uid, identifier, name: _registration(uid, identifier))
+                delivery.begin(journals, ["one"])
+                lives.go_on(delivery)
                 dead[0] = chance.random() < 0.2  # the run is gone before it could note what it sent
-                telling.finish(grace=0.2, most=1.0)
+                delivery.finish(grace=0.2, most=1.0)
                 dead[0] = False
             between.honest = True
             last = deliver(lying)
             last.begin(journals, ["one"])
             assert last.finish(grace=20, most=60) == []
         between.close()
-        told = hub.events(limit=1000)
+        received = hub.events(limit=1000)
         assert all(not one.events for one in host.read())
         known = {one["id"]: one["phase"] for one in hub.sandboxes()}
     there = {events[0].uid: [event.number for event in events] for events in lives.living.values()}
-    assert compare(told, there, lives.began) == (0, 0)
+    assert compare(received, there, lives.began) == (0, 0)
     assert known == dict.fromkeys(lives.living, "ready")
     assert not (host.home / ".journals").exists()
 

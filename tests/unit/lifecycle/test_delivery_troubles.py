@@ -10,10 +10,10 @@ import pytest
 
 from sandboxer.lifecycle import delivery as module
 from sandboxer.lifecycle.delivery import ATTEMPTS
-from tests.support.bench import ID
 from tests.support.deliveries import Deliveries, finished, is_ready, numbers, of, started
 from tests.support.hubs import CUTS, HANGS, TAKES, TOKEN, Answer, LyingHub, Request, Talk, says
 from tests.support.journal_host import ONE, JournalHost, life, lines
+from tests.support.local_hosts import ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +49,10 @@ def test_what_is_refused_stops_its_sandbox_and_no_other(host: JournalHost, deliv
         return says(400, {"detail": "data.phase: no phase"}) if bad else TAKES
 
     with LyingHub(choose=choose) as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        (said,) = finished(telling)
-        assert said == (
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        (message,) = finished(delivery)
+        assert message == (
             f"State Hub at {lying.url}: answered 400 Bad Request: data.phase: no phase; "
             "2 events wait on the hosts (sent by the next run, or by `sandboxer hub flush`)"
         )
@@ -63,9 +63,9 @@ def test_what_is_refused_stops_its_sandbox_and_no_other(host: JournalHost, deliv
 def test_what_fails_for_a_moment_is_tried_again_in_its_order(host: JournalHost, deliver: Deliveries) -> None:
     host.lives(ONE, lines(life(ONE)))
     with LyingHub(says(503), TAKES, CUTS, says(500), says(429, Retry_After="0"), TAKES, says(502)) as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        assert finished(telling) == []
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        assert finished(delivery) == []
     assert numbers(lying) == of(ONE, 1, 1, 2, 2, 2, 2, 3, 3, 4, 5)
     assert host.numbers() == [("1", 5, [])]
 
@@ -79,9 +79,9 @@ def test_a_hub_is_not_contacted_before_retry_after(host: JournalHost, deliver: D
         return TAKES if len(request) > 1 else says(429, Retry_After="1")
 
     with LyingHub(choose=choose) as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        assert finished(telling) == []
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        assert finished(delivery) == []
     first, second = request
     assert second - first >= 1.0
 
@@ -102,12 +102,12 @@ def test_a_hub_is_given_up(host: JournalHost, deliver: Deliveries, case: str) ->
     answer, times, why = GIVEN_UP[case]
     host.lives(ONE, lines(life(ONE, 3)))
     with LyingHub(otherwise=answer) as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        (said,) = finished(telling)
-        assert said.startswith(f"State Hub at {lying.url}: {why}")
-        assert said.endswith("; 3 events wait on the hosts (sent by the next run, or by `sandboxer hub flush`)")
-        assert TOKEN not in said
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        (message,) = finished(delivery)
+        assert message.startswith(f"State Hub at {lying.url}: {why}")
+        assert message.endswith("; 3 events wait on the hosts (sent by the next run, or by `sandboxer hub flush`)")
+        assert TOKEN not in message
     assert len(lying.requests) == times
     assert host.numbers() == [("1", 0, [1, 2, 3])]
 
@@ -117,11 +117,11 @@ def test_a_hub_that_is_not_there_is_one_sentence(host: JournalHost, deliver: Del
         host.lives(ONE, lines(life(ONE, 3, identifier=identifier)), identifier=identifier)
     with LyingHub() as lying:
         pass
-    telling = deliver(lying)
-    telling.announce(started())
-    telling.begin(host.journals, ["one"])
-    (said,) = finished(telling)
-    assert "refused; 24 events wait on the hosts" in said
+    delivery = deliver(lying)
+    delivery.announce(started())
+    delivery.begin(host.journals, ["one"])
+    (message,) = finished(delivery)
+    assert "refused; 24 events wait on the hosts" in message
 
 
 def test_a_hub_with_retry_after_beyond_the_run_is_named(
@@ -130,10 +130,10 @@ def test_a_hub_with_retry_after_beyond_the_run_is_named(
     monkeypatch.setattr(module, "FIRST_PAUSE", 60.0)
     host.lives(ONE, lines(life(ONE, 3)))
     with LyingHub(otherwise=says(503)) as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        (said,) = telling.finish(grace=2.0)
-    assert ": answered 503 Service Unavailable; 3 events wait" in said
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        (message,) = delivery.finish(grace=2.0)
+    assert ": answered 503 Service Unavailable; 3 events wait" in message
 
 
 # --- time
@@ -145,30 +145,30 @@ def test_a_hub_that_hangs_costs_its_grace_and_nothing_once_that_has_passed(
     host.lives(ONE, lines(life(ONE, 3)))
     with LyingHub(otherwise=HANGS) as lying:
         for before, least, most in ((0.0, 0.3, 6.0), (1.2, 0.0, 0.7)):
-            telling = deliver(lying)
-            telling.begin(host.journals, ["one"])
+            delivery = deliver(lying)
+            delivery.begin(host.journals, ["one"])
             while not lying.requests:
                 time.sleep(0.01)
             time.sleep(before)
             began = time.monotonic()
-            (said,) = telling.finish(grace=1.0)
+            (message,) = delivery.finish(grace=1.0)
             assert least <= time.monotonic() - began < most
-            assert said.startswith(f"State Hub at {lying.url}: no answer within 1 s; 3 events wait on the hosts")
+            assert message.startswith(f"State Hub at {lying.url}: no answer within 1 s; 3 events wait on the hosts")
             lying.requests.clear()
     assert host.numbers() == [("1", 0, [1, 2, 3])]
 
 
 def test_events_during_a_hang_of_the_hub_delay_nobody(host: JournalHost, deliver: Deliveries) -> None:
     with LyingHub(otherwise=HANGS) as lying:
-        telling = deliver(lying)
+        delivery = deliver(lying)
         began = time.monotonic()
-        telling.announce(started())
-        telling.begin(host.journals, ["one"])
+        delivery.announce(started())
+        delivery.begin(host.journals, ["one"])
         for event in life(ONE):
-            telling.enqueue(event, "one")
-        telling.renew("one", ID, REGISTRATION)
+            delivery.enqueue(event, "one")
+        delivery.renew("one", ID, REGISTRATION)
         assert time.monotonic() - began < 2
-        assert len(telling.finish(grace=0.1)) == 1
+        assert len(delivery.finish(grace=0.1)) == 1
 
 
 def test_a_hub_that_keeps_acknowledging_gets_more_time_up_to_a_limit(host: JournalHost, deliver: Deliveries) -> None:
@@ -180,15 +180,15 @@ def test_a_hub_that_keeps_acknowledging_gets_more_time_up_to_a_limit(host: Journ
         TAKES.act(talk)
 
     with LyingHub(otherwise=Answer(act)) as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
         began = time.monotonic()
-        (said,) = telling.finish(grace=1.4, most=1.5)
+        (message,) = delivery.finish(grace=1.4, most=1.5)
         assert 1.4 < time.monotonic() - began < 8
-        assert said.startswith(f"State Hub at {lying.url}: ")
+        assert message.startswith(f"State Hub at {lying.url}: ")
     ((_, cursor, left),) = host.numbers()
     assert 0 < cursor < 40
-    assert f"; {len(left)} events wait on the hosts" in said
+    assert f"; {len(left)} events wait on the hosts" in message
     assert left == list(range(cursor + 1, 200))
 
 
@@ -201,11 +201,11 @@ def test_what_is_acknowledged_after_the_end_is_not_noted_and_sent_again(host: Jo
         TAKES.act(talk)
 
     with LyingHub(Answer(act)) as lying:
-        telling = deliver(lying)
-        telling.begin(host.journals, ["one"])
-        assert len(telling.finish(grace=0.3)) == 1
+        delivery = deliver(lying)
+        delivery.begin(host.journals, ["one"])
+        assert len(delivery.finish(grace=0.3)) == 1
         go.set()
-        is_ready(telling)
+        is_ready(delivery)
         assert host.numbers() == [("1", 0, [1, 2])]
         again = deliver(lying)
         again.begin(host.journals, ["one"])

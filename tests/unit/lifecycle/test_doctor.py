@@ -304,9 +304,9 @@ def test_a_host_that_git_does_not_have(
 ) -> None:
     monkeypatch.chdir(fleet(tmp_path, HOST))
     assert run(["doctor", "biuld-1"]) == 1
-    said = capsys.readouterr().err
-    assert 'no host "biuld-1" in git' in said
-    assert "did you mean `build-1`?" in said
+    output = capsys.readouterr().err
+    assert 'no host "biuld-1" in git' in output
+    assert "did you mean `build-1`?" in output
 
 
 def test_the_command(

@@ -29,7 +29,7 @@ from sandboxer.lifecycle.doctor_checks import (
 )
 from sandboxer.model.host_report import Check
 from sandboxer.model.protocols import CommandResult
-from tests.support.doctor import DEBIAN_12, checked, only, told
+from tests.support.doctor import DEBIAN_12, checked, facts_of, only
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "hosts.md"
 
@@ -52,23 +52,25 @@ def test_nothing_at_all_is_survived() -> None:
     ],
 )
 def test_the_root(sections: dict[str, str], status: str, found: str) -> None:
-    check = only(check_root(told({"parent /tmp": "1777"} | sections)))
+    check = only(check_root(facts_of({"parent /tmp": "1777"} | sections)))
     assert check.status == status
     assert found in check.found
 
 
 def test_a_way_that_others_can_change_is_refused() -> None:
-    check = only(check_root(told({"way": "/a b may be written by other users (mode 777), who could replace /a b/c"})))
+    check = only(
+        check_root(facts_of({"way": "/a b may be written by other users (mode 777), who could replace /a b/c"}))
+    )
     assert check.status == "error"
     assert check.found.endswith("who could replace /a b/c, and is rejected")
     assert check.remedy is not None
     assert check.remedy.splitlines()[0] == "chmod go-w '/a b'"
-    foreign = only(check_root(told({"way": "/a belongs to user id 5, who could replace /a/b"})))
+    foreign = only(check_root(facts_of({"way": "/a belongs to user id 5, who could replace /a/b"})))
     assert foreign.remedy == "set spec.root on the Host to another folder, such as /var/lib/sandboxer"
 
 
-def test_a_folder_where_anybody_renames_is_no_place_for_a_root() -> None:
-    *_, check = check_root(told({"parent /srv": "777", "writable": ""}))
+def test_a_folder_where_anybody_may_rename_is_no_place_for_a_root() -> None:
+    *_, check = check_root(facts_of({"parent /srv": "777", "writable": ""}))
     assert (check.status, check.remedy) == ("warning", "chmod +t /srv")
 
 
@@ -85,7 +87,7 @@ def test_a_folder_where_anybody_renames_is_no_place_for_a_root() -> None:
 )
 def test_the_disk(free: int, files: str, options: str, found: str | None) -> None:
     disk = f"Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda 99 1 {free} 1% /tmp"
-    check = only(check_disk(told({"disk": disk, "filesystem": files, "mounted": options})))
+    check = only(check_disk(facts_of({"disk": disk, "filesystem": files, "mounted": options})))
     assert check.status == ("warning" if found else "ok")
     assert (found or "2.0 GiB free on /tmp") in check.found
 
@@ -94,19 +96,19 @@ def test_what_fills_a_disk_is_shown_by_the_backends_commands_too() -> None:
     disk = f"Filesystem\n/dev/vda 99 1 {100 << 10} 1% /tmp"
     sections = {"disk": disk, "filesystem": "0 0 ext2/ext3", "mounted": "rw"}
     elsewhere = "or set spec.root on the Host to another folder, such as /var/lib/sandboxer"
-    assert only(check_disk(told(sections))).remedy == f"df -h\n{elsewhere}"
-    check = only(check_disk(told(sections | {"disk-usage": "podman system df"})))
+    assert only(check_disk(facts_of(sections))).remedy == f"df -h\n{elsewhere}"
+    check = only(check_disk(facts_of(sections | {"disk-usage": "podman system df"})))
     assert check.remedy == f"podman system df\ndf -h\n{elsewhere}"
 
 
 def test_docker_closed_to_the_login() -> None:
-    said = "permission denied while trying to connect to the Docker daemon socket"
-    facts = told(
+    message = "permission denied while trying to connect to the Docker daemon socket"
+    facts = facts_of(
         {
             "login": "1001 ci",
             "client docker /usr/bin/docker": "Docker version 20.10",
             "info docker": "",
-            "info-code 1": said,
+            "info-code 1": message,
             "socket /var/run/docker.sock": "docker",
         }
     )
@@ -116,7 +118,7 @@ def test_docker_closed_to_the_login() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "systemd", "found", "remedy"),
+    ("code", "output", "systemd", "found", "remedy"),
     [
         (
             "1",
@@ -129,23 +131,23 @@ def test_docker_closed_to_the_login() -> None:
         ("124", "", "systemd=yes", "does not answer within 20 s", "systemctl restart docker"),
     ],
 )
-def test_docker_that_is_silent(code: str, said: str, systemd: str, found: str, remedy: str) -> None:
+def test_docker_that_does_not_answer(code: str, output: str, systemd: str, found: str, remedy: str) -> None:
     system = f"{DEBIAN_12}\n{systemd}"
-    sections = {"system": system, "client docker /usr/bin/docker": "", "info docker": "", f"info-code {code}": said}
-    check = only(check_engine(told(sections)))
+    sections = {"system": system, "client docker /usr/bin/docker": "", "info docker": "", f"info-code {code}": output}
+    check = only(check_engine(facts_of(sections)))
     assert check.status == "error"
     assert found in check.found
     assert check.remedy == remedy
 
 
 def test_a_runtime_that_is_not_there_names_the_one_that_is() -> None:
-    check = only(check_engine(told({"client podman /usr/bin/podman": ""}, checked(runtime="docker"))))
+    check = only(check_engine(facts_of({"client podman /usr/bin/podman": ""}, checked(runtime="docker"))))
     assert check.remedy == "apt-get install -y docker.io\nor set `runtime: podman` on the Host"
 
 
 def test_limits_that_podman_may_not_set() -> None:
     info = {"host": {"cgroupControllers": ["memory", "pids"]}}
-    check = only(check_limits(told({"info podman": json.dumps(info), "info-code 0": ""})))
+    check = only(check_limits(facts_of({"info podman": json.dumps(info), "info-code 0": ""})))
     assert check.found == "ceilings of cpu have no effect here"
     assert "Delegate=memory cpu pids" in check.remedy
 
@@ -169,14 +171,14 @@ def test_limits_that_podman_may_not_set() -> None:
     ],
 )
 def test_compose(engine: str, sections: dict[str, str], status: str, found: str) -> None:
-    check = only(check_compose(told({f"info {engine}": "{}", "info-code 0": ""} | sections)))
+    check = only(check_compose(facts_of({f"info {engine}": "{}", "info-code 0": ""} | sections)))
     assert check.status == status
     assert found in check.found
     assert bool(check.remedy) is (status != "ok")
 
 
 def test_a_rootless_podman_that_ends_with_its_login() -> None:
-    facts = told(
+    facts = facts_of(
         {
             "system": f"{DEBIAN_12}\nsystemd=yes",
             "login": "1001 ci",
@@ -188,18 +190,18 @@ def test_a_rootless_podman_that_ends_with_its_login() -> None:
 
 
 def test_what_sshd_allows() -> None:
-    few, closed = check_sshd(told({"sshd": "maxsessions 2\nallowtcpforwarding no\ndisableforwarding no"}))
+    few, closed = check_sshd(facts_of({"sshd": "maxsessions 2\nallowtcpforwarding no\ndisableforwarding no"}))
     assert "2 sessions" in few.found
     assert "MaxSessions 10" in few.remedy
     assert "egress: deny" in closed.found
-    assert only(check_sshd(told({"sshd": "maxsessions 10\nallowtcpforwarding yes"}))).status == "ok"
-    assert not list(check_sshd(told({})))
+    assert only(check_sshd(facts_of({"sshd": "maxsessions 10\nallowtcpforwarding yes"}))).status == "ok"
+    assert not list(check_sshd(facts_of({})))
 
 
 def test_clock_login_and_key() -> None:
     request = checked(connection="ssh", address="build-1", user="ci")
     sections = {"shell /bin/bash": "Welcome to build-1!", "host-keys": "ssh-ed25519 AAAA"}
-    checks = list(diagnose(told(sections, request, skew=-300.0, login=4.2), [HOST_CHECKS]))
+    checks = list(diagnose(facts_of(sections, request, skew=-300.0, login=4.2), [HOST_CHECKS]))
     found = {(check.name, check.status): check for check in checks}
     assert found["clock", "warning"].found.startswith("its clock is 300 s behind this machine's")
     assert 'hostKey: "ssh-ed25519 AAAA"' in found["host key", "note"].remedy
@@ -235,22 +237,22 @@ def test_a_login_that_is_not_root_uses_sudo() -> None:
 
 
 def test_the_documentation_closes_the_hosts_addresses_as_the_doctor_does() -> None:
-    note = only(check_firewall(told({})))
+    note = only(check_firewall(facts_of({})))
     assert note.remedy in DOCUMENTATION.read_text()
-    assert only(check_firewall(told({"nft": "here"}))).remedy == note.remedy
-    assert only(check_firewall(told({"nft": ""}))).remedy.splitlines()[0].endswith("nftables")
+    assert only(check_firewall(facts_of({"nft": "here"}))).remedy == note.remedy
+    assert only(check_firewall(facts_of({"nft": ""}))).remedy.splitlines()[0].endswith("nftables")
     both = "chain input {\n iifname br-* ct state new drop\n}\nchain forward {\n oifname br-* ct state new drop\n}"
-    assert only(check_firewall(told({"firewall": both}))).status == "ok"
+    assert only(check_firewall(facts_of({"firewall": both}))).status == "ok"
     words = "-A DOCKER-USER -o br-+ -j DROP\n-A INPUT -i br-+ -j DROP"
-    assert only(check_firewall(told({"firewall": words}))).status == "ok"
-    half = only(check_firewall(told({"firewall": both.partition("}")[0] + "}\nchain forward {\n accept\n}"})))
+    assert only(check_firewall(facts_of({"firewall": words}))).status == "ok"
+    half = only(check_firewall(facts_of({"firewall": both.partition("}")[0] + "}\nchain forward {\n accept\n}"})))
     assert (half.status, half.remedy) == ("note", note.remedy)
     assert half.found == "machines with a route to the host can reach unpublished ports of containers"
-    assert "unless a rule hidden from ci" in only(check_firewall(told({"login": "1001 ci"}))).found
+    assert "unless a rule hidden from ci" in only(check_firewall(facts_of({"login": "1001 ci"}))).found
 
 
 @pytest.mark.parametrize(
-    ("said", "login", "status", "words"),
+    ("output", "login", "status", "words"),
     [
         ("way=-m -n", "0 root", "ok", "in a private mount, without network"),
         ("way=", "0 root", "warning", "apt-get install -y util-linux"),
@@ -264,8 +266,8 @@ def test_the_documentation_closes_the_hosts_addresses_as_the_doctor_does() -> No
         ("way=\nunshare=yes\nmax_user_namespaces=0", "1001 ci", "warning", "sysctl -w user.max_user_namespaces=10000"),
     ],
 )
-def test_what_compose_sees_while_it_reads(said: str, login: str, status: str, words: str) -> None:
-    check = only(check_reading(told({"reading": said, "login": login, "info docker": "{}"})))
+def test_what_compose_sees_while_it_reads(output: str, login: str, status: str, words: str) -> None:
+    check = only(check_reading(facts_of({"reading": output, "login": login, "info docker": "{}"})))
     assert check.status == status
     assert words in f"{check.found}\n{check.remedy}"
 
@@ -279,6 +281,6 @@ def test_what_compose_sees_while_it_reads(said: str, login: str, status: str, wo
     ],
 )
 def test_where_the_steps_of_builds_have_no_ceilings(engine: str, uid: str, status: str, found: str) -> None:
-    check = only(check_builds(told({f"info {engine}": "{}", "info-code 0": "", "login": f"{uid} me"})))
+    check = only(check_builds(facts_of({f"info {engine}": "{}", "info-code 0": "", "login": f"{uid} me"})))
     assert check.status == status
     assert found in check.found

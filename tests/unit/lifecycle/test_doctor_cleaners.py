@@ -10,7 +10,7 @@ from sandboxer.hosts.facts import HostFacts
 from sandboxer.hosts.sections import Sections
 from sandboxer.lifecycle.doctor_cleaners import check_cleaner, span_of
 from sandboxer.model.protocols import CommandResult
-from tests.support.doctor import checked, only, told
+from tests.support.doctor import checked, facts_of, only
 
 TEN_DAYS = {"tmpfiles tmp.conf": "q /tmp 1777 root root 10d\nq /var/tmp 1777 root root 30d"}
 WEEKLY = {"reaper tmpreaper": ""}
@@ -42,7 +42,7 @@ TMPWATCH = 'flags=-umc\n/usr/sbin/tmpwatch "$flags" -x /tmp/.X11-unix \\\n\t-x {
     ],
 )
 def test_who_cleans_temporary_folders(files: dict[str, str], warned: bool) -> None:
-    check = only(check_cleaner(told(files)))
+    check = only(check_cleaner(facts_of(files)))
     assert (check.status == "warning") is warned
     assert bool(check.remedy) is warned
 
@@ -50,18 +50,18 @@ def test_who_cleans_temporary_folders(files: dict[str, str], warned: bool) -> No
 @pytest.mark.parametrize("longest", [timedelta(days=1), timedelta(days=6)])
 @pytest.mark.parametrize("files", [TEN_DAYS, WEEKLY, {"reaper tmpwatch": "tmpwatch 240 /tmp"}])
 def test_who_comes_after_every_sandboxs_end_harms_none(files: dict[str, str], longest: timedelta) -> None:
-    check = only(check_cleaner(told(files, checked(longest=longest))))
+    check = only(check_cleaner(facts_of(files, checked(longest=longest))))
     assert check.status == "ok"
     assert check.found.endswith(f"no sandbox lives longer than {longest.days}d")
 
 
 def test_who_comes_while_a_sandbox_may_live_is_warned_about() -> None:
     for files in (TEN_DAYS, WEEKLY, {"reaper tmpwatch": "tmpwatch 240 /tmp"}):
-        assert only(check_cleaner(told(files, checked(longest=timedelta(days=10))))).status == "warning"
+        assert only(check_cleaner(facts_of(files, checked(longest=timedelta(days=10))))).status == "warning"
 
 
 def test_each_cleaner_is_reported() -> None:
-    checks = list(check_cleaner(told({**TEN_DAYS, **WEEKLY}, checked(longest=timedelta(days=8)))))
+    checks = list(check_cleaner(facts_of({**TEN_DAYS, **WEEKLY}, checked(longest=timedelta(days=8)))))
     assert [(check.status, check.found.split()[0]) for check in checks] == [
         ("warning", "tmpreaper"),
         ("ok", "systemd-tmpfiles"),
@@ -75,13 +75,13 @@ def test_a_mask_takes_the_place_of_the_systems_own_rules() -> None:
 
 
 def test_the_cleaners_remedy_is_what_to_paste() -> None:
-    check = only(check_cleaner(told(TEN_DAYS)))
+    check = only(check_cleaner(facts_of(TEN_DAYS)))
     assert check.found == "systemd-tmpfiles removes files from /tmp/sandboxer that are unused for 10d (tmp.conf)"
     assert check.remedy == "echo 'x /tmp/sandboxer' | tee /etc/tmpfiles.d/sandboxer.conf"
 
 
 def test_a_root_elsewhere_is_nobodys_to_clean() -> None:
-    assert not list(check_cleaner(told(WEEKLY, checked("/srv/sandboxer"))))
+    assert not list(check_cleaner(facts_of(WEEKLY, checked("/srv/sandboxer"))))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from sandboxer.errors.remedy import RemedyCode, remedy_of
 from sandboxer.lifecycle.former_names import renamed_from
 from sandboxer.reconcile.planner import Options, plan
 from tests.support.gitrepo import GitRepo
-from tests.support.planning import NOW, fleet_of, looks_of
+from tests.support.planning import NOW, fleet_of, observations_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def _left(found: dict[str, Any], *once: str) -> list[tuple[str, str]]:
         request.append(name)
         return name in once
 
-    left = list(renamed_from(looks_of(case), had_name))
+    left = list(renamed_from(observations_of(case), had_name))
     assert len(request) == len(set(request)), "each name is queried once"
     return left
 
@@ -45,7 +45,7 @@ def test_once_there_is_a_sandbox_of_the_new_name_the_old_one_is_left_alone() -> 
 
 def test_the_guard_stops_creates_alone_and_names_the_flag() -> None:
     case = {"sandboxes": {"web": {}, "shop": {}}, "found": {"lab-1": {"directories": ["old"]}}}
-    fleet, observations = fleet_of(case), looks_of(case)
+    fleet, observations = fleet_of(case), observations_of(case)
     decided = plan(fleet, observations, NOW, Options(renamed=frozenset({("lab-1", "old"), ("lab-2", "old")})))
     assert {change.reason.value for change in decided.changes} == {"blocked_because_guard"}
     message = decided.changes[0].message

@@ -21,11 +21,11 @@ class Slow:
     """A backend whose observation of ``slow`` waits until the other host's was reported."""
 
     def __init__(self) -> None:
-        self.told = threading.Event()
+        self.reported = threading.Event()
 
     def observe(self, transport: Any, request: ObserveRequest) -> HostObservation:
         if request.host == "slow":
-            assert self.told.wait(30)
+            assert self.reported.wait(30)
         raise HostUnreachable(request.host, "refused")
 
 
@@ -33,12 +33,12 @@ def test_a_slow_host_keeps_no_other_from_being_reported() -> None:
     backend: Any = Slow()
     seen: list[tuple[str, float]] = []
 
-    def tell(observation: HostObservation, seconds: float) -> None:
+    def report(observation: HostObservation, seconds: float) -> None:
         seen.append((observation.host, seconds))
-        backend.told.set()
+        backend.reported.set()
 
     requests = [ObserveRequest(name, "/tmp/sandboxer", "acme", "auto") for name in ("slow", "fast")]
-    observations = observe_hosts(requests, lambda _: None, {"ext.slow": backend}, seen=tell)  # type: ignore[arg-type, return-value]
+    observations = observe_hosts(requests, lambda _: None, {"ext.slow": backend}, seen=report)  # type: ignore[arg-type, return-value]
     assert [host for host, _ in seen] == ["fast", "slow"]
     assert seen[1][1] >= seen[0][1] >= 0
     assert {host: status_of(observation) for host, observation in observations.items()} == {

@@ -13,7 +13,7 @@ from sandboxer.lifecycle.record_changes import activate, extend, give_up
 from sandboxer.model.event import Event
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.record import parse_record
-from tests.support.bench import FLEET, ID, Bench
+from tests.support.local_hosts import FLEET, ID, LocalHosts
 from tests.support.planning import NOW, fleet_of, record_of
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ RECORD = record_of(fleet_of({"sandboxes": {"web": {"ttl": "2h"}}}).sandboxes["we
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def session(tmp_path: Path) -> Iterator[LocalHosts]:
+    made = LocalHosts(tmp_path)
     made.directory("one").mkdir(parents=True)
     made.root("one").chmod(0o700)
     (made.directory("one") / "record.json").write_bytes(RECORD.to_bytes())
@@ -38,11 +38,11 @@ def session(tmp_path: Path) -> Iterator[Bench]:
     made.close()
 
 
-def _on_host(session: Bench) -> Record:
+def _on_host(session: LocalHosts) -> Record:
     return parse_record((session.directory("one") / "record.json").read_bytes(), fleet=FLEET, identifier=ID)
 
 
-def test_the_end_moves_and_nothing_else_but_the_count_of_writes(session: Bench) -> None:
+def test_the_end_moves_and_nothing_else_but_the_count_of_writes(session: LocalHosts) -> None:
     written = extend(session.operation(expected_uid=RECORD.uid), HOUR, NOW, NOW)
     assert written == _on_host(session)
     changed = {"expires_at": RECORD.expires_at + HOUR, "generation": RECORD.generation + 1}
@@ -52,20 +52,20 @@ def test_the_end_moves_and_nothing_else_but_the_count_of_writes(session: Bench) 
     assert again.expires_at == RECORD.expires_at + 2 * HOUR
 
 
-def test_too_much_writes_nothing(session: Bench) -> None:
+def test_too_much_writes_nothing(session: LocalHosts) -> None:
     with pytest.raises(UsageError, match="may live until"):
         extend(session.operation(expected_uid=RECORD.uid), 30 * HOUR, NOW, NOW)
     assert _on_host(session) == RECORD
 
 
-def test_another_life_is_not_extended_for_the_one_that_was_seen(session: Bench) -> None:
+def test_another_life_is_not_extended_for_the_one_that_was_seen(session: LocalHosts) -> None:
     with pytest.raises(StaleChange, match="recreated meanwhile"):
         extend(session.operation(expected_uid="0" * 32), HOUR, NOW, NOW)
     assert _on_host(session) == RECORD
 
 
 @pytest.mark.parametrize("content", [None, b""])
-def test_a_sandbox_that_is_gone_meanwhile_is_reported(session: Bench, content: bytes | None) -> None:
+def test_a_sandbox_that_is_gone_meanwhile_is_reported(session: LocalHosts, content: bytes | None) -> None:
     path = session.directory("one") / "record.json"
     path.unlink()
     if content is not None:
@@ -74,7 +74,7 @@ def test_a_sandbox_that_is_gone_meanwhile_is_reported(session: Bench, content: b
         extend(session.operation(expected_uid=RECORD.uid), HOUR, NOW, NOW)
 
 
-def test_a_record_that_cannot_be_read_is_not_written_over(session: Bench) -> None:
+def test_a_record_that_cannot_be_read_is_not_written_over(session: LocalHosts) -> None:
     path = session.directory("one") / "record.json"
     path.write_bytes(half := RECORD.to_bytes()[:99])
     with pytest.raises(ObservationIncomplete, match="cannot be read"):
@@ -82,7 +82,7 @@ def test_a_record_that_cannot_be_read_is_not_written_over(session: Bench) -> Non
     assert path.read_bytes() == half
 
 
-def test_what_is_being_removed_is_not_extended(session: Bench) -> None:
+def test_what_is_being_removed_is_not_extended(session: LocalHosts) -> None:
     path = session.directory("one") / "record.json"
     path.write_bytes(RECORD.to_bytes().replace(b'"phase":"ready"', b'"phase":"destroying"'))
     operation = replace(session.operation(), expected_uid=RECORD.uid)
@@ -93,18 +93,18 @@ def test_what_is_being_removed_is_not_extended(session: Bench) -> None:
 # --- in use
 
 
-def _journal(session: Bench) -> list[Event]:
+def _journal(session: LocalHosts) -> list[Event]:
     lines = (session.directory("one") / "journal.jsonl").read_text().splitlines()
     return [Event.model_validate_json(line) for line in lines]
 
 
-def _put(session: Bench, **changed: object) -> Record:
+def _put(session: LocalHosts, **changed: object) -> Record:
     record = RECORD.model_copy(update=changed)
     (session.directory("one") / "record.json").write_bytes(record.to_bytes())
     return record
 
 
-def test_what_is_in_use_is_active_and_is_reported_once(session: Bench) -> None:
+def test_what_is_in_use_is_active_and_is_reported_once(session: LocalHosts) -> None:
     operation = session.operation(expected_uid=RECORD.uid)
     written = activate(operation, NOW)
     assert (written.phase, written.expires_at) == (Phase.ACTIVE, RECORD.expires_at)
@@ -125,7 +125,7 @@ def test_what_is_in_use_is_active_and_is_reported_once(session: Bench) -> None:
     ],
 )
 def test_the_end_moves_with_the_last_use_where_the_clock_is_that(
-    session: Bench, clock: str, later: timedelta, end: timedelta
+    session: LocalHosts, clock: str, later: timedelta, end: timedelta
 ) -> None:
     record = _put(session, spec={**RECORD.spec, "ttlClock": clock})
     assert record.until - record.created_at == timedelta(hours=24)
@@ -134,7 +134,7 @@ def test_the_end_moves_with_the_last_use_where_the_clock_is_that(
 
 
 @pytest.mark.parametrize("phase", [Phase.REQUESTED, Phase.FAILED, Phase.DESTROYING])
-def test_what_is_not_ready_is_not_in_use(session: Bench, phase: Phase) -> None:
+def test_what_is_not_ready_is_not_in_use(session: LocalHosts, phase: Phase) -> None:
     record = _put(session, phase=phase)
     with pytest.raises(UsageError, match=r"not ready|being removed"):
         activate(session.operation(expected_uid=record.uid), NOW)
@@ -145,7 +145,7 @@ def test_what_is_not_ready_is_not_in_use(session: Bench, phase: Phase) -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.REQUESTED, Phase.PROVISIONING])
-def test_what_is_given_up_has_failed_with_the_reason(session: Bench, phase: Phase) -> None:
+def test_what_is_given_up_has_failed_with_the_reason(session: LocalHosts, phase: Phase) -> None:
     record = _put(session, phase=phase, last_event=2)
     operation = replace(session.operation(expected_uid=record.uid), reason="the secret DB_PASSWORD is gone")
     written = give_up(operation)
@@ -156,5 +156,5 @@ def test_what_is_given_up_has_failed_with_the_reason(session: Bench, phase: Phas
     assert event.reason == "the secret DB_PASSWORD is gone"
 
 
-def test_what_is_ready_by_now_is_not_given_up(session: Bench) -> None:
+def test_what_is_ready_by_now_is_not_given_up(session: LocalHosts) -> None:
     assert give_up(session.operation(expected_uid=RECORD.uid)) == RECORD == _on_host(session)

@@ -9,7 +9,7 @@ import pytest
 
 from sandboxer.lifecycle.revisions import newer_on_hosts
 from sandboxer.model.observed import Head, Reachable, Unreachable
-from tests.support.planning import COMMIT, NOW, fleet_of, looks_of
+from tests.support.planning import COMMIT, NOW, fleet_of, observations_of
 
 HOUR = timedelta(hours=1)
 CASE = {"hosts": {"lab-1": {}, "lab-2": {}}}
@@ -18,7 +18,7 @@ CASE = {"hosts": {"lab-1": {}, "lab-2": {}}}
 def noted(commit: str, after: timedelta = HOUR) -> dict[str, Reachable | Unreachable]:
     """Look at two hosts on which one commit was applied, and at one that did not answer."""
     found: dict[str, Reachable | Unreachable] = {"lab-3": Unreachable("lab-3", "no answer")}
-    for name, observation in looks_of(CASE).items():
+    for name, observation in observations_of(CASE).items():
         assert isinstance(observation, Reachable)
         found[name] = replace(observation, head=Head(commit, NOW + after))
     return found

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sandboxer.model.record import MAX_BYTES, Record, RecordRefused, parse_record
 from sandboxer.reconcile.planner import plan
-from tests.support.planning import FLEET, NOW, fleet_of, looks_of, record_of
+from tests.support.planning import FLEET, NOW, fleet_of, observations_of, record_of
 
 CASE: dict[str, Any] = {
     "sandboxes": {
@@ -160,7 +160,7 @@ def test_whatever_stands_in_a_field_it_is_refused_or_the_planner_copes(path: str
         record = parse(with_field(path, value))
     except RecordRefused:
         return
-    fleet, observations = fleet_of(CASE), looks_of(CASE)
+    fleet, observations = fleet_of(CASE), observations_of(CASE)
     observation: Any = observations["lab-1"]
     found = {record.id: type(observation.found[record.id])(record.id, record)}
     decided = plan(fleet, {"lab-1": _replaced(observation, found)}, NOW)

@@ -95,18 +95,18 @@ def windows(encoded: str, size: int = 8) -> set[str]:
 def test_no_window_of_a_secret_survives_in_any_encoding(name: str, lines: list[str], before: str) -> None:
     secret = "\n".join(lines)
     redactor = Redactor([secret])
-    for told in {secret, *lines}:
+    for value in {secret, *lines}:
         # What no line of a secret holds: else the end of a line and what follows could be a piece of one.
-        text = f"{before}\n{ENCODINGS[name](told)}\n¦¦¦"
+        text = f"{before}\n{ENCODINGS[name](value)}\n¦¦¦"
         shown = redactor.redact(text)
         assert "(hidden)" in shown
         assert shown.endswith("¦¦¦")
         left = windows(shown.replace("(hidden)", "\0" * 8).removesuffix("¦¦¦")[len(before) :])
-        for line in told.split("\n"):
+        for line in value.split("\n"):
             assert not left & windows(line.strip()), (text, shown)
         if name.startswith("base64"):
             for decoded in _decoded(shown):
-                assert not [window for window in windows(told, 6) if window.encode() in decoded], (text, shown)
+                assert not [window for window in windows(value, 6) if window.encode() in decoded], (text, shown)
 
 
 def _decoded(shown: str) -> list[bytes]:
@@ -123,8 +123,8 @@ def test_a_piece_of_a_secret_shows_no_more_than_the_whole(name: str, cut: int) -
     secret = base64.b64encode(random.Random(cut).randbytes(48)).decode()
     encoded = ENCODINGS[name](secret)
     for piece in (encoded[:cut], encoded[-cut:], encoded[7 : 7 + cut]):
-        shown = Redactor([secret]).redact(f"it said: {piece}")
-        rest = shown.removeprefix("it said: ").replace("(hidden)", "")
+        shown = Redactor([secret]).redact(f"output: {piece}")
+        rest = shown.removeprefix("output: ").replace("(hidden)", "")
         few = 8 if "(hidden)" in shown else 16  # what reads as words or a number may be longer
         assert len(rest) < few * 3 if name == "percent, lower case" else len(rest) < few, (piece, shown)
 

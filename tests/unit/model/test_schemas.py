@@ -47,9 +47,9 @@ def test_the_committed_schemas_are_what_the_models_specify() -> None:
 def test_a_check_names_what_differs_and_a_write_mends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "gone.schema.json").write_text("{}")
     assert main(["--check", str(tmp_path)]) == 1
-    told = capsys.readouterr().err
-    assert "sandbox.schema.json" in told
-    assert "gone.schema.json" in told
+    output = capsys.readouterr().err
+    assert "sandbox.schema.json" in output
+    assert "gone.schema.json" in output
     (tmp_path / "gone.schema.json").unlink()
     assert main([str(tmp_path / "new")]) == 0
     assert main(["--check", str(tmp_path / "new")]) == 0

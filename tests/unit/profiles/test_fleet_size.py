@@ -30,15 +30,15 @@ import sys
 from pathlib import Path
 from sandboxer.errors import SandboxerError
 from sandboxer.wiring.source import FleetSource
-said = ""
+output = ""
 try:
     source = FleetSource(Path.cwd(), revision=sys.argv[1] or None, find_inputs=False)
-    said = str(source.fleet().sandboxes.keys())
+    output = str(source.fleet().sandboxes.keys())
 except SandboxerError as error:
-    said = error.message + "; " + error.hint
-    said += "".join(f"; {d.message}" for d in getattr(error, "diagnostics", ())[:100])
+    output = error.message + "; " + error.hint
+    output += "".join(f"; {d.message}" for d in getattr(error, "diagnostics", ())[:100])
 print(int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) // 1024)  # ru_maxrss has the parent's
-print(said)
+print(output)
 """
 
 
@@ -60,8 +60,8 @@ def measured(repo: GitRepo, revision: str = "") -> tuple[int, str]:
         [sys.executable, "-c", MEASURED, revision],
         cwd=repo.path, check=True, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    peak, _, said = done.stdout.partition("\n")
-    return int(peak), said
+    peak, _, output = done.stdout.partition("\n")
+    return int(peak), output
 
 
 def big(kind: str) -> str:
@@ -82,13 +82,13 @@ def test_many_files_of_a_mebibyte_cost_little_memory(repo: GitRepo, kind: str) -
     for number in range(1, 60):
         (first.parent / f"{number}.yaml").hardlink_to(first)
     repo.commit()
-    peak, said = measured(repo)
-    assert "16 MiB for all manifests together" in said or "hold more than 200,000 values" in said, said[:400]
-    assert "split the fleet" in said or "split the fleet" in said or "200,000" in said
-    assert peak < 250, said[:400]
-    peak, said = measured(repo, "HEAD")
-    assert "16 MiB for all manifests together" in said or "200,000 values" in said, said[:400]
-    assert peak < 250, said[:400]
+    peak, output = measured(repo)
+    assert "16 MiB for all manifests together" in output or "hold more than 200,000 values" in output, output[:400]
+    assert "split the fleet" in output or "split the fleet" in output or "200,000" in output
+    assert peak < 250, output[:400]
+    peak, output = measured(repo, "HEAD")
+    assert "16 MiB for all manifests together" in output or "200,000 values" in output, output[:400]
+    assert peak < 250, output[:400]
 
 
 def test_links_count_as_what_they_lead_to(repo: GitRepo) -> None:

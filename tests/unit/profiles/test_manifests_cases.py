@@ -1,7 +1,7 @@
 """The loader's findings, word for word: one folder per case under ``tests/cases/manifests``, with the expected text.
 
 A case's files lie over those of ``_base``. A file ``NAME.times`` stands for ``NAME``: its first line is how often the
-rest is repeated. ``SANDBOXER_UPDATE_CASES=1`` writes the texts anew; read the diff.
+rest is repeated. ``SANDBOXER_UPDATE_CASES=1`` writes the texts again; read the diff.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NAMES = sorted(path.name for path in CASES.iterdir() if path.name != "_base")
 
 
 @pytest.mark.parametrize("case", NAMES)
-def test_a_case_gives_exactly_its_text(case: str) -> None:
+def test_a_case_prints_exactly_its_text(case: str) -> None:
     text = to_text(load(files_of(case)).diagnostics)
     expected = CASES / case / EXPECTED
     if os.environ.get("SANDBOXER_UPDATE_CASES"):

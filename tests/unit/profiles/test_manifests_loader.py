@@ -76,7 +76,7 @@ def test_documents_are_kept_as_parsed_so_that_comments_and_style_do_not_count() 
         ("a: 1\r\nb: 2\r\n", {"a": 1, "b": 2}),
     ],
 )
-def test_how_scalars_are_read(text: str, value: object) -> None:
+def test_scalars_are_read_as_specified(text: str, value: object) -> None:
     assert value_of(text) == value
 
 

@@ -61,21 +61,21 @@ def test_the_sandboxs_words_lie_over_the_profiles() -> None:
 
 
 def test_an_end_stands_instead_of_a_ttl() -> None:
-    wanted = web(sandboxes={"web": {"expiresAt": "2026-12-01T01:00:00+01:00"}})
-    assert wanted.expires_at == datetime(2026, 12, 1, tzinfo=UTC)
-    assert wanted.spec["expiresAt"] == "2026-12-01T00:00:00Z"
-    assert "ttl" not in wanted.spec
+    desired = web(sandboxes={"web": {"expiresAt": "2026-12-01T01:00:00+01:00"}})
+    assert desired.expires_at == datetime(2026, 12, 1, tzinfo=UTC)
+    assert desired.spec["expiresAt"] == "2026-12-01T00:00:00Z"
+    assert "ttl" not in desired.spec
 
 
 def test_environment_and_secrets_are_hidden_and_in_no_spec() -> None:
-    wanted = web(
+    desired = web(
         sandboxes={"web": {"env": {"LEVEL": "debug"}, "secretRefs": [{"name": "KEY", "from": "env:KEY"}]}},
         secrets={"KEY": "hunter2"},
     )
-    assert "debug" not in repr(wanted.env)
-    assert "hunter2" not in repr(wanted)
-    assert wanted.env["LEVEL"].reveal() == "debug"
-    assert not {"env", "secrets", "secretRefs"} & wanted.spec.keys()
+    assert "debug" not in repr(desired.env)
+    assert "hunter2" not in repr(desired)
+    assert desired.env["LEVEL"].reveal() == "debug"
+    assert not {"env", "secrets", "secretRefs"} & desired.spec.keys()
 
 
 def test_the_id_is_of_fleet_and_name() -> None:
@@ -113,12 +113,12 @@ def test_eligible_hosts_are_each_named_once_best_first() -> None:
 
 
 def test_where_it_was_allowed_in_the_parent_commit_is_known() -> None:
-    wanted = web(
+    desired = web(
         hosts={"a": {}, "b": {}},
         sandboxes={"web": {"placement": {"hosts": ["a"]}}},
         was={"hosts": {"a": {}, "b": {}, "gone": {}}, "sandboxes": {"web": {"placement": {"hosts": ["b", "gone"]}}}},
     )
-    assert (wanted.eligible, wanted.formerly) == (("a",), ("b", "gone"))
+    assert (desired.eligible, desired.formerly) == (("a",), ("b", "gone"))
 
 
 def test_a_sandbox_that_is_new_was_nowhere() -> None:
@@ -150,15 +150,15 @@ def test_a_commit_that_changes_no_delivered_file_changes_no_digest() -> None:
 
 
 def test_an_unavailable_input_is_reported() -> None:
-    wanted = web(sandboxes={"web": {"inputs": {"repo": "../missing"}}})
-    assert (wanted.tree, wanted.input_error) == (None, "../missing cannot be fetched")
-    assert wanted.spec["workspace"]["digest"] is None
+    desired = web(sandboxes={"web": {"inputs": {"repo": "../missing"}}})
+    assert (desired.tree, desired.input_error) == (None, "../missing cannot be fetched")
+    assert desired.spec["workspace"]["digest"] is None
 
 
 def test_a_compose_file_that_is_not_in_the_tree_is_reported() -> None:
-    wanted = web(profile={"compose": {"files": ["compose.yaml", "more.yaml"]}})
-    assert wanted.tree is None
-    assert wanted.input_error.startswith("more.yaml, required by e2e, is missing in . at HEAD (")
+    desired = web(profile={"compose": {"files": ["compose.yaml", "more.yaml"]}})
+    assert desired.tree is None
+    assert desired.input_error.startswith("more.yaml, required by e2e, is missing in . at HEAD (")
 
 
 class NoFiles(FakeInputs):

@@ -179,7 +179,7 @@ def test_the_specification_leaves_other_projects_to_their_pages() -> None:
         ("PAGE", "sandboxer.Client", "sandboxer.Customer", "there is no library sandboxer.Customer"),
         ("PAGE", "entry: sandbox create", "entry: sandbox make", "there is no command sandbox make"),
         ("PAGE", "entry: Sandbox,", "entry: SandboxDirectory,", "there is no manifest SandboxDirectory"),
-        ("PAGE", "dev.sandboxer.sandbox.*", "dev.sandboxer.box.*", "events: there are no dev.sandboxer.box.*"),
+        ("PAGE", "dev.sandboxer.sandbox.*", "dev.sandboxer.machine.*", "events: there are no dev.sandboxer.machine.*"),
         ("PAGE", "  - docs/integrations/wise-validator.md\n", "", "boundaries: docs/integrations has"),
         (
             "PAGE",

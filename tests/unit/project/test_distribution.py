@@ -37,7 +37,7 @@ LEFTOVERS = (
 )
 # What setuptools itself writes into an sdist.
 WRITTEN = ("PKG-INFO", "setup.cfg", "sandboxer_fleet.egg-info/")
-PROBE = """
+SCRIPT = """
 import sandboxer, sandboxer.__main__
 from sandboxer.hosts.scripts import script
 from sandboxer.hub.pages import __file__ as pages
@@ -111,7 +111,7 @@ def test_the_metadata_has_owner_and_name(wheel: Path) -> None:
 
 def test_the_wheel_runs_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PROBE.format(wheel=str(wheel)), "--version"],
+        [sys.executable, "-c", SCRIPT.format(wheel=str(wheel)), "--version"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(wheel)},
         capture_output=True,

@@ -175,8 +175,8 @@ def test_the_reference_has_every_word_of_the_closed_lists() -> None:
 def test_the_reference_has_the_steps_of_a_life() -> None:
     text = REFERENCE.read_text(encoding="utf-8").split("### A sandbox's life")[1]
     rows = re.findall(r"^\| (nothing|`[a-z]+`) \| (`[^|]*) \|$", text, re.MULTILINE)
-    told = {former.strip("`"): set(re.findall(r"`([a-z]+)`", after)) for former, after in rows}
-    assert told == {former or "nothing": set(after) for former, after in TRANSITIONS.items() if after}
+    documented = {former.strip("`"): set(re.findall(r"`([a-z]+)`", after)) for former, after in rows}
+    assert documented == {former or "nothing": set(after) for former, after in TRANSITIONS.items() if after}
 
 
 def test_the_tables_of_manifests_are_what_the_models_specify() -> None:

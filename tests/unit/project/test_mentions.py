@@ -44,7 +44,7 @@ def test_the_texts_of_each_kind_of_file_are_walked(path: str, words: str) -> Non
     assert any(text.path == path and words in text.words for text in texts())
 
 
-def said(words: str, path: str = "sandboxer/model/plan.py", shell: tuple[str, ...] = ()) -> list[str]:
+def faults_of(words: str, path: str = "sandboxer/model/plan.py", shell: tuple[str, ...] = ()) -> list[str]:
     """Return the faults of one text, without its place."""
     return [fault.partition(": ")[2] for fault in faults(Text(path, 1, words, shell))]
 
@@ -85,19 +85,19 @@ def said(words: str, path: str = "sandboxer/model/plan.py", shell: tuple[str, ..
     ],
 )
 def test_what_does_not_exist_is_found(words: str, fault: str) -> None:
-    assert said(words) == [fault]
+    assert faults_of(words) == [fault]
 
 
 def test_a_line_of_a_shell_example_is_read_as_a_command() -> None:
-    assert said("", "docs/api.md", ("sandboxer hub sreve",)) != []
-    assert said("", "docs/api.md", ('curl "$SANDBOXER_URL/v1/sandboxs"',)) != []
+    assert faults_of("", "docs/api.md", ("sandboxer hub sreve",)) != []
+    assert faults_of("", "docs/api.md", ('curl "$SANDBOXER_URL/v1/sandboxs"',)) != []
 
 
 def test_an_option_is_one_of_the_commands_of_its_module() -> None:
-    assert said("with --follow, it goes on", "sandboxer/cli/logs.py") == []
-    assert said("with --follow, it goes on", "sandboxer/cli/plan.py") == ["options: no such option: --follow"]
-    assert said("it needs -y", "sandboxer/cli/apply.py") == []
-    assert said("it needs -y", "sandboxer/cli/listing.py") == ["options: no such option: -y"]
+    assert faults_of("with --follow, it goes on", "sandboxer/cli/logs.py") == []
+    assert faults_of("with --follow, it goes on", "sandboxer/cli/plan.py") == ["options: no such option: --follow"]
+    assert faults_of("it needs -y", "sandboxer/cli/apply.py") == []
+    assert faults_of("it needs -y", "sandboxer/cli/listing.py") == ["options: no such option: -y"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_an_option_is_one_of_the_commands_of_its_module() -> None:
     ],
 )
 def test_the_changelog_names_commands_without_their_program(words: str, fault: str) -> None:
-    assert said(words, "CHANGELOG.md") == [fault]
+    assert faults_of(words, "CHANGELOG.md") == [fault]
 
 
 def test_only_the_unreleased_part_of_the_changelog_is_walked_without_former_names() -> None:
@@ -131,7 +131,7 @@ def test_only_the_unreleased_part_of_the_changelog_is_walked_without_former_name
     [
         "`sandboxer COMMAND --help`, `sandboxer -C DIR plan|apply --target NAME`, `sandboxer hub`",
         "run `sandboxer destroy VALUE` on VALUE",
-        "a sandbox may have either; sandboxer is not asked",
+        "a sandbox may have either; sandboxer is not queried",
         "run git config --global --add safe.directory VALUE",
         "`git clone` without --shared; `docker compose up --no-such-thing`",
         "`metadata.labels.anything`, `Fleet.spec.guards`, `metadata.name`, `compose.yaml`, `network.egress`",
@@ -140,4 +140,4 @@ def test_only_the_unreleased_part_of_the_changelog_is_walked_without_former_name
     ],
 )
 def test_what_exists_or_is_another_programs_is_let_pass(words: str) -> None:
-    assert said(words) == []
+    assert faults_of(words) == []

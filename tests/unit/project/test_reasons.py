@@ -39,7 +39,7 @@ def is_reason(node: ast.AST) -> bool:
 
 
 def decisions(source: str) -> Iterator[int]:
-    """Yield the lines that decide by a reason: a comparison, a case, or a look-up in a table of reasons."""
+    """Yield the lines that decide by a reason: a comparison, a case, or a lookup in a table of reasons."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Compare(left=left, comparators=others):

@@ -86,8 +86,8 @@ REWORDED = {
 def reworded(document: Any) -> Any:
     """Return a document of the release before, with the messages that this release words otherwise."""
     if isinstance(document, str):
-        said = document.replace("once an apply has brought it to its end", "once an apply has finished it")
-        return REWORDED.get(said, said)
+        current = document.replace("once an apply has brought it to its end", "once an apply has finished it")
+        return REWORDED.get(current, current)
     if isinstance(document, dict):
         return {
             key: reworded(value) if key in ("message", "warnings") or not isinstance(value, str) else value
@@ -215,12 +215,14 @@ def test_the_hub_is_sent_the_same(present: Restored) -> None:
     with release.hub_at_the_recorded_port(TAKES) as hub:
         code, printed = present.run("hub", "flush")
     assert (code, printed) == (COMMANDS["flush.txt"]["exit"], STATES.text("output/flush.txt"))
-    assert release.told(hub.requests) == STATES.requests()
+    assert release.received_by_the_hub(hub.requests) == STATES.requests()
     assert {request.headers["authorization"] for request in hub.requests} == {f"Bearer {TOKEN['STATE_HUB_TOKEN']}"}
     assert not [path for host in present.transports.values() for path in host.home.rglob(".journals/*.jsonl")]
     with release.hub_at_the_recorded_port(TAKES) as hub:
         present.run("hub", "flush")
-    assert [one for one in release.told(hub.requests) if one["method"] == "POST"] == [], "each is sent once"
+    assert [one for one in release.received_by_the_hub(hub.requests) if one["method"] == "POST"] == [], (
+        "each is sent once"
+    )
 
 
 # --- saved plans

@@ -13,18 +13,18 @@ from sandboxer.extensions.compose_ssh.records import what_runs
 from sandboxer.model.lifecycle import Health
 from sandboxer.reconcile.drift import drift, health, state_of
 from sandboxer.reconcile.observed_sandbox import ObservedSandbox, observed_host
-from tests.support.planning import FLEET, ROOT, looks_of
+from tests.support.planning import FLEET, ROOT, observations_of
 
 TWO = {"web": {"config_hash": "config-web", "image_id": "a" * 64, "replicas": 2, "one_shot": False, "completed": False}}
 
 
-def sight_of(**copy: Any) -> ObservedSandbox:
-    observations: Any = looks_of({"found": {"lab-1": {"copies": [{"name": "web", **copy}]}}})
+def observed_copy(**copy: Any) -> ObservedSandbox:
+    observations: Any = observations_of({"found": {"lab-1": {"copies": [{"name": "web", **copy}]}}})
     (observed,) = observed_host(observations["lab-1"], FLEET, ROOT).copies.values()
     return observed
 
 
-def told(observed: ObservedSandbox) -> list[tuple[Any, ...]]:
+def drift_of(observed: ObservedSandbox) -> list[tuple[Any, ...]]:
     return [(change.path, change.old, change.new) for change in drift(observed)]
 
 
@@ -71,32 +71,32 @@ def told(observed: ObservedSandbox) -> list[tuple[Any, ...]]:
     ],
 )
 def test_drift_and_health(copy: dict[str, Any], expected: list[tuple[Any, ...]] | None, fares: Health) -> None:
-    observed = sight_of(**copy)
+    observed = observed_copy(**copy)
     if expected is not None:
-        assert told(observed) == expected
+        assert drift_of(observed) == expected
     assert health(observed) is fares
 
 
 def test_a_suspended_sandbox_is_suspended_whatever_it_does() -> None:
-    assert health(sight_of(services={"web": "exited 1"}), suspended=True) is Health.SUSPENDED
+    assert health(observed_copy(services={"web": "exited 1"}), suspended=True) is Health.SUSPENDED
 
 
 def test_what_a_person_runs_by_hand_is_no_drift() -> None:
-    observed = sight_of()
+    observed = observed_copy()
     (web,) = observed.containers
     by_hand = replace(web, id="by-hand", one_off=True)
-    assert told(replace(observed, containers=(web, by_hand))) == []
+    assert drift_of(replace(observed, containers=(web, by_hand))) == []
 
 
 def test_two_containers_of_a_service_are_reported_once() -> None:
-    observed = sight_of(record={"services": TWO}, services={"web": "exited 1"})
+    observed = observed_copy(record={"services": TWO}, services={"web": "exited 1"})
     (web,) = observed.containers
     both = replace(observed, containers=(web, replace(web, id="second")))
-    assert told(both) == [("services.web.state", "running", "exited (1)")]
+    assert drift_of(both) == [("services.web.state", "running", "exited (1)")]
 
 
 def test_composes_own_hash_comes_before_ours() -> None:
-    (web,) = sight_of().containers
+    (web,) = observed_copy().containers
     assert web.config_hash == "config-web"
     theirs = {**web.labels, "com.docker.compose.config-hash": "theirs"}
     assert service_fields(theirs, web.name)["config_hash"] == "theirs"
@@ -104,7 +104,7 @@ def test_composes_own_hash_comes_before_ours() -> None:
 
 
 def test_a_container_without_a_service_goes_by_its_own_name() -> None:
-    (web,) = sight_of().containers
+    (web,) = observed_copy().containers
     assert web.service == "web"
     assert service_fields({}, web.name)["service"] == web.name
     assert state_of(replace(web, state="exited", exit_code=3)) == "exited (3)"
@@ -116,7 +116,7 @@ def test_what_a_person_runs_by_hand_has_a_label() -> None:
 
 
 def test_what_a_person_runs_by_hand_is_not_recorded() -> None:
-    (web,) = sight_of().containers
+    (web,) = observed_copy().containers
     by_hand = replace(web, id="by-hand", one_off=True)
     recorded = what_runs("sbx-web", [Service("web", one_shot=False, built=False, replicas=1)], [web, by_hand])
     assert recorded["services"]["web"].replicas == 1

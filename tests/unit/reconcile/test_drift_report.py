@@ -15,7 +15,7 @@ from sandboxer.model.record import WorkspaceFiles
 from sandboxer.reconcile.drift_report import Comparison, Contents
 from sandboxer.reconcile.fleet_state import FleetState, fleet_state_of
 from sandboxer.reconcile.options import Options
-from tests.support.planning import NOW, fleet_of, looks_of
+from tests.support.planning import NOW, fleet_of, observations_of
 
 if TYPE_CHECKING:
     from sandboxer.model.drift import DriftReport
@@ -25,13 +25,13 @@ STATE = ("services.web.state", "running", "exited (137)")
 EARLIER = NOW - timedelta(hours=2)
 
 
-def fleet_state(case: dict[str, Any], *, told: dict[str, Any] | None = None) -> FleetState:
-    """Return the fleet state of a situation; ``told`` is the drift noted for every sandbox that is found."""
+def fleet_state(case: dict[str, Any], *, reported: dict[str, Any] | None = None) -> FleetState:
+    """Return the fleet state of a situation; ``reported`` is the drift noted for every sandbox that is found."""
     fleet = fleet_of(case)
-    observations = looks_of(case, fleet)
+    observations = observations_of(case, fleet)
     for name, observation in observations.items():
-        if isinstance(observation, Reachable) and told:
-            found = {key: replace(each, reported_drift=told) for key, each in observation.found.items()}
+        if isinstance(observation, Reachable) and reported:
+            found = {key: replace(each, reported_drift=reported) for key, each in observation.found.items()}
             observations[name] = replace(observation, found=found)
     return fleet_state_of(fleet, observations, NOW)
 
@@ -43,9 +43,9 @@ def one(copy: dict[str, Any], git: dict[str, Any] | None = None, **more: Any) ->
     return {"sandboxes": sandboxes, "found": {"lab-1": {"copies": [{"name": "web", **given}]}}, **more}
 
 
-def report(case: dict[str, Any], told: dict[str, Any] | None = None, **options: Any) -> DriftReport:
+def report(case: dict[str, Any], reported: dict[str, Any] | None = None, **options: Any) -> DriftReport:
     selectors = Options(**{key: frozenset(value) for key, value in options.items()})
-    return Comparison(fleet_state(case, told=told), selectors).report()
+    return Comparison(fleet_state(case, reported=reported), selectors).report()
 
 
 def paths(found: DriftReport) -> list[tuple[Any, ...]]:
@@ -80,7 +80,7 @@ def test_every_sandbox_with_a_record_is_reported(
     if git is None:
         # What is found was created from an earlier state of git.
         applied = {**case, "sandboxes": {"web": {}}}
-        observations = looks_of(applied)
+        observations = observations_of(applied)
         found = Comparison(fleet_state_of(fleet_of(case), observations, NOW), Options()).report()
     else:
         found = report(case)
@@ -103,7 +103,7 @@ def test_every_sandbox_with_a_record_is_reported(
 def test_an_uncertain_owner_is_unknown(copy: dict[str, Any], reason: str, in_git: bool) -> None:
     applied = one({**STOPPED, **copy})
     fleet = fleet_of(applied if in_git else {**applied, "sandboxes": {}})
-    found = Comparison(fleet_state_of(fleet, looks_of(applied), NOW), Options()).report()
+    found = Comparison(fleet_state_of(fleet, observations_of(applied), NOW), Options()).report()
     (change,) = found.plan.changes
     assert (change.reason, change.sync, change.health, change.drift) == (reason, "Unknown", "Unknown", ())
     assert not found.complete
@@ -120,7 +120,7 @@ def test_a_directory_that_is_gone_with_containers_left_is_drift_and_cannot_be_no
 def test_containers_of_nobodys_manifest_and_no_record_are_ambiguous_and_no_drift() -> None:
     applied = one({"record": "gone"})
     found = Comparison(
-        fleet_state_of(fleet_of({**applied, "sandboxes": {}}), looks_of(applied), NOW), Options()
+        fleet_state_of(fleet_of({**applied, "sandboxes": {}}), observations_of(applied), NOW), Options()
     ).report()
     assert found.plan.changes == ()
     assert [thing.kind for thing in found.plan.unmanaged] == ["ambiguous"]
@@ -135,14 +135,14 @@ def test_a_host_that_does_not_answer_makes_it_incomplete() -> None:
 def test_an_engine_that_does_not_answer_is_unknown_and_no_drift() -> None:
     case = one({})
     case["found"]["lab-1"]["engine_error"] = "no daemon"
-    found = report(case, told={"services.web": EARLIER})
+    found = report(case, reported={"services.web": EARLIER})
     assert [change.reason for change in found.plan.changes] == ["blocked_because_engine"]
     assert (found.drifted, found.resolved, found.notes) == ((), (), ())
 
 
 @pytest.mark.parametrize("phase", ["provisioning", "destroying", "failed"])
 def test_what_is_at_work_or_was_left_so_is_not_compared(phase: str) -> None:
-    found = report(one({**STOPPED, "record": {"phase": phase}}), told={"services.web": EARLIER})
+    found = report(one({**STOPPED, "record": {"phase": phase}}), reported={"services.web": EARLIER})
     assert (found.plan.changes, found.resolved, found.notes, found.compared) == ((), (), (), 0)
     assert [phase in warning.message for warning in found.plan.warnings] == [True]
     assert found.complete
@@ -172,13 +172,13 @@ def test_drift_is_noted_when_it_is_reported_first_and_keeps_its_time() -> None:
     first = report(one(STOPPED))
     (note,) = first.notes
     assert dict(note.told) == {"services.web.state": NOW}
-    again = report(one(STOPPED), told={"services.web.state": EARLIER})
+    again = report(one(STOPPED), reported={"services.web.state": EARLIER})
     assert (again.notes, again.resolved) == ((), ())
     assert list(again.since.values()) == [EARLIER]
 
 
 def test_what_is_over_is_resolved_and_its_note_removed() -> None:
-    found = report(one({}), told={"services.web.state": EARLIER, "workspace.files": NOW})
+    found = report(one({}), reported={"services.web.state": EARLIER, "workspace.files": NOW})
     (resolved,) = found.resolved
     assert (resolved.sandbox, resolved.host, resolved.since) == ("web", "lab-1", EARLIER)
     assert resolved.paths == ("services.web.state", "workspace.files")
@@ -188,7 +188,7 @@ def test_what_is_over_is_resolved_and_its_note_removed() -> None:
 
 
 def test_of_drift_that_is_over_in_part_the_rest_stays_noted() -> None:
-    found = report(one(STOPPED), told={"services.web.state": EARLIER, "workspace.files": EARLIER})
+    found = report(one(STOPPED), reported={"services.web.state": EARLIER, "workspace.files": EARLIER})
     assert [one.paths for one in found.resolved] == [("workspace.files",)]
     (note,) = found.notes
     assert dict(note.told) == {"services.web.state": EARLIER}
@@ -201,7 +201,7 @@ def test_of_drift_that_is_over_in_part_the_rest_stays_noted() -> None:
 def with_files(recorded: tuple[int, int, int] | None, seen: tuple[int, int, int] | None, **copy: Any) -> DriftReport:
     case = one(copy)
     fleet = fleet_of(case)
-    observations = looks_of(case, fleet)
+    observations = observations_of(case, fleet)
     observation = observations["lab-1"]
     assert isinstance(observation, Reachable)
     ((identifier, found),) = observation.found.items()
@@ -259,11 +259,11 @@ def test_contents_that_cannot_be_compared_make_it_incomplete() -> None:
 
 
 def test_the_json_is_a_plans_and_more() -> None:
-    told = report(one(STOPPED), told={"services.web.state": EARLIER, "workspace.files": EARLIER}).to_json()
-    assert {"format_version", "fleet", "commit", "complete", "hosts", "changes", "summary", "stats"} <= told.keys()
-    (change,) = told["changes"]  # type: ignore[misc]
+    document = report(one(STOPPED), reported={"services.web.state": EARLIER, "workspace.files": EARLIER}).to_json()
+    assert {"format_version", "fleet", "commit", "complete", "hosts", "changes", "summary", "stats"} <= document.keys()
+    (change,) = document["changes"]  # type: ignore[misc]
     assert change["since"] == "2026-11-24T10:00:00Z"  # type: ignore[index,call-overload]
-    assert told["resolved"] == [
+    assert document["resolved"] == [
         {
             "sandbox": "web",
             "id": change["id"],  # type: ignore[index,call-overload]

@@ -14,7 +14,7 @@ from sandboxer.model.observed import Reachable
 from sandboxer.model.quantity import parse_duration
 from sandboxer.reconcile.expiry import described_expiry, expired, expiry_after, extended
 from sandboxer.reconcile.planner import plan
-from tests.support.planning import NOW, fleet_of, looks_of, record_of
+from tests.support.planning import NOW, fleet_of, observations_of, record_of
 
 HOUR = timedelta(hours=1)
 MOMENT = "2026-11-24T13:00:00Z"
@@ -44,14 +44,14 @@ def _record(spec: dict[str, Any], **given: Any) -> Any:
 def test_an_expiry_is_described_with_its_source(
     spec: dict[str, Any], given: dict[str, Any], source: str, ttl: str | None, left: str | None
 ) -> None:
-    told = described_expiry(_record(spec, **given), _desired(**spec), NOW, NOW)
-    assert (told.source, told.ttl) == (source, ttl)
-    assert told.left == (parse_duration(left) if left else timedelta())
+    described = described_expiry(_record(spec, **given), _desired(**spec), NOW, NOW)
+    assert (described.source, described.ttl) == (source, ttl)
+    assert described.left == (parse_duration(left) if left else timedelta())
 
 
 def test_without_its_manifest_a_default_is_described_as_a_ttl() -> None:
-    told = described_expiry(_record({}), None, NOW, NOW)
-    assert (told.source, told.ttl) == ("ttl", "4h")
+    described = described_expiry(_record({}), None, NOW, NOW)
+    assert (described.source, described.ttl) == ("ttl", "4h")
 
 
 @pytest.mark.parametrize("ttl", [None, 7, "often", ["4h"], "٤h"])
@@ -80,7 +80,7 @@ def test_a_plan_under_a_wrong_clock_deletes_nothing_early_and_warns(seconds: int
             "sandboxes": {"web": {"ttl": "1h"}},
             "found": {"lab-1": {"clock": theirs, "copies": [{"name": "web", "record": {"age": "30m"}}]}},
         }
-        decided = plan(fleet_of(case), looks_of(case), NOW + timedelta(seconds=ours))
+        decided = plan(fleet_of(case), observations_of(case), NOW + timedelta(seconds=ours))
         assert [change.reason.value for change in decided.changes] == ["no_op_because_synced"]
         assert len(decided.warnings) == 1
         assert "3600 s" in decided.warnings[0].message
@@ -89,7 +89,7 @@ def test_a_plan_under_a_wrong_clock_deletes_nothing_early_and_warns(seconds: int
 @pytest.mark.parametrize(("seconds", "warned"), [(59, False), (60, False), (61, True), (-60, False), (-61, True)])
 def test_more_than_a_minute_between_two_clocks_is_warned_about(seconds: int, warned: bool) -> None:
     case = {"found": {"lab-1": {"clock": seconds}}}
-    assert bool(plan(fleet_of(case), looks_of(case), NOW).warnings) is warned
+    assert bool(plan(fleet_of(case), observations_of(case), NOW).warnings) is warned
 
 
 def test_what_git_has_later_wins_over_an_extension() -> None:
@@ -104,7 +104,7 @@ def test_an_extension_is_no_difference() -> None:
         "sandboxes": {"web": {"ttl": "2h"}},
         "found": {"lab-1": {"copies": [{"name": "web", "record": {"extended": "5h"}}]}},
     }
-    (change,) = plan(fleet_of(case), looks_of(case), NOW).changes
+    (change,) = plan(fleet_of(case), observations_of(case), NOW).changes
     assert (change.reason.value, change.pending, change.drift) == ("no_op_because_synced", (), ())
 
 
@@ -149,7 +149,7 @@ def test_what_cannot_live_until_now_gets_no_hint_about_the_duration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "host_ahead", "phase", "left"),
+    ("record", "clock_offset", "phase", "left"),
     [
         ({"age": "1h"}, timedelta(), "ready", 3 * 3600),
         ({"age": "4h"}, timedelta(), "expired", 0),
@@ -159,15 +159,20 @@ def test_what_cannot_live_until_now_gets_no_hint_about_the_duration() -> None:
     ],
 )
 def test_a_handle_shows_that_a_sandbox_expired_and_still_exists(
-    record: dict[str, Any], host_ahead: timedelta, phase: str, left: int
+    record: dict[str, Any], clock_offset: timedelta, phase: str, left: int
 ) -> None:
     case = {"sandboxes": {"web": {}}, "found": {"lab-1": {"copies": [{"name": "web", "record": record}]}}}
-    fleet, observations = fleet_of(case), looks_of(case)
+    fleet, observations = fleet_of(case), observations_of(case)
     (change,) = plan(fleet, observations, NOW).changes
     observation = observations["lab-1"]
     assert isinstance(observation, Reachable)
     from sandboxer.reconcile.observed_sandbox import observed_host
 
     observed = observed_host(observation, fleet.name, "/tmp/sandboxer").copies[change.id]
-    told = handle(change, observed, fleet.sandboxes["web"], NOW + host_ahead, NOW)
-    assert (told.phase, told.seconds_left, told.expiry_source, told.ttl) == (phase, left, "profile", "4h")
+    described = handle(change, observed, fleet.sandboxes["web"], NOW + clock_offset, NOW)
+    assert (described.phase, described.seconds_left, described.expiry_source, described.ttl) == (
+        phase,
+        left,
+        "profile",
+        "4h",
+    )

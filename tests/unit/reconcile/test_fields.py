@@ -31,7 +31,7 @@ def desired(profile: dict[str, Any] | None = None, **spec: Any) -> Any:
 def test_every_field_has_an_effect_and_no_other_has_one() -> None:
     end = "2026-12-01T00:00:00Z"
     in_use = desired({"ttl": {"clock": "activity"}})
-    keys = {key for wanted in (desired(**FULL), desired(expiresAt=end), in_use) for key in seal(wanted, SALT)}
+    keys = {key for each in (desired(**FULL), desired(expiresAt=end), in_use) for key in seal(each, SALT)}
     # The engine is no word of a sandbox's manifest: the record adds it.
     assert keys | {"runtime"} == set(EFFECTS)
 

@@ -10,7 +10,7 @@ import pytest
 
 from sandboxer.model.observed import RECORD_MISSING, EngineObservation, Reachable
 from sandboxer.reconcile.planner import Options, plan
-from tests.support.planning import COMMIT, NOW, fleet_of, foreign_container, looks_of, plan_of
+from tests.support.planning import COMMIT, NOW, fleet_of, foreign_container, observations_of, plan_of
 
 if TYPE_CHECKING:
     from sandboxer.model.plan import Plan
@@ -32,10 +32,10 @@ WEB = {"sandboxes": {"web": {"ttl": "8h"}}, "found": {"lab-1": {"copies": ["web"
 
 def test_a_plan_is_the_contracts_json() -> None:
     decided = plan_of(CHANGED)
-    told: dict[str, Any] = dict(decided.to_json())
-    fingerprints = [change.pop("fingerprint") for change in [*told["changes"], *told["imperative"]]]
+    document: dict[str, Any] = dict(decided.to_json())
+    fingerprints = [change.pop("fingerprint") for change in [*document["changes"], *document["imperative"]]]
     assert all(re.fullmatch(r"[0-9a-f]{32}", fingerprint) for fingerprint in fingerprints)
-    assert told == {
+    assert document == {
         "format_version": "1.0",
         "fleet": "acme",
         "commit": COMMIT,
@@ -107,7 +107,7 @@ def test_a_create_shows_every_field_that_is_set_and_no_value_of_the_environment(
 def test_two_names_with_one_id_are_an_error_for_both_and_for_nobody_else() -> None:
     fleet = fleet_of({"sandboxes": {"web": {}, "shop": {}, "blog": {}}})
     twins = {**fleet.sandboxes, "shop": replace(fleet.sandboxes["shop"], id=fleet.sandboxes["web"].id)}
-    decided = plan(replace(fleet, sandboxes=twins), looks_of({}), NOW)
+    decided = plan(replace(fleet, sandboxes=twins), observations_of({}), NOW)
     assert {change.sandbox: change.reason.value for change in decided.changes} == {
         "blog": "create_because_absent",
         "shop": "blocked_because_ambiguous",
@@ -116,7 +116,7 @@ def test_two_names_with_one_id_are_an_error_for_both_and_for_nobody_else() -> No
 
 
 def test_a_record_of_a_newer_release_with_more_fields_is_no_difference() -> None:
-    fleet, observations = fleet_of(WEB), looks_of(WEB)
+    fleet, observations = fleet_of(WEB), observations_of(WEB)
     assert _fingerprint(plan(fleet, _with_spec(observations, later="field"), NOW)) == _fingerprint(
         plan(fleet, observations, NOW)
     )
@@ -132,7 +132,7 @@ def test_an_observation_and_the_planner_use_the_same_words_for_a_lost_record() -
 
 # --- fingerprints
 
-OBSERVATION = looks_of(WEB)["lab-1"]
+OBSERVATION = observations_of(WEB)["lab-1"]
 BASE = plan(fleet_of(WEB), {"lab-1": OBSERVATION}, NOW)
 
 
@@ -186,7 +186,7 @@ def test_a_fingerprint_of_a_move_covers_what_is_where_it_begins() -> None:
         "sandboxes": {"web": {"ttl": "8h"}},
         "found": WEB["found"],
     }
-    fleet, observations = fleet_of(case), looks_of(case)
+    fleet, observations = fleet_of(case), observations_of(case)
     paused = {**observations, "lab-1": _with_container(observations["lab-1"], state="paused")}
     assert plan(fleet, observations, NOW).changes[0].from_host == "lab-1"
     assert _fingerprint(plan(fleet, observations, NOW)) != _fingerprint(plan(fleet, paused, NOW))
@@ -195,7 +195,7 @@ def test_a_fingerprint_of_a_move_covers_what_is_where_it_begins() -> None:
 def test_a_fingerprint_does_not_change_with_what_changes_by_itself() -> None:
     assert isinstance(OBSERVATION, Reachable)
     docker = OBSERVATION.engines["docker"]
-    imperative = looks_of({"found": {"lab-1": {"copies": [{"name": "mine", "origin": "api"}]}}})["lab-1"]
+    imperative = observations_of({"found": {"lab-1": {"copies": [{"name": "mine", "origin": "api"}]}}})["lab-1"]
     assert isinstance(imperative, Reachable)
     more = EngineObservation(
         "docker",

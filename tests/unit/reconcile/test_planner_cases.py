@@ -31,7 +31,7 @@ def situations(theme: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_each_situation_gives_exactly_its_plan(theme: str) -> None:
+def test_each_situation_has_exactly_its_plan(theme: str) -> None:
     text = "\n".join(f"# {given['case']}\n{printed(plan_of(given))}" for given in situations(theme))
     expected = CASES / f"{theme}.txt"
     if os.environ.get("SANDBOXER_UPDATE_CASES"):

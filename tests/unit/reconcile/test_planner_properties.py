@@ -12,7 +12,7 @@ from sandboxer.model.lifecycle import Action, Reason, Sync
 from sandboxer.model.observed import Reachable
 from sandboxer.reconcile.planner import Options, plan
 from tests.support.applying import after_apply
-from tests.support.planning import NOW, Case, fleet_of, looks_of
+from tests.support.planning import NOW, Case, fleet_of, observations_of
 
 HOSTS = ("lab-1", "lab-2", "lab-3")
 NAMES = ("web", "shop", "blog", "old", "mine")
@@ -89,7 +89,7 @@ def unknown_hosts(case: Case) -> set[str]:
         for h, observation in found.items()
         if observation.keys() & {"unreachable", "garbled", "never", "error", "engine_error"}
     }
-    shown = {h: observation for h, observation in looks_of(case).items() if isinstance(observation, Reachable)}
+    shown = {h: observation for h, observation in observations_of(case).items() if isinstance(observation, Reachable)}
     uids: dict[str, set[str]] = {}
     for host, observation in shown.items():
         for there in observation.found.values():
@@ -104,9 +104,9 @@ def unknown_hosts(case: Case) -> set[str]:
 @given(cases, st.randoms(use_true_random=False))
 @every
 def test_a_plan_is_plain_data_and_the_same_in_any_order(case: Case, random: Any) -> None:
-    decided = plan(fleet_of(case), looks_of(case), NOW, FREELY)
+    decided = plan(fleet_of(case), observations_of(case), NOW, FREELY)
     text = json.dumps(decided.to_json(), allow_nan=False)
-    shuffled = list(looks_of(case).items())
+    shuffled = list(observations_of(case).items())
     random.shuffle(shuffled)
     turned = {**case, "sandboxes": dict(reversed(case["sandboxes"].items()))}
     assert json.dumps(plan(fleet_of(turned), dict(shuffled), NOW, FREELY).to_json()) == text
@@ -119,7 +119,7 @@ def test_a_plan_is_plain_data_and_the_same_in_any_order(case: Case, random: Any)
 @given(cases)
 @every
 def test_no_value_of_an_environment_and_no_secret_is_in_a_plan(case: Case) -> None:
-    text = json.dumps(plan(fleet_of(case), looks_of(case), NOW, FREELY).to_json())
+    text = json.dumps(plan(fleet_of(case), observations_of(case), NOW, FREELY).to_json())
     assert not [value for value in (SECRET, *VALUES) if value in text]
 
 
@@ -127,7 +127,7 @@ def test_no_value_of_an_environment_and_no_secret_is_in_a_plan(case: Case) -> No
 @every
 def test_what_is_not_known_is_never_acted_on(case: Case) -> None:
     fleet, unknown = fleet_of(case), unknown_hosts(case)
-    for change in plan(fleet, looks_of(case), NOW, FREELY).changes:
+    for change in plan(fleet, observations_of(case), NOW, FREELY).changes:
         if not change.acts:
             continue
         assert {change.host, change.from_host}.isdisjoint(unknown)
@@ -140,7 +140,7 @@ def test_what_is_not_known_is_never_acted_on(case: Case) -> None:
 @every
 def test_each_sandbox_of_git_has_its_change_and_one_home(case: Case) -> None:
     fleet = fleet_of(case)
-    decided = plan(fleet, looks_of(case), NOW, FREELY)
+    decided = plan(fleet, observations_of(case), NOW, FREELY)
     assert set(fleet.sandboxes) <= {change.sandbox for change in decided.changes}
     for name, desired in fleet.sandboxes.items():
         own = [change for change in decided.changes if change.id == desired.id]
@@ -154,7 +154,7 @@ def test_each_sandbox_of_git_has_its_change_and_one_home(case: Case) -> None:
 @every
 def test_the_last_copy_goes_only_by_expiry_or_by_git(case: Case) -> None:
     """Whatever is done, of a sandbox that git wants one is left, but where it expired."""
-    fleet, observations = fleet_of(case), looks_of(case)
+    fleet, observations = fleet_of(case), observations_of(case)
     decided = plan(fleet, observations, NOW, FREELY)
     after = after_apply(decided, fleet, observations)
     expired = {change.id for change in decided.changes if change.reason is Reason.DELETE_EXPIRED}
@@ -167,7 +167,7 @@ def test_the_last_copy_goes_only_by_expiry_or_by_git(case: Case) -> None:
 @every
 def test_applies_come_to_an_end(case: Case) -> None:
     """One apply is enough, but for what it had to leave blocked, and where a lost record had to be mended first."""
-    fleet, observations = fleet_of(case), looks_of(case)
+    fleet, observations = fleet_of(case), observations_of(case)
     decided = plan(fleet, observations, NOW, FREELY)
     for _ in range(4):
         later = {c.id for c in decided.changes if c.action in (Action.BLOCKED, Action.REPAIR)}

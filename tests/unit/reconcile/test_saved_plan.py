@@ -24,7 +24,7 @@ from sandboxer.reconcile.approval import approval_of, enforce, inputs_of, option
 from sandboxer.reconcile.options import Options
 from sandboxer.reconcile.planner import plan
 from sandboxer.render.words import hint_of
-from tests.support.planning import COMMIT, FIRST_COMMIT, FLEET, NOW, fleet_of, looks_of, manifests_of, plan_of
+from tests.support.planning import COMMIT, FIRST_COMMIT, FLEET, NOW, fleet_of, manifests_of, observations_of, plan_of
 from tests.support.planning import options_of as options_of_case
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ SYNCED = there("web")
 OUTDATED = there(web(spec={"ttl": "4h"}))
 PAUSED = there(web(services={"web": "paused"}))
 ORPHAN = there("web", "old")
-SILENT = {"sandboxes": {"web": {"ttl": "8h"}}, "found": {"lab-1": {"unreachable": "no answer"}}}
+UNREACHABLE = {"sandboxes": {"web": {"ttl": "8h"}}, "found": {"lab-1": {"unreachable": "no answer"}}}
 COPIES = {"lab-1": {"copies": ["web"]}, "lab-2": {"copies": [web(record={"age": "30m"})]}}
 MOVING = on_two({"drain": True}, {}, found={"lab-1": {"copies": ["web"]}})
 
@@ -73,7 +73,7 @@ def held(approved: Case, now: Case) -> Plan:
 
 def held_to(saved: SavedPlan, now: Case) -> Plan:
     fleet = fleet_of(now)
-    decided = plan(fleet, looks_of(now, fleet), NOW, options_of(saved.approval.options))
+    decided = plan(fleet, observations_of(now, fleet), NOW, options_of(saved.approval.options))
     return enforce(decided, saved, inputs_of(fleet))
 
 
@@ -92,7 +92,7 @@ def reasons(decided: Plan) -> dict[str, str]:
         pytest.param(OUTDATED, id="update"),
         pytest.param(PAUSED, id="repair"),
         pytest.param(ORPHAN, id="delete"),
-        pytest.param(SILENT, id="unreachable"),
+        pytest.param(UNREACHABLE, id="unreachable"),
         pytest.param(MOVING, id="move"),
         pytest.param(on_two({}, {}, found=COPIES), id="stray"),
         pytest.param({**SYNCED, "options": {"replaced": ["web"]}}, id="replace"),
@@ -143,7 +143,7 @@ def given(words: str) -> ApprovedInput:
         pytest.param(PAUSED, SYNCED, "says repair_because_drift, and now it is no_op_because_synced", id="healed"),
         pytest.param(OUTDATED, SYNCED, "says update_because_changed, and now it is no_op_because_synced", id="used"),
         pytest.param(ABSENT, SYNCED, "says create_because_absent, and now it is no_op_because_synced", id="made"),
-        pytest.param(SILENT, OUTDATED, "says blocked_because_unreachable, and now it is update", id="back"),
+        pytest.param(UNREACHABLE, OUTDATED, "says blocked_because_unreachable, and now it is update", id="back"),
         pytest.param(OUTDATED, ABSENT, "says update_because_changed, and now it is create", id="gone"),
         pytest.param(
             PAUSED, there(web(services={"web": "exited 1"})), "other drift (services.web.state)", id="other-drift"
@@ -179,7 +179,7 @@ def test_a_changed_sandbox_is_stale_and_the_message_names_the_difference(
 
 
 def test_what_is_blocked_anyway_keeps_its_own_reason() -> None:
-    assert held(OUTDATED, SILENT) == plan_of(SILENT)
+    assert held(OUTDATED, UNREACHABLE) == plan_of(UNREACHABLE)
 
 
 def test_an_orphan_that_was_not_there_is_not_approved_and_the_rest_continues() -> None:
@@ -198,8 +198,8 @@ def test_an_approved_delete_that_is_done_already_is_stale_and_blocks_nothing_els
 
 def test_an_approved_delete_on_an_unobserved_host_is_not_reported_as_done() -> None:
     found = {"lab-1": {"copies": ["web"]}, "lab-2": {"copies": ["old"]}}
-    silent = {**found, "lab-2": {"unreachable": "no answer"}}
-    decided = held(on_two({}, {}, found=found), on_two({}, {}, found=silent))
+    unreachable = {**found, "lab-2": {"unreachable": "no answer"}}
+    decided = held(on_two({}, {}, found=found), on_two({}, {}, found=unreachable))
     gone = next(change for change in decided.changes if change.sandbox == "old")
     assert (gone.reason, gone.sync, gone.health) == ("blocked_because_unreachable", "Unknown", "Unknown")
     assert "lab-2 was not fully observed: no answer" in gone.message
@@ -315,7 +315,7 @@ def test_no_value_of_the_environment_and_no_secret_is_in_it() -> None:
     assert not any(value in text for value in ("plain-env-value", "former-env-value", "hunter2", "before"))
 
 
-# --- files that are none
+# --- files that are not plans
 
 GOOD = written(OUTDATED)
 

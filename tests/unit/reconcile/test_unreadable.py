@@ -10,7 +10,7 @@ from sandboxer.model.observed import EngineObservation, HostObservation, Reachab
 from sandboxer.reconcile.observed_sandbox import observed_host
 from sandboxer.reconcile.options import Options
 from sandboxer.reconcile.planner import plan
-from tests.support.planning import NOW, fleet_of, foreign_container, looks_of
+from tests.support.planning import NOW, fleet_of, foreign_container, observations_of
 
 WHY = "cannot parse the docker description of container 0123"
 SYNCED: dict[str, Any] = {"sandboxes": {"web": {}, "db": {}}, "found": {"lab-1": {"copies": ["web", "db"]}}}
@@ -28,7 +28,7 @@ def _unreadable(observation: HostObservation, name: str) -> HostObservation:
 
 
 def test_it_alone_is_unknown() -> None:
-    observations = {name: _unreadable(observation, "web") for name, observation in looks_of(SYNCED).items()}
+    observations = {name: _unreadable(observation, "web") for name, observation in observations_of(SYNCED).items()}
     decided = plan(fleet_of(SYNCED), observations, NOW, Options())
     found = {change.sandbox: change for change in decided.changes}
     assert found["db"].action is Action.NO_OP
@@ -39,13 +39,13 @@ def test_it_alone_is_unknown() -> None:
 
 
 def test_it_is_removed_where_git_has_no_more_of_it() -> None:
-    observations = {name: _unreadable(observation, "web") for name, observation in looks_of(GONE).items()}
+    observations = {name: _unreadable(observation, "web") for name, observation in observations_of(GONE).items()}
     decided = plan(fleet_of(GONE), observations, NOW, Options())
     assert {c.sandbox: c.reason for c in decided.changes}["web"] is Reason.DELETE_ORPHANED
 
 
 def test_the_container_of_a_cleaner_is_nobodys() -> None:
-    (observation, *_) = looks_of(SYNCED).values()
+    (observation, *_) = observations_of(SYNCED).values()
     assert isinstance(observation, Reachable)
     cleaner = replace(foreign_container("x"), labels={"dev.sandboxer.cleaner": "0a0b0c0d"})
     seen = replace(

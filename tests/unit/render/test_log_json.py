@@ -36,9 +36,9 @@ from sandboxer.render.live import PlainView
 from sandboxer.render.log_json import JsonLog, Lines
 from sandboxer.wiring.secrecy import Redaction
 from tests.support.fleet import ROOT
-from tests.support.planning import NOW, fleet_of, looks_of
+from tests.support.planning import NOW, fleet_of, observations_of
 from tests.support.plans import change, fields, plan_of
-from tests.support.silent import lines_of
+from tests.support.unreachable import lines_of
 
 WEB = change("web", Reason.CREATE_ABSENT)
 BEGINNING = RunStarted("1" * 32, "apply", NOW)
@@ -52,7 +52,7 @@ class Log:
         self.log = JsonLog(self.stream, lambda: NOW)
         self.log(BEGINNING)
 
-    def told(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[dict[str, Any]]:
         """Return the lines after the first, without what each of them has."""
         lines = lines_of(self.stream.getvalue())
         assert lines[0]["event"] == "run.started"
@@ -90,7 +90,7 @@ def test_an_apply_is_reported_step_by_step_with_what_came_of_it(log: Log) -> Non
     locked = change("busy", Reason.BLOCKED_LOCKED, message="another client holds its lock")
     log.log(ChangeEnded(Outcome(locked)))
     of_web = {"host": "lab-1", "sandbox": "web", "id": "00000003", "action": "create"}
-    began, _, well, badly, blocked = log.told()
+    began, _, well, badly, blocked = log.entries()
     assert began == {"level": "info", "event": "change.started", **of_web, "reason": "create_because_absent"}
     ended = {"event": "change.ended", **of_web, "reason": "create_because_absent"}
     assert well == {"level": "info", **ended, "outcome": "created", "seconds": 2.123}
@@ -102,18 +102,18 @@ def test_an_apply_is_reported_step_by_step_with_what_came_of_it(log: Log) -> Non
 
 
 def test_observations_are_logged_with_their_outcome(log: Log) -> None:
-    observations = looks_of({"hosts": {"lab-1": {}}})
+    observations = observations_of({"hosts": {"lab-1": {}}})
     log.log(HostObserved(observations["lab-1"], 0.25))
-    log.log(HostObserved(replace(observations["lab-1"], error="the engine is silent"), 0.5))  # type: ignore[type-var]
+    log.log(HostObserved(replace(observations["lab-1"], error="the engine does not answer"), 0.5))  # type: ignore[type-var]
     log.log(HostObserved(Unreachable("far", "connection refused"), 1.0))
     log.log(HostObserved(Unreachable("near", "half an answer", answered=True), 2.0))
-    assert [(line["host"], line["level"], line["outcome"], line["seconds"]) for line in log.told()] == [
+    assert [(line["host"], line["level"], line["outcome"], line["seconds"]) for line in log.entries()] == [
         ("lab-1", "info", "reachable", 0.25),
         ("lab-1", "warning", "unknown", 0.5),
         ("far", "error", "unreachable", 1.0),
         ("near", "warning", "unknown", 2.0),
     ]
-    assert log.told()[2]["message"] == "connection refused"
+    assert log.entries()[2]["message"] == "connection refused"
 
 
 def test_drift_is_reported_by_path_and_never_by_value(log: Log) -> None:
@@ -122,7 +122,7 @@ def test_drift_is_reported_by_path_and_never_by_value(log: Log) -> None:
     )
     resolved = Resolved("old", "0badcafe", "lab-2", ("workspace",), NOW)
     log.log(DriftCompared(DriftReport(plan_of(drifted, WEB), NOW, compared=3, resolved=(resolved,))))
-    found, over = log.told()
+    found, over = log.entries()
     assert (found["event"], found["message"]) == ("drift.found", "services.web.state, workspace")
     assert over == {
         "level": "info",
@@ -142,7 +142,7 @@ def test_errors_name_what_they_are_about(log: Log) -> None:
         ManifestError([finding]),
     ):
         log.log(RunFailed(error))
-    assert log.told() == [
+    assert log.entries() == [
         {"level": "error", "event": "error", "host": "lab-1", "message": "refused", "hint": "start it"},
         {"level": "error", "event": "error", "sandbox": "web", "message": "no image"},
         {
@@ -162,7 +162,9 @@ def test_errors_name_what_they_are_about(log: Log) -> None:
 def test_nothing_is_logged_after_the_end_until_another_begins(log: Log) -> None:
     log.log(RunFinished(2))
     log.log(ChangeEnded(Outcome(WEB)))
-    assert [(line["event"], line["level"], line["exit_code"]) for line in log.told()] == [("run.finished", "info", 2)]
+    assert [(line["event"], line["level"], line["exit_code"]) for line in log.entries()] == [
+        ("run.finished", "info", 2)
+    ]
     log.log(BEGINNING._replace(run_id="2" * 32))
     log.log(RunFinished(1))
     assert [line["run_id"][0] for line in lines_of(log.stream.getvalue())] == ["1", "1", "2", "2"]
@@ -178,7 +180,7 @@ def test_lines_of_many_threads_stay_whole(log: Log) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(log.told()) == 400
+    assert len(log.entries()) == 400
 
 
 def test_a_reader_that_has_gone_stops_nothing() -> None:
@@ -192,13 +194,13 @@ def test_a_reader_that_has_gone_stops_nothing() -> None:
 
 
 def test_what_others_write_is_cut_into_lines() -> None:
-    said: list[str] = []
-    lines = Lines(said.append)
+    written: list[str] = []
+    lines = Lines(written.append)
     print("one\n\ntwo ", end="", file=lines)
     lines.write("goes on\nthree")
-    assert said == ["one", "two goes on"]
+    assert written == ["one", "two goes on"]
     lines.finish()
-    assert said == ["one", "two goes on", "three"]
+    assert written == ["one", "two goes on", "three"]
     assert not lines.isatty()
 
 
@@ -236,18 +238,18 @@ def test_no_hidden_value_comes_into_a_log_whoever_writes_it() -> None:
     secret = SecretValue("KEY", "env:KEY", present=True, value=Hidden("hunter2"))
     desired = replace(known.sandboxes["web"], secrets=(secret,))
     fleet = replace(known, sandboxes={"web": desired})
-    said = Outcome(
+    outcome = Outcome(
         replace(WEB, id=desired.id, message="1 hunter2"), error="hunter2 at level verbose, 1 time", hint="unset hunter2"
     )
     log, redact = Log(), Redaction(lambda: fleet)
-    events = ChangeProgressed(said.change, "trying hunter2"), ChangeEnded(said)
+    events = ChangeProgressed(outcome.change, "trying hunter2"), ChangeEnded(outcome)
     for event in events:
         log.log(redacted(event, redact))
-    progressed, ended = log.told()
+    progressed, ended = log.entries()
     assert progressed["step"] == "trying (hidden)"
     assert ended["message"] == "(hidden) at level (hidden), 1 time"
     assert ended["hint"] == "unset (hidden)"
-    assert events[1].outcome == said, "people see what they saw before"
+    assert events[1].outcome == outcome, "people see what they saw before"
     assert "hunter2" not in log.stream.getvalue()
 
 
@@ -258,13 +260,13 @@ def test_no_secret_comes_into_a_log_with_an_error_of_the_run(capsys: pytest.Capt
     session = Session({})
     session.use_log_format("json")
     session.receive(FleetRead("acme", Redaction(lambda: fleet)))
-    session.failed(HostUnreachable("lab-1", "lab-1 said hunter2", hint="not hunter2"))
-    session.notify("warning", "lab-1 said hunter2")
+    session.failed(HostUnreachable("lab-1", "lab-1 sent hunter2", hint="not hunter2"))
+    session.notify("warning", "lab-1 sent hunter2")
     run_id = session.run_id
     session.close(1)
     _, error, warning, _ = lines_of(capsys.readouterr().err)
-    assert (error["message"], error["hint"], error["host"]) == ("lab-1 said (hidden)", "not (hidden)", "lab-1")
-    assert warning["message"] == "lab-1 said (hidden)"
+    assert (error["message"], error["hint"], error["host"]) == ("lab-1 sent (hidden)", "not (hidden)", "lab-1")
+    assert warning["message"] == "lab-1 sent (hidden)"
     assert run_id == error["run_id"]
 
 
@@ -275,6 +277,6 @@ def test_outcomes_that_nobody_worked_on_are_reported_too_and_to_programs_alone(l
         for event in (ChangeEnded(Outcome(WEB)), blocked):
             log.log(event)
             view(event)
-    assert [line["sandbox"] for line in log.told()] == ["web", "busy"]
+    assert [line["sandbox"] for line in log.entries()] == ["web", "busy"]
     assert "web" in shown.getvalue()
     assert "busy" not in shown.getvalue()

@@ -146,7 +146,7 @@ def test_markdown_has_a_bounded_length_and_names_what_it_leaves_out(count: int) 
     assert f"**Plan: {count} to create" in text
 
 
-def test_markdown_of_unmanaged_things_gives_counts_and_no_names() -> None:
+def test_markdown_of_unmanaged_things_has_counts_and_no_names() -> None:
     things = (Unmanaged("lab-1", "container", "private"), Unmanaged("lab-1", "ambiguous", "lost"))
     text = plan_markdown(plan_of(unmanaged=things, imperative=(change("agent", Reason.NO_OP_SYNCED),)))
     assert "1 unmanaged thing on lab-1" in text

@@ -111,9 +111,9 @@ def test_where_the_whole_number_is_reached_those_that_wait_make_way(library: Lib
 def test_a_request_that_never_comes_is_not_waited_for(
     short: RunningApi, first: bytes, drip: bytes, says: bytes
 ) -> None:
-    seconds, said = ended_after(connect(short.url, first), lambda one: one.sendall(drip))
+    seconds, received = ended_after(connect(short.url, first), lambda one: one.sendall(drip))
     assert seconds < NORMAL_SECONDS
-    assert said.startswith(says)
+    assert received.startswith(says)
     until(lambda: connections_of(short).count() <= 1, "the connection is forgotten")
 
 
@@ -124,7 +124,7 @@ def test_an_answer_that_nobody_reads_is_not_kept(library: Library) -> None:
     checked = replace(SHORT, write=4)  # none is ended while a busy machine begins the others
     with RunningApi(library, limits=checked) as api, contextlib.ExitStack() as stack:
         slow = [stack.enter_context(connect(api.url, request, receive_buffer=4096)) for _ in range(16)]
-        assert [one.recv(4) for one in slow] == [b"HTTP"] * len(slow)  # each is served by now
+        assert [one.recv(4) for one in slow] == [b"HTTP"] * len(slow)  # each is served
         assert_problem(_logs(api), 429)
         until(lambda: connections_of(api).count() <= 1, "those that do not read are ended")
         until(lambda: _logs(api).status_code == 200, "another one is served")
@@ -169,9 +169,9 @@ def test_tls_that_is_never_begun_or_ended_keeps_nobody_out(library: Library, tmp
         raw = connect(api.url)
         with trusted.wrap_socket(raw, server_hostname="127.0.0.1") as secure:
             secure.sendall(PART_OF_HEADERS)
-            seconds, said = ended_after(secure)  # type: ignore[arg-type]  # a socket with TLS is one
+            seconds, received = ended_after(secure)  # type: ignore[arg-type]  # a socket with TLS is one
         assert seconds < NORMAL_SECONDS
-        assert said.startswith(b"HTTP/1.1 408 ")
+        assert received.startswith(b"HTTP/1.1 408 ")
         until(lambda: connections_of(api).count() <= 1, "all are forgotten")
 
 

@@ -99,8 +99,8 @@ _FORCE = """
 id() { echo 1000; }
 rm() { if [ -e "$folder/cleaned" ]; then command rm "$@"; else echo "rm: cannot remove" >&2; return 1; fi; }
 timeout() { shift; "$@"; }
-podman() { echo "podman $*" >>"$folder/asked"; : >"$folder/cleaned"; }
-docker() { echo "docker $*" >>"$folder/asked"; case $1-$2 in image-inspect) %s ;; run-*) : >"$folder/cleaned" ;; esac; }
+podman() { echo "podman $*" >>"$folder/calls"; : >"$folder/cleaned"; }
+docker() { echo "docker $*" >>"$folder/calls"; case $1-$2 in image-inspect) %s ;; run-*) : >"$folder/cleaned" ;; esac; }
 """
 
 
@@ -114,7 +114,7 @@ def _force_remove(folder: Path, engine: str, *, inspected: str = 'echo "$5"') ->
         ["sh", "-c", program, "sh", str(folder), engine], capture_output=True, text=True, check=False, timeout=30
     )
     assert gone.exists() is (done.returncode != 0)
-    request = folder / "asked"
+    request = folder / "calls"
     return done.returncode, done.stdout, request.read_text().splitlines() if request.exists() else []
 
 
@@ -134,16 +134,16 @@ def test_docker_removes_by_the_empty_image_alone(tmp_path: Path) -> None:
 
 
 def test_an_image_that_answers_with_another_digest_is_not_run(tmp_path: Path) -> None:
-    code, said, request = _force_remove(tmp_path, "docker", inspected="echo sha256:0000")
+    code, output, request = _force_remove(tmp_path, "docker", inspected="echo sha256:0000")
     assert code == 1
-    assert "docker cannot load the empty image" in said
+    assert "docker cannot load the empty image" in output
     assert not [line for line in request if line.startswith("docker run")]
 
 
-def test_an_engine_of_another_extension_is_not_asked(tmp_path: Path) -> None:
-    code, said, request = _force_remove(tmp_path, "firecracker")
+def test_an_engine_of_another_extension_is_not_queried(tmp_path: Path) -> None:
+    code, output, request = _force_remove(tmp_path, "firecracker")
     assert (code, request) == (1, [])
-    assert "gone cannot be removed: it holds files of another user" in said
+    assert "gone cannot be removed: it holds files of another user" in output
 
 
 def test_a_session_removes_as_the_end_of_an_apply_does() -> None:

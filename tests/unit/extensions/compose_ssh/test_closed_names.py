@@ -28,7 +28,7 @@ def run(model: dict[str, Any], policy: Policy) -> Hardened:
 
 @pytest.mark.parametrize("podman", [False, True])
 @pytest.mark.parametrize(
-    ("said", "options", "search"),
+    ("declared", "options", "search"),
     [
         ({}, [], ["."]),
         ({"dns_opt": ["ndots:5", "rotate"], "dns_search": "a.test"}, ["ndots:5", "rotate"], ["a.test"]),
@@ -37,10 +37,10 @@ def run(model: dict[str, Any], policy: Policy) -> Hardened:
     ],
 )
 def test_under_egress_deny_no_server_is_queried_for_outside_names(
-    said: dict[str, Any], options: list[str], search: list[str], podman: bool
+    declared: dict[str, Any], options: list[str], search: list[str], podman: bool
 ) -> None:
     joined = {"image": "x", "network_mode": "service:a"}
-    model = {"services": {"a": {"image": "x", **said}, "b": joined, "c": {"image": "x", "network_mode": "none"}}}
+    model = {"services": {"a": {"image": "x", **declared}, "b": joined, "c": {"image": "x", "network_mode": "none"}}}
     services = run(model, replace(POLICY, podman=podman)).model["services"]
     kept = options if podman or "ndots:5" in options else [*options, "ndots:1"]
     assert services["a"]["dns_opt"] == [*kept, "timeout:1", "attempts:1"]
@@ -49,9 +49,9 @@ def test_under_egress_deny_no_server_is_queried_for_outside_names(
     assert services["a"].get("dns") == (None if podman else ["192.0.2.1"])
     for name in ("b", "c"):
         assert not services[name].keys() & {"dns", "dns_opt", "dns_search"}
-    model = {"services": {"a": {"image": "x", **said}}}
+    model = {"services": {"a": {"image": "x", **declared}}}
     allowed = run(model, replace(POLICY, podman=podman, egress="allow")).model
-    assert allowed["services"]["a"].get("dns_opt") == said.get("dns_opt")
+    assert allowed["services"]["a"].get("dns_opt") == declared.get("dns_opt")
     assert (allowed["networks"]["default"].get("driver_opts") == {"isolate": "true"}) == podman
 
 

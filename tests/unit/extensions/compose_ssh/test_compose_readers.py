@@ -153,7 +153,7 @@ VALUES = [
 ]  # fmt: skip
 
 
-def test_every_scalar_keeps_the_reading_that_compose_gives_it(tmp_path: Path) -> None:
+def test_every_scalar_is_read_as_compose_reads_it(tmp_path: Path) -> None:
     lines = [f"      K{number}: {value}".replace("\n", "\n      ") for number, value in enumerate(VALUES)]
     text = WEB + "    environment:\n" + "\n".join(lines) + "\n"
     put(tmp_path, {"c.yaml": text.encode()})
@@ -162,9 +162,9 @@ def test_every_scalar_keeps_the_reading_that_compose_gives_it(tmp_path: Path) ->
     put(tmp_path, read({"c.yaml": text}).opened)
     second = compose_reads(tmp_path, "c.yaml")
     assert second.returncode == 0, second.stderr.decode()
-    wanted, found = (json.loads(one.stdout)["services"]["web"]["environment"] for one in (first, second))
+    expected, found = (json.loads(one.stdout)["services"]["web"]["environment"] for one in (first, second))
     assert {f"{VALUES[int(key[1:])]}: {value}" for key, value in found.items()} == {
-        f"{VALUES[int(key[1:])]}: {value}" for key, value in wanted.items()
+        f"{VALUES[int(key[1:])]}: {value}" for key, value in expected.items()
     }
 
 

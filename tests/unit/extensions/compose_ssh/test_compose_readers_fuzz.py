@@ -179,7 +179,7 @@ def test_podman_compose_sees_what_our_reader_saw(text: str) -> None:
         return
     content = yaml.safe_load(report.opened["c.yaml"])  # it never fails, and there is no tag left
     assert CANARY not in str(content)
-    with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError):  # its own refusals
+    with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError):  # its own errors
         model: dict[str, Any] = podman_compose.rec_subs(podman_compose.normalize(content), {})
         model = normalise(podman_compose.normalize_final(model, "/r"), "/r", literal=True)
         assert differences(report, model, Path("/r")) == []

@@ -70,7 +70,9 @@ def listing(tmp_path: Path) -> Listing:
         transport.close()
 
 
-def told(tmp_path: Path, inputs: tuple[GitInputs, InputTree], mode: str = "copy") -> dict[str, tuple[object, object]]:
+def changes_of(
+    tmp_path: Path, inputs: tuple[GitInputs, InputTree], mode: str = "copy"
+) -> dict[str, tuple[object, object]]:
     source, tree = inputs
     there = listing(tmp_path)
     found = differences(there, tree, delivered(record(mode), there, tree, source), source)
@@ -82,7 +84,7 @@ def short(text: str) -> str:
 
 
 def test_what_was_delivered_differs_in_nothing(tmp_path: Path, home: Path, inputs: tuple[GitInputs, InputTree]) -> None:
-    assert told(tmp_path, inputs) == {}
+    assert changes_of(tmp_path, inputs) == {}
 
 
 def test_files_that_are_changed_missing_and_extra_are_named(
@@ -94,7 +96,7 @@ def test_files_that_are_changed_missing_and_extra_are_named(
     (tree / "conf/more").write_text("more")
     (tree / "alias").unlink()
     (tree / "alias").symlink_to("conf/sub/b")
-    assert told(tmp_path, inputs) == {
+    assert changes_of(tmp_path, inputs) == {
         "compose.yaml": (short("services: {}\n"), short("services: {x}")),
         "odd \\ name": ("present", "missing"),
         "conf/more": (None, "extra"),
@@ -109,7 +111,7 @@ def test_a_change_that_keeps_size_and_time_is_found(
     before = file.stat()
     file.write_text("y" * 9)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert told(tmp_path, inputs) == {"big": (short("x" * 9), short("y" * 9))}
+    assert changes_of(tmp_path, inputs) == {"big": (short("x" * 9), short("y" * 9))}
 
 
 def test_what_is_mounted_is_compared_too(tmp_path: Path, home: Path, inputs: tuple[GitInputs, InputTree]) -> None:
@@ -119,7 +121,7 @@ def test_what_is_mounted_is_compared_too(tmp_path: Path, home: Path, inputs: tup
     (folder / "sub/b").write_text("another\n")
     (folder / "more").write_text("more")
     digest = folder.parent.name
-    assert told(tmp_path, inputs) == {
+    assert changes_of(tmp_path, inputs) == {
         "conf/a": ("present", "missing"),
         "conf/sub/b": (short("b\n"), short("another\n")),
         f"bind/{digest}/conf/more": (None, "extra"),
@@ -131,18 +133,18 @@ def test_without_a_workspace_only_what_compose_reads_is_missed(
 ) -> None:
     tree = home / "tree" / inputs[1].digest
     (tree / "big").unlink()
-    assert "big" in told(tmp_path, inputs)
-    assert told(tmp_path, inputs, "none") == {}
+    assert "big" in changes_of(tmp_path, inputs)
+    assert changes_of(tmp_path, inputs, "none") == {}
     (tree / "compose.yaml").unlink()
     (tree / "conf/a").write_text("changed\n")
-    assert set(told(tmp_path, inputs, "none")) == {"compose.yaml", "conf/a"}
+    assert set(changes_of(tmp_path, inputs, "none")) == {"compose.yaml", "conf/a"}
 
 
 def test_a_file_instead_of_a_link_is_reported(tmp_path: Path, home: Path, inputs: tuple[GitInputs, InputTree]) -> None:
     alias = home / "tree" / inputs[1].digest / "alias"
     alias.unlink()
     alias.write_text("a\n")
-    assert told(tmp_path, inputs) == {"alias": ("link to conf/a", short("a\n"))}
+    assert changes_of(tmp_path, inputs) == {"alias": ("link to conf/a", short("a\n"))}
 
 
 def test_a_list_that_broke_off_is_no_list() -> None:

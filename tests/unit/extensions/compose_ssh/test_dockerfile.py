@@ -70,7 +70,7 @@ def checked(case: dict[str, Any]) -> tuple[CheckedDockerfile, list[str]]:
 
 
 @pytest.mark.parametrize("case", cases("refused.yaml"), ids=lambda case: case["about"])
-def test_what_no_dockerfile_may_hold_is_refused_with_its_line(case: dict[str, Any]) -> None:
+def test_what_no_dockerfile_may_contain_is_refused_with_its_line(case: dict[str, Any]) -> None:
     _, problems = checked(case)
     assert any(case["says"] in problem for problem in problems), problems
     assert all(problem.startswith("line ") or problem.endswith("FROM instruction") for problem in problems)
@@ -230,8 +230,8 @@ def test_what_is_written_reads_as_what_was_read(text: str) -> None:
     assert [replace(one, line=0) for one in _flat(again)] == [replace(one, line=0) for one in _flat(read)]
     assert serialise(again) == written
     # A builder that takes a line for an instruction, whatever it knows, finds it where we do.
-    heads = [line.split()[0] for line in written.splitlines() if line.split()]
-    assert [one.keyword for one in read] == [word for word in heads if word in KEYWORDS][: len(read)] or any(
+    first_words = [line.split()[0] for line in written.splitlines() if line.split()]
+    assert [one.keyword for one in read] == [word for word in first_words if word in KEYWORDS][: len(read)] or any(
         one.heredocs for one in read
     )
 

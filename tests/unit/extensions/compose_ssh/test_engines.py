@@ -60,14 +60,14 @@ def _listed(identifier: str = GOOD, labels: Any = None, name: Any = "web-1") -> 
 
 
 def _described(identifier: str = GOOD, **other: Any) -> dict[str, Any]:
-    said = {"id": identifier, "image": "busybox", "image_id": "sha256:00", "status": "running", "exit_code": 0}
+    answer = {"id": identifier, "image": "busybox", "image_id": "sha256:00", "status": "running", "exit_code": 0}
     more = {"health": "", "labels": {"com.docker.compose.service": "web"}, "networks": [None], "ports": [None]}
-    return said | more | {"volumes": [None]} | other
+    return answer | more | {"volumes": [None]} | other
 
 
 def _from_api(identifier: str = GOOD, **other: Any) -> dict[str, Any]:
-    said = {"Id": identifier, "Names": ["/web-1"], "Image": "busybox", "ImageID": "sha256:00", "Labels": OURS}
-    return said | {"State": "running", "Status": "Up 2 minutes", "Ports": [], "Mounts": []} | other
+    answer = {"Id": identifier, "Names": ["/web-1"], "Image": "busybox", "ImageID": "sha256:00", "Labels": OURS}
+    return answer | {"State": "running", "Status": "Up 2 minutes", "Ports": [], "Mounts": []} | other
 
 
 def _assert_only_bad_is_unreadable(observation: EngineObservation) -> None:
@@ -82,7 +82,7 @@ def _assert_only_bad_is_unreadable(observation: EngineObservation) -> None:
 WHOLE = json.dumps(_described(BAD), separators=(",", ":")).encode()
 BROKEN = {
     "not described": b"",
-    "cut off": WHOLE[:-20],
+    "truncated": WHOLE[:-20],
     "cut in its first word": WHOLE[:80],
     "no JSON": WHOLE[:-1],
     "two objects in a line": WHOLE + WHOLE,
@@ -91,11 +91,13 @@ BROKEN = {
     "not UTF-8": WHOLE.replace(b"busybox", b"\xff\xfe"),
     "another container's words": WHOLE.replace(BAD.encode(), b"c" * 64),
     "nested too deeply": WHOLE.replace(b'"busybox"', b"[" * 50_000),
-    "ports that are none": json.dumps(
+    "ports that are not ports": json.dumps(
         _described(BAD, ports=[["x/tcp", "", "y"], None]), separators=(",", ":")
     ).encode(),
-    "an exit code that is none": json.dumps(_described(BAD, exit_code=None), separators=(",", ":")).encode(),
-    "networks that are none": json.dumps(_described(BAD, networks=[["one"], None]), separators=(",", ":")).encode(),
+    "an exit code that is not a number": json.dumps(_described(BAD, exit_code=None), separators=(",", ":")).encode(),
+    "networks that are not names": json.dumps(
+        _described(BAD, networks=[["one"], None]), separators=(",", ":")
+    ).encode(),
     "labels that are a list": json.dumps(_described(BAD, labels=["x"]), separators=(",", ":")).encode(),
     "nothing but its id": b'{"id":"' + BAD.encode() + b'"}',
     "Go's word for what is not there": WHOLE.replace(b'"busybox"', b"<no value>"),
@@ -113,7 +115,7 @@ def test_a_container_that_is_described_badly_is_unknown_by_itself(engine: str, b
 
 BROKEN_API = {
     "no state": {"State": None, "Status": None},
-    "a port that is none": {"Ports": [{"PublicPort": "x", "PrivatePort": 1, "Type": "tcp", "IP": ""}]},
+    "a port that is not a number": {"Ports": [{"PublicPort": "x", "PrivatePort": 1, "Type": "tcp", "IP": ""}]},
     "ports that are a word": {"Ports": "ports"},
     "networks that are a list": {"NetworkSettings": {"Networks": ["x"]}},
     "mounts without a name": {"Mounts": [{"Type": "volume"}]},
@@ -153,7 +155,7 @@ def test_an_answer_that_is_none_is_no_emptiness(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failed", "said"),
+    ("failed", "reason"),
     [
         ("docker ps 137", "`docker ps` did not end in time, and was killed"),
         ("docker network 76", "`docker network` printed too much"),
@@ -161,5 +163,5 @@ def test_an_answer_that_is_none_is_no_emptiness(answer: bytes) -> None:
         ("docker", "the command failed"),
     ],
 )
-def test_an_engine_that_fails_gives_the_reason(failed: str, said: str) -> None:
-    assert _read("docker", ("engine", "docker", b""), ("engine-failed", failed, b"")).error == said
+def test_an_engine_that_fails_reports_the_reason(failed: str, reason: str) -> None:
+    assert _read("docker", ("engine", "docker", b""), ("engine-failed", failed, b"")).error == reason

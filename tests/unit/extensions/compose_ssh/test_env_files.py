@@ -58,9 +58,9 @@ def test_an_env_file_is_never_more_than_some_variables(text: str) -> None:
     began = time.monotonic()
     policy = replace(POLICY, read=lambda _: text.encode())
     try:
-        said = str(run({"env_file": "web.env"}, podman=True, policy=policy)["services"]["web"].get("environment", {}))
+        shown = str(run({"env_file": "web.env"}, podman=True, policy=policy)["services"]["web"].get("environment", {}))
     except ComposeRefused as error:
-        said = error.message
-    assert len(said) < 2000
-    assert "*" not in said or "is not the name of a variable" in said
+        shown = error.message
+    assert len(shown) < 2000
+    assert "*" not in shown or "is not the name of a variable" in shown
     assert time.monotonic() - began < 5

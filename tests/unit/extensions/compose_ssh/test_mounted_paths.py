@@ -32,26 +32,26 @@ class Folder:
         return done.returncode, done.stdout + done.stderr
 
     def must(self, name: str, *arguments: str) -> str:
-        code, said = self.verb(name, *arguments)
-        assert code == 0, said
-        return said
+        code, output = self.verb(name, *arguments)
+        assert code == 0, output
+        return output
 
-    def bind(self, path: str, source: str, how: str, *access: str) -> Path:
-        self.must("do_bind", path, "t", source, how, *access)
+    def bind(self, path: str, source: str, mode: str, *access: str) -> Path:
+        self.must("do_bind", path, "t", source, mode, *access)
         return self.path / "workspace" / path
 
 
 @pytest.fixture(params=SHELLS)
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Folder:
-    tree = tmp_path / "fleet 1/box/workspace/tree/t"
+    tree = tmp_path / "fleet 1/sandbox/workspace/tree/t"
     (tree / "data/sub").mkdir(parents=True)
     (tree / "data/sub/file").write_text("delivered")
     (tree / "data/more").write_text("delivered too")
-    for path in (tmp_path / "fleet 1/box").rglob("*"):
+    for path in (tmp_path / "fleet 1/sandbox").rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     for path in (tree, *tree.parents[:3]):
         path.chmod(0o700)
-    return Folder(tmp_path / "fleet 1/box", request.param)
+    return Folder(tmp_path / "fleet 1/sandbox", request.param)
 
 
 def inodes(path: Path) -> set[int]:
@@ -95,9 +95,9 @@ def swap(path: Path) -> None:
 )  # fmt: skip
 def test_a_link_anywhere_on_the_way_stops_it(placed: Folder, way: str) -> None:
     swap(placed.path / way)
-    code, said = placed.verb("unswapped", "3", *PATHS)
+    code, output = placed.verb("unswapped", "3", *PATHS)
     assert code != 0
-    assert f"{way} is a link" in said
+    assert f"{way} is a link" in output
     (placed.path / "compose.json").touch()
     assert placed.verb("do_compose", "docker-compose", "touch started", "p", "3", *PATHS, "up")[0] == 71
     assert not list(placed.path.rglob("started"))
@@ -127,8 +127,8 @@ def test_a_folder_on_the_way_that_is_anothers_stops_it_and_a_containers_copy_may
 @pytest.mark.parametrize("path", [f"workspace/{RO}/data/sub", f"workspace/{RW}/sub/file", "/etc/passwd",
                                    f"workspace/{RO}/../d2/x", "workspace/a b/c", f"workspace/{RO}/gone"])  # fmt: skip
 def test_what_is_no_path_of_a_mount_is_given_to_no_engine(placed: Folder, path: str) -> None:
-    code, said = placed.verb("unswapped", "1", path)
-    assert (code, said.strip() != "") == (1, True)
+    code, output = placed.verb("unswapped", "1", path)
+    assert (code, output.strip() != "") == (1, True)
 
 
 def test_a_path_that_became_a_link_is_recreated_and_a_parent_that_did_is_refused(
@@ -148,12 +148,12 @@ def test_a_path_that_became_a_link_is_recreated_and_a_parent_that_did_is_refused
     assert list(victim.iterdir()) == []
 
 
-@pytest.mark.parametrize("how", ["ro", "rw"])
-def test_a_source_behind_a_link_is_not_copied(folder: Folder, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("mode", ["ro", "rw"])
+def test_a_source_behind_a_link_is_not_copied(folder: Folder, tmp_path: Path, mode: str) -> None:
     (folder.path / "workspace/tree/t/out").symlink_to(tmp_path)
     for source in ("out", "out/fleet 1"):
-        code, said = folder.verb("do_bind", f"{RO}/x", "t", source, how)
-        assert (code, "tree/t/out is a link" in said) == (1, True)
+        code, output = folder.verb("do_bind", f"{RO}/x", "t", source, mode)
+        assert (code, "tree/t/out is a link" in output) == (1, True)
 
 
 # --- secrets
@@ -182,7 +182,7 @@ def test_a_secret_is_readable_for_all_or_a_copy_for_some(placed: Folder) -> None
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
-def test_root_gives_a_secret_to_a_user_of_the_container(placed: Folder) -> None:
+def test_root_hands_a_secret_to_a_user_of_the_container(placed: Folder) -> None:
     put_secret_file(placed, "secrets/KEY.1.400.7.-", "400", "7", "-")
     put_secret_file(placed, "secrets/KEY.1.444.-.9", "444", "-", "9")
     assert mode_and_owner(placed.path / "secrets/KEY.1.400.7.-") == ("400", 7, 0)
@@ -191,7 +191,7 @@ def test_root_gives_a_secret_to_a_user_of_the_container(placed: Folder) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
 @pytest.mark.parametrize(
-    ("told", "owner"),
+    ("mapping", "owner"),
     [
         ("name=seccomp,profile=default /var/lib/docker", (7, 8)),
         ("name=seccomp name=userns /var/lib/docker/231072.300000", (231079, 300008)),
@@ -199,15 +199,15 @@ def test_root_gives_a_secret_to_a_user_of_the_container(placed: Folder) -> None:
     ],
 )
 def test_where_docker_maps_users_the_files_owner_is_mapped_too(
-    placed: Folder, tmp_path: Path, told: str, owner: tuple[int, int] | None
+    placed: Folder, tmp_path: Path, mapping: str, owner: tuple[int, int] | None
 ) -> None:
     program = tmp_path / "docker"
-    program.write_text(f"#!/bin/sh\necho '{told}'\n")
+    program.write_text(f"#!/bin/sh\necho '{mapping}'\n")
     program.chmod(0o755)
     placed.shell = f"env PATH={program.parent}:{os.environ['PATH']} {placed.shell}"
-    code, said = placed.verb("do_secret_file", "secrets/KEY.1", "secrets/KEY.1.400.7.8", "docker", "400", "7", "8")
+    code, output = placed.verb("do_secret_file", "secrets/KEY.1", "secrets/KEY.1.400.7.8", "docker", "400", "7", "8")
     if owner is None:
-        assert (code, "the mapping is not known" in said) == (1, True)
+        assert (code, "the mapping is not known" in output) == (1, True)
         assert not (placed.path / "secrets/KEY.1.400.7.8").exists()
     else:
         assert mode_and_owner(placed.path / "secrets/KEY.1.400.7.8") == ("400", *owner)
@@ -222,8 +222,8 @@ def test_a_login_that_is_not_root_honours_the_mode_and_refuses_an_owner(placed: 
         shutil.copytree(placed.path, mine.path)
         for path in (mine.path, *mine.path.rglob("*")):
             os.chown(path, 12345, 12345)
-        code, said = put_secret_file(mine, "secrets/KEY.1.400.7.-", "400", "7", "-")
-        assert (code, "giving a file to user 7" in said) == (1, True)
+        code, output = put_secret_file(mine, "secrets/KEY.1.400.7.-", "400", "7", "-")
+        assert (code, "giving a file to user 7" in output) == (1, True)
         assert put_secret_file(mine, "secrets/KEY.1.440.-.-", "440", "-", "-") == (0, "")
         assert mode_and_owner(mine.path / "secrets/KEY.1.440.-.-") == ("440", 12345, 12345)
         assert not (mine.path / "secrets/KEY.1.400.7.-").exists()

@@ -91,14 +91,14 @@ def test_a_host_without_find_reports_no_sums(home: Path, tmp_path: Path) -> None
 def test_reported_drift_is_read_and_half_a_note_is_ignored(home: Path) -> None:
     note = {"format_version": "1.0", "told": {"services.web": "2026-11-24T10:00:00Z"}}
     text = json.dumps(note)
-    assert_told(home, text, {"services.web": datetime(2026, 11, 24, 10, 0, tzinfo=UTC)})
+    assert_reported_drift(home, text, {"services.web": datetime(2026, 11, 24, 10, 0, tzinfo=UTC)})
     for broken in (text[:-5], "", "[]", '{"told": 3}', '{"told": {"a": 3}}', '{"told": {"a": "2026-11-24T10:00:00"}}'):
-        assert_told(home, broken, {})
+        assert_reported_drift(home, broken, {})
 
 
-def assert_told(home: Path, text: str, told: dict[str, datetime]) -> None:
+def assert_reported_drift(home: Path, text: str, expected: dict[str, datetime]) -> None:
     put(home / IDENTIFIER / "drift.json", text)
-    assert observation(home).found[IDENTIFIER].reported_drift == told
+    assert observation(home).found[IDENTIFIER].reported_drift == expected
 
 
 def test_lines_that_are_no_sums_are_none() -> None:

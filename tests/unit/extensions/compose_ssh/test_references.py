@@ -36,7 +36,7 @@ BAD = (
     "0a" * 32, "0a0a0a0a0a0a", "busybоx", "ｂusybox", "busybox：1", "busybox\u200b",
     "busybox\u2028", "é/app", "a" * 256, "a/" * 200 + "a", "busybox:" + "a" * 129, "a" * 100_000, "$busybox", "${HOME}",
     "$$busybox", "busybox;id",
-    "`id`", "$(id)", "busybox|sh", "'busybox'", '"busybox"', "busybox\\", "busy box", "[::1]:5000/app", "a:1:2",
+    "`id`", "$(id)", "busybox|sh", "'busybox'", '"busybox"', "busybox\\", "busy image", "[::1]:5000/app", "a:1:2",
     "a@b", "@",
     "*", "busybox:*", "registry.example:port/app", "registry.example:123456/app", "registry_example/App",
     "Registry/app", "Registry.example", "Registry.Example.COM", "Registry.example/App", "registry.example/team/App",

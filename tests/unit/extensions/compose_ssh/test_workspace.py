@@ -61,7 +61,7 @@ def busybox(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-WANTED = {
+EXPECTED = {
     "one": FileSums(len(ODD) + 1, sum(range(len(ODD))) + 4, len(ODD) * 1_000_000_000 + sum(range(len(ODD))) + 7),
     "two": FileSums(1, 2, 1_200_000_000),
 }
@@ -70,18 +70,18 @@ WANTED = {
 @pytest.mark.parametrize("shell", SHELLS)
 def test_sums_by_sandbox(folder: Path, shell: str) -> None:
     folders = ("one/workspace/tree", "one/workspace/bind", "two/workspace/tree")
-    assert printed(folder, 1, *folders, shell=shell) == WANTED
+    assert printed(folder, 1, *folders, shell=shell) == EXPECTED
 
 
 def test_busyboxs_find_prints_the_same(folder: Path, busybox: str) -> None:
     folders = ("one/workspace/tree", "one/workspace/bind", "two/workspace/tree")
-    assert printed(folder, 1, *folders, shell="/bin/sh", path=busybox) == WANTED
+    assert printed(folder, 1, *folders, shell="/bin/sh", path=busybox) == EXPECTED
 
 
 def test_sums_by_delivered_folder(folder: Path, busybox: str) -> None:
-    wanted = {"tree/cc": FileSums(1, 2, 1_200_000_000)}
-    assert printed(folder / "two/workspace", 2, "tree/cc") == wanted
-    assert printed(folder / "two/workspace", 2, "tree/cc", shell="/bin/sh", path=busybox) == wanted
+    expected = {"tree/cc": FileSums(1, 2, 1_200_000_000)}
+    assert printed(folder / "two/workspace", 2, "tree/cc") == expected
+    assert printed(folder / "two/workspace", 2, "tree/cc", shell="/bin/sh", path=busybox) == expected
     both = printed(folder / "one/workspace", 2, "tree/aa", "tree/empty", "bind/bb")
     assert list(both) == ["tree/aa", "bind/bb"]
     assert both["bind/bb"] == FileSums(1, 4, 7)
@@ -91,9 +91,9 @@ def test_a_name_of_two_lines_is_nobody_elses_file(folder: Path, busybox: str) ->
     forged = folder / "two/workspace/tree/cc/x\n9 9 one"
     put(forged / "file", "", 0)
     folders = ("one/workspace/tree", "one/workspace/bind", "two/workspace/tree")
-    assert printed(folder, 1, *folders)["one"] == WANTED["one"]
+    assert printed(folder, 1, *folders)["one"] == EXPECTED["one"]
     assert printed(folder, 1, *folders)["two"].files == 2
-    assert printed(folder, 1, *folders, shell="/bin/sh", path=busybox) == WANTED
+    assert printed(folder, 1, *folders, shell="/bin/sh", path=busybox) == EXPECTED
 
 
 # --- whole or not
@@ -152,8 +152,8 @@ def test_what_containers_may_write_to_is_theirs() -> None:
 
 
 def test_where_nothing_is_known_what_is_there_counts_as_whole() -> None:
-    told = Workspace(frozenset({"dd"}))
-    assert told.has_tree(TREE, None)
-    assert told.damaged(TREE, {"bind/bb": [Bind("conf", "bb", "/w/bind/bb/name", False, ())]}) == []
-    assert told.total is None
+    known = Workspace(frozenset({"dd"}))
+    assert known.has_tree(TREE, None)
+    assert known.damaged(TREE, {"bind/bb": [Bind("conf", "bb", "/w/bind/bb/name", False, ())]}) == []
+    assert known.total is None
     assert Workspace(files={"tree/dd": FileSums(1, 2, 3), "bind/bb": FileSums(4, 5, 6)}).total == FileSums(5, 7, 9)

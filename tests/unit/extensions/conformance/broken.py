@@ -147,29 +147,29 @@ class EventsLate(OwnVerbs):
             return call(what, verb, former, **given)
 
         self._session.must = without  # type: ignore[method-assign, assignment]
-        told, events = self.operation.on_event, []
+        emit, events = self.operation.on_event, []
         self.operation = replace(self.operation, on_event=lambda *given: events.append(given))
         try:
             return super().rewrite(record, *through)
         finally:
             self._session.must = call  # type: ignore[method-assign]
-            self.operation = replace(self.operation, on_event=told)
+            self.operation = replace(self.operation, on_event=emit)
             call("late", "late_events", *late)
             for given in events:
-                told(*given)
+                emit(*given)
 
 
 class WritesTheJournalLast(WithFolder):
     folder = EventsLate
 
 
-class TellsOnlyTheEnd(FolderBackend):
+class ReportsOnlyTheEnd(FolderBackend):
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
-        def told(event: Any, record: Any, containers: Any) -> None:
+        def emit(event: Any, record: Any, containers: Any) -> None:
             if event.phase is not Phase.PROVISIONING:
                 operation.on_event(event, record, containers)
 
-        return super().provision(replace(operation, on_event=told), desired, fresh=fresh)
+        return super().provision(replace(operation, on_event=emit), desired, fresh=fresh)
 
 
 class LeavesPlacingBeforeItWrites(FolderBackend):
@@ -339,7 +339,7 @@ class EvaluatesAValue(FolderBackend):
         return record
 
 
-class TellsASecret(FolderBackend):
+class RecordsASecret(FolderBackend):
     def provision(self, operation: Operation, desired: DesiredSandbox, *, fresh: bool) -> Record:
         for secret in desired.secrets:
             operation.progress(f"with {secret.value.reveal() if secret.value else ''}")

@@ -41,14 +41,14 @@ class Client:
         assert observation.error is None
         return observation.found.get(self.fleet.id("work"))
 
-    def apply(self, *, wanted: bool = True) -> None:
+    def apply(self, *, present: bool = True) -> None:
         """Apply the sandbox, or tear it down; again while the host ends what a dead client began."""
         for _ in range(5):
             with suppress(StaleChange):
-                return self._apply(wanted=wanted)
+                return self._apply(present=present)
         raise AssertionError("it changes all the time")
 
-    def _apply(self, *, wanted: bool) -> None:
+    def _apply(self, *, present: bool) -> None:
         found = self.observe()
         record = found.record if found else None
         assert found is None or record is not None, "a directory without a record"
@@ -67,25 +67,25 @@ class Client:
                 progress=lambda _step: None,
                 clock=lambda: datetime.now(UTC).replace(microsecond=0),
             )
-            if wanted:
+            if present:
                 DirSsh().provision(operation, desired, fresh=bool(record and record.phase is Phase.DESTROYING))
             else:
                 DirSsh().teardown(operation)
 
-    def killed_at(self, point: str, *, wanted: bool = True) -> None:
+    def killed_at(self, point: str, *, present: bool = True) -> None:
         """Apply in another process, which dies at a point."""
         child = os.fork()
         if child == 0:
             os.environ["SANDBOXER_CRASH_AT"] = point
             with suppress(BaseException):
-                self.apply(wanted=wanted)
+                self.apply(present=present)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         assert point.startswith("@") or os.WTERMSIG(status) == signal.SIGKILL, point
 
-    def points(self, *, wanted: bool = True) -> list[str]:
+    def points(self, *, present: bool = True) -> list[str]:
         """Return the points that an apply passes; before one step is the same as after another."""
-        self.killed_at(f"@{self.notes}", wanted=wanted)
+        self.killed_at(f"@{self.notes}", present=present)
         found = [point for point in self.notes.read_text().splitlines() if ".before" not in point]
         self.notes.unlink()
         assert len(found) > 10

@@ -24,8 +24,8 @@ def test_commands_have_limits_environment_and_secrets(fleet: LocalFleet) -> None
     env = {"PLAIN": "two\nlines\\n $(id) %s\n", "value": "v", "PPID": "1"}
     fleet.declare({"limits": limits}, env=env, secretRefs=[{"name": "TOKEN", "from": "file:secret"}])
     fleet.apply()
-    said = fleet.ssh("sh", "-c", "ulimit -t; ulimit -v; ulimit -f; ulimit -n")
-    assert said.split() == ["60", str(512 * 1024), "2048", "64"]
+    output = fleet.ssh("sh", "-c", "ulimit -t; ulimit -v; ulimit -f; ulimit -n")
+    assert output.split() == ["60", str(512 * 1024), "2048", "64"]
     shown = fleet.ssh("sh", "-c", 'printf "%s|%s|%s" "$PLAIN" "$TOKEN" "$SANDBOXER_SANDBOX"')
     assert shown == f"{env['PLAIN']}|{SECRET.removesuffix(chr(10))}|{fleet.now['uid']}"
     assert fleet.ssh("sleep", "30", code=124) == ""
@@ -57,20 +57,20 @@ def test_files_are_copied_out_of_the_working_copy_and_into_it(fleet: LocalFleet,
     fleet.run("cp", str(tmp_path / "script"), "work:/new.sh")
     assert fleet.ssh("./new.sh") == "ran\n"
     fleet.run("cp", "work:/missing", str(tmp_path / "x"), code=1)
-    assert "there is no /missing" in fleet.said[-1]
+    assert "there is no /missing" in fleet.output[-1]
     fleet.run("cp", str(tmp_path / "script"), "work:/missing/x", code=1)
-    assert "there is no folder /missing" in fleet.said[-1]
+    assert "there is no folder /missing" in fleet.output[-1]
 
 
 def test_what_it_lacks_is_reported(fleet: LocalFleet) -> None:
     fleet.apply()
     for words, missing in {("logs", "work"): "logs", ("forward", "work", "80"): "forwarding ports"}.items():
         fleet.run(*words, code=1)
-        assert f'sandbox "work": extension ext.dir-ssh does not support {missing}' in fleet.said[-1]
+        assert f'sandbox "work": extension ext.dir-ssh does not support {missing}' in fleet.output[-1]
     fleet.run("ssh", "work", "--service", "web", "--", "true", code=None)
     shutil.rmtree(fleet.directory / "work")
     fleet.ssh("true", code=1)
-    assert "the working copy" in fleet.said[-1]
+    assert "the working copy" in fleet.output[-1]
     fleet.declare(ttl="2h")
     fleet.apply()
     assert fleet.ssh("cat", "a.txt") == "a\n"
@@ -117,7 +117,7 @@ def test_a_client_within_the_sandbox_can_destroy_it(fleet: LocalFleet) -> None:
     assert not Path(fleet.root).exists()
 
 
-def test_engines_that_do_not_run_leave_no_doubt_about_an_absent_sandbox(fleet: LocalFleet, tmp_path: Path) -> None:
+def test_engines_that_do_not_run_leave_an_absent_sandbox_absent(fleet: LocalFleet, tmp_path: Path) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     for engine in ("docker", "podman"):
@@ -138,4 +138,4 @@ def test_engines_that_do_not_run_leave_no_doubt_about_an_absent_sandbox(fleet: L
 def test_a_wait_in_vain_reports_the_phase(fleet: LocalFleet) -> None:
     fleet.apply()
     fleet.run("wait", "work", "--for", "destroyed", "--timeout", "1s", code=1)
-    assert 'sandbox "work" is not destroyed after 1 s: its phase is ready' in fleet.said[-1]
+    assert 'sandbox "work" is not destroyed after 1 s: its phase is ready' in fleet.output[-1]

@@ -60,16 +60,16 @@ def test_work_is_not_drift_and_a_delivered_file_is(fleet: LocalFleet) -> None:
     fleet.assert_synced()
 
 
-@pytest.mark.parametrize("how", ["replace", "keep"])
-def test_another_commit_replaces_the_working_copy_or_keeps_it(fleet: LocalFleet, how: str) -> None:
-    fleet.declare({"work": how})
+@pytest.mark.parametrize("policy", ["replace", "keep"])
+def test_another_commit_replaces_the_working_copy_or_keeps_it(fleet: LocalFleet, policy: str) -> None:
+    fleet.declare({"work": policy})
     fleet.apply()
     fleet.ssh("sh", "-c", f"echo mine >mine.txt; setsid sleep 999 >/dev/null 2>&1 & {OWN_SESSION}")
     (sleeper,) = until(lambda: marked(fleet), "a process in the sandbox")
     fleet.repo.write("data/a.txt", "another\n")
     fleet.commit()
     assert fleet.apply().reasons == {"work": "update_because_changed"}
-    kept = how == "keep"
+    kept = policy == "keep"
     assert fleet.ssh("cat", "a.txt") == ("a\n" if kept else "another\n")
     assert ((fleet.directory / "work/mine.txt").exists(), runs(sleeper)) == (kept, kept)
     assert (fleet.tree / "a.txt").read_text() == "another\n"
@@ -143,7 +143,7 @@ def test_keys_that_it_cannot_carry_out_are_errors_of_validate(fleet: LocalFleet)
     fleet.document("profiles/scratch.yaml", "Profile", "scratch", {"extension": "ext.dir-ssh", **wrong})
     fleet.run("validate", code=1)
     for number, key in enumerate(wrong):
-        assert f"error[unsupported]: `spec.{key}` is not supported by ext.dir-ssh" in fleet.said[-1] + fleet.said[-2], (
-            number
-        )
-    assert "profiles/scratch.yaml:" in fleet.said[-1] + fleet.said[-2]
+        assert (
+            f"error[unsupported]: `spec.{key}` is not supported by ext.dir-ssh" in fleet.output[-1] + fleet.output[-2]
+        ), number
+    assert "profiles/scratch.yaml:" in fleet.output[-1] + fleet.output[-2]

@@ -25,7 +25,7 @@ def client(fleet: LocalFleet, tmp_path: Path) -> Client:
 
 def test_a_creation_that_dies_at_any_point_is_finished(client: Client) -> None:
     for point in client.points():
-        client.apply(wanted=False)
+        client.apply(present=False)
         assert not Path(client.fleet.root).exists()
         client.killed_at(point)
         client.apply()
@@ -47,11 +47,11 @@ def test_an_update_that_dies_at_any_point_is_finished(client: Client) -> None:
 
 def test_a_removal_that_dies_at_any_point_is_finished(client: Client) -> None:
     client.apply()
-    for point in client.points(wanted=False):
+    for point in client.points(present=False):
         client.apply()
         environment = {"SANDBOXER_SANDBOX": client.fleet.now["uid"], "PATH": os.environ["PATH"]}
         with subprocess.Popen(["sleep", "999"], env=environment) as sleeper:
-            client.killed_at(point, wanted=False)
-            client.apply(wanted=False)
+            client.killed_at(point, present=False)
+            client.apply(present=False)
             assert sleeper.wait(timeout=10) < 0, point
         assert not Path(client.fleet.root).exists(), point

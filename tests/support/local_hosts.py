@@ -19,7 +19,7 @@ WHO, COMMIT = "alice@ci-7", "1f2e3d4c5a6b7788"
 
 
 @dataclass
-class Bench:
+class LocalHosts:
     """Hosts below ``folder``, by name; ``close`` ends all connections."""
 
     folder: Path

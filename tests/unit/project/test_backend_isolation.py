@@ -1,4 +1,4 @@
-"""The seam: nobody outside a backend's folder names it, its scripts, the labels of what it drives, or its engines."""
+"""Nobody outside a backend's folder names it, its scripts, the labels of what it drives, or its engines."""
 
 from __future__ import annotations
 

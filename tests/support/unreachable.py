@@ -24,20 +24,20 @@ metadata: {name: web}
 spec: {profile: profile.web}
 """
 # Nothing listens on the port of this host, which never existed: connections are refused at once.
-SILENT_HOST = """\
+UNREACHABLE_HOST = """\
 apiVersion: sandboxer.dev/v1
 kind: Host
-metadata: {name: silent}
+metadata: {name: offline}
 spec: {address: 127.0.0.1, port: 1, user: nobody}
 """
 
 
-def silent_fleet(folder: Path) -> GitRepo:
+def unreachable_fleet(folder: Path) -> GitRepo:
     """Return the fleet, committed, in a new folder."""
     repo = GitRepo.create(folder)
     repo.write("sandboxer.yaml", FLEET)
     repo.write("manifests/web.yaml", MANIFESTS)
-    repo.write("manifests/silent.yaml", SILENT_HOST)
+    repo.write("manifests/offline.yaml", UNREACHABLE_HOST)
     repo.write("compose.yaml", "services: {web: {image: busybox}}\n")
     repo.commit()
     return repo
