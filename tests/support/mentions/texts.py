@@ -22,7 +22,7 @@ _EXAMPLE = re.compile(r"^ {2,}((?:sandboxer|make) [a-z-].*?)(?: {2,}.*)?$", re.M
 # "run make schemas", "plan again: sandboxer plan --out FILE": a command without backticks.
 _RUN = re.compile(r"(?:\brun|:) ((?:(?:sandboxer|make) [a-z-]|\S*python3? -m )[^\n;`]*)")
 
-_FORMER = re.compile(r"before:\s+`[^`]+`(?:(?:,| and| or)\s+`[^`]+`)*")
+FORMER = re.compile(r"before:\s+`[^`]+`(?:(?:,| and| or)\s+`[^`]+`)*")
 _SAYS = re.compile(r"""(?:^|[;&|{])\s*(?:echo|printf|refuse|fail|die) [^"']*(["'])(.*)\1""")
 
 
@@ -77,7 +77,7 @@ def unreleased_text(page: Path) -> Text:
     Each earlier release keeps the names of its time.
     """
     part = prose(page).partition("\n## [Unreleased]")[2].partition("\n## [")[0]
-    return Text(page.relative_to(ROOT).as_posix(), 1, _FORMER.sub("", part), page=True)
+    return Text(page.relative_to(ROOT).as_posix(), 1, FORMER.sub("", part), page=True)
 
 
 def _commands(block: str) -> Iterator[str]:
