@@ -19,6 +19,7 @@ from sandboxer.errors import InputUnavailable, ObservationIncomplete, SandboxerE
 from sandboxer.hosts.scripts import host_command
 from sandboxer.hosts.sections import Sections
 from sandboxer.model.plan import FieldChange
+from sandboxer.model.text import named
 from sandboxer.reconcile.drift_report import Contents
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def delivered_tree(record: Record, inputs: InputSource) -> InputTree:
     """Return the very tree that was delivered. Raise InputUnavailable if it is not available."""
     given = record.inputs
     if given is None:
-        raise InputUnavailable(f"{record.name} was delivered no files")
+        raise InputUnavailable(f"{named('sandbox', record.name)} was delivered no files")
     tree = inputs.resolve(given.repo, given.commit, record.spec.get("workspace", {}).get("path", "."))
     if f"sha256:{tree.digest}" != given.digest:
         raise InputUnavailable(f"{given.repo} at {given.commit[:12]} no longer has the delivered files")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import ObservationIncomplete, StaleChange
 from sandboxer.hosts.scripts import host_command
+from sandboxer.model.text import named
 
 if TYPE_CHECKING:
     from sandboxer.hosts.operation import Operation
@@ -29,6 +30,8 @@ def must_be_away(operation: Operation, *, by_name: bool) -> None:
     result = target.transport.run(command)
     answer = result.stdout.decode("ascii", "replace").strip()
     if answer == "here":
-        raise StaleChange(operation.name, f"{operation.name} is now on {target.host}", hint="plan again")
+        raise StaleChange(
+            operation.name, f"{named('sandbox', operation.name)} is now on {target.host}", hint="plan again"
+        )
     if answer != "away":
         raise ObservationIncomplete(target.host, f"cannot check {target.host} for {operation.name}")

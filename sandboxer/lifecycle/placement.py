@@ -18,6 +18,7 @@ from sandboxer.errors import SandboxLocked
 from sandboxer.hosts.parallel import on_hosts
 from sandboxer.hosts.presence import must_be_away
 from sandboxer.hosts.session import LONGEST_SECONDS, HostSession
+from sandboxer.model.text import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +62,7 @@ class Placements:
         if not gate.acquire(timeout=LONGEST_SECONDS):
             raise SandboxLocked(
                 operation.name,
-                f"{operation.name} was not started on {operation.target.host}: too many operations",
+                f"{named('sandbox', operation.name)} was not started on {operation.target.host}: too many operations",
                 hint="apply again",
             )
         try:

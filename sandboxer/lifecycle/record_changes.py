@@ -10,6 +10,7 @@ from sandboxer.hosts.session import HostSession
 from sandboxer.model.event import events_of, last_number
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.record import RecordRefused, parse_record
+from sandboxer.model.text import named
 from sandboxer.reconcile.expiry import extended, kept_alive
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def activate(operation: Operation, now: datetime) -> Record:
 
     def used(record: Record) -> Rewrite:
         if record.phase not in (Phase.READY, Phase.ACTIVE):
-            raise UsageError(f"{operation.name} is {record.phase}, not ready", hint="wait with `sandboxer wait`")
+            raise UsageError(
+                f"{named('sandbox', operation.name)} is {record.phase}, not ready", hint="wait with `sandboxer wait`"
+            )
         through = (Phase.ACTIVE,) if record.phase is Phase.READY else ()
         return record.model_copy(update={"expires_at": kept_alive(record, now)}), through
 
@@ -70,7 +73,10 @@ def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None])
         data = session.call("record").output.rstrip(b"\n") + b"\n"
         record = _record_of(operation, data)
         if record.phase is Phase.DESTROYING:
-            raise UsageError(f"{operation.name} is being removed", hint="finish the removal with `sandboxer destroy`")
+            raise UsageError(
+                f"{named('sandbox', operation.name)} is being removed",
+                hint="finish the removal with `sandboxer destroy`",
+            )
         changed = change(record)
         if changed is None:
             return record
@@ -94,7 +100,9 @@ def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None])
 def _record_of(operation: Operation, data: bytes) -> Record:
     """Return the record in these bytes, if it is of the life that the operation is about."""
     if not data.strip():
-        raise StaleChange(operation.name, f"{operation.name} was removed from {operation.target.host} meanwhile")
+        raise StaleChange(
+            operation.name, f"{named('sandbox', operation.name)} was removed from {operation.target.host} meanwhile"
+        )
     try:
         record = parse_record(data, fleet=operation.fleet, identifier=operation.id)
     except RecordRefused as refused:
@@ -103,7 +111,7 @@ def _record_of(operation: Operation, data: bytes) -> Record:
     if record.uid != operation.expected_uid:
         raise StaleChange(
             operation.name,
-            f"{operation.name} was recreated meanwhile",
+            f"{named('sandbox', operation.name)} was recreated meanwhile",
             hint="check with `sandboxer get`, and try again",
         )
     return record

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sandboxer.errors import UsageError
 from sandboxer.errors.remedy import RemedyCode, remedy_of
 from sandboxer.model.quantity import format_duration, parse_duration
+from sandboxer.model.text import named
 
 if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox
@@ -93,7 +94,8 @@ def extended(record: Record, by: timedelta, host_clock: datetime, now: datetime)
     over = None if least <= room else remedy_of(RemedyCode.RAISE_TTL, sandbox=record.name)
     if expires_at > record.until:
         raise UsageError(
-            f"{record.name} may live until {_moment(record.until)} at most, by the ttl.max of its profile; {more}",
+            f"{named('sandbox', record.name)} may live until {_moment(record.until)} at most, by the ttl.max of its "
+            f"profile; {more}",
             hint=_AT_LIMIT if over else f"extend by at most {format_duration(room)}",
             remedy=over,
         )

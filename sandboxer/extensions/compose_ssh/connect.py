@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sandboxer.errors import UsageError
 from sandboxer.hosts.escaping import command_lines, escaped
 from sandboxer.hosts.scripts import host_command
+from sandboxer.model.text import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,14 +42,17 @@ def _workspace(sandbox: LiveSandbox) -> str:
     inputs = sandbox.record.inputs
     if inputs is None:
         services = ", ".join(sandbox.services)
-        raise UsageError(f"{sandbox.name} has no workspace", hint=f"choose a service: {services}" if services else "")
+        raise UsageError(
+            f"{named('sandbox', sandbox.name)} has no workspace",
+            hint=f"choose a service: {services}" if services else "",
+        )
     return f"{sandbox.directory}/workspace/tree/{inputs.digest.removeprefix('sha256:')}"
 
 
 def copy_command(sandbox: LiveSandbox, container: Container | None, mode: CopyMode, path: str) -> Command:
     """Return the command that copies out of a container, or into it; see ``capabilities.SupportsCopy``."""
     if container is None:
-        raise UsageError(f"{sandbox.name} has no containers", hint="see `sandboxer get`")
+        raise UsageError(f"{named('sandbox', sandbox.name)} has no containers", hint="see `sandboxer get`")
     return host_command(
         "prelude.sh",
         "sandboxer.extensions.compose_ssh:copy.sh",

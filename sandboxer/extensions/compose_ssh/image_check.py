@@ -14,6 +14,7 @@ from sandboxer.errors import ProvisionFailed
 from sandboxer.extensions.compose_ssh.dockerfile_policy import BuildInputs, problem_with_trigger
 from sandboxer.extensions.compose_ssh.findings import Findings
 from sandboxer.extensions.compose_ssh.labels import project_name
+from sandboxer.model.text import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,11 @@ def check_images(directory: SandboxDirectory, hardened: Hardened, *, pull: bool 
     others = [name for name in hardened.images if name not in hardened.bases]
     findings = Findings(directory.operation.name)
     for name in others if pull else ():
-        _pull(directory, name, f"{directory.operation.name} is to run the newest {name}, which cannot be pulled")
+        _pull(
+            directory,
+            name,
+            f"{named('sandbox', directory.operation.name)} is to run the newest {name}, which cannot be pulled",
+        )
     found = _observe(directory, *others) if others else []
     if any(map(_strange(directory), found)):
         for name in others:

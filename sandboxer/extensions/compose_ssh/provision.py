@@ -28,6 +28,7 @@ from sandboxer.extensions.compose_ssh.workspace import Workspace
 from sandboxer.hosts.session import HostSession
 from sandboxer.model.identity import LABEL_UNTIL
 from sandboxer.model.lifecycle import Phase
+from sandboxer.model.text import named
 from sandboxer.reconcile.fields import digest_of
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _bring_up(
         return directory.rewrite(records.applied(record, desired, directory.operation))
     tree = desired.tree
     if tree is None:
-        raise ProvisionFailed(desired.name, f"{desired.name} has no input: {desired.input_error}")
+        raise ProvisionFailed(desired.name, f"{named('sandbox', desired.name)} has no input: {desired.input_error}")
     tool = directory.compose_tool()
     report = sources(directory, desired, tree, tool)
     needed = None if desired.profile.spec.workspace.mode == "copy" else report.files

@@ -9,6 +9,7 @@ from sandboxer.extensions import records
 from sandboxer.extensions.dir_ssh.directory import VERBS, WorkDirectory
 from sandboxer.hosts.session import HostSession
 from sandboxer.model.lifecycle import Phase
+from sandboxer.model.text import named
 
 if TYPE_CHECKING:
     from sandboxer.extensions.base import Operation
@@ -54,7 +55,7 @@ def _begin(directory: WorkDirectory, desired: DesiredSandbox, record: Record | N
 def _bring_up(directory: WorkDirectory, desired: DesiredSandbox, record: Record) -> Record:
     operation, tree, spec = directory.operation, desired.tree, desired.spec
     if tree is None:
-        raise ProvisionFailed(desired.name, f"{desired.name} has no input: {desired.input_error}")
+        raise ProvisionFailed(desired.name, f"{named('sandbox', desired.name)} has no input: {desired.input_error}")
     operation.progress("delivering")
     directory.bring(tree, all_of_it=spec["workspace"]["mode"] == "copy")
     sealed = records.sealed_for(record, desired)["secrets"]
