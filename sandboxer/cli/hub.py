@@ -11,7 +11,6 @@ from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.groups import SummaryGroup
 from sandboxer.cli.hub_reporting import reporting
 from sandboxer.cli.session import opened, session
-from sandboxer.model.text import named
 
 FLUSH_PATIENCE, FLUSH_MOST = 15.0, 600.0  # seconds
 
@@ -89,6 +88,7 @@ def flush() -> int:
       sandboxer hub flush
     """
     from sandboxer.errors import UsageError
+    from sandboxer.model.text import named
 
     with opened(find_inputs=False) as (source, hosts):
         if not source.has_hub():
