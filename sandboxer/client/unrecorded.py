@@ -15,7 +15,7 @@ from sandboxer.reconcile.change import change_of, with_fingerprint
 from sandboxer.reconcile.fleet_state import fleet_state_of
 from sandboxer.reconcile.options import Options
 from sandboxer.wiring import clock
-from sandboxer.wiring.lookup import in_words
+from sandboxer.wiring.lookup import in_words, incomplete_hosts
 from sandboxer.wiring.planning import plan_fleet
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _unclaimed(planned: Planned, identifier: str) -> list[ObservedSandbox]:
     for observed in found:
         _refuse_claimed(fleet, observed)
     labelled = [observed for observed in found if observed.running]
-    unseen = [host for host in planned.plan.hosts if host.status != "reachable"]
+    unseen = incomplete_hosts(planned)
     blocked = [host for host in unseen if not labelled or host.name in {observed.host for observed in labelled}]
     if blocked:
         what = f"resources with the labels of {named('sandbox', identifier)}"

@@ -70,7 +70,7 @@ class Fleet:
     """A fleet at one commit, ready to be planned: its hosts, its sandboxes, and the commit.
 
     ``hosts`` are the hosts to observe; ``retired`` names those among them that only the parent commit still had.
-    ``documents`` counts the Sandbox documents in git: a guard protects an empty fleet.
+    ``max_deletes`` and ``allow_empty`` are its guards. ``extensions`` are those that its profiles name.
     """
 
     name: str
@@ -83,3 +83,4 @@ class Fleet:
     retired: frozenset[str] = frozenset()
     max_deletes: int | str = 10
     allow_empty: bool = False
+    extensions: frozenset[str] = frozenset()

@@ -67,6 +67,7 @@ def resolve(
         retired=frozenset(gone),
         max_deletes=manifests.fleet.spec.guards.max_deletes,
         allow_empty=manifests.fleet.spec.guards.allow_empty,
+        extensions=frozenset(profile.spec.extension for profile in manifests.profiles.values()),
     )
 
 

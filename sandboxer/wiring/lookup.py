@@ -107,17 +107,32 @@ def find(planned: Planned, name: str) -> list[LocatedSandbox]:
 
 
 def require_observed(planned: Planned, name: str) -> None:
-    """Raise HostNotObserved, with the reason of each host, if a sandbox may be on a host without being found there.
-
-    A host counts as in the plan: what an engine does not show matters where a sandbox could be on that engine.
-    """
-    unseen = [host for host in planned.plan.hosts if host.status != "reachable"]
-    if unseen:
+    """Raise HostNotObserved, with the reason of each host, if a sandbox may be on a host without being found there."""
+    if unseen := incomplete_hosts(planned):
         raise HostNotObserved(
             name,
             f"{named('sandbox', name)} may exist on {in_words(unseen)}, which could not be fully inspected",
             hint="check the hosts with `sandboxer doctor`, and try again",
         )
+
+
+def incomplete_hosts(planned: Planned) -> list[HostSummary]:
+    """Return the hosts that may have a sandbox which was not found there, each with the reason.
+
+    They are the plan's, and those where an engine does not answer that a requested sandbox of some profile may be on:
+    the plan counts only engines of sandboxes in git or on record.
+    """
+    by_host, extensions = planned.observations.by_host, planned.observations.fleet.extensions
+    found = []
+    for host in planned.plan.hosts:
+        observation = by_host.get(host.name)
+        errors = observation.absence_errors if isinstance(observation, Reachable) else {}
+        error = next((errors[name] for name in sorted(extensions & errors.keys())), None)
+        if host.status != "reachable":
+            found.append(host)
+        elif error is not None:
+            found.append(replace(host, status="unknown", error=error))
+    return found
 
 
 def in_words(hosts: Sequence[HostSummary]) -> str:

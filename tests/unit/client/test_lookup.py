@@ -40,7 +40,7 @@ def planned(extension: str, found: Sequence[Any] = (), hosts: int = 1) -> Planne
         engines = {**seen.engines, **stopped} if found else {"docker": EngineObservation("docker", DOWN), **stopped}
         errors = {"ext.compose-ssh": DOWN}
         observed[name] = replace(seen, engines=engines, backend_errors=errors, absence_errors=errors)
-    fleet = replace(fleet, sandboxes={"notes": of_git})
+    fleet = replace(fleet, sandboxes={"notes": of_git}, extensions=frozenset({extension}))
     return Planned(plan(fleet, observed, NOW), FleetObservations(fleet, observed))
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
 import pytest
 
 from sandboxer.errors import HostNotObserved, SandboxNotFound
 from sandboxer.model.identity import sandbox_id
 from sandboxer.wiring.lookup import find, ids_of, located_sandboxes
 from tests.unit.wiring.fleets import observations_of, planned_of
+
+if TYPE_CHECKING:
+    from sandboxer.model.observed import Reachable
 
 MINE = {"name": "mine", "origin": "api"}
 
@@ -38,6 +44,21 @@ def test_what_may_be_on_a_host_that_did_not_answer_is_not_absent() -> None:
     with pytest.raises(HostNotObserved, match="lab-2"):
         find(planned_of({"lab-1": []}, down="lab-2"), "mine")
     assert find(planned_of({"lab-1": [MINE]}, down="lab-2"), "mine")
+
+
+@pytest.mark.parametrize(
+    ("extension", "error"), [("ext.compose-ssh", HostNotObserved), ("ext.dir-ssh", SandboxNotFound)]
+)
+def test_an_idle_engine_counts_if_a_profile_names_its_extension(extension: str, error: type[Exception]) -> None:
+    """A requested sandbox may be on it whose record is lost; the plan counts only what is in git or on record."""
+    planned = planned_of({"lab-1": []})
+    observations = planned.observations
+    idle = {"ext.compose-ssh": "docker does not answer: exit code 1"}
+    by_host = {"lab-1": replace(cast("Reachable", observations.by_host["lab-1"]), absence_errors=idle)}
+    fleet = replace(observations.fleet, sandboxes={}, extensions=frozenset({extension}))
+    planned = replace(planned, observations=replace(observations, fleet=fleet, by_host=by_host))
+    with pytest.raises(error):
+        find(planned, "mine")
 
 
 def test_a_near_name_is_suggested() -> None:
