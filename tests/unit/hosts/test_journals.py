@@ -20,17 +20,7 @@ from tests.support.journal_host import NOW, ONE, RECORD, TWO, JournalHost, life,
 from tests.support.local_hosts import ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from sandboxer.model.protocols import Command
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[JournalHost]:
-    host = JournalHost.create(tmp_path)
-    yield host
-    host.close()
 
 
 # --- the cursor

@@ -20,17 +20,9 @@ from tests.support.journal_host import ONE, RECORD, TWO, JournalHost, life, line
 from tests.support.local_hosts import FLEET, ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sandboxer.model.protocols import Command, HostTransport
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[JournalHost]:
-    host = JournalHost.create(tmp_path)
-    yield host
-    host.close()
 
 
 # --- what a sandbox leaves
