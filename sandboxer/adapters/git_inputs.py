@@ -6,9 +6,11 @@ import contextlib
 import difflib
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from sandboxer.adapters.git_compare import changed_files, history_between
 from sandboxer.adapters.git_objects import Objects
 from sandboxer.adapters.git_process import (
     WHOLE_CLONE,
@@ -27,6 +29,7 @@ from sandboxer.adapters.git_remote import RemoteRepository, default_cache, proto
 from sandboxer.adapters.git_storage import refuse_borrowed
 from sandboxer.adapters.git_tree import MAX_TARGET, Listing, follow, list_tree, pack, packed_size, refuse_too_many
 from sandboxer.errors import InputUnavailable, SourceError
+from sandboxer.model.input_change import InputChange
 from sandboxer.model.protocols import Archive, InputTree
 
 if TYPE_CHECKING:
@@ -152,6 +155,30 @@ class GitInputs:
                 raise SourceError(f"{path} has {found.size} bytes; {limit}", hint="make the file smaller, or split it")
         self._remember(entry.blob, found.data)
         return found.data
+
+    def compare(self, tree: InputTree, former: str) -> InputChange:
+        """Return how a tree differs from the same folder in the commit ``former``, and the commits between.
+
+        Raises nothing: if git cannot tell, the value says why.
+        """
+        change = InputChange(tree.repo, tree.ref, former, tree.commit)
+        try:
+            refuse_odd("commit", former)
+            source = self._sources(tree.repo)
+            if isinstance(source, RemoteRepository):
+                source.fetch(former)
+            location = _git_location(source)
+            with Objects(location, timeout=self._patience.seconds()) as objects:
+                if objects.get(f"{former}^{{commit}}", 0) is None:
+                    return _unknown(change, location)
+                if objects.get(location.within(former, _folder(tree.path)), 0) is None:
+                    return replace(change, unknown=f"commit {former[:12]} has no folder {tree.path}")
+            seconds = self._patience.seconds()
+            files, count = changed_files(location, former, tree.commit, _folder(tree.path), seconds)
+            commits, undone, subjects = history_between(location, former, tree.commit, self._patience.seconds())
+        except SourceError as error:
+            return replace(change, unknown=redact(error.message), hint=redact(error.hint))
+        return replace(change, commits=commits, undone=undone, subjects=subjects, files=files, count=count)
 
     def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
         """Return a POSIX tar of the tree, or of some of its paths with their parents; equal input gives equal bytes.
@@ -290,6 +317,15 @@ class GitInputs:
         if status:
             raise failure(f"the files of commit {commit[:12]} cannot be listed", errors)
         return bytes(listed)
+
+
+def _unknown(change: InputChange, location: GitLocation) -> InputChange:
+    """Return the change to a commit whose former one the repository does not have."""
+    if location.shallow:
+        hint = "fetch the full history: `git fetch --unshallow`; in CI, fetch-depth: 0"
+    else:
+        hint = "fetch the branch that had it; after a rebase, the commit may be gone for good"
+    return replace(change, unknown=f"the repository does not have the applied commit {change.former[:12]}", hint=hint)
 
 
 def _git_location(source: RemoteRepository | GitLocation) -> GitLocation:
