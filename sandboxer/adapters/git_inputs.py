@@ -159,7 +159,7 @@ class GitInputs:
     def compare(self, tree: InputTree, former: str) -> InputChange:
         """Return how a tree differs from the same folder in the commit ``former``, and the commits between.
 
-        Raises nothing: if git cannot tell, the value says why.
+        Raise nothing: if git cannot compare them, the value has the reason.
         """
         change = InputChange(tree.repo, tree.ref, former, tree.commit)
         try:

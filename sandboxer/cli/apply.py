@@ -18,6 +18,7 @@ from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
 from sandboxer.model.lifecycle import Action
 from sandboxer.model.run_events import ChangeEnded
+from sandboxer.wiring.input_changes import with_input_changes
 from sandboxer.wiring.planning import plan_approved, plan_fleet
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _carry_out(source: FleetSource, hosts: FleetHosts, options: Options, command
         raise UsageError("cannot ask for confirmation without a terminal", hint="use -y to skip the confirmation")
     planned = plan_fleet(source, hosts, options)
     if command.output == "text":
-        show(planned.plan, "text")
+        show(with_input_changes(planned, source.inputs()), "text")
     if planned.plan.differences and not command.yes and not _approved(planned.plan, command.output):
         session().notify("info", "Nothing was changed.")
         return EXIT_ERROR

@@ -12,6 +12,7 @@ from sandboxer.cli.console import stdout, write
 from sandboxer.cli.exit_codes import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import options_of, output_option, selectors
 from sandboxer.cli.session import opened, session
+from sandboxer.wiring.input_changes import with_input_changes
 from sandboxer.wiring.planning import approval_of, plan_fleet
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
     """
     with opened(revision=ref) as (source, hosts):
         options = options_of(given)
-        decided = plan_fleet(source, hosts, options).plan
+        decided = with_input_changes(plan_fleet(source, hosts, options), source.inputs())
         if out is not None:
             from sandboxer.cli import plan_file
 

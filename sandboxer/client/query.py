@@ -11,6 +11,7 @@ from sandboxer.model.lifecycle import Phase
 from sandboxer.model.text import named
 from sandboxer.reconcile.options import Options, unknown_name
 from sandboxer.render.remedies import in_json
+from sandboxer.wiring.input_changes import with_input_changes
 from sandboxer.wiring.lookup import find, handle_of, located_sandboxes, require_observed
 from sandboxer.wiring.planning import plan_fleet
 
@@ -59,7 +60,8 @@ class SandboxFilter:
 def plan(context: ClientContext) -> JsonObject:
     """Return the plan of the fleet as JSON."""
     with context.open() as (source, hosts):
-        return plan_fleet(source, hosts, Options()).plan.to_json(in_json)
+        planned = plan_fleet(source, hosts, Options())
+        return with_input_changes(planned, source.inputs()).to_json(in_json)
 
 
 def handles(context: ClientContext, chosen: SandboxFilter | None = None) -> list[Handle]:

@@ -53,8 +53,8 @@ class InputChange:
     """How the input of a sandbox differs between the commit on record and the one to apply.
 
     ``commits`` are in the new history only, ``undone`` in the former one only, as after a rebase; both are None where a
-    shallow clone cannot tell. ``subjects`` are of the newest of ``commits``. ``files`` are the first of ``count`` files
-    that differ. ``unknown`` says why nothing of this can be told, with what would help in ``hint``.
+    shallow clone lacks the history. ``subjects`` are of the newest of ``commits``. ``files`` are the first of ``count``
+    files that differ. ``unknown`` is the reason if nothing of this is known, ``hint`` what would help.
     """
 
     repo: str

@@ -9,6 +9,7 @@ from sandboxer.errors.remedy import FormatMessage, Notice, Remedy, message_alone
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
 
 if TYPE_CHECKING:
+    from sandboxer.model.input_change import InputChange
     from sandboxer.model.jsontypes import JsonObject, JsonValue
     from sandboxer.model.lifecycle import Block
 
@@ -36,7 +37,7 @@ class Change:
 
     ``message`` says it in a sentence, and ``remedy`` what to do about it. ``generation`` and ``uid`` are the record's
     as planned (0 and empty without a record): the executor plans again where they have changed. ``volumes`` are those
-    that a replace or delete destroys.
+    that a replace or delete destroys. ``input`` is what changed in the files, where a plan for people has looked it up.
 
     ``reason`` explains and nothing depends on it. What others act on is in fields that no JSON has: ``block`` is what a
     blocked change waits for, ``expired`` marks the delete of an expired sandbox (no guard counts it, and a tombstone
@@ -63,6 +64,7 @@ class Change:
     expired: bool = False
     stray: bool = False
     remedy: Remedy | None = None
+    input: InputChange | None = None
 
     @property
     def acts(self) -> bool:
@@ -86,6 +88,7 @@ class Change:
             "drift": [change.to_json() for change in self.drift],
             "volumes": list(self.volumes),
             **({"remedy": self.remedy.to_json()} if self.remedy else {}),
+            **({"input": self.input.to_json()} if self.input else {}),
         }
 
 

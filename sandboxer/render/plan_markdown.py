@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action
+from sandboxer.render.inputs import file_lines, input_title, subject_lines, without_digest
 from sandboxer.render.remedies import COMMENT, worded
 from sandboxer.render.words import (
     DIRTY,
@@ -109,7 +110,11 @@ def details_of(change: Change, title: str = "") -> str:
 
 
 def _diff(change: Change) -> Iterator[str]:
-    for title, fields in (("pending (git)", change.pending), ("drift (live)", change.drift)):
+    if change.input:
+        yield f"@@ input: {cut(input_title(change.input))} @@"
+        yield from (cut(f"# {line}") for line in subject_lines(change.input))
+        yield from (cut(f"  {line}") for line in file_lines(change.input))
+    for title, fields in (("pending (git)", without_digest(change, change.pending)), ("drift (live)", change.drift)):
         if fields:
             yield f"@@ {title} @@"
         for field in fields:

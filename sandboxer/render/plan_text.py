@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action, Sync
 from sandboxer.reconcile.fields import Effect
+from sandboxer.render.inputs import file_lines, input_title, subject_lines, without_digest
 from sandboxer.render.lines import Lines
 from sandboxer.render.remedies import TERMINAL, worded
 from sandboxer.render.words import (
@@ -31,6 +32,7 @@ from sandboxer.render.words import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sandboxer.model.input_change import InputChange
     from sandboxer.model.plan import Change, FieldChange, Plan
 
 STYLES = {
@@ -90,6 +92,8 @@ def _add_change(out: Lines, change: Change, width: int, *, show_all: bool) -> No
     _add_header(out, change, width)
     for line in why(change):
         out.add(line, indent=_INDENT)
+    if change.input:
+        _add_input(out, change.input)
     if change.action is Action.CREATE:
         _add_created(out, change.pending, show_all=show_all)
     else:
@@ -98,6 +102,15 @@ def _add_change(out: Lines, change: Change, width: int, *, show_all: bool) -> No
         out.add((volumes, "bold red"), indent=_INDENT)
     if hint := remedy(change):
         out.add(hint, indent=_INDENT, prefix=("hint: ", "bold"))
+
+
+def _add_input(out: Lines, change: InputChange) -> None:
+    out.add(("input", "bold"), indent=_INDENT)
+    out.add(input_title(change), indent=_INDENT + 2)
+    for line in subject_lines(change):
+        out.add((line, "dim"), indent=_INDENT + 4)
+    for line in file_lines(change):
+        out.add(line, indent=_INDENT + 2)
 
 
 def _add_created(out: Lines, fields: Iterable[FieldChange], *, show_all: bool) -> None:
@@ -116,7 +129,7 @@ def _key(field: FieldChange) -> str:
 
 
 def _add_fields(out: Lines, change: Change) -> None:
-    for title, fields in (("pending (git)", change.pending), ("drift (live)", change.drift)):
+    for title, fields in (("pending (git)", without_digest(change, change.pending)), ("drift (live)", change.drift)):
         if fields:
             out.add((title, "bold"), indent=_INDENT)
         for field in fields:

@@ -1,4 +1,4 @@
-"""What changed between two commits of an input: files and commits as git has them, and why it cannot be told."""
+"""What changed between two commits of an input: files and commits, or why they are unknown."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_after_a_rebase_the_undone_commits_are_counted(repo: GitRepo) -> None:
     assert [(file.status, file.path) for file in found.files] == [("D", "a.txt"), ("D", "b.txt"), ("A", "c.txt")]
 
 
-def test_a_commit_that_the_repository_does_not_have_is_said_with_what_helps(repo: GitRepo) -> None:
+def test_a_commit_that_the_repository_does_not_have_is_reported_with_a_hint(repo: GitRepo) -> None:
     found = change(repo, "0123456789" * 4)
     assert found.unknown == "the repository does not have the applied commit 012345678901"
     assert "rebase" in found.hint
@@ -115,7 +115,7 @@ def test_a_shallow_clone_says_what_it_lacks(repo: GitRepo) -> None:
     assert "fetch-depth: 0" in found.hint
 
 
-def test_a_folder_that_the_former_commit_lacks_is_said(repo: GitRepo) -> None:
+def test_a_folder_that_the_former_commit_lacks_is_reported(repo: GitRepo) -> None:
     former = head(repo)
     repo.commit({"later/compose.yaml": "services: {}\n"})
     assert change(repo, former, "later").unknown == f"commit {former[:12]} has no folder later"

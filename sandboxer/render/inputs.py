@@ -1,0 +1,67 @@
+"""What changed in a sandbox's input, in lines for people: commits, their subjects, files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandboxer.render.words import plural, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sandboxer.model.input_change import FileChange, InputChange
+    from sandboxer.model.plan import Change, FieldChange
+
+_SHORT = 7
+
+
+def without_digest(change: Change, fields: Sequence[FieldChange]) -> list[FieldChange]:
+    """Return the fields without the digest of the delivered files, where the list of files shows more."""
+    listed = change.input is not None and not change.input.unknown
+    return [field for field in fields if not (listed and field.path == "spec.workspace.digest")]
+
+
+def input_title(change: InputChange) -> str:
+    """Return ``app HEAD  36cd213 -> 4fa1b22 (3 commits)``."""
+    commits = f"{safe(change.former)[:_SHORT]} -> {safe(change.commit)[:_SHORT]}"
+    return f"{safe(change.repo)} {safe(change.ref)}  {commits}" + (f" ({count})" if (count := _count(change)) else "")
+
+
+def _count(change: InputChange) -> str:
+    if change.commits is None:
+        return ""
+    undone = f"{plural(change.undone, 'commit')} undone" if change.undone else ""
+    return ", ".join(part for part in (plural(change.commits, "commit") if change.commits else "", undone) if part)
+
+
+def subject_lines(change: InputChange) -> Iterator[str]:
+    """Yield the subjects of the newest commits, and how many more there are."""
+    yield from (safe(subject) for subject in change.subjects)
+    if change.commits and (rest := change.commits - len(change.subjects)) > 0:
+        yield f"and {plural(rest, 'earlier commit')}"
+
+
+def file_lines(change: InputChange) -> Iterator[str]:
+    """Yield a line for each delivered file that changed, or why they are not known."""
+    if change.unknown:
+        yield f"changed files unknown: {safe(change.unknown)}"
+        if change.hint:
+            yield f"hint: {safe(change.hint)}"
+        return
+    yield from (_file_line(file) for file in change.files)
+    if rest := change.count - len(change.files):
+        yield f"and {plural(rest, 'more file')}"
+    if not change.count:
+        yield "no delivered file changed"
+
+
+def _file_line(file: FileChange) -> str:
+    path = f"{safe(file.former_path)} -> {safe(file.path)}" if file.former_path else safe(file.path)
+    parts = [f"{file.status} {path}"]
+    if file.binary:
+        parts.append("binary")
+    elif file.added or file.removed:
+        parts.append(f"+{file.added} -{file.removed}")
+    if file.mode:
+        parts.append(f"mode {file.mode[0]} -> {file.mode[1]}")
+    return "  ".join(parts)

@@ -1,0 +1,33 @@
+"""What changed in the files of the sandboxes that a plan changes, looked up in git for those who review it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sandboxer.adapters.git_inputs import GitInputs
+    from sandboxer.model.plan import Change, Plan
+    from sandboxer.wiring.planning import Planned
+
+_AT_ONCE = 8  # git processes, beside which a plan has nothing else to do
+
+
+def with_input_changes(planned: Planned, inputs: GitInputs) -> Plan:
+    """Return the plan with what changed in the input of each sandbox that an apply changes and whose commit differs.
+
+    Read only git, and raise nothing: if git cannot compare two commits, the plan has the reason.
+    """
+
+    def compared(change: Change) -> Change:
+        observed = planned.observations.sandbox(change.from_host or change.host or "", change.id)
+        desired = planned.observations.fleet.sandboxes.get(change.sandbox)
+        applied = observed.record.inputs if observed and observed.record else None
+        tree = desired.tree if desired else None
+        if not change.acts or tree is None or applied is None or applied.commit == tree.commit:
+            return change
+        return replace(change, input=inputs.compare(tree, applied.commit))
+
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="compare") as pool:
+        return replace(planned.plan, changes=tuple(pool.map(compared, planned.plan.changes)))
