@@ -141,7 +141,10 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All decisions for a fleet; ``imperative`` are sandboxes that git leaves alone."""
+    """All decisions for a fleet; ``imperative`` are sandboxes that git leaves alone.
+
+    With ``only_deletes`` it has no other changes, as for `prune`: that it has none does not mean that nothing is there.
+    """
 
     fleet: str
     commit: str | None
@@ -152,6 +155,7 @@ class Plan:
     imperative: tuple[Change, ...] = ()
     warnings: tuple[Notice, ...] = ()
     stats: Stats = field(default_factory=Stats)
+    only_deletes: bool = False
 
     @property
     def complete(self) -> bool:

@@ -55,6 +55,7 @@ def plan(
         unmanaged=tuple(unmanaged(fleet_state)),
         imperative=_finished([change for change in imperative if options.wants(change)], fleet_state),
         warnings=tuple(warnings(fleet_state, options.forgotten)),
+        only_deletes=options.only_deletes,
     )
 
 

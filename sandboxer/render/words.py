@@ -156,7 +156,8 @@ def nothing_to_do(plan: Plan, *, more: str = "") -> str:
         parts.append(f"{plural(apart, 'sandbox')} {'is left as it is' if apart == 1 else 'are left as they are'}")
     if gone:
         parts.append(f"{gone} expired, and stays deleted until its manifest changes")
-    return f"No changes. {'; '.join(parts) or 'There are no sandboxes'}{more if apart or gone else ''}."
+    none = "There is nothing to delete" if plan.only_deletes else "There are no sandboxes"
+    return f"No changes. {'; '.join(parts) or none}{more if apart or gone else ''}."
 
 
 def incomplete(plan: Plan) -> str:

@@ -39,6 +39,7 @@ CASES: dict[str, Plan] = {
     "nothing-to-do": plan_of(*SYNCED),
     "nothing-to-do-but": plan_of(*SYNCED[:1], SUSPENDED, GONE),
     "no-sandboxes": plan_of(),
+    "nothing-to-prune": replace(plan_of(), only_deletes=True),
     "only-a-host-missing": plan_of(*SYNCED, hosts={"lab-1": None, "lab-3": "no route to host"}),
     "outside-git": plan_of(change("web", Reason.REPAIR_INTERRUPTED, message="it was left provisioning"), commit=None),
     "guarded": plan_of(
