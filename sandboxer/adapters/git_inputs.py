@@ -161,7 +161,7 @@ class GitInputs:
 
         Raise nothing: if git cannot compare them, the value has the reason.
         """
-        change = InputChange(tree.repo, tree.ref, former, tree.commit)
+        change = InputChange(redact(tree.repo), tree.ref, former, tree.commit)
         try:
             refuse_odd("commit", former)
             source = self._sources(tree.repo)

@@ -94,7 +94,7 @@ def _add_change(out: Lines, change: Change, width: int, *, show_all: bool) -> No
         out.add(line, indent=_INDENT)
     if change.input:
         _add_input(out, change.input)
-    if change.action is Action.CREATE:
+    if change.action is Action.CREATE or _is_blocked_create(change):
         _add_created(out, change.pending, show_all=show_all)
     else:
         _add_fields(out, change)
@@ -102,6 +102,12 @@ def _add_change(out: Lines, change: Change, width: int, *, show_all: bool) -> No
         out.add((volumes, "bold red"), indent=_INDENT)
     if hint := remedy(change):
         out.add(hint, indent=_INDENT, prefix=("hint: ", "bold"))
+
+
+def _is_blocked_create(change: Change) -> bool:
+    """Return whether a blocked change is of a sandbox without a record: every field is new."""
+    new = not change.uid and not change.drift and all(field.old is None for field in change.pending)
+    return change.action is Action.BLOCKED and new
 
 
 def _add_input(out: Lines, change: InputChange) -> None:

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from sandboxer.errors.remedy import Notice, RemedyCode, remedy_of
 from sandboxer.model.desired import SecretValue
 from sandboxer.model.hidden import Hidden
+from sandboxer.model.input_change import FileChange, InputChange
 from sandboxer.model.lifecycle import Action, Reason, Sync
 from sandboxer.model.observed import EngineObservation, Reachable
 from sandboxer.model.plan import FieldChange, Plan, Unmanaged
@@ -41,6 +42,55 @@ CASES: dict[str, Plan] = {
     "no-sandboxes": plan_of(),
     "nothing-to-prune": replace(plan_of(), only_deletes=True),
     "only-a-host-missing": plan_of(*SYNCED, hosts={"lab-1": None, "lab-3": "no route to host"}),
+    "blocked-create": plan_of(
+        change(
+            "web",
+            Reason.BLOCKED_NO_HOST,
+            host=None,
+            message="no host has capacity",
+            pending=CREATED,
+            sync=Sync.OUT_OF_SYNC,
+        )
+    ),
+    "input": plan_of(
+        change(
+            "shop",
+            Reason.UPDATE_CHANGED,
+            message="workspace.digest",
+            pending=fields(spec__workspace__digest=("sha256:8e46", "sha256:77ef"), spec__ttl=("4h", "8h")),
+            input=InputChange(
+                "../shop",
+                "main",
+                "36cd213" + "0" * 33,
+                "4fa1b22" + "0" * 33,
+                commits=7,
+                undone=1,
+                subjects=("Raise the limit of the cart", "Format"),
+                files=(
+                    FileChange("M", "config/shop.conf", 3, 1),
+                    FileChange("A", "logo.png", None, None),
+                    FileChange("R", "docs/new name.md", 0, 0, None, "docs/old.md"),
+                    FileChange("M", "run.sh", 0, 0, ("100644", "100755")),
+                    FileChange("D", "legacy.py", 0, 40),
+                ),
+                count=25,
+            ),
+        ),
+        change(
+            "web",
+            Reason.UPDATE_CHANGED,
+            message="workspace.digest",
+            pending=fields(spec__workspace__digest=("sha256:8e46", "sha256:77ef")),
+            input=InputChange(
+                ".",
+                "HEAD",
+                "36cd213" + "0" * 33,
+                "4fa1b22" + "0" * 33,
+                unknown="the repository does not have the applied commit 36cd21300000",
+                hint="fetch the full history: `git fetch --unshallow`; in CI, fetch-depth: 0",
+            ),
+        ),
+    ),
     "outside-git": plan_of(change("web", Reason.REPAIR_INTERRUPTED, message="it was left provisioning"), commit=None),
     "guarded": plan_of(
         change(
