@@ -26,6 +26,7 @@ class RemedyCode(StrEnum):
     ALLOW_EMPTY = "allow_empty"
     RAISE_MAX_DELETES = "raise_max_deletes"  # count
     REPLACE = "replace"  # sandbox
+    COMPARE_CONTENTS = "compare_contents"  # sandbox
     RAISE_TTL = "raise_ttl"  # sandbox
     DESTROY_UNRECORDED = "destroy_unrecorded"  # id
     PLAN_AGAIN = "plan_again"

@@ -10,18 +10,18 @@ from sandboxer.model.drift import DriftReport, Note, Resolved
 from sandboxer.model.event import drift_event
 from sandboxer.model.lifecycle import Action, Reason, Sync
 from sandboxer.model.observed import RECORD_MISSING
-from sandboxer.model.plan import Plan
+from sandboxer.model.plan import FieldChange, Plan
 from sandboxer.reconcile.change import change_of, unknown, unseen, with_fingerprint
 from sandboxer.reconcile.drift import drift
 from sandboxer.reconcile.expiry import expired
 from sandboxer.reconcile.unmanaged import unmanaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sandboxer.model.desired import DesiredSandbox
-    from sandboxer.model.plan import Change, FieldChange
+    from sandboxer.model.plan import Change
     from sandboxer.reconcile.fleet_state import FleetState
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
     from sandboxer.reconcile.options import Options
@@ -29,10 +29,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The result of comparing a sandbox's contents: its files that differ, or why they could not be compared."""
+    """The result of comparing a sandbox's contents: its files that differ, or why they could not be compared.
+
+    With ``skipped`` nobody asked for it.
+    """
 
     files: tuple[FieldChange, ...] = ()
     error: str = ""
+    skipped: bool = False
+
+
+UNCOMPARED = Contents(skipped=True)
 
 
 class _Verdict(NamedTuple):
@@ -69,10 +76,10 @@ class Comparison:
         """
         report = _Report(self.fleet_state)
         for observed in self._owned():
-            seen = (contents or {}).get((observed.host, observed.id), Contents())
+            seen = (contents or {}).get((observed.host, observed.id), UNCOMPARED)
             change = self._change(observed, seen.files)
             if self.options.wants(change):
-                report.add(observed, change, seen.error)
+                report.add(observed, change, seen)
         return report.finished()
 
     def _owned(self) -> Iterator[ObservedSandbox]:
@@ -132,6 +139,30 @@ def _is_comparable(observed: ObservedSandbox, fleet_state: FleetState) -> bool:
     )
 
 
+_FILES = "workspace.files"
+_NOT_COMPARED = ("as delivered", "differed, and is not compared now")
+
+
+def _is_open(path: str, observed: ObservedSandbox, contents: Contents) -> bool:
+    """Return whether reported drift of this path may still be there, because nothing was compared that would show it.
+
+    Only a comparison of contents shows whether a file is as it was delivered.
+    """
+    record, found = observed.record, observed.found
+    if record is None or found is None or record.inputs is None:
+        return False
+    if path.startswith(f"{_FILES}."):
+        return contents.skipped or bool(contents.error)
+    known = found.has_workspace and found.files is not None and record.workspace_files is not None
+    return path == _FILES and not known
+
+
+def _files_that_differed(since: Sequence[datetime]) -> str:
+    """Return ``2 files that differed at 2026-11-24 10:00:00Z are``."""
+    files, are = ("1 file", "is") if len(since) == 1 else (f"{len(since)} files", "are")
+    return f"{files} that differed at {min(since):%Y-%m-%d %H:%M:%SZ} {are}"
+
+
 @dataclass(slots=True)
 class _Report:
     fleet_state: FleetState
@@ -143,31 +174,40 @@ class _Report:
     notes: list[Note] = field(default_factory=list)
     resolved: list[Resolved] = field(default_factory=list)
 
-    def add(self, observed: ObservedSandbox, change: Change, error: str) -> None:
-        """Add one sandbox; ``error`` says why its contents could not be compared."""
+    def add(self, observed: ObservedSandbox, change: Change, contents: Contents) -> None:
+        """Add one sandbox, with the result of comparing its contents."""
         what = f"{observed.name} on {observed.host}"
         if _is_comparable(observed, self.fleet_state):
             self.compared += 1
-            self._note(observed, change)
+            self._note(observed, change, contents)
         elif change.action is not Action.BLOCKED and observed.record is not None:
             phase = observed.record.phase
             self.warnings.append(Notice(f"{what} is {phase}, and is compared once an apply has finished it"))
             return
-        if error:
-            self.errors.append(f"the files of {what} cannot be compared: {error}")
+        if contents.error:
+            self.errors.append(f"the files of {what} cannot be compared: {contents.error}")
         if change.drift or change.action is Action.BLOCKED:
             self.changes.append(with_fingerprint(change, [observed]))
 
-    def _note(self, observed: ObservedSandbox, change: Change) -> None:
+    def _note(self, observed: ObservedSandbox, change: Change, contents: Contents) -> None:
         before = observed.found.reported_drift if observed.found else {}
         now = self.fleet_state.now.replace(microsecond=0)
         current = {field.path: before.get(field.path, now) for field in change.drift}
+        kept = {
+            path: since for path, since in before.items() if path not in current and _is_open(path, observed, contents)
+        }
         if current:
             self.since[observed.host, observed.id] = min(current.values())
+        current |= kept
         if current.keys() != before.keys() and observed.record and observed.found:
-            event = drift_event(observed.record, change.drift, at=now, reason=change.reason.value)
+            fields = (*change.drift, *(FieldChange(path, *_NOT_COMPARED) for path in sorted(kept)))
+            event = drift_event(observed.record, fields, at=now, reason=change.reason.value)
             former = observed.found.reported_digest
             self.notes.append(Note(observed.host, observed.id, observed.name, observed.uid, current, event, former))
+        files = [since for path, since in kept.items() if path != _FILES]
+        if files and contents.skipped:
+            message = f"{observed.name} on {observed.host}: {_files_that_differed(files)} not compared now"
+            self.warnings.append(Notice(message, remedy_of(RemedyCode.COMPARE_CONTENTS, sandbox=observed.name)))
         over = {path: since for path, since in before.items() if path not in current}
         if over:
             self.resolved.append(

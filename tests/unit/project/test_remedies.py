@@ -35,6 +35,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z]")
 WITHOUT = {"sandboxer/model/schemas.py"}
 # Remedies of errors, of warnings and of hosts: no change has them.
 OF_NO_CHANGE = {
+    RemedyCode.COMPARE_CONTENTS,
     RemedyCode.RAISE_TTL,
     RemedyCode.DESTROY_UNRECORDED,
     RemedyCode.PLAN_AGAIN,

@@ -18,11 +18,14 @@ from sandboxer.reconcile.options import Options
 from tests.support.planning import NOW, fleet_of, observations_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sandboxer.model.drift import DriftReport
 
 STOPPED = {"services": {"web": "exited 137"}}
 STATE = ("services.web.state", "running", "exited (137)")
 EARLIER = NOW - timedelta(hours=2)
+WHOLE = (3, 30, 300), (3, 30, 300)
 
 
 def fleet_state(case: dict[str, Any], *, reported: dict[str, Any] | None = None) -> FleetState:
@@ -178,7 +181,7 @@ def test_drift_is_noted_when_it_is_reported_first_and_keeps_its_time() -> None:
 
 
 def test_what_is_over_is_resolved_and_its_note_removed() -> None:
-    found = report(one({}), reported={"services.web.state": EARLIER, "workspace.files": NOW})
+    found = with_files(*WHOLE, {"services.web.state": EARLIER, "workspace.files": NOW})
     (resolved,) = found.resolved
     assert (resolved.sandbox, resolved.host, resolved.since) == ("web", "lab-1", EARLIER)
     assert resolved.paths == ("services.web.state", "workspace.files")
@@ -188,17 +191,73 @@ def test_what_is_over_is_resolved_and_its_note_removed() -> None:
 
 
 def test_of_drift_that_is_over_in_part_the_rest_stays_noted() -> None:
-    found = report(one(STOPPED), reported={"services.web.state": EARLIER, "workspace.files": EARLIER})
+    found = with_files(*WHOLE, {"services.web.state": EARLIER, "workspace.files": EARLIER}, **STOPPED)
     assert [one.paths for one in found.resolved] == [("workspace.files",)]
     (note,) = found.notes
     assert dict(note.told) == {"services.web.state": EARLIER}
     assert len(found.drifted) == 1
 
 
+DEEP = "workspace.files.conf/a"
+FILE = FieldChange(DEEP, "sha256:0", "sha256:1")
+
+
+def test_what_only_a_deep_comparison_finds_is_open_until_another_one_does_not() -> None:
+    found = with_files(*WHOLE, {DEEP: EARLIER})
+    assert (found.resolved, found.notes, found.drifted) == ((), (), ())
+    (warning,) = found.plan.warnings
+    assert warning.message == "web on lab-1: 1 file that differed at 2026-11-24 10:00:00Z is not compared now"
+    assert warning.remedy == remedy_of(RemedyCode.COMPARE_CONTENTS, sandbox="web")
+    again = with_files(*WHOLE, {DEEP: EARLIER}, Contents((FILE,)))
+    assert (again.resolved, again.notes, again.plan.warnings) == ((), (), ())
+    assert list(again.since.values()) == [EARLIER]
+    over = with_files(*WHOLE, {DEEP: EARLIER}, Contents())
+    assert [one.paths for one in over.resolved] == [(DEEP,)]
+
+
+def test_what_is_listed_is_not_resolved_at_the_same_time() -> None:
+    found = with_files((3, 30, 300), (3, 31, 300), {"workspace.files": EARLIER, DEEP: EARLIER})
+    assert paths(found) == [("workspace.files", "3 files, 30 bytes", "3 files, 31 bytes")]
+    assert (found.resolved, found.notes) == ((), ())
+
+
+def test_a_comparison_that_failed_resolves_nothing() -> None:
+    found = with_files(*WHOLE, {DEEP: EARLIER}, Contents(error="git has it no more"))
+    assert (found.resolved, found.notes, found.plan.warnings) == ((), (), ())
+
+
+@pytest.mark.parametrize(("recorded", "seen"), [(None, WHOLE[0]), (WHOLE[0], None)])
+def test_files_that_cannot_be_counted_now_are_not_resolved(recorded: Any, seen: Any) -> None:
+    assert with_files(recorded, seen, {"workspace.files": EARLIER}).resolved == ()
+
+
+def test_files_are_not_resolved_with_the_workspace_gone() -> None:
+    found = with_files((3, 30, 300), (0, 0, 0), {"workspace.files": EARLIER, DEEP: EARLIER}, workspace=False)
+    assert paths(found) == [("workspace", "present", "missing")]
+    assert found.resolved == ()
+
+
+def test_an_event_of_other_drift_keeps_what_is_not_compared() -> None:
+    found = with_files(*WHOLE, {DEEP: EARLIER}, **STOPPED)
+    (note,) = found.notes
+    assert dict(note.told) == {DEEP: EARLIER, "services.web.state": NOW}
+    assert [(one.path, one.new) for one in note.event.drift or ()] == [
+        ("services.web.state", "exited (137)"),
+        (DEEP, "differed, and is not compared now"),
+    ]
+
+
 # --- delivered files
 
 
-def with_files(recorded: tuple[int, int, int] | None, seen: tuple[int, int, int] | None, **copy: Any) -> DriftReport:
+def with_files(
+    recorded: tuple[int, int, int] | None,
+    seen: tuple[int, int, int] | None,
+    reported: dict[str, datetime] | None = None,
+    contents: Contents | None = None,
+    **copy: Any,
+) -> DriftReport:
+    """Return the report where the record has these sums of files, and the host shows those."""
     case = one(copy)
     fleet = fleet_of(case)
     observations = observations_of(case, fleet)
@@ -208,9 +267,10 @@ def with_files(recorded: tuple[int, int, int] | None, seen: tuple[int, int, int]
     assert found.record is not None
     files = WorkspaceFiles(files=recorded[0], bytes=recorded[1], seconds=recorded[2]) if recorded else None
     record = found.record.model_copy(update={"workspace_files": files})
-    found = replace(found, record=record, files=FileSums(*seen) if seen else None)
+    found = replace(found, record=record, files=FileSums(*seen) if seen else None, reported_drift=reported or {})
     observations["lab-1"] = replace(observation, found={identifier: found})
-    return Comparison(fleet_state_of(fleet, observations, NOW), Options()).report()
+    comparison = Comparison(fleet_state_of(fleet, observations, NOW), Options())
+    return comparison.report({("lab-1", identifier): contents} if contents else None)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +319,8 @@ def test_contents_that_cannot_be_compared_make_it_incomplete() -> None:
 
 
 def test_the_json_is_a_plans_and_more() -> None:
-    document = report(one(STOPPED), reported={"services.web.state": EARLIER, "workspace.files": EARLIER}).to_json()
+    reported = {"services.web.state": EARLIER, "workspace.files": EARLIER}
+    document = with_files(*WHOLE, reported, **STOPPED).to_json()
     assert {"format_version", "fleet", "commit", "complete", "hosts", "changes", "summary", "stats"} <= document.keys()
     (change,) = document["changes"]  # type: ignore[misc]
     assert change["since"] == "2026-11-24T10:00:00Z"  # type: ignore[index,call-overload]
