@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sandboxer.client.connect.shell import Shell
     from sandboxer.client.unrecorded import Unrecorded
     from sandboxer.model.event import Drifted, Event
-    from sandboxer.model.handle import Consumer, Endpoint, Handle
+    from sandboxer.model.handle import Consumer, Endpoint, Handle, ServiceStatus
     from sandboxer.model.lifecycle import Action, Health, Phase, Reason, Sync
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change, FieldChange
@@ -43,6 +43,7 @@ __all__ = [
     "Reason",
     "Sandbox",
     "SandboxFilter",
+    "ServiceStatus",
     "Shell",
     "Stream",
     "Sync",
@@ -59,7 +60,7 @@ _NAMES = {
     "client.connect.shell": ("Shell",),
     "client.unrecorded": ("Unrecorded",),
     "model.event": ("Drifted", "Event"),
-    "model.handle": ("Consumer", "Endpoint", "Handle"),
+    "model.handle": ("Consumer", "Endpoint", "Handle", "ServiceStatus"),
     "model.lifecycle": ("Action", "Health", "Phase", "Reason", "Sync"),
     "model.outcome": ("Outcome",),
     "model.plan": ("Change", "FieldChange"),

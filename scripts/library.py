@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 PAGE = REPOSITORY / "docs/library-reference.md"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "The client": ("Client", "Sandbox", "SandboxFilter"),
-    "What a sandbox is": ("Handle", "Endpoint", "Consumer", "Phase", "Sync", "Health", "Event", "Drifted"),
+    "What a sandbox is": (
+        "Handle",
+        "ServiceStatus",
+        "Endpoint",
+        "Consumer",
+        "Phase",
+        "Sync",
+        "Health",
+        "Event",
+        "Drifted",
+    ),
     "Inside a sandbox": ("Logs", "LogLine", "Forward", "PortRequest", "Shell", "Stream", "Terminal"),
     "What was done": ("Change", "FieldChange", "Action", "Reason", "Outcome", "Abandoned", "Unrecorded"),
 }

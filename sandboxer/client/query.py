@@ -88,7 +88,7 @@ def handle_named(context: ClientContext, name: str) -> Handle:
 
     Raise SandboxNotFound if it certainly does not exist, else HostNotObserved.
     """
-    with context.open() as (source, hosts):
+    with context.open(restarts=True) as (source, hosts):
         home, *_ = find(plan_fleet(source, hosts, Options()), name)
         return handle_of(home)
 
@@ -100,7 +100,7 @@ def handle_if_there(
 
     Without ``find_inputs``, one of git's is not compared with git. Raise HostNotObserved too.
     """
-    with context.open(find_inputs=find_inputs) as (source, hosts):
+    with context.open(find_inputs=find_inputs, restarts=True) as (source, hosts):
         found = copies_of(plan_fleet(source, hosts, Options()), name, sees)
         return handle_of(found[0]) if found else None
 

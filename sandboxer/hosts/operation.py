@@ -25,7 +25,7 @@ class ObserveRequest:
     ``runtime`` is the engine, ``auto`` if the backend is to choose one. ``tool`` is the command of the backend's tool,
     None if the backend is to find the host's own. The core reads neither. ``known`` is what another extension's command
     showed of the host a moment ago, None for the first one: a backend that keeps nothing outside the root needs no
-    command of its own.
+    command of its own. ``restarts`` requests how often containers were restarted, where that costs more than the rest.
     """
 
     host: str
@@ -34,6 +34,7 @@ class ObserveRequest:
     runtime: str = "auto"
     tool: str | None = None
     known: Reachable | None = None
+    restarts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from sandboxer.model.handle import Consumer, Endpoint, Handle
+from sandboxer.model.handle import Consumer, Endpoint, Handle, ServiceStatus
 from sandboxer.model.lifecycle import Phase
 from sandboxer.reconcile.expiry import described_expiry
 
@@ -47,6 +47,7 @@ def handle(
         seconds_left=math.ceil(expiry.left.total_seconds()) if expiry else None,
         consumer=_consumer(record),
         reachability=tuple(endpoints(observed, record)) if record else (),
+        services=tuple(services(observed, record)),
         labels=dict(record.labels) if record else {},
         origin=change.origin,
         requested_by=record.requested.by if record and record.requested else None,
@@ -62,6 +63,32 @@ def _phase(record: Record | None, *, over: bool) -> Phase | None:
 def _consumer(record: Record | None) -> Consumer | None:
     given = record.consumer if record else None
     return Consumer(actor=given.actor, project=given.project) if given else None
+
+
+def services(observed: ObservedSandbox, record: Record | None) -> Iterator[ServiceStatus]:
+    """Yield each service that is recorded or has a container, by name. What a person runs beside them is none."""
+    by_name: dict[str, list[Container]] = {name: [] for name in (record.services if record else ())}
+    for container in observed.containers:
+        if not container.one_off:
+            by_name.setdefault(container.service, []).append(container)
+    for name, containers in sorted(by_name.items()):
+        shown = min(containers, key=_wellness, default=None)
+        counts = [container.restarts for container in containers if container.restarts is not None]
+        yield ServiceStatus(
+            name=name,
+            state=shown.state if shown else "missing",
+            health=shown.health if shown else None,
+            image=shown.image or None if shown else None,
+            restarts=sum(counts) if counts else None,
+            exit_code=shown.exit_code if shown and shown.state in ("exited", "dead") else None,
+        )
+
+
+def _wellness(container: Container) -> tuple[int, int]:
+    """Return how far a container is from failed, for a choice among those of one service."""
+    ended_well = (container.state, container.exit_code) == ("exited", 0)
+    state = 2 if container.state == "running" else 1 if ended_well else 0
+    return state, ("unhealthy", "starting", None, "healthy").index(container.health)
 
 
 def endpoints(observed: ObservedSandbox, record: Record) -> Iterator[Endpoint]:

@@ -60,6 +60,23 @@ class Endpoint(_Part):
     url: str = Field(description="Address and port as a URL.")
 
 
+class ServiceStatus(_Part):
+    """One service of a sandbox, by its live containers: of several, the one that is furthest from healthy."""
+
+    name: str = Field(description="The service's name.")
+    state: str = Field(
+        description="The container's state, such as `running`, `exited` or `restarting`; `missing` without a container."
+    )
+    health: Literal["starting", "healthy", "unhealthy"] | None = Field(
+        description="The result of the health check; null without one."
+    )
+    image: str | None = Field(description="The image that it runs; null without a container.")
+    restarts: int | None = Field(
+        description="How often its engine restarted it, all containers together; null if that was not observed."
+    )
+    exit_code: int | None = Field(description="The exit code of the last run; null unless it ended.")
+
+
 class Handle(_Part):
     """The description of an existing sandbox. A field that only its record can answer is null without a record."""
 
@@ -81,6 +98,7 @@ class Handle(_Part):
     )
     consumer: Consumer | None = Field(description="For whom it is; null if nobody was named.")
     reachability: tuple[Endpoint, ...] = Field(description="The ports that are for others, read live.")
+    services: tuple[ServiceStatus, ...] = Field((), description="Its services by name, read live.")
     labels: Mapping[str, str] = Field(description="Its labels.")
     origin: str = Field(description="`git`: from a manifest. `api`: requested without one.")
     requested_by: str | None = Field(description="Who requested it: `user@machine`, or the name of an API token.")

@@ -42,7 +42,8 @@ class Container:
 
     ``networks`` are the names of its networks, ``addresses`` maps them to its addresses there while it runs, and
     ``volumes`` are the names of the volumes that it mounts, including those that the engine made for it alone.
-    ``unreadable`` says why only its ID, its name and its labels are known, where that is so.
+    ``unreadable`` says why only its ID, its name and its labels are known, where that is so. ``restarts`` is how often
+    its engine restarted it, None where that was not observed.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Container:
     config_hash: str = ""
     one_off: bool = False
     project: str = ""
+    restarts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from sandboxer.render.lines import Lines
 from sandboxer.render.words import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sandboxer.model.handle import Endpoint, Handle
+    from sandboxer.model.handle import Endpoint, Handle, ServiceStatus
 
 _NARROW = ("NAME", "ID", "HOST", "PHASE", "SYNC", "HEALTH", "EXPIRES-IN")
 _WIDE = (*_NARROW, "EXPIRES-AT", "EXPIRY-SOURCE", "PROFILE", "CONSUMER", "REACHABILITY")
@@ -73,6 +73,17 @@ def unrecorded_text(found: Sequence[Mapping[str, Any]]) -> Lines:
     return out
 
 
+def aligned(rows: Sequence[Sequence[str]], spacing: int = 2) -> Iterator[list[str]]:
+    """Yield the cells of each row, padded so that they stand in columns; nothing follows the last text of a row."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        last = max((at for at, cell in enumerate(row) if cell), default=0)
+        padded = [
+            cell + " " * (width + spacing - cell_len(cell)) for cell, width in zip(row[:last], widths, strict=False)
+        ]
+        yield [*padded, row[last]]
+
+
 def _aligned(cells: Sequence[str], widths: Sequence[int], count: int) -> str:
     padded = (cell + " " * (widths[at] + _SPACING - cell_len(cell)) for at, cell in enumerate(cells[: count - 1]))
     return "".join(padded) + cells[count - 1]
@@ -119,6 +130,8 @@ def handle_text(handle: Handle, now: datetime) -> Lines:
     for name, value in facts.items():
         style = _STYLES.get(value, "") if name in ("phase", "sync", "health") else ""  # type: ignore[call-overload]
         out.add((value, style), prefix=(f"  {name:<14}", "dim"))
+    for at, cells in enumerate(aligned([_service(one) for one in handle.services])):
+        out.add(*cells, prefix=("  services      " if at == 0 else " " * 16, "dim"))
     for at, endpoint in enumerate(handle.reachability):
         prefix = "  reachability  " if at == 0 else " " * 16
         out.add(*_endpoint(endpoint, _word(handle.host)), prefix=(prefix, "dim"))
@@ -140,6 +153,17 @@ def _endpoint(endpoint: Endpoint, host: str) -> tuple[str | tuple[str, str], ...
     route = "published on its loopback" if endpoint.via == "published" else "of the sandbox's own network"
     port = f"port {endpoint.port} of {_word(endpoint.service)}"
     return (_word(endpoint.url), "bold"), (f"  {_word(endpoint.name)}: {port}; from {host} only, {route}", "dim")
+
+
+def _service(service: ServiceStatus) -> tuple[str, ...]:
+    """Return a service's cells: its name, its state, its image, and its restarts if there are any."""
+    state = _word(service.state)
+    if service.exit_code is not None:
+        state += f" ({service.exit_code})"
+    elif service.state == "running" and service.health:
+        state += f" ({service.health})"
+    restarts = f"{service.restarts} restart{'s' if service.restarts > 1 else ''}" if service.restarts else ""
+    return _word(service.name), state, _word(service.image), restarts
 
 
 def _word(value: object) -> str:

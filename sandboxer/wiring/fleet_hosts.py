@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 class FleetHosts:
     """The hosts that ``source`` names, reached over ``transports``. ``emit`` receives the run's events.
 
-    ``began`` is the start of the run on the monotonic clock.
+    ``began`` is the start of the run on the monotonic clock. With ``restarts`` observations have those of containers.
     """
 
     source: FleetSource
     transports: Transports
     emit: Sink = ignore
     began: float = field(default_factory=time.monotonic)
+    restarts: bool = False
 
     def observe(self) -> FleetObservations:
         """Return one observation of every host of the fleet; meanwhile the desired fleet is resolved.
@@ -75,7 +76,7 @@ class FleetHosts:
 
     def _observe(self, hosts: Mapping[str, Host]) -> dict[str, HostObservation]:
         fleet = self.source.fleet_name()
-        requests = [observe_request(host, fleet) for host in hosts.values()]
+        requests = [observe_request(host, fleet, restarts=self.restarts) for host in hosts.values()]
         seen = lambda observation, seconds: self.emit(HostObserved(observation, seconds))  # noqa: E731
         return observe_hosts(requests, self.transport, self.source.extensions(), seen=seen)
 
@@ -90,16 +91,17 @@ def open_fleet(
     request: SandboxRequest | None = None,
     remote: bool = False,
     emit: Sink = ignore,
+    restarts: bool = False,
 ) -> Iterator[tuple[FleetSource, FleetHosts]]:
     """Yield the source of the fleet in ``root``, and its hosts; at the end every connection is closed.
 
-    The parameters are those of FleetSource; ``emit`` receives the events of both. Raise InputUnavailable if a remote
-    request's repository is not allowed.
+    The parameters are those of FleetSource, and ``restarts`` of FleetHosts; ``emit`` receives the events of both. Raise
+    InputUnavailable if a remote request's repository is not allowed.
     """
     source = FleetSource(root, revision, read_secrets, find_inputs, request, remote, emit)
     source.check_request()
     transports = Transports(root)
     try:
-        yield source, FleetHosts(source, transports, emit)
+        yield source, FleetHosts(source, transports, emit, restarts=restarts)
     finally:
         transports.close()

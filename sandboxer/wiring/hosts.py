@@ -18,6 +18,7 @@ def tool_of(host: Host) -> str | None:
     return host.spec.tool or os.environ.get(TOOL_VARIABLE) or None
 
 
-def observe_request(host: Host, fleet: str) -> ObserveRequest:
-    """Return the request to observe a host of a fleet."""
-    return ObserveRequest(host.metadata.name, host.spec.root, fleet, host.spec.runtime, tool_of(host))
+def observe_request(host: Host, fleet: str, *, restarts: bool = False) -> ObserveRequest:
+    """Return the request to observe a host of a fleet, with the ``restarts`` of containers if they are to be shown."""
+    spec = host.spec
+    return ObserveRequest(host.metadata.name, spec.root, fleet, spec.runtime, tool_of(host), restarts=restarts)

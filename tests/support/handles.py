@@ -23,6 +23,7 @@ READY: dict[str, Any] = {
     "seconds_left": 7000,
     "consumer": None,
     "reachability": [],
+    "services": [],
     "labels": {},
     "origin": "api",
     "requested_by": "alice@laptop",

@@ -30,7 +30,7 @@ details() { # engine; sets format
   image=.ImageName health='{{json .State.Healthcheck.Status}}'
   [ "$1" = podman ] || image=.Config.Image health='{{if .State.Health}}{{json .State.Health.Status}}{{else}}""{{end}}'
   # shellcheck disable=SC2016 # variables of the template
-  format='{"id":{{json .ID}},"image":{{json (printf "%.512s" '$image')}},"image_id":{{json .Image}},"status":{{json .State.Status}},"exit_code":{{json .State.ExitCode}},"health":'$health',"labels":{'$fields'},"networks":[{{range $name, $network := .NetworkSettings.Networks}}[{{json $name}},{{json $network.IPAddress}}],{{end}}null],"ports":[{{range $port, $bindings := .NetworkSettings.Ports}}{{range $bindings}}[{{json $port}},{{json .HostIP}},{{json .HostPort}}],{{end}}{{end}}null],"volumes":[{{range .Mounts}}{{if eq .Type "volume"}}{{json .Name}},{{end}}{{end}}null]}'
+  format='{"id":{{json .ID}},"image":{{json (printf "%.512s" '$image')}},"image_id":{{json .Image}},"status":{{json .State.Status}},"exit_code":{{json .State.ExitCode}},"restarts":{{json .RestartCount}},"health":'$health',"labels":{'$fields'},"networks":[{{range $name, $network := .NetworkSettings.Networks}}[{{json $name}},{{json $network.IPAddress}}],{{end}}null],"ports":[{{range $port, $bindings := .NetworkSettings.Ports}}{{range $bindings}}[{{json $port}},{{json .HostIP}},{{json .HostPort}}],{{end}}{{end}}null],"volumes":[{{range .Mounts}}{{if eq .Type "volume"}}{{json .Name}},{{end}}{{end}}null]}'
 }
 resource() { # engine and kind; sets format
   [ "${1%-*}" = docker ] && from=.Label || from='index .Labels'
@@ -167,6 +167,21 @@ ask_api() { # label of containers (empty: all), label of networks and volumes (e
   [ "$code" != "$EX_MUCH" ] || return 1
   section api-containers docker; printf '%s\n' "$output"
   if [ "$code" = 0 ]; then section engine-answered docker; else section engine-failed docker; fi
+  [ -z "$restarts" ] || api_restarts
+}
+# How often each container of the fleet was restarted: no list has it, so the client is queried for those few. Without
+# an answer it is not known, and nothing else depends on it.
+restarts=
+api_restarts() {
+  bounded 1048576 docker ps -a -q --no-trunc --filter "label=dev.sandboxer.fleet=$fleet"
+  # shellcheck disable=SC2086 # ids are words
+  each 'docker
+inspect
+--type
+container
+--format
+{{.ID}} {{.RestartCount}}' $output
+  section restarts docker; printf '%s\n' "$described"
 }
 label_filter() { # key, or key=value
   case $1 in *=*) pair=${1%%=*}%3D${1#*=} ;; *) pair=$1 ;; esac

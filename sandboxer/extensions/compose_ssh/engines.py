@@ -72,12 +72,14 @@ def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> Engi
     bodies: dict[str, bytes] = {}
     answered = requested = False
     failed = ""
+    restarts: dict[str, int] = {}
     remaining = iter(("networks", "volumes", "nothing"))  # what the API is queried for after the containers
     for name, argument, body in sections:
         if argument.split(" ")[0] == engine:
             requested = requested or name == "engine"
             answered = answered or name == "engine-answered"
             failed = argument if name == "engine-failed" else failed
+            restarts |= _restarts(body) if name == "restarts" else {}
             # Of a list that was requested again, the last output counts.
             bodies[next(remaining, "nothing") if name == "next" else name] = body
     if not requested:
@@ -89,7 +91,7 @@ def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> Engi
             items = json.loads(bodies["api-containers"])
             if not isinstance(items, list):
                 raise TypeError("no list")
-            containers = [_from_api(item) for item in items]
+            containers = [_from_api(item, restarts) for item in items]
         else:
             containers = _from_client(engine, bodies["containers"], bodies.get("described", b""))
         resources = [
@@ -162,7 +164,12 @@ def _described(
     try:
         if item is None:
             raise ValueError
-        state = {"Status": item["status"], "ExitCode": item["exit_code"], "Health": item["health"]}
+        state = {
+            "Status": item["status"],
+            "ExitCode": item["exit_code"],
+            "Health": item["health"],
+            "Restarts": item.get("restarts"),
+        }
         networks = {str(network): address for network, address in item["networks"][:-1]}
         ports = [Port(*_port(port), str(address), int(number)) for port, address, number in item["ports"][:-1]]
         volumes = item["volumes"][:-1]
@@ -172,10 +179,16 @@ def _described(
         return _unreadable(engine, identifier, name, labels)
 
 
-def _from_api(item: dict[str, Any]) -> Container:
+def _restarts(body: bytes) -> dict[str, int]:
+    """Return how often containers were restarted, by ID: lines of both."""
+    found = (line.split() for line in body.splitlines())
+    return {pair[0].decode(): int(pair[1]) for pair in found if len(pair) == 2 and pair[1].isdigit()}
+
+
+def _from_api(item: dict[str, Any], restarts: Mapping[str, int]) -> Container:
     """Return a container as Docker's API lists it.
 
-    Its exit code and health are only in the text that ``docker ps`` shows.
+    Its exit code and health are only in the text that ``docker ps`` shows, and ``restarts`` not even there.
     """
     identifier = str(item["Id"])
     try:
@@ -192,6 +205,7 @@ def _from_api(item: dict[str, Any]) -> Container:
             "Status": item["State"],
             "ExitCode": int(ended[1]) if ended else 0,
             "Health": health[1] if health else "",
+            "Restarts": restarts.get(identifier),
         }
         ports = [
             Port(int(port["PrivatePort"]), port["Type"], port["IP"], int(port["PublicPort"]))
@@ -255,6 +269,7 @@ def _container(
         ports=tuple(ports),
         volumes=tuple(sorted(str(volume) for volume in volumes)),
         networks=tuple(sorted(networks)),
+        restarts=None if state["Restarts"] is None else int(state["Restarts"]),
         **service_fields(labels, name[:LONGEST]),
     )
 

@@ -29,7 +29,7 @@ def engine_part(request: ObserveRequest) -> ObservationPart:
 
     return ObservationPart(
         ("sandboxer.extensions.compose_ssh:engine.sh", "sandboxer.extensions.compose_ssh:observe.sh"),
-        {"runtime": request.runtime, "tool": request.tool or ""},
+        {"runtime": request.runtime, "tool": request.tool or "", "restarts": "yes" if request.restarts else ""},
         read,
     )
 

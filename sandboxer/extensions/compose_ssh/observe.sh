@@ -1,6 +1,7 @@
 # The engines' part of an observation of a host: behind observe.sh, in the same command; it too writes nothing.
 # `runtime` is auto, docker or podman; `tool` is the requested Compose, empty if it is to be found.
-parameters runtime tool
+# `restarts` is empty if the restarts of containers need not be counted.
+parameters runtime tool restarts
 runtime=$(requested_engine "$runtime" "$tool")
 storage=/var/lib/containers/storage
 [ "$uid" = 0 ] || storage=${XDG_DATA_HOME:-$HOME/.local/share}/containers/storage

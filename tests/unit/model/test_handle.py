@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from sandboxer.hub.incoming import Registration as SentRegistration
 from sandboxer.hub.incoming import SentConsumer, SentHandle
-from sandboxer.model.handle import Consumer, Endpoint, Handle
+from sandboxer.model.handle import Consumer, Endpoint, Handle, ServiceStatus
 from sandboxer.model.hub import Registration
 from tests.support.fleet import ROOT
 from tests.support.handles import READY, handle, registration
@@ -36,6 +36,9 @@ FULL: dict[str, Any] = {
             "via": "tunnel",
             "url": "http://172.20.0.2:80",
         }
+    ],
+    "services": [
+        {"name": "web", "state": "running", "health": "healthy", "image": "web:1", "restarts": 2, "exit_code": None}
     ],
     "labels": {"b": "2", "a": "1"},
 }
@@ -82,7 +85,7 @@ def test_the_words_of_labels_on_a_host_never_fail_a_list() -> None:
     assert handle(id="no id\n", origin="nobody").id == "no id\n"
 
 
-@pytest.mark.parametrize("model", [Handle, Endpoint, Consumer, Registration])
+@pytest.mark.parametrize("model", [Handle, Endpoint, ServiceStatus, Consumer, Registration])
 def test_every_field_is_described(model: type[BaseModel]) -> None:
     for name, field in model.model_fields.items():
         assert field.description, name

@@ -49,6 +49,12 @@ FULL: dict[str, Any] = {
             "via": "tunnel",
         },
     ],
+    "services": [
+        {"name": "db", "state": "running", "health": "healthy", "image": "db:1", "restarts": 1, "exit_code": None},
+        {"name": "gone", "state": "missing", "health": None, "image": None, "restarts": None, "exit_code": None},
+        {"name": "migrate", "state": "exited", "health": None, "image": "shop:1", "restarts": 0, "exit_code": 0},
+        {"name": "web", "state": "restarting", "health": None, "image": "shop:1", "restarts": 7, "exit_code": None},
+    ],
     "labels": {"team": "payments", "app": "checkout"},
     "origin": "git",
     "requested_by": None,

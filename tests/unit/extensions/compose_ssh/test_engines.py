@@ -165,3 +165,14 @@ def test_an_answer_that_is_none_is_no_emptiness(answer: bytes) -> None:
 )
 def test_an_engine_that_fails_reports_the_reason(failed: str, reason: str) -> None:
     assert _read("docker", ("engine", "docker", b""), ("engine-failed", failed, b"")).error == reason
+
+
+# --- restarts, which Docker's API lists nowhere
+
+
+def test_restarts_are_those_that_were_counted() -> None:
+    counted = ("restarts", "docker", f"{GOOD} 3\n\n{BAD} many\n{BAD}\n".encode())
+    items = [_from_api(GOOD), _from_api(BAD)]
+    containers = ("api-containers", "docker", json.dumps(items).encode())
+    found = _read("docker", ("engine", "docker", b""), containers, ("engine-answered", "docker", b""), counted)
+    assert [container.restarts for container in found.containers] == [3, None]
