@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 MOST_FILES, MOST_SUBJECTS = 20, 5
 
 FileStatus = Literal["A", "M", "D", "R", "T"]
-"""As in ``git diff --name-status``: added, modified, deleted, renamed, or a file that became a link or back."""
+"""The letters of git: added, modified, deleted, renamed, or a file that became a link or back."""
 
 
 @dataclass(frozen=True, slots=True)

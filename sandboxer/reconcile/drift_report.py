@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Contents:
     """The result of comparing a sandbox's contents: its files that differ, or why they could not be compared.
 
-    With ``skipped`` nobody asked for it.
+    With ``skipped`` nobody requested it.
     """
 
     files: tuple[FieldChange, ...] = ()

@@ -123,13 +123,15 @@ def received_by_the_hub(requests: list[Request]) -> list[dict[str, Any]]:
     return sorted((one for one in found if one not in of_runs), key=lambda one: json.dumps(one, sort_keys=True))
 
 
-# Keys of handles and registrations that the recorded release did not have.
-NEWER = ("services",)
+# Keys of handles, registrations and changes that the recorded release did not have.
+NEWER = ("services", "input")
 
 
 def without_the_moment(document: dict[str, Any]) -> dict[str, Any]:
     """Return a document without the counts and times of the run that printed it, and without newer keys."""
-    return {key: value for key, value in document.items() if key not in ("stats", "seconds_left", *NEWER)}
+    left = {key: value for key, value in document.items() if key not in ("stats", "seconds_left", *NEWER)}
+    changes = left.get("changes")
+    return left | {"changes": [without_the_moment(one) for one in changes]} if isinstance(changes, list) else left
 
 
 # --- recording a host
