@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sandboxer.client.connect.shell import Shell
     from sandboxer.client.unrecorded import Unrecorded
     from sandboxer.model.event import Drifted, Event
+    from sandboxer.model.failure import Failure
     from sandboxer.model.handle import Consumer, Endpoint, Handle, ServiceStatus
     from sandboxer.model.lifecycle import Action, Health, Phase, Reason, Sync
     from sandboxer.model.outcome import Outcome
@@ -31,6 +32,7 @@ __all__ = [
     "Drifted",
     "Endpoint",
     "Event",
+    "Failure",
     "FieldChange",
     "Forward",
     "Handle",
@@ -60,6 +62,7 @@ _NAMES = {
     "client.connect.shell": ("Shell",),
     "client.unrecorded": ("Unrecorded",),
     "model.event": ("Drifted", "Event"),
+    "model.failure": ("Failure",),
     "model.handle": ("Consumer", "Endpoint", "Handle", "ServiceStatus"),
     "model.lifecycle": ("Action", "Health", "Phase", "Reason", "Sync"),
     "model.outcome": ("Outcome",),

@@ -38,6 +38,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "Health",
         "Event",
         "Drifted",
+        "Failure",
     ),
     "Inside a sandbox": ("Logs", "LogLine", "Forward", "PortRequest", "Shell", "Stream", "Terminal"),
     "What was done": ("Change", "FieldChange", "Action", "Reason", "Outcome", "Abandoned", "Unrecorded"),
@@ -60,6 +61,7 @@ _SECTION = re.compile(r"(Args|Raises):|Example::")
 _ALIASES = {
     "_Second": "datetime",
     "Utc": "datetime",
+    **dict.fromkeys(("_Code", "_Message", "_Hint", "_Step", "_Service"), "str"),
     "ExpirySource": " | ".join(f'"{word}"' for word in get_args(ExpirySource)),
     "query.SandboxFilter": "SandboxFilter",
     "JsonObject": "Mapping[str, JsonValue]",

@@ -51,6 +51,7 @@ def handle(
         labels=dict(record.labels) if record else {},
         origin=change.origin,
         requested_by=record.requested.by if record and record.requested else None,
+        error=record.error if record else None,
     )
 
 

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from sandboxer.model.failure import Failure
 from sandboxer.model.jsontypes import canonical
 from sandboxer.model.lifecycle import Phase, may_follow
-from sandboxer.model.record import Record, Utc
+from sandboxer.model.timestamp import Utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from sandboxer.model.plan import FieldChange
+    from sandboxer.model.record import Record
 
 SANDBOX_EVENT = "dev.sandboxer.sandbox."
 DESTROYED_EVENT = SANDBOX_EVENT + Phase.DESTROYED
+FAILED_EVENT = SANDBOX_EVENT + Phase.FAILED
 DRIFT_DETECTED = "dev.sandboxer.drift.detected"
 DRIFT_RESOLVED = "dev.sandboxer.drift.resolved"
 JOURNAL_GAP = "dev.sandboxer.journal.gap"
@@ -41,7 +44,7 @@ class Event(BaseModel):
 
     ``from_phase`` is None at the beginning of a life, after a loss, and where no phase changed. ``reason`` is that of
     the planned change, or says why in a sentence where none was planned. ``drift`` is of a ``drift.detected`` alone, at
-    most 100 fields and 64 KiB.
+    most 100 fields and 64 KiB; ``error`` is of a ``sandbox.failed`` alone, and says why.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -64,6 +67,7 @@ class Event(BaseModel):
     commit: str | None = None
     expires_at: Utc | None = None
     drift: tuple[Drifted, ...] | None = None
+    error: Failure | None = None
 
     @property
     def id(self) -> str:
@@ -72,7 +76,7 @@ class Event(BaseModel):
 
     def to_line(self) -> str:
         """Return its line in ``journal.jsonl``, without the line break."""
-        without = {"drift"} if self.drift is None else set()
+        without = {name for name in ("drift", "error") if getattr(self, name) is None}
         return canonical(self.model_dump(mode="json", exclude=without)).decode()
 
     def halves(self) -> tuple[str, str]:
@@ -166,4 +170,5 @@ def _event(
         actor_type=record.consumer.actor if record.consumer else None,
         commit=record.fleet_commit,
         expires_at=record.expires_at,
+        error=record.error if kind == FAILED_EVENT else None,
     )

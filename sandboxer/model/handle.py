@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from sandboxer.model.failure import Failure
 from sandboxer.model.lifecycle import Health, Phase, Sync
-from sandboxer.model.record import Utc
+from sandboxer.model.timestamp import Utc
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -102,6 +103,7 @@ class Handle(_Part):
     labels: Mapping[str, str] = Field(description="Its labels.")
     origin: str = Field(description="`git`: from a manifest. `api`: requested without one.")
     requested_by: str | None = Field(description="Who requested it: `user@machine`, or the name of an API token.")
+    error: Failure | None = Field(None, description="Why its last operation failed; null after a success.")
 
     def to_json(self) -> JsonObject:
         """Return the JSON object of the contract: keys in the order of the fields, and null for what is not known."""

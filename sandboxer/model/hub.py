@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP, SANDBOX_EVENT, Drifted, Event
+from sandboxer.model.failure import Failure
 from sandboxer.model.handle import Handle
 from sandboxer.model.lifecycle import Phase
-from sandboxer.model.record import Utc
+from sandboxer.model.timestamp import Utc
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,6 +57,7 @@ class SandboxData(_Part):
     reason: str = Field(description="The reason from the plan, or a sentence if there was no plan.")
     expires_at: Utc | None = Field(description="The time of expiry.")
     drift: tuple[Drifted, ...] | None = Field(None, description="All drifted fields. Only in drift events.")
+    error: Failure | None = Field(None, description="Why the sandbox failed. Only in `failed` events.")
 
 
 class RunData(_Part):
@@ -91,8 +93,9 @@ class CloudEvent(_Part):
         """Return the JSON to send, without keys that have no value."""
         content: JsonObject = self.model_dump(mode="json")
         data = content["data"]
-        if isinstance(data, dict) and data.get("drift") is None:
-            data.pop("drift", None)
+        for key in ("drift", "error"):
+            if isinstance(data, dict) and data.get(key) is None:
+                data.pop(key, None)
         return content
 
 

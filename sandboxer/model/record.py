@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from sandboxer.model.failure import Failure
 from sandboxer.model.jsontypes import canonical
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.text import printable
+from sandboxer.model.timestamp import Utc
 
 FORMAT_VERSION = "1.0"
 MAX_BYTES = 1024 * 1024
@@ -30,20 +31,7 @@ _Anonymous = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Engine = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?)?$")]
 _Hmac = Annotated[str, StringConstraints(pattern=r"^hmac:[0-9a-f]{64}$")]
 
-# Far enough from the ends of the calendar that a TTL can be added to any time in a record.
-_FIRST_YEAR, _LAST_YEAR = 1970, 9000
 _LONGEST_INTEGER = 16
-
-
-def _utc(value: datetime) -> datetime:
-    if value.tzinfo is None or value.utcoffset() != timedelta(0):
-        raise ValueError("a timestamp must be in UTC")
-    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
-        raise ValueError("timestamp out of range (1970 to 9000)")
-    return value
-
-
-Utc = Annotated[datetime, AfterValidator(_utc)]
 
 
 class _Part(BaseModel):
@@ -122,7 +110,8 @@ class Record(_Part):
     """A sandbox as applied. Times are UTC. Environment values and secrets are in ``spec`` as salted HMACs alone.
 
     ``engine`` is the one that runs its containers, empty for an extension that needs none. ``until`` is its latest
-    possible expiry, also in its labels: creation plus the longest TTL.
+    possible expiry, also in its labels: creation plus the longest TTL. ``error`` is why its last operation failed; a
+    success clears it.
     """
 
     format_version: str
@@ -159,6 +148,7 @@ class Record(_Part):
     volumes: tuple[str, ...] = ()
     anonymous_volumes: tuple[_Anonymous, ...] = ()
     images: tuple[str, ...] = ()
+    error: Failure | None = None
 
     def to_bytes(self) -> bytes:
         """Return the bytes of ``record.json``."""

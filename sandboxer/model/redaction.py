@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from sandboxer.model.hidden import SHOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 PIECE = 8
 _WORDS = 16  # a piece of this length or more is always replaced
@@ -37,6 +37,10 @@ _STEP = PIECE - _SAMPLE + 1  # with this distance between two samples, one lies 
 _LAYERS = 3
 _MAX_VIEWS = 12
 
+_SENSITIVE = re.compile(
+    r"PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|API_?KEY|CREDENTIAL|PRIVATE|_KEYS?$|(?:^|_)PASS$|_PWD$", re.IGNORECASE
+)
+
 _BREAK = re.compile(r"[\r\n]+")
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
@@ -46,6 +50,11 @@ _ESCAPE = re.compile(
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _QUOTE = re.compile(r"""'\\''|'"'"'|''|\"\"""")
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"}
+
+
+def is_sensitive_name(name: str, sensitive: Container[str] = ()) -> bool:
+    """Return whether the value of a variable with this name is hidden: its name says so, or ``sensitive`` lists it."""
+    return name in sensitive or _SENSITIVE.search(name) is not None
 
 
 class Redactor:

@@ -27,6 +27,7 @@ READY: dict[str, Any] = {
     "labels": {},
     "origin": "api",
     "requested_by": "alice@laptop",
+    "error": None,
 }
 UID = "a" * 32
 

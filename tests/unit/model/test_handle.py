@@ -44,7 +44,7 @@ FULL: dict[str, Any] = {
 }
 OF_A_RECORD = (
     *("phase", "profile", "extension", "created_at", "expires_at", "expiry_source", "ttl", "seconds_left", "consumer"),
-    "requested_by",
+    *("requested_by", "error"),
 )
 
 

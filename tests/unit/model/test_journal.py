@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandboxer.model.event import JOURNAL_GAP, events_of, gap_then, last_number
+from sandboxer.model.failure import Failure
+from sandboxer.model.hub import cloud_event
 from sandboxer.model.lifecycle import TRANSITIONS, Phase, may_follow
 from tests.support.planning import fleet_of, record_of
 
@@ -55,6 +57,19 @@ def test_an_events_id_is_of_its_life_and_number_alone() -> None:
     assert same.id == one.id
     assert one.model_copy(update={"uid": "f" * 32}).id != one.id
     assert one.model_copy(update={"number": 4}).id != one.id
+
+
+def test_only_a_failed_event_says_why() -> None:
+    error = Failure(code="disk-full", message="no space left on device", hint="free some", at=NOW, step="build")
+    record = RECORD.model_copy(update={"error": error})
+    through = (Phase.PROVISIONING, Phase.FAILED)
+    before, failed = events_of(record, through, former=Phase.PROVISIONING, after=2, at=NOW, reason="a")
+    assert before.error is None
+    assert failed.error == error
+    assert "error" not in json.loads(before.to_line())
+    assert json.loads(failed.to_line())["error"]["code"] == "disk-full"
+    assert cloud_event(failed).to_json()["data"]["error"] == error.model_dump(mode="json")  # type: ignore[index,call-overload]
+    assert "error" not in cloud_event(before).to_json()["data"]  # type: ignore[operator]
 
 
 def test_a_lost_journal_is_reported_and_no_number_comes_twice() -> None:

@@ -30,6 +30,14 @@ WEB = fleet_of(CASE).sandboxes["web"]
 SERVICE = {"config_hash": "c", "image_id": "i", "replicas": 1, "one_shot": False, "completed": False}
 GOOD = record_of(WEB, "lab-1", services={"web": SERVICE})
 DATA = json.loads(GOOD.to_bytes())
+ERROR: dict[str, Any] = {
+    "code": "service-exited",
+    "message": 'service "web" exited with code 3',
+    "hint": "read its log with `sandboxer logs`",
+    "at": "2026-11-24T11:00:00Z",
+    "step": "start",
+    "service": "web",
+}
 
 
 def parse(data: bytes) -> Record:
@@ -60,6 +68,15 @@ def test_what_a_newer_release_added_lives_through_a_rewrite() -> None:
 def test_a_record_shows_no_value() -> None:
     assert b"debug" not in GOOD.to_bytes()
     assert b"hunter2" not in GOOD.to_bytes()
+
+
+def test_a_record_holds_why_its_last_operation_failed() -> None:
+    assert GOOD.error is None
+    record = parse(with_field("error", ERROR))
+    assert record.error is not None
+    assert record.error.model_dump(mode="json") == ERROR
+    assert parse(record.to_bytes()) == record
+    assert parse(with_field("error", {**ERROR, "service": None, "later": 1})).error is not None
 
 
 def test_a_record_cut_short_anywhere_is_refused() -> None:
@@ -128,6 +145,15 @@ def test_a_record_cut_short_anywhere_is_refused() -> None:
         with_field("networks", [1]),
         with_field("anonymous_volumes", ["theirs"]),
         with_field("anonymous_volumes", ["a" * 64, "--all"]),
+        with_field("error", "failed"),
+        with_field("error", {**ERROR, "code": "Build Failed"}),
+        with_field("error", {**ERROR, "message": "two\nlines"}),
+        with_field("error", {**ERROR, "message": "x" * 1001}),
+        with_field("error", {**ERROR, "message": None}),
+        with_field("error", {**ERROR, "hint": "\x1b[2J"}),
+        with_field("error", {**ERROR, "at": "2026-11-24T11:00:00"}),
+        with_field("error", {**ERROR, "step": "x" * 41}),
+        with_field("error", {**ERROR, "service": "x" * 256}),
     ],
 )
 def test_what_is_no_record_is_refused(data: bytes) -> None:

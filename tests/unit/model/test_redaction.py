@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret
 from sandboxer.extensions.compose_ssh.render import Variables
 from sandboxer.model.hidden import Hidden
-from sandboxer.model.redaction import Redactor
+from sandboxer.model.redaction import Redactor, is_sensitive_name
 
 PEM = "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n".format(
     "\n".join(base64.b64encode(random.Random(line).randbytes(48)).decode() for line in range(12))
@@ -226,3 +226,27 @@ def test_a_huge_secret_costs_little_memory_and_is_found_by_line() -> None:
     redactor = Redactor(["\n".join(lines)])
     assert redactor.redact(f"a {lines[77]} b") == "a (hidden) b"
     assert len(redactor.redact(f"a {lines[99][5:50]} b")) < len("a (hidden) b") + 16
+
+
+# --- which variables are hidden
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PASSWORD", "DB_PASSWORD", "POSTGRES_PASSWORD_FILE", "MYSQL_PASSWD", "KEY_PASSPHRASE", "DB_PASS", "DB_PWD"),
+        *("TOKEN", "GITHUB_TOKEN", "TOKENS", "SECRET", "SECRET_KEY_BASE", "client_secret", "API_KEY", "APIKEY"),
+        *("SIGNING_KEY", "SIGNING_KEYS", "AWS_CREDENTIALS", "PRIVATE_PEM", "dbPassword"),
+    ],
+)
+def test_a_name_that_says_secret_is_sensitive(name: str) -> None:
+    assert is_sensitive_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["LEVEL", "KEY", "KEYBOARD", "MONKEY", "PWD", "PASS_THROUGH", "COMPASS", "DB_HOST", "KEY_ID", "URL"]
+)
+def test_a_plain_name_is_sensitive_only_where_it_is_listed(name: str) -> None:
+    assert not is_sensitive_name(name)
+    assert is_sensitive_name(name, [name])
+    assert not is_sensitive_name(name, [name.lower()])

@@ -8,6 +8,7 @@ import re
 from sandboxer.adapters import hub
 from sandboxer.lifecycle.delivery import ATTEMPTS
 from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP, SANDBOX_EVENT
+from sandboxer.model.failure import Failure
 from sandboxer.model.handle import Handle
 from sandboxer.model.hub import RUN_FINISHED, RUN_STARTED, CloudEvent, Progress, SandboxData
 from sandboxer.model.lifecycle import Health, Phase, Sync
@@ -33,7 +34,12 @@ def test_every_type_of_event_has_a_row() -> None:
 def test_the_example_is_an_event() -> None:
     (shown,) = (json.loads(block.text) for block in blocks(EVENTS) if block.language == "json")
     assert CloudEvent.model_validate(shown).to_json() == shown
-    assert shown["data"].keys() == SandboxData.model_fields.keys() - {"drift"}
+    assert shown["data"].keys() == SandboxData.model_fields.keys() - {"drift", "error"}
+
+
+def test_the_page_names_each_key_of_the_error_of_a_failed_event() -> None:
+    (part,) = re.findall(r"^\*\*The error\.\*\*(.*?)\n\n", EVENTS.read_text(), re.DOTALL | re.MULTILINE)
+    assert Failure.model_fields.keys() <= set(re.findall(r"`(\w+)`", part))
 
 
 def test_the_answers_of_a_hub_mean_what_the_page_specifies() -> None:
