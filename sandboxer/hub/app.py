@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from sandboxer.hub.incoming import event_of, registration_of
 from sandboxer.hub.metrics import Metrics
+from sandboxer.hub.models import EventPage, SandboxList
 from sandboxer.hub.pages import page_files
 from sandboxer.hub.store import EventFilter, Store
 from sandboxer.hub.stream import HEARTBEAT, Broadcaster, stream
@@ -95,7 +96,7 @@ async def post_event(request: Request, hub: TheHub) -> Response:
     return JSONResponse({"id": event.id, "status": "accepted" if new else "duplicate"}, 201 if new else 200)
 
 
-@router.get("/events")
+@router.get("/events", responses={200: {"model": EventPage}})
 def get_events(hub: TheHub, query: Annotated[EventsQuery, Query()]) -> Response:
     """A page of the events, oldest first. `next` is null on the last one."""
     after = hub.store.position(query.after, "after") if query.after is not None else 0
@@ -108,7 +109,7 @@ def get_events(hub: TheHub, query: Annotated[EventsQuery, Query()]) -> Response:
     return Response(text.encode(), media_type="application/json")
 
 
-@router.get("/sandboxes")
+@router.get("/sandboxes", responses={200: {"model": SandboxList}})
 def get_sandboxes(hub: TheHub, query: Annotated[SandboxesQuery, Query()]) -> Response:
     """The sandboxes, as their events and registrations add up."""
     there = hub.store.sandboxes(over=query.all or query.phase is Phase.DESTROYED)

@@ -9,13 +9,14 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import SandboxerError
+from sandboxer.hub.migration import MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 # "sbx1", so that the file of another program is never taken for ours; and the version of the tables below.
-APPLICATION, VERSION = 0x73627831, 1
+APPLICATION, VERSION = 0x73627831, 2
 
 # Where SQLite stores the application ID in every file.
 _APPLICATION_AT = 68
@@ -146,7 +147,10 @@ def _private(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> str:
-    """Create the tables in a new file; return the file's epoch. Raise SandboxerError if another program owns it."""
+    """Create the tables in a new file, or upgrade those of an older release; return the file's epoch.
+
+    Raise SandboxerError if another program or a later release owns the file.
+    """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -155,10 +159,21 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> str:
         connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} {mark} COMMIT;")
     elif application != APPLICATION:
         raise _unusable(path, "the database of another program")
-    elif version != VERSION:
+    elif not min(MIGRATIONS) <= version <= VERSION:
         raise _unusable(path, f"table version {version}; this release supports version {VERSION}")
+    elif version < VERSION:
+        _upgrade(connection, version)
     (epoch,) = connection.execute("SELECT epoch FROM about").fetchone()
     return str(epoch)
+
+
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Upgrade the tables from a version, all at once: an interrupted upgrade leaves the file as it was."""
+    connection.execute("BEGIN IMMEDIATE")
+    for former in range(version, VERSION):
+        MIGRATIONS[former](connection)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
 
 
 def _unusable(path: Path, reason: str) -> SandboxerError:

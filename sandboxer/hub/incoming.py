@@ -61,6 +61,17 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
 
+class SentFailure(_Part):
+    """The cause of a failure, as a client of any release sends it; ``message`` may have several lines."""
+
+    code: _Text | None = None
+    message: str | None = None
+    hint: str | None = None
+    at: _Time | None = None
+    step: _Words | None = None
+    service: _Text | None = None
+
+
 class SandboxData(_Part):
     """The data of every event of a sandbox. ``number`` counts the events of the life that ``uid`` names."""
 
@@ -80,6 +91,8 @@ class SandboxData(_Part):
     at: _Time
     reason: _Words
     expires_at: _Time | None = None
+    error: SentFailure | None = None
+    inputs: dict[str, JsonValue] | None = None
 
 
 class Difference(_Part):
@@ -152,6 +165,11 @@ class SentHandle(_Part):
     expires_at: _Time | None = None
     consumer: SentConsumer | None = None
     reachability: list[dict[str, JsonValue]] = Field(default_factory=list)
+    labels: dict[str, JsonValue] | None = None
+    services: list[dict[str, JsonValue]] | None = None
+    inputs: dict[str, JsonValue] | None = None
+    commit: _Text | None = None
+    error: SentFailure | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what was sent."""

@@ -6,10 +6,10 @@ Only the numbers of events count, not their order of arrival: a late event never
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sandboxer.hub.incoming import DetectedData, sortable
-from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED
+from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED, SANDBOX_EVENT
 from sandboxer.model.lifecycle import Phase
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from sandboxer.hub.incoming import Registration, ResolvedData, SandboxData, SentHandle
 
 DRIFTS = (DRIFT_DETECTED, DRIFT_RESOLVED)
+
+# A sandbox in one of these phases has no cause of a failure any more.
+_SUCCESS: Final = (Phase.READY, Phase.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,38 @@ class Life:
     expires_number: int = 0
     drift: tuple[dict[str, Any], ...] = ()
     since: str | None = None
+    error: dict[str, Any] | None = None
+    error_number: int = 0
+    commit: str | None = None
+    commit_number: int = 0
+    inputs: dict[str, Any] | None = None
+    inputs_number: int = 0
     handle: SentHandle | None = None
+    registered_at: str | None = None
 
     @property
     def over(self) -> bool:
         """Whether the sandbox is gone."""
         return self.phase == Phase.DESTROYED
 
+    @property
+    def failure(self) -> dict[str, Any] | None:
+        """Why the sandbox failed, until a success or its end.
+
+        The registration answers for a failure whose event has no cause.
+        """
+        if self.over or self.error is not None:
+            return None if self.over else self.error
+        if self.handle is None or self.handle.error is None or (self.error_number and self.phase in _SUCCESS):
+            return None
+        return self.handle.error.model_dump(mode="json", exclude_unset=True)
+
     def row(self, key: Key) -> dict[str, Any]:
-        """Return the sandbox as it is listed. Health and sync come from its registration: no event reports them."""
+        """Return the sandbox as it is listed, with null for what nobody reported.
+
+        Health, sync, services and labels come from its registration: no event reports them.
+        """
+        handle = self.handle
         return {
             "id": key.sandbox,
             "fleet": key.fleet,
@@ -67,16 +93,22 @@ class Life:
             "host": key.host,
             "uid": self.uid,
             "phase": self.phase,
-            "health": self.handle.health if self.handle else None,
-            "sync": self.handle.sync if self.handle else None,
+            "health": handle.health if handle else None,
+            "sync": handle.sync if handle else None,
             "expires_at": self.expires_at,
             "consumer": self.consumer,
             "profile": self.profile,
             "last_event_at": self.last_event_at,
             "reason": self.reason,
+            "error": self.failure,
+            "commit": self.commit or (handle.commit if handle else None),
+            "inputs": self.inputs if self.inputs_number else (handle.inputs if handle else None),
+            "services": handle.services if handle else None,
+            "labels": handle.labels if handle else None,
             "drift": [] if self.over else list(self.drift),
             "since": None if self.over else self.since,
-            "handle": self.handle.to_json() if self.handle else None,
+            "registered_at": self.registered_at if handle else None,
+            "handle": handle.to_json() if handle else None,
         }
 
 
@@ -99,7 +131,22 @@ def after_event(life: Life | None, kind: str, data: SandboxData) -> Life:
         changes |= {"phase_number": data.number, "phase": data.phase.value, "reason": data.reason}
     if "expires_at" in data.model_fields_set and data.number > life.expires_number:
         changes |= {"expires_number": data.number, "expires_at": data.expires_at}
-    return replace(life, **changes)
+    return replace(life, **changes, **_facts(life, kind, data))
+
+
+def _facts(life: Life, kind: str, data: SandboxData) -> dict[str, Any]:
+    """Return the changes of what events of newer releases report, each with the number of the event that did."""
+    changes: dict[str, Any] = {}
+    if data.commit is not None and data.number > life.commit_number:
+        changes |= {"commit_number": data.number, "commit": data.commit}
+    if "inputs" in data.model_fields_set and data.number > life.inputs_number:
+        changes |= {"inputs_number": data.number, "inputs": data.inputs}
+    # Only a failure has a cause, and only a success ends it: neither a new attempt nor drift does.
+    decides = kind.startswith(SANDBOX_EVENT) and data.phase in (Phase.FAILED, *_SUCCESS)
+    if decides and data.number > life.error_number:
+        cause = data.error.model_dump(mode="json", exclude_unset=True) if data.error else None
+        changes |= {"error_number": data.number, "error": cause if data.phase is Phase.FAILED else None}
+    return changes
 
 
 def with_drift(life: Life, changes: Iterable[DetectedData | ResolvedData]) -> Life:
@@ -127,7 +174,7 @@ def after_registration(life: Life | None, given: Registration, now: str) -> Life
     begun = sortable(given.created_at or now)
     if life is None:
         life = Life(uid=given.uid, begun=begun, name=given.name)
-    changes: dict[str, Any] = {"begun": min(life.begun, begun), "handle": given.handle}
+    changes: dict[str, Any] = {"begun": min(life.begun, begun), "handle": given.handle, "registered_at": now}
     if "expires_at" in given.model_fields_set:
         changes["expires_at"] = given.expires_at
     if not life.number:
@@ -144,4 +191,4 @@ def after_registration(life: Life | None, given: Registration, now: str) -> Life
 
 def without_registration(life: Life) -> Life | None:
     """Return the life after its registration was removed; None if there are no events of it."""
-    return replace(life, handle=None) if life.number else None
+    return replace(life, handle=None, registered_at=None) if life.number else None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import threading
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.hub.database import Database
-from sandboxer.hub.incoming import DetectedData, ResolvedData, SentHandle
+from sandboxer.hub.incoming import DetectedData, ResolvedData
+from sandboxer.hub.lives import forget, keep, life_of, read_life
 from sandboxer.hub.projection import (
     DRIFTS,
     Key,
@@ -96,8 +97,8 @@ class Store:
         key = Key(given.fleet, given.id, given.host)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with self._writing, self._database.transaction() as connection:
-            life = _life(connection, key, given.uid)
-            _keep(connection, key, after_registration(life, given, now))
+            life = life_of(connection, key, given.uid)
+            keep(connection, key, after_registration(life, given, now))
         return life is None or life.handle is None
 
     def unregister(self, sandbox: str, host: str, uid: str) -> bool:
@@ -106,13 +107,15 @@ class Store:
             found = connection.execute(
                 "SELECT fleet, life FROM lives WHERE uid = ? AND sandbox = ? AND host = ?", (uid, sandbox, host)
             ).fetchall()
-            registered = [(Key(fleet, sandbox, host), life) for fleet, text in found if (life := _read(text)).handle]
+            registered = [
+                (Key(fleet, sandbox, host), life) for fleet, text in found if (life := read_life(text)).handle
+            ]
             for key, life in registered:
                 left = without_registration(life)
                 if left is None:
-                    _forget(connection, key, uid)
+                    forget(connection, key, uid)
                 else:
-                    _keep(connection, key, left)
+                    keep(connection, key, left)
         return bool(registered)
 
     def events(self, after: int, limit: int, event_filter: EventFilter = EventFilter()) -> list[Stored]:
@@ -141,7 +144,7 @@ class Store:
         query = "SELECT fleet, sandbox, host, life FROM lives WHERE current = 1 AND over <= ?"
         with self._reading:
             rows = self._database.read.execute(query, (int(over),)).fetchall()
-        found = [(Key(fleet, sandbox, host), _read(text)) for fleet, sandbox, host, text in rows]
+        found = [(Key(fleet, sandbox, host), read_life(text)) for fleet, sandbox, host, text in rows]
         return sorted(found, key=lambda one: (one[0].fleet, one[0].host, one[1].name, one[0].sandbox))
 
     def failures(self) -> dict[str, int]:
@@ -171,10 +174,10 @@ class Store:
 
     def _project(self, connection: sqlite3.Connection, kind: str, data: SandboxData) -> None:
         key = Key(data.fleet, data.sandbox_id, data.host)
-        life = after_event(_life(connection, key, data.uid), kind, data)
+        life = after_event(life_of(connection, key, data.uid), kind, data)
         if kind in DRIFTS:
             life = with_drift(life, _drifts(connection, key, data.uid))
-        _keep(connection, key, life)
+        keep(connection, key, life)
 
 
 def _drifts(connection: sqlite3.Connection, key: Key, uid: str) -> list[DetectedData | ResolvedData]:
@@ -187,49 +190,3 @@ def _drifts(connection: sqlite3.Connection, key: Key, uid: str) -> list[Detected
         kind: DetectedData.model_validate if kind == DRIFT_DETECTED else ResolvedData.model_validate for kind in DRIFTS
     }
     return [models[kind](json.loads(body)["data"]) for kind, body in rows]
-
-
-def _life(connection: sqlite3.Connection, key: Key, uid: str) -> Life | None:
-    row = connection.execute(
-        "SELECT life FROM lives WHERE fleet = ? AND sandbox = ? AND host = ? AND uid = ?",
-        (key.fleet, key.sandbox, key.host, uid),
-    ).fetchone()
-    return _read(row[0]) if row else None
-
-
-def _read(text: str) -> Life:
-    given = json.loads(text)
-    handle = SentHandle.model_validate(given["handle"]) if given["handle"] else None
-    return Life(**{**given, "drift": tuple(given["drift"]), "handle": handle})
-
-
-def _text(life: Life) -> str:
-    content = asdict(replace(life, handle=None))
-    return json.dumps({**content, "handle": life.handle.to_json() if life.handle else None}, ensure_ascii=False)
-
-
-def _keep(connection: sqlite3.Connection, key: Key, life: Life) -> None:
-    connection.execute(
-        "INSERT INTO lives (fleet, sandbox, host, uid, begun, over, current, life) VALUES (?, ?, ?, ?, ?, ?, 0, ?)"
-        " ON CONFLICT DO UPDATE SET begun = excluded.begun, over = excluded.over, life = excluded.life",
-        (
-            *(key.fleet, key.sandbox, key.host),
-            *(life.uid, life.begun, life.over, _text(life)),
-        ),
-    )
-    _choose(connection, key)
-
-
-def _forget(connection: sqlite3.Connection, key: Key, uid: str) -> None:
-    connection.execute(
-        "DELETE FROM lives WHERE fleet = ? AND sandbox = ? AND host = ? AND uid = ?",
-        (key.fleet, key.sandbox, key.host, uid),
-    )
-    _choose(connection, key)
-
-
-def _choose(connection: sqlite3.Connection, key: Key) -> None:
-    """Mark the life that began last as the one that is shown."""
-    where = "fleet = :fleet AND sandbox = :sandbox AND host = :host"
-    newest = f"SELECT uid FROM lives WHERE {where} ORDER BY begun DESC, uid DESC LIMIT 1"  # noqa: S608 - constants
-    connection.execute(f"UPDATE lives SET current = (uid = ({newest})) WHERE {where}", asdict(key))  # noqa: S608

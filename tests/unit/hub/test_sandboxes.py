@@ -27,7 +27,8 @@ LIFE = [
     event(3, "sandbox.ready", expires_at="2026-11-24T14:00:00Z"),
     event(4, "drift.detected", drift=[{"path": "services.web", "old": 1, "new": 0}, {"path": "x", "old": 1, "new": 2}]),
     event(5, "drift.detected", drift=[{"path": "services.web", "old": 1, "new": 0}]),
-    event(6, "sandbox.provisioning", expires_at="2026-11-24T15:00:00Z"),
+    event(6, "sandbox.provisioning", expires_at="2026-11-24T15:00:00Z", commit="f" * 40, inputs={"commit": "1" * 40}),
+    event(7, "sandbox.failed", error={"code": "port-in-use", "message": "port 8080 is in use"}),
 ]
 NEXT_LIFE = [event(1, "sandbox.requested", minute=30, **LATER), event(2, "sandbox.failed", minute=31, **LATER)]
 
@@ -49,8 +50,14 @@ def test_a_life_is_shown_as_its_last_event_left_it(hub: RunningHub) -> None:
             "profile": "profile.web",
             "last_event_at": "2026-11-24T12:03:00Z",
             "reason": "reason_3",
+            "error": None,
+            "commit": "c0ffee00" * 5,
+            "inputs": None,
+            "services": None,
+            "labels": None,
             "drift": [],
             "since": None,
+            "registered_at": None,
             "handle": None,
         }
     ]
@@ -98,7 +105,7 @@ def test_the_order_of_arrival_does_not_count() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.permutations([*LIFE, event(7, "drift.resolved"), event(8, "sandbox.destroying"), *NEXT_LIFE]), st.data())
+@given(st.permutations([*LIFE, event(8, "drift.resolved"), event(9, "sandbox.destroying"), *NEXT_LIFE]), st.data())
 def test_neither_order_nor_repetition_counts(events: list[dict[str, Any]], data: st.DataObject) -> None:
     part = events[: data.draw(st.integers(1, len(events)))]
     again = data.draw(st.lists(st.sampled_from(part), max_size=4))
