@@ -162,7 +162,7 @@ def _report(decided: Plan, outcomes: Sequence[Outcome], output: str, seconds: fl
     if output == "text":
         from sandboxer.render.live import apply_summary
 
-        stdout().print(apply_summary(outcomes, seconds))
+        stdout().print(apply_summary(outcomes, seconds, decided.hosts))
         return
     from sandboxer.render.remedies import in_json
 

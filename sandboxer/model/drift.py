@@ -39,6 +39,20 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
+class Uncompared:
+    """A sandbox whose files could not be compared, and why."""
+
+    sandbox: str
+    host: str
+    error: str
+
+    @property
+    def message(self) -> str:
+        """The whole sentence, as in the JSON of a drift report."""
+        return f"the files of {self.sandbox} on {self.host} cannot be compared: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A note to write beside a sandbox's record: each path that drifted, and since when it is reported.
 
@@ -63,15 +77,15 @@ class Note:
 class DriftReport:
     """What drifted, as the changes of a plan, for git's sandboxes and imperative ones alike; ``at`` is when, in UTC.
 
-    ``compared`` counts the sandboxes that have a record to compare with; ``errors`` say what could not be compared, a
-    sentence each. ``since`` is when a sandbox's drift was first reported, by host and ID; drift that cannot be noted is
-    not in it. ``notes`` are to be written so that the next run knows what this one reported.
+    ``compared`` counts the sandboxes that have a record to compare with; ``errors`` are those whose files could not be
+    compared. ``since`` is when a sandbox's drift was first reported, by host and ID; drift that cannot be noted is not
+    in it. ``notes`` are to be written so that the next run knows what this one reported.
     """
 
     plan: Plan
     at: datetime
     compared: int
-    errors: tuple[str, ...] = ()
+    errors: tuple[Uncompared, ...] = ()
     resolved: tuple[Resolved, ...] = ()
     since: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
@@ -101,7 +115,7 @@ class DriftReport:
             "changes": changes,
             "resolved": resolved,
             "compared": self.compared,
-            "errors": list(self.errors),
+            "errors": [one.message for one in self.errors],
         }
 
 

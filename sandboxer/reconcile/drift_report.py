@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandboxer.errors.remedy import Notice, RemedyCode, remedy_of
-from sandboxer.model.drift import DriftReport, Note, Resolved
+from sandboxer.model.drift import DriftReport, Note, Resolved, Uncompared
 from sandboxer.model.event import drift_event
 from sandboxer.model.lifecycle import Action, Reason, Sync
 from sandboxer.model.observed import RECORD_MISSING
@@ -169,7 +169,7 @@ class _Report:
     compared: int = 0
     changes: list[Change] = field(default_factory=list)
     warnings: list[Notice] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    errors: list[Uncompared] = field(default_factory=list)
     since: dict[tuple[str, str], datetime] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     resolved: list[Resolved] = field(default_factory=list)
@@ -185,7 +185,7 @@ class _Report:
             self.warnings.append(Notice(f"{what} is {phase}, and is compared once an apply has finished it"))
             return
         if contents.error:
-            self.errors.append(f"the files of {what} cannot be compared: {contents.error}")
+            self.errors.append(Uncompared(observed.name, observed.host, contents.error))
         if change.drift or change.action is Action.BLOCKED:
             self.changes.append(with_fingerprint(change, [observed]))
 

@@ -6,7 +6,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sandboxer.render.drift_words import resolution, unfinished, verdict
+from sandboxer.render.drift_words import errors_once, resolution, unfinished, verdict
+from sandboxer.render.host_errors import said_once
 from sandboxer.render.plan_markdown import LIMIT, asides, details_of, escape, fitting
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def drift_markdown(report: DriftReport) -> str:
 
     The first line marks it as this fleet's, so that the next run finds it and rewrites it.
     """
+    report = replace(report, plan=said_once(report.plan))
     changes = report.plan.changes
     head, table = _head(report), _table(report)
     lines = [*(f"- resolved: {escape(resolution(one))}" for one in report.resolved), *_asides(report)]
@@ -64,5 +66,5 @@ def _cells(report: DriftReport, change: Change) -> Iterator[str]:
 
 
 def _asides(report: DriftReport) -> Iterator[str]:
-    yield from (f"- {escape(error)}" for error in report.errors)
+    yield from (f"- {escape(error)}" for error in errors_once(report))
     yield from asides(replace(report.plan, dirty=False))

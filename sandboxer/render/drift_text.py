@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action
-from sandboxer.render.drift_words import resolution, unfinished, verdict
+from sandboxer.render.drift_words import errors_once, resolution, unfinished, verdict
+from sandboxer.render.host_errors import said_once
 from sandboxer.render.lines import Lines
 from sandboxer.render.plan_text import STYLES, add_hosts, add_warnings
 from sandboxer.render.words import changed_text, remedy, safe, safe_lines
@@ -24,7 +25,7 @@ def drift_text(report: DriftReport) -> Lines:
 
     Each sandbox that drifted or is Unknown, then what is resolved.
     """
-    out = Lines()
+    out, report = Lines(), replace(report, plan=said_once(report.plan))
     changes = report.plan.changes
     width = max((len(change.sandbox) for change in changes), default=0)
     if changes:
@@ -40,7 +41,7 @@ def drift_text(report: DriftReport) -> Lines:
     add_hosts(out, report.plan)
     if report.errors:
         out.blank()
-    for error in report.errors:
+    for error in errors_once(report):
         out.add(safe(error), prefix=("Error: ", "bold red"))
     add_warnings(out, replace(report.plan, dirty=False))
     out.blank()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandboxer.model.drift import Uncompared
 from sandboxer.model.lifecycle import Action
 from sandboxer.render.words import named, plural, safe
 
@@ -34,6 +35,14 @@ def unfinished(report: DriftReport) -> str:
     if report.errors:
         parts.append(f"the files of {plural(len(report.errors), 'sandbox')} cannot be compared")
     return f"The comparison is incomplete: {'; '.join(parts)}." if parts else ""
+
+
+def errors_once(report: DriftReport) -> list[str]:
+    """Return what could not be compared, a sentence for each reason: one host's error is not repeated."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for one in report.errors:
+        by_reason.setdefault((one.host, one.error), []).append(one.sandbox)
+    return [Uncompared(", ".join(names), host, error).message for (host, error), names in by_reason.items()]
 
 
 def resolution(resolved: Resolved) -> str:

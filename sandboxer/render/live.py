@@ -16,6 +16,7 @@ from rich.text import Text
 from sandboxer.model.lifecycle import Action
 from sandboxer.model.outcome import DONE_WORDS, WAITING
 from sandboxer.model.run_events import ChangeEnded, ChangeProgressed, ChangeStarted
+from sandboxer.render.host_errors import without_host_errors
 from sandboxer.render.lines import Lines
 from sandboxer.render.plan_text import STYLES
 from sandboxer.render.words import list_of, remedy, safe, safe_lines, seconds_text
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sandboxer.model.outcome import Outcome
-    from sandboxer.model.plan import Change
+    from sandboxer.model.plan import Change, HostSummary
     from sandboxer.model.run_events import RunEvent
     from sandboxer.model.service_operation import ServiceOperation
 
@@ -200,8 +201,10 @@ class PlainView:
                 self._stream.flush()
 
 
-def _subject(change: Change) -> str:
-    return safe(change.sandbox) + (f" on {safe(change.host)}" if change.host else "")
+def _subject(change: Change, *alike: Change) -> str:
+    """Return the name of a sandbox and its host; with the names of others there that are ``alike``."""
+    names = ", ".join(safe(one.sandbox) for one in (change, *alike))
+    return names + (f" on {safe(change.host)}" if change.host else "")
 
 
 def _acted(outcome: Outcome) -> list[ServiceOperation]:
@@ -218,15 +221,22 @@ def _reasons(outcome: Outcome) -> list[str]:
     return lines + ([f"    hint: {first}", *(f"          {line}" for line in more)] if first else [])
 
 
-def apply_summary(outcomes: Sequence[Outcome], seconds: float) -> Lines:
-    """Return the summary of an apply that took ``seconds``: every failure in full, then a line of counts."""
+def apply_summary(outcomes: Sequence[Outcome], seconds: float, hosts: Sequence[HostSummary] = ()) -> Lines:
+    """Return the summary of an apply that took ``seconds``: every failure in full, then a line of counts.
+
+    ``hosts`` are those of the plan, which were shown with their errors. What several sandboxes of one host have in
+    common is said once.
+    """
     out = Lines()
-    for outcome in outcomes:
-        if outcome.ok:
-            continue
+    groups: dict[tuple[str, ...], list[Outcome]] = {}
+    for outcome in without_host_errors(outcomes, hosts):
+        if not outcome.ok:
+            key = (outcome.change.host or "", outcome.word, *_reasons(outcome))
+            groups.setdefault(key, []).append(outcome)
+    for (_, word, *reasons), alike in groups.items():
         out.blank()
-        out.add((_subject(outcome.change), "bold"), ": ", (outcome.word, "bold red"))
-        for line in _reasons(outcome):
+        out.add((_subject(*(outcome.change for outcome in alike)), "bold"), ": ", (word, "bold red"))
+        for line in reasons:
             stripped = line.lstrip()
             out.add(stripped, indent=len(line) - len(stripped))
     out.blank()

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action
+from sandboxer.render.host_errors import said_once
 from sandboxer.render.inputs import file_lines, input_title, subject_lines, without_digest
 from sandboxer.render.remedies import COMMENT, worded
 from sandboxer.render.words import (
@@ -53,6 +54,7 @@ def plan_markdown(plan: Plan) -> str:
     The first line marks the comment as this fleet's, so that the next run finds it and rewrites it. Unmanaged things
     are only counted: what else runs on a host does not belong in a pull request.
     """
+    plan = said_once(plan)
     shown = [change for change in plan.changes if change.action is not Action.NO_OP]
     head = _head(plan)
     table = _table(shown)
@@ -132,7 +134,7 @@ def asides(plan: Plan) -> Iterator[str]:
     for host in plan.hosts:
         if host.status != "reachable":
             error = escape(" ".join(safe_lines(host.error or "")))
-            details = "; ".join(part for part in (error, escape(worded(host.remedy, COMMENT))) if part)
+            details = "; ".join(part for part in (error, escape(worded(host.remedy, COMMENT).replace("`", ""))) if part)
             yield f"- **{escape(host.name)}** is {host.status}" + (f": {details}" if details else "")
     if plan.dirty:
         yield f"- {escape(DIRTY)}"

@@ -314,7 +314,7 @@ def test_contents_that_cannot_be_compared_make_it_incomplete() -> None:
     found = Comparison(fleet_state(case), Options()).report(
         {(observed.host, observed.id): Contents(error="it is gone")}
     )
-    assert found.errors == ("the files of web on lab-1 cannot be compared: it is gone",)
+    assert [one.message for one in found.errors] == ["the files of web on lab-1 cannot be compared: it is gone"]
     assert not found.complete
 
 

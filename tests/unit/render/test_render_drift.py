@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sandboxer.errors.remedy import Notice
-from sandboxer.model.drift import DriftReport, Resolved
+from sandboxer.errors.remedy import Notice, RemedyCode, remedy_of
+from sandboxer.model.drift import DriftReport, Resolved, Uncompared
 from sandboxer.model.lifecycle import Health, Reason, Sync
 from sandboxer.model.plan import FieldChange, Unmanaged
 from sandboxer.render.drift_markdown import drift_markdown
@@ -52,6 +52,7 @@ UNKNOWN = change(
     sync=Sync.UNKNOWN,
     health=Health.UNKNOWN,
 )
+ENGINE = "docker does not answer: Cannot connect to the Docker daemon at unix:///var/run/docker.sock"
 RESOLVED = Resolved("preview", "0a0b0c0d", "lab-1", ("services.web.state", "workspace.files"), EARLIER)
 
 
@@ -70,10 +71,29 @@ CASES = {
         UNKNOWN,
         hosts={"lab-1": None, "lab-2": None, "lab-3": "198.18.0.13:22 does not answer within 10 s"},
         resolved=(RESOLVED,),
-        errors=("the files of preview on lab-1 cannot be compared: ../preview cannot be fetched",),
+        errors=(
+            Uncompared("preview", "lab-1", "../preview cannot be fetched"),
+            *(Uncompared(name, "lab-2", "listing the files of lab-2 exceeded 600 s") for name in ("a", "b")),
+        ),
         since={("lab-1", MENDED.id): EARLIER, ("lab-2", IMPERATIVE.id): AT},
         warnings=(Notice("busy on lab-2 is provisioning, and is compared once an apply has finished it"),),
         unmanaged=(Unmanaged("lab-2", "ambiguous", "lost (0a0b0c0e)"),),
+    ),
+    "drift-host-error": report(
+        *(
+            change(
+                name,
+                Reason.BLOCKED_ENGINE,
+                host="lab-2",
+                message=ENGINE,
+                remedy=remedy_of(RemedyCode.START_ENGINE, host="lab-2"),
+                sync=Sync.UNKNOWN,
+                health=Health.UNKNOWN,
+            )
+            for name in ("api", "web")
+        ),
+        hosts={"lab-1": None, "lab-2": ENGINE},
+        compared=0,
     ),
     "drift-none": report(),
     "drift-one": report(MENDED),

@@ -17,12 +17,14 @@ from sandboxer.model.hidden import Hidden
 from sandboxer.model.input_change import FileChange, InputChange
 from sandboxer.model.lifecycle import Action, Reason, Sync
 from sandboxer.model.observed import EngineObservation, Reachable
+from sandboxer.model.outcome import Outcome
 from sandboxer.model.plan import FieldChange, Plan, Unmanaged
 from sandboxer.model.protocols import InputTree, Revision, TreeEntry
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import resolve
 from sandboxer.reconcile.blocks import BLOCKS, usual_remedy
 from sandboxer.reconcile.planner import plan
+from sandboxer.render.live import apply_summary
 from sandboxer.render.picture import export_svg
 from sandboxer.render.plan_markdown import LIMIT, escape, plan_markdown
 from sandboxer.render.plan_text import plan_text
@@ -34,6 +36,23 @@ SYNCED = [change(f"web-{at}", Reason.NO_OP_SYNCED, host=f"lab-{at % 2 + 1}") for
 SUSPENDED = change("paused", Reason.NO_OP_SUSPENDED, sync=Sync.OUT_OF_SYNC, message="suspend: true")
 GONE = change("gone", Reason.NO_OP_EXPIRED, host=None, message="it expired")
 
+TIMEOUT = "cannot connect to lab-3 (198.18.0.13:22): timed out after 10 s"
+UNSEEN = [
+    change(
+        name,
+        Reason.BLOCKED_UNREACHABLE,
+        host="lab-3",
+        message=message,
+        remedy=remedy_of(RemedyCode.CHECK_HOST, host="lab-3"),
+        sync=Sync.UNKNOWN,
+    )
+    for name, message in {
+        "api": f"may exist on lab-3, which could not be fully inspected: {TIMEOUT}",
+        "db": TIMEOUT,
+        "web": f"may exist on lab-3, which could not be fully inspected: {TIMEOUT}",
+    }.items()
+]
+
 CASES: dict[str, Plan] = {
     "everything": EVERYTHING,
     "first": plan_of(change("web", Reason.CREATE_ABSENT, message="not found on any host", pending=CREATED)),
@@ -42,6 +61,17 @@ CASES: dict[str, Plan] = {
     "no-sandboxes": plan_of(),
     "nothing-to-prune": replace(plan_of(), only_deletes=True),
     "only-a-host-missing": plan_of(*SYNCED, hosts={"lab-1": None, "lab-3": "no route to host"}),
+    "host-error": plan_of(
+        *UNSEEN,
+        change(
+            "torn",
+            Reason.BLOCKED_AMBIGUOUS,
+            message="its containers carry another uid than its record",
+            remedy=remedy_of(RemedyCode.INSPECT_HOST, host="lab-1"),
+            sync=Sync.UNKNOWN,
+        ),
+        hosts={"lab-1": None, "lab-3": TIMEOUT},
+    ),
     "blocked-create": plan_of(
         change(
             "web",
@@ -300,3 +330,23 @@ def _planned(*, env: str, secret: str) -> Plan:
         "lab-1", now, "boot", 1 << 40, 2.0, 1 << 34, "docker", {"docker": EngineObservation("docker")}, {}
     )
     return plan(fleet, {"lab-1": observation}, now)
+
+
+def test_a_hosts_error_and_its_remedy_are_shown_once_and_unchanged_in_json() -> None:
+    decided = CASES["host-error"]
+    for text in (piped(plan_text(decided)), plan_markdown(decided)):
+        assert text.count(TIMEOUT) == 1
+        assert text.count("sandboxer doctor lab-3") == 1
+    summary = piped(apply_summary([Outcome(one) for one in decided.changes], 1, decided.hosts))
+    assert TIMEOUT not in summary
+    assert "api, web on lab-3: blocked\n    may exist on lab-3, which could not be fully inspected\n" in summary
+    assert [one["message"].count(TIMEOUT) for one in decided.to_json()["changes"]] == [1, 1, 1, 0]  # type: ignore[misc,union-attr]
+
+
+def test_what_failed_for_the_same_reason_is_one_entry_of_a_summary() -> None:
+    failed = [
+        Outcome(change(name, Reason.UPDATE_CHANGED, host="lab-3"), error="the connection broke") for name in "abc"
+    ]
+    text = piped(apply_summary(failed, 1))
+    assert text.startswith("a, b, c on lab-3: failed\n    the connection broke\n")
+    assert "3 failed" in text
