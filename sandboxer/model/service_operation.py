@@ -1,4 +1,4 @@
-"""What an apply does with one service of a sandbox, and why: a backend reports it, outcomes and views show it."""
+"""What an apply does with one service of a sandbox, and why: a backend reports it, plans and outcomes show it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,14 @@ class ServiceOperation:
     """What happens to one service. ``cause`` is a short code; ``CAUSES`` has words for the known ones.
 
     ``recreate`` makes new containers in place of the old ones, and ``start`` starts the ones that are there. With the
-    cause ``replicas``, ``create`` adds containers to those that stay, and ``remove`` removes some of them.
+    cause ``replicas``, ``create`` adds containers to those that stay, and ``remove`` removes some of them. ``details``
+    name what changed, where a plan knows it: keys of its definition, and files that it uses or is built from.
     """
 
     service: str
     action: ServiceAction
     cause: str
+    details: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -54,5 +56,29 @@ class ServiceOperation:
         return CAUSES.get(self.cause, self.cause)
 
     def to_json(self) -> JsonObject:
-        """Return it as in the JSON of an apply."""
-        return {"service": self.service, "action": self.action, "cause": self.cause}
+        """Return it as in the JSON of a plan and of an apply."""
+        details: JsonObject = {"details": list(self.details)} if self.details else {}
+        return {"service": self.service, "action": self.action, "cause": self.cause, **details}
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedServices:
+    """The operations that an apply is expected to carry out on the services of a sandbox, by its files in git alone.
+
+    ``exact`` means that the backend's own tool read the files of both commits. ``unknown`` is the reason if they cannot
+    be determined, ``hint`` what would help.
+    """
+
+    operations: tuple[ServiceOperation, ...] = ()
+    exact: bool = False
+    unknown: str = ""
+    hint: str = ""
+
+    def to_json(self) -> JsonObject:
+        """Return it as in a plan's JSON."""
+        return {
+            "exact": self.exact,
+            "services": [operation.to_json() for operation in self.operations],
+            "unknown": self.unknown or None,
+            "hint": self.hint or None,
+        }

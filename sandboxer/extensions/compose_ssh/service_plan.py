@@ -7,6 +7,7 @@ is unhealthy, a one-shot that ended well.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -211,7 +212,7 @@ def what_changed(former: Any, model: Mapping[str, Any], *, networks: bool) -> di
         before = _mapping(services.get(name))
         if not before:
             continue
-        if _definition(before) != _definition(service):
+        if definition(before) != definition(service):
             changed[name] = "config"
         elif _secrets(former, before) != _secrets(model, service):
             changed[name] = "secret"
@@ -225,9 +226,10 @@ def what_changed(former: Any, model: Mapping[str, Any], *, networks: bool) -> di
     return changed
 
 
-def _definition(service: Mapping[str, Any]) -> str:
-    """Return a service as text, whatever the content of the files that it uses."""
-    return _CONTENT.sub("/", canonical(_unmarked(service)).decode())
+def definition(service: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a service as it is defined, whatever the content of the files that it uses."""
+    found: dict[str, Any] = json.loads(_CONTENT.sub("/", canonical(_unmarked(service)).decode()))
+    return found
 
 
 def _unmarked(service: Mapping[str, Any]) -> dict[str, Any]:
