@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sandboxer.model.input_change import InputChange
     from sandboxer.model.jsontypes import JsonObject, JsonValue
     from sandboxer.model.lifecycle import Block
+    from sandboxer.model.service_operation import ExpectedServices
 
 FORMAT_VERSION = "1.0"
 
@@ -37,7 +38,8 @@ class Change:
 
     ``message`` says it in a sentence, and ``remedy`` what to do about it. ``generation`` and ``uid`` are the record's
     as planned (0 and empty without a record): the executor plans again where they have changed. ``volumes`` are those
-    that a replace or delete destroys. ``input`` is what changed in the files, where a plan for people has looked it up.
+    that a replace or delete destroys. ``input`` is what changed in the files, and ``expected`` what will happen to each
+    service, where a plan for people has looked them up.
 
     ``reason`` explains and nothing depends on it. What others act on is in fields that no JSON has: ``block`` is what a
     blocked change waits for, ``expired`` marks the delete of an expired sandbox (no guard counts it, and a tombstone
@@ -65,6 +67,7 @@ class Change:
     stray: bool = False
     remedy: Remedy | None = None
     input: InputChange | None = None
+    expected: ExpectedServices | None = None
 
     @property
     def acts(self) -> bool:
@@ -89,6 +92,7 @@ class Change:
             "volumes": list(self.volumes),
             **({"remedy": self.remedy.to_json()} if self.remedy else {}),
             **({"input": self.input.to_json()} if self.input else {}),
+            **({"expected": self.expected.to_json()} if self.expected else {}),
         }
 
 

@@ -12,6 +12,7 @@ from sandboxer.model.lifecycle import Action
 from sandboxer.render.host_errors import said_once
 from sandboxer.render.inputs import file_lines, input_title, subject_lines, without_digest
 from sandboxer.render.remedies import COMMENT, worded
+from sandboxer.render.services import service_lines, services_title
 from sandboxer.render.words import (
     DIRTY,
     SYMBOLS,
@@ -116,6 +117,9 @@ def _diff(change: Change) -> Iterator[str]:
         yield f"@@ input: {cut(input_title(change.input))} @@"
         yield from (cut(f"# {line}") for line in subject_lines(change.input))
         yield from (cut(f"  {line}") for line in file_lines(change.input))
+    if change.expected:
+        yield f"@@ {services_title(change.expected)} @@"
+        yield from (cut(f"{'!' if acts else ' '} {line}") for acts, line in service_lines(change.expected))
     for title, fields in (("pending (git)", without_digest(change, change.pending)), ("drift (live)", change.drift)):
         if fields:
             yield f"@@ {title} @@"

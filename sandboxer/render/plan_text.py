@@ -10,6 +10,7 @@ from sandboxer.render.host_errors import said_once
 from sandboxer.render.inputs import file_lines, input_title, subject_lines, without_digest
 from sandboxer.render.lines import Lines
 from sandboxer.render.remedies import TERMINAL, worded
+from sandboxer.render.services import services_line, services_title
 from sandboxer.render.words import (
     DIRTY,
     SYMBOLS,
@@ -95,6 +96,8 @@ def _add_change(out: Lines, change: Change, width: int, *, show_all: bool) -> No
         out.add(line, indent=_INDENT)
     if change.input:
         _add_input(out, change.input)
+    if change.expected:
+        out.add((f"{services_title(change.expected)}: ", "bold"), services_line(change.expected), indent=_INDENT)
     if change.action is Action.CREATE or _is_blocked_create(change):
         _add_created(out, change.pending, show_all=show_all)
     else:

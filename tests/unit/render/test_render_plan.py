@@ -20,6 +20,7 @@ from sandboxer.model.observed import EngineObservation, Reachable
 from sandboxer.model.outcome import Outcome
 from sandboxer.model.plan import FieldChange, Plan, Unmanaged
 from sandboxer.model.protocols import InputTree, Revision, TreeEntry
+from sandboxer.model.service_operation import ExpectedServices, ServiceOperation
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import resolve
 from sandboxer.reconcile.blocks import BLOCKS, usual_remedy
@@ -116,6 +117,40 @@ CASES: dict[str, Plan] = {
                 "HEAD",
                 "36cd213" + "0" * 33,
                 "4fa1b22" + "0" * 33,
+                unknown="the repository does not have the applied commit 36cd21300000",
+                hint="fetch the full history: `git fetch --unshallow`; in CI, fetch-depth: 0",
+            ),
+        ),
+    ),
+    "services": plan_of(
+        change(
+            "shop",
+            Reason.UPDATE_CHANGED,
+            message="workspace.digest",
+            expected=ExpectedServices(
+                (
+                    ServiceOperation("db", "keep", "unchanged"),
+                    ServiceOperation("migrate", "keep", "finished"),
+                    ServiceOperation("old", "remove", "undesired"),
+                    ServiceOperation("web", "recreate", "files", ("config/shop.conf",)),
+                    ServiceOperation("worker", "recreate", "config", ("image", "image build: Dockerfile")),
+                    ServiceOperation("side\x1b[2J", "recreate", "dependency"),
+                )
+            ),
+        ),
+        change(
+            "exact",
+            Reason.UPDATE_CHANGED,
+            message="workspace.digest",
+            expected=ExpectedServices(
+                tuple(ServiceOperation(f"s{at:02}", "keep", "unchanged") for at in range(32)), exact=True
+            ),
+        ),
+        change(
+            "gone",
+            Reason.UPDATE_CHANGED,
+            message="workspace.digest",
+            expected=ExpectedServices(
                 unknown="the repository does not have the applied commit 36cd21300000",
                 hint="fetch the full history: `git fetch --unshallow`; in CI, fetch-depth: 0",
             ),
