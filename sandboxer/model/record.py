@@ -151,8 +151,9 @@ class Record(_Part):
     error: Failure | None = None
 
     def to_bytes(self) -> bytes:
-        """Return the bytes of ``record.json``."""
-        return canonical(self.model_dump(mode="json")) + b"\n"
+        """Return the bytes of ``record.json``; without a failure, those that a release without that key writes too."""
+        without = {"error"} if self.error is None else set()
+        return canonical(self.model_dump(mode="json", exclude=without)) + b"\n"
 
 
 class _Secret(_Part):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.render.drift_words import errors_once, resolution, unfinished, verdict
-from sandboxer.render.host_errors import said_once
+from sandboxer.render.host_errors import without_repeats
 from sandboxer.render.plan_markdown import LIMIT, asides, details_of, escape, fitting
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def drift_markdown(report: DriftReport) -> str:
 
     The first line marks it as this fleet's, so that the next run finds it and rewrites it.
     """
-    report = replace(report, plan=said_once(report.plan))
+    report = replace(report, plan=without_repeats(report.plan))
     changes = report.plan.changes
     head, table = _head(report), _table(report)
     lines = [*(f"- resolved: {escape(resolution(one))}" for one in report.resolved), *_asides(report)]

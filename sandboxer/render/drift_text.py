@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action
 from sandboxer.render.drift_words import errors_once, resolution, unfinished, verdict
-from sandboxer.render.host_errors import said_once
+from sandboxer.render.host_errors import without_repeats
 from sandboxer.render.lines import Lines
 from sandboxer.render.plan_text import STYLES, add_hosts, add_warnings
 from sandboxer.render.words import changed_text, remedy, safe, safe_lines
@@ -25,7 +25,7 @@ def drift_text(report: DriftReport) -> Lines:
 
     Each sandbox that drifted or is Unknown, then what is resolved.
     """
-    out, report = Lines(), replace(report, plan=said_once(report.plan))
+    out, report = Lines(), replace(report, plan=without_repeats(report.plan))
     changes = report.plan.changes
     width = max((len(change.sandbox) for change in changes), default=0)
     if changes:

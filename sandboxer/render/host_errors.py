@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sandboxer.model.plan import Change, HostSummary, Plan
 
 
-def said_once(plan: Plan) -> Plan:
+def without_repeats(plan: Plan) -> Plan:
     """Return the plan with each host's error, and what to do about it, in its hosts alone."""
     hosts = _unseen(plan.hosts)
     remedies: dict[str, Remedy] = {}

@@ -225,7 +225,7 @@ def apply_summary(outcomes: Sequence[Outcome], seconds: float, hosts: Sequence[H
     """Return the summary of an apply that took ``seconds``: every failure in full, then a line of counts.
 
     ``hosts`` are those of the plan, which were shown with their errors. What several sandboxes of one host have in
-    common is said once.
+    common is shown once.
     """
     out = Lines()
     groups: dict[tuple[str, ...], list[Outcome]] = {}

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action
-from sandboxer.render.host_errors import said_once
+from sandboxer.render.host_errors import without_repeats
 from sandboxer.render.inputs import file_lines, input_title, subject_lines, without_digest
 from sandboxer.render.remedies import COMMENT, worded
 from sandboxer.render.services import service_lines, services_title
@@ -55,7 +55,7 @@ def plan_markdown(plan: Plan) -> str:
     The first line marks the comment as this fleet's, so that the next run finds it and rewrites it. Unmanaged things
     are only counted: what else runs on a host does not belong in a pull request.
     """
-    plan = said_once(plan)
+    plan = without_repeats(plan)
     shown = [change for change in plan.changes if change.action is not Action.NO_OP]
     head = _head(plan)
     table = _table(shown)

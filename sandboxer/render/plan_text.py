@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action, Sync
 from sandboxer.reconcile.fields import Effect
-from sandboxer.render.host_errors import said_once
+from sandboxer.render.host_errors import without_repeats
 from sandboxer.render.inputs import file_lines, input_title, subject_lines, without_digest
 from sandboxer.render.lines import Lines
 from sandboxer.render.remedies import TERMINAL, worded
@@ -58,7 +58,7 @@ def plan_text(plan: Plan, *, show_all: bool = False) -> Lines:
     Only what changes or is blocked is shown in full; with ``show_all`` also what does not change, every field of what
     is created, and each unmanaged and imperative thing.
     """
-    out, plan = Lines(), said_once(plan)
+    out, plan = Lines(), without_repeats(plan)
     shown = [change for change in plan.changes if change.action is not Action.NO_OP]
     quiet = [change for change in plan.changes if change.action is Action.NO_OP] if show_all else []
     width = max((len(change.sandbox) for change in (*shown, *quiet)), default=0)

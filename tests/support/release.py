@@ -123,13 +123,15 @@ def received_by_the_hub(requests: list[Request]) -> list[dict[str, Any]]:
     return sorted((one for one in found if one not in of_runs), key=lambda one: json.dumps(one, sort_keys=True))
 
 
-# Keys of handles, registrations and changes that the recorded release did not have.
-NEWER = ("services", "input")
+# Keys that the recorded release did not have: of handles and registrations, and of changes.
+NEWER_IN_HANDLES = ("commit", "error", "inputs", "services")
+NEWER_IN_CHANGES = ("diagnostics", "error", "expected", "input")
 
 
 def without_the_moment(document: dict[str, Any]) -> dict[str, Any]:
     """Return a document without the counts and times of the run that printed it, and without newer keys."""
-    left = {key: value for key, value in document.items() if key not in ("stats", "seconds_left", *NEWER)}
+    newer = NEWER_IN_HANDLES if "phase" in document else NEWER_IN_CHANGES if "action" in document else ()
+    left = {key: value for key, value in document.items() if key not in ("stats", "seconds_left", *newer)}
     changes = left.get("changes")
     return left | {"changes": [without_the_moment(one) for one in changes]} if isinstance(changes, list) else left
 
