@@ -17,6 +17,7 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sandboxer.adapters.git_errors import cause_of
 from sandboxer.errors import SourceError
 
 if TYPE_CHECKING:
@@ -360,11 +361,8 @@ def failure(message: str, errors: str) -> SourceError:
             f"{message}: the repository is a partial clone that lacks required objects",
             hint=WHOLE_CLONE,
         )
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    reported = next(
-        (line for line in lines if line.startswith(("fatal:", "error:", "remote:"))), lines[-1] if lines else ""
-    )
-    return SourceError(f"{message}: {reported}" if reported else message)
+    cause = cause_of(errors)
+    return SourceError(f"{message}: {cause}" if cause else message)
 
 
 def known_names(location: GitLocation, timeout: float) -> list[str]:

@@ -232,6 +232,29 @@ def test_ssh_prompts_for_nothing_unless_the_user_has_configured_it(
     assert "mine" in log.read_text()
 
 
+@pytest.mark.parametrize(
+    ("error", "cause", "hint"),
+    [
+        ("git@127.0.0.1: Permission denied (publickey).", "Permission denied (publickey)", "deploy key"),
+        ("Host key verification failed.", "Host key verification failed", "known_hosts"),
+        ("cannot use ssh://git:sesame@127.0.0.1/x", "cannot use ssh://git@127.0.0.1/x", "git ls-remote"),
+    ],
+)
+def test_the_error_of_ssh_is_shown_and_not_only_what_git_makes_of_it(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, error: str, cause: str, hint: str
+) -> None:
+    program = tmp_path / "ssh"
+    program.write_text(f'#!/bin/sh\necho "{error}" >&2\nexit 255\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(program))
+    with pytest.raises(InputUnavailable, match="cannot be reached") as refused:
+        GitInputs(tmp_path, cache).resolve("git@127.0.0.1:team/app.git", "main", ".")
+    assert cause in refused.value.message
+    assert "Could not read" not in refused.value.message
+    assert "sesame" not in refused.value.message
+    assert hint in refused.value.hint
+
+
 def test_a_remote_that_hangs_is_given_up_with_all_it_started(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
