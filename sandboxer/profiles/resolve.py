@@ -178,13 +178,16 @@ def _find_inputs(sources: Iterable[_Source], inputs: InputSource | None) -> Mapp
 
 
 def _checked(needed: Sequence[str], profile: Profile, sandbox: Sandbox, found: _Found) -> _Found:
-    """Return a tree that has what the profile names, or why it cannot be used."""
+    """Return a tree that has the files that are needed, or why it cannot be used."""
     tree, _ = found
     missing = [path for path in needed if path not in tree.entries] if tree else []
     if tree and missing:
-        given = sandbox.spec.inputs
+        given, name, are = sandbox.spec.inputs, profile.metadata.name, "is" if len(missing) == 1 else "are"
         where = f"{given.repo} at {given.ref} ({tree.commit[:12]})"
-        return None, f"{', '.join(missing)}, required by {profile.metadata.name}, is missing in {where}"
+        if "files" in profile.spec.compose.model_fields_set:
+            return None, f"{', '.join(missing)}, required by {name}, {are} missing in {where}"
+        default = f"{', '.join(missing)}, the default of {profile.spec.extension}, {are} missing in {where}"
+        return None, f"{default}, and {name} sets no compose.files"
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -171,9 +172,15 @@ class NoFiles(FakeInputs):
 @pytest.mark.parametrize(
     ("extension", "compose", "missing"),
     [
-        ("ext.compose-ssh", {}, "compose.yaml"),
+        (
+            "ext.compose-ssh",
+            {},
+            "compose.yaml, the default of ext.compose-ssh, is missing in . at HEAD, and e2e sets no compose.files",
+        ),
+        ("ext.compose-ssh", {"files": ["compose.yaml"]}, "compose.yaml, required by e2e, is missing in . at HEAD"),
+        ("ext.compose-ssh", {"files": ["a.yaml", "b"]}, "a.yaml, b, required by e2e, are missing in . at HEAD"),
         ("ext.other", {}, None),
-        ("ext.other", {"files": ["stack.yaml"]}, "stack.yaml"),
+        ("ext.other", {"files": ["stack.yaml"]}, "stack.yaml, required by e2e, is missing in . at HEAD"),
     ],
 )
 def test_a_compose_file_that_no_profile_names_is_needed_by_the_shipped_backend_alone(
@@ -182,7 +189,7 @@ def test_a_compose_file_that_no_profile_names_is_needed_by_the_shipped_backend_a
     files = {path: yaml.safe_dump(document).encode() for path, document in _other_backend(extension, compose).items()}
     fleet = resolve(load(files), Revision(files), NoFiles(), lambda r: SecretValue(r.name, "", False))
     error = fleet.sandboxes["web"].input_error
-    assert (error and error.partition(",")[0]) == missing
+    assert (error and re.sub(r" \([0-9a-f]{12}\)", "", error)) == missing
 
 
 def _other_backend(extension: str, compose: dict[str, Any]) -> dict[str, Any]:
