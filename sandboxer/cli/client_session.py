@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sandboxer.cli.exit_codes import EXIT_ERROR
+from sandboxer.cli.fleet_folder import fleet_folder
 from sandboxer.cli.session import session
 from sandboxer.model.lifecycle import Action
 from sandboxer.model.text import named
@@ -40,7 +41,8 @@ def client_session(
     patience, here = lock_timeout.total_seconds() if lock_timeout else 0.0, session()
     try:
         with _interruptible(here):
-            yield Client(lock_timeout=patience, warn=warn or warned, on_event=here.receive, run_id=here.run_id)
+            root = fleet_folder()
+            yield Client(root, lock_timeout=patience, warn=warn or warned, on_event=here.receive, run_id=here.run_id)
     finally:
         here.screen().close()
 

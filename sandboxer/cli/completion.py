@@ -176,6 +176,8 @@ def _manifests(root: Path) -> Manifests:
 
 
 def _folder(context: click.Context) -> Path:
-    """Return the fleet's folder: the working directory, or the value of -C, which no shell has expanded yet."""
+    """Return the fleet's folder, by the working directory or the value of -C, which no shell has expanded yet."""
+    from sandboxer.wiring.edges import find_fleet
+
     given: Any = context.find_root().params.get("directory")
-    return Path(given).expanduser() if given else Path.cwd()
+    return find_fleet(Path(given).expanduser().resolve() if given else Path.cwd())

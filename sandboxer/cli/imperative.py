@@ -14,6 +14,7 @@ from sandboxer.cli.choice import Choice
 from sandboxer.cli.client_session import client_session, warned
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.fleet_folder import fleet_folder, within_fleet
 from sandboxer.cli.options import Duration, Pair, lock_timeout_option, output_option
 from sandboxer.cli.session import session
 from sandboxer.errors import TRANSIENT, SandboxerError, SandboxNotFound, UsageError
@@ -69,7 +70,7 @@ def create(lock_timeout: timedelta, output: str, profile: str, name: str | None,
         made = client.create(
             profile,
             name=name,
-            inputs=dict(given["inputs"]),
+            inputs=_inputs(given["inputs"]),
             ttl=given["ttl"],
             consumer=given["consumer"],
             labels=dict(given["labels"]),
@@ -82,6 +83,16 @@ def create(lock_timeout: timedelta, output: str, profile: str, name: str | None,
         _go_on_with(made)
     _show(made, output)
     return EXIT_DONE
+
+
+def _inputs(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return the given inputs; a path is relative to the working directory, and in a request to the fleet's folder."""
+    inputs = dict(pairs)
+    repo = inputs.get("repo", "")
+    remote = ":" in repo.partition("/")[0]  # a URL, or host:path
+    if repo and not remote and not repo.startswith("/"):
+        inputs["repo"] = within_fleet(repo, fleet_folder())
+    return inputs
 
 
 @click.command()
@@ -270,7 +281,7 @@ def wait(name: str, phase: str, timeout: timedelta, output: str) -> int:
     """
     from sandboxer.client import Client
 
-    found = Client().wait(name, "ready" if phase == "ready" else "destroyed", timeout.total_seconds())
+    found = Client(fleet_folder()).wait(name, "ready" if phase == "ready" else "destroyed", timeout.total_seconds())
     if found is not None:
         _show(found, output)
     return EXIT_DONE

@@ -99,7 +99,8 @@ class LazyGroup(SummaryGroup):
 def cli(context: click.Context, directory: str | None, log_format: str) -> None:
     """Short-lived, isolated environments on machines you own, reconciled from git over SSH.
 
-    A fleet is a folder with a sandboxer.yaml. Commit Sandbox manifests, review the plan, and apply it to the hosts.
+    A fleet is a folder with a sandboxer.yaml; every folder within it will do for a command. Commit Sandbox manifests,
+    review the plan, and apply it to the hosts.
 
     \b
     Examples:

@@ -9,6 +9,7 @@ import click
 
 from sandboxer.cli.console import write
 from sandboxer.cli.exit_codes import EXIT_DONE
+from sandboxer.cli.fleet_folder import fleet_folder
 from sandboxer.cli.options import Duration
 from sandboxer.cli.session import session
 
@@ -75,11 +76,10 @@ def serve(reap_every: timedelta, grace: timedelta, **given: Any) -> int:
       sandboxer serve --listen 0.0.0.0:8700 --tokens tokens.yaml --tls-cert cert.pem --tls-key key.pem
       sandboxer serve --listen 0.0.0.0:8700 --tokens tokens.yaml --behind-proxy
     """
-    from pathlib import Path
-
     from sandboxer.errors import UsageError, extra_hint
 
     own = session()
+    root = fleet_folder()
     try:
         from sandboxer.api.server import serve as serve_api
         from sandboxer.api.settings import settings_of
@@ -100,5 +100,5 @@ def serve(reap_every: timedelta, grace: timedelta, **given: Any) -> int:
             write(f"Token of this run: {settings.token.reveal()}")
         sys.stdout.flush()
 
-    serve_api(settings, Path.cwd(), announce, own.notify)
+    serve_api(settings, root, announce, own.notify)
     return EXIT_DONE

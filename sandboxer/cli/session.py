@@ -184,10 +184,9 @@ def session() -> Session:
 
 @contextmanager
 def opened(**given: Any) -> Iterator[tuple[FleetSource, FleetHosts]]:
-    """Yield the fleet in this folder as ``open_fleet`` does, with these options; the session reports its events."""
-    from pathlib import Path
-
+    """Yield the fleet of this folder as ``open_fleet`` does, with these options; the session reports its events."""
+    from sandboxer.cli.fleet_folder import fleet_folder
     from sandboxer.wiring.fleet_hosts import open_fleet
 
-    with open_fleet(Path.cwd(), emit=session().receive, **given) as parts:
+    with open_fleet(fleet_folder(revision=given.get("revision")), emit=session().receive, **given) as parts:
         yield parts

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.fleet_folder import within_fleet
 from sandboxer.cli.options import output_option
 from sandboxer.cli.session import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 
 @click.command()
@@ -19,8 +24,8 @@ from sandboxer.cli.session import opened
 def validate(paths: tuple[str, ...], ref: str | None, output: str) -> int:
     """Check all manifests without contacting a host.
 
-    Reports all findings at once. PATH limits the report to files or folders; the whole fleet is still read, because
-    manifests refer to each other.
+    Reports all findings at once, and how many documents are valid. PATH limits the report to files or folders; the
+    whole fleet is still read, because manifests refer to each other.
 
     \b
     Examples:
@@ -31,24 +36,27 @@ def validate(paths: tuple[str, ...], ref: str | None, output: str) -> int:
     from sandboxer.render import diagnostics as render
 
     with opened(revision=ref) as (source, _hosts):
-        found = source.manifests().diagnostics
-        files = source.files().files
+        found, documents = source.manifests().diagnostics, source.manifests().documents
+        chosen = _checked(paths, source.files().files, source.root)
     if paths:
-        found = tuple(d for d in found if any(_within(d.location.file, path) for path in _checked(paths, files)))
+        found = tuple(one for one in found if any(_within(one.location.file, path) for path in chosen))
+        documents = tuple(one for one in documents if any(_within(one.file, path) for path in chosen))
     if output == "text":
-        stdout().print(render.to_text(found, color=False), markup=False, end="")
+        text = render.to_text(found) if found else ""
+        stdout().print(text + render.valid_documents(documents, found), markup=False)
     else:
         write({"json": render.to_json, "sarif": render.to_sarif, "github": render.to_github}[output](found))
     return EXIT_ERROR if any(d.severity == "error" for d in found) else EXIT_DONE
 
 
-def _checked(paths: tuple[str, ...], files: object) -> list[str]:
-    prefixes = [Path(path).as_posix().removeprefix("./").rstrip("/") for path in paths]
-    names = list(files)  # type: ignore[call-overload]
-    for path in prefixes:
-        if not any(_within(name, path) for name in names):
+def _checked(paths: tuple[str, ...], files: Iterable[str], root: Path) -> list[str]:
+    """Return the paths as the fleet's manifests are named, which is from its folder."""
+    names, chosen = list(files), []
+    for path in paths:
+        chosen.append(within_fleet(path, root))
+        if not any(_within(name, chosen[-1]) for name in names):
             raise click.UsageError(f"{path}: contains no manifest of this fleet")
-    return prefixes
+    return chosen
 
 
 def _within(file: str, path: str) -> bool:

@@ -12,13 +12,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sandboxer.adapters import keyboard
     from sandboxer.adapters.archive import Unpacking, pack
+    from sandboxer.adapters.fleet_folder import find_fleet
     from sandboxer.adapters.git_remote import default_cache
     from sandboxer.adapters.relay import Relay
     from sandboxer.adapters.runner import who
     from sandboxer.adapters.tracing import Trace, configured
     from sandboxer.adapters.transports import Transports
 
-__all__ = ["Relay", "Trace", "Transports", "Unpacking", "configured", "default_cache", "keyboard", "pack", "who"]
+__all__ = [
+    "Relay",
+    "Trace",
+    "Transports",
+    "Unpacking",
+    "configured",
+    "default_cache",
+    "find_fleet",
+    "keyboard",
+    "pack",
+    "who",
+]
 
 _MODULES = {
     "Relay": "relay",
@@ -26,6 +38,7 @@ _MODULES = {
     "Transports": "transports",
     "Unpacking": "archive",
     "default_cache": "git_remote",
+    "find_fleet": "fleet_folder",
     "pack": "archive",
     "configured": "tracing",
     "who": "runner",

@@ -105,6 +105,34 @@ def test_outside_of_a_fleet_the_error_names_the_missing_file(tmp_path: Path) -> 
     assert "sandboxer.yaml" in done.stderr
 
 
+def test_every_folder_within_a_fleet_will_do(fleet: GitRepo) -> None:
+    fleet.write("manifests/team/more.yaml", SANDBOX.replace("name: web", "name: more"))
+    within = fleet.path / "manifests/team"
+    assert run("-C", within, "validate").stdout == "4 documents in 4 files are valid\n"
+    saved = run("-C", within, "plan", "--out", "plan.json")
+    assert saved.returncode == 1  # its host does not answer
+    assert (within / "plan.json").is_file()
+
+
+def test_paths_are_relative_to_where_the_program_runs(fleet: GitRepo) -> None:
+    fleet.write("manifests/team/bad.yaml", "kind: Sandbox\n")
+    assert run("-C", fleet.path / "manifests", "validate", "web.yaml").returncode == 0
+    assert run("-C", fleet.path / "manifests", "validate", "team").returncode == 1
+    assert run("-C", fleet.path / "manifests/team", "validate", ".").returncode == 1
+    assert run("-C", fleet.path / "manifests/team", "validate", "../web.yaml", "../../profiles").returncode == 0
+    done = run("-C", fleet.path / "manifests", "validate", "manifests/web.yaml")
+    assert "manifests/web.yaml: contains no manifest of this fleet" in done.stderr
+
+
+def test_outside_of_a_fleet_the_error_names_where_it_was_searched_for(tmp_path: Path) -> None:
+    repo = GitRepo.create(tmp_path / "repo")
+    (repo.path / "deep/er").mkdir(parents=True)
+    for command in (["plan"], ["list"], ["wait", "web"], ["create", "--profile", "p"]):
+        done = run("-C", repo.path / "deep/er", *command)
+        assert done.returncode == 1
+        assert f"in {repo.path}/deep/er or in a folder above it, up to {repo.path}" in done.stderr, command
+
+
 def test_a_finding_is_reported_with_its_position_and_nothing_is_planned(fleet: GitRepo) -> None:
     fleet.write("manifests/web.yaml", SANDBOX.replace("profile.web", "profile.wed"))
     for command in ("validate", "plan"):

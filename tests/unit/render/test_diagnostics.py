@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from sandboxer.errors.diagnostic import CODES, Diagnostic, Location
-from sandboxer.render.diagnostics import to_github, to_json, to_sarif, to_text
+from sandboxer.profiles.loader import load
+from sandboxer.render.diagnostics import to_github, to_json, to_sarif, to_text, valid_documents
 
 ERROR = Diagnostic(
     severity="error",
@@ -45,6 +47,23 @@ def test_text_counts() -> None:
     assert to_text([]) == "0 errors\n"
     assert to_text([ERROR, ERROR]).endswith("\n2 errors\n")
     assert to_text([WARNING]).endswith("\n1 warning\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ((), "3 documents in 2 files are valid"),
+        ((5,), "2 documents in 2 files are valid"),
+        ((5, 7, 9), "1 document in 1 file is valid"),
+    ],
+)
+def test_valid_documents_are_counted(lines: tuple[int, ...], words: str) -> None:
+    text = "kind: Profile\nmetadata: {name: a}\n"
+    files = {"profiles/a.yaml": text.encode(), "profiles/b.yaml": f"{text}---\n\n\n{text}".encode()}
+    documents = load(files).documents
+    errors = [replace(ERROR, location=Location("profiles/b.yaml", line, 1)) for line in lines if line != 9]
+    errors += [replace(ERROR, location=Location("profiles/b.yaml", 1, 1)) for line in lines if line == 9]
+    assert valid_documents(documents, [*errors, WARNING]) == words
 
 
 def test_colour_only_adds_escapes() -> None:
