@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sandboxer.client.unrecorded import Unrecorded
     from sandboxer.model.event import Drifted, Event
     from sandboxer.model.failure import Failure
-    from sandboxer.model.handle import Consumer, Endpoint, Handle, ServiceStatus
+    from sandboxer.model.handle import AppliedInput, Consumer, Endpoint, Handle, ServiceStatus
     from sandboxer.model.lifecycle import Action, Health, Phase, Reason, Sync
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change, FieldChange
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Abandoned",
     "Action",
+    "AppliedInput",
     "Change",
     "Client",
     "Consumer",
@@ -63,7 +64,7 @@ _NAMES = {
     "client.unrecorded": ("Unrecorded",),
     "model.event": ("Drifted", "Event"),
     "model.failure": ("Failure",),
-    "model.handle": ("Consumer", "Endpoint", "Handle", "ServiceStatus"),
+    "model.handle": ("AppliedInput", "Consumer", "Endpoint", "Handle", "ServiceStatus"),
     "model.lifecycle": ("Action", "Health", "Phase", "Reason", "Sync"),
     "model.outcome": ("Outcome",),
     "model.plan": ("Change", "FieldChange"),

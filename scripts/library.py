@@ -30,6 +30,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "The client": ("Client", "Sandbox", "SandboxFilter"),
     "What a sandbox is": (
         "Handle",
+        "AppliedInput",
         "ServiceStatus",
         "Endpoint",
         "Consumer",

@@ -22,7 +22,6 @@ from sandboxer.adapters.git_process import (
     is_odd,
     known_names,
     locate,
-    redact,
     refuse_odd,
 )
 from sandboxer.adapters.git_remote import RemoteRepository, default_cache, protocol_of, server_of
@@ -31,6 +30,7 @@ from sandboxer.adapters.git_tree import MAX_TARGET, Listing, follow, list_tree, 
 from sandboxer.errors import InputUnavailable, SourceError
 from sandboxer.model.input_change import InputChange
 from sandboxer.model.protocols import Archive, InputTree
+from sandboxer.model.text import redact_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
@@ -140,7 +140,9 @@ class GitInputs:
         """Return one file's bytes, through links; raise InputUnavailable if the tree has no such file."""
         entry = None if path.startswith("/") else tree.entries.get(follow(tree.entries, path))
         if entry is None or entry.target is not None:
-            raise InputUnavailable(f"{redact(tree.repo)} at {tree.commit[:12]} has no file {path!r} in {tree.path}")
+            raise InputUnavailable(
+                f"{redact_urls(tree.repo)} at {tree.commit[:12]} has no file {path!r} in {tree.path}"
+            )
         with self._lock:
             known = self._blobs.get(entry.blob)
         if known is not None:
@@ -161,7 +163,7 @@ class GitInputs:
 
         Raise nothing: if git cannot compare them, the value has the reason.
         """
-        change = InputChange(redact(tree.repo), tree.ref, former, tree.commit)
+        change = InputChange(redact_urls(tree.repo), tree.ref, former, tree.commit)
         try:
             refuse_odd("commit", former)
             source = self._sources(tree.repo)
@@ -177,7 +179,7 @@ class GitInputs:
             files, count = changed_files(location, former, tree.commit, _folder(tree.path), seconds)
             commits, undone, subjects = history_between(location, former, tree.commit, self._patience.seconds())
         except SourceError as error:
-            return replace(change, unknown=redact(error.message), hint=redact(error.hint))
+            return replace(change, unknown=redact_urls(error.message), hint=redact_urls(error.hint))
         return replace(change, commits=commits, undone=undone, subjects=subjects, files=files, count=count)
 
     def archive(self, tree: InputTree, paths: Iterable[str] | None = None) -> Archive:
@@ -191,7 +193,7 @@ class GitInputs:
         selected = tree.entries.keys() if paths is None else set(paths)
         if missing := sorted(selected - tree.entries.keys()):
             raise InputUnavailable(
-                f"{redact(tree.repo)} at {tree.commit[:12]} has no file {missing[0]!r} in {tree.path}"
+                f"{redact_urls(tree.repo)} at {tree.commit[:12]} has no file {missing[0]!r} in {tree.path}"
             )
         entries = [tree.entries[path] for path in selected]
         with _about(tree.repo, tree.ref):
@@ -350,10 +352,10 @@ def _folder(path: str) -> str:
 @contextlib.contextmanager
 def _about(repo: str, ref: str) -> Iterator[None]:
     """Turn every failure into InputUnavailable for this input."""
-    where = " at ".join(repr(word) if is_odd(word) else redact(word) for word in (repo, ref))
+    where = " at ".join(repr(word) if is_odd(word) else redact_urls(word) for word in (repo, ref))
     try:
         yield
     except SourceError as error:
-        raise InputUnavailable(f"{where}: {redact(error.message)}", hint=redact(error.hint)) from None
+        raise InputUnavailable(f"{where}: {redact_urls(error.message)}", hint=redact_urls(error.hint)) from None
     except OSError as error:
         raise InputUnavailable(f"{where}: {error.strerror or type(error).__name__}: {error.filename}") from error

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.adapters.git_errors import cause_of
 from sandboxer.errors import SourceError
+from sandboxer.model.text import redact_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,17 +70,6 @@ _ALWAYS = {
 }
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SECRETS = ((re.compile(r"(?i)\b(https?://)[^/\s]*@"), r"\1"), (re.compile(r"(\w://[^:/@\s]*):[^/\s]*@"), r"\1@"))
-
-
-def redact(text: str) -> str:
-    """Return the text without the credentials in its URLs.
-
-    They precede the host: an https URL's user and password, ssh's password.
-    """
-    for pattern, kept in _SECRETS:
-        text = pattern.sub(kept, text)
-    return text
 
 
 def unprintable(name: str) -> bool:
@@ -149,7 +139,7 @@ class Process:
         environment: Mapping[str, str] | None = None,
         keep: tuple[int, ...] = (),
     ) -> None:
-        self.words = redact(f"git {' '.join(a for a in args if not a.startswith('-'))}")
+        self.words = redact_urls(f"git {' '.join(a for a in args if not a.startswith('-'))}")
         self._timeout = timeout
         self._expired = False
         self._stderr = b""
@@ -193,7 +183,7 @@ class Process:
             )
         reported = self._stderr.decode("utf-8", "replace").strip()
         reported = "".join(c if c == "\n" or c.isprintable() else "?" for c in reported)  # a remote may have written it
-        return self._process.returncode, redact(reported)
+        return self._process.returncode, redact_urls(reported)
 
     def end(self) -> None:
         """Stop it and every process that it started; harmless if it has ended."""

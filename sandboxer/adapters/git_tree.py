@@ -7,9 +7,10 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sandboxer.adapters.git_process import LINK, MAX_OUTPUT, SUBMODULE, WHOLE_CLONE, redact, unprintable
+from sandboxer.adapters.git_process import LINK, MAX_OUTPUT, SUBMODULE, WHOLE_CLONE, unprintable
 from sandboxer.errors import InputUnavailable
 from sandboxer.model.protocols import TreeEntry
+from sandboxer.model.text import redact_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -217,7 +218,7 @@ def _target(path: str, raw: bytes) -> str:
 
 def _link_refused(entries: Mapping[str, TreeEntry], path: str, why: str) -> InputUnavailable:
     entry = entries.get(path)
-    target = f" to {redact(entry.target)}" if entry and entry.target is not None else ""
+    target = f" to {redact_urls(entry.target)}" if entry and entry.target is not None else ""
     return InputUnavailable(
         f"the link {path}{target} {why}",
         hint="use a relative link within the delivered folder, or deliver a folder that contains both",

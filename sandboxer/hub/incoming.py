@@ -86,6 +86,7 @@ class SandboxData(_Part):
     consumer: _Text | None = None
     actor_type: Literal["adm", "agt", "atm"] | None = None
     commit: _Text | None = None
+    input_commit: _Text | None = None
     phase: _Phase
     from_phase: _Phase | None = None
     at: _Time

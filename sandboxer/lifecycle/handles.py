@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from sandboxer.model.handle import Consumer, Endpoint, Handle, ServiceStatus
+from sandboxer.model.handle import AppliedInput, Consumer, Endpoint, Handle, ServiceStatus
 from sandboxer.model.lifecycle import Phase
+from sandboxer.model.text import redact_urls
 from sandboxer.reconcile.expiry import described_expiry
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def handle(
         consumer=_consumer(record),
         reachability=tuple(endpoints(observed, record)) if record else (),
         services=tuple(services(observed, record)),
+        inputs=_inputs(record),
+        commit=record.fleet_commit if record else None,
         labels=dict(record.labels) if record else {},
         origin=change.origin,
         requested_by=record.requested.by if record and record.requested else None,
@@ -64,6 +67,11 @@ def _phase(record: Record | None, *, over: bool) -> Phase | None:
 def _consumer(record: Record | None) -> Consumer | None:
     given = record.consumer if record else None
     return Consumer(actor=given.actor, project=given.project) if given else None
+
+
+def _inputs(record: Record | None) -> AppliedInput | None:
+    given = record.inputs if record else None
+    return AppliedInput(repo=redact_urls(given.repo), ref=given.ref, commit=given.commit) if given else None
 
 
 def services(observed: ObservedSandbox, record: Record | None) -> Iterator[ServiceStatus]:

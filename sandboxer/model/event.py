@@ -43,8 +43,9 @@ class Event(BaseModel):
     """One line of a journal. ``number`` counts the events of one life (``uid``); ``at`` is the runner's clock, in UTC.
 
     ``from_phase`` is None at the beginning of a life, after a loss, and where no phase changed. ``reason`` is that of
-    the planned change, or says why in a sentence where none was planned. ``drift`` is of a ``drift.detected`` alone, at
-    most 100 fields and 64 KiB; ``error`` is of a ``sandbox.failed`` alone, and says why.
+    the planned change, or says why in a sentence where none was planned. ``commit`` is the applied commit of the fleet,
+    ``input_commit`` that of the input. ``drift`` is of a ``drift.detected`` alone, at most 100 fields and 64 KiB;
+    ``error`` is of a ``sandbox.failed`` alone, and says why.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -65,6 +66,7 @@ class Event(BaseModel):
     consumer: str | None = None
     actor_type: Literal["adm", "agt", "atm"] | None = None
     commit: str | None = None
+    input_commit: str | None = None
     expires_at: Utc | None = None
     drift: tuple[Drifted, ...] | None = None
     error: Failure | None = None
@@ -76,7 +78,7 @@ class Event(BaseModel):
 
     def to_line(self) -> str:
         """Return its line in ``journal.jsonl``, without the line break."""
-        without = {name for name in ("drift", "error") if getattr(self, name) is None}
+        without = {key for key in ("drift", "error", "input_commit") if getattr(self, key) is None}
         return canonical(self.model_dump(mode="json", exclude=without)).decode()
 
     def halves(self) -> tuple[str, str]:
@@ -169,6 +171,7 @@ def _event(
         consumer=record.consumer.project if record.consumer else None,
         actor_type=record.consumer.actor if record.consumer else None,
         commit=record.fleet_commit,
+        input_commit=record.inputs.commit if record.inputs else None,
         expires_at=record.expires_at,
         error=record.error if kind == FAILED_EVENT else None,
     )

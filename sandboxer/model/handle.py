@@ -61,6 +61,14 @@ class Endpoint(_Part):
     url: str = Field(description="Address and port as a URL.")
 
 
+class AppliedInput(_Part):
+    """The input whose files a sandbox was given by the last apply: where they are from, and at which commit."""
+
+    repo: str = Field(description="The repository, without the credentials of a URL.")
+    ref: str = Field(description="The branch, tag or commit as its manifest or request names it.")
+    commit: str = Field(description="The commit that this was.")
+
+
 class ServiceStatus(_Part):
     """One service of a sandbox, by its live containers: of several, the one that is furthest from healthy."""
 
@@ -100,6 +108,8 @@ class Handle(_Part):
     consumer: Consumer | None = Field(description="For whom it is; null if nobody was named.")
     reachability: tuple[Endpoint, ...] = Field(description="The ports that are for others, read live.")
     services: tuple[ServiceStatus, ...] = Field((), description="Its services by name, read live.")
+    inputs: AppliedInput | None = Field(None, description="The input that it runs; null if no files are delivered.")
+    commit: str | None = Field(None, description="The commit of the fleet that was applied.")
     labels: Mapping[str, str] = Field(description="Its labels.")
     origin: str = Field(description="`git`: from a manifest. `api`: requested without one.")
     requested_by: str | None = Field(description="Who requested it: `user@machine`, or the name of an API token.")

@@ -49,6 +49,7 @@ class SandboxData(_Part):
         description="The actor type of the consumer: administrator, agent or automation."
     )
     commit: str | None = Field(description="The applied commit of the fleet.")
+    input_commit: str | None = Field(None, description="The applied commit of the input. Only if files are delivered.")
     phase: Phase = Field(description="The new phase.")
     from_phase: Phase | None = Field(
         description="The previous phase. Null at the start of a life, and if the phase did not change."
@@ -93,9 +94,10 @@ class CloudEvent(_Part):
         """Return the JSON to send, without keys that have no value."""
         content: JsonObject = self.model_dump(mode="json")
         data = content["data"]
-        for key in ("drift", "error"):
-            if isinstance(data, dict) and data.get(key) is None:
-                data.pop(key, None)
+        if isinstance(data, dict):
+            for key in ("drift", "error", "input_commit"):
+                if data.get(key) is None:
+                    data.pop(key, None)
         return content
 
 

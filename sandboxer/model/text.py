@@ -29,6 +29,11 @@ _SECRET_QUERY = re.compile(
 )
 # Control characters, line separators, and characters that change the direction of text.
 _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
+# What precedes the host in a URL that stands anywhere in a text.
+_URL_CREDENTIALS = (
+    (re.compile(r"(?i)\b(https?://)[^/\s]*@"), r"\1"),
+    (re.compile(r"(\w://[^:/@\s]*):[^/\s]*@"), r"\1@"),
+)
 _NAME_RULE = "1 to 40 of a-z, 0-9, `.` and `-`, with a letter or digit at both ends"
 
 
@@ -53,6 +58,13 @@ def printable(value: str, limit: int = 80) -> str:
     """Return the text with control characters escaped, cut at ``limit``: safe to show in a one-line message."""
     shown = _UNSHOWN.sub(lambda match: match[0].encode("unicode_escape").decode(), value[:limit])
     return shown if len(value) <= limit and len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def redact_urls(text: str) -> str:
+    """Return the text without the credentials in its URLs: user and password over https, the password over ssh."""
+    for pattern, kept in _URL_CREDENTIALS:
+        text = pattern.sub(kept, text)
+    return text
 
 
 def named(kind: str, name: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _NARROW = ("NAME", "ID", "HOST", "PHASE", "SYNC", "HEALTH", "EXPIRES-IN")
 _WIDE = (*_NARROW, "EXPIRES-AT", "EXPIRY-SOURCE", "PROFILE", "CONSUMER", "REACHABILITY")
 _SPACING = 3
+_SHORT = 12  # digits of a commit
 _STYLES = {
     Phase.READY: "green",
     Phase.ACTIVE: "green",
@@ -121,6 +122,8 @@ def handle_text(handle: Handle, now: datetime) -> Lines:
         "extension": _word(handle.extension),
         "origin": _word(handle.origin),
         "consumer": _word(handle.consumer),
+        "input": _input(handle),
+        "commit": f"{_word(handle.commit)[:_SHORT]} of the fleet" if handle.commit else "-",
         "labels": ", ".join(f"{safe(key)}={safe(value)}" for key, value in sorted(handle.labels.items())) or "-",
         "created": _when(handle.created_at, now),
         "expires": _end(handle),
@@ -140,6 +143,11 @@ def handle_text(handle: Handle, now: datetime) -> Lines:
     else:
         out.add((f"                `sandboxer forward {_word(handle.name)}` leads there from here", "dim"))
     return out
+
+
+def _input(handle: Handle) -> str:
+    given = handle.inputs
+    return f"{_word(given.repo)} {_word(given.ref)} at {_word(given.commit)[:_SHORT]}" if given else "-"
 
 
 def extended_text(handle: Handle) -> Lines:

@@ -24,6 +24,8 @@ READY: dict[str, Any] = {
     "consumer": None,
     "reachability": [],
     "services": [],
+    "inputs": None,
+    "commit": None,
     "labels": {},
     "origin": "api",
     "requested_by": "alice@laptop",

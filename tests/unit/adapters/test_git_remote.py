@@ -13,8 +13,8 @@ import pytest
 
 from sandboxer.adapters import git_remote
 from sandboxer.adapters.git_inputs import GitInputs
-from sandboxer.adapters.git_process import redact
 from sandboxer.errors import InputUnavailable
+from sandboxer.model.text import redact_urls
 from tests.support.gitrepo import GitRepo, archive_of, isolate
 
 
@@ -193,7 +193,7 @@ def test_other_protocols_are_refused(tmp_path: Path, cache: Path, url: str) -> N
     ],
 )
 def test_credentials_are_taken_out(text: str, shown: str) -> None:
-    assert redact(text) == shown
+    assert redact_urls(text) == shown
 
 
 def test_an_unreachable_remote_shows_no_credentials(tmp_path: Path, cache: Path) -> None:

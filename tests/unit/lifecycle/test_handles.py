@@ -1,4 +1,4 @@
-"""The services of a handle: what the live containers say of each, and the record of those without one."""
+"""The services of a handle, by live containers and record, and the commits that its sandbox runs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandboxer.lifecycle.handles import services
+from sandboxer.lifecycle.handles import handle, services
+from sandboxer.model.handle import AppliedInput
 from sandboxer.model.identity import Ownership
-from sandboxer.model.record import Service
+from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.model.record import Input, Service
+from sandboxer.reconcile.change import change_of
 from sandboxer.reconcile.observed_sandbox import ObservedSandbox
-from tests.support.planning import container_of, fleet_of, record_of
+from tests.support.planning import NOW, container_of, copy_with, fleet_of, record_of
 
 if TYPE_CHECKING:
+    from sandboxer.model.handle import Handle
     from sandboxer.model.observed import Container
     from sandboxer.model.record import Record
 
@@ -69,3 +73,27 @@ def test_of_several_containers_the_worst_counts_and_restarts_add_up(better: str,
 
 def test_what_a_person_runs_beside_them_is_no_service() -> None:
     assert [one[0] for one in seen(container("shell", "running", one_off=True))] == ["db", "web"]
+
+
+# --- the commits that run
+
+
+def described(record: Record) -> Handle:
+    observed = ObservedSandbox("lab-1", record.id, copy_with(record), ())
+    change = change_of(observed, Action.NO_OP, Reason.NO_OP_SYNCED, "")
+    return handle(change, observed, None, NOW, NOW)
+
+
+def test_a_handle_names_the_commits_that_were_applied_and_no_credentials() -> None:
+    given = {"repo": "https://alice:s3cret@git.example.com/shop", "ref": "main", "commit": "c" * 40}
+    record = RECORD.model_copy(update={"inputs": Input(**given, digest="sha256:0"), "fleet_commit": "f" * 40})
+    found = described(record)
+    assert found.inputs == AppliedInput(repo="https://git.example.com/shop", ref="main", commit="c" * 40)
+    assert found.commit == "f" * 40
+
+
+def test_a_handle_without_delivered_files_has_no_input() -> None:
+    assert described(RECORD.model_copy(update={"inputs": None, "fleet_commit": None})).to_json().items() >= {
+        ("inputs", None),
+        ("commit", None),
+    }

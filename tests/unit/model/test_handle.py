@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from sandboxer.hub.incoming import Registration as SentRegistration
 from sandboxer.hub.incoming import SentConsumer, SentHandle
-from sandboxer.model.handle import Consumer, Endpoint, Handle, ServiceStatus
+from sandboxer.model.handle import AppliedInput, Consumer, Endpoint, Handle, ServiceStatus
 from sandboxer.model.hub import Registration
 from tests.support.fleet import ROOT
 from tests.support.handles import READY, handle, registration
@@ -40,11 +40,13 @@ FULL: dict[str, Any] = {
     "services": [
         {"name": "web", "state": "running", "health": "healthy", "image": "web:1", "restarts": 2, "exit_code": None}
     ],
+    "inputs": {"repo": "../app", "ref": "main", "commit": "c" * 40},
+    "commit": "f" * 40,
     "labels": {"b": "2", "a": "1"},
 }
 OF_A_RECORD = (
     *("phase", "profile", "extension", "created_at", "expires_at", "expiry_source", "ttl", "seconds_left", "consumer"),
-    *("requested_by", "error"),
+    *("requested_by", "error", "inputs", "commit"),
 )
 
 
@@ -85,7 +87,7 @@ def test_the_words_of_labels_on_a_host_never_fail_a_list() -> None:
     assert handle(id="no id\n", origin="nobody").id == "no id\n"
 
 
-@pytest.mark.parametrize("model", [Handle, Endpoint, ServiceStatus, Consumer, Registration])
+@pytest.mark.parametrize("model", [Handle, AppliedInput, Endpoint, ServiceStatus, Consumer, Registration])
 def test_every_field_is_described(model: type[BaseModel]) -> None:
     for name, field in model.model_fields.items():
         assert field.description, name

@@ -13,6 +13,7 @@ from sandboxer.model.event import JOURNAL_GAP, events_of, gap_then, last_number
 from sandboxer.model.failure import Failure
 from sandboxer.model.hub import cloud_event
 from sandboxer.model.lifecycle import TRANSITIONS, Phase, may_follow
+from sandboxer.model.record import Input
 from tests.support.planning import fleet_of, record_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -40,6 +41,18 @@ def test_a_life_begins_and_is_numbered() -> None:
     ]
     assert len({e.id for e in events}) == 2
     assert all("\n" not in e.to_line() and json.loads(e.to_line())["reason"] for e in events)
+
+
+def test_an_event_names_the_commits_that_were_applied() -> None:
+    given = Input(repo="../app", ref="main", commit="c" * 40, digest="sha256:0")
+    for inputs, expected in ((given, "c" * 40), (None, None)):
+        record = RECORD.model_copy(update={"inputs": inputs, "fleet_commit": "f" * 40})
+        (event,) = events_of(record, (Phase.READY,), former=Phase.PROVISIONING, after=2, at=NOW, reason="r")
+        line, sent = json.loads(event.to_line()), cloud_event(event).to_json()["data"]
+        assert isinstance(sent, dict)
+        for content in (line, sent):
+            assert (content["commit"], content.get("input_commit")) == ("f" * 40, expected)
+            assert ("input_commit" in content) == (expected is not None)
 
 
 @given(st.none() | st.sampled_from(Phase), st.sampled_from(Phase))

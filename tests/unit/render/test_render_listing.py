@@ -55,6 +55,8 @@ FULL: dict[str, Any] = {
         {"name": "migrate", "state": "exited", "health": None, "image": "shop:1", "restarts": 0, "exit_code": 0},
         {"name": "web", "state": "restarting", "health": None, "image": "shop:1", "restarts": 7, "exit_code": None},
     ],
+    "inputs": {"repo": "../checkout", "ref": "main", "commit": "36cd2130a1b2" + 28 * "0"},
+    "commit": "4fa1b22c9d01" + 28 * "0",
     "labels": {"team": "payments", "app": "checkout"},
     "origin": "git",
     "requested_by": None,
@@ -67,6 +69,8 @@ BARE = {
     "sync": "Unknown",
     "health": "Unknown",
     "reachability": [],
+    "inputs": None,
+    "commit": None,
     "labels": {},
 }
 OVER = {
