@@ -19,11 +19,11 @@ _CAUSES, _LONGEST_LINE = 2, 300
 def cause_of(errors: str) -> str:
     """Return the cause in git's standard error, in one bounded line; empty if there is none.
 
-    Git's last line often says only that a remote failed: the program that it called, such as ssh, said why before that.
-    The messages of that program may follow a server's banner, and so the last ones count.
+    Git's last line often names only the failure of a remote: the program that it called, such as ssh, printed the cause
+    before that. The messages of that program may follow a server's banner, and so the last ones count.
     """
     lines = [line.strip()[:_LONGEST_LINE] for line in errors.splitlines() if line.strip()]
-    telling = [line for line in lines if not _NOISE.match(line)]
-    causes = [line for line in telling if not _CONSEQUENCE.match(line)]
-    found = causes[-_CAUSES:] or telling[:1] or lines[-1:]
+    informative = [line for line in lines if not _NOISE.match(line)]
+    causes = [line for line in informative if not _CONSEQUENCE.match(line)]
+    found = causes[-_CAUSES:] or informative[:1] or lines[-1:]
     return "; ".join(line.removesuffix(".") for line in dict.fromkeys(found))
