@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sandboxer.errors.cause import Cause
     from sandboxer.errors.diagnostic import Diagnostic
     from sandboxer.errors.remedy import Remedy
 
@@ -163,11 +164,14 @@ class HubError(SandboxerError):
 
 
 class SandboxError(SandboxerError):
-    """One sandbox could not be changed as planned. ``sandbox`` is its name."""
+    """One sandbox could not be changed as planned. ``sandbox`` is its name, ``cause`` why, where that is known."""
 
-    def __init__(self, sandbox: str, message: str, *, hint: str = "", remedy: Remedy | None = None) -> None:
+    def __init__(
+        self, sandbox: str, message: str, *, hint: str = "", remedy: Remedy | None = None, cause: Cause | None = None
+    ) -> None:
         super().__init__(message, hint=hint, remedy=remedy)
         self.sandbox = sandbox
+        self.cause = cause
 
 
 class CapabilityMissing(SandboxError):

@@ -13,6 +13,7 @@ import hashlib
 import json
 import posixpath
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors import (
@@ -24,11 +25,14 @@ from sandboxer.errors import (
     SandboxerError,
     StaleChange,
 )
-from sandboxer.extensions import records
+from sandboxer.errors.cause import Cause
+from sandboxer.extensions import failures, records
 from sandboxer.hosts.observation import file_sums
 from sandboxer.model.event import events_of, gap_then, last_number
-from sandboxer.model.lifecycle import Phase
+from sandboxer.model.hidden import Hidden
+from sandboxer.model.lifecycle import Phase, may_follow
 from sandboxer.model.record import RecordRefused, parse_record
+from sandboxer.model.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,11 +41,11 @@ if TYPE_CHECKING:
     from sandboxer.hosts.session import HostSession, Reply
     from sandboxer.model.desired import SecretValue
     from sandboxer.model.event import Event
-    from sandboxer.model.hidden import Hidden
     from sandboxer.model.observed import Container, FileSums
     from sandboxer.model.protocols import InputTree, TreeEntry
     from sandboxer.model.record import Record
 
+LAST_ERROR = "last-error.txt"
 REMOVE_SECONDS = 300.0  # a tenant may have left millions of files
 
 
@@ -54,6 +58,8 @@ class RecordedDirectory:
         self._written: bytes | None = None
         self._record: Record | None = None
         self._last_event = 0
+        self._step = "record"
+        self._secrets: list[Hidden] = []
 
     @property
     def record(self) -> Record | None:
@@ -157,18 +163,47 @@ class RecordedDirectory:
         content = json.dumps({"spec_digest": spec_digest, "at": self.operation.clock().isoformat()}).encode()
         self.session.must("the tombstone cannot be written", "tombstone", payload=content)
 
+    def begin_step(self, step: str, words: str = "") -> None:
+        """Begin a step of the operation, which an error within it names; report it in ``words``, if there are any."""
+        self._step = step
+        if words:
+            self.operation.progress(words)
+
+    def cause_of(self, error: SandboxerError) -> Cause:
+        """Return why an operation failed; a backend that knows the words of its tools extends this."""
+        return failures.cause_of(error)
+
     @contextmanager
     def noting_failure(self) -> Iterator[None]:
-        """Record the phase `failed` for an error within, where an attempt was begun and the host still answers."""
+        """Record an error within, and the phase `failed`, where work was begun and the host still answers.
+
+        The whole text is put beside the record first: a record never names a failure whose text is still to come.
+        """
         try:
             yield
-        except (HostUnreachable, CommandTimeout, OutputTooLarge):
-            raise  # the session is over: nothing more can be written
-        except SandboxerError:
-            if self._record is not None and self._record.attempt is not None:
-                with suppress(SandboxerError):  # the error being raised matters more
-                    self.rewrite(records.again(self._record), Phase.FAILED)
+        except (HostUnreachable, CommandTimeout, OutputTooLarge, StaleChange):
+            raise  # the session is over and nothing more can be written; or nothing failed, and it is planned again
+        except SandboxerError as error:
+            begun = self._record
+            if begun is not None and (begun.attempt is not None or begun.phase is Phase.DESTROYING):
+                self._note(begun, error)
             raise
+
+    def _note(self, begun: Record, error: SandboxerError) -> None:
+        cause = self.cause_of(error)
+        message, hint = self._hidden(error.message), self._hidden(error.hint)
+        cause = replace(cause, message=self._hidden(cause.message) or message, text=self._hidden(cause.text) or message)
+        failure = failures.failure_of(cause, hint, at=self.operation.clock(), step=self._step)
+        with suppress(SandboxerError):  # without its text, the record still has the cause
+            self.put(LAST_ERROR, failures.text_of(cause.text, failure))
+        record = records.again(begun).model_copy(update={"error": failure})
+        through = (Phase.FAILED,) if may_follow(begun.phase, Phase.FAILED) else ()
+        with suppress(SandboxerError):  # the error being raised matters more
+            self.rewrite(record, *through)
+
+    def _hidden(self, text: str) -> str:
+        """Return the text without the secrets that the run knows, nor those that only the host knew."""
+        return Redactor(secret.reveal() for secret in self._secrets).redact(self.operation.hide(text))
 
     def _begin(
         self, record: Record, mode: str, events: list[Event], request: bytes, *, most: int = 0, name: str = ""
@@ -234,6 +269,7 @@ class RecordedDirectory:
         """
         target = f"secrets/{secret.name}.{version}"
         if secret.value is not None:
+            self._secrets.append(secret.value)
             self.put(target, secret.value.reveal().encode("utf-8", "surrogateescape"))
             return target, secret.value
         reply = self.session.call("show", target)
@@ -242,10 +278,11 @@ class RecordedDirectory:
                 self.operation.name,
                 f"the secret {secret.name} (from {secret.source}) is available neither on this machine nor on the host",
                 hint=f"set the secret in `{secret.source}`",
+                cause=Cause("secret-missing", f"the secret {secret.name} (from {secret.source}) has no value"),
             )
-        from sandboxer.model.hidden import Hidden
-
-        return target, Hidden(reply.output.decode("utf-8", "surrogateescape"))
+        kept = Hidden(reply.output.decode("utf-8", "surrogateescape"))
+        self._secrets.append(kept)
+        return target, kept
 
 
 def is_whole(found: FileSums, entries: Iterable[TreeEntry]) -> bool:

@@ -83,6 +83,7 @@ def applied(record: Record, desired: DesiredSandbox, operation: Operation, **fou
         update={
             "generation": record.generation + 1,
             "attempt": None,
+            "error": None,
             "profile": desired.profile.metadata.name,
             "host": operation.target.host,
             "labels": dict(desired.sandbox.metadata.labels),

@@ -82,7 +82,7 @@ class Operation:
     is a State Hub: events that it has not acknowledged outlive the sandbox. With ``only_requested`` a new life may stop
     at its record, in phase `requested`, to be resumed later; a backend may also create the whole sandbox. ``services``
     is called with what is about to happen to each service, and again where that changes; a backend without services
-    need not call it.
+    need not call it. ``hide`` removes the secrets that the run knows from a text.
     """
 
     target: Target
@@ -103,3 +103,4 @@ class Operation:
     lives: tuple[str, ...] = ()
     again: bool = False
     services: Callable[[Sequence[ServiceOperation]], None] = lambda _operations: None
+    hide: Callable[[str], str] = lambda text: text

@@ -14,6 +14,7 @@ from sandboxer.model.text import named
 from sandboxer.wiring import clock
 from sandboxer.wiring.holder import holder_of
 from sandboxer.wiring.hosts import tool_of
+from sandboxer.wiring.secrecy import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ class Operations:
             raise SandboxerError(
                 f"{named('host', host)} has no container engine", hint=f"check the host with `sandboxer doctor {host}`"
             )
-        manifest = fleet.hosts[host]
+        manifest, redact = fleet.hosts[host], Redaction(lambda: fleet)
         target = Target(
             host=host,
             root=manifest.spec.root,
@@ -85,6 +86,7 @@ class Operations:
             provenance=Provenance(fleet.root_commit, fleet.commit, fleet.committed_at),
             progress=lambda step: None if quiet else self.emit(ChangeProgressed(change, step)),
             clock=lambda: clock.now().replace(microsecond=0),
+            hide=lambda text: redact(change.id, text),
             on_event=lambda event, record, containers: self.emit(EventWritten(host, event, record, containers)),
             keeps_journal=self.keeps_journal,
             only_requested=self.options.only_requested,

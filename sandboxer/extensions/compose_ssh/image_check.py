@@ -118,7 +118,7 @@ def _listed_triggers(image: dict[str, Any]) -> list[Any]:
 
 
 def _pull(directory: SandboxDirectory, name: str, failing: str) -> None:
-    directory.operation.progress(f"pulling {name}")
+    directory.begin_step("pull", f"pulling {name}")
     reply = directory.session.call("pull", directory.operation.target.engine, name, timeout=PULL_SECONDS)
     if reply.code != 0:
         raise ProvisionFailed(

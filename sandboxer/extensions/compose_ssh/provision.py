@@ -105,20 +105,24 @@ def _bring_up(
     tree = desired.tree
     if tree is None:
         raise ProvisionFailed(desired.name, f"{named('sandbox', desired.name)} has no input: {desired.input_error}")
+    directory.begin_step("render")
     tool = directory.compose_tool()
     report = sources(directory, desired, tree, tool)
     needed = None if desired.profile.spec.workspace.mode == "copy" else report.files
     begun_before = before.record or before.trees or before.containers
     workspace = Workspace(before.trees, directory.files() if begun_before else None)
     if not workspace.has_tree(tree, needed):
-        directory.operation.progress("delivering")
+        directory.begin_step("deliver", "delivering")
         directory.deliver(tree, needed)
+    directory.begin_step("secrets")
     variables = _variables(directory, desired, record)
+    directory.begin_step("render")
     hardened = render(directory, desired, tree, record, tool, variables, report)
+    directory.begin_step("prepare")
     former = _former_model(directory) if before.containers else None
     put_back = _put_files(directory, tree, hardened, workspace)
     images = check_images(directory, hardened, pull=desired.profile.spec.compose.pull == "always")
-    directory.operation.progress("starting")
+    directory.begin_step("start", "starting")
     stack = Stack(directory, desired, hardened, tool, variables)
     running = stack.unpause(before)
     built = stack.build(running.containers)

@@ -62,14 +62,15 @@ def remove(
     After an interrupted operation, containers may have anonymous volumes that are not on record yet: an engine that
     recreates a container gives it those of the former one by name, and no longer takes them for anonymous.
     """
-    directory.operation.progress("destroying")
+    directory.begin_step("destroy", "destroying")
     volumes = anonymous_volumes(containers) | set(record.anonymous_volumes)
     known = {"anonymous_volumes": tuple(sorted(volumes))}
-    record = directory.begin_removal(record, expired=tombstone is not None, again=again, **known)
-    tear_down(directory, record.engine, record.uid, *sorted(volumes))
-    if tombstone is not None:
-        directory.put_tombstone(tombstone)
-    directory.remove(record)
+    with directory.noting_failure():
+        record = directory.begin_removal(record, expired=tombstone is not None, again=again, **known)
+        tear_down(directory, record.engine, record.uid, *sorted(volumes))
+        if tombstone is not None:
+            directory.put_tombstone(tombstone)
+        directory.remove(record)
 
 
 def tear_down(directory: SandboxDirectory, engine: str, uid: str, *volumes: str) -> None:

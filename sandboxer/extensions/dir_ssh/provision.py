@@ -56,12 +56,12 @@ def _bring_up(directory: WorkDirectory, desired: DesiredSandbox, record: Record)
     operation, tree, spec = directory.operation, desired.tree, desired.spec
     if tree is None:
         raise ProvisionFailed(desired.name, f"{named('sandbox', desired.name)} has no input: {desired.input_error}")
-    operation.progress("delivering")
+    directory.begin_step("deliver", "delivering")
     directory.bring(tree, all_of_it=spec["workspace"]["mode"] == "copy")
     sealed = records.sealed_for(record, desired)["secrets"]
     secrets = [directory.put_secret(one, sealed[one.name]["version"])[0] for one in desired.secrets]
     directory.put_variables(desired.env)
-    operation.progress("starting")
+    directory.begin_step("start", "starting")
     directory.work(record, tree, spec["setup"].get("work", "replace"))
     files = directory.sums([f"tree/{tree.digest}", *secrets])
     return directory.rewrite(records.applied(record, desired, operation, workspace_files=files), Phase.READY)
@@ -69,9 +69,10 @@ def _bring_up(directory: WorkDirectory, desired: DesiredSandbox, record: Record)
 
 def _remove(directory: WorkDirectory, record: Record, tombstone: str | None = None, *, again: bool = False) -> None:
     """Remove one life of the sandbox, its processes first and its record last; the caller holds its lock."""
-    directory.operation.progress("destroying")
-    record = directory.begin_removal(record, expired=tombstone is not None, again=again)
-    directory.end_processes(record)
-    if tombstone is not None:
-        directory.put_tombstone(tombstone)
-    directory.remove(record)
+    directory.begin_step("destroy", "destroying")
+    with directory.noting_failure():
+        record = directory.begin_removal(record, expired=tombstone is not None, again=again)
+        directory.end_processes(record)
+        if tombstone is not None:
+            directory.put_tombstone(tombstone)
+        directory.remove(record)
