@@ -13,7 +13,7 @@ from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.hub_reporting import reporting
 from sandboxer.cli.options import carries_out, given_options, options_of, selectors
-from sandboxer.cli.plan import show
+from sandboxer.cli.plan import show, warn_of_none
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
 from sandboxer.model.lifecycle import Action
@@ -89,9 +89,10 @@ def prune(command: CommandOptions, ref: str | None, expired_only: bool, dry_run:
     options = options_of(given, only_deletes=True, only_expired=expired_only)
     with opened(revision=ref) as (source, hosts):
         if dry_run:
-            decided = plan_fleet(source, hosts, options).plan
-            show(decided, command.output)
-            return EXIT_DONE if decided.complete else EXIT_ERROR
+            decided = plan_fleet(source, hosts, options)
+            warn_of_none(decided)
+            show(decided.plan, command.output)
+            return EXIT_DONE if decided.plan.complete else EXIT_ERROR
         return _carry_out(source, hosts, options, command)
 
 
@@ -100,12 +101,13 @@ def _carry_out(source: FleetSource, hosts: FleetHosts, options: Options, command
     if not command.yes and not interactive:
         raise UsageError("cannot ask for confirmation without a terminal", hint="use -y to skip the confirmation")
     planned = plan_fleet(source, hosts, options)
+    warn_of_none(planned)
     if command.output == "text":
         show(with_input_changes(planned, source.inputs()), "text")
     if planned.plan.differences and not command.yes and not _approved(planned.plan, command.output):
         session().notify("info", "Nothing was changed.")
         return EXIT_ERROR
-    return _act(source, hosts, planned, options, command)
+    return _act(source, hosts, planned, planned.options, command)
 
 
 def _read_plan(name: str) -> SavedPlan:

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import threading
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 SHELLS = ("bash", "zsh", "fish")
 PROGRAMS = ("sandboxer", "sandbox")
+LABEL_PATTERN = r"[A-Za-z0-9._/-]+=[A-Za-z0-9._-]*"
 #: The longest wait after Tab, in seconds: for the hosts, and in total.
 OBSERVE_SECONDS, MOST_SECONDS = 2.2, 3.0
 
@@ -79,14 +81,18 @@ def completes(command: click.Command, name: str) -> None:
         argument.type = NamesOrFiles(sandboxes) if name == "cp" else Names(sandboxes)
     for option in command.params:
         if found := next((_OPTIONS[word] for word in option.opts if word in _OPTIONS), None):
-            option.type = Names(found)
+            option.type = Names(found, LABEL_PATTERN if found is labels else NAME_PATTERN)
 
 
 class Names(click.types.StringParamType):
-    """A name, completed by the names that ``find`` returns for a fleet's folder, each with a description."""
+    """A name, completed by the names that ``find`` returns for a fleet's folder, each with a description.
 
-    def __init__(self, find: Callable[[Path], Mapping[str, str]]) -> None:
+    A shell expands its input: nothing is completed but what ``pattern`` matches.
+    """
+
+    def __init__(self, find: Callable[[Path], Mapping[str, str]], pattern: str = NAME_PATTERN) -> None:
         self._find = find
+        self._pattern = pattern
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the names with this prefix, except those given before."""
@@ -96,8 +102,7 @@ class Names(click.types.StringParamType):
         return [
             CompletionItem(name, help=found[name])
             for name in sorted(found)
-            # A shell expands its input: complete nothing but names.
-            if name.startswith(incomplete) and name not in before and re.fullmatch(NAME_PATTERN, name)
+            if name.startswith(incomplete) and name not in before and re.fullmatch(self._pattern, name)
         ]
 
 
@@ -147,6 +152,14 @@ def hosts(root: Path) -> dict[str, str]:
     return {name: host.spec.address or host.spec.connection for name, host in _manifests(root).hosts.items()}
 
 
+def labels(root: Path) -> dict[str, str]:
+    """Return the labels of the manifests' sandboxes as selectors, and how many sandboxes have each."""
+    found = Counter(
+        f"{key}={value}" for one in _manifests(root).sandboxes.values() for key, value in one.metadata.labels.items()
+    )
+    return {label: f"{count} in git" for label, count in found.items()}
+
+
 def in_git(root: Path) -> dict[str, str]:
     """Return the sandboxes of the manifests, and the profile of each."""
     return {name: sandbox.spec.profile for name, sandbox in _manifests(root).sandboxes.items()}
@@ -165,6 +178,7 @@ _OPTIONS: Mapping[str, Callable[[Path], Mapping[str, str]]] = {
     "--target": in_git,
     "--exclude": in_git,
     "--replace": in_git,
+    "--selector": labels,
 }
 
 

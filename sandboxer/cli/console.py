@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
 
 PIPED_WIDTH = 4096
@@ -44,3 +47,19 @@ def write(text: str) -> None:
 
         text = harmless_json(text)
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def write_data(value: object, output: str) -> None:
+    """Write a value of JSON as ``json`` or as ``yaml``, which has the same keys and values."""
+    if output == "json":
+        write(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        import yaml
+
+        write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+
+
+def write_names(names: Iterable[str]) -> None:
+    """Write names for scripts, one per line, each once."""
+    for name in dict.fromkeys(names):
+        write(name)

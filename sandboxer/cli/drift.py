@@ -15,7 +15,7 @@ from sandboxer.cli.atomic_write import write_atomically
 from sandboxer.cli.console import stdout, write
 from sandboxer.cli.exit_codes import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.hub_reporting import reporting
-from sandboxer.cli.options import Duration, output_option
+from sandboxer.cli.options import Duration, output_option, target_options
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import SandboxerError
 from sandboxer.reconcile.options import Options
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from sandboxer.model.drift import DriftReport
+    from sandboxer.model.selector import Selector
 
 
 @click.command()
-@click.option("--target", "targets", multiple=True, metavar="NAME", help="Include only this sandbox. Repeatable.")
-@click.option("--exclude", "excluded", multiple=True, metavar="NAME", help="Exclude this sandbox. Repeatable.")
+@target_options
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Include only sandboxes on this host. Repeatable.")
 @click.option("--deep", is_flag=True, help="Compare the content of every delivered file with git.")
 @click.option(
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 def drift(
     targets: tuple[str, ...],
     excluded: tuple[str, ...],
+    selector: Selector | None,
     hosts: tuple[str, ...],
     deep: bool,
     report_file: str | None,
@@ -71,7 +72,7 @@ def drift(
       sandboxer drift -o json | jq '.changes[].drift[].path'
       sandboxer drift --report drift.md --watch 5m
     """
-    options = Options(targets=frozenset(targets), excluded=frozenset(excluded), hosts=frozenset(hosts))
+    options = Options(frozenset(targets), frozenset(excluded), frozenset(hosts), selector)
 
     def once() -> int:
         return _once(options, deep=deep, report_file=report_file, output=output)

@@ -15,7 +15,7 @@ from sandboxer.cli.client_session import client_session, warned
 from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.fleet_folder import fleet_folder, within_fleet
-from sandboxer.cli.options import Duration, Pair, lock_timeout_option, output_option
+from sandboxer.cli.options import Duration, Pair, lock_timeout_option, output_option, selector_option
 from sandboxer.cli.session import session
 from sandboxer.errors import TRANSIENT, SandboxerError, SandboxNotFound, UsageError
 from sandboxer.model.text import named
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandboxer.client import Sandbox
+    from sandboxer.model.selector import Selector
 
 
 @click.command()
@@ -146,6 +147,7 @@ def recreate(name: str, lock_timeout: timedelta, output: str) -> int:
 @click.argument("names", metavar="[NAME|ID]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Delete every imperative sandbox, none from git.")
 @click.option("--mine", is_flag=True, help="With --all: only those you created from this machine.")
+@selector_option()
 @click.option(
     "--without-record", "unrecorded", metavar="ID", help="Delete resources labelled with this ID, without a record."
 )
@@ -156,6 +158,7 @@ def destroy(
     names: tuple[str, ...],
     every: bool,
     mine: bool,
+    selector: Selector | None,
     unrecorded: str | None,
     yes: bool,
     lock_timeout: timedelta,
@@ -165,7 +168,8 @@ def destroy(
 
     Succeeds for a sandbox that does not exist. A sandbox from git returns with the next apply. A failure does not stop
     the deletion of the others. --all and --without-record list what they would delete and ask for confirmation; use -y
-    where there is no terminal. Sandboxes that you name are deleted without confirmation, with or without -y.
+    where there is no terminal. Sandboxes that you name are deleted without confirmation, with or without -y. -l selects
+    imperative sandboxes by label, as --all does all of them.
 
     --without-record deletes the directory, containers, networks and volumes labelled with an ID that no record and no
     manifest claims. A plan lists them as `ambiguous`.
@@ -175,13 +179,16 @@ def destroy(
       sandboxer destroy try-1
       sandboxer destroy 1f2e3d4c 5a6b7c8d
       sandboxer destroy --all --mine
+      sandboxer destroy -l purpose=e2e
       sandboxer destroy --without-record 1f2e3d4c
     """
+    every = every or selector is not None
     _check_selection(names=bool(names), every=every, mine=mine, unrecorded=unrecorded is not None)
     if unrecorded is not None:
         return _destroy_unrecorded(unrecorded, yes=yes, lock_timeout=lock_timeout, output=output)
     unseen: list[str] = []
-    chosen = list(dict.fromkeys(names)) if names else _all_there(unseen, mine=mine, yes=yes, output=output)
+    labels = selector.text if selector else ""
+    chosen = list(dict.fromkeys(names)) if names else _all_there(unseen, labels, mine=mine, yes=yes, output=output)
     if chosen is None:
         session().notify("info", "Nothing was changed.")
         return EXIT_ERROR
@@ -241,8 +248,8 @@ def _need_a_terminal(*, yes: bool) -> None:
         raise UsageError("cannot ask for confirmation without a terminal", hint="use -y to skip the confirmation")
 
 
-def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequence[str] | None:
-    """Return the IDs of all imperative sandboxes, after showing them; None if the user declines.
+def _all_there(unseen: list[str], labels: str, *, mine: bool, yes: bool, output: str) -> Sequence[str] | None:
+    """Return the IDs of the imperative sandboxes with these labels, after showing them; None if the user declines.
 
     For each host that was not observed in full, print a warning and append a sentence to ``unseen``.
     """
@@ -257,7 +264,8 @@ def _all_there(unseen: list[str], *, mine: bool, yes: bool, output: str) -> Sequ
         warned(words)
 
     with client_session(warn=warn) as client:
-        handles = [one.handle for one in client.list(SandboxFilter(imperative=True, by=who() if mine else None))]
+        chosen = SandboxFilter(imperative=True, by=who() if mine else None, selector=labels)
+        handles = [one.handle for one in client.list(chosen)]
     (stdout() if output == "text" else stderr()).print(list_table(handles, wide=False))
     if handles and not yes and not click.confirm("\nDelete all of these?", default=False, err=True):
         return None

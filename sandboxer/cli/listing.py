@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,15 +9,16 @@ import click
 
 from sandboxer.cli.choice import Choice
 from sandboxer.cli.client_session import client_session, warned
-from sandboxer.cli.console import stdout, write
+from sandboxer.cli.console import stdout, write_data, write_names
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
-from sandboxer.cli.options import Pair, output_option
+from sandboxer.cli.options import output_option, selector_option
 from sandboxer.model.lifecycle import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandboxer.model.handle import Handle
+    from sandboxer.model.selector import Selector
 
 # Destroyed sandboxes are not listed.
 _PHASES = [phase.value for phase in Phase if phase is not Phase.DESTROYED]
@@ -34,14 +34,10 @@ _PHASES = [phase.value for phase in Phase if phase is not Phase.DESTROYED]
     metavar="PHASE",
     help="Include only sandboxes in this phase. Repeatable.",
 )
-@click.option(
-    "-l", "--label", "labels", multiple=True, type=Pair(), metavar="KEY=VALUE", help="Require this label. Repeatable."
-)
+@selector_option("--label")
 @click.option("--mine", is_flag=True, help="Include only those you created from this machine.")
 @output_option("table", "wide", "json", "yaml", "name")
-def list_(
-    hosts: tuple[str, ...], phases: tuple[str, ...], labels: tuple[tuple[str, str], ...], mine: bool, output: str
-) -> int:
+def list_(hosts: tuple[str, ...], phases: tuple[str, ...], selector: Selector | None, mine: bool, output: str) -> int:
     """List the sandboxes on the hosts.
 
     Lists sandboxes from git and imperative ones. Exits 1 if a host could not be read in full: its sandboxes may
@@ -58,7 +54,9 @@ def list_(
     from sandboxer.wiring.edges import who
 
     unseen: list[str] = []
-    chosen = SandboxFilter(hosts=hosts, phases=phases, labels=dict(labels), by=who() if mine else None)
+    chosen = SandboxFilter(
+        hosts=hosts, phases=phases, selector=selector.text if selector else "", by=who() if mine else None
+    )
     with client_session(warn=unseen.append) as client:
         handles = [sandbox.handle for sandbox in client.list(chosen)]
     _print(handles, output)
@@ -69,7 +67,7 @@ def list_(
 
 @click.command("get")
 @click.argument("name", metavar="NAME|ID")
-@output_option("text", "json", "yaml")
+@output_option("text", "wide", "json", "yaml", "name")
 def get(name: str, output: str) -> int:
     """Show one sandbox and how to reach it.
 
@@ -87,26 +85,16 @@ def get(name: str, output: str) -> int:
 
         stdout().print(handle_text(shown, datetime.now(UTC)))
     else:
-        _machine(shown.to_json(), output)
+        _print([shown], output) if output in ("name", "wide") else write_data(shown.to_json(), output)
     return EXIT_DONE
 
 
 def _print(handles: Sequence[Handle], output: str) -> None:
     if output == "name":
-        for handle in handles:
-            write(handle.name)
+        write_names(handle.name for handle in handles)
     elif output in ("json", "yaml"):
-        _machine([handle.to_json() for handle in handles], output)
+        write_data([handle.to_json() for handle in handles], output)
     else:
         from sandboxer.render.listing import list_table
 
         stdout().print(list_table(handles, wide=output == "wide"))
-
-
-def _machine(value: object, output: str) -> None:
-    if output == "json":
-        write(json.dumps(value, indent=2, ensure_ascii=False))
-    else:
-        import yaml
-
-        write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import wraps
+from functools import reduce, wraps
+from operator import and_
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -16,14 +17,59 @@ from sandboxer.reconcile.options import Options
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sandboxer.model.selector import Selector
     from sandboxer.wiring.apply_options import ApplyOptions
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
+
+class LabelSelector(click.ParamType):  # type: ignore[type-arg]  # generic in click 8.5 alone
+    """A selector of labels on the command line, as kubectl's; its value is a Selector."""
+
+    name = "selector"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Selector:
+        """Return the selector; fail with a usage error and the part at fault if the text is none."""
+        from sandboxer.model.selector import parse_selector
+
+        try:
+            return parse_selector(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _joined(context: click.Context, _parameter: click.Parameter, given: tuple[Selector, ...]) -> Selector | None:
+    """Return the selector of what all the given ones select; a shell that requests completions needs none."""
+    return reduce(and_, given) if given and not context.resilient_parsing else None
+
+
+def selector_option(*more: str) -> Callable[[F], F]:
+    """Return the option `-l`, under ``more`` names too; its value is one Selector for all that were given, or None."""
+    return click.option(
+        "-l",
+        "--selector",
+        *more,
+        "selector",
+        multiple=True,
+        type=LabelSelector(),
+        callback=_joined,
+        metavar="LABELS",
+        help="Include only these labels: key=value, key!=value, key in (a,b).",
+    )
+
+
+_TARGETS = (
+    click.option(
+        "--target", "targets", multiple=True, metavar="NAME", help="Include only this name or 'glob*'. Repeatable."
+    ),
+    click.option(
+        "--exclude", "excluded", multiple=True, metavar="NAME", help="Exclude this name or 'glob*'. Repeatable."
+    ),
+    selector_option(),
+)
 _SELECTORS = (
     click.option("--ref", metavar="REV", help="Read the manifests of this git revision."),
-    click.option("--target", "targets", multiple=True, metavar="NAME", help="Include only this sandbox. Repeatable."),
-    click.option("--exclude", "excluded", multiple=True, metavar="NAME", help="Exclude this sandbox. Repeatable."),
+    *_TARGETS,
     click.option(
         "--host", "hosts", multiple=True, metavar="NAME", help="Include only changes on this host. Repeatable."
     ),
@@ -52,12 +98,20 @@ def selectors(command: F) -> F:
     return command
 
 
+def target_options(command: F) -> F:
+    """Add the options that select sandboxes by name or label."""
+    for option in reversed(_TARGETS):
+        command = option(command)
+    return command
+
+
 def options_of(given: dict[str, Any], **more: Any) -> Options:
     """Return the planner's options from a command's own."""
     return Options(
         targets=frozenset(given["targets"]),
         excluded=frozenset(given["excluded"]),
         hosts=frozenset(given["hosts"]),
+        selector=given["selector"],
         replaced=frozenset(given["replaced"]),
         forgotten=frozenset(given["forgotten"]),
         max_deletes=given["max_deletes"],

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandboxer.cli.console import stdout, write
+from sandboxer.cli.console import stdout, write, write_data, write_names
 from sandboxer.cli.exit_codes import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import options_of, output_option, selectors
 from sandboxer.cli.session import opened, session
+from sandboxer.model.lifecycle import Action
 from sandboxer.wiring.input_changes import with_input_changes
 from sandboxer.wiring.planning import approval_of, plan_fleet
 
 if TYPE_CHECKING:
     from sandboxer.model.plan import Plan
+    from sandboxer.wiring.planning import Planned
 
 
 @click.command()
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--out", metavar="FILE", help="Also save the plan to a file, for review and apply.")
 @click.option("--all", "show_all", is_flag=True, help="Also show unchanged sandboxes.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if there are differences.")
-@output_option("text", "json", "markdown")
+@output_option("text", "wide", "json", "yaml", "name", "markdown")
 def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, ref: str | None, **given: Any) -> int:
     """Show what apply would change, and why.
 
@@ -33,20 +34,25 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
     Exits 0 on success, and 1 on any error or if the plan is incomplete because of an unreachable host or a blocked
     change. With --detailed-exitcode, exits 2 if there are differences.
 
+    -o name prints the sandboxes that are not as git has them, one per line; -o wide adds the hosts and what is
+    unchanged.
+
     \b
     Examples:
       sandboxer plan
-      sandboxer plan --ref origin/main --target checkout-e2e
+      sandboxer plan --ref origin/main --target 'checkout-*'
+      sandboxer plan -l 'team=payments,tier!=gold'
       sandboxer plan -o markdown > comment.md
       sandboxer plan --out plan.json && sandboxer apply plan.json
     """
     with opened(revision=ref) as (source, hosts):
-        options = options_of(given)
-        decided = with_input_changes(plan_fleet(source, hosts, options), source.inputs())
+        planned = plan_fleet(source, hosts, options_of(given))
+        warn_of_none(planned)
+        decided = with_input_changes(planned, source.inputs())
         if out is not None:
             from sandboxer.cli import plan_file
 
-            plan_file.save(decided, approval_of(source, options), out)
+            plan_file.save(decided, approval_of(source, planned.options), out)
     show(decided, output, show_all=show_all)
     if out is not None and output == "text":
         session().notify(
@@ -57,12 +63,22 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
     return EXIT_DIFFERENCES if detailed_exitcode and decided.differences else EXIT_DONE
 
 
+def warn_of_none(planned: Planned) -> None:
+    """Warn that a selector selects no sandbox, for then a plan has nothing to show."""
+    options = planned.options
+    if options.selector is not None and not options.selected:
+        session().notify("warning", f"No sandbox in git or on the hosts has labels for {options.selector.text!r}.")
+
+
 def show(decided: Plan, output: str, *, show_all: bool = False) -> None:
-    """Print a plan in one of its formats."""
-    if output == "json":
+    """Print a plan in one of its formats: with ``name`` the sandboxes that are not as git has them."""
+    if output in ("json", "yaml"):
         from sandboxer.render.remedies import in_json
 
-        write(json.dumps(decided.to_json(in_json), indent=2, ensure_ascii=False))
+        write_data(decided.to_json(in_json), output)
+    elif output == "name":
+        shown = [change.sandbox for change in decided.changes if show_all or change.action is not Action.NO_OP]
+        write_names(shown)
     elif output == "markdown":
         from sandboxer.render.plan_markdown import plan_markdown
 
@@ -70,4 +86,8 @@ def show(decided: Plan, output: str, *, show_all: bool = False) -> None:
     else:
         from sandboxer.render.plan_text import plan_text
 
-        stdout().print(plan_text(decided, show_all=show_all))
+        if output == "wide":
+            from sandboxer.render.plan_wide import hosts_text
+
+            stdout().print(hosts_text(decided))
+        stdout().print(plan_text(decided, show_all=show_all or output == "wide"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.client.query import POLL_SECONDS
 from sandboxer.errors import UsageError
-from sandboxer.lifecycle.observe import recorded_names
+from sandboxer.lifecycle.observe import recorded_labels
 from sandboxer.model.suggestion import nearest
 from sandboxer.model.text import named
 from sandboxer.wiring.lookup import LIST_HINT, ids_of
@@ -49,7 +49,7 @@ def events(context: ClientContext, name: str, *, follow: bool) -> Generator[Even
 
 def _hint(observations: FleetObservations, name: str, unheard: Collection[str]) -> str:
     """Return what to do where no host has a journal."""
-    near = nearest(name, {*observations.fleet.sandboxes, *recorded_names(observations.by_host.values())} - {name})
+    near = nearest(name, {*observations.fleet.sandboxes, *recorded_labels(observations.by_host.values())} - {name})
     hints = [f"did you mean `{near}`?"] if near else []
     if unheard:
         hints.append(f"check {', '.join(unheard)} with `sandboxer doctor`: the sandbox may be there")

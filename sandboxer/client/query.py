@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sandboxer.errors import HostNotObserved, SandboxError, UsageError
 from sandboxer.model.lifecycle import Phase
+from sandboxer.model.selector import parse_selector
 from sandboxer.model.text import named
 from sandboxer.reconcile.options import Options, unknown_name
 from sandboxer.render.remedies import in_json
@@ -35,6 +36,7 @@ class SandboxFilter:
         hosts: Only on one of these hosts.
         phases: Only in one of these phases.
         labels: Only with all of these labels.
+        selector: Only with labels that match, in the form of kubectl: ``team=payments,tier in (gold,silver),!legacy``.
         imperative: Only imperative sandboxes, none from git.
         by: Only sandboxes that this requester created.
     """
@@ -44,6 +46,7 @@ class SandboxFilter:
     labels: Mapping[str, str] = field(default_factory=dict)
     imperative: bool = False
     by: str | None = None
+    selector: str = ""
 
     def takes(self, handle: Handle) -> bool:
         """Return whether the filter includes the sandbox of a handle."""
@@ -52,6 +55,7 @@ class SandboxFilter:
             (not self.hosts or handle.host in self.hosts)
             and (not self.phases or handle.phase in self.phases)
             and self.labels.items() <= handle.labels.items()
+            and (not self.selector or parse_selector(self.selector).selects(handle.labels))
             and not (self.imperative and of_git)
             and (self.by is None or (not of_git and handle.requested_by == self.by))
         )
@@ -68,9 +72,13 @@ def handles(context: ClientContext, chosen: SandboxFilter | None = None) -> list
     """Return every observed sandbox that ``chosen`` includes.
 
     ``warn`` receives each host that was not observed in full. Raise UnknownName for a host in ``chosen`` that is not
-    in the fleet.
+    in the fleet, UsageError for an invalid selector.
     """
     chosen = chosen or SandboxFilter()
+    try:
+        parse_selector(chosen.selector or "any")
+    except ValueError as error:
+        raise UsageError(f"selector: {error}") from None
     with context.open() as (source, hosts):
         planned = plan_fleet(source, hosts, Options())
         for name in chosen.hosts:

@@ -11,7 +11,7 @@ from sandboxer.hosts.parallel import on_hosts
 from sandboxer.model.observed import Reachable, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from sandboxer.extensions.base import Extension, ObserveRequest
     from sandboxer.model.observed import HostObservation, ObservedDirectory
@@ -42,11 +42,15 @@ def observe_hosts(
     return {observation.host: observation for observation in on_hosts(observe_one, requests, name="observe")}
 
 
-def recorded_names(observations: Iterable[HostObservation]) -> Iterator[str]:
-    """Yield the names of all sandboxes that have a record on hosts that answered."""
-    for observation in observations:
-        if isinstance(observation, Reachable):
-            yield from (found.record.name for found in observation.found.values() if found.record)
+def recorded_labels(observations: Iterable[HostObservation]) -> dict[str, Mapping[str, str]]:
+    """Return the labels of all sandboxes that have a record on hosts that answered, by name."""
+    return {
+        found.record.name: found.record.labels
+        for observation in observations
+        if isinstance(observation, Reachable)
+        for found in observation.found.values()
+        if found.record
+    }
 
 
 def observe_host(

@@ -46,6 +46,7 @@ class ApprovedOptions(_Part):
     adopt_fleet: bool
     allow_rollback: bool
     allow_rename: bool = False
+    selected: _Names | None = None
 
 
 class ApprovedInput(_Part):

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import UnknownName
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.suggestion import did_you_mean
-from sandboxer.model.text import named
+from sandboxer.model.text import named, printable
 from sandboxer.reconcile.change import decided_as
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sandboxer.model.plan import Change
+    from sandboxer.model.selector import Selector
+
+# No name has one of these.
+_GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """The options of one run of the planner.
 
-    ``targets``, ``excluded`` and ``hosts`` limit the changes, deletes included, and never what is observed.
+    ``targets``, ``excluded``, ``selector`` and ``hosts`` limit the changes, deletes included, and never what is
+    observed. The first two are names or globs until ``resolved`` replaces the globs; ``selected`` are then the names
+    with labels that ``selector`` selects.
     ``replaced`` are sandboxes to recreate. ``stale`` are hosts where a newer commit was applied, ``renamed`` hosts with
     a former name of the fleet under which they have sandboxes. The rest lift a guard: a number of deletes, an empty
     fleet, another repository's sandboxes, a removed host, an older commit (``stale`` is empty then), another name
@@ -32,6 +40,8 @@ class Options:
     targets: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
+    selector: Selector | None = None
+    selected: frozenset[str] | None = None
     replaced: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
     renamed: frozenset[tuple[str, str]] = frozenset()
@@ -45,22 +55,28 @@ class Options:
     only_deletes: bool = False
     only_expired: bool = False
 
-    def check(self, sandboxes: Collection[str], hosts: Collection[str]) -> None:
-        """Raise UnknownName if a name is not one of these ``sandboxes``, in git or on hosts, or of these ``hosts``."""
-        for selector, names, known in (
-            ("targets", self.targets, sandboxes),
-            ("excluded", self.excluded, sandboxes),
-            ("replaced", self.replaced, sandboxes),
-            ("hosts", self.hosts, hosts),
-        ):
+    def resolved(self, sandboxes: Mapping[str, Mapping[str, str]], hosts: Collection[str]) -> Options:
+        """Return the options with names in place of globs and of the selector.
+
+        ``sandboxes`` are the labels of each, in git or on hosts, by name. Raise UnknownName if a name is neither one of
+        them nor of ``hosts``, or a glob matches none.
+        """
+        for selector, names, known in (("replaced", self.replaced, sandboxes.keys()), ("hosts", self.hosts, hosts)):
             for name in sorted(names.difference(known)):
                 raise unknown_name(selector, name, known)
+        selects = self.selector.selects if self.selector else None
+        return replace(
+            self,
+            targets=_expanded("targets", self.targets, sandboxes),
+            excluded=_expanded("excluded", self.excluded, sandboxes),
+            selected=frozenset(name for name, labels in sandboxes.items() if selects(labels)) if selects else None,
+        )
 
     def wants(self, change: Change) -> bool:
         """Return whether the selectors include this change."""
         if self.targets and change.sandbox not in self.targets:
             return False
-        if change.sandbox in self.excluded:
+        if change.sandbox in self.excluded or (self.selected is not None and change.sandbox not in self.selected):
             return False
         if self.only_expired and not change.expired:
             return False
@@ -74,9 +90,22 @@ class Options:
         return replace(decided_as(change, Action.NO_OP, Reason.NO_OP_PRUNE_DISABLED, message), volumes=())
 
 
+def _expanded(selector: str, names: Collection[str], known: Collection[str]) -> frozenset[str]:
+    """Return the names, with those that match in place of each glob."""
+    expanded: set[str] = set()
+    for name in sorted(names):
+        found = fnmatch.filter(known, name) if _GLOB.search(name) else [name] if name in known else []
+        if not found:
+            raise unknown_name(selector, name, known)
+        expanded.update(found)
+    return frozenset(expanded)
+
+
 def unknown_name(selector: str, name: str, known: Collection[str]) -> UnknownName:
     """Return the error for a name that a selector of hosts or sandboxes names, and that is not among the known ones."""
-    if selector == "hosts":
+    if _GLOB.search(name):
+        what, otherwise = f"no sandbox in git or on the hosts matches `{printable(name)}`", "correct the pattern"
+    elif selector == "hosts":
         what, otherwise = f"no {named('host', name)} in git", "add a Host manifest first"
     else:
         what, otherwise = f"no {named('sandbox', name)} in git or on the hosts", "add a Sandbox manifest first"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.model.run_events import DriftCompared, EventWritten, fan_out
 from sandboxer.wiring import clock
-from sandboxer.wiring.planning import check
+from sandboxer.wiring.planning import resolved
 
 if TYPE_CHECKING:
     from sandboxer.model.drift import DriftReport
@@ -27,7 +27,7 @@ def compare(hosts: FleetHosts, options: Options, reporter: Reporter, inputs: Inp
     from sandboxer.lifecycle.drift import find_drift
     from sandboxer.reconcile.fleet_state import fleet_state_of
 
-    check(options, observations)
+    options = resolved(options, observations)
     fleet = observations.fleet
     fleet_state = fleet_state_of(fleet, observations.by_host, clock.now(), options.forgotten)
     reporter.begin(observations)

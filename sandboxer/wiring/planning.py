@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sandboxer.reconcile.options import Options
 from sandboxer.wiring import clock
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import Fleet
     from sandboxer.model.plan import Change, Plan
     from sandboxer.model.saved_plan import Approval, SavedPlan
-    from sandboxer.reconcile.options import Options
     from sandboxer.wiring.fleet_hosts import FleetHosts
     from sandboxer.wiring.observations import FleetObservations
     from sandboxer.wiring.source import FleetSource
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 class Planned:
     """A plan, the observations that it was made on, and the hosts that have a newer commit noted.
 
-    If an older commit is allowed, no host counts as having a newer one.
+    If an older commit is allowed, no host counts as having a newer one. ``options`` are those of the plan, with names
+    in place of globs and selectors.
     """
 
     plan: Plan
     observations: FleetObservations
     newer: frozenset[str] = frozenset()
+    options: Options = field(default_factory=Options)
 
     def with_changes(self, changes: Iterable[Change]) -> Planned:
         """Return the same with other changes in place of the plan's."""
@@ -51,17 +53,21 @@ class Planned:
 def plan_fleet(source: FleetSource, hosts: FleetHosts, options: Options) -> Planned:
     """Observe the hosts and plan; reads only. Raise ManifestError, SourceError, ExtensionError, UsageError."""
     observations = hosts.observe()
-    check(options, observations)
+    options = resolved(options, observations)
     planned = decide(observations, source.repository(), clock.now(), options)
-    return replace(planned, plan=replace(planned.plan, stats=hosts.stats()))
+    return replace(planned, plan=replace(planned.plan, stats=hosts.stats()), options=options)
 
 
-def check(options: Options, observations: FleetObservations) -> None:
-    """Raise UsageError if an option names a sandbox that is neither in git nor on a host, or an unknown host."""
-    from sandboxer.lifecycle.observe import recorded_names
+def resolved(options: Options, observations: FleetObservations) -> Options:
+    """Return the options with names in place of globs and selectors: git's labels count, for orphans the record's.
+
+    Raise UsageError if one names a sandbox that is neither in git nor on a host, or an unknown host.
+    """
+    from sandboxer.lifecycle.observe import recorded_labels
 
     fleet = observations.fleet
-    options.check({*fleet.sandboxes, *recorded_names(observations.by_host.values())}, fleet.hosts)
+    in_git = {name: desired.sandbox.metadata.labels for name, desired in fleet.sandboxes.items()}
+    return options.resolved({**recorded_labels(observations.by_host.values()), **in_git}, fleet.hosts)
 
 
 def decide(observations: FleetObservations, repository: FleetRepository, now: datetime, options: Options) -> Planned:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sandboxer.cli.main import COMMANDS
 from tests.support.gitrepo import GitRepo
@@ -112,6 +113,72 @@ def test_every_folder_within_a_fleet_will_do(fleet: GitRepo) -> None:
     saved = run("-C", within, "plan", "--out", "plan.json")
     assert saved.returncode == 1  # its host does not answer
     assert (within / "plan.json").is_file()
+
+
+@pytest.fixture
+def here(fleet: GitRepo, tmp_path: Path) -> GitRepo:
+    """The fleet with two sandboxes, on a host that answers."""
+    root = {"connection": "local", "root": f"{tmp_path}/root"}
+    host = {"apiVersion": "sandboxer.dev/v1", "kind": "Host", "metadata": {"name": "here"}, "spec": root}
+    fleet.write("manifests/here.yaml", yaml.safe_dump(host))
+    fleet.write(
+        "profiles/web.yaml",
+        PROFILE.replace("{extension: ext.compose-ssh}", "{extension: ext.dir-ssh, isolation: directory}"),
+    )
+    fleet.write("manifests/db.yaml", SANDBOX.replace("{name: web}", "{name: db, labels: {team: data}}"))
+    fleet.commit()
+    return fleet
+
+
+def test_the_formats_of_a_plan(here: GitRepo) -> None:
+    def plan(output: str) -> str:
+        done = run("-C", here.path, "plan", "-o", output)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    document = json.loads(plan("json"))
+    assert yaml.safe_load(plan("yaml")) | {"stats": None} == document | {"stats": None}
+    assert plan("name") == "db\nweb\n"
+    wide = plan("wide").splitlines()
+    assert [line.split() for line in wide[:2]] == [
+        ["HOST", "STATUS", "SANDBOXES", "UNMANAGED"],
+        ["here", "reachable", "2", "0"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["--target", "w*"], "web\n"),
+        (["--exclude", "w*"], "db\n"),
+        (["-l", "team=data"], "db\n"),
+        (["-l", "team", "-l", "team!=data"], ""),
+        (["--selector", "!team"], "web\n"),
+    ],
+)
+def test_globs_and_labels_select_what_is_planned(here: GitRepo, words: list[str], names: str) -> None:
+    done = run("-C", here.path, "plan", "-o", "name", *words)
+    assert (done.returncode, done.stdout) == (0, names)
+    assert ("No sandbox in git or on the hosts has labels for 'team,team!=data'." in done.stderr) is (not names)
+
+
+def test_what_selects_nothing_by_name_is_an_error(here: GitRepo) -> None:
+    done = run("-C", here.path, "plan", "--target", "wbe*")
+    assert done.returncode == 1
+    assert "--target: no sandbox in git or on the hosts matches `wbe*`" in done.stderr
+
+
+def test_an_approval_is_of_the_selected_names(here: GitRepo) -> None:
+    assert run("-C", here.path, "plan", "-l", "team=data", "--exclude", "w*", "--out", "plan.json").returncode == 0
+    options = json.loads((here.path / "plan.json").read_text())["approval"]["options"]
+    assert (options["selected"], options["excluded"]) == (["db"], ["web"])
+
+
+@pytest.mark.parametrize("words", [["list"], ["plan"], ["drift"], ["prune", "-y"], ["apply", "-y"], ["destroy", "-y"]])
+def test_a_selector_that_is_none_is_a_usage_error(words: list[str]) -> None:
+    done = run(*words, "-l", "team=a b")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "'team=a b' is not a requirement: use KEY=VALUE" in done.stderr
 
 
 def test_paths_are_relative_to_where_the_program_runs(fleet: GitRepo) -> None:
@@ -330,7 +397,7 @@ def test_a_wrong_choice_is_answered_with_the_one_that_was_meant(words: list[str]
 
 def test_a_choice_that_resembles_none_is_answered_with_those_that_there_are() -> None:
     error = run("plan", "-o", "zzz").stderr
-    assert "'zzz' is not one of 'text', 'json', 'markdown'." in error
+    assert "'zzz' is not one of 'text', 'wide', 'json', 'yaml', 'name', 'markdown'." in error
     assert "Did you mean" not in error
 
 

@@ -34,6 +34,8 @@ def handle(**given: Any) -> Handle:
         (SandboxFilter(hosts=["lab-2"]), False),
         (SandboxFilter(phases=["failed", "expired"]), False),
         (SandboxFilter(labels={"team": "a", "stage": "live"}), False),
+        (SandboxFilter(selector="team in (a,b),stage"), True),
+        (SandboxFilter(selector="team=a,!stage"), False),
         (SandboxFilter(by=MINE), True),
         (SandboxFilter(by="alice@laptop"), False),
     ],
