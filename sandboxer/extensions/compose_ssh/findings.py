@@ -12,16 +12,34 @@ SHOWN = 50
 LONGEST = 600
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding: the path of a value (``services.web.pid``), or a file; the reason, and what to do.
+
+    ``file`` is the file of the value if that is known, ``at`` the line and column in a file that cannot be read.
+    """
+
+    where: str
+    why: str
+    file: str = ""
+    at: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        why = f"{self.why} ({self.file})" if self.file else self.why
+        return f"{printable(self.where, LONGEST)}: {printable(why, LONGEST)}"
+
+
 @dataclass(slots=True)
 class Findings:
-    """Findings in the order in which they were added, each once."""
+    """Findings in the order in which they were added, each once by its text."""
 
     sandbox: str
-    lines: dict[str, None] = field(default_factory=dict)
+    lines: dict[str, Finding] = field(default_factory=dict)
 
-    def add(self, where: str, why: str) -> None:
+    def add(self, where: str, why: str, file: str = "", at: tuple[int, int] | None = None) -> None:
         """Add one: ``where`` is the path in the file (``services.web.pid``), ``why`` the reason and what to do."""
-        self.lines[f"{printable(where, LONGEST)}: {printable(why, LONGEST)}"] = None
+        finding = Finding(where, why, file, at)
+        self.lines.setdefault(str(finding), finding)
 
     def raise_any(self) -> None:
         """Raise ComposeRefused with every finding, one a line; do nothing if there are none."""

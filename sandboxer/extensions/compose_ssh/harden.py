@@ -40,9 +40,12 @@ _HANDLED = frozenset({
 })  # fmt: skip
 
 
-def harden(model: Mapping[str, Any], policy: Policy) -> Hardened:
-    """Return the hardened form of a normalised compose model. Raise ComposeRefused with every finding."""
-    findings = Findings(policy.sandbox)
+def harden(model: Mapping[str, Any], policy: Policy, findings: Findings | None = None) -> Hardened:
+    """Return the hardened form of a normalised compose model.
+
+    Raise ComposeRefused with every finding; ``findings`` collects them for the caller too.
+    """
+    findings = Findings(policy.sandbox) if findings is None else findings
     root = Scope("", policy, findings)
     top = root.only(dict(model), _TOP)
     services = _services(top, root)

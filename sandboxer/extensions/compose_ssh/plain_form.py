@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MAX_NODES = 100_000
 MAX_BYTES = 4 * 1024 * 1024
 
-_SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
-_PARTS = ("build", "deploy", "develop", "healthcheck", "logging")
+SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
+PARTS = ("build", "deploy", "develop", "healthcheck", "logging")
 # YAML 1.1, and so podman-compose, takes these for booleans, and Compose for strings: each reads them as before.
 _WORDS = re.compile(r"(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)", re.ASCII)
 _ESCAPED = re.compile(r'["\\]|[^\x20-\x7e]')
@@ -54,14 +54,14 @@ def without_extensions(document: Any) -> Any:
     if not isinstance(document, dict):
         return document
     plain = _dropped(document)
-    for section in _SECTIONS:
+    for section in SECTIONS:
         if section in plain:
             plain[section] = _within(plain[section], lambda entry: _within(entry, _entry, drop=True), each=True)
     return plain
 
 
 def _entry(entry: dict[str, Any]) -> dict[str, Any]:
-    parts = {key: _within(entry[key], _dropped) for key in _PARTS if key in entry}
+    parts = {key: _within(entry[key], _dropped) for key in PARTS if key in entry}
     return entry | parts
 
 

@@ -7,8 +7,8 @@ What two dialects read differently is refused here, so that the data has one mea
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 import yaml
 
@@ -34,6 +34,15 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]", re.ASCII)
 _MERGE = "<<"
 
 
+class UnreadableError(ValueError):
+    """A file that cannot be read. ``at`` is the line and column, from 1, where that is known."""
+
+    def __init__(self, why: str, mark: Any = None) -> None:
+        self.why = why
+        self.at = (mark.line + 1, mark.column + 1) if mark else None
+        super().__init__(f"line {self.at[0]}, column {self.at[1]}: {why}" if self.at else why)
+
+
 class Plain(str):
     """A scalar without quotes: a dialect may take it for a number, a boolean or a time."""
 
@@ -46,6 +55,39 @@ class Tagged:
 
     tag: str
     value: Any
+
+
+class Span(NamedTuple):
+    """A place in a file: line and column from 1, and the number of characters on that line."""
+
+    line: int
+    column: int
+    length: int
+
+
+class ItemSpans(NamedTuple):
+    """Where an item is: its key, None in a list, and its value."""
+
+    key: Span | None
+    value: Span
+
+
+@dataclass(slots=True)
+class SpanTable:
+    """Where the items of the mappings and lists of some documents are, by the identity of the mapping or list.
+
+    It keeps each of them, so that no other object gets its identity.
+    """
+
+    _of: dict[int, tuple[Any, dict[str | int, ItemSpans]]] = field(default_factory=dict)
+
+    def put(self, container: Any, items: dict[str | int, ItemSpans]) -> None:
+        """Note where the items of a mapping or list are."""
+        self._of[id(container)] = (container, items)
+
+    def of(self, container: Any) -> dict[str | int, ItemSpans]:
+        """Return where the items of a mapping or list are, by key or index; nothing of one that was not read."""
+        return self._of[id(container)][1] if id(container) in self._of else {}
 
 
 def bare(value: Any) -> Any:
@@ -65,24 +107,24 @@ def is_bool(text: str) -> bool:
     return text in _BOOL
 
 
-def documents(data: bytes) -> list[Any]:
-    """Return the file's documents in order; Compose merges them all.
+def documents(data: bytes, places: SpanTable | None = None) -> list[Any]:
+    """Return the file's documents in order; Compose merges them all. Note in ``places`` where their items are.
 
     Mappings become dicts, sequences lists, null None, scalars ``Plain`` or, quoted, text; the value of a mapping may
-    be ``Tagged``. Raise ValueError with the place and the reason: not YAML or UTF-8, over 1 MiB, nested deeper than
-    64, more than 1,000 aliases or 100,000 nodes, an alias inside itself, a tag, a key twice or of another kind.
+    be ``Tagged``. Raise UnreadableError with place and reason: not YAML or UTF-8, over 1 MiB, nested deeper than 64,
+    more than 1,000 aliases or 100,000 nodes, an alias inside itself, a tag, a key twice or of another kind.
     """
     if len(data) > MAX_BYTES:
-        raise ValueError(f"has {len(data)} bytes; the limit is {MAX_BYTES}")
+        raise UnreadableError(f"has {len(data)} bytes; the limit is {MAX_BYTES}")
     try:
         text = data.decode("utf-8-sig")
-        return list(_Composer(yaml.parse(text, Loader=yaml.CSafeLoader)).documents())
+        return list(_Composer(yaml.parse(text, Loader=yaml.CSafeLoader), places).documents())
     except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is not UTF-8") from error
+        raise UnreadableError(f"byte {error.start} is not UTF-8") from error
     except yaml.MarkedYAMLError as error:
-        raise ValueError(f"{_position(error.problem_mark)}{error.problem}") from error
+        raise UnreadableError(str(error.problem), error.problem_mark) from error
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise UnreadableError(" ".join(str(error).split())) from error
 
 
 class _Missing:
@@ -96,8 +138,9 @@ class _Open:
 class _Composer:
     """Turns events into data. An aliased value is built once and shared, so that an alias bomb stays small."""
 
-    def __init__(self, events: Iterator[yaml.Event]) -> None:
+    def __init__(self, events: Iterator[yaml.Event], places: SpanTable | None = None) -> None:
         self._events = events
+        self._places = places
         self._anchors: dict[str, Any] = {}
         self._depth = self._nodes = self._aliases = self._documents = 0
 
@@ -156,29 +199,41 @@ class _Composer:
         return value
 
     def _sequence(self) -> list[Any]:
-        items = []
+        items: list[Any] = []
+        places: dict[str | int, ItemSpans] = {}
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             value = self._value(event)
             if isinstance(value, Tagged):
                 _refuse(event, f"{value.tag} in a list; put it on the list")
+            if self._places is not None:
+                places[len(items)] = ItemSpans(None, _span(event))
             items.append(value)
+        if self._places is not None:
+            self._places.put(items, places)
         return items
 
     def _mapping(self) -> dict[str, Any]:
         own: dict[str, Any] = {}
         merged: dict[str, Any] | None = None
+        places: dict[str | int, ItemSpans] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = self._key(event)
-            value = self._value(next(self._events))
+            value = self._value(begin := next(self._events))
             if key == _MERGE:
                 if merged is not None:
                     _refuse(event, "the key duplicate key `<<`; give it a list")
                 merged = self._merged(event, value)
+                places = self._places_of(value) | places
             elif key in own:
                 _refuse(event, f"duplicate key `{_shown(key)}`")
             else:
                 own[key] = value
-        return (merged | own) if merged else own
+                if self._places is not None:
+                    places[key] = ItemSpans(_span(event), _span(begin))
+        result = (merged | own) if merged else own
+        if self._places is not None:
+            self._places.put(result, places)
+        return result
 
     def _key(self, event: yaml.Event) -> str:
         if not isinstance(event, yaml.ScalarEvent) or event.tag is not None:
@@ -204,6 +259,19 @@ class _Composer:
             merged.update(part)
         return merged
 
+    def _places_of(self, value: Any) -> dict[str | int, ItemSpans]:
+        """Return where the items of a merge key are."""
+        places: dict[str | int, ItemSpans] = {}
+        for part in reversed(value if isinstance(value, list) else [value]):
+            places.update({} if self._places is None else self._places.of(part))
+        return places
+
+
+def _span(event: yaml.Event) -> Span:
+    start, end = cast("yaml.Mark", event.start_mark), cast("yaml.Mark", event.end_mark)
+    length = end.column - start.column if end.line == start.line else 1
+    return Span(start.line + 1, start.column + 1, max(length, 1))
+
 
 def _scalar(event: yaml.ScalarEvent) -> Any:
     if "\x00" in event.value:
@@ -214,12 +282,8 @@ def _scalar(event: yaml.ScalarEvent) -> Any:
 
 
 def _refuse(event: yaml.Event, why: str) -> NoReturn:
-    raise ValueError(f"{_position(event.start_mark)}{why}")
+    raise UnreadableError(why, event.start_mark)
 
 
 def _shown(text: str) -> str:
     return ascii(text[:60])[1:-1]
-
-
-def _position(mark: Any) -> str:
-    return f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

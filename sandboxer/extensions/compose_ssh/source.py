@@ -17,7 +17,7 @@ from sandboxer.extensions.compose_ssh import env_files
 from sandboxer.extensions.compose_ssh.comparison import FileParts
 from sandboxer.extensions.compose_ssh.findings import Findings
 from sandboxer.extensions.compose_ssh.plain_form import Budget, plain_form
-from sandboxer.extensions.compose_ssh.plain_yaml import RESET, Tagged, bare, documents
+from sandboxer.extensions.compose_ssh.plain_yaml import RESET, SpanTable, Tagged, UnreadableError, bare, documents
 from sandboxer.extensions.compose_ssh.tags import carried_out
 from sandboxer.extensions.compose_ssh.tree import NotInTreeError, NotTrackedError, Tree
 
@@ -41,7 +41,8 @@ class SourceReport:
     ``files`` are the paths in the tree that Compose opens, compose files and the links on the way included. ``builds``
     says whether a service is built, ``contexts`` from which directories, as far as the raw files show. ``variables``
     are the names that the files take from the environment. ``opened`` is what Compose is given in their place: the
-    content of each path that it opens, without links; ``folders`` must exist too. ``parts`` is what the files say.
+    content of each path that it opens, without links; ``folders`` must exist too. ``parts`` is what the files say;
+    ``documents`` are those of each compose file, by the path at which Compose opens it, and ``places`` where they are.
     """
 
     files: tuple[str, ...]
@@ -51,6 +52,8 @@ class SourceReport:
     opened: Mapping[str, bytes] = field(repr=False)
     folders: tuple[str, ...]
     parts: FileParts = field(repr=False)
+    documents: Mapping[str, list[Any]] = field(repr=False)
+    places: SpanTable = field(repr=False)
 
 
 def inspect(
@@ -60,15 +63,16 @@ def inspect(
     *,
     sandbox: str,
     podman: bool = False,
+    findings: Findings | None = None,
 ) -> SourceReport:
     """Follow the compose files to everything that Compose would read.
 
     ``files`` are the compose files in Compose's order, paths in the tree to bytes; the directory of the first one is
     the project directory. ``read`` returns the bytes of another path of ``entries``. ``podman`` says that
     podman-compose will read them. Raise ComposeRefused with every finding, in the name of ``sandbox``; errors of
-    ``read`` pass through.
+    ``read`` pass through. ``findings`` collects them for the caller too.
     """
-    inspection = _Inspection(Tree(entries), read, Findings(sandbox))
+    inspection = _Inspection(Tree(entries), read, Findings(sandbox) if findings is None else findings)
     project = posixpath.dirname(next(iter(files), ""))
     inspection.dotenv(project)
     for path, data in files.items():
@@ -86,6 +90,8 @@ def inspect(
         opened,
         tuple(sorted(inspection.folders | {project})),
         inspection.parts,
+        inspection.compose_files,
+        inspection.places,
     )
 
 
@@ -101,6 +107,7 @@ class _Inspection:
         self.variables: set[str] = set()
         self.builds = False
         self.parts = FileParts()
+        self.places = SpanTable()
         self.compose_files: dict[str, list[Any]] = {}
         self.folders: set[str] = set()
         self._texts: dict[str, bytes] = {}
@@ -109,7 +116,7 @@ class _Inspection:
         self._steps = 0
 
     def refuse(self, where: str, why: str, file: str) -> None:
-        self.findings.add(where, f"{why} ({file})")
+        self.findings.add(where, why, file)
 
     def parse(self, path: str, data: bytes) -> list[Any]:
         """Return the documents of one compose file; parse each file once."""
@@ -118,9 +125,9 @@ class _Inspection:
             self._parsed[path] = []
             self.variables.update(_VARIABLE.findall(data.decode(errors="replace")))
             try:
-                self._parsed[path] = documents(data)
-            except ValueError as error:
-                self.findings.add(path, f"cannot be read: {error}")
+                self._parsed[path] = documents(data, self.places)
+            except UnreadableError as error:
+                self.findings.add(path, f"cannot be read: {error}", at=error.at)
         return self._parsed[path]
 
     def contents(self, order: list[str], *, podman: bool) -> dict[str, bytes]:
