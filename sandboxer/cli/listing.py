@@ -71,7 +71,7 @@ def list_(hosts: tuple[str, ...], phases: tuple[str, ...], selector: Selector | 
 def get(name: str, output: str) -> int:
     """Show one sandbox and how to reach it.
 
-    Shows the phase, the health, the sync status with git, and the reachable ports.
+    Shows the phase, the health, the sync status with git, why its last operation failed, and the reachable ports.
 
     \b
     Examples:
@@ -79,11 +79,12 @@ def get(name: str, output: str) -> int:
       sandboxer get 1f2e3d4c -o json
     """
     with client_session() as client:
-        shown = client.get(name).handle
+        sandbox = client.get(name)
+    shown = sandbox.handle
     if output == "text":
         from sandboxer.render.listing import handle_text
 
-        stdout().print(handle_text(shown, datetime.now(UTC)))
+        stdout().print(handle_text(shown, datetime.now(UTC), sandbox.error_text))
     else:
         _print([shown], output) if output in ("name", "wide") else write_data(shown.to_json(), output)
     return EXIT_DONE

@@ -81,7 +81,7 @@ class Client:
             SandboxNotFound: The sandbox certainly does not exist.
             HostNotObserved: The sandbox may be on a host that did not answer in full.
         """
-        return Sandbox(self, query.handle_named(self._context, name))
+        return Sandbox(self, *query.handle_with_error(self._context, name))
 
     def find(self, name: str, sees: Callable[[Handle], bool] | None = None) -> Sandbox | None:
         """Return one sandbox, and None if it certainly does not exist.

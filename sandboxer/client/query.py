@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sandboxer.errors import HostNotObserved, SandboxError, UsageError
+from sandboxer.errors import HostError, HostNotObserved, SandboxError, UsageError
+from sandboxer.hosts.last_error import read_last_error
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.selector import parse_selector
 from sandboxer.model.text import named
@@ -99,6 +101,23 @@ def handle_named(context: ClientContext, name: str) -> Handle:
     with context.open(restarts=True) as (source, hosts):
         home, *_ = find(plan_fleet(source, hosts, Options()), name)
         return handle_of(home)
+
+
+def handle_with_error(context: ClientContext, name: str) -> tuple[Handle, str]:
+    """Return the sandbox as ``handle_named`` does, and the whole text of its last failure.
+
+    The text is empty without a failure, and where the host cannot return it.
+    """
+    with context.open() as (source, hosts):
+        home, *_ = find(plan_fleet(source, hosts, Options()), name)
+        record, host, text = home.observed.record, home.observed.host, ""
+        if record is not None and record.error is not None:
+            root = source.fleet().hosts[host].spec.root
+            with suppress(HostError):
+                text = read_last_error(
+                    hosts.transport(host), root=root, fleet=record.fleet, identifier=record.id, failure=record.error
+                )
+        return handle_of(home), text
 
 
 def handle_if_there(

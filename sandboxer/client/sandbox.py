@@ -86,6 +86,7 @@ class Sandbox:
     Args:
         client: The client that carries out the operations.
         handle: Its description at that time.
+        error_text: The whole text of its last failure, as `Client.get` read it from its host; empty after a success.
 
     Example::
 
@@ -98,6 +99,7 @@ class Sandbox:
 
     client: SandboxClient
     handle: Handle
+    error_text: str = ""
 
     @property
     def id(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import ComposeRefused, SandboxError
 from sandboxer.errors.cause import Cause
+from sandboxer.hosts.last_error import heading
 from sandboxer.model.failure import MOST_HINT, MOST_MESSAGE, MOST_SERVICE, MOST_STEP, MOST_TEXT, Failure
 from sandboxer.model.text import printable
 
@@ -55,12 +56,6 @@ def text_of(text: str, failure: Failure) -> bytes:
         half = (MOST_TEXT - len(_CUT)) // 2
         data = data[:half] + _CUT.encode() + data[-half:]
     return f"{heading(failure)}\n\n".encode() + data
-
-
-def heading(failure: Failure) -> str:
-    """Return the first line of ``last-error.txt``: it tells the text of this failure from that of another one."""
-    service = f" of {failure.service}" if failure.service else ""
-    return f"{failure.at:%Y-%m-%dT%H:%M:%SZ} {failure.code} in step {failure.step}{service}"
 
 
 def _line(text: str, limit: int) -> str:

@@ -27,6 +27,7 @@ from sandboxer.errors import (
 )
 from sandboxer.errors.cause import Cause
 from sandboxer.extensions import failures, records
+from sandboxer.hosts import last_error
 from sandboxer.hosts.observation import file_sums
 from sandboxer.model.event import events_of, gap_then, last_number
 from sandboxer.model.hidden import Hidden
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import InputTree, TreeEntry
     from sandboxer.model.record import Record
 
-LAST_ERROR = "last-error.txt"
 REMOVE_SECONDS = 300.0  # a tenant may have left millions of files
 
 
@@ -195,7 +195,7 @@ class RecordedDirectory:
         cause = replace(cause, message=self._hidden(cause.message) or message, text=self._hidden(cause.text) or message)
         failure = failures.failure_of(cause, hint, at=self.operation.clock(), step=self._step)
         with suppress(SandboxerError):  # without its text, the record still has the cause
-            self.put(LAST_ERROR, failures.text_of(cause.text, failure))
+            self.put(last_error.FILE, failures.text_of(cause.text, failure))
         record = records.again(begun).model_copy(update={"error": failure})
         through = (Phase.FAILED,) if may_follow(begun.phase, Phase.FAILED) else ()
         with suppress(SandboxerError):  # the error being raised matters more

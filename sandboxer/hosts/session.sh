@@ -193,7 +193,7 @@ do_rewrite() { # SHA-256 of the record to replace, events...; the new record
     rm -f "$directory/.record.next"; echo "the record changed meanwhile"; return $EX_STALE; }
   write_events "$directory" "$@" && mv -f "$directory/.record.next" "$directory/record.json" && sync "$directory" || return 1
   # The text of a failure ends with the error on record; one that a kill leaves behind belongs to none.
-  ! grep -q -F '"error":null,"expires_at"' "$directory/record.json" || rm -f "$directory/last-error.txt"
+  grep -q -F '"error":{"at":"' "$directory/record.json" || rm -f "$directory/last-error.txt"
 }
 
 do_show() { cat "$directory/$1"; } # path below the sandbox's folder

@@ -96,6 +96,7 @@ class Reason(StrEnum):
     REPLACE_INTERRUPTED = "replace_because_interrupted"
     REPAIR_DRIFT = "repair_because_drift"
     REPAIR_INTERRUPTED = "repair_because_interrupted"
+    REPAIR_FAILED = "repair_because_failed"
     DELETE_ORPHANED = "delete_because_orphaned"
     DELETE_EXPIRED = "delete_because_expired"
     DELETE_STRAY = "delete_because_stray"

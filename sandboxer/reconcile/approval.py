@@ -13,7 +13,7 @@ from sandboxer.model.jsontypes import canonical
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
 from sandboxer.model.plan import Change
 from sandboxer.model.saved_plan import Approval, ApprovedInput, ApprovedOptions
-from sandboxer.reconcile.change import blocked
+from sandboxer.reconcile.change import approved_as, blocked
 from sandboxer.reconcile.options import Options
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _mismatch(was: ApprovedChange | None, now: Change | None, unseen: Mapping[st
             else "it does not exist any more"
         )
         return f"the saved plan says {was.reason}, and {found}"
-    if (was.action, was.reason) != (now.action, now.reason):
+    if (was.action, approved_as(was.reason)) != (now.action, approved_as(now.reason)):
         return f"the saved plan says {was.reason}, and now it is {now.reason}"
     differing = ", ".join(_details(was, now))
     return f"it is not as the saved plan has it: {differing}" if differing else ""

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
 
+def approved_as(reason: str) -> str:
+    """Return the reason that an approval is bound to: an earlier release saved a repair after a failure as another."""
+    return Reason.REPAIR_INTERRUPTED.value if reason == Reason.REPAIR_FAILED else str(reason)
+
+
 def change_of(
     observed: ObservedSandbox,
     action: Action,
@@ -57,6 +62,7 @@ def change_of(
         generation=observed.generation,
         uid=observed.uid,
         origin=observed.origin or "git",
+        error=observed.record.error if observed.record else None,
     )
     return _with_block(change, remedy)
 
@@ -145,7 +151,7 @@ def with_fingerprint(change: Change, copies: Iterable[ObservedSandbox]) -> Chang
         "host": change.host,
         "from_host": change.from_host,
         "action": change.action.value,
-        "reason": change.reason.value,
+        "reason": approved_as(change.reason),
         "pending": [pending.to_json() for pending in change.pending],
         "seen": seen,
     }

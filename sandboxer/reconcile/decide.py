@@ -249,7 +249,13 @@ class Decider:
             return change_of(home, Action.BLOCKED, *unmet, sync=sync, pending=pending)
         if effect is Effect.REPLACE:
             return change_of(home, Action.REPLACE, Reason.REPLACE_CHANGED, _fields(pending), pending=pending)
-        if record.phase in (Phase.REQUESTED, Phase.PROVISIONING) or (not home.is_ready and not pending):
+        begun = record.phase in (Phase.REQUESTED, Phase.PROVISIONING)
+        if not begun and not pending and (record.phase is Phase.FAILED or record.error is not None):
+            message = (
+                f"its last operation failed: {record.error.message}" if record.error else "its last operation failed"
+            )
+            return change_of(home, Action.REPAIR, Reason.REPAIR_FAILED, message)
+        if begun or (not home.is_ready and not pending):
             message = f"it was left {record.phase}"
             return change_of(home, Action.REPAIR, Reason.REPAIR_INTERRUPTED, message, pending=pending)
         if pending:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP
 from sandboxer.model.lifecycle import Phase
+from sandboxer.render.failures import failure_line
 
 if TYPE_CHECKING:
     from sandboxer.model.event import Event
@@ -26,4 +27,6 @@ def event_line(event: Event) -> Text:
         line.append("journal lost", "yellow").append("  what happened before is not known")
     else:
         line.append(f"{event.phase:<12}", _STYLES.get(event.phase, "")).append(f"  {event.reason}", "dim")
+        if event.error is not None:
+            line.append(f"  {failure_line(event.error)}")
     return line

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from sandboxer.model.lifecycle import Health, Phase, Sync
+from sandboxer.render.failures import add_failure, failure_line
 from sandboxer.render.lines import Lines
 from sandboxer.render.words import safe
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sandboxer.model.handle import Endpoint, Handle, ServiceStatus
 
 _NARROW = ("NAME", "ID", "HOST", "PHASE", "SYNC", "HEALTH", "EXPIRES-IN")
-_WIDE = (*_NARROW, "EXPIRES-AT", "EXPIRY-SOURCE", "PROFILE", "CONSUMER", "REACHABILITY")
+_WIDE = (*_NARROW, "EXPIRES-AT", "EXPIRY-SOURCE", "PROFILE", "CONSUMER", "REACHABILITY", "ERROR")
 _SPACING = 3
 _SHORT = 12  # digits of a commit
 _STYLES = {
@@ -41,7 +42,7 @@ _STYLES = {
 def list_table(handles: Sequence[Handle], *, wide: bool) -> Lines:
     """Return the handles as columns, a line each.
 
-    ``wide`` adds the expiry and its source, the profile, the consumer and the ways in.
+    ``wide`` adds the expiry and its source, the profile, the consumer, the ways in, and why the last operation failed.
     """
     out = Lines()
     if not handles:
@@ -101,6 +102,7 @@ def _cells(handle: Handle) -> tuple[str, ...]:
         _word(handle.profile),
         _word(handle.consumer),
         ", ".join(endpoints) or "-",
+        failure_line(handle.error) if handle.error else "-",
     )
 
 
@@ -114,8 +116,11 @@ def _state(handle: Handle) -> dict[str, str]:
     }
 
 
-def handle_text(handle: Handle, now: datetime) -> Lines:
-    """Return one sandbox in full: a fact a line, and each way in with how to use it. ``now`` is aware."""
+def handle_text(handle: Handle, now: datetime, error_text: str = "") -> Lines:
+    """Return one sandbox in full: a fact a line, and each way in with how to use it. ``now`` is aware.
+
+    ``error_text`` is the whole text of its last failure.
+    """
     facts = {
         **_state(handle),
         "profile": _word(handle.profile),
@@ -142,6 +147,8 @@ def handle_text(handle: Handle, now: datetime) -> Lines:
         out.add("-", prefix=("  reachability  ", "dim"))
     else:
         out.add((f"                `sandboxer forward {_word(handle.name)}` leads there from here", "dim"))
+    if handle.error is not None:
+        add_failure(out, handle.error, _when(handle.error.at, now), error_text)
     return out
 
 

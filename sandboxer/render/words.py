@@ -101,6 +101,8 @@ def why(change: Change) -> list[str]:
     # A message that only names fields repeats the list of fields below it.
     repeats = any(change.message == name or change.message.startswith((f"{name}, ", f"{name} and ")) for name in named)
     lines = [] if repeats else safe_lines(change.message)
+    if change.error and change.error.message not in change.message:
+        lines.append(f"its last operation failed: {safe(change.error.message)}")
     if change.action is Action.UPDATE and all(effect_of_path(f.path) is Effect.RECORD for f in fields):
         lines.append("only the record is written: no container is touched")
     if change.from_host and change.acts:

@@ -58,6 +58,7 @@ def _bring_up(directory: WorkDirectory, desired: DesiredSandbox, record: Record)
         raise ProvisionFailed(desired.name, f"{named('sandbox', desired.name)} has no input: {desired.input_error}")
     directory.begin_step("deliver", "delivering")
     directory.bring(tree, all_of_it=spec["workspace"]["mode"] == "copy")
+    directory.begin_step("secrets")
     sealed = records.sealed_for(record, desired)["secrets"]
     secrets = [directory.put_secret(one, sealed[one.name]["version"])[0] for one in desired.secrets]
     directory.put_variables(desired.env)

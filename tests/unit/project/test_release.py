@@ -80,6 +80,7 @@ REWORDED = {
     "as git wants it; whether APP_TOKEN changed is told when applied, for a plan reads no secret": "in sync with git; "
     "apply checks whether APP_TOKEN changed, as a plan reads no secrets",
     "asked for with --replace": "replacement requested",
+    "it was left failed": "its last operation failed",
 }
 
 
@@ -89,9 +90,11 @@ def reworded(document: Any) -> Any:
         current = document.replace("once an apply has brought it to its end", "once an apply has finished it")
         return REWORDED.get(current, current)
     if isinstance(document, dict):
+        # What failed was repaired for the same reason as what was interrupted.
+        failed = {"reason": "repair_because_failed"} if document.get("message") == "it was left failed" else {}
         return {
             key: reworded(value) if key in ("message", "warnings") or not isinstance(value, str) else value
-            for key, value in document.items()
+            for key, value in (document | failed).items()
         }
     return [reworded(one) for one in document] if isinstance(document, list) else document
 
@@ -231,7 +234,7 @@ def test_the_hub_is_sent_the_same(present: Restored) -> None:
 def test_a_saved_plan_approves_what_it_approved(present: Restored, tmp_path: Path) -> None:
     decided = present.approved(STATES.text("saved-plan.json").encode())
     assert {change.sandbox: change.reason.value for change in decided.changes} == {
-        change["sandbox"]: change["reason"] for change in STATES.json("saved-plan.json")["changes"]
+        change["sandbox"]: change["reason"] for change in reworded(STATES.json("saved-plan.json"))["changes"]
     }
     again = tmp_path / "again.json"
     present.run("plan", "--out", str(again))

@@ -81,11 +81,29 @@ OVER = {
     "seconds_left": 0,
     "health": "Degraded",
 }
+BROKEN = {
+    **FULL,
+    "name": "broken",
+    "phase": "failed",
+    "sync": "OutOfSync",
+    "health": "Degraded",
+    "error": {
+        "code": "build-failed",
+        "message": 'the build of service "web" failed: exit code 2',
+        "hint": "repair the Dockerfile, commit, and apply again",
+        "at": "2026-11-24T11:58:00Z",
+        "step": "build",
+        "service": "web",
+    },
+}
+ERROR_TEXT = (
+    "broken on lab-1: the build failed:\n#7 0.2 make: *** No rule\x1b[2J to make target\n#7 ERROR: exit code: 2\n"
+)
 
 
 @pytest.mark.parametrize("wide", [False, True], ids=["narrow", "wide"])
 def test_the_table(wide: bool) -> None:
-    text = piped(list_table([handle(**FULL), handle(**BARE), handle(**OVER)], wide=wide))
+    text = piped(list_table([handle(**FULL), handle(**BARE), handle(**OVER), handle(**BROKEN)], wide=wide))
     compare(f"render/list-{'wide' if wide else 'narrow'}.txt", text)
 
 
@@ -109,6 +127,17 @@ def test_an_empty_table_has_a_message() -> None:
 @pytest.mark.parametrize(("name", "given"), [("full", FULL), ("bare", BARE), ("over", OVER)])
 def test_one_sandbox(name: str, given: dict[str, Any]) -> None:
     compare(f"render/get-{name}.txt", piped(handle_text(handle(**given), NOW)))
+
+
+def test_a_failed_one_shows_its_cause_and_the_whole_text() -> None:
+    compare("render/get-broken.txt", piped(handle_text(handle(**BROKEN), NOW, ERROR_TEXT)))
+
+
+def test_a_text_that_says_no_more_than_the_cause_is_not_repeated() -> None:
+    message = BROKEN["error"]["message"]
+    text = piped(handle_text(handle(**BROKEN), NOW, f"{message}\n"))
+    assert text == piped(handle_text(handle(**BROKEN), NOW))
+    assert text.count(message) == 1
 
 
 @pytest.mark.parametrize(
