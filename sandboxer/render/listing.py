@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from sandboxer.model.handle import Endpoint, Handle, ServiceStatus
 
-_NARROW = ("NAME", "ID", "HOST", "PHASE", "SYNC", "HEALTH", "EXPIRES-IN")
-_WIDE = (*_NARROW, "EXPIRES-AT", "EXPIRY-SOURCE", "PROFILE", "CONSUMER", "REACHABILITY", "ERROR")
-_SPACING = 3
-_SHORT = 12  # digits of a commit
+_NARROW = ("NAME", "HOST", "STATUS", "SYNC", "ORIGIN", "LEFT")
+_WIDE = (
+    *("NAME", "ID", "HOST", "PHASE", "SYNC", "HEALTH", "ORIGIN", "COMMIT", "EXPIRES-IN", "EXPIRES-AT", "EXPIRY-SOURCE"),
+    *("PROFILE", "CONSUMER", "REACHABILITY", "ERROR"),
+)
+_SHORT, _LISTED = 12, 7  # digits of a commit, alone and in a list
 _STYLES = {
     Phase.READY: "green",
     Phase.ACTIVE: "green",
@@ -42,23 +44,20 @@ _STYLES = {
 def list_table(handles: Sequence[Handle], *, wide: bool) -> Lines:
     """Return the handles as columns, a line each.
 
-    ``wide`` adds the expiry and its source, the profile, the consumer, the ways in, and why the last operation failed.
+    Names of usual length fit 60 columns. ``wide`` has phase and health apart, the expiry and its source, the profile,
+    the consumer, the ways in, and the cause of a failure.
     """
     out = Lines()
     if not handles:
         out.add("There are no sandboxes on the hosts.")
         return out
-    titles = _WIDE if wide else _NARROW
-    rows = [_cells(handle)[: len(titles)] for handle in handles]
-    widths = [max(cell_len(row[at]) for row in (titles, *rows)) for at in range(len(titles))]
-    out.add((_aligned(titles, widths, len(titles)), "bold"))
-    for row in rows:
-        parts: list[str | tuple[str, str]] = []
-        for at, cell in enumerate(row):
-            parts.append((cell, _STYLES.get(cell, "")))  # type: ignore[call-overload]
-            if at + 1 < len(row):
-                parts.append(" " * (widths[at] + _SPACING - cell_len(cell)))
-        out.add(*parts)
+    rows = [_wide(handle) if wide else _narrow(handle) for handle in handles]
+    titles, *lines = aligned([_WIDE if wide else _NARROW, *rows], spacing=3 if wide else 2)
+    out.add(("".join(titles), "bold"))
+    for cells in lines:
+        words = (cell.rstrip() for cell in cells)
+        pairs = ((word, cell[len(word) :]) for word, cell in zip(words, cells, strict=True))
+        out.add(*(part for word, blanks in pairs for part in ((word, _STYLES.get(word, "")), blanks)))  # type: ignore[call-overload]
     return out
 
 
@@ -86,16 +85,21 @@ def aligned(rows: Sequence[Sequence[str]], spacing: int = 2) -> Iterator[list[st
         yield [*padded, row[last]]
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int], count: int) -> str:
-    padded = (cell + " " * (widths[at] + _SPACING - cell_len(cell)) for at, cell in enumerate(cells[: count - 1]))
-    return "".join(padded) + cells[count - 1]
+def _narrow(handle: Handle) -> tuple[str, ...]:
+    """Return the cells of the short list: of what is ready the health, of all else the phase."""
+    status = handle.health if handle.phase in (Phase.READY, Phase.ACTIVE, None) else handle.phase
+    origin = f"{_word(handle.origin)}@{_commit(handle)}" if handle.inputs else _word(handle.origin)
+    left = "0s" if handle.seconds_left == 0 else time_left(handle)
+    return _word(handle.name), _word(handle.host), _word(status), _word(handle.sync), origin, left
 
 
-def _cells(handle: Handle) -> tuple[str, ...]:
+def _wide(handle: Handle) -> tuple[str, ...]:
     endpoints = (f"{_word(one.name)}={_word(one.url)} ({one.via})" for one in handle.reachability)
     return (
         _word(handle.name),
         *_state(handle).values(),
+        _word(handle.origin),
+        _commit(handle),
         time_left(handle),
         _time(handle.expires_at),
         expiry_source(handle),
@@ -104,6 +108,11 @@ def _cells(handle: Handle) -> tuple[str, ...]:
         ", ".join(endpoints) or "-",
         failure_line(handle.error) if handle.error else "-",
     )
+
+
+def _commit(handle: Handle) -> str:
+    """Return the commit of the input as git shortens it."""
+    return _word(handle.inputs.commit)[:_LISTED] if handle.inputs else "-"
 
 
 def _state(handle: Handle) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 
 from sandboxer.errors import ComposeRefused, HostUnreachable, ManifestError, SandboxerError, UsageError
 from sandboxer.errors.diagnostic import Diagnostic, Location
+from sandboxer.model.failure import Failure
 from sandboxer.model.hidden import Hidden
 from sandboxer.render.diagnostics import to_text
 from sandboxer.render.errors import error_text
@@ -111,6 +112,34 @@ def test_columns_line_up_and_no_line_ends_in_blanks() -> None:
     lines = piped(list_table([handle(**FULL), handle(**{**BARE, "name": "東京"})], wide=True)).splitlines()
     assert len({line.index("1f2e3d4c") + line.count("東京") * 2 for line in lines[1:]}) == 1
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_names_of_usual_length_fit_sixty_columns() -> None:
+    longest = {"sync": "OutOfSync", "health": "Degraded", "origin": "api"}
+    listed = [handle(**FULL), handle(**{**FULL, **longest}), handle(**OVER)]
+    assert max(map(len, piped(list_table(listed, wide=False)).splitlines())) <= 60
+
+
+def test_what_is_not_ready_shows_its_phase_and_what_is_its_health() -> None:
+    given = [("ready", "Degraded"), ("active", "Healthy"), ("failed", "Missing"), ("provisioning", "Progressing")]
+    listed = [handle(**{**FULL, "phase": phase, "health": health}) for phase, health in given]
+    lines = piped(list_table(listed, wide=False)).splitlines()[1:]
+    assert [line.split()[2] for line in lines] == ["Degraded", "Healthy", "failed", "provisioning"]
+
+
+def test_a_wide_list_has_the_cause_of_a_failure_on_its_line() -> None:
+    error = {
+        "code": "build-failed",
+        "message": "the image of web \x1b[31mdoes not build",
+        "hint": "",
+        "at": "2026-11-24T10:00:00Z",
+        "step": "build",
+        "service": "web",
+    }
+    shown = piped(
+        list_table([handle(**FULL).model_copy(update={"error": Failure.model_construct(**error)})], wide=True)
+    )
+    assert shown.splitlines()[1].endswith("   build-failed: the image of web does not build")
 
 
 def test_colour_only_adds_escapes() -> None:
