@@ -15,9 +15,10 @@ from sandboxer.api.openapi import document
 from sandboxer.api.routes import queries, sandboxes
 from sandboxer.api.service import Service
 from sandboxer.errors import SandboxerError
+from sandboxer.model.faults import fault_of
 from sandboxer.model.text import printable
 from sandboxer.web.gate import Gate, problem
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind, kind_of_status
 
 FREE = frozenset({"/healthz", "/readyz"})
 
@@ -91,14 +92,18 @@ def _refused(app: FastAPI, service: Service, request: Request, error: Exception)
         return error
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        return HttpProblem(400, first["msg"], field=printable(".".join(str(part) for part in first["loc"][1:])))
+        return HttpProblem(
+            ProblemKind.INVALID_REQUEST,
+            fault_of(first),
+            field=printable(".".join(str(part) for part in first["loc"][1:])),
+        )
     if isinstance(error, SandboxerError):
         return service.refused(error)
     if isinstance(error, HTTPException):
         detail = _DETAILS.get(error.status_code, str(error.detail))
         headers = {"Allow": _allowed(app, request.scope["path"])} if error.status_code == 405 else error.headers
-        return HttpProblem(error.status_code, detail, headers=headers)
-    return HttpProblem(500, "internal server error; see the server's output")
+        return HttpProblem(kind_of_status(error.status_code), detail, headers=headers)
+    return HttpProblem(ProblemKind.INTERNAL_ERROR, "internal server error; see the server's output")
 
 
 def _allowed(app: FastAPI, path: str) -> str:

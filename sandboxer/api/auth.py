@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandboxer.web.gate import bearer, digest, wrong_token
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,5 +39,7 @@ class TokenAuth:
         more = self._rate_limit.take(grant.name)
         if scope["method"] not in READING and not grant.write:
             challenge = f'Bearer realm="{REALM}", error="insufficient_scope", scope="write"'
-            raise HttpProblem(403, "the token has no scope `write`", headers={"WWW-Authenticate": challenge, **more})
+            raise HttpProblem(
+                ProblemKind.FORBIDDEN, "the token has no scope `write`", headers={"WWW-Authenticate": challenge, **more}
+            )
         return more

@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sandboxer.api.service import Service
 from sandboxer.api.tokens import Grant
+from sandboxer.model.faults import fault_of
 from sandboxer.model.text import NAME_PATTERN, printable
 from sandboxer.web.body import body_of
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -66,9 +67,11 @@ async def new_request(request: Request, model: type[M]) -> M:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
+        found = error.errors(include_url=False, include_input=False)
     if any(one["type"] == "json_invalid" for one in found):
-        raise HttpProblem(400, "the body is not valid JSON")
+        raise HttpProblem(ProblemKind.INVALID_REQUEST, "the body is not valid JSON")
     # The first part of the location is the model itself; values are never repeated.
-    errors = [{"detail": one["msg"], "field": printable(".".join(str(part) for part in one["loc"]))} for one in found]
-    raise HttpProblem(422, "request body failed validation", errors=errors[:100])
+    errors = [
+        {"detail": fault_of(one), "field": printable(".".join(str(part) for part in one["loc"]))} for one in found
+    ]
+    raise HttpProblem(ProblemKind.VALIDATION_FAILED, "request body failed validation", errors=errors[:100])

@@ -26,7 +26,7 @@ from sandboxer.errors import (
 )
 from sandboxer.model.request import FILE
 from sandboxer.render.remedies import API, worded
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 from sandboxer.wiring.edges import default_cache
 
 if TYPE_CHECKING:
@@ -35,19 +35,20 @@ if TYPE_CHECKING:
 
 LOST_SECONDS, BUSY_SECONDS, BROKEN_SECONDS = 10, 5, 30
 
-# The first match counts: the status, and the seconds until a retry (0: a retry is of no use).
-_STATUSES: tuple[tuple[type[SandboxerError], int, int], ...] = (
-    (SandboxNotFound, 404, 0),
-    (KeyReused, 422, 0),
-    (NameTaken, 409, 0),
-    (HostNotObserved, 503, LOST_SECONDS),
-    (HostError, 503, LOST_SECONDS),
-    (SandboxLocked, 409, BUSY_SECONDS),
-    (StaleChange, 409, BUSY_SECONDS),
-    (ComposeRefused, 422, 0),
-    (InputUnavailable, 422, 0),
-    (SourceError, 503, BROKEN_SECONDS),
-    (ExtensionError, 503, BROKEN_SECONDS),
+# The first match counts: the kind, and the seconds until a retry (0: a retry is of no use).
+_KINDS: tuple[tuple[type[SandboxerError], ProblemKind, int], ...] = (
+    (SandboxNotFound, ProblemKind.SANDBOX_NOT_FOUND, 0),
+    (KeyReused, ProblemKind.KEY_REUSED, 0),
+    (NameTaken, ProblemKind.NAME_TAKEN, 0),
+    (HostNotObserved, ProblemKind.HOST_UNAVAILABLE, LOST_SECONDS),
+    (HostError, ProblemKind.HOST_UNAVAILABLE, LOST_SECONDS),
+    (SandboxLocked, ProblemKind.LOCKED, BUSY_SECONDS),
+    (StaleChange, ProblemKind.LOCKED, BUSY_SECONDS),
+    (ComposeRefused, ProblemKind.COMPOSE_REFUSED, 0),
+    (InputUnavailable, ProblemKind.INPUT_UNAVAILABLE, 0),
+    (SourceError, ProblemKind.FLEET_INVALID, BROKEN_SECONDS),
+    (ExtensionError, ProblemKind.FLEET_INVALID, BROKEN_SECONDS),
+    (SandboxerError, ProblemKind.OPERATION_FAILED, 0),
 )
 _FIELDS: dict[type[SandboxerError], str] = {
     KeyReused: "Idempotency-Key",
@@ -62,20 +63,21 @@ _PATH = re.compile(r"(?:spec|metadata)(?:\.[A-Za-z_][\w.\[\]-]*)")
 _OWN = (("placement.hosts", "hosts"), ("secretRefs", "secret_refs"))
 
 
-def refused(error: SandboxerError, root: Path, *, usage: int = 409) -> HttpProblem:
-    """Return the problem for an error of the library. ``usage`` is the status of a call that is invalid at present."""
+def refused(error: SandboxerError, root: Path, *, usage: ProblemKind = ProblemKind.CONFLICT) -> HttpProblem:
+    """Return the problem for an error of the library. ``usage`` is the kind of a call that is invalid at present."""
     if isinstance(error, ManifestError):
         return _of_manifests(error)
-    otherwise = (SandboxerError, usage if isinstance(error, UsageError) else 409, 0)
-    _, status, retry = next((one for one in _STATUSES if isinstance(error, one[0])), otherwise)
-    if isinstance(error, (SourceError, ExtensionError)) and status == 503:
+    _, kind, retry = next(one for one in _KINDS if isinstance(error, one[0]))
+    if kind is ProblemKind.OPERATION_FAILED and isinstance(error, UsageError):
+        kind = usage
+    if kind is ProblemKind.FLEET_INVALID:
         detail = "the fleet cannot be read: its owner can run `sandboxer validate`"
     elif isinstance(error, NameTaken):
         detail = _TAKEN
     else:
         detail = without_paths("; ".join(filter(None, (error.message, worded(error.remedy, API)))), root)
     headers = {"Retry-After": str(retry)} if retry else {}
-    return HttpProblem(status, detail, field=_FIELDS.get(type(error), ""), headers=headers)
+    return HttpProblem(kind, detail, field=_FIELDS.get(type(error), ""), headers=headers)
 
 
 def without_paths(text: str, root: Path) -> str:
@@ -111,11 +113,15 @@ def _of_manifests(error: ManifestError) -> HttpProblem:
     of_request = [finding for finding in errors if finding.location.file == FILE]
     if not of_request:
         detail = "the fleet's manifests have errors: its owner can run `sandboxer validate`"
-        return HttpProblem(503, detail, headers={"Retry-After": str(BROKEN_SECONDS)})
+        return HttpProblem(ProblemKind.FLEET_INVALID, detail, headers={"Retry-After": str(BROKEN_SECONDS)})
     if all(finding.code == "duplicate-name" for finding in of_request):  # the location is in a manifest of the fleet
-        return HttpProblem(409, _TAKEN, field="name")
+        return HttpProblem(ProblemKind.NAME_TAKEN, _TAKEN, field="name")
     of_request = [finding for finding in of_request if finding.code != "duplicate-name"]
-    return HttpProblem(422, "the request failed validation", errors=[_finding(finding) for finding in of_request])
+    return HttpProblem(
+        ProblemKind.VALIDATION_FAILED,
+        "the request failed validation",
+        errors=[_finding(finding) for finding in of_request],
+    )
 
 
 def _finding(finding: Diagnostic) -> JsonObject:

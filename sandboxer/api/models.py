@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from sandboxer.model.faults import CONSUMER_PATTERN, EVENT_ID_PATTERN, LABEL_PATTERN, SERVICE_PATTERN
 from sandboxer.model.handle import Handle
 from sandboxer.model.hub import CloudEvent
 from sandboxer.model.lifecycle import Phase
@@ -91,11 +92,11 @@ class SandboxQuery(BaseModel):
 
     phase: Phase | None = Field(None, description="Include only sandboxes in this phase.")
     host: Name | None = Field(None, description="Include only sandboxes on this host.")
-    label: list[Annotated[str, StringConstraints(pattern="^[^=]+=.*$")]] = Field(
+    label: list[Annotated[str, StringConstraints(pattern=LABEL_PATTERN)]] = Field(
         default_factory=list,
         description="Include only sandboxes with this label, KEY=VALUE. Several labels must all match.",
     )
-    consumer: Annotated[str, StringConstraints(pattern="^(adm|agt|atm)/.+$")] | None = Field(
+    consumer: Annotated[str, StringConstraints(pattern=CONSUMER_PATTERN)] | None = Field(
         None, description="Include only sandboxes of this consumer, ACTOR/PROJECT."
     )
     origin: Literal["git", "api"] | None = Field(
@@ -110,7 +111,7 @@ class EventsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    after: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="The `next` of the previous page.")
+    after: str | None = Field(None, pattern=EVENT_ID_PATTERN, description="The `next` of the previous page.")
     limit: int = Field(100, ge=1, le=1000, description="The largest number of results.")
 
 
@@ -119,7 +120,7 @@ class LogsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    service: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]] = Field(
+    service: list[Annotated[str, StringConstraints(pattern=SERVICE_PATTERN)]] = Field(
         default_factory=list, description="Include only this service. Repeatable. Default: all services."
     )
     tail: int | None = Field(None, ge=0, le=100_000, description="The number of last lines of each service.")
@@ -160,21 +161,3 @@ class State(_Answer):
     status: Literal["ok", "ready"] = Field(
         description="`ok`: the process runs; `ready`: the server can serve requests."
     )
-
-
-class Finding(_Answer):
-    """One fault of a request."""
-
-    detail: str = Field(description="The fault and the remedy.")
-    field: str = Field(description="The path in the request. Empty if no single part is at fault.")
-
-
-class Problem(_Answer):
-    """A problem by RFC 9457: the reason why a request failed."""
-
-    type: str = Field(description="about:blank: the status describes the problem.")
-    title: str = Field(description="The title of the status.")
-    status: int = Field(ge=400, le=599, description="The HTTP status code.")
-    detail: str = Field(description="The fault.")
-    field: str | None = Field(None, description="The part of the request at fault.")
-    errors: list[Finding] | None = Field(None, description="The findings, if there are several.")

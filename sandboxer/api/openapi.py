@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.openapi.utils import get_openapi
 
-from sandboxer.api.models import CreateSandbox, ExtendTtl, Problem
+from sandboxer.api.models import CreateSandbox, ExtendTtl
 from sandboxer.version import __version__
-from sandboxer.web.problems import MEDIA_TYPE
+from sandboxer.web.openapi import REF, problem_schemas, responses, without_validation_errors
+from sandboxer.web.problems import ProblemKind
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -29,20 +30,17 @@ _WORDS = {
     500: "An internal error of the server.",
     503: "A host did not answer, the fleet cannot be read, or the server is shutting down. Retry after `Retry-After`.",
 }
-_RETRIES = frozenset({429, 503})
-_RETRY = {"schema": {"type": "integer", "minimum": 1}, "description": "The seconds to wait before a retry."}
-_MODELS: tuple[type[BaseModel], ...] = (CreateSandbox, ExtendTtl, Problem)
-_REF = "#/components/schemas/{model}"
+_MODELS: tuple[type[BaseModel], ...] = (CreateSandbox, ExtendTtl)
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the problems that a route may answer with."""
-    return {status: _problem(status) for status in statuses}
+    return responses((kind for kind in ProblemKind if kind.status in statuses), _WORDS)
 
 
 def body(model: type[BaseModel]) -> dict[str, Any]:
     """Return the description of the body that a route accepts."""
-    content = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    content = {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -56,8 +54,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         tags=app.openapi_tags,
     )
     schemas = content["components"]["schemas"]
+    schemas |= problem_schemas()
     for model in _MODELS:
-        own = model.model_json_schema(ref_template=_REF)
+        own = model.model_json_schema(ref_template=REF)
         schemas |= own.pop("$defs", {})
         schemas[model.__name__] = own
     content["components"]["securitySchemes"] = {
@@ -72,23 +71,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             if path in ("/healthz", "/readyz"):
                 operation["security"] = []
-            # FastAPI adds a 422 for every invalid query; here that is a 400, and a problem.
-            own = {code: one for code, one in operation["responses"].items() if "HTTPValidationError" not in str(one)}
-            operation["responses"] = dict(sorted(own.items()))
-    for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
+    without_validation_errors(content)
     content["components"]["schemas"] = dict(sorted(schemas.items()))
     return content
-
-
-def _problem(status: int) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "description": _WORDS[status],
-        "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}},
-    }
-    if status in _RETRIES:
-        found["headers"] = {"Retry-After": _RETRY}
-    return found
 
 
 COMMON = answers(400, 401, 403, 421, 429, 500, 503)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +86,9 @@ class Operations:
             if taken >= self._at_once + self._queue:
                 turns = math.ceil(taken / self._at_once)
                 retry = min(_LONGEST_RETRY, max(1, math.ceil(turns * self._usual / 2)))
-                raise HttpProblem(429, "too many queued operations", headers={"Retry-After": str(retry)})
+                raise HttpProblem(
+                    ProblemKind.TOO_MANY_OPERATIONS, "too many queued operations", headers={"Retry-After": str(retry)}
+                )
             self._reserved += 1
         try:
             yield
@@ -157,7 +159,11 @@ class Operations:
 
     def _must_be_open(self) -> None:
         if self.closed:
-            raise HttpProblem(503, "server is shutting down", headers={"Retry-After": "5", "Connection": "close"})
+            raise HttpProblem(
+                ProblemKind.SHUTTING_DOWN,
+                "server is shutting down",
+                headers={"Retry-After": "5", "Connection": "close"},
+            )
 
     def _next(self) -> Job | None:
         with self._changed:

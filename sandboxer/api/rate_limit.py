@@ -11,7 +11,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from sandboxer.errors import UsageError
 from sandboxer.model.text import printable
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 
 
 class RateLimit:
@@ -30,7 +30,7 @@ class RateLimit:
         headers = {"RateLimit-Policy": self._policy, "RateLimit": f'"token";r={stats.remaining};t={seconds}'}
         if not taken:
             detail = f"more than {self._rate.amount} requests in {self._rate.get_expiry()} s"
-            raise HttpProblem(429, detail, headers={**headers, "Retry-After": str(seconds)})
+            raise HttpProblem(ProblemKind.RATE_LIMITED, detail, headers={**headers, "Retry-After": str(seconds)})
         return headers
 
 

@@ -12,7 +12,7 @@ from sandboxer.api.operations import HandedOver, Superseded
 from sandboxer.errors import ManifestError, SandboxerError, UsageError
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.text import named
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -88,17 +88,17 @@ class Service:
 
     # --- queries
 
-    async def call(self, workers: Workers, call: Callable[[], T], *, usage: int = 409) -> T:
+    async def call(self, workers: Workers, call: Callable[[], T], *, usage: ProblemKind = ProblemKind.CONFLICT) -> T:
         """Return the result of a call of the library.
 
-        Raise HttpProblem if it fails; ``usage`` is the status of a call that is invalid at present.
+        Raise HttpProblem if it fails; ``usage`` is the kind of a call that is invalid at present.
         """
         try:
             return await workers.call(call)
         except SandboxerError as error:
             raise self.refused(error, usage) from None
 
-    def refused(self, error: SandboxerError, usage: int = 409) -> HttpProblem:
+    def refused(self, error: SandboxerError, usage: ProblemKind = ProblemKind.CONFLICT) -> HttpProblem:
         """Return the problem for an error of the library."""
         return refused(error, self.root, usage=usage)
 
@@ -132,14 +132,16 @@ class Service:
     async def ready(self) -> None:
         """Raise HttpProblem if this server is not ready: invalid manifests, or hosts that were not observed yet."""
         if not self._swept or self.operations.closed:
-            why = "server is shutting down" if self.operations.closed else "the first observation is not complete"
-            raise HttpProblem(503, why, headers={"Retry-After": "1"})
+            if self.operations.closed:
+                raise HttpProblem(ProblemKind.SHUTTING_DOWN, "server is shutting down", headers={"Retry-After": "1"})
+            detail = "the first observation is not complete"
+            raise HttpProblem(ProblemKind.NOT_READY, detail, headers={"Retry-After": "1"})
         if time.monotonic() - self._checked > _READY_SECONDS:
             try:
                 await self.reads.call(self.check)
             except SandboxerError:
                 detail = "the fleet's manifests have errors: its owner can run `sandboxer validate`"
-                raise HttpProblem(503, detail, headers={"Retry-After": "5"}) from None
+                raise HttpProblem(ProblemKind.FLEET_INVALID, detail, headers={"Retry-After": "5"}) from None
             self._checked = time.monotonic()
 
     # --- operations
@@ -166,10 +168,10 @@ class Service:
         if isinstance(error, HandedOver) or (job.kind == "make" and is_for_later(error)):
             return False, None
         if isinstance(error, Superseded):
-            raise HttpProblem(409, "the sandbox was destroyed before it was created")
+            raise HttpProblem(ProblemKind.CONFLICT, "the sandbox was destroyed before it was created")
         if isinstance(error, SandboxerError):
             raise self.refused(error)
-        raise HttpProblem(500, "internal server error; see the server's output")
+        raise HttpProblem(ProblemKind.INTERNAL_ERROR, "internal server error; see the server's output")
 
     def ended(self, job: Job, seconds: float, error: BaseException | None) -> None:
         """Count a finished job, and log it."""
@@ -207,13 +209,13 @@ def sort_key(handle: Handle) -> tuple[str, str]:
 
 def absent(name: str) -> HttpProblem:
     """Return the problem for a sandbox that does not exist or is not visible to the token."""
-    return HttpProblem(404, f"no {named('sandbox', name)}")
+    return HttpProblem(ProblemKind.SANDBOX_NOT_FOUND, f"no {named('sandbox', name)}")
 
 
 def must_be_imperative(handle: Handle) -> None:
     """Raise HttpProblem for a sandbox from git: its manifest decides what happens to it."""
     if handle.origin == "git":
-        raise HttpProblem(409, f"{named('sandbox', handle.name)} is from git: change its manifest")
+        raise HttpProblem(ProblemKind.FROM_GIT, f"{named('sandbox', handle.name)} is from git: change its manifest")
 
 
 def words_of(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -61,9 +61,15 @@ class Streams:
         shares = reader.shares()
         with self._lock:
             if self.closed:
-                raise HttpProblem(503, "server is shutting down", headers={"Retry-After": "5", "Connection": "close"})
+                raise HttpProblem(
+                    ProblemKind.SHUTTING_DOWN,
+                    "server is shutting down",
+                    headers={"Retry-After": "5", "Connection": "close"},
+                )
             if len(self._streams) >= MOST or any(self._open[share] >= most for share, most in shares.items()):
-                raise HttpProblem(429, "too many open streams", headers={"Retry-After": str(_BUSY_SECONDS)})
+                raise HttpProblem(
+                    ProblemKind.TOO_MANY_STREAMS, "too many open streams", headers={"Retry-After": str(_BUSY_SECONDS)}
+                )
             self._open.update(shares.keys())
             stream = StreamReader(make, lambda: self._over(shares, stream))
             self._streams.add(stream)

@@ -12,7 +12,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,9 @@ class Workers:
             self._line.put_nowait((future, function))
         except queue.Full:
             headers = {"Retry-After": str(BUSY_SECONDS)}
-            raise HttpProblem(503, "too many requests are waiting for the hosts", headers=headers) from None
+            raise HttpProblem(
+                ProblemKind.BUSY, "too many requests are waiting for the hosts", headers=headers
+            ) from None
         return await asyncio.wrap_future(future)
 
     def _work(self) -> None:

@@ -17,20 +17,22 @@ from starlette.types import ASGIApp
 from sandboxer.hub.incoming import event_of, registration_of
 from sandboxer.hub.metrics import Metrics
 from sandboxer.hub.models import EventPage, SandboxList
+from sandboxer.hub.openapi import PROBLEMS, document
 from sandboxer.hub.pages import page_files
 from sandboxer.hub.store import EventFilter, Store
 from sandboxer.hub.stream import HEARTBEAT, Broadcaster, stream
+from sandboxer.model.faults import SANDBOX_ID_PATTERN, fault_of
 from sandboxer.model.hidden import Hidden
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.text import printable
 from sandboxer.web.body import body_of
 from sandboxer.web.gate import Gate, OneToken, problem
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind, kind_of_status
 
 _DETAILS = {404: "no such path", 405: "method not allowed"}
 _EVENT_TYPES = ("application/cloudevents+json", "application/json")
 
-router = APIRouter()
+router = APIRouter(responses=PROBLEMS)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def hub_of(request: Request) -> Hub:
 
 
 TheHub = Annotated[Hub, Depends(hub_of)]
-SandboxId = Annotated[str, Path(pattern="^[0-9a-f]{8}$")]
+SandboxId = Annotated[str, Path(pattern=SANDBOX_ID_PATTERN)]
 
 
 @router.post("/events", status_code=201)
@@ -146,7 +148,7 @@ async def get_stream(request: Request, hub: TheHub, last_event_id: Annotated[str
     """Streams events as they are stored: those after `Last-Event-ID`, or from now on."""
     address = request.client.host if request.client else ""
     if not hub.broadcaster.has_room(address):
-        raise HttpProblem(429, "too many open streams", headers={"Retry-After": "10"})
+        raise HttpProblem(ProblemKind.TOO_MANY_STREAMS, "too many open streams", headers={"Retry-After": "10"})
     if last_event_id is not None:
         after = hub.store.position(last_event_id, "Last-Event-ID")
     else:
@@ -173,6 +175,7 @@ def create_app(
 ) -> ASGIApp:
     """Return the hub as an application. ``listen_host`` is accepted as a host name beside those of the loopback."""
     app = FastAPI(title="State Hub", docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI has it documented
     metrics = Metrics(store)
     app.state.hub = Hub(store, broadcaster, metrics, heartbeat)
     app.include_router(router)
@@ -201,11 +204,17 @@ def _problem_response(_request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         return problem(
-            HttpProblem(400, first["msg"], field=printable(".".join(str(part) for part in first["loc"][1:])))
+            HttpProblem(
+                ProblemKind.INVALID_REQUEST,
+                fault_of(first),
+                field=printable(".".join(str(part) for part in first["loc"][1:])),
+            )
         )
     if isinstance(error, HTTPException):
         detail = _DETAILS.get(error.status_code, str(error.detail))
-        return problem(HttpProblem(error.status_code, detail, headers=error.headers))
+        return problem(HttpProblem(kind_of_status(error.status_code), detail, headers=error.headers))
     if isinstance(error, sqlite3.Error):
-        return problem(HttpProblem(503, "the hub's database does not answer", headers={"Retry-After": "5"}))
-    return problem(HttpProblem(500, "internal server error; see the hub's output"))
+        return problem(
+            HttpProblem(ProblemKind.BUSY, "the hub's database does not answer", headers={"Retry-After": "5"})
+        )
+    return problem(HttpProblem(ProblemKind.INTERNAL_ERROR, "internal server error; see the hub's output"))

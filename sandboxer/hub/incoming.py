@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
 from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP, SANDBOX_EVENT
+from sandboxer.model.faults import EVENT_ID_PATTERN, SANDBOX_ID_PATTERN, fault_of
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.text import printable
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,10 +51,10 @@ def _checked(text: str) -> str:
 _Time = Annotated[str, AfterValidator(_checked)]
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _Words = Annotated[str, StringConstraints(max_length=4000)]
-_Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
+_Id = Annotated[str, StringConstraints(pattern=SANDBOX_ID_PATTERN)]
 # Not strict: JSON has no enumerations.
 _Phase = Annotated[Phase, Field(strict=False)]
-_EventId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_EventId = Annotated[str, StringConstraints(pattern=EVENT_ID_PATTERN)]
 
 
 class _Part(BaseModel):
@@ -208,13 +209,17 @@ def event_of(raw: bytes) -> Incoming:
     given, body = _object(raw)
     for name in given:
         if not _ATTRIBUTE.fullmatch(name):
-            raise HttpProblem(400, "is not an attribute of a CloudEvent in JSON", field=printable(name))
+            raise HttpProblem(
+                ProblemKind.INVALID_REQUEST, "is not an attribute of a CloudEvent in JSON", field=printable(name)
+            )
     envelope = _fitting(_Envelope, given)
     source = _SOURCE.fullmatch(envelope.source)
     if source is None:
-        raise HttpProblem(400, "must be /fleets/FLEET or /fleets/FLEET/hosts/HOST", field="source")
+        raise HttpProblem(
+            ProblemKind.INVALID_REQUEST, "must be /fleets/FLEET or /fleets/FLEET/hosts/HOST", field="source"
+        )
     if not envelope.type.startswith(PREFIX) or envelope.type == PREFIX:
-        raise HttpProblem(400, f"must start with {PREFIX}", field="type")
+        raise HttpProblem(ProblemKind.INVALID_REQUEST, f"must start with {PREFIX}", field="type")
     data = _data(envelope, source.groupdict())
     return Incoming(
         id=envelope.id,
@@ -232,7 +237,7 @@ def registration_of(raw: bytes, identifier: str) -> Registration:
     """Return the registration in a request's body. Raise HttpProblem if it is invalid or of another ID."""
     registration = _fitting(Registration, _object(raw)[0])
     if registration.id != identifier:
-        raise HttpProblem(400, f"must match the path: {printable(identifier)}", field="id")
+        raise HttpProblem(ProblemKind.INVALID_REQUEST, f"must match the path: {printable(identifier)}", field="id")
     return registration
 
 
@@ -251,7 +256,7 @@ def _data(envelope: _Envelope, source: Mapping[str, str | None]) -> SandboxData 
         claims |= {"source": (None, source["host"]), "data.run_id": (data.run_id, envelope.subject)}
     for field, (one, other) in claims.items():
         if one != other:
-            raise HttpProblem(400, "contradicts source, subject or type", field=field)
+            raise HttpProblem(ProblemKind.INVALID_REQUEST, "contradicts source, subject or type", field=field)
     return data if isinstance(data, SandboxData) else None
 
 
@@ -276,9 +281,9 @@ def _fitting(model: type[_Model], given: object, *, within: str = "") -> _Model:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(str(part) for part in ([within] if within else []) + list(first["loc"]))
-        raise HttpProblem(400, first["msg"].removeprefix("Value error, "), field=printable(path)) from None
+        raise HttpProblem(ProblemKind.INVALID_REQUEST, fault_of(first), field=printable(path)) from None
 
 
 def _object(raw: bytes) -> tuple[dict[str, Any], str]:
@@ -290,9 +295,9 @@ def _object(raw: bytes) -> tuple[dict[str, Any], str]:
         body.encode("utf-8")
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error), 200)
-        raise HttpProblem(400, f"the body is not JSON in UTF-8: {reason}") from None
+        raise HttpProblem(ProblemKind.INVALID_REQUEST, f"the body is not JSON in UTF-8: {reason}") from None
     if not isinstance(given, dict):
-        raise HttpProblem(400, "the body is not a JSON object")
+        raise HttpProblem(ProblemKind.INVALID_REQUEST, "the body is not a JSON object")
     return given, body
 
 

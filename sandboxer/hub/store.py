@@ -23,7 +23,7 @@ from sandboxer.hub.projection import (
 )
 from sandboxer.model.event import DRIFT_DETECTED, SANDBOX_EVENT
 from sandboxer.model.lifecycle import Phase
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 
 if TYPE_CHECKING:
     import sqlite3
@@ -167,9 +167,11 @@ class Store:
         """Return the position of a cursor. Raise HttpProblem if the cursor is not of this database."""
         match = _CURSOR.fullmatch(cursor)
         if match is None:
-            raise HttpProblem(400, "is not a cursor", field=field)
+            raise HttpProblem(ProblemKind.INVALID_REQUEST, "is not a cursor", field=field)
         if match[1] != self._database.epoch:
-            raise HttpProblem(400, "is a cursor of another database: start without a cursor", field=field)
+            raise HttpProblem(
+                ProblemKind.INVALID_REQUEST, "is a cursor of another database: start without a cursor", field=field
+            )
         return int(match[2])
 
     def _project(self, connection: sqlite3.Connection, kind: str, data: SandboxData) -> None:

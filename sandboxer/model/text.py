@@ -34,7 +34,7 @@ _URL_CREDENTIALS = (
     (re.compile(r"(?i)\b(https?://)[^/\s]*@"), r"\1"),
     (re.compile(r"(\w://[^:/@\s]*):[^/\s]*@"), r"\1@"),
 )
-_NAME_RULE = "1 to 40 of a-z, 0-9, `.` and `-`, with a letter or digit at both ends"
+NAME_RULE = "1 to 40 of a-z, 0-9, `.` and `-`, with a letter or digit at both ends"
 
 
 def _matching(
@@ -147,8 +147,8 @@ def _ref(value: str) -> None:
 _RESERVED_ENV = frozenset({"PATH", "HOME", "XDG_RUNTIME_DIR"})
 _RESERVED_ENV_PREFIXES = ("COMPOSE_", "DOCKER_", "SANDBOXER_")
 
-Name = Annotated[str, *_matching(NAME_PATTERN, "is not a valid name", _NAME_RULE, "bad-name")]
-SandboxName = Annotated[str, *_matching(NAME_PATTERN, "is not a valid name", _NAME_RULE, "bad-name", _no_id)]
+Name = Annotated[str, *_matching(NAME_PATTERN, "is not a valid name", NAME_RULE, "bad-name")]
+SandboxName = Annotated[str, *_matching(NAME_PATTERN, "is not a valid name", NAME_RULE, "bad-name", _no_id)]
 Line = Annotated[str, *_matching(LINE_PATTERN, "must be one line of text", "remove line breaks and control characters")]
 LabelKey = Annotated[
     str,

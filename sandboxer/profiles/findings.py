@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from sandboxer.model.base import PROBLEM_HINT, PROBLEM_PATH, PROBLEM_TEXT, Strict
+from sandboxer.model.faults import BOUNDS, EXPECTED
 from sandboxer.model.suggestion import did_you_mean, nearest
 from sandboxer.model.text import printable
 from sandboxer.profiles.report import is_sensitive
@@ -20,18 +21,6 @@ if TYPE_CHECKING:
     from sandboxer.model.documents import Document
     from sandboxer.profiles.report import Report
     from sandboxer.profiles.yaml_nodes import Path
-
-_EXPECTED = {
-    "string_type": "a string",
-    "int_type": "an integer",
-    "int_from_float": "an integer",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "tuple_type": "a list",
-}
-_BOUNDS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
 
 
 def report_errors(report: Report, document: Document, model: type[Strict], error: ValidationError) -> None:
@@ -73,8 +62,8 @@ def _report(report: Report, document: Document, model: type[Strict], path: Path,
         hint = f"add `{path[-1]}`: {_description(model, path)}"
         message = f"missing key `{path[-1]}` in {_section(document, path[:-1])}"
         report.add(document, path[:-1], "missing-key", message, hint, of_key=True)
-    elif kind in _EXPECTED:
-        message = f"{name} must be {_EXPECTED[kind]}, found {describe(value)}"
+    elif kind in EXPECTED:
+        message = f"{name} must be {EXPECTED[kind]}, found {describe(value)}"
         report.add(document, path, "wrong-type", message, _type_hint(document, path, kind, value), of_key=of_key)
     elif kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", str(context["expected"]))
@@ -82,8 +71,8 @@ def _report(report: Report, document: Document, model: type[Strict], path: Path,
         hint = did_you_mean(value, allowed) if isinstance(value, str) and len(allowed) > 1 else f"write `{allowed[0]}`"
         expected = " or ".join(f"`{word}`" for word in allowed)
         report.add(document, path, "bad-value", f"{name} must be {expected}, found {found}", hint)
-    elif kind in _BOUNDS:
-        key, words = _BOUNDS[kind]
+    elif kind in BOUNDS:
+        key, words = BOUNDS[kind]
         report.add(document, path, "out-of-range", f"{name} must be {words} {context[key]}, found {value}")
     elif kind == "too_short":
         hint = "add at least one" if path[-1] != "hosts" else "add at least one, or remove the key"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -23,7 +23,9 @@ async def body_of(request: Request, types: tuple[str, ...]) -> bytes:
     """
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() not in types:
-        raise HttpProblem(415, f"the body must be {' or '.join(types)}", field="Content-Type")
+        raise HttpProblem(
+            ProblemKind.UNSUPPORTED_MEDIA_TYPE, f"the body must be {' or '.join(types)}", field="Content-Type"
+        )
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -31,12 +33,16 @@ async def body_of(request: Request, types: tuple[str, ...]) -> bytes:
                 body += chunk
                 if len(body) > MAX_BODY:
                     raise HttpProblem(
-                        413, f"the body is larger than {MAX_BODY // 1024} KiB", headers={"Connection": "close"}
+                        ProblemKind.BODY_TOO_LARGE,
+                        f"the body is larger than {MAX_BODY // 1024} KiB",
+                        headers={"Connection": "close"},
                     )
     except ClientDisconnect:
-        raise HttpProblem(400, "the body was incomplete") from None
+        raise HttpProblem(ProblemKind.INVALID_REQUEST, "the body was incomplete") from None
     except TimeoutError:
         raise HttpProblem(
-            408, f"the body did not arrive within {BODY_SECONDS:.0f} s", headers={"Connection": "close"}
+            ProblemKind.REQUEST_TIMEOUT,
+            f"the body did not arrive within {BODY_SECONDS:.0f} s",
+            headers={"Connection": "close"},
         ) from None
     return bytes(body)

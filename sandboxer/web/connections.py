@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sandboxer.web.problems import MEDIA_TYPE, HttpProblem
+from sandboxer.web.problems import MEDIA_TYPE, HttpProblem, ProblemKind
 
 if TYPE_CHECKING:
     import ssl
@@ -145,7 +145,9 @@ class Http(H11Protocol):
             self.connection.raw.abort()
             return
         if step == "headers" and self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
-            self.transport.write(_answer(HttpProblem(408, "the request did not arrive in time")))
+            self.transport.write(
+                _answer(HttpProblem(ProblemKind.REQUEST_TIMEOUT, "the request did not arrive in time"))
+            )
         self.transport.close()
 
 
@@ -189,7 +191,7 @@ class Connections:
         connection = Connection(raw, _peer(raw), now, stuck_since=now)
         if not self._make_way(connection.peer):
             if self._tls is None:
-                refused = HttpProblem(503, "too many open connections", headers={"Retry-After": "1"})
+                refused = HttpProblem(ProblemKind.BUSY, "too many open connections", headers={"Retry-After": "1"})
                 raw.write(_answer(refused))
                 raw.close()
             else:

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
 from sandboxer.web.listen import is_loopback
-from sandboxer.web.problems import MEDIA_TYPE, HttpProblem
+from sandboxer.web.problems import MEDIA_TYPE, HttpProblem, ProblemKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -98,7 +98,9 @@ class Gate:
         match = _AUTHORITY.fullmatch(given[0]) if len(given) == 1 else None
         host = match[1].strip("[]").lower() if match else ""
         if not host or not (is_loopback(host) or host == self._listen_host or _is_address(host, scope)):
-            raise HttpProblem(421, f"unrecognized Host header for this {self._called}", field="Host")
+            raise HttpProblem(
+                ProblemKind.UNRECOGNIZED_HOST, f"unrecognized Host header for this {self._called}", field="Host"
+            )
 
 
 class OneToken:
@@ -122,13 +124,17 @@ def bearer(headers: Headers, realm: str) -> bytes:
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     if scheme.lower() != "bearer":
         challenge = {"WWW-Authenticate": f'Bearer realm="{realm}"'}
-        raise HttpProblem(401, "missing token: send Authorization: Bearer TOKEN", headers=challenge)
+        raise HttpProblem(
+            ProblemKind.UNAUTHORIZED, "missing token: send Authorization: Bearer TOKEN", headers=challenge
+        )
     return token.strip().encode("latin-1")
 
 
 def wrong_token(detail: str, realm: str) -> HttpProblem:
     """Return the problem for an invalid token."""
-    return HttpProblem(401, detail, headers={"WWW-Authenticate": f'Bearer realm="{realm}", error="invalid_token"'})
+    return HttpProblem(
+        ProblemKind.UNAUTHORIZED, detail, headers={"WWW-Authenticate": f'Bearer realm="{realm}", error="invalid_token"'}
+    )
 
 
 def digest(token: bytes) -> bytes:

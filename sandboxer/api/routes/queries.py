@@ -17,9 +17,10 @@ from sandboxer.api.streams import Reader, StreamReader
 from sandboxer.api.tokens import Grant
 from sandboxer.errors import SandboxerError, UsageError
 from sandboxer.model.event import Event
+from sandboxer.model.faults import EVENT_ID_PATTERN
 from sandboxer.model.hub import cloud_event
 from sandboxer.model.text import named, printable
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 
 router = APIRouter()
 
@@ -46,7 +47,7 @@ async def events(
     grant: TheGrant,
     ref: Ref,
     query: Annotated[EventsQuery, Query()],
-    last_event_id: Annotated[str | None, Header(pattern="^[0-9a-f]{64}$")] = None,
+    last_event_id: Annotated[str | None, Header(pattern=EVENT_ID_PATTERN)] = None,
 ) -> Response:
     """Reads the journals on the hosts. Returns a page as JSON, or with `Accept: text/event-stream` all events, past and
     new, until the life ends. `Last-Event-ID` resumes after that event. A comment is sent every 15 seconds.
@@ -60,7 +61,7 @@ async def events(
         raise absent(ref)
     at = next((number for number, one in enumerate(found, 1) if one.id == query.after), 0)
     if query.after is not None and not at:
-        raise HttpProblem(400, "is not an event of this sandbox", field="after")
+        raise HttpProblem(ProblemKind.INVALID_REQUEST, "is not an event of this sandbox", field="after")
     page = found[at : at + query.limit]
     next_cursor = page[-1].id if len(found) > at + len(page) else None
     items = [cloud_event(one).to_json() for one in page]
@@ -94,7 +95,8 @@ async def logs(
         )
 
     stream: StreamReader[Any] = service.streams.open(_reader(request, service, grant), lines)
-    await _begun(service, stream, _FOLLOW_SECONDS if query.follow else _FIRST_SECONDS)
+    seconds = _FOLLOW_SECONDS if query.follow else _FIRST_SECONDS
+    await _begun(service, stream, seconds, usage=ProblemKind.SERVICE_NOT_FOUND)
     if _wants_stream(request):
         return StreamingResponse(_log_events(service, stream), media_type=EVENT_STREAM, headers=_NO_BUFFER)
     return StreamingResponse(_log_lines(service, stream), media_type="text/plain", headers=_NO_BUFFER)
@@ -109,7 +111,9 @@ async def logs(
 async def plan(service: TheService, grant: TheGrant, _: Annotated[NoQuery, Query()]) -> Response:
     """Plans the fleet's manifests on the server, read-only. Only for tokens that are not bound to a consumer."""
     if grant.consumer is not None:
-        raise HttpProblem(403, "the token is bound to a consumer, but the plan covers the whole fleet")
+        raise HttpProblem(
+            ProblemKind.FORBIDDEN, "the token is bound to a consumer, but the plan covers the whole fleet"
+        )
     return JSONResponse(await service.call(service.reads, lambda: service.client().plan()))
 
 
@@ -167,13 +171,16 @@ async def _answer(service: Service, ref: str, call: Any) -> Any:
         raise service.refused(error) from None
 
 
-async def _begun(service: Service, stream: StreamReader[Any], seconds: float) -> None:
-    """Wait until a stream has an item or has failed. Raise HttpProblem if it failed."""
+async def _begun(service: Service, stream: StreamReader[Any], seconds: float, *, usage: ProblemKind) -> None:
+    """Wait until a stream has an item or has failed.
+
+    Raise HttpProblem if it failed; ``usage`` is the kind of a call that is invalid at present.
+    """
     try:
         await stream.begun(seconds)
     except SandboxerError as error:
         stream.close()
-        raise service.refused(error, usage=404) from None
+        raise service.refused(error, usage=usage) from None
     except BaseException:
         stream.close()
         raise
@@ -188,7 +195,7 @@ def _reader(request: Request, service: Service, grant: Grant) -> Reader:
 async def _event_stream(service: Service, grant: Grant, ref: str, after: str | None, reader: Reader) -> Response:
     sent = await _answer(service, ref, lambda: _sent_before(service, grant, ref, after))
     stream: StreamReader[Event] = service.streams.open(reader, lambda: service.client().events(ref, follow=True))
-    await _begun(service, stream, _FIRST_SECONDS)
+    await _begun(service, stream, _FIRST_SECONDS, usage=ProblemKind.SANDBOX_NOT_FOUND)
     return StreamingResponse(_events(service, grant, stream, sent), media_type=EVENT_STREAM, headers=_NO_BUFFER)
 
 

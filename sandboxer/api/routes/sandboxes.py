@@ -14,10 +14,11 @@ from sandboxer.api.openapi import COMMON, answers, body
 from sandboxer.api.operations import Job
 from sandboxer.api.service import READY, UNMADE, Service, must_be_imperative, sort_key
 from sandboxer.api.tokens import Grant
+from sandboxer.model.faults import KEY_PATTERN
 from sandboxer.model.handle import Handle
 from sandboxer.model.quantity import parse_duration
 from sandboxer.model.text import named
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 
 router = APIRouter(prefix="/v1/sandboxes", tags=["sandboxes"], responses=COMMON)
 
@@ -25,7 +26,7 @@ Key = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?$",
+        pattern=KEY_PATTERN,
         description="A repeated request of the same consumer with this key returns the existing sandbox.",
     ),
 ]
@@ -39,7 +40,7 @@ Key = Annotated[
     responses={
         201: {"model": Handle, "description": "The sandbox is ready. Only with `wait`."},
         202: {"model": Handle, "description": "The sandbox is on record on its host and is being created."},
-        **answers(409, 413, 415, 422),
+        **answers(408, 409, 413, 415, 422),
     },
 )
 async def create(
@@ -51,14 +52,18 @@ async def create(
     given = await new_request(request, CreateSandbox)
     consumer = consumer_for(grant, given)
     with service.operations.reserve():
-        made = await service.call(service.writes, lambda: _request(service, grant, given, consumer, key), usage=422)
+        made = await service.call(
+            service.writes, lambda: _request(service, grant, given, consumer, key), usage=ProblemKind.VALIDATION_FAILED
+        )
         job = service.begin(made.id, "make") if made.phase in UNMADE else None
     headers = {"Location": f"/v1/sandboxes/{made.id}"}
     if query.wait and job is not None:
         over, handle = await service.outcome(job, query.wait)
         made = handle if over else await _fresh(service, grant, made)
     elif query.wait and made.phase not in READY:
-        raise HttpProblem(409, f"{named('sandbox', made.name)} is {made.phase}", headers=headers)
+        raise HttpProblem(
+            ProblemKind.OPERATION_FAILED, f"{named('sandbox', made.name)} is {made.phase}", headers=headers
+        )
     return JSONResponse(made.to_json(), 201 if query.wait and made.phase in READY else 202, headers)
 
 
@@ -145,7 +150,7 @@ async def recreate(service: TheService, grant: TheGrant, ref: Ref, query: Annota
     openapi_extra=body(ExtendTtl),
     responses={
         200: {"model": Handle, "description": "The sandbox, with its new expiry."},
-        **answers(404, 409, 413, 415, 422),
+        **answers(404, 408, 409, 413, 415, 422),
     },
 )
 async def extend_ttl(
@@ -158,9 +163,11 @@ async def extend_ttl(
     try:
         by = parse_duration(given.by)
     except ValueError as error:
-        raise HttpProblem(422, str(error), field="by") from None
+        raise HttpProblem(ProblemKind.VALIDATION_FAILED, str(error), field="by") from None
     identifier = (await service.there(grant, ref)).id
-    extended = await service.call(service.writes, lambda: service.client().extend_ttl(identifier, by), usage=422)
+    extended = await service.call(
+        service.writes, lambda: service.client().extend_ttl(identifier, by), usage=ProblemKind.VALIDATION_FAILED
+    )
     return JSONResponse(extended.handle.to_json())
 
 
@@ -180,7 +187,7 @@ def consumer_for(grant: Grant, given: CreateSandbox) -> str | None:
     """Return the consumer of a new sandbox. Raise HttpProblem (403) if the token is bound to another one."""
     own = (given.consumer.actor, given.consumer.project) if given.consumer else None
     if grant.consumer is not None and own not in (None, grant.consumer):
-        raise HttpProblem(403, "the token is bound to another consumer", field="consumer")
+        raise HttpProblem(ProblemKind.FORBIDDEN, "the token is bound to another consumer", field="consumer")
     found = own or grant.consumer
     return "/".join(found) if found else None
 
@@ -234,4 +241,4 @@ def _key_of(cursor: str) -> tuple[str, str]:
     match found:
         case [str(name), str(identifier)]:
             return name, identifier
-    raise HttpProblem(400, "is not a cursor", field="after")
+    raise HttpProblem(ProblemKind.INVALID_REQUEST, "is not a cursor", field="after")

@@ -258,16 +258,3 @@ class RunningApi:
     def create(self, query: str = "", token: str = ALL, **body: Any) -> httpx.Response:
         """Ask for a sandbox."""
         return self.ask("POST", f"/v1/sandboxes{query}", token, json={"profile": "profile.web", **body})
-
-
-def assert_problem(answer: httpx.Response, status: int, field: str | None = None) -> dict[str, Any]:
-    """An answer is a problem as RFC 9457 has it; gives it."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    problem: dict[str, Any] = answer.json()
-    assert (problem["status"], problem["type"]) == (status, "about:blank")
-    assert problem["title"]
-    assert problem["detail"]
-    if field is not None:
-        assert problem["field"] == field
-    return problem

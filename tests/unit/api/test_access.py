@@ -14,7 +14,8 @@ from sandboxer.api.server import client_of
 from sandboxer.client import Client
 from sandboxer.errors import InputUnavailable, ManifestError, SandboxError
 from tests.support.gitrepo import GitRepo
-from tests.unit.api.apis import ALL, BOUND, Library, RunningApi, assert_problem
+from tests.support.problems import assert_problem
+from tests.unit.api.apis import ALL, BOUND, Library, RunningApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

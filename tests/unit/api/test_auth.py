@@ -11,8 +11,10 @@ import pytest
 
 from sandboxer.api.rate_limit import parse_rate
 from sandboxer.errors import UsageError
+from sandboxer.web.problems import ProblemKind
 from tests.support.e2e import until
-from tests.unit.api.apis import ALL, BOUND, READER, Library, RunningApi, assert_problem
+from tests.support.problems import assert_problem
+from tests.unit.api.apis import ALL, BOUND, READER, Library, RunningApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +41,7 @@ def bare(api: RunningApi, method: str, path: str, **headers: str) -> httpx.Respo
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 def test_nothing_is_returned_or_done_without_a_token(refusing_api: RunningApi, method: str, path: str) -> None:
     answer = bare(refusing_api, method, path)
-    assert_problem(answer, 401)
+    assert_problem(answer, ProblemKind.UNAUTHORIZED)
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="Sandboxer"'
 
 
@@ -59,7 +61,11 @@ def test_health_needs_no_token(refusing_api: RunningApi, path: str) -> None:
 @pytest.mark.parametrize("name", ["evil.example", "127.0.0.1.evil.example", "8.8.8.8", "", "[::2]"])
 def test_another_name_is_refused_on_the_loopback(refusing_api: RunningApi, name: str) -> None:
     for path in ("/healthz", "/v1/sandboxes"):
-        assert_problem(bare(refusing_api, "GET", path, Host=name, Authorization=f"Bearer {ALL}"), 421, "Host")
+        assert_problem(
+            bare(refusing_api, "GET", path, Host=name, Authorization=f"Bearer {ALL}"),
+            ProblemKind.UNRECOGNIZED_HOST,
+            "Host",
+        )
 
 
 def test_behind_a_proxy_it_goes_by_any_name(library: Library) -> None:
@@ -72,7 +78,7 @@ def test_behind_a_proxy_it_goes_by_any_name(library: Library) -> None:
 )
 def test_a_token_that_reads_changes_nothing(refusing_api: RunningApi, method: str, path: str) -> None:
     answer = refusing_api.ask(method, path, READER)
-    assert_problem(answer, 403)
+    assert_problem(answer, ProblemKind.FORBIDDEN)
     assert 'scope="write"' in answer.headers["WWW-Authenticate"]
     assert refusing_api.ask("GET", "/v1/sandboxes", READER).status_code == 200
 
@@ -101,12 +107,12 @@ def test_a_method_that_is_not_taken(refusing_api: RunningApi, method: str, path:
     assert answer.status_code == 405
     assert answer.headers["Allow"] == allowed
     if method != "HEAD":
-        assert_problem(answer, 405)
+        assert_problem(answer, ProblemKind.METHOD_NOT_ALLOWED)
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/sandboxes/", "/v2/sandboxes", "/v1/sandboxes/web/nothing", "/docs"])
 def test_an_address_that_is_none(refusing_api: RunningApi, path: str) -> None:
-    assert_problem(refusing_api.client.get(path), 404)
+    assert_problem(refusing_api.client.get(path), ProblemKind.PATH_NOT_FOUND)
 
 
 # --- limits
@@ -117,7 +123,7 @@ def test_a_token_with_too_many_requests_gets_retry_after(library: Library) -> No
         left = [api.client.get("/v1/sandboxes").headers["RateLimit"] for _ in range(3)]
         assert [re.fullmatch(r'"token";r=(\d);t=\d+', one)[1] for one in left] == ["2", "1", "0"]  # type: ignore[index]
         refused = api.client.get("/v1/sandboxes")
-        assert_problem(refused, 429)
+        assert_problem(refused, ProblemKind.RATE_LIMITED)
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
         assert refused.headers["RateLimit-Policy"] == '"token";q=3;w=60'
         assert api.ask("GET", "/v1/sandboxes", BOUND).status_code == 200, "another token is not held up"
@@ -143,7 +149,7 @@ def narrow(library: Library) -> Iterator[RunningApi]:
 
 def test_a_full_line_takes_nothing_and_puts_nothing_on_record(narrow: RunningApi, library: Library) -> None:
     answer = narrow.create(name="c")
-    assert_problem(answer, 429)
+    assert_problem(answer, ProblemKind.TOO_MANY_OPERATIONS)
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
     assert library.called("create") == 2
     assert_problem(narrow.ask("POST", "/v1/sandboxes/a/recreate"), 429)
@@ -170,7 +176,7 @@ def test_it_is_ready_after_the_first_observation_and_while_its_manifests_are_val
 
     library.held["abandoned"] = threading.Event()
     with RunningApi(library, check=check) as api:
-        assert_problem(bare(api, "GET", "/readyz"), 503)
+        assert_problem(bare(api, "GET", "/readyz"), ProblemKind.NOT_READY)
         broken = True
         library.held["abandoned"].set()
         until(lambda: "validate" in bare(api, "GET", "/readyz").text, "it has looked")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,32 +21,36 @@ from sandboxer.errors import (
 )
 from sandboxer.errors.diagnostic import Diagnostic, Location
 from sandboxer.model.request import FILE
-from tests.unit.api.apis import Library, RunningApi, assert_problem
+from sandboxer.web.problems import ProblemKind
+from tests.support.problems import assert_problem
+
+if TYPE_CHECKING:
+    from tests.unit.api.apis import Library, RunningApi
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "field"),
+    ("error", "kind", "field"),
     [
-        (KeyReused("another body"), 422, "Idempotency-Key"),
-        (NameTaken("there is one"), 409, "name"),
-        (UsageError("makes no sense"), 422, None),
-        (ProvisionFailed("web", "no host has room"), 409, None),
-        (ComposeRefused("web", "privileged"), 422, None),
-        (InputUnavailable("no such ref"), 422, None),
-        (SourceError("/srv/fleet is no repository"), 503, None),
-        (HostUnreachable("lab-1", "no route"), 503, None),
-        (HostNotObserved("web", "may be on lab-1"), 503, None),
-        (SandboxLocked("web", "held by another"), 409, None),
+        (KeyReused("another body"), ProblemKind.KEY_REUSED, "Idempotency-Key"),
+        (NameTaken("there is one"), ProblemKind.NAME_TAKEN, "name"),
+        (UsageError("makes no sense"), ProblemKind.VALIDATION_FAILED, None),
+        (ProvisionFailed("web", "no host has room"), ProblemKind.OPERATION_FAILED, None),
+        (ComposeRefused("web", "privileged"), ProblemKind.COMPOSE_REFUSED, None),
+        (InputUnavailable("no such ref"), ProblemKind.INPUT_UNAVAILABLE, None),
+        (SourceError("/srv/fleet is no repository"), ProblemKind.FLEET_INVALID, None),
+        (HostUnreachable("lab-1", "no route"), ProblemKind.HOST_UNAVAILABLE, None),
+        (HostNotObserved("web", "may be on lab-1"), ProblemKind.HOST_UNAVAILABLE, None),
+        (SandboxLocked("web", "held by another"), ProblemKind.LOCKED, None),
     ],
 )
 def test_each_error_has_its_answer(
-    api: RunningApi, library: Library, error: Exception, status: int, field: str | None
+    api: RunningApi, library: Library, error: Exception, kind: ProblemKind, field: str | None
 ) -> None:
     library.raises["create"] = error
     answer = api.create(name="web")
-    problem = assert_problem(answer, status, field)
+    problem = assert_problem(answer, kind, field)
     assert "/srv/fleet" not in problem["detail"]
-    assert ("Retry-After" in answer.headers) == (status == 503 or isinstance(error, SandboxLocked))
+    assert ("Retry-After" in answer.headers) == (kind.status == 503 or isinstance(error, SandboxLocked))
     assert library.called("resume") == 0
 
 
@@ -89,20 +93,22 @@ def test_a_body_that_does_not_fit_is_refused(refusing_api: RunningApi, body: Any
 
 
 @pytest.mark.parametrize(
-    ("content", "kind", "status"),
+    ("content", "media_type", "kind"),
     [
-        (b"{", "application/json", 400),
-        (b"", "application/json", 400),
-        (b'{"profile": "\xff"}', "application/json", 400),
-        (b'{"profile": "p"}', "text/plain", 415),
-        (b'{"profile": "p"}', "", 415),
-        (b'{"profile": "p", "ttl": "' + b"1" * 300_000 + b'"}', "application/json", 413),
-        (b"[" * 100_000, "application/json", 400),
+        (b"{", "application/json", ProblemKind.INVALID_REQUEST),
+        (b"", "application/json", ProblemKind.INVALID_REQUEST),
+        (b'{"profile": "\xff"}', "application/json", ProblemKind.INVALID_REQUEST),
+        (b'{"profile": "p"}', "text/plain", ProblemKind.UNSUPPORTED_MEDIA_TYPE),
+        (b'{"profile": "p"}', "", ProblemKind.UNSUPPORTED_MEDIA_TYPE),
+        (b'{"profile": "p", "ttl": "' + b"1" * 300_000 + b'"}', "application/json", ProblemKind.BODY_TOO_LARGE),
+        (b"[" * 100_000, "application/json", ProblemKind.INVALID_REQUEST),
     ],
 )
-def test_a_body_that_is_none_is_refused(refusing_api: RunningApi, content: bytes, kind: str, status: int) -> None:
-    headers = {"Content-Type": kind} if kind else {}
-    assert_problem(refusing_api.ask("POST", "/v1/sandboxes", content=content, headers=headers), status)
+def test_a_body_that_is_none_is_refused(
+    refusing_api: RunningApi, content: bytes, media_type: str, kind: ProblemKind
+) -> None:
+    headers = {"Content-Type": media_type} if media_type else {}
+    assert_problem(refusing_api.ask("POST", "/v1/sandboxes", content=content, headers=headers), kind)
 
 
 @pytest.mark.parametrize(

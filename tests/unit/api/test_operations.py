@@ -11,7 +11,7 @@ import pytest
 from sandboxer.api.operations import HandedOver, Job, Operations, Superseded
 from sandboxer.client import Abandoned
 from sandboxer.errors import HostUnreachable
-from sandboxer.web.problems import HttpProblem
+from sandboxer.web.problems import HttpProblem, ProblemKind
 from tests.support.e2e import until
 from tests.unit.api.apis import Library, RunningApi
 
@@ -99,8 +99,9 @@ def test_at_the_end_what_runs_may_finish_and_the_rest_is_handed_over() -> None:
     assert line.operations.close(grace=30) == 1
     assert runs.future.result(30) == "a"
     assert isinstance(waits.future.exception(30), HandedOver)
-    with pytest.raises(HttpProblem, match="shutting down"), line.operations.reserve():
+    with pytest.raises(HttpProblem, match="shutting down") as refused, line.operations.reserve():
         pass
+    assert refused.value.kind is ProblemKind.SHUTTING_DOWN
     assert isinstance(line.operations.submit("c", "make", lambda: None).future.exception(1), HandedOver)
 
 

@@ -21,8 +21,10 @@ from sandboxer.errors import (
     StaleChange,
     UsageError,
 )
+from sandboxer.web.problems import ProblemKind
 from tests.support.e2e import until
-from tests.unit.api.apis import BOUND, OTHER, READER, Library, RunningApi, assert_problem
+from tests.support.problems import assert_problem
+from tests.unit.api.apis import BOUND, OTHER, READER, Library, RunningApi
 
 CONSUMER = {"actor": "atm", "project": "one"}
 
@@ -131,7 +133,7 @@ def test_a_failure_is_reported_to_whoever_waits(api: RunningApi, library: Librar
 
 def test_an_unforeseen_error_reveals_nothing_to_others(api: RunningApi, library: Library) -> None:
     library.raises["resume"] = ZeroDivisionError("a secret word")
-    problem = assert_problem(api.create("?wait=20", name="web"), 500)
+    problem = assert_problem(api.create("?wait=20", name="web"), ProblemKind.INTERNAL_ERROR)
     assert "secret" not in str(problem)
     library.raises["find"] = ZeroDivisionError("a secret word")
     assert "secret" not in str(assert_problem(api.client.get("/v1/sandboxes/web"), 500))
@@ -239,7 +241,7 @@ def test_what_is_destroyed_before_it_is_made_is_not_made(library: Library) -> No
         until(lambda: "queued 1.0" in api.client.get("/metrics").text, "and stands in line")
         assert api.ask("DELETE", "/v1/sandboxes/web?wait=0").status_code == 202
         thread.join(30)
-        assert_problem(waiting[0], 409)
+        assert_problem(waiting[0], ProblemKind.CONFLICT)
         library.held["resume"].set()
         assert api.ask("DELETE", "/v1/sandboxes/web").status_code == 204
     assert library.called("resume") == 1
@@ -291,7 +293,7 @@ CHANGES: list[tuple[str, str, dict[str, Any]]] = [
 def test_what_is_of_git_is_shown_and_never_changed(api: RunningApi, library: Library, method: str, path: str) -> None:
     library.add(origin="git")
     assert api.client.get("/v1/sandboxes/web").status_code == 200
-    assert "manifest" in assert_problem(api.ask(method, f"/v1/sandboxes/web{path}"), 409)["detail"]
+    assert "manifest" in assert_problem(api.ask(method, f"/v1/sandboxes/web{path}"), ProblemKind.FROM_GIT)["detail"]
     assert {call[0] for call in library.calls} == {"find", "abandoned"}
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.api import streams
 from sandboxer.errors import HostUnreachable, SandboxNotFound, UsageError
+from sandboxer.web.problems import ProblemKind
 from tests.support.e2e import until
-from tests.unit.api.apis import BOUND, OTHER, Library, RunningApi, assert_problem, event
+from tests.support.problems import assert_problem
+from tests.unit.api.apis import BOUND, OTHER, Library, RunningApi, event
 
 if TYPE_CHECKING:
     import httpx
@@ -57,7 +59,7 @@ def test_a_life_that_is_over_is_for_those_whose_it_was(api: RunningApi, library:
     library.journal = [event(1, consumer="one", actor_type="atm")]
     assert api.ask("GET", EVENTS, BOUND).status_code == 200
     for headers in ({}, SSE):
-        assert_problem(api.ask("GET", EVENTS, OTHER, headers=headers), 404)
+        assert_problem(api.ask("GET", EVENTS, OTHER, headers=headers), ProblemKind.SANDBOX_NOT_FOUND)
     library.raises["events"] = SandboxNotFound("no host has a journal of web")
     for headers in ({}, SSE):
         assert_problem(api.ask("GET", EVENTS, headers=headers), 404)
@@ -107,7 +109,7 @@ def test_streams_are_limited(api: RunningApi, library: Library, monkeypatch: pyt
         lines = answer.iter_lines()  # kept, for a reader that is collected ends the stream
         next(lines)
         refused = api.ask("GET", EVENTS, headers=SSE)
-        assert_problem(refused, 429)
+        assert_problem(refused, ProblemKind.TOO_MANY_STREAMS)
         assert refused.headers["Retry-After"]
 
 
@@ -141,7 +143,7 @@ def test_logs_of_what_is_not_there(api: RunningApi, library: Library) -> None:
     assert_problem(api.client.get(LOGS), 404)
     library.add()
     library.raises["logs"] = UsageError("web has no service x")
-    assert_problem(api.client.get(f"{LOGS}?service=x"), 404)
+    assert_problem(api.client.get(f"{LOGS}?service=x"), ProblemKind.SERVICE_NOT_FOUND)
     library.raises["logs"] = HostUnreachable("lab-1", "gone")
     assert_problem(api.client.get(LOGS), 503)
 

@@ -5,30 +5,14 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_structured_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
+from tests.support.problems import assert_problem
 from tests.unit.hub.hubs import CLOUDEVENT, SANDBOX, RunningHub, event, run_event
-
-if TYPE_CHECKING:
-    import httpx
-
-
-def assert_problem(answer: httpx.Response, status: int, field: str | None = None) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    problem: dict[str, Any] = answer.json()
-    assert problem["status"] == status
-    assert problem["type"] == "about:blank"
-    assert problem["title"]
-    assert problem["detail"]
-    if field is not None:
-        assert problem["field"] == field
-        assert problem["detail"].startswith(field)
-    return problem
 
 
 def test_a_new_event_is_accepted_and_a_repetition_is_reported_as_one(hub: RunningHub) -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sandboxer.hub.incoming import event_of
 from sandboxer.hub.store import Store
 from tests.support.handles import UID
+from tests.support.problems import assert_problem
 from tests.unit.hub.hubs import SANDBOX, RunningHub, event, registration
-from tests.unit.hub.test_events import assert_problem
 
 LATER = {"uid": "b" * 32}
 # A store waits for its disk with each event; hundreds of stores that nobody reads again need none.

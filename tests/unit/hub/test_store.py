@@ -11,8 +11,9 @@ from sandboxer.errors import SandboxerError
 from sandboxer.hub.database import Database
 from sandboxer.hub.incoming import event_of
 from sandboxer.hub.store import Store
+from sandboxer.web.problems import ProblemKind
+from tests.support.problems import assert_problem
 from tests.unit.hub.hubs import RunningHub, event
-from tests.unit.hub.test_events import assert_problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ def test_a_disk_that_is_full_is_reported_and_nothing_is_half_there(
     connection.execute(f"PRAGMA max_page_count = {pages}")
     large = event(2, more="x" * 200_000)
     answer = hub.post(large)
-    assert_problem(answer, 503)
+    assert_problem(answer, ProblemKind.BUSY)
     assert answer.headers["Retry-After"] == "5"
     assert [one["data"]["number"] for one in hub.events()] == [1]
     connection.execute(f"PRAGMA max_page_count = {pages + 1000}")

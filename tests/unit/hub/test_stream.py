@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tests.support.handles import UID
+from tests.support.problems import assert_problem
 from tests.unit.hub.hubs import SANDBOX, RunningHub, event, registration
-from tests.unit.hub.test_events import assert_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

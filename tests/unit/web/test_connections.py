@@ -18,11 +18,13 @@ import httpx
 import pytest
 
 from sandboxer.web.limits import Limits
+from sandboxer.web.problems import ProblemKind
 from tests.support.e2e import until
 from tests.support.gitrepo import GitRepo
 from tests.support.hubs import self_signed
+from tests.support.problems import assert_problem
 from tests.support.slow_clients import PART_OF_HEADERS, SlowClients, connect, ended_after
-from tests.unit.api.apis import ALL, Library, RunningApi, assert_problem
+from tests.unit.api.apis import ALL, Library, RunningApi
 from tests.unit.hub.hubs import RunningHub, event
 
 if TYPE_CHECKING:
@@ -172,6 +174,7 @@ def test_tls_that_is_never_begun_or_ended_keeps_nobody_out(library: Library, tmp
             seconds, received = ended_after(secure)  # type: ignore[arg-type]  # a socket with TLS is one
         assert seconds < NORMAL_SECONDS
         assert received.startswith(b"HTTP/1.1 408 ")
+        assert ProblemKind.REQUEST_TIMEOUT.uri.encode() in received
         until(lambda: connections_of(api).count() <= 1, "all are forgotten")
 
 

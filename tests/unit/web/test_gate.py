@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from tests.support.problems import assert_problem
 from tests.unit.hub.hubs import CLOUDEVENT, TOKEN, RunningHub
-from tests.unit.hub.test_events import assert_problem
 
 PAGE = ("/", "/app.js", "/style.css", "/icon.svg")
 GUARDED = [
