@@ -63,12 +63,13 @@ way_to_confine() { # command...
   done
 }
 
-# The first way that the host supports is used; it is in $way then, which is empty if there is none.
+# The first way that the host supports is used; it is in $way then, which is empty if there is none. With $must_confine
+# the command does not run where there is none.
 confined() { # the one folder, the folder in it to run in, the program's path or nothing, command...
   place=$1 folder=$2 program=$3; shift 3
   rm -rf "$place.root"; mkdir -p "$place.root" || return 1
   for way in "$as_root" "$as_user" ''; do
-    if [ -z "$way" ]; then (cd "$folder" && within_bounds "$most_seconds" "$@"); code=$?; break; fi
+    if [ -z "$way" ]; then [ -z "${must_confine-}" ] || { code=126; break; }; (cd "$folder" && within_bounds "$most_seconds" "$@"); code=$?; break; fi
     : >"$place.entered"
     # shellcheck disable=SC2086 # several options
     (within_bounds "$((most_seconds + 10))" unshare ${way% *} sh -c "$confine" sh "$place" "$place.root" "$folder" "$program" "${way##* }" timeout -k 2 "$most_seconds" "$@" 3>"$place.entered" 2>"$place.said")

@@ -31,6 +31,7 @@ VERBS = (
     "files.sh",
     "delivery.sh",
     "sandboxer.extensions.compose_ssh:confine.sh",
+    "sandboxer.extensions.compose_ssh:render.sh",
     "sandboxer.extensions.compose_ssh:resolver.sh",
     "sandboxer.extensions.compose_ssh:verbs.sh",
 )

@@ -255,6 +255,7 @@ HOST_CHECKS = HostChecks(
     (
         "sandboxer.extensions.compose_ssh:engine.sh",
         "sandboxer.extensions.compose_ssh:confine.sh",
+        "sandboxer.extensions.compose_ssh:render.sh",
         "sandboxer.extensions.compose_ssh:verbs.sh",
         "sandboxer.extensions.compose_ssh:doctor.sh",
     ),

@@ -26,7 +26,7 @@ from sandboxer.model.identity import Ownership
 from sandboxer.model.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sandboxer.extensions.compose_ssh.compose_tool import ComposeTool
     from sandboxer.extensions.compose_ssh.directory import SandboxDirectory
@@ -102,9 +102,7 @@ def render(
     spec = desired.profile.spec.compose
     folder = posixpath.dirname(spec.files[0])
     project = project_name(desired.name, desired.id)
-    options = [word for path in spec.files for word in ("-f", posixpath.relpath(path, folder or "."))]
-    options += [word for profile in spec.profiles for word in ("--profile", profile)]
-    options += ["config"] if tool.podman else ["config", "--format", "json"]
+    options = compose_options(spec.files, spec.profiles, podman=tool.podman)
     payload = packed(report, variables.to_dotenv(podman=tool.podman))
     reply = directory.session.call("render", tool.kind, tool.command, project, folder or ".", *options, payload=payload)
     if reply.code != 0:
@@ -125,6 +123,14 @@ def render(
         moved(model, directory.reading, directory.tree_path(tree)),
         _policy(directory, desired, tree, record, variables, podman=tool.podman),
     )
+
+
+def compose_options(files: Sequence[str], profiles: Sequence[str], *, podman: bool = False) -> list[str]:
+    """Return Compose's options to print how it reads files, in the directory of the first one."""
+    folder = posixpath.dirname(files[0]) or "."
+    options = [word for path in files for word in ("-f", posixpath.relpath(path, folder))]
+    options += [word for profile in profiles for word in ("--profile", profile)]
+    return [*options, "config"] if podman else [*options, "config", "--format", "json"]
 
 
 def packed(report: SourceReport, variables: bytes) -> bytes:
