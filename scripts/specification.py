@@ -158,7 +158,7 @@ def _backend(rows: Rows) -> Iterator[str]:
     for name in sorted(names.keys() ^ set(get_args(ExtensionOperation)) - FORMER_OPERATIONS.keys()):
         yield f"operation {name} of an extension: in the page or in the code, not both"
     for name, row in names.items():
-        called = f'"{name}"' in core or f".{name}()" in core
+        called = f'"{name}"' in core or f".{name}(" in core
         if (row["status"] == IMPLEMENTED) != (name in REQUIRED_OPERATIONS or called):
             yield f"operation {name} of an extension: {row['status']}, and the core does not say so"
         if (row["required"] == "yes") != (name in REQUIRED_OPERATIONS):

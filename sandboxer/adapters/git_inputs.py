@@ -158,6 +158,17 @@ class GitInputs:
         self._remember(entry.blob, found.data)
         return found.data
 
+    def at(self, tree: InputTree, commit: str, path: str) -> InputTree:
+        """Return the files of another commit of the same repository, below ``path``.
+
+        Raise InputUnavailable if the repository no longer has that commit, or the commit no such path.
+        """
+        folder = _folder(path)
+        with _about(tree.repo, tree.ref):
+            refuse_odd("commit", commit)
+            listing = self._listings((tree.repo, commit, folder))
+        return InputTree(tree.repo, tree.ref, commit, folder or ".", listing.digest, listing.entries)
+
     def compare(self, tree: InputTree, former: str) -> InputChange:
         """Return how a tree differs from the same folder in the commit ``former``, and the commits between.
 

@@ -18,8 +18,8 @@ from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
 from sandboxer.model.lifecycle import Action
 from sandboxer.model.run_events import ChangeEnded
-from sandboxer.wiring.input_changes import with_input_changes
 from sandboxer.wiring.planning import plan_approved, plan_fleet
+from sandboxer.wiring.review import for_review
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +103,7 @@ def _carry_out(source: FleetSource, hosts: FleetHosts, options: Options, command
     planned = plan_fleet(source, hosts, options)
     warn_of_none(planned)
     if command.output == "text":
-        show(with_input_changes(planned, source.inputs()), "text")
+        show(for_review(planned, source), "text")
     if planned.plan.differences and not command.yes and not _approved(planned.plan, command.output):
         session().notify("info", "Nothing was changed.")
         return EXIT_ERROR

@@ -12,8 +12,8 @@ from sandboxer.cli.exit_codes import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import options_of, output_option, selectors
 from sandboxer.cli.session import opened, session
 from sandboxer.model.lifecycle import Action
-from sandboxer.wiring.input_changes import with_input_changes
 from sandboxer.wiring.planning import approval_of, plan_fleet
+from sandboxer.wiring.review import for_review
 
 if TYPE_CHECKING:
     from sandboxer.model.plan import Plan
@@ -48,7 +48,7 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
     with opened(revision=ref) as (source, hosts):
         planned = plan_fleet(source, hosts, options_of(given))
         warn_of_none(planned)
-        decided = with_input_changes(planned, source.inputs())
+        decided = for_review(planned, source)
         if out is not None:
             from sandboxer.cli import plan_file
 

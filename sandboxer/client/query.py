@@ -14,9 +14,9 @@ from sandboxer.model.selector import parse_selector
 from sandboxer.model.text import named
 from sandboxer.reconcile.options import Options, unknown_name
 from sandboxer.render.remedies import in_json
-from sandboxer.wiring.input_changes import with_input_changes
 from sandboxer.wiring.lookup import find, handle_of, located_sandboxes, require_observed
 from sandboxer.wiring.planning import plan_fleet
+from sandboxer.wiring.review import for_review
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -67,7 +67,7 @@ def plan(context: ClientContext) -> JsonObject:
     """Return the plan of the fleet as JSON."""
     with context.open() as (source, hosts):
         planned = plan_fleet(source, hosts, Options())
-        return with_input_changes(planned, source.inputs()).to_json(in_json)
+        return for_review(planned, source).to_json(in_json)
 
 
 def handles(context: ClientContext, chosen: SandboxFilter | None = None) -> list[Handle]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container
     from sandboxer.model.protocols import Command, HostTransport, InputSource, Terminal
     from sandboxer.model.record import Record
+    from sandboxer.model.service_operation import ExpectedServices
     from sandboxer.reconcile.drift_report import Contents
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
@@ -195,6 +196,38 @@ class SupportsRemoval(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class ExpectRequest:
+    """A request for what will happen to the services of a sandbox, determined without its host.
+
+    ``former`` is the sandbox as applied, None where it begins a new life: in place of the one that ``observed`` shows,
+    or ``elsewhere``, where nothing of it is. ``local`` runs commands on this machine, None where a plan may run none.
+    """
+
+    former: DesiredSandbox | None
+    desired: DesiredSandbox
+    observed: ObservedSandbox
+    inputs: InputSource
+    elsewhere: bool = False
+    local: HostTransport | None = None
+
+    @property
+    def engine(self) -> str:
+        """The engine that has the sandbox; empty if it needs none, or if that is not known."""
+        return self.observed.engine or ""
+
+
+@runtime_checkable
+class SupportsExpectedServices(Protocol):
+    """``sandboxer plan``: ``change = replace(change, expected=extension.expected_services(request))``."""
+
+    def expected_services(self, request: ExpectRequest) -> ExpectedServices:
+        """Return what ``provision`` will do with each service, by the files of both commits and what was observed.
+
+        It is for a reader of a plan; nothing depends on it. Where it cannot be known, the value has the reason.
+        """
+
+
 class SupportsCost(Protocol):
     """Placement by cost, reserved: ``min(hosts, key=lambda host: extension.estimate_cost(desired, host))``."""
 
@@ -210,5 +243,6 @@ CAPABILITIES: Mapping[str, type] = {
     "contents": SupportsContents,
     "host_checks": SupportsHostChecks,
     "removal_scripts": SupportsRemoval,
+    "expected_services": SupportsExpectedServices,
     "estimate_cost": SupportsCost,
 }

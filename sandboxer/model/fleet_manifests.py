@@ -43,6 +43,7 @@ ExtensionOperation = Literal[
     "contents",
     "host_checks",
     "removal_scripts",
+    "expected_services",
     "estimate_cost",
     "probe",
     "wait_ready",

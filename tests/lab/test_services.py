@@ -42,9 +42,15 @@ class Lists:
         self.fleet = fleet
         self.host = host
 
-    def apply(self, *arguments: str, acts: bool = True) -> dict[str, str]:
-        """Return action and cause of every service that is not kept."""
+    def apply(self, *arguments: str, acts: bool = True, unforeseen: tuple[str, ...] = ()) -> dict[str, str]:
+        """Return action and cause of every service that is not kept.
+
+        A plan foresees the same but for what is ``unforeseen``.
+        """
         before = self.fleet.ids(self.host, "one")
+        expected = [
+            change["expected"] for change in self.fleet.plan(*arguments, drifts=True).changes if "expected" in change
+        ]
         changes = self.fleet.apply(*arguments, drifts=True).changes
         after = self.fleet.ids(self.host, "one")
         if not acts:
@@ -63,6 +69,11 @@ class Lists:
                 "remove": old is not None and new is None,
             }
             assert happened[one["action"]], (name, one, old, new)
+        if before:
+            assert [one["exact"] for one in expected] == [self.host != "lab-4"]
+            foreseen = {one["service"]: one["action"] for one in expected[0]["services"]}
+            done = {name: one["action"] for name, one in listed.items()}
+            assert {name for name in done if done[name] != foreseen.get(name)} == set(unforeseen)
         return {name: f"{one['action']} {one['cause']}" for name, one in listed.items() if one["action"] != "keep"}
 
 
@@ -91,7 +102,7 @@ def test_what_is_recreated_is_exactly_what_was_planned(
     assert lists.apply() == {"file": "recreate files"}
     lab.load_image(host, MOVED_IMAGE, {"moved": "yes"})  # the tag alone is no change, an update notices it
     write(mode="b", command="8888", image=OTHER_IMAGE)
-    assert lists.apply() == {"image": "recreate image", "moved": "recreate image"}
+    assert lists.apply(unforeseen=("moved",)) == {"image": "recreate image", "moved": "recreate image"}
     write(mode="b", command="8888", image=OTHER_IMAGE, extra=False)
     assert lists.apply() == {"extra": "remove undesired"}
 
@@ -215,5 +226,5 @@ def test_docker_recreates_a_changed_network_and_restarts_what_depends_on_it(flee
     network = f"{fleet.project('one')}_far"
     fleet.engine("lab-1", "stop", "-t", "0", there["far"])
     fleet.engine("lab-1", "network", "rm", network)
-    assert lists.apply() == {"far": "recreate refused"}
+    assert lists.apply(unforeseen=("far",)) == {"far": "recreate refused"}
     fleet.assert_synced()

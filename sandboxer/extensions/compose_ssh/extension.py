@@ -15,11 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sandboxer.extensions.base import ObserveRequest, Operation
-    from sandboxer.extensions.capabilities import CopyMode, HostChecks, LiveSandbox, LogReader, LogRequest
+    from sandboxer.extensions.capabilities import (
+        CopyMode,
+        ExpectRequest,
+        HostChecks,
+        LiveSandbox,
+        LogReader,
+        LogRequest,
+    )
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.observed import Container, HostObservation
     from sandboxer.model.protocols import Command, HostTransport, InputSource, Terminal
     from sandboxer.model.record import Record
+    from sandboxer.model.service_operation import ExpectedServices
     from sandboxer.reconcile.drift_report import Contents
 
 
@@ -88,6 +96,12 @@ class ComposeSsh:
         from sandboxer.extensions.compose_ssh.host_checks import HOST_CHECKS
 
         return HOST_CHECKS
+
+    def expected_services(self, request: ExpectRequest) -> ExpectedServices:
+        """Return what an apply is expected to do with each service; see SupportsExpectedServices."""
+        from sandboxer.extensions.compose_ssh.plan_review import expected_services
+
+        return expected_services(request)
 
     def removal_scripts(self) -> Sequence[str]:
         """Return the script that removes what containers wrote as root; see SupportsRemoval."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from sandboxer.errors import CapabilityMissing, ExtensionError
 from sandboxer.extensions.base import REQUIRED_OPERATIONS
-from sandboxer.extensions.capabilities import CAPABILITIES, LogRequest
+from sandboxer.extensions.capabilities import CAPABILITIES, ExpectRequest, LogRequest
 from sandboxer.extensions.conformance.inputs import MARKED
 from sandboxer.extensions.conformance.rule import RuleBroken, demand, needs
 from sandboxer.extensions.registry import Registry, check_class
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         SupportsCopy,
         SupportsCost,
         SupportsExec,
+        SupportsExpectedServices,
         SupportsHostChecks,
         SupportsLogs,
         SupportsRemoval,
@@ -174,6 +175,19 @@ def removal_scripts_name_functions(case: Case) -> None:
     lines = result.stdout.decode("utf-8", "replace").splitlines()
     demand(result.exit_code == 0 and all("function" in line for line in lines), f"a remover is no function: {lines}")
     demand(len(lines) >= len(scripts), f"{len(scripts)} scripts append {len(lines)} functions")
+
+
+@needs("expected_services")
+def services_are_expected_as_provisioned(case: Case) -> None:
+    """`expected_services` names what `provision` then reports for each service, or says why that is not known."""
+    former, desired = case.desired(), case.desired(ref="second")
+    case.provision(former)
+    request = ExpectRequest(former, desired, case.observed(former), case.subject.inputs)
+    expected = cast("SupportsExpectedServices", case.backend).expected_services(request)
+    reported: dict[str, str] = {}
+    case.provision(desired, services=lambda done: reported.update({one.service: one.action for one in done}))
+    foreseen = {one.service: one.action for one in expected.operations}
+    demand(bool(expected.unknown) or foreseen == reported, f"it returned {foreseen}, and provision reports {reported}")
 
 
 @needs("estimate_cost")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox
 
 # A host that no ceiling is measured by: what depends on the real one's size is decided there.
-WORKSPACE = "/sandboxer"
+WORKSPACE = "/sandboxer/workspace"
 CPUS = 1024.0
 MEMORY = 1 << 50
 

@@ -12,6 +12,7 @@ from sandboxer.errors import SandboxerError
 from sandboxer.extensions.capabilities import HostChecks
 from sandboxer.extensions.dir_ssh.directory import WorkDirectory
 from sandboxer.extensions.dir_ssh.extension import DirSsh
+from sandboxer.model.service_operation import ExpectedServices, ServiceOperation
 from sandboxer.reconcile.drift_report import Contents
 from sandboxer_example_folder.backend import FolderBackend
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sandboxer.extensions.base import ObserveRequest, Operation
-    from sandboxer.extensions.capabilities import CopyMode, LiveSandbox, LogLine, LogReader, LogRequest
+    from sandboxer.extensions.capabilities import CopyMode, ExpectRequest, LiveSandbox, LogLine, LogReader, LogRequest
     from sandboxer.model.desired import DesiredSandbox
     from sandboxer.model.manifest import Host
     from sandboxer.model.observed import Container
@@ -50,6 +51,9 @@ class Capable(DirSsh):
 
     def removal_scripts(self) -> Sequence[str]:
         return ("sandboxer.extensions.compose_ssh:cleaner.sh",)
+
+    def expected_services(self, request: ExpectRequest) -> ExpectedServices:
+        return ExpectedServices()
 
     def estimate_cost(self, desired: DesiredSandbox, host: Host) -> float:
         return 0.25
@@ -98,6 +102,11 @@ class LacksItsScript(Capable):
 class AppendsNoRemover(Capable):
     def removal_scripts(self) -> Sequence[str]:
         return ("sandboxer.extensions.compose_ssh:engine.sh",)
+
+
+class ExpectsWhatDoesNotHappen(Capable):
+    def expected_services(self, request: ExpectRequest) -> ExpectedServices:
+        return ExpectedServices((ServiceOperation("web", "recreate", "config"),))
 
 
 class CostsLessThanNothing(Capable):

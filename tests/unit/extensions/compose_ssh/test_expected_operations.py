@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sandboxer.extensions.compose_ssh.expectation import Version, expected_operations
+from sandboxer.extensions.compose_ssh.expected_operations import Version, expected_operations
 from sandboxer.extensions.compose_ssh.harden import harden
 from sandboxer.extensions.compose_ssh.labels import COMPOSE_SERVICE, LABEL_CONFIG, service_fields
 from sandboxer.extensions.compose_ssh.normal import normalise
@@ -58,18 +58,32 @@ def _containers(former: Version, there: Mapping[str, Any]) -> list[Container]:
         labels = {COMPOSE_SERVICE: name, LABEL_CONFIG: f"as-applied-{service['labels'][LABEL_CONFIG][:4]}"}
         state, code = given.get("state", "running"), given.get("exit_code", 0)
         fields = service_fields(labels, name)
-        found.append(Container(name, name, "docker", "image", "i1", state, code, given.get("health"), labels, **fields))
+        found.append(
+            Container(
+                name,
+                name,
+                "docker",
+                "image",
+                given.get("image", "sha256:i1"),
+                state,
+                code,
+                given.get("health"),
+                labels,
+                **fields,
+            )
+        )
     return found
 
 
 def _printed(situation: Mapping[str, Any]) -> str:
     former, new = _version(situation), _version(_changed(situation))
     found = expected_operations(
-        former,
+        None if situation.get("new_life") else former,
         new,
         _containers(former, situation.get("there", {})),
-        recorded=frozenset(former.hardened.model["services"]),
+        recorded={} if situation.get("new_life") else dict.fromkeys(former.hardened.model["services"], "sha256:i1"),
         replaced=situation.get("replaced", False),
+        put_back=situation.get("put_back", False),
     )
     lines = [f"# {situation['case']}"]
     lines += [f"{one.service}: {one.action} {one.cause} {', '.join(one.details)}".rstrip() for one in found]

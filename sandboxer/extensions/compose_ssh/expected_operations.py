@@ -21,7 +21,6 @@ from sandboxer.extensions.compose_ssh.service_plan import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from collections.abc import Set as AbstractSet
 
     from sandboxer.extensions.compose_ssh.policy import Hardened
     from sandboxer.model.observed import Container
@@ -40,18 +39,21 @@ class Version:
 
 
 def expected_operations(
-    former: Version,
+    former: Version | None,
     new: Version,
     containers: Iterable[Container],
     *,
-    recorded: AbstractSet[str],
+    recorded: Mapping[str, str],
     replaced: bool = False,
     networks: bool = True,
+    put_back: bool = False,
 ) -> tuple[ServiceOperation, ...]:
     """Return what an apply of ``new`` does with each service where ``former`` was applied, by name.
 
-    ``containers`` are those that were observed, ``recorded`` the services of the record, and ``replaced`` says that the
-    sandbox begins a new life. ``networks`` says that a network whose definition changed is recreated.
+    Without ``former`` the sandbox begins a new life, with ``replaced`` in place of one whose containers are removed.
+    ``containers`` are those that were observed, and ``recorded`` maps the services of the record to the IDs of their
+    images. ``networks`` says that a network whose definition changed is recreated, ``put_back`` that the delivered
+    files are missing.
     """
     there = tuple(containers)
     paused = frozenset(container.id for container in there if container.state == "paused")
@@ -59,16 +61,22 @@ def expected_operations(
         tuple(_unpaused(container) for container in there),
         recorded=frozenset(recorded),
         unpaused=paused,
-        changed=what_changed(former.hardened.model, new.hardened.model, networks=networks),
+        put_back=frozenset(name for bind in new.hardened.binds for name in bind.services) if put_back else frozenset(),
+        changed=what_changed(former.hardened.model if former else None, new.hardened.model, networks=networks),
         replaced=replaced,
     )
-    before, labels = _configs(former.hardened), _labels(there)
+    before, labels = _configs(former.hardened) if former else {}, _labels(there)
+    other = {c.service for c in there if recorded.get(c.service, c.image_id) != c.image_id}
     services = tuple(
-        replace(one, config=labels.get(one.name, "") if before.get(one.name) == one.config else "changed")
+        replace(
+            one,
+            config=labels.get(one.name, "") if before.get(one.name) == one.config else "changed",
+            image_id=recorded[one.name].removeprefix("sha256:") if one.name in other else "",
+        )
         for one in desired_services(new.hardened, {})
     )
     found = plan_services(observed, services)
-    return tuple(replace(one, details=_details(one, former, new)) for one in found)
+    return tuple(replace(one, details=_details(one, former, new)) if former else one for one in found)
 
 
 def _unpaused(container: Container) -> Container:
