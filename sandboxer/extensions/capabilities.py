@@ -191,8 +191,9 @@ class SupportsRemoval(Protocol):
     def removal_scripts(self) -> Sequence[str]:
         """Return shell files that help to remove leftovers which the login may not remove, such as root's files.
 
-        Each appends to `removers` the name of a function that takes a path; see `force_remove` in session.sh. The
-        backend's own sessions load them too.
+        Each appends to `removers` the name of a function that takes a path; see `force_remove` in session.sh. Or it
+        appends to `sweepers` one that removes what no record needs, such as images. The backend's own sessions load
+        them too.
         """
 
 

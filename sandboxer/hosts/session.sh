@@ -242,6 +242,9 @@ keep_journal() { # uid, the last event or nothing
 # The login may not be able to remove what something in a sandbox wrote as root. A backend's script appends a function to
 # `removers` that removes such a path or what is in it, by means of `engine`; it may put a message into `output`.
 removers=
+# What a backend's script has to remove at the end of an apply, by means of `engine`, beyond leftovers: functions without
+# parameters, of which each decides by itself what nobody needs.
+sweepers=
 # Removes a file or link that the login can remove, whoever owns it; or an empty directory.
 force_remove() { # path
   output=

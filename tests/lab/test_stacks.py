@@ -162,3 +162,56 @@ def test_services_start_after_those_that_they_wait_for(new_fleet: Callable[..., 
     after = fleet.ids(host, "one")
     assert {name for name in after if after[name] != before[name]} == {"first"}
     fleet.assert_synced()
+
+
+def test_updates_leave_one_image_per_built_service_and_nothing_of_it_when_it_ends(
+    new_fleet: Callable[..., FleetRepo], lab: Lab, host: str
+) -> None:
+    fleet = new_fleet(host)
+    tag = f"sandboxer-lab/{fleet.name}:1"
+    lab.load_image(host, tag, {"dev.example": "unrelated"})
+    build = {"build": ".", "command": ["sleep", "9999"], "stop_signal": "SIGKILL"}
+    fleet.sandbox("one", stack(a=build), files={"Dockerfile": f"FROM {IMAGE}\nCOPY file /file\n", "file": "0\n"})
+    fleet.commit()
+    fleet.apply()
+    for update in ("1\n", "2\n", "3\n"):
+        fleet.sandbox("one", files={"file": update})
+        fleet.commit()
+        fleet.apply()
+        assert fleet.inside(host, "one", "a", "cat", "/file") == update
+        assert len(_built(fleet, host)) == 1
+    fleet.assert_synced()
+    foreign = f"sandboxer-lab/{fleet.name}-kept:1"
+    fleet.engine(host, "tag", *_built(fleet, host), foreign)
+    fleet.sandbox("one", files={"file": "4\n"})
+    fleet.commit()
+    fleet.apply()
+    assert len(_built(fleet, host)) == 2, "what somebody else gave a name stays"
+    fleet.engine(host, "rmi", foreign)
+    fleet.remove("one")
+    fleet.commit()
+    fleet.apply("--allow-empty")
+    assert _built(fleet, host) == []
+    assert fleet.engine(host, "image", "ls", "-q", tag), "an unrelated image stays"
+    fleet.engine(host, "rmi", tag)
+
+
+def test_images_of_a_life_that_no_record_is_about_go_with_the_next_commit(
+    new_fleet: Callable[..., FleetRepo], lab: Lab, host: str
+) -> None:
+    fleet = new_fleet(host)
+    labels = {"dev.sandboxer.fleet": fleet.name, "dev.sandboxer.uid": "f" * 32, "dev.sandboxer.root": str(fleet.root)}
+    other = f"sandboxer-lab/{fleet.name}-other:1"
+    lab.load_image(host, "sbx-gone-0a0b0c0d-a:latest", labels)
+    lab.load_image(host, other, {**labels, "dev.sandboxer.root": "/elsewhere"})
+    fleet.sandbox("one", stack(a=service()))
+    fleet.commit()
+    fleet.apply()
+    assert fleet.engine(host, "image", "ls", "-q", "sbx-gone-0a0b0c0d-a") == ""
+    assert len(_built(fleet, host)) == 1
+    fleet.engine(host, "rmi", other)
+
+
+def _built(fleet: FleetRepo, host: str) -> list[str]:
+    """Return the IDs of the host's images that carry the labels of the fleet."""
+    return fleet.engine(host, "image", "ls", "-q", "--filter", f"label=dev.sandboxer.fleet={fleet.name}").split()

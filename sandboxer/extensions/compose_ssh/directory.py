@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from sandboxer.model.record import Record
 
 #: What `removal_scripts` returns.
-REMOVAL_SCRIPTS = ("sandboxer.extensions.compose_ssh:cleaner.sh",)
+REMOVAL_SCRIPTS = ("sandboxer.extensions.compose_ssh:cleaner.sh", "sandboxer.extensions.compose_ssh:images.sh")
 VERBS = (
     "sandboxer.extensions.compose_ssh:cleaner.sh",
+    "sandboxer.extensions.compose_ssh:images.sh",
     "sandboxer.extensions.compose_ssh:engine.sh",
     "files.sh",
     "delivery.sh",
@@ -126,6 +127,13 @@ class SandboxDirectory(RecordedDirectory):
         )
         what = f"{bind.source or 'the workspace'} cannot be installed"
         return self.session.must(what, "bind", target, tree.digest, bind.source or ".", *access).text == "made"
+
+    def tidy_images(self, uid: str, used: Iterable[str]) -> None:
+        """Remove the images that were built in this life and are not ``used``, by their names.
+
+        What cannot be removed now is removed by the next apply, or with the sandbox.
+        """
+        self.session.call("tidy_images", self.operation.target.engine, uid, *used)
 
     def put_secret_file(self, file: SecretFile) -> None:
         """Make a secret's file readable as services get it, in a separate copy where that is not for everybody."""

@@ -14,6 +14,8 @@ engine_facts() {
   section info-code "$code"; printf '%s\n' "$output"
   socket=${DOCKER_HOST:-unix:///var/run/docker.sock}; socket=${socket#unix://}
   [ -S "$socket" ] && { section socket "$socket"; stat -c '%G' "$socket"; }
+  # What a build keeps for the next one has no labels. Podman's is in images, which go with those that were built.
+  [ "$chosen/$code" != docker/0 ] || { section build-cache; within 20 docker system df --format '{{.Type}}|{{.Size}}' | sed -n 's/^Build Cache|//p'; }
   # A Compose queries its engine even for its own version: an engine that hangs would make it hang too.
   [ "$code" = 124 ] || compose_facts
 }

@@ -149,6 +149,14 @@ def check_builds(facts: HostFacts) -> Iterator[Check]:
         yield Check("builds", "ok", "build steps have the memory and cpu ceilings of containers")
 
 
+def check_build_cache(facts: HostFacts) -> Iterator[Check]:
+    """Yield how much Docker keeps of former builds, if it does: no label tells whose that is."""
+    size = facts.one("build-cache")[1].strip()
+    if size and not size.startswith("0B"):
+        found = f"Docker keeps {size} of build cache; nothing tells which builds it is from, and Sandboxer removes none"
+        yield Check("build cache", "note", found, "docker builder prune")
+
+
 def check_compose(facts: HostFacts) -> Iterator[Check]:
     """Yield the Compose that an apply would use, and whether it is new enough."""
     chosen = facts.one("info")[0]
@@ -259,5 +267,14 @@ HOST_CHECKS = HostChecks(
         "sandboxer.extensions.compose_ssh:verbs.sh",
         "sandboxer.extensions.compose_ssh:doctor.sh",
     ),
-    (check_engine, check_limits, check_builds, check_compose, check_reading, check_rootless, check_firewall),
+    (
+        check_engine,
+        check_limits,
+        check_builds,
+        check_build_cache,
+        check_compose,
+        check_reading,
+        check_rootless,
+        check_firewall,
+    ),
 )

@@ -140,6 +140,7 @@ def _bring_up(
     project = project_name(desired.name, desired.id)
     found = what_runs(project, hardened.services, after.containers, former_volumes=volumes)
     left = _tidy(directory, tree, hardened, variables)
+    _tidy_images(directory, record, hardened, former)
     ready = records.applied(record, desired, directory.operation, **found, workspace_files=delivered(left.total))
     return directory.rewrite(ready, Phase.READY, containers=after.containers)
 
@@ -166,6 +167,19 @@ def _tidy(directory: SandboxDirectory, tree: InputTree, hardened: Hardened, vari
     mounts = _mounts(directory, hardened)
     kept = (f"tree/{tree.digest}", *mounts, *dockerfiles, *map(directory.below, sorted(secrets)))
     return Workspace(files=directory.tidy(kept))
+
+
+def _tidy_images(directory: SandboxDirectory, record: Record, hardened: Hardened, former: object) -> None:
+    """Remove the images of former builds, if there are or were any."""
+    services = hardened.model["services"]
+    used = [str(services[one.name]["image"]) for one in hardened.services if one.built]
+    if used or _has_builds(former):
+        directory.tidy_images(record.uid, used)
+
+
+def _has_builds(former: object) -> bool:
+    services = former.get("services") if isinstance(former, dict) else None
+    return isinstance(services, dict) and any(isinstance(one, dict) and "build" in one for one in services.values())
 
 
 def _variables(directory: SandboxDirectory, desired: DesiredSandbox, record: Record) -> Variables:

@@ -164,13 +164,13 @@ def host_checks_print_sections(case: Case) -> None:
 
 @needs("removal_scripts")
 def removal_scripts_name_functions(case: Case) -> None:
-    """`removal_scripts` names scripts that are installed, and that append to `removers` functions of their own."""
+    """`removal_scripts` names scripts that are installed, and that append functions to `removers` or `sweepers`."""
     scripts = cast("SupportsRemoval", case.backend).removal_scripts()
     try:
         text = script("prelude.sh", "session.sh", *scripts)
     except OSError as error:
         raise RuleBroken(f"a script cannot be read: {error}") from None
-    listing = 'for remover in $removers; do command -V "$remover" || exit; done'
+    listing = 'for remover in $removers $sweepers; do command -V "$remover" || exit; done'
     result = case.raw.run(Command(f"{text}\n{listing}", b""))
     lines = result.stdout.decode("utf-8", "replace").splitlines()
     demand(result.exit_code == 0 and all("function" in line for line in lines), f"a remover is no function: {lines}")

@@ -10,6 +10,7 @@ import pytest
 from sandboxer.extensions.compose_ssh.firewall import check_firewall
 from sandboxer.extensions.compose_ssh.host_checks import (
     HOST_CHECKS,
+    check_build_cache,
     check_builds,
     check_compose,
     check_engine,
@@ -284,3 +285,14 @@ def test_where_the_steps_of_builds_have_no_ceilings(engine: str, uid: str, statu
     check = only(check_builds(facts_of({f"info {engine}": "{}", "info-code 0": "", "login": f"{uid} me"})))
     assert check.status == status
     assert found in check.found
+
+
+@pytest.mark.parametrize("size", ["", "0B"])
+def test_no_build_cache_is_worth_no_note(size: str) -> None:
+    assert list(check_build_cache(facts_of({"build-cache": size}))) == []
+
+
+def test_a_build_cache_is_noted_with_the_command_that_removes_it() -> None:
+    check = only(check_build_cache(facts_of({"build-cache": "3.2GB\n"})))
+    assert (check.status, check.remedy) == ("note", "docker builder prune")
+    assert "3.2GB" in check.found
