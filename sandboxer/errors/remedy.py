@@ -12,6 +12,7 @@ class RemedyCode(StrEnum):
 
     CHECK_HOST = "check_host"  # host
     START_ENGINE = "start_engine"  # host
+    ALLOW_ENGINE = "allow_engine"  # host
     INSPECT_HOST = "inspect_host"  # host
     FORGET_HOST = "forget_host"  # host
     DRAIN_HOST = "drain_host"  # host

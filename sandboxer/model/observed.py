@@ -81,12 +81,16 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class EngineObservation:
-    """What one engine returned. ``error`` is None where it answered in full; otherwise the lists mean nothing."""
+    """What one engine returned. ``error`` is None where it answered in full; otherwise the lists mean nothing.
+
+    ``denied`` is for an engine that the login may not use.
+    """
 
     engine: Engine
     error: str | None = None
     containers: tuple[Container, ...] = ()
     resources: tuple[Resource, ...] = ()
+    denied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class UnknownHost:
     """Why a host was not observed in full: its status, the reason for what that blocks, and the error in words.
 
-    A ``retired`` host is not in git any more.
+    A ``retired`` host is not in git any more. With ``denied``, the login may not use an engine there.
     """
 
     host: str
@@ -35,12 +35,15 @@ class UnknownHost:
     reason: Reason
     error: str
     retired: bool = False
+    denied: bool = False
 
     @property
     def remedy(self) -> Remedy | None:
         """What to do about it."""
         if self.retired:
             return remedy_of(RemedyCode.FORGET_HOST, host=self.host)
+        if self.denied:
+            return remedy_of(RemedyCode.ALLOW_ENGINE, host=self.host)
         return usual_remedy(self.reason, self.host)
 
     def summary(self) -> HostSummary:
@@ -80,7 +83,7 @@ class FleetState:
     def unknown_host(self, observed: ObservedSandbox) -> UnknownHost | None:
         """Return why this observation may be incomplete: its host is Unknown, or its own engine is."""
         if observed.engine_error:
-            return UnknownHost(observed.host, "unknown", Reason.BLOCKED_ENGINE, observed.engine_error)
+            return self._unknown_engine(observed.host, observed.engine_error)
         if observed.record is not None:
             return self._unknown_for(observed.host, (observed.record.extension,))
         return self._unknown_for(observed.host, self.observations[observed.host].backend_errors)
@@ -102,7 +105,13 @@ class FleetState:
         if observation and absence:
             errors = {**observation.absence_errors, **errors}
         error = next((errors[extension] for extension in extensions if extension in errors), None)
-        return UnknownHost(host, "unknown", Reason.BLOCKED_ENGINE, error) if error else None
+        return self._unknown_engine(host, error) if error else None
+
+    def _unknown_engine(self, host: str, error: str) -> UnknownHost:
+        """Return the error of an engine on a host that answered."""
+        engines = self.observations[host].engines.values()
+        denied = any(engine.denied and error.endswith(engine.error or "") for engine in engines)
+        return UnknownHost(host, "unknown", Reason.BLOCKED_ENGINE, error, denied=denied)
 
     def _used_on(self, host: str) -> Iterable[str]:
         """Return the extensions whose sandboxes are on a host, or may go there.

@@ -58,6 +58,22 @@ def test_an_engine_that_hangs_blocks(new_fleet: Callable[..., FleetRepo], lab: L
     assert fleet.ids("lab-2") == running
 
 
+def test_a_docker_that_the_login_may_not_use_is_not_one_that_is_down(
+    new_fleet: Callable[..., FleetRepo], lab: Lab
+) -> None:
+    (host,) = (host for host in lab.hosts if host.user != "root")
+    fleet = new_fleet(host.name)
+    fleet.sandbox("one", stack(a=service()))
+    fleet.commit()
+    lab.exec(host, ["chmod", "600", "/var/run/docker.sock"])
+    try:
+        blocked = fleet.plan(code=1).of("one")
+    finally:
+        lab.exec(host, ["chmod", "660", "/var/run/docker.sock"])
+    assert (blocked["reason"], blocked["remedy"]["code"]) == ("blocked_because_engine", "allow_engine")
+    assert "permission denied" in blocked["message"]
+
+
 def test_a_record_that_is_a_link_is_no_record(fleet: FleetRepo) -> None:
     fleet.sandbox("one", stack(a=service()))
     fleet.commit()

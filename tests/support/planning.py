@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sandboxer.errors import InputUnavailable
+from sandboxer.extensions.compose_ssh.engines import is_denied
 from sandboxer.extensions.compose_ssh.labels import (
     COMPOSE_PROJECT,
     COMPOSE_SERVICE,
@@ -328,7 +329,9 @@ def observation(case: Case, host: str, given: Case) -> HostObservation | None:
     error = given.get("engine_error")
     containers = tuple(c for copy in copies for c in copy.containers) + tuple(others)
     resources = tuple(r for copy in copies for r in copy.resources)
-    seen = EngineObservation(engine, error, () if error else containers, () if error else resources)  # type: ignore[arg-type]
+    seen = EngineObservation(
+        engine, error, () if error else containers, () if error else resources, is_denied(error or "")
+    )  # type: ignore[arg-type]
     git = fleet_of(case)
     return Reachable(
         host=host,

@@ -85,7 +85,8 @@ def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> Engi
     if not requested:
         return None
     if not answered:
-        return EngineObservation(engine, error=_complaint(failed.split(" "), stderr))
+        complaint = _complaint(failed.split(" "), stderr)
+        return EngineObservation(engine, error=complaint, denied=is_denied(complaint))
     try:
         if "api-containers" in bodies:
             items = json.loads(bodies["api-containers"])
@@ -101,6 +102,11 @@ def read_engine(engine: Engine, sections: Sections, stderr: bytes = b"") -> Engi
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return EngineObservation(engine, error=f"invalid response: {error!r}"[:300])
     return EngineObservation(engine, None, tuple(containers), tuple(resources))
+
+
+def is_denied(complaint: str) -> bool:
+    """Return whether an engine's error says that the login may not use it: it may run all the same."""
+    return "permission denied" in complaint.lower()
 
 
 def _complaint(failed: list[str], stderr: bytes) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.capabilities import HostChecks
 from sandboxer.extensions.compose_ssh.compose_tool import kind_by_name, kind_by_version
+from sandboxer.extensions.compose_ssh.engines import is_denied
 from sandboxer.extensions.compose_ssh.firewall import check_firewall
 from sandboxer.extensions.compose_ssh.installation import (
     install_compose,
@@ -82,11 +83,18 @@ def _unresponsive(facts: HostFacts, chosen: str) -> Check:
     if code == _TIMED_OUT:
         found = f"{_named(chosen)} does not answer within {_ANSWER_SECONDS} s"
         return Check("engine", "error", found, system.restart_service(chosen) if chosen == "docker" else f"{chosen} ps")
-    if "permission denied" in words.lower() and chosen == "docker":
+    if is_denied(words) and chosen == "docker":
         socket, group = facts.one("socket")
         found = f"{system.user} cannot use Docker's socket {socket} of group {group}"
         remedy = system.as_root(f"usermod -aG {group or 'docker'} {system.user}")
-        return Check("engine", "error", found, f"{remedy}\nnote: access to Docker is equivalent to root on the host")
+        note = "note: access to Docker is equivalent to root on the host; rootless Docker or Podman is not"
+        return Check("engine", "error", found, f"{remedy}\n{note}")
+    if is_denied(words):
+        found = f"{system.user} cannot use Podman: {words.splitlines()[-1]}"
+        remedy = (
+            f"log in as {system.user} itself, not by su, so that its runtime folder is its own\npodman system migrate"
+        )
+        return Check("engine", "error", found, remedy)
     last = words.splitlines()[-1] if words else f"exit code {code}"
     remedy = system.start_service(chosen) if chosen == "docker" else "podman info"
     return Check("engine", "error", f"{_named(chosen)} does not answer: {last}", remedy)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandboxer.errors.remedy import RemedyCode, remedy_of
 from sandboxer.model.observed import RECORD_MISSING, EngineObservation, Reachable
 from sandboxer.reconcile.planner import Options, plan
 from tests.support.planning import COMMIT, NOW, fleet_of, foreign_container, observations_of, plan_of
@@ -215,3 +216,19 @@ def test_a_fingerprint_does_not_change_with_what_changes_by_itself() -> None:
         plan(fleet_of(WEB), {"lab-1": replace(observation, engines={"docker": more})}, NOW)
     ) == _fingerprint(BASE)
     assert _fingerprint(plan(fleet_of(WEB), {"lab-1": OBSERVATION}, NOW.replace(minute=5))) == _fingerprint(BASE)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ("cannot connect to the daemon", RemedyCode.START_ENGINE),
+        ("permission denied while trying to connect to the Docker daemon socket", RemedyCode.ALLOW_ENGINE),
+        ("Error: open /run/user/1001/libpod: Permission denied", RemedyCode.ALLOW_ENGINE),
+    ],
+)
+def test_an_engine_that_the_login_may_not_use_is_not_one_that_is_down(error: str, code: RemedyCode) -> None:
+    decided = plan_of(
+        {"sandboxes": {"web": {}, "new": {}}, "found": {"lab-1": {"copies": ["web"], "engine_error": error}}}
+    )
+    assert {change.reason for change in decided.changes} == {"blocked_because_engine"}
+    assert {change.remedy for change in decided.changes} == {remedy_of(code, host="lab-1")}

@@ -24,13 +24,14 @@ from sandboxer.model.service_operation import ExpectedServices, ServiceOperation
 from sandboxer.profiles.loader import load
 from sandboxer.profiles.resolve import resolve
 from sandboxer.reconcile.blocks import BLOCKS, usual_remedy
-from sandboxer.reconcile.planner import plan
+from sandboxer.reconcile.planner import Options, plan
 from sandboxer.render.live import apply_summary
 from sandboxer.render.picture import export_svg
 from sandboxer.render.plan_markdown import LIMIT, escape, plan_markdown
 from sandboxer.render.plan_text import plan_text
 from sandboxer.render.words import DIRTY, SYMBOLS, value_text
 from tests.support.cases import compare, on_terminal, piped
+from tests.support.planning import NOW, fleet_of, observations_of
 from tests.support.plans import CREATED, EVERYTHING, change, fields, plan_of
 
 SYNCED = [change(f"web-{at}", Reason.NO_OP_SYNCED, host=f"lab-{at % 2 + 1}") for at in range(4)]
@@ -385,3 +386,12 @@ def test_what_failed_for_the_same_reason_is_one_entry_of_a_summary() -> None:
     text = piped(apply_summary(failed, 1))
     assert text.startswith("a, b, c on lab-3: failed\n    the connection broke\n")
     assert "3 failed" in text
+
+
+def test_a_prune_that_deletes_none_of_four_sandboxes_does_not_say_that_there_are_none() -> None:
+    names = ("a", "b", "c", "d")
+    case = {"sandboxes": {name: {} for name in names}, "found": {"lab-1": {"copies": list(names)}}}
+    fleet = fleet_of(case)
+    decided = plan(fleet, observations_of(case, fleet), NOW, Options(only_deletes=True))
+    assert piped(plan_text(decided)) == "No changes. There is nothing to delete.\n"
+    assert "There are no sandboxes" not in plan_markdown(decided)

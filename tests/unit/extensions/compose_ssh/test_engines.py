@@ -19,9 +19,9 @@ OURS = {"dev.sandboxer.fleet": "acme", "dev.sandboxer.id": "0a0b0c0d", "com.dock
 HUGE = "x" * 500_000
 
 
-def _read(engine: str, *sections: tuple[str, str, bytes]) -> EngineObservation:
+def _read(engine: str, *sections: tuple[str, str, bytes], stderr: bytes = b"") -> EngineObservation:
     output = b"".join(f"\n@{NONCE} {name} {argument}\n".encode() + body for name, argument, body in sections)
-    observation = read_engine(engine, Sections(output, NONCE))  # type: ignore[arg-type]
+    observation = read_engine(engine, Sections(output, NONCE), stderr)  # type: ignore[arg-type]
     assert observation is not None
     return observation
 
@@ -165,6 +165,19 @@ def test_an_answer_that_is_none_is_no_emptiness(answer: bytes) -> None:
 )
 def test_an_engine_that_fails_reports_the_reason(failed: str, reason: str) -> None:
     assert _read("docker", ("engine", "docker", b""), ("engine-failed", failed, b"")).error == reason
+
+
+@pytest.mark.parametrize(
+    ("stderr", "denied"),
+    [
+        (b"permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock", True),
+        (b"Error: open /run/user/1001/libpod: Permission denied", True),
+        (b"Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", False),
+    ],
+)
+def test_an_engine_that_the_login_may_not_use_is_told_from_one_that_is_down(stderr: bytes, *, denied: bool) -> None:
+    seen = _read("docker", ("engine", "docker", b""), ("engine-failed", "docker ps 1", b""), stderr=stderr)
+    assert (seen.error, seen.denied) == (stderr.decode(), denied)
 
 
 # --- restarts, which Docker's API lists nowhere
