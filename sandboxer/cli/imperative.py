@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,11 @@ from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.fleet_folder import fleet_folder, within_fleet
 from sandboxer.cli.options import Duration, Pair, lock_timeout_option, output_option, selector_option
 from sandboxer.cli.session import session
-from sandboxer.errors import TRANSIENT, SandboxerError, SandboxNotFound, UsageError
+from sandboxer.errors import TRANSIENT, ManifestError, SandboxerError, SandboxNotFound, UsageError
 from sandboxer.model.text import named
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sandboxer.client import Sandbox
     from sandboxer.model.selector import Selector
@@ -67,7 +68,7 @@ def create(lock_timeout: timedelta, output: str, profile: str, name: str | None,
       sandboxer create --profile profile.compose-e2e --consumer atm/wise-validator --env LOG_LEVEL=debug
       sandboxer create --profile profile.compose-e2e --no-wait -o name
     """
-    with client_session(lock_timeout) as client:
+    with client_session(lock_timeout) as client, _in_terms_of_options():
         made = client.create(
             profile,
             name=name,
@@ -94,6 +95,17 @@ def _inputs(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     if repo and not remote and not repo.startswith("/"):
         inputs["repo"] = within_fleet(repo, fleet_folder())
     return inputs
+
+
+@contextmanager
+def _in_terms_of_options() -> Iterator[None]:
+    """Turn findings about the request into those about the options that it was made of."""
+    try:
+        yield
+    except ManifestError as error:
+        from sandboxer.render.requests import in_options
+
+        raise in_options(error) from None
 
 
 @click.command()

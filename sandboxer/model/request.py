@@ -15,8 +15,8 @@ from sandboxer.model.record import Requested
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# As a file of the fleet, so that it is checked like one, with everything else in the fleet.
-FILE = "manifests/(request).yaml"
+# In place of a file of the fleet, so that it is checked like one, with everything else in the fleet.
+FILE = "(request)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,17 @@ class SandboxRequest:
     def manifest(self) -> bytes:
         """Return the document as a file of a fleet: JSON, which is also YAML."""
         return json.dumps(self.document, indent=2, ensure_ascii=False).encode() + b"\n"
+
+    def named(self, text: str) -> str:
+        """Return a text about the document with the name of each secret in place of its number."""
+        spec = self.document.get("spec")
+        given = spec.get("secretRefs") if isinstance(spec, dict) else None
+        for number, secret in enumerate(given if isinstance(given, list) else ()):
+            if isinstance(secret, dict) and isinstance(name := secret.get("name"), str):
+                path = f"spec.secretRefs[{number}]"
+                for part in (f"{path}.from", f"{path}.name", path):
+                    text = text.replace(part, f"spec.secretRefs.{name}")
+        return text
 
     def to_bytes(self) -> bytes:
         """Return the bytes that are stored beside the record."""

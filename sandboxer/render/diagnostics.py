@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sandboxer.errors.diagnostic import CODES
+from sandboxer.model.request import FILE
 from sandboxer.model.text import printable
 from sandboxer.version import __version__
 
@@ -94,8 +95,10 @@ def _block(found: Diagnostic, *, color: bool) -> str:
     head = _paint(f"{found.severity}[{found.code}]", found.severity, color=color)
     lines = [
         f"{head}{_paint(f': {found.message}', 'bold', color=color)}",
-        f"{margin}{_paint('-->', 'frame', color=color)} {file}:{found.location.line}:{found.location.column}",
     ]
+    if file:
+        place = "the request" if file == FILE else f"{file}:{found.location.line}:{found.location.column}"
+        lines.append(f"{margin}{_paint('-->', 'frame', color=color)} {place}")
     if found.source_line.strip():
         shown, before, width = _window(found)
         mark = _paint("^" * width, found.severity, color=color)

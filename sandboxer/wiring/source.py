@@ -80,9 +80,11 @@ class FleetSource:
 
     def sound(self) -> Manifests:
         """Return the manifests if they have no errors. Raise ManifestError otherwise."""
-        if not self.manifests().ok:
-            raise ManifestError(self.manifests().diagnostics)
-        return self.manifests()
+        found = self.manifests()
+        if not found.ok:
+            named = self.request.named if self.request else str
+            raise ManifestError([replace(one, message=named(one.message)) for one in found.diagnostics])
+        return found
 
     @once
     def fleet(self) -> Fleet:
