@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -66,6 +66,9 @@ class SandboxesQuery(BaseModel):
     fleet: str | None = None
     host: str | None = None
     phase: Phase | None = None
+    sandbox: list[Annotated[str, StringConstraints(pattern="^[0-9a-f]{8}$")]] = Field(
+        [], max_length=100, description="Of these IDs; may be repeated."
+    )
     all: bool = Field(False, description="Include destroyed sandboxes.")
 
 
@@ -114,7 +117,7 @@ def get_events(hub: TheHub, query: Annotated[EventsQuery, Query()]) -> Response:
 @router.get("/sandboxes", responses={200: {"model": SandboxList}})
 def get_sandboxes(hub: TheHub, query: Annotated[SandboxesQuery, Query()]) -> Response:
     """The sandboxes, as their events and registrations add up."""
-    there = hub.store.sandboxes(over=query.all or query.phase is Phase.DESTROYED)
+    there = hub.store.sandboxes(over=query.all or query.phase is Phase.DESTROYED, ids=query.sandbox)
     rows = [
         life.row(key)
         for key, life in there

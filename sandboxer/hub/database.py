@@ -54,6 +54,7 @@ CREATE TABLE lives (
 );
 CREATE INDEX lives_shown ON lives (current, over);
 CREATE INDEX lives_of_uid ON lives (uid);
+CREATE INDEX lives_of_sandbox ON lives (sandbox);
 """
 
 

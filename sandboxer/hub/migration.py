@@ -23,6 +23,7 @@ _UNCHECKED_DATA = ("inputs", "error")
 
 def _with_causes(connection: sqlite3.Connection) -> None:
     """Add to each life what its stored events and its handle already have: cause, commit and input."""
+    connection.execute("CREATE INDEX IF NOT EXISTS lives_of_sandbox ON lives (sandbox)")
     lives = connection.execute("SELECT fleet, sandbox, host, uid, life FROM lives").fetchall()
     for fleet, sandbox, host, uid, text in lives:
         life = read_life(_checked(text))

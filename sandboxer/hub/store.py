@@ -27,7 +27,7 @@ from sandboxer.web.problems import HttpProblem, ProblemKind
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sandboxer.hub.incoming import Incoming, Registration, SandboxData
@@ -136,14 +136,16 @@ class Store:
         with self._reading:
             return [Stored(*row) for row in self._database.read.execute(query, [*given, limit])]
 
-    def sandboxes(self, *, over: bool) -> list[tuple[Key, Life]]:
+    def sandboxes(self, *, over: bool, ids: Sequence[str] = ()) -> list[tuple[Key, Life]]:
         """Return the current life of each sandbox on each host, by fleet, host and name.
 
-        With ``over``, include those that are gone.
+        With ``over``, include those that are gone; with ``ids``, only those with these IDs.
         """
         query = "SELECT fleet, sandbox, host, life FROM lives WHERE current = 1 AND over <= ?"
+        if ids:
+            query += f" AND sandbox IN ({', '.join('?' * len(ids))})"
         with self._reading:
-            rows = self._database.read.execute(query, (int(over),)).fetchall()
+            rows = self._database.read.execute(query, (int(over), *ids)).fetchall()
         found = [(Key(fleet, sandbox, host), read_life(text)) for fleet, sandbox, host, text in rows]
         return sorted(found, key=lambda one: (one[0].fleet, one[0].host, one[1].name, one[0].sandbox))
 

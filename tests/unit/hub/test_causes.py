@@ -171,6 +171,7 @@ def _as_version_1(path: Path, **handle: Any) -> None:
         if life["handle"]:
             life["handle"] |= handle
         connection.execute("UPDATE lives SET life = ? WHERE rowid = ?", (json.dumps(life), rowid))
+    connection.execute("DROP INDEX lives_of_sandbox")
     connection.execute("PRAGMA user_version = 1")
     connection.commit()
     connection.close()

@@ -146,6 +146,10 @@ def test_sandboxes_are_filtered_by_fleet_host_and_phase(hub: RunningHub) -> None
     hub.take(*LIFE[:3], event(1, "sandbox.failed", **other))
     for query in ({"fleet": "other"}, {"host": "lab-2"}, {"phase": "failed"}):
         assert [row["name"] for row in hub.sandboxes(**query)] == ["other"]
+    assert [row["name"] for row in hub.sandboxes(sandbox="0" * 8)] == ["other"]
+    both = hub.client.get("/sandboxes", params={"sandbox": [SANDBOX, "0" * 8]}).json()["sandboxes"]
+    assert [row["name"] for row in both] == ["web", "other"]
+    assert_problem(hub.client.get("/sandboxes", params={"sandbox": "web"}), 400, "sandbox.0")
     assert_problem(hub.client.get("/sandboxes", params={"phase": "well"}), 400, "phase")
 
 
