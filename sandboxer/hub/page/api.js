@@ -15,11 +15,13 @@ export function headers(token, more = {}) {
   return { Authorization: `Bearer ${token}`, ...more };
 }
 
-/** The URL of an API path, with the parameters that have a value. */
+/** The URL of an API path, with the parameters that have a value, or several. */
 export function address(path, parameters = {}) {
   const url = new URL(path, new URL(".", document.baseURI));
   for (const [name, value] of Object.entries(parameters)) {
-    if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== null && one !== undefined) url.searchParams.append(name, String(one));
+    }
   }
   return url;
 }

@@ -1,23 +1,32 @@
 // The page: its state, its requests to the hub, and its rendering. Other files render the parts.
 
+import { addressOf, emptyView, readView, toggled, without } from "./address.js";
 import { eventsOf, get } from "./api.js";
 import { showDetail } from "./detail.js";
 import { attribute, byId, text } from "./dom.js";
-import { showDrift, showOverview } from "./overview.js";
+import { createFacets } from "./facets.js";
+import { createFigures } from "./figures.js";
+import { byPlace, nextSort } from "./filters.js";
+import { createOverview, focusRow, showDrift, showOverview, toFirstRow } from "./overview.js";
 import { Stream } from "./stream.js";
 import { clock, span } from "./time.js";
 import { tick } from "./words.js";
 
 const TOKEN = "state-hub-token";
-// Batch the many events of an apply into one request.
+// Batch the many events of an apply into one request, and spend at most a quarter of the time on requests.
 const GATHER = 150;
+const SHARE = 4;
+// More sandboxes than these are requested with all.
+const MOST_CHANGED = 50;
+const SANDBOX = /^[0-9a-f]{8}$/;
+// Time passes without events too: what expires soon changes.
+const EACH = 30_000;
 
 const state = {
   token: null,
   sandboxes: [],
   known: false,
-  filter: "",
-  withDestroyed: false,
+  view: emptyView(), // filters and order, as the address has them
   requested: null, // the selection in the address: { id, host }
   selected: null, // the same, with its host found
   sandbox: null,
@@ -29,60 +38,99 @@ const state = {
 };
 let stream = null;
 
-// --- The address: #sandbox=ID, and once #token=TOKEN
+// --- The address: see address.js, and once #token=TOKEN
 
 function readAddress() {
-  const parts = new URLSearchParams(location.hash.slice(1));
-  const token = parts.get("token");
+  const { view, requested, token } = readView(location.hash);
   if (token) {
     sessionStorage.setItem(TOKEN, token);
-    parts.delete("token");
     // Remove the token from the address bar and the history.
-    history.replaceState(null, "", parts.size ? `#${parts}` : location.pathname + location.search);
+    history.replaceState(null, "", hashOrNone(addressOf(view, requested)));
   }
-  const id = parts.get("sandbox");
-  state.requested = id ? { id, host: parts.get("host") } : null;
+  state.view = view;
+  state.requested = requested;
   return Boolean(token);
+}
+
+function hashOrNone(hash) {
+  return hash === "#" ? location.pathname + location.search : hash;
+}
+
+/** Show another view, and put it into the address; `replace` leaves no step in the history. */
+function turn(view, { replace = false } = {}) {
+  const more = view.destroyed && !state.view.destroyed;
+  state.view = view;
+  const address = hashOrNone(addressOf(view, state.requested));
+  if (replace) history.replaceState(null, "", address);
+  else history.pushState(null, "", address);
+  showControls();
+  show();
+  toFirstRow();
+  if (more) refresh();
+}
+
+function showControls() {
+  const { text: sought, destroyed } = state.view;
+  if (byId("filter").value.trim().toLowerCase() !== sought) byId("filter").value = sought;
+  byId("with-destroyed").checked = destroyed;
 }
 
 // --- Requests
 
 let loading = false;
-let askAgain = false;
 let timer = 0;
+let soon = 0;
+let pause = GATHER;
+const changed = new Set();
 
+/** Request all sandboxes again. The first call starts the time, so that many cannot put the request off for ever. */
 function refreshSoon() {
-  clearTimeout(timer);
-  timer = setTimeout(refresh, GATHER);
+  timer ||= setTimeout(refresh, pause);
 }
 
-async function refresh() {
+/** Request one sandbox again, with the others that change meanwhile. */
+function refreshOne(id) {
+  changed.add(id);
+  if (changed.size > MOST_CHANGED) refreshSoon();
+  else soon ||= setTimeout(() => refresh([...changed]), GATHER);
+}
+
+async function refresh(ids = null) {
+  if (ids === null) {
+    clearTimeout(timer);
+    timer = 0;
+  }
+  clearTimeout(soon);
+  soon = 0;
   if (loading) {
-    askAgain = true;
+    // What has changed is kept, and part of the next request.
+    refreshSoon();
     return;
   }
   loading = true;
+  changed.clear();
   const { token } = state;
+  const began = performance.now();
   // A destroyed sandbox can be opened by its address too.
-  const all = state.withDestroyed || state.requested !== null ? 1 : null;
-  const answer = await get(token, "sandboxes", { all }).catch((error) => error);
+  const all = state.view.destroyed || state.requested !== null ? 1 : null;
+  const answer = await get(token, "sandboxes", { all, sandbox: ids }).catch((error) => error);
   loading = false;
-  if (askAgain) {
-    askAgain = false;
-    refreshSoon();
-  }
   if (token !== state.token) return;
   if (answer instanceof Error) {
     // Otherwise the stream was interrupted too, or the next event triggers a retry.
     if (answer.status === 401) signIn(answer.message);
+    else if (ids !== null) refreshSoon();
     return;
   }
-  announce(state.sandboxes, answer.sandboxes);
-  state.sandboxes = answer.sandboxes;
+  const others = ids === null ? [] : state.sandboxes.filter((one) => !ids.includes(one.id));
+  const sandboxes = byPlace([...others, ...answer.sandboxes]);
+  announce(state.sandboxes, sandboxes);
+  state.sandboxes = sandboxes;
   state.known = true;
   state.asOf = Date.now();
   select();
   show();
+  if (ids === null) pause = Math.max(GATHER, SHARE * (performance.now() - began));
 }
 
 function select() {
@@ -120,11 +168,11 @@ function addEvents(events) {
 
 function show() {
   if (!state.known) return;
-  byId("content").hidden = false;
   byId("sign-in").hidden = true;
-  showOverview(state);
-  showDrift(state.sandboxes.filter((one) => one.phase !== "destroyed"));
-  showDetail(state);
+  showOverview(state, () => {
+    showDrift(state.sandboxes.filter((one) => one.phase !== "destroyed"), state.view);
+    showDetail(state);
+  });
   const failed = state.sandboxes.filter((one) => one.phase === "failed").length;
   document.title = [failed ? `${failed} failed` : "", state.sandbox?.name, "State Hub"].filter(Boolean).join(" · ");
 }
@@ -206,7 +254,8 @@ function open() {
         if (state.events === null) state.early.push(event);
         else addEvents([event]);
       }
-      refreshSoon();
+      if (kind === "event" && SANDBOX.test(event.subject)) refreshOne(event.subject);
+      else if (kind === "registration") refreshSoon();
     },
     lost: () => loadTimeline(),
   });
@@ -217,29 +266,49 @@ function open() {
 // --- User actions
 
 function follow() {
-  const before = state.requested?.id;
+  const before = state.requested;
+  const { destroyed } = state.view;
   if (readAddress()) {
     open();
     return;
   }
+  const { requested } = state;
+  const other = requested !== null && (requested.id !== before?.id || requested.host !== before?.host);
+  if (other && before === null) scrolled = scrollY;
+  showControls();
   select();
-  if (state.requested && state.requested.id !== before) loadTimeline();
+  if (other && requested.id !== before?.id) loadTimeline();
   show();
   // Only known if requested: the list may have left out destroyed sandboxes.
-  if (state.requested && state.sandbox === null) refresh();
-  if (state.requested) byId("detail-name")?.focus();
+  if ((requested && state.sandbox === null) || (state.view.destroyed && !destroyed)) refresh();
+  if (other) byId("detail-name")?.focus();
 }
 
+// Where the list was before a sandbox was opened: on a narrow screen its details come first.
+let scrolled = 0;
+
+function close() {
+  const { selected, sandbox } = state;
+  history.pushState(null, "", hashOrNone(addressOf(state.view)));
+  follow();
+  scrollTo(0, scrolled);
+  if (selected === null || sandbox === null || !focusRow(sandbox)) byId("overview").focus();
+}
+
+createFigures((status) => turn(status === null ? without(state.view, "status") : toggled(state.view, "status", status)));
+createFacets(
+  {
+    toggle: (facet, value) => turn(toggled(state.view, facet, value)),
+    clear: () => turn({ ...state.view, filters: new Map(), text: "" }),
+  },
+  show,
+);
+createOverview((column) => turn({ ...state.view, sort: column ? nextSort(state.view.sort, column) : null }));
 addEventListener("hashchange", follow);
 byId("filter").addEventListener("input", (event) => {
-  state.filter = event.target.value.trim().toLowerCase();
-  show();
+  turn({ ...state.view, text: event.target.value.trim().toLowerCase() }, { replace: true });
 });
-byId("with-destroyed").addEventListener("change", (event) => {
-  state.withDestroyed = event.target.checked;
-  show();
-  refresh();
-});
+byId("with-destroyed").addEventListener("change", (event) => turn({ ...state.view, destroyed: event.target.checked }));
 byId("retry").addEventListener("click", () => stream?.retry());
 addEventListener("online", () => stream?.retry());
 byId("sign-in-form").addEventListener("submit", (event) => {
@@ -254,20 +323,17 @@ byId("sign-in-form").addEventListener("submit", (event) => {
   sessionStorage.setItem(TOKEN, token);
   open();
 });
-byId("skip").addEventListener("click", (event) => {
-  // The address is that of the selected sandbox.
-  event.preventDefault();
-  byId("overview").focus();
-});
+for (const [link, target] of [["skip", "overview"], ["skip-list", "side"]]) {
+  byId(link).addEventListener("click", (event) => {
+    // The address is that of the view.
+    event.preventDefault();
+    byId(target).focus();
+  });
+}
 byId("detail").addEventListener("click", (event) => {
   if (event.target.id !== "detail-close") return;
   event.preventDefault();
-  const { selected } = state;
-  history.pushState(null, "", location.pathname + location.search);
-  follow();
-  const rows = [...document.querySelectorAll("tr[data-sandbox]")];
-  const row = rows.find((one) => one.dataset.sandbox === selected?.id);
-  (row?.querySelector("a") ?? byId("overview")).focus();
+  close();
 });
 addEventListener("popstate", follow);
 document.addEventListener("visibilitychange", () => {
@@ -284,8 +350,10 @@ setInterval(() => {
   tick();
   showWait();
 }, 1000);
+setInterval(() => document.hidden || show(), EACH);
 
 byId("empty-example").textContent =
   `spec:\n  stateHub:\n    url: ${location.origin}\n    token: env:STATE_HUB_TOKEN`;
 readAddress();
+showControls();
 open();

@@ -1,8 +1,9 @@
 // The details of a sandbox: facts, reachable ports, open drift and timeline.
 
 import { attribute, byId, el, keyed, text } from "./dom.js";
+import { newWay } from "./reach.js";
 import { clock, full } from "./time.js";
-import { difference, phaseMark, setEnds, setPhase, setWord } from "./words.js";
+import { difference, failureLine, phaseMark, servicesOf, setEnds, setPhase, setWord } from "./words.js";
 
 const PHASE = "dev.sandboxer.sandbox.";
 const TITLES = {
@@ -30,7 +31,13 @@ export function showDetail(state) {
   setPhase(panel.querySelector(".phase"), sandbox?.phase);
   byId("detail-known").hidden = !sandbox;
   text(byId("detail-reason"), sandbox?.reason ? sentence(sandbox.reason) : "");
-  if (sandbox) showFacts(panel, sandbox);
+  if (sandbox) {
+    showCause(sandbox.error);
+    showFacts(sandbox);
+    showServices(sandbox);
+    showInput(sandbox);
+    showWays(sandbox);
+  }
   showTimeline(state);
 }
 
@@ -47,7 +54,20 @@ function frame() {
       "div",
       { id: "detail-known" },
       el("p", { id: "detail-reason", class: "quiet" }),
+      el(
+        "section",
+        { class: "cause", id: "cause", "aria-labelledby": "cause-title" },
+        el("h3", { id: "cause-title" }, "Cause"),
+        el("p", { id: "cause-about" }),
+        // It may be scrolled, from the keyboard too.
+        el("pre", { id: "cause-message", tabindex: "0", role: "region", "aria-label": "Message" }),
+        el("p", { id: "cause-hint" }),
+      ),
       el("dl", { class: "facts", id: "facts" }),
+      el("h3", {}, "Services"),
+      el("ul", { class: "services-list", id: "services" }),
+      el("p", { class: "quiet", id: "services-text" }),
+      el("div", { id: "detail-input" }, el("h3", {}, "Commits"), el("dl", { class: "facts wide", id: "input" })),
       el("h3", {}, "Ports"),
       el("ul", { class: "ways", id: "ways" }),
       el("p", { class: "quiet", id: "ways-none" }),
@@ -64,7 +84,55 @@ function frame() {
   ];
 }
 
-function showFacts(panel, sandbox) {
+function showCause(error) {
+  byId("cause").hidden = !error;
+  if (!error) return;
+  const at = error.at ? clock(error.at, Date.now()) : "";
+  const words = [error.code, error.step && `step ${error.step}`, error.service && `service ${error.service}`, at];
+  text(byId("cause-about"), words.filter(Boolean).join(" · "));
+  text(byId("cause-message"), error.message ?? "");
+  byId("cause-message").hidden = !error.message;
+  text(byId("cause-hint"), error.hint ? `Hint: ${error.hint}` : "");
+}
+
+function showServices(sandbox) {
+  const services = sandbox.phase === "destroyed" ? [] : servicesOf(sandbox);
+  keyed(byId("services"), services, (one) => JSON.stringify(one), newService, () => {});
+  const since = sandbox.registered_at ? `As registered ${clock(sandbox.registered_at, Date.now())}.` : "";
+  text(byId("services-text"), services.length ? since : "No services reported.");
+}
+
+function newService({ name, words, tone, image, restarts }) {
+  const again = restarts ? `${restarts} ${restarts === 1 ? "restart" : "restarts"}` : "";
+  return el(
+    "li",
+    { "data-service": name },
+    el("strong", {}, name),
+    el("span", { class: "word", "data-tone": tone }, words),
+    again ? el("span", { class: "quiet" }, again) : null,
+    image ? el("code", { class: "quiet image" }, String(image)) : null,
+  );
+}
+
+function showInput(sandbox) {
+  const { repo, ref, commit } = sandbox.inputs ?? {};
+  const facts = [
+    ["Input", repo],
+    ["Ref", ref],
+    ["Commit", commit],
+    ["Fleet's commit", sandbox.commit],
+  ].filter(([, value]) => value);
+  byId("detail-input").hidden = facts.length === 0;
+  keyed(
+    byId("input"),
+    facts,
+    ([name]) => name,
+    ([name]) => el("div", {}, el("dt", {}, name), el("dd", {}, el("code"))),
+    (node, [, value]) => text(node.querySelector("code"), String(value)),
+  );
+}
+
+function showFacts(sandbox) {
   const handle = sandbox.handle;
   const gone = sandbox.phase === "destroyed";
   const facts = [
@@ -75,37 +143,32 @@ function showFacts(panel, sandbox) {
     ["Sync", (node) => setWord(node, sandbox.sync)],
     ["Health", (node) => setWord(node, sandbox.health)],
     ["Created", handle?.created_at ? (node) => setTime(node, handle.created_at) : null],
-    ["Ends", gone ? null : (node) => setEnds(node, sandbox.expires_at)],
-    ["Id", sandbox.id],
+    ["Expires", gone ? null : (node) => setEnds(node, sandbox.expires_at)],
+    ["ID", sandbox.id],
     ["Life", sandbox.uid.slice(0, 12)],
+    ["Labels", Object.entries(sandbox.labels ?? {}).map(([key, value]) => `${key}=${value}`).join("\n")],
   ].filter(([, value]) => value);
   keyed(
     byId("facts"),
     facts,
     ([name]) => name,
-    ([name]) => el("div", {}, el("dt", {}, name), el("dd", {}, el("span", { class: "word" }))),
+    ([name]) => el("div", { "data-fact": name }, el("dt", {}, name), el("dd", {}, el("span", { class: "word" }))),
     (node, [, value]) => {
       const place = node.querySelector("dd > span");
       if (typeof value === "function") value(place);
       else text(place, value);
     },
   );
-  const ways = gone ? [] : (handle?.reachability ?? []);
-  keyed(byId("ways"), ways, (way) => JSON.stringify(way), newWay, () => {});
-  byId("ways-none").hidden = ways.length > 0;
-  text(byId("ways-none"), handle ? "No reachable ports." : "No ports reported yet.");
-  byId("detail-drift").hidden = sandbox.drift.length === 0;
-  keyed(byId("differences"), sandbox.drift, (one) => JSON.stringify(one), difference, () => {});
 }
 
-function newWay(way) {
-  const url = String(way.url ?? "");
-  // Link only http(s) URLs: a handle comes from outside and may contain any address.
-  const open = /^https?:\/\//i.test(url);
-  const where = open ? el("a", { href: url, rel: "noreferrer noopener", target: "_blank" }, url) : el("code", {}, url);
-  const note = way.via === "tunnel" ? "reachable from its host only" : "on its host's loopback";
-  const name = el("span", { class: "way-name" }, String(way.name ?? ""));
-  return el("li", {}, name, where, el("span", { class: "quiet" }, note));
+function showWays(sandbox) {
+  const { handle, drift, name, host } = sandbox;
+  const ways = sandbox.phase === "destroyed" ? [] : (handle?.reachability ?? []);
+  keyed(byId("ways"), ways, (way) => JSON.stringify([name, host, way]), (way) => newWay(sandbox, way), () => {});
+  byId("ways-none").hidden = ways.length > 0;
+  text(byId("ways-none"), handle ? "No reachable ports." : "No ports reported yet.");
+  byId("detail-drift").hidden = drift.length === 0;
+  keyed(byId("differences"), drift, (one) => JSON.stringify(one), difference, () => {});
 }
 
 function setTime(node, at) {
@@ -135,12 +198,14 @@ function inOrder(one, other) {
 }
 
 function newEvent(event, withHost) {
-  const { data, type } = event;
+  const { type } = event;
   const step = type.startsWith(PHASE);
+  // The hub checks the data of the types that it knows.
+  const data = step || Object.hasOwn(TITLES, type) ? event.data : {};
   const phase = type.slice(PHASE.length);
   const from = step && data.from_phase ? el("span", { class: "quiet" }, `${data.from_phase} → `) : null;
   const title = el("strong", {}, step ? phase : (TITLES[type] ?? type));
-  const parts = [sentence(data.reason ?? ""), withHost ? `on ${data.host}` : ""].filter(Boolean).join(", ");
+  const parts = [sentence(data.reason ?? ""), withHost && data.host ? `on ${data.host}` : ""].filter(Boolean).join(", ");
   const commit = data.commit ? el("code", { title: data.commit }, data.commit.slice(0, 8)) : null;
   return el(
     "li",
@@ -149,6 +214,7 @@ function newEvent(event, withHost) {
     el("span", { class: "step" }, from, title),
     el("time", { datetime: event.time, title: full(event.time) }, clock(event.time, Date.now())),
     el("p", { class: "quiet" }, parts, parts && commit ? " · " : null, commit),
+    data.error ? el("p", { class: "event-cause" }, failureLine(data.error)) : null,
     data.drift?.length ? el("ul", { class: "differences" }, ...data.drift.map(difference)) : null,
   );
 }

@@ -1,5 +1,8 @@
 // Creating and updating parts of the page. Data becomes text, never markup.
 
+// Controls other than tab and line break, and marks of direction or without width.
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
 /**
  * An element with these attributes and children; a string becomes text, and null is skipped.
  * @param {string} tag
@@ -9,7 +12,9 @@
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) attribute(node, name, value);
-  node.append(...children.filter((child) => child !== null && child !== undefined));
+  for (const child of children) {
+    if (child !== null && child !== undefined) node.append(child instanceof Node ? child : visible(child));
+  }
   return node;
 }
 
@@ -22,7 +27,13 @@ export function attribute(node, name, value) {
 
 /** Set an element's text if it differs, so that a selection is not lost needlessly. */
 export function text(node, value) {
-  if (node.textContent !== value) node.textContent = value;
+  const shown = visible(value);
+  if (node.textContent !== shown) node.textContent = shown;
+}
+
+/** A text without characters that would hide or reorder what stands beside them; each becomes its code, as \u{202e}. */
+export function visible(value) {
+  return String(value).replace(UNSEEN, (one) => `\\u{${one.codePointAt(0).toString(16)}}`);
 }
 
 /** The element with this id in index.html. */

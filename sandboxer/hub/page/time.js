@@ -26,8 +26,9 @@ function two(left, large, largeName, small, smallName) {
 /** The distance to an expiry: a text, and whether the expiry is near or past. */
 export function ending(at, now) {
   const left = Date.parse(at) - now;
-  if (left <= 0) return { text: `expired ${span(-left)} ago`, state: "over" };
-  return { text: `in ${span(left)}`, state: left < 15 * MINUTE ? "soon" : "later" };
+  // Of a time that is past, the larger unit says enough.
+  if (left <= 0) return { text: `expired ${span(-left).split(" ", 2).join(" ")} ago`, state: "over" };
+  return { text: `in ${span(left)}`, state: left < HOUR ? "soon" : "later" };
 }
 
 /** The time of an event; with the day if that is not today. */

@@ -13,8 +13,6 @@ const TONES = {
   Progressing: "work",
 };
 
-export const UNDER_WAY = new Set(["requested", "provisioning", "destroying"]);
-
 /** A mark and a word for a phase. The mark's shape carries the same information as its colour. */
 export function phaseMark(phase) {
   const node = el("span", { class: "phase" }, el("span", { class: "mark", "aria-hidden": "true" }), el("span"));
@@ -86,9 +84,46 @@ export function difference({ path, old, new: now }) {
   );
 }
 
-/** The address of a sandbox on this page; with the host only if two sandboxes share an ID. */
-export function linkTo(sandbox, everyone) {
-  const alone = everyone.filter((other) => other.id === sandbox.id).length < 2;
-  const parts = new URLSearchParams(alone ? { sandbox: sandbox.id } : { sandbox: sandbox.id, host: sandbox.host });
-  return `#${parts}`;
+/** The commit that a sandbox has: that of its input, else that of its fleet; null if neither was reported. */
+export function commitOf(sandbox) {
+  const { commit, ref } = sandbox.inputs ?? {};
+  if (typeof commit === "string" && commit) return { commit, ref: typeof ref === "string" ? ref : "" };
+  return sandbox.commit ? { commit: sandbox.commit, ref: "fleet" } : null;
+}
+
+/** A commit's short form. */
+export function short(commit) {
+  return /^[0-9a-f]{40,64}$/.test(commit) ? commit.slice(0, 8) : commit;
+}
+
+/** A failure in one line: its code, its service and the first line of its message. */
+export function failureLine(error) {
+  const message = firstLine(error.message);
+  const about = error.service && !message.includes(error.service) ? `${error.service}: ` : "";
+  return [error.code, `${about}${message}`].filter(Boolean).join(" · ") || "failed, without a message";
+}
+
+/** The first line of a text that is not empty. */
+export function firstLine(words) {
+  return (words ?? "").split("\n").find((line) => line.trim())?.trim() ?? "";
+}
+
+/** The services of a registration that have a name, with their state as words and a tone. */
+export function servicesOf(sandbox) {
+  return (sandbox.services ?? []).filter((one) => typeof one?.name === "string").map((one) => ({ ...one, ...stateOf(one) }));
+}
+
+function stateOf({ state, health, exit_code: code }) {
+  const ended = state === "exited" || state === "dead";
+  const words = [state ?? "unknown", health && health !== "none" ? String(health) : "", ended && code !== null ? `(${code})` : ""];
+  const bad = health === "unhealthy" || state === "restarting" || (ended && code !== 0);
+  const good = state === "running" && (!health || health === "healthy" || health === "none");
+  return { words: words.filter(Boolean).join(" "), tone: bad ? "bad" : good ? "good" : state === "running" ? "work" : "none" };
+}
+
+/** How many services run, of how many; empty if none is known. */
+export function servicesLine(sandbox) {
+  const services = servicesOf(sandbox);
+  const running = services.filter((one) => one.state === "running").length;
+  return services.length ? `${running}/${services.length} running` : "";
 }
