@@ -64,11 +64,12 @@ lab-down: $(STAMP) ## Stop the lab's hosts, leaving nothing behind
 smoke-remote: $(STAMP) ## Follow docs/runbooks/profile-compose-e2e.md on a host of yours: HOST=[USER@]ADDRESS[:PORT]
 	@sh scripts/smoke-compose-e2e.sh "$(HOST)"
 
-bench: $(STAMP) ## The plan, apply and create benchmarks, as ratios to their floors, and what a State Hub that hangs costs
+bench: $(STAMP) ## The plan, apply and create benchmarks, as ratios to their floors, what a State Hub that hangs costs, and its page
 	@$(BIN)/python -m benchmarks.plan
 	@$(BIN)/python -m benchmarks.apply
 	@$(BIN)/python -m benchmarks.create
 	@$(BIN)/python -m benchmarks.hub
+	@$(BIN)/python -m benchmarks.hub_page
 
 clean: ## Remove what set-up and tools made
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
