@@ -26,8 +26,20 @@ _MARKED = re.compile(r"<!-- (fields|compose): (\w+) -->\n.*?<!-- end -->", re.DO
 
 # Fields of a manifest that have another name in the applied spec, or are not in it.
 _SPEC_KEYS = {
-    "Sandbox": {"secretRefs": "secrets", "metadata.labels": "labels", "placement": "(move)", "metadata.name": "(name)"},
-    "Profile": {"placement": "(move)", "ttl.max": "(limit)", "metadata.name": "profile", "metadata.labels": "(none)"},
+    "Sandbox": {
+        "secretRefs": "secrets",
+        "metadata.labels": "labels",
+        "placement": "(move)",
+        "metadata.name": "(name)",
+        "sensitive": "(none)",
+    },
+    "Profile": {
+        "placement": "(move)",
+        "ttl.max": "(limit)",
+        "metadata.name": "profile",
+        "metadata.labels": "(none)",
+        "sensitive": "(none)",
+    },
 }
 _OUTSIDE = {
     "(move)": "a move, if its host no longer fits",

@@ -21,6 +21,7 @@ from sandboxer.adapters.git_process import (
     failure,
     is_odd,
     known_names,
+    lacks_commit,
     locate,
     refuse_odd,
     run_git,
@@ -94,6 +95,18 @@ class FleetRepository:
         observed = self._observe_work_tree() if revision is None else self._observe_commit(revision)
         self._observations[revision] = observed
         return observed.revision
+
+    def files_at(self, commit: str) -> Mapping[str, bytes]:
+        """Return the manifests of a commit that was applied. Raise SourceError if the repository does not have it."""
+        refuse_odd("commit", commit)
+        location = self._locate()
+        if location is None:
+            raise SourceError(f"{self.root} is not in a git repository, so commit {commit[:12]} cannot be read")
+        with self._objects(location) as objects:
+            found = _commit(objects, location, commit)
+            if found is None:
+                raise lacks_commit(location, commit)
+            return _revision(objects, found, None).files
 
     def history(self, revision: str | None) -> tuple[Revision, ...]:
         """Return the revisions before the one that ``read`` returned, newest first, as far as their manifests differ.

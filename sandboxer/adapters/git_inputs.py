@@ -21,6 +21,7 @@ from sandboxer.adapters.git_process import (
     failure,
     is_odd,
     known_names,
+    lacks_commit,
     locate,
     refuse_odd,
 )
@@ -183,7 +184,7 @@ class GitInputs:
             location = _git_location(source)
             with Objects(location, timeout=self._patience.seconds()) as objects:
                 if objects.get(f"{former}^{{commit}}", 0) is None:
-                    return _unknown(change, location)
+                    raise lacks_commit(location, former)
                 if objects.get(location.within(former, _folder(tree.path)), 0) is None:
                     return replace(change, unknown=f"commit {former[:12]} has no folder {tree.path}")
             seconds = self._patience.seconds()
@@ -330,15 +331,6 @@ class GitInputs:
         if status:
             raise failure(f"the files of commit {commit[:12]} cannot be listed", errors)
         return bytes(listed)
-
-
-def _unknown(change: InputChange, location: GitLocation) -> InputChange:
-    """Return the change to a commit whose former one the repository does not have."""
-    if location.shallow:
-        hint = "fetch the full history: `git fetch --unshallow`; in CI, fetch-depth: 0"
-    else:
-        hint = "fetch the branch that had it; after a rebase, the commit may be gone for good"
-    return replace(change, unknown=f"the repository does not have the applied commit {change.former[:12]}", hint=hint)
 
 
 def _git_location(source: RemoteRepository | GitLocation) -> GitLocation:

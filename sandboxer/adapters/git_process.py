@@ -355,6 +355,15 @@ def failure(message: str, errors: str) -> SourceError:
     return SourceError(f"{message}: {cause}" if cause else message)
 
 
+def lacks_commit(location: GitLocation, commit: str) -> SourceError:
+    """Return the error for a commit that was applied and that the repository does not have."""
+    if location.shallow:
+        hint = "fetch the full history: `git fetch --unshallow`; in CI, fetch-depth: 0"
+    else:
+        hint = "fetch the branch that had it; after a rebase, the commit may be gone for good"
+    return SourceError(f"the repository does not have the applied commit {commit[:12]}", hint=hint)
+
+
 def known_names(location: GitLocation, timeout: float) -> list[str]:
     """Return the short names of a repository's branches and tags, for hints."""
     namespaces = ("refs/heads", "refs/tags", "refs/remotes")

@@ -100,10 +100,10 @@ def _carry_out(source: FleetSource, hosts: FleetHosts, options: Options, command
     interactive = sys.stdin.isatty() and sys.stderr.isatty()
     if not command.yes and not interactive:
         raise UsageError("cannot ask for confirmation without a terminal", hint="use -y to skip the confirmation")
-    planned = plan_fleet(source, hosts, options)
+    planned = for_review(plan_fleet(source, hosts, options), source)
     warn_of_none(planned)
     if command.output == "text":
-        show(for_review(planned, source), "text")
+        show(planned.plan, "text")
     if planned.plan.differences and not command.yes and not _approved(planned.plan, command.output):
         session().notify("info", "Nothing was changed.")
         return EXIT_ERROR
@@ -128,7 +128,7 @@ def _read_plan(name: str) -> SavedPlan:
 
 def _carry_out_approved(source: FleetSource, hosts: FleetHosts, saved: SavedPlan, command: CommandOptions) -> int:
     """Carry out the changes that are still as approved. The saved plan is the approval, so there is no prompt."""
-    planned = plan_approved(source, hosts, saved)
+    planned = for_review(plan_approved(source, hosts, saved), source)
     if command.output == "text":
         show(planned.plan, "text")
     return _act(source, hosts, planned.of_fleet(source.fleet_with_secrets()), None, command)

@@ -48,7 +48,7 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
     with opened(revision=ref) as (source, hosts):
         planned = plan_fleet(source, hosts, options_of(given))
         warn_of_none(planned)
-        decided = for_review(planned, source)
+        decided = for_review(planned, source).plan
         if out is not None:
             from sandboxer.cli import plan_file
 

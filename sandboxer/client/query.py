@@ -67,7 +67,7 @@ def plan(context: ClientContext) -> JsonObject:
     """Return the plan of the fleet as JSON."""
     with context.open() as (source, hosts):
         planned = plan_fleet(source, hosts, Options())
-        return for_review(planned, source).to_json(in_json)
+        return for_review(planned, source).plan.to_json(in_json)
 
 
 def handles(context: ClientContext, chosen: SandboxFilter | None = None) -> list[Handle]:

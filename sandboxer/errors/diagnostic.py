@@ -75,6 +75,7 @@ CODES: dict[str, str] = {
     "unknown-key": "Keys must be known.",
     "unknown-kind": "The kind must be known.",
     "unknown-reference": "References must point to existing manifests.",
+    "unknown-variable": "A variable that is listed as sensitive must be set.",
     "unsupported": "The extension of a sandbox must support its hosts.",
     "wrong-type": "Values must have the type of their key.",
     "yaml-syntax": "Files must be valid YAML.",

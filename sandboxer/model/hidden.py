@@ -5,8 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sandboxer.model.jsontypes import JsonValue
 
 SHOWN = "(hidden)"
+
+
+def without_hmac(value: JsonValue) -> JsonValue:
+    """Return a value as a plan may have it: ``(hidden)`` in place of an HMAC."""
+    return SHOWN if isinstance(value, str) and value.startswith("hmac:") else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from sandboxer.errors.remedy import FormatMessage, Notice, Remedy, message_alone
+from sandboxer.model.hidden import without_hmac
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
 
 if TYPE_CHECKING:
@@ -20,17 +21,56 @@ FORMAT_VERSION = "1.0"
 HostStatus = Literal["reachable", "unreachable", "unknown"]
 
 
+SENSITIVE, UNKNOWN = "(sensitive)", "(unknown)"
+"""What a plan shows for a value that its name hides, and for one that git does not have any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvValues:
+    """The applied and the new value of an environment variable, as git has them and a plan shows them.
+
+    None if the variable is not set; ``(sensitive)`` for both if its name hides them. ``(unknown)`` stands for an
+    applied value that git does not have any more: ``unknown`` is the reason, and ``hint`` what would help.
+    """
+
+    old: str | None
+    new: str | None
+    unknown: str = ""
+    hint: str = ""
+
+    def to_json(self) -> JsonObject:
+        """Return the keys that they have in a plan's JSON."""
+        why: JsonObject = {"unknown": self.unknown, "hint": self.hint or None} if self.unknown else {}
+        return {"old": self.old, "new": self.new, **why}
+
+
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field that differs. In ``pending``, old is the record's and new is git's; in ``drift``, new is what runs."""
+    """One field that differs. In ``pending``, old is the record's and new is git's; in ``drift``, new is what runs.
+
+    Of an environment variable or a secret, ``old`` and ``new`` are shortened HMACs: they show only that it differs. A
+    plan for people has its values as ``env``, and nothing is decided or approved by these.
+    """
 
     path: str
     old: JsonValue
     new: JsonValue
+    env: EnvValues | None = None
 
     def to_json(self) -> JsonObject:
-        """Return it as in a plan's JSON."""
+        """Return it as in a plan's JSON, which has no HMAC."""
+        if self.env is not None:
+            return {"path": self.path, **self.env.to_json()}
+        return {"path": self.path, "old": without_hmac(self.old), "new": without_hmac(self.new)}
+
+    def decided(self) -> JsonObject:
+        """Return what the planner decided by, for a fingerprint."""
         return {"path": self.path, "old": self.old, "new": self.new}
+
+
+def variable_of(path: str) -> str:
+    """Return the environment variable that the field at a path is; empty for any other field."""
+    return path.removeprefix("spec.env.") if path.startswith("spec.env.") else ""
 
 
 @dataclass(frozen=True, slots=True)

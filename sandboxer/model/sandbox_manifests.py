@@ -163,6 +163,11 @@ class Readiness(Strict):
     )
 
 
+_SENSITIVE = (
+    "Variables of `env` whose values no plan shows. Those of names such as DB_PASSWORD or API_TOKEN are hidden anyway."
+)
+
+
 class ProfileSpec(Strict):
     """A kind of sandbox: what its sandboxes have in common."""
 
@@ -183,6 +188,7 @@ class ProfileSpec(Strict):
     reachability: Reachability = Field(default_factory=Reachability, description="The ways to reach a sandbox.")
     readiness: Readiness = Field(default_factory=Readiness, description="When a sandbox counts as ready.")
     cost_class: Line = Field("self-hosted", description="A free label for what it costs to run.")
+    sensitive: Items[EnvName] = Field((), description=_SENSITIVE)
 
 
 class Profile(Manifest):
@@ -292,6 +298,7 @@ class SandboxSpec(Strict):
     env: dict[EnvName, EnvValue] = Field(
         {}, description="Variables for the compose file, used as ${NAME}. Do not put secrets here."
     )
+    sensitive: Items[EnvName] = Field((), description=_SENSITIVE)
     secret_refs: Items[SecretRef] = Field((), description="Secrets by reference.")
     consumer: Consumer | None = Field(None, description="The consumer of the sandbox.")
     sync_policy: SyncPolicy = Field(default_factory=SyncPolicy, description="What apply does automatically.")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?$"
+ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 LINE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
 SOURCE_PATTERN = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f\x7f-\x9f\u2028\u2029]+)$"
 RESERVED_LABELS = "dev.sandboxer."
@@ -80,6 +81,11 @@ def plain_line(value: str) -> str:
 def is_name(value: object) -> bool:
     """Return whether ``value`` could be the name of a manifest."""
     return isinstance(value, str) and re.fullmatch(NAME_PATTERN[1:-1], value) is not None
+
+
+def is_env_name(value: object) -> bool:
+    """Return whether ``value`` could be the name of a variable."""
+    return isinstance(value, str) and re.fullmatch(ENV_NAME_PATTERN[1:-1], value) is not None
 
 
 def _no_id(value: str) -> None:
@@ -171,7 +177,7 @@ LabelValue = Annotated[
 EnvName = Annotated[
     str,
     *_matching(
-        r"^[A-Za-z_][A-Za-z0-9_]*$",
+        ENV_NAME_PATTERN,
         "is not a variable name",
         "letters, digits and `_`, no digit first",
         "bad-name",

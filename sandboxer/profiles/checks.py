@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.model.manifest import Extension, Fleet, Host, Profile
+from sandboxer.model.manifest import Extension, Fleet, Host, Profile, Sandbox
 from sandboxer.model.quantity import format_duration, parse_duration
 from sandboxer.model.request import FILE as REQUEST_FILE
-from sandboxer.model.suggestion import did_you_mean
-from sandboxer.model.text import is_host_key, is_name, printable
+from sandboxer.model.suggestion import did_you_mean, nearest
+from sandboxer.model.text import is_env_name, is_host_key, is_name, printable
 from sandboxer.profiles.findings import subject
 from sandboxer.profiles.setup_schema import check_schema, check_setup
 
@@ -56,6 +56,7 @@ class _Known:
         self.profiles: dict[str, Profile] = {}
         self.extensions: dict[str, Extension] = dict(built_in)
         self.secrets: Secrets | None = None
+        self.variables: dict[str, set[str]] = defaultdict(set)  # of a profile's sandboxes, by its name
         for document in documents:
             if document.name is not None:
                 self.names[document.kind].add(document.name)
@@ -68,6 +69,8 @@ class _Known:
                 self.extensions[model.metadata.name] = model
             elif isinstance(model, Fleet):
                 self.secrets = model.spec.secrets
+            elif isinstance(model, Sandbox):
+                self.variables[model.spec.profile].update(model.spec.env)
 
 
 def _at(document: Document, *path: str | int) -> Any:
@@ -122,10 +125,34 @@ def _check_sandbox(report: Report, document: Document, known: _Known) -> None:
     model = known.profiles.get(profile) if isinstance(profile, str) else None
     _check_ttl(report, document, model)
     _check_supported(report, document, known.extensions.get(model.spec.extension) if model else None)
+    _check_sensitive(report, document)
     for index, secret in _items(_at(document, "spec", "secretRefs")):
         source = secret.get("from") if isinstance(secret, dict) else None
         if isinstance(source, str) and source.startswith(("env:", "file:")):
             _check_secret(report, document, ("spec", "secretRefs", index, "from"), source, known)
+
+
+def _check_sensitive(report: Report, document: Document) -> None:
+    """Report a name that is no variable: a typing error would show the value that it is to hide."""
+    env = _at(document, "spec", "env")
+    known = set(env) if isinstance(env, dict) else set()
+    for index, name in _items(_at(document, "spec", "sensitive")):
+        if is_env_name(name) and name not in known and report.room(document.file):
+            path: Path = ("spec", "sensitive", index)
+            message = f"{subject(path)} lists `{printable(name)}`, which `spec.env` does not set"
+            hint = did_you_mean(name, known) or "remove it, or list the profile's variables in the Profile"
+            report.add(document, path, "unknown-variable", message, hint)
+
+
+def _check_sensitive_names(report: Report, document: Document, known: _Known) -> None:
+    """Warn of a name that none of the profile's sandboxes sets, if one of them sets a similar one."""
+    variables = known.variables.get(document.name or "", set())
+    for index, name in _items(_at(document, "spec", "sensitive")):
+        meant = nearest(name, variables) if isinstance(name, str) and name not in variables else None
+        if meant is not None and report.room(document.file):
+            path: Path = ("spec", "sensitive", index)
+            message = f"{subject(path)} lists `{printable(name)}`, which no Sandbox of this profile sets"
+            report.add(document, path, "unknown-variable", message, f"did you mean `{meant}`?", severity="warning")
 
 
 def _check_secret(report: Report, document: Document, path: Path, source: str, known: _Known) -> None:
@@ -193,6 +220,7 @@ def _check_profile(report: Report, document: Document, known: _Known) -> None:
     if extension is None:
         return
     _check_supported(report, document, extension)
+    _check_sensitive_names(report, document, known)
     kinds = extension.spec.capabilities.isolation
     _check_declared(report, document, ("spec", "isolation"), _at(document, "spec", "isolation"), kinds)
     if not isinstance(document.model, Profile):

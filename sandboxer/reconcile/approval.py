@@ -9,9 +9,10 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from sandboxer.model.hidden import without_hmac
 from sandboxer.model.jsontypes import canonical
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
-from sandboxer.model.plan import Change
+from sandboxer.model.plan import Change, variable_of
 from sandboxer.model.saved_plan import Approval, ApprovedInput, ApprovedOptions
 from sandboxer.reconcile.change import approved_as, blocked
 from sandboxer.reconcile.options import Options
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from sandboxer.model.desired import Fleet
+    from sandboxer.model.jsontypes import JsonValue
     from sandboxer.model.plan import FieldChange, Plan
     from sandboxer.model.saved_plan import ApprovedChange, ApprovedField, SavedPlan
 
@@ -142,10 +144,19 @@ def _details(was: ApprovedChange, now: Change) -> Iterator[str]:
 
 
 def _differing(was: Iterable[ApprovedField], now: Iterable[FieldChange]) -> set[str]:
-    """Return the paths of the fields that differ between the two."""
-    before = {canonical(field.model_dump()): field.path for field in was}
-    after = {canonical(field.to_json()): field.path for field in now}
+    """Return the paths of the fields that differ between the two.
+
+    Values of environment variables are for people alone, and another machine may not have them: the fingerprint has
+    what they were decided by.
+    """
+    before = {_compared(field.path, field.old, field.new): field.path for field in was}
+    after = {_compared(field.path, field.old, field.new): field.path for field in now}
     return {path for text, path in (before | after).items() if (text in before) != (text in after)}
+
+
+def _compared(path: str, old: JsonValue, new: JsonValue) -> bytes:
+    """Return what of a field is compared; plans of former releases have HMACs."""
+    return canonical([path] if variable_of(path) else [path, without_hmac(old), without_hmac(new)])
 
 
 def _few(names: Collection[str]) -> str:

@@ -152,7 +152,7 @@ def with_fingerprint(change: Change, copies: Iterable[ObservedSandbox]) -> Chang
         "from_host": change.from_host,
         "action": change.action.value,
         "reason": approved_as(change.reason),
-        "pending": [pending.to_json() for pending in change.pending],
+        "pending": [pending.decided() for pending in change.pending],
         "seen": seen,
     }
     return replace(change, fingerprint=hashlib.sha256(canonical(decided)).hexdigest()[:32])

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action
 from sandboxer.render.drift_words import errors_once, resolution, unfinished, verdict
+from sandboxer.render.fields import drift_lines
 from sandboxer.render.host_errors import without_repeats
 from sandboxer.render.lines import Lines
 from sandboxer.render.plan_text import STYLES, add_hosts, add_warnings
-from sandboxer.render.words import changed_text, remedy, safe, safe_lines
+from sandboxer.render.words import remedy, safe, safe_lines
 
 if TYPE_CHECKING:
     from sandboxer.model.drift import DriftReport
@@ -67,8 +68,7 @@ def _add_change(out: Lines, report: DriftReport, change: Change, width: int) -> 
         out.add(line, indent=_INDENT)
     if hint := remedy(change):
         out.add(hint, indent=_INDENT, prefix=("hint: ", "bold"))
-    for field in change.drift[:_FIELDS]:
-        path, _, values = changed_text(field).partition(": ")
-        out.add((f"{path}: ", "dim"), values, indent=_INDENT)
+    for field in drift_lines(change.drift[:_FIELDS]):
+        out.add((f"{field.path}: ", "dim"), field.text, indent=_INDENT)
     if len(change.drift) > _FIELDS:
         out.add((f"and {len(change.drift) - _FIELDS} more (-o json lists them)", "dim"), indent=_INDENT)

@@ -7,18 +7,11 @@ from typing import TYPE_CHECKING
 from sandboxer.render.words import plural, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from sandboxer.model.input_change import FileChange, InputChange
-    from sandboxer.model.plan import Change, FieldChange
 
 _SHORT = 7
-
-
-def without_digest(change: Change, fields: Sequence[FieldChange]) -> list[FieldChange]:
-    """Return the fields without the digest of the delivered files, where the list of files shows more."""
-    listed = change.input is not None and not change.input.unknown
-    return [field for field in fields if not (listed and field.path == "spec.workspace.digest")]
 
 
 def input_title(change: InputChange) -> str:

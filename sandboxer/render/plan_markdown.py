@@ -9,8 +9,9 @@ import re
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action
+from sandboxer.render.fields import drift_lines, pending_lines, unknown_lines
 from sandboxer.render.host_errors import without_repeats
-from sandboxer.render.inputs import file_lines, input_title, subject_lines, without_digest
+from sandboxer.render.inputs import file_lines, input_title, subject_lines
 from sandboxer.render.remedies import COMMENT, worded
 from sandboxer.render.services import service_lines, services_title
 from sandboxer.render.words import (
@@ -26,7 +27,6 @@ from sandboxer.render.words import (
     safe,
     safe_lines,
     unmanaged_counts,
-    value_text,
     where,
     why,
 )
@@ -34,7 +34,8 @@ from sandboxer.render.words import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sandboxer.model.plan import Change, FieldChange, Plan
+    from sandboxer.model.plan import Change, Plan
+    from sandboxer.render.fields import FieldLine
 
 LIMIT = 65_000
 """Characters; GitHub refuses a comment of more than 65,536."""
@@ -120,17 +121,22 @@ def _diff(change: Change) -> Iterator[str]:
     if change.expected:
         yield f"@@ {services_title(change.expected)} @@"
         yield from (cut(f"{'!' if acts else ' '} {line}") for acts, line in service_lines(change.expected))
-    for title, fields in (("pending (git)", without_digest(change, change.pending)), ("drift (live)", change.drift)):
-        if fields:
+    for title, lines in (("pending (git)", pending_lines(change)), ("drift (live)", drift_lines(change.drift))):
+        if lines:
             yield f"@@ {title} @@"
-        for field in fields:
-            yield from _diff_of(field)
+        for line in lines:
+            yield from map(cut, _diff_of(line))
+        if title.startswith("pending"):
+            yield from (cut(f"# {line}") for line in unknown_lines(change))
 
 
-def _diff_of(field: FieldChange) -> Iterator[str]:
-    for sign, value in (("-", field.old), ("+", field.new)):
+def _diff_of(line: FieldLine) -> Iterator[str]:
+    if line.words:
+        yield f"! {line.path}: {line.words}"
+        return
+    for sign, value in (("-", line.old), ("+", line.new)):
         if value is not None:
-            yield cut(f"{sign} {safe(field.path)}: {value_text(field.path, value)}")
+            yield f"{sign} {line.path}: {value}"
 
 
 def asides(plan: Plan) -> Iterator[str]:

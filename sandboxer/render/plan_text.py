@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action, Sync
 from sandboxer.reconcile.fields import Effect
+from sandboxer.render.fields import OWN_KEYS, drift_lines, key_of, pending_lines, unknown_lines
 from sandboxer.render.host_errors import without_repeats
-from sandboxer.render.inputs import file_lines, input_title, subject_lines, without_digest
+from sandboxer.render.inputs import file_lines, input_title, subject_lines
 from sandboxer.render.lines import Lines
 from sandboxer.render.remedies import TERMINAL, worded
 from sandboxer.render.services import services_line, services_title
 from sandboxer.render.words import (
     DIRTY,
     SYMBOLS,
-    changed_text,
     counts,
     destroyed,
     effect_of_path,
@@ -26,16 +26,13 @@ from sandboxer.render.words import (
     safe,
     safe_lines,
     unmanaged_counts,
-    value_text,
     where,
     why,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sandboxer.model.input_change import InputChange
-    from sandboxer.model.plan import Change, FieldChange, Plan
+    from sandboxer.model.plan import Change, Plan
 
 STYLES = {
     Action.CREATE: "green",
@@ -47,8 +44,6 @@ STYLES = {
     Action.BLOCKED: "bold red",
 }
 
-_OWN_KEYS = ("profile", "inputs", "ttl", "expiresAt", "env", "secrets", "labels", "consumer")
-"""What a Sandbox document says itself, in the order that people write it; the rest is its profile's."""
 _INDENT = 6
 
 
@@ -99,7 +94,7 @@ def _add_change(out: Lines, change: Change, width: int, *, show_all: bool) -> No
     if change.expected:
         out.add((f"{services_title(change.expected)}: ", "bold"), services_line(change.expected), indent=_INDENT)
     if change.action is Action.CREATE or _is_blocked_create(change):
-        _add_created(out, change.pending, show_all=show_all)
+        _add_created(out, change, show_all=show_all)
     else:
         _add_fields(out, change)
     if volumes := destroyed(change):
@@ -123,30 +118,31 @@ def _add_input(out: Lines, change: InputChange) -> None:
         out.add(line, indent=_INDENT + 2)
 
 
-def _add_created(out: Lines, fields: Iterable[FieldChange], *, show_all: bool) -> None:
-    fields = [field for field in fields if field.new is not None]
-    own = [field for field in fields if _key(field) in _OWN_KEYS]
-    shown = sorted(own, key=lambda field: _OWN_KEYS.index(_key(field))) if not show_all else fields
-    for field in shown:
-        path = safe(field.path.removeprefix("spec."))
-        out.add((f"{path}: ", "dim"), (value_text(field.path, field.new), "green"), indent=_INDENT)
-    if rest := len(fields) - len(shown):
+def _add_created(out: Lines, change: Change, *, show_all: bool) -> None:
+    lines = [line for line in pending_lines(change) if line.words or line.new is not None]
+    own = [line for line in lines if key_of(line.path) in OWN_KEYS]
+    shown = sorted(own, key=lambda line: OWN_KEYS.index(key_of(line.path))) if not show_all else lines
+    for line in shown:
+        path = line.path.removeprefix("spec.")
+        out.add((f"{path}: ", "dim"), (line.only_new, "green"), indent=_INDENT)
+    if rest := len(lines) - len(shown):
         out.add((f"and {plural(rest, 'field')} of its profile (--all shows them)", "dim"), indent=_INDENT)
 
 
-def _key(field: FieldChange) -> str:
-    return field.path.removeprefix("spec.").split(".")[0]
-
-
 def _add_fields(out: Lines, change: Change) -> None:
-    for title, fields in (("pending (git)", without_digest(change, change.pending)), ("drift (live)", change.drift)):
-        if fields:
-            out.add((title, "bold"), indent=_INDENT)
-        for field in fields:
-            path, _, values = changed_text(field).partition(": ")
-            forces = change.action is Action.REPLACE and effect_of_path(field.path) is Effect.REPLACE
-            note = ("  # forces replace", "magenta") if forces and title.startswith("pending") else ""
-            out.add((f"{path}: ", "dim"), values, note, indent=_INDENT + 2)
+    if pending := pending_lines(change):
+        out.add(("pending (git)", "bold"), indent=_INDENT)
+    for line in pending:
+        forces = change.action is Action.REPLACE and effect_of_path(line.path) is Effect.REPLACE
+        note = ("  # forces replace", "magenta") if forces else ""
+        whose = ("  (its profile)", "dim") if line.of_profile else ""
+        out.add((f"{line.path}: ", "dim"), line.text, whose, note, indent=_INDENT + 2)
+    for text in unknown_lines(change):
+        out.add(text, indent=_INDENT + 2)
+    if drift := drift_lines(change.drift):
+        out.add(("drift (live)", "bold"), indent=_INDENT)
+    for line in drift:
+        out.add((f"{line.path}: ", "dim"), line.text, indent=_INDENT + 2)
 
 
 def _add_quiet(out: Lines, change: Change, width: int) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sandboxer.errors import SandboxerError
     from sandboxer.errors.remedy import Notice
-    from sandboxer.model.plan import Change, FieldChange, Plan
+    from sandboxer.model.plan import Change, Plan
     from sandboxer.render.remedies import Wording
 
 SYMBOLS = {
@@ -36,7 +36,6 @@ DIRTY = "the work tree has uncommitted changes, which this plan includes: commit
 
 _NAMED = 5
 _TERMINAL_SEQUENCE = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
-_HIDDEN = re.compile(r"\(hidden\)|hmac:[0-9a-f]{1,64}")
 _SECRET_SOURCE = re.compile(r"(env|file):.+")
 
 
@@ -51,9 +50,10 @@ def safe_lines(text: str) -> list[str]:
 
 
 def value_text(path: str, value: object) -> str:
-    """Return a field's value as people write it; environment values and secrets as ``(hidden)`` or their digest.
+    """Return a field's value as people write it; environment values and secrets as ``(hidden)``.
 
-    The planner passes no plain one; this is the last check before the screen and relies on no other.
+    The planner passes no plain one; this is the last check before the screen and relies on no other. The values that a
+    plan may show are not a field's, but ``EnvValues``.
     """
     if isinstance(value, Hidden) or (_is_secret(path) and not _may_show(path, value)):
         return SHOWN
@@ -73,13 +73,8 @@ def _may_show(path: str, value: object) -> bool:
         return True
     secret = path.removeprefix("spec.").startswith("secrets.")
     if isinstance(value, str):
-        return bool(_HIDDEN.fullmatch(value) or (secret and _SECRET_SOURCE.fullmatch(value)))
+        return bool(secret and _SECRET_SOURCE.fullmatch(value))
     return secret and path.endswith(".version") and isinstance(value, int)
-
-
-def changed_text(change: FieldChange) -> str:
-    """Return ``spec.ttl: 4h -> 8h``."""
-    return f"{safe(change.path)}: {value_text(change.path, change.old)} -> {value_text(change.path, change.new)}"
 
 
 def effect_of_path(path: str) -> Effect | None:

@@ -1,21 +1,27 @@
-"""What a plan shows to those who review it, beyond what it decides."""
+"""What a plan has for those who review it, beyond what the planner decided: read from git, once it is made.
+
+``sandboxer plan``, the question of an apply, and the library's plan call it. Nothing is decided by what it adds.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sandboxer.wiring.environment import with_environment
 from sandboxer.wiring.expected_services import with_expected_services
 from sandboxer.wiring.input_changes import with_input_changes
 
 if TYPE_CHECKING:
-    from sandboxer.model.plan import Plan
     from sandboxer.wiring.planning import Planned
     from sandboxer.wiring.source import FleetSource
 
 
-def for_review(planned: Planned, source: FleetSource) -> Plan:
-    """Return the plan with what changed in the files of each sandbox, and what happens to its services.
+def for_review(planned: Planned, source: FleetSource) -> Planned:
+    """Return the same with a plan that shows what changes in each sandbox's input, environment and services.
 
-    Raise nothing, and change nothing: no decision depends on it.
+    Raise nothing: where something is not known, the plan has the reason.
     """
-    return with_input_changes(with_expected_services(planned, source), source.inputs())
+    seen = replace(planned, plan=with_input_changes(planned, source.inputs()))
+    seen = replace(seen, plan=with_environment(seen, source.repository()))
+    return with_expected_services(seen, source)

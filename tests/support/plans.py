@@ -7,7 +7,7 @@ from typing import Any
 
 from sandboxer.errors.remedy import Notice
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
-from sandboxer.model.plan import Change, FieldChange, HostSummary, Plan, Unmanaged
+from sandboxer.model.plan import Change, EnvValues, FieldChange, HostSummary, Plan, Unmanaged
 from sandboxer.reconcile.change import blocked
 
 COMMIT = "1f2e3d4c5b6a79880f1e2d3c4b5a69788796a5b4"
@@ -29,9 +29,9 @@ def change(name: str, reason: Reason, **more: Any) -> Change:
     return replace(blocked(made, reason, made.message, made.remedy), volumes=made.volumes) if blocks else made
 
 
-def fields(**values: tuple[Any, Any]) -> tuple[FieldChange, ...]:
-    """Return field changes by path, double underscores for dots."""
-    return tuple(FieldChange(path.replace("__", "."), old, new) for path, (old, new) in values.items())
+def fields(**values: tuple[Any, ...]) -> tuple[FieldChange, ...]:
+    """Return field changes by path, double underscores for dots: old, new, and the values of a variable."""
+    return tuple(FieldChange(path.replace("__", "."), *given) for path, given in values.items())
 
 
 def plan_of(*changes: Change, hosts: dict[str, str | None] | None = None, **more: Any) -> Plan:
@@ -54,7 +54,7 @@ CREATED = fields(
     spec__consumer__actor=(None, "atm"),
     spec__consumer__project=(None, "wise-validator"),
     spec__costClass=(None, None),
-    spec__env__LOG_LEVEL=(None, "(hidden)"),
+    spec__env__LOG_LEVEL=(None, "(hidden)", EnvValues(None, "info")),
     spec__extension=(None, "ext.compose-ssh"),
     spec__inputs__ref=(None, "main"),
     spec__inputs__repo=(None, "../checkout"),
@@ -73,7 +73,7 @@ EVERYTHING = plan_of(
         Reason.UPDATE_CHANGED,
         message="env.LOG_LEVEL, ttl",
         pending=fields(
-            spec__env__LOG_LEVEL=("hmac:0a1b2c3d4e5f", "hmac:5f4e3d2c1b0a"),
+            spec__env__LOG_LEVEL=("hmac:0a1b2c3d4e5f", "hmac:5f4e3d2c1b0a", EnvValues("info", "debug")),
             spec__ttl=("4h", "8h"),
             spec__labels__note=("", None),
         ),

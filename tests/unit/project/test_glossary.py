@@ -51,6 +51,7 @@ def test_the_public_names_of_the_library_are_terms() -> None:
 # Keys of a manifest's spec that belong to a term with another name.
 PART_OF = {
     "api": "token",
+    "sensitive": "sensitive name",
     "address": "connection",
     "port": "connection",
     "user": "connection",

@@ -92,6 +92,8 @@ def reworded(document: Any) -> Any:
     if isinstance(document, dict):
         # What failed was repaired for the same reason as what was interrupted.
         failed = {"reason": "repair_because_failed"} if document.get("message") == "it was left failed" else {}
+        if str(document.get("path")).startswith("spec.env."):
+            return document | {"old": "a", "new": "b"}  # before: digests
         return {
             key: reworded(value) if key in ("message", "warnings") or not isinstance(value, str) else value
             for key, value in (document | failed).items()

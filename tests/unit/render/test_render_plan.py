@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
 from sandboxer.errors.remedy import Notice, RemedyCode, remedy_of
-from sandboxer.model.desired import SecretValue
-from sandboxer.model.hidden import Hidden
 from sandboxer.model.input_change import FileChange, InputChange
 from sandboxer.model.lifecycle import Action, Reason, Sync
-from sandboxer.model.observed import EngineObservation, Reachable
 from sandboxer.model.outcome import Outcome
-from sandboxer.model.plan import FieldChange, Plan, Unmanaged
-from sandboxer.model.protocols import InputTree, Revision, TreeEntry
+from sandboxer.model.plan import EnvValues, FieldChange, Plan, Unmanaged
 from sandboxer.model.service_operation import ExpectedServices, ServiceOperation
-from sandboxer.profiles.loader import load
-from sandboxer.profiles.resolve import resolve
 from sandboxer.reconcile.blocks import BLOCKS, usual_remedy
 from sandboxer.reconcile.planner import Options, plan
 from sandboxer.render.live import apply_summary
 from sandboxer.render.picture import export_svg
 from sandboxer.render.plan_markdown import LIMIT, escape, plan_markdown
 from sandboxer.render.plan_text import plan_text
-from sandboxer.render.words import DIRTY, SYMBOLS, value_text
+from sandboxer.render.words import DIRTY, SYMBOLS
 from tests.support.cases import compare, on_terminal, piped
 from tests.support.planning import NOW, fleet_of, observations_of
 from tests.support.plans import CREATED, EVERYTHING, change, fields, plan_of
@@ -54,6 +45,11 @@ UNSEEN = [
         "web": f"may exist on lab-3, which could not be fully inspected: {TIMEOUT}",
     }.items()
 ]
+
+GONE_COMMIT = (
+    "the repository does not have the applied commit 36cd21300000",
+    "fetch the full history: `git fetch --unshallow`; in CI, fetch-depth: 0",
+)
 
 CASES: dict[str, Plan] = {
     "everything": EVERYTHING,
@@ -156,6 +152,58 @@ CASES: dict[str, Plan] = {
                 hint="fetch the full history: `git fetch --unshallow`; in CI, fetch-depth: 0",
             ),
         ),
+    ),
+    "environment": plan_of(
+        change(
+            "web",
+            Reason.UPDATE_CHANGED,
+            message="env.A, env.B, env.C and 5 more",
+            pending=fields(
+                spec__env__A=("hmac:0a", "hmac:5f", EnvValues("info", "debug")),
+                spec__env__B=("hmac:0a", None, EnvValues("", None)),
+                spec__env__C=(None, "hmac:5f", EnvValues(None, " two\nlines\x1b[2J")),
+                spec__env__D_TOKEN=("hmac:0a", "hmac:5f", EnvValues("(sensitive)", "(sensitive)")),
+                spec__env__E=("hmac:0a", "hmac:5f", EnvValues("x" * 500 + "old", "x" * 500 + "new" + "y" * 500)),
+                spec__env__F=("hmac:0a", "hmac:5f", EnvValues("(unknown)", "f", *GONE_COMMIT)),
+                spec__env__G=("hmac:0a", "hmac:5f", EnvValues("(unknown)", "g", *GONE_COMMIT)),
+                spec__env__H=("hmac:0a", "hmac:5f"),
+                spec__secrets__KEPT__hmac=("hmac:0a", "hmac:5f"),
+                spec__secrets__KEPT__version=(1, 2),
+                spec__secrets__MOVED__from=("env:A", "env:B"),
+                spec__secrets__NEW__from=(None, "file:secret.txt"),
+                spec__secrets__NEW__hmac=(None, "hmac:5f"),
+                spec__secrets__NEW__version=(None, 1),
+                spec__secrets__OLD__from=("env:OLD", None),
+                spec__secrets__OLD__hmac=("hmac:0a", None),
+                spec__secrets__OLD__version=(1, None),
+            ),
+        )
+    ),
+    "profile": plan_of(
+        change(
+            "web",
+            Reason.UPDATE_CHANGED,
+            message="compose.files, network.egress, reachability.ports and 4 more",
+            pending=fields(
+                spec__compose__files=(["compose.yaml"], ["compose.yaml", "extra.yaml"]),
+                spec__network__egress=("deny", "allow"),
+                spec__profile=("profile.web", "profile.wide"),
+                spec__reachability__ports=(
+                    [{"name": "http", "service": "web", "port": 80}],
+                    [{"name": "http", "service": "web", "port": 8080}, {"name": "db", "service": "db", "port": 5432}],
+                ),
+                spec__resources__pids=(512, 256),
+                spec__runtime=("docker", "podman"),
+                spec__setup__list=([{"a": 1}], ["x", " y"]),
+                spec__syncPolicy__prune=(True, False),
+                spec__workspace__digest=("sha256:8e46", "sha256:77ef"),
+                spec__workspace__path=(".", "app"),
+            ),
+            drift=fields(
+                services__web__config=("0a1b2c3d4e5f", "5f4e3d2c1b0a"),
+                services__web__image=("0a1b2c3d4e5f", "5f4e3d2c1b0a"),
+            ),
+        )
     ),
     "outside-git": plan_of(change("web", Reason.REPAIR_INTERRUPTED, message="it was left provisioning"), commit=None),
     "guarded": plan_of(
@@ -285,44 +333,6 @@ def test_the_picture_is_the_same_each_time_and_fetches_nothing() -> None:
         assert word in picture
 
 
-PLAIN = ("s3cr3t-password", "plain-value", "12345678")
-
-
-@pytest.mark.parametrize(
-    "path", ["spec.env.A", "spec.secrets.A", "spec.secrets.A.hmac", "spec.env", "env.A", "spec.env.A.B"]
-)
-def test_no_plain_environment_or_secret_value_is_ever_shown(path: str) -> None:
-    values: list[Any] = [*PLAIN, int(PLAIN[2]), {"A": PLAIN[0]}, [PLAIN[0]], Hidden(PLAIN[0]), f"hmac:{PLAIN[0]}"]
-    found = tuple(FieldChange(path, old, new) for old in values for new in values)
-    decided = plan_of(
-        change("web", Reason.UPDATE_CHANGED, pending=found, drift=found),
-        change("api", Reason.CREATE_ABSENT, pending=found),
-        replace(SUSPENDED, pending=found),
-    )
-    shown = (piped(plan_text(decided, show_all=True)), plan_markdown(decided), export_svg(decided))
-    assert not [value for value in PLAIN for text in shown if value in text]
-
-
-def test_a_hidden_value_is_hidden_under_any_path() -> None:
-    assert value_text("spec.setup.a", Hidden(PLAIN[0])) == "(hidden)"
-    assert PLAIN[0] not in value_text("spec.setup", {"a": [Hidden(PLAIN[0])]})
-
-
-def test_a_digest_and_a_source_may_be_shown() -> None:
-    assert value_text("spec.env.A", "hmac:0a1b2c3d4e5f") == "hmac:0a1b2c3d4e5f"
-    assert value_text("spec.secrets.A.from", "env:A") == "env:A"
-    assert value_text("spec.secrets.A.version", 2) == "2"
-
-
-def test_no_secret_of_a_planned_manifest_is_in_any_face_of_its_plan() -> None:
-    decided = _planned(env="plain-value", secret="s3cr3t-password")
-    assert decided.summary[Action.CREATE] == 1
-    shown = [piped(plan_text(decided, show_all=True)), plan_markdown(decided), export_svg(decided)]
-    shown.append(json.dumps(decided.to_json()))
-    assert not [value for value in PLAIN for text in shown if value in text]
-    assert all("LOG_LEVEL" in text and "DB_PASSWORD" in text for text in shown)
-
-
 def _everywhere(evil: str) -> Plan:
     """A plan that says this in every place that a manifest or a host can fill."""
     found = (FieldChange(f"spec.setup.{evil}", evil, [evil]), FieldChange(f"services.{evil}", None, evil))
@@ -337,35 +347,6 @@ def _everywhere(evil: str) -> Plan:
         unmanaged=(Unmanaged(evil, "container", evil), Unmanaged(evil, "ambiguous", evil)),
         imperative=(change(evil, Reason.NO_OP_SYNCED, host=evil),),
     )
-
-
-class _Inputs:
-    def resolve(self, repo: str, ref: str, path: str, deadline: float | None = None) -> InputTree:
-        return InputTree(repo, ref, "c" * 40, path, "d" * 64, {"compose.yaml": TreeEntry("compose.yaml", "b" * 40)})
-
-
-def _planned(*, env: str, secret: str) -> Plan:
-    head = "apiVersion: sandboxer.dev/v1\nkind: "
-    files = {
-        "sandboxer.yaml": f"{head}Fleet\nmetadata: {{name: acme}}\nspec: {{secrets: {{allow: ['env:DB_PASSWORD']}}}}\n"
-        f"---\n{head}Host\nmetadata: {{name: lab-1}}\nspec: {{address: 198.18.0.11}}\n",
-        "profiles/p.yaml": f"{head}Profile\nmetadata: {{name: p}}\nspec:\n  extension: ext.compose-ssh\n"
-        "  compose: {files: [compose.yaml]}\n  ttl: {default: 4h, max: 24h}\n",
-        "manifests/web.yaml": f"{head}Sandbox\nmetadata: {{name: web}}\nspec:\n  profile: p\n"
-        f"  inputs: {{repo: ../web, ref: main}}\n  env: {{LOG_LEVEL: {env}}}\n"
-        "  secretRefs: [{name: DB_PASSWORD, from: env:DB_PASSWORD}]\n",
-    }
-    fleet = resolve(
-        load({path: text.encode() for path, text in files.items()}),
-        Revision({}, commit="a" * 40),
-        _Inputs(),  # type: ignore[arg-type]
-        lambda ref: SecretValue(ref.name, ref.from_, present=True, value=Hidden(secret)),
-    )
-    now = datetime(2026, 11, 24, 12, tzinfo=UTC)
-    observation = Reachable(
-        "lab-1", now, "boot", 1 << 40, 2.0, 1 << 34, "docker", {"docker": EngineObservation("docker")}, {}
-    )
-    return plan(fleet, {"lab-1": observation}, now)
 
 
 def test_a_hosts_error_and_its_remedy_are_shown_once_and_unchanged_in_json() -> None:
