@@ -86,6 +86,7 @@ def _left_of(change: Change) -> str:
     state = "may be partly removed" if change.action is Action.DELETE else "may not be ready yet"
     return (
         f"{named('sandbox', change.sandbox)} on {named('host', change.host or '')} {state}: "
-        f"check with `sandboxer get {change.id}`, "
-        f"remove with `sandboxer destroy {change.id}`. Waiting for running steps; press Ctrl-C again to stop at once."
+        f"check with `sandboxer get {change.sandbox}`, "
+        f"remove with `sandboxer destroy {change.sandbox}`. "
+        "Waiting for running steps; press Ctrl-C again to stop at once."
     )

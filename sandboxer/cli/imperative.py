@@ -200,24 +200,29 @@ def destroy(
         return _destroy_unrecorded(unrecorded, yes=yes, lock_timeout=lock_timeout, output=output)
     unseen: list[str] = []
     labels = selector.text if selector else ""
-    chosen = list(dict.fromkeys(names)) if names else _all_there(unseen, labels, mine=mine, yes=yes, output=output)
+    chosen = {name: name for name in names} or _all_there(unseen, labels, mine=mine, yes=yes, output=output)
     if chosen is None:
         session().notify("info", "Nothing was changed.")
         return EXIT_ERROR
     ends: dict[str, str] = {}
-    for name in chosen:
+    for selected in chosen:
         try:
             with client_session(lock_timeout) as client:
-                ends[name] = "destroyed" if client.destroy(name) else "absent"
+                ends[selected] = "destroyed" if client.destroy(selected) else "absent"
         except SandboxerError as error:
             session().failed(error)
-            ends[name] = "failed"
+            ends[selected] = "failed"
     if output == "json":
-        write(json.dumps([{"sandbox": name, "outcome": end} for name, end in ends.items()], indent=2))
+        write(json.dumps([_ended(chosen[one], one, end) for one, end in ends.items()], indent=2))
     else:
-        for name, end in ends.items():
-            stdout().print(f"{name}: {end}", markup=False)
+        for selected, end in ends.items():
+            stdout().print(f"{chosen[selected]}: {end}", markup=False)
     return EXIT_ERROR if unseen or "failed" in ends.values() else EXIT_DONE
+
+
+def _ended(name: str, selected: str, end: str) -> dict[str, str]:
+    """Return the outcome of a destroy; with the ID where that is what selected the sandbox, and its name is known."""
+    return {"sandbox": name, **({"id": selected} if selected != name else {}), "outcome": end}
 
 
 def _check_selection(*, names: bool, every: bool, mine: bool, unrecorded: bool) -> None:
@@ -251,7 +256,8 @@ def _destroy_unrecorded(identifier: str, *, yes: bool, lock_timeout: timedelta, 
         removed = [one.to_json() for one in found]
         write(json.dumps({"id": identifier, "outcome": outcome, "removed": removed}, indent=2, ensure_ascii=False))
     else:
-        stdout().print(f"{identifier}: {outcome}", markup=False)
+        name = f"{found[0].name} ({identifier})" if found else identifier
+        stdout().print(f"{name}: {outcome}", markup=False)
     return EXIT_DONE
 
 
@@ -260,8 +266,10 @@ def _need_a_terminal(*, yes: bool) -> None:
         raise UsageError("cannot ask for confirmation without a terminal", hint="use -y to skip the confirmation")
 
 
-def _all_there(unseen: list[str], labels: str, *, mine: bool, yes: bool, output: str) -> Sequence[str] | None:
-    """Return the IDs of the imperative sandboxes with these labels, after showing them; None if the user declines.
+def _all_there(unseen: list[str], labels: str, *, mine: bool, yes: bool, output: str) -> dict[str, str] | None:
+    """Return the names of the imperative sandboxes with these labels, by ID, after showing them.
+
+    Return None if the user declines.
 
     For each host that was not observed in full, print a warning and append a sentence to ``unseen``.
     """
@@ -281,7 +289,7 @@ def _all_there(unseen: list[str], labels: str, *, mine: bool, yes: bool, output:
     (stdout() if output == "text" else stderr()).print(list_table(handles, wide=False))
     if handles and not yes and not click.confirm("\nDelete all of these?", default=False, err=True):
         return None
-    return [handle.id for handle in handles]
+    return {handle.id: handle.name for handle in handles}
 
 
 @click.command()

@@ -172,7 +172,10 @@ def test_all_of_mine_go_and_no_other(new_fleet: Callable[..., FleetRepo], lab: L
     fleet = _fleet(new_fleet, "lab-1", "lab-2")
     fleet.apply()
     client = Client(fleet.repo.path)
-    others = {client.create("profile.web", by="bob@laptop", hosts=[host]).id for host in fleet.hosts}
+    names = {
+        one.id: one.name for host in fleet.hosts if (one := client.create("profile.web", by="bob@laptop", hosts=[host]))
+    }
+    others = set(names)
     before = {host: lab.snapshot(host) for host in fleet.hosts}
     mine = {_ask(fleet, "create", "--profile", "profile.web", "--host", host)["id"] for host in fleet.hosts}
     assert {handle["id"] for handle in _ask(fleet, "list", "--mine")} == mine
@@ -182,12 +185,16 @@ def test_all_of_mine_go_and_no_other(new_fleet: Callable[..., FleetRepo], lab: L
     assert "Nothing was changed." in _answered(fleet, "n", "destroy", "--all", "--mine", code=1)
     assert {handle["id"] for handle in _ask(fleet, "list", "--mine")} == mine
     output = _answered(fleet, "y", "destroy", "--all", "--mine")
-    assert all(identifier in output for identifier in mine)
+    assert all(identifier in output for identifier in mine)  # in the list that it shows first
+    assert not any(f"{identifier}: destroyed" in output for identifier in mine)
+    assert output.count(": destroyed") == len(mine)
     assert not any(identifier in output for identifier in others)
     assert {host: left for host in fleet.hosts if (left := lab.leaked(host, before[host]))} == {}
 
     ends = _ask(fleet, "destroy", "--all", "-y")
-    assert {end["sandbox"]: end["outcome"] for end in ends} == dict.fromkeys(others, "destroyed"), "none of git's"
+    assert {end["id"]: (end["sandbox"], end["outcome"]) for end in ends} == {
+        identifier: (name, "destroyed") for identifier, name in names.items()
+    }, "none of git's"
     assert {handle["name"] for handle in _ask(fleet, "list")} == {"web"}
     assert _ask(fleet, "destroy", "--all", "-y") == []
 
