@@ -1,4 +1,4 @@
-"""``sandboxer completion``, and the answers to a shell: names of sandboxes come live from the hosts.
+"""``sandboxer completion``, and the answers to a shell: names of sandboxes and their parts come live from the hosts.
 
 A shell requests completions by running the program with click's variable set. After any failure there is nothing to
 complete: an error message would land in the middle of the user's command line.
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sandboxer.model.documents import Manifests
+    from sandboxer.model.record import Record
     from sandboxer.model.run_events import RunEvent
 
 SHELLS = ("bash", "zsh", "fish")
 PROGRAMS = ("sandboxer", "sandbox")
 LABEL_PATTERN = r"[A-Za-z0-9._/-]+=[A-Za-z0-9._-]*"
+_PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 #: The longest wait after Tab, in seconds: for the hosts, and in total.
 OBSERVE_SECONDS, MOST_SECONDS = 2.2, 3.0
 
@@ -41,8 +43,8 @@ OBSERVE_SECONDS, MOST_SECONDS = 2.2, 3.0
 def completion(shell: str) -> int:
     """Print the completion script of a shell.
 
-    Completes commands, options, and the names of sandboxes, profiles and hosts. Names of sandboxes come from the hosts
-    that answer within 3 seconds.
+    Completes commands, options, and the names of sandboxes, services, ports, profiles and hosts. Those of sandboxes,
+    services and ports come from the hosts that answer within 3 seconds.
 
     \b
     Examples:
@@ -75,13 +77,16 @@ def answer(cli: click.Command, program: str, instruction: str) -> NoReturn:
 
 
 def completes(command: click.Command, name: str) -> None:
-    """Attach completion to the parameters of a command that stand for sandboxes, profiles or hosts."""
+    """Attach completion to the parameters of a command that stand for sandboxes, their parts, profiles or hosts."""
     arguments = [one for one in command.params if isinstance(one, click.Argument)]
     for argument in arguments[: _NAMED.get(name, 0)]:
         argument.type = NamesOrFiles(sandboxes) if name == "cp" else Names(sandboxes)
+    for argument in arguments:
+        if found := _ARGUMENTS.get((name, argument.name or "")):
+            argument.type = found
     for option in command.params:
         if found := next((_OPTIONS[word] for word in option.opts if word in _OPTIONS), None):
-            option.type = Names(found, LABEL_PATTERN if found is labels else NAME_PATTERN)
+            option.type = found
 
 
 class Names(click.types.StringParamType):
@@ -106,6 +111,30 @@ class Names(click.types.StringParamType):
         ]
 
 
+class Parts(click.types.StringParamType):
+    """A part of the sandbox that the command names, completed by what ``find`` returns of its record."""
+
+    def __init__(self, find: Callable[[Record], Mapping[str, str]]) -> None:
+        self._find = find
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the parts with this prefix, except those given before; a local port may precede one."""
+        given = ctx.params.get(param.name or "")
+        before = set(given) if isinstance(given, list | tuple) else set()
+        # Behind an option that waits for its value, click leaves the arguments as they are.
+        name = ctx.params.get("name") or next((word for word in ctx.args if not word.startswith("-")), None)
+        parts: dict[str, str] = {}
+        for record in records(_folder(ctx)).values():
+            if record and name in (record.name, record.id):
+                parts |= self._find(record)
+        local, colon, start = incomplete.rpartition(":")
+        return [
+            CompletionItem(local + colon + part, help=parts[part])
+            for part in sorted(parts)
+            if part.startswith(start) and local + colon + part not in before and re.fullmatch(_PART, part)
+        ]
+
+
 class NamesOrFiles(Names):
     """One end of a copy: ``NAME:PATH``, or a local file if no name has this prefix."""
 
@@ -118,19 +147,35 @@ class NamesOrFiles(Names):
 
 def sandboxes(root: Path) -> dict[str, str]:
     """Return the sandboxes observed within 2 seconds: their names, and the IDs of those without a record."""
+    found: dict[str, str] = {}
+    for (host, identifier), record in records(root).items():
+        found[record.name if record else identifier] = f"{record.phase} on {host}" if record else host
+    return found
+
+
+def services(record: Record) -> dict[str, str]:
+    """Return the services of a sandbox, and for one that has finished, that it has."""
+    return {name: "finished" if service.completed else "" for name, service in record.services.items()}
+
+
+def ports(record: Record) -> dict[str, str]:
+    """Return the names of a sandbox's ports, and the service and the container port of each."""
+    declared = record.spec.get("reachability", {}).get("ports", ())
+    return {str(port["name"]): f"{port.get('service', '')} {port.get('port', '')}".strip() for port in declared}
+
+
+def records(root: Path) -> dict[tuple[str, str], Record | None]:
+    """Return the records observed within 2 seconds, by host and ID; None for a sandbox without one."""
     from sandboxer.model.observed import Reachable
     from sandboxer.model.run_events import HostObserved
     from sandboxer.wiring.fleet_hosts import open_fleet
 
-    found: dict[str, str] = {}
+    found: dict[tuple[str, str], Record | None] = {}
 
     def receive(event: RunEvent) -> None:
         if isinstance(event, HostObserved) and isinstance(event.observation, Reachable):
             for identifier, one in event.observation.found.items():
-                record = one.record
-                found[record.name if record else identifier] = (
-                    f"{record.phase} on {event.observation.host}" if record else event.observation.host
-                )
+                found[event.observation.host, identifier] = one.record
 
     def observe_host() -> None:
         with suppress(Exception), open_fleet(root, find_inputs=False, emit=receive) as (_source, hosts):
@@ -171,14 +216,23 @@ _NAMED = {
 }  # fmt: skip
 """Of each command that takes sandboxes, how many of its arguments, from the first on, are names."""
 
-_OPTIONS: Mapping[str, Callable[[Path], Mapping[str, str]]] = {
-    "--profile": profiles,
-    "--host": hosts,
-    "--forget-host": hosts,
-    "--target": in_git,
-    "--exclude": in_git,
-    "--replace": in_git,
-    "--selector": labels,
+_ARGUMENTS: Mapping[tuple[str, str], click.types.StringParamType] = {
+    ("doctor", "hosts"): Names(hosts),
+    ("render", "name"): Names(in_git),
+    ("ssh", "service"): Parts(services),
+    ("forward", "ports"): Parts(ports),
+}
+"""Of a command, the other arguments that are names."""
+
+_OPTIONS: Mapping[str, click.types.StringParamType] = {
+    "--profile": Names(profiles),
+    "--host": Names(hosts),
+    "--forget-host": Names(hosts),
+    "--target": Names(in_git),
+    "--exclude": Names(in_git),
+    "--replace": Names(in_git),
+    "--selector": Names(labels, LABEL_PATTERN),
+    "--service": Parts(services),
 }
 
 

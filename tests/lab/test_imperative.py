@@ -301,7 +301,7 @@ def test_ctrl_c_leaves_what_can_be_shown_and_removed(
     assert "Interrupted." in err or twice
     shown = _ask(fleet, "get", "try-1")
     assert shown["phase"] == ("provisioning" if twice else "ready")
-    assert f"check with `sandboxer get {shown['id']}`, remove with `sandboxer destroy {shown['id']}`" in left
+    assert f"check with `sandboxer get {shown['name']}`, remove with `sandboxer destroy {shown['name']}`" in left
     fleet.run("destroy", shown["id"])
     assert lab.leaked(host, before) == {}
 

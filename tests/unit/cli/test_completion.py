@@ -14,8 +14,9 @@ import pytest
 
 from sandboxer.cli.completion import _NAMED, PROGRAMS, SHELLS, Names, completes
 from sandboxer.cli.main import COMMANDS, cli
+from sandboxer.model.record import Service
 from tests.support.e2e import until
-from tests.support.journal_host import ONE, JournalHost, document
+from tests.support.journal_host import ONE, RECORD, JournalHost, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,9 +111,27 @@ def test_profiles_hosts_and_sandboxes_of_git_come_from_the_manifests(host: Journ
     folder = host.session.folder / "fleet"
     assert complete(folder, "sandboxer create --profile ") == ["plain,profile.web"]
     assert complete(folder, "sandboxer list --host o") == ["plain,one"]
+    assert complete(folder, "sandboxer doctor ") == ["plain,one"]
+    assert complete(folder, "sandboxer doctor one ") == []
+    assert complete(folder, "sandboxer render ") == ["plain,git-web"]
     assert complete(folder, "sandboxer plan --target ") == ["plain,git-web"]
     assert in_bash(folder, "sandboxer create --profile ", "sandboxer") == ["profile.web"]
     assert complete(folder, "sandboxer create --profile ", shell="zsh") == ["plain", "profile.web", "ext.compose-ssh"]
+
+
+def test_services_and_ports_come_from_the_record_of_the_sandbox(host: JournalHost) -> None:
+    folder = host.session.folder / "fleet"
+    services = {name: Service(config_hash="c", image_id="i", replicas=1) for name in ("db", "web", "worker")}
+    ports = [{"name": "http", "service": "web", "port": 8080}, {"name": "sql", "service": "db", "port": 5432}]
+    record = RECORD.model_copy(update={"services": services, "spec": {**RECORD.spec, "reachability": {"ports": ports}}})
+    (host.directory() / "record.json").write_bytes(record.model_copy(update={"uid": ONE}).to_bytes())
+    program = "sandboxer"
+    assert offered(complete, folder, "sandboxer logs web --service w", program) == ["plain,web", "plain,worker"]
+    assert offered(complete, folder, "sandboxer ssh web ", program) == ["plain,db", "plain,web", "plain,worker"]
+    assert offered(complete, folder, "sandboxer forward web ", program) == ["plain,http", "plain,sql"]
+    assert offered(complete, folder, "sandboxer forward web 80:h", program) == ["plain,80:http"]
+    assert offered(complete, folder, f"sandboxer forward {record.id} --service d", program) == ["plain,db"]
+    assert complete(folder, "sandboxer ssh other ") == []
 
 
 def test_an_unreachable_host_keeps_no_name_of_another_back(host: JournalHost) -> None:
