@@ -70,7 +70,7 @@ class SentFailure(_Part):
     hint: str | None = None
     at: _Time | None = None
     step: _Words | None = None
-    service: _Text | None = None
+    service: _Words | None = None
 
 
 class SandboxData(_Part):
@@ -94,7 +94,6 @@ class SandboxData(_Part):
     reason: _Words
     expires_at: _Time | None = None
     error: SentFailure | None = None
-    inputs: dict[str, JsonValue] | None = None
 
 
 class Difference(_Part):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Keys of a handle, and of an event's data, that version 1 stored without checks.
 _UNCHECKED = ("labels", "services", "inputs", "commit", "error")
-_UNCHECKED_DATA = ("inputs", "error")
+_UNCHECKED_DATA = ("input_commit", "error")
 
 
 def _with_causes(connection: sqlite3.Connection) -> None:

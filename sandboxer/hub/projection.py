@@ -58,8 +58,8 @@ class Life:
     error_number: int = 0
     commit: str | None = None
     commit_number: int = 0
-    inputs: dict[str, Any] | None = None
-    inputs_number: int = 0
+    input_commit: str | None = None
+    input_commit_number: int = 0
     handle: SentHandle | None = None
     registered_at: str | None = None
 
@@ -79,6 +79,12 @@ class Life:
         if self.handle is None or self.handle.error is None or (self.error_number and self.phase in _SUCCESS):
             return None
         return self.handle.error.model_dump(mode="json", exclude_unset=True)
+
+    @property
+    def inputs(self) -> dict[str, Any] | None:
+        """The input that runs: by the registration, and its commit by the last event that has it."""
+        registered = self.handle.inputs if self.handle else None
+        return registered if self.input_commit is None else {**(registered or {}), "commit": self.input_commit}
 
     def row(self, key: Key) -> dict[str, Any]:
         """Return the sandbox as it is listed, with null for what nobody reported.
@@ -102,7 +108,7 @@ class Life:
             "reason": self.reason,
             "error": self.failure,
             "commit": self.commit or (handle.commit if handle else None),
-            "inputs": self.inputs if self.inputs_number else (handle.inputs if handle else None),
+            "inputs": self.inputs,
             "services": handle.services if handle else None,
             "labels": handle.labels if handle else None,
             "drift": [] if self.over else list(self.drift),
@@ -137,10 +143,9 @@ def after_event(life: Life | None, kind: str, data: SandboxData) -> Life:
 def _facts(life: Life, kind: str, data: SandboxData) -> dict[str, Any]:
     """Return the changes of what events of newer releases report, each with the number of the event that did."""
     changes: dict[str, Any] = {}
-    if data.commit is not None and data.number > life.commit_number:
-        changes |= {"commit_number": data.number, "commit": data.commit}
-    if "inputs" in data.model_fields_set and data.number > life.inputs_number:
-        changes |= {"inputs_number": data.number, "inputs": data.inputs}
+    for name, value in (("commit", data.commit), ("input_commit", data.input_commit)):
+        if value is not None and data.number > getattr(life, f"{name}_number"):
+            changes |= {f"{name}_number": data.number, name: value}
     # Only a failure has a cause, and only a success ends it: neither a new attempt nor drift does.
     decides = kind.startswith(SANDBOX_EVENT) and data.phase in (Phase.FAILED, *_SUCCESS)
     if decides and data.number > life.error_number:

@@ -11,6 +11,9 @@ import pytest
 
 from sandboxer.hub import migration
 from sandboxer.hub.models import ListedSandbox
+from sandboxer.model.event import Event
+from sandboxer.model.failure import MOST_HINT, MOST_SERVICE, MOST_STEP
+from sandboxer.model.hub import Registration, cloud_event
 from tests.unit.hub.hubs import RunningHub, event, registration
 from tests.unit.hub.test_events import assert_problem
 from tests.unit.hub.test_sandboxes import projected
@@ -82,9 +85,23 @@ def test_services_labels_input_and_commit_come_from_the_registration(hub: Runnin
     (row,) = hub.sandboxes()
     assert (row["services"], row["inputs"], row["commit"], row["labels"]) == (SERVICES, INPUTS, "d" * 40, labels)
     assert row["registered_at"] is not None
-    hub.take(event(3, commit="e" * 40, inputs={**INPUTS, "commit": "4fa1b220" * 5}))
+    hub.take(event(3, commit="e" * 40, input_commit="4fa1b220" * 5))
     (row,) = hub.sandboxes()
-    assert (row["inputs"]["commit"], row["commit"]) == ("4fa1b220" * 5, "e" * 40)
+    assert (row["inputs"], row["commit"]) == ({**INPUTS, "commit": "4fa1b220" * 5}, "e" * 40)
+    hub.take(event(1, commit="f" * 40, input_commit="f" * 40))
+    assert hub.sandboxes()[0]["inputs"] == row["inputs"], "an event that comes late has an earlier number"
+
+
+def test_it_takes_what_sandboxer_sends(hub: RunningHub) -> None:
+    failure = {**CAUSE, "message": "service web exited (3)", "service": "s" * MOST_SERVICE}
+    failure |= {"hint": "h" * MOST_HINT, "step": "b" * MOST_STEP, "code": "c" * 40}
+    data = event(2, "sandbox.failed", error=failure, input_commit="1" * 40)["data"]
+    hub.take(cloud_event(Event.model_validate({**data, "type": "dev.sandboxer.sandbox.failed"})).to_json())
+    given = registration(services=SERVICES, inputs=INPUTS, error=failure, commit="d" * 40, reachability=[])
+    assert hub.put(Registration.model_validate(given).to_json()).status_code == 201
+    (row,) = hub.sandboxes()
+    assert (row["error"], row["services"]) == (failure, SERVICES)
+    assert row["inputs"] == {**INPUTS, "commit": "1" * 40}
 
 
 def test_a_row_is_as_the_openapi_document_says(hub: RunningHub) -> None:
@@ -104,7 +121,7 @@ def test_a_row_is_as_the_openapi_document_says(hub: RunningHub) -> None:
     [
         ({"error": "full disk"}, "data.error"),
         ({"error": {"message": 3}}, "data.error.message"),
-        ({"inputs": []}, "data.inputs"),
+        ({"input_commit": []}, "data.input_commit"),
     ],
 )
 def test_a_cause_that_does_not_fit_is_refused(refusing_hub: RunningHub, change: dict[str, Any], field: str) -> None:
@@ -114,7 +131,7 @@ def test_a_cause_that_does_not_fit_is_refused(refusing_hub: RunningHub, change: 
 def test_a_database_of_version_1_gets_the_causes_of_its_events(tmp_path: Path) -> None:
     path = tmp_path / "hub.sqlite"
     with RunningHub(path) as hub:
-        hub.take(event(1), failed(2, inputs=INPUTS))
+        hub.take(event(1), failed(2, input_commit="36cd213f" * 5))
         hub.put(registration(services=SERVICES, labels={"team": "payments"}))
         before = hub.sandboxes(), hub.events()
     _as_version_1(path)

@@ -27,7 +27,7 @@ LIFE = [
     event(3, "sandbox.ready", expires_at="2026-11-24T14:00:00Z"),
     event(4, "drift.detected", drift=[{"path": "services.web", "old": 1, "new": 0}, {"path": "x", "old": 1, "new": 2}]),
     event(5, "drift.detected", drift=[{"path": "services.web", "old": 1, "new": 0}]),
-    event(6, "sandbox.provisioning", expires_at="2026-11-24T15:00:00Z", commit="f" * 40, inputs={"commit": "1" * 40}),
+    event(6, "sandbox.provisioning", expires_at="2026-11-24T15:00:00Z", commit="f" * 40, input_commit="1" * 40),
     event(7, "sandbox.failed", error={"code": "port-in-use", "message": "port 8080 is in use"}),
 ]
 NEXT_LIFE = [event(1, "sandbox.requested", minute=30, **LATER), event(2, "sandbox.failed", minute=31, **LATER)]
