@@ -75,6 +75,7 @@ def test_a_cause_shows_in_the_row_and_in_full_beside_it_until_a_success(tmp_path
         about = page.locator("#cause-about").inner_text()
         assert f"{code} · step {step} · service {service}" in about
         assert "sandboxer logs" in page.locator("#cause-hint").inner_text()
+        assert page.locator("#cause-text code").inner_text() == "sandboxer get web-0006"
         assert "exited (3)" in page.locator("#services li[data-service=web]").inner_text()
         assert f"{FAILED * 7919:08x}" * 5 in page.locator("#input").inner_text()
         assert page.locator("#figure-failed").inner_text() == "1"
@@ -87,6 +88,19 @@ def test_a_cause_shows_in_the_row_and_in_full_beside_it_until_a_success(tmp_path
         page.locator(f"tr[data-sandbox='{FAILED:08x}']:not([data-failed])").wait_for()
         page.locator("#cause").wait_for(state="hidden")
         assert code in page.locator("#detail li[data-phase=failed]").inner_text(), "the timeline keeps it"
+
+
+def test_a_health_that_is_older_than_the_failure_does_not_pass_for_the_present_one(tmp_path: Path) -> None:
+    with opened(tmp_path, 1) as (hub, page):
+        health = page.locator("tr[data-sandbox] .cell-health")
+        assert health.get_attribute("data-stale") is None
+        colour = "getComputedStyle(document.querySelector('.cell-health .word')).color"
+        good = page.evaluate(colour)
+        identity = {"uid": f"{READY:032x}", "sandbox_id": f"{READY:08x}", "host": "lab-1", "name": "web-0000"}
+        post(hub, event(4, "sandbox.failed", **identity))
+        page.locator("tr[data-phase=failed]").wait_for()
+        assert health.get_attribute("title") == "when it was ready"
+        assert page.evaluate(colour) != good
 
 
 def test_filters_stand_in_the_address_and_a_link_shows_the_same(tmp_path: Path) -> None:
@@ -270,7 +284,7 @@ def test_what_strangers_wrote_is_text(tmp_path: Path) -> None:
         assert page.locator("img:not(.bar img), #content script").count() == 0
         targets = page.locator("#content a").evaluate_all("all => all.map((one) => one.getAttribute('href'))")
         assert all(target.startswith("#") for target in targets), targets
-        assert page.locator("#ways .command").count() == 0, "no command has what a shell could take for another"
+        assert page.locator("#detail .command").count() == 0, "no command has what a shell could take for another"
         assert page.locator("#cause-message").inner_text() == error["message"]
 
 

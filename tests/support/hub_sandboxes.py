@@ -55,7 +55,7 @@ def sent(index: int, *, now: datetime | None = None, **more: Any) -> tuple[list[
         }
         events.append(event(4, "sandbox.failed", error={**error, "at": "2026-11-24T12:04:00Z"}, **data))
         services[0] |= {"state": "exited", "health": None, "exit_code": 3, "restarts": 2}
-        given["health"] = "Degraded"
+        given |= {"health": "Degraded", "phase": "failed"}
     elif index % 5 == 4:
         drift = [
             {"path": "services.db.state", "old": "running", "new": "exited"},

@@ -1,9 +1,9 @@
 // The details of a sandbox: facts, reachable ports, open drift and timeline.
 
 import { attribute, byId, el, keyed, text } from "./dom.js";
-import { newWay } from "./reach.js";
+import { commandTo, newCommand, newWay } from "./reach.js";
 import { clock, full } from "./time.js";
-import { difference, failureLine, phaseMark, servicesOf, setEnds, setPhase, setWord } from "./words.js";
+import { difference, failureLine, phaseMark, servicesOf, setEnds, setPhase, setStale, setWord } from "./words.js";
 
 const PHASE = "dev.sandboxer.sandbox.";
 const TITLES = {
@@ -32,7 +32,7 @@ export function showDetail(state) {
   byId("detail-known").hidden = !sandbox;
   text(byId("detail-reason"), sandbox?.reason ? sentence(sandbox.reason) : "");
   if (sandbox) {
-    showCause(sandbox.error);
+    showCause(sandbox);
     showFacts(sandbox);
     showServices(sandbox);
     showInput(sandbox);
@@ -62,6 +62,7 @@ function frame() {
         // It may be scrolled, from the keyboard too.
         el("pre", { id: "cause-message", tabindex: "0", role: "region", "aria-label": "Message" }),
         el("p", { id: "cause-hint" }),
+        el("div", { id: "cause-text" }),
       ),
       el("dl", { class: "facts", id: "facts" }),
       el("h3", {}, "Services"),
@@ -84,7 +85,7 @@ function frame() {
   ];
 }
 
-function showCause(error) {
+function showCause({ error, name }) {
   byId("cause").hidden = !error;
   if (!error) return;
   const at = error.at ? clock(error.at, Date.now()) : "";
@@ -93,6 +94,9 @@ function showCause(error) {
   text(byId("cause-message"), error.message ?? "");
   byId("cause-message").hidden = !error.message;
   text(byId("cause-hint"), error.hint ? `Hint: ${error.hint}` : "");
+  // The output behind it stays on the host.
+  const whole = commandTo("get", name);
+  keyed(byId("cause-text"), whole ? [whole] : [], (words) => words, (words) => newCommand(words, "shows its whole text"), () => {});
 }
 
 function showServices(sandbox) {
@@ -140,8 +144,8 @@ function showFacts(sandbox) {
     ["Host", sandbox.host],
     ["Profile", sandbox.profile],
     ["For", sandbox.consumer],
-    ["Sync", (node) => setWord(node, sandbox.sync)],
-    ["Health", (node) => setWord(node, sandbox.health)],
+    ["Sync", (node) => setRegistered(node, sandbox, sandbox.sync)],
+    ["Health", (node) => setRegistered(node, sandbox, sandbox.health)],
     ["Created", handle?.created_at ? (node) => setTime(node, handle.created_at) : null],
     ["Expires", gone ? null : (node) => setEnds(node, sandbox.expires_at)],
     ["ID", sandbox.id],
@@ -169,6 +173,11 @@ function showWays(sandbox) {
   text(byId("ways-none"), handle ? "No reachable ports." : "No ports reported yet.");
   byId("detail-drift").hidden = drift.length === 0;
   keyed(byId("differences"), drift, (one) => JSON.stringify(one), difference, () => {});
+}
+
+function setRegistered(node, sandbox, word) {
+  setWord(node, word);
+  setStale(node, sandbox);
 }
 
 function setTime(node, at) {

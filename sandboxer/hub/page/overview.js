@@ -6,7 +6,7 @@ import { showFacets } from "./facets.js";
 import { showFigures } from "./figures.js";
 import { choose, COLUMNS } from "./filters.js";
 import { Rows } from "./rows.js";
-import { commitOf, failureLine, phaseMark, servicesLine, setDrift, setEnds, setPhase, setWord, short } from "./words.js";
+import { commitOf, failureLine, phaseMark, servicesLine, setDrift, setEnds, setPhase, setStale, setWord, short } from "./words.js";
 
 // So many sandboxes with drift are listed beside the table, which has all.
 const MOST_DRIFTS = 20;
@@ -149,6 +149,8 @@ function updateRow(row, sandbox) {
   text(part(".cell-host"), sandbox.host);
   setPhase(part(".phase"), sandbox.phase);
   setWord(part(".cell-health .word"), sandbox.health);
+  setStale(part(".cell-health"), sandbox);
+  setStale(part(".cell-sync"), sandbox);
   text(part(".services"), servicesLine(sandbox));
   setWord(part(".cell-sync .word"), sandbox.sync);
   setDrift(part(".drift-mark"), sandbox.drift);

@@ -20,9 +20,8 @@ export function waysTo(sandbox, way) {
   // Link only http(s) URLs: a handle comes from outside and may contain any address.
   if (!local && /^https?:\/\//i.test(url)) return { url, link: true, note: "", commands: [] };
   const commands = [];
-  if (NAME.test(sandbox.name) && NAME.test(String(way.name))) {
-    commands.push({ text: `sandboxer forward ${sandbox.name} ${way.name}`, note: "in a clone of the fleet" });
-  }
+  const forward = commandTo("forward", sandbox.name, String(way.name));
+  if (forward) commands.push({ text: forward, note: "in a clone of the fleet" });
   const port = way.via === "tunnel" ? way.port : (way.host_port ?? way.port);
   const there = IPV4.test(address) ? address : IPV6.test(address) ? `[${address}]` : "";
   if (NAME.test(sandbox.host) && there && isPort(port)) {
@@ -31,6 +30,11 @@ export function waysTo(sandbox, way) {
   }
   const note = way.via === "tunnel" ? "reachable from its host only" : "on its host's loopback";
   return { url, link: false, note, commands };
+}
+
+/** A command of Sandboxer with these names; null if a shell could read one as anything else. */
+export function commandTo(command, ...names) {
+  return names.every((name) => NAME.test(name)) ? ["sandboxer", command, ...names].join(" ") : null;
 }
 
 function isPort(value) {
@@ -53,16 +57,16 @@ export function newWay(sandbox, way) {
     "li",
     {},
     el("div", { class: "way" }, el("strong", {}, String(way.name ?? "")), where, el("span", { class: "quiet" }, note)),
-    ...commands.map(newCommand),
+    ...commands.map(({ text: command, note }) => newCommand(command, note)),
   );
 }
 
-function newCommand({ text: command, note }) {
+/** The element of a command: its text, a button that copies it, and a note. */
+export function newCommand(command, note) {
   return el("div", { class: "command" }, el("code", {}, command), copyButton(command), el("span", { class: "quiet" }, note));
 }
 
-/** A button that copies a text. */
-export function copyButton(words) {
+function copyButton(words) {
   const button = el("button", { type: "button", class: "copy", "aria-label": `Copy ${words}` }, "Copy");
   button.addEventListener("click", async () => {
     const done = await copy(words);

@@ -13,6 +13,8 @@ const TONES = {
   Progressing: "work",
 };
 
+const LIVE = new Set(["ready", "active"]);
+
 /** A mark and a word for a phase. The mark's shape carries the same information as its colour. */
 export function phaseMark(phase) {
   const node = el("span", { class: "phase" }, el("span", { class: "mark", "aria-hidden": "true" }), el("span"));
@@ -32,6 +34,19 @@ export function setWord(node, word) {
   else if (!node.querySelector(".unseen")) {
     node.replaceChildren(el("span", { "aria-hidden": "true" }, "–"), el("span", { class: "unseen" }, "not reported"));
   }
+}
+
+/** Whether what the registration has is older than the phase: a sandbox is registered while it is ready. */
+export function isStale({ handle, phase }) {
+  const registered = handle?.phase;
+  return Boolean(registered) && registered !== phase && !(LIVE.has(registered) && LIVE.has(phase));
+}
+
+/** Mark what is of an earlier time as such. */
+export function setStale(node, sandbox) {
+  const stale = isStale(sandbox);
+  attribute(node, "data-stale", stale);
+  attribute(node, "title", stale ? `when it was ${sandbox.handle.phase}` : null);
 }
 
 /** The number of drifted fields; empty if there are none. */
@@ -116,7 +131,7 @@ export function servicesOf(sandbox) {
 function stateOf({ state, health, exit_code: code }) {
   const ended = state === "exited" || state === "dead";
   const words = [state ?? "unknown", health && health !== "none" ? String(health) : "", ended && code !== null ? `(${code})` : ""];
-  const bad = health === "unhealthy" || state === "restarting" || (ended && code !== 0);
+  const bad = health === "unhealthy" || state === "restarting" || state === "missing" || (ended && code !== 0);
   const good = state === "running" && (!health || health === "healthy" || health === "none");
   return { words: words.filter(Boolean).join(" "), tone: bad ? "bad" : good ? "good" : state === "running" ? "work" : "none" };
 }
