@@ -56,13 +56,12 @@ function newFacet(facet, on, again) {
 }
 
 /** Show the values of each facet, most frequent first, and the filters that are set. */
-export function showFacets({ counts, all }, view) {
+export function showFacets({ counts }, view) {
   for (const node of byId("facets").children) {
     const { facet } = node.dataset;
     const chosen = view.filters.get(facet) ?? new Set();
     const values = [...new Set([...counts[facet].keys(), ...chosen])];
-    // One value that all of them have leaves no choice.
-    node.hidden = chosen.size === 0 && (values.length === 0 || counts[facet].get(values[0]) === all[facet]) && values.length < 2;
+    node.hidden = values.length === 0;
     text(node.querySelector(".chosen"), chosen.size ? String(chosen.size) : "");
     // The lists that nobody sees have no elements.
     showValues(node, node.open ? values : [], counts[facet], chosen);

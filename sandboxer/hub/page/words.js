@@ -136,9 +136,9 @@ function stateOf({ state, health, exit_code: code }) {
   return { words: words.filter(Boolean).join(" "), tone: bad ? "bad" : good ? "good" : state === "running" ? "work" : "none" };
 }
 
-/** How many services run, of how many; empty if none is known. */
+/** How many services run, of how many that did not end as they should; empty if none is known. */
 export function servicesLine(sandbox) {
-  const services = servicesOf(sandbox);
+  const services = servicesOf(sandbox).filter((one) => one.state !== "exited" || one.exit_code !== 0);
   const running = services.filter((one) => one.state === "running").length;
   return services.length ? `${running}/${services.length} running` : "";
 }
