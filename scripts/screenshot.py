@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -19,7 +21,7 @@ TARGET = REPOSITORY / "docs/images/state-hub.png"
 
 
 def main() -> int:
-    """Write the picture: four sandboxes, one of them with drift, and that one's timeline."""
+    """Write the picture: five sandboxes, one with drift, and one that failed with its cause."""
     console = Console(highlight=False)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sandboxer-screenshot-")))
@@ -33,15 +35,32 @@ def main() -> int:
         removed = hosts.command(shop["host"], hosts.engine(shop["host"]), "rm", "-f", doomed)
         subprocess.run(removed, check=True, timeout=60, stdout=subprocess.DEVNULL)
         fleet.sandboxer("drift", code=2)
-        page = stack.enter_context(open_page(width=1180, height=860))
+        _add_report(fleet)
+        fleet.sandboxer("apply", "--yes", "--target", "report", code=1)
+        page = stack.enter_context(open_page(width=1280, height=900))
         page.goto(hub.page)
-        page.get_by_role("link", name="shop-e2e").first.click()
-        page.locator("#detail li[data-phase=ready]").wait_for()
+        page.get_by_role("link", name="report").first.click()
+        page.locator("#cause").wait_for()
+        page.locator("#detail li[data-phase=failed]").wait_for()
         page.screenshot(path=TARGET)
         fleet.remove(*hub.phases())
         fleet.sandboxer("apply", "--yes", "--allow-empty")
     console.print(f"Written: {TARGET.relative_to(REPOSITORY)}")
     return 0
+
+
+def _add_report(fleet: Fleet) -> None:
+    """Commit one more sandbox, whose service ends at once."""
+    stacks, manifests = fleet.folder / "examples/stacks", fleet.folder / "manifests"
+    shutil.copytree(stacks / "hello", stacks / "report")
+    compose = stacks / "report/compose.yaml"
+    command = "[sh, -c, 'echo no template in /www/report >&2; exit 3']"
+    compose.write_text(
+        re.sub("command: .*", f"command: {command}", compose.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    manifest = (manifests / "hello.yaml").read_text(encoding="utf-8").replace("hello", "report")
+    (manifests / "report.yaml").write_text(manifest, encoding="utf-8")
+    fleet.commit("Add report")
 
 
 if __name__ == "__main__":
