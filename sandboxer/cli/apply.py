@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandboxer.cli.options import CommandOptions
-    from sandboxer.model.outcome import Outcome
+    from sandboxer.model.outcome import ChangedSecrets, Outcome
     from sandboxer.model.plan import Plan
     from sandboxer.model.saved_plan import SavedPlan
     from sandboxer.reconcile.options import Options
@@ -139,6 +139,7 @@ def _act(
 ) -> int:
     """Carry out a plan and report the outcome; return the exit code."""
     from sandboxer.wiring.applying import apply_plan
+    from sandboxer.wiring.changed_secrets import changed_secrets
 
     began = time.monotonic()
     with reporting(source, hosts) as reporter:
@@ -147,7 +148,12 @@ def _act(
         for outcome in outcomes:
             if outcome.change in planned.plan.changes and outcome.change.action is Action.BLOCKED:
                 session().receive(ChangeEnded(outcome, begun=False))
-        _report(planned.plan, outcomes, command.output, time.monotonic() - began)
+        secrets = changed_secrets(planned, outcomes)
+        if command.output == "text" and secrets:
+            from sandboxer.render.secrets import secrets_text
+
+            stdout().print(secrets_text(secrets, saved=options is None))
+        _report(planned.plan, outcomes, secrets, command.output, time.monotonic() - began)
         well = planned.plan.complete and all(one.ok for one in outcomes)
         return reporter.exits(EXIT_DONE if well else EXIT_ERROR)
 
@@ -160,7 +166,9 @@ def _approved(decided: Plan, output: str) -> bool:
     return click.confirm("\nApply these changes?", default=False, err=True)
 
 
-def _report(decided: Plan, outcomes: Sequence[Outcome], output: str, seconds: float) -> None:
+def _report(
+    decided: Plan, outcomes: Sequence[Outcome], secrets: Sequence[ChangedSecrets], output: str, seconds: float
+) -> None:
     if output == "text":
         from sandboxer.render.live import apply_summary
 
@@ -175,6 +183,7 @@ def _report(decided: Plan, outcomes: Sequence[Outcome], output: str, seconds: fl
         "complete": decided.complete and all(outcome.ok for outcome in outcomes),
         "plan": decided.to_json(in_json),
         "outcomes": [outcome.to_json(in_json) for outcome in outcomes],
+        **({"secrets": [one.to_json() for one in secrets]} if secrets else {}),
         "seconds": round(seconds, 3),
     }
     write(json.dumps(result, indent=2, ensure_ascii=False))

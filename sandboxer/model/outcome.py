@@ -30,6 +30,32 @@ WAITING = "waiting for"
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedSecrets:
+    """The secrets of one sandbox whose values are not those of the last apply, by name, when an apply began.
+
+    ``applied`` says whether the apply delivered the new values, ``reason`` why it did what it did with the sandbox.
+    """
+
+    sandbox: str
+    id: str
+    host: str
+    names: tuple[str, ...]
+    applied: bool
+    reason: str
+
+    def to_json(self) -> JsonObject:
+        """Return it as in the JSON of an apply."""
+        return {
+            "sandbox": self.sandbox,
+            "id": self.id,
+            "host": self.host,
+            "names": list(self.names),
+            "applied": self.applied,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The outcome of one change. ``error`` is empty on success; ``seconds`` is how long it took.
 

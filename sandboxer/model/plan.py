@@ -85,6 +85,7 @@ class Change:
     ``reason`` explains and nothing depends on it. What others act on is in fields that no JSON has: ``block`` is what a
     blocked change waits for, ``expired`` marks the delete of an expired sandbox (no guard counts it, and a tombstone
     remembers it), and ``stray`` the delete of a copy whose home is another host.
+    ``unread_secrets`` marks a sandbox with secrets whose values were not compared: an apply may find another value.
     """
 
     sandbox: str
@@ -106,6 +107,7 @@ class Change:
     block: Block | None = None
     expired: bool = False
     stray: bool = False
+    unread_secrets: bool = False
     remedy: Remedy | None = None
     input: InputChange | None = None
     error: Failure | None = None
@@ -217,6 +219,11 @@ class Plan:
         return any(c.acts for c in self.changes)
 
     @property
+    def secrets_not_compared(self) -> tuple[str, ...]:
+        """The sandboxes with secrets that only an apply compares, by name."""
+        return tuple(dict.fromkeys(change.sandbox for change in self.changes if change.unread_secrets))
+
+    @property
     def summary(self) -> dict[Action, int]:
         """The number of changes of each action."""
         return {action: sum(1 for c in self.changes if c.action is action) for action in Action}
@@ -234,6 +241,7 @@ class Plan:
             "imperative": [change.to_json(format_message) for change in self.imperative],
             "unmanaged": [thing.to_json() for thing in self.unmanaged],
             "warnings": [format_message(warning.message, warning.remedy) for warning in self.warnings],
+            **({"secrets_not_compared": [*unread]} if (unread := self.secrets_not_compared) else {}),
             "summary": {action.value: count for action, count in self.summary.items()},
             "stats": self.stats.to_json(),
         }

@@ -5,6 +5,7 @@ A failed observation is never taken for an absence: what is not certain is block
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.errors.remedy import RemedyCode, remedy_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from sandboxer.model.desired import Fleet
+    from sandboxer.model.desired import DesiredSandbox, Fleet
     from sandboxer.model.observed import HostObservation
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
 
@@ -67,8 +68,15 @@ def _decide(fleet_state: FleetState, options: Options) -> tuple[list[Change], li
     }
     decider = Decider(fleet_state, HostCapacity(fleet_state.fleet.hosts, taken), options.replaced)
     sandboxes = fleet_state.fleet.sandboxes
-    declared = [change for name in sorted(sandboxes) for change in decider.decide(sandboxes[name])]
+    decided = ((sandboxes[name], change) for name in sorted(sandboxes) for change in decider.decide(sandboxes[name]))
+    declared = [replace(change, unread_secrets=_reads_later(desired, change)) for desired, change in decided]
     return declared, *leftovers_of_git(fleet_state)
+
+
+def _reads_later(desired: DesiredSandbox, change: Change) -> bool:
+    """Return whether a sandbox that stays has secrets that were applied, and that this run did not read."""
+    stays = bool(change.uid) and change.id == desired.id and change.action is not Action.DELETE
+    return stays and any(secret.present and secret.value is None for secret in desired.secrets)
 
 
 def _unless_stale(change: Change, fleet_state: FleetState, options: Options) -> Change:

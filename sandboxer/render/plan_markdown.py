@@ -26,6 +26,7 @@ from sandboxer.render.words import (
     remedy,
     safe,
     safe_lines,
+    secrets_not_compared,
     unmanaged_counts,
     where,
     why,
@@ -149,6 +150,8 @@ def asides(plan: Plan) -> Iterator[str]:
     if plan.dirty:
         yield f"- {escape(DIRTY)}"
     yield from (f"- {escape(notice_text(warning, COMMENT))}" for warning in plan.warnings)
+    if secrets := secrets_not_compared(plan):
+        yield f"- {secrets}"
     yield from (f"- {escape(line)}, never touched" for line in unmanaged_counts(plan))
     if ambiguous := sum(thing.kind == "ambiguous" for thing in plan.unmanaged):
         have = "has" if ambiguous == 1 else "have"

@@ -25,6 +25,7 @@ from sandboxer.render.words import (
     remedy,
     safe,
     safe_lines,
+    secrets_not_compared,
     unmanaged_counts,
     where,
     why,
@@ -207,6 +208,8 @@ def _add_unmanaged(out: Lines, plan: Plan, *, show_all: bool) -> None:
 
 def _add_closing(out: Lines, plan: Plan, *, show_all: bool) -> None:
     out.blank()
+    if secrets := secrets_not_compared(plan):
+        out.add(secrets)
     if plan.complete and not plan.differences:
         out.add((nothing_to_do(plan, more="" if show_all else " (--all says why)"), "bold green"))
     else:

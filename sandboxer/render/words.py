@@ -99,7 +99,8 @@ def why(change: Change) -> list[str]:
     if change.error and change.error.message not in change.message:
         lines.append(f"its last operation failed: {safe(change.error.message)}")
     if change.action is Action.UPDATE and all(effect_of_path(f.path) is Effect.RECORD for f in fields):
-        lines.append("only the record is written: no container is touched")
+        unless = ", unless a secret changed" if change.unread_secrets else ""
+        lines.append(f"only the record is written: no container is touched{unless}")
     if change.from_host and change.acts:
         host, old = safe(change.host or "another host"), safe(change.from_host)
         lines.append(f"created on {host} first; deleted on {old} once it is ready there")
@@ -155,6 +156,14 @@ def nothing_to_do(plan: Plan, *, more: str = "") -> str:
         parts.append(f"{gone} expired, and stays deleted until its manifest changes")
     none = "There is nothing to delete" if plan.only_deletes else "There are no sandboxes"
     return f"No changes. {'; '.join(parts) or none}{more if apart or gone else ''}."
+
+
+def secrets_not_compared(plan: Plan) -> str:
+    """Return that the secrets of a plan are not compared, and what compares them; empty where there are none."""
+    count = len(plan.secrets_not_compared)
+    if not count or plan.only_deletes:
+        return ""
+    return f"Secrets are not compared: a plan reads none. An apply compares those of {plural(count, 'sandbox')}."
 
 
 def incomplete(plan: Plan) -> str:

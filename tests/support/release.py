@@ -126,11 +126,13 @@ def received_by_the_hub(requests: list[Request]) -> list[dict[str, Any]]:
 # Keys that the recorded release did not have: of handles and registrations, and of changes.
 NEWER_IN_HANDLES = ("commit", "error", "inputs", "services")
 NEWER_IN_CHANGES = ("diagnostics", "error", "expected", "input")
+NEWER_IN_PLANS = ("secrets_not_compared",)
 
 
 def without_the_moment(document: dict[str, Any]) -> dict[str, Any]:
     """Return a document without the counts and times of the run that printed it, and without newer keys."""
-    newer = NEWER_IN_HANDLES if "reachability" in document else NEWER_IN_CHANGES if "action" in document else ()
+    newer = NEWER_IN_HANDLES if "reachability" in document else NEWER_IN_PLANS
+    newer = NEWER_IN_CHANGES if "action" in document else newer
     left = {key: value for key, value in document.items() if key not in ("stats", "seconds_left", *newer)}
     changes = left.get("changes")
     return left | {"changes": [without_the_moment(one) for one in changes]} if isinstance(changes, list) else left

@@ -159,7 +159,7 @@ def test_json_has_the_values_and_no_digest(repo: GitRepo) -> None:
     )
 
 
-def test_what_was_not_looked_up_is_hidden(repo: GitRepo) -> None:
+def test_a_value_that_is_not_read_from_git_is_hidden(repo: GitRepo) -> None:
     decided = planned("c" * 40, {"A": "old"}, {"A": "new"})
     text = json.dumps(decided.plan.to_json())
     assert "hmac" not in text
