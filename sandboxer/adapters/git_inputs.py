@@ -82,7 +82,8 @@ class GitInputs:
     URL. One object always returns the same answer to the same request, errors included: create one for each run. Safe
     to use from several threads. ``timeout`` is in seconds for each git command; ``protocols`` are those that URLs may
     have. With ``revision``, HEAD of the fleet's own repository means that revision: the planned one, and not what
-    happens to be checked out.
+    happens to be checked out. With ``offline`` no server is contacted: of remote repositories only commits in the cache
+    are found.
     """
 
     def __init__(
@@ -93,8 +94,10 @@ class GitInputs:
         *,
         protocols: tuple[str, ...] = ("https", "ssh"),
         revision: str | None = None,
+        offline: bool = False,
     ) -> None:
         self._revision = revision
+        self._offline = offline
         self._root = fleet_root
         self._cache = cache_dir
         self._patience = Patience(timeout)
@@ -242,7 +245,7 @@ class GitInputs:
             cache = self._cache or default_cache()
             with self._lock:
                 turns = self._turns.setdefault(server_of(repo), threading.Semaphore(_PER_SERVER))
-            return RemoteRepository(repo, protocol, cache, self._protocols, self._patience, turns)
+            return RemoteRepository(repo, protocol, cache, self._protocols, self._patience, turns, self._offline)
         folder = Path(os.path.abspath(self._root / repo))  # noqa: PTH100  # lexical, as in a shell
         if not folder.is_dir():
             raise SourceError(f"there is no folder {folder}", hint="check the path; it is relative to the fleet's root")

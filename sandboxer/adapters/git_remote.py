@@ -68,7 +68,7 @@ class RemoteRepository:
     """One repository behind a URL, and its bare copy in the cache, which other runs may use at the same time.
 
     ``patience`` is for each git command, and for the wait for another run's fetch; ``turns`` limits how many of this
-    run's commands use its server at once.
+    run's commands use its server at once. With ``offline`` only what is in the cache is found.
     """
 
     url: str
@@ -77,6 +77,7 @@ class RemoteRepository:
     allowed: tuple[str, ...]
     patience: Patience
     turns: threading.Semaphore
+    offline: bool = False
 
     @property
     def location(self) -> GitLocation:
@@ -102,6 +103,8 @@ class RemoteRepository:
 
     def fetch(self, commit: str) -> None:
         """Ensure that the commit and its files are in the cache. Raise SourceError if they cannot be fetched."""
+        if self.offline and not self._has(commit):
+            raise SourceError(f"commit {commit[:12]} is not in the cache")
         # Another run may be creating the copy: without the lock, a failed read proves nothing.
         with contextlib.suppress(SourceError):
             if self._has(commit):
@@ -120,6 +123,8 @@ class RemoteRepository:
                 raise _refused(f"commit {commit[:12]} cannot be fetched", refusal)
 
     def _list(self, *names: str) -> dict[str, str]:
+        if self.offline:
+            raise SourceError("it is remote, and only a commit in the cache is found offline")
         # From the top, where no repository's own settings apply: none apply to the fetch, either.
         answer = self._run_git("-C", "/", "ls-remote", "--", self.url, *names)
         if answer.status:

@@ -25,7 +25,7 @@ class Diagnostic:
     """A finding. ``code`` is stable and for programs; ``message`` and ``hint`` are for people.
 
     ``source_line`` is the line as in the file, with values masked that could be secret; ``length`` is the number of
-    affected characters from ``location`` on.
+    affected characters from ``location`` on. ``repo`` is the repository that has the file, empty for the fleet's own.
     """
 
     severity: Severity
@@ -35,9 +35,28 @@ class Diagnostic:
     hint: str = ""
     source_line: str = ""
     length: int = 1
+    repo: str = ""
 
     def __str__(self) -> str:
-        return f"{self.location}: {self.severity}[{self.code}]: {self.message}"
+        return f"{self.place}: {self.severity}[{self.code}]: {self.message}"
+
+    @property
+    def place(self) -> str:
+        """The location, with the repository if it is not the fleet's own."""
+        return f"{self.location} in {self.repo}" if self.repo else str(self.location)
+
+    def to_json(self) -> dict[str, str | int]:
+        """Return it as in the JSON of a validation or a plan."""
+        return {
+            "file": self.location.file,
+            "line": self.location.line,
+            "column": self.location.column,
+            "severity": self.severity,
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "repo": self.repo,
+        }
 
 
 #: All codes, each with the rule that it stands for.
@@ -51,6 +70,9 @@ CODES: dict[str, str] = {
     "bad-schema": "A setup schema must be a small JSON Schema without references and patterns.",
     "bad-setup": "The setup of a profile must match the schema of its extension.",
     "bad-value": "Values must be among the allowed values of their key.",
+    "compose-refused": "A compose file must not contain what no sandbox may have.",
+    "compose-syntax": "Compose files must be readable by Compose.",
+    "compose-unknown-key": "The keys of a compose file must be known and supported in a sandbox.",
     "conflict": "Mutually exclusive keys must not be combined.",
     "control-character": "Files must not contain control characters.",
     "duplicate-key": "Keys must be unique in their mapping.",
@@ -58,8 +80,10 @@ CODES: dict[str, str] = {
     "literal-secret": "Manifests must not contain secrets.",
     "merge-key": "Merge keys are not supported.",
     "misplaced-fleet": "The Fleet must be in sandboxer.yaml.",
+    "missing-file": "A file that a compose file names must be tracked by git.",
     "missing-fleet": "sandboxer.yaml must contain one Fleet.",
     "missing-key": "Required keys must be present.",
+    "no-service": "The active profiles of a compose file must leave a service.",
     "not-finite": "Numbers must be finite.",
     "not-utf8": "Files must be UTF-8.",
     "out-of-range": "Numbers, sizes and times must be within their limits.",
@@ -75,7 +99,9 @@ CODES: dict[str, str] = {
     "unknown-key": "Keys must be known.",
     "unknown-kind": "The kind must be known.",
     "unknown-reference": "References must point to existing manifests.",
+    "unknown-service": "The ports of a sandbox's reachability must be those of a service of its compose file.",
     "unknown-variable": "A variable that is listed as sensitive must be set.",
+    "unset-variable": "The variables of a compose file must be set, or have a default.",
     "unsupported": "The extension of a sandbox must support its hosts.",
     "wrong-type": "Values must have the type of their key.",
     "yaml-syntax": "Files must be valid YAML.",

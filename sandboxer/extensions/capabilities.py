@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from sandboxer.errors.diagnostic import Diagnostic
     from sandboxer.extensions.base import ObserveRequest
     from sandboxer.hosts.facts import HostFacts
     from sandboxer.model.desired import DesiredSandbox
@@ -229,6 +230,40 @@ class SupportsExpectedServices(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class ProfileFinding:
+    """A finding about a key of a sandbox's profile, at a path such as ``("spec", "reachability", "ports", 0)``."""
+
+    path: tuple[str | int, ...]
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is wrong with a sandbox's input.
+
+    ``diagnostics`` are findings in its files, whose locations are relative to the input's tree. Warnings prevent
+    nothing; with an error, a host would refuse the sandbox.
+    """
+
+    diagnostics: tuple[Diagnostic, ...] = ()
+    of_profile: tuple[ProfileFinding, ...] = ()
+
+
+@runtime_checkable
+class SupportsJudging(Protocol):
+    """``sandboxer validate``, and every plan: ``extension.judge([desired], inputs)[desired.name].diagnostics``."""
+
+    def judge(self, sandboxes: Sequence[DesiredSandbox], inputs: InputSource) -> Mapping[str, Judgement]:
+        """Return by name what is wrong with the inputs of sandboxes, without contacting a host.
+
+        Nothing that a host would accept may be an error. What only the host can decide, or what cannot be read, is
+        no finding.
+        """
+
+
 class SupportsCost(Protocol):
     """Placement by cost, reserved: ``min(hosts, key=lambda host: extension.estimate_cost(desired, host))``."""
 
@@ -245,5 +280,6 @@ CAPABILITIES: Mapping[str, type] = {
     "host_checks": SupportsHostChecks,
     "removal_scripts": SupportsRemoval,
     "expected_services": SupportsExpectedServices,
+    "judge": SupportsJudging,
     "estimate_cost": SupportsCost,
 }

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
+    from sandboxer.errors.diagnostic import Diagnostic
     from sandboxer.model.hidden import Hidden
     from sandboxer.model.manifest import Host, Profile, Sandbox
     from sandboxer.model.protocols import InputTree
@@ -37,7 +38,8 @@ class DesiredSandbox:
     document as parsed. ``tiers`` are the names of the hosts that each placement selector matches, in order of
     preference, ``needed_files`` the files that the input must have, and ``formerly`` the hosts that it matched in the
     parent commit. ``input_error`` says why the input cannot be read; ``tree`` is then None, as it is where nothing is
-    delivered. ``request`` is the request of an imperative sandbox.
+    delivered. ``request`` is the request of an imperative sandbox. ``diagnostics`` are what its backend found wrong in
+    its input before any host was touched.
     """
 
     fleet: str
@@ -58,6 +60,12 @@ class DesiredSandbox:
     request: SandboxRequest | None = None
     ttl: timedelta | None = None
     expires_at: datetime | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """The findings for which a host would refuse it."""
+        return tuple(found for found in self.diagnostics if found.severity == "error")
 
     @property
     def eligible(self) -> tuple[str, ...]:

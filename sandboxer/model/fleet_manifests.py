@@ -44,6 +44,7 @@ ExtensionOperation = Literal[
     "host_checks",
     "removal_scripts",
     "expected_services",
+    "judge",
     "estimate_cost",
     "probe",
     "wait_ready",

@@ -35,6 +35,7 @@ _URL_CREDENTIALS = (
     (re.compile(r"(?i)\b(https?://)[^/\s]*@"), r"\1"),
     (re.compile(r"(\w://[^:/@\s]*):[^/\s]*@"), r"\1@"),
 )
+_KEYED = re.compile(r"(\s*(?:- )*[A-Za-z_][A-Za-z0-9_.-]{0,60}:)(?:\s|$)")
 NAME_RULE = "1 to 40 of a-z, 0-9, `.` and `-`, with a letter or digit at both ends"
 
 
@@ -76,6 +77,12 @@ def named(kind: str, name: str) -> str:
 def plain_line(value: str) -> str:
     """Return the line at the same length, with a blank for each tab and a mark for what a terminal must not get."""
     return _UNSHOWN.sub("\ufffd", value.replace("\t", " "))
+
+
+def masked_line(line: str) -> str:
+    """Return a line of YAML up to its first key; the rest could be secret."""
+    keyed = _KEYED.match(line)
+    return (keyed[1] + " ***") if keyed else "***"
 
 
 def is_name(value: object) -> bool:

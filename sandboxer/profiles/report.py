@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sandboxer.errors.diagnostic import Diagnostic, Location
-from sandboxer.model.text import plain_line
+from sandboxer.model.text import masked_line, plain_line
 
 if TYPE_CHECKING:
     from sandboxer.errors.diagnostic import Severity
@@ -20,7 +20,6 @@ _SENSITIVE = (("spec", "env"), ("spec", "secretRefs"), ("spec", "stateHub"), ("s
 _PATHLESS = frozenset({"control-character", "not-utf8", "yaml-syntax"})
 _SENSITIVE_KEYS = frozenset(path[-1] for path in _SENSITIVE)
 _FIRST_KEY = re.compile(r"(\s*)(?:- )*([A-Za-z]*):")
-_KEYED = re.compile(r"(\s*(?:- )*[A-Za-z_][A-Za-z0-9_.-]{0,60}:)(?:\s|$)")
 
 
 class Report:
@@ -91,7 +90,7 @@ class Report:
         if self._counts[location.file] > MAX_FINDINGS:
             return
         line = self._line(location)
-        shown = _mask(line) if masked else line
+        shown = masked_line(line) if masked else line
         self._found.append(Diagnostic(severity, code, message, location, hint, shown, width))
 
     def _lines_of(self, file: str) -> list[str]:
@@ -128,9 +127,3 @@ def _is_sensitive(lines: list[str], index: int) -> bool:
         if indent == 0:
             break
     return False
-
-
-def _mask(line: str) -> str:
-    """Return the line up to its first key; the rest could be secret."""
-    keyed = _KEYED.match(line)
-    return (keyed[1] + " ***") if keyed else "***"

@@ -34,8 +34,9 @@ def valid_documents(documents: Sequence[Document], diagnostics: Sequence[Diagnos
     """Return how many documents in how many files have no error: ``14 documents in 9 files are valid``."""
     starts = sorted((document.file, document.locate().line) for document in documents)
     wrong = set()
+    files_of_fleet = {file for file, _ in starts}
     for found in diagnostics:
-        if found.severity == "error":
+        if found.severity == "error" and not found.repo and found.location.file in files_of_fleet:
             at = bisect_right(starts, (found.location.file, found.location.line)) - 1
             wrong.add(starts[at] if at >= 0 else None)
     valid = [start for start in starts if start not in wrong]
@@ -49,18 +50,7 @@ def to_json(diagnostics: Sequence[Diagnostic]) -> str:
     content = {
         "format_version": "1.0",
         "valid": all(found.severity != "error" for found in diagnostics),
-        "diagnostics": [
-            {
-                "file": found.location.file,
-                "line": found.location.line,
-                "column": found.location.column,
-                "severity": found.severity,
-                "code": found.code,
-                "message": found.message,
-                "hint": found.hint,
-            }
-            for found in diagnostics
-        ],
+        "diagnostics": [found.to_json() for found in diagnostics],
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -92,12 +82,13 @@ def _block(found: Diagnostic, *, color: bool) -> str:
     margin = " " * len(number)
     bar = _paint("|", "frame", color=color)
     file = printable(found.location.file, 1000)
+    repo = f" in {printable(found.repo, 1000)}" if found.repo else ""
     head = _paint(f"{found.severity}[{found.code}]", found.severity, color=color)
     lines = [
         f"{head}{_paint(f': {found.message}', 'bold', color=color)}",
     ]
     if file:
-        place = "the request" if file == FILE else f"{file}:{found.location.line}:{found.location.column}"
+        place = "the request" if file == FILE else f"{file}:{found.location.line}:{found.location.column}{repo}"
         lines.append(f"{margin}{_paint('-->', 'frame', color=color)} {place}")
     if found.source_line.strip():
         shown, before, width = _window(found)
@@ -155,6 +146,8 @@ def _message(found: Diagnostic) -> str:
 
 def _annotation(found: Diagnostic) -> str:
     location = found.location
+    if found.repo:  # GitHub shows it with the run: the lines of another repository are not in the pull request
+        return f"::{found.severity} title={found.code}::{_escape(f'{found.place}: {_message(found)}')}"
     values = {
         "file": location.file,
         "line": location.line,
@@ -180,10 +173,11 @@ def _result(found: Diagnostic, codes: list[str]) -> dict[str, Any]:
         "startColumn": location.column,
         "endColumn": location.column + max(found.length, 1),
     }
+    uri = f"{found.repo.rstrip('/')}/{location.file}" if found.repo else location.file
     return {
         "ruleId": found.code,
         "ruleIndex": codes.index(found.code),
         "level": found.severity,
         "message": {"text": _message(found)},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(location.file)}, "region": region}}],
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(uri, safe="/:@")}, "region": region}}],
     }

@@ -95,7 +95,22 @@ class FleetSource:
         inputs = self.inputs() if self.find_inputs and self.request is None else None
         secret = partial(self._secret, read=self.read_secrets)
         fleet = resolve(self.sound(), self.files(), inputs, secret, former)
-        return with_request(fleet, self.request, self._request_inputs()) if self.request else fleet
+        if self.request is not None:
+            requested = self._request_inputs()
+            return self._judged(with_request(fleet, self.request, requested), requested)
+        return self._judged(fleet, inputs) if inputs is not None else fleet
+
+    @once
+    def fleet_offline(self) -> Fleet:
+        """Return the desired fleet as far as it can be resolved without a network: for a check of its inputs.
+
+        Raise ManifestError, SourceError.
+        """
+        from sandboxer.adapters.git_inputs import GitInputs
+        from sandboxer.profiles.resolve import resolve
+
+        inputs = GitInputs(self.root, revision=self.revision, offline=True)
+        return self._judged(resolve(self.sound(), self.files(), inputs, partial(self._secret, read=False)), inputs)
 
     @once
     def fleet_with_secrets(self) -> Fleet:
@@ -135,6 +150,14 @@ class FleetSource:
 
             sound = self.sound()
             check_allowed(sound.sandboxes[self.request.name].spec.inputs.repo, sound.fleet, self.root)
+
+    def _judged(self, fleet: Fleet, inputs: InputSource) -> Fleet:
+        """Return the fleet with what its backends find wrong in its inputs."""
+        if all(desired.tree is None for desired in fleet.sandboxes.values()):
+            return fleet
+        from sandboxer.wiring.judging import judged
+
+        return judged(fleet, self.sound(), self.files().files, self.registry(), inputs)
 
     def _request_inputs(self) -> InputSource:
         """Return the repositories that a request may take its files from."""

@@ -60,7 +60,7 @@ def put(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def compose_reads(
-    folder: Path, *paths: str, podman: bool = False, options: tuple[str, ...] = ()
+    folder: Path, *paths: str, podman: bool = False, options: tuple[str, ...] = (), project: str = PROJECT
 ) -> subprocess.CompletedProcess[bytes]:
     """Return a real Compose's output for the compose files in a folder."""
     first = posixpath.dirname(paths[0])
@@ -69,7 +69,7 @@ def compose_reads(
     words = ["config"] if podman else ["config", "--format", "json"]
     (folder / first).mkdir(parents=True, exist_ok=True)
     return subprocess.run(
-        [*program, "-p", PROJECT, "--env-file", "/dev/null", *options, *files, *words],
+        [*program, "-p", project, "--env-file", "/dev/null", *options, *files, *words],
         cwd=folder / first,
         env={"PATH": os.environ["PATH"], "HOME": str(folder)},
         capture_output=True,

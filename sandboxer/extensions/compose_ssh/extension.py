@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         CopyMode,
         ExpectRequest,
         HostChecks,
+        Judgement,
         LiveSandbox,
         LogReader,
         LogRequest,
@@ -102,6 +103,12 @@ class ComposeSsh:
         from sandboxer.extensions.compose_ssh.plan_review import expected_services
 
         return expected_services(request)
+
+    def judge(self, sandboxes: Sequence[DesiredSandbox], inputs: InputSource) -> Mapping[str, Judgement]:
+        """Return what is wrong with the compose files; see SupportsJudging."""
+        from sandboxer.extensions.compose_ssh.judging import judge
+
+        return judge(sandboxes, inputs)
 
     def removal_scripts(self) -> Sequence[str]:
         """Return the script that removes what containers wrote as root; see SupportsRemoval."""

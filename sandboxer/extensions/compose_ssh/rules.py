@@ -181,7 +181,7 @@ def plain_keys(service: dict[str, Any], scope: Scope, handled: frozenset[str]) -
             if checked is not None:
                 result[key] = checked
         elif key not in REFUSED:
-            here.refuse("is not supported in a sandbox; remove it")
+            here.refuse_key(key, FORMS.keys() | CHECKED.keys() | DROPPED | handled)
         elif not off(value):
             here.refuse(REFUSED[key])
     return result

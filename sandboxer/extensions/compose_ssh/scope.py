@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
 
     from sandboxer.extensions.compose_ssh.findings import Findings
     from sandboxer.extensions.compose_ssh.policy import Policy
+
+UNSUPPORTED = "is not supported in a sandbox"
+MAX_KEY = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Scope:
         """Add a finding about this place: the reason, and what to do."""
         self.findings.add(self.where, why)
 
+    def refuse_key(self, key: str, known: Collection[str]) -> None:
+        """Add a finding about a key that is not one of the ``known``."""
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.75) if len(key) <= MAX_KEY and "." not in key else []
+        self.refuse(f"{UNSUPPORTED}; {f'did you mean `{near[0]}`?' if near else 'remove it'}")
+
     def mapping(self, value: Any) -> dict[str, Any]:
         """Return the mapping here; None counts as an empty one."""
         if value is not None and not isinstance(value, dict):
@@ -50,5 +59,5 @@ class Scope:
         """Return the keys of a mapping that are in ``known``; drop extension fields (``x-``), refuse any other key."""
         for key in value:
             if key not in known and not key.startswith("x-"):
-                self.at(key).refuse("is not supported in a sandbox; remove it")
+                self.at(key).refuse_key(key, known)
         return {key: item for key, item in value.items() if key in known and item is not None}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import TreeEntry
 
 MAX_LINKS = 40
+NOT_TRACKED = "is not a file or folder tracked by git at this commit (submodules are not delivered)"
 
 
 class NotInTreeError(ValueError):
@@ -75,9 +76,7 @@ class Tree:
                     todo += entry.target.split("/")[::-1]
         found = "/".join(here)
         if found not in self._folders and found not in self._entries:
-            raise NotTrackedError(
-                "is not a file or folder tracked by git at this commit (submodules are not delivered)"
-            )
+            raise NotTrackedError(NOT_TRACKED)
         return (*links, found)
 
     @staticmethod

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SupportsExec,
         SupportsExpectedServices,
         SupportsHostChecks,
+        SupportsJudging,
         SupportsLogs,
         SupportsRemoval,
     )
@@ -188,6 +189,17 @@ def services_are_expected_as_provisioned(case: Case) -> None:
     case.provision(desired, services=lambda done: reported.update({one.service: one.action for one in done}))
     foreseen = {one.service: one.action for one in expected.operations}
     demand(bool(expected.unknown) or foreseen == reported, f"it returned {foreseen}, and provision reports {reported}")
+
+
+@needs("judge")
+def judging_refuses_nothing_that_runs(case: Case) -> None:
+    """`judge` returns a judgement of each sandbox, by name, and no error for one that can be created."""
+    desired = case.desired()
+    found = cast("SupportsJudging", case.backend).judge([desired], case.subject.inputs)
+    demand(set(found) == {desired.name}, f"it judged {sorted(found)}")
+    judgement = found[desired.name]
+    errors = [str(one) for one in judgement.diagnostics if one.severity == "error"]
+    demand(not errors and not judgement.of_profile, f"it refuses {errors or judgement.of_profile}")
 
 
 @needs("estimate_cost")

@@ -45,9 +45,15 @@ def test_a_case_prints_exactly_its_text(case: str) -> None:
     assert text == expected.read_text(encoding="utf-8")
 
 
+OF_INPUTS = {code for code in CODES if code.startswith("compose-")} | {
+    "missing-file", "no-service", "unknown-service", "unset-variable"
+}  # fmt: skip
+"""Codes of findings in the inputs of sandboxes: no manifest has them."""
+
+
 def test_every_code_has_a_case_and_no_other_is_used() -> None:
     seen = {found.code for case in NAMES for found in load(files_of(case)).diagnostics}
-    assert seen == set(CODES)
+    assert seen == set(CODES) - OF_INPUTS
 
 
 @pytest.mark.parametrize("case", NAMES)

@@ -32,6 +32,8 @@ EXCEPTIONS = (
     ("client/__init__.py", *_EXAMPLES),
     ("errors/__init__.py", *_REFUSED),
     ("errors/__init__.py", "compose file", "what that error is about"),
+    ("errors/diagnostic.py", r'"compose-[a-z-]+"', "codes of findings in compose files"),
+    ("errors/diagnostic.py", "[Cc]ompose files?|readable by Compose", "the rules of those codes"),
     ("extensions/registry.py", r'"compose-ssh": "sandboxer\.extensions\.compose_ssh.*ComposeSsh"', "the registration"),
     ("hosts/session.sh", r"\bDOCKER_HOST\b", "a variable of the login that a backend's programs keep"),
     ("model/fleet_manifests.py", r"\bcompose_command\b.*|The Compose command", "the key `composeCommand` of a Host"),

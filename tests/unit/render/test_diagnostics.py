@@ -91,6 +91,7 @@ def test_json_has_all_fields_and_shows_whether_it_is_valid() -> None:
                 "code": "unknown-key",
                 "message": "unknown key `profil` in Sandbox spec",
                 "hint": "did you mean `profile`?",
+                "repo": "",
             }
         ],
     }

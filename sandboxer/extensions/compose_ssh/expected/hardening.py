@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors import ComposeRefused
 from sandboxer.extensions.compose_ssh.expected.interpolation import STAND_IN
-from sandboxer.extensions.compose_ssh.expected.stack import TREE
+from sandboxer.extensions.compose_ssh.expected.stack import ABOVE, TREE
 from sandboxer.extensions.compose_ssh.findings import Finding, Findings
 from sandboxer.extensions.compose_ssh.harden import harden
 from sandboxer.extensions.compose_ssh.labels import project_name
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import DesiredSandbox
 
 # A host that no ceiling is measured by: what depends on the real one's size is decided there.
-WORKSPACE = "/sandboxer/workspace"
+WORKSPACE = f"{ABOVE}/workspace"
 CPUS = 1024.0
 MEMORY = 1 << 50
 

@@ -25,7 +25,11 @@ _OF_THE_HOST = re.compile(r"PWD|HOME|PATH|OLDPWD|SHLVL|_|(?:COMPOSE|DOCKER|BUILD
 
 
 class NotFilledInError(ValueError):
-    """A text that Compose refuses to fill in; the message says why."""
+    """A text that Compose refuses to fill in; the message says why. ``for_both``: podman-compose does so too."""
+
+    def __init__(self, why: str, *, for_both: bool) -> None:
+        super().__init__(why)
+        self.for_both = for_both
 
 
 @dataclass(slots=True)
@@ -81,7 +85,7 @@ class _Filling:
         rest = whole[closing + 1 :] if closing >= 0 else ""
         found = _PATTERN.match(whole[: closing + 1] if closing >= 0 else whole)
         if found is None or found["invalid"] is not None:
-            raise NotFilledInError(f"`{whole[:60]}` is no variable; write `$$` for a dollar sign")
+            raise NotFilledInError(f"`{whole[:60]}` is no variable; write `$$` for a dollar sign", for_both=False)
         if found["escaped"]:
             return "$"
         braced = found["braced"]
@@ -113,7 +117,7 @@ class _Filling:
             return value or ""
         if operator[-1] == "?":
             reason = f": {other}" if other else ""
-            raise NotFilledInError(f"the variable {name} has no value{reason}; set it under `env`")
+            raise NotFilledInError(f"the variable {name} has no value{reason}; set it under `env`", for_both=True)
         return other
 
     def _stand_in(self, words: str) -> str:

@@ -11,14 +11,14 @@ from sandboxer.extensions.compose_ssh.expected.finishing import finished, resolv
 from sandboxer.extensions.compose_ssh.expected.interpolation import Environment
 from sandboxer.extensions.compose_ssh.expected.merging import NotMergedError, merged, unique, untagged
 from sandboxer.extensions.compose_ssh.expected.nodes import Mark, Node, plain, shown
-from sandboxer.extensions.compose_ssh.expected.reading import Problem, Reader
+from sandboxer.extensions.compose_ssh.expected.reader import Problem, Reader
 from sandboxer.extensions.compose_ssh.plain_form import SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from sandboxer.extensions.compose_ssh.expected.nodes import Budget, Path
-    from sandboxer.extensions.compose_ssh.expected.reading import Document, Tags
+    from sandboxer.extensions.compose_ssh.expected.reader import Document, Tags
     from sandboxer.extensions.compose_ssh.source import SourceReport
 
 MAX_EXTENDS = 100
@@ -32,12 +32,13 @@ class Loader:
     ``unknowns`` collects what could not be evaluated exactly, beyond single values.
     """
 
-    def __init__(self, report: SourceReport, budget: Budget, root: str) -> None:
+    def __init__(self, report: SourceReport, budget: Budget, root: str, *, podman: bool = False) -> None:
         self.reader = Reader(report.places, budget)
         self.unknowns: dict[Path, str] = {}
         self._report = report
         self._budget = budget
         self._root = root
+        self._podman = podman
         self._documents: dict[tuple[str, int], list[Document]] = {}
         self._environments: list[Environment] = []  # each is kept, so that its identity stays its own
         self._bases: dict[tuple[str, int], tuple[dict[str, Node], Tags]] = {}
@@ -217,7 +218,7 @@ class Loader:
         """Return the variables of an included project: those around it, and what its own env files add."""
         names = [] if given is None else [one for one in given.items() or [given] if one.value is not None]
         files = [_below(folder, one) for one in names if one.value != "/dev/null"]
-        if not names and posixpath.join(place, ".env") in self._report.opened:
+        if not names and not self._podman and posixpath.join(place, ".env") in self._report.opened:
             files = [posixpath.join(place, ".env")]
         added: dict[str, str | None] = {}
         for file in files:

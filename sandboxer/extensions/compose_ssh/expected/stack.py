@@ -16,13 +16,15 @@ from sandboxer.extensions.compose_ssh.source import inspect
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from sandboxer.extensions.compose_ssh.expected.reading import Problem
+    from sandboxer.extensions.compose_ssh.expected.reader import Problem
     from sandboxer.extensions.compose_ssh.findings import Findings
     from sandboxer.extensions.compose_ssh.source import SourceReport
     from sandboxer.model.protocols import TreeEntry
 
-# Where the files would be on a host; a host's own path takes its place there.
-TREE = "/sandboxer/tree"
+# Where the files would be on a host; a host's own path takes its place there. It is deep, so that a path that leads out
+# of the files is still recognized.
+ABOVE = "/sandboxer" + 24 * "/above"
+TREE = f"{ABOVE}/tree"
 
 _STEP = re.compile(r"\[(\d+)\]")
 
@@ -51,12 +53,12 @@ class ExpectedStack:
         """The place of each value in the file that wrote it, by its path."""
         return dict(_positions(self.root, ()))
 
-    def locate(self, where: str) -> Mark | None:
+    def locate(self, where: str, *, of_key: bool = False) -> Mark | None:
         """Return the place of a value by its path as findings write it, such as ``services.web.volumes[0].source``.
 
         Where that exact value is in no file, it is the place of what it would be in; None if not even that is known.
         """
-        return located(self.root, where)
+        return located(self.root, where, of_key=of_key)
 
 
 def expected_stack(
@@ -68,18 +70,20 @@ def expected_stack(
     *,
     sandbox: str,
     project: str,
+    podman: bool = False,
     findings: Findings | None = None,
 ) -> ExpectedStack:
     """Return the stack of some compose files, evaluated without a host or an engine.
 
     ``files``, ``read`` and ``entries`` are as for ``source.inspect``. ``variables`` are those of the sandbox, the value
-    of a secret being None. ``profiles`` are the active ones, ``project`` is the compose project's name. Raise
-    ComposeRefused if the raw files may not be read, with every finding, which ``findings`` collects for the caller too.
+    of a secret being None. ``profiles`` are the active ones, ``project`` is the compose project's name; ``podman`` says
+    that podman-compose reads the files. Raise ComposeRefused if the raw files may not be read, with every finding,
+    which ``findings`` collects for the caller too.
     """
-    report = inspect(files, read, entries, sandbox=sandbox, findings=findings)
+    report = inspect(files, read, entries, sandbox=sandbox, podman=podman, findings=findings)
     environment = Environment({"COMPOSE_PROJECT_NAME": project, **variables})
     budget = Budget()
-    loader = Loader(report, budget, TREE)
+    loader = Loader(report, budget, TREE, podman=podman)
     folder = posixpath.dirname(next(iter(files), ""))
     try:
         root = loader.load([posixpath.normpath(path) for path in files], folder, environment)
@@ -113,15 +117,15 @@ def _positions(node: Node, path: Path) -> Iterator[tuple[Path, Mark]]:
         yield from _positions(item, (*path, index))
 
 
-def located(node: Node, where: str) -> Mark | None:
-    """Return the place of a value below a node, or of the last one on the way to it; None if there is no first step."""
+def located(node: Node, where: str, *, of_key: bool = False) -> Mark | None:
+    """Return the place of a value below a node, or of its key, or of the last one on the way; None without one."""
     found: Node | None = None
     while where:
         step = _step(found or node, where)
         if step is None:
             break
         found, where = step
-    return found.mark if found is not None else None
+    return None if found is None else (of_key and found.key) or found.mark
 
 
 def _step(node: Node, where: str) -> tuple[Node, str] | None:

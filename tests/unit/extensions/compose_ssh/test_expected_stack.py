@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from sandboxer.extensions.compose_ssh.expected.stack import TREE, ExpectedStack, expected_stack
+from sandboxer.extensions.compose_ssh.expected.stack import ABOVE, TREE, ExpectedStack, expected_stack
 from sandboxer.extensions.compose_ssh.harden import harden
 from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret, Policy
@@ -89,7 +89,7 @@ def hardened(model: dict[str, Any], given: dict[str, Any], *, podman: bool) -> A
     policy = Policy(
         sandbox="web",
         project=PROJECT,
-        workspace="/sandboxer",
+        workspace=f"{ABOVE}/workspace",
         tree_dir=TREE,
         host_cpus=1024,
         host_memory=1 << 50,
@@ -98,12 +98,12 @@ def hardened(model: dict[str, Any], given: dict[str, Any], *, podman: bool) -> A
         podman=podman,
         read=data.__getitem__,
         variables=given.get("variables", {}),
-        secrets={"DB_PASSWORD": DeliveredSecret("/sandboxer/secrets/1/DB_PASSWORD", 1)},
+        secrets={"DB_PASSWORD": DeliveredSecret(f"{ABOVE}/secrets/1/DB_PASSWORD", 1)},
     )
     return json.loads(harden(model, policy).to_json())
 
 
-def composed(given: dict[str, Any], folder: Path, *, podman: bool) -> dict[str, Any]:
+def composed(given: dict[str, Any], folder: Path, *, podman: bool, project: str = PROJECT) -> dict[str, Any]:
     """Return what a real Compose makes of the files that it would be given."""
     paths = given.get("paths") or [next(iter(given["files"]))]
     report = read(given["files"], *paths, podman=podman)
@@ -114,7 +114,7 @@ def composed(given: dict[str, Any], folder: Path, *, podman: bool) -> dict[str, 
     (folder / "variables").write_bytes(Variables(values, {}).to_dotenv(podman=podman))
     options = ("--env-file", str(folder / "variables"))
     options += tuple(word for profile in given.get("profiles", ()) for word in ("--profile", profile))
-    done = compose_reads(folder / "files", *paths, podman=podman, options=options)
+    done = compose_reads(folder / "files", *paths, podman=podman, options=options, project=project)
     assert done.returncode == 0, done.stderr.decode()
     printed = yaml.safe_load(done.stdout) if podman else json.loads(done.stdout)
     start = folder / "files" / Path(paths[0]).parent

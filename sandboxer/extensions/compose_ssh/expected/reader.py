@@ -30,10 +30,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something for which Compose refuses the files: where, and why."""
+    """Something for which Compose refuses the files: where, and why. ``for_both``: podman-compose refuses it too."""
 
     mark: Mark
     why: str
+    for_both: bool = True
 
 
 @dataclass(slots=True)
@@ -118,7 +119,7 @@ class _Reading:
         try:
             filled, unknown = self._environment.fill(text)
         except NotFilledInError as error:
-            self._reader.problems.append(Problem(at, str(error)))
+            self._reader.problems.append(Problem(at, str(error), for_both=error.for_both))
             return "", str(error)
         self._reader.unset.update(((at, name), None) for name in self._environment.unset)
         return filled, unknown
