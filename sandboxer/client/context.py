@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandboxer.errors import HostError, HostNotObserved, ProvisionFailed, SandboxError, SandboxLocked, StaleChange
+from sandboxer.errors import (
+    ComposeRefused,
+    HostError,
+    HostNotObserved,
+    ProvisionFailed,
+    SandboxError,
+    SandboxLocked,
+    StaleChange,
+)
 from sandboxer.model.lifecycle import Block
 from sandboxer.model.run_events import fan_out, ignore
 from sandboxer.render.remedies import LIBRARY, worded
@@ -39,6 +47,7 @@ NO_GUARD = 1_000_000  # guards protect from bulk deletion: here one sandbox, nam
 _KINDS: Mapping[Block | None, type[SandboxError]] = {
     Block.LOCKED: SandboxLocked,
     Block.STALE: StaleChange,
+    Block.REFUSED: ComposeRefused,
     Block.UNOBSERVED: HostNotObserved,
 }
 
@@ -125,5 +134,8 @@ class ClientContext:
 def failure(outcome: Outcome, kind: type[SandboxError] = SandboxError) -> SandboxError:
     """Return the error for an outcome that is not ok."""
     change, message = outcome.change, outcome.error or outcome.change.message
+    if change.block is Block.REFUSED and not outcome.error:
+        errors = (found for found in change.diagnostics if found.severity == "error")
+        message = "\n".join(["its input is refused:", *(f"{found.message} ({found.place})" for found in errors)])
     remedy = None if outcome.error or outcome.hint else change.remedy
     return kind(change.sandbox, message, hint=outcome.hint or worded(remedy, LIBRARY), remedy=remedy)

@@ -19,6 +19,7 @@ class RemedyCode(StrEnum):
     MAKE_ROOM = "make_room"
     RENAME = "rename"
     CHECK_INPUT = "check_input"
+    CHANGE_INPUT = "change_input"
     PROVIDE_SECRET = "provide_secret"  # noqa: S105 - a word of the contract, not a secret
     AWAIT_LOCK = "await_lock"
     ALLOW_ROLLBACK = "allow_rollback"  # host

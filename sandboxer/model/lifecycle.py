@@ -80,6 +80,7 @@ class Block(StrEnum):
     UNOBSERVED = "unobserved"  # an observation of the host, or of its engine
     UNCERTAIN = "uncertain"  # a person who decides whose it is
     UNMET = "unmet"  # a host, an input or a secret
+    REFUSED = "refused"  # another input, or another profile
     GUARD = "guard"  # permission
     LOCKED = "locked"  # another client
     STALE = "stale"  # a new plan
@@ -113,6 +114,7 @@ class Reason(StrEnum):
     BLOCKED_NO_HOST = "blocked_because_no_host"
     BLOCKED_INPUT = "blocked_because_input_unavailable"
     BLOCKED_SECRET = "blocked_because_secret_missing"  # noqa: S105 - a word of the contract, not a secret
+    BLOCKED_REFUSED = "blocked_because_refused"
     BLOCKED_GUARD = "blocked_because_guard"
     BLOCKED_LOCKED = "blocked_because_locked"
     BLOCKED_STALE = "blocked_because_stale"

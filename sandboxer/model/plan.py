@@ -10,6 +10,7 @@ from sandboxer.model.hidden import without_hmac
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
 
 if TYPE_CHECKING:
+    from sandboxer.errors.diagnostic import Diagnostic
     from sandboxer.model.failure import Failure
     from sandboxer.model.input_change import InputChange
     from sandboxer.model.jsontypes import JsonObject, JsonValue
@@ -80,7 +81,8 @@ class Change:
     ``message`` says it in a sentence, and ``remedy`` what to do about it. ``generation`` and ``uid`` are the record's
     as planned (0 and empty without a record): the executor plans again where they have changed. ``volumes`` are those
     that a replace or delete destroys. ``input`` is what changed in the files, and ``expected`` what will happen to each
-    service, where a plan for people has looked them up. ``error`` is why the last operation failed, as on record.
+    service, where a plan for people has looked them up. ``diagnostics`` are findings in the input. ``error`` is why the
+    last operation failed, as on record.
 
     ``reason`` explains and nothing depends on it. What others act on is in fields that no JSON has: ``block`` is what a
     blocked change waits for, ``expired`` marks the delete of an expired sandbox (no guard counts it, and a tombstone
@@ -110,6 +112,7 @@ class Change:
     unread_secrets: bool = False
     remedy: Remedy | None = None
     input: InputChange | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
     error: Failure | None = None
     expected: ExpectedServices | None = None
 
@@ -136,6 +139,7 @@ class Change:
             "volumes": list(self.volumes),
             **({"remedy": self.remedy.to_json()} if self.remedy else {}),
             **({"input": self.input.to_json()} if self.input else {}),
+            **({"diagnostics": [found.to_json() for found in self.diagnostics]} if self.diagnostics else {}),
             **({"error": self.error.model_dump(mode="json")} if self.error else {}),
             **({"expected": self.expected.to_json()} if self.expected else {}),
         }

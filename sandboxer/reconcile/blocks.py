@@ -19,6 +19,7 @@ BLOCKS: Mapping[Reason, Block] = {
     Reason.BLOCKED_NO_HOST: Block.UNMET,
     Reason.BLOCKED_INPUT: Block.UNMET,
     Reason.BLOCKED_SECRET: Block.UNMET,
+    Reason.BLOCKED_REFUSED: Block.REFUSED,
     Reason.BLOCKED_GUARD: Block.GUARD,
     Reason.BLOCKED_LOCKED: Block.LOCKED,
     Reason.BLOCKED_STALE: Block.STALE,
@@ -28,6 +29,7 @@ _REMEDIES = {
     Reason.BLOCKED_NO_HOST: RemedyCode.MAKE_ROOM,
     Reason.BLOCKED_INPUT: RemedyCode.CHECK_INPUT,
     Reason.BLOCKED_SECRET: RemedyCode.PROVIDE_SECRET,
+    Reason.BLOCKED_REFUSED: RemedyCode.CHANGE_INPUT,
     Reason.BLOCKED_LOCKED: RemedyCode.AWAIT_LOCK,
 }
 _ON_HOST = {

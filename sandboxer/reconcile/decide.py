@@ -11,6 +11,7 @@ from sandboxer.reconcile.change import change_of, change_without, expired_delete
 from sandboxer.reconcile.drift import drift
 from sandboxer.reconcile.expiry import expired, expiry_after
 from sandboxer.reconcile.fields import EFFECTS, Effect, differences, effect_of, seal, unsealed
+from sandboxer.reconcile.refusing import refusal, unless_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -60,7 +61,7 @@ class Decider:
             yield self._absent(desired)
         else:
             home, *copies = copies
-            change = self._present(desired, home, copies)
+            change = unless_refused(self._present(desired, home, copies), desired)
             yield change
             yield from (self._stray(home, change, copy) for copy in copies if copy.host != change.from_host)
 
@@ -110,12 +111,16 @@ class Decider:
         unmet = _unmet(desired)
         if unmet is not None:
             return change_without(desired, Action.BLOCKED, *unmet)
+        pending = differences(None, unsealed(desired))
+        if refused := refusal(desired):  # it takes no capacity of a host
+            change = change_without(desired, Action.BLOCKED, Reason.BLOCKED_REFUSED, refused, pending=pending)
+            return replace(change, diagnostics=desired.diagnostics)
         host = self.capacity.place(desired.id, desired.tiers)
         if host is None:
             return change_without(desired, Action.BLOCKED, Reason.BLOCKED_NO_HOST, _no_room(desired))
-        pending = differences(None, unsealed(desired))
         message = "not found on any host"
-        return change_without(desired, Action.CREATE, Reason.CREATE_ABSENT, message, host=host, pending=pending)
+        change = change_without(desired, Action.CREATE, Reason.CREATE_ABSENT, message, host=host, pending=pending)
+        return replace(change, diagnostics=desired.diagnostics)
 
     @staticmethod
     def _blocked_absent(

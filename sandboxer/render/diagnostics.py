@@ -24,6 +24,11 @@ _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "frame": "\x1b[1;34m"
 _RESET = "\x1b[0m"
 
 
+def to_lines(found: Diagnostic) -> list[str]:
+    """Return the lines of one finding, as a compiler prints it."""
+    return _block(found, color=False).splitlines()
+
+
 def to_text(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
     """Return them as a compiler prints them: each with its line and a mark below it, and a count at the end."""
     blocks = [_block(found, color=color) for found in diagnostics]

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action
+from sandboxer.render.diagnostics import to_lines
 from sandboxer.render.fields import drift_lines, pending_lines, unknown_lines
 from sandboxer.render.host_errors import without_repeats
 from sandboxer.render.inputs import file_lines, input_title, subject_lines
@@ -33,7 +34,7 @@ from sandboxer.render.words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sandboxer.model.plan import Change, Plan
     from sandboxer.render.fields import FieldLine
@@ -45,6 +46,7 @@ _CELL = 1_000
 _ROWS = 20_000
 _ASIDE = 6_000
 _NOTE = 200
+_FINDINGS = 10
 # What Markdown reads as markup anywhere, what it reads as markup at the beginning of a line, and what makes links of
 # plain words.
 _ACTIVE = re.compile(r"[\\`*_\[\]<>#|~&@$]|^[^A-Za-z0-9]|^\d(?=\d*[.)](\s|$))|:(?=//)|(?<=www)\.", re.IGNORECASE)
@@ -104,14 +106,22 @@ def details_of(change: Change, title: str = "") -> str:
     sentences = [*why(change), remedy(change, COMMENT).replace("`", "")]
     if reasons := [escape(line) for line in sentences if line]:
         parts.append("<br>\n".join(reasons))
+    if change.diagnostics:
+        shown = [line for found in change.diagnostics[:_FINDINGS] for line in to_lines(found)]
+        more = len(change.diagnostics) - _FINDINGS
+        parts.append(_fenced("text", [*map(safe, map(cut, shown)), *([f"and {more} more"] if more > 0 else [])]))
     if volumes := destroyed(change):
         parts.append(f"**{escape(volumes)}**")
     if lines := list(_diff(change)):
-        # A fence ends only at one as long as itself: longer than any run of backticks inside, nothing inside ends it.
-        runs = (len(run) for line in lines for run in re.findall("`+", line))
-        fence = "`" * max(3, 1 + max(runs, default=0))
-        parts.append("\n".join([f"{fence}diff", *lines, fence]))
+        parts.append(_fenced("diff", lines))
     return "<details>\n" + "\n\n".join(parts) + "\n\n</details>"
+
+
+def _fenced(language: str, lines: Sequence[str]) -> str:
+    # A fence ends only at one as long as itself: longer than any run of backticks inside, nothing inside ends it.
+    runs = (len(run) for line in lines for run in re.findall("`+", line))
+    fence = "`" * max(3, 1 + max(runs, default=0))
+    return "\n".join([f"{fence}{language}", *lines, fence])
 
 
 def _diff(change: Change) -> Iterator[str]:

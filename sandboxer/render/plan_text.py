@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action, Sync
 from sandboxer.reconcile.fields import Effect
+from sandboxer.render.diagnostics import to_lines
 from sandboxer.render.fields import OWN_KEYS, drift_lines, key_of, pending_lines, unknown_lines
 from sandboxer.render.host_errors import without_repeats
 from sandboxer.render.inputs import file_lines, input_title, subject_lines
@@ -32,6 +34,8 @@ from sandboxer.render.words import (
 )
 
 if TYPE_CHECKING:
+
+    from sandboxer.errors.diagnostic import Diagnostic
     from sandboxer.model.input_change import InputChange
     from sandboxer.model.plan import Change, Plan
 
@@ -61,9 +65,10 @@ def plan_text(plan: Plan, *, show_all: bool = False) -> Lines:
     if shown or quiet:
         commit = f" at commit {safe(plan.commit)[:12]}" if plan.commit else ""
         out.add((f"Fleet {safe(plan.fleet)}{commit}", "dim"))
+    known: dict[Diagnostic, str] = {}
     for change in shown:
         out.blank()
-        _add_change(out, change, width, show_all=show_all)
+        _add_change(out, change, width, known, show_all=show_all)
     if quiet:
         out.blank()
     for change in quiet:
@@ -86,10 +91,11 @@ def _add_header(out: Lines, change: Change, width: int) -> None:
     )
 
 
-def _add_change(out: Lines, change: Change, width: int, *, show_all: bool) -> None:
+def _add_change(out: Lines, change: Change, width: int, known: dict[Diagnostic, str], *, show_all: bool) -> None:
     _add_header(out, change, width)
     for line in why(change):
         out.add(line, indent=_INDENT)
+    _add_findings(out, change, known)
     if change.input:
         _add_input(out, change.input)
     if change.expected:
@@ -102,6 +108,17 @@ def _add_change(out: Lines, change: Change, width: int, *, show_all: bool) -> No
         out.add((volumes, "bold red"), indent=_INDENT)
     if hint := remedy(change):
         out.add(hint, indent=_INDENT, prefix=("hint: ", "bold"))
+
+
+def _add_findings(out: Lines, change: Change, known: dict[Diagnostic, str]) -> None:
+    """Add the findings in the input, each once in a plan: ``known`` has the sandbox at which it was shown."""
+    for found in change.diagnostics:
+        if found not in known:
+            for line in to_lines(found):
+                out.add(safe(line), indent=_INDENT)
+    for name, count in Counter(known[found] for found in change.diagnostics if found in known).items():
+        out.add((f"{plural(count, 'finding')} in its input, shown at {safe(name)}", "dim"), indent=_INDENT)
+    known.update(dict.fromkeys((found for found in change.diagnostics if found not in known), change.sandbox))
 
 
 def _is_blocked_create(change: Change) -> bool:

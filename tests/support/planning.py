@@ -9,6 +9,7 @@ A situation is a mapping, in Python or as a case file under ``tests/cases/plan``
     was: {sandboxes: ...}                     the parent commit, where it differs
     git: {root_commit: null}                  fields of the Revision over the usual ones
     secrets: {DB_PASSWORD: hunter2}           the runner's secrets; null for one that it may not read
+    findings: {web: [error]}                  what is wrong with the inputs, by severity
     found: {lab-1: {copies: [web]}}           each host: see ``observation``; one that is left out is empty
     options: {targets: [web]}                 the planner's
 """
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sandboxer.errors import InputUnavailable
+from sandboxer.errors.diagnostic import Diagnostic, Location
 from sandboxer.extensions.compose_ssh.engines import is_denied
 from sandboxer.extensions.compose_ssh.labels import (
     COMPOSE_PROJECT,
@@ -59,6 +61,7 @@ from sandboxer.reconcile.planner import Options, plan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from sandboxer.errors.diagnostic import Severity
     from sandboxer.model.desired import DesiredSandbox, Fleet
     from sandboxer.model.documents import Manifests
     from sandboxer.model.manifest import SecretRef
@@ -121,7 +124,7 @@ def _document(kind: str, name: str, spec: Case, labels: Mapping[str, str] | None
     return {"apiVersion": "sandboxer.dev/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
-_OF_GIT = ("fleet", "hosts", "profile", "sandboxes", "was", "git", "secrets")
+_OF_GIT = ("fleet", "hosts", "profile", "sandboxes", "was", "git", "secrets", "findings")
 
 
 def fleet_of(case: Case) -> Fleet:
@@ -140,7 +143,18 @@ def _fleet_of(text: str) -> Fleet:
 
     former = [manifests_of({**case, **case["was"]})] if "was" in case else []
     revision = replace(Revision({}, COMMIT, FIRST_COMMIT, NOW), **case.get("git", {}))
-    return resolve(manifests_of(case), revision, FakeInputs(), secret, former)
+    fleet = resolve(manifests_of(case), revision, FakeInputs(), secret, former)
+    sandboxes = {
+        name: replace(desired, diagnostics=tuple(map(finding, case.get("findings", {}).get(name, ()))))
+        for name, desired in fleet.sandboxes.items()
+    }
+    return replace(fleet, sandboxes=sandboxes)
+
+
+def finding(severity: Severity) -> Diagnostic:
+    """Return a finding in an input."""
+    location = Location("compose.yaml", 4, 17)
+    return Diagnostic(severity, "compose-refused", "services.web.privileged: is refused", location, repo="../shop")
 
 
 # --- hosts

@@ -86,6 +86,7 @@ def _printed(change: Change) -> list[str]:
     else:
         lines += [f"  pending {field.path}: {field.old} -> {field.new}" for field in change.pending]
     lines += [f"  drift {field.path}: {field.old} -> {field.new}" for field in change.drift]
+    lines += [f"  finding {found}" for found in change.diagnostics]
     return lines + [f"  destroys volume {volume}" for volume in change.volumes]
 
 

@@ -99,7 +99,7 @@ def test_every_refusal_of_the_policy_is_found_with_file_and_line(case: dict[str,
         assert one.location.file == "c.yaml"
 
 
-def test_most_refusals_of_the_policy_are_those_of_a_host(tmp_path: Path) -> None:
+def test_most_cases_of_the_policy_are_refused_by_a_host(tmp_path: Path) -> None:
     refused = 0
     for number, case in enumerate(cases("refused.yaml")):
         service = {"image": "web", **case.get("service", {})}
@@ -129,7 +129,7 @@ def test_every_refusal_of_the_raw_reader_has_a_place(case: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(("text", "why"), UNREADABLE.values(), ids=UNREADABLE)
-def test_what_cannot_be_read_is_said_with_line_and_column(text: str | bytes, why: str) -> None:
+def test_what_cannot_be_read_has_a_finding_with_its_place(text: str | bytes, why: str) -> None:
     found = errors({"c.yaml": text})
     assert any(why in f"{one.message}; {one.hint}" for one in found)
     assert {one.location.file for one in found} <= {"c.yaml", "../x", "a.env"}
