@@ -30,6 +30,7 @@ EXCEPTIONS = (
     ("api/tokens.py", r"yaml\.compose\b", "a function of PyYAML"),
     ("cli/imperative.py", *_EXAMPLES),
     ("client/__init__.py", *_EXAMPLES),
+    ("client/context.py", *_REFUSED),
     ("errors/__init__.py", *_REFUSED),
     ("errors/__init__.py", "compose file", "what that error is about"),
     ("errors/diagnostic.py", r'"compose-[a-z-]+"', "codes of findings in compose files"),
