@@ -203,7 +203,7 @@ class RecordedDirectory:
 
     def _hidden(self, text: str) -> str:
         """Return the text without the secrets that the run knows, nor those that only the host knew."""
-        return Redactor(secret.reveal() for secret in self._secrets).redact(self.operation.hide(text))
+        return Redactor([secret.reveal() for secret in self._secrets]).redact(self.operation.hide(text))
 
     def _begin(
         self, record: Record, mode: str, events: list[Event], request: bytes, *, most: int = 0, name: str = ""

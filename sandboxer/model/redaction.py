@@ -5,7 +5,10 @@ What is replaced by ``(hidden)``:
 * a secret, and each of its lines that has 6 characters or more (a ``}`` alone would blank out half of a text);
 * a piece of a secret of 8 characters or more, such as in a truncated message. A piece of up to 15 that reads as
   words or numbers, such as ``postgres``, stays where the secret has more than that;
-* an environment value of more than 3 characters, and its lines, but no pieces of it.
+* the value of a variable whose name is sensitive, and its lines, but no pieces of it.
+
+Any other value of a variable is plain, and is never replaced; nor is a value of fewer than 4 characters, nor any part
+of a service's name where a message names the service: ``service "postgres"``.
 
 Each is found as plain text, in base64 (standard and for URLs, at any offset in the encoded bytes), in hexadecimal, and
 behind percent encoding, backslash escapes (JSON, Go, Python, shell), HTML entities and quotes that a shell or YAML
@@ -23,12 +26,12 @@ from typing import TYPE_CHECKING
 from sandboxer.model.hidden import SHOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 
 PIECE = 8
 _WORDS = 16  # a piece of this length or more is always replaced
 _LINE = 6
-_ENVIRONMENT = 4
+_SHORTEST = 4
 _ENCODED = 6  # shorter encodings would match everywhere
 _LONG = 16 * 1024
 _TOO_LONG = 128 * 1024
@@ -41,6 +44,7 @@ _SENSITIVE = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|API_?KEY|CREDENTIAL|PRIVATE|_KEYS?$|(?:^|_)PASS$|_PWD$", re.IGNORECASE
 )
 
+_SERVICE = re.compile(r'\bservice "([A-Za-z0-9][A-Za-z0-9._-]*)"')
 _BREAK = re.compile(r"[\r\n]+")
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
@@ -58,28 +62,42 @@ def is_sensitive_name(name: str, sensitive: Container[str] = ()) -> bool:
 
 
 class Redactor:
-    """A redactor of certain secrets and environment values; built once, for many texts."""
+    """A redactor of certain secrets and sensitive environment values; built once, for many texts.
 
-    def __init__(self, secrets: Iterable[str], environment: Iterable[str] = ()) -> None:
+    With ``services`` only the names of these services stay whole, and else every name that stands in its place.
+    """
+
+    def __init__(
+        self, secrets: Iterable[str], environment: Iterable[str] = (), services: Collection[str] | None = None
+    ) -> None:
+        self._services = services
         self._short: set[str] = set()
         self._begins: dict[str, tuple[str, ...]] = {}
         self._pieces: set[str] = set()
-        for value in filter(None, dict.fromkeys(secrets)):
+        for value in dict.fromkeys(secrets):
+            if len(value) < _SHORTEST:
+                continue
             self._register(value)
             for form in _forms(value):
                 step = 1 if len(form) <= _LONG else PIECE
                 self._pieces.update(form[at : at + PIECE] for at in range(0, len(form) - PIECE + 1, step))
         for value in dict.fromkeys(environment):
-            if len(value) >= _ENVIRONMENT:
+            if len(value) >= _SHORTEST:
                 self._register(value)
         self._known = self._pieces | self._begins.keys()
         self._samples = {part[at : at + _SAMPLE] for part in self._known for at in range(_STEP)}
 
     def redact(self, text: str) -> str:
-        """Return the text with ``(hidden)`` in place of each secret and environment value."""
+        """Return the text with ``(hidden)`` in place of each secret and sensitive environment value."""
         if not text or not (self._known or self._short):
             return text
-        spans = sorted(span for view in _views(text) for span in self._spans(view))
+        names = list(self._names(text))
+        spans = sorted(
+            (start, end)
+            for view in _views(text)
+            for start, end in self._spans(view)
+            if not any(first <= start and end <= last for first, last in names)
+        )
         out: list[str] = []
         done = 0
         for start, end in spans:
@@ -89,6 +107,12 @@ class Redactor:
                 out += [text[done:start], SHOWN]
             done = end
         return "".join([*out, text[done:]])
+
+    def _names(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where the text names a service."""
+        for match in _SERVICE.finditer(text):
+            if self._services is None or match[1] in self._services:
+                yield match.span(1)
 
     def _register(self, value: str) -> None:
         """Register a value and its lines, to be found in full."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandboxer.model.redaction import Redactor
+from sandboxer.model.redaction import Redactor, is_sensitive_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ class Redaction:
         self._made: dict[str, tuple[Fleet, Redactor]] = {}
 
     def __call__(self, identifier: str, text: str) -> str:
-        """Return the text without any secret of the sandbox with this id, and without its environment's values.
+        """Return the text without any secret of the sandbox with this id, and without its sensitive variables' values.
 
         ``model.redaction`` defines what counts as one. Without an id the text is about no sandbox in particular, and
         all secrets are removed.
@@ -41,4 +41,4 @@ def _secrets(sandboxes: Iterable[DesiredSandbox]) -> Iterable[str]:
 
 
 def _environment(sandboxes: Iterable[DesiredSandbox]) -> Iterable[str]:
-    return (value.reveal() for one in sandboxes for value in one.env.values())
+    return (value.reveal() for one in sandboxes for name, value in one.env.items() if is_sensitive_name(name))

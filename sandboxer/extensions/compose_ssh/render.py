@@ -23,10 +23,10 @@ from sandboxer.extensions.compose_ssh.normal import normalise
 from sandboxer.extensions.compose_ssh.policy import DeliveredSecret, Policy, ReachablePort
 from sandboxer.extensions.compose_ssh.source import inspect
 from sandboxer.model.identity import Ownership
-from sandboxer.model.redaction import Redactor
+from sandboxer.model.redaction import Redactor, is_sensitive_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sandboxer.extensions.compose_ssh.compose_tool import ComposeTool
     from sandboxer.extensions.compose_ssh.directory import SandboxDirectory
@@ -45,12 +45,18 @@ class Variables:
     values: Mapping[str, Hidden]
     secrets: Mapping[str, DeliveredSecret]
 
-    def redact(self, text: str) -> str:
-        """Return the text without any of the values: a container's log or Compose's messages may repeat one."""
-        plain = {name: value.reveal() for name, value in self.values.items()}
-        secrets = [value for name, value in plain.items() if name in self.secrets]
-        environment = [value for name, value in plain.items() if name not in self.secrets]
-        return Redactor(secrets, environment).redact(text)
+    def redact(self, text: str, services: Collection[str] = ()) -> str:
+        """Return the text without secrets and sensitive values: a container's log or Compose's messages may repeat one.
+
+        The names of these ``services`` stay whole.
+        """
+        secrets = [value.reveal() for name, value in self.values.items() if name in self.secrets]
+        environment = [
+            value.reveal()
+            for name, value in self.values.items()
+            if name not in self.secrets and is_sensitive_name(name)
+        ]
+        return Redactor(secrets, environment, services).redact(text)
 
     def to_dotenv(self, *, podman: bool = False) -> bytes:
         """Return an env file that Compose, or podman-compose, reads back to the very same values."""

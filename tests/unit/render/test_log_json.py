@@ -234,12 +234,14 @@ def test_the_page_lists_every_event_and_every_key(log: Log) -> None:
 
 
 def test_no_hidden_value_comes_into_a_log_whoever_writes_it() -> None:
-    known = fleet_of({"sandboxes": {"web": {"env": {"LEVEL": "verbose", "ON": "1"}}}})
+    known = fleet_of({"sandboxes": {"web": {"env": {"LEVEL": "verbose", "DB_PASSWORD": "tulip"}}}})
     secret = SecretValue("KEY", "env:KEY", present=True, value=Hidden("hunter2"))
     desired = replace(known.sandboxes["web"], secrets=(secret,))
     fleet = replace(known, sandboxes={"web": desired})
     outcome = Outcome(
-        replace(WEB, id=desired.id, message="1 hunter2"), error="hunter2 at level verbose, 1 time", hint="unset hunter2"
+        replace(WEB, id=desired.id, message="tulip hunter2"),
+        error="hunter2 at level verbose, 1 time",
+        hint="unset hunter2",
     )
     log, redact = Log(), Redaction(lambda: fleet)
     events = ChangeProgressed(outcome.change, "trying hunter2"), ChangeEnded(outcome)
@@ -247,7 +249,7 @@ def test_no_hidden_value_comes_into_a_log_whoever_writes_it() -> None:
         log.log(redacted(event, redact))
     progressed, ended = log.entries()
     assert progressed["step"] == "trying (hidden)"
-    assert ended["message"] == "(hidden) at level (hidden), 1 time"
+    assert ended["message"] == "(hidden) at level verbose, 1 time"
     assert ended["hint"] == "unset (hidden)"
     assert events[1].outcome == outcome, "people see what they saw before"
     assert "hunter2" not in log.stream.getvalue()
