@@ -33,11 +33,11 @@ MOON = service(
 NEVER = MOON | {"healthcheck": MOON["healthcheck"] | {"retries": 1000}}
 # What is wrong with the service `bad`, and the text that the error must contain.
 CAUSES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "image": (service() | {"image": "localhost/not/there:1"}, ("service bad was not", "localhost/not/there:1")),
-    "exits": (service("sh", "-c", "echo the last words; exit 3"), ("service bad is exited (3)", "the last words")),
-    "sick": (MOON, ("service bad is running (", "waiting for the moon", "no moon yet")),
-    "never": (NEVER, ("service bad is running (starting)", "waiting for the moon", "no moon yet")),
-    "program": (service("/no/such/program"), ("service bad is created", "/no/such/program")),
+    "image": (service() | {"image": "localhost/not/there:1"}, ('service "bad" was not', "localhost/not/there:1")),
+    "exits": (service("sh", "-c", "echo the last words; exit 3"), ('service "bad" is exited (3)', "the last words")),
+    "sick": (MOON, ('service "bad" is running (', "waiting for the moon", "no moon yet")),
+    "never": (NEVER, ('service "bad" is running (starting)', "waiting for the moon", "no moon yet")),
+    "program": (service("/no/such/program"), ('service "bad" is created', "/no/such/program")),
 }
 
 
@@ -59,7 +59,7 @@ def test_a_service_that_fails(new_fleet: Callable[..., FleetRepo], host: str, ro
         error = applied.of(name)["error"]
         assert applied.of(name)["outcome"] == "failed"
         assert all(word in error for word in words), error
-        assert "service good" not in error or name == "image", error
+        assert 'service "good"' not in error or name == "image", error
         assert fleet.record(host, name)["phase"] == "failed"
     running = fleet.ids(host)
     assert set(running) >= {f"{name}/good" for name in (*CAUSES, "sound") if name != "image"}

@@ -11,7 +11,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors import ProvisionFailed
+from sandboxer.errors.cause import Cause
+from sandboxer.extensions.compose_ssh import failure_patterns
 from sandboxer.extensions.compose_ssh.dockerfile_policy import BuildInputs, problem_with_trigger
+from sandboxer.extensions.compose_ssh.engine_output import last_line, said
 from sandboxer.extensions.compose_ssh.findings import Findings
 from sandboxer.extensions.compose_ssh.labels import project_name
 from sandboxer.model.text import named
@@ -121,8 +124,11 @@ def _pull(directory: SandboxDirectory, name: str, failing: str) -> None:
     directory.begin_step("pull", f"pulling {name}")
     reply = directory.session.call("pull", directory.operation.target.engine, name, timeout=PULL_SECONDS)
     if reply.code != 0:
+        words = said(reply.text)
+        code = failure_patterns.code_of(words) or "pull-failed"
         raise ProvisionFailed(
             directory.operation.name,
-            f"{failing}: {reply.words}",
-            hint="use an image that the host has or can pull",
+            f"{failing}: {words}",
+            hint=failure_patterns.hint_of(code),
+            cause=Cause(code, f"the image {name} cannot be pulled: {last_line(words, 500)}"),
         )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from sandboxer.errors import ProvisionFailed
+from sandboxer.errors.cause import Cause
+from sandboxer.extensions.compose_ssh.diagnosis import StableRestarts, diagnose, diagnose_build, examined
+from sandboxer.extensions.compose_ssh.failure_patterns import hint_of
 from sandboxer.extensions.compose_ssh.labels import LABEL_CONFIG, project_name
 from sandboxer.extensions.compose_ssh.networks import creation, made_volume
 from sandboxer.extensions.compose_ssh.service_plan import after_refusal, by_service, desired_services, finished
-from sandboxer.reconcile.drift import state_of
+from sandboxer.model.text import named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from sandboxer.extensions.compose_ssh.compose_tool import ComposeTool
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container
     from sandboxer.model.service_operation import ServiceOperation
 
-LOG_LINES = 12
 ENGINE_REFUSED = "Error response from daemon"
 START_SECONDS = 900.0
 POLL_SECONDS = 0.5
@@ -58,8 +59,12 @@ class Stack:
             if one.built and not finished(desired[one.name], there.get(one.name, ()))
         ]
         if names:
-            words = [*self._podman_build(), "build"] if self.tool.podman else ["--progress", "quiet", "build"]
-            self._run([*words, *names])
+            self.directory.begin_step("build")
+            words = [*self._podman_build(), "build"] if self.tool.podman else ["--progress", "plain", "build"]
+            reply = self._call("build", [*words, *names])
+            if reply.code != 0:
+                self._raise("was not started", *diagnose_build(reply.text, names))
+            self.directory.begin_step("start")
         return [str(self.hardened.model["services"][name]["image"]) for name in names]
 
     def up(self, operations: Sequence[ServiceOperation], before: State) -> State:
@@ -191,11 +196,14 @@ class Stack:
         ``reply`` is Compose's: with `--wait` it gives up on all services when one ended, well or not, so its exit code
         alone decides nothing. Raise ProvisionFailed when a service failed or the time is over.
         """
+        stable = StableRestarts(self.directory.session)
         while True:
             state = self.directory.observation()
             waited = names or {service.name for service in self.hardened.services}
             if not self._not_ready(state) & waited and not _refused(reply):
-                return state
+                late = time.monotonic() >= deadline
+                if late or stable.observed(self._may_restart(state, waited), time.monotonic()):
+                    return state
             failed = any(self._failed(c) for c in state.containers if c.service in waited)
             if failed or time.monotonic() >= deadline:
                 self._fail(reply, state)
@@ -207,6 +215,13 @@ class Stack:
                     # Podman runs health checks by systemd timers, and without systemd nobody does.
                     self.directory.session.call("engine", "podman", "healthcheck", "run", container.id)
             time.sleep(POLL_SECONDS)
+
+    def _may_restart(self, state: State, names: AbstractSet[str]) -> list[Container]:
+        """Return the containers that an engine restarts, and that no health check shows to be up."""
+        models = self.hardened.model["services"]
+        policies = {name: models[name].get("restart", "no") for name in names}
+        policies |= {name: "always" for name in names if models[name].get("deploy", {}).get("restart_policy")}
+        return [c for c in state.containers if c.health is None and policies.get(c.service, "no") != "no"]
 
     def _configs(self) -> dict[str, str]:
         return {name: given["labels"].get(LABEL_CONFIG, "") for name, given in self.hardened.model["services"].items()}
@@ -251,19 +266,24 @@ class Stack:
 
     def _run(self, words: list[str], *, waits: bool = False) -> Reply:
         """Run the Compose of the host on the stack. Raise ProvisionFailed if it fails, unless it ``waits``."""
+        reply = self._call("compose", words)
+        if reply.code != 0 and not waits:
+            self._fail(reply, self.directory.observation())
+        return reply
+
+    def _call(self, verb: str, words: list[str]) -> Reply:
+        """Run the Compose of the host on the stack. Raise ProvisionFailed if what it is to read was swapped."""
         project = project_name(self.desired.name, self.desired.id)
         # What the engine opens is checked again first: containers of an earlier apply may be running.
         sources = [self.directory.below(path) for path in self.hardened.sources]
         words = [self.tool.kind, self.tool.command, project, str(len(sources)), *sources, *words]
-        reply = self.directory.session.call("compose", *words, timeout=self._timeout + START_SECONDS)
+        reply = self.directory.session.call(verb, *words, timeout=self._timeout + START_SECONDS)
         if reply.code == _SWAPPED:
             raise ProvisionFailed(
                 self.desired.name,
                 f"{self.desired.name} on {self.directory.operation.target.host} was not started: {reply.words}",
                 hint="check who else changes files there, and apply again",
             )
-        if reply.code != 0 and not waits:
-            self._fail(reply, self.directory.observation())
         return reply
 
     def _podman_build(self) -> list[str]:
@@ -324,52 +344,42 @@ class Stack:
         return any((c.state, c.exit_code) == ("exited", 0) for c in state.containers)
 
     def _fail(self, reply: Reply | None, state: State) -> NoReturn:
-        parts = [self._engine_words(reply)] if reply is not None and reply.code != 0 else []
-        parts += self._logs(state)
-        host = self.directory.operation.target.host
-        text = self.variables.redact("\n".join(part for part in parts if part)) or "timeout"
+        """Raise ProvisionFailed: what the engine said, and the state, checks and log of each service that is not up."""
+        output = reply.text if reply is not None and reply.code != 0 else ""
+        images = {name: str(given.get("image")) for name, given in self.hardened.model["services"].items()}
+        not_ready, one_shot = self._not_ready(state), {one.name for one in self.hardened.services if one.one_shot}
+        symptoms = [
+            examined(self.directory.session, container, one_shot=container.service in one_shot)
+            for container in state.containers
+            if not self._good(container) and container.service in not_ready
+        ]
+        text, cause = diagnose(output, symptoms, self._absent(state, images), images, timeout=self._timeout)
+        self._raise("did not become ready", text, cause)
+
+    def _absent(self, state: State, images: Mapping[str, str]) -> dict[str, str]:
+        """Return the services that the engine left as they were, or did not create, each with a sentence."""
+        former, there = self._former(state), {container.service for container in state.containers}
+        return {
+            name: f"{named('service', name)} {'was not changed' if name in former else 'was not created'}; "
+            f"image {images[name]}"
+            for name in sorted(former | (self._not_ready(state) - there))
+        }
+
+    def _raise(self, what: str, text: str, cause: Cause) -> NoReturn:
+        """Raise ProvisionFailed without the secrets of the sandbox."""
+        services = frozenset(self.hardened.model["services"])
+        text, message, whole = (
+            self.variables.redact(part, services) for part in (text, cause.message, cause.text or text)
+        )
         again = f"`sandboxer recreate {self.desired.name}`" if self.desired.origin == "api" else "apply again"
+        remedy = hint_of(cause.code) or "fix the cause"
+        subject = f"{self.desired.name} on {self.directory.operation.target.host} {what}"
         raise ProvisionFailed(
             self.desired.name,
-            f"{self.desired.name} on {host} did not become ready:\n{text}",
-            hint=f"fix the cause, then {again}; the containers are kept",
+            f"{subject}:\n{text}",
+            hint=f"{remedy}, then {again}",
+            cause=Cause(cause.code, message, cause.service, f"{subject}:\n{whole}"),
         )
-
-    @staticmethod
-    def _engine_words(reply: Reply) -> str:
-        # podman-compose prints each id and name that it creates or starts, and these say nothing about a cause.
-        lines = [line.strip() for line in reply.text.splitlines() if " " in line.strip()]
-        return "\n".join(lines[-LOG_LINES:])
-
-    def _logs(self, state: State) -> Iterator[str]:
-        not_ready = self._not_ready(state)
-        there = {container.service for container in state.containers}
-        former = self._former(state)
-        for name in sorted(former | (not_ready - there)):
-            outcome = "was not changed" if name in former else "was not created"
-            yield f"service {name} {outcome}; image {self.hardened.model['services'][name].get('image')}"
-        for container in state.containers:
-            if self._good(container) or container.service not in not_ready:
-                continue
-            yield f"service {container.service} is {state_of(container)}"
-            if check := self._health_check(container):
-                yield f"health check output:\n{check}"
-            engine = self.directory.operation.target.engine
-            if lines := self.directory.session.call("logs", engine, str(LOG_LINES), container.id).text:
-                yield f"last log lines:\n{lines}"
-
-    def _health_check(self, container: Container) -> str:
-        """Return the last output of a health check that fails."""
-        if container.health in (None, "healthy"):
-            return ""
-        # Podman before 4.4 has another name for it.
-        last = "{{range .%s.Log}}{{println (json .Output)}}{{end}}"
-        field = "State.Health" if container.engine == "docker" else "State.Healthcheck"
-        reply = self.directory.session.call(
-            "engine", container.engine, "inspect", "--format", last % field, container.id
-        )
-        outputs = reply.text.splitlines() if reply.code == 0 else []
-        return str(json.loads(outputs[-1])).strip() if outputs else ""
 
 
 def _refused(reply: Reply | None) -> bool:

@@ -150,6 +150,12 @@ do_compose() { # kind, command, project, how many places it is given, these (bel
   # shellcheck disable=SC2086
   BUILDX_CONFIG=$directory/.buildx $command -p "$project" -f "$directory/compose.json" "$@" # else a build leaves files in HOME
 }
+# Only the end of a build's output is kept, which says why it failed.
+do_build() { # as of do_compose
+  { code=$({ { do_compose "$@" 2>&1; echo "$?" >&7; } | tail -c "$MOST_BUILD_OUTPUT" >&6; } 7>&1); } 6>&1
+  return "${code:-1}"
+}
+MOST_BUILD_OUTPUT=65536 # bytes
 MOST_COMPOSE=4194304 # KiB of addresses, of which a program in Go takes more than of memory
 
 do_make_volume() { # name, words of `podman volume create`...
@@ -162,7 +168,7 @@ do_make_volume() { # name, words of `podman volume create`...
 do_engine() { timeout 30 "$@"; } # engine, words...
 
 # A line may be as long as a container likes.
-do_logs() { timeout 30 "$1" logs --tail "$2" "$3" 2>&1 | tail -c 4096; } # engine, lines, container
+do_logs() { timeout 30 "$1" logs --tail "$2" "$3" 2>&1 | tail -c 16384; } # engine, lines, container
 
 # If Docker could not end a container cleanly, a network keeps its endpoint, and only force removes that.
 free_of_the_dead() { # networks...
