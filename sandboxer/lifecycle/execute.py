@@ -13,7 +13,7 @@ from sandboxer.errors import TRANSIENT, SandboxerError, SandboxLocked, StaleChan
 from sandboxer.hosts.crash import crash_point
 from sandboxer.lifecycle.placement import Placements
 from sandboxer.model.identity import sandbox_id
-from sandboxer.model.lifecycle import Action, Reason
+from sandboxer.model.lifecycle import Action, Phase, Reason
 from sandboxer.model.outcome import Outcome
 from sandboxer.model.run_events import ChangeEnded, ChangeStarted
 from sandboxer.reconcile.change import blocked, decided_as
@@ -103,8 +103,7 @@ class Executor:
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                self._act(change, services)
-                return Outcome(change)
+                return Outcome(change, requested=self._act(change, services) is Phase.REQUESTED)
             except StaleChange as stale:
                 if self.plan_again is None:
                     return Outcome(blocked(change, Reason.BLOCKED_STALE, stale.message), hint=stale.hint)
@@ -120,7 +119,9 @@ class Executor:
             change = again
         raise AssertionError("the loop returns")
 
-    def _act(self, change: Change, services: list[ServiceOperation]) -> None:
+    def _act(self, change: Change, services: list[ServiceOperation]) -> Phase | None:
+        """Carry out a change; return the phase in which it left what it created or changed in place."""
+
         def report(operations: Sequence[ServiceOperation]) -> None:
             services[:] = operations
 
@@ -136,7 +137,9 @@ class Executor:
         elif change.action is Action.REPLACE and (former := self.former_of(change)) is not None:
             self._hand_over(change, former, extension, desired, operation)
         else:
-            extension.provision(operation, desired, fresh=change.action in (Action.CREATE, Action.REPLACE))
+            record = extension.provision(operation, desired, fresh=change.action in (Action.CREATE, Action.REPLACE))
+            return getattr(record, "phase", None)  # another's backend may return nothing
+        return None
 
     def _move(
         self, change: Change, extension: Extension, desired: DesiredSandbox, operation: Operation, from_host: str

@@ -25,6 +25,9 @@ DONE_WORDS = {
 }
 """What was done, in words other than those for what is planned."""
 
+REQUESTED = "requested"
+"""What was done for a create that no client waits for: only its record is there."""
+
 WAITING = "waiting for"
 """How the step begins in which nothing is done, for another client is at work."""
 
@@ -60,8 +63,9 @@ class Outcome:
     """The outcome of one change. ``error`` is empty on success; ``seconds`` is how long it took.
 
     ``services`` says what was done with each service, as its backend reports it; a failed change may have done less.
-    ``transient`` marks an error that may not recur on a retry: the host was lost. ``change`` is the one that was
-    carried out: a change may have been replanned under the lock.
+    ``transient`` marks an error that may not recur on a retry: the host was lost. ``requested`` is a create that ended
+    with its record, to be finished later. ``change`` is the one that was carried out: a change may have been replanned
+    under the lock.
     """
 
     change: Change
@@ -70,6 +74,7 @@ class Outcome:
     seconds: float = 0.0
     transient: bool = False
     services: tuple[ServiceOperation, ...] = ()
+    requested: bool = False
 
     @property
     def ok(self) -> bool:
@@ -78,8 +83,8 @@ class Outcome:
 
     @property
     def word(self) -> str:
-        """What happened, in one word: ``created``, ``failed``, ``blocked``."""
-        return "failed" if self.error else DONE_WORDS[self.change.action]
+        """What happened, in one word: ``created``, ``requested``, ``failed``, ``blocked``."""
+        return "failed" if self.error else REQUESTED if self.requested else DONE_WORDS[self.change.action]
 
     def to_json(self, format_message: FormatMessage = message_alone) -> JsonObject:
         """Return it as in the JSON of an apply, with the change's message as ``format_message`` formats it."""

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandboxer.model.lifecycle import Action
-from sandboxer.model.outcome import DONE_WORDS, WAITING
+from sandboxer.model.outcome import DONE_WORDS, REQUESTED, WAITING
 from sandboxer.model.run_events import ChangeEnded, ChangeProgressed, ChangeStarted
 from sandboxer.render.host_errors import without_host_errors
 from sandboxer.render.lines import Lines
@@ -241,7 +241,8 @@ def apply_summary(outcomes: Sequence[Outcome], seconds: float, hosts: Sequence[H
             out.add(stripped, indent=len(line) - len(stripped))
     out.blank()
     words = Counter(outcome.word for outcome in outcomes)
-    well = list_of((word, words[word]) for action, word in DONE_WORDS.items() if action is not Action.BLOCKED)
+    done = [word for action, word in DONE_WORDS.items() if action is not Action.BLOCKED]
+    well = list_of((word, words[word]) for word in (REQUESTED, *done))
     badly = list_of((word, words[word]) for word in ("failed", "blocked"))
     summary = "; ".join(part for part in (well, badly) if part) or "nothing to do"
     out.add((f"Applied: {summary}. It took {seconds_text(seconds)}.", "bold red" if badly else "bold green"))

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandboxer import Client
+from sandboxer.model.run_events import ChangeEnded
+
 if TYPE_CHECKING:
+    from sandboxer.model.outcome import Outcome
+    from sandboxer.model.run_events import RunEvent
     from tests.unit.extensions.dir_ssh.local_fleet import LocalFleet
 
 SECRET = "s3cr3t-value-nobody-may-see"
@@ -95,3 +100,20 @@ def test_a_removal_that_fails_is_kept_too(fleet: LocalFleet) -> None:
     trash.unlink()
     fleet.apply("--allow-empty")
     assert not fleet.directory.exists()
+
+
+def test_a_create_that_nobody_waits_for_is_requested_and_not_created(fleet: LocalFleet) -> None:
+    ended: list[Outcome] = []
+
+    def receive(event: RunEvent) -> None:
+        if isinstance(event, ChangeEnded):
+            ended.append(event.outcome)
+
+    client = Client(fleet.repo.path, on_event=receive)
+    request = client.create("scratch", name="later", wait=False)
+    assert request.phase == "requested"
+    assert [(outcome.word, outcome.ok) for outcome in ended] == [("requested", True)]
+    assert ended[0].to_json()["outcome"] == "requested"
+    assert client.resume("later").phase == "ready"
+    assert [outcome.word for outcome in ended] == ["requested", "repaired"]
+    client.destroy("later")
