@@ -147,7 +147,8 @@ def wait(context: ClientContext, name: str, phase: Literal["ready", "destroyed"]
             of_git = found is not None and found.origin == "git"
             return handle_if_there(context, name, find_inputs=True) or found if of_git else found
         if phase == "ready" and now == Phase.FAILED:
-            raise SandboxError(name, f"{named('sandbox', name)} failed", hint=f"check `sandboxer events {name}`")
+            why = f": {found.error.message}" if found is not None and found.error else ""
+            raise SandboxError(name, f"{named('sandbox', name)} failed{why}", hint=f"check `sandboxer get {name}`")
         if time.monotonic() >= deadline:
             raise SandboxError(name, f"{named('sandbox', name)} is not {phase} after {timeout:g} s: {state}")
         time.sleep(POLL_SECONDS)

@@ -6,6 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from sandboxer.errors import ObservationIncomplete, StaleChange, UsageError
+from sandboxer.errors.cause import Cause
+from sandboxer.extensions.failures import failure_of
 from sandboxer.hosts.session import HostSession
 from sandboxer.model.event import events_of, last_number
 from sandboxer.model.lifecycle import Phase
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from sandboxer.extensions.base import Operation
     from sandboxer.model.event import Event
+    from sandboxer.model.failure import Failure
     from sandboxer.model.record import Record
 
 Rewrite = tuple["Record", tuple[Phase, ...]]
@@ -62,12 +65,27 @@ def give_up(operation: Operation) -> Record:
 
     def failed(record: Record) -> Rewrite | None:
         unmade = record.phase in (Phase.REQUESTED, Phase.PROVISIONING)
-        return (record.model_copy(), (Phase.FAILED,)) if unmade else None
+        error = failure_of(Cause("failed", operation.hide(operation.reason)), "", at=operation.clock(), step="create")
+        return (record.model_copy(update={"error": error}), (Phase.FAILED,)) if unmade else None
 
     return _rewritten(operation, failed)
 
 
-def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None]) -> Record:
+def note_error(operation: Operation, error: Failure | None) -> Record:
+    """Write why a change could not begin, or with None that nothing stands in its way now; return the record.
+
+    The sandbox is as it was: so are its phase and its generation, and a plan that was made before stays valid. Raise
+    what ``extend`` raises.
+    """
+
+    def noted(record: Record) -> Rewrite | None:
+        idle = record.attempt is None and record.phase in (Phase.READY, Phase.ACTIVE)
+        return (record.model_copy(update={"error": error}), ()) if idle else None
+
+    return _rewritten(operation, noted, generations=0)
+
+
+def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None], *, generations: int = 1) -> Record:
     """Write the record that ``change`` makes of the present one, and the events of the phases in between."""
     with HostSession(operation) as session:
         data = session.call("record").output.rstrip(b"\n") + b"\n"
@@ -81,7 +99,7 @@ def _rewritten(operation: Operation, change: Callable[[Record], Rewrite | None])
         if changed is None:
             return record
         after, through = changed
-        after = after.model_copy(update={"generation": record.generation + 1})
+        after = after.model_copy(update={"generation": record.generation + generations})
         events: list[Event] = []
         if through:
             last_event = max(last_number(session.call("journal_end").output), record.last_event)

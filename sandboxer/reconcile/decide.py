@@ -255,7 +255,7 @@ class Decider:
         if effect is Effect.REPLACE:
             return change_of(home, Action.REPLACE, Reason.REPLACE_CHANGED, _fields(pending), pending=pending)
         begun = record.phase in (Phase.REQUESTED, Phase.PROVISIONING)
-        if not begun and not pending and (record.phase is Phase.FAILED or record.error is not None):
+        if record.phase is Phase.FAILED and not pending:
             message = (
                 f"its last operation failed: {record.error.message}" if record.error else "its last operation failed"
             )

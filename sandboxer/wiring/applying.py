@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sandboxer.extensions.registry import Registry
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.plan import Change
+    from sandboxer.model.record import Record
     from sandboxer.reconcile.options import Options
     from sandboxer.wiring.apply_options import ApplyOptions
     from sandboxer.wiring.fleet_hosts import FleetHosts
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from sandboxer.wiring.planning import Planned
     from sandboxer.wiring.reporting import Reporter
     from sandboxer.wiring.source import FleetSource
+
+NOTE_SECONDS = 5.0  # for the lock of a sandbox whose record is to say why nothing was done
 
 
 def apply_plan(
@@ -69,6 +72,7 @@ class Applier:
     def apply(self, *, of_git: bool = True) -> list[Outcome]:
         """Carry out the plan, as ``apply_plan`` does."""
         from sandboxer.lifecycle.execute import Executor
+        from sandboxer.lifecycle.refusals import note_refusals
 
         fleet = self.planned.observations.fleet
         redact = Redaction(lambda: fleet)
@@ -84,6 +88,7 @@ class Applier:
             hide=lambda change, text: redact(change.id, text),
         )
         outcomes = executor.run(self.planned.plan.changes)
+        note_refusals(self.planned.plan.changes, self._record_of, self._quiet_operation)
         self._clean_up(of_git=of_git)
         return outcomes
 
@@ -130,11 +135,21 @@ class Applier:
         return self.registry.get(recorded) if recorded and recorded != self._extension_of(change) else None
 
     def _recorded_extension(self, change: Change) -> str | None:
+        record = self._record_of(change)
+        return record.extension if record else None
+
+    def _record_of(self, change: Change) -> Record | None:
         observed = self.observations_of(change).sandbox(change.from_host or change.host or "", change.id)
-        return observed.record.extension if observed and observed.record else None
+        return observed.record if observed else None
 
     def _operation(self, change: Change, host: str) -> Operation:
         return self.operations.of(change, host, self.observations_of(change))
+
+    def _quiet_operation(self, change: Change) -> Operation:
+        """Return the operation on a sandbox where it lives, for a change of its record alone."""
+        host = change.from_host or change.host or ""
+        operation = self.operations.of(change, host, self.observations_of(change), quiet=True)
+        return replace(operation, target=replace(operation.target, lock_timeout=NOTE_SECONDS))
 
     def _might_live(self, change: Change) -> list[str]:
         """Return the fully observed hosts where a sandbox of git's may exist, by name."""

@@ -12,6 +12,8 @@ from sandboxer import Client
 from sandboxer.model.run_events import ChangeEnded
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sandboxer.model.outcome import Outcome
     from sandboxer.model.run_events import RunEvent
     from tests.unit.extensions.dir_ssh.local_fleet import LocalFleet
@@ -116,4 +118,59 @@ def test_a_create_that_nobody_waits_for_is_requested_and_not_created(fleet: Loca
     assert ended[0].to_json()["outcome"] == "requested"
     assert client.resume("later").phase == "ready"
     assert [outcome.word for outcome in ended] == ["requested", "repaired"]
+    client.destroy("later")
+
+
+@pytest.fixture
+def refused(fleet: LocalFleet) -> LocalFleet:
+    """Return a fleet with a ready sandbox whose change cannot begin: this machine has no value of a secret."""
+    fleet.document("sandboxer.yaml", "Fleet", "acme", {"secrets": {"allow": ["env:TOKEN"]}})
+    fleet.declare()
+    fleet.apply()
+    fleet.declare(secretRefs=[{"name": "TOKEN", "from": "env:TOKEN"}])
+    return fleet
+
+
+def test_a_change_that_could_not_begin_is_on_record_and_touches_nothing(refused: LocalFleet) -> None:
+    before = refused.now
+    assert refused.apply(code=1).reasons == {"work": "blocked_because_secret_missing"}
+    after = refused.now
+    error = after.pop("error")
+    assert after == before
+    assert (error["code"], error["step"]) == ("secret-missing", "plan")
+    assert "TOKEN (from env:TOKEN)" in error["message"]
+    assert refused.get("work")["error"] == error
+    assert refused.plan(code=1).of("work")["error"] == error
+    record = (refused.directory / "record.json").read_bytes()
+    refused.apply(code=1)
+    assert (refused.directory / "record.json").read_bytes() == record
+    refused.apply(env={"TOKEN": SECRET})
+    assert "error" not in refused.now
+
+
+def test_the_cause_of_a_change_that_git_takes_back_is_gone_with_the_next_apply(refused: LocalFleet) -> None:
+    refused.apply(code=1)
+    assert refused.now["error"]["code"] == "secret-missing"
+    refused.declare()
+    assert refused.plan().reasons == {"work": "no_op_because_synced"}
+    assert refused.apply().changes == []
+    assert "error" not in refused.now
+
+
+def test_an_approval_outlives_a_cause_that_is_written_meanwhile(refused: LocalFleet, tmp_path: Path) -> None:
+    saved = str(tmp_path / "plan.json")
+    refused.run("plan", "--out", saved, env={"TOKEN": SECRET})
+    refused.apply(code=1)
+    assert "error" in refused.now
+    assert refused.apply(saved, env={"TOKEN": SECRET}).reasons == {"work": "update_because_changed"}
+    assert "error" not in refused.now
+
+
+def test_what_is_given_up_says_why(fleet: LocalFleet) -> None:
+    client = Client(fleet.repo.path)
+    client.create("scratch", name="later", wait=False)
+    client.give_up("later", "nobody can create it")
+    error = client.get("later").handle.error
+    assert error is not None
+    assert (error.code, error.message) == ("failed", "nobody can create it")
     client.destroy("later")
