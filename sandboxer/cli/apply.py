@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandboxer.cli.console import stderr, stdout, write
-from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED
 from sandboxer.cli.hub_reporting import reporting
+from sandboxer.cli.interruption import finishing_changes
 from sandboxer.cli.options import carries_out, given_options, options_of, selectors
 from sandboxer.cli.plan import show, warn_of_none
 from sandboxer.cli.session import opened, session
@@ -143,7 +144,8 @@ def _act(
 
     began = time.monotonic()
     with reporting(source, hosts) as reporter:
-        with session().screen():
+        stopping = command.operation.stopping
+        with finishing_changes(stopping), session().screen():
             outcomes = apply_plan(planned, source, hosts, reporter, command.operation, again=options)
         for outcome in outcomes:
             if outcome.change in planned.plan.changes and outcome.change.action is Action.BLOCKED:
@@ -155,7 +157,7 @@ def _act(
             stdout().print(secrets_text(secrets, saved=options is None))
         _report(planned.plan, outcomes, secrets, command.output, time.monotonic() - began)
         well = planned.plan.complete and all(one.ok for one in outcomes)
-        return reporter.exits(EXIT_DONE if well else EXIT_ERROR)
+        return reporter.exits(EXIT_INTERRUPTED if stopping.is_set() else EXIT_DONE if well else EXIT_ERROR)
 
 
 def _approved(decided: Plan, output: str) -> bool:
@@ -169,10 +171,12 @@ def _approved(decided: Plan, output: str) -> bool:
 def _report(
     decided: Plan, outcomes: Sequence[Outcome], secrets: Sequence[ChangedSecrets], output: str, seconds: float
 ) -> None:
+    begun = {outcome.change.id for outcome in outcomes}
+    left = sum(1 for change in decided.changes if change.acts and change.id not in begun)  # after an interrupt
     if output == "text":
         from sandboxer.render.live import apply_summary
 
-        stdout().print(apply_summary(outcomes, seconds, decided.hosts))
+        stdout().print(apply_summary(outcomes, seconds, decided.hosts, left))
         return
     from sandboxer.render.remedies import in_json
 
@@ -180,7 +184,7 @@ def _report(
         "format_version": "1.0",
         "fleet": decided.fleet,
         "commit": decided.commit,
-        "complete": decided.complete and all(outcome.ok for outcome in outcomes),
+        "complete": decided.complete and not left and all(outcome.ok for outcome in outcomes),
         "plan": decided.to_json(in_json),
         "outcomes": [outcome.to_json(in_json) for outcome in outcomes],
         **({"secrets": [one.to_json() for one in secrets]} if secrets else {}),

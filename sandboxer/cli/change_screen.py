@@ -1,4 +1,4 @@
-"""The changes of an apply on standard error, and those that an interrupt leaves behind."""
+"""The changes of an apply on standard error, and those that are in progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from sandboxer.model.lifecycle import Action
 from sandboxer.model.run_events import ChangeEnded, ChangeProgressed, ChangeStarted
 
 if TYPE_CHECKING:
@@ -27,30 +26,39 @@ class ChangeScreen:
     def __init__(self, draws: Callable[[], bool]) -> None:
         self._draws = draws
         self._view: LiveView | PlainView | None = None
-        self._begun: dict[tuple[str, str | None], Change] = {}
+        self._begun = False
+        self._running: dict[tuple[str, str | None], tuple[Change, str]] = {}
         self._lock = threading.Lock()
 
-    def begun(self) -> list[Change]:
-        """Return the changes that have begun, except completed deletes: an interrupt leaves them behind."""
-        with self._lock:
-            return list(self._begun.values())
+    def has_begun(self) -> bool:
+        """Return whether any change has begun, even if it has ended."""
+        return self._begun
+
+    def running(self) -> list[tuple[Change, str]]:
+        """Return the changes that have begun and not ended, each with its latest step."""
+        return list(self._running.copy().values())
 
     def __call__(self, event: RunEvent) -> None:
         """Show a change's start, step or end; a step without a change, such as a wait for a lock, becomes a line."""
         match event:
             case ChangeStarted(change):
                 with self._lock:
-                    self._begun[change.id, change.host] = change
+                    self._begun, self._running[_key(change)] = True, (change, "")
                     self._open()
-            case ChangeEnded(outcome) if outcome.ok and outcome.change.action is Action.DELETE:
+            case ChangeEnded(outcome):
                 with self._lock:
-                    self._begun.pop((outcome.change.id, outcome.change.host), None)
-            case ChangeProgressed(change, step) if self._view is None and self._draws():
-                from sandboxer.cli.console import stderr
+                    self._running.pop(_key(outcome.change), None)
+            case ChangeProgressed(change, step):
+                with self._lock:
+                    if _key(change) in self._running:
+                        self._running[_key(change)] = change, step
+                if self._view is None and self._draws():
+                    from sandboxer.cli.console import stderr
 
-                stderr().print(f"{change.sandbox} on {change.host}: {step}", markup=False)
-        if self._view is not None:
-            self._view(event)
+                    stderr().print(f"{change.sandbox} on {change.host}: {step}", markup=False)
+        view = self._view
+        if view is not None:
+            view(event)
 
     def __enter__(self) -> Self:
         with self._lock:
@@ -61,9 +69,11 @@ class ChangeScreen:
         self.close()
 
     def close(self) -> None:
-        """Leave what is shown as it is, and show nothing more."""
-        if self._view is not None:
-            self._view.__exit__()
+        """Leave what is shown as it is; another change that begins is shown below it."""
+        with self._lock:
+            view, self._view = self._view, None
+        if view is not None:
+            view.__exit__()
 
     def _open(self) -> None:
         if self._view is not None or not self._draws():
@@ -74,3 +84,7 @@ class ChangeScreen:
         console = stderr()
         self._view = LiveView(console) if console.is_terminal else PlainView(sys.stderr)
         self._view.__enter__()
+
+
+def _key(change: Change) -> tuple[str, str | None]:
+    return change.id, change.from_host or change.host

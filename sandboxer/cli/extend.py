@@ -33,7 +33,7 @@ def extend_ttl(name: str, by: timedelta, lock_timeout: timedelta, output: str) -
       sandboxer extend-ttl checkout-e2e 2h
       sandboxer extend-ttl 1f2e3d4c 30m -o json
     """
-    with client_session(lock_timeout) as client:
+    with client_session(lock_timeout, changes_record=True) as client:
         handle = client.extend_ttl(name, by).handle
     if output == "json":
         write(json.dumps(handle.to_json(), indent=2, ensure_ascii=False))

@@ -206,6 +206,9 @@ def destroy(
         return EXIT_ERROR
     ends: dict[str, str] = {}
     for selected in chosen:
+        if session().interrupted:
+            ends[selected] = "interrupted"
+            continue
         try:
             with client_session(lock_timeout) as client:
                 ends[selected] = "destroyed" if client.destroy(selected) else "absent"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sandboxer.cli.choice import Choice
-from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR
+from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED
 from sandboxer.cli.groups import SummaryGroup
 from sandboxer.cli.session import LOG_FORMATS, LOG_VARIABLE, Session
 from sandboxer.errors import SandboxerError, UsageError
@@ -120,7 +120,7 @@ def cli(context: click.Context, directory: str | None, log_format: str) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; return the exit code: 0 done, 1 error, 2 differences if a command reports them."""
+    """Run the command line; return the exit code: 0 done, 1 error, 2 differences if reported, 130 interrupted."""
     program = _program()
     if request := os.environ.get(f"_{program}_COMPLETE".upper()):
         from sandboxer.cli.completion import answer
@@ -129,6 +129,7 @@ def run(arguments: Sequence[str]) -> int:
     session, code = Session(), EXIT_ERROR
     try:
         code = _run(arguments, session, program)
+        code = EXIT_INTERRUPTED if session.interrupted else code
     except Exception as error:
         if not session.logs:
             raise
@@ -158,9 +159,10 @@ def _run(arguments: Sequence[str], session: Session, program: str) -> int:
         hint = f"see `{context.command_path} --help`" if context else ""
         session.failed(UsageError(error.format_message(), hint=hint), error.show)
         return EXIT_ERROR
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         session.notify("error", "Interrupted.")
-        return EXIT_ERROR
+        ended = isinstance(error.__cause__ or error.__context__, EOFError)  # a prompt without an answer
+        return EXIT_ERROR if ended else EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has closed it; buffered output has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

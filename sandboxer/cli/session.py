@@ -48,12 +48,22 @@ class Session:
         self._complaints: set[str] = set()
         self._status: ObservationStatus | None = None
         self._screen: ChangeScreen | None = None
+        self._interrupted = False
         self._hide: Callable[[str, str], str] = lambda _identifier, text: text
 
     @property
     def logs(self) -> bool:
         """Whether standard error is a log for programs."""
         return self._log is not None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user has interrupted the command, which is finishing what has begun."""
+        return self._interrupted
+
+    def interrupt(self) -> None:
+        """Record that the user has interrupted the command."""
+        self._interrupted = True
 
     def name(self, command: str) -> None:
         """Set the words of the command, by which reports name the run."""

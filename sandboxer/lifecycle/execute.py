@@ -59,8 +59,8 @@ class Executor:
     def run(self, changes: Sequence[Change]) -> list[Outcome]:
         """Carry out every change that acts, and return all outcomes; a failed change stops no other.
 
-        Blocked changes are returned as they are. On an interrupt no further change begins, and those in progress end by
-        themselves: each is on record, and the next run resumes it.
+        Blocked changes are returned as they are. Once ``stopping`` is set no further change begins: those in progress
+        end as usual, and the others have no outcome. On an interrupt it is the same, and nothing is returned.
         """
         outcomes = [Outcome(change) for change in changes if change.action is Action.BLOCKED]
         by_host: dict[str, list[Change]] = {}

@@ -221,11 +221,13 @@ def _reasons(outcome: Outcome) -> list[str]:
     return lines + ([f"    hint: {first}", *(f"          {line}" for line in more)] if first else [])
 
 
-def apply_summary(outcomes: Sequence[Outcome], seconds: float, hosts: Sequence[HostSummary] = ()) -> Lines:
+def apply_summary(
+    outcomes: Sequence[Outcome], seconds: float, hosts: Sequence[HostSummary] = (), left: int = 0
+) -> Lines:
     """Return the summary of an apply that took ``seconds``: every failure in full, then a line of counts.
 
     ``hosts`` are those of the plan, which were shown with their errors. What several sandboxes of one host have in
-    common is shown once.
+    common is shown once. ``left`` changes did not begin before an interrupt.
     """
     out = Lines()
     groups: dict[tuple[str, ...], list[Outcome]] = {}
@@ -243,7 +245,7 @@ def apply_summary(outcomes: Sequence[Outcome], seconds: float, hosts: Sequence[H
     words = Counter(outcome.word for outcome in outcomes)
     done = [word for action, word in DONE_WORDS.items() if action is not Action.BLOCKED]
     well = list_of((word, words[word]) for word in (REQUESTED, *done))
-    badly = list_of((word, words[word]) for word in ("failed", "blocked"))
+    badly = list_of([*((word, words[word]) for word in ("failed", "blocked")), ("not begun", left)])
     summary = "; ".join(part for part in (well, badly) if part) or "nothing to do"
     out.add((f"Applied: {summary}. It took {seconds_text(seconds)}.", "bold red" if badly else "bold green"))
     return out

@@ -34,7 +34,6 @@ from sandboxer.render.words import (
 )
 
 if TYPE_CHECKING:
-
     from sandboxer.errors.diagnostic import Diagnostic
     from sandboxer.model.input_change import InputChange
     from sandboxer.model.plan import Change, Plan

@@ -85,11 +85,13 @@ class Applier:
             plan_again=self._plan_again if self.again else None,
             emit=self.operations.emit,
             parallelism=self.operations.options.parallelism,
+            stopping=self.operations.options.stopping,
             hide=lambda change, text: redact(change.id, text),
         )
         outcomes = executor.run(self.planned.plan.changes)
-        note_refusals(self.planned.plan.changes, self._record_of, self._quiet_operation)
-        self._clean_up(of_git=of_git)
+        if not executor.stopping.is_set():
+            note_refusals(self.planned.plan.changes, self._record_of, self._quiet_operation)
+            self._clean_up(of_git=of_git)
         return outcomes
 
     def observations_of(self, change: Change) -> FleetObservations:
