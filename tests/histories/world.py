@@ -25,7 +25,7 @@ from sandboxer.wiring.fleet_hosts import FleetHosts
 from sandboxer.wiring.hosts import observe_request
 from sandboxer.wiring.observations import FleetObservations
 from sandboxer.wiring.operation import Operations
-from sandboxer.wiring.planning import Planned, check, decide
+from sandboxer.wiring.planning import Planned, decide, resolved
 from tests.histories.backend import SimulatedBackend
 from tests.histories.git import BEGINNING, HOSTS, Commit, Files, Repository, manifests_of
 from tests.histories.harm import Ground
@@ -136,7 +136,7 @@ class SimulatedRun:
     def plan(self, options: Options) -> Planned:
         """Observe and plan."""
         observations = self.observe()
-        check(options, observations)
+        options = resolved(options, observations)
         git: Any = self.git
         return decide(observations, git, self.now(), options)
 
