@@ -27,6 +27,8 @@ from sandboxer.model.outcome import WAITING
 from sandboxer.model.protocols import Archive
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandboxer.hosts.operation import Operation
     from sandboxer.model.protocols import Session
 
@@ -35,6 +37,7 @@ QUICK_SECONDS = 60.0
 GRACE_SECONDS = 20.0  # the host ends what takes too long and reports it; only if it does not, this side gives up
 LONGEST_SECONDS = 3600.0
 MESSAGE_LINES = 8
+MOST_OF_A_LINE = 1000
 REQUEST_FILE = "asked.json"
 _LOCKED, _STALE, _WAITING = 75, 74, 73
 _BEAT, _HAVE_IT = b"\n", b"E\n"
@@ -128,10 +131,18 @@ class HostSession:
         ended = bool(exc) and isinstance(exc[1], SandboxError) and not self._torn
         self._session.__exit__(*((None, None, None) if ended else exc))
 
-    def call(self, verb: str, *arguments: str, payload: bytes | Archive = b"", timeout: float = QUICK_SECONDS) -> Reply:
+    def call(
+        self,
+        verb: str,
+        *arguments: str,
+        payload: bytes | Archive = b"",
+        timeout: float = QUICK_SECONDS,
+        on_line: Callable[[str], None] = lambda _line: None,
+    ) -> Reply:
         """Run a verb for at most ``timeout`` seconds; the caller interprets its exit code.
 
         An archive is sent while it is produced. An error from producing it passes through, and ends the session.
+        ``on_line`` receives lines that a verb of ``live_verbs`` prints, as they come; only the reply has all of them.
         """
         crash_point(f"{verb}.before")
         size = payload.size if isinstance(payload, Archive) else len(payload)
@@ -139,7 +150,7 @@ class HostSession:
         with self._writing:
             self._send(verb, arguments, payload, seconds)
         crash_point(f"{verb}.sent")
-        reply = self._read_reply(seconds + GRACE_SECONDS)
+        reply = self._read_reply(seconds + GRACE_SECONDS, on_line)
         with self._writing, suppress(SandboxerError):  # an interruption here is reported by the next request
             self._session.write(_HAVE_IT)
         crash_point(f"{verb}.after")
@@ -175,11 +186,12 @@ class HostSession:
             raise SandboxerError(f"the payload of {verb} is not of the {size} bytes that were announced")
         self._torn = False
 
-    def _read_reply(self, timeout: float) -> Reply:
+    def _read_reply(self, timeout: float, on_line: Callable[[str], None] = lambda _line: None) -> Reply:
         mark = f"@{self._nonce} ".encode()
         try:
             line = self._session.read_line(timeout)
             while not line.startswith(mark):
+                on_line(line[:MOST_OF_A_LINE].decode("utf-8", "replace"))
                 line = self._session.read_line(timeout)
             code, length = line.removeprefix(mark).split()
             return Reply(int(code), self._session.read_exactly(int(length), timeout))

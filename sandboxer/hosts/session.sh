@@ -287,7 +287,7 @@ serve() {
     case ${1:-E} in E) continue ;; esac # nothing but that the client lives
     verb=$1 count=$2 payload=$3 seconds=${4:-60}; set --
     while [ "$count" -gt 0 ]; do set -- "$@" "${rest%%"$newline"*}"; rest=${rest#*"$newline"} count=$((count - 1)); done
-    { take; heed; } | { out=$(perform "$verb" "$@" | gather "$seconds"); reply "$out"; }
+    { take; heed; } | { command exec 4>&1; out=$(perform "$verb" "$@" | gather "$seconds"); reply "$out"; }
   done
 }
 # Reads a whole request, without its payload: if the client is interrupted in the middle of one, the rest never comes.
@@ -301,11 +301,25 @@ read_request='
 # A verb's exit code comes behind its output, marked as ours; without it, the verb was ended for printing too much.
 MOST_OUTPUT=4194304 EX_TOO_MUCH=76 EX_OVER=72 newline='
 '
-perform() { verb=$1; shift; { in_root && "do_$verb" "$@"; } 2>&1 9>&-; printf '\n%s %s' "$nonce" "$?"; }
+perform() {
+  verb=$1; shift
+  is_live || command exec 4>&-
+  { in_root && "do_$verb" "$@"; } 2>&1 9>&-
+  printf '\n%s %s' "$nonce" "$?"
+}
+# The client gets what these verbs print as it comes, too: lines without a mark, which stand for nothing, in at most
+# 2,000 pieces. The reply has all of it. A backend's script appends to them.
+live_verbs=
+is_live() { case " $live_verbs " in *" $verb "*) ;; *) return 1 ;; esac; }
+live() { # command...
+  { code=$({ { "$@" 2>&1 4>&- 6>&- 8>&-; echo "$?" >&8; } | tee /proc/self/fd/6 | { dd bs=1024 count=2000 2>/dev/null >&4; cat >/dev/null; }; } 8>&1); } 6>&1
+  return "${code:-1}"
+}
 # The current directory is the root whose lock we took. The path must still lead to the same one, by device and inode:
 # otherwise nothing more is written or started.
 in_root() { [ . -ef "$root" ] || { echo "$root is no longer the folder that was locked"; return $EX_REFUSED; }; }
 reply() { # what a verb printed, with its mark
+  if is_live; then echo; fi # a line that is not whole ends before the mark
   case $1 in
     *"$newline$nonce over") is_over ;;
     *"$newline$nonce "[0-9] | *"$newline$nonce "[0-9][0-9] | *"$newline$nonce "[0-9][0-9][0-9])

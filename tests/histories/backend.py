@@ -64,7 +64,14 @@ class SimulatedSession(HostSession):
         self.host.held.discard(self.key)
         leave(self.host, self.key)
 
-    def call(self, verb: str, *arguments: str, payload: bytes = b"", timeout: float = 60.0) -> Reply:
+    def call(
+        self,
+        verb: str,
+        *arguments: str,
+        payload: bytes = b"",
+        timeout: float = 60.0,
+        on_line: Callable[[str], None] = lambda _line: None,
+    ) -> Reply:
         """Let the host carry out a verb."""
         self.host.point(self.host, f"{verb}.before")
         doing = getattr(self._verbs, verb)(*arguments, payload=payload)

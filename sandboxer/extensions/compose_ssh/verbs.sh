@@ -136,7 +136,8 @@ do_triggers() { # engine, name
   done
   echo "the configuration of $2 is not in $store"; return 1
 }
-do_pull() { timeout -k 10 840 "$1" pull "$2" 9>&-; } # engine, name
+live_verbs="$live_verbs pull compose build"
+do_pull() { live timeout -k 10 840 "$1" pull "$2" 9>&-; } # engine, name
 
 do_compose() { # kind, command, project, how many places it is given, these (below the sandbox's folder), words...
   kind=$1 command=$2 project=$3 count=$4; shift 4
@@ -148,7 +149,7 @@ do_compose() { # kind, command, project, how many places it is given, these (bel
   # What Podman's client starts would get the limit as well, containers included. All of Docker's is a daemon's client.
   case $kind in podman-compose) ;; *) ulimit -v "$MOST_COMPOSE" ;; esac
   # shellcheck disable=SC2086
-  BUILDX_CONFIG=$directory/.buildx $command -p "$project" -f "$directory/compose.json" "$@" # else a build leaves files in HOME
+  live env "BUILDX_CONFIG=$directory/.buildx" $command -p "$project" -f "$directory/compose.json" "$@" # else a build leaves files in HOME
 }
 # Only the end of a build's output is kept, which says why it failed.
 do_build() { # as of do_compose
