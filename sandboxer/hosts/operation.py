@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container, Engine, Reachable
     from sandboxer.model.protocols import HostTransport, InputSource
     from sandboxer.model.record import Record
+    from sandboxer.model.run_events import ServiceState
     from sandboxer.model.service_operation import ServiceOperation
 
 
@@ -82,7 +83,8 @@ class Operation:
     is a State Hub: events that it has not acknowledged outlive the sandbox. With ``only_requested`` a new life may stop
     at its record, in phase `requested`, to be resumed later; a backend may also create the whole sandbox. ``services``
     is called with what is about to happen to each service, and again where that changes; a backend without services
-    need not call it. ``hide`` removes the secrets that the run knows from a text.
+    need not call it. ``hide`` removes the secrets that the run knows from a text. ``service_state`` is called with a
+    service, its state and a detail of that as they change, for people to follow; it must not block.
     """
 
     target: Target
@@ -104,3 +106,4 @@ class Operation:
     again: bool = False
     services: Callable[[Sequence[ServiceOperation]], None] = lambda _operations: None
     hide: Callable[[str], str] = lambda text: text
+    service_state: Callable[[str, ServiceState, str], None] = lambda *_values: None

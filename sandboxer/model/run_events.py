@@ -24,6 +24,21 @@ if TYPE_CHECKING:
     from sandboxer.model.record import Record
 
 Level = Literal["info", "warning", "error"]
+ServiceState = Literal[
+    "pulling",
+    "building",
+    "creating",
+    "created",
+    "starting",
+    "started",
+    "healthy",
+    "unhealthy",
+    "restarting",
+    "paused",
+    "stopping",
+    "completed",
+    "failed",
+]
 Redact: TypeAlias = Callable[[str, str], str]
 """Removes hidden values from a text: the first argument is the ID of the sandbox that it is about, or empty."""
 
@@ -82,6 +97,18 @@ class ChangeProgressed(NamedTuple):
     step: str
 
 
+class ServiceProgressed(NamedTuple):
+    """A service of a sandbox reached a state while a change is in progress; it informs, and nothing depends on it.
+
+    ``detail`` is more of the state in a few words, such as the step of a build.
+    """
+
+    change: Change
+    service: str
+    state: ServiceState
+    detail: str = ""
+
+
 class ChangeEnded(NamedTuple):
     """A change ended, successfully or not. One that was blocked in the plan has not ``begun``."""
 
@@ -137,6 +164,7 @@ RunEvent: TypeAlias = (
     | DriftCompared
     | ChangeStarted
     | ChangeProgressed
+    | ServiceProgressed
     | ChangeEnded
     | EventWritten
     | RecordChanged
@@ -168,6 +196,8 @@ def redacted(event: RunEvent, redact: Redact) -> RunEvent:
     match event:
         case ChangeProgressed(change, step):
             return ChangeProgressed(change, redact(change.id, step))
+        case ServiceProgressed(change, _, _, detail):
+            return event._replace(detail=redact(change.id, detail))
         case ChangeEnded(outcome):
             change = replace(outcome.change, message=redact(outcome.change.id, outcome.change.message))
             error, hint = (redact(change.id, text) for text in (outcome.error, outcome.hint))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from rich.live import Live
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from sandboxer.model.lifecycle import Action
 from sandboxer.model.outcome import DONE_WORDS, REQUESTED, WAITING
-from sandboxer.model.run_events import ChangeEnded, ChangeProgressed, ChangeStarted
+from sandboxer.model.run_events import ChangeEnded, ChangeProgressed, ChangeStarted, ServiceProgressed
 from sandboxer.render.host_errors import without_host_errors
 from sandboxer.render.lines import Lines
 from sandboxer.render.plan_text import STYLES
@@ -39,6 +39,14 @@ DOING_WORDS = {
     Action.REPAIR: "repairing",
     Action.DELETE: "deleting",
 }
+_READY = ("started", "healthy", "completed")
+_STATE_STYLES = {
+    **dict.fromkeys(_READY, "green"),
+    **dict.fromkeys(("failed", "unhealthy", "restarting"), "bold red"),
+    "paused": "yellow",
+}
+# The states that are worth a line of a log; the others are on the way to one of these.
+_LOGGED = ("pulling", "building", *_READY, "failed", "unhealthy", "restarting", "paused")
 _PER_SECOND = 8
 # The lines of the terminal that the header, the note below the table and the cursor take.
 _AROUND = 3
@@ -51,6 +59,13 @@ class _Row:
     step: str = ""
     outcome: Outcome | None = None
     interrupted: bool = False
+    services: dict[str, tuple[ServiceProgressed, float]] = field(default_factory=dict)
+
+    def reach(self, event: ServiceProgressed, now: float) -> None:
+        """Show the state of a service, and the time since it reached that; another detail of it begins no other."""
+        before = self.services.get(event.service)
+        since = before[1] if before and before[0].state == event.state else now
+        self.services[event.service] = event, since
 
     def update(self, change: Change, step: str | None, outcome: Outcome | None) -> None:
         """Show this of the change; without a step, the former one."""
@@ -94,8 +109,12 @@ class LiveView:
         self._live.stop()
 
     def __call__(self, event: RunEvent) -> None:
-        """Show a row for a change, its step, and whether it is done or failed."""
+        """Show a row for a change, its step, its services' states, and whether it is done or failed."""
         match event:
+            case ServiceProgressed(change):
+                with self._lock:
+                    if (row := self._rows.get(_key(change))) is not None:
+                        row.reach(event, self._console.get_time())
             case ChangeStarted(change):
                 self._show(change)
             case ChangeProgressed(change, step):
@@ -107,21 +126,24 @@ class LiveView:
         with self._lock:
             if self._closed:
                 return
-            row = self._rows.setdefault((change.id, change.host), _Row(change, self._console.get_time()))
+            row = self._rows.setdefault(_key(change), _Row(change, self._console.get_time()))
             row.update(change, step, outcome)
 
     def _table(self) -> Table:
         with self._lock:
-            rows = list(self._rows.values())
-            left_out = 0
+            rows, left_out, unfolded = list(self._rows.values()), 0, set()
             if not self._closed:
-                rows, left_out = _fitting(rows, self._console.height - _AROUND)
+                height = self._console.height - _AROUND
+                rows, left_out = _fitting(rows, height)
+                unfolded = _unfolded(rows, height - len(rows))
             table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
             for title in ("", "SANDBOX", "HOST", "ACTION", "STEP"):
                 table.add_column(title, overflow="fold", no_wrap=title == "")
             table.add_column("TIME", justify="right", no_wrap=True)
             for row in rows:
-                table.add_row(*self._cells(row))
+                table.add_row(*self._cells(row, folded=id(row) not in unfolded))
+                for event, since in row.services.values() if id(row) in unfolded else ():
+                    table.add_row(*self._service_cells(event, since))
                 for operation in _acted(row.outcome) if self._closed and row.outcome else ():
                     name, words = (
                         Text(f"  {safe(operation.service)}", style="dim"),
@@ -132,7 +154,12 @@ class LiveView:
                 table.add_row("", Text(f"and {left_out} more", style="dim"))
             return table
 
-    def _cells(self, row: _Row) -> tuple[Text | Spinner, ...]:
+    def _service_cells(self, event: ServiceProgressed, since: float) -> tuple[Text | str, ...]:
+        state = Text(event.state, style=_STATE_STYLES.get(event.state, "cyan"))
+        took = Text(seconds_text(self._console.get_time() - since), style="dim")
+        return "", Text(f"  {safe(event.service)}"), "", state, Text(safe(event.detail), style="dim"), took
+
+    def _cells(self, row: _Row, *, folded: bool) -> tuple[Text | Spinner, ...]:
         change, outcome = row.change, row.outcome
         ascii_only = self._console.options.ascii_only
         name, host = Text(safe(change.sandbox), style="bold"), Text(safe(change.host or ""))
@@ -145,7 +172,23 @@ class LiveView:
         took = Text(seconds_text(self._console.get_time() - row.began), style="dim")
         if row.interrupted:
             return Text("-", style="yellow"), name, host, action, Text("interrupted", style="yellow"), took
-        return self._spinner, name, host, action, Text(safe(row.step)), took
+        ready = sum(event.state in _READY for event, _ in row.services.values())
+        counted = f": {ready} of {len(row.services)} services ready" if folded and row.services else ""
+        return self._spinner, name, host, action, Text(safe(row.step) + counted), took
+
+
+def _key(change: Change) -> tuple[str, str | None]:
+    return change.id, change.host
+
+
+def _unfolded(rows: list[_Row], lines: int) -> set[int]:
+    """Return the rows, by identity, below which the services fit into so many lines: those of the first changes."""
+    unfolded = set()
+    for row in rows:
+        if row.outcome is None and row.services and len(row.services) <= lines:
+            lines -= len(row.services)
+            unfolded.add(id(row))
+    return unfolded
 
 
 def _fitting(rows: list[_Row], height: int) -> tuple[list[_Row], int]:
@@ -161,6 +204,8 @@ def _fitting(rows: list[_Row], height: int) -> tuple[list[_Row], int]:
 class PlainView:
     """A sink of events for logs: one line as a change begins, one where it waits, and one as it ends.
 
+    Each service has a line for each state that it reaches, once: a service that is restarted again and again is one.
+
     ``stream`` takes text. Use as a context manager. Safe to call from several threads, also after it was left.
     """
 
@@ -168,6 +213,7 @@ class PlainView:
         self._stream = stream
         self._lock = threading.Lock()
         self._closed = False
+        self._reached: set[tuple[str, str | None, str, str]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -186,6 +232,12 @@ class PlainView:
                 self._write(f"{_subject(change)}: {DOING_WORDS.get(change.action, change.action)}")
             case ChangeProgressed(change, step) if step.startswith(WAITING):
                 self._write(f"{_subject(change)}: {safe(step)}")
+            case ServiceProgressed(change, service, state, detail) if state in _LOGGED:
+                reached = (*_key(change), service, state)
+                if reached not in self._reached:
+                    self._reached.add(reached)
+                    more = f" ({safe(detail)})" if detail and state == "failed" else ""
+                    self._write(f"{_subject(change)}: {safe(service)} {state}{more}")
             case ChangeEnded(outcome, begun=True):
                 head = f"{_subject(outcome.change)}: {outcome.word} ({seconds_text(outcome.seconds)})"
                 services = [f"    {safe(one.service)}: {one.action}, {safe(one.words)}" for one in _acted(outcome)]

@@ -23,6 +23,7 @@ from sandboxer.model.run_events import (
     RunFailed,
     RunFinished,
     RunStarted,
+    ServiceProgressed,
     status_of,
 )
 from sandboxer.render.words import hint_of, message_of, remedy, safe_lines
@@ -75,6 +76,8 @@ class JsonLog:
                 self._of_change("info", "change.started", change, reason=change.reason.value)
             case ChangeProgressed(change, step):
                 self._of_change("info", "change.progressed", change, step=step)
+            case ServiceProgressed(change, service, state, detail):
+                self._of_change("info", "service.progressed", change, service=service, state=state, detail=detail)
             case ChangeEnded(outcome):
                 self._ended(outcome)
             case Message(level, text, host):

@@ -9,7 +9,7 @@ from sandboxer.errors import SandboxerError
 from sandboxer.extensions.base import Operation, Provenance, Target
 from sandboxer.model.lifecycle import Action
 from sandboxer.model.observed import Reachable
-from sandboxer.model.run_events import ChangeProgressed, EventWritten, ignore
+from sandboxer.model.run_events import ChangeProgressed, EventWritten, ServiceProgressed, ignore
 from sandboxer.model.text import named
 from sandboxer.wiring import clock
 from sandboxer.wiring.holder import holder_of
@@ -85,6 +85,9 @@ class Operations:
             inputs=self.inputs,
             provenance=Provenance(fleet.root_commit, fleet.commit, fleet.committed_at),
             progress=lambda step: None if quiet else self.emit(ChangeProgressed(change, step)),
+            service_state=lambda service, state, detail: (
+                None if quiet else self.emit(ServiceProgressed(change, service, state, detail))
+            ),
             clock=lambda: clock.now().replace(microsecond=0),
             hide=lambda text: redact(change.id, text),
             on_event=lambda event, record, containers: self.emit(EventWritten(host, event, record, containers)),

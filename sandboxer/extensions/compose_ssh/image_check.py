@@ -17,6 +17,7 @@ from sandboxer.extensions.compose_ssh.dockerfile_policy import BuildInputs, prob
 from sandboxer.extensions.compose_ssh.engine_output import last_line, said
 from sandboxer.extensions.compose_ssh.findings import Findings
 from sandboxer.extensions.compose_ssh.labels import project_name
+from sandboxer.extensions.compose_ssh.service_states import PullProgress
 from sandboxer.model.text import named
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ def _listed_triggers(image: dict[str, Any]) -> list[Any]:
 
 def _pull(directory: SandboxDirectory, name: str, failing: str) -> None:
     directory.begin_step("pull", f"pulling {name}")
-    reply = directory.session.call("pull", directory.operation.target.engine, name, timeout=PULL_SECONDS)
+    pulled = PullProgress(lambda words: directory.operation.progress(f"pulling {name}: {words}"))
+    engine, on_line = directory.operation.target.engine, pulled.line
+    reply = directory.session.call("pull", engine, name, timeout=PULL_SECONDS, on_line=on_line)
     if reply.code != 0:
         words = said(reply.text)
         code = failure_patterns.code_of(words) or "pull-failed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from sandboxer.errors import ProvisionFailed
@@ -13,6 +13,7 @@ from sandboxer.extensions.compose_ssh.failure_patterns import hint_of
 from sandboxer.extensions.compose_ssh.labels import LABEL_CONFIG, project_name
 from sandboxer.extensions.compose_ssh.networks import creation, made_volume
 from sandboxer.extensions.compose_ssh.service_plan import after_refusal, by_service, desired_services, finished
+from sandboxer.extensions.compose_ssh.service_states import ServiceStates
 from sandboxer.model.text import named
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ class Stack:
     hardened: Hardened
     tool: ComposeTool
     variables: Variables
+    _states: ServiceStates = field(init=False)
+
+    def __post_init__(self) -> None:
+        project, services = project_name(self.desired.name, self.desired.id), self.hardened.services
+        emit = self.directory.operation.service_state
+        self._states = ServiceStates(project, frozenset(service.name for service in services), emit)
 
     @property
     def _timeout(self) -> float:
@@ -59,6 +66,7 @@ class Stack:
             if one.built and not finished(desired[one.name], there.get(one.name, ()))
         ]
         if names:
+            self._states.building(names)
             self.directory.begin_step("build")
             words = [*self._podman_build(), "build"] if self.tool.podman else ["--progress", "plain", "build"]
             reply = self._call("build", [*words, *names])
@@ -199,6 +207,7 @@ class Stack:
         stable = StableRestarts(self.directory.session)
         while True:
             state = self.directory.observation()
+            self._states.of_containers(state.containers)
             waited = names or {service.name for service in self.hardened.services}
             if not self._not_ready(state) & waited and not _refused(reply):
                 late = time.monotonic() >= deadline
@@ -254,7 +263,7 @@ class Stack:
         words = ["up", "-d", *options]
         words += ["--no-build"] if any(service.built for service in self.hardened.services) else []
         if not self.tool.podman:
-            words = ["--progress", "quiet", *words]
+            words = ["--progress", "plain", *words]
             if self.desired.profile.spec.compose.pull == "always":
                 words += ["--pull", "missing"]  # each was pulled before it was decided what to recreate
             if deadline is not None:
@@ -277,7 +286,9 @@ class Stack:
         # What the engine opens is checked again first: containers of an earlier apply may be running.
         sources = [self.directory.below(path) for path in self.hardened.sources]
         words = [self.tool.kind, self.tool.command, project, str(len(sources)), *sources, *words]
-        reply = self.directory.session.call(verb, *words, timeout=self._timeout + START_SECONDS)
+        reply = self.directory.session.call(
+            verb, *words, timeout=self._timeout + START_SECONDS, on_line=self._states.line
+        )
         if reply.code == _SWAPPED:
             raise ProvisionFailed(
                 self.desired.name,

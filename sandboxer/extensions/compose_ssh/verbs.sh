@@ -153,7 +153,7 @@ do_compose() { # kind, command, project, how many places it is given, these (bel
 }
 # Only the end of a build's output is kept, which says why it failed.
 do_build() { # as of do_compose
-  { code=$({ { do_compose "$@" 2>&1; echo "$?" >&7; } | tail -c "$MOST_BUILD_OUTPUT" >&6; } 7>&1); } 6>&1
+  { code=$({ { do_compose "$@" 2>&1 7>&-; echo "$?" >&7; } | tail -c "$MOST_BUILD_OUTPUT" >&6; } 7>&1); } 6>&1
   return "${code:-1}"
 }
 MOST_BUILD_OUTPUT=65536 # bytes

@@ -30,6 +30,7 @@ from sandboxer.model.run_events import (
     RunFailed,
     RunFinished,
     RunStarted,
+    ServiceProgressed,
     redacted,
 )
 from sandboxer.render.live import PlainView
@@ -78,6 +79,19 @@ def test_a_line_stands_exactly_so(log: Log) -> None:
         '"command": "apply", "fleet": "acme", "host": "lab-1", "sandbox": "web", "id": "00000003", '
         '"action": "create", "step": "starting"}'
     )
+
+
+def test_a_service_is_a_line_without_secrets(log: Log) -> None:
+    event = ServiceProgressed(WEB, "api", "building", "2/4 RUN hunter2")
+    log.log(redacted(event, lambda _id, text: text.replace("hunter2", "(hidden)")))
+    (line,) = log.entries()
+    assert (line["event"], line["sandbox"], line["service"], line["state"]) == (
+        "service.progressed",
+        "web",
+        "api",
+        "building",
+    )
+    assert line["detail"] == "2/4 RUN (hidden)"
 
 
 def test_an_apply_is_reported_step_by_step_with_what_came_of_it(log: Log) -> None:
@@ -211,6 +225,7 @@ def test_the_page_lists_every_event_and_every_key(log: Log) -> None:
     log.log(HostObserved(Unreachable("far", "refused"), 1.0))
     log.log(ChangeStarted(WEB))
     log.log(ChangeProgressed(WEB, "starting"))
+    log.log(ServiceProgressed(WEB, "api", "building", "2/4 RUN make"))
     log.log(ChangeEnded(Outcome(WEB, error="no", hint="yes")))
     log.log(
         DriftCompared(

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from sandboxer.model.lifecycle import Action, Reason
 from sandboxer.model.outcome import WAITING, Outcome
-from sandboxer.model.run_events import ChangeEnded, ChangeProgressed, ChangeStarted
+from sandboxer.model.run_events import ChangeEnded, ChangeProgressed, ChangeStarted, ServiceProgressed
 from sandboxer.model.service_operation import ServiceOperation
 from sandboxer.render.live import LiveView, PlainView, apply_summary
 from tests.support.cases import compare, on_terminal, piped
@@ -100,6 +100,62 @@ def test_the_last_frame_lists_what_was_done_with_each_service() -> None:
     shown = screen.shows(view)
     assert [line.split()[:2] for line in shown[2:]] == [["api", "recreate"], ["queue\\x1b", "start"]]
     assert shown[2].endswith("its definition changed")
+
+
+def test_services_show_their_states_while_the_change_is_in_progress() -> None:
+    screen = Screen()
+    with LiveView(screen.console) as view:
+        view(ChangeStarted(WEB))
+        view(ChangeProgressed(WEB, "starting"))
+        view(ServiceProgressed(WEB, "web", "building", "1/3 FROM busybox"))
+        screen.seconds += 4
+        view(ServiceProgressed(WEB, "web", "building", "2/3 RUN ma\x1b[2Jke"))
+        view(ServiceProgressed(WEB, "db", "healthy"))
+        view(ServiceProgressed(FAR, "db", "healthy"))
+        screen.seconds += 1
+        assert [line.split() for line in screen.shows(view)[2:]] == [
+            ["web", "building", "2/3", "RUN", "make", "5.0", "s"],
+            ["db", "healthy", "1.0", "s"],
+        ]
+        view(ServiceProgressed(WEB, "web", "creating"))
+        assert screen.shows(view)[2].split() == ["web", "creating", "0.0", "s"]
+        view(ChangeEnded(Outcome(WEB, seconds=5)))
+        assert len(screen.shows(view)) == 2
+
+
+def test_services_that_do_not_fit_are_counted() -> None:
+    screen = Screen(height=8)
+    with LiveView(screen.console) as view:
+        view(ChangeStarted(WEB))
+        view(ChangeStarted(FAR))
+        view(ChangeProgressed(FAR, "starting"))
+        for at in range(3):
+            view(ServiceProgressed(WEB, f"s{at}", "starting"))
+        for name, state in (("a", "healthy"), ("b", "completed"), ("c", "starting")):
+            view(ServiceProgressed(FAR, name, state))  # type: ignore[arg-type]
+        shown = screen.shows(view)
+    assert [line.split()[0] for line in shown[2:5]] == ["s0", "s1", "s2"]
+    assert "starting: 2 of 3 services ready" in shown[5]
+    assert len(shown) == 6
+
+
+def test_a_log_has_a_line_for_each_state_and_no_flood() -> None:
+    stream = io.StringIO()
+    with PlainView(stream) as view:
+        view(ChangeStarted(WEB))
+        for step in ("1/2 FROM a", "2/2 RUN b"):
+            view(ServiceProgressed(WEB, "web", "building", step))
+        for state in ("creating", "created", "starting", "started"):
+            view(ServiceProgressed(WEB, "web", state))  # type: ignore[arg-type]
+        for _ in range(50):
+            view(ServiceProgressed(WEB, "db", "failed", "exit code 3"))
+            view(ServiceProgressed(WEB, "db", "restarting"))
+    assert stream.getvalue().splitlines()[1:] == [
+        "checkout-e2e on lab-1: web building",
+        "checkout-e2e on lab-1: web started",
+        "checkout-e2e on lab-1: db failed (exit code 3)",
+        "checkout-e2e on lab-1: db restarting",
+    ]
 
 
 def test_a_change_that_was_planned_again_keeps_its_row() -> None:
