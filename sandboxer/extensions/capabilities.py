@@ -34,7 +34,7 @@ class LiveSandbox:
     """One sandbox on its host, as one observation showed it.
 
     ``root`` is the host's directory of all sandboxes. ``connect`` opens another connection to the host, closed at the
-    end of its context.
+    end of its context. ``sensitive`` are the variables that its manifests list as sensitive.
     """
 
     name: str
@@ -43,6 +43,7 @@ class LiveSandbox:
     observed: ObservedSandbox
     record: Record
     connect: Callable[[], AbstractContextManager[HostTransport]]
+    sensitive: frozenset[str] = frozenset()
 
     @property
     def directory(self) -> str:

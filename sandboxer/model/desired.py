@@ -68,6 +68,11 @@ class DesiredSandbox:
         return tuple(found for found in self.diagnostics if found.severity == "error")
 
     @property
+    def sensitive(self) -> frozenset[str]:
+        """The variables that its manifests list as sensitive, whatever their names."""
+        return frozenset((*self.sandbox.spec.sensitive, *self.profile.spec.sensitive))
+
+    @property
     def eligible(self) -> tuple[str, ...]:
         """The hosts that the placement matches now, each once, in order of preference."""
         return tuple(dict.fromkeys(name for tier in self.tiers for name in tier))

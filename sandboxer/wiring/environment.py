@@ -51,7 +51,7 @@ def with_environment(planned: Planned, repository: FleetRepository) -> Plan:
 
 def sensitive_names(desired: DesiredSandbox) -> frozenset[str]:
     """Return the variables that the manifests of a sandbox list as sensitive."""
-    return frozenset((*desired.sandbox.spec.sensitive, *desired.profile.spec.sensitive))
+    return desired.sensitive
 
 
 @dataclass(frozen=True, slots=True)

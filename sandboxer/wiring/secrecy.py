@@ -41,4 +41,6 @@ def _secrets(sandboxes: Iterable[DesiredSandbox]) -> Iterable[str]:
 
 
 def _environment(sandboxes: Iterable[DesiredSandbox]) -> Iterable[str]:
-    return (value.reveal() for one in sandboxes for name, value in one.env.items() if is_sensitive_name(name))
+    return (
+        value.reveal() for one in sandboxes for name, value in one.env.items() if is_sensitive_name(name, one.sensitive)
+    )

@@ -116,6 +116,7 @@ def target_of(context: ClientContext, name: str) -> ConnectTarget:
             observed=observed,
             record=record,
             connect=partial(_connection, folder, host),
+            sensitive=copies[0].desired.sensitive if copies[0].desired else frozenset(),
             folder=folder,
             host=host,
             registry=source.registry(),

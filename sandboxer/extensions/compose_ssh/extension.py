@@ -54,14 +54,16 @@ class ComposeSsh:
         teardown(operation, tombstone=tombstone)
 
     def logs(self, sandbox: LiveSandbox, request: LogRequest) -> LogReader:
-        """Return the lines of the containers' logs; see SupportsLogs."""
+        """Return the lines of the containers' logs, without secrets and sensitive values; see SupportsLogs."""
+        from sandboxer.extensions.compose_ssh.hidden_logs import HiddenLogs
+
         if request.follow:
             from sandboxer.extensions.compose_ssh.follow import LogFollower
 
-            return LogFollower(sandbox, request)
+            return HiddenLogs(sandbox, LogFollower(sandbox, request))
         from sandboxer.extensions.compose_ssh.container_logs import ContainerLogs
 
-        return ContainerLogs(sandbox, request)
+        return HiddenLogs(sandbox, ContainerLogs(sandbox, request))
 
     def exec(
         self, sandbox: LiveSandbox, container: Container | None, command: Sequence[str], terminal: Terminal | None

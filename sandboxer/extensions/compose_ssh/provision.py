@@ -190,7 +190,7 @@ def _variables(directory: SandboxDirectory, desired: DesiredSandbox, record: Rec
         version = sealed[secret.name]["version"]
         target, values[secret.name] = directory.put_secret(secret, version)
         files[secret.name] = DeliveredSecret(f"{directory.path}/{target}", version)
-    return Variables(values, files)
+    return Variables(values, files, desired.sensitive)
 
 
 def _former_model(directory: SandboxDirectory) -> object:

@@ -26,7 +26,7 @@ from sandboxer.model.identity import Ownership
 from sandboxer.model.redaction import Redactor, is_sensitive_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sandboxer.extensions.compose_ssh.compose_tool import ComposeTool
     from sandboxer.extensions.compose_ssh.directory import SandboxDirectory
@@ -40,23 +40,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """The variables that a compose file may use as ``${NAME}``, and the secrets among them."""
+    """The variables that a compose file may use as ``${NAME}``, and the secrets among them.
+
+    ``sensitive`` are those that the manifests list as sensitive, whatever their names.
+    """
 
     values: Mapping[str, Hidden]
     secrets: Mapping[str, DeliveredSecret]
+    sensitive: Collection[str] = ()
 
-    def redact(self, text: str, services: Collection[str] = ()) -> str:
+    def redact(self, text: str, services: Collection[str] = (), more: Iterable[str] = ()) -> str:
         """Return the text without secrets and sensitive values: a container's log or Compose's messages may repeat one.
 
-        The names of these ``services`` stay whole.
+        The names of these ``services`` stay whole. ``more`` are other values to hide, such as the compose file's own.
         """
         secrets = [value.reveal() for name, value in self.values.items() if name in self.secrets]
         environment = [
             value.reveal()
             for name, value in self.values.items()
-            if name not in self.secrets and is_sensitive_name(name)
+            if name not in self.secrets and is_sensitive_name(name, self.sensitive)
         ]
-        return Redactor(secrets, environment, services).redact(text)
+        return Redactor(secrets, [*environment, *more], services).redact(text)
 
     def to_dotenv(self, *, podman: bool = False) -> bytes:
         """Return an env file that Compose, or podman-compose, reads back to the very same values."""

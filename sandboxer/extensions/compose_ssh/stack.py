@@ -10,6 +10,7 @@ from sandboxer.errors import ProvisionFailed
 from sandboxer.errors.cause import Cause
 from sandboxer.extensions.compose_ssh.diagnosis import StableRestarts, diagnose, diagnose_build, examined
 from sandboxer.extensions.compose_ssh.failure_patterns import hint_of
+from sandboxer.extensions.compose_ssh.hidden_logs import sensitive_values
 from sandboxer.extensions.compose_ssh.labels import LABEL_CONFIG, project_name
 from sandboxer.extensions.compose_ssh.networks import creation, made_volume
 from sandboxer.extensions.compose_ssh.service_plan import after_refusal, by_service, desired_services, finished
@@ -378,9 +379,10 @@ class Stack:
 
     def _raise(self, what: str, text: str, cause: Cause) -> NoReturn:
         """Raise ProvisionFailed without the secrets of the sandbox."""
-        services = frozenset(self.hardened.model["services"])
+        model = self.hardened.model
+        known, more = frozenset(model["services"]), sensitive_values(model, self.variables.sensitive)
         text, message, whole = (
-            self.variables.redact(part, services) for part in (text, cause.message, cause.text or text)
+            self.variables.redact(part, known, more) for part in (text, cause.message, cause.text or text)
         )
         again = f"`sandboxer recreate {self.desired.name}`" if self.desired.origin == "api" else "apply again"
         remedy = hint_of(cause.code) or "fix the cause"
