@@ -3,20 +3,84 @@
 from __future__ import annotations
 
 import os
+from itertools import chain, islice
 from typing import TYPE_CHECKING, cast
 
-from sandboxer.adapters.git_process import failure, run_git
+from sandboxer.adapters.git_process import Process, failure, run_git
+from sandboxer.model.diff_mask import masked
 from sandboxer.model.input_change import MOST_FILES, MOST_SUBJECTS, FileChange, FileStatus
 from sandboxer.model.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from sandboxer.adapters.git_process import GitLocation
 
 _LONGEST_SUBJECT = 100
 # A stranger's repository may configure programs that show a difference. Renames cost the square of the number of files.
 _DIFF = ("-c", "diff.renameLimit=400", "diff", "--no-ext-diff", "--no-textconv", "--no-color", "-M")
+
+
+#: The bounds of the text of a comparison: of a line in characters, and of a file and of all of them in lines.
+LONGEST_LINE, MOST_OF_FILE, MOST_LINES = 400, 200, 1_000
+_READ = 8 * 1024 * 1024  # bytes of git's output; what comes after them is not shown
+_TEXT = ("-U3", "--inter-hunk-context=0", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "-O/dev/null")
+
+
+def file_texts(
+    location: GitLocation,
+    former: str,
+    commit: str,
+    folder: str,
+    timeout: float,
+    *,
+    count: int,
+    sensitive: Container[str] = (),
+) -> tuple[str, ...]:
+    """Return the differing files of two commits as lines of text, safe for terminals; what is left out is counted.
+
+    ``count`` is how many files differ. Values of ``sensitive`` names are masked, and so are those whose names say so.
+    Raise SourceError if git fails.
+    """
+    words = ("-c", "core.quotePath=false", *_DIFF, *_TEXT)
+    trees = (location.within(former, folder), location.within(commit, folder))
+    with Process((*location.options, *words, *trees), timeout=timeout) as process:
+        data = process.output.read(_READ)
+        if len(data) < _READ:
+            status, errors = process.finish()
+            if status:
+                raise failure(f"the commits {former[:12]} and {commit[:12]} cannot be compared", errors)
+    # The last line may be half of one.
+    lines = data.decode("utf-8", "replace").split("\n")[:-1]
+    return tuple(_bounded(_by_file(lines), count, sensitive))
+
+
+def _by_file(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the lines of each file: every line of its content begins with a sign, and so none begins like a header."""
+    of_file: list[str] = []
+    for line in lines:
+        if line.startswith("diff -") and of_file:
+            yield of_file
+            of_file = []
+        of_file.append(line)
+    if of_file:
+        yield of_file
+
+
+def _bounded(files: Iterable[list[str]], count: int, sensitive: Container[str]) -> Iterator[str]:
+    room, shown = MOST_LINES, 0
+    for lines in files:
+        fits = min(MOST_OF_FILE, room)
+        if fits <= 0:
+            break
+        head = next((at for at, line in enumerate(lines) if line.startswith("@@")), len(lines))
+        found = islice(chain(lines[:head], masked(lines[head:], sensitive)), fits)
+        yield from (printable(line.expandtabs(8), LONGEST_LINE) for line in found)
+        if len(lines) > fits:
+            yield f"… {len(lines) - fits} more lines of this file"
+        room, shown = room - min(len(lines), fits), shown + 1
+    if shown < count:
+        yield f"… {count - shown} more {'file' if count - shown == 1 else 'files'}"
 
 
 def changed_files(

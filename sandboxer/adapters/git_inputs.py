@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from sandboxer.adapters.git_compare import changed_files, history_between
+from sandboxer.adapters.git_compare import changed_files, file_texts, history_between
 from sandboxer.adapters.git_objects import Objects
 from sandboxer.adapters.git_process import (
     WHOLE_CLONE,
@@ -34,7 +34,7 @@ from sandboxer.model.protocols import Archive, InputTree
 from sandboxer.model.text import redact_urls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Generator, Hashable, Iterable, Iterator, Mapping
 
     from sandboxer.model.protocols import TreeEntry
 
@@ -173,10 +173,13 @@ class GitInputs:
             listing = self._listings((tree.repo, commit, folder))
         return InputTree(tree.repo, tree.ref, commit, folder or ".", listing.digest, listing.entries)
 
-    def compare(self, tree: InputTree, former: str) -> InputChange:
+    def compare(
+        self, tree: InputTree, former: str, *, diff: bool = False, sensitive: Container[str] = ()
+    ) -> InputChange:
         """Return how a tree differs from the same folder in the commit ``former``, and the commits between.
 
-        Raise nothing: if git cannot compare them, the value has the reason.
+        With ``diff`` it has the text of the files, without the values of ``sensitive`` names. Raise nothing: if git
+        cannot compare them, the value has the reason.
         """
         change = InputChange(redact_urls(tree.repo), tree.ref, former, tree.commit)
         try:
@@ -193,6 +196,9 @@ class GitInputs:
             seconds = self._patience.seconds()
             files, count = changed_files(location, former, tree.commit, _folder(tree.path), seconds)
             commits, undone, subjects = history_between(location, former, tree.commit, self._patience.seconds())
+            if diff:
+                words = (location, former, tree.commit, _folder(tree.path), self._patience.seconds())
+                change = replace(change, diff=file_texts(*words, count=count, sensitive=sensitive))
         except SourceError as error:
             return replace(change, unknown=redact_urls(error.message), hint=redact_urls(error.hint))
         return replace(change, commits=commits, undone=undone, subjects=subjects, files=files, count=count)

@@ -13,7 +13,7 @@ from sandboxer.cli.console import stderr, stdout, write
 from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED
 from sandboxer.cli.hub_reporting import reporting
 from sandboxer.cli.interruption import finishing_changes
-from sandboxer.cli.options import carries_out, given_options, options_of, selectors
+from sandboxer.cli.options import carries_out, diff_option, given_options, options_of, selectors
 from sandboxer.cli.plan import show, warn_of_none
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
@@ -40,9 +40,16 @@ if TYPE_CHECKING:
 @selectors
 @click.option("--no-prune", is_flag=True, help="Delete nothing.")
 @click.option("--allow-dirty", is_flag=True, help="Apply uncommitted manifests.")
+@diff_option
 @carries_out
 def apply(
-    command: CommandOptions, planfile: str | None, ref: str | None, no_prune: bool, allow_dirty: bool, **given: Any
+    command: CommandOptions,
+    planfile: str | None,
+    ref: str | None,
+    no_prune: bool,
+    allow_dirty: bool,
+    diff: bool,
+    **given: Any,
 ) -> int:
     """Make the hosts match git, after confirmation.
 
@@ -68,8 +75,8 @@ def apply(
                 hint="commit them, apply a commit with --ref HEAD, or use --allow-dirty",
             )
         if saved is not None:
-            return _carry_out_approved(source, hosts, saved, command)
-        return _carry_out(source, hosts, options_of(given, prune=not no_prune), command)
+            return _carry_out_approved(source, hosts, saved, command, diff=diff)
+        return _carry_out(source, hosts, options_of(given, prune=not no_prune), command, diff=diff)
 
 
 @click.command()
@@ -97,11 +104,13 @@ def prune(command: CommandOptions, ref: str | None, expired_only: bool, dry_run:
         return _carry_out(source, hosts, options, command)
 
 
-def _carry_out(source: FleetSource, hosts: FleetHosts, options: Options, command: CommandOptions) -> int:
+def _carry_out(
+    source: FleetSource, hosts: FleetHosts, options: Options, command: CommandOptions, *, diff: bool = False
+) -> int:
     interactive = sys.stdin.isatty() and sys.stderr.isatty()
     if not command.yes and not interactive:
         raise UsageError("cannot ask for confirmation without a terminal", hint="use -y to skip the confirmation")
-    planned = for_review(plan_fleet(source, hosts, options), source)
+    planned = for_review(plan_fleet(source, hosts, options), source, diff=diff)
     warn_of_none(planned)
     if command.output == "text":
         show(planned.plan, "text")
@@ -127,9 +136,11 @@ def _read_plan(name: str) -> SavedPlan:
     return read(name)
 
 
-def _carry_out_approved(source: FleetSource, hosts: FleetHosts, saved: SavedPlan, command: CommandOptions) -> int:
+def _carry_out_approved(
+    source: FleetSource, hosts: FleetHosts, saved: SavedPlan, command: CommandOptions, *, diff: bool
+) -> int:
     """Carry out the changes that are still as approved. The saved plan is the approval, so there is no prompt."""
-    planned = for_review(plan_approved(source, hosts, saved), source)
+    planned = for_review(plan_approved(source, hosts, saved), source, diff=diff)
     if command.output == "text":
         show(planned.plan, "text")
     return _act(source, hosts, planned.of_fleet(source.fleet_with_secrets()), None, command)

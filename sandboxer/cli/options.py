@@ -105,6 +105,9 @@ def target_options(command: F) -> F:
     return command
 
 
+diff_option = click.option("--diff", is_flag=True, help="Also show the text of changed files.")
+
+
 def options_of(given: dict[str, Any], **more: Any) -> Options:
     """Return the planner's options from a command's own."""
     return Options(

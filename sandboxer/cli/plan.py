@@ -9,7 +9,7 @@ import click
 
 from sandboxer.cli.console import stdout, write, write_data, write_names
 from sandboxer.cli.exit_codes import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
-from sandboxer.cli.options import options_of, output_option, selectors
+from sandboxer.cli.options import diff_option, options_of, output_option, selectors
 from sandboxer.cli.session import opened, session
 from sandboxer.model.lifecycle import Action
 from sandboxer.wiring.planning import approval_of, plan_fleet
@@ -24,15 +24,26 @@ if TYPE_CHECKING:
 @selectors
 @click.option("--out", metavar="FILE", help="Also save the plan to a file, for review and apply.")
 @click.option("--all", "show_all", is_flag=True, help="Also show unchanged sandboxes.")
+@diff_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if there are differences.")
 @output_option("text", "wide", "json", "yaml", "name", "markdown")
-def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, ref: str | None, **given: Any) -> int:
+def plan(
+    out: str | None,
+    show_all: bool,
+    diff: bool,
+    detailed_exitcode: bool,
+    output: str,
+    ref: str | None,
+    **given: Any,
+) -> int:
     """Show what apply would change, and why.
 
     Reads git and each host once, and changes nothing.
 
     Exits 0 on success, and 1 on any error or if the plan is incomplete because of an unreachable host or a blocked
     change. With --detailed-exitcode, exits 2 if there are differences.
+
+    --diff shows the text of the files of each input that changed, without values of sensitive names.
 
     -o name prints the sandboxes that are not as git has them, one per line; -o wide adds the hosts and what is
     unchanged.
@@ -41,6 +52,7 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
     Examples:
       sandboxer plan
       sandboxer plan --ref origin/main --target 'checkout-*'
+      sandboxer plan --diff
       sandboxer plan -l 'team=payments,tier!=gold'
       sandboxer plan -o markdown > comment.md
       sandboxer plan --out plan.json && sandboxer apply plan.json
@@ -48,7 +60,7 @@ def plan(out: str | None, show_all: bool, detailed_exitcode: bool, output: str, 
     with opened(revision=ref) as (source, hosts):
         planned = plan_fleet(source, hosts, options_of(given))
         warn_of_none(planned)
-        decided = for_review(planned, source).plan
+        decided = for_review(planned, source, diff=diff).plan
         if out is not None:
             from sandboxer.cli import plan_file
 

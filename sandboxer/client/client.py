@@ -389,9 +389,9 @@ class Client:
         """Delete expired sandboxes like ``prune --expired-only``, imperative ones too; return the outcome of each."""
         return maintenance.reap(self._context)
 
-    def plan(self) -> JsonObject:
-        """Return the plan of the fleet, as ``sandboxer plan -o json`` writes it. Read-only."""
-        return query.plan(self._context)
+    def plan(self, *, diff: bool = False) -> JsonObject:
+        """Return the plan as ``sandboxer plan -o json`` has it; ``diff`` adds the text of changed files. Read-only."""
+        return query.plan(self._context, diff=diff)
 
     @property
     def _context(self) -> ClientContext:

@@ -63,11 +63,11 @@ class SandboxFilter:
         )
 
 
-def plan(context: ClientContext) -> JsonObject:
-    """Return the plan of the fleet as JSON."""
+def plan(context: ClientContext, *, diff: bool = False) -> JsonObject:
+    """Return the plan of the fleet as JSON; with ``diff`` it has the text of the files that changed."""
     with context.open() as (source, hosts):
         planned = plan_fleet(source, hosts, Options())
-        return for_review(planned, source).plan.to_json(in_json)
+        return for_review(planned, source, diff=diff).plan.to_json(in_json)
 
 
 def handles(context: ClientContext, chosen: SandboxFilter | None = None) -> list[Handle]:

@@ -69,7 +69,7 @@ class DesiredSandbox:
 
     @property
     def sensitive(self) -> frozenset[str]:
-        """The variables that its manifests list as sensitive, whatever their names."""
+        """The variables that its manifests list as sensitive, beside those with names that say so."""
         return frozenset((*self.sandbox.spec.sensitive, *self.profile.spec.sensitive))
 
     @property

@@ -55,6 +55,7 @@ class InputChange:
     ``commits`` are in the new history only, ``undone`` in the former one only, as after a rebase; both are None where a
     shallow clone lacks the history. ``subjects`` are of the newest of ``commits``. ``files`` are the first of ``count``
     files that differ. ``unknown`` is the reason if nothing of this is known, ``hint`` what would help.
+    ``diff`` is the text of the files, as ``git diff`` prints it, if it was requested; None otherwise.
     """
 
     repo: str
@@ -68,6 +69,7 @@ class InputChange:
     count: int = 0
     unknown: str = ""
     hint: str = ""
+    diff: tuple[str, ...] | None = None
 
     def to_json(self) -> JsonObject:
         """Return it as in a plan's JSON."""
@@ -83,4 +85,5 @@ class InputChange:
             "count": self.count,
             "unknown": self.unknown or None,
             "hint": self.hint or None,
+            **({} if self.diff is None else {"diff": "".join(f"{line}\n" for line in self.diff)}),
         }

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 _SHORT = 7
 
 
+_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan", " ": "", "\\": "dim", "…": "dim"}
+
+
+def diff_style(line: str) -> str:
+    """Return the style of a line of a diff on a terminal; what is no content is a header."""
+    return "bold" if line.startswith(("+++ ", "--- ")) else _DIFF_STYLES.get(line[:1], "bold")
+
+
 def input_title(change: InputChange) -> str:
     """Return ``app HEAD  36cd213 -> 4fa1b22 (3 commits)``."""
     commits = f"{safe(change.former)[:_SHORT]} -> {safe(change.commit)[:_SHORT]}"

@@ -6,6 +6,7 @@ All text from a manifest or a host is untrusted: it is shown as it is and has no
 from __future__ import annotations
 
 import re
+from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING
 
 from sandboxer.model.lifecycle import Action
@@ -47,6 +48,7 @@ _ROWS = 20_000
 _ASIDE = 6_000
 _NOTE = 200
 _FINDINGS = 10
+_TEXT = 12_000  # of one sandbox's files
 # What Markdown reads as markup anywhere, what it reads as markup at the beginning of a line, and what makes links of
 # plain words.
 _ACTIVE = re.compile(r"[\\`*_\[\]<>#|~&@$]|^[^A-Za-z0-9]|^\d(?=\d*[.)](\s|$))|:(?=//)|(?<=www)\.", re.IGNORECASE)
@@ -68,7 +70,9 @@ def plan_markdown(plan: Plan) -> str:
     room = LIMIT - sum(len(part) + 2 for part in (*head, table, aside)) - _NOTE
     blocks = (details_of(change) for change in shown)
     details = fitting(blocks, len(shown), room, "more changes in detail", between="\n\n")
-    return "\n\n".join(part for part in (*head, table, details, aside) if part) + "\n"
+    texts = [text for change in shown if (text := diff_of(change))]
+    diffs = fitting(texts, len(texts), room - len(details), "more diffs", between="\n\n", command="plan --diff")
+    return "\n\n".join(part for part in (*head, table, details, diffs, aside) if part) + "\n"
 
 
 def _head(plan: Plan) -> list[str]:
@@ -115,6 +119,18 @@ def details_of(change: Change, title: str = "") -> str:
     if lines := list(_diff(change)):
         parts.append(_fenced("diff", lines))
     return "<details>\n" + "\n\n".join(parts) + "\n\n</details>"
+
+
+def diff_of(change: Change) -> str:
+    """Return the text of the files of a change's input that differ; empty if it was not requested."""
+    lines = [safe(line) for line in change.input.diff or ()] if change.input else []
+    if not lines:
+        return ""
+    fits = len(list(takewhile(lambda total: total <= _TEXT, accumulate(len(line) + 1 for line in lines))))
+    if fits < len(lines):
+        lines = [*lines[:fits], f"… {len(lines) - fits} more lines: see `sandboxer plan --diff`"]
+    summary = f"<summary>{escape(change.sandbox)}: text of the changed files</summary>"
+    return f"<details>\n{summary}\n\n{_fenced('diff', lines)}\n\n</details>"
 
 
 def _fenced(language: str, lines: Sequence[str]) -> str:

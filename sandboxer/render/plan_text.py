@@ -10,7 +10,7 @@ from sandboxer.reconcile.fields import Effect
 from sandboxer.render.diagnostics import to_lines
 from sandboxer.render.fields import OWN_KEYS, drift_lines, key_of, pending_lines, unknown_lines
 from sandboxer.render.host_errors import without_repeats
-from sandboxer.render.inputs import file_lines, input_title, subject_lines
+from sandboxer.render.inputs import diff_style, file_lines, input_title, subject_lines
 from sandboxer.render.lines import Lines
 from sandboxer.render.remedies import TERMINAL, worded
 from sandboxer.render.services import services_line, services_title
@@ -133,6 +133,8 @@ def _add_input(out: Lines, change: InputChange) -> None:
         out.add((line, "dim"), indent=_INDENT + 4)
     for line in file_lines(change):
         out.add(line, indent=_INDENT + 2)
+    for line in change.diff or ():
+        out.add((safe(line), diff_style(line)), indent=_INDENT + 4)
 
 
 def _add_created(out: Lines, change: Change, *, show_all: bool) -> None:

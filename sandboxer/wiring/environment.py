@@ -49,11 +49,6 @@ def with_environment(planned: Planned, repository: FleetRepository) -> Plan:
     return replace(planned.plan, changes=tuple(map(shown, planned.plan.changes)))
 
 
-def sensitive_names(desired: DesiredSandbox) -> frozenset[str]:
-    """Return the variables that the manifests of a sandbox list as sensitive."""
-    return desired.sensitive
-
-
 @dataclass(frozen=True, slots=True)
 class _Values:
     """The values of one sandbox's variables: ``record`` is of its last apply, None without one."""
@@ -66,7 +61,7 @@ class _Values:
         """Return the values of a variable that differs."""
         given = self.desired.env.get(name)
         new = None if given is None or change.new is None else given.reveal()
-        if is_sensitive_name(name, sensitive_names(self.desired)):
+        if is_sensitive_name(name, self.desired.sensitive):
             return self._masked(change)
         if change.old is None or self.record is None:
             return EnvValues(None, new)

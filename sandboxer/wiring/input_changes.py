@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 _AT_ONCE = 8  # git processes, beside which a plan has nothing else to do
 
 
-def with_input_changes(planned: Planned, inputs: GitInputs) -> Plan:
+def with_input_changes(planned: Planned, inputs: GitInputs, *, diff: bool = False) -> Plan:
     """Return the plan with what changed in the input of each sandbox that an apply changes and whose commit differs.
 
-    Read only git, and raise nothing: if git cannot compare two commits, the plan has the reason.
+    With ``diff`` it has the text of the files. Read only git, and raise nothing: if git cannot compare two commits, the
+    plan has the reason.
     """
 
     def compared(change: Change) -> Change:
@@ -27,7 +28,8 @@ def with_input_changes(planned: Planned, inputs: GitInputs) -> Plan:
         tree = desired.tree if desired else None
         if not change.acts or tree is None or applied is None or applied.commit == tree.commit:
             return change
-        return replace(change, input=inputs.compare(tree, applied.commit))
+        hidden = desired.sensitive if desired else frozenset()
+        return replace(change, input=inputs.compare(tree, applied.commit, diff=diff, sensitive=hidden))
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="compare") as pool:
         return replace(planned.plan, changes=tuple(pool.map(compared, planned.plan.changes)))

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from sandboxer.wiring.source import FleetSource
 
 
-def for_review(planned: Planned, source: FleetSource) -> Planned:
+def for_review(planned: Planned, source: FleetSource, *, diff: bool = False) -> Planned:
     """Return the same with a plan that shows what changes in each sandbox's input, environment and services.
 
-    Raise nothing: where something is not known, the plan has the reason.
+    With ``diff`` it has the text of the files that changed. Raise nothing: where something is not known, the plan has
+    the reason.
     """
-    seen = replace(planned, plan=with_input_changes(planned, source.inputs()))
+    seen = replace(planned, plan=with_input_changes(planned, source.inputs(), diff=diff))
     seen = replace(seen, plan=with_environment(seen, source.repository()))
     return with_expected_services(seen, source)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandboxer.adapters.git_compare import LONGEST_LINE, MOST_LINES
 from sandboxer.adapters.git_inputs import GitInputs
 from sandboxer.model.input_change import MOST_FILES, MOST_SUBJECTS, FileChange
 from tests.support.gitrepo import GitRepo, isolate
@@ -143,3 +144,71 @@ def test_a_hostile_subject_is_escaped_and_cut(repo: GitRepo) -> None:
 
 def test_an_odd_commit_is_never_passed_to_git(repo: GitRepo) -> None:
     assert "cannot be passed to git" in change(repo, "--output=/tmp/x").unknown
+
+
+# --- the text of the files
+
+
+def texts(repo: GitRepo, former: str, *sensitive: str, path: str = "app") -> tuple[str, ...]:
+    inputs = GitInputs(repo.path.parent)
+    found = inputs.compare(inputs.resolve(repo.path.name, "HEAD", path), former, diff=True, sensitive=sensitive)
+    assert not found.unknown
+    return found.diff or ()
+
+
+def test_the_text_of_a_file_is_as_git_prints_it(repo: GitRepo) -> None:
+    former = head(repo)
+    repo.commit({"app/shop.conf": "a\nB\nc\n", "other.txt": "y\n"})
+    assert [line for line in texts(repo, former) if not line.startswith("index ")] == [
+        "diff --git a/shop.conf b/shop.conf",
+        "--- a/shop.conf",
+        "+++ b/shop.conf",
+        "@@ -1,3 +1,3 @@",
+        " a",
+        "-b",
+        "+B",
+        " c",
+    ]
+    assert change(repo, former).diff is None
+    assert "diff" not in change(repo, former).to_json()
+
+
+def test_the_text_is_safe_and_masked(repo: GitRepo) -> None:
+    former = head(repo)
+    repo.commit(
+        {"app/shop.conf": "a\nb\nc\nDB_PASSWORD=hunter2\nPIN=1234\n\x1b[2J\ttab\r\n\u202elive\n", "app/b.bin": "\0\n"}
+    )
+    found = texts(repo, former, "PIN")
+    assert {"+DB_PASSWORD=(sensitive)", "+PIN=(sensitive)", "+\\x1b[2J   tab\\r", "+\\u202elive"} <= {*found}
+    assert "Binary files /dev/null and b/b.bin differ" in found
+    assert not [line for line in found if "hunter2" in line or not line.isprintable()]
+
+
+def test_the_text_is_bounded_and_the_rest_is_counted(repo: GitRepo) -> None:
+    former = head(repo)
+    long = "".join(f"line {number}\n" for number in range(1_000))
+    repo.commit({f"app/{number}.txt": long for number in range(7)} | {"app/wide.txt": "x" * 10_000 + "\n"})
+    found = texts(repo, former)
+    assert len(found) <= MOST_LINES + 20
+    assert max(map(len, found)) <= LONGEST_LINE
+    assert found.count("… 806 more lines of this file") == 5
+    assert found[-1] == "… 3 more files"
+
+
+def test_no_program_of_the_repository_runs_for_the_text(repo: GitRepo, tmp_path: Path) -> None:
+    former = head(repo)
+    (repo.path / ".git/info").mkdir(exist_ok=True)
+    (repo.path / ".git/info/attributes").write_text("* diff=evil filter=evil\n")
+    mark = tmp_path / "ran"
+    script = tmp_path / "evil.sh"
+    script.write_text(f"#!/bin/sh\ntouch {mark}\ncat\n")
+    script.chmod(0o755)
+    for key in ("diff.evil.command", "diff.evil.textconv", "diff.external", "core.pager", "pager.diff"):
+        repo.git("config", key, str(script))
+    for key, value in (("filter.evil.smudge", str(script)), ("diff.noprefix", "true"), ("color.ui", "always")):
+        repo.git("config", key, value)
+    repo.commit({"app/shop.conf": "a\nB\nc\n"})
+    mark.unlink(missing_ok=True)  # git itself may have used it
+    assert "+B" in texts(repo, former)
+    assert "diff --git a/shop.conf b/shop.conf" in texts(repo, former)
+    assert not mark.exists()

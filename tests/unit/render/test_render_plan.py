@@ -153,6 +153,38 @@ CASES: dict[str, Plan] = {
             ),
         ),
     ),
+    "diff": plan_of(
+        change(
+            "shop",
+            Reason.UPDATE_CHANGED,
+            message="workspace.digest",
+            input=InputChange(
+                "../shop",
+                "main",
+                "36cd213" + "0" * 33,
+                "4fa1b22" + "0" * 33,
+                commits=1,
+                undone=0,
+                subjects=("Raise the limit of the cart",),
+                files=(FileChange("M", "shop.conf", 1, 1), FileChange("M", "logo.png", None, None)),
+                count=25,
+                diff=(
+                    "diff --git a/shop.conf b/shop.conf",
+                    "--- a/shop.conf",
+                    "+++ b/shop.conf",
+                    "@@ -1,2 +1,2 @@",
+                    " ````",
+                    "-limit = 10",
+                    "+limit = 20 <img> @all \x1b[2J",
+                    "+token = (sensitive)",
+                    "… 12 more lines of this file",
+                    "diff --git a/logo.png b/logo.png",
+                    "Binary files a/logo.png and b/logo.png differ",
+                    "… 23 more files",
+                ),
+            ),
+        ),
+    ),
     "environment": plan_of(
         change(
             "web",
