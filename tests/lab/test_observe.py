@@ -27,8 +27,8 @@ _NO_CURL = "\ndocker_api() { return 1; }\n"
 
 
 def observe_docker(lab: Lab, *, without_api: bool = False) -> EngineObservation:
-    """Return what Docker on the host has, by its API where that may be used."""
-    request = ObserveRequest(HOST, "/tmp/sandboxer", "observe-test")
+    """Return what Docker on the host has, by its API where that may be used; with restarts, from the client always."""
+    request = ObserveRequest(HOST, "/tmp/sandboxer", "observe-test", restarts=True)
     command, nonce = observe_command(request, engine_part(request))
     # The function is defined last before the script that observes, so that it counts.
     observe = script("sandboxer.extensions.compose_ssh:observe.sh")
@@ -89,6 +89,7 @@ def test_docker_returns_the_same_by_its_api_and_by_its_client(lab: Lab, containe
     assert states["observe-new"] == ("created", 0, None)
     assert states["observe-held"][0] == "paused"
     assert ours(api) == ours(client)
+    assert {c.restarts for c in ours(api).values()} == {0}  # type: ignore[attr-defined]
     assert set(api.resources) == set(client.resources)
     assert {resource.kind for resource in api.resources} == {"network", "volume"}
 
