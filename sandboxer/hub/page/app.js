@@ -291,7 +291,7 @@ function close() {
   const { selected, sandbox } = state;
   history.pushState(null, "", hashOrNone(addressOf(state.view)));
   follow();
-  scrollTo(0, scrolled);
+  if (matchMedia("(max-width: 64rem)").matches) scrollTo(0, scrolled);
   if (selected === null || sandbox === null || !focusRow(sandbox)) byId("overview").focus();
 }
 
