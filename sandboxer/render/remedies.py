@@ -17,8 +17,8 @@ TERMINAL: Wording = {
     RemedyCode.CHECK_HOST: "run `sandboxer doctor {host}`; "
     "if the host is gone for good, remove its Host document and use --forget-host {host}",
     RemedyCode.START_ENGINE: "start the engine on {host}; `sandboxer doctor {host}` shows what is wrong",
-    RemedyCode.ALLOW_ENGINE: "allow the login on {host} to use the engine: add it to the group of Docker's "
-    "socket (`docker`), or use a rootless engine; `sandboxer doctor {host}` has the command",
+    RemedyCode.ALLOW_ENGINE: "allow the login on {host} to use the engine: add it to the group of its "
+    "socket, or use a rootless engine; `sandboxer doctor {host}` has the command",
     RemedyCode.INSPECT_HOST: "inspect {host}: nothing is done to the sandbox until its owner is certain",
     RemedyCode.FORGET_HOST: "use --forget-host {host} if the machine is gone for good",
     RemedyCode.DRAIN_HOST: "restore the Host document of {host} with `drain: true`, apply, and remove it then",

@@ -158,10 +158,10 @@ def check_builds(facts: HostFacts) -> Iterator[Check]:
 
 
 def check_build_cache(facts: HostFacts) -> Iterator[Check]:
-    """Yield how much Docker keeps of former builds, if it does: no label tells whose that is."""
+    """Yield how much Docker keeps of former builds, if it does: no label shows whose that is."""
     size = facts.one("build-cache")[1].strip()
     if size and not size.startswith("0B"):
-        found = f"Docker keeps {size} of build cache; nothing tells which builds it is from, and Sandboxer removes none"
+        found = f"Docker keeps {size} of build cache; which builds it is from is unknown, so Sandboxer leaves it"
         yield Check("build cache", "note", found, "docker builder prune")
 
 

@@ -118,7 +118,7 @@ def test_docker_closed_to_the_login() -> None:
     assert check.remedy.splitlines()[0] == "sudo usermod -aG docker ci"
 
 
-def test_podman_closed_to_the_login_is_not_told_to_start() -> None:
+def test_podman_closed_to_the_login_needs_no_start() -> None:
     message = "Error: cannot set up namespace: open /run/user/1001: permission denied"
     login = {"login": "1001 ci", "client podman /usr/bin/podman": "", "info podman": "", "info-code 125": message}
     check = only(check_engine(facts_of(login)))

@@ -26,6 +26,7 @@ _BLOCK = (r"\bcompose\b", "the key `compose` of a Profile")
 #: Where the core names an engine or Compose: file, the pattern of what it may say there, and why.
 EXCEPTIONS = (
     ("api/errors.py", *_REFUSED),
+    ("api/errors.py", r"ProblemKind\.COMPOSE_REFUSED", "the kind of problem for that error"),
     ("api/models.py", *_EXAMPLES),
     ("api/tokens.py", r"yaml\.compose\b", "a function of PyYAML"),
     ("cli/imperative.py", *_EXAMPLES),
@@ -50,6 +51,11 @@ EXCEPTIONS = (
     ("profiles/resolve.py", *_BLOCK),
     ("reconcile/fields.py", *_BLOCK),
     ("reconcile/unmanaged.py", '"compose_project"', "a kind of unmanaged things in a plan's JSON"),
+    (
+        "web/problems.py",
+        "COMPOSE_REFUSED|compose-refused|compose file is refused",
+        "the kind of problem for that error",
+    ),
     ("wiring/hosts.py", '"SANDBOXER_COMPOSE_CMD"', "the variable of the runner for the key `composeCommand`"),
 )
 

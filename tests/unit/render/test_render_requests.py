@@ -1,4 +1,4 @@
-"""What is wrong with a request is said of the options that it was made of, and points into no file."""
+"""A fault of a request names the options that it was made of, and points into no file."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def refused(*, profile: str = "e2e", name: str | None = "web", **given: Any) -> 
         ({"profile": "nope"}, "`--profile` refers to the Profile `nope`, which does not exist"),
     ],
 )
-def test_a_fault_of_each_option_is_said_of_it(given: dict[str, Any], expected: str) -> None:
+def test_a_fault_of_each_option_names_it(given: dict[str, Any], expected: str) -> None:
     text = piped(error_text(in_options(refused(**given))))
     assert expected in text
     assert "spec." not in text.replace("spec.secrets.allow", "")

@@ -127,7 +127,7 @@ class Model(BaseModel):
         ([], "must be a mapping"),
     ],
 )
-def test_a_fault_is_said_in_plain_words(given: object, words: str) -> None:
+def test_a_fault_has_plain_words(given: object, words: str) -> None:
     with pytest.raises(ValidationError) as error:
         Model.model_validate(given)
     assert [fault_of(one) for one in error.value.errors()] == [words]

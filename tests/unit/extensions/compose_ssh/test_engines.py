@@ -175,7 +175,7 @@ def test_an_engine_that_fails_reports_the_reason(failed: str, reason: str) -> No
         (b"Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", False),
     ],
 )
-def test_an_engine_that_the_login_may_not_use_is_told_from_one_that_is_down(stderr: bytes, *, denied: bool) -> None:
+def test_an_engine_that_the_login_may_not_use_differs_from_one_that_is_down(stderr: bytes, *, denied: bool) -> None:
     seen = _read("docker", ("engine", "docker", b""), ("engine-failed", "docker ps 1", b""), stderr=stderr)
     assert (seen.error, seen.denied) == (stderr.decode(), denied)
 
