@@ -14,6 +14,7 @@ import pytest
 
 from tests.lab import IMAGE
 from tests.support.e2e import FleetRepo, Result, service, stack, until
+from tests.support.unjudged import UNJUDGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +86,7 @@ def attacked(lab: Lab, host: str, tmp_path_factory: pytest.TempPathFactory) -> I
     start = f"python3 -c '{_LISTEN}' >{log} 2>&1 </dev/null & echo $!"
     listener = lab.exec(host, ["sh", "-c", start]).stdout.strip()
     fleet = FleetRepo.create(lab, tmp_path_factory.mktemp("builds") / "fleet", hosts=[host])
+    fleet.program = UNJUDGED  # what a plan refuses already, the host must refuse too
     try:
         until(lambda: "ready" in lab.exec(host, ["cat", log]).stdout, "the listener")
         address = f"http://127.0.0.1:{PORT}"

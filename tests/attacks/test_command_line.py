@@ -10,6 +10,7 @@ import yaml
 
 from tests.lab import IMAGE
 from tests.support.e2e import FleetRepo, service, stack
+from tests.support.unjudged import UNJUDGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,7 @@ def attacked(
 ) -> Iterator[tuple[FleetRepo, dict[str, str]]]:
     """Each of them in one apply, and its outcomes."""
     fleet = FleetRepo.create(lab, tmp_path_factory.mktemp("words") / "fleet", hosts=[host])
+    fleet.program = UNJUDGED  # what a plan refuses already, the host must refuse too
     for name in GIVEN:
         text = (HOSTILE / f"{name}.yaml").read_text().replace("GENERATE_500000", "x" * 500_000)
         fleet.sandbox(f"given-{name.replace('_', '-')}", yaml.safe_load(text))

@@ -10,6 +10,7 @@ import yaml
 
 from tests.lab import IMAGE
 from tests.support.e2e import FleetRepo, until
+from tests.support.unjudged import UNJUDGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,7 @@ OWN = {
 def attacked(lab: Lab, host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetRepo]:
     """A fleet whose sandboxes are hostile but for two, after one apply."""
     fleet = FleetRepo.create(lab, tmp_path_factory.mktemp("attacked") / "fleet", hosts=[host])
+    fleet.program = UNJUDGED  # what a plan refuses already, the host must refuse too
     victim = {"services": {"db": {"image": IMAGE, "environment": {"SECRET": CANARY}}}}
     lab.exec(host, ["sh", "-c", f"echo '{yaml.safe_dump(victim, width=1000)}' >/tmp/victim-compose.json"])
     lab.exec(host, ["sh", "-c", 'python3 -c "$1" >/dev/null 2>&1 & echo $! >/tmp/listener', "sh", LISTENER])

@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab import network
 from tests.support.e2e import FleetRepo, service, stack, web
+from tests.support.unjudged import UNJUDGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +115,8 @@ REFUSED = {
 }
 
 
-def test_what_no_sandbox_may_have_is_refused_and_nothing_is_made(fleet: FleetRepo) -> None:
+def test_what_no_sandbox_may_have_is_refused_by_the_host_too_and_nothing_is_made(fleet: FleetRepo) -> None:
+    fleet.program = UNJUDGED
     for name, each in REFUSED.items():
         fleet.sandbox(name, stack(a=each))
     external = stack(a=service(networks=["theirs"])) | {"networks": {"theirs": {"external": True}}}
