@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sandboxer.adapters.git_compare import changed_files, file_texts, history_between
-from sandboxer.adapters.git_objects import Objects
+from sandboxer.adapters.git_objects import Objects, blobs_of
 from sandboxer.adapters.git_process import (
     WHOLE_CLONE,
     GitLocation,
@@ -172,6 +172,21 @@ class GitInputs:
             refuse_odd("commit", commit)
             listing = self._listings((tree.repo, commit, folder))
         return InputTree(tree.repo, tree.ref, commit, folder or ".", listing.digest, listing.entries)
+
+    def read_ahead(self, files: Iterable[tuple[InputTree, str]]) -> None:
+        """Read files that will be requested, with one git process for each repository; raise nothing.
+
+        What fails is read on its own later.
+        """
+        by_repo: dict[str, tuple[InputTree, set[str]]] = {}
+        for tree, path in files:
+            entry = tree.entries.get(follow(tree.entries, path))
+            if entry is not None and entry.target is None:
+                by_repo.setdefault(tree.repo, (tree, set()))[1].add(entry.blob)
+        for tree, blobs in by_repo.values():
+            with contextlib.suppress(SourceError, OSError, InputUnavailable):
+                for blob, data in blobs_of(self._location_of(tree), blobs, _REMEMBERED, self._patience.seconds()):
+                    self._remember(blob, data)
 
     def compare(
         self, tree: InputTree, former: str, *, diff: bool = False, sensitive: Container[str] = ()

@@ -11,7 +11,7 @@ from sandboxer.adapters.git_process import MAX_OUTPUT, WHOLE_CLONE, GitLocation,
 from sandboxer.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -141,3 +141,13 @@ def tree_entries(tree: GitObject) -> Iterator[tuple[str, str, str]]:
         mode, _, name = data[at:end].partition(b" ")
         at = end + 1 + width
         yield mode.lstrip(b"0").decode("ascii", "replace"), os.fsdecode(name), data[end + 1 : at].hex()
+
+
+def blobs_of(location: GitLocation, names: Collection[str], limit: int, seconds: float) -> Iterator[tuple[str, bytes]]:
+    """Yield each named blob of at most ``limit`` bytes, read with one process. Raise SourceError if git has ended."""
+    if len(names) > 1:  # for one alone, another read costs as much
+        with Objects(location, timeout=seconds) as objects:
+            for name in sorted(names):
+                found = objects.get(name, limit)
+                if found is not None and found.kind == "blob" and found.size <= limit:
+                    yield name, found.data

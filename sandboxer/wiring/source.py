@@ -15,7 +15,7 @@ from sandboxer.wiring.once import once
 from sandboxer.wiring.secrecy import Redaction
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from sandboxer.adapters.git import FleetRepository
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sandboxer.model.desired import Fleet, SecretValue
     from sandboxer.model.documents import Manifests
     from sandboxer.model.manifest import SecretRef
-    from sandboxer.model.protocols import InputSource, Revision
+    from sandboxer.model.protocols import InputSource, InputTree, Revision
     from sandboxer.model.request import SandboxRequest
     from sandboxer.model.run_events import Sink
 
@@ -98,7 +98,10 @@ class FleetSource:
         if self.request is not None:
             requested = self._request_inputs()
             return self._judged(with_request(fleet, self.request, requested), requested)
-        return self._judged(fleet, inputs) if inputs is not None else fleet
+        if inputs is None:
+            return fleet
+        inputs.read_ahead(_first_files(fleet))
+        return self._judged(fleet, inputs)
 
     @once
     def fleet_offline(self) -> Fleet:
@@ -110,7 +113,9 @@ class FleetSource:
         from sandboxer.profiles.resolve import resolve
 
         inputs = GitInputs(self.root, revision=self.revision, offline=True)
-        return self._judged(resolve(self.sound(), self.files(), inputs, partial(self._secret, read=False)), inputs)
+        fleet = resolve(self.sound(), self.files(), inputs, partial(self._secret, read=False))
+        inputs.read_ahead(_first_files(fleet))
+        return self._judged(fleet, inputs)
 
     @once
     def fleet_with_secrets(self) -> Fleet:
@@ -173,3 +178,10 @@ class FleetSource:
     def _known(self) -> Fleet | None:
         """Return the fleet as far as it is resolved: what was not read yet cannot be printed."""
         return self.kept.get("fleet_with_secrets") or self.kept.get("fleet")
+
+
+def _first_files(fleet: Fleet) -> Iterator[tuple[InputTree, str]]:
+    """Yield the files of the inputs that their backends read first."""
+    for desired in fleet.sandboxes.values():
+        if desired.tree is not None:
+            yield from ((desired.tree, path) for path in desired.needed_files)
