@@ -98,10 +98,7 @@ class FleetSource:
         if self.request is not None:
             requested = self._request_inputs()
             return self._judged(with_request(fleet, self.request, requested), requested)
-        if inputs is None:
-            return fleet
-        inputs.read_ahead(_first_files(fleet))
-        return self._judged(fleet, inputs)
+        return self._judged(fleet, inputs) if inputs is not None else fleet
 
     @once
     def fleet_offline(self) -> Fleet:
@@ -113,9 +110,7 @@ class FleetSource:
         from sandboxer.profiles.resolve import resolve
 
         inputs = GitInputs(self.root, revision=self.revision, offline=True)
-        fleet = resolve(self.sound(), self.files(), inputs, partial(self._secret, read=False))
-        inputs.read_ahead(_first_files(fleet))
-        return self._judged(fleet, inputs)
+        return self._judged(resolve(self.sound(), self.files(), inputs, partial(self._secret, read=False)), inputs)
 
     @once
     def fleet_with_secrets(self) -> Fleet:
@@ -160,8 +155,11 @@ class FleetSource:
         """Return the fleet with what its backends find wrong in its inputs."""
         if all(desired.tree is None for desired in fleet.sandboxes.values()):
             return fleet
+        from sandboxer.adapters.git_inputs import GitInputs
         from sandboxer.wiring.judging import judged
 
+        if isinstance(inputs, GitInputs):
+            inputs.read_ahead(_first_files(fleet))
         return judged(fleet, self.sound(), self.files().files, self.registry(), inputs)
 
     def _request_inputs(self) -> InputSource:
