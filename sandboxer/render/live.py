@@ -157,7 +157,7 @@ class LiveView:
     def _service_cells(self, event: ServiceProgressed, since: float) -> tuple[Text | str, ...]:
         state = Text(event.state, style=_STATE_STYLES.get(event.state, "cyan"))
         took = Text(seconds_text(self._console.get_time() - since), style="dim")
-        return "", Text(f"  {safe(event.service)}"), "", state, Text(safe(event.detail), style="dim"), took
+        return "", Text(f"  {safe(event.service)}"), "", state, _one_line(event.detail), took
 
     def _cells(self, row: _Row, *, folded: bool) -> tuple[Text | Spinner, ...]:
         change, outcome = row.change, row.outcome
@@ -175,6 +175,10 @@ class LiveView:
         ready = sum(event.state in _READY for event, _ in row.services.values())
         counted = f": {ready} of {len(row.services)} services ready" if folded and row.services else ""
         return self._spinner, name, host, action, Text(safe(row.step) + counted), took
+
+
+def _one_line(detail: str) -> Text:
+    return Text(safe(detail), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _key(change: Change) -> tuple[str, str | None]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sandboxer.model.run_events import ServiceState
 
 MOST_DETAIL = 100
+_OURS = 'LABEL "dev.sandboxer.'  # steps that label what is built
 
 # Docker Compose: ` Container sbx-web-1f2e3d4c-api-1  Started`; ` api Pulling`.
 _CONTAINER = re.compile(r"\s*Container (\S+?)-\d+ +([A-Z][a-z]+)\b")
@@ -53,11 +54,13 @@ _BYTES = re.compile(r"([\d.]+ ?[kKMG]?i?B) ?/ ?([\d.]+ ?[kKMG]?i?B)")
 class ServiceStates:
     """The states of the services of a project. ``emit`` gets a service, its state and a detail where one has changed.
 
-    ``builds`` are the services whose images are being built.
+    ``checked`` are the services with a health check, which have to be waited for once they are started. ``builds`` are
+    those whose images are being built.
     """
 
     project: str
     services: frozenset[str]
+    checked: frozenset[str]
     emit: Callable[[str, ServiceState, str], None]
     builds: list[str] = field(default_factory=list)
     _last: dict[str, tuple[ServiceState, str]] = field(default_factory=dict)
@@ -80,7 +83,7 @@ class ServiceStates:
         if found := _CONTAINER.match(text):
             name = found[1].rpartition(f"{self.project}-")[2]
             if name in self.services and found[2] in _WORDS:
-                self._set(name, _WORDS[found[2]])
+                self._reached(name, _WORDS[found[2]])
         elif found := _BUILDKIT.match(text):
             self._built(found[1], f"{found[2]} {found[3]}")
         elif found := _STEP.match(text):
@@ -88,10 +91,19 @@ class ServiceStates:
         elif (found := _PULL.match(text)) and found[1] in self.services and found[2] in _WORDS:
             self._set(found[1], _WORDS[found[2]])
 
+    def _reached(self, name: str, state: ServiceState) -> None:
+        """Note what Compose says of a container: it waits for all of them, and calls those healthy that run."""
+        if name in self.checked and state == "started":
+            state = "starting"
+        elif name not in self.checked and state in ("starting", "healthy"):
+            began = self._last.get(name, ("created", ""))[0] in ("created", "creating", "stopping")
+            state = "starting" if state == "starting" and began else "started"
+        self._set(name, state)
+
     def _built(self, service: str | None, detail: str) -> None:
         """Note the step of a build; without the target, if only one image is being built."""
         name = self.builds[0] if service not in self.builds and len(self.builds) == 1 else service
-        if name in self.builds:
+        if name in self.builds and _OURS not in detail:
             self._set(name, "building", detail)
 
     def _set(self, service: str, state: ServiceState, detail: str = "") -> None:

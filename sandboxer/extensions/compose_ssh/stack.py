@@ -50,9 +50,10 @@ class Stack:
     _states: ServiceStates = field(init=False)
 
     def __post_init__(self) -> None:
-        project, services = project_name(self.desired.name, self.desired.id), self.hardened.services
+        project, services = project_name(self.desired.name, self.desired.id), self.hardened.model["services"]
+        checked = frozenset(name for name, given in services.items() if given.get("healthcheck"))
         emit = self.directory.operation.service_state
-        self._states = ServiceStates(project, frozenset(service.name for service in services), emit)
+        self._states = ServiceStates(project, frozenset(services), checked, emit)
 
     @property
     def _timeout(self) -> float:

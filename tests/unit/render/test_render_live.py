@@ -117,6 +117,8 @@ def test_services_show_their_states_while_the_change_is_in_progress() -> None:
             ["web", "building", "2/3", "RUN", "make", "5.0", "s"],
             ["db", "healthy", "1.0", "s"],
         ]
+        view(ServiceProgressed(WEB, "db", "building", "x" * 200))
+        assert len(screen.shows(view)) == 4
         view(ServiceProgressed(WEB, "web", "creating"))
         assert screen.shows(view)[2].split() == ["web", "creating", "0.0", "s"]
         view(ChangeEnded(Outcome(WEB, seconds=5)))

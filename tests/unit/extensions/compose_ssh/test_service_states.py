@@ -19,7 +19,7 @@ class Seen(ServiceStates):
 
     def __init__(self) -> None:
         self.events: list[str] = []
-        super().__init__(PROJECT, SERVICES, self.emitted)
+        super().__init__(PROJECT, SERVICES, frozenset({"db"}), self.emitted)
 
     def emitted(self, service: str, state: str, detail: str) -> None:
         self.events.append(f"{service} {state} {detail}".rstrip())
@@ -47,6 +47,10 @@ def test_docker_compose_starts_containers() -> None:
         f" Container {PROJECT}-db-1  Healthy",
         f" Container {PROJECT}-web-api-1  Recreate",
         f" Container 0123456789ab_{PROJECT}-web-api-1  Recreated",
+        f" Container {PROJECT}-web-api-1  Starting",
+        f" Container {PROJECT}-web-api-1  Started",
+        f" Container {PROJECT}-web-api-1  Waiting",
+        f" Container {PROJECT}-web-api-1  Healthy",
         f" Container {PROJECT}-web-api-1  Error",
         " web Pulling ",
     ) == [
@@ -54,10 +58,10 @@ def test_docker_compose_starts_containers() -> None:
         "web-api creating",
         "db created",
         "db starting",
-        "db started",
-        "db starting",
         "db healthy",
         "web-api created",
+        "web-api starting",
+        "web-api started",
         "web-api failed",
         "web pulling",
     ]
@@ -89,6 +93,10 @@ def test_a_step_without_a_service_is_of_the_only_one_that_is_built(line: str) ->
     assert seen(line, building=("web",)) == ["web building", "web building 2/4 RUN make"]
     assert seen(line, building=("web", "db")) == ["web building", "db building"]
     assert seen(line) == []
+
+
+def test_the_labels_of_an_image_are_no_steps_for_people() -> None:
+    assert seen('STEP 6/10: LABEL "dev.sandboxer.uid"="6c81"', building=("web",)) == ["web building"]
 
 
 @pytest.mark.parametrize(
