@@ -14,7 +14,8 @@ from sandboxer.cli.exit_codes import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED
 from sandboxer.cli.hub_reporting import reporting
 from sandboxer.cli.interruption import finishing_changes
 from sandboxer.cli.options import carries_out, diff_option, given_options, options_of, selectors
-from sandboxer.cli.plan import show, warn_of_none
+from sandboxer.cli.plan import warn_of_none
+from sandboxer.cli.plan_output import print_plan
 from sandboxer.cli.session import opened, session
 from sandboxer.errors import UsageError
 from sandboxer.model.lifecycle import Action
@@ -99,7 +100,7 @@ def prune(command: CommandOptions, ref: str | None, expired_only: bool, dry_run:
         if dry_run:
             decided = plan_fleet(source, hosts, options)
             warn_of_none(decided)
-            show(decided.plan, command.output)
+            print_plan(decided.plan, command.output)
             return EXIT_DONE if decided.plan.complete else EXIT_ERROR
         return _carry_out(source, hosts, options, command)
 
@@ -113,7 +114,7 @@ def _carry_out(
     planned = for_review(plan_fleet(source, hosts, options), source, diff=diff)
     warn_of_none(planned)
     if command.output == "text":
-        show(planned.plan, "text")
+        print_plan(planned.plan, "text")
     if planned.plan.differences and not command.yes and not _approved(planned.plan, command.output):
         session().notify("info", "Nothing was changed.")
         return EXIT_ERROR
@@ -142,7 +143,7 @@ def _carry_out_approved(
     """Carry out the changes that are still as approved. The saved plan is the approval, so there is no prompt."""
     planned = for_review(plan_approved(source, hosts, saved), source, diff=diff)
     if command.output == "text":
-        show(planned.plan, "text")
+        print_plan(planned.plan, "text")
     return _act(source, hosts, planned.of_fleet(source.fleet_with_secrets()), None, command)
 
 

@@ -49,14 +49,17 @@ def write(text: str) -> None:
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
-def write_data(value: object, output: str) -> None:
-    """Write a value of JSON as ``json`` or as ``yaml``, which has the same keys and values."""
+def write_data(value: object, output: str, *, ascii_only: bool = False) -> None:
+    """Write a value of JSON as ``json`` or as ``yaml``, which has the same keys and values.
+
+    With ``ascii_only`` all other characters are escaped, as a value from a stranger may have some for the terminal.
+    """
     if output == "json":
-        write(json.dumps(value, indent=2, ensure_ascii=False))
+        write(json.dumps(value, indent=2, ensure_ascii=ascii_only))
     else:
         import yaml
 
-        write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+        write(yaml.safe_dump(value, sort_keys=False, allow_unicode=not ascii_only))
 
 
 def write_names(names: Iterable[str]) -> None:

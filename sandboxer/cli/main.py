@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "validate": "sandboxer.cli.validate:validate",
     "plan": "sandboxer.cli.plan:plan",
+    "show": "sandboxer.cli.show:show",
     "apply": "sandboxer.cli.apply:apply",
     "prune": "sandboxer.cli.apply:prune",
     "drift": "sandboxer.cli.drift:drift",
@@ -50,7 +51,7 @@ COMMANDS = {
 
 # As `--help` lists them.
 GROUPS = {
-    "Reconcile": ("validate", "plan", "apply", "prune", "drift", "render"),
+    "Reconcile": ("validate", "plan", "show", "apply", "prune", "drift", "render"),
     "Sandboxes": ("create", "get", "list", "recreate", "destroy", "resume", "wait", "extend-ttl", "events"),
     "Inside a sandbox": ("logs", "forward", "ssh", "cp"),
     "Operate": ("doctor", "unlock", "hub", "serve"),

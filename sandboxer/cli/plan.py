@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandboxer.cli.console import stdout, write, write_data, write_names
 from sandboxer.cli.exit_codes import EXIT_DIFFERENCES, EXIT_DONE, EXIT_ERROR
 from sandboxer.cli.options import diff_option, options_of, output_option, selectors
+from sandboxer.cli.plan_output import print_plan
 from sandboxer.cli.session import opened, session
-from sandboxer.model.lifecycle import Action
 from sandboxer.wiring.planning import approval_of, plan_fleet
 from sandboxer.wiring.review import for_review
 
 if TYPE_CHECKING:
-    from sandboxer.model.plan import Plan
     from sandboxer.wiring.planning import Planned
 
 
@@ -65,7 +63,7 @@ def plan(
             from sandboxer.cli import plan_file
 
             plan_file.save(decided, approval_of(source, planned.options), out)
-    show(decided, output, show_all=show_all)
+    print_plan(decided, output, show_all=show_all)
     if out is not None and output == "text":
         session().notify(
             "info", f"Saved the plan to {out}. To apply exactly this plan, run: sandboxer apply {quote(out)}"
@@ -80,26 +78,3 @@ def warn_of_none(planned: Planned) -> None:
     options = planned.options
     if options.selector is not None and not options.selected:
         session().notify("warning", f"No sandbox in git or on the hosts has labels for {options.selector.text!r}.")
-
-
-def show(decided: Plan, output: str, *, show_all: bool = False) -> None:
-    """Print a plan in one of its formats: with ``name`` the sandboxes that are not as git has them."""
-    if output in ("json", "yaml"):
-        from sandboxer.render.remedies import in_json
-
-        write_data(decided.to_json(in_json), output)
-    elif output == "name":
-        shown = [change.sandbox for change in decided.changes if show_all or change.action is not Action.NO_OP]
-        write_names(shown)
-    elif output == "markdown":
-        from sandboxer.render.plan_markdown import plan_markdown
-
-        write(plan_markdown(decided))
-    else:
-        from sandboxer.render.plan_text import plan_text
-
-        if output == "wide":
-            from sandboxer.render.plan_wide import hosts_text
-
-            stdout().print(hosts_text(decided))
-        stdout().print(plan_text(decided, show_all=show_all or output == "wide"))

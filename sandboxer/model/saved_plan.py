@@ -158,6 +158,18 @@ def parse_saved_plan(data: bytes) -> SavedPlan:
         _refuse("not a saved plan: an approval is missing", _AGAIN)
     if content.pop("checksum", None) != checksum(content):
         _refuse("checksum mismatch: the plan was changed after it was written", _AGAIN)
+    return _approved(data)
+
+
+def saved_content(data: bytes) -> dict[str, Any]:
+    """Return the JSON object of a saved plan's file, to show it. Raise PlanRefused as ``parse_saved_plan`` does."""
+    parse_saved_plan(data)
+    content = _content(data)
+    del content["checksum"]
+    return content
+
+
+def _approved(data: bytes) -> SavedPlan:
     try:
         return SavedPlan.model_validate_json(data)
     except ValidationError as error:

@@ -127,3 +127,12 @@ def worded(remedy: Remedy | None, wording: Wording) -> str:
 def in_json(message: str, remedy: Remedy | None) -> str:
     """Return a message for a plan's JSON: with its remedy, where the message alone would not say what to do."""
     return f"{message}: {worded(remedy, TERMINAL)}" if remedy and remedy.code in _IN_MESSAGES else message
+
+
+def from_json(message: str, remedy: Remedy | None) -> str:
+    """Return the message that ``in_json`` was given, without the remedy that it may end with.
+
+    Raise KeyError for a remedy that lacks a value, and so cannot be worded.
+    """
+    words = worded(remedy, TERMINAL)
+    return message.removesuffix(f": {words}") if remedy and remedy.code in _IN_MESSAGES else message

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from sandboxer.cli.main import COMMANDS
+from sandboxer.model.saved_plan import checksum
 from tests.support.gitrepo import GitRepo
 from tests.support.program import run, start
 from tests.support.unreachable import FLEET, UNREACHABLE_HOST
@@ -179,6 +180,57 @@ def test_a_selector_that_is_none_is_a_usage_error(words: list[str]) -> None:
     done = run(*words, "-l", "team=a b")
     assert (done.returncode, done.stdout) == (1, "")
     assert "'team=a b' is not a requirement: use KEY=VALUE" in done.stderr
+
+
+def test_a_saved_plan_is_shown_as_it_was_planned(here: GitRepo, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    for output in ("text", "markdown", "name"):
+        planned = run("-C", here.path, "plan", "--out", file, "-o", output)
+        shown = run("-C", tmp_path, "show", file, "-o", output)  # it needs no fleet
+        assert (shown.returncode, shown.stdout, shown.stderr) == (0, planned.stdout, "")
+    content = json.loads(file.read_text())
+    del content["checksum"]
+    assert json.loads(run("show", file, "-o", "json").stdout) == content
+    assert yaml.safe_load(run("show", file, "-o", "yaml").stdout) == content
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b'{"changes": [', ":1:14: invalid or incomplete JSON"),
+        (b"\x1b[2J", ":1:1: invalid or incomplete JSON"),
+        (b"\xff", ":1:1: not UTF-8"),
+        (b"[]", ": not a plan: no JSON object"),
+        (b'{"format_version": "1.0"}', ": not a saved plan: an approval is missing"),
+        (b'{"format_version": "1.0", "approval": {}}', ": checksum mismatch"),
+        (b"[" * 100_000, ": nested too deeply"),
+        (b" " * (16 * 1024 * 1024 + 1), ": larger than 16 MiB"),
+    ],
+)
+def test_a_file_that_is_no_saved_plan_is_not_shown(tmp_path: Path, data: bytes, error: str) -> None:
+    file = tmp_path / "plan.json"
+    file.write_bytes(data)
+    done = run("show", file)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{file}{error}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_forged_plan_that_is_shown_does_nothing_to_the_terminal(here: GitRepo, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    assert run("-C", here.path, "plan", "--out", file).returncode == 0
+    content = json.loads(file.read_text())
+    del content["checksum"]
+    content["changes"][0]["message"] = "\x1b[2J\x9b\u202egone"
+    content["approval"]["manifests"] = "\x9b31m\u202e"
+    file.write_text(json.dumps({**content, "checksum": checksum(content)}))
+    for output in ("text", "wide", "markdown", "json", "yaml"):
+        done = run("show", file, "-o", output)
+        assert done.returncode == 0
+        assert not {"\x1b", "\x9b", "\u202e"} & set(done.stdout), output
+    content["changes"][0]["action"] = "explode"
+    file.write_text(json.dumps({**content, "checksum": checksum(content)}))
+    assert f"{file}: changes.0.action: " in run("show", file).stderr
 
 
 def test_paths_are_relative_to_where_the_program_runs(fleet: GitRepo) -> None:

@@ -108,7 +108,7 @@ def test_only_so_much_comes_before_the_reply(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("forged", ["@0 0 3", f"@{'1' * 32} 0 3"])
-def test_a_line_that_looks_like_a_reply_is_none(tmp_path: Path, forged: str) -> None:
+def test_a_forged_reply_is_none(tmp_path: Path, forged: str) -> None:
     program = engine(tmp_path, f"echo '{forged}'; exit 4")
     with session(tmp_path / "root") as process:
         send(process, "pull 2 0 60", program, "image")

@@ -14,8 +14,8 @@ PROJECT = "sbx-shop-1f2e3d4c"
 SERVICES = frozenset({"web", "web-api", "db"})
 
 
-class Seen(ServiceStates):
-    """The states with what was emitted of them."""
+class Recorder(ServiceStates):
+    """The states, and what was emitted of them."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -26,7 +26,7 @@ class Seen(ServiceStates):
 
 
 def seen(*lines: str, building: tuple[str, ...] = ()) -> list[str]:
-    states = Seen()
+    states = Recorder()
     states.building(building)
     for line in lines:
         states.line(line)
@@ -154,7 +154,7 @@ def container(service: str, state: str, **more: Any) -> Container:
     ],
 )
 def test_an_observation(given: list[Container], event: str) -> None:
-    states = Seen()
+    states = Recorder()
     for _ in range(3):  # unchanged, it is one event
         states.of_containers(given)
     assert states.events == ([event] if event else [])
