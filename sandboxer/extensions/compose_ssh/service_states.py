@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sandboxer.extensions.compose_ssh.service_plan import by_service
 
@@ -111,6 +111,14 @@ class ServiceStates:
         if self._last.get(service) != given:
             self._last[service] = given
             self.emit(service, *given)
+
+
+def states_of(
+    project: str, services: Mapping[str, Any], emit: Callable[[str, ServiceState, str], None]
+) -> ServiceStates:
+    """Return the states of the services that a compose file has; see ServiceStates."""
+    checked = frozenset(name for name, given in services.items() if given.get("healthcheck"))
+    return ServiceStates(project, frozenset(services), checked, emit)
 
 
 _ORDER: tuple[ServiceState, ...] = (

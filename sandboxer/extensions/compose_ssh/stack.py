@@ -14,7 +14,7 @@ from sandboxer.extensions.compose_ssh.hidden_logs import sensitive_values
 from sandboxer.extensions.compose_ssh.labels import LABEL_CONFIG, project_name
 from sandboxer.extensions.compose_ssh.networks import creation, made_volume
 from sandboxer.extensions.compose_ssh.service_plan import after_refusal, by_service, desired_services, finished
-from sandboxer.extensions.compose_ssh.service_states import ServiceStates
+from sandboxer.extensions.compose_ssh.service_states import ServiceStates, states_of
 from sandboxer.model.text import named
 
 if TYPE_CHECKING:
@@ -50,10 +50,8 @@ class Stack:
     _states: ServiceStates = field(init=False)
 
     def __post_init__(self) -> None:
-        project, services = project_name(self.desired.name, self.desired.id), self.hardened.model["services"]
-        checked = frozenset(name for name, given in services.items() if given.get("healthcheck"))
-        emit = self.directory.operation.service_state
-        self._states = ServiceStates(project, frozenset(services), checked, emit)
+        project = project_name(self.desired.name, self.desired.id)
+        self._states = states_of(project, self.hardened.model["services"], self.directory.operation.service_state)
 
     @property
     def _timeout(self) -> float:
