@@ -40,6 +40,7 @@ class Delivery:
         self._policy = policy
         self._writable: set[str] = set()
         self._users: dict[tuple[str, bool, Access | None], set[str]] = {}
+        self._contexts: dict[tuple[str, str, frozenset[str]], set[str]] = {}  # with files that no build sees
         self._secret_files: dict[str, SecretFile] = {}
 
     def find(self, path: Any, scope: Scope | None = None, *, optional: bool = False) -> str | None:
@@ -89,6 +90,18 @@ class Delivery:
         self.used[service].add(f"file:{source}:{self.tree.digest(source)}")
         return escape(self._destination(*what))
 
+    def context_on_host(self, source: str, service: str, left_out: frozenset[str]) -> str:
+        """Return where a build context will be on the host, as a value of a compose file.
+
+        A change of the files that are ``left_out`` of it for a build changes neither the place nor the service.
+        """
+        if not left_out:
+            return self.path_on_host(source, service)
+        digest = self.tree.digest_without(source, left_out)
+        self._contexts.setdefault((source, digest, left_out), set()).add(service)
+        self.used[service].add(f"file:{source}:{digest}")
+        return escape(self._context(source, digest))
+
     def secret_on_host(self, secret: DeliveredSecret, access: Access | None) -> str:
         """Return where a secret's file with this access will be on the host, as a value of a compose file."""
         path = f"{secret.path}.{'.'.join(access.words)}" if access else secret.path
@@ -115,6 +128,13 @@ class Delivery:
     def binds(self) -> tuple[Bind, ...]:
         """Return everything that was placed, sorted."""
         placed = sorted(self._users.items(), key=lambda item: (item[0][0], self._destination(*item[0])))
+        contexts = (
+            Bind(source, digest, self._context(source, digest), False, tuple(sorted(users)), left_out=left_out)
+            for (source, digest, left_out), users in sorted(self._contexts.items(), key=lambda one: one[0][:2])
+        )
+        return (*self._whole(placed), *contexts)
+
+    def _whole(self, placed: Iterable[tuple[tuple[str, bool, Access | None], set[str]]]) -> tuple[Bind, ...]:
         return tuple(
             Bind(
                 source,
@@ -131,6 +151,9 @@ class Delivery:
         """Return the digest of what a service uses, for its label; None if it uses nothing."""
         used = sorted(self.used[service])
         return hashlib.sha256(canonical(used)).hexdigest()[:32] if used else None
+
+    def _context(self, source: str, digest: str) -> str:
+        return posixpath.join(self._policy.workspace, "context", digest, posixpath.basename(source) or "tree")
 
     def _destination(self, source: str, writable: bool, access: Access | None) -> str:
         digest = self.tree.digest(source)

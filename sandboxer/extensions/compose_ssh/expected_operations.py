@@ -136,13 +136,20 @@ def _files(service: str, former: Version, new: Version) -> Iterator[str]:
         for path in former.entries.keys() | new.entries.keys()
         if _content(former.entries.get(path)) != _content(new.entries.get(path))
     )
-    for source, build in sorted({(source, build) for source, build, _ in before ^ now}):
-        below = [path for path in changed if path == source or not source or path.startswith(f"{source}/")]
+    differing = before ^ now
+    for source, build in sorted({(source, build) for source, build, _, _ in differing}):
+        folder = f"{source}/" if source else ""
+        unseen = frozenset.intersection(*(unseen for *what, _, unseen in differing if what == [source, build]))
+        below = [path for path in changed if path == source or path.startswith(folder)]
+        below = [path for path in below if path.removeprefix(folder) not in unseen]
         yield from (f"image build: {path}" if build else path for path in below or [source or "."])
 
 
-def _sources(service: str, version: Version) -> frozenset[tuple[str, bool, str]]:
-    """Return what a service uses of the input: the path, whether its image is built from it, and the content."""
+def _sources(service: str, version: Version) -> frozenset[tuple[str, bool, str, frozenset[str]]]:
+    """Return what a service uses of the input.
+
+    That is the path, whether its image is built from it, the content, and which files of it no build sees.
+    """
     services = version.hardened.model["services"]
     image = services.get(service, {}).get("image")
     builders = {name for name, one in services.items() if "build" in one and one.get("image") == image}
@@ -151,7 +158,7 @@ def _sources(service: str, version: Version) -> frozenset[tuple[str, bool, str]]
     for bind in version.hardened.binds:
         built = bind.destination in contexts
         if service in bind.services or (built and builders.intersection(bind.services)):
-            found.add((bind.source, built, bind.digest))
+            found.add((bind.source, built, bind.digest, bind.left_out))
     return frozenset(found)
 
 

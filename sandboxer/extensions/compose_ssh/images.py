@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sandboxer.extensions.compose_ssh.delivery import escape
 from sandboxer.extensions.compose_ssh.dockerfile import MAX_BYTES
 from sandboxer.extensions.compose_ssh.dockerfile_policy import BuildInputs, CheckedDockerfile, check_dockerfile
+from sandboxer.extensions.compose_ssh.dockerignore import ignored
 from sandboxer.extensions.compose_ssh.grammar import capped_size, flag
 from sandboxer.extensions.compose_ssh.kernel import ulimits
 from sandboxer.extensions.compose_ssh.normal import REMOTE_CONTEXT
@@ -40,6 +41,7 @@ _REFUSED = {
 # In podman-compose's order of search; BuildKit takes the last one if the first of its own is missing.
 _PODMAN_FILES = ("Containerfile", "ContainerFile", "containerfile", "Dockerfile", "DockerFile", "dockerfile")
 _DOCKER_FILES = ("Dockerfile", "dockerfile")
+_IGNORE_FILES = (".dockerignore", ".containerignore")
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTEXT = re.compile(r"[a-z0-9][a-z0-9._/-]{0,127}")
 
@@ -171,8 +173,7 @@ def _contexts(name: str, build: dict[str, Any], images: Images, delivery: Delive
     if delivery.tree.is_file(source):
         scope.at("context").refuse("is a file; a build context is a folder")
         return
-    build["context"] = delivery.path_on_host(source, name)
-    for ignore in (".dockerignore", ".containerignore"):
+    for ignore in _IGNORE_FILES:
         if delivery.tree.is_link(posixpath.join(source, ignore)):
             scope.at("context").refuse(f"{ignore} is a link, which a builder follows on the host; make it a file")
     more = scope.at("additional_contexts")
@@ -187,29 +188,56 @@ def _contexts(name: str, build: dict[str, Any], images: Images, delivery: Delive
         else:
             found = delivery.find(value, more.at(key))
             contexts[key] = value if found is None else delivery.path_on_host(found, name)
-    _dockerfile(build, str(context), source, images, delivery, scope)
+    dockerfile, rules = _dockerfile(build, str(context), source, images, delivery, scope)
+    left_out = _left_out(source, dockerfile, rules, delivery, scope)
+    build["context"] = delivery.context_on_host(source, name, left_out)
+
+
+def _left_out(source: str, dockerfile: str, rules: bytes, delivery: Delivery, scope: Scope) -> frozenset[str]:
+    """Return the files of a context that its build does not see, by their paths in it.
+
+    ``rules`` are those beside the Dockerfile, which BuildKit prefers. The Dockerfile and the rules always count. Where
+    Podman has several files of rules, its releases differ in which they read.
+    """
+    names = _IGNORE_FILES if scope.policy.podman else _IGNORE_FILES[:1]
+    paths = [path for one in names if delivery.tree.is_file(path := posixpath.join(source, one))]
+    paths = [path for path in paths if not delivery.tree.is_link(path)]
+    if scope.policy.podman and len(paths) + bool(rules) > 1:
+        return frozenset()
+    if not rules and paths:
+        rules = scope.policy.read(paths[0])
+    if not rules or len(rules) > MAX_BYTES:
+        return frozenset()
+    found = ignored(delivery.tree.below(source), rules, podman=scope.policy.podman)
+    own = dockerfile.removeprefix(f"{source}/" if source else "")
+    return found - {*_IGNORE_FILES, own, f"{own}.dockerignore"}
 
 
 def _dockerfile(
     build: dict[str, Any], context: str, source: str, images: Images, delivery: Delivery, scope: Scope
-) -> None:
-    """Check the Dockerfile against the policy, and name the one to deliver in its place."""
+) -> tuple[str, bytes]:
+    """Check the Dockerfile against the policy, and name the one to deliver in its place.
+
+    Return its path in the input, empty if it is in the compose file, and the rules beside it that exclude files from
+    its context.
+    """
     inline = build.pop("dockerfile_inline", None)
-    ignored = b""
+    path: str | None = ""
+    rules = b""
     data: bytes | str
     if inline is not None:
         here = scope.at("dockerfile_inline")
         if not isinstance(inline, str) or "dockerfile" in build:
             here.refuse("must be a text, and the only Dockerfile of the build")
-            return
+            return "", b""
         data = inline.replace("$$", "$")
     else:
         here = scope.at("dockerfile")
         path = _path(build.get("dockerfile"), context, delivery, here)
         if path is None:
-            return
+            return "", b""
         data = scope.policy.read(path)
-        ignored = _ignored(path, delivery, scope)
+        rules = _rules_beside(path, delivery, scope)
     made = check_dockerfile(data, _build_inputs(build, source, delivery, scope), here.refuse)
     target = build.get("target")
     if made.text and target is not None and not (isinstance(target, str) and made.has_stage(target)):
@@ -218,7 +246,8 @@ def _dockerfile(
         )
     elif target is not None:
         build["target"] = str(target).lower()
-    build["dockerfile"] = escape(posixpath.join(scope.policy.workspace, images.add(made, ignored)))
+    build["dockerfile"] = escape(posixpath.join(scope.policy.workspace, images.add(made, rules)))
+    return path or "", rules
 
 
 def _path(given: Any, context: str, delivery: Delivery, scope: Scope) -> str | None:
@@ -240,7 +269,7 @@ def _path(given: Any, context: str, delivery: Delivery, scope: Scope) -> str | N
     return found
 
 
-def _ignored(dockerfile: str, delivery: Delivery, scope: Scope) -> bytes:
+def _rules_beside(dockerfile: str, delivery: Delivery, scope: Scope) -> bytes:
     """Return the file beside a Dockerfile that excludes files from BuildKit's context; empty if none."""
     try:
         path = delivery.tree.resolve(f"{dockerfile}.dockerignore")

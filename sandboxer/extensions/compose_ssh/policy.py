@@ -92,7 +92,8 @@ class Bind:
 
     ``source`` is a file or directory in the tree (empty: all of it), used by ``services``. A ``writable`` one is a copy
     that containers may change; ``digest`` is its source's content, and no other sandbox or source shares the copy.
-    One with an ``access`` is also a copy, of a file.
+    One with an ``access`` is also a copy, of a file. ``left_out`` are files of a build context that no build sees, by
+    their paths in it: the digest does not cover them, and on the host they may be of another version of the input.
     """
 
     source: str
@@ -101,6 +102,7 @@ class Bind:
     writable: bool
     services: tuple[str, ...]
     access: Access | None = None
+    left_out: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

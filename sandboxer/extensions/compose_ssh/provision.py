@@ -203,7 +203,7 @@ def _former_model(directory: SandboxDirectory) -> object:
 
 
 def _mounts(directory: SandboxDirectory, hardened: Hardened) -> dict[str, list[Bind]]:
-    """Return the mounts by their directory in the workspace: `bind/<digest>`, or `bind-rw/<digest>`."""
+    """Return the mounts by their directory in the workspace, such as `bind/<digest>` or `bind-rw/<digest>`."""
     mounts: dict[str, list[Bind]] = {}
     for bind in hardened.binds:
         folder = "/".join(bind.destination.removeprefix(directory.workspace + "/").split("/")[:2])

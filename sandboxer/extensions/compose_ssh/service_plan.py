@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container
     from sandboxer.model.record import Record
 
-_CONTENT = re.compile(r"/workspace/(?:bind|bind-rw|bind-as|dockerfile)/[0-9a-f]{64}/")
+_CONTENT = re.compile(r"/workspace/(?:bind|bind-rw|bind-as|context|dockerfile)/[0-9a-f]{64}/")
 _STOPPED = ("created", "exited", "restarting")
 _DEAD = ("dead", "removing")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sandboxer.model.jsontypes import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sandboxer.model.protocols import TreeEntry
 
@@ -92,6 +92,15 @@ class Tree:
         if path not in self._digests:
             self._digests[path] = hashlib.sha256(canonical(self._content(path))).hexdigest()
         return self._digests[path]
+
+    def digest_without(self, path: str, left_out: Collection[str]) -> str:
+        """Return the digest of a directory without some of its files, given by their paths in it."""
+        content = [entry for entry in self._content(path) if entry[0] not in left_out]
+        return hashlib.sha256(canonical(content)).hexdigest()
+
+    def below(self, path: str) -> list[str]:
+        """Return the files and links in a directory, by their paths in it."""
+        return [str(entry[0]) for entry in self._content(path)]
 
     def _content(self, path: str) -> list[list[str | bool | None]]:
         if path in self._entries:

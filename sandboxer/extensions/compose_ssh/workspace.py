@@ -41,12 +41,14 @@ class Workspace:
     def damaged(self, tree: InputTree, mounts: Mapping[str, Iterable[Bind]]) -> list[str]:
         """Return the paths of those ``mounts`` that are not whole, or missing.
 
-        The state of writable ones is known only to containers.
+        The state of writable ones is known only to containers. A build context has files that no build sees, and these
+        may be of any version.
         """
         damaged = []
         for path, binds in mounts.items():
             # Sources of equal content and name are one, wherever they are in the tree.
-            sources = {b.destination: b.source for b in binds if not b.writable and b.access is None}
+            compared = (bind for bind in binds if not (bind.writable or bind.left_out) and bind.access is None)
+            sources = {bind.destination: bind.source for bind in compared}
             inside = [entry for source in sources.values() for entry in _below(source, tree)]
             if sources and not self._whole(path, inside):
                 damaged.append(path)
