@@ -15,14 +15,12 @@ from sandboxer.model.outcome import Outcome
 from sandboxer.model.plan import EnvValues, FieldChange, Plan, Unmanaged
 from sandboxer.model.service_operation import ExpectedServices, ServiceOperation
 from sandboxer.reconcile.blocks import BLOCKS, usual_remedy
-from sandboxer.reconcile.planner import Options, plan
 from sandboxer.render.live import apply_summary
 from sandboxer.render.picture import export_svg
 from sandboxer.render.plan_markdown import LIMIT, escape, plan_markdown
 from sandboxer.render.plan_text import plan_text
 from sandboxer.render.words import DIRTY, SYMBOLS
 from tests.support.cases import compare, on_terminal, piped
-from tests.support.planning import NOW, fleet_of, observations_of
 from tests.support.plans import CREATED, EVERYTHING, change, fields, plan_of
 
 SYNCED = [change(f"web-{at}", Reason.NO_OP_SYNCED, host=f"lab-{at % 2 + 1}") for at in range(4)]
@@ -390,21 +388,3 @@ def test_a_hosts_error_and_its_remedy_are_shown_once_and_unchanged_in_json() -> 
     assert TIMEOUT not in summary
     assert "api, web on lab-3: blocked\n    may exist on lab-3, which could not be fully inspected\n" in summary
     assert [one["message"].count(TIMEOUT) for one in decided.to_json()["changes"]] == [1, 1, 1, 0]  # type: ignore[misc,union-attr]
-
-
-def test_what_failed_for_the_same_reason_is_one_entry_of_a_summary() -> None:
-    failed = [
-        Outcome(change(name, Reason.UPDATE_CHANGED, host="lab-3"), error="the connection broke") for name in "abc"
-    ]
-    text = piped(apply_summary(failed, 1))
-    assert text.startswith("a, b, c on lab-3: failed\n    the connection broke\n")
-    assert "3 failed" in text
-
-
-def test_a_prune_that_deletes_none_of_four_sandboxes_does_not_say_that_there_are_none() -> None:
-    names = ("a", "b", "c", "d")
-    case = {"sandboxes": {name: {} for name in names}, "found": {"lab-1": {"copies": list(names)}}}
-    fleet = fleet_of(case)
-    decided = plan(fleet, observations_of(case, fleet), NOW, Options(only_deletes=True))
-    assert piped(plan_text(decided)) == "No changes. There is nothing to delete.\n"
-    assert "There are no sandboxes" not in plan_markdown(decided)
