@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 #: As `session.sh` replies of a verb that it had to end.
 _OVER = re.compile(r"did not end within \d+ s, and was ended")
+_HINTS = {"disk-full": "free disk space on the host, then apply again"}
 _CUT = "\n[...]\n"
 
 
@@ -32,6 +33,11 @@ def cause_of(error: SandboxerError) -> Cause:
     if _DISK_FULL.search(error.message):
         return Cause("disk-full")
     return Cause("timeout" if _OVER.search(error.message) else "failed")
+
+
+def hint_of(code: str) -> str:
+    """Return what to do about a failure with this code, where its error does not say; empty if nothing specific."""
+    return _HINTS.get(code, "")
 
 
 def failure_of(cause: Cause, hint: str, *, at: datetime, step: str) -> Failure:

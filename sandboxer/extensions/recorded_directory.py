@@ -173,6 +173,10 @@ class RecordedDirectory:
         """Return why an operation failed; a backend that knows the words of its tools extends this."""
         return failures.cause_of(error)
 
+    def hint_of(self, code: str) -> str:
+        """Return what to do about a failure whose error does not say; a backend with codes of its own extends this."""
+        return failures.hint_of(code)
+
     @contextmanager
     def noting_failure(self) -> Iterator[None]:
         """Record an error within, and the phase `failed`, where work was begun and the host still answers.
@@ -191,7 +195,7 @@ class RecordedDirectory:
 
     def _note(self, begun: Record, error: SandboxerError) -> None:
         cause = self.cause_of(error)
-        message, hint = self._hidden(error.message), self._hidden(error.hint)
+        message, hint = self._hidden(error.message), self._hidden(error.hint) or self.hint_of(cause.code)
         cause = replace(cause, message=self._hidden(cause.message) or message, text=self._hidden(cause.text) or message)
         failure = failures.failure_of(cause, hint, at=self.operation.clock(), step=self._step)
         with suppress(SandboxerError):  # without its text, the record still has the cause

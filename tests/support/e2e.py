@@ -203,6 +203,15 @@ class FleetRepo:
         assert drifts or "repair_because_drift" not in stdout, stdout
         return stdout
 
+    def run_here(self, *arguments: str, code: int | None = 0) -> str:
+        """Run the program in this process, which saves its start, and return its standard output."""
+        from tests.support.program import run_in_process
+
+        done = run_in_process(["-C", str(self.repo.path), *arguments], self.environment({}), 60)
+        self.output += [done.stdout, done.stderr]
+        assert code in (None, done.returncode), f"{arguments}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
     def plan(self, *arguments: str, code: int | None = 0, **more: Any) -> Result:
         """Plan, and return the plan."""
         return Result(json.loads(self.run("plan", "-o", "json", *arguments, code=code, **more)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ LOG_LINES = 12  # in a message; the text beside the record has more
 MOST_LOG_LINES = 100
 _NOT_RUN = (126, 127)  # a shell's exit codes of a command that it cannot run, or cannot find
 _KILLED = 137
+_TRIES, _TRY_SECONDS = 8, 0.15
 _OF_AN_IMAGE = ("pull-denied", "image-missing", "pull-failed")
 STABLE_SECONDS = 3.0  # an engine waits 100 ms before the first restart, and twice as long before each next one
 #: Only in a log that ends with them: what else a service prints is its own business.
@@ -114,8 +116,12 @@ def examined(session: HostSession, container: Container, *, one_shot: bool) -> S
     }
     known = ",".join(f'"{name}":{{{{json {field}}}}}' for name, field in fields.items())
     form = f'{{{known},"health":{log}}}'
-    reply = session.call("engine", container.engine, "inspect", "--format", form, container.id)
-    state = _parsed(reply.text) if reply.code == 0 else {}
+    state = _inspected(session, container, form)
+    for _ in range(_TRIES if container.state == "restarting" else 0):
+        if state.get("code"):  # in the moment of a restart it runs, and has none
+            break
+        time.sleep(_TRY_SECONDS)
+        state = _inspected(session, container, form)
     checks = [str(one.get("Output", "")) for one in state.get("health") or () if isinstance(one, dict)]
     unwell = container.health not in (None, "healthy")
     never_ran = container.state == "created"
@@ -155,6 +161,11 @@ class StableRestarts:
         for counted in counts:
             self._since.setdefault(counted, now)
         return all(count == 0 or now - self._since[identifier, count] >= STABLE_SECONDS for identifier, count in counts)
+
+
+def _inspected(session: HostSession, container: Container, form: str) -> dict[str, Any]:
+    reply = session.call("engine", container.engine, "inspect", "--format", form, container.id)
+    return _parsed(reply.text) if reply.code == 0 else {}
 
 
 def diagnose_build(output: str, names: Sequence[str]) -> tuple[str, Cause]:

@@ -6,9 +6,11 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import ObservationIncomplete, ProvisionFailed, StaleChange
+from sandboxer.errors import ObservationIncomplete, ProvisionFailed, SandboxError, StaleChange
+from sandboxer.errors.cause import Cause
 from sandboxer.extensions.compose_ssh.compose_tool import ComposeTool, kind_by_name, kind_by_version
 from sandboxer.extensions.compose_ssh.engines import read_engine
+from sandboxer.extensions.compose_ssh.failure_patterns import code_of, hint_of
 from sandboxer.extensions.recorded_directory import RecordedDirectory
 from sandboxer.hosts.sections import Sections
 from sandboxer.model.identity import LABEL_FLEET
@@ -16,6 +18,7 @@ from sandboxer.model.identity import LABEL_FLEET
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sandboxer.errors import SandboxerError
     from sandboxer.extensions.base import Operation
     from sandboxer.extensions.compose_ssh.policy import Bind, SecretFile
     from sandboxer.hosts.session import HostSession
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import InputTree
     from sandboxer.model.record import Record
 
+_SILENT = "does not answer"
 #: What `removal_scripts` returns.
 REMOVAL_SCRIPTS = ("sandboxer.extensions.compose_ssh:cleaner.sh", "sandboxer.extensions.compose_ssh:images.sh")
 VERBS = (
@@ -84,7 +88,9 @@ class SandboxDirectory(RecordedDirectory):
             raise ObservationIncomplete(operation.target.host, f"{broken}: {reply.text[-300:]}")
         found = read_engine(engine, sections)
         if found is None or found.error:
-            raise ObservationIncomplete(operation.target.host, f"{engine} on {operation.target.host} does not answer")
+            host = operation.target.host
+            hint = f"start the engine, then apply again; see `sandboxer doctor {host}`"
+            raise ObservationIncomplete(host, f"{engine} on {host} {_SILENT}", hint=hint)
         containers = tuple(c for c in found.containers if c.labels.get(LABEL_FLEET) == operation.fleet)
         unreadable = next((c.unreadable for c in containers if c.unreadable), None)
         if unreadable and not only_names:
@@ -112,6 +118,20 @@ class SandboxDirectory(RecordedDirectory):
                 hint="plan again",
             )
         return state
+
+    def cause_of(self, error: SandboxerError) -> Cause:
+        """Return why an operation failed: its own cause, an engine that is gone, or what the words stand for."""
+        if isinstance(error, SandboxError) and error.cause is not None:
+            return error.cause
+        if isinstance(error, ObservationIncomplete) and error.message.endswith(_SILENT):
+            return Cause("engine-down")
+        code = code_of(error.message)
+        return Cause(code) if code else super().cause_of(error)
+
+    def hint_of(self, code: str) -> str:
+        """Return what to do about a failure whose error does not say."""
+        hint = hint_of(code)
+        return f"{hint}, then apply again" if hint else super().hint_of(code)
 
     def discard(self, paths: Iterable[str]) -> None:
         """Remove directories of the workspace, given by their paths in it."""
