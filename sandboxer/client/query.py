@@ -108,7 +108,7 @@ def handle_with_error(context: ClientContext, name: str) -> tuple[Handle, str]:
 
     The text is empty without a failure, and where the host cannot return it.
     """
-    with context.open() as (source, hosts):
+    with context.open(restarts=True) as (source, hosts):
         home, *_ = find(plan_fleet(source, hosts, Options()), name)
         record, host, text = home.observed.record, home.observed.host, ""
         if record is not None and record.error is not None:

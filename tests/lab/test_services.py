@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -228,3 +229,28 @@ def test_docker_recreates_a_changed_network_and_restarts_what_depends_on_it(flee
     fleet.engine("lab-1", "network", "rm", network)
     assert lists.apply(unforeseen=("far",)) == {"far": "recreate refused"}
     fleet.assert_synced()
+
+
+@pytest.mark.parametrize("host", ["lab-1", "lab-4"])
+def test_get_shows_each_service_with_its_restarts(new_fleet: Callable[..., FleetRepo], host: str) -> None:
+    fleet = new_fleet(host)
+    # It ends once, and stays up after that.
+    again = "test -e /data/been && exec sleep 9999; touch /data/been; sleep 2; exit 3"
+    looping = service("sh", "-c", again, restart="always", volumes=["data:/data"])
+    fleet.sandbox(
+        "one", stack(calm=service(), once=service("true", restart="no"), restless=looping) | {"volumes": {"data": None}}
+    )
+    fleet.commit()
+    fleet.apply()
+
+    def services() -> dict[str, dict[str, Any]]:
+        return {one["name"]: one for one in json.loads(fleet.run("get", "one", "-o", "json"))["services"]}
+
+    until(lambda: services()["restless"]["restarts"] == 1, "the restart")
+    found = services()
+    assert {name: one["restarts"] for name, one in found.items()} == {"calm": 0, "once": 0, "restless": 1}
+    assert (found["once"]["state"], found["once"]["exit_code"]) == ("exited", 0)
+    assert (found["calm"]["state"], found["calm"]["exit_code"]) == ("running", None)
+    assert all(one["image"].endswith(IMAGE) for one in found.values())
+    lines = [line.split() for line in fleet.run("get", "one").splitlines()]
+    assert ["restless", "running", found["restless"]["image"], "1", "restart"] in lines
