@@ -29,7 +29,12 @@ def host(tmp_path: Path) -> Iterator[JournalHost]:
     """A fleet with one host, which is this machine, and a sandbox on it that git does not know."""
     host = JournalHost.create(tmp_path)
     repo = host.fleet()
-    repo.write("manifests/web.yaml", document("Sandbox", "git-web", "{profile: profile.web}"))
+    repo.write(
+        "manifests/web.yaml",
+        document("Sandbox", "git-web", "{profile: profile.web}").replace(
+            "git-web", "git-web, labels: {team: a, odd: $HOME}"
+        ),
+    )
     repo.write("profiles/web.yaml", document("Profile", "profile.web", "{extension: ext.compose-ssh}"))
     repo.write("compose.yaml", "services: {web: {image: busybox}}\n")
     repo.commit()
@@ -115,6 +120,9 @@ def test_profiles_hosts_and_sandboxes_of_git_come_from_the_manifests(host: Journ
     assert complete(folder, "sandboxer doctor one ") == []
     assert complete(folder, "sandboxer render ") == ["plain,git-web"]
     assert complete(folder, "sandboxer plan --target ") == ["plain,git-web"]
+    assert complete(folder / "manifests", "sandboxer plan --target ") == ["plain,git-web"]
+    assert complete(folder, "sandboxer list -l te") == ["plain,team=a"]
+    assert complete(folder, "sandboxer plan -l tier -l te") == ["plain,team=a"]
     assert in_bash(folder, "sandboxer create --profile ", "sandboxer") == ["profile.web"]
     assert complete(folder, "sandboxer create --profile ", shell="zsh") == ["plain", "profile.web", "ext.compose-ssh"]
 
