@@ -1,6 +1,7 @@
 """Causes of changes that could not begin, kept in the records of their sandboxes until nothing stands in the way.
 
-The planner blocks such a change, and nothing of its sandbox is touched: only its record says why.
+The planner blocks such a change, and nothing of its sandbox is touched: only its record says why. A compose file that
+is refused is not among them: every plan finds that by itself, and says it with file and line.
 """
 
 from __future__ import annotations

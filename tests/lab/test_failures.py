@@ -51,6 +51,23 @@ def test_a_failure_reports_its_reason_and_the_others_continue(new_fleet: Callabl
     fleet.assert_synced()
 
 
+def _loud_and_quiet(fleet: FleetRepo) -> None:
+    """Commit a sandbox whose only service prints all that it got and ends, and one that runs with the same."""
+    (fleet.repo.path / ".git/info/exclude").write_text("token.txt\n")
+    fleet.repo.write("token.txt", f"file-{SECRET}")
+    refs = [{"name": "TOKEN", "from": "env:TOKEN"}, {"name": "PASS", "from": "file:token.txt"}]
+    env = {"MODE": VALUE, "DB_PASSWORD": MASKED, "PIN": LISTED, "API_KEY": NAME, "ON": "1"}
+    script = "cat /run/secrets/*; echo; echo $MODE; echo $DB_PASSWORD $PIN $OWN_KEY; echo is ready 1; exit 4"
+    variables = {"environment": {key: f"${{{key}}}" for key in env} | {"OWN_KEY": OWN}}
+    shouts = service("sh", "-c", script, secrets=["TOKEN", "PASS"], **variables)
+    tops = {"secrets": {"TOKEN": {"environment": "TOKEN"}, "PASS": {"environment": "PASS"}}}
+    spec = {"env": env, "sensitive": ["PIN"], "secretRefs": refs}
+    fleet.sandbox("loud", stack(**{NAME: shouts}) | tops, **spec)
+    fleet.sandbox("quiet", stack(a=service(secrets=["TOKEN", "PASS"], **variables)) | tops, **spec)
+    fleet.repo.git("add", "-A")
+    fleet.repo.git("commit", "-q", "-m", "x")
+
+
 @pytest.mark.parametrize("host", ["lab-1", "lab-4"])
 def test_secrets_and_sensitive_values_are_shown_nowhere(
     new_fleet: Callable[..., FleetRepo], host: str, tmp_path: Path
@@ -60,20 +77,7 @@ def test_secrets_and_sensitive_values_are_shown_nowhere(
         stated = {"stateHub": {"url": hub.url, "token": "env:STATE_HUB_TOKEN"}}
         fleet = new_fleet(host, secrets={"allow": ["env:TOKEN", "file:token.txt"]}, **stated)
         fleet.env |= {"TOKEN": SECRET, "STATE_HUB_TOKEN": TOKEN}
-        (fleet.repo.path / ".git/info/exclude").write_text("token.txt\n")
-        fleet.repo.write("token.txt", f"file-{SECRET}")
-        refs = [{"name": "TOKEN", "from": "env:TOKEN"}, {"name": "PASS", "from": "file:token.txt"}]
-        env = {"MODE": VALUE, "DB_PASSWORD": MASKED, "PIN": LISTED, "API_KEY": NAME, "ON": "1"}
-        script = "cat /run/secrets/*; echo; echo $MODE; echo $DB_PASSWORD $PIN $OWN_KEY; echo is ready 1; exit 4"
-        variables = {"environment": {key: f"${{{key}}}" for key in env} | {"OWN_KEY": OWN}}
-        shouts = service("sh", "-c", script, secrets=["TOKEN", "PASS"], **variables)
-        tops = {"secrets": {"TOKEN": {"environment": "TOKEN"}, "PASS": {"environment": "PASS"}}}
-        spec = {"env": env, "sensitive": ["PIN"], "secretRefs": refs}
-        fleet.sandbox("loud", stack(**{NAME: shouts}) | tops, **spec)
-        quiet = stack(a=service(secrets=["TOKEN", "PASS"], **variables)) | tops
-        fleet.sandbox("quiet", quiet, **spec)
-        fleet.repo.git("add", "-A")
-        fleet.repo.git("commit", "-q", "-m", "x")
+        _loud_and_quiet(fleet)
         seen: list[str] = []
 
         def watch() -> bool:
