@@ -6,6 +6,8 @@ import json
 import re
 
 from sandboxer.adapters import hub
+from sandboxer.extensions.compose_ssh import failure_patterns
+from sandboxer.lifecycle import refusals
 from sandboxer.lifecycle.delivery import ATTEMPTS
 from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP, SANDBOX_EVENT
 from sandboxer.model.failure import Failure
@@ -40,6 +42,22 @@ def test_the_example_is_an_event() -> None:
 def test_the_page_names_each_key_of_the_error_of_a_failed_event() -> None:
     (part,) = re.findall(r"^\*\*The error\.\*\*(.*?)\n\n", EVENTS.read_text(), re.DOTALL | re.MULTILINE)
     assert Failure.model_fields.keys() <= set(re.findall(r"`(\w+)`", part))
+
+
+def test_the_reference_lists_each_code_of_a_cause() -> None:
+    part = (ROOT / "docs/reference.md").read_text().split("### Causes of failures")[1].partition("\n## ")[0]
+    listed = {
+        code for row in re.findall(r"^\| (`[^|]*`) \|", part, re.MULTILINE) for code in re.findall(r"`([^`]+)`", row)
+    }
+    sources = {path: path.read_text() for path in (ROOT / "sandboxer").rglob("*.py")}
+    used = {code for text in sources.values() for code in re.findall(r'\bCause\(\s*"([a-z-]+)"', text)}
+    used |= {code for code, _hint in refusals._CAUSES.values()}
+    assert used <= listed
+    assert {row.code for row in failure_patterns._ROWS} | failure_patterns._HINTS.keys() <= listed
+    steps = {
+        step for text in sources.values() for step in re.findall(r'(?:begin_step\(|step=|_step = )"([a-z]+)"', text)
+    }
+    assert steps == set(re.findall(r"`([a-z]+)`", part.partition("`error.step`")[2].partition("\n\n")[0]))
 
 
 def test_the_answers_of_a_hub_mean_what_the_page_specifies() -> None:
