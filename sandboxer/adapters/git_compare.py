@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sandboxer.adapters.git_process import GitLocation
 
 _LONGEST_SUBJECT = 100
+_NOT_COMPARED = "the files of the two commits cannot be compared"
 # A stranger's repository may configure programs that show a difference. Renames cost the square of the number of files.
 _DIFF = ("-c", "diff.renameLimit=400", "diff", "--no-ext-diff", "--no-textconv", "--no-color", "-M")
 
@@ -30,26 +31,24 @@ _TEXT = ("-U3", "--inter-hunk-context=0", "--src-prefix=a/", "--dst-prefix=b/", 
 def file_texts(
     location: GitLocation,
     former: str,
-    commit: str,
-    folder: str,
+    new: str,
     timeout: float,
     *,
     count: int,
     sensitive: Container[str] = (),
 ) -> tuple[str, ...]:
-    """Return the differing files of two commits as lines of text, safe for terminals; what is left out is counted.
+    """Return the differing files of two trees as lines of text, safe for terminals; what is left out is counted.
 
     ``count`` is how many files differ. Values of ``sensitive`` names are masked, and so are those whose names say so.
     Raise SourceError if git fails.
     """
     words = ("-c", "core.quotePath=false", *_DIFF, *_TEXT)
-    trees = (location.within(former, folder), location.within(commit, folder))
-    with Process((*location.options, *words, *trees), timeout=timeout) as process:
+    with Process((*location.options, *words, former, new), timeout=timeout) as process:
         data = process.output.read(_READ)
         if len(data) < _READ:
             status, errors = process.finish()
             if status:
-                raise failure(f"the commits {former[:12]} and {commit[:12]} cannot be compared", errors)
+                raise failure(_NOT_COMPARED, errors)
     # The last line may be half of one.
     lines = data.decode("utf-8", "replace").split("\n")[:-1]
     return tuple(_bounded(_by_file(lines), count, sensitive))
@@ -83,19 +82,16 @@ def _bounded(files: Iterable[list[str]], count: int, sensitive: Container[str]) 
         yield f"… {count - shown} more {'file' if count - shown == 1 else 'files'}"
 
 
-def changed_files(
-    location: GitLocation, former: str, commit: str, folder: str, timeout: float
-) -> tuple[tuple[FileChange, ...], int]:
-    """Return the first files below ``folder`` that differ between two commits, sorted by path, and how many differ.
+def changed_files(location: GitLocation, former: str, new: str, timeout: float) -> tuple[tuple[FileChange, ...], int]:
+    """Return the first files that differ between two trees, sorted by path, and how many differ.
 
-    Paths are relative to the folder. Raise SourceError if git fails: a commit or the folder in it is missing, or it
-    takes longer than ``timeout`` seconds.
+    Paths are relative to the trees. Raise SourceError if git fails: a tree is missing, or it takes longer than
+    ``timeout`` seconds.
     """
-    trees = (location.within(former, folder), location.within(commit, folder))
-    words = (*location.options, *_DIFF, "--raw", "--numstat", "-z", *trees)
+    words = (*location.options, *_DIFF, "--raw", "--numstat", "-z", former, new)
     answer = run_git(*words, timeout=timeout)
     if answer.status:
-        raise failure(f"the commits {former[:12]} and {commit[:12]} cannot be compared", answer.errors)
+        raise failure(_NOT_COMPARED, answer.errors)
     files = sorted(_files(os.fsdecode(answer.output).split("\0")[:-1]), key=lambda file: file.path)
     return tuple(files[:MOST_FILES]), len(files)
 

@@ -29,7 +29,7 @@ from sandboxer.adapters.git_remote import RemoteRepository, default_cache, proto
 from sandboxer.adapters.git_storage import refuse_borrowed
 from sandboxer.adapters.git_tree import MAX_TARGET, Listing, follow, list_tree, pack, packed_size, refuse_too_many
 from sandboxer.errors import InputUnavailable, SourceError
-from sandboxer.model.input_change import InputChange
+from sandboxer.model.input_change import FormerInput, InputChange
 from sandboxer.model.protocols import Archive, InputTree
 from sandboxer.model.text import redact_urls
 
@@ -189,32 +189,37 @@ class GitInputs:
                     self._remember(blob, data)
 
     def compare(
-        self, tree: InputTree, former: str, *, diff: bool = False, sensitive: Container[str] = ()
+        self, tree: InputTree, former: FormerInput, *, diff: bool = False, sensitive: Container[str] = ()
     ) -> InputChange:
-        """Return how a tree differs from the same folder in the commit ``former``, and the commits between.
+        """Return how a tree differs from what was delivered before, and the commits between.
 
         With ``diff`` it has the text of the files, without the values of ``sensitive`` names. Raise nothing: if git
         cannot compare them, the value has the reason.
         """
-        change = InputChange(redact_urls(tree.repo), tree.ref, former, tree.commit)
+        change = InputChange(redact_urls(tree.repo), tree.ref, former.commit, tree.commit)
         try:
-            refuse_odd("commit", former)
+            refuse_odd("commit", former.commit)
             source = self._sources(tree.repo)
             if isinstance(source, RemoteRepository):
-                source.fetch(former)
+                source.fetch(former.commit)
             location = _git_location(source)
+            trees = (
+                location.within(former.commit, _folder(former.path)),
+                location.within(tree.commit, _folder(tree.path)),
+            )
             with Objects(location, timeout=self._patience.seconds()) as objects:
-                if objects.get(f"{former}^{{commit}}", 0) is None:
-                    raise lacks_commit(location, former)
-                if objects.get(location.within(former, _folder(tree.path)), 0) is None:
-                    return replace(change, unknown=f"commit {former[:12]} has no folder {tree.path}")
-            seconds = self._patience.seconds()
-            files, count = changed_files(location, former, tree.commit, _folder(tree.path), seconds)
-            commits, undone, subjects = history_between(location, former, tree.commit, self._patience.seconds())
+                if objects.get(f"{former.commit}^{{commit}}", 0) is None:
+                    raise lacks_commit(location, former.commit)
+                if objects.get(trees[0], 0) is None:
+                    return replace(change, unknown=f"commit {former.commit[:12]} has no folder {former.path}")
+            files, count = changed_files(location, *trees, self._patience.seconds())
+            commits, undone, subjects = history_between(location, former.commit, tree.commit, self._patience.seconds())
             if diff:
-                words = (location, former, tree.commit, _folder(tree.path), self._patience.seconds())
-                change = replace(change, diff=file_texts(*words, count=count, sensitive=sensitive))
-        except SourceError as error:
+                text = file_texts(location, *trees, self._patience.seconds(), count=count, sensitive=sensitive)
+                change = replace(change, diff=text)
+        except (SourceError, InputUnavailable) as error:
+            if former.repo != tree.repo:
+                return replace(change, unknown=f"it was another repository before: {redact_urls(former.repo)}")
             return replace(change, unknown=redact_urls(error.message), hint=redact_urls(error.hint))
         return replace(change, commits=commits, undone=undone, subjects=subjects, files=files, count=count)
 

@@ -16,6 +16,15 @@ FileStatus = Literal["A", "M", "D", "R", "T"]
 
 
 @dataclass(frozen=True, slots=True)
+class FormerInput:
+    """What a sandbox was delivered before, by its record: the files below ``path`` at a commit of a repository."""
+
+    repo: str
+    commit: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileChange:
     """One delivered file that differs.
 

@@ -104,6 +104,8 @@ def _line(field: FieldChange) -> FieldLine:
 def _drifted(field: FieldChange) -> FieldLine:
     if field.path.startswith("services.") and field.path.endswith(".config"):
         return FieldLine(safe(field.path.removesuffix(".config")), words="its definition is not the applied one")
+    if all(isinstance(value, str) and value.startswith("sha256:") for value in (field.old, field.new)):
+        return FieldLine(safe(field.path), words="its content is not the applied one")
     old, new = (None if value is None else _plain(field.path, value) for value in (field.old, field.new))
     return FieldLine(safe(field.path), *_pair(old, new))
 

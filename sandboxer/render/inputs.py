@@ -24,7 +24,8 @@ def diff_style(line: str) -> str:
 
 def input_title(change: InputChange) -> str:
     """Return ``app HEAD  36cd213 -> 4fa1b22 (3 commits)``."""
-    commits = f"{safe(change.former)[:_SHORT]} -> {safe(change.commit)[:_SHORT]}"
+    former, commit = safe(change.former)[:_SHORT], safe(change.commit)[:_SHORT]
+    commits = f"at {commit}" if change.former == change.commit else f"{former} -> {commit}"
     return f"{safe(change.repo)} {safe(change.ref)}  {commits}" + (f" ({count})" if (count := _count(change)) else "")
 
 

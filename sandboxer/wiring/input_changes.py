@@ -6,16 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sandboxer.model.input_change import FormerInput
+
 if TYPE_CHECKING:
     from sandboxer.adapters.git_inputs import GitInputs
     from sandboxer.model.plan import Change, Plan
+    from sandboxer.model.record import Record
     from sandboxer.wiring.planning import Planned
 
 _AT_ONCE = 8  # git processes, beside which a plan has nothing else to do
 
 
 def with_input_changes(planned: Planned, inputs: GitInputs, *, diff: bool = False) -> Plan:
-    """Return the plan with what changed in the input of each sandbox that an apply changes and whose commit differs.
+    """Return the plan with what changed in the input of each sandbox that an apply changes, if commit or files differ.
 
     With ``diff`` it has the text of the files. Read only git, and raise nothing: if git cannot compare two commits, the
     plan has the reason.
@@ -24,12 +27,22 @@ def with_input_changes(planned: Planned, inputs: GitInputs, *, diff: bool = Fals
     def compared(change: Change) -> Change:
         observed = planned.observations.sandbox(change.from_host or change.host or "", change.id)
         desired = planned.observations.fleet.sandboxes.get(change.sandbox)
-        applied = observed.record.inputs if observed and observed.record else None
+        record = observed.record if observed else None
+        applied = record.inputs if record else None
         tree = desired.tree if desired else None
-        if not change.acts or tree is None or applied is None or applied.commit == tree.commit:
+        if not change.acts or desired is None or tree is None or record is None or applied is None:
             return change
-        hidden = desired.sensitive if desired else frozenset()
-        return replace(change, input=inputs.compare(tree, applied.commit, diff=diff, sensitive=hidden))
+        if (applied.commit, applied.digest) == (tree.commit, f"sha256:{tree.digest}"):
+            return change
+        former = FormerInput(applied.repo, applied.commit, _path(record))
+        return replace(change, input=inputs.compare(tree, former, diff=diff, sensitive=desired.sensitive))
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="compare") as pool:
         return replace(planned.plan, changes=tuple(pool.map(compared, planned.plan.changes)))
+
+
+def _path(record: Record) -> str:
+    """Return the folder of the input that was delivered; a record on a host may hold anything."""
+    workspace = record.spec.get("workspace")
+    path = workspace.get("path") if isinstance(workspace, dict) else None
+    return path if isinstance(path, str) else "."

@@ -9,7 +9,7 @@ import pytest
 
 from sandboxer.adapters.git_compare import LONGEST_LINE, MOST_LINES
 from sandboxer.adapters.git_inputs import GitInputs
-from sandboxer.model.input_change import MOST_FILES, MOST_SUBJECTS, FileChange
+from sandboxer.model.input_change import MOST_FILES, MOST_SUBJECTS, FileChange, FormerInput
 from tests.support.gitrepo import GitRepo, isolate
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def repo(tmp_path: Path) -> GitRepo:
 
 def change(repo: GitRepo, former: str, path: str = "app", ref: str = "HEAD") -> InputChange:
     inputs = GitInputs(repo.path.parent)
-    return inputs.compare(inputs.resolve(repo.path.name, ref, path), former)
+    given = FormerInput(repo.path.name, former, path)
+    return inputs.compare(inputs.resolve(repo.path.name, ref, path), given)
 
 
 def head(repo: GitRepo) -> str:
@@ -146,12 +147,43 @@ def test_an_odd_commit_is_never_passed_to_git(repo: GitRepo) -> None:
     assert "cannot be passed to git" in change(repo, "--output=/tmp/x").unknown
 
 
+def test_another_folder_of_the_same_commit(repo: GitRepo) -> None:
+    inputs = GitInputs(repo.path.parent)
+    tree = inputs.resolve(repo.path.name, "HEAD", "app")
+    found = inputs.compare(tree, FormerInput(repo.path.name, tree.commit, "."))
+    assert (found.commits, found.undone, found.subjects) == (0, 0, ())
+    assert {(file.status, file.path) for file in found.files} == {
+        ("R", "compose.yaml"),
+        ("R", "shop.conf"),
+        ("D", "other.txt"),
+    }
+
+
+def test_another_repository_is_named_unless_it_has_the_commit(repo: GitRepo, tmp_path: Path) -> None:
+    other = GitRepo.create(tmp_path / "other")
+    commit = other.commit({"app/x": "x\n"})
+    inputs = GitInputs(tmp_path)
+    tree = inputs.resolve("checkout", "HEAD", "app")
+    found = inputs.compare(tree, FormerInput("https://u:p@git.example/other", commit, "app"))
+    assert (found.unknown, found.hint) == ("it was another repository before: https://git.example/other", "")
+    same = inputs.compare(tree, FormerInput("../elsewhere/checkout", tree.commit, "app"))
+    assert (same.unknown, same.count) == ("", 0)
+
+
+@pytest.mark.parametrize("path", ["/etc", "../..", "a\nb", "no such"])
+def test_an_odd_folder_on_record_is_no_error(repo: GitRepo, path: str) -> None:
+    inputs = GitInputs(repo.path.parent)
+    tree = inputs.resolve(repo.path.name, "HEAD", "app")
+    assert inputs.compare(tree, FormerInput(repo.path.name, tree.commit, path)).unknown
+
+
 # --- the text of the files
 
 
 def texts(repo: GitRepo, former: str, *sensitive: str, path: str = "app") -> tuple[str, ...]:
     inputs = GitInputs(repo.path.parent)
-    found = inputs.compare(inputs.resolve(repo.path.name, "HEAD", path), former, diff=True, sensitive=sensitive)
+    given = FormerInput(repo.path.name, former, path)
+    found = inputs.compare(inputs.resolve(repo.path.name, "HEAD", path), given, diff=True, sensitive=sensitive)
     assert not found.unknown
     return found.diff or ()
 
