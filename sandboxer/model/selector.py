@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _KEY = r"[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?"
-_VALUE = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?"
+# Values of labels are any text here, as in manifests, but for what separates requirements.
+_VALUE = r"[^,()]*"
 _EXISTS = re.compile(rf"(?P<not>!)?\s*(?P<key>{_KEY})")
 _EQUALS = re.compile(rf"(?P<key>{_KEY})\s*(?P<operator>!=|==?)\s*(?P<value>{_VALUE})")
 _AMONG = re.compile(rf"(?P<key>{_KEY})\s+(?P<not>not)?in\s*\((?P<values>[^()]*)\)")
@@ -72,13 +73,12 @@ def _requirements(text: str) -> Iterator[Requirement]:
 
 def _requirement(part: str) -> Requirement:
     if found := _EQUALS.fullmatch(part):
-        return Requirement(found["key"], frozenset({found["value"]}), found["operator"] == "!=")
+        return Requirement(found["key"], frozenset({found["value"].strip()}), found["operator"] == "!=")
     if found := _EXISTS.fullmatch(part):
         return Requirement(found["key"], None, bool(found["not"]))
     if found := _AMONG.fullmatch(part):
-        values = [value.strip() for value in found["values"].split(",")]
-        if all(re.fullmatch(_VALUE, value) for value in values):
-            return Requirement(found["key"], frozenset(values), bool(found["not"]))
+        values = frozenset(value.strip() for value in found["values"].split(","))
+        return Requirement(found["key"], values, bool(found["not"]))
     raise ValueError(
         f"{part!r} is not a requirement: use KEY=VALUE, KEY!=VALUE, KEY in (A,B), KEY notin (A,B), KEY or !KEY"
     )
