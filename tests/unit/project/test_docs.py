@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 import pytest
@@ -15,6 +15,7 @@ from sandboxer.cli.main import COMMANDS, cli
 from sandboxer.extensions.base import REQUIRED_OPERATIONS
 from sandboxer.extensions.capabilities import CAPABILITIES
 from sandboxer.model.lifecycle import TRANSITIONS, Action, Health, Phase, Reason, Sync
+from sandboxer.model.run_events import ServiceState
 from sandboxer.profiles.loader import load
 from scripts import fields
 from tests.support.fleet import ROOT, shipped_files
@@ -170,6 +171,14 @@ def test_the_reference_has_every_word_of_the_closed_lists() -> None:
     for title, words in (("sync", Sync), ("health", Health), ("phase", Phase)):
         (line,) = re.findall(rf"^\| {title} \| (.*) \|$", text, re.MULTILINE)
         assert re.findall(r"`(\w+)`", line) == [word.value for word in words]
+
+
+def test_the_command_line_has_every_state_of_a_service() -> None:
+    text = (ROOT / "docs/command-line.md").read_text(encoding="utf-8").split("## Progress")[1].split("\n## ")[0]
+    states = [
+        state for first in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for state in re.findall(r"`(\w+)`", first)
+    ]
+    assert sorted(states) == sorted(get_args(ServiceState))
 
 
 def test_the_reference_has_the_steps_of_a_life() -> None:
