@@ -37,7 +37,9 @@ def _count(change: InputChange) -> str:
 
 
 def subject_lines(change: InputChange) -> Iterator[str]:
-    """Yield the subjects of the newest commits, and how many more there are."""
+    """Yield the subjects of the newest commits, and how many more there are; nothing if no delivered file changed."""
+    if not change.count and not change.unknown:
+        return
     yield from (safe(subject) for subject in change.subjects)
     if change.commits and (rest := change.commits - len(change.subjects)) > 0:
         yield f"and {plural(rest, 'earlier commit')}"

@@ -91,7 +91,7 @@ class LiveView:
         self._spinner = Spinner("line" if console.options.ascii_only else "dots", style="cyan")
         self._live = Live(
             console=console,
-            get_renderable=self._table,
+            get_renderable=self.table,
             refresh_per_second=_PER_SECOND,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -129,7 +129,8 @@ class LiveView:
             row = self._rows.setdefault(_key(change), _Row(change, self._console.get_time()))
             row.update(change, step, outcome)
 
-    def _table(self) -> Table:
+    def table(self) -> Table:
+        """Return the table as it is now."""
         with self._lock:
             rows, left_out, unfolded = list(self._rows.values()), 0, set()
             if not self._closed:

@@ -1,4 +1,4 @@
-"""A plan as a picture for a README: the terminal's own text as SVG, the same bytes for the same plan."""
+"""A terminal's own text as a picture for a README: SVG, the same bytes for the same text."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from sandboxer.render.plan_text import plan_text
-
 if TYPE_CHECKING:
-    from sandboxer.model.plan import Plan
+    from rich.console import RenderableType
 
 
-def export_svg(plan: Plan, *, width: int = 100) -> str:
-    """Return the plan as an SVG picture, ``width`` columns wide.
+def export_svg(shown: RenderableType, *, title: str, width: int = 100) -> str:
+    """Return what a terminal shows as an SVG picture, ``width`` columns wide; ``title`` is that of its window.
 
     It references no font to fetch, so a reader of the README contacts no address because of it.
     """
@@ -29,7 +27,7 @@ def export_svg(plan: Plan, *, width: int = 100) -> str:
         legacy_windows=False,
         _environ={},
     )
-    console.print(plan_text(plan))
-    picture = console.export_svg(title="sandboxer plan", unique_id="sandboxer-plan")
+    console.print(shown)
+    picture = console.export_svg(title=title, unique_id=title.replace(" ", "-"))
     picture = re.sub(r"\s*@font-face\s*\{.*?\}", "", picture, flags=re.DOTALL)
     return re.sub(r"\s*<!--.*?-->", "", picture)

@@ -60,7 +60,7 @@ class Screen:
         # Another console than the view's own, which draws its table below whatever is printed.
         console = Console(width=80, color_system=None, get_time=lambda: self.seconds, _environ={})
         with console.capture() as capture:
-            console.print(view._table())
+            console.print(view.table())
         return [line.rstrip() for line in capture.get().splitlines()]
 
 

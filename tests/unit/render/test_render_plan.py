@@ -229,8 +229,8 @@ def test_a_dirty_work_tree_is_reported() -> None:
 
 
 def test_the_picture_is_the_same_each_time_and_fetches_nothing() -> None:
-    picture = export_svg(EVERYTHING)
-    assert picture == export_svg(EVERYTHING)
+    picture = export_svg(plan_text(EVERYTHING), title="sandboxer plan")
+    assert picture == export_svg(plan_text(EVERYTHING), title="sandboxer plan")
     assert set(re.findall(r"https?://[^\"'\s)]+", picture)) == {"http://www.w3.org/2000/svg"}
     assert "@font-face" not in picture
     for word in ("checkout-e2e", "sandboxer&#160;plan", "blocked_because_unreachable"):

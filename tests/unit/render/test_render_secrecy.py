@@ -40,7 +40,11 @@ def test_no_plain_environment_or_secret_value_is_ever_shown(path: str) -> None:
         change("api", Reason.CREATE_ABSENT, pending=found),
         replace(SUSPENDED, pending=found),
     )
-    shown = (piped(plan_text(decided, show_all=True)), plan_markdown(decided), export_svg(decided))
+    shown = (
+        piped(plan_text(decided, show_all=True)),
+        plan_markdown(decided),
+        export_svg(plan_text(decided), title="plan"),
+    )
     assert not [value for value in PLAIN for text in shown if value in text]
 
 
@@ -58,7 +62,11 @@ def test_a_source_may_be_shown_and_a_digest_not() -> None:
 def test_no_secret_of_a_planned_manifest_is_in_any_face_of_its_plan() -> None:
     decided = _planned(env="plain-value", secret="s3cr3t-password")
     assert decided.summary[Action.CREATE] == 1
-    shown = [piped(plan_text(decided, show_all=True)), plan_markdown(decided), export_svg(decided)]
+    shown = [
+        piped(plan_text(decided, show_all=True)),
+        plan_markdown(decided),
+        export_svg(plan_text(decided), title="plan"),
+    ]
     shown.append(json.dumps(decided.to_json()))
     assert not [value for value in PLAIN for text in shown if value in text]
     assert all("LOG_LEVEL" in text and "DB_PASSWORD" in text for text in shown)
