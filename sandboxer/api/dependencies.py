@@ -58,6 +58,14 @@ class NoQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class PlanQuery(BaseModel):
+    """The query parameters of a plan."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    diff: bool = Field(False, description="Whether to include the text of the files that changed.")
+
+
 async def new_request(request: Request, model: type[M]) -> M:
     """Return the body of a request, as its model.
 

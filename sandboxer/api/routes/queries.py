@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from sandboxer.api.dependencies import NoQuery, Ref, TheGrant, TheService
+from sandboxer.api.dependencies import PlanQuery, Ref, TheGrant, TheService
 from sandboxer.api.errors import code_location
 from sandboxer.api.models import EventPage, EventsQuery, LogsQuery, PlanDocument, State
 from sandboxer.api.openapi import COMMON, answers
@@ -108,13 +108,13 @@ async def logs(
     summary="Show the plan of the fleet",
     responses={200: {"model": PlanDocument, "description": "The plan."}, **COMMON},
 )
-async def plan(service: TheService, grant: TheGrant, _: Annotated[NoQuery, Query()]) -> Response:
+async def plan(service: TheService, grant: TheGrant, query: Annotated[PlanQuery, Query()]) -> Response:
     """Plans the fleet's manifests on the server, read-only. Only for tokens that are not bound to a consumer."""
     if grant.consumer is not None:
         raise HttpProblem(
             ProblemKind.FORBIDDEN, "the token is bound to a consumer, but the plan covers the whole fleet"
         )
-    return JSONResponse(await service.call(service.reads, lambda: service.client().plan()))
+    return JSONResponse(await service.call(service.reads, lambda: service.client().plan(diff=query.diff)))
 
 
 @router.get(

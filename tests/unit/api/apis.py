@@ -166,8 +166,8 @@ class Library:
         self._call("reap")
         return []
 
-    def plan(self) -> dict[str, Any]:
-        self._call("plan")
+    def plan(self, *, diff: bool = False) -> dict[str, Any]:
+        self._call("plan", *(["diff"] if diff else []))
         return {"format_version": "1.0", "fleet": "acme", "complete": True, "hosts": [], "changes": [], "summary": {}}
 
     def events(self, name: str, *, follow: bool = False) -> Iterator[Event | None]:

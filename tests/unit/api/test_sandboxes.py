@@ -347,6 +347,13 @@ def test_the_plan_is_for_those_who_see_all(api: RunningApi, library: Library) ->
     assert_problem(api.ask("GET", "/v1/plan", BOUND), 403)
 
 
+def test_the_text_of_changed_files_is_in_a_plan_on_request(api: RunningApi, library: Library) -> None:
+    for query in ("", "?diff=false", "?diff=true"):
+        assert api.ask("GET", f"/v1/plan{query}", READER).status_code == 200
+    assert [call for call in library.calls if call[0] == "plan"] == [("plan",), ("plan",), ("plan", "diff")]
+    assert_problem(api.ask("GET", "/v1/plan?diff=perhaps", READER), 400)
+
+
 def test_a_path_of_the_server_is_in_no_answer(api: RunningApi, library: Library, monkeypatch: Any) -> None:
     library.raises["find"] = UsageError("/work/of/nobody/manifests and /work/of/nobody-else")
     detail = assert_problem(api.client.get("/v1/sandboxes/web"), 409)["detail"]

@@ -63,7 +63,7 @@ def test_a_life_is_a_line_for_each_event(host: JournalHost) -> None:
     assert [line.split("  ", 2)[1:] for line in output_of(host, ID).splitlines()] == [
         ["one", "requested     r"],
         ["one", "provisioning  r"],
-        ["one", "ready         r"],
+        ["one", "ready         r  at 266f2a3"],
         ["one", "drift detected  services.web.state"],
         ["one", "drift resolved"],
     ]
