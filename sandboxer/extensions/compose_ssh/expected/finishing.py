@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sandboxer.extensions.compose_ssh.expected.interpolation import Environment
 
 MAX_DIGITS = 18
+# Printed even if they are empty, false or zero: that is something else than none.
+_KEPT = frozenset({"attach", "command", "entrypoint", "init", "networks", "scale", "stop_grace_period"})
 _MAPPINGS = ("annotations", "environment", "labels", "sysctls", "storage_opt")
 _BOOLEANS = {"true": True, "y": True, "yes": True, "on": True, "false": False, "n": False, "no": False, "off": False}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ns|us|µs|ms|s|m|h|d|w)", re.ASCII)
@@ -44,7 +46,14 @@ def finished(service: Node, environment: Environment) -> Node:
         service = service.with_entry("networks", Node({"default": Node(None, service.at)}, service.at))
     for path, change in _CHANGES.items():
         service = _changed(service, path, change)
-    return service
+    return service.holding(
+        {key: item for key, item in service.entries().items() if key in _KEPT or not _is_empty(item)}
+    )
+
+
+def _is_empty(node: Node) -> bool:
+    """Return whether Compose leaves a key out for its value: an empty list or mapping, false, or zero."""
+    return not node.unknown and node.value is not None and not node.value and node.value != ""
 
 
 def _texts(node: Node) -> Node:
@@ -137,6 +146,8 @@ def _integer(value: Any) -> Any:
 
 
 def _bytes(value: Any) -> Any:
+    if isinstance(value, float):
+        return None  # Compose takes none for a size
     given = size(value)
     return value if given is None or isinstance(value, bool) else str(given)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
 
 from sandboxer.errors import ComposeRefused
 from sandboxer.extensions.compose_ssh.expected.hardening import policy_of
@@ -158,18 +159,21 @@ def test_what_compose_reads_and_the_policy_allows_is_never_refused(case: dict[st
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(text=texts())
-def test_a_random_file_that_compose_reads_and_the_policy_allows_is_never_refused(text: str) -> None:
-    files: dict[str, str | bytes] = {"c.yaml": text, **FUZZED}
+@given(first=texts(), second=st.none() | texts())
+def test_a_random_file_that_compose_reads_and_the_policy_allows_is_never_refused(
+    first: str, second: str | None
+) -> None:
+    files: dict[str, str | bytes] = {"c.yaml": first, **FUZZED} | ({"o.yaml": second} if second is not None else {})
+    paths = ["c.yaml"] if second is None else ["c.yaml", "o.yaml"]
     inputs = FileInputs(files)
-    desired = sandbox_of(inputs)
+    desired = sandbox_of(inputs, *paths)
     found = [one for one in judge([desired], inputs)[desired.name].diagnostics if one.severity == "error"]
     event("refused" if found else "accepted")
     if not found:
         return
     try:
         with tempfile.TemporaryDirectory() as folder:
-            model = composed({"files": files, "paths": ["c.yaml"]}, Path(folder), podman=False)
+            model = composed({"files": files, "paths": paths}, Path(folder), podman=False)
         harden(model, replace(policy_of(desired, inputs.bytes, podman=False), project="p"))
     except (ComposeRefused, AssertionError):
         return  # the host refuses it too

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from sandboxer.errors import SandboxerError
-from sandboxer.extensions.capabilities import HostChecks
+from sandboxer.errors.diagnostic import Diagnostic, Location
+from sandboxer.extensions.capabilities import HostChecks, Judgement
 from sandboxer.extensions.dir_ssh.directory import WorkDirectory
 from sandboxer.extensions.dir_ssh.extension import DirSsh
 from sandboxer.model.service_operation import ExpectedServices, ServiceOperation
@@ -54,6 +55,9 @@ class Capable(DirSsh):
 
     def expected_services(self, request: ExpectRequest) -> ExpectedServices:
         return ExpectedServices()
+
+    def judge(self, sandboxes: Sequence[DesiredSandbox], inputs: InputSource) -> Mapping[str, Judgement]:
+        return {desired.name: Judgement() for desired in sandboxes}
 
     def estimate_cost(self, desired: DesiredSandbox, host: Host) -> float:
         return 0.25
@@ -107,6 +111,12 @@ class AppendsNoRemover(Capable):
 class ExpectsWhatDoesNotHappen(Capable):
     def expected_services(self, request: ExpectRequest) -> ExpectedServices:
         return ExpectedServices((ServiceOperation("web", "recreate", "config"),))
+
+
+class RefusesWhatRuns(Capable):
+    def judge(self, sandboxes: Sequence[DesiredSandbox], inputs: InputSource) -> Mapping[str, Judgement]:
+        found = Judgement((Diagnostic("error", "bad-value", "it is refused", Location("file")),))
+        return {desired.name: found for desired in sandboxes}
 
 
 class CostsLessThanNothing(Capable):

@@ -74,6 +74,7 @@ BROKEN = {
     broken_capabilities.LacksItsScript: "host-checks-print-sections",
     broken_capabilities.AppendsNoRemover: "removal-scripts-name-functions",
     broken_capabilities.ExpectsWhatDoesNotHappen: "services-are-expected-as-provisioned",
+    broken_capabilities.RefusesWhatRuns: "judging-refuses-nothing-that-runs",
     broken_capabilities.CostsLessThanNothing: "cost-is-a-number",
 }
 # A whole run takes a while: this one stands for the others.
