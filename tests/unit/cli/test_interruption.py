@@ -193,11 +193,11 @@ def test_the_number_of_changes(count: int, words: str) -> None:
     ("given", "step", "parts"),
     [
         (change(Action.CREATE), "starting", ["stopped at the step `starting`", "the next apply finishes that"]),
-        (change(Action.UPDATE), "", ["was stopped, and is on record", "`sandboxer destroy 1f2e3d4c`"]),
-        (change(Action.CREATE, "api"), "recording", ["`sandboxer resume 1f2e3d4c` finishes that"]),
-        (change(Action.REPLACE, "api"), "starting", ["`sandboxer recreate 1f2e3d4c` finishes that"]),
+        (change(Action.UPDATE), "", ["was stopped, and is on record", "`sandboxer destroy web`"]),
+        (change(Action.CREATE, "api"), "recording", ["`sandboxer resume web` finishes that"]),
+        (change(Action.REPLACE, "api"), "starting", ["`sandboxer recreate web` finishes that"]),
         (change(Action.DELETE), "destroying", ["may be partly removed", "the next apply finishes that"]),
-        (change(Action.DELETE, "api"), "", ["`sandboxer destroy 1f2e3d4c` finishes that"]),
+        (change(Action.DELETE, "api"), "", ["`sandboxer destroy web` finishes that"]),
     ],
 )
 def test_what_is_left_behind(given: Change, step: str, parts: list[str]) -> None:
