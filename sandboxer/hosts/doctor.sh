@@ -8,7 +8,7 @@ within() { if timeout 5 sh -c : 2>/dev/null; then timeout "$@"; else shift; "$@"
 up() { read -r now _ </proc/uptime; echo "$now"; }
 
 # Everything that the scripts of this package run, except `sh` and its built-in commands.
-tools='cat chmod chown cp cut date dd df env find flock grep head id ls mkdir mv nproc rm rmdir sed sha256sum sleep sort stat sync tail tar timeout'
+tools='cat chmod chown cp cut date dd df env find flock grep head id ls mkdir mv nproc rm rmdir sed sha256sum sleep sort stat sync tail tar tee timeout'
 
 # A tool counts as broken if it does not do what it is used for: an old busybox, a stub.
 try() { # tool, what is expected of it, the expected output, words
