@@ -88,7 +88,7 @@ class ChangeStarted(NamedTuple):
 
 
 class ChangeProgressed(NamedTuple):
-    """A change reached a step: ``recording``, ``delivering``, ``starting``, ``destroying``.
+    """A change reached a step: ``recording``, ``delivering``, ``building``, ``starting``, ``destroying``.
 
     Or it waits for another client: the step then begins with ``WAITING``, and names that client.
     """

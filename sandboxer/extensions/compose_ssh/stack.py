@@ -67,12 +67,12 @@ class Stack:
         ]
         if names:
             self._states.building(names)
-            self.directory.begin_step("build")
+            self.directory.begin_step("build", "building")
             words = [*self._podman_build(), "build"] if self.tool.podman else ["--progress", "plain", "build"]
             reply = self._call("build", [*words, *names])
             if reply.code != 0:
                 self._raise("was not started", *diagnose_build(reply.text, names))
-            self.directory.begin_step("start")
+            self.directory.begin_step("start", "starting")
         return [str(self.hardened.model["services"][name]["image"]) for name in names]
 
     def up(self, operations: Sequence[ServiceOperation], before: State) -> State:
