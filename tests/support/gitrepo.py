@@ -119,12 +119,12 @@ class GitRepo:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.symlink_to(target)
 
-    def commit(self, files: dict[str, str] | None = None) -> str:
+    def commit(self, files: dict[str, str] | None = None, *, subject: str = "") -> str:
         """Write the files, commit everything, and return the commit's ID."""
         for path, content in (files or {}).items():
             self.write(path, content)
         self.git("add", "-A", "-f")
-        self.git("commit", "-q", "--allow-empty", "-m", f"commit {self.commits}")
+        self.git("commit", "-q", "--allow-empty", "-m", subject or f"commit {self.commits}")
         self.commits += 1
         return self.git("rev-parse", "HEAD")
 
