@@ -133,7 +133,10 @@ def saved_bytes(plan: Plan, approval: Approval, format_message: FormatMessage = 
 
     Raise PlanRefused if they would be too many to be read back.
     """
-    content = {**plan.to_json(format_message), "approval": approval.model_dump(mode="json")}
+    approved = approval.model_dump(mode="json")
+    if approval.options.selected is None:
+        del approved["options"]["selected"]
+    content = {**plan.to_json(format_message), "approval": approved}
     data = json.dumps({**content, "checksum": checksum(content)}, indent=2).encode() + b"\n"
     if len(data) > MAX_BYTES:
         _refuse("the plan is larger than 16 MiB", remedy_of(RemedyCode.PLAN_FEWER))
