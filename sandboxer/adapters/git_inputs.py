@@ -173,7 +173,7 @@ class GitInputs:
             listing = self._listings((tree.repo, commit, folder))
         return InputTree(tree.repo, tree.ref, commit, folder or ".", listing.digest, listing.entries)
 
-    def read_ahead(self, files: Iterable[tuple[InputTree, str]]) -> None:
+    def prefetch(self, files: Iterable[tuple[InputTree, str]]) -> None:
         """Read files that will be requested, with one git process for each repository; raise nothing.
 
         What fails is read on its own later.

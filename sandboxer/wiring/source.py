@@ -159,7 +159,7 @@ class FleetSource:
         from sandboxer.wiring.judging import judged
 
         if isinstance(inputs, GitInputs):
-            inputs.read_ahead(_first_files(fleet))
+            inputs.prefetch(_first_files(fleet))
         return judged(fleet, self.sound(), self.files().files, self.registry(), inputs)
 
     def _request_inputs(self) -> InputSource:

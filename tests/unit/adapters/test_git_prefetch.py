@@ -1,4 +1,4 @@
-"""Files that are read ahead come with one git process for each repository; what it does not find is read as usual."""
+"""Prefetched files come with one git process for each repository; what it does not find is read as usual."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitRepo:
     return made
 
 
-def test_what_was_read_ahead_needs_no_git(repo: GitRepo, tmp_path: Path) -> None:
+def test_what_was_prefetched_needs_no_git(repo: GitRepo, tmp_path: Path) -> None:
     inputs = GitInputs(tmp_path / "fleet")
     tree = inputs.resolve("../shop", "main", ".")
-    inputs.read_ahead((tree, path) for path in ("link.yaml", "b.yaml", "large", "none"))
+    inputs.prefetch((tree, path) for path in ("link.yaml", "b.yaml", "large", "none"))
     shutil.rmtree(repo.path)
     assert inputs.read(tree, "a.yaml") == b"a\n"
     assert inputs.read(tree, "b.yaml") == b"b\n"
@@ -36,10 +36,10 @@ def test_what_was_read_ahead_needs_no_git(repo: GitRepo, tmp_path: Path) -> None
         inputs.read(tree, "large")
 
 
-def test_what_cannot_be_read_ahead_is_an_error_only_where_it_is_read(repo: GitRepo, tmp_path: Path) -> None:
+def test_what_cannot_be_prefetched_is_an_error_only_where_it_is_read(repo: GitRepo, tmp_path: Path) -> None:
     inputs = GitInputs(tmp_path / "fleet")
     tree = inputs.resolve("../shop", "main", ".")
     shutil.rmtree(repo.path)
-    inputs.read_ahead([(tree, "a.yaml"), (tree, "b.yaml")])
+    inputs.prefetch([(tree, "a.yaml"), (tree, "b.yaml")])
     with pytest.raises(InputUnavailable):
         inputs.read(tree, "a.yaml")
