@@ -19,6 +19,8 @@ from sandboxer.extensions.compose_ssh.labels import project_name
 from sandboxer.extensions.compose_ssh.plain_yaml import SpanTable, documents
 from sandboxer.extensions.compose_ssh.scope import UNSUPPORTED
 from sandboxer.extensions.compose_ssh.tree import NOT_TRACKED
+from sandboxer.model.diff_mask import masked
+from sandboxer.model.redaction import Redactor, is_sensitive_name
 from sandboxer.model.text import masked_line, plain_line, printable
 
 if TYPE_CHECKING:
@@ -35,10 +37,7 @@ LONGEST_LINE = 2_000
 _OWN_NAME = b"sbx-"
 _PORT = re.compile(r"reachability\.ports\.(.+)")
 _OUTSIDE = re.compile(r"/sandboxer/above\S*")
-_SENSITIVE = re.compile(
-    r"environment|args|passw|passphrase|pwd|secret|token|credential|api_?key|private_?key|access_?key|_key\b|auth",
-    re.IGNORECASE,
-)
+_VALUES = re.compile(r"environment|args|env_file", re.IGNORECASE)
 
 
 def judge(sandboxes: Sequence[DesiredSandbox], inputs: InputSource) -> Mapping[str, Judgement]:
@@ -71,6 +70,7 @@ def _key(desired: DesiredSandbox, inputs: InputSource) -> Any:
         tuple(part.model_dump_json() for part in parts),
         tuple(sorted((name, value or "") for name, value in variables_of(desired).items())),
         tuple(sorted(secret.name for secret in desired.secrets)),
+        desired.sensitive,
         desired.name if own else "",
     )
 
@@ -82,6 +82,8 @@ class _Judging:
         self._desired = desired
         self._inputs = inputs
         self._lines: dict[str, list[str]] = {}
+        sensitive = (name for name in desired.env if is_sensitive_name(name, desired.sensitive))
+        self._redactor = Redactor((), [desired.env[name].reveal() for name in sensitive])
         self._diagnostics: dict[Diagnostic, None] = {}
         self._of_profile: dict[ProfileFinding, None] = {}
         self._services: Iterable[str] = ()
@@ -210,6 +212,7 @@ class _Judging:
         return max(marks, key=lambda mark: (mark.line, mark.column), default=None)
 
     def _report(self, severity: Severity, code: str, mark: Mark, message: str, hint: str = "", where: str = "") -> None:
+        message, hint = self._redactor.redact(message), self._redactor.redact(hint)
         location = Location(mark.file, mark.line, mark.column)
         line = self._line(mark, where)
         found = Diagnostic(severity, code, printable(message, 600), location, printable(hint, 300), line, mark.length)
@@ -219,14 +222,16 @@ class _Judging:
         """Return the line as shown: what could be secret is masked."""
         if mark.file not in self._lines:
             try:
-                self._lines[mark.file] = self._read(mark.file).decode("utf-8-sig", "replace").splitlines()
+                given = self._read(mark.file).decode("utf-8-sig", "replace").splitlines()
+                hidden = masked((f" {line[:LONGEST_LINE]}" for line in given), self._desired.sensitive)
+                self._lines[mark.file] = [line[1:] for line in hidden]
             except InputUnavailable:
                 self._lines[mark.file] = []
         lines = self._lines[mark.file]
         if mark.line > len(lines):
             return ""
-        line = plain_line(lines[mark.line - 1])[:LONGEST_LINE]
-        return masked_line(line) if _SENSITIVE.search(line) or _SENSITIVE.search(where) else line
+        line = plain_line(lines[mark.line - 1])
+        return masked_line(line) if _VALUES.search(line) or _VALUES.search(where) else line
 
 
 _SET = "set it under `env` in the Sandbox, or write a default: `${NAME:-default}`"

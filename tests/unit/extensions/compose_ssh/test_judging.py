@@ -250,6 +250,13 @@ def test_secrets_in_a_shown_line_are_masked() -> None:
     (one,) = errors({"c.yaml": text})
     assert one.source_line == "  web: ***"
     assert "hunter2" not in render.to_text([one])
+    pin = "services:\n  web: {image: x, pid: host, labels: {pin: hunter2, DB_PASSWORD: hunter2}}\n"
+    (one,) = errors({"c.yaml": pin}, env={"pin": "1"}, sensitive=["pin"])
+    assert "pid: host" in one.source_line
+    assert "hunter2" not in render.to_text([one])
+    (one,) = errors({"c.yaml": "services: {web: {image: '${API_TOKEN}'}}"}, env={"API_TOKEN": "HUNTER2 HUNTER2"})
+    assert "HUNTER2" not in render.to_text([one])
+    assert "(hidden)" in one.message
     text = "services:\n  web:\n    privileged: true\n    environment:\n      api_token: [hunter2]\n"
     assert "hunter2" not in render.to_text(errors({"c.yaml": text}))
 
