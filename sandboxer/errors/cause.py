@@ -1,4 +1,4 @@
-"""Why an operation failed, as far as its backend can tell: what a record, a handle and an event say about it later."""
+"""Why an operation failed, as far as its backend knows: what a record, a handle and an event say about it later."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import ComposeRefused, SandboxError
+from sandboxer.errors import SandboxError
 from sandboxer.errors.cause import Cause
 from sandboxer.hosts.last_error import heading
 from sandboxer.model.failure import MOST_HINT, MOST_MESSAGE, MOST_SERVICE, MOST_STEP, MOST_TEXT, Failure
@@ -25,11 +25,9 @@ _CUT = "\n[...]\n"
 
 
 def cause_of(error: SandboxerError) -> Cause:
-    """Return the cause of an error: its own, else what its kind or its words say."""
+    """Return the cause of an error: its own, else what its words stand for."""
     if isinstance(error, SandboxError) and error.cause is not None:
         return error.cause
-    if isinstance(error, ComposeRefused):
-        return Cause("compose-refused")
     if _DISK_FULL.search(error.message):
         return Cause("disk-full")
     return Cause("timeout" if _OVER.search(error.message) else "failed")

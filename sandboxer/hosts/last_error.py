@@ -15,7 +15,7 @@ READ_SECONDS = 30.0
 
 
 def heading(failure: Failure) -> str:
-    """Return the first line of the file: it tells the text of this failure from that of another one."""
+    """Return the first line of the file: it distinguishes the text of this failure from that of another one."""
     service = f" of {failure.service}" if failure.service else ""
     return f"{failure.at:%Y-%m-%dT%H:%M:%SZ} {failure.code} in step {failure.step}{service}"
 

@@ -14,7 +14,8 @@ from sandboxer.model.jsontypes import canonical
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
 from sandboxer.model.plan import Change, variable_of
 from sandboxer.model.saved_plan import Approval, ApprovedInput, ApprovedOptions
-from sandboxer.reconcile.change import approved_as, blocked
+from sandboxer.reconcile.blocks import approved_as
+from sandboxer.reconcile.change import blocked
 from sandboxer.reconcile.options import Options
 
 if TYPE_CHECKING:

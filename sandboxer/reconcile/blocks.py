@@ -1,4 +1,4 @@
-"""What a blocked change waits for, and what is usually done about it: the one place that derives either of a reason."""
+"""What a blocked change waits for, and what is usually done about it: the one place that decides by a reason."""
 
 from __future__ import annotations
 
@@ -49,3 +49,8 @@ def usual_remedy(reason: Reason, host: str) -> Remedy | None:
     if reason in _ON_HOST:
         return remedy_of(_ON_HOST[reason], host=host)
     return remedy_of(_REMEDIES[reason]) if reason in _REMEDIES else None
+
+
+def approved_as(reason: str) -> str:
+    """Return the reason that an approval is bound to: an earlier release saved a repair after a failure as another."""
+    return Reason.REPAIR_INTERRUPTED.value if reason == Reason.REPAIR_FAILED else str(reason)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sandboxer.model.jsontypes import canonical
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
 from sandboxer.model.plan import Change
-from sandboxer.reconcile.blocks import block_of, usual_remedy
+from sandboxer.reconcile.blocks import approved_as, block_of, usual_remedy
 from sandboxer.reconcile.drift import drift, health
 
 if TYPE_CHECKING:
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from sandboxer.model.plan import FieldChange
     from sandboxer.reconcile.fleet_state import UnknownHost
     from sandboxer.reconcile.observed_sandbox import ObservedSandbox
-
-
-def approved_as(reason: str) -> str:
-    """Return the reason that an approval is bound to: an earlier release saved a repair after a failure as another."""
-    return Reason.REPAIR_INTERRUPTED.value if reason == Reason.REPAIR_FAILED else str(reason)
 
 
 def change_of(

@@ -72,7 +72,7 @@ class Applier:
     def apply(self, *, of_git: bool = True) -> list[Outcome]:
         """Carry out the plan, as ``apply_plan`` does."""
         from sandboxer.lifecycle.execute import Executor
-        from sandboxer.lifecycle.refusals import note_refusals
+        from sandboxer.lifecycle.obstacles import note_obstacles
 
         fleet = self.planned.observations.fleet
         redact = Redaction(lambda: fleet)
@@ -90,7 +90,7 @@ class Applier:
         )
         outcomes = executor.run(self.planned.plan.changes)
         if not executor.stopping.is_set():
-            note_refusals(self.planned.plan.changes, self._record_of, self._quiet_operation)
+            note_obstacles(self.planned.plan.changes, self._record_of, self._quiet_operation)
             self._clean_up(of_git=of_git)
         return outcomes
 

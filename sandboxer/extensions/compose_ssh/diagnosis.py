@@ -1,4 +1,4 @@
-"""Why a stack's services are not up: from what the engine said, and from each container's state, checks and log."""
+"""Why a stack's services are not up: from what the engine printed, and from each container's state, checks and log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandboxer.errors.cause import Cause
 from sandboxer.extensions.compose_ssh import failure_patterns
-from sandboxer.extensions.compose_ssh.engine_output import built_service, last_line, of_build, said
+from sandboxer.extensions.compose_ssh.engine_output import built_service, last_line, of_build, without_noise
 from sandboxer.model.text import named
 from sandboxer.reconcile.drift import state_of
 
@@ -190,10 +190,10 @@ def diagnose(
     """Return the text of a message, and the cause.
 
     ``output`` is what Compose printed when it failed, empty where it did not; ``others`` are services without any
-    container, or with a former one, each with a sentence; ``images`` are the services' images. What the engine said
+    container, or with a former one, each with a sentence; ``images`` are the services' images. What the engine printed
     counts before a container's state, where its words are known: a container that it could not start shows nothing.
     """
-    words, sentences = said(output), list(others.values())
+    words, sentences = without_noise(output), list(others.values())
     failed = [symptom for symptom in symptoms if symptom.code is not None]
     known = failure_patterns.code_of(words)
     first = failed[0] if failed else symptoms[0] if symptoms else None

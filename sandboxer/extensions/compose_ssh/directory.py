@@ -6,7 +6,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandboxer.errors import ObservationIncomplete, ProvisionFailed, SandboxError, StaleChange
+from sandboxer.errors import ComposeRefused, ObservationIncomplete, ProvisionFailed, SandboxError, StaleChange
 from sandboxer.errors.cause import Cause
 from sandboxer.extensions.compose_ssh.compose_tool import ComposeTool, kind_by_name, kind_by_version
 from sandboxer.extensions.compose_ssh.engines import read_engine
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sandboxer.model.protocols import InputTree
     from sandboxer.model.record import Record
 
-_SILENT = "does not answer"
+_NO_ANSWER = "does not answer"
 #: What `removal_scripts` returns.
 REMOVAL_SCRIPTS = ("sandboxer.extensions.compose_ssh:cleaner.sh", "sandboxer.extensions.compose_ssh:images.sh")
 VERBS = (
@@ -90,7 +90,7 @@ class SandboxDirectory(RecordedDirectory):
         if found is None or found.error:
             host = operation.target.host
             hint = f"start the engine, then apply again; see `sandboxer doctor {host}`"
-            raise ObservationIncomplete(host, f"{engine} on {host} {_SILENT}", hint=hint)
+            raise ObservationIncomplete(host, f"{engine} on {host} {_NO_ANSWER}", hint=hint)
         containers = tuple(c for c in found.containers if c.labels.get(LABEL_FLEET) == operation.fleet)
         unreadable = next((c.unreadable for c in containers if c.unreadable), None)
         if unreadable and not only_names:
@@ -123,7 +123,9 @@ class SandboxDirectory(RecordedDirectory):
         """Return why an operation failed: its own cause, an engine that is gone, or what the words stand for."""
         if isinstance(error, SandboxError) and error.cause is not None:
             return error.cause
-        if isinstance(error, ObservationIncomplete) and error.message.endswith(_SILENT):
+        if isinstance(error, ComposeRefused):
+            return Cause("compose-refused")
+        if isinstance(error, ObservationIncomplete) and error.message.endswith(_NO_ANSWER):
             return Cause("engine-down")
         code = code_of(error.message)
         return Cause(code) if code else super().cause_of(error)

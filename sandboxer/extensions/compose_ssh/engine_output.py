@@ -39,8 +39,8 @@ _ENDED = re.compile(r"Error: building at STEP |The command '.*' returned a non-z
 _TARGET = re.compile(r"\[([A-Za-z0-9][A-Za-z0-9._-]*)(?: [^\]]*)?\] ")
 
 
-def said(text: str, most: int = MOST_LINES) -> str:
-    """Return the last lines of an output that say something, each once."""
+def without_noise(text: str, most: int = MOST_LINES) -> str:
+    """Return the last lines of an output that are no noise, each once."""
     return "\n".join(_once(line for line in _lines(text) if not _NOISE.fullmatch(line.strip()))[-most:])
 
 
@@ -55,7 +55,7 @@ def of_build(text: str, most: int = MOST_LINES) -> str:
         own = [match[2] for line in lines if (match := _STEP.fullmatch(line)) and match[1] == failed]
         kept = _without_headers(own)
         return "\n".join(kept[-most:])
-    # podman-compose goes on with the next image, and prints its steps behind the error.
+    # podman-compose continues with the next image, and prints its steps behind the error.
     end = next((at for at, line in enumerate(lines, 1) if _ENDED.match(line)), len(lines))
     begun = max((at for at, line in enumerate(lines[:end]) if _BEGUN.match(line)), default=0)
     return "\n".join([line for line in lines[begun:end] if line.strip() and not _RULE.fullmatch(line)][-most:])

@@ -50,7 +50,7 @@ def hidden(line: LogLine, redactor: Redactor) -> LogLine:
 
 
 def redactor_of(sandbox: LiveSandbox, transport: HostTransport) -> Redactor:
-    """Return the redactor of what the sandbox's containers got. Raise ObservationIncomplete if the host is cut off."""
+    """Return the redactor of what the sandbox's containers got. Raise ObservationIncomplete."""
     nonce, host = secrets.token_hex(16), sandbox.observed.host
     command = host_command(
         "prelude.sh",

@@ -14,7 +14,7 @@ from sandboxer.errors import ProvisionFailed
 from sandboxer.errors.cause import Cause
 from sandboxer.extensions.compose_ssh import failure_patterns
 from sandboxer.extensions.compose_ssh.dockerfile_policy import BuildInputs, problem_with_trigger
-from sandboxer.extensions.compose_ssh.engine_output import last_line, said
+from sandboxer.extensions.compose_ssh.engine_output import last_line, without_noise
 from sandboxer.extensions.compose_ssh.findings import Findings
 from sandboxer.extensions.compose_ssh.labels import project_name
 from sandboxer.extensions.compose_ssh.service_states import PullProgress
@@ -127,7 +127,7 @@ def _pull(directory: SandboxDirectory, name: str, failing: str) -> None:
     engine, on_line = directory.operation.target.engine, pulled.line
     reply = directory.session.call("pull", engine, name, timeout=PULL_SECONDS, on_line=on_line)
     if reply.code != 0:
-        words = said(reply.text)
+        words = without_noise(reply.text)
         code = failure_patterns.code_of(words) or "pull-failed"
         raise ProvisionFailed(
             directory.operation.name,

@@ -355,7 +355,7 @@ class Stack:
         return any((c.state, c.exit_code) == ("exited", 0) for c in state.containers)
 
     def _fail(self, reply: Reply | None, state: State) -> NoReturn:
-        """Raise ProvisionFailed: what the engine said, and the state, checks and log of each service that is not up."""
+        """Raise ProvisionFailed: what the engine printed, and what is known of each service that is not up."""
         output = reply.text if reply is not None and reply.code != 0 else ""
         images = {name: str(given.get("image")) for name, given in self.hardened.model["services"].items()}
         not_ready, one_shot = self._not_ready(state), {one.name for one in self.hardened.services if one.one_shot}

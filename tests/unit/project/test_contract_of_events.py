@@ -7,7 +7,7 @@ import re
 
 from sandboxer.adapters import hub
 from sandboxer.extensions.compose_ssh import failure_patterns
-from sandboxer.lifecycle import refusals
+from sandboxer.lifecycle import obstacles
 from sandboxer.lifecycle.delivery import ATTEMPTS
 from sandboxer.model.event import DRIFT_DETECTED, DRIFT_RESOLVED, JOURNAL_GAP, SANDBOX_EVENT
 from sandboxer.model.failure import Failure
@@ -51,7 +51,7 @@ def test_the_reference_lists_each_code_of_a_cause() -> None:
     }
     sources = {path: path.read_text() for path in (ROOT / "sandboxer").rglob("*.py")}
     used = {code for text in sources.values() for code in re.findall(r'\bCause\(\s*"([a-z-]+)"', text)}
-    used |= {code for code, _hint in refusals._CAUSES.values()}
+    used |= {code for code, _hint in obstacles._CAUSES.values()}
     assert used <= listed
     assert {row.code for row in failure_patterns._ROWS} | failure_patterns._HINTS.keys() <= listed
     steps = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sandboxer.extensions.compose_ssh.diagnosis import LOG_LINES, Symptom, diagnose
-from sandboxer.extensions.compose_ssh.engine_output import built_service, last_line, of_build, said
+from sandboxer.extensions.compose_ssh.engine_output import built_service, last_line, of_build, without_noise
 from sandboxer.extensions.compose_ssh.failure_patterns import code_of, code_of_build, hint_of
 from sandboxer.model.observed import Container
 from tests.support.fleet import ROOT
@@ -17,8 +17,8 @@ CASES = ROOT / "tests/cases/failures"
 WEB = Container("a" * 64, "sbx-web-1", "docker", "shop:1", "b" * 64, "exited", 3, None, {}, service="web")
 IMAGES = {"web": "shop:1", "db": "localhost:5000/db:2"}
 
-# As the engines of the lab said it, or as their sources have it.
-SAID = {
+# As the engines of the lab printed it, or as their sources have it.
+PRINTED = {
     "write /var/lib/docker/tmp/x: no space left on device": "disk-full",
     "Error response from daemon: could not find an available, non-overlapping IPv4 address pool among the defaults to "
     "assign to the network": "no-network",
@@ -49,15 +49,15 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("text", SAID)
+@pytest.mark.parametrize("text", PRINTED)
 def test_the_words_of_engines_have_a_code(text: str) -> None:
-    assert code_of(text) == SAID[text]
-    assert SAID[text] is None or hint_of(str(SAID[text]))
+    assert code_of(text) == PRINTED[text]
+    assert PRINTED[text] is None or hint_of(str(PRINTED[text]))
 
 
 def test_noise_is_left_out_and_nothing_stands_twice() -> None:
     refused = 'Error response from daemon: Get "http://localhost:5999/v2/": dial tcp 127.0.0.1:5999: connect: '
-    assert said((CASES / "up-noise.txt").read_text()) == f"{refused}connection refused"
+    assert without_noise((CASES / "up-noise.txt").read_text()) == f"{refused}connection refused"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_the_words_of_an_engine_count_before_a_container_that_it_could_not_start
     assert shown.splitlines() == [text, 'service "db" was not created; image localhost:5000/db:2']
 
 
-def test_what_an_engine_said_of_a_container_stands_once() -> None:
+def test_what_an_engine_printed_of_a_container_stands_once() -> None:
     error = (
         'OCI runtime create failed: unable to start container process: exec: "x": executable file not found in $PATH'
     )

@@ -1,7 +1,7 @@
 """Causes of changes that could not begin, kept in the records of their sandboxes until nothing stands in the way.
 
-The planner blocks such a change, and nothing of its sandbox is touched: only its record says why. A compose file that
-is refused is not among them: every plan finds that by itself, and says it with file and line.
+The planner blocks such a change, and nothing of its sandbox is touched: only its record says why. What a plan finds in
+git alone, such as files that are refused, is not among them: every plan says that with file and line.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from sandboxer.errors import SandboxerError
 from sandboxer.errors.cause import Cause
+from sandboxer.errors.remedy import RemedyCode
 from sandboxer.extensions.failures import failure_of
 from sandboxer.hosts.parallel import on_hosts
 from sandboxer.lifecycle.record_changes import note_error
-from sandboxer.model.lifecycle import Action, Block, Phase, Reason
+from sandboxer.model.lifecycle import Action, Block, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
     from sandboxer.model.record import Record
 
 AT_ONCE = 16
-# Why a blocked change could not begin: the code, and what to do about it. What else blocks is not the sandbox's own.
-_CAUSES: Mapping[Reason, tuple[str, str]] = {
-    Reason.BLOCKED_SECRET: ("secret-missing", "provide the secret to the machine that applies, and apply again"),
-    Reason.BLOCKED_INPUT: ("input-unavailable", "check the input repository, and apply again"),
+# By the remedy of a blocked change: the code of its cause, and what to do. What else blocks is not the sandbox's own.
+_CAUSES: Mapping[RemedyCode, tuple[str, str]] = {
+    RemedyCode.PROVIDE_SECRET: ("secret-missing", "provide the secret to the machine that applies, and apply again"),
+    RemedyCode.CHECK_INPUT: ("input-unavailable", "check the input repository, and apply again"),
 }
 
 
-def note_refusals(
+def note_obstacles(
     changes: Iterable[Change],
     record_of: Callable[[Change], Record | None],
     operation_for: Callable[[Change], Operation],
@@ -41,7 +42,7 @@ def note_refusals(
 
     A record that says the same already is left alone, and so is one that cannot be written now.
     """
-    wanted = [change for change in changes if _may_differ(change, record_of(change))]
+    differing = [change for change in changes if _may_differ(change, record_of(change))]
 
     def one(change: Change) -> None:
         with suppress(SandboxerError):  # the outcome of the change says it too
@@ -50,7 +51,7 @@ def note_refusals(
             if record is not None and _words(error) != _words(record.error):
                 note_error(operation, error)
 
-    on_hosts(one, wanted, name="refusals", at_once=AT_ONCE)
+    on_hosts(one, differing, name="obstacles", at_once=AT_ONCE)
 
 
 def _may_differ(change: Change, record: Record | None) -> bool:
@@ -59,13 +60,13 @@ def _may_differ(change: Change, record: Record | None) -> bool:
         return False
     if change.action is Action.NO_OP:
         return record.error is not None
-    return change.block is Block.UNMET and change.reason in _CAUSES
+    return change.block is Block.UNMET and change.remedy is not None and change.remedy.code in _CAUSES
 
 
 def _failure(change: Change, operation: Operation) -> Failure | None:
-    if change.action is Action.NO_OP:
+    if change.remedy is None or change.action is Action.NO_OP:
         return None
-    code, hint = _CAUSES[change.reason]
+    code, hint = _CAUSES[change.remedy.code]
     return failure_of(Cause(code, operation.hide(change.message)), hint, at=operation.clock(), step="plan")
 
 
