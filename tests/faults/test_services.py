@@ -131,7 +131,7 @@ def test_a_port_that_is_taken(fleet: FleetRepo, lab: Lab, row: Row) -> None:
         row.broke("each port that the engine may choose is taken")
         error = fleet.apply(code=1).of("one")["error"]
         assert "address already in use" in error
-        assert "service a is created" in error
+        assert 'service "a" is created' in error
         assert fleet.record("lab-1", "one")["phase"] == "failed"
         running = fleet.ids("lab-1")
         taker.communicate()
