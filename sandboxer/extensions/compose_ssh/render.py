@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sandboxer.errors import ProvisionFailed
+from sandboxer.errors.cause import Cause
 from sandboxer.extensions.compose_ssh.findings import Findings
 from sandboxer.extensions.compose_ssh.harden import harden
 from sandboxer.extensions.compose_ssh.labels import project_name
@@ -121,6 +122,7 @@ def render(
             desired.name,
             f"{tool.command} cannot read {', '.join(spec.files)} of {tree.repo} at {tree.commit[:12]}: {message}",
             hint="repair the compose file, commit, and apply again",
+            cause=Cause("compose-invalid", f"{tool.command} cannot read {', '.join(spec.files)}: {message}"),
         )
     printed = _parsed(reply.output, podman=tool.podman)
     if printed is None:
