@@ -47,7 +47,7 @@ class Shop:
 
     @classmethod
     def begin(cls, fleet: FleetRepo, repo: GitRepo) -> Shop:
-        """Return the shop at its first commit, applied nowhere yet."""
+        """Return the shop at its first commit, not applied."""
         shop = cls(fleet, repo)
         shop.services = {
             "web": web(
@@ -55,7 +55,7 @@ class Shop:
                 environment={"LOG_LEVEL": "${LOG_LEVEL}", "API_TOKEN": "${API_TOKEN}"},
                 networks=["front"],
             ),
-            "probe": service(network_mode="service:web"),
+            "sidecar": service(network_mode="service:web"),
             "worker": {k: v for k, v in service().items() if k != "image"} | {"build": "worker"},
             "db": service(secrets=["DB_PASSWORD"], volumes=["data:/data"]),
             "migrate": service("true", restart="no"),
