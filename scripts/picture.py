@@ -37,7 +37,7 @@ _PRICES = """\
     build: prices
     stop_signal: SIGKILL
 """
-_DOCKERFILE = 'FROM {image}\nCOPY list.txt /prices/list.txt\nCMD ["httpd", "-f", "-p", "8080", "-h", "/prices"]\n'
+_DOCKERFILE = 'FROM {image}\nCOPY . /prices/\nCMD ["httpd", "-f", "-p", "8080", "-h", "/prices"]\n'
 
 
 def main() -> int:

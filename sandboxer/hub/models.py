@@ -31,6 +31,10 @@ class Difference(_Part):
     new: JsonValue = Field(None, description="The observed value.")
 
 
+class RegisteredHandle(_Part):
+    """A handle as it was registered, with the keys of its sender's release."""
+
+
 class ListedSandbox(_Part):
     """A sandbox as its events and its registration add up. What nobody reported is null."""
 
@@ -57,7 +61,7 @@ class ListedSandbox(_Part):
     drift: list[Difference] = Field(description="The open drift.")
     since: str | None = Field(description="When the oldest open drift was first reported.")
     registered_at: str | None = Field(description="When the hub received the registration, RFC 3339 in UTC.")
-    handle: dict[str, JsonValue] | None = Field(description="The registration: a handle, with all that was sent.")
+    handle: RegisteredHandle | None = Field(description="The registration: a handle, with all that was sent.")
 
 
 class SandboxList(_Part):

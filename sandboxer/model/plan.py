@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = "1.0"
 
 HostStatus = Literal["reachable", "unreachable", "unknown"]
+UnmanagedKind = Literal["compose_project", "container", "directory", "ambiguous"]
 
 
 SENSITIVE, UNKNOWN = "(sensitive)", "(unknown)"
@@ -171,7 +172,7 @@ class Unmanaged:
     """Something on a host that is not ours: listed, not touched. ``kind`` is ``ambiguous`` if it claims to be ours."""
 
     host: str
-    kind: Literal["compose_project", "container", "directory", "ambiguous"]
+    kind: UnmanagedKind
     name: str
 
     def to_json(self) -> JsonObject:

@@ -16,7 +16,16 @@ from sandboxer.errors.remedy import Notice, Remedy, RemedyCode, remedy_of
 from sandboxer.model.failure import Failure
 from sandboxer.model.input_change import FileChange, FileStatus, InputChange
 from sandboxer.model.lifecycle import Action, Health, Reason, Sync
-from sandboxer.model.plan import Change, EnvValues, FieldChange, HostSummary, Plan, Unmanaged, variable_of
+from sandboxer.model.plan import (
+    Change,
+    EnvValues,
+    FieldChange,
+    HostSummary,
+    Plan,
+    Unmanaged,
+    UnmanagedKind,
+    variable_of,
+)
 from sandboxer.model.service_operation import ExpectedServices, ServiceAction, ServiceOperation
 from sandboxer.model.text import printable
 
@@ -189,7 +198,7 @@ class _Host(_Part):
 
 class _Unmanaged(_Part):
     host: str
-    kind: Literal["compose_project", "container", "directory", "ambiguous"]
+    kind: UnmanagedKind
     name: str
 
 

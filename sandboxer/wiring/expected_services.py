@@ -31,8 +31,8 @@ _LOCAL = "this machine"
 def with_expected_services(planned: Planned, source: FleetSource) -> Planned:
     """Return the plan with what an apply is expected to do with each service of what it updates, replaces or repairs.
 
-    Read git, and run this machine's Compose where there is one and it can be confined. Raise nothing: where nothing is
-    known, the plan has the reason.
+    Read git; a backend may also run its own tool on this machine, where it can be confined. Raise nothing: where
+    nothing is known, the plan has the reason.
     """
     from sandboxer.adapters.local import LocalTransport
 

@@ -72,8 +72,7 @@ def resolved(options: Options, observations: FleetObservations) -> Options:
 
 def decide(observations: FleetObservations, repository: FleetRepository, now: datetime, options: Options) -> Planned:
     """Return the planner's decision, with what ``repository`` knows of the commits and names noted on the hosts."""
-    from sandboxer.lifecycle.former_names import renamed_from
-    from sandboxer.lifecycle.revisions import newer_on_hosts
+    from sandboxer.lifecycle.revisions import newer_on_hosts, renamed_from
     from sandboxer.reconcile.planner import plan
 
     fleet, by_host = observations.fleet, observations.by_host

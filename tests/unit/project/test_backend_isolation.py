@@ -48,6 +48,7 @@ EXCEPTIONS = (
     ("model/service_operation.py", "no longer in the compose file", "a cause, in words for people"),
     ("model/text.py", '"COMPOSE_", "DOCKER_"', "the prefixes of variables that a manifest must not set"),
     ("model/text.py", "the engine or Compose uses this one|in the compose file", "hints for keys of manifests"),
+    ("profiles/applied.py", *_BLOCK),
     ("profiles/resolve.py", *_BLOCK),
     ("reconcile/fields.py", *_BLOCK),
     ("reconcile/unmanaged.py", '"compose_project"', "a kind of unmanaged things in a plan's JSON"),

@@ -8,7 +8,7 @@ import pytest
 
 from sandboxer.adapters.git import FleetRepository
 from sandboxer.errors.remedy import RemedyCode, remedy_of
-from sandboxer.lifecycle.former_names import renamed_from
+from sandboxer.lifecycle.revisions import renamed_from
 from sandboxer.reconcile.planner import Options, plan
 from tests.support.gitrepo import GitRepo
 from tests.support.planning import NOW, fleet_of, observations_of
