@@ -170,6 +170,13 @@ class GitInputs:
         folder = _folder(path)
         with _about(tree.repo, tree.ref):
             refuse_odd("commit", commit)
+            source = self._sources(tree.repo)
+            if isinstance(source, RemoteRepository):
+                source.fetch(commit)
+            location = _git_location(source)
+            with Objects(location, timeout=self._patience.seconds()) as objects:
+                if objects.get(f"{commit}^{{commit}}", 0) is None:
+                    raise lacks_commit(location, commit)
             listing = self._listings((tree.repo, commit, folder))
         return InputTree(tree.repo, tree.ref, commit, folder or ".", listing.digest, listing.entries)
 

@@ -9,12 +9,12 @@ import yaml
 
 from tests.lab import IMAGE
 from tests.support.e2e import service, web
+from tests.support.gitrepo import GitRepo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.support.e2e import FleetRepo
-    from tests.support.gitrepo import GitRepo
 
 OTHER_IMAGE = "sandboxer-lab/busybox:2"
 DOCKERFILE = f"FROM {IMAGE}\nCOPY . /src\n"
@@ -331,7 +331,14 @@ def _tag_moved(shop: Shop) -> None:
 def _shallow_clone(shop: Shop) -> None:
     shop.write({"config/shop.conf": "currency = GBP\n"})
     shop.commit("Sell in pounds")
-    where = shop.repo.path.with_name("shallow")
-    shop.repo.git("clone", "-q", "--depth", "1", f"file://{shop.repo.path}", str(where))
-    shop.sandbox["inputs"] = {"repo": "../shallow", "ref": "release"}
+    shop.repo.git("tag", "-f", "v1")
+    whole = shop.repo.path.rename(shop.repo.path.with_name("whole"))
+    options = ("--depth", "1", "--branch", "v1")
+    GitRepo(whole).git("clone", "-q", *options, f"file://{whole}", str(shop.repo.path))
+
+
+@_change
+def _another_repository(shop: Shop) -> None:
+    shop.repo.path.rename(shop.repo.path.with_name("other"))
+    shop.sandbox["inputs"] = {"repo": "../other", "ref": "v1"}
     shop.commit()
