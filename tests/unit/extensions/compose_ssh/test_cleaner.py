@@ -148,4 +148,4 @@ def test_an_engine_of_another_extension_is_not_queried(tmp_path: Path) -> None:
 
 def test_a_session_removes_as_the_end_of_an_apply_does() -> None:
     assert set(REMOVAL_SCRIPTS) <= set(VERBS)
-    assert script(*REMOVAL_SCRIPTS) == CLEANER
+    assert script(REMOVAL_SCRIPTS[0]) == CLEANER
