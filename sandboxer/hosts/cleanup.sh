@@ -1,6 +1,6 @@
 # The end of an apply on one host, behind session.sh: removes leftovers of killed runs (directories that were being
-# created or removed, and locks) and what a backend's `sweepers` find, forgets tombstones that no manifest keeps any more, notes the newest fleet commit if
-# the fleet has anything here, and leaves no empty directory.
+# created or removed, and locks) and what a backend's `sweepers` find, forgets tombstones that no manifest keeps any
+# more, notes the newest fleet commit if the fleet has anything here, and leaves no empty directory.
 # `head` is the new head as one line of JSON (empty: none to note), `forgotten` are the ids of the tombstones to forget.
 # An older head does not replace a newer one.
 parameters root fleet engine head forgotten
@@ -35,6 +35,7 @@ for lock in "$home"/.locks/*; do
   directory=$home/${lock##*/}
   [ -f "$lock" ] && still_left "$lock" && take_free_lock "$lock" && still_left "$lock" && rm -f "$lock"
 done
+command exec 9>&- # a lock that was free is not held while engines work
 [ -z "$engine" ] || for sweeper in $sweepers; do "$sweeper"; done
 for id in $forgotten; do do_forget_tombstone; done
 [ -d "$home/.locks" ] && exec 8>>"$home/.locks/.head" && timeout 10 flock 8 || exit 1
