@@ -25,6 +25,7 @@ _DIFF = ("-c", "diff.renameLimit=400", "diff", "--no-ext-diff", "--no-textconv",
 #: The bounds of the text of a comparison: of a line in characters, and of a file and of all of them in lines.
 LONGEST_LINE, MOST_OF_FILE, MOST_LINES = 400, 200, 1_000
 _READ = 8 * 1024 * 1024  # bytes of git's output; what comes after them is not shown
+_MASKED = 4 * LONGEST_LINE  # of a line: a value that is masked makes it shorter
 _TEXT = ("-U3", "--inter-hunk-context=0", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "-O/dev/null")
 
 
@@ -73,7 +74,7 @@ def _bounded(files: Iterable[list[str]], count: int, sensitive: Container[str]) 
         if fits <= 0:
             break
         head = next((at for at, line in enumerate(lines) if line.startswith("@@")), len(lines))
-        found = islice(chain(lines[:head], masked(lines[head:], sensitive)), fits)
+        found = islice(chain(lines[:head], masked((line[:_MASKED] for line in lines[head:]), sensitive)), fits)
         yield from (printable(line.expandtabs(8), LONGEST_LINE) for line in found)
         if len(lines) > fits:
             yield f"… {len(lines) - fits} more lines of this file"

@@ -16,7 +16,7 @@ from sandboxer.model.text import redact_urls
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
-_NAME = r"(?P<name>[A-Za-z][\w.-]*)"
+_NAME = r"(?P<name>[A-Za-z][\w.-]{0,100})"  # bounded: each letter of a long line may begin one
 # A name with a value behind it: `A=1`, `a: 1`, `"a": 1`, `a => 1`, `<a>1`, `ENV A 1`, `--a 1`.
 _KEYED = re.compile(
     rf"""{_NAME}["'\]]*\s*(?:=>|:=|\?=|\+=|==?|:(?![/:]))\s*(?=\S)"""
@@ -78,8 +78,10 @@ def _line(text: str, sensitive: Container[str]) -> tuple[str, bool]:
     """Return a line as it may be shown, and whether the value of a sensitive key follows on the next lines."""
     for found in _KEYED.finditer(text):
         name = next(filter(None, found.groupdict().values()))
+        if not _hides(name, sensitive):
+            continue
         value = text[found.end() :].strip()
-        if not _hides(name, sensitive) or _REFERENCE.fullmatch(value) or _NOTHING.fullmatch(value):
+        if _REFERENCE.fullmatch(value) or _NOTHING.fullmatch(value):
             continue
         if _BLOCK.fullmatch(value):
             return text, True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sandboxer.model.diff_mask import masked
@@ -97,3 +99,10 @@ def test_a_private_key_on_one_line_is_masked() -> None:
 
 def test_the_context_of_a_hunk_is_masked_too() -> None:
     assert shown("@@ -1 +1 @@ DB_PASSWORD=hunter2") == ["@@ -1 +1 @@ DB_PASSWORD=(sensitive)"]
+
+
+@pytest.mark.parametrize("part", ["ab1_", "a=1&", "<a ", "a: '' ", "--a "])
+def test_a_long_line_takes_no_longer_than_its_length(part: str) -> None:
+    began = time.perf_counter()
+    shown('+x = "' + part * (200_000 // len(part)) + '!"')
+    assert time.perf_counter() - began < 10  # minutes, if each letter were compared with the rest of the line
