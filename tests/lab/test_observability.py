@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 
-APP = stack(app=service(environment=["LEVEL=${LEVEL}"]))
-FAILS = stack(app=service("sh", "-c", "echo the level is $LEVEL; exit 3", environment=["LEVEL=${LEVEL}"]))
+APP = stack(app=service(environment=["LEVEL=${LEVEL_TOKEN}"]))
+FAILS = stack(app=service("sh", "-c", "echo the level is $LEVEL; exit 3", environment=["LEVEL=${LEVEL_TOKEN}"]))
 LEVEL = "a-level-that-nobody-repeats"
 
 
@@ -28,8 +28,8 @@ def log_of(output: str) -> list[dict[str, Any]]:
 
 
 def test_an_apply_is_reported_in_a_log_and_a_trace_without_values(fleet: FleetRepo) -> None:
-    fleet.sandbox("good", APP, env={"LEVEL": LEVEL})
-    fleet.sandbox("bad", FAILS, env={"LEVEL": LEVEL})
+    fleet.sandbox("good", APP, env={"LEVEL_TOKEN": LEVEL})
+    fleet.sandbox("bad", FAILS, env={"LEVEL_TOKEN": LEVEL})
     fleet.commit()
     with Collector() as collector:
         env = {**collector.environment, "SANDBOXER_LOG_FORMAT": "json"}
@@ -61,7 +61,7 @@ def test_an_apply_is_reported_in_a_log_and_a_trace_without_values(fleet: FleetRe
 
 
 def test_drift_is_an_event_of_the_run(fleet: FleetRepo) -> None:
-    fleet.sandbox("one", APP, env={"LEVEL": LEVEL})
+    fleet.sandbox("one", APP, env={"LEVEL_TOKEN": LEVEL})
     fleet.commit()
     fleet.apply()
     for container in fleet.ids("lab-1", "one").values():

@@ -69,7 +69,7 @@ def test_a_sandbox_that_lost_a_container_is_stale_and_the_others_converge(
 def test_it_is_applied_from_another_clone_after_a_squash(new_fleet: Callable[..., FleetRepo], tmp_path: Path) -> None:
     fleet = new_fleet("lab-1")
     saved = str(tmp_path / "plan.json")
-    fleet.sandbox("kept", stack(a=service()), env={"LEVEL": "a-value-of-the-environment"})
+    fleet.sandbox("kept", stack(a=service()), env={"API_TOKEN": "a-sensitive-value"})
     fleet.commit()
     fleet.apply()
     fleet.repo.git("checkout", "-q", "-b", "change")
@@ -84,7 +84,7 @@ def test_it_is_applied_from_another_clone_after_a_squash(new_fleet: Callable[...
     fleet.repo.git("clone", "-q", str(fleet.repo.path), str(tmp_path / "clone"))
     clone = replace(fleet, repo=GitRepo(tmp_path / "clone"))
     assert clone.apply(saved).reasons == {"kept": "update_because_changed", "new": "create_because_absent"}
-    assert "a-value-of-the-environment" not in (tmp_path / "plan.json").read_text()
+    assert "a-sensitive-value" not in (tmp_path / "plan.json").read_text()
     clone.assert_synced()
 
 

@@ -53,7 +53,7 @@ def test_the_seeds_lines_leave_nothing_on_the_host(
     made = sandbox(f"sandbox create --profile profile.compose-e2e --input repo={repo.path}")
     identifier = re.findall(r"^  id +([0-9a-f]{8})$", made, re.MULTILINE)[0]
     assert "phase         ready" in sandbox(f"sandbox get {identifier}")
-    assert identifier in sandbox("sandbox list")
+    assert identifier in sandbox("sandbox list -o wide")
     container = fleet.ids("lab-1")
     again = sandbox(f"sandbox recreate {identifier}")
     assert identifier in again
