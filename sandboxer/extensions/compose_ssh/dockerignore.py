@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
 from dataclasses import dataclass
+from math import factorial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _MOST_MATCHES = 5_000_000  # of paths with patterns; beyond them nothing counts as ignored
+_MOST_STEPS = 1_000_000_000  # of all expressions, should each wildcard try every place: some seconds
 _MOST_PATTERNS = 1_000
 _BOM = b"\xef\xbb\xbf"
 
@@ -32,6 +35,12 @@ class Pattern:
     exception: bool
     expression: re.Pattern[str]
     ending: str | None = None
+
+    @property
+    def wildcards(self) -> tuple[int, int]:
+        """How many wildcards across folders and within a name have to be tried; one at the end takes what is left."""
+        found = re.findall(r"\*\*?", self.text.rstrip("*")) if self.ending is None else []
+        return found.count("**"), found.count("*")
 
     def matches(self, path: str) -> bool:
         """Return whether it matches this very path, whatever the folders above it do."""
@@ -51,11 +60,22 @@ def ignored(paths: Iterable[str], rules: bytes, *, podman: bool = False) -> froz
         patterns = parse(rules)
     except ValueError:
         return frozenset()
-    if not patterns or len(paths) * len(patterns) > _MOST_MATCHES:
+    if not patterns or len(paths) * len(patterns) > _MOST_MATCHES or _most_steps(paths, patterns) > _MOST_STEPS:
         return frozenset()
     walk = _Walk(patterns)
     found = (path for path in paths if walk.ignores(path))
     return frozenset(path for path in found if not podman or _alone(path, patterns))
+
+
+def _most_steps(paths: Iterable[str], patterns: Iterable[Pattern]) -> int:
+    """Return how many ways there are to try the wildcards: ``*a*a*a*a*b`` would take hours where it does not match."""
+    kinds = Counter(pattern.wildcards for pattern in patterns if sum(pattern.wildcards) > 1)
+    shapes = Counter((path.count("/") + 1, max(map(len, path.split("/")))) for path in paths) if kinds else {}
+    return sum(
+        count * many * depth**across * longest**within // factorial(across + within)
+        for (depth, longest), count in shapes.items()
+        for (across, within), many in kinds.items()
+    )
 
 
 def parse(rules: bytes) -> tuple[Pattern, ...]:

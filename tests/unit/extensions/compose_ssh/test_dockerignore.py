@@ -48,6 +48,17 @@ def test_no_rules_break_it(rules: str, paths: list[str]) -> None:
         assert ignored(paths, rules.encode(), podman=podman) <= set(paths)
 
 
+def test_a_pattern_that_could_be_tried_for_hours_ignores_nothing() -> None:
+    assert ignored(["a" * 200 + "c"], b"*a" * 8 + b"b\n") == frozenset()
+    assert ignored([f"{'a/' * 120}c"], b"**/a/" * 8 + b"b\nc\n") == frozenset()
+
+
+def test_usual_patterns_count_in_a_large_context() -> None:
+    rules = b"**/*.py[cod]\n**/.*/**\n**/*_test*/**/*.log\n*.tmp\n"
+    paths = [f"src/package_{number:05}/some_tests/deep/out.log" for number in range(2_000)]
+    assert len(ignored([*paths, "keep.py"], rules)) == 2_000
+
+
 def test_a_deep_folder_is_no_error() -> None:
     path = "/".join("a" * 2_000)
     assert ignored([path], b"a/a/a\n") == {path}
