@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandboxer.model.input_change import FormerInput
+from sandboxer.profiles.applied import workspace_path
 
 if TYPE_CHECKING:
     from sandboxer.adapters.git_inputs import GitInputs
     from sandboxer.model.plan import Change, Plan
-    from sandboxer.model.record import Record
     from sandboxer.wiring.planning import Planned
 
 _AT_ONCE = 8  # git processes, beside which a plan has nothing else to do
@@ -34,15 +34,8 @@ def with_input_changes(planned: Planned, inputs: GitInputs, *, diff: bool = Fals
             return change
         if (applied.commit, applied.digest) == (tree.commit, f"sha256:{tree.digest}"):
             return change
-        former = FormerInput(applied.repo, applied.commit, _path(record))
+        former = FormerInput(applied.repo, applied.commit, workspace_path(record))
         return replace(change, input=inputs.compare(tree, former, diff=diff, sensitive=desired.sensitive))
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="compare") as pool:
         return replace(planned.plan, changes=tuple(pool.map(compared, planned.plan.changes)))
-
-
-def _path(record: Record) -> str:
-    """Return the folder of the input that was delivered; a record on a host may hold anything."""
-    workspace = record.spec.get("workspace")
-    path = workspace.get("path") if isinstance(workspace, dict) else None
-    return path if isinstance(path, str) else "."
