@@ -77,3 +77,15 @@ def test_a_machine_that_cannot_confine_has_none(
 def test_a_program_that_is_gone_is_as_none(local: LocalTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canonical, "packaged", lambda: "/nowhere/docker-compose")
     assert model(local, "services: {web: {image: web}}\n") is None
+
+
+@pytest.mark.skipif(not CONFINES, reason="this machine has no namespaces for it")
+def test_a_reading_that_is_ended_leaves_nothing(
+    local: LocalTransport, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path_factory.mktemp("bin") / "docker-compose"
+    slow.write_text("#!/bin/sh\nsleep 8\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(canonical, "packaged", lambda: str(slow))
+    monkeypatch.setattr(canonical, "SECONDS", 2.0)
+    assert model(local, "services: {web: {image: web}}\n") is None
