@@ -86,7 +86,7 @@ class Operations:
             provenance=Provenance(fleet.root_commit, fleet.commit, fleet.committed_at),
             progress=lambda step: None if quiet else self.emit(ChangeProgressed(change, step)),
             service_state=lambda service, state, detail: (
-                None if quiet else self.emit(ServiceProgressed(change, service, state, detail))
+                None if quiet else self.emit(ServiceProgressed(change, service, state, redact(change.id, detail)))
             ),
             clock=lambda: clock.now().replace(microsecond=0),
             hide=lambda text: redact(change.id, text),
