@@ -74,12 +74,13 @@ def give_up(operation: Operation) -> Record:
 def note_error(operation: Operation, error: Failure | None) -> Record:
     """Write why a change could not begin, or with None that nothing stands in its way now; return the record.
 
-    The sandbox is as it was: so are its phase and its generation, and a plan that was made before stays valid. Raise
-    what ``extend`` raises.
+    The sandbox is as it was: so are its phase and its generation, and a plan that was made before stays valid. A record
+    that another client has written since the plan is left alone. Raise what ``extend`` raises.
     """
 
     def noted(record: Record) -> Rewrite | None:
-        idle = record.attempt is None and record.phase in (Phase.READY, Phase.ACTIVE)
+        same = record.generation == operation.expected_generation
+        idle = same and record.attempt is None and record.phase in (Phase.READY, Phase.ACTIVE)
         return (record.model_copy(update={"error": error}), ()) if idle else None
 
     return _rewritten(operation, noted, generations=0)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandboxer.errors import ObservationIncomplete, StaleChange, UsageError
-from sandboxer.lifecycle.record_changes import activate, extend, give_up
+from sandboxer.lifecycle.record_changes import activate, extend, give_up, note_error
 from sandboxer.model.event import Event
+from sandboxer.model.failure import Failure
 from sandboxer.model.lifecycle import Phase
 from sandboxer.model.record import parse_record
 from tests.support.local_hosts import FLEET, ID, LocalHosts
@@ -158,3 +159,28 @@ def test_what_is_given_up_has_failed_with_the_reason(session: LocalHosts, phase:
 
 def test_what_is_ready_by_now_is_not_given_up(session: LocalHosts) -> None:
     assert give_up(session.operation(expected_uid=RECORD.uid)) == RECORD == _on_host(session)
+
+
+# --- the cause of a change that could not begin
+
+CAUSE = Failure(code="secret-missing", message="the secret DB has no value", hint="", at=NOW, step="plan", service=None)
+
+
+def test_a_cause_is_written_and_cleared_and_nothing_else_changes(session: LocalHosts) -> None:
+    operation = session.operation(expected_uid=RECORD.uid, expected_generation=RECORD.generation)
+    assert note_error(operation, CAUSE) == RECORD.model_copy(update={"error": CAUSE}) == _on_host(session)
+    assert note_error(operation, None) == RECORD == _on_host(session)
+    assert (session.directory("one") / "record.json").read_bytes() == RECORD.to_bytes()
+
+
+def test_no_cause_is_written_for_what_another_client_has_changed_since_the_plan(session: LocalHosts) -> None:
+    record = _put(session, generation=RECORD.generation + 1)
+    operation = session.operation(expected_uid=RECORD.uid, expected_generation=RECORD.generation)
+    assert note_error(operation, CAUSE) == record == _on_host(session)
+
+
+@pytest.mark.parametrize("phase", [Phase.REQUESTED, Phase.FAILED])
+def test_no_cause_is_written_over_that_of_a_sandbox_that_is_not_ready(session: LocalHosts, phase: Phase) -> None:
+    record = _put(session, phase=phase)
+    operation = session.operation(expected_uid=RECORD.uid, expected_generation=RECORD.generation)
+    assert note_error(operation, CAUSE) == record == _on_host(session)
