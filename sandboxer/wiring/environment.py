@@ -13,6 +13,7 @@ from sandboxer.errors import SourceError
 from sandboxer.model.hidden import Hidden
 from sandboxer.model.plan import SENSITIVE, UNKNOWN, EnvValues, variable_of
 from sandboxer.model.redaction import is_sensitive_name
+from sandboxer.model.text import redact_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,7 +61,7 @@ class _Values:
     def of(self, change: FieldChange, name: str) -> EnvValues:
         """Return the values of a variable that differs."""
         given = self.desired.env.get(name)
-        new = None if given is None or change.new is None else given.reveal()
+        new = None if given is None or change.new is None else _without_credentials(given.reveal())
         if is_sensitive_name(name, self.desired.sensitive):
             return self._masked(change)
         if change.old is None or self.record is None:
@@ -73,12 +74,17 @@ class _Values:
         old = found.value(self.record.name, name)
         if old is None or Hidden(old).hmac(self.record.salt) != self.record.spec.get("env", {}).get(name):
             return EnvValues(UNKNOWN, new, _DIRTY.format(commit=(self.record.fleet_commit or "")[:12]))
-        return EnvValues(old, new)
+        return EnvValues(_without_credentials(old), new)
 
     @staticmethod
     def _masked(change: FieldChange) -> EnvValues:
         old, new = (None if value is None else SENSITIVE for value in (change.old, change.new))
         return EnvValues(old, new)
+
+
+def _without_credentials(value: str) -> str:
+    """Return a value as a plan may show it: one with a user or a password in a URL is masked, whatever its name."""
+    return value if redact_urls(value) == value else SENSITIVE
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,18 @@ def test_a_sensitive_name_hides_both_values(repo: GitRepo) -> None:
     assert values(found) == dict.fromkeys(before, masked)
 
 
+def test_the_credentials_of_a_url_are_hidden_whatever_its_name(repo: GitRepo) -> None:
+    before = {"DATABASE_URL": "postgres://shop:hunter2@db/shop", "CACHE": "redis://cache:6379"}
+    after = {"DATABASE_URL": "postgres://shop:hunter3@db/shop", "CACHE": "redis://other:6379"}
+    commit = repo.commit(manifests(before))
+    assert values(with_environment(planned(commit, before, after), FleetRepository(repo.path))) == {
+        "CACHE": EnvValues("redis://cache:6379", "redis://other:6379"),
+        "DATABASE_URL": EnvValues("(sensitive)", "(sensitive)"),
+    }
+    created = values(with_environment(planned("none", {}, after), FleetRepository(repo.path)))
+    assert created["DATABASE_URL"] == EnvValues(None, "(sensitive)")
+
+
 @pytest.mark.parametrize("listed", [{"sensitive": ("PIN",)}, {"of_profile": ("PIN",)}])
 def test_what_was_sensitive_at_the_applied_commit_stays_hidden(repo: GitRepo, listed: dict[str, Any]) -> None:
     commit = repo.commit(manifests({"PIN": "1"}, **listed))
