@@ -192,8 +192,9 @@ do_rewrite() { # SHA-256 of the record to replace, events...; the new record
   [ "$(sha256sum <"$directory/record.json" | cut -d' ' -f1)" = "$former" ] || {
     rm -f "$directory/.record.next"; echo "the record changed meanwhile"; return $EX_STALE; }
   write_events "$directory" "$@" && mv -f "$directory/.record.next" "$directory/record.json" && sync "$directory" || return 1
-  # The text of a failure ends with the error on record; one that a kill leaves behind belongs to none.
-  grep -q -F '"error":{"at":"' "$directory/record.json" || rm -f "$directory/last-error.txt"
+  # The text of a failure ends with the error on record; one that a kill leaves behind belongs to none. The record is
+  # written, whether that can be removed or not.
+  grep -q -F '"error":{"at":"' "$directory/record.json" || rm -f "$directory/last-error.txt" || return 0
 }
 
 do_show() { cat "$directory/$1"; } # path below the sandbox's folder

@@ -184,3 +184,8 @@ def test_no_cause_is_written_over_that_of_a_sandbox_that_is_not_ready(session: L
     record = _put(session, phase=phase)
     operation = session.operation(expected_uid=RECORD.uid, expected_generation=RECORD.generation)
     assert note_error(operation, CAUSE) == record == _on_host(session)
+
+
+def test_a_record_is_written_even_where_the_text_of_its_failure_cannot_be_removed(session: LocalHosts) -> None:
+    (session.directory("one") / "last-error.txt").mkdir()
+    assert activate(session.operation(expected_uid=RECORD.uid), NOW) == _on_host(session)
