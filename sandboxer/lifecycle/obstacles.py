@@ -15,7 +15,7 @@ from sandboxer.errors.remedy import RemedyCode
 from sandboxer.extensions.failures import failure_of
 from sandboxer.hosts.parallel import on_hosts
 from sandboxer.lifecycle.record_changes import note_error
-from sandboxer.model.lifecycle import Action, Block, Phase
+from sandboxer.model.lifecycle import Action, Block, Phase, Sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -59,7 +59,7 @@ def _may_differ(change: Change, record: Record | None) -> bool:
     if record is None or record.attempt is not None or record.phase not in (Phase.READY, Phase.ACTIVE):
         return False
     if change.action is Action.NO_OP:
-        return record.error is not None
+        return record.error is not None and change.sync is Sync.SYNCED
     return change.block is Block.UNMET and change.remedy is not None and change.remedy.code in _CAUSES
 
 

@@ -40,8 +40,9 @@ def judged(
             continue
         judgements = backend.judge(wanting, inputs)
         for desired in wanting:
-            found = tuple(_placed(judgements[desired.name], desired, manifests, files))
-            sandboxes[desired.name] = replace(desired, diagnostics=found)
+            if (judgement := judgements.get(desired.name)) is not None:
+                found = tuple(_placed(judgement, desired, manifests, files))
+                sandboxes[desired.name] = replace(desired, diagnostics=found)
     return replace(fleet, sandboxes=sandboxes)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import posixpath
+import sysconfig
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,6 @@ def canonical_model(
 
 def packaged() -> str | None:
     """Return the path of the program that the extra installed; None without it."""
-    found = find_spec(_PROGRAM.partition("/")[0])
-    origin = Path(found.origin).parent.parent / _PROGRAM if found and found.origin else None
-    return str(origin) if origin and origin.is_file() else None
+    # Not by an import: the first place of Python's path may be the working directory, which may be a stranger's.
+    path = Path(sysconfig.get_path("purelib")) / _PROGRAM
+    return str(path) if path.is_file() else None

@@ -64,8 +64,12 @@ def redactor_of(sandbox: LiveSandbox, transport: HostTransport) -> Redactor:
     sections = Sections(transport.run(command).stdout, nonce)
     if not sections.complete:
         raise ObservationIncomplete(host, f"reading what the logs of {sandbox.name} may not show was interrupted")
+    compose = sections.body("compose")
+    model = _parsed(compose or b"")
+    if sections.body("refused") is not None or (compose is not None and model is None):
+        raise ObservationIncomplete(host, f"what the logs of {sandbox.name} may not show cannot be read on {host}")
     found = {body.decode("utf-8", "surrogateescape") for name, _, body in sections if name == "secret"}
-    values = sensitive_values(_parsed(sections.body("compose") or b""), sandbox.sensitive)
+    values = sensitive_values(model, sandbox.sensitive)
     return Redactor(sorted(found), sorted(values), sandbox.services.keys())
 
 

@@ -89,3 +89,12 @@ def test_a_reading_that_is_ended_leaves_nothing(
     monkeypatch.setattr(canonical, "packaged", lambda: str(slow))
     monkeypatch.setattr(canonical, "SECONDS", 2.0)
     assert model(local, "services: {web: {image: web}}\n") is None
+
+
+def test_the_program_is_never_that_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "compose").mkdir()
+    (tmp_path / "compose/__init__.py").touch()
+    (tmp_path / "compose/docker-compose").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not str(canonical.packaged()).startswith(str(tmp_path))

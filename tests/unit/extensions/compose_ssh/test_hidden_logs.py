@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sandboxer.adapters.local import LocalTransport
+from sandboxer.errors import ObservationIncomplete
 from sandboxer.extensions.capabilities import LogLine
 from sandboxer.extensions.compose_ssh.hidden_logs import HiddenLogs, redactor_of, sensitive_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ID = "0badcafe"
 ENVIRONMENT = {"DB_PASSWORD": "tulip$$bulb", "LEVEL": "debug-all", "PIN": "4711-0815", "ON": "1"}
@@ -76,3 +77,15 @@ def test_a_sandbox_without_anything_on_its_host_has_nothing_to_hide(sandbox: Any
 )
 def test_what_is_no_compose_file_has_no_values(model: Any) -> None:
     assert sensitive_values(model) == set()
+
+
+@pytest.mark.parametrize("fault", ["a link", "torn"])
+def test_what_cannot_be_read_is_an_error_and_never_nothing_to_hide(sandbox: Any, fault: str) -> None:
+    directory = Path(sandbox.root) / "acme" / ID
+    if fault == "a link":
+        directory.rename(directory.with_name("elsewhere"))
+        directory.symlink_to(directory.with_name("elsewhere"))
+    else:
+        (directory / "compose.json").write_text('{"services": ')
+    with sandbox.connect() as transport, pytest.raises(ObservationIncomplete, match="cannot be read on here"):
+        redactor_of(sandbox, transport)
