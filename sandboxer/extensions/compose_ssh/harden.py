@@ -22,7 +22,7 @@ from sandboxer.extensions.compose_ssh.mounts import Mounts, written_to
 from sandboxer.extensions.compose_ssh.names import labels, valid_name
 from sandboxer.extensions.compose_ssh.policy import MAX_REPLICAS, Hardened, Service
 from sandboxer.extensions.compose_ssh.process import restart_policy
-from sandboxer.extensions.compose_ssh.rules import plain_keys
+from sandboxer.extensions.compose_ssh.rules import CHECKED, DROPPED, FORMS, REFUSED, plain_keys
 from sandboxer.extensions.compose_ssh.scope import Scope
 from sandboxer.model.jsontypes import canonical
 
@@ -38,6 +38,8 @@ _HANDLED = frozenset({
     "build", "configs", "deploy", "env_file", "image", "labels", "networks", "scale", "secrets", "volumes",
     "volumes_from", *ceilings.KEYS,
 })  # fmt: skip
+# Every key that a service may have for Compose, also those that a sandbox refuses.
+SERVICE_KEYS = FORMS.keys() | CHECKED.keys() | REFUSED.keys() | DROPPED | _HANDLED
 
 
 def harden(model: Mapping[str, Any], policy: Policy, findings: Findings | None = None) -> Hardened:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sandboxer.extensions.compose_ssh.expected.canonical import as_mapping, dependency
 from sandboxer.extensions.compose_ssh.expected.nodes import Node, shown
 from sandboxer.extensions.compose_ssh.grammar import size
+from sandboxer.extensions.compose_ssh.harden import SERVICE_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +47,12 @@ def finished(service: Node, environment: Environment) -> Node:
         service = service.with_entry("networks", Node({"default": Node(None, service.at)}, service.at))
     for path, change in _CHANGES.items():
         service = _changed(service, path, change)
-    return service.holding(
-        {key: item for key, item in service.entries().items() if key in _KEPT or not _is_empty(item)}
-    )
+    return service.holding({key: item for key, item in service.entries().items() if not _is_left_out(key, item)})
+
+
+def _is_left_out(key: str, item: Node) -> bool:
+    """Return whether Compose leaves out a key for its value. One that it does not know, it refuses with any value."""
+    return key in SERVICE_KEYS and key not in _KEPT and _is_empty(item)
 
 
 def _is_empty(node: Node) -> bool:

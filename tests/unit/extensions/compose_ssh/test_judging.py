@@ -184,6 +184,11 @@ def test_a_random_file_that_compose_reads_and_the_policy_allows_is_never_refused
     ("text", "found"),
     [
         ("services: {web: {image: x, comand: run}}", "comand: is not supported in a sandbox | did you mean `command`?"),
+        (
+            "services: {web: {image: x, healthchek: {}}}",
+            "healthchek: is not supported in a sandbox | did you mean `hea",
+        ),
+        ("services: {web: {image: x, comand: []}}", "comand: is not supported in a sandbox | did you mean `command`?"),
         ("services: {web: {imge: x}}", "services.web.imge: is not supported in a sandbox | did you mean `image`?"),
         ("servces: {web: {image: x}}\nservices: {web: {image: x}}", "servces: is not supported in a sandbox | did you"),
     ],
