@@ -49,8 +49,11 @@ def masked(lines: Iterable[str], sensitive: Container[str] = ()) -> Iterator[str
     block: int | None = None  # the indentation of a key whose value is on the lines below it
     for line in lines:
         if line.startswith(("@@", "diff ")):
-            within_key, block = False, None
-            yield _line(line, sensitive)[0]
+            within_key = False
+            shown, opens = _line(line, sensitive)
+            # Git writes the last line at the left margin behind a hunk's place: the hunk may begin within its value.
+            block = 0 if opens else None
+            yield shown
             continue
         sign, text = line[:1], line[1:]
         indent = len(text) - len(text.lstrip())
