@@ -30,6 +30,11 @@ _SECTIONS = ("secrets", "secretrefs", "secret_refs")
 _REFERENCE = re.compile(r"""["']?(?:\$\{\w+\}|\$\w+|\$\{\{[^{}]*\}\}|env:\w+|/run/secrets/[\w.-]+)["']?[,;]?""")
 _NOTHING = re.compile(r"""(?:["']{2}|null|~|None|true|false|\{|\[|\(|[{\[]\s*[}\]])?[,;]?""", re.IGNORECASE)
 _BLOCK = re.compile(r"[|>][-+0-9]*\s*(?:#.*)?")
+# A list that begins behind its key, in YAML or JSON, and an item of one that is a value by itself.
+_LIST = re.compile(rf"""\s*(?:-\s+)?["']?{_NAME}["']?\s*:\s*\[?\s*""")
+_ITEM = re.compile(
+    r"""(?P<before>\s*(?P<dash>-\s+(?!["']?[\w.-]+["']?\s*:(?:\s|$)))?)(?P<value>(?(dash)\S.*|(?:"[^"]*"|'[^']*'),?))\s*"""
+)
 _TOKEN = re.compile(
     r"(?<=Bearer )[\w.~+/=-]{8,}|(?<=Basic )[A-Za-z0-9+/=]{8,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"
     r"|\bglpat-[\w-]{16,}|\bAKIA[0-9A-Z]{16}\b|\bxox[abprs]-[\w-]{10,}|\bsk-[\w-]{20,}"
@@ -45,11 +50,11 @@ def masked(lines: Iterable[str], sensitive: Container[str] = ()) -> Iterator[str
 
     ``sensitive`` are names whose values are hidden, beside those that say so themselves.
     """
-    within_key = False
+    within_key = within_list = False
     block: int | None = None  # the indentation of a key whose value is on the lines below it
     for line in lines:
         if line.startswith(("@@", "diff ")):
-            within_key = False
+            within_key = within_list = False
             shown, opens = _line(line, sensitive)
             # Git writes the last line at the left margin behind a hunk's place: the hunk may begin within its value.
             block = 0 if opens else None
@@ -59,13 +64,18 @@ def masked(lines: Iterable[str], sensitive: Container[str] = ()) -> Iterator[str
         indent = len(text) - len(text.lstrip())
         if block is not None and text.strip():
             block = block if indent > block else None
+        item = _ITEM.fullmatch(text) if within_list else None
         if within_key or _PRIVATE.search(text):
             shown, within_key = _of_private_key(text)
             yield sign + shown
         elif (block is not None and text.strip()) or _BASE64.fullmatch(text):
             yield f"{sign}{text[:indent]}{SENSITIVE}"
+        elif item is not None:
+            yield sign + (text if _REFERENCE.fullmatch(item["value"]) else f"{item['before']}{SENSITIVE}")
         else:
             shown, opens = _line(text, sensitive)
+            named = _LIST.fullmatch(text)
+            within_list = _hides(named["name"], sensitive) if named else within_list and not text.strip()
             block = indent if opens else block
             yield sign + shown
 

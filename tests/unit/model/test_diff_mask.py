@@ -112,3 +112,18 @@ def test_a_hunk_that_begins_within_the_value_of_a_sensitive_key_is_masked_to_the
         *("@@ -13,4 +13,4 @@ secret: |", "   (sensitive)", "-  (sensitive)", "+  (sensitive)", " next: 1", "   shown")
     ]
     assert shown("@@ -13,4 +13,4 @@ services:", "   web:") == ["@@ -13,4 +13,4 @@ services:", "   web:"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ('+api_keys:;+  - one;-  - "two"; next: 1', "+api_keys:;+  - (sensitive);-  - (sensitive); next: 1"),
+        ("+tokens:;+- one;+;+- two;+- a: 1", "+tokens:;+- (sensitive);+;+- (sensitive);+- a: 1"),
+        ('+ "apiKeys": [;+  "one",;+  "two";+ ];+ "b"', '+ "apiKeys": [;+  (sensitive);+  (sensitive);+ ];+ "b"'),
+        ("+passwords:;+  - ${ONE};+  - env:TWO", "+passwords:;+  - ${ONE};+  - env:TWO"),
+        ("+secrets:;+  - DB_PASSWORD", "+secrets:;+  - DB_PASSWORD"),
+        ("+token-server:;+  image: x;+  ports:;+    - 80", "+token-server:;+  image: x;+  ports:;+    - 80"),
+    ],
+)
+def test_the_items_of_a_sensitive_list_are_masked(lines: str, expected: str) -> None:
+    assert shown(*lines.split(";")) == expected.split(";")
