@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,9 @@ VERBS = (
 )
 
 
+SETTLE_SECONDS = 30.0
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """What exists of one sandbox while its lock is held, so that nobody else changes it."""
@@ -72,6 +76,14 @@ class SandboxDirectory(RecordedDirectory):
     def tree_path(self, tree: InputTree) -> str:
         """Return the path of a delivered tree."""
         return posixpath.join(self.workspace, "tree", tree.digest)
+
+    def settle(self) -> None:
+        """Wait until no container is being removed: the engine may still work for a client that was killed."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < deadline:
+            if all(one.state != "removing" for one in self.observation(only_names=True).containers):
+                return
+            time.sleep(0.5)
 
     def observation(self, *, everything: bool = False, only_names: bool = False) -> State:
         """Return what exists now; networks and volumes too if ``everything`` is requested.

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sandboxer.hosts.session import Reply
+
 MOST_LINES = 40
+ENGINE_REFUSED, NAME_TAKEN = "Error response from daemon", "is already in use by container"
 
 _DOING = "Creat|Start|Stopp|Remov|Recreat|Restart|Kill|Wait|Heal|Exit|Runn|Pull|Build|Built|Skipp|Interrupt"
 _PULLING = "Pulling fs layer|Waiting|Downloading|Verifying Checksum|Download complete|Extracting|Pull complete|Already"
@@ -101,3 +104,8 @@ def last_line(text: str, most: int = 200) -> str:
     """Return the last line of a text that is not blank, cut."""
     line = next((one.strip() for one in reversed(_lines(text)) if one.strip()), "")
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def was_refused(reply: Reply | None) -> bool:
+    """Return whether Docker itself refused what Compose requested: then what exists is not what was requested."""
+    return reply is not None and reply.code != 0 and ENGINE_REFUSED in reply.text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from sandboxer.errors import ProvisionFailed
 from sandboxer.errors.cause import Cause
 from sandboxer.extensions.compose_ssh.diagnosis import StableRestarts, diagnose, diagnose_build, examined
+from sandboxer.extensions.compose_ssh.engine_output import NAME_TAKEN, was_refused
 from sandboxer.extensions.compose_ssh.failure_patterns import hint_of
 from sandboxer.extensions.compose_ssh.hidden_logs import sensitive_values
 from sandboxer.extensions.compose_ssh.labels import LABEL_CONFIG, project_name
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from sandboxer.model.observed import Container
     from sandboxer.model.service_operation import ServiceOperation
 
-ENGINE_REFUSED = "Error response from daemon"
 START_SECONDS = 900.0
 POLL_SECONDS = 0.5
 RECOVERY_SECONDS = 30.0
@@ -85,7 +85,7 @@ class Stack:
         if self.tool.podman:
             return self._up_in_order(operations, before, deadline)
         reply = self._up(operations, before, deadline)
-        if _refused(reply):
+        if was_refused(reply):
             again = after_refusal(operations, before.containers, self.directory.observation().containers)
             if again is not None:
                 self.directory.operation.services(again)
@@ -209,7 +209,7 @@ class Stack:
             state = self.directory.observation()
             self._states.of_containers(state.containers)
             waited = names or {service.name for service in self.hardened.services}
-            if not self._not_ready(state) & waited and not _refused(reply):
+            if not self._not_ready(state) & waited and not was_refused(reply):
                 late = time.monotonic() >= deadline
                 if late or stable.observed(self._may_restart(state, waited), time.monotonic()):
                     return state
@@ -217,7 +217,7 @@ class Stack:
             if failed or time.monotonic() >= deadline:
                 self._fail(reply, state)
             gave_up = reply is not None and reply.code != 0
-            if gave_up and (_refused(reply) or self._former(state) & waited or not self._ended_well(state)):
+            if gave_up and (was_refused(reply) or self._former(state) & waited or not self._ended_well(state)):
                 self._fail(reply, state)
             for container in state.containers:
                 if container.engine == "podman" and container.health == "starting":
@@ -276,6 +276,9 @@ class Stack:
     def _run(self, words: list[str], *, waits: bool = False) -> Reply:
         """Run the Compose of the host on the stack. Raise ProvisionFailed if it fails, unless it ``waits``."""
         reply = self._call("compose", words)
+        if reply.code != 0 and NAME_TAKEN in reply.text:  # by a container whose removal another client had begun
+            self.directory.settle()
+            reply = self._call("compose", words)
         if reply.code != 0 and not waits:
             self._fail(reply, self.directory.observation())
         return reply
@@ -392,8 +395,3 @@ class Stack:
             hint=f"{remedy}, then {again}",
             cause=Cause(cause.code, message, cause.service, f"{subject}:\n{whole}"),
         )
-
-
-def _refused(reply: Reply | None) -> bool:
-    """Return whether Docker itself refused what Compose requested: then what exists is not what was requested."""
-    return reply is not None and reply.code != 0 and ENGINE_REFUSED in reply.text
