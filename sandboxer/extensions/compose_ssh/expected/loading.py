@@ -62,7 +62,9 @@ class Loader:
         services = stack.get("services") or Node({}, stack.at)
         kept = {name: node for name, node in services.entries().items() if _is_active(node, profiles)}
         made = {name: self._finished(name, node, environment) for name, node in kept.items()}
-        sections = {key: node for key, node in stack.entries().items() if key not in ("name", "version")}
+        models = stack.get("models")
+        left = () if models is None or models.value else ("models",)  # an empty section, which Compose drops
+        sections = {key: node for key, node in stack.entries().items() if key not in ("name", "version", *left)}
         return stack.holding(sections | {"services": services.holding(made)})
 
     def _finished(self, name: str, node: Node, environment: Environment) -> Node:
