@@ -124,7 +124,7 @@ def test_a_copy_that_is_interrupted_leaves_no_half_file(new_fleet: Callable[...,
     with fleet.start("cp", "web:/d/big", str(target)) as process:
         until(lambda: list(target.iterdir()), "it has begun")
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 1
+        assert process.wait(30) == 130
         assert process.stderr is not None
         assert process.stderr.read().strip() == "Interrupted."
     assert list(target.iterdir()) == []
