@@ -198,6 +198,8 @@ class RecordedDirectory:
         message, hint = self._hidden(error.message), self._hidden(error.hint) or self.hint_of(cause.code)
         cause = replace(cause, message=self._hidden(cause.message) or message, text=self._hidden(cause.text) or message)
         failure = failures.failure_of(cause, hint, at=self.operation.clock(), step=self._step)
+        if self.session.call("show", "record.json").code != 0:
+            return  # a removal that failed at its very end: to write here would make the directory again
         with suppress(SandboxerError):  # without its text, the record still has the cause
             self.put(last_error.FILE, failures.text_of(cause.text, failure))
         record = records.again(begun).model_copy(update={"error": failure})
