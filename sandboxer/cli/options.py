@@ -15,7 +15,7 @@ from sandboxer.cli.choice import Choice
 from sandboxer.reconcile.options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sandboxer.model.selector import Selector
     from sandboxer.wiring.apply_options import ApplyOptions
@@ -91,18 +91,19 @@ _SELECTORS = (
 )
 
 
+def _with_options(command: F, options: Sequence[Callable[[F], F]]) -> F:
+    """Add options to a command, in the order of its help."""
+    return reduce(lambda changed, option: option(changed), reversed(options), command)
+
+
 def selectors(command: F) -> F:
     """Add the options that select sandboxes and lift guards."""
-    for option in reversed(_SELECTORS):
-        command = option(command)
-    return command
+    return _with_options(command, _SELECTORS)
 
 
 def target_options(command: F) -> F:
     """Add the options that select sandboxes by name or label."""
-    for option in reversed(_TARGETS):
-        command = option(command)
-    return command
+    return _with_options(command, _TARGETS)
 
 
 diff_option = click.option("--diff", is_flag=True, help="Also show the text of changed files.")

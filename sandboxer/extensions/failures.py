@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from sandboxer.errors import SandboxerError
 
-#: strerror of ENOSPC and EDQUOT, as every program prints them.
-_DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+#: strerror of ENOSPC and EDQUOT, as every engine, builder and program prints them.
+DISK_FULL = ("no space left on device", "disk quota exceeded")
+_DISK_FULL = re.compile("|".join(DISK_FULL), re.IGNORECASE)
 #: As `session.sh` replies of a verb that it had to end.
 _OVER = re.compile(r"did not end within \d+ s, and was ended")
 _HINTS = {"disk-full": "free disk space on the host, then apply again"}

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from sandboxer.extensions.failures import DISK_FULL
+
 
 class _Row(NamedTuple):
     code: str
@@ -23,8 +25,7 @@ _ROWS = (
     _row(
         "disk-full",
         "free disk space on the host",
-        r"no space left on device",  # strerror(ENOSPC), as in every engine's, builder's and program's message
-        r"disk quota exceeded",  # strerror(EDQUOT)
+        *DISK_FULL,
     ),
     _row(
         "no-network",
