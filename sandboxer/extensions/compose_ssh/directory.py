@@ -43,7 +43,7 @@ VERBS = (
 )
 
 
-SETTLE_SECONDS = 30.0
+REMOVAL_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,9 @@ class SandboxDirectory(RecordedDirectory):
         """Return the path of a delivered tree."""
         return posixpath.join(self.workspace, "tree", tree.digest)
 
-    def settle(self) -> None:
+    def await_removals(self) -> None:
         """Wait until no container is being removed: the engine may still work for a client that was killed."""
-        deadline = time.monotonic() + SETTLE_SECONDS
+        deadline = time.monotonic() + REMOVAL_SECONDS
         while time.monotonic() < deadline:
             if all(one.state != "removing" for one in self.observation(only_names=True).containers):
                 return

@@ -277,7 +277,7 @@ class Stack:
         """Run the Compose of the host on the stack. Raise ProvisionFailed if it fails, unless it ``waits``."""
         reply = self._call("compose", words)
         if reply.code != 0 and NAME_TAKEN in reply.text:  # by a container whose removal another client had begun
-            self.directory.settle()
+            self.directory.await_removals()
             reply = self._call("compose", words)
         if reply.code != 0 and not waits:
             self._fail(reply, self.directory.observation())
