@@ -132,7 +132,17 @@ def _assert_the_same_is_printed(writer: FleetRepo, reader: FleetRepo, *commands:
 # What differs between two runs, and the prose for people, which the later release words otherwise.
 _OF_ONE_RUN = {"connections", "commands", "message", "remedy", "warnings"}
 # What a plan and a handle have beyond those of the release before.
-_NEWER = {"input", "expected", "diagnostics", "secrets_not_compared", "services", "inputs", "commit", "error"}
+_NEWER = {
+    "input",
+    "input_commit",
+    "expected",
+    "diagnostics",
+    "secrets_not_compared",
+    "services",
+    "inputs",
+    "commit",
+    "error",
+}
 
 
 def _printed(release: FleetRepo, *words: str) -> str:
